@@ -1,0 +1,155 @@
+"""Puts the rooms together. The only file that knows concrete providers and dialects.
+
+async with open_shop(settings, url) as shop:            what a command line program needs
+    ...
+async with open_shop(settings, url) as shop:            what a server needs
+    app = serving(shop, limiter, metrics)
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from telvend import __version__, migrations
+from telvend.catalog.service import TOPIC as CATALOGUE
+from telvend.catalog.service import Catalogue, install_builtin
+from telvend.config import Settings
+from telvend.errors import Busy
+from telvend.kit.clock import Clock, SystemClock
+from telvend.kit.db import Database, Tx
+from telvend.kit.watch import Watch
+from telvend.ledger.service import Ledger
+from telvend.orders.jobs import Fulfilment, PostgresFulfilmentStore, Review
+from telvend.orders.service import Orders
+from telvend.providers.routing import Router, Rule
+from telvend.providers.simulator.client import Simulator
+from telvend.providers.simulator.store import PostgresBook
+from telvend.resellers.keyring import TOPIC as KEYS
+from telvend.resellers.service import Resellers
+from telvend.services import Services
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+
+@dataclass(slots=True)
+class Shop:
+    """Everything of one shop in one process."""
+
+    settings: Settings
+    database: Database
+    services: Services
+    router: Router
+    book: PostgresBook
+    fulfilment: Fulfilment
+    review: Review
+    watch: Watch
+    clock: Clock
+
+    async def unready(self) -> str | None:
+        """Why this process cannot serve now, in one sentence; None when it can."""
+        try:
+            await asyncio.wait_for(self.watch.look(), 2)
+        except (Busy, TimeoutError):
+            return "The database does not answer."
+        return None
+
+
+@asynccontextmanager
+async def open_shop(
+    settings: Settings, url: str, *, on_death: Callable[[BaseException], None] | None = None
+) -> AsyncIterator[Shop]:
+    """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does."""
+    clock = SystemClock()
+    database = await Database.open(url, pool_size=settings.pool_size)
+    try:
+        ledger = Ledger(database, on_death=on_death)
+        catalogue = Catalogue(database)
+        resellers = Resellers(database, ledger, clock)
+        orders = Orders(database, ledger, catalogue, on_death=on_death, maximum_waiting=settings.lane_waiting)
+        services = Services(catalogue, resellers, ledger, orders)
+        book = PostgresBook(database, on_death=on_death)
+        router = _router(settings, book, clock)
+        jobs = PostgresFulfilmentStore(database, ledger)
+        fulfilment = Fulfilment(
+            jobs,
+            router,
+            clock,
+            pressure=lambda: orders.lane.depth,
+            on_death=on_death,
+            concurrency=settings.fulfilment_concurrency,
+        )
+
+        async def keys_changed(_: Tx) -> None:
+            resellers.forget()
+
+        watch = Watch(database, clock, {KEYS: keys_changed, CATALOGUE: catalogue.load}, resellers.refreshed)
+        shop = Shop(settings, database, services, router, book, fulfilment, Review(jobs), watch, clock)
+        try:
+            yield shop
+        finally:
+            await jobs.close()
+            await book.close()
+    finally:
+        await database.close()
+
+
+def _router(settings: Settings, book: PostgresBook, clock: Clock) -> Router:
+    simulators = [
+        Simulator(
+            name,
+            book,
+            clock,
+            steered=chosen.steered,
+            timeout_s=chosen.timeout_s,
+            concurrency=settings.fulfilment_concurrency,
+        )
+        for name, chosen in settings.simulators.items()
+    ]
+    # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
+    rules = {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
+    return Router(simulators, clock, rules=rules)
+
+
+def application(shop: Shop, run_dir: Path) -> "ASGIApp":
+    """The ASGI application of a serving process. What the processes of a node share is kept in `run_dir`."""
+    # Only a server needs the web framework; a command starts faster without it.
+    from telvend.dialects import openapi, serving
+    from telvend.dialects.netpluse.routes import NETPLUSE
+    from telvend.kit.allowance import NodeAllowance, SharedAllowance
+    from telvend.kit.allowance_redis import RedisAllowance
+    from telvend.web.pages import pages
+
+    run_dir.mkdir(mode=0o700, exist_ok=True)
+    shared = SharedAllowance(run_dir / "allowance")
+    redis_url = shop.settings.redis_url
+    limiter = RedisAllowance.at(redis_url.reveal(), shared) if redis_url else NodeAllowance(shared)
+    dialects = (NETPLUSE,)
+    apps = {dialect.base_path: serving.DialectApp(dialect, shop.services, limiter, _Silent()) for dialect in dialects}
+    documents = {dialect.name: openapi.document(dialect, __version__) for dialect in dialects}
+
+    async def unready() -> str | None:
+        return await shop.unready()
+
+    async def measured() -> tuple[bytes, str]:
+        return b"", "text/plain"
+
+    return serving.Dispatch(apps, pages(shop.settings.public_url, documents, measured, unready))
+
+
+async def prepare_database(database: Database, say: Callable[[str], None]) -> None:
+    """Bring the schema to this version and fill an empty catalogue.
+
+    Raises DatabaseRefused, SchemaRefused.
+    """
+    await database.check_promises()
+    await migrations.ensure(database, say)
+    async with database.transaction() as tx:
+        await install_builtin(tx)
+
+
+class _Silent:
+    def request(self, dialect: str, route: str, status: int, seconds: float) -> None: ...

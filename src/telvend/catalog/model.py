@@ -1,0 +1,193 @@
+"""What is sold: networks, products, and the snapshot of both that sales look things up in.
+
+A size is what requests call a bundle (`1GB`, `500MB`, `1.5GB`); a validity is how long it lasts, as text (`30 Days`,
+`1 Day`, `Non-expiry`). A product is sold in the currency of its network's country.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR, Currency, Money
+
+CURRENCY_BY_COUNTRY: Final[Mapping[str, Currency]] = MappingProxyType(
+    {"GH": GHS, "NG": NGN, "SZ": SZL, "UG": UGX, "ZA": ZAR}
+)
+"""The markets: ISO 3166 country to the currency that is paid in there."""
+
+NON_EXPIRY: Final = "Non-expiry"
+
+_PRODUCT_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_NETWORK_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .&-]{0,30}[A-Za-z0-9])?", re.ASCII)
+_TYPE = re.compile(r"(?:[A-Za-z][A-Za-z0-9 .&-]{0,31})?", re.ASCII)
+_SIZE = re.compile(r"(0|[1-9][0-9]{0,5})(?:\.([0-9]{1,3}))?\s*([KMGT]B)", re.ASCII | re.IGNORECASE)
+_VALIDITY = re.compile(r"([1-9][0-9]{0,3})(?:\s*days?)?", re.ASCII | re.IGNORECASE)
+_NON_EXPIRY = re.compile(r"non[- ]?expir(?:y|ing)", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A mobile network of one country. `code` is the word that requests use: `MTN`, `Telecel`, `mtn`."""
+
+    id: int
+    country: str
+    code: str
+    name: str
+    active: bool
+
+    @property
+    def currency(self) -> Currency:
+        """What is paid in the network's country."""
+        return CURRENCY_BY_COUNTRY[self.country]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Everything about a product that the shop-keeper decides.
+
+    `network` is the network's code as the catalogue spells it. `type` is the market's own word (`SME`, `Corporate`),
+    empty where it knows none. `validity_days` is None for a bundle that does not expire. `price` is what the reseller
+    pays, `cost` what the catalogue expects a provider to take; both are in the currency of the country.
+    """
+
+    code: str
+    country: str
+    network: str
+    kind: str
+    type: str
+    size: str
+    validity_days: int | None
+    price: Money
+    cost: Money
+    active: bool
+
+    @property
+    def validity(self) -> str:
+        """`30 Days`, `1 Day`, `Non-expiry`."""
+        return validity_text(self.validity_days)
+
+    @property
+    def currency(self) -> Currency:
+        return self.price.currency
+
+
+@dataclass(frozen=True, slots=True)
+class Product(Terms):
+    """A product of the catalogue. `active` is its own switch; it is on sale when its network is active too."""
+
+    id: int
+    network_id: int
+
+    @property
+    def terms(self) -> Terms:
+        """The product without its numbers, to compare with what somebody wants it to be."""
+        return Terms(
+            self.code,
+            self.country,
+            self.network,
+            self.kind,
+            self.type,
+            self.size,
+            self.validity_days,
+            self.price,
+            self.cost,
+            self.active,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The catalogue at one revision, as sales see it. Never changed; a new one takes its place.
+
+    Built by `Snapshot.of`. Each look-up is one or two dictionary reads.
+    """
+
+    revision: int
+    _networks: Mapping[tuple[str, str], Network] = field(default_factory=dict)
+    _cheapest: Mapping[tuple[str, str, str], Product] = field(default_factory=dict)
+    _on_sale: Mapping[str, tuple[Product, ...]] = field(default_factory=dict)
+    _products: Mapping[int, Product] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, revision: int, networks: Iterable[Network], products: Iterable[Product]) -> "Snapshot":
+        """Arrange networks (kept in the order of their ids) and products."""
+        in_order = sorted(networks, key=lambda network: network.id)
+        everything = sorted(products, key=lambda product: (product.network_id, product.price.minor, product.id))
+        active = {network.id for network in in_order if network.active}
+        cheapest: dict[tuple[str, str, str], Product] = {}
+        on_sale: dict[str, list[Product]] = {}
+        for product in everything:
+            key = (product.country, product.network.casefold(), product.size)
+            if product.active and product.network_id in active and key not in cheapest:
+                cheapest[key] = product
+                on_sale.setdefault(product.country, []).append(product)
+        return cls(
+            revision,
+            {(network.country, network.code.casefold()): network for network in in_order},
+            cheapest,
+            {country: tuple(found) for country, found in on_sale.items()},
+            {product.id: product for product in everything},
+        )
+
+    def find(self, country: str, network: str, size: str) -> Product | None:
+        """The cheapest product of exactly this size that is on sale; `network` in any case."""
+        return self._cheapest.get((country, network.casefold(), size))
+
+    def network(self, country: str, word: str) -> Network | None:
+        """The network of this code in any case, switched off or not."""
+        return self._networks.get((country, word.casefold()))
+
+    def networks(self, country: str) -> tuple[Network, ...]:
+        """The networks of a country in catalogue order, switched off or not."""
+        return tuple(network for network in self._networks.values() if network.country == country)
+
+    def on_sale(self, country: str) -> tuple[Product, ...]:
+        """What `find` finds: networks in catalogue order, cheapest first within each, one product per size."""
+        return self._on_sale.get(country, ())
+
+    def product(self, product_id: int) -> Product | None:
+        """The product of this number, on sale or not."""
+        return self._products.get(product_id)
+
+
+def is_product_code(text: str) -> bool:
+    """Whether a product may be called so: `[A-Za-z0-9_.-]{1,64}`."""
+    return _PRODUCT_CODE.fullmatch(text) is not None
+
+
+def is_network_word(text: str) -> bool:
+    """Whether a network may be called so, as code or as name."""
+    return _NETWORK_WORD.fullmatch(text) is not None
+
+
+def is_product_type(text: str) -> bool:
+    """Whether a product's type may be called so; empty is fine."""
+    return _TYPE.fullmatch(text) is not None
+
+
+def parse_size(text: str) -> str:
+    """The one spelling of a size: `1 gb`, `1GB` and `1.0GB` are all `1GB`. Raises ValueError with a sentence."""
+    match = _SIZE.fullmatch(text)
+    decimals = (match[2] or "").rstrip("0") if match else ""
+    if match is None or (match[1] == "0" and not decimals):
+        raise ValueError("must be a size such as 500MB, 1GB or 1.5GB")
+    return f"{match[1]}{'.' + decimals if decimals else ''}{match[3].upper()}"
+
+
+def parse_validity(text: str) -> int | None:
+    """Read `30 Days`, `1 Day`, `30` or `Non-expiry` (None), in any case. Raises ValueError with a sentence."""
+    if _NON_EXPIRY.fullmatch(text):
+        return None
+    match = _VALIDITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f"must be a number of days such as 30 Days, or {NON_EXPIRY}")
+    return int(match[1])
+
+
+def validity_text(days: int | None) -> str:
+    """`30 Days`, `1 Day`, or `Non-expiry` for None. Source of the wording: the Netpluse document, /packages."""
+    if days is None:
+        return NON_EXPIRY
+    return "1 Day" if days == 1 else f"{days} Days"

@@ -1,0 +1,262 @@
+"""The shop-keeper's verbs on what is sold, and the snapshot that sales look things up in.
+
+A verb that writes begins with `bump`: it tells every process to load the catalogue again, and its row lock lets one
+writer in at a time, so that what a verb has read stays true until it commits.
+"""
+
+import csv
+from dataclasses import dataclass, replace
+from importlib.resources import files
+
+from telvend.catalog import sheet, store
+from telvend.catalog.model import (
+    CURRENCY_BY_COUNTRY,
+    Network,
+    Product,
+    Snapshot,
+    Terms,
+    is_network_word,
+    is_product_code,
+)
+from telvend.catalog.sheet import Problem
+from telvend.errors import AlreadyExists, InvalidInput, InvariantBroken, NotFound
+from telvend.kit.db import Database, Tx, bump
+from telvend.kit.money import Money
+
+TOPIC = "catalogue"
+"""The revision that counts the changes of networks and products."""
+
+# Nigeria first, so that its networks are 1 to 4 and its first plans 1 to 3, as in the networkdatasub document.
+_BUILT_IN = ("nigeria", "ghana")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did, or would do after a dry pass. With problems nothing was written and the counts are 0."""
+
+    added: int
+    changed: int
+    unchanged: int
+    problems: tuple[Problem, ...] = ()
+
+
+class Catalogue:
+    """What one shop sells. `load` the snapshot before selling from it, `refresh` it when its revision has moved."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.snapshot = Snapshot(0)
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    async def load(self, tx: Tx) -> None:
+        """Take a new snapshot."""
+        # The revision comes first: a change that slips in between is then loaded once more, and never missed.
+        revision = await store.revision(tx)
+        self.snapshot = Snapshot.of(revision, await store.networks(tx), await store.products(tx))
+
+    async def refresh(self, tx: Tx) -> bool:
+        """Take a new snapshot if the catalogue has changed since the last one. Answers whether it has."""
+        if await store.revision(tx) == self.snapshot.revision:
+            return False
+        await self.load(tx)
+        return True
+
+    async def list_networks(self) -> list[Network]:
+        """Every network in catalogue order, from the database."""
+        async with self._database.connection() as tx:
+            return await store.networks(tx)
+
+    async def list_products(
+        self,
+        *,
+        country: str | None = None,
+        network: str | None = None,
+        active: bool | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Product]:
+        """Products from the database, by country, network and price, cheapest first.
+
+        `network` is a code or name in any case; one that does not exist has no products. `active` is the product's own
+        switch. `limit` products are answered, those after the first `offset`.
+        """
+        if network is not None and not is_network_word(network.strip()):
+            return []
+        async with self._database.connection() as tx:
+            return await store.find_products(
+                tx,
+                country=None if country is None else _country(country),
+                network=None if network is None else network.strip(),
+                active=active,
+                limit=limit,
+                offset=offset,
+            )
+
+    async def export_csv(self, *, country: str | None = None, network: str | None = None) -> str:
+        """The products as a sheet that `import_csv` takes."""
+        return sheet.write(await self.list_products(country=country, network=network))
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    async def add_network(self, country: str, code: str, name: str) -> Network:
+        """Add a network at the end of the catalogue's order. Raises InvalidInput, AlreadyExists."""
+        country, code, name = _country(country), code.strip(), name.strip()
+        for field, text in (("network", code), ("name", name)):
+            if not is_network_word(text):
+                raise InvalidInput(field, "must be 1 to 32 letters, digits, spaces, dots and dashes")
+        async with self._database.transaction() as tx:
+            await bump(tx, TOPIC)
+            made = await store.insert_network(tx, country, code, name)
+            if made is None:
+                raise AlreadyExists(f"Network {code} of {country}")
+        return made
+
+    async def switch_network(self, word: str, active: bool, *, country: str | None = None) -> Network:
+        """Put a network's products on sale or take them off. `word` is its code in any case.
+
+        Raises NotFound; InvalidInput where several countries have a network of this code and none is named.
+        """
+        word = word.strip()
+        async with self._database.transaction() as tx:
+            await bump(tx, TOPIC)
+            found = (
+                await store.networks_called(tx, word, None if country is None else _country(country))
+                if is_network_word(word)
+                else []
+            )
+            if not found:
+                raise NotFound("Network")
+            if len(found) > 1:
+                raise InvalidInput("country", f"is needed: {' and '.join(n.country for n in found)} have a {word}")
+            await store.switch_network(tx, found[0].id, active)
+        return replace(found[0], active=active)
+
+    async def add_product(
+        self,
+        *,
+        code: str,
+        country: str,
+        network: str,
+        size: str,
+        validity: str,
+        price: str,
+        cost: str,
+        type: str = "",  # noqa: A002 - the word of the column
+        active: bool = True,
+    ) -> Product:
+        """Add a product; amounts are text such as `4.50`. The very same product again is answered as it stands.
+
+        Raises InvalidInput with the first field that is wrong, AlreadyExists for the code of another product.
+        """
+        fields = {
+            "code": code, "country": country, "network": network, "type": type, "size": size, "validity": validity,
+            "price": price, "cost": cost, "active": "yes" if active else "no",
+        }  # fmt: skip
+        async with self._database.transaction() as tx:
+            await bump(tx, TOPIC)
+            terms, problems = sheet.read_fields(fields, sheet.networks_by_word(await store.networks(tx)))
+            if terms is None:
+                raise InvalidInput(*problems[0])
+            before = await store.product_of(tx, terms.code)
+            if before is not None:
+                if before.terms != terms:
+                    raise AlreadyExists(f"Product {terms.code}")
+                return before
+            return await _write(tx, terms)
+
+    async def change_price(self, code: str, *, price: str | None = None, cost: str | None = None) -> Product:
+        """Give a product a new price, a new cost, or both, as text such as `4.50`. Orders keep what they had.
+
+        Raises NotFound, InvalidInput.
+        """
+        if price is None and cost is None:
+            raise InvalidInput("price", "a new price or a new cost is needed")
+        async with self._database.transaction() as tx:
+            await bump(tx, TOPIC)
+            before = await _existing(tx, code)
+            terms = before.terms
+            if price is not None:
+                terms = replace(terms, price=_amount("price", price, before, positive=True))
+            if cost is not None:
+                terms = replace(terms, cost=_amount("cost", cost, before))
+            return await _write(tx, terms)
+
+    async def switch_product(self, code: str, active: bool) -> Product:
+        """Put a product on sale or take it off. Raises NotFound."""
+        async with self._database.transaction() as tx:
+            await bump(tx, TOPIC)
+            before = await _existing(tx, code)
+            return await _write(tx, replace(before.terms, active=active))
+
+    async def import_csv(self, text: str, *, dry_run: bool = False) -> Imported:
+        """Add and change products as a sheet says (its form: sheet.py). Either all of it is written or nothing.
+
+        Products that the sheet does not name stay as they are. A dry run writes nothing and counts all the same.
+        """
+        async with self._database.transaction() as tx:
+            if not dry_run:
+                await bump(tx, TOPIC)
+            read = sheet.read(text, sheet.networks_by_word(await store.networks(tx)))
+            if read.problems:
+                return Imported(0, 0, 0, read.problems)
+            before = await store.products_of(tx, [terms.code for terms in read.products])
+            added = [terms for terms in read.products if terms.code not in before]
+            changed = [terms for terms in read.products if terms.code in before and before[terms.code].terms != terms]
+            if not dry_run:
+                await store.write_products(tx, [*added, *changed])
+        return Imported(len(added), len(changed), len(read.products) - len(added) - len(changed))
+
+
+async def install_builtin(tx: Tx) -> bool:
+    """Give a fresh shop its catalogue: Nigeria's and Ghana's. Answers whether there was anything to do.
+
+    Each list is installed once and remembered, so that nothing that the shop-keeper has changed comes back. What
+    exists already under the same code is left alone.
+    """
+    installed = False
+    for name in _BUILT_IN:
+        if await store.mark_built_in(tx, name):
+            installed = True
+            for row in csv.DictReader(_built_in(f"{name}-networks.csv").splitlines()):
+                await store.insert_network(tx, row["country"], row["code"], row["name"])
+            read = sheet.read(_built_in(f"{name}.csv"), sheet.networks_by_word(await store.networks(tx)))
+            if read.problems:
+                raise InvariantBroken(f"the built-in list {name}: {read.problems[0]}")
+            await store.add_products(tx, read.products)
+    if installed:
+        await bump(tx, TOPIC)
+    return installed
+
+
+def _built_in(name: str) -> str:
+    return (files("telvend.catalog") / "builtin" / name).read_text("utf-8")
+
+
+def _country(text: str) -> str:
+    country = text.strip().upper()
+    if country not in CURRENCY_BY_COUNTRY:
+        raise InvalidInput("country", f"must be one of {', '.join(CURRENCY_BY_COUNTRY)}")
+    return country
+
+
+def _amount(field: str, text: str, product: Product, *, positive: bool = False) -> Money:
+    try:
+        return (sheet.parse_price if positive else Money.parse)(text.strip(), product.currency)
+    except ValueError as error:
+        raise InvalidInput(field, str(error)) from None
+
+
+async def _existing(tx: Tx, code: str) -> Product:
+    found = await store.product_of(tx, code) if is_product_code(code) else None
+    if found is None:
+        raise NotFound("Product")
+    return found
+
+
+async def _write(tx: Tx, terms: Terms) -> Product:
+    await store.write_products(tx, [terms])
+    written = await store.product_of(tx, terms.code)
+    if written is None:
+        raise InvariantBroken(f"product {terms.code} was written and is not there")
+    return written

@@ -1,0 +1,158 @@
+"""All SQL of the catalogue."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from telvend.catalog.model import Network, Product, Terms
+from telvend.kit.db import Tx
+from telvend.kit.money import Money, currency_of
+
+_NETWORK: Final = "select id, country, code, name, active from network"
+
+_PRODUCT: Final = """
+    select p.id, p.network_id, p.code, n.country, n.code as network, p.kind, p.type, p.size, p.validity_days,
+           p.currency, p.price_minor, p.cost_minor, p.active
+    from product p join network n on n.id = p.network_id
+"""
+
+# The rows are numbered so that the products get their ids in the order in which they were given.
+_INSERT: Final = """
+    insert into product
+        (code, network_id, kind, type, size, validity_days, currency, price_minor, cost_minor, active)
+    select new.code, n.id, new.kind, new.type, new.size, new.validity_days, new.currency, new.price_minor,
+           new.cost_minor, new.active
+    from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::text[],
+                $9::bigint[], $10::bigint[], $11::boolean[]) with ordinality
+        as new(code, country, network, kind, type, size, validity_days, currency, price_minor, cost_minor, active, place)
+    join network n on n.country = new.country and lower(n.code) = lower(new.network)
+    order by new.place
+"""
+
+
+async def revision(tx: Tx) -> int:
+    """How often the catalogue has changed."""
+    return int(await tx.fetchval("select coalesce((select number from revision where topic = 'catalogue'), 0)"))
+
+
+async def networks(tx: Tx) -> list[Network]:
+    """Every network in catalogue order."""
+    return [_network(row) for row in await tx.fetch(f"{_NETWORK} order by id")]
+
+
+async def networks_called(tx: Tx, word: str, country: str | None) -> list[Network]:
+    """The networks of this code, in any case, in one country or in all; locked until the end of `tx`."""
+    rows = await tx.fetch(
+        f"{_NETWORK} where lower(code) = lower($1) and ($2::text is null or country = $2) order by id for update",
+        word, country,
+    )  # fmt: skip
+    return [_network(row) for row in rows]
+
+
+async def insert_network(tx: Tx, country: str, code: str, name: str) -> Network | None:
+    """The new network, or None where the country has one of this code."""
+    row = await tx.fetchrow(
+        "insert into network (country, code, name) values ($1, $2, $3) on conflict (country, lower(code)) do nothing"
+        " returning id, country, code, name, active",
+        country, code, name,
+    )  # fmt: skip
+    return _network(row) if row else None
+
+
+async def switch_network(tx: Tx, network_id: int, active: bool) -> None:
+    await tx.execute("update network set active = $2 where id = $1", network_id, active)
+
+
+async def products(tx: Tx) -> list[Product]:
+    """Every product, on sale or not."""
+    return [_product(row) for row in await tx.fetch(_PRODUCT)]
+
+
+async def product_of(tx: Tx, code: str) -> Product | None:
+    """The product of this code, locked until the end of `tx`."""
+    row = await tx.fetchrow(f"{_PRODUCT} where p.code = $1 for update of p", code)
+    return _product(row) if row else None
+
+
+async def products_of(tx: Tx, codes: Sequence[str]) -> dict[str, Product]:
+    """Those of these codes that exist, locked until the end of `tx`."""
+    rows = await tx.fetch(f"{_PRODUCT} where p.code = any($1::text[]) order by p.id for update of p", codes)
+    return {row["code"]: _product(row) for row in rows}
+
+
+async def find_products(
+    tx: Tx, *, country: str | None, network: str | None, active: bool | None, limit: int | None, offset: int
+) -> list[Product]:
+    """Products by country, network in any case and switch; by country, network and price, `limit` after `offset`."""
+    rows = await tx.fetch(
+        f"{_PRODUCT} where ($1::text is null or n.country = $1)"
+        " and ($2::text is null or lower(n.code) = lower($2) or lower(n.name) = lower($2))"
+        " and ($3::boolean is null or p.active = $3)"
+        " order by n.country, n.id, p.price_minor, p.id limit $4 offset $5",
+        country, network, active, limit, offset,
+    )  # fmt: skip
+    return [_product(row) for row in rows]
+
+
+async def write_products(tx: Tx, wanted: Sequence[Terms]) -> None:
+    """Add these products; one whose code exists becomes what is given here."""
+    await tx.execute(
+        f"{_INSERT} on conflict (code) do update set network_id = excluded.network_id, kind = excluded.kind,"
+        " type = excluded.type, size = excluded.size, validity_days = excluded.validity_days,"
+        " currency = excluded.currency, price_minor = excluded.price_minor, cost_minor = excluded.cost_minor,"
+        " active = excluded.active, updated_at = now()",
+        *_columns(wanted),
+    )
+
+
+async def add_products(tx: Tx, wanted: Sequence[Terms]) -> None:
+    """Add those of these products whose codes do not exist; leave the others as they are."""
+    await tx.execute(f"{_INSERT} on conflict (code) do nothing", *_columns(wanted))
+
+
+async def mark_built_in(tx: Tx, name: str) -> bool:
+    """Remember that this built-in list was installed. False where it was already.
+
+    Waits for another transaction that is installing the same list, and sees it.
+    """
+    made = await tx.fetchval(
+        "insert into builtin_catalogue (name) values ($1) on conflict do nothing returning true", name
+    )
+    return bool(made)
+
+
+def _columns(wanted: Sequence[Terms]) -> tuple[list[Any], ...]:
+    return (
+        [terms.code for terms in wanted],
+        [terms.country for terms in wanted],
+        [terms.network for terms in wanted],
+        [terms.kind for terms in wanted],
+        [terms.type for terms in wanted],
+        [terms.size for terms in wanted],
+        [terms.validity_days for terms in wanted],
+        [terms.currency.code for terms in wanted],
+        [terms.price.minor for terms in wanted],
+        [terms.cost.minor for terms in wanted],
+        [terms.active for terms in wanted],
+    )
+
+
+def _network(row: Any) -> Network:
+    return Network(row["id"], row["country"], row["code"], row["name"], row["active"])
+
+
+def _product(row: Any) -> Product:
+    currency = currency_of(row["currency"])
+    return Product(
+        code=row["code"],
+        country=row["country"],
+        network=row["network"],
+        kind=row["kind"],
+        type=row["type"],
+        size=row["size"],
+        validity_days=row["validity_days"],
+        price=Money(row["price_minor"], currency),
+        cost=Money(row["cost_minor"], currency),
+        active=row["active"],
+        id=row["id"],
+        network_id=row["network_id"],
+    )

@@ -1,0 +1,48 @@
+"""The command line: one file a subject, each a Typer application; `frame.py` is what all commands share."""
+
+import sys
+
+import typer
+
+from telvend.cli import (
+    database,
+    demo,
+    keys,
+    ledger,
+    networks,
+    orders,
+    products,
+    serve,
+    settings,
+    simulator,
+    users,
+    wallets,
+)
+from telvend.cli.frame import common
+
+app = typer.Typer(
+    name="telvend",
+    help="Sell airtime, mobile data and identity checks by API, from prepaid wallets that cannot lose money.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.callback()(common)
+for group in (users, keys, wallets, products, networks, orders, ledger, simulator, database):
+    app.add_typer(group.app)
+serve.add_to(app)
+demo.add_to(app)
+settings.add_to(app)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 refused (the sentence is on stderr), 2 wrong usage."""
+    try:
+        app()
+    except BrokenPipeError:
+        # Whoever read our output, `head` for one, has seen enough.
+        sys.stderr.close()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

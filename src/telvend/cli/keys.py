@@ -1,0 +1,79 @@
+"""`telvend key`: the API keys of resellers."""
+
+from typing import Annotated, Any
+
+import typer
+
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, table
+from telvend.ledger.model import Mode
+from telvend.resellers.model import Api, ApiKey
+
+app = typer.Typer(name="key", help="The API keys of resellers.", no_args_is_help=True)
+
+
+def _data(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "api": key.api,
+        "mode": key.mode,
+        "hint": key.hint,
+        "read_limit": key.read_limit,
+        "purchase_limit": key.purchase_limit,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+@command(app, "add")
+async def add(
+    shop: Shop,
+    email: Annotated[str, typer.Argument(help="The reseller.")],
+    api: Annotated[Api, typer.Option(help="The API that the key is for.")],
+    mode: Annotated[
+        Mode, typer.Option(help="Real money, or play money that only the simulator delivers for.")
+    ] = Mode.LIVE,
+    read_limit: Annotated[int | None, typer.Option(min=1, help="Reads a minute; 60 unless raised.")] = None,
+    purchase_limit: Annotated[int | None, typer.Option(min=1, help="Purchases a minute; 30 unless raised.")] = None,
+) -> Output:
+    """Make a key. It is shown this once."""
+    key, secret = await shop.services.resellers.add_key(email, api, mode, read_limit, purchase_limit)
+    return Output(
+        _data(key) | {"key": secret.reveal()},
+        f"{secret.reveal()}\n\nThis {key.api} key ({key.mode}) is shown only now. Its id, to revoke it: {key.id}",
+    )
+
+
+@command(app, "revoke")
+async def revoke(shop: Shop, key_id: Annotated[str, typer.Argument(help="The id of the key, not the key.")]) -> Output:
+    """Make a key worthless, on every node within a second."""
+    key = await shop.services.resellers.revoke_key(key_id)
+    return Output(_data(key), f"The key {key.hint} no longer works.")
+
+
+@command(app, "list")
+async def list_keys(shop: Shop, email: Annotated[str, typer.Argument(help="The reseller.")]) -> Output:
+    """List a reseller's keys; their texts are not kept."""
+    keys = await shop.services.resellers.list_keys(email)
+    rows = [
+        (
+            k.id,
+            k.api,
+            k.mode,
+            k.hint,
+            k.read_limit,
+            k.purchase_limit,
+            f"{k.created_at:%Y-%m-%d}",
+            f"{k.revoked_at:%Y-%m-%d}" if k.revoked_at else "",
+        )
+        for k in keys
+    ]
+    return Output(
+        {"keys": [_data(key) for key in keys]},
+        show=table(
+            "",
+            ("id", "api", "mode", "key", "reads/min", "purchases/min", "made", "revoked"),
+            rows,
+            "There are no keys yet.",
+        ),
+    )

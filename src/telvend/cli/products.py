@@ -1,0 +1,148 @@
+"""`telvend product`: what the shop sells."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from telvend.bootstrap import Shop
+from telvend.catalog.model import Product
+from telvend.cli.frame import Output, command, table
+
+app = typer.Typer(name="product", help="What the shop sells.", no_args_is_help=True)
+
+Code = Annotated[str, typer.Argument(help="The product's code, such as GH-MTN-1GB-30D.")]
+OfNetwork = Annotated[str | None, typer.Option("--network", metavar="N", help="Only of this network, in any case.")]
+OfCountry = Annotated[str | None, typer.Option("--country", metavar="CC", help="Only of this country: GH or NG.")]
+
+
+def _data(product: Product) -> dict[str, Any]:
+    return {
+        "id": product.id,
+        "code": product.code,
+        "country": product.country,
+        "network": product.network,
+        "kind": product.kind,
+        "type": product.type,
+        "size": product.size,
+        "validity": product.validity,
+        "price": product.price.decimal,
+        "cost": product.cost.decimal,
+        "currency": product.currency.code,
+        "active": product.active,
+    }
+
+
+@command(app, "list")
+async def list_products(
+    shop: Shop,
+    network: OfNetwork = None,
+    country: OfCountry = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--withdrawn", help="Only what is on sale, or only what is not.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="How many to show.")] = None,
+    offset: Annotated[int, typer.Option(min=0, help="How many to pass over first.")] = 0,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that `product import` takes.")] = False,
+) -> Output:
+    """List the products, cheapest first within each network."""
+    catalogue = shop.services.catalogue
+    if as_csv:
+        return Output({}, (await catalogue.export_csv(country=country, network=network)).rstrip("\n"))
+    products = await catalogue.list_products(
+        country=country, network=network, active=active, limit=limit, offset=offset
+    )
+    rows = [
+        (
+            p.id,
+            p.code,
+            p.network,
+            p.type,
+            p.size,
+            p.validity,
+            p.price.decimal,
+            p.cost.decimal,
+            p.currency.code,
+            "" if p.active else "off",
+        )
+        for p in products
+    ]
+    columns = ("id", "code", "network", "type", "size", "validity", "price", "cost", "currency", "")
+    return Output(
+        {"products": [_data(product) for product in products]},
+        show=table("", columns, rows, "There are no such products."),
+    )
+
+
+@command(app, "add")
+async def add(
+    shop: Shop,
+    code: Code,
+    country: Annotated[str, typer.Option(help="GH or NG.")],
+    network: Annotated[str, typer.Option(help="The network, in any case.")],
+    size: Annotated[str, typer.Option(help="What requests call it: 1GB, 500MB.")],
+    price: Annotated[str, typer.Option(help="What the reseller pays, in whole units: 4.50.")],
+    cost: Annotated[str, typer.Option(help="What a provider takes.")],
+    validity: Annotated[str, typer.Option(help='"30 Days", "1 Day" or "Non-expiry".')] = "30 Days",
+    type_: Annotated[str, typer.Option("--type", help="SME, Corporate, Direct, … where the market knows types.")] = "",
+) -> Output:
+    """Add a product and put it on sale."""
+    product = await shop.services.catalogue.add_product(
+        code=code, country=country, network=network, size=size, validity=validity, price=price, cost=cost, type=type_
+    )
+    return Output(_data(product), f"{product.code} is on sale: {product.network} {product.size} for {product.price}.")
+
+
+@command(app, "price")
+async def price(
+    shop: Shop,
+    code: Code,
+    price: Annotated[str | None, typer.Argument(help="The new price, in whole units.")] = None,
+    cost: Annotated[str | None, typer.Option(help="The new cost.")] = None,
+) -> Output:
+    """Change what a product sells for, or costs. Orders that were placed keep theirs."""
+    product = await shop.services.catalogue.change_price(code, price=price, cost=cost)
+    return Output(_data(product), f"{product.code} sells for {product.price} and costs {product.cost}.")
+
+
+@command(app, "off")
+async def off(shop: Shop, code: Code) -> Output:
+    """Take a product off sale."""
+    product = await shop.services.catalogue.switch_product(code, active=False)
+    return Output(_data(product), f"{product.code} is no longer on sale.")
+
+
+@command(app, "on")
+async def on(shop: Shop, code: Code) -> Output:
+    """Put a product on sale again."""
+    product = await shop.services.catalogue.switch_product(code, active=True)
+    return Output(_data(product), f"{product.code} is on sale.")
+
+
+@command(app, "import")
+async def import_csv(
+    shop: Shop,
+    csv: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="As `product list --csv` prints it.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and say what would happen.")] = False,
+) -> Output:
+    """Add and change products from a CSV file: all of it, or nothing where a line is wrong."""
+    done = await shop.services.catalogue.import_csv(_text(csv), dry_run=dry_run)
+    data = {
+        "added": done.added,
+        "changed": done.changed,
+        "unchanged": done.unchanged,
+        "problems": [str(problem) for problem in done.problems],
+    }
+    if done.problems:
+        for problem in done.problems:
+            typer.echo(f"{csv}: {problem}", err=True)
+        return Output(data, "Nothing was imported.", exit_code=1)
+    would = "would be " if dry_run else ""
+    return Output(data, f"{done.added} {would}added, {done.changed} {would}changed, {done.unchanged} as they were.")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")  # Spreadsheets put a mark in front.
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{path} is not UTF-8 text.") from None

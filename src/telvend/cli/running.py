@@ -1,0 +1,252 @@
+"""What serving takes: bring the database up, then the processes that serve, and keep both up.
+
+One process does everything unless there are to be more workers; then this one only minds the database and the workers.
+What a single process does is in server.py.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+
+from telvend.bootstrap import prepare_database
+from telvend.cli import server
+from telvend.cli.frame import REFUSALS, fail, progress
+from telvend.cli.server import run_api, run_fulfilment
+from telvend.config import Settings
+from telvend.kit import log
+from telvend.kit.db import CONNECTION_LOSS, Database
+from telvend.kit.postgres import Cluster, PostgresRefused
+from telvend.kit.processes import die_with_parent
+from telvend.kit.secret import Secret
+
+WORKER_VARIABLE: Final = "TELVEND_WORKER"
+RESTART_PAUSE_S: Final = 0.2
+
+__all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
+
+_logger = log.get("telvend.serve")
+
+
+def run_server(
+    settings: Settings,
+    main: "server.Main",
+    *,
+    listens: bool = True,
+    ready: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Everything from the settings to the end of serving. Ends the program with one sentence where it is refused."""
+    _configure_logs(settings)
+    try:
+        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        listener = _listen(settings, shared=settings.workers > 1) if listens else None
+        cluster = None if settings.database_url else Cluster(Path(settings.data_dir), say=progress)
+        try:
+            if cluster is not None:
+                cluster.prepare()
+                cluster.start(announce=False)
+            url = cluster.url if cluster else _revealed(settings)
+            asyncio.run(_prepare(url))
+            if cluster is not None:
+                cluster.announce()
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_supervise(settings, url, listener, cluster, main, ready))
+        finally:
+            if listener is not None:
+                listener.close()
+            if cluster is not None:
+                cluster.stop()
+    except REFUSALS as error:
+        fail(error)
+    except CONNECTION_LOSS as error:
+        fail(f"The database cannot be reached: {error or type(error).__name__}")
+
+
+def _revealed(settings: Settings) -> str:
+    assert settings.database_url is not None  # noqa: S101 - the caller has looked
+    return settings.database_url.reveal()
+
+
+def _configure_logs(settings: Settings) -> None:
+    log.configure(settings.log_level, None if settings.log_format == "auto" else settings.log_format == "json")
+
+
+async def _prepare(url: str) -> None:
+    database = await Database.open(url, pool_size=1)
+    try:
+        await prepare_database(database, progress)
+    finally:
+        await database.close()
+
+
+def _listen(settings: Settings, *, shared: bool) -> socket.socket:
+    """The listening socket; for several workers only the claim to the port, each of them then listens by itself."""
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        claim = _bound(family, settings, reuse_port=False)
+        if not shared:
+            return claim
+        claim.close()
+        return _bound(family, settings, reuse_port=True)
+    except OSError as error:
+        raise PortTaken(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}.") from None
+
+
+class PortTaken(PostgresRefused):
+    """The port is in use, or the address is not ours."""
+
+
+def _bound(family: socket.AddressFamily, settings: Settings, *, reuse_port: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((settings.host, settings.port))
+        if not reuse_port:
+            made.listen(2048)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+async def _supervise(
+    settings: Settings,
+    url: str,
+    listener: socket.socket | None,
+    cluster: Cluster | None,
+    main: "server.Main",
+    ready: Callable[[], Awaitable[None]] | None,
+) -> None:
+    """Run one process here, or several beside us, until a signal asks to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        if cluster is not None:
+            await stack.enter_async_context(_DatabaseMinder(cluster))
+        if settings.workers == 1:
+            await main(settings, url, listener, stop, ready)
+        else:
+            await _Workers(settings, url, stop).run(ready)
+
+
+class _DatabaseMinder:
+    """Brings the embedded database back when it dies."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._restarting: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._watch()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.wait([self._restarting])
+        else:
+            asyncio.get_running_loop().remove_reader(self._cluster.wait_fd)
+
+    def _watch(self) -> None:
+        asyncio.get_running_loop().add_reader(self._cluster.wait_fd, self._died)
+
+    def _died(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._cluster.wait_fd)
+        _logger.error("database_died", status=self._cluster.poll())
+        self._restarting = loop.create_task(self._restart())
+
+    async def _restart(self) -> None:
+        while True:
+            try:
+                await self._cluster.restart_async()
+                break
+            except PostgresRefused as error:
+                _logger.critical("database_does_not_start", error=str(error))
+                await asyncio.sleep(1)
+        _logger.warning("database_is_back")
+        self._restarting = None
+        self._watch()
+
+
+class _Workers:
+    """N processes that serve on the same port; one that dies is replaced."""
+
+    def __init__(self, settings: Settings, url: str, stop: asyncio.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._environment = os.environ | {
+            WORKER_VARIABLE: json.dumps({"settings": _plain(settings), "url": url, "parent": os.getpid()})
+        }
+
+    async def run(self, ready: Callable[[], Awaitable[None]] | None) -> None:
+        minders = [asyncio.create_task(self._mind(number)) for number in range(self._settings.workers)]
+        server.announce(self._settings)
+        if ready is not None:
+            await ready()
+        await self._stop.wait()
+        await asyncio.gather(*minders)
+
+    async def _mind(self, number: int) -> None:
+        """Keep worker `number` running until everything stops; then let it drain."""
+        while not self._stop.is_set():
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "telvend", "_worker", env=self._environment, stdin=asyncio.subprocess.DEVNULL
+            )
+            ended = asyncio.create_task(process.wait())
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.is_set():
+                with suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGTERM)
+                try:
+                    await asyncio.wait_for(ended, self._settings.drain_s + 15)
+                except TimeoutError:
+                    process.kill()
+                return
+            stopping.cancel()
+            _logger.error("worker_died", worker=number, status=process.returncode)
+            await asyncio.sleep(RESTART_PAUSE_S)
+
+
+def _plain(settings: Settings) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in msgspec.to_builtins(settings, enc_hook=lambda _: None).items()
+        if value is not None
+    } | ({"redis_url": settings.redis_url.reveal()} if settings.redis_url else {})
+
+
+def run_worker() -> None:
+    """One of several server processes; started by `telvend serve --workers`."""
+    given = json.loads(os.environ.pop(WORKER_VARIABLE))
+    # When `serve` dies, however it dies, its workers die too: their database goes the same way.
+    die_with_parent(given["parent"])
+    redis_url = given["settings"].pop("redis_url", None)
+    settings = msgspec.convert(given["settings"], Settings)
+    settings = msgspec.structs.replace(settings, redis_url=Secret(redis_url) if redis_url else None)
+    _configure_logs(settings)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with _bound(family, settings, reuse_port=True) as listener:
+        listener.listen(2048)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve_as_worker(settings, given["url"], listener))
+
+
+async def _serve_as_worker(settings: Settings, url: str, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.run_api(settings, url, listener, stop, None)

@@ -1,0 +1,60 @@
+"""`telvend serve` and `telvend work`: the commands; what they do stands in running.py, which only they load."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from telvend.cli.frame import DatabaseUrl, DataDir, settings_of
+from telvend.kit.postgres import running_url
+from telvend.kit.secret import Secret
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+    app.command("work")(work)
+    app.command("_worker", hidden=True)(worker)
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on.", show_default="8000")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.", show_default="1")] = None,
+    no_fulfilment: Annotated[
+        bool, typer.Option("--no-fulfilment", help="Take orders and leave delivering to others.")
+    ] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Serve the API, deliver orders, and keep the embedded database running. SIGTERM drains."""
+    from telvend.cli import running
+
+    settings = settings_of(
+        context,
+        data_dir,
+        database_url,
+        host=host,
+        port=port,
+        workers=workers,
+        fulfilment=False if no_fulfilment else None,
+    )
+    running.run_server(settings, running.run_api)
+
+
+def work(context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Deliver orders and nothing else; beside `telvend serve --no-fulfilment`, on this machine or another."""
+    from telvend.cli import running
+
+    settings = settings_of(context, data_dir, database_url, workers=1)
+    if settings.database_url is None and (url := running_url(Path(settings.data_dir))) is not None:
+        settings = msgspec.structs.replace(settings, database_url=Secret(url))
+    running.run_server(settings, running.run_fulfilment, listens=False)
+
+
+def worker() -> None:
+    """One of several server processes; started by `telvend serve --workers`."""
+    from telvend.cli import running
+
+    running.run_worker()

@@ -1,0 +1,148 @@
+"""One serving process: opens the shop, starts its tasks, answers HTTP until asked to stop, then drains."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+import typer
+import uvicorn
+
+from telvend.bootstrap import Shop, application, open_shop
+from telvend.config import Settings
+from telvend.errors import Busy
+from telvend.kit import log
+from telvend.web.protocol import HttpProtocol
+
+DEAD_LANE_EXIT_CODE: Final = 70
+
+_logger = log.get("telvend.serve")
+
+
+class Main(Protocol):
+    """What a process does between its start and `stop`."""
+
+    async def __call__(
+        self,
+        settings: Settings,
+        url: str,
+        listener: socket.socket | None,
+        stop: asyncio.Event,
+        ready: Callable[[], Awaitable[None]] | None,
+    ) -> None: ...
+
+
+def announce(settings: Settings) -> None:
+    """Say where we are, and plainly that nothing real is delivered."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
+    if settings.simulators:
+        typer.echo(
+            "NOTE: live orders go to the SIMULATOR, which delivers nothing to anybody. No real upstream is connected.",
+            err=True,
+        )
+
+
+async def run_api(
+    settings: Settings,
+    url: str,
+    listener: socket.socket | None,
+    stop: asyncio.Event,
+    ready: Callable[[], Awaitable[None]] | None,
+) -> None:
+    """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
+    async with _running(settings, url, fulfilment=settings.fulfilment) as shop:
+        http = _Http(
+            uvicorn.Config(
+                application(shop, Path(settings.data_dir) / "run"),
+                http=HttpProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=10,
+                backlog=2048,
+            )
+        )
+        serving = asyncio.create_task(http.serve(sockets=[listener] if listener else None))
+        try:
+            if settings.workers == 1:
+                announce(settings)
+            if ready is not None:
+                await ready()
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        finally:
+            # Requests in hand are answered, nobody new is let in; then the shop closes behind them.
+            http.should_exit = True
+            await serving
+
+
+async def run_fulfilment(
+    settings: Settings,
+    url: str,
+    listener: socket.socket | None,  # noqa: ARG001 - nobody listens
+    stop: asyncio.Event,
+    ready: Callable[[], Awaitable[None]] | None,
+) -> None:
+    """Deliver orders until asked to stop."""
+    async with _running(settings, url, fulfilment=True):
+        typer.echo("Telvend delivers orders; it does not listen.", err=True)
+        if ready is not None:
+            await ready()
+        await stop.wait()
+
+
+class _Http(uvicorn.Server):
+    """uvicorn without its own signal handlers: stopping is decided above."""
+
+    def install_signal_handlers(self) -> None:
+        """Left to serve.py."""
+
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Left to serve.py."""
+        return _nothing()
+
+
+class _nothing:  # noqa: N801 - a context manager, as contextlib spells them
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+@asynccontextmanager
+async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIterator[Shop]:
+    """A shop with its lanes, its watch and, where asked, its fulfilment running."""
+
+    def died(error: BaseException) -> None:
+        # A lane without its task would leave everybody waiting for ever. Somebody else starts us again.
+        _logger.critical("lane_died", error=repr(error))
+        asyncio.get_running_loop().call_later(0.2, os._exit, DEAD_LANE_EXIT_CODE)
+
+    async with open_shop(settings, url, on_death=died) as shop:
+        services = shop.services
+        while True:
+            try:
+                await shop.watch.look()
+                break
+            except Busy:
+                await asyncio.sleep(0.1)  # The database is just coming back.
+        shop.watch.start()
+        services.ledger.start()
+        services.orders.start()
+        if fulfilment:
+            services.orders.on_placed = shop.fulfilment.wake
+            shop.fulfilment.start()
+        try:
+            yield shop
+        finally:
+            if fulfilment:
+                await shop.fulfilment.drain(settings.drain_s)
+            await services.orders.close()
+            await services.ledger.close()
+            await shop.watch.close()

@@ -1,0 +1,45 @@
+"""`telvend settings`: every setting, its value and where that came from."""
+
+from typing import Any
+
+import typer
+
+from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, emit, fail, table
+from telvend.config import PREFIX, SECRETS, SettingsRefused, described, load
+from telvend.kit.secret import Secret
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("settings")(settings)
+
+
+def settings(
+    context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """List every setting with its value, where it came from and what it is for. Secrets are starred."""
+    before: Where = context.find_object(Where) or Where()
+    chosen = database_url or before.database_url
+    try:
+        loaded = load({"data_dir": data_dir or before.data_dir, "database_url": Secret(chosen) if chosen else None})
+    except SettingsRefused as error:
+        fail(error)
+    rows = []
+    for name, text in described().items():
+        value: Any = getattr(loaded.settings, name)
+        if name in SECRETS:
+            value = None if value is None else "********"
+        elif name == "simulators":
+            value = ", ".join(value)
+        rows.append((name, value, loaded.origins[name], PREFIX + name.upper(), text))
+    data = {
+        "file": loaded.file,
+        "settings": [
+            {"name": name, "value": value, "origin": origin, "variable": variable, "text": text}
+            for name, value, origin, variable, text in rows
+        ],
+    }
+    shown = [(name, "" if value is None else str(value), *rest) for name, value, *rest in rows]
+    emit(
+        Output(data, show=table("", ("setting", "value", "from", "environment", "what it is"), shown, "")),
+        as_json or before.json,
+    )

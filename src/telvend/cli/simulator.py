@@ -1,0 +1,66 @@
+"""`telvend simulator`: the pretended upstream and its own book."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, emit, table
+from telvend.providers.simulator import table as behaviours
+
+app = typer.Typer(name="simulator", help="The pretended upstream.", no_args_is_help=True)
+
+
+@app.command("table")
+def show_table() -> None:
+    """Which number makes the simulator do what."""
+    from rich.markdown import Markdown  # Nobody else pays for loading it.
+
+    text = behaviours.markdown()
+    emit(Output({}, show=lambda console: console.print(Markdown(text))), as_json=False)
+
+
+@command(app, "book")
+async def book(
+    shop: Shop,
+    subscriber: Annotated[str | None, typer.Option(help="Only for this number, in E.164.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Only of this order, or attempt.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
+    before: Annotated[int | None, typer.Option(help="Go on from this line, downwards.")] = None,
+) -> Output:
+    """What the simulator says that it delivered: its own book, not the shop's. Exit code 1 if anything came twice."""
+    lines = await shop.book.page(subscriber=subscriber, reference=reference, before=before, limit=limit)
+    twice = await shop.book.delivered_twice()
+    deliveries = await shop.book.deliveries()
+    rows = [
+        (x.id, x.provider, x.reference, x.subscriber, x.product, x.state, x.deliveries, f"{x.last_at:%F %T}")
+        for x in lines
+    ]
+    columns = ("line", "provider", "reference", "subscriber", "product", "state", "times", "at (UTC)")
+
+    def show(console: Console) -> None:
+        table("", columns, rows, "The book is empty.")(console)
+        console.print(f"\n{deliveries} deliveries in all; {len(twice)} orders delivered more than once.")
+
+    return Output(
+        {
+            "deliveries": deliveries,
+            "delivered_twice": [{"order": item.order, "deliveries": item.deliveries} for item in twice],
+            "lines": [
+                {
+                    "id": x.id,
+                    "provider": x.provider,
+                    "reference": x.reference,
+                    "subscriber": x.subscriber,
+                    "product": x.product,
+                    "state": x.state,
+                    "deliveries": x.deliveries,
+                    "at": x.last_at,
+                }
+                for x in lines
+            ],
+        },
+        show=show,
+        exit_code=1 if twice else 0,
+    )

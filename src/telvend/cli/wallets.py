@@ -1,0 +1,129 @@
+"""`telvend wallet`: resellers' money."""
+
+import csv
+import io
+from typing import Annotated, Any
+
+import typer
+
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, table
+from telvend.errors import InvalidInput
+from telvend.kit.money import Currency, Money, currency_of
+from telvend.ledger.model import Mode, StatementLine, TransferKind
+
+app = typer.Typer(name="wallet", help="Resellers' money.", no_args_is_help=True)
+
+Email = Annotated[str, typer.Argument(help="The reseller.")]
+CurrencyCode = Annotated[str, typer.Argument(metavar="CURRENCY", help="GHS, NGN, …")]
+InMode = Annotated[Mode, typer.Option(help="Real money or play money.")]
+
+_WORDS = {
+    TransferKind.HOLD: "order placed",
+    TransferKind.RELEASE: "order failed, money back",
+    TransferKind.CREDIT: "money in",
+}
+
+
+def _currency(code: str) -> Currency:
+    try:
+        return currency_of(code)
+    except ValueError as error:
+        raise InvalidInput("currency", str(error)) from None
+
+
+@command(app, "credit")
+async def credit(
+    shop: Shop,
+    email: Email,
+    amount: Annotated[str, typer.Argument(help="In whole units, such as 50 or 4.50.")],
+    currency: CurrencyCode,
+    reference: Annotated[str, typer.Option(help="What names this credit; the same again credits nothing.")],
+    mode: InMode = Mode.LIVE,
+) -> Output:
+    """Put money into a wallet, once for each reference."""
+    try:
+        money = Money.parse(amount, _currency(currency))
+    except ValueError as error:
+        raise InvalidInput("amount", str(error)) from None
+    reseller = await shop.services.resellers.find(email)
+    balance = await shop.services.ledger.credit(reseller.id, money, mode, reference)
+    return Output(
+        {"balance": balance.decimal, "currency": balance.currency.code, "mode": mode},
+        f"The wallet of {reseller.email} holds {balance}.",
+    )
+
+
+@command(app, "show")
+async def show(shop: Shop, email: Email) -> Output:
+    """Show what a reseller can spend."""
+    reseller = await shop.services.resellers.find(email)
+    wallets = await shop.services.ledger.wallets(reseller.id)
+    rows = [(w.mode, w.balance.currency, w.balance.text, w.sequence) for w in wallets]
+    return Output(
+        {
+            "wallets": [
+                {
+                    "id": w.wallet_id,
+                    "mode": w.mode,
+                    "currency": w.balance.currency.code,
+                    "balance": w.balance.decimal,
+                    "transfers": w.sequence,
+                }
+                for w in wallets
+            ]
+        },
+        show=table("", ("mode", "currency", "balance", "transfers"), rows, "There are no wallets."),
+    )
+
+
+@command(app, "statement")
+async def statement(
+    shop: Shop,
+    email: Email,
+    currency: CurrencyCode,
+    mode: InMode = Mode.LIVE,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many transfers.")] = 50,
+    before: Annotated[int | None, typer.Option(help="Go on from this transfer, downwards.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+) -> Output:
+    """Every movement on a wallet, newest first: holds and releases apart."""
+    reseller = await shop.services.resellers.find(email)
+    lines = await shop.services.ledger.statement(reseller.id, _currency(currency), mode, before=before, limit=limit)
+    references = await _references(shop, lines)
+    data = [_data(line, references) for line in lines]
+    columns = ("sequence", "at", "what", "reference", "change", "balance")
+    if as_csv:
+        return Output({"statement": data}, _csv(columns, data))
+    rows = [
+        (d["sequence"], f"{d['at']:%Y-%m-%d %H:%M:%S}", d["what"], d["reference"], d["change"], d["balance"])
+        for d in data
+    ]
+    return Output(
+        {"statement": data, "next": lines[-1].sequence if len(lines) == limit and lines[-1].sequence > 1 else None},
+        show=table(f"{reseller.email}, {currency.upper()} ({mode})", columns, rows, "Nothing has moved yet."),
+    )
+
+
+async def _references(shop: Shop, lines: list[StatementLine]) -> dict[int, str]:
+    causes = list({line.cause for line in lines})
+    return await shop.services.ledger.credit_references(causes) | await shop.services.orders.references(causes)
+
+
+def _data(line: StatementLine, references: dict[int, str]) -> dict[str, Any]:
+    return {
+        "sequence": line.sequence,
+        "at": line.created_at,
+        "what": _WORDS[line.kind],
+        "reference": references.get(line.cause, ""),
+        "change": line.change.decimal,
+        "balance": line.balance.decimal,
+    }
+
+
+def _csv(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"at": row["at"].isoformat()} for row in rows)
+    return out.getvalue().rstrip("\n")

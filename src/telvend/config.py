@@ -1,0 +1,148 @@
+"""Settings: one record, filled from defaults, a TOML file and the environment; the later wins.
+
+    settings = load(file=None, overrides={})      # raises SettingsRefused with one sentence
+
+Each setting `pool_size` is `TELVEND_POOL_SIZE` in the environment and `pool_size` in the file. The file is the one that
+`TELVEND_CONFIG` names, else `telvend.toml` in the data directory. `telvend settings` prints them all.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from telvend.kit.secret import Secret
+
+PREFIX: Final = "TELVEND_"
+
+
+class SettingsRefused(Exception):
+    """A setting cannot be what it is. The message is one sentence that names it and where it came from."""
+
+
+def _meta(text: str, **limits: Any) -> Any:
+    return msgspec.Meta(description=text, **limits)
+
+
+class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[simulators.NAME]` in the file: a pretended upstream. `steered = false` delivers everything at once."""
+
+    steered: bool = True
+    priority: int = 100
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 3.0
+
+
+def _one_simulator() -> dict[str, SimulatorSettings]:
+    return {"simulator": SimulatorSettings()}
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting with its default. Durations are seconds."""
+
+    data_dir: Annotated[str, _meta("where the embedded database and everything else of this shop is kept")] = ""
+    database_url: Annotated[
+        Secret | None, _meta("a PostgreSQL (15 or newer) to use instead of the embedded one: postgresql://…")
+    ] = None
+    host: Annotated[str, _meta("the address to listen on")] = "127.0.0.1"
+    port: Annotated[int, _meta("the port to listen on", ge=1, le=65535)] = 8000
+    workers: Annotated[int, _meta("server processes; each serves the API and fulfils", ge=1, le=64)] = 1
+    fulfilment: Annotated[bool, _meta("whether serving processes also deliver orders")] = True
+    public_url: Annotated[str, _meta("how clients reach this server, for absolute addresses in answers")] = ""
+    redis_url: Annotated[Secret | None, _meta("a Redis that shares rate limits between nodes: redis://…")] = None
+    pool_size: Annotated[int, _meta("database connections of a process, beside three for its lanes", ge=1, le=100)] = 4
+    fulfilment_concurrency: Annotated[int, _meta("orders that a process delivers at the same time", ge=1, le=10000)] = (
+        600
+    )
+    lane_waiting: Annotated[int, _meta("purchases that may wait in a process before it answers 503", ge=1)] = 8192
+    drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
+    log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
+    log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"
+    simulators: Annotated[dict[str, SimulatorSettings], _meta("pretended upstreams, by name; a table of the file")] = (
+        msgspec.field(default_factory=_one_simulator)
+    )
+
+
+SECRETS: Final = frozenset({"database_url", "redis_url"})
+
+
+def default_data_dir() -> str:
+    """Where data is kept when nobody says: the XDG data directory of the user."""
+    base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    return os.path.join(base, "telvend")
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings, and for each where its value came from: `default`, `file`, `environment` or `command line`."""
+
+    settings: Settings
+    origins: dict[str, str]
+    file: str | None
+
+
+def load(overrides: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings. `overrides` come from the command line and win. Raises SettingsRefused."""
+    environment = os.environ if environment is None else environment
+    chosen = {name: value for name, value in (overrides or {}).items() if value is not None}
+    named = {name: environment[PREFIX + name.upper()] for name in _NAMES if environment.get(PREFIX + name.upper())}
+    data_dir = str(chosen.get("data_dir") or named.get("data_dir") or "")
+    file = _file(environment.get(PREFIX + "CONFIG"), data_dir or default_data_dir())
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(_NAMES, "default")
+    for origin, source in (("file", _read(file)), ("environment", named), ("command line", chosen)):
+        for name, value in source.items():
+            if name not in _NAMES:
+                raise SettingsRefused(f"{file}: there is no setting {name!r}; `telvend settings` lists them.")
+            values[name] = _convert(name, value, origin)
+            origins[name] = origin
+    values.setdefault("data_dir", default_data_dir())
+    if not values["data_dir"]:
+        values["data_dir"] = default_data_dir()
+    values["data_dir"] = os.path.abspath(os.path.expanduser(values["data_dir"]))
+    return Loaded(Settings(**values), origins, str(file) if file else None)
+
+
+def _file(named: str | None, data_dir: str) -> Path | None:
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise SettingsRefused(f"TELVEND_CONFIG names {named}, which is not a file.")
+        return path
+    path = Path(data_dir) / "telvend.toml"
+    return path if path.is_file() else None
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsRefused(f"{file} cannot be read: {error}.") from None
+
+
+_FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
+_NAMES: Final = tuple(_FIELDS)
+
+
+def _convert(name: str, value: Any, origin: str) -> Any:
+    if name in SECRETS:
+        return value if isinstance(value, Secret) or value is None else Secret(str(value))
+    try:
+        if origin == "environment" and name == "simulators":
+            value = tomllib.loads(f"value = {value}")["value"]
+        return msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
+        where = PREFIX + name.upper() if origin == "environment" else f"{name} ({origin})"
+        raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
+
+
+def described() -> dict[str, str]:
+    """Each setting's name and its sentence."""
+    texts = {}
+    for name, field in _FIELDS.items():
+        meta = field.type.__metadata__[0] if hasattr(field.type, "__metadata__") else None
+        texts[name] = (meta.description or "") if meta else ""
+    return texts

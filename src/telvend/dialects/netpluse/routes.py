@@ -1,0 +1,129 @@
+"""Netpluse (Ghana): data bundles from a GHS wallet, under /api/v1."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from telvend.catalog.model import Network
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.netpluse import wire
+from telvend.errors import InvalidInput, NotFound
+from telvend.kit.allowance import Kind
+from telvend.kit.money import GHS, Money
+from telvend.kit.phone import NotAMobileNumber, parse_mobile
+
+COUNTRY: Final = "GH"
+REFERENCE_LENGTH: Final = 64
+
+
+async def ping(call: Call[None]) -> Answer:
+    return Answer(200, wire.Ping(ok=True, owner=str(call.caller.reseller_id)))
+
+
+async def balance(call: Call[None]) -> Answer:
+    wallet_id = call.caller.wallets.get(GHS.code)
+    minor = 0 if wallet_id is None else await call.services.ledger.balance(wallet_id)
+    return Answer(200, wire.Balance(Money(minor, GHS).decimal, GHS.code))
+
+
+async def packages(call: Call[None]) -> Answer:
+    """What is on sale now, cheapest first within each network, one bundle per network and capacity."""
+    on_sale = call.services.catalogue.snapshot.on_sale(COUNTRY)
+    return Answer(
+        200,
+        wire.Packages(
+            [
+                wire.Package(product.network, product.size, product.price.decimal, product.validity)
+                for product in on_sale
+                if product.price.currency == GHS
+            ]
+        ),
+    )
+
+
+async def purchase(call: Call[wire.PurchaseForm]) -> Answer:
+    """Answers as soon as the order is durably stored and the money held; delivery is later work."""
+    form = call.form
+    placement = await call.services.orders.place(
+        call.caller,
+        network=_network(call, form.network),
+        subscriber=_subscriber(form.phone_number),
+        size=_capacity(form.capacity),
+        currency=GHS,
+        client_reference=_reference(form.reference),
+        prefix="NPAPI",
+    )
+    return wire.placement_answer(placement)
+
+
+async def order_status(call: Call[None]) -> Answer:
+    """By our reference or by the caller's own."""
+    reference = call.path["reference"]
+    if not 1 <= len(reference) <= REFERENCE_LENGTH or not reference.isprintable():
+        raise NotFound("Order")
+    return Answer(200, wire.order_status(await call.services.orders.find(call.caller, reference)))
+
+
+def _network(call: Call[wire.PurchaseForm], word: str) -> Network:
+    catalogue = call.services.catalogue.snapshot
+    network = catalogue.network(COUNTRY, word)
+    if network is None:
+        known = ", ".join(network.code for network in catalogue.networks(COUNTRY))
+        raise InvalidInput("network", f"must be one of {known}")
+    return network
+
+
+def _subscriber(text: str) -> str:
+    try:
+        return parse_mobile(text, COUNTRY)
+    except NotAMobileNumber:
+        raise InvalidInput("phoneNumber", "must be a mobile number of Ghana, such as 0241234567") from None
+
+
+def _capacity(text: str) -> str:
+    if not 1 <= len(text) <= 32 or not text.isprintable():
+        raise InvalidInput("capacity", "must be a size from /packages, such as 1GB")
+    return text
+
+
+def _reference(text: str | None) -> str | None:
+    if text is not None and (not 1 <= len(text) <= REFERENCE_LENGTH or not text.isprintable()):
+        raise InvalidInput("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
+    return text
+
+
+def _key_of(headers: Mapping[bytes, bytes]) -> str | None:
+    key = headers.get(b"x-api-key")
+    return key.decode("latin-1") if key else None
+
+
+_REFUSALS: Final = {400: wire.Error, 401: wire.Error, 429: wire.Error, 503: wire.Error}
+
+NETPLUSE: Final = Dialect(
+    name="netpluse",
+    title="Netpluse",
+    base_path="/api/v1",
+    key_of=_key_of,
+    error=wire.error_answer,
+    security={"type": "apiKey", "in": "header", "name": "x-api-key"},
+    endpoints=(
+        Endpoint("GET", "/ping", ping, "Test that the key is valid and active", {200: wire.Ping, **_REFUSALS}),
+        Endpoint("GET", "/balance", balance, "The wallet's balance in GHS", {200: wire.Balance, **_REFUSALS}),
+        Endpoint("GET", "/packages", packages, "Bundles on sale and their prices", {200: wire.Packages, **_REFUSALS}),
+        Endpoint(
+            "POST",
+            "/purchase",
+            purchase,
+            "Buy a bundle for a phone number",
+            {200: wire.Purchased, 402: wire.Error, 409: wire.DuplicateOrder, 413: wire.Error, **_REFUSALS},
+            allowance=Kind.PURCHASE,
+            form=wire.PurchaseForm,
+        ),
+        Endpoint(
+            "GET",
+            "/order-status/{reference:path}",
+            order_status,
+            "The status of an order, by either reference",
+            {200: wire.OrderStatus, 404: wire.Error, **_REFUSALS},
+        ),
+    ),
+)

@@ -1,0 +1,274 @@
+"""Serving a dialect: from bytes to a call and back, the same way for every endpoint of every dialect.
+
+The order of checks is the contract's: path and method, key, allowance, form; then the endpoint's own. Whatever goes
+wrong on the way is rendered by the dialect's own error table, so nothing a client can provoke has another shape.
+"""
+
+import re
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, Protocol
+
+import msgspec
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, Header
+from telvend.errors import (
+    BodyNotReadable,
+    BodyTooLarge,
+    InvalidInput,
+    InvariantBroken,
+    MethodNotAllowed,
+    NotAuthenticated,
+    TelvendError,
+    TooManyRequests,
+    UnknownPath,
+)
+from telvend.kit import log
+from telvend.kit.allowance import Allowance, Kind, Verdict
+from telvend.kit.ids import new_request_id
+from telvend.resellers.model import Caller
+from telvend.services import Services
+
+BODY_LIMIT_BYTES: Final = 64 * 1024
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_REQUEST_ID = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
+_logger = log.get("telvend.http")
+
+
+class Observer(Protocol):
+    """Who counts requests; bootstrap hands in the metrics."""
+
+    def request(self, dialect: str, route: str, status: int, seconds: float) -> None: ...
+
+
+class DialectApp:
+    """The ASGI application of one dialect."""
+
+    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance, observer: Observer) -> None:
+        self._edge = _Edge(dialect, services, limiter, observer)
+        by_path: dict[str, dict[str, Endpoint]] = {}
+        for endpoint in dialect.endpoints:
+            by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+        self._router = Router(
+            routes=[
+                Route(dialect.base_path + path, _Path(self._edge, path, endpoints))
+                for path, endpoints in by_path.items()
+            ],
+            redirect_slashes=False,
+            default=_Nothing(self._edge),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._router(scope, receive, send)
+
+
+class _Path:
+    """All methods of one path."""
+
+    def __init__(self, edge: "_Edge", path: str, endpoints: Mapping[str, Endpoint]) -> None:
+        self._edge = edge
+        self._route = path
+        self._endpoints = dict(endpoints)
+        if "GET" in endpoints:
+            self._endpoints.setdefault("HEAD", endpoints["GET"])
+        self._decoders = {
+            method: msgspec.json.Decoder(endpoint.form) if endpoint.form else None
+            for method, endpoint in self._endpoints.items()
+        }
+        self._allowed = tuple(self._endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        endpoint = self._endpoints.get(method)
+        if endpoint is None:
+            await self._edge.refuse(scope, send, self._route, MethodNotAllowed(self._allowed))
+        else:
+            await self._edge.serve(scope, receive, send, self._route, endpoint, self._decoders[method])
+
+
+class _Nothing:
+    """Every path below the dialect's base that is not one of its own."""
+
+    def __init__(self, edge: "_Edge") -> None:
+        self._edge = edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await self._edge.refuse(scope, send, "(none)", UnknownPath(scope["path"]))
+
+
+class _Edge:
+    """What every request goes through."""
+
+    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance, observer: Observer) -> None:
+        self._dialect = dialect
+        self._services = services
+        self._limiter = limiter
+        self._observer = observer
+
+    async def serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        route: str,
+        endpoint: Endpoint,
+        decoder: "msgspec.json.Decoder[Any] | None",
+    ) -> None:
+        started = time.perf_counter()
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = _request_id(headers)
+        rate: tuple[Header, ...] = ()
+        try:
+            caller = await self._caller(headers)
+            limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
+            verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, limit)
+            rate = _rate_headers(verdict)
+            if not verdict.allowed:
+                raise TooManyRequests(verdict.retry_after_s, verdict.limit)
+            form = decode(decoder, await read_body(receive, headers)) if decoder is not None else None
+            answer = await endpoint.handler(
+                Call(self._services, caller, form, scope.get("path_params", {}), scope["query_string"], headers)
+            )
+        except TelvendError as error:
+            answer = self._render(error, request_id)
+        except Exception as error:
+            answer = self._render(_broken(error), request_id, error)
+        await self._send(send, answer, request_id, rate)
+        self._observer.request(self._dialect.name, route, answer.status, time.perf_counter() - started)
+
+    async def _caller(self, headers: Mapping[bytes, bytes]) -> Caller:
+        key = self._dialect.key_of(headers)
+        if not key:
+            raise NotAuthenticated
+        resellers = self._services.resellers
+        return resellers.cached(self._dialect.name, key) or await resellers.authenticate(self._dialect.name, key)
+
+    async def refuse(self, scope: Scope, send: Send, route: str, error: TelvendError) -> None:
+        """Answer a request that is no endpoint's."""
+        started = time.perf_counter()
+        request_id = _request_id(dict(scope["headers"]))
+        answer = self._render(error, request_id)
+        await self._send(send, answer, request_id, ())
+        self._observer.request(self._dialect.name, route, answer.status, time.perf_counter() - started)
+
+    def _render(self, error: TelvendError, request_id: bytes, cause: Exception | None = None) -> Answer:
+        answer = self._dialect.error(error)
+        if isinstance(error, MethodNotAllowed):
+            answer.headers += ((b"allow", ", ".join(error.allowed).encode()),)
+        retry_after_s = getattr(error, "retry_after_s", None)
+        if retry_after_s is not None:
+            answer.headers += ((b"retry-after", str(retry_after_s).encode()),)
+        if answer.status >= 500 and isinstance(error, InvariantBroken):
+            _logger.critical(
+                "request failed", request_id=request_id.decode(), dialect=self._dialect.name, exc_info=cause
+            )
+        elif answer.status != 404 and answer.status != 401:
+            _logger.info(
+                "request refused",
+                request_id=request_id.decode(),
+                dialect=self._dialect.name,
+                status=answer.status,
+                error=type(error).__name__,
+            )
+        return answer
+
+    async def _send(self, send: Send, answer: Answer, request_id: bytes, rate: tuple[Header, ...]) -> None:
+        body = _encode(answer.body)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": [
+                    (b"content-type", b"application/json"),
+                    (b"content-length", str(len(body)).encode()),
+                    (b"x-request-id", request_id),
+                    *rate,
+                    *answer.headers,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+
+def _broken(error: Exception) -> InvariantBroken:
+    return error if isinstance(error, InvariantBroken) else InvariantBroken(type(error).__name__)
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    given = headers.get(b"x-request-id")
+    if given is not None and _REQUEST_ID.match(given):
+        return given
+    return new_request_id()
+
+
+def _rate_headers(verdict: Verdict) -> tuple[Header, ...]:
+    return (
+        (b"ratelimit-limit", b"%d" % verdict.limit),
+        (b"ratelimit-remaining", b"%d" % verdict.remaining),
+        (b"ratelimit-reset", b"%d" % verdict.reset_s),
+    )
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+    """The whole body. Raises BodyTooLarge before reading on when it is longer than BODY_LIMIT_BYTES."""
+    declared = headers.get(b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > BODY_LIMIT_BYTES:
+        raise BodyTooLarge(BODY_LIMIT_BYTES)
+    message: Message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body", False):
+        if len(body) > BODY_LIMIT_BYTES:
+            break
+        message = await receive()
+        body += message.get("body", b"")
+    if len(body) > BODY_LIMIT_BYTES:
+        raise BodyTooLarge(BODY_LIMIT_BYTES)
+    return body
+
+
+_AT_FIELD = re.compile(r"^(?P<problem>.*?) - at `\$\.?(?P<field>.*)`$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<parent>.*)`)?$")
+
+
+def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
+    """Read a JSON object into the form's type. Raises BodyNotReadable, or InvalidInput naming the field."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid_input(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BodyNotReadable("The request body is not valid JSON.") from None
+
+
+def invalid_input(problem: str) -> InvalidInput:
+    """What msgspec says of a value, as an error that names the field in the caller's own words."""
+    if missing := _MISSING.match(problem):
+        parent = f"{missing['parent']}." if missing["parent"] else ""
+        return InvalidInput(parent + missing["field"], "is required")
+    if at := _AT_FIELD.match(problem):
+        text = (
+            at["problem"].replace("Expected `str`", "must be a string").replace("Expected `int`", "must be an integer")
+        )
+        text = re.sub(r"^Expected ", "must be ", text)
+        return InvalidInput(at["field"], text.replace("`", "").replace("str | null", "a string"))
+    return BodyNotReadable("The request body is not a JSON object.")
+
+
+class Dispatch:
+    """Sends each request to the dialect whose base path it begins with, the longest first; the rest to `pages`."""
+
+    def __init__(self, dialects: Mapping[str, ASGIApp], pages: ASGIApp) -> None:
+        self._dialects = sorted(dialects.items(), key=lambda item: -len(item[0]))
+        self._pages = pages
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            for base, app in self._dialects:
+                if path.startswith(base) and (len(path) == len(base) or path[len(base)] == "/"):
+                    await app(scope, receive, send)
+                    return
+        await self._pages(scope, receive, send)

@@ -1,0 +1,123 @@
+"""Named places where a test may make the process die, wait or fail.
+
+`hit("lane.after_write")` stands at such a place and does nothing (about 50 ns) unless the environment variable
+TELVEND_FAILPOINTS arms it when the process starts:
+
+    TELVEND_FAILPOINTS="lane.after_write=kill;attempt.after_send=kill@3;lane.after_locks=sleep:0.5;settle.before_commit=error"
+
+`kill` ends the process with SIGKILL, as a power cut would; `sleep:S` waits S seconds; `error` raises FailpointError.
+With `@N` that happens the Nth time only, without it every time; each process counts for itself. A name or an action
+that nobody knows is an error at start, so that a misspelt test does not pass.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+VARIABLE = "TELVEND_FAILPOINTS"
+
+FAILPOINTS = {
+    "lane.before_begin": "A batch of orders has been taken from the queue; no transaction has begun.",
+    "lane.after_locks": "The wallets of the batch are locked; nothing has been written.",
+    "lane.after_write": "Orders, transfers and wallets are written; the transaction is not committed.",
+    "lane.after_commit": "The batch is durable; nobody has been answered.",
+    "attempt.before_write": "An order is claimed; no attempt is recorded and the provider knows nothing.",
+    "attempt.after_write": "The attempt is durable; the provider has not been called.",
+    "attempt.after_send": "The request has gone to the provider; its answer has not been read.",
+    "attempt.after_answer": "The provider has answered; the outcome has not been handed on.",
+    "settle.before_commit": "Outcomes and their transfers are written; the transaction is not committed.",
+    "settle.after_commit": "The outcomes are durable; their claims have not been given back.",
+}
+
+
+class FailpointError(Exception):
+    """What an armed failpoint with the action `error` raises."""
+
+
+class FailpointsMisspelt(ValueError):
+    """TELVEND_FAILPOINTS names a failpoint or an action that does not exist."""
+
+
+@dataclass(slots=True)
+class _Armed:
+    action: Literal["kill", "sleep", "error"]
+    sleep_s: float
+    only_time: int | None
+    times: int = 0
+
+
+_armed: dict[str, _Armed] = {}
+
+
+def hit(name: str) -> None:
+    """Pass the failpoint `name` in code that blocks anyway; `sleep` blocks the thread."""
+    if _armed:
+        time.sleep(_pass(name))
+
+
+async def hit_async(name: str) -> None:
+    """Pass the failpoint `name` in a coroutine; `sleep` lets other tasks run."""
+    if _armed and (sleep_s := _pass(name)):
+        await asyncio.sleep(sleep_s)
+
+
+def armed() -> list[str]:
+    """The names that are armed in this process, for a warning at start."""
+    return sorted(_armed)
+
+
+def arm(specification: str) -> None:
+    """Arm what `specification` says, in the language above, and disarm everything else. Raises FailpointsMisspelt."""
+    points: dict[str, _Armed] = {}
+    for part in filter(None, (part.strip() for part in specification.split(";"))):
+        name, _, action = part.partition("=")
+        if name not in FAILPOINTS:
+            raise FailpointsMisspelt(f"{VARIABLE}: there is no failpoint {name!r}; there are {', '.join(FAILPOINTS)}.")
+        points[name] = _read_action(part, action)
+    _armed.clear()
+    _armed.update(points)
+
+
+def _read_action(part: str, text: str) -> _Armed:
+    action, at, count = text.partition("@")
+    kind, _, seconds = action.partition(":")
+    try:
+        only_time = int(count) if at else None
+        if only_time is not None and only_time < 1:
+            raise ValueError(count)
+        if kind == "sleep" and 0 <= (sleep_s := float(seconds)) < threading.TIMEOUT_MAX:
+            return _Armed("sleep", sleep_s, only_time)
+        if action == "kill":
+            return _Armed("kill", 0.0, only_time)
+        if action == "error":
+            return _Armed("error", 0.0, only_time)
+    except ValueError:
+        pass
+    raise FailpointsMisspelt(
+        f"{VARIABLE}: {part!r} is not NAME=kill, NAME=sleep:SECONDS or NAME=error, with @N or not."
+    )
+
+
+def _pass(name: str) -> float:
+    """Count the hit and do what is armed; return the seconds that the caller is to sleep."""
+    point = _armed.get(name)
+    if point is None:
+        if name not in FAILPOINTS:
+            raise FailpointsMisspelt(f"There is no failpoint {name!r}.")
+        return 0.0
+    point.times += 1
+    if point.only_time is not None and point.times != point.only_time:
+        return 0.0
+    if point.action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if point.action == "error":
+        raise FailpointError(name)
+    return point.sleep_s
+
+
+# At import, so that no process of a server, however it was started, can forget to.
+arm(os.environ.get(VARIABLE, ""))

@@ -1,0 +1,42 @@
+"""Identifiers that people see: our references of orders.
+
+A reference carries the number of its row, so that it is found through the primary key without an index of its own, and
+a check that cannot be guessed from the number: `NPAPI-4711-7kq2xd`.
+"""
+
+import hashlib
+import itertools
+import re
+import secrets
+import uuid
+from typing import Final
+
+_REFERENCE = re.compile(r"\A([A-Z]{2,8})-([1-9]\d{0,17})-([0-9a-z]{6})\Z", re.ASCII)
+_BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def reference_of(prefix: str, number: int, salt: bytes) -> str:
+    """Our reference for row `number`; `salt` is the installation's own, so that checks differ between shops."""
+    mixed = int.from_bytes(hashlib.blake2b(number.to_bytes(8, "big"), digest_size=4, key=salt).digest(), "big")
+    check = "".join(_BASE32[(mixed >> shift) & 31] for shift in (0, 5, 10, 15, 20, 25))
+    return f"{prefix}-{number}-{check}"
+
+
+def number_in(reference: str) -> int | None:
+    """The row number inside a reference of ours, or None where the text has not that form."""
+    match = _REFERENCE.match(reference)
+    return int(match[2]) if match else None
+
+
+def new_uuid() -> uuid.UUID:
+    """A random identifier for accounts and keys."""
+    return uuid.uuid4()
+
+
+_request_prefix: Final = secrets.token_hex(6)
+_request_numbers = itertools.count(1)
+
+
+def new_request_id() -> bytes:
+    """An identifier for one request: random for the process, then counted; cheap enough for every request."""
+    return f"{_request_prefix}-{next(_request_numbers):x}".encode()

@@ -1,0 +1,128 @@
+"""A lane: many callers, one task that serves whatever is waiting, together, as soon as it has served the ones before.
+
+There is no timer. While one batch is being committed the next one gathers by itself, so that a single caller waits for
+one commit and two hundred wait for one commit too.
+
+    lane = Lane("orders", process)       # process(list of items) -> list of results or exceptions, in the same order
+    result = await lane.submit(item)     # raises Busy at once when the queue is full
+
+What can go wrong, and what becomes of the waiters: `process` raises Busy: all of the batch get it. It raises anything
+else: one of the items is poison; the batch is tried again in halves until the one that fails alone gets the exception.
+The task itself dies: everybody waiting gets Busy, and `on_death` is called, which ends the process.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from telvend.errors import Busy
+
+MAXIMUM_BATCH: Final = 256
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Lane(Generic[Item, Result]):
+    """See the head of this file. `on_batch` is told the size of each batch, for metrics."""
+
+    def __init__(
+        self,
+        name: str,
+        process: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        maximum_batch: int = MAXIMUM_BATCH,
+        maximum_waiting: int = 8192,
+        on_batch: Callable[[int], None] | None = None,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._process = process
+        self._maximum_batch = maximum_batch
+        self._maximum_waiting = maximum_waiting
+        self._on_batch = on_batch
+        self._on_death = on_death
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to serve. Call it from the event loop that will submit."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane {self.name}")
+        self._task.add_done_callback(self._ended)
+
+    @property
+    def depth(self) -> int:
+        """How many are waiting for the next batch."""
+        return len(self._waiting)
+
+    def submit(self, item: Item) -> "asyncio.Future[Result]":
+        """Queue `item`; await the answer. Raises Busy at once when the queue is full or the lane is closed."""
+        if self._closing or self._task is None or len(self._waiting) >= self._maximum_waiting:
+            raise Busy
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._wake.set()
+        return future
+
+    async def close(self) -> None:
+        """Serve who is waiting, take nobody else, end."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            waiting = self._waiting
+            batch = [waiting.popleft() for _ in range(min(len(waiting), self._maximum_batch))]
+            if self._on_batch is not None:
+                self._on_batch(len(batch))
+            try:
+                await self._serve(batch)
+            except BaseException:
+                # Those of this batch that have no answer yet wait like the others for `_ended`.
+                waiting.extendleft(reversed(batch))
+                raise
+
+    async def _serve(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
+        try:
+            results = await self._process([item for item, _ in batch])
+        except Busy as error:
+            results = [error] * len(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                results = [error]
+            else:
+                middle = len(batch) // 2
+                await self._serve(batch[:middle])
+                await self._serve(batch[middle:])
+                return
+        if len(results) != len(batch):
+            raise RuntimeError(f"lane {self.name} got {len(results)} answers for {len(batch)} items")
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():
+                continue  # The caller has gone.
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        died = task.cancelled() or error is not None
+        self._closing = True
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(Busy())
+        if died and self._on_death is not None:
+            self._on_death(error or asyncio.CancelledError())

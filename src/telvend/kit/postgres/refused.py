@@ -1,0 +1,13 @@
+"""The one error of this room: the embedded database cannot be used, and why."""
+
+
+class PostgresRefused(Exception):
+    """The embedded PostgreSQL cannot be used as things stand.
+
+    The text is one sentence that a shop-keeper understands. `details` holds the last lines that PostgreSQL itself
+    wrote, or nothing.
+    """
+
+    def __init__(self, sentence: str, details: str = "") -> None:
+        super().__init__(sentence)
+        self.details = details

@@ -1,0 +1,65 @@
+"""Noticing, within a quarter of a second, that another process has changed what this one remembers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from telvend.errors import Busy
+from telvend.kit.clock import Clock
+from telvend.kit.db import Database, Tx, revisions
+from telvend.kit.log import get
+
+INTERVAL_S: Final = 0.25
+
+_log = get(__name__)
+
+
+class Watch:
+    """Looks at the revisions four times a second. `changed[topic]` is called when one has moved.
+
+    `looked` is told the monotonic time from before each look that succeeded, so that whoever trusts a memory can tell
+    how old that trust is. `changed` callbacks get the connection and must not keep it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        changed: Mapping[str, Callable[[Tx], Awaitable[None]]],
+        looked: Callable[[float], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._changed = changed
+        self._looked = looked
+        self._seen: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def look(self) -> None:
+        """Look once. Raises Busy when the database is away."""
+        at = self._clock.monotonic()
+        async with self._database.connection() as tx:
+            now = await revisions(tx)
+            for topic, callback in self._changed.items():
+                if now.get(topic) != self._seen.get(topic):
+                    await callback(tx)
+        self._seen = now
+        self._looked(at)
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="watch")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Busy:
+                pass  # Trust in what is remembered runs out by itself.
+            except Exception:
+                _log.exception("watch_failed")
+            await self._clock.sleep(INTERVAL_S)

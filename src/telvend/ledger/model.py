@@ -1,0 +1,197 @@
+"""The ledger's words: accounts, transfers, and the journal in which one transaction's transfers are weighed.
+
+One transfer moves one positive amount from one account (debit) to another (credit); an unbalanced movement cannot be
+written down. The accounts:
+
+    wallet     a reseller's spendable money in one currency and mode; the only one that stores a balance
+    in_flight  money held for orders that are not final; its sum is the sum of those orders
+    provider   what a provider has earned from us
+    margin     what is left for the house
+    loss       what the house adds when it sells below cost
+    funding    where wallet credits come from
+
+The database shows transfers as numbers of `TransferKind`; a cause (an order, a credit) has at most one of each kind.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+from telvend.errors import InsufficientBalance, InvariantBroken
+from telvend.kit.money import Money
+
+
+class Mode(StrEnum):
+    """Real money or play money. They share nothing: wallets, references and orders of their own."""
+
+    LIVE = "live"
+    TEST = "test"
+
+
+class AccountKind(StrEnum):
+    """The kinds of accounts, as the head of this file says."""
+
+    WALLET = "wallet"
+    IN_FLIGHT = "in_flight"
+    PROVIDER = "provider"
+    MARGIN = "margin"
+    LOSS = "loss"
+    FUNDING = "funding"
+
+
+class TransferKind(IntEnum):
+    """Why money moved. The numbers stand in the database and never change."""
+
+    HOLD = 1
+    """wallet → in_flight: an order was accepted."""
+    RELEASE = 2
+    """in_flight → wallet: the order has definitely failed."""
+    COST = 3
+    """in_flight → provider: the order was delivered; the provider's part."""
+    MARGIN = 4
+    """in_flight → margin: the order was delivered; the rest."""
+    LOSS = 5
+    """loss → provider: the order was sold below cost; the house pays the difference."""
+    CREDIT = 6
+    """funding → wallet: money came in."""
+
+
+@dataclass(slots=True)
+class Wallet:
+    """A wallet whose row this transaction has locked. `sequence` is that of its last transfer."""
+
+    id: int
+    balance_minor: int
+    sequence: int
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WalletBalance:
+    """What a reseller can spend in one currency and mode right now."""
+
+    wallet_id: int
+    reseller_id: UUID
+    mode: Mode
+    balance: Money
+    sequence: int
+
+
+@dataclass(slots=True)
+class Journal:
+    """The transfers of one transaction, decided in memory against locked wallets, then written with one statement.
+
+    The columns are kept apart, as the database wants them. Every method that takes from a wallet raises
+    InsufficientBalance and leaves the journal as it was.
+    """
+
+    wallets: dict[int, Wallet]
+    causes: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
+    debits: list[int] = field(default_factory=list)
+    credits: list[int] = field(default_factory=list)
+    amounts: list[int] = field(default_factory=list)
+    wallet_ids: list[int | None] = field(default_factory=list)
+    sequences: list[int | None] = field(default_factory=list)
+    balances: list[int | None] = field(default_factory=list)
+
+    def hold(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
+        """Reserve `amount` for order `cause`. Answers the spendable balance that is left.
+
+        Raises InsufficientBalance.
+        """
+        wallet = self.wallets[wallet_id]
+        if wallet.balance_minor < amount.minor:
+            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
+        return self._on_wallet(cause, TransferKind.HOLD, wallet, wallet_id, in_flight, amount, -amount.minor)
+
+    def release(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
+        """Give a hold back. Answers the spendable balance after it."""
+        wallet = self.wallets[wallet_id]
+        return self._on_wallet(cause, TransferKind.RELEASE, wallet, in_flight, wallet_id, amount, amount.minor)
+
+    def credit(self, cause: int, wallet_id: int, funding: int, amount: Money) -> Money:
+        """Put money into a wallet. Answers the spendable balance after it."""
+        wallet = self.wallets[wallet_id]
+        return self._on_wallet(cause, TransferKind.CREDIT, wallet, funding, wallet_id, amount, amount.minor)
+
+    def post(
+        self, cause: int, in_flight: int, provider: int, margin: int, loss: int, price: Money, cost: Money
+    ) -> None:
+        """Post a hold: the provider's cost, and the margin. A sale below cost adds a transfer loss → provider."""
+        if price.currency != cost.currency:
+            raise InvariantBroken(f"order {cause} was priced in {price.currency} and costs {cost.currency}")
+        from_hold = min(price.minor, cost.minor)
+        if from_hold:
+            self._add(cause, TransferKind.COST, in_flight, provider, from_hold)
+        if price.minor > cost.minor:
+            self._add(cause, TransferKind.MARGIN, in_flight, margin, price.minor - cost.minor)
+        elif cost.minor > price.minor:
+            self._add(cause, TransferKind.LOSS, loss, provider, cost.minor - price.minor)
+
+    def changed_wallets(self) -> list[Wallet]:
+        """The wallets that have to be written, in id order."""
+        return [self.wallets[key] for key in sorted(self.wallets) if self.wallets[key].changed]
+
+    def _on_wallet(
+        self, cause: int, kind: TransferKind, wallet: Wallet, debit: int, credit: int, amount: Money, change: int
+    ) -> Money:
+        wallet.balance_minor += change
+        wallet.sequence += 1
+        wallet.changed = True
+        self._add(cause, kind, debit, credit, amount.minor, wallet)
+        return Money(wallet.balance_minor, amount.currency)
+
+    def _add(
+        self, cause: int, kind: TransferKind, debit: int, credit: int, amount_minor: int, wallet: Wallet | None = None
+    ) -> None:
+        self.causes.append(cause)
+        self.kinds.append(int(kind))
+        self.debits.append(debit)
+        self.credits.append(credit)
+        self.amounts.append(amount_minor)
+        self.wallet_ids.append(wallet.id if wallet else None)
+        self.sequences.append(wallet.sequence if wallet else None)
+        self.balances.append(wallet.balance_minor if wallet else None)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One transfer on a wallet. `change` is positive when money came in; `cause` is the order or the credit."""
+
+    sequence: int
+    kind: TransferKind
+    cause: int
+    change: Money
+    balance: Money
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One transfer between two named accounts (`in_flight`, `provider simulator`), as `telvend order show` prints it."""
+
+    kind: TransferKind
+    debit: str
+    credit: str
+    amount: Money
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTotal:
+    """What one account holds; `owner` is a provider's name, a reseller's id, or empty."""
+
+    kind: AccountKind
+    owner: str
+    mode: Mode
+    total: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that `telvend ledger check` found wrong, in one sentence with the numbers."""
+
+    rule: str
+    text: str

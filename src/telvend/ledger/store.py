@@ -1,0 +1,229 @@
+"""All SQL of the ledger."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from telvend.kit.db import Tx
+from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransferKind, Wallet
+
+LOCK_WALLETS: Final = """
+    select account_id, balance_minor, sequence, clock_timestamp() as now
+    from wallet where account_id = any($1::bigint[]) order by account_id for no key update
+"""
+
+WRITE_TRANSFERS: Final = """
+    insert into transfer (cause, kind, debit, credit, amount_minor, wallet_id, wallet_sequence, wallet_balance_minor)
+    select * from unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                         $6::bigint[], $7::bigint[], $8::bigint[])
+"""
+
+WRITE_WALLETS: Final = """
+    update wallet set balance_minor = new.balance_minor, sequence = new.sequence
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as new(id, balance_minor, sequence)
+    where wallet.account_id = new.id
+"""
+
+
+async def lock_wallets(tx: Tx, wallet_ids: Sequence[int]) -> tuple[dict[int, Wallet], datetime | None]:
+    """Lock the rows of these wallets in id order, so that two transactions never wait for each other.
+
+    Also answers the database's clock after the locks were had; None when no wallet was found.
+    """
+    rows = await tx.fetch(LOCK_WALLETS, wallet_ids)
+    wallets = {row[0]: Wallet(row[0], row[1], row[2]) for row in rows}
+    return wallets, rows[-1][3] if rows else None
+
+
+async def write_journal(tx: Tx, journal: Journal) -> None:
+    """Write the journal's transfers and the wallets that they changed."""
+    if not journal.causes:
+        return
+    await tx.execute(
+        WRITE_TRANSFERS,
+        journal.causes,
+        journal.kinds,
+        journal.debits,
+        journal.credits,
+        journal.amounts,
+        journal.wallet_ids,
+        journal.sequences,
+        journal.balances,
+    )
+    changed = journal.changed_wallets()
+    if changed:
+        await tx.execute(
+            WRITE_WALLETS,
+            [wallet.id for wallet in changed],
+            [wallet.balance_minor for wallet in changed],
+            [wallet.sequence for wallet in changed],
+        )
+
+
+async def next_causes(tx: Tx, count: int) -> list[int]:
+    """`count` fresh numbers for orders and credits. Not part of the transaction: an unused one stays a gap."""
+    return [row[0] for row in await tx.fetch("select nextval('cause') from generate_series(1, $1::int)", count)]
+
+
+async def open_account(tx: Tx, kind: AccountKind, owner: str, currency: str, mode: Mode) -> int:
+    """The account of this kind and owner, made if there is none."""
+    find = "select id from account where kind = $1 and owner = $2 and currency = $3 and mode = $4"
+    found = await tx.fetchval(find, kind, owner, currency, mode)
+    if found is None:
+        await tx.execute(
+            "insert into account (kind, owner, currency, mode) values ($1, $2, $3, $4) on conflict do nothing",
+            kind, owner, currency, mode,
+        )  # fmt: skip
+        found = await tx.fetchval(find, kind, owner, currency, mode)
+    return int(found)
+
+
+async def open_wallet(tx: Tx, account_id: int, reseller_id: UUID, currency: str, mode: Mode) -> bool:
+    """Whether the wallet was made now; False when it was there already."""
+    made = await tx.fetchval(
+        "insert into wallet (account_id, reseller_id, currency, mode) values ($1, $2, $3, $4)"
+        " on conflict do nothing returning true",
+        account_id, reseller_id, currency, mode,
+    )  # fmt: skip
+    return bool(made)
+
+
+async def wallet_of(tx: Tx, reseller_id: UUID, currency: str, mode: Mode) -> int | None:
+    found = await tx.fetchval(
+        "select account_id from wallet where reseller_id = $1 and currency = $2 and mode = $3",
+        reseller_id, currency, mode,
+    )  # fmt: skip
+    return None if found is None else int(found)
+
+
+async def wallets_of(tx: Tx, reseller_id: UUID) -> list[Any]:
+    """Every wallet of a reseller: account_id, currency, mode, balance_minor, sequence."""
+    rows: list[Any] = await tx.fetch(
+        "select account_id, currency, mode, balance_minor, sequence from wallet where reseller_id = $1"
+        " order by mode, currency",
+        reseller_id,
+    )
+    return rows
+
+
+async def balances(tx: Tx, wallet_ids: Sequence[int]) -> dict[int, int]:
+    """The spendable balance of each wallet, in minor units."""
+    rows = await tx.fetch(
+        "select account_id, balance_minor from wallet where account_id = any($1::bigint[])", wallet_ids
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def credit_of(tx: Tx, wallet_id: int, reference: str) -> int | None:
+    """The amount in minor units that was credited under this reference, if any."""
+    found = await tx.fetchval(
+        "select amount_minor from wallet_credit where wallet_id = $1 and reference = $2", wallet_id, reference
+    )
+    return None if found is None else int(found)
+
+
+async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amount_minor: int) -> None:
+    await tx.execute(
+        "insert into wallet_credit (id, wallet_id, reference, amount_minor) values ($1, $2, $3, $4)",
+        cause, wallet_id, reference, amount_minor,
+    )  # fmt: skip
+
+
+async def credit_references(tx: Tx, causes: Sequence[int]) -> dict[int, str]:
+    """The references of those causes that are credits."""
+    rows = await tx.fetch("select id, reference from wallet_credit where id = any($1::bigint[])", causes)
+    return {row[0]: row[1] for row in rows}
+
+
+async def statement(tx: Tx, wallet_id: int, before: int | None, limit: int) -> list[Any]:
+    """The wallet's transfers, newest first, from below sequence `before`."""
+    rows: list[Any] = await tx.fetch(
+        "select wallet_sequence, kind, cause, amount_minor, wallet_balance_minor, credit = wallet_id as incoming, created_at"
+        " from transfer where wallet_id = $1 and wallet_sequence < $2 order by wallet_sequence desc limit $3",
+        wallet_id, before if before is not None else 2**62, limit,
+    )  # fmt: skip
+    return rows
+
+
+async def entries(tx: Tx, cause: int) -> list[Any]:
+    """The transfers of one cause with the names of their accounts, in the order in which they happen."""
+    rows: list[Any] = await tx.fetch(
+        "select t.kind, t.amount_minor, d.kind as debit_kind, d.owner as debit_owner, c.kind as credit_kind,"
+        " c.owner as credit_owner, d.currency, t.created_at"
+        " from transfer t join account d on d.id = t.debit join account c on c.id = t.credit"
+        " where t.cause = $1 order by t.kind",
+        cause,
+    )
+    return rows
+
+
+async def totals(tx: Tx) -> list[Any]:
+    """What every account holds, summed from its transfers: kind, owner, currency, mode, minor."""
+    rows: list[Any] = await tx.fetch("""
+        select a.kind, a.owner, a.currency, a.mode, sum(m.minor)::bigint as minor
+        from (select credit as id, sum(amount_minor) as minor from transfer group by credit
+              union all
+              select debit, -sum(amount_minor) from transfer group by debit) as m
+        join account a on a.id = m.id
+        group by a.kind, a.owner, a.currency, a.mode
+        order by a.mode, a.currency, a.kind, a.owner
+    """)
+    return rows
+
+
+async def count_transfers(tx: Tx) -> int:
+    return int(await tx.fetchval("select count(*) from transfer"))
+
+
+# Each check is a statement that lists what is wrong as one text column, a few examples being enough.
+_CHECKS: Final = {
+    "wallet balances equal their transfers": f"""
+        select format('wallet %s stores %s, its transfers add up to %s', w.account_id, w.balance_minor, coalesce(s.minor, 0))
+        from wallet w left join (
+            select wallet_id, sum(case when kind in ({TransferKind.RELEASE}, {TransferKind.CREDIT}) then amount_minor
+                                       else -amount_minor end) as minor
+            from transfer where wallet_id is not null group by wallet_id
+        ) s on s.wallet_id = w.account_id
+        where w.balance_minor <> coalesce(s.minor, 0) limit 10""",
+    "wallet sequences have no gaps": """
+        select format('wallet %s is at %s and has %s transfers up to %s', w.account_id, w.sequence,
+                      coalesce(s.count, 0), coalesce(s.last, 0))
+        from wallet w left join (
+            select wallet_id, count(*) as count, max(wallet_sequence) as last, min(wallet_sequence) as first
+            from transfer where wallet_id is not null group by wallet_id
+        ) s on s.wallet_id = w.account_id
+        where w.sequence <> coalesce(s.count, 0) or w.sequence <> coalesce(s.last, 0) or coalesce(s.first, 1) <> 1
+        limit 10""",
+    "balances after each transfer follow from the one before": """
+        select format('wallet %s, transfer %s: balance %s after %s', wallet_id, wallet_sequence, wallet_balance_minor, before)
+        from (
+            select wallet_id, wallet_sequence, wallet_balance_minor,
+                   case when credit = wallet_id then amount_minor else -amount_minor end as change,
+                   lag(wallet_balance_minor, 1, 0::bigint) over (partition by wallet_id order by wallet_sequence) as before
+            from transfer where wallet_id is not null
+        ) t where wallet_balance_minor <> before + change limit 10""",
+    "no wallet is negative": """
+        select format('wallet %s stands at %s', account_id, balance_minor) from wallet where balance_minor < 0 limit 10""",
+    "every transfer stands between two known accounts of one currency and mode": """
+        select format('transfer %s of cause %s: account %s to account %s', t.kind, t.cause, t.debit, t.credit)
+        from transfer t left join account d on d.id = t.debit left join account c on c.id = t.credit
+        where d.id is null or c.id is null or d.currency <> c.currency or d.mode <> c.mode
+           or (t.wallet_id is not null and not exists (select from wallet w where w.account_id = t.wallet_id))
+           or (t.wallet_id is null and 'wallet' in (d.kind, c.kind))
+        limit 10""",
+    "every credit stands in the ledger": f"""
+        select format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference)
+        from wallet_credit c left join transfer t on t.cause = c.id and t.kind = {TransferKind.CREDIT}
+        where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor limit 10""",
+}
+
+
+async def findings(tx: Tx) -> list[Finding]:
+    """Everything in the ledger itself that does not hold; empty when the books are in order."""
+    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+
+
+def checked_rules() -> tuple[str, ...]:
+    """The rules that `findings` looks at, in words."""
+    return tuple(_CHECKS)

@@ -1,0 +1,10 @@
+"""The simulator's own book of what it delivered."""
+
+from telvend.migrations.script import run
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    run("0002_simulator")

@@ -1,0 +1,201 @@
+"""Placing: the lane's one transaction, in which purchases become orders and their money is held.
+
+For whatever is waiting, together: lock the wallets in id order, look the references up (a statement of its own, after
+the locks, so that it sees what others committed before they let go), decide one after the other in plain Python, write
+orders, transfers and wallets with set-based statements, commit. Only then is anybody answered.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from telvend.catalog.model import Product
+from telvend.errors import Busy, InvariantBroken, NotFound, ProductUnavailable, ReferenceReused, TelvendError
+from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
+from telvend.kit.failpoints import hit, hit_async
+from telvend.kit.ids import reference_of
+from telvend.kit.money import Money
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import Journal, Mode
+from telvend.orders import store
+from telvend.orders.model import Order, Placement, State
+from telvend.orders.store import Reference
+
+_NUMBERS_AT_A_TIME: Final = 1024
+
+
+class Purchase(msgspec.Struct, frozen=True):
+    """What a caller asks for, checked as far as that needs no database.
+
+    `product` is what the catalogue sells for it now; None when nothing. `in_flight` is the house's account for its
+    currency and mode. `prefix` begins our reference.
+    """
+
+    reseller_id: UUID
+    dialect: str
+    mode: Mode
+    client_reference: str | None
+    fingerprint: str
+    wallet_id: int
+    in_flight: int
+    country: str
+    network: str
+    size: str
+    subscriber: str
+    product: Product | None
+    prefix: str
+
+    @property
+    def key(self) -> Reference | None:
+        if self.client_reference is None:
+            return None
+        return (self.reseller_id, self.dialect, self.mode, self.client_reference)
+
+
+class Placing:
+    """`place_all` is what the lane calls. It owns one connection and is never called twice at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = Dedicated(database)
+        self._numbers: list[int] = []
+        self._salt: bytes | None = None
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def place_all(self, purchases: list[Purchase]) -> Sequence[Placement | Exception]:
+        """One transaction for all of them. Raises Busy when the database is away and nothing was written."""
+        decided: _Decisions | None = None
+        try:
+            tx = await self._connection.get()
+            await self._provide_numbers(tx, len(purchases))
+            await hit_async("lane.before_begin")
+            transaction = tx.transaction()
+            await transaction.start()
+            try:
+                decided = await self._decide(tx, purchases)
+                if decided.orders:
+                    await store.insert(tx, decided.orders, decided.now)
+                    await ledger_store.write_journal(tx, decided.journal)
+                await hit_async("lane.after_write")
+            except BaseException:
+                decided = None  # Nothing was committed, whatever is raised.
+                await self._roll_back(transaction)
+                raise
+            await transaction.commit()
+        except CONNECTION_LOSS as error:
+            self._connection.drop()
+            if decided is None or not decided.orders:
+                raise Busy from error
+            # The connection broke during COMMIT: nobody knows yet whether it happened.
+            return await self._look_again(decided)
+        except TRANSIENT as error:
+            raise Busy from error
+        hit("lane.after_commit")
+        return decided.answers
+
+    async def _roll_back(self, transaction: Tx) -> None:
+        try:
+            await transaction.rollback()
+        except CONNECTION_LOSS:
+            self._connection.drop()
+
+    async def _provide_numbers(self, tx: Tx, count: int) -> None:
+        # Taken ahead by the thousand: one statement less for almost every batch.
+        if len(self._numbers) < count:
+            self._numbers = (await ledger_store.next_causes(tx, max(_NUMBERS_AT_A_TIME, count)))[::-1]
+        if self._salt is None:
+            self._salt = await store.installation_salt(tx)
+
+    async def _decide(self, tx: Tx, purchases: list[Purchase]) -> "_Decisions":
+        wallets, now = await ledger_store.lock_wallets(tx, sorted({purchase.wallet_id for purchase in purchases}))
+        await hit_async("lane.after_locks")
+        keys = list({key for purchase in purchases if (key := purchase.key) is not None})
+        known = await store.find_by_client_reference(tx, keys) if keys else {}
+        if now is None:
+            raise InvariantBroken("a caller's wallet does not exist")
+        decisions = _Decisions(now, Journal(wallets), known)
+        for purchase in purchases:
+            decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt or b""))
+        return decisions
+
+    async def _look_again(self, decided: "_Decisions") -> Sequence[Placement | Exception]:
+        """After a COMMIT whose answer was lost: what is there was placed, what is not there was not.
+
+        Locking the wallets first waits for a server process that may still be committing the lost transaction.
+        """
+        try:
+            tx = await self._connection.get()
+            async with tx.transaction():
+                await ledger_store.lock_wallets(tx, sorted(decided.journal.wallets))
+                there = await store.find_by_id(tx, [order.id for order in decided.orders])
+        except TRANSIENT as error:
+            self._connection.drop()
+            raise Busy from error
+        missing = {order.id for order in decided.orders} - there.keys()
+        return [
+            Busy() if isinstance(answer, Placement) and answer.order.id in missing else answer
+            for answer in decided.answers
+        ]
+
+
+class _Decisions:
+    """What one transaction is about to do, and what each caller will be told."""
+
+    def __init__(self, now: datetime, journal: Journal, known: dict[Reference, Order]) -> None:
+        self.now = now
+        self.journal = journal
+        self.known = known
+        self.orders: list[Order] = []
+        self.answers: list[Placement | Exception] = []
+
+    def weigh(self, purchase: Purchase, numbers: list[int], salt: bytes) -> Placement | Exception:
+        """Decide one purchase: a known reference first, then the product, then the money."""
+        key = purchase.key
+        if key is not None and (before := self.known.get(key)) is not None:
+            if before.fingerprint != purchase.fingerprint:
+                return ReferenceReused(key[3])
+            return Placement(before, replayed=True, age_s=max(0.0, (self.now - before.created_at).total_seconds()))
+        product = purchase.product
+        if product is None:
+            return ProductUnavailable(purchase.network, purchase.size)
+        if purchase.wallet_id not in self.journal.wallets:
+            return NotFound("The wallet")
+        number = numbers[-1]
+        try:
+            balance = self.journal.hold(number, purchase.wallet_id, purchase.in_flight, product.price)
+        except TelvendError as error:
+            return error
+        numbers.pop()
+        order = self._order(purchase, product, number, salt, balance)
+        self.orders.append(order)
+        if key is not None:
+            self.known[key] = order
+        return Placement(order, replayed=False, age_s=0.0)
+
+    def _order(self, purchase: Purchase, product: Product, number: int, salt: bytes, balance: Money) -> Order:
+        return Order(
+            id=number,
+            reference=reference_of(purchase.prefix, number, salt),
+            reseller_id=purchase.reseller_id,
+            dialect=purchase.dialect,
+            mode=purchase.mode,
+            client_reference=purchase.client_reference,
+            fingerprint=purchase.fingerprint,
+            wallet_id=purchase.wallet_id,
+            country=purchase.country,
+            network=purchase.network,
+            product_id=product.id,
+            product=product.code,
+            size=purchase.size,
+            subscriber=purchase.subscriber,
+            price=product.price,
+            cost=product.cost,
+            state=State.ACCEPTED,
+            balance_after=balance,
+            created_at=self.now,
+            updated_at=self.now,
+        )

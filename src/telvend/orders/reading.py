@@ -1,0 +1,66 @@
+"""Finding orders for callers: questions that came together are answered together, each from the database after it was
+asked, so that no answer is stale and none costs a round trip of its own under load.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from telvend.errors import Busy, NotFound
+from telvend.kit.db import TRANSIENT, Database, Dedicated
+from telvend.kit.ids import number_in
+from telvend.ledger.model import Mode
+from telvend.orders import store
+from telvend.orders.model import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One order that a caller looks for, by our reference or by its own."""
+
+    reseller_id: UUID
+    dialect: str
+    mode: Mode
+    reference: str
+
+    def owns(self, order: Order) -> bool:
+        """Whether `order` is the caller's; somebody else's is not found."""
+        return (order.reseller_id, order.dialect, order.mode) == (self.reseller_id, self.dialect, self.mode)
+
+
+class Reading:
+    """`find_all` is what the lane of reads calls. It owns one connection and is never called twice at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = Dedicated(database)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def find_all(self, wanted: list[Wanted]) -> Sequence[Order | Exception]:
+        """The order of each, NotFound where there is none. Raises Busy when the database is away."""
+        try:
+            found = await self._by_our_reference(set(wanted))
+            rest = [item for item in set(wanted) if item not in found]
+            if rest:
+                found |= await self._by_client_reference(rest)
+        except TRANSIENT as error:
+            self._connection.drop()
+            raise Busy from error
+        return [found.get(item) or NotFound("Order") for item in wanted]
+
+    async def _by_our_reference(self, wanted: set[Wanted]) -> dict[Wanted, Order]:
+        numbers = {item: number for item in wanted if (number := number_in(item.reference)) is not None}
+        if not numbers:
+            return {}
+        orders = await store.find_by_id(await self._connection.get(), list(set(numbers.values())))
+        return {
+            item: order
+            for item, number in numbers.items()
+            if (order := orders.get(number)) is not None and item.owns(order) and order.reference == item.reference
+        }
+
+    async def _by_client_reference(self, wanted: list[Wanted]) -> dict[Wanted, Order]:
+        items = {(item.reseller_id, item.dialect, str(item.mode), item.reference): item for item in wanted}
+        orders = await store.find_by_client_reference(await self._connection.get(), list(items))
+        return {items[key]: order for key, order in orders.items()}

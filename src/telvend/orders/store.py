@@ -1,0 +1,241 @@
+"""The SQL of placing orders and of reading them. What the fulfilment needs stands in jobs/store.py."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from telvend.kit.db import Tx
+from telvend.kit.money import CURRENCIES, Money
+from telvend.ledger.model import Finding, Mode, TransferKind
+from telvend.orders.model import Order, State
+
+_COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
+    o.country, o.network, o.product_id, o.product, o.size, o.subscriber, o.price_minor, o.cost_minor, o.currency, o.state,
+    o.balance_after_minor, o.created_at, o.updated_at"""
+
+# A plain join here is planned as a scan of the whole table while its statistics are young; the lateral look-up of one
+# row each cannot be. tests/store/test_plans.py holds it to that.
+FIND_BY_CLIENT_REFERENCE: Final = f"""
+    select wanted.position, {_COLUMNS}
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) with ordinality
+        as wanted(reseller_id, dialect, mode, client_reference, position)
+    cross join lateral (
+        select * from orders where orders.reseller_id = wanted.reseller_id and orders.dialect = wanted.dialect
+            and orders.mode = wanted.mode and orders.client_reference = wanted.client_reference
+        limit 1
+    ) as o
+"""
+
+FIND_BY_ID: Final = f"""
+    select {_COLUMNS} from unnest($1::bigint[]) as wanted(id)
+    cross join lateral (select * from orders where orders.id = wanted.id limit 1) as o
+"""
+
+INSERT: Final = """
+    insert into orders (id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
+        product_id, product, size, subscriber, price_minor, cost_minor, currency, state, balance_after_minor, due_at,
+        created_at, updated_at)
+    select id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
+        product_id, product, size, subscriber, price_minor, cost_minor, currency, 'accepted', balance_after_minor, $19,
+        $19, $19
+    from unnest($1::bigint[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+        $9::text[], $10::text[], $11::integer[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
+        $17::text[], $18::bigint[])
+        as new(id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
+        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor)
+"""
+
+Reference = tuple[UUID, str, str, str]
+"""What makes a caller's reference one of its kind: reseller, dialect, mode, text."""
+
+
+def order_of(row: Any) -> Order:
+    """The order in a row of `_COLUMNS`."""
+    currency = CURRENCIES[row["currency"]]
+    return Order(
+        id=row["id"],
+        reference=row["reference"],
+        reseller_id=row["reseller_id"],
+        dialect=row["dialect"],
+        mode=Mode(row["mode"]),
+        client_reference=row["client_reference"],
+        fingerprint=row["fingerprint"],
+        wallet_id=row["wallet_id"],
+        country=row["country"],
+        network=row["network"],
+        product_id=row["product_id"],
+        product=row["product"],
+        size=row["size"],
+        subscriber=row["subscriber"],
+        price=Money(row["price_minor"], currency),
+        cost=Money(row["cost_minor"], currency),
+        state=State(row["state"]),
+        balance_after=Money(row["balance_after_minor"], currency),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+async def find_by_client_reference(tx: Tx, wanted: Sequence[Reference]) -> dict[Reference, Order]:
+    """The orders that stand under these references."""
+    rows = await tx.fetch(
+        FIND_BY_CLIENT_REFERENCE,
+        [reference[0] for reference in wanted],
+        [reference[1] for reference in wanted],
+        [reference[2] for reference in wanted],
+        [reference[3] for reference in wanted],
+    )
+    return {wanted[row["position"] - 1]: order_of(row) for row in rows}
+
+
+async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
+    """The orders with these numbers."""
+    return {row["id"]: order_of(row) for row in await tx.fetch(FIND_BY_ID, ids)}
+
+
+async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
+    """Our references of those numbers that are orders."""
+    rows = await tx.fetch("select id, reference from orders where id = any($1::bigint[])", ids)
+    return {row[0]: row[1] for row in rows}
+
+
+async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
+    """Write new orders, due at once."""
+    await tx.execute(
+        INSERT,
+        [order.id for order in orders],
+        [order.reference for order in orders],
+        [order.reseller_id for order in orders],
+        [order.dialect for order in orders],
+        [order.mode for order in orders],
+        [order.client_reference for order in orders],
+        [order.fingerprint for order in orders],
+        [order.wallet_id for order in orders],
+        [order.country for order in orders],
+        [order.network for order in orders],
+        [order.product_id for order in orders],
+        [order.product for order in orders],
+        [order.size for order in orders],
+        [order.subscriber for order in orders],
+        [order.price.minor for order in orders],
+        [order.cost.minor for order in orders],
+        [order.price.currency.code for order in orders],
+        [order.balance_after.minor for order in orders],
+        now,
+    )
+
+
+async def listed(
+    tx: Tx,
+    *,
+    reseller_id: UUID | None,
+    mode: Mode | None,
+    states: Sequence[State] | None,
+    subscriber: str | None,
+    before: int | None,
+    limit: int,
+) -> list[Order]:
+    """Orders, newest first, from below number `before`."""
+    rows = await tx.fetch(
+        f"""
+        select {_COLUMNS} from orders o
+        where ($1::uuid is null or o.reseller_id = $1) and ($2::text is null or o.mode = $2)
+          and ($3::text[] is null or o.state = any($3)) and ($4::text is null or o.subscriber = $4)
+          and o.id < $5
+        order by o.id desc limit $6
+        """,
+        reseller_id,
+        mode,
+        states,
+        subscriber,
+        before if before is not None else 2**62,
+        limit,
+    )
+    return [order_of(row) for row in rows]
+
+
+async def attempts_of(tx: Tx, order_id: int) -> list[Any]:
+    """The attempts of an order, oldest first."""
+    rows: list[Any] = await tx.fetch("select * from attempt where order_id = $1 order by number", order_id)
+    return rows
+
+
+async def notes_of(tx: Tx, order_id: int) -> list[Any]:
+    """What was noted about an order: text, created_at."""
+    rows: list[Any] = await tx.fetch(
+        "select text, created_at from order_note where order_id = $1 order by id", order_id
+    )
+    return rows
+
+
+async def open_orders(tx: Tx) -> list[Any]:
+    """The orders that are not final, by state, currency and mode: count, minor, oldest (age in seconds)."""
+    rows: list[Any] = await tx.fetch("""
+        select state, currency, mode, count(*) as count, sum(price_minor)::bigint as minor,
+               extract(epoch from now() - min(created_at))::float8 as oldest_s
+        from (select * from orders where due_at is not null union all select * from orders where state = 'review') as o
+        group by state, currency, mode
+    """)
+    return rows
+
+
+async def installation_salt(tx: Tx) -> bytes:
+    """What makes the checks in this shop's references its own."""
+    return bytes((await tx.fetchval("select id from installation")).bytes)
+
+
+_SETTLED: Final = f"({TransferKind.COST}, {TransferKind.MARGIN})"
+
+_CHECKS: Final = {
+    "every order holds its price exactly once": f"""
+        select format('order %s (%s): %s %s held, price %s', o.id, o.reference, coalesce(t.amount_minor, 0), o.currency,
+                      o.price_minor)
+        from orders o left join transfer t on t.cause = o.id and t.kind = {TransferKind.HOLD}
+        where t.cause is null or t.amount_minor <> o.price_minor or t.wallet_id <> o.wallet_id limit 10""",
+    "every hold belongs to an order": f"""
+        select format('hold of %s under cause %s', t.amount_minor, t.cause)
+        from transfer t left join orders o on o.id = t.cause where t.kind = {TransferKind.HOLD} and o.id is null limit 10""",
+    "every final order is settled exactly once and in full, an open one not at all": f"""
+        select format('order %s (%s) is %s: %s posted, %s released of %s', o.id, o.reference, o.state,
+                      coalesce(s.posted, 0), coalesce(s.released, 0), o.price_minor)
+        from orders o left join (
+            select cause, sum(amount_minor) filter (where kind in {_SETTLED}) as posted,
+                   sum(amount_minor) filter (where kind = {TransferKind.RELEASE}) as released
+            from transfer where kind in (2, 3, 4) group by cause
+        ) s on s.cause = o.id
+        where coalesce(s.posted, 0) <> case when o.state = 'delivered' then o.price_minor else 0 end
+           or coalesce(s.released, 0) <> case when o.state = 'failed' then o.price_minor else 0 end limit 10""",
+    "what is in flight equals the orders that are not final": """
+        select format('%s %s in flight, open orders come to %s (%s)', coalesce(a.minor, 0), coalesce(a.currency, o.currency),
+                      coalesce(o.minor, 0), coalesce(a.mode, o.mode))
+        from (
+            select account.currency, account.mode, sum(case when t.credit = account.id then t.amount_minor
+                                                            else -t.amount_minor end) as minor
+            from account join transfer t on account.id in (t.credit, t.debit) where account.kind = 'in_flight'
+            group by account.currency, account.mode
+        ) a full join (
+            select currency, mode, sum(price_minor) as minor from orders where state not in ('delivered', 'failed')
+            group by currency, mode
+        ) o on o.currency = a.currency and o.mode = a.mode
+        where coalesce(a.minor, 0) <> coalesce(o.minor, 0)""",
+    "a final order has no open attempt, and no order has two": """
+        select format('order %s (%s) is %s with %s open attempts', o.id, o.reference, o.state, count(*))
+        from orders o join attempt a on a.order_id = o.id and a.state in ('started', 'accepted', 'unknown')
+        group by o.id, o.reference, o.state
+        having count(*) > case when o.state in ('delivered', 'failed') then 0 else 1 end limit 10""",
+}
+
+
+async def findings(tx: Tx) -> list[Finding]:
+    """Everything between orders and ledger that does not hold."""
+    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+
+
+def checked_rules() -> tuple[str, ...]:
+    """The rules that `findings` looks at, in words."""
+    return tuple(_CHECKS)
+
+
+async def count_orders(tx: Tx) -> int:
+    return int(await tx.fetchval("select count(*) from orders"))

@@ -1,0 +1,157 @@
+"""What a provider is: somebody who delivers a bundle, and who can be asked about it again.
+
+`deliver` and `ask` answer with one of five things. They are values, not exceptions, because each is expected:
+
+| outcome     | has the subscriber got it? | what the sale does                                          |
+|-------------|----------------------------|-------------------------------------------------------------|
+| `Delivered` | yes                        | the hold is posted                                          |
+| `Accepted`  | not yet                    | the hold stays; ask later                                   |
+| `Refused`   | no, and never will         | the hold is voided, or another provider if the reason allows |
+| `NotSent`   | no: it never arrived       | may be tried again, here or elsewhere                       |
+| `Unknown`   | nobody knows               | the hold stays; ask later, never try anybody else           |
+
+A provider must not raise for anything that the far side does. Whatever is not explicitly one of the others is
+`Unknown`: a time-out, a reset after the first byte, a 5xx, a body that does not parse, a status nobody documented.
+An exception that escapes all the same is taken for `Unknown` by the fulfilment.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from telvend.kit.money import Money
+
+
+class Reason(StrEnum):
+    """Why a provider refused. The ones in `ELSEWHERE` let another provider be tried."""
+
+    BAD_NUMBER = "bad_number"
+    """The number cannot receive this, whoever sends it."""
+    BARRED = "barred"
+    """The subscriber is barred; nobody else can help."""
+    WRONG_NETWORK = "wrong_network"
+    """The number is not on the network that the request names."""
+    NOT_SOLD = "not_sold"
+    """This provider does not sell the product (any more)."""
+    NO_FLOAT = "no_float"
+    """Our own account with this provider is empty: ours to mend, not the reseller's."""
+    NOT_ALLOWED = "not_allowed"
+    """This provider does not let us in: key, address, account. Ours to mend."""
+    TOO_SOON = "too_soon"
+    """The same number was served a moment ago."""
+    REFUSED = "refused"
+    """A plain no."""
+
+
+ELSEWHERE = frozenset({Reason.NOT_SOLD, Reason.NO_FLOAT, Reason.NOT_ALLOWED})
+"""The allow-list of refusals after which another provider may be tried; every other one ends the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The subscriber has it. `cost` is what the provider took from our float, where it says so."""
+
+    provider_reference: str | None = None
+    cost: Money | None = None
+    text: str = "Delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider will deliver. `ask_after_s` is its own hint when to ask."""
+
+    provider_reference: str | None = None
+    ask_after_s: float | None = None
+    text: str = "Accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Definitely not delivered, now and later, under this reference."""
+
+    reason: Reason
+    text: str = "Refused"
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another provider may be tried."""
+        return self.reason in ELSEWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request definitely did not reach the provider, and cannot reach it any more."""
+
+    text: str = "Not sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows whether it was delivered. `text` is for the operator."""
+
+    text: str = "Unknown"
+
+
+Outcome = Delivered | Accepted | Refused | NotSent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One thing to deliver. `reference` is unique for each attempt: it is what the provider sees and is asked about.
+
+    `subscriber` is the MSISDN in E.164 (`+233241234567`); `network` and `product` are codes of the catalogue (`MTN`
+    within `country` GH, `GH-MTN-1GB-30D`); `size` is what is printed on the bundle (`1GB`); `face_value` is what the
+    reseller pays, `cost` what the catalogue expects this provider to take.
+    """
+
+    reference: str
+    country: str
+    network: str
+    product: str
+    size: str
+    subscriber: str
+    face_value: Money
+    cost: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the fulfilment must know of a provider.
+
+    `timeout_s`: how long one call may take before it counts as `Unknown`.
+    `settles_after_s`: how old an attempt must be before "we have never heard of it" is believed as `NotSent`; before
+    that it is `Unknown`, since the request may still be on its way. 0 for a provider whose answer to `ask` closes the
+    reference.
+    `concurrency`: how many calls it takes at once, from one process.
+    `test_mode`: whether it delivers for test keys; `live_mode`: for live ones.
+    `pretends`: whether it is a simulator: start-up says so, so that nobody mistakes it for a real upstream.
+    """
+
+    timeout_s: float = 30.0
+    settles_after_s: float = 300.0
+    concurrency: int = 64
+    test_mode: bool = False
+    live_mode: bool = True
+    pretends: bool = False
+    networks: frozenset[tuple[str, str]] | None = field(default=None)
+    """The (country, network) pairs it serves; None means every one."""
+
+
+class Provider(Protocol):
+    """Somebody who delivers. Implementations: `client.py` how to call, `wire.py` what they say."""
+
+    @property
+    def name(self) -> str:
+        """The name in settings, in the routing, on attempts and on the ledger's account: `simulator`."""
+
+    @property
+    def traits(self) -> Traits: ...
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        """Ask the provider to deliver. Called once for each attempt, with no transaction open."""
+
+    async def ask(self, delivery: Delivery) -> Outcome:
+        """Ask what became of an attempt, by its reference. Never delivers. `NotSent`: they never heard of it."""
+
+    async def close(self) -> None:
+        """Give connections back."""

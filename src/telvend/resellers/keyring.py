@@ -1,0 +1,105 @@
+"""The keys that this process has seen lately, so that a request is recognised without the database.
+
+What is remembered is trusted only while somebody watches the revision of the keys: the watcher calls `forget` when it
+has moved and `refreshed` each time it has looked. When nobody has looked for `TRUSTED_S` seconds every request is
+checked with the database, so that a revoked key is refused within a second whatever happens to the watcher.
+"""
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from telvend.errors import NotAuthenticated
+from telvend.kit.clock import Clock
+from telvend.ledger.model import Mode
+from telvend.resellers.model import Api, Caller
+
+TOPIC: Final = "keys"
+"""The revision that counts the changes of keys, and of the wallets that a caller has."""
+
+PREFIX: Final = {Api.NETPLUSE: "np_", Api.NETWORKDATASUB: "nds_", Api.MADAPI: "mtn_"}
+"""What keys of each API begin with; the mode and `KEY_LETTERS` letters and digits follow."""
+
+KEY_LETTERS: Final = 40
+
+TRUSTED_S: Final = 0.8
+REFUSED_S: Final = 1.0
+_MOST_REFUSED: Final = 4096
+
+_FORM: Final[dict[str, Callable[[str], re.Match[str] | None]]] = {
+    api: re.compile(rf"{prefix}(?:{'|'.join(Mode)})_[A-Za-z0-9]{{{KEY_LETTERS}}}", re.ASCII).fullmatch
+    for api, prefix in PREFIX.items()
+}
+
+
+class Keyring:
+    """Remembers whose key a text is. `ask` looks it up in the database; None for an unknown or revoked one."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[Caller | None]], clock: Clock) -> None:
+        self._ask = ask
+        self._monotonic = clock.monotonic
+        self._looked_at = float("-inf")
+        self._generation = 0
+        # By the text and not by its digest: hashing would cost as much again as the rest of the look-up.
+        self._callers: dict[str, Caller] = {}
+        self._refused_at: OrderedDict[str, float] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Caller | None]] = {}
+
+    def cached(self, api: str, key_text: str) -> Caller | None:
+        """Whose key this is, if that is remembered and may be trusted. None says nothing about the key."""
+        caller = self._callers.get(key_text)
+        if caller is None or caller.api != api or self._monotonic() - self._looked_at > TRUSTED_S:
+            return None
+        return caller
+
+    async def authenticate(self, api: str, key_text: str) -> Caller:
+        """Whose key this is, from memory or else from the database. Raises NotAuthenticated, Busy."""
+        caller = self.cached(api, key_text)
+        if caller is not None:
+            return caller
+        form = _FORM.get(api)
+        if form is None or not form(key_text) or self._refused_lately(key_text):
+            raise NotAuthenticated
+        # Requests with one key that come together ask once: after `forget` all of them come at the same moment.
+        asking = self._asking.get(key_text)
+        if asking is None:
+            asking = asyncio.ensure_future(self._look_up(key_text, self._generation))
+            self._asking[key_text] = asking
+        # Shielded: the others still want the answer when this request is given up.
+        caller = await asyncio.shield(asking)
+        if caller is None or caller.api != api:
+            raise NotAuthenticated
+        return caller
+
+    def forget(self) -> None:
+        """Forget everything, and do not remember what was asked before now: it may be as old as that."""
+        self._generation += 1
+        self._callers.clear()
+        self._refused_at.clear()
+        self._asking.clear()
+
+    def refreshed(self, at: float) -> None:
+        """The revision was looked at, and `forget` was called if it had moved. `at`: monotonic, before looking."""
+        self._looked_at = at
+
+    async def _look_up(self, key_text: str, generation: int) -> Caller | None:
+        try:
+            caller = await self._ask(key_text)
+        finally:
+            if generation == self._generation:
+                self._asking.pop(key_text, None)
+        if generation == self._generation:
+            if caller is not None:
+                self._callers[key_text] = caller
+            else:
+                self._callers.pop(key_text, None)
+                self._refused_at[key_text] = self._monotonic()
+                if len(self._refused_at) > _MOST_REFUSED:
+                    self._refused_at.popitem(last=False)
+        return caller
+
+    def _refused_lately(self, key_text: str) -> bool:
+        at = self._refused_at.get(key_text)
+        return at is not None and self._monotonic() - at < REFUSED_S

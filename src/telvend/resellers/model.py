@@ -1,0 +1,83 @@
+"""Who buys: the reseller, its keys, and the caller that a request turns out to come from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from telvend.ledger.model import Mode
+
+
+class Api(StrEnum):
+    """The APIs that a key may be for. A key of one is worth nothing in another."""
+
+    NETPLUSE = "netpluse"
+    NETWORKDATASUB = "networkdatasub"
+    MADAPI = "madapi"
+
+
+# What browsers take for an e-mail address. It is ASCII only, so that the database and we agree on capitals.
+# Source: HTML Standard, "valid email address", https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
+_EMAIL: Final = re.compile(
+    r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
+    r"@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*",
+    re.ASCII,
+)
+_LONGEST_EMAIL: Final = 254  # RFC 5321 leaves room for no more.
+
+
+@dataclass(frozen=True, slots=True)
+class Reseller:
+    """An account. `number` is the integer that networkdatasub calls the user's id; `phone` is in E.164."""
+
+    id: UUID
+    number: int
+    email: str
+    name: str
+    phone: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key after it was shown: never its text. Limits are requests per minute.
+
+    `hint` is its first and last letters, so that a person can tell keys apart. `revoked_at` is None while it works.
+    """
+
+    id: UUID
+    reseller_id: UUID
+    api: Api
+    mode: Mode
+    hint: str
+    read_limit: int
+    purchase_limit: int
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sent a request, as its key says. Limits are requests per minute.
+
+    `key_bytes` are the 16 bytes of `key_id`, for shared memory. `wallets` are the reseller's wallets in the key's mode:
+    currency code to wallet id.
+    """
+
+    reseller_id: UUID
+    reseller_number: int
+    key_id: UUID
+    key_bytes: bytes
+    api: Api
+    mode: Mode
+    read_limit: int
+    purchase_limit: int
+    wallets: Mapping[str, int]
+
+
+def is_email(text: str) -> bool:
+    """Whether this has the form of an e-mail address; whether it exists is another matter."""
+    return len(text) <= _LONGEST_EMAIL and _EMAIL.fullmatch(text) is not None

@@ -1,0 +1,120 @@
+"""All SQL of resellers and their keys."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from telvend.kit.db import Tx
+from telvend.ledger.model import Mode
+from telvend.resellers.model import Api, ApiKey, Caller, Reseller
+
+_RESELLER: Final = "select id, number, email, name, phone, created_at from reseller"
+
+_KEY_COLUMNS: Final = "id, reseller_id, api, mode, hint, read_limit, purchase_limit, created_at, revoked_at"
+
+# One row for each wallet in the key's mode; one with empty wallet columns where there is none.
+_CALLER: Final = """
+    select k.id, k.reseller_id, r.number, k.api, k.mode, k.read_limit, k.purchase_limit, w.currency, w.account_id
+    from api_key k
+    join reseller r on r.id = k.reseller_id
+    left join wallet w on w.reseller_id = k.reseller_id and w.mode = k.mode
+    where k.digest = $1 and k.revoked_at is null
+"""
+
+
+async def insert_reseller(tx: Tx, reseller_id: UUID, email: str, name: str, phone: str) -> Reseller | None:
+    """The new reseller, or None where the e-mail address is known, in whatever case."""
+    row = await tx.fetchrow(
+        "insert into reseller (id, email, name, phone) values ($1, $2, $3, $4) on conflict (lower(email)) do nothing"
+        " returning id, number, email, name, phone, created_at",
+        reseller_id, email, name, phone,
+    )  # fmt: skip
+    return _reseller(row) if row else None
+
+
+async def reseller_of(tx: Tx, email: str) -> Reseller | None:
+    """The reseller of this e-mail address, in whatever case."""
+    row = await tx.fetchrow(f"{_RESELLER} where lower(email) = lower($1)", email)
+    return _reseller(row) if row else None
+
+
+async def resellers(tx: Tx, limit: int | None, offset: int) -> list[Reseller]:
+    """Resellers in the order in which they came, `limit` after the first `offset`."""
+    rows = await tx.fetch(f"{_RESELLER} order by number limit $1 offset $2", limit, offset)
+    return [_reseller(row) for row in rows]
+
+
+async def insert_key(
+    tx: Tx,
+    key_id: UUID,
+    reseller_id: UUID,
+    api: Api,
+    mode: Mode,
+    digest: bytes,
+    hint: str,
+    read_limit: int,
+    purchase_limit: int,
+) -> ApiKey:
+    row = await tx.fetchrow(
+        "insert into api_key (id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit)"
+        f" values ($1, $2, $3, $4, $5, $6, $7, $8) returning {_KEY_COLUMNS}",
+        key_id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit,
+    )  # fmt: skip
+    return _key(row)
+
+
+async def revoke_key(tx: Tx, key_id: UUID) -> ApiKey | None:
+    """The key, revoked now or at some time before; None where there is no such key."""
+    row = await tx.fetchrow(
+        f"update api_key set revoked_at = coalesce(revoked_at, now()) where id = $1 returning {_KEY_COLUMNS}", key_id
+    )
+    return _key(row) if row else None
+
+
+async def keys_of(tx: Tx, reseller_id: UUID) -> list[ApiKey]:
+    """Every key of a reseller, oldest first, the revoked ones included."""
+    rows = await tx.fetch(
+        f"select {_KEY_COLUMNS} from api_key where reseller_id = $1 order by created_at, id", reseller_id
+    )
+    return [_key(row) for row in rows]
+
+
+async def caller_of(tx: Tx, digest: bytes) -> Caller | None:
+    """Whose key this is; None for an unknown or a revoked one."""
+    rows = await tx.fetch(_CALLER, digest)
+    if not rows:
+        return None
+    first = rows[0]
+    return Caller(
+        reseller_id=_uuid(first["reseller_id"]),
+        reseller_number=first["number"],
+        key_id=_uuid(first["id"]),
+        key_bytes=first["id"].bytes,
+        api=Api(first["api"]),
+        mode=Mode(first["mode"]),
+        read_limit=first["read_limit"],
+        purchase_limit=first["purchase_limit"],
+        wallets={row["currency"]: row["account_id"] for row in rows if row["currency"] is not None},
+    )
+
+
+def _uuid(value: UUID) -> UUID:
+    # asyncpg's own class compares equal, but hashes and pickles by other means than the standard one.
+    return UUID(bytes=value.bytes)
+
+
+def _reseller(row: Any) -> Reseller:
+    return Reseller(_uuid(row["id"]), row["number"], row["email"], row["name"], row["phone"], row["created_at"])
+
+
+def _key(row: Any) -> ApiKey:
+    return ApiKey(
+        _uuid(row["id"]),
+        _uuid(row["reseller_id"]),
+        Api(row["api"]),
+        Mode(row["mode"]),
+        row["hint"],
+        row["read_limit"],
+        row["purchase_limit"],
+        row["created_at"],
+        row["revoked_at"],
+    )

@@ -1,0 +1,18 @@
+"""The services of one shop, bundled for those who speak: dialects and pages."""
+
+from dataclasses import dataclass
+
+from telvend.catalog.service import Catalogue
+from telvend.ledger.service import Ledger
+from telvend.orders.service import Orders
+from telvend.resellers.service import Resellers
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a shop can do. Assembled by bootstrap.py."""
+
+    catalogue: Catalogue
+    resellers: Resellers
+    ledger: Ledger
+    orders: Orders

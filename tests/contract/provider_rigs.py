@@ -1,0 +1,143 @@
+"""The registry of providers that `test_provider.py` runs over. To add one: write a rig, and a line in `RIGS`.
+
+A rig is a provider together with its far side (a book, a fake server) that can be put into each `Situation`.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Final, Protocol
+
+from telvend.kit.db import Database
+from telvend.kit.money import GHS, Money
+from telvend.providers.contract import Delivery, Provider
+from telvend.providers.simulator.book import Book, MemoryBook
+from telvend.providers.simulator.client import Simulator
+from telvend.providers.simulator.store import PostgresBook
+from tests.clocks import FakeClock
+
+
+class Situation(StrEnum):
+    """What the far side does with a delivery."""
+
+    DELIVERS = "delivers"
+    DELIVERS_LATER = "accepts, delivers later"
+    REFUSES_LATER = "accepts, refuses later"
+    REFUSES = "refuses"
+    REFUSES_ELSEWHERE = "refuses, another may be tried"
+    DELIVERS_THEN_SILENCE = "delivers, then times out"
+    SILENCE = "times out without delivering"
+    DELIVERS_THEN_GARBAGE = "delivers, answers garbage"
+    GARBAGE = "answers garbage without delivering"
+    DELIVERS_THEN_SERVER_ERROR = "delivers, answers 5xx"
+    SERVER_ERROR = "answers 5xx without delivering"
+    UNDOCUMENTED = "delivers, answers an undocumented status"
+    NO_CONNECTION = "refuses the connection"
+
+
+class Rig(Protocol):
+    """A provider and its far side."""
+
+    provider: Provider
+
+    def delivery(self, situation: Situation) -> Delivery:
+        """A new delivery, under a new reference, with which the far side does what the situation says."""
+
+    async def let_settle(self) -> None:
+        """Let so much time pass that what was accepted is settled."""
+
+    async def hold(self) -> Callable[[], Awaitable[None]]:
+        """From now on the far side takes its time. Call what is returned to let time pass, until all is answered."""
+
+    async def delivered(self, delivery: Delivery) -> int:
+        """How often the far side has delivered it, from its own book."""
+
+    async def close(self) -> None: ...
+
+
+class SimulatorRig:
+    """The simulator over either of its books."""
+
+    _ENDINGS: Final = {
+        Situation.DELIVERS: "0001",
+        Situation.DELIVERS_LATER: "0002",
+        Situation.REFUSES_LATER: "0003",
+        Situation.REFUSES: "0004",
+        Situation.REFUSES_ELSEWHERE: "0005",
+        Situation.DELIVERS_THEN_SILENCE: "0006",
+        Situation.SILENCE: "0007",
+        Situation.DELIVERS_THEN_GARBAGE: "0008",
+        Situation.GARBAGE: "0011",
+        Situation.DELIVERS_THEN_SERVER_ERROR: "0012",
+        Situation.SERVER_ERROR: "0013",
+        Situation.UNDOCUMENTED: "0014",
+        Situation.NO_CONNECTION: "0010",
+    }
+    _numbers = itertools.count(1)
+
+    def __init__(self, book: Book, database: Database | None = None) -> None:
+        self.book = book
+        self.clock = FakeClock()
+        # A name of its own, since the book outlives the rig and a reference may come again in another test run.
+        self.name = f"simulator-{id(self)}-{next(self._numbers)}"
+        self.provider: Provider = Simulator(self.name, book, self.clock)
+        self._database = database
+
+    def delivery(self, situation: Situation) -> Delivery:
+        return self.numbered(self._ENDINGS[situation])
+
+    def numbered(self, ending: str) -> Delivery:
+        """A delivery to a number that ends so."""
+        return delivery_to(f"+23324123{ending}", f"NPAPI-{next(self._numbers)}-7kq2xd-1")
+
+    async def let_settle(self) -> None:
+        self.clock.pass_time(3)
+
+    async def hold(self) -> Callable[[], Awaitable[None]]:
+        self.clock.hurry = False
+
+        async def go_on() -> None:
+            self.clock.hurry = True
+            self.clock.pass_time(60)
+
+        return go_on
+
+    async def delivered(self, delivery: Delivery) -> int:
+        lines = await self.book.page(reference=delivery.reference, provider=self.name)
+        return sum(line.deliveries for line in lines)
+
+    async def close(self) -> None:
+        await self.provider.close()
+        await self.book.close()
+        if self._database is not None:
+            await self._database.close()
+
+
+def delivery_to(subscriber: str, reference: str) -> Delivery:
+    """One gigabyte for a number."""
+    return Delivery(
+        reference=reference,
+        country="GH",
+        network="MTN",
+        product="GH-MTN-1GB-30D",
+        size="1GB",
+        subscriber=subscriber,
+        face_value=Money(450, GHS),
+        cost=Money(390, GHS),
+    )
+
+
+async def simulator_in_memory(database_url: str) -> SimulatorRig:
+    return SimulatorRig(MemoryBook())
+
+
+async def simulator_in_postgres(database_url: str) -> SimulatorRig:
+    database = await Database.open(database_url, pool_size=2)
+    return SimulatorRig(PostgresBook(database), database)
+
+
+RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
+    "simulator, book in memory": simulator_in_memory,
+    "simulator, book in PostgreSQL": simulator_in_postgres,
+}
+"""Every provider, by a name for people. A rig is opened with the address of a database that has the schema."""

@@ -1,0 +1,161 @@
+"""One suite over every provider: what each must do whatever its vendor is like. The registry is `provider_rigs.py`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Refused, Unknown
+from tests.contract.provider_rigs import RIGS, Rig, Situation
+
+FIRST_ANSWER: dict[Situation, type[Outcome]] = {
+    Situation.DELIVERS: Delivered,
+    Situation.DELIVERS_LATER: Accepted,
+    Situation.REFUSES_LATER: Accepted,
+    Situation.REFUSES: Refused,
+    Situation.REFUSES_ELSEWHERE: Refused,
+    Situation.DELIVERS_THEN_SILENCE: Unknown,
+    Situation.SILENCE: Unknown,
+    Situation.DELIVERS_THEN_GARBAGE: Unknown,
+    Situation.GARBAGE: Unknown,
+    Situation.DELIVERS_THEN_SERVER_ERROR: Unknown,
+    Situation.SERVER_ERROR: Unknown,
+    Situation.UNDOCUMENTED: Unknown,
+    Situation.NO_CONNECTION: NotSent,
+}
+HAS_IT = frozenset(
+    {
+        Situation.DELIVERS,
+        Situation.DELIVERS_LATER,
+        Situation.DELIVERS_THEN_SILENCE,
+        Situation.DELIVERS_THEN_GARBAGE,
+        Situation.DELIVERS_THEN_SERVER_ERROR,
+        Situation.UNDOCUMENTED,
+    }
+)
+REFUSED = frozenset({Situation.REFUSES_LATER, Situation.REFUSES, Situation.REFUSES_ELSEWHERE})
+
+
+@pytest.fixture(params=RIGS)
+async def rig(request: pytest.FixtureRequest, simulator_database_url: str) -> AsyncIterator[Rig]:
+    opened = await RIGS[request.param](simulator_database_url)
+    yield opened
+    await opened.close()
+
+
+def never_heard(rig: Rig) -> tuple[type[Outcome], ...]:
+    """What may be said of a reference that did not arrive; with a settling time, `NotSent` only when that is over."""
+    return (NotSent,) if rig.provider.traits.settles_after_s == 0 else (NotSent, Unknown)
+
+
+@pytest.mark.parametrize("situation", Situation)
+async def test_every_situation_is_answered_with_its_outcome(rig: Rig, situation: Situation) -> None:
+    assert isinstance(await rig.provider.deliver(rig.delivery(situation)), FIRST_ANSWER[situation])
+
+
+@pytest.mark.parametrize("situation", Situation)
+async def test_asking_in_the_end_tells_what_the_far_side_did(rig: Rig, situation: Situation) -> None:
+    delivery = rig.delivery(situation)
+    await rig.provider.deliver(delivery)
+    await rig.let_settle()
+    told = await rig.provider.ask(delivery)
+    if situation in HAS_IT:
+        assert isinstance(told, Delivered)
+        assert await rig.delivered(delivery) == 1
+    elif situation in REFUSED:
+        assert isinstance(told, Refused)
+        assert await rig.delivered(delivery) == 0
+    else:
+        assert isinstance(told, never_heard(rig))
+        assert await rig.delivered(delivery) == 0
+
+
+@pytest.mark.parametrize("situation", Situation)
+async def test_asking_before_anything_was_sent_delivers_nothing(rig: Rig, situation: Situation) -> None:
+    delivery = rig.delivery(situation)
+    for _ in range(3):
+        assert isinstance(await rig.provider.ask(delivery), never_heard(rig))
+        await rig.let_settle()
+    assert await rig.delivered(delivery) == 0
+
+
+@pytest.mark.parametrize("situation", sorted(HAS_IT))
+async def test_asking_again_delivers_nothing_again(rig: Rig, situation: Situation) -> None:
+    delivery = rig.delivery(situation)
+    await rig.provider.deliver(delivery)
+    await rig.let_settle()
+    for _ in range(3):
+        assert isinstance(await rig.provider.ask(delivery), Delivered)
+    assert await rig.delivered(delivery) == 1
+
+
+@pytest.mark.parametrize("situation", [Situation.DELIVERS_LATER, Situation.REFUSES_LATER])
+async def test_accepted_stays_accepted_until_it_is_settled(rig: Rig, situation: Situation) -> None:
+    delivery = rig.delivery(situation)
+    await rig.provider.deliver(delivery)
+    assert isinstance(await rig.provider.ask(delivery), Accepted)
+    assert await rig.delivered(delivery) == 0
+
+
+async def test_only_a_refusal_of_this_provider_alone_may_be_tried_elsewhere(rig: Rig) -> None:
+    plain = await rig.provider.deliver(rig.delivery(Situation.REFUSES))
+    elsewhere = await rig.provider.deliver(rig.delivery(Situation.REFUSES_ELSEWHERE))
+    assert isinstance(plain, Refused)
+    assert not plain.elsewhere
+    assert isinstance(elsewhere, Refused)
+    assert elsewhere.elsewhere
+
+
+async def test_what_was_said_not_to_have_arrived_is_not_delivered_afterwards(rig: Rig) -> None:
+    delivery = rig.delivery(Situation.DELIVERS)
+    go_on = await rig.hold()
+    under_way = asyncio.create_task(rig.provider.deliver(delivery))
+    await asyncio.sleep(0.01)
+    told = await rig.provider.ask(delivery)
+    await go_on()
+    outcome = await under_way
+    if isinstance(told, NotSent):
+        assert not isinstance(outcome, Delivered | Accepted)
+        assert await rig.delivered(delivery) == 0
+        assert isinstance(await rig.provider.ask(delivery), NotSent)
+
+
+async def test_a_cancelled_delivery_has_either_taken_place_or_not(rig: Rig) -> None:
+    for patience in range(6):
+        delivery = rig.delivery(Situation.DELIVERS)
+        under_way = asyncio.create_task(rig.provider.deliver(delivery))
+        for _ in range(patience):
+            await asyncio.sleep(0)
+        under_way.cancel()
+        await asyncio.wait([under_way])
+        told = await rig.provider.ask(delivery)
+        assert isinstance(told, Delivered | NotSent | Unknown)
+        if not isinstance(told, Unknown):
+            assert await rig.delivered(delivery) == isinstance(told, Delivered)
+        await rig.let_settle()
+        if not isinstance(told, Unknown):
+            assert type(await rig.provider.ask(delivery)) is type(told)
+
+
+async def test_deliveries_at_once_do_not_mix_up_their_answers(rig: Rig) -> None:
+    situations = [situation for situation in Situation for _ in range(8)]
+    deliveries = [rig.delivery(situation) for situation in situations]
+    outcomes = await asyncio.gather(*(rig.provider.deliver(delivery) for delivery in deliveries))
+    assert [type(outcome) for outcome in outcomes] == [FIRST_ANSWER[situation] for situation in situations]
+
+
+async def test_traits_are_usable(rig: Rig) -> None:
+    traits = rig.provider.traits
+    assert rig.provider.name
+    assert traits.timeout_s > 0
+    assert traits.settles_after_s >= 0
+    assert traits.concurrency > 0
+    assert traits.live_mode or traits.test_mode
+
+
+async def test_closing_twice_is_harmless_and_asking_after_it_does_not_raise(rig: Rig) -> None:
+    delivery = rig.delivery(Situation.DELIVERS)
+    assert isinstance(await rig.provider.deliver(delivery), Delivered)
+    await rig.provider.close()
+    await rig.provider.close()
+    assert isinstance(await rig.provider.ask(delivery), Delivered | Unknown)

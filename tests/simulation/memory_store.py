@@ -1,0 +1,225 @@
+"""The twin of the fulfilment's store, in memory: the same claims, leases, settlements and money, in plain dictionaries.
+
+It keeps a small double-entry ledger of its own. `problems` says what does not hold: the simulation asks after every
+transaction. The contract test runs over this twin and over PostgreSQL.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from telvend.errors import InvariantBroken, TelvendError
+from telvend.kit.clock import Clock
+from telvend.kit.money import Money
+from telvend.ledger.model import Journal, Mode, TransferKind, Wallet
+from telvend.orders.jobs.ports import Decide
+from telvend.orders.jobs.rules import (
+    Case,
+    Claim,
+    Deliver,
+    Effect,
+    Hesitate,
+    Item,
+    Park,
+    Policy,
+    Step,
+    Try,
+    may_release,
+    weigh,
+)
+from telvend.orders.model import AttemptState, State
+
+WALLET, IN_FLIGHT, MARGIN, LOSS, FUNDING = 1, 2, 3, 4, 5
+
+
+@dataclass(slots=True)
+class Row:
+    """An order as its table has it."""
+
+    id: int
+    reference: str
+    price: Money
+    cost: Money
+    due_at: datetime | None
+    mode: Mode = Mode.LIVE
+    state: State = State.ACCEPTED
+    attempts: list[Try] = field(default_factory=list)
+    count: int = 0
+    balance_after_minor: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+class MemoryStore:
+    """One wallet, any number of orders. Every method is one transaction: it happens entirely or not at all."""
+
+    def __init__(self, clock: Clock, policy: Policy, funds: Money) -> None:
+        self._clock = clock
+        self._policy = policy
+        self.orders: dict[int, Row] = {}
+        self.wallet = Wallet(WALLET, 0, 0)
+        self.transfers: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self.accounts: Counter[int] = Counter()
+        self._providers: dict[str, int] = {}
+        journal = Journal({WALLET: self.wallet})
+        journal.credit(0, WALLET, FUNDING, funds)
+        self._write(journal)
+
+    def place(self, order_id: int, price: Money, cost: Money) -> Row:
+        """A sale: the hold and the order. Raises InsufficientBalance."""
+        journal = Journal({WALLET: self.wallet})
+        balance = journal.hold(order_id, WALLET, IN_FLIGHT, price)
+        self._write(journal)
+        row = Row(
+            order_id, f"NPAPI-{order_id}-abcdef", price, cost, self._clock.now(), balance_after_minor=balance.minor
+        )
+        self.orders[order_id] = row
+        return row
+
+    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+        now = self._clock.now()
+        due = sorted(
+            (row for row in self.orders.values() if row.due_at is not None and row.due_at <= now),
+            key=lambda row: row.due_at or now,
+        )[:limit]
+        if not due:
+            return []
+        claims = [self._claim_of(row, now) for row in due]
+        steps = decide(claims)
+        for row, claim, step in zip(due, claims, steps, strict=True):
+            self._write_step(row, claim, step, now, lease_s)
+        return list(zip(claims, steps, strict=True))
+
+    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+        wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}
+        journal = Journal(wallets)
+        cases = {
+            row.id: Case(row.id, row.reference, WALLET, row.mode, row.price, row.state, copy.deepcopy(row.attempts))
+            for item in items
+            if (row := self.orders.get(item.order_id)) is not None
+        }
+        effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
+        balances = {}
+        for case in cases.values():
+            if case.releases:
+                balances[case.id] = journal.release(case.id, WALLET, IN_FLIGHT, case.price).minor
+            elif case.posting is not None:
+                provider = self._providers.setdefault(case.posting.provider, 10 + len(self._providers))
+                journal.post(case.id, IN_FLIGHT, provider, MARGIN, LOSS, case.price, case.posting.cost)
+        self._write(journal)
+        if wallets:
+            self.wallet = wallets[WALLET]
+        now = self._clock.now()
+        for case in cases.values():
+            row = self.orders[case.id]
+            if case.changed:
+                if row.state.final:
+                    raise InvariantBroken(f"order {row.id} was {row.state} and becomes {case.state}")
+                row.state = case.state
+                row.due_at = None if case.due_in_s is None else now + timedelta(seconds=case.due_in_s)
+                row.balance_after_minor = balances.get(case.id, row.balance_after_minor)
+            for attempt in case.attempts:
+                attempt.changed = False
+            row.attempts = case.attempts
+            row.notes += case.notes
+        return effects
+
+    async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
+        now = self._clock.now()
+        renewed = set()
+        for order_id in order_ids:
+            row = self.orders[order_id]
+            if row.due_at is not None and row.due_at > now:
+                row.due_at = now + timedelta(seconds=lease_s)
+                renewed.add(order_id)
+        return renewed
+
+    async def hand_back(self, order_ids: Collection[int]) -> None:
+        now = self._clock.now()
+        for order_id in order_ids:
+            row = self.orders[order_id]
+            if row.state is State.DELIVERING and row.due_at is not None and row.due_at > now:
+                row.due_at = now
+
+    def _claim_of(self, row: Row, now: datetime) -> Claim:
+        return Claim(
+            id=row.id,
+            reference=row.reference,
+            mode=row.mode,
+            wallet_id=WALLET,
+            country="GH",
+            network="MTN",
+            product_id=1,
+            product="GH-MTN-1GB-30D",
+            size="1GB",
+            subscriber="+233241234567",
+            price=row.price,
+            cost=row.cost,
+            state=row.state,
+            now=now,
+            attempts=copy.deepcopy(row.attempts),
+        )
+
+    def _write_step(self, row: Row, claim: Claim, step: Step, now: datetime, lease_s: float) -> None:
+        row.state = State.DELIVERING
+        row.due_at = now + timedelta(seconds=lease_s)
+        match step:
+            case Deliver():
+                if any(attempt.number == step.number for attempt in row.attempts):
+                    raise InvariantBroken(f"order {row.id} has an attempt {step.number} already")
+                name = step.chosen.provider.name
+                row.count = step.number
+                row.attempts.append(
+                    Try(step.number, name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, now)
+                )
+            case Park():
+                row.state = step.state
+                row.due_at = now + timedelta(seconds=step.after_s)
+            case Hesitate():
+                row.state = State.REVIEW
+                row.due_at = None
+                row.notes.append(step.why)
+            case _:
+                pass
+
+    def _write(self, journal: Journal) -> None:
+        rows = zip(journal.causes, journal.kinds, journal.debits, journal.credits, journal.amounts, strict=True)
+        for cause, kind, debit, credit, amount in rows:
+            if (cause, kind) in self.transfers:
+                raise InvariantBroken(f"{TransferKind(kind).name} of order {cause} is written twice")
+            if amount <= 0 or debit == credit:
+                raise InvariantBroken(f"{TransferKind(kind).name} of order {cause} moves {amount}")
+            self.transfers[cause, kind] = (debit, credit, amount)
+            self.accounts[debit] -= amount
+            self.accounts[credit] += amount
+
+    def problems(self) -> list[str]:
+        """What does not hold in the books and between books and orders, in sentences."""
+        found = []
+        held = sum(row.price.minor for row in self.orders.values() if not row.state.final)
+        if self.accounts[IN_FLIGHT] != held:
+            found.append(f"{self.accounts[IN_FLIGHT]} in flight, open orders come to {held}")
+        if self.wallet.balance_minor != self.accounts[WALLET] or self.wallet.balance_minor < 0:
+            found.append(f"the wallet stores {self.wallet.balance_minor}, transfers come to {self.accounts[WALLET]}")
+        if sum(self.accounts.values()):
+            found.append(f"accounts add up to {sum(self.accounts.values())}")
+        for row in self.orders.values():
+            open_attempts = sum(attempt.state.open for attempt in row.attempts)
+            if open_attempts > (0 if row.state.final else 1):
+                found.append(f"order {row.id} is {row.state} with {open_attempts} open attempts")
+            if (row.due_at is None) != (row.state in (State.REVIEW, State.DELIVERED, State.FAILED)):
+                found.append(f"order {row.id} is {row.state} and due {row.due_at}")
+            if row.count != len(row.attempts):
+                found.append(f"order {row.id} counts {row.count} attempts and has {len(row.attempts)}")
+            posted = sum(
+                self.transfers[row.id, kind][2]
+                for kind in (TransferKind.COST, TransferKind.MARGIN)
+                if (row.id, kind) in self.transfers
+            )
+            released = (row.id, TransferKind.RELEASE) in self.transfers
+            if posted != (row.price.minor if row.state is State.DELIVERED else 0):
+                found.append(f"order {row.id} is {row.state} and {posted} of {row.price.minor} are posted")
+            if released != (row.state is State.FAILED):
+                found.append(f"order {row.id} is {row.state} and its release is {released}")
+        return found

@@ -1,0 +1,357 @@
+"""One run: workers, a wallet, faulty providers and a store that goes away, all drawn from one seed.
+
+First come the faults: workers are killed at any await (between the attempt and the call, after sending, before
+settling), stall for longer than their leases, lose the database before, during and after a commit; providers do what
+`upstreams.py` says. After every transaction and every delivery the books are looked at. Then the faults stop, and
+everything has to come to an end.
+"""
+
+import asyncio
+import random
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from tests.simulation.memory_store import MemoryStore
+from tests.simulation.upstreams import Client, Fate, Upstream
+from tests.simulation.virtual_time import OWNER, VirtualClock, VirtualLoop
+
+from telvend.errors import Busy, TelvendError
+from telvend.kit.money import GHS, Money
+from telvend.orders.jobs import Fulfilment, Review
+from telvend.orders.jobs import loop as loop_module
+from telvend.orders.jobs.ports import Decide
+from telvend.orders.jobs.rules import Claim, Effect, Item, Policy, Step
+from telvend.orders.model import State
+from telvend.providers.contract import Traits
+from telvend.providers.routing import BreakerState, Limits, Router
+
+
+class Broken(AssertionError):
+    """Something does not hold."""
+
+
+class _WorkerStore:
+    """The store as one worker sees it: it goes away, answers late, and its worker may die at any moment."""
+
+    def __init__(self, world: "World", worker: "_Worker") -> None:
+        self._world = world
+        self._worker = worker
+
+    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+        await self._before()
+        work = await self._world.store.claim(limit, lease_s, decide)
+        self._world.check()
+        await self._after()
+        return work
+
+    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+        await self._before()
+        effects = await self._world.store.settle(items)
+        self._world.check()
+        await self._after()
+        return effects
+
+    async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
+        await self._before()
+        renewed = await self._world.store.renew(order_ids, lease_s)
+        await self._after()
+        return renewed
+
+    async def hand_back(self, order_ids: Collection[int]) -> None:
+        await self._before()
+        await self._world.store.hand_back(order_ids)
+
+    async def _before(self) -> None:
+        await asyncio.sleep(0.001)
+        await self._worker.chaos("die or stall")
+        if self._world.database_away:
+            raise Busy
+
+    async def _after(self) -> None:
+        # The transaction is committed; its worker may not hear of it.
+        await self._worker.chaos("die or stall")
+        if self._world.faulty and self._world.dice.random() < 0.03:
+            raise Busy
+
+
+class _Worker:
+    """One worker with a router of its own, as a process has it."""
+
+    def __init__(self, world: "World", number: int) -> None:
+        self.number = number
+        self.dead = False
+        self._world = world
+        dice = world.dice
+        clients = [Client(upstream, dice, self.chaos) for upstream in world.upstreams]
+        self.router = Router(clients, world.clock, limits=Limits(cool_down_s=2, longest_cool_down_s=8, mending_s=5))
+        self.fulfilment = Fulfilment(
+            _WorkerStore(world, self),
+            self.router,
+            world.clock,
+            costs=lambda _: {"cheap": 80, "dear": 95},
+            policy=world.policy,
+            on_death=self._died,
+            concurrency=world.concurrency,
+            poll_s=world.poll_s,
+            dice=dice,
+        )
+
+    def start(self) -> None:
+        token = OWNER.set(self.number)
+        self.fulfilment.start()
+        OWNER.reset(token)
+
+    async def chaos(self, what: str) -> None:
+        """A place where this worker may die, or stand still for longer than its leases."""
+        world = self._world
+        if self.dead:
+            raise asyncio.CancelledError
+        if not world.faulty:
+            return
+        roll = world.dice.randrange(1000)
+        if roll < world.deaths:
+            world.kill(self)
+            await asyncio.sleep(1e6)
+        elif what == "die or stall" and roll < world.deaths + world.stalls:
+            await asyncio.sleep(world.dice.uniform(0.5, 3) * world.policy.lease_s)
+
+    def _died(self, error: BaseException) -> None:
+        if not self.dead:
+            self._world.broken.append(f"worker {self.number} died of {error!r}")
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, seed: int, loop: VirtualLoop) -> None:
+        self.dice = random.Random(seed)
+        self.loop = loop
+        self.clock = VirtualClock(loop)
+        self.faulty = True
+        self.database_away = False
+        self.broken: list[str] = []
+        self.listener = _Listener()
+        dice = self.dice
+        self.deaths = dice.choice([0, 5, 20, 60])
+        self.stalls = dice.choice([0, 10, 50])
+        self.poll_s = dice.choice([0.5, 1.0, 2.0])
+        self.concurrency = dice.choice([1, 3, 600])
+        lease_s = dice.choice([2.0, 5.0])
+        self.policy = Policy(
+            ask_delays_s=dice.choice([(1, 2, 4, 8, 15), (0.5, 5, 20), (2, 3, 5, 8, 13)]),
+            first_ask_s=1.0,
+            longest_hint_s=20,
+            lease_s=lease_s,
+            lease_margin_s=lease_s / 5,
+        )
+        self.store = MemoryStore(self.clock, self.policy, Money(2000, GHS))
+        self.upstreams = [self._upstream(name) for name in ("cheap", "dear")]
+        self.workers: list[_Worker] = []
+        self._count = 0
+        self._final: dict[int, State] = {}
+        self._next_order = 1
+
+    def _upstream(self, name: str) -> Upstream:
+        dice = self.dice
+        timeout_s = dice.choice([1.0, 4.0])
+        settles_after_s = dice.choice([0.0, 15.0, 30.0])
+        # What is on its way arrives before the provider promises that nothing does any more, counted from the
+        # attempt, which may have waited for most of a lease. One that closes references need not promise anything.
+        latest_s = settles_after_s - self.policy.lease_s if settles_after_s else 40.0
+        traits = Traits(timeout_s, settles_after_s, concurrency=dice.choice([1, 2, 64]))
+        upstream = Upstream(name, dice, traits, latest_s, self.check)
+        upstream.faults = dice.choice([0, 30, 100, 200])
+        upstream.refusals = dice.choice([0, 10, 40])
+        return upstream
+
+    # What must hold -----------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Safety: looked at after every transaction and every delivery."""
+        problems = self.store.problems()
+        for row in self.store.orders.values():
+            deliveries = sum(upstream.deliveries[row.id] for upstream in self.upstreams)
+            if deliveries > 1:
+                problems.append(f"order {row.id} was delivered {deliveries} times")
+            if deliveries and row.state is State.FAILED:
+                problems.append(f"order {row.id} was given back and is delivered")
+            if not deliveries and row.state is State.DELIVERED:
+                problems.append(f"order {row.id} was posted and nobody delivered it")
+            if row.state.final and self._final.setdefault(row.id, row.state) is not row.state:
+                problems.append(f"order {row.id} was {self._final[row.id]} and is {row.state}")
+        if problems:
+            self.broken += problems
+            raise Broken("; ".join(problems))
+
+    # What happens -------------------------------------------------------------------------------------------------------
+
+    def start_worker(self) -> "_Worker":
+        self._count += 1
+        worker = _Worker(self, self._count)
+        self.workers.append(worker)
+        worker.start()
+        return worker
+
+    def kill(self, worker: _Worker) -> None:
+        """As kill -9: nothing of it runs on. Somebody else is started in its place, sooner or later."""
+        if worker.dead:
+            return
+        worker.dead = True
+        self.workers.remove(worker)
+        self.loop.kill(worker.number)
+        self.loop.call_later(self.dice.choice([0.0, 1.0, 8.0]), self.start_worker)
+
+    def place(self) -> None:
+        cost = self.dice.choice([80, 120])
+        self.store.place(self._next_order, Money(100, GHS), Money(cost, GHS))
+        self._next_order += 1
+        if self.workers and self.dice.random() < 0.7:
+            self.dice.choice(self.workers).fulfilment.wake()
+
+    async def _decide_by_hand(self) -> None:
+        """A person who knows the books of the providers decides an order, or has it asked about again."""
+        row = self.dice.choice(list(self.store.orders.values()))
+        review = Review(self.store)
+        delivered = any(upstream.deliveries[row.id] for upstream in self.upstreams)
+        undecided = any(
+            upstream.on_the_way[row.id] or any(_pending(upstream, row.reference)) for upstream in self.upstreams
+        )
+        try:
+            if self.dice.random() < 0.5:
+                await review.ask_again(row.id)
+            elif delivered or not undecided:
+                await review.resolve(row.reference, delivered=delivered, text="looked it up")
+        except TelvendError:
+            pass  # Said plainly, and nothing has happened.
+        self.check()
+
+    async def run(self) -> None:
+        """The whole run. Raises Broken."""
+        for _ in range(self.dice.choice([1, 2, 3])):
+            self.start_worker()
+        for _ in range(self.dice.randint(2, 5)):
+            self.place()
+        for _ in range(self.dice.randint(8, 25)):
+            await asyncio.sleep(self.dice.uniform(0.1, 2))
+            match self.dice.randrange(12):
+                case 0 | 1:
+                    self.place()
+                case 2:
+                    self.database_away = not self.database_away
+                case 3 | 4:
+                    upstream = self.dice.choice(self.upstreams)
+                    upstream.sick = not upstream.sick
+                case 5 if self.workers:
+                    self.kill(self.dice.choice(self.workers))
+                case 6:
+                    await self._decide_by_hand()
+            self._complain()
+        await self._come_to_an_end()
+
+    async def _come_to_an_end(self) -> None:
+        """Liveness: without faults every order is final or in review within the schedule's time, and nothing is left."""
+        self.faulty = False
+        self.database_away = False
+        for upstream in self.upstreams:
+            upstream.sick = False
+            upstream.faults = 0
+            upstream.refusals = 0
+        await asyncio.sleep(10)  # Who was killed last is replaced, who stalls wakes up.
+        self._complain()
+        patience_s = 1.1 * sum(self.policy.ask_delays_s) + 60 + 3 * self.policy.longest_hint_s
+        await self._until_settled(patience_s)
+        for worker in self.workers[1:]:
+            await worker.fulfilment.drain(5)
+        await self._breakers_close(self.workers[0])
+        for worker in self.workers[:1]:
+            await worker.fulfilment.drain(5)
+        for worker in self.workers:
+            if worker.fulfilment.in_hand or +worker.fulfilment._calls:
+                raise Broken(f"worker {worker.number} has {worker.fulfilment.in_hand} in hand, {worker.fulfilment._calls}")
+            if taken := [health for health in worker.router.snapshot() if health.in_flight]:
+                raise Broken(f"worker {worker.number} holds places: {taken}")
+        await asyncio.sleep(0)
+        if left := [task for number, tasks in self.loop.owned.items() if number for task in tasks]:
+            raise Broken(f"tasks are left: {left}")
+        self._complain()
+
+    async def _breakers_close(self, worker: _Worker) -> None:
+        """Fresh orders are delivered again, by the provider that is to be preferred."""
+        for _ in range(30):
+            self.place()
+            await asyncio.sleep(3)
+            await self._until_settled(60)
+            cheap = next(health for health in worker.router.snapshot() if health.provider == "cheap")
+            if cheap.state is BreakerState.CLOSED:
+                return
+        raise Broken("the breaker of the preferred provider stays open")
+
+    async def _until_settled(self, patience_s: float) -> None:
+        ends = self.loop.time() + patience_s
+        while unsettled := [
+            row for row in self.store.orders.values() if not row.state.final and row.state is not State.REVIEW
+        ]:
+            self._complain()
+            if self.loop.time() > ends:
+                raise Broken(f"not settled after {patience_s:.0f} s: {unsettled}")
+            await asyncio.sleep(1)
+
+    def _complain(self) -> None:
+        if self.loop.errors:
+            raise Broken(f"asyncio: {self.loop.errors}")
+        if self.broken or self.listener.heard:
+            raise Broken("; ".join(self.broken + self.listener.heard))
+
+
+def _pending(upstream: Upstream, reference: str) -> Iterator[bool]:
+    return (
+        entry.fate is Fate.PENDING
+        for attempt, entry in upstream.book.items()
+        if attempt.startswith(reference + "-")
+    )
+
+
+class _Listener:
+    """Stands in for the worker's log: thousands of runs would write nothing but lines. Keeps what only a bug says."""
+
+    BUGS = ("claim_failed", "call_failed", "outcome_not_settled", "fulfilment_died")
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def _hear(self, event: str, **facts: object) -> None:
+        if event in self.BUGS:
+            self.heard.append(f"{event}: {facts}")
+
+    debug = info = warning = error = exception = critical = _hear
+
+
+@contextmanager
+def _listening(world: "World") -> Iterator[None]:
+    before = loop_module._log
+    loop_module._log = cast(Any, world.listener)
+    try:
+        yield
+    finally:
+        loop_module._log = before
+
+
+def run_seed(seed: int) -> World:
+    """Run one seed. Raises Broken with everything that did not hold."""
+    loop = VirtualLoop()
+    try:
+        world = World(seed, loop)
+        try:
+            with _listening(world):
+                loop.run_until_complete(world.run())
+        except Exception as error:
+            raise Broken(f"seed {seed}: {error!r}; {'; '.join(world.broken)}") from error
+        return world
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.set_exception_handler(lambda *_: None)
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

@@ -1,0 +1,231 @@
+"""Resellers and keys on a real database: adding, wallets, revoking, and telling who a request comes from."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
+from telvend.kit.clock import SystemClock
+from telvend.kit.db import Database, revisions
+from telvend.kit.money import UGX, Money
+from telvend.ledger.model import Mode
+from telvend.ledger.service import Ledger
+from telvend.resellers.service import Resellers
+
+EMAIL = "Kofi@example.com"
+
+
+@pytest.fixture
+async def resellers(database: Database) -> Resellers:
+    """A shop with one reseller."""
+    resellers = Resellers(database, Ledger(database))
+    await resellers.add(EMAIL, "Kofi Mensah", "024 123 4567")
+    return resellers
+
+
+async def revision(database: Database) -> int:
+    async with database.connection() as tx:
+        return (await revisions(tx))["keys"]
+
+
+async def refused(resellers: Resellers, api: str, text: str) -> bool:
+    try:
+        await resellers.authenticate(api, text)
+    except NotAuthenticated:
+        return True
+    return False
+
+
+async def test_a_reseller_is_found_by_its_address_in_any_case(resellers: Resellers) -> None:
+    found = await resellers.find(" kofi@EXAMPLE.com ")
+    assert (found.email, found.name, found.phone, found.number) == (EMAIL, "Kofi Mensah", "+233241234567", 1)
+    assert found.created_at <= datetime.now(UTC)
+    assert await resellers.list_resellers() == [found]
+
+
+async def test_an_unknown_address_is_not_found(resellers: Resellers) -> None:
+    for email in ("nobody@example.com", "", "no address", "a\x00@b.co", "\udcff@b.co"):
+        with pytest.raises(NotFound):
+            await resellers.find(email)
+
+
+async def test_a_known_address_is_refused_in_any_case(database: Database, resellers: Resellers) -> None:
+    before = await resellers.list_resellers()
+    with pytest.raises(AlreadyExists):
+        await resellers.add("KOFI@example.com", "Somebody", "0201234567")
+    assert await resellers.list_resellers() == before
+
+
+async def test_of_two_who_add_the_same_address_at_once_one_wins(resellers: Resellers) -> None:
+    both = await asyncio.gather(
+        *(resellers.add("ama@example.com", "Ama", "0201234567") for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(one, AlreadyExists) for one in both) == 3
+    assert len(await resellers.list_resellers()) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "email", "name", "phone"),
+    [
+        ("email", "", "Ama", "0201234567"),
+        ("email", "ama", "Ama", "0201234567"),
+        ("name", "ama@example.com", " ", "0201234567"),
+        ("name", "ama@example.com", "A\x00ma", "0201234567"),
+        ("name", "ama@example.com", "x" * 201, "0201234567"),
+        ("phone", "ama@example.com", "Ama", "12345"),
+        ("phone", "ama@example.com", "Ama", ""),
+    ],
+)
+async def test_bad_input_is_refused_and_names_the_field(
+    resellers: Resellers, field: str, email: str, name: str, phone: str
+) -> None:
+    with pytest.raises(InvalidInput) as error:
+        await resellers.add(email, name, phone)
+    assert error.value.field == field
+    assert len(await resellers.list_resellers()) == 1
+
+
+@pytest.mark.parametrize(
+    ("phone", "stored"),
+    [("0241234567", "+233241234567"), ("08031234567", "+2348031234567"), ("+256 772 123456", "+256772123456")],
+)
+async def test_a_phone_of_any_market_is_stored_in_e164(resellers: Resellers, phone: str, stored: str) -> None:
+    assert (await resellers.add("ama@example.com", "Ama", phone)).phone == stored
+
+
+async def test_numbers_count_up_and_resellers_come_in_pages(resellers: Resellers) -> None:
+    for letter in "abc":
+        await resellers.add(f"{letter}@example.com", letter, "0201234567")
+    everybody = await resellers.list_resellers()
+    assert [one.number for one in everybody] == sorted({one.number for one in everybody})
+    assert await resellers.list_resellers(limit=2) == everybody[:2]
+    assert await resellers.list_resellers(limit=2, offset=2) == everybody[2:]
+
+
+async def test_wallets_are_open_in_two_currencies_and_both_modes(database: Database, resellers: Resellers) -> None:
+    wallets = await Ledger(database).wallets((await resellers.find(EMAIL)).id)
+    assert sorted((wallet.mode.value, str(wallet.balance)) for wallet in wallets) == [
+        ("live", "GHS 0.00"), ("live", "NGN 0.00"), ("test", "GHS 0.00"), ("test", "NGN 0.00"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("api", "mode", "start"),
+    [
+        ("netpluse", Mode.LIVE, "np_live_"),
+        ("netpluse", Mode.TEST, "np_test_"),
+        ("networkdatasub", Mode.LIVE, "nds_live_"),
+        ("madapi", Mode.TEST, "mtn_test_"),
+    ],
+)
+async def test_a_key_tells_who_its_caller_is(
+    database: Database, resellers: Resellers, api: str, mode: Mode, start: str
+) -> None:
+    key, secret = await resellers.add_key(EMAIL.lower(), api, mode)
+    assert re.fullmatch(rf"{start}[A-Za-z0-9]{{40}}", secret.reveal())
+    reseller = await resellers.find(EMAIL)
+    caller = await resellers.authenticate(api, secret.reveal())
+    wallets = {
+        w.balance.currency.code: w.wallet_id for w in await Ledger(database).wallets(reseller.id) if w.mode == mode
+    }
+    assert (caller.reseller_id, caller.reseller_number) == (reseller.id, reseller.number)
+    assert (caller.key_id, caller.key_bytes, caller.api, caller.mode) == (key.id, key.id.bytes, api, mode)
+    assert (caller.read_limit, caller.purchase_limit) == (60, 30)
+    assert caller.wallets == wallets
+    assert set(wallets) == {"GHS", "NGN"}
+
+
+async def test_what_is_stored_of_a_key_does_not_contain_it(database: Database, resellers: Resellers) -> None:
+    key, secret = await resellers.add_key(EMAIL, "netpluse")
+    text = secret.reveal()
+    assert key.hint == f"{text[:12]}...{text[-4:]}"
+    async with database.connection() as tx:
+        stored = str(dict(await tx.fetchrow("select * from api_key")))
+    assert text not in stored
+    assert text[12:-4] not in stored
+    assert text not in repr((key, secret))
+
+
+async def test_limits_are_taken_from_whoever_made_the_key(resellers: Resellers) -> None:
+    key, secret = await resellers.add_key(EMAIL, "netpluse", read_limit=1, purchase_limit=100_000)
+    caller = await resellers.authenticate("netpluse", secret.reveal())
+    assert (caller.read_limit, caller.purchase_limit) == (key.read_limit, key.purchase_limit) == (1, 100_000)
+
+
+async def test_bad_limits_apis_and_resellers_make_no_key(resellers: Resellers) -> None:
+    for limits in ({"read_limit": 0}, {"purchase_limit": -1}, {"read_limit": 2**31}):
+        with pytest.raises(InvalidInput):
+            await resellers.add_key(EMAIL, "netpluse", **limits)
+    with pytest.raises(InvalidInput, match="netpluse, networkdatasub, madapi"):
+        await resellers.add_key(EMAIL, "paystack")
+    with pytest.raises(NotFound):
+        await resellers.add_key("nobody@example.com", "netpluse")
+    assert await resellers.list_keys(EMAIL) == []
+
+
+async def test_a_key_of_another_api_is_refused(resellers: Resellers) -> None:
+    _, secret = await resellers.add_key(EMAIL, "netpluse")
+    assert await refused(resellers, "networkdatasub", secret.reveal())
+    assert await refused(resellers, "madapi", secret.reveal())
+
+
+async def test_a_revoked_key_is_refused_at_once_and_keeps_its_first_date(resellers: Resellers) -> None:
+    key, secret = await resellers.add_key(EMAIL, "netpluse")
+    resellers.refreshed(SystemClock().monotonic())
+    await resellers.authenticate("netpluse", secret.reveal())
+    assert resellers.cached("netpluse", secret.reveal()) is not None
+    revoked = await resellers.revoke_key(str(key.id))
+    assert revoked.revoked_at is not None
+    assert resellers.cached("netpluse", secret.reveal()) is None
+    assert await refused(resellers, "netpluse", secret.reveal())
+    assert await resellers.revoke_key(key.id) == revoked
+    assert await resellers.list_keys(EMAIL) == [revoked]
+
+
+async def test_another_key_goes_on_working_when_one_is_revoked(resellers: Resellers) -> None:
+    first, _ = await resellers.add_key(EMAIL, "netpluse")
+    second, secret = await resellers.add_key(EMAIL, "netpluse")
+    await resellers.revoke_key(first.id)
+    assert (await resellers.authenticate("netpluse", secret.reveal())).key_id == second.id
+    assert [key.id for key in await resellers.list_keys(EMAIL)] == [first.id, second.id]
+
+
+async def test_an_unknown_key_id_is_not_found(resellers: Resellers) -> None:
+    for key_id in (uuid4(), str(uuid4()), "", "not a uuid", "é", "\x00"):
+        with pytest.raises(NotFound):
+            await resellers.revoke_key(key_id)
+
+
+async def test_adding_and_revoking_are_seen_by_other_processes(database: Database, resellers: Resellers) -> None:
+    seen = [await revision(database)]
+    key, _ = await resellers.add_key(EMAIL, "netpluse")
+    seen.append(await revision(database))
+    await resellers.revoke_key(key.id)
+    seen.append(await revision(database))
+    await resellers.add("ama@example.com", "Ama", "0201234567")
+    seen.append(await revision(database))
+    assert seen == sorted(set(seen))
+
+
+async def test_a_process_that_nobody_tells_checks_every_request(database: Database, resellers: Resellers) -> None:
+    elsewhere = Resellers(database, Ledger(database))
+    key, secret = await resellers.add_key(EMAIL, "netpluse")
+    await elsewhere.authenticate("netpluse", secret.reveal())
+    assert elsewhere.cached("netpluse", secret.reveal()) is None
+    await resellers.revoke_key(key.id)
+    assert await refused(elsewhere, "netpluse", secret.reveal())
+
+
+async def test_a_wallet_that_is_opened_later_is_known_after_forget(database: Database, resellers: Resellers) -> None:
+    _, secret = await resellers.add_key(EMAIL, "netpluse")
+    resellers.refreshed(SystemClock().monotonic())
+    before = await resellers.authenticate("netpluse", secret.reveal())
+    seen = await revision(database)
+    await Ledger(database).credit(before.reseller_id, Money(5000, UGX), Mode.LIVE, "first")
+    assert await revision(database) > seen
+    resellers.forget()
+    after = await resellers.authenticate("netpluse", secret.reveal())
+    assert set(after.wallets) == {"GHS", "NGN", "UGX"}

@@ -1,0 +1,226 @@
+"""Remembering keys: what is answered from memory, when it is not trusted, and what never reaches the database."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from telvend.errors import Busy, NotAuthenticated
+from telvend.ledger.model import Mode
+from telvend.resellers.keyring import PREFIX, REFUSED_S, TRUSTED_S, Keyring
+from telvend.resellers.model import Api, Caller
+
+KEY = "np_live_" + "a" * 40
+OTHER = "np_live_" + "b" * 40
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def caller(api: Api = Api.NETPLUSE) -> Caller:
+    key_id = uuid4()
+    return Caller(uuid4(), 1, key_id, key_id.bytes, api, Mode.LIVE, 60, 30, {"GHS": 1, "NGN": 2})
+
+
+class Books:
+    """Stands in for the database: whose keys there are, what was asked, and a gate that holds answers back."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.callers: dict[str, Caller] = {KEY: caller()}
+        self.asked: list[str] = []
+        self.away = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.keyring = Keyring(self.ask, self.clock)
+        self.keyring.refreshed(self.clock.monotonic())
+
+    async def ask(self, key_text: str) -> Caller | None:
+        self.asked.append(key_text)
+        found = self.callers.get(key_text)
+        await self.gate.wait()
+        if self.away:
+            raise Busy
+        return found
+
+    async def refused(self, key_text: str, api: str = "netpluse") -> bool:
+        try:
+            await self.keyring.authenticate(api, key_text)
+        except NotAuthenticated:
+            return True
+        return False
+
+
+async def test_a_key_is_asked_about_once_and_then_remembered() -> None:
+    books = Books()
+    assert books.keyring.cached("netpluse", KEY) is None
+    first = await books.keyring.authenticate("netpluse", KEY)
+    assert first is books.callers[KEY]
+    assert books.keyring.cached("netpluse", KEY) is first
+    assert await books.keyring.authenticate("netpluse", KEY) is first
+    assert books.asked == [KEY]
+
+
+async def test_a_key_of_another_api_is_refused_without_the_database() -> None:
+    books = Books()
+    await books.keyring.authenticate("netpluse", KEY)
+    assert books.keyring.cached("networkdatasub", KEY) is None
+    assert await books.refused(KEY, "networkdatasub")
+    assert await books.refused(KEY, "nonsense")
+    assert books.asked == [KEY]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "np_live_", "np_live_" + "a" * 39, "np_live_" + "a" * 41, "NP_LIVE_" + "a" * 40, "np_live_" + "é" * 40,
+     "np_live_" + "٣" * 40, KEY + "\n", "\x00" * 48, "\ud800" * 48, "a" * 10_000, "np_demo_" + "a" * 40],
+)  # fmt: skip
+async def test_what_cannot_be_a_key_is_refused_without_the_database(text: str) -> None:
+    books = Books()
+    assert books.keyring.cached("netpluse", text) is None
+    assert await books.refused(text)
+    assert books.asked == []
+
+
+async def test_a_revoked_key_is_refused_after_forget() -> None:
+    books = Books()
+    await books.keyring.authenticate("netpluse", KEY)
+    del books.callers[KEY]
+    books.keyring.forget()
+    assert books.keyring.cached("netpluse", KEY) is None
+    assert await books.refused(KEY)
+
+
+async def test_nothing_remembered_is_trusted_when_nobody_watches() -> None:
+    books = Books()
+    await books.keyring.authenticate("netpluse", KEY)
+    books.clock.seconds += TRUSTED_S + 0.01
+    assert books.keyring.cached("netpluse", KEY) is None
+    await books.keyring.authenticate("netpluse", KEY)
+    del books.callers[KEY]
+    assert await books.refused(KEY)
+    assert books.asked == [KEY] * 3
+
+
+async def test_nothing_is_trusted_before_the_first_look() -> None:
+    books = Books()
+    books.keyring = Keyring(books.ask, books.clock)
+    await books.keyring.authenticate("netpluse", KEY)
+    assert books.keyring.cached("netpluse", KEY) is None
+
+
+async def test_what_is_remembered_is_trusted_again_when_the_watcher_is_back() -> None:
+    books = Books()
+    known = await books.keyring.authenticate("netpluse", KEY)
+    books.clock.seconds += 60
+    assert books.keyring.cached("netpluse", KEY) is None
+    books.keyring.refreshed(books.clock.monotonic())
+    assert books.keyring.cached("netpluse", KEY) is known
+
+
+async def test_a_key_found_revoked_while_nobody_watched_stays_refused_when_the_watcher_is_back() -> None:
+    books = Books()
+    await books.keyring.authenticate("netpluse", KEY)
+    books.clock.seconds += 60
+    del books.callers[KEY]
+    assert await books.refused(KEY)
+    books.keyring.refreshed(books.clock.monotonic())
+    assert books.keyring.cached("netpluse", KEY) is None
+
+
+async def test_an_answer_from_before_forget_is_not_remembered() -> None:
+    books = Books()
+    books.gate.clear()
+    slow = asyncio.create_task(books.keyring.authenticate("netpluse", KEY))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert books.asked == [KEY]
+    del books.callers[KEY]
+    books.keyring.forget()
+    books.gate.set()
+    await slow
+    assert books.keyring.cached("netpluse", KEY) is None
+    assert await books.refused(KEY)
+
+
+async def test_a_request_after_forget_does_not_wait_for_an_answer_from_before() -> None:
+    books = Books()
+    books.gate.clear()
+    slow = asyncio.create_task(books.keyring.authenticate("netpluse", KEY))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del books.callers[KEY]
+    books.keyring.forget()
+    late = asyncio.create_task(books.refused(KEY))
+    await asyncio.sleep(0)
+    books.gate.set()
+    await slow
+    assert await late
+
+
+async def test_an_unknown_key_is_asked_about_once_a_second() -> None:
+    books = Books()
+    assert await books.refused(OTHER)
+    assert await books.refused(OTHER)
+    assert books.asked == [OTHER]
+    books.clock.seconds += REFUSED_S
+    assert await books.refused(OTHER)
+    assert books.asked == [OTHER, OTHER]
+
+
+async def test_a_key_that_is_added_later_works_after_forget() -> None:
+    books = Books()
+    assert await books.refused(OTHER)
+    books.callers[OTHER] = caller()
+    books.keyring.forget()
+    assert await books.keyring.authenticate("netpluse", OTHER) is books.callers[OTHER]
+
+
+async def test_guessing_does_not_fill_the_memory() -> None:
+    books = Books()
+    for number in range(5000):
+        assert await books.refused(f"np_live_{number:040}")
+    assert len(books.keyring._refused_at) == 4096
+    assert len(books.keyring._asking) == 0
+
+
+async def test_requests_that_come_together_ask_once() -> None:
+    books = Books()
+    books.gate.clear()
+    requests = [asyncio.create_task(books.keyring.authenticate("netpluse", KEY)) for _ in range(50)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    requests[0].cancel()
+    books.gate.set()
+    answers = await asyncio.gather(*requests, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert all(answer is books.callers[KEY] for answer in answers[1:])
+    assert books.asked == [KEY]
+
+
+async def test_a_database_that_is_away_is_busy_and_nothing_is_remembered_of_it() -> None:
+    books = Books()
+    books.away = True
+    with pytest.raises(Busy):
+        await books.keyring.authenticate("netpluse", KEY)
+    books.away = False
+    assert await books.keyring.authenticate("netpluse", KEY) is books.callers[KEY]
+
+
+def test_every_api_has_a_prefix_of_its_own() -> None:
+    assert set(PREFIX) == set(Api)
+    assert len(set(PREFIX.values())) == len(Api)
