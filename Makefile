@@ -20,7 +20,7 @@ $(INSTALLED): requirements/development.lock pyproject.toml
 	@touch $@
 
 demo: $(INSTALLED)  ## a furnished shop that sells a bundle before your eyes, then serves (ARGS=--once ends after the sale)
-	@$(BIN)/telvend demo $(ARGS)
+	@$(BIN)/telvend demo --data-dir .demo $(ARGS)
 
 test: $(INSTALLED)  ## style, types, layers and every test, in a few minutes
 	@$(BIN)/ruff check src tests bench

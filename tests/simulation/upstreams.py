@@ -40,11 +40,11 @@ class Fate(Enum):
 
 @dataclass(slots=True)
 class Entry:
-    """One reference. A PENDING one turns into `becomes`, if ever; `forgotten`: questions do not find it."""
+    """One reference. Questions do not find it before `visible_at`: the far side's index lags behind its deliveries."""
 
     fate: Fate
     reason: Reason = Reason.REFUSED
-    forgotten: bool = False
+    visible_at: float = 0.0
 
 
 class Upstream:
@@ -59,14 +59,13 @@ class Upstream:
         self.book: dict[str, Entry] = {}
         self.deliveries: Counter[int] = Counter()
         self.on_the_way: Counter[int] = Counter()
-        self.calls = 0
+        self.sent_at: dict[str, float] = {}
         self._dice = dice
         self._latest_arrival_s = latest_arrival_s
         self._check = check
 
     def send(self, reference: str) -> float:
         """A delivery leaves the worker. Answers when it is dealt with, in seconds; infinity when it is lost."""
-        self.calls += 1
         order_id = order_of(reference)
         if self._happens(12):
             return float("inf")
@@ -74,6 +73,7 @@ class Upstream:
         if self._happens(10):
             transit_s = self._dice.uniform(0.3, self._latest_arrival_s)
         self.on_the_way[order_id] += 1
+        self.sent_at[reference] = asyncio.get_running_loop().time()
         asyncio.get_running_loop().call_later(transit_s, self._arrive, reference, order_id)
         return transit_s
 
@@ -86,7 +86,7 @@ class Upstream:
                 reason = self._dice.choice([Reason.REFUSED, Reason.BAD_NUMBER, Reason.NO_FLOAT, Reason.NOT_SOLD])
                 self._enter(reference, Entry(Fate.REFUSED, reason))
             elif roll < refusals + pending:
-                self._enter(reference, Entry(Fate.PENDING, forgotten=self._happens(20)))
+                self._enter(reference, Entry(Fate.PENDING))
                 fate = self._dice.choice([Fate.DELIVERED, Fate.DELIVERED, Fate.REFUSED, Fate.PENDING])
                 if fate is not Fate.PENDING:
                     # Until then it counts as on its way: somebody may yet get it.
@@ -101,6 +101,9 @@ class Upstream:
     def _enter(self, reference: str, entry: Entry) -> None:
         if reference in self.book:
             raise AssertionError(f"{reference} was sent to {self.name} twice")
+        if self.traits.settles_after_s and self._happens(20):
+            # Its promise is only for afterwards.
+            entry.visible_at = self.sent_at[reference] + self._latest_arrival_s
         self.book[reference] = entry
 
     def _deliver(self, reference: str, order_id: int) -> None:
@@ -118,7 +121,7 @@ class Upstream:
     def truth(self, reference: str, cost: Money, *, asked: bool) -> Outcome:
         """What the book says. A question about what it does not know closes it, where the provider does that."""
         entry = self.book.get(reference)
-        if entry is None or (asked and entry.forgotten and entry.fate is Fate.PENDING):
+        if entry is None or (asked and asyncio.get_running_loop().time() < entry.visible_at):
             if self.traits.settles_after_s == 0 and entry is None:
                 self.book[reference] = Entry(Fate.CLOSED)
             return NotSent("never heard of it")

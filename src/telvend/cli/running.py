@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
@@ -21,7 +20,7 @@ import uvloop
 from telvend.bootstrap import prepare_database
 from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail, progress
-from telvend.cli.server import run_api, run_fulfilment
+from telvend.cli.server import Ready, run_api, run_fulfilment
 from telvend.config import Settings
 from telvend.kit import log
 from telvend.kit.db import CONNECTION_LOSS, Database
@@ -42,7 +41,7 @@ def run_server(
     main: "server.Main",
     *,
     listens: bool = True,
-    ready: Callable[[], Awaitable[None]] | None = None,
+    ready: Ready | None = None,
 ) -> None:
     """Everything from the settings to the end of serving. Ends the program with one sentence where it is refused."""
     _configure_logs(settings)
@@ -126,7 +125,7 @@ async def _supervise(
     listener: socket.socket | None,
     cluster: Cluster | None,
     main: "server.Main",
-    ready: Callable[[], Awaitable[None]] | None,
+    ready: Ready | None,
 ) -> None:
     """Run one process here, or several beside us, until a signal asks to stop."""
     stop = asyncio.Event()
@@ -139,7 +138,7 @@ async def _supervise(
         if settings.workers == 1:
             await main(settings, url, listener, stop, ready)
         else:
-            await _Workers(settings, url, stop).run(ready)
+            await _Workers(settings, url, stop).run()
 
 
 class _DatabaseMinder:
@@ -191,11 +190,9 @@ class _Workers:
             WORKER_VARIABLE: json.dumps({"settings": _plain(settings), "url": url, "parent": os.getpid()})
         }
 
-    async def run(self, ready: Callable[[], Awaitable[None]] | None) -> None:
+    async def run(self) -> None:
         minders = [asyncio.create_task(self._mind(number)) for number in range(self._settings.workers)]
         server.announce(self._settings)
-        if ready is not None:
-            await ready()
         await self._stop.wait()
         await asyncio.gather(*minders)
 

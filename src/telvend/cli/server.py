@@ -22,6 +22,10 @@ DEAD_LANE_EXIT_CODE: Final = 70
 _logger = log.get("telvend.serve")
 
 
+Ready = Callable[[Shop, asyncio.Event], Awaitable[None]]
+"""Called once when a single process has begun to serve, with its shop and what stops it."""
+
+
 class Main(Protocol):
     """What a process does between its start and `stop`."""
 
@@ -31,7 +35,7 @@ class Main(Protocol):
         url: str,
         listener: socket.socket | None,
         stop: asyncio.Event,
-        ready: Callable[[], Awaitable[None]] | None,
+        ready: Ready | None,
     ) -> None: ...
 
 
@@ -51,7 +55,7 @@ async def run_api(
     url: str,
     listener: socket.socket | None,
     stop: asyncio.Event,
-    ready: Callable[[], Awaitable[None]] | None,
+    ready: Ready | None,
 ) -> None:
     """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
     async with _running(settings, url, fulfilment=settings.fulfilment) as shop:
@@ -74,7 +78,7 @@ async def run_api(
             if settings.workers == 1:
                 announce(settings)
             if ready is not None:
-                await ready()
+                await ready(shop, stop)
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -89,13 +93,13 @@ async def run_fulfilment(
     url: str,
     listener: socket.socket | None,  # noqa: ARG001 - nobody listens
     stop: asyncio.Event,
-    ready: Callable[[], Awaitable[None]] | None,
+    ready: Ready | None,
 ) -> None:
     """Deliver orders until asked to stop."""
-    async with _running(settings, url, fulfilment=True):
+    async with _running(settings, url, fulfilment=True) as shop:
         typer.echo("Telvend delivers orders; it does not listen.", err=True)
         if ready is not None:
-            await ready()
+            await ready(shop, stop)
         await stop.wait()
 
 

@@ -24,7 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from telvend.kit.allowance import HIGHEST_LIMIT, Kind, SharedAllowance, Verdict
+from telvend.kit.allowance import HIGHEST_LIMIT, WINDOW_S, Kind, SharedAllowance, Verdict
 from telvend.kit.log import OncePerMinute, get
 
 ANSWER_WITHIN_S = 0.2
@@ -63,7 +63,7 @@ class RedisAllowance:
             retry=Retry(NoBackoff(), 0),
         )
         storage = RedisStorage(
-            f"async+{url}",
+            f"async+redis+{url}" if url.startswith("unix:") else f"async+{url}",
             implementation="redispy",
             key_prefix="telvend",
             connection_pool=connections,  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ class RedisAllowance:
         allowed = await limiter.hit(item, name)
         window = await limiter.get_window_stats(item, name)
         # A millisecond later than the window says, because what is exactly a minute old still counts there.
-        grows_in_s = max(1, math.ceil(window.reset_time - time.time() + 0.001))
+        grows_in_s = min(max(1, math.ceil(window.reset_time - time.time() + 0.001)), WINDOW_S)
         if allowed:
             return Verdict(True, limit, max(0, window.remaining), grows_in_s, 0)
         return Verdict(False, limit, 0, grows_in_s, grows_in_s)

@@ -1,0 +1,219 @@
+"""What Prometheus may ask: counts and times of this node, summed over its processes.
+
+Each process writes its numbers into files of its own in one directory; whichever answers /metrics reads them all. The
+entry of every process calls `prepare(directory)` before anything else is recorded; the one that starts the others
+says `process_ended(pid)` when one is gone. Without `prepare` (tests, short commands) the numbers stay in the process.
+
+Numbers that stand in the database (orders by state, holds) are read when somebody asks and handed to `render`.
+One HTTP request costs about 2 µs here: the children of a metric are looked up once per combination of labels.
+
+The library is imported by the first use and not before, because it decides on import whether there are several
+processes. Nothing else in Telvend imports it.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+    from prometheus_client.registry import CollectorRegistry
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_SECONDS_OF_REQUESTS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SECONDS_OF_PROVIDERS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
+_SIZES_OF_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+_FILE_OF_PROCESS = re.compile(r"(?:counter|histogram|summary|gauge_[a-z]+)_([0-9]+)\.db")
+
+
+def prepare(directory: Path) -> None:
+    """Keep this process's numbers in `directory` (made if missing), together with the other processes of the node.
+
+    Files of processes that no longer live, this process's number included, are of an earlier run and are removed.
+    To be called before anything is recorded; raises RuntimeError afterwards, and OSError.
+    """
+    if _Recorded.made:
+        raise RuntimeError("metrics.prepare() comes before the first number is recorded.")
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in directory.iterdir():
+        found = _FILE_OF_PROCESS.fullmatch(file.name)
+        if found and (int(found[1]) == os.getpid() or not Path(f"/proc/{found[1]}").exists()):
+            file.unlink(missing_ok=True)
+    os.environ[_DIRECTORY_VARIABLE] = str(directory)
+
+
+def process_ended(pid: int) -> None:
+    """Forget what a process that has ended was holding at the moment: depths and connections, not its counts."""
+    if _DIRECTORY_VARIABLE in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def request_finished(dialect: str, route: str, status: int, duration_s: float) -> None:
+    """Count one HTTP request. `route` is the template of the path ("/order-status/{reference}"), never the path."""
+    metrics = _recorded()
+    count, observe = metrics.requests.get((dialect, route, status)) or metrics.learn_request(dialect, route, status)
+    count()
+    observe(duration_s)
+
+
+def rate_limited(dialect: str, kind: str) -> None:
+    """Count one request that was refused by its key's allowance; `kind` is "read" or "purchase"."""
+    metrics = _recorded()
+    metrics.child(metrics.rate_limited, dialect, kind).inc()
+
+
+def lane_depth(lane: str, waiting: int) -> None:
+    """Say how many are waiting in a lane of this process."""
+    metrics = _recorded()
+    metrics.child(metrics.lane_depth, lane).set(waiting)
+
+
+def lane_batch(lane: str, size: int) -> None:
+    """Count one committed batch of a lane."""
+    metrics = _recorded()
+    metrics.child(metrics.lane_batch, lane).observe(size)
+
+
+def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
+    """Count one attempt with a provider; `outcome` is one of the five words of the provider contract."""
+    metrics = _recorded()
+    metrics.child(metrics.provider_outcomes, provider, outcome).inc()
+    metrics.child(metrics.provider_duration, provider).observe(duration_s)
+
+
+def pool(name: str, size: int, in_use: int) -> None:
+    """Say how many connections a pool of this process has, and how many of them are at work."""
+    metrics = _recorded()
+    metrics.child(metrics.pool_size, name).set(size)
+    metrics.child(metrics.pool_in_use, name).set(in_use)
+
+
+def gauge(name: str, sentence: str, labels: Iterable[str], rows: Mapping[tuple[str, ...], float]) -> "Metric":
+    """Make a metric for `render` from rows that were read just now: the labels' values and the number of each."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, sentence, labels=list(labels))
+    for values, number in rows.items():
+        family.add_metric(list(values), number)
+    return family
+
+
+def render(extra: Iterable["Metric"] = ()) -> bytes:
+    """Return everything in the text format of Prometheus (CONTENT_TYPE): all processes of the node, and `extra`."""
+    from prometheus_client import generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+    from prometheus_client.registry import CollectorRegistry
+
+    own = _recorded().registry
+    registry = CollectorRegistry()
+    if _DIRECTORY_VARIABLE in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(own)  # type: ignore[arg-type]
+    registry.register(_Given(extra))  # type: ignore[arg-type]
+    return generate_latest(registry)
+
+
+class _Given:
+    """A collector of metrics that are already there."""
+
+    def __init__(self, metrics: Iterable["Metric"]) -> None:
+        self._metrics = list(metrics)
+
+    def collect(self) -> Iterable["Metric"]:
+        return self._metrics
+
+
+class _Recorded:
+    """The metrics of a process and their children."""
+
+    made = False
+
+    def __init__(self) -> None:
+        if _DIRECTORY_VARIABLE in os.environ:
+            _remember_pid()
+        from prometheus_client import Counter, Gauge, Histogram
+        from prometheus_client.registry import CollectorRegistry
+
+        _Recorded.made = True
+        self.registry: CollectorRegistry = CollectorRegistry()
+        self.children: dict[tuple[Any, ...], Any] = {}
+        self.requests: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+        def gauge_of(name: str, sentence: str, label: str) -> Gauge:
+            # Summed over the processes that live; what a dead one had is forgotten with it.
+            return Gauge(name, sentence, [label], registry=self.registry, multiprocess_mode="livesum")
+
+        registry = self.registry
+        self.requests_total = Counter(
+            "telvend_http_requests", "HTTP requests.", ["dialect", "route", "status"], registry=registry
+        )
+        self.request_duration = Histogram(
+            "telvend_http_request_duration_seconds",
+            "Time from a request to its answer.",
+            ["dialect", "route"],
+            registry=registry,
+            buckets=_SECONDS_OF_REQUESTS,
+        )
+        self.rate_limited = Counter(
+            "telvend_rate_limited", "Requests refused by their key's allowance.", ["dialect", "kind"], registry=registry
+        )
+        self.lane_depth = gauge_of("telvend_lane_depth", "Entries that wait in a lane.", "lane")
+        self.lane_batch = Histogram(
+            "telvend_lane_batch_size",
+            "Entries per committed batch of a lane.",
+            ["lane"],
+            registry=registry,
+            buckets=_SIZES_OF_BATCHES,
+        )
+        self.provider_outcomes = Counter(
+            "telvend_provider_outcomes", "What providers said.", ["provider", "outcome"], registry=registry
+        )
+        self.provider_duration = Histogram(
+            "telvend_provider_duration_seconds",
+            "Time from a call of a provider to its answer.",
+            ["provider"],
+            registry=registry,
+            buckets=_SECONDS_OF_PROVIDERS,
+        )
+        self.pool_size = gauge_of("telvend_pool_size", "Connections to the database.", "pool")
+        self.pool_in_use = gauge_of("telvend_pool_in_use", "Connections to the database that are at work.", "pool")
+
+    def child(self, metric: Any, *labels: str) -> Any:
+        key = (metric, labels)
+        found = self.children.get(key)
+        if found is None:
+            found = self.children[key] = metric.labels(*labels)
+        return found
+
+    def learn_request(self, dialect: str, route: str, status: int) -> tuple[Any, Any]:
+        count = self.requests_total.labels(dialect, route, str(status)).inc
+        observe = self.request_duration.labels(dialect, route).observe
+        self.requests[dialect, route, status] = count, observe
+        return count, observe
+
+
+@cache
+def _recorded() -> _Recorded:
+    return _Recorded()
+
+
+def _remember_pid() -> None:
+    """Spare the library a system call for every number that it writes: it asks for the pid each time.
+
+    Choosing how a process is identified is a documented use of `MultiProcessValue`.
+    """
+    from prometheus_client import values
+
+    current = {"pid": os.getpid()}
+    os.register_at_fork(after_in_child=lambda: current.update(pid=os.getpid()))
+    values.ValueClass = values.MultiProcessValue(lambda: current["pid"])  # type: ignore[misc,no-untyped-call]
