@@ -18,11 +18,12 @@ from telvend.catalog.service import TOPIC as CATALOGUE
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.config import Settings
 from telvend.errors import Busy
+from telvend.kit import metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, Tx
 from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
-from telvend.orders.jobs import Fulfilment, PostgresFulfilmentStore, Review
+from telvend.orders.jobs import Ears, Fulfilment, PostgresFulfilmentStore, Review
 from telvend.orders.service import Orders
 from telvend.providers.routing import Router, Rule
 from telvend.providers.simulator.client import Simulator
@@ -66,10 +67,17 @@ async def open_shop(
     clock = SystemClock()
     database = await Database.open(url, pool_size=settings.pool_size)
     try:
-        ledger = Ledger(database, on_death=on_death)
+        ledger = Ledger(database, on_batch=lambda size: metrics.lane_batch("balance reads", size), on_death=on_death)
         catalogue = Catalogue(database)
         resellers = Resellers(database, ledger, clock)
-        orders = Orders(database, ledger, catalogue, on_death=on_death, maximum_waiting=settings.lane_waiting)
+        orders = Orders(
+            database,
+            ledger,
+            catalogue,
+            on_batch=lambda lane, size: _batch(lane, size, orders),
+            on_death=on_death,
+            maximum_waiting=settings.lane_waiting,
+        )
         services = Services(catalogue, resellers, ledger, orders)
         book = PostgresBook(database, on_death=on_death)
         router = _router(settings, book, clock)
@@ -78,6 +86,7 @@ async def open_shop(
             jobs,
             router,
             clock,
+            ears=_Counted(),
             pressure=lambda: orders.lane.depth,
             on_death=on_death,
             concurrency=settings.fulfilment_concurrency,
@@ -121,6 +130,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     from telvend.dialects.netpluse.routes import NETPLUSE
     from telvend.kit.allowance import NodeAllowance, SharedAllowance
     from telvend.kit.allowance_redis import RedisAllowance
+    from telvend.web.measurements import measured
     from telvend.web.pages import pages
 
     run_dir.mkdir(mode=0o700, exist_ok=True)
@@ -128,16 +138,29 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     redis_url = shop.settings.redis_url
     limiter = RedisAllowance.at(redis_url.reveal(), shared) if redis_url else NodeAllowance(shared)
     dialects = (NETPLUSE,)
-    apps = {dialect.base_path: serving.DialectApp(dialect, shop.services, limiter, _Silent()) for dialect in dialects}
+    apps = {dialect.base_path: serving.DialectApp(dialect, shop.services, limiter) for dialect in dialects}
     documents = {dialect.name: openapi.document(dialect, __version__) for dialect in dialects}
 
-    async def unready() -> str | None:
-        return await shop.unready()
+    async def metrics_body() -> tuple[bytes, str]:
+        return await measured(shop.services, shop.database), metrics.CONTENT_TYPE
 
-    async def measured() -> tuple[bytes, str]:
-        return b"", "text/plain"
+    return serving.Dispatch(apps, pages(shop.settings.public_url, documents, metrics_body, shop.unready))
 
-    return serving.Dispatch(apps, pages(shop.settings.public_url, documents, measured, unready))
+
+def _batch(lane: str, size: int, orders: Orders) -> None:
+    metrics.lane_batch(lane, size)
+    if lane == orders.lane.name:
+        metrics.lane_depth(lane, orders.lane.depth)
+
+
+class _Counted(Ears):
+    """Tells the metrics what the fulfilment hears."""
+
+    def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
+        metrics.provider_answered(provider, f"{verb} {outcome}", duration_s)
+
+    def settled(self, count: int) -> None:
+        metrics.lane_batch("settle", count)
 
 
 async def prepare_database(database: Database, say: Callable[[str], None]) -> None:
@@ -149,7 +172,3 @@ async def prepare_database(database: Database, say: Callable[[str], None]) -> No
     await migrations.ensure(database, say)
     async with database.transaction() as tx:
         await install_builtin(tx)
-
-
-class _Silent:
-    def request(self, dialect: str, route: str, status: int, seconds: float) -> None: ...

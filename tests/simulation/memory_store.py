@@ -6,7 +6,7 @@ transaction. The contract test runs over this twin and over PostgreSQL.
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -95,7 +95,7 @@ class MemoryStore:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}
         journal = Journal(wallets)
         cases = {
-            row.id: Case(row.id, row.reference, WALLET, row.mode, row.price, row.state, copy.deepcopy(row.attempts))
+            row.id: Case(row.id, row.reference, WALLET, row.mode, row.price, row.state, [copy.copy(attempt) for attempt in row.attempts])
             for item in items
             if (row := self.orders.get(item.order_id)) is not None
         }
@@ -158,7 +158,7 @@ class MemoryStore:
             cost=row.cost,
             state=row.state,
             now=now,
-            attempts=copy.deepcopy(row.attempts),
+            attempts=[copy.copy(attempt) for attempt in row.attempts],
         )
 
     def _write_step(self, row: Row, claim: Claim, step: Step, now: datetime, lease_s: float) -> None:
@@ -184,18 +184,18 @@ class MemoryStore:
                 pass
 
     def _write(self, journal: Journal) -> None:
-        rows = zip(journal.causes, journal.kinds, journal.debits, journal.credits, journal.amounts, strict=True)
-        for cause, kind, debit, credit, amount in rows:
+        for transfer in journal.transfers:
+            cause, kind, amount = transfer.cause, transfer.kind, transfer.amount_minor
             if (cause, kind) in self.transfers:
                 raise InvariantBroken(f"{TransferKind(kind).name} of order {cause} is written twice")
-            if amount <= 0 or debit == credit:
+            if amount <= 0 or transfer.debit == transfer.credit:
                 raise InvariantBroken(f"{TransferKind(kind).name} of order {cause} moves {amount}")
-            self.transfers[cause, kind] = (debit, credit, amount)
-            self.accounts[debit] -= amount
-            self.accounts[credit] += amount
+            self.transfers[cause, kind] = (transfer.debit, transfer.credit, amount)
+            self.accounts[transfer.debit] -= amount
+            self.accounts[transfer.credit] += amount
 
-    def problems(self) -> list[str]:
-        """What does not hold in the books and between books and orders, in sentences."""
+    def problems(self, order_ids: Iterable[int]) -> list[str]:
+        """What does not hold in the books, and between them and these orders, in sentences."""
         found = []
         held = sum(row.price.minor for row in self.orders.values() if not row.state.final)
         if self.accounts[IN_FLIGHT] != held:
@@ -204,7 +204,7 @@ class MemoryStore:
             found.append(f"the wallet stores {self.wallet.balance_minor}, transfers come to {self.accounts[WALLET]}")
         if sum(self.accounts.values()):
             found.append(f"accounts add up to {sum(self.accounts.values())}")
-        for row in self.orders.values():
+        for row in [self.orders[order_id] for order_id in order_ids]:
             open_attempts = sum(attempt.state.open for attempt in row.attempts)
             if open_attempts > (0 if row.state.final else 1):
                 found.append(f"order {row.id} is {row.state} with {open_attempts} open attempts")

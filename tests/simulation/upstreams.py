@@ -50,7 +50,7 @@ class Entry:
 class Upstream:
     """The far side. `faults` is the chance, in percent, that a call goes wrong; the world sets it to 0 in the end."""
 
-    def __init__(self, name: str, dice: random.Random, traits: Traits, latest_arrival_s: float, check: Callable[[], None]) -> None:
+    def __init__(self, name: str, dice: random.Random, traits: Traits, latest_arrival_s: float, check: Callable[[int], None]) -> None:
         self.name = name
         self.traits = traits
         self.faults = 0
@@ -96,7 +96,7 @@ class Upstream:
             else:
                 self._deliver(reference, order_id)
         self.on_the_way[order_id] -= 1
-        self._check()
+        self._check(order_id)
 
     def _enter(self, reference: str, entry: Entry) -> None:
         if reference in self.book:
@@ -116,7 +116,7 @@ class Upstream:
         if fate is Fate.DELIVERED:
             self.deliveries[order_id] += 1
         self.on_the_way[order_id] -= 1
-        self._check()
+        self._check(order_id)
 
     def truth(self, reference: str, cost: Money, *, asked: bool) -> Outcome:
         """What the book says. A question about what it does not know closes it, where the provider does that."""

@@ -41,14 +41,15 @@ class _WorkerStore:
     async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
         await self._before()
         work = await self._world.store.claim(limit, lease_s, decide)
-        self._world.check()
+        if work:
+            self._world.check(*(claim.id for claim, _ in work))
         await self._after()
         return work
 
     async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
         await self._before()
         effects = await self._world.store.settle(items)
-        self._world.check()
+        self._world.check(*(item.order_id for item in items))
         await self._after()
         return effects
 
@@ -114,7 +115,7 @@ class _Worker:
             world.kill(self)
             await asyncio.sleep(1e6)
         elif what == "die or stall" and roll < world.deaths + world.stalls:
-            await asyncio.sleep(world.dice.uniform(0.5, 3) * world.policy.lease_s)
+            await asyncio.sleep(world.dice.choice([0.5, 1.5, 3, 8]) * world.policy.lease_s)
 
     def _died(self, error: BaseException) -> None:
         if not self.dead:
@@ -135,7 +136,7 @@ class World:
         dice = self.dice
         self.deaths = dice.choice([0, 5, 20, 60])
         self.stalls = dice.choice([0, 10, 50])
-        self.poll_s = dice.choice([0.5, 1.0, 2.0])
+        self.poll_s = dice.choice([1.0, 2.0, 4.0])
         self.concurrency = dice.choice([1, 3, 600])
         lease_s = dice.choice([2.0, 5.0])
         self.policy = Policy(
@@ -167,10 +168,10 @@ class World:
 
     # What must hold -----------------------------------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """Safety: looked at after every transaction and every delivery."""
-        problems = self.store.problems()
-        for row in self.store.orders.values():
+    def check(self, *order_ids: int) -> None:
+        """Safety: the books as a whole and these orders, after every transaction and every delivery that touches them."""
+        problems = self.store.problems(order_ids)
+        for row in [self.store.orders[order_id] for order_id in order_ids]:
             deliveries = sum(upstream.deliveries[row.id] for upstream in self.upstreams)
             if deliveries > 1:
                 problems.append(f"order {row.id} was delivered {deliveries} times")
@@ -224,7 +225,7 @@ class World:
                 await review.resolve(row.reference, delivered=delivered, text="looked it up")
         except TelvendError:
             pass  # Said plainly, and nothing has happened.
-        self.check()
+        self.check(row.id)
 
     async def run(self) -> None:
         """The whole run. Raises Broken."""
@@ -257,7 +258,7 @@ class World:
             upstream.sick = False
             upstream.faults = 0
             upstream.refusals = 0
-        await asyncio.sleep(10)  # Who was killed last is replaced, who stalls wakes up.
+        await asyncio.sleep(8 * self.policy.lease_s + 1)  # Who was killed last is replaced, who stalls wakes up.
         self._complain()
         patience_s = 1.1 * sum(self.policy.ask_delays_s) + 60 + 3 * self.policy.longest_hint_s
         await self._until_settled(patience_s)
@@ -274,6 +275,7 @@ class World:
         await asyncio.sleep(0)
         if left := [task for number, tasks in self.loop.owned.items() if number for task in tasks]:
             raise Broken(f"tasks are left: {left}")
+        self.check(*self.store.orders)
         self._complain()
 
     async def _breakers_close(self, worker: _Worker, patience_s: float) -> None:

@@ -22,7 +22,7 @@ from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail, progress
 from telvend.cli.server import Ready, run_api, run_fulfilment
 from telvend.config import Settings
-from telvend.kit import log
+from telvend.kit import log, metrics
 from telvend.kit.db import CONNECTION_LOSS, Database
 from telvend.kit.postgres import Cluster, PostgresRefused
 from telvend.kit.processes import die_with_parent
@@ -191,6 +191,7 @@ class _Workers:
         }
 
     async def run(self) -> None:
+        metrics.prepare(Path(self._settings.data_dir) / "run" / "metrics")
         minders = [asyncio.create_task(self._mind(number)) for number in range(self._settings.workers)]
         server.announce(self._settings)
         await self._stop.wait()
@@ -214,6 +215,7 @@ class _Workers:
                     process.kill()
                 return
             stopping.cancel()
+            metrics.process_ended(process.pid)
             _logger.error("worker_died", worker=number, status=process.returncode)
             await asyncio.sleep(RESTART_PAUSE_S)
 

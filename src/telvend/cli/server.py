@@ -14,7 +14,7 @@ import uvicorn
 from telvend.bootstrap import Shop, application, open_shop
 from telvend.config import Settings
 from telvend.errors import Busy
-from telvend.kit import log
+from telvend.kit import log, metrics
 from telvend.web.protocol import HttpProtocol
 
 DEAD_LANE_EXIT_CODE: Final = 70
@@ -58,6 +58,7 @@ async def run_api(
     ready: Ready | None,
 ) -> None:
     """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
+    metrics.prepare(Path(settings.data_dir) / "run" / "metrics")
     async with _running(settings, url, fulfilment=settings.fulfilment) as shop:
         http = _Http(
             uvicorn.Config(

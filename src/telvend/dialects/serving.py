@@ -7,7 +7,7 @@ wrong on the way is rendered by the dialect's own error table, so nothing a clie
 import re
 import time
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from starlette.routing import Route, Router
@@ -25,7 +25,7 @@ from telvend.errors import (
     TooManyRequests,
     UnknownPath,
 )
-from telvend.kit import log
+from telvend.kit import log, metrics
 from telvend.kit.allowance import Allowance, Kind, Verdict
 from telvend.kit.ids import new_request_id
 from telvend.resellers.model import Caller
@@ -38,17 +38,11 @@ _REQUEST_ID = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
 _logger = log.get("telvend.http")
 
 
-class Observer(Protocol):
-    """Who counts requests; bootstrap hands in the metrics."""
-
-    def request(self, dialect: str, route: str, status: int, seconds: float) -> None: ...
-
-
 class DialectApp:
     """The ASGI application of one dialect."""
 
-    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance, observer: Observer) -> None:
-        self._edge = _Edge(dialect, services, limiter, observer)
+    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance) -> None:
+        self._edge = _Edge(dialect, services, limiter)
         by_path: dict[str, dict[str, Endpoint]] = {}
         for endpoint in dialect.endpoints:
             by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
@@ -102,11 +96,10 @@ class _Nothing:
 class _Edge:
     """What every request goes through."""
 
-    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance, observer: Observer) -> None:
+    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance) -> None:
         self._dialect = dialect
         self._services = services
         self._limiter = limiter
-        self._observer = observer
 
     async def serve(
         self,
@@ -127,6 +120,7 @@ class _Edge:
             verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, limit)
             rate = _rate_headers(verdict)
             if not verdict.allowed:
+                metrics.rate_limited(self._dialect.name, endpoint.allowance.name.lower())
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
             form = decode(decoder, await read_body(receive, headers)) if decoder is not None else None
             answer = await endpoint.handler(
@@ -137,7 +131,7 @@ class _Edge:
         except Exception as error:
             answer = self._render(_broken(error), request_id, error)
         await self._send(send, answer, request_id, rate)
-        self._observer.request(self._dialect.name, route, answer.status, time.perf_counter() - started)
+        metrics.request_finished(self._dialect.name, route, answer.status, time.perf_counter() - started)
 
     async def _caller(self, headers: Mapping[bytes, bytes]) -> Caller:
         key = self._dialect.key_of(headers)
@@ -152,7 +146,7 @@ class _Edge:
         request_id = _request_id(dict(scope["headers"]))
         answer = self._render(error, request_id)
         await self._send(send, answer, request_id, ())
-        self._observer.request(self._dialect.name, route, answer.status, time.perf_counter() - started)
+        metrics.request_finished(self._dialect.name, route, answer.status, time.perf_counter() - started)
 
     def _render(self, error: TelvendError, request_id: bytes, cause: Exception | None = None) -> Answer:
         answer = self._dialect.error(error)

@@ -75,6 +75,8 @@ _TABLE_LOCK = 0
 # Bound once: a lock is set and lifted for every request, and these two calls are half of its cost.
 _lockf, _LOCK, _UNLOCK = fcntl.lockf, fcntl.LOCK_EX, fcntl.LOCK_UN
 
+_since_boot_ns = partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
+
 _log = get(__name__)
 
 
@@ -126,7 +128,7 @@ class SharedAllowance:
     The file is made where there is none, and made anew after a reboot: the clock, CLOCK_BOOTTIME, starts again then,
     and the counts of another boot mean nothing. A process may fork after it has opened the file. Threads may share one
     object; two objects of one process on the same file must not be used by two threads.
-    Its room (16 MB for 32,768 slots) is set aside at once, because a full disk would otherwise end a process at some
+    Its room (8 MB for 16,384 slots) is set aside at once, because a full disk would otherwise end a process at some
     later moment with SIGBUS; memory is used only for slots that are. Raises OSError.
     """
 
@@ -134,8 +136,8 @@ class SharedAllowance:
         self,
         path: Path,
         *,
-        slots: int = 32_768,
-        clock_ns: Callable[[], int] = partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME),
+        slots: int = 16_384,
+        clock_ns: Callable[[], int] = _since_boot_ns,
     ) -> None:
         self._slots = slots
         self._clock_ns = clock_ns

@@ -119,8 +119,8 @@ class RedisAllowance:
 class _PerMinute(RateLimitItemPerMinute):
     """A limit whose counts stay when it is raised or lowered: the library puts the amount into the name, this does not."""
 
-    def key_for(self, *identifiers: str) -> str:
-        return "/".join(("allowance", *identifiers))
+    def key_for(self, *identifiers: bytes | str | int | float) -> str:
+        return "/".join(("allowance", *map(str, identifiers)))
 
 
 @lru_cache(maxsize=1024)

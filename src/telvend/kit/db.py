@@ -5,11 +5,12 @@ UTC, and gives up on a lock or an idle transaction instead of holding everybody 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
 from telvend.errors import Busy
 
@@ -30,6 +31,9 @@ _SETTINGS: Final = {
 # A lane sends the same few statements for ever: planning each anew would cost as much as running it, and a table that
 # was empty when the plan was made must not be scanned from end to end when it is full.
 _LANE_SETTINGS: Final = _SETTINGS | {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class DatabaseRefused(Exception):
@@ -176,6 +180,14 @@ class Dedicated:
             except CONNECTION_LOSS:
                 self._connection.terminate()
             self._connection = None
+
+
+def rows(items: Sequence[Any]) -> str:
+    """Structs as one parameter for `json_to_recordset($1::text::json)`: a set of rows in a single argument.
+
+    A tenth of what it costs to hand every column over as an array of its own.
+    """
+    return _encode(items).decode()
 
 
 async def bump(tx: Tx, topic: str) -> None:

@@ -15,11 +15,13 @@ _REFERENCE = re.compile(r"\A([A-Z]{2,8})-([1-9]\d{0,17})-([0-9a-z]{6})\Z", re.AS
 _BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
+_PAIRS: Final = [first + second for first in _BASE32 for second in _BASE32]
+
+
 def reference_of(prefix: str, number: int, salt: bytes) -> str:
     """Our reference for row `number`; `salt` is the installation's own, so that checks differ between shops."""
     mixed = int.from_bytes(hashlib.blake2b(number.to_bytes(8, "big"), digest_size=4, key=salt).digest(), "big")
-    check = "".join(_BASE32[(mixed >> shift) & 31] for shift in (0, 5, 10, 15, 20, 25))
-    return f"{prefix}-{number}-{check}"
+    return f"{prefix}-{number}-{_PAIRS[mixed & 1023]}{_PAIRS[mixed >> 10 & 1023]}{_PAIRS[mixed >> 20 & 1023]}"
 
 
 def number_in(reference: str) -> int | None:

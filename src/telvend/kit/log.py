@@ -190,8 +190,8 @@ def _fields(value: object) -> Mapping[Any, object] | None:
         names = tuple(field.name for field in dataclasses.fields(value))
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         names = value._fields
-    elif hasattr(type(value), "__attrs_attrs__"):
-        names = tuple(attribute.name for attribute in type(value).__attrs_attrs__)
+    elif attributes := getattr(type(value), "__attrs_attrs__", None):
+        names = tuple(attribute.name for attribute in attributes)
     else:
         return None
     return {name: getattr(value, name, None) for name in names}

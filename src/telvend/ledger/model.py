@@ -18,6 +18,8 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
+import msgspec
+
 from telvend.errors import InsufficientBalance, InvariantBroken
 from telvend.kit.money import Money
 
@@ -57,8 +59,7 @@ class TransferKind(IntEnum):
     """funding → wallet: money came in."""
 
 
-@dataclass(slots=True)
-class Wallet:
+class Wallet(msgspec.Struct):
     """A wallet whose row this transaction has locked. `sequence` is that of its last transfer."""
 
     id: int
@@ -78,23 +79,31 @@ class WalletBalance:
     sequence: int
 
 
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """One movement of money, as it is written: from account `debit` to account `credit`, for `cause`.
+
+    One that touches a wallet carries its place in the wallet's statement and the balance after it.
+    """
+
+    cause: int
+    kind: int
+    debit: int
+    credit: int
+    amount_minor: int
+    wallet_id: int | None
+    wallet_sequence: int | None
+    wallet_balance_minor: int | None
+
+
 @dataclass(slots=True)
 class Journal:
     """The transfers of one transaction, decided in memory against locked wallets, then written with one statement.
 
-    The columns are kept apart, as the database wants them. Every method that takes from a wallet raises
-    InsufficientBalance and leaves the journal as it was.
+    Every method that takes from a wallet raises InsufficientBalance and leaves the journal as it was.
     """
 
     wallets: dict[int, Wallet]
-    causes: list[int] = field(default_factory=list)
-    kinds: list[int] = field(default_factory=list)
-    debits: list[int] = field(default_factory=list)
-    credits: list[int] = field(default_factory=list)
-    amounts: list[int] = field(default_factory=list)
-    wallet_ids: list[int | None] = field(default_factory=list)
-    sequences: list[int | None] = field(default_factory=list)
-    balances: list[int | None] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
 
     def hold(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
         """Reserve `amount` for order `cause`. Answers the spendable balance that is left.
@@ -124,11 +133,11 @@ class Journal:
             raise InvariantBroken(f"order {cause} was priced in {price.currency} and costs {cost.currency}")
         from_hold = min(price.minor, cost.minor)
         if from_hold:
-            self._add(cause, TransferKind.COST, in_flight, provider, from_hold)
+            self._in_house(cause, TransferKind.COST, in_flight, provider, from_hold)
         if price.minor > cost.minor:
-            self._add(cause, TransferKind.MARGIN, in_flight, margin, price.minor - cost.minor)
+            self._in_house(cause, TransferKind.MARGIN, in_flight, margin, price.minor - cost.minor)
         elif cost.minor > price.minor:
-            self._add(cause, TransferKind.LOSS, loss, provider, cost.minor - price.minor)
+            self._in_house(cause, TransferKind.LOSS, loss, provider, cost.minor - price.minor)
 
     def changed_wallets(self) -> list[Wallet]:
         """The wallets that have to be written, in id order."""
@@ -140,20 +149,13 @@ class Journal:
         wallet.balance_minor += change
         wallet.sequence += 1
         wallet.changed = True
-        self._add(cause, kind, debit, credit, amount.minor, wallet)
+        self.transfers.append(
+            Transfer(cause, kind, debit, credit, amount.minor, wallet.id, wallet.sequence, wallet.balance_minor)
+        )
         return Money(wallet.balance_minor, amount.currency)
 
-    def _add(
-        self, cause: int, kind: TransferKind, debit: int, credit: int, amount_minor: int, wallet: Wallet | None = None
-    ) -> None:
-        self.causes.append(cause)
-        self.kinds.append(int(kind))
-        self.debits.append(debit)
-        self.credits.append(credit)
-        self.amounts.append(amount_minor)
-        self.wallet_ids.append(wallet.id if wallet else None)
-        self.sequences.append(wallet.sequence if wallet else None)
-        self.balances.append(wallet.balance_minor if wallet else None)
+    def _in_house(self, cause: int, kind: TransferKind, debit: int, credit: int, amount_minor: int) -> None:
+        self.transfers.append(Transfer(cause, kind, debit, credit, amount_minor, None, None, None))
 
 
 @dataclass(frozen=True, slots=True)

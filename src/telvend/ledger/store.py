@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.kit.db import Tx
+from telvend.kit.db import Tx, rows
 from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransferKind, Wallet
 
 LOCK_WALLETS: Final = """
@@ -15,13 +15,14 @@ LOCK_WALLETS: Final = """
 
 WRITE_TRANSFERS: Final = """
     insert into transfer (cause, kind, debit, credit, amount_minor, wallet_id, wallet_sequence, wallet_balance_minor)
-    select * from unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                         $6::bigint[], $7::bigint[], $8::bigint[])
+    select cause, kind, debit, credit, amount_minor, wallet_id, wallet_sequence, wallet_balance_minor
+    from json_to_recordset($1::text::json) as new(cause bigint, kind smallint, debit bigint, credit bigint,
+        amount_minor bigint, wallet_id bigint, wallet_sequence bigint, wallet_balance_minor bigint)
 """
 
 WRITE_WALLETS: Final = """
     update wallet set balance_minor = new.balance_minor, sequence = new.sequence
-    from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as new(id, balance_minor, sequence)
+    from json_to_recordset($1::text::json) as new(id bigint, balance_minor bigint, sequence bigint)
     where wallet.account_id = new.id
 """
 
@@ -31,34 +32,19 @@ async def lock_wallets(tx: Tx, wallet_ids: Sequence[int]) -> tuple[dict[int, Wal
 
     Also answers the database's clock after the locks were had; None when no wallet was found.
     """
-    rows = await tx.fetch(LOCK_WALLETS, wallet_ids)
-    wallets = {row[0]: Wallet(row[0], row[1], row[2]) for row in rows}
-    return wallets, rows[-1][3] if rows else None
+    found = await tx.fetch(LOCK_WALLETS, wallet_ids)
+    wallets = {row[0]: Wallet(row[0], row[1], row[2]) for row in found}
+    return wallets, found[-1][3] if found else None
 
 
 async def write_journal(tx: Tx, journal: Journal) -> None:
     """Write the journal's transfers and the wallets that they changed."""
-    if not journal.causes:
+    if not journal.transfers:
         return
-    await tx.execute(
-        WRITE_TRANSFERS,
-        journal.causes,
-        journal.kinds,
-        journal.debits,
-        journal.credits,
-        journal.amounts,
-        journal.wallet_ids,
-        journal.sequences,
-        journal.balances,
-    )
+    await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
     changed = journal.changed_wallets()
     if changed:
-        await tx.execute(
-            WRITE_WALLETS,
-            [wallet.id for wallet in changed],
-            [wallet.balance_minor for wallet in changed],
-            [wallet.sequence for wallet in changed],
-        )
+        await tx.execute(WRITE_WALLETS, rows(changed))
 
 
 async def next_causes(tx: Tx, count: int) -> list[int]:
@@ -99,20 +85,20 @@ async def wallet_of(tx: Tx, reseller_id: UUID, currency: str, mode: Mode) -> int
 
 async def wallets_of(tx: Tx, reseller_id: UUID) -> list[Any]:
     """Every wallet of a reseller: account_id, currency, mode, balance_minor, sequence."""
-    rows: list[Any] = await tx.fetch(
+    found: list[Any] = await tx.fetch(
         "select account_id, currency, mode, balance_minor, sequence from wallet where reseller_id = $1"
         " order by mode, currency",
         reseller_id,
     )
-    return rows
+    return found
 
 
 async def balances(tx: Tx, wallet_ids: Sequence[int]) -> dict[int, int]:
     """The spendable balance of each wallet, in minor units."""
-    rows = await tx.fetch(
+    found = await tx.fetch(
         "select account_id, balance_minor from wallet where account_id = any($1::bigint[])", wallet_ids
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in found}
 
 
 async def credit_of(tx: Tx, wallet_id: int, reference: str) -> int | None:
@@ -132,35 +118,35 @@ async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amoun
 
 async def credit_references(tx: Tx, causes: Sequence[int]) -> dict[int, str]:
     """The references of those causes that are credits."""
-    rows = await tx.fetch("select id, reference from wallet_credit where id = any($1::bigint[])", causes)
-    return {row[0]: row[1] for row in rows}
+    found = await tx.fetch("select id, reference from wallet_credit where id = any($1::bigint[])", causes)
+    return {row[0]: row[1] for row in found}
 
 
 async def statement(tx: Tx, wallet_id: int, before: int | None, limit: int) -> list[Any]:
     """The wallet's transfers, newest first, from below sequence `before`."""
-    rows: list[Any] = await tx.fetch(
+    found: list[Any] = await tx.fetch(
         "select wallet_sequence, kind, cause, amount_minor, wallet_balance_minor, credit = wallet_id as incoming, created_at"
         " from transfer where wallet_id = $1 and wallet_sequence < $2 order by wallet_sequence desc limit $3",
         wallet_id, before if before is not None else 2**62, limit,
     )  # fmt: skip
-    return rows
+    return found
 
 
 async def entries(tx: Tx, cause: int) -> list[Any]:
     """The transfers of one cause with the names of their accounts, in the order in which they happen."""
-    rows: list[Any] = await tx.fetch(
+    found: list[Any] = await tx.fetch(
         "select t.kind, t.amount_minor, d.kind as debit_kind, d.owner as debit_owner, c.kind as credit_kind,"
         " c.owner as credit_owner, d.currency, t.created_at"
         " from transfer t join account d on d.id = t.debit join account c on c.id = t.credit"
         " where t.cause = $1 order by t.kind",
         cause,
     )
-    return rows
+    return found
 
 
 async def totals(tx: Tx) -> list[Any]:
     """What every account holds, summed from its transfers: kind, owner, currency, mode, minor."""
-    rows: list[Any] = await tx.fetch("""
+    found: list[Any] = await tx.fetch("""
         select a.kind, a.owner, a.currency, a.mode, sum(m.minor)::bigint as minor
         from (select credit as id, sum(amount_minor) as minor from transfer group by credit
               union all
@@ -169,7 +155,7 @@ async def totals(tx: Tx) -> list[Any]:
         group by a.kind, a.owner, a.currency, a.mode
         order by a.mode, a.currency, a.kind, a.owner
     """)
-    return rows
+    return found
 
 
 async def count_transfers(tx: Tx) -> int:

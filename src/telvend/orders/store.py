@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.kit.db import Tx
+import msgspec
+
+from telvend.kit.db import Tx, rows
 from telvend.kit.money import CURRENCIES, Money
 from telvend.ledger.model import Finding, Mode, TransferKind
 from telvend.orders.model import Order, State
@@ -18,8 +20,8 @@ _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.clie
 # row each cannot be. tests/store/test_plans.py holds it to that.
 FIND_BY_CLIENT_REFERENCE: Final = f"""
     select wanted.position, {_COLUMNS}
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) with ordinality
-        as wanted(reseller_id, dialect, mode, client_reference, position)
+    from json_to_recordset($1::text::json)
+        as wanted(position integer, reseller_id uuid, dialect text, mode text, client_reference text)
     cross join lateral (
         select * from orders where orders.reseller_id = wanted.reseller_id and orders.dialect = wanted.dialect
             and orders.mode = wanted.mode and orders.client_reference = wanted.client_reference
@@ -34,17 +36,49 @@ FIND_BY_ID: Final = f"""
 
 INSERT: Final = """
     insert into orders (id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
-        product_id, product, size, subscriber, price_minor, cost_minor, currency, state, balance_after_minor, due_at,
+        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, state, due_at,
         created_at, updated_at)
     select id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
-        product_id, product, size, subscriber, price_minor, cost_minor, currency, 'accepted', balance_after_minor, $19,
-        $19, $19
-    from unnest($1::bigint[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-        $9::text[], $10::text[], $11::integer[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::bigint[],
-        $17::text[], $18::bigint[])
-        as new(id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
-        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor)
+        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, 'accepted', $2, $2, $2
+    from json_to_recordset($1::text::json) as new(id bigint, reference text, reseller_id uuid, dialect text, mode text,
+        client_reference text, fingerprint text, wallet_id bigint, country text, network text, product_id integer,
+        product text, size text, subscriber text, price_minor bigint, cost_minor bigint, currency text,
+        balance_after_minor bigint)
 """
+
+
+class _Row(msgspec.Struct, gc=False):
+    """A new order, as INSERT reads it."""
+
+    id: int
+    reference: str
+    reseller_id: UUID
+    dialect: str
+    mode: str
+    client_reference: str | None
+    fingerprint: str
+    wallet_id: int
+    country: str
+    network: str
+    product_id: int
+    product: str
+    size: str
+    subscriber: str
+    price_minor: int
+    cost_minor: int
+    currency: str
+    balance_after_minor: int
+
+
+class _Wanted(msgspec.Struct, gc=False):
+    """A caller's reference, as FIND_BY_CLIENT_REFERENCE reads it."""
+
+    position: int
+    reseller_id: UUID
+    dialect: str
+    mode: str
+    client_reference: str
+
 
 Reference = tuple[UUID, str, str, str]
 """What makes a caller's reference one of its kind: reseller, dialect, mode, text."""
@@ -79,14 +113,10 @@ def order_of(row: Any) -> Order:
 
 async def find_by_client_reference(tx: Tx, wanted: Sequence[Reference]) -> dict[Reference, Order]:
     """The orders that stand under these references."""
-    rows = await tx.fetch(
-        FIND_BY_CLIENT_REFERENCE,
-        [reference[0] for reference in wanted],
-        [reference[1] for reference in wanted],
-        [reference[2] for reference in wanted],
-        [reference[3] for reference in wanted],
+    found = await tx.fetch(
+        FIND_BY_CLIENT_REFERENCE, rows([_Wanted(position, *reference) for position, reference in enumerate(wanted)])
     )
-    return {wanted[row["position"] - 1]: order_of(row) for row in rows}
+    return {wanted[row["position"]]: order_of(row) for row in found}
 
 
 async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
@@ -96,32 +126,39 @@ async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
 
 async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
     """Our references of those numbers that are orders."""
-    rows = await tx.fetch("select id, reference from orders where id = any($1::bigint[])", ids)
-    return {row[0]: row[1] for row in rows}
+    found = await tx.fetch("select id, reference from orders where id = any($1::bigint[])", ids)
+    return {row[0]: row[1] for row in found}
 
 
 async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
     """Write new orders, due at once."""
     await tx.execute(
         INSERT,
-        [order.id for order in orders],
-        [order.reference for order in orders],
-        [order.reseller_id for order in orders],
-        [order.dialect for order in orders],
-        [order.mode for order in orders],
-        [order.client_reference for order in orders],
-        [order.fingerprint for order in orders],
-        [order.wallet_id for order in orders],
-        [order.country for order in orders],
-        [order.network for order in orders],
-        [order.product_id for order in orders],
-        [order.product for order in orders],
-        [order.size for order in orders],
-        [order.subscriber for order in orders],
-        [order.price.minor for order in orders],
-        [order.cost.minor for order in orders],
-        [order.price.currency.code for order in orders],
-        [order.balance_after.minor for order in orders],
+        rows(
+            [
+                _Row(
+                    order.id,
+                    order.reference,
+                    order.reseller_id,
+                    order.dialect,
+                    order.mode,
+                    order.client_reference,
+                    order.fingerprint,
+                    order.wallet_id,
+                    order.country,
+                    order.network,
+                    order.product_id,
+                    order.product,
+                    order.size,
+                    order.subscriber,
+                    order.price.minor,
+                    order.cost.minor,
+                    order.price.currency.code,
+                    order.balance_after.minor,
+                )
+                for order in orders
+            ]
+        ),
         now,
     )
 
@@ -137,7 +174,7 @@ async def listed(
     limit: int,
 ) -> list[Order]:
     """Orders, newest first, from below number `before`."""
-    rows = await tx.fetch(
+    found = await tx.fetch(
         f"""
         select {_COLUMNS} from orders o
         where ($1::uuid is null or o.reseller_id = $1) and ($2::text is null or o.mode = $2)
@@ -152,32 +189,32 @@ async def listed(
         before if before is not None else 2**62,
         limit,
     )
-    return [order_of(row) for row in rows]
+    return [order_of(row) for row in found]
 
 
 async def attempts_of(tx: Tx, order_id: int) -> list[Any]:
     """The attempts of an order, oldest first."""
-    rows: list[Any] = await tx.fetch("select * from attempt where order_id = $1 order by number", order_id)
-    return rows
+    found: list[Any] = await tx.fetch("select * from attempt where order_id = $1 order by number", order_id)
+    return found
 
 
 async def notes_of(tx: Tx, order_id: int) -> list[Any]:
     """What was noted about an order: text, created_at."""
-    rows: list[Any] = await tx.fetch(
+    found: list[Any] = await tx.fetch(
         "select text, created_at from order_note where order_id = $1 order by id", order_id
     )
-    return rows
+    return found
 
 
 async def open_orders(tx: Tx) -> list[Any]:
     """The orders that are not final, by state, currency and mode: count, minor, oldest (age in seconds)."""
-    rows: list[Any] = await tx.fetch("""
+    found: list[Any] = await tx.fetch("""
         select state, currency, mode, count(*) as count, sum(price_minor)::bigint as minor,
                extract(epoch from now() - min(created_at))::float8 as oldest_s
         from (select * from orders where due_at is not null union all select * from orders where state = 'review') as o
         group by state, currency, mode
     """)
-    return rows
+    return found
 
 
 async def installation_salt(tx: Tx) -> bytes:

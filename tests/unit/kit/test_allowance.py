@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -297,7 +298,11 @@ def test_processes_together_pass_exactly_the_limit(path: Path) -> None:
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-        passed = [process.communicate("go\n", timeout=60)[0] for process in processes]
+        for process in processes:  # All of them before any is waited for, so that they really run at once.
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        passed = [process.communicate(timeout=60)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -305,22 +310,24 @@ def test_processes_together_pass_exactly_the_limit(path: Path) -> None:
     assert sum(map(int, passed)) == 5000
 
 
-def _take_after_fork(shared: SharedAllowance, passed: "multiprocessing.Queue[int]") -> None:
-    passed.put(sum(shared.take(KEY, Kind.READ, 1000).allowed for _ in range(400)))
+def _take_after_fork(shared: SharedAllowance, passed: "multiprocessing.Queue[int]", start: "Barrier") -> None:
+    start.wait(60)
+    passed.put(sum(shared.take(KEY, Kind.READ, 5000).allowed for _ in range(2500)))
 
 
 def test_forked_processes_share_what_their_parent_opened(path: Path) -> None:
     context = multiprocessing.get_context("fork")
     passed = context.Queue()
+    start = context.Barrier(4)
     with closing(SharedAllowance(path)) as shared:
-        processes = [context.Process(target=_take_after_fork, args=(shared, passed)) for _ in range(4)]
+        processes = [context.Process(target=_take_after_fork, args=(shared, passed, start)) for _ in range(4)]
         for process in processes:
             process.start()
         total = sum(passed.get(timeout=60) for _ in processes)
         for process in processes:
             process.join(60)
             assert process.exitcode == 0
-    assert total == 1000
+    assert total == 5000
 
 
 def test_threads_together_pass_exactly_the_limit(path: Path) -> None:
@@ -376,7 +383,7 @@ def test_a_process_killed_at_any_moment_leaves_no_lock_and_loses_no_request(path
             assert verdict.remaining >= 1_000_000 - said - round_
 
 
-@pytest.mark.parametrize("stop_after", range(1, 6))
+@pytest.mark.parametrize("stop_after", range(1, 11))
 def test_a_death_between_two_writes_lets_nobody_more_through(path: Path, clock: FakeClock, stop_after: int) -> None:
     """Every word that is written is a moment to die; here the process dies before each of them in turn."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import MemoryStorage
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from telvend.kit.allowance import HIGHEST_LIMIT, Kind, SharedAllowance, Verdict
@@ -68,7 +68,9 @@ def redis() -> Iterator[Redis]:
 
 
 @pytest.fixture(params=STORAGES)
-async def allowance(request: pytest.FixtureRequest, redis: Redis, shared: SharedAllowance) -> AsyncIterator[RedisAllowance]:
+async def allowance(
+    request: pytest.FixtureRequest, redis: Redis, shared: SharedAllowance
+) -> AsyncIterator[RedisAllowance]:
     if request.param == "memory":
         opened = RedisAllowance(MemoryStorage(), shared)
     else:

@@ -61,6 +61,8 @@ _LONGEST_RETRY_S: Final = 2.0
 _FULL_S: Final = 1.0
 _LOOK_PAST_FULL_S: Final = 1.0
 _LOOK_PAST_FULL: Final = 8
+# How long the providers' own limits are remembered.
+_LOOK_AT_PROVIDERS_S: Final = 5.0
 # Attempts that a worker knows it never sent are said to be so; the provider is not blamed.
 _NEVER_SENT: Final = "never sent: {}"
 
@@ -141,6 +143,8 @@ class Fulfilment:
         self._full = False
         self._parked = 0
         self._look_past_full_at = 0.0
+        self._look_at_providers_at = 0.0
+        self._concurrencies: dict[str, int] = {}
         self._draining = False
         self._closing = False
 
@@ -230,8 +234,11 @@ class Fulfilment:
 
     def _room(self) -> int:
         """How many more orders this worker can take in hand."""
-        places = sum(max(0, health.concurrency - self._calls[health.provider]) for health in self._router.snapshot())
         now = self._clock.monotonic()
+        if now >= self._look_at_providers_at:
+            self._look_at_providers_at = now + _LOOK_AT_PROVIDERS_S
+            self._concurrencies = {health.provider: health.concurrency for health in self._router.snapshot()}
+        places = sum(max(0, limit - self._calls[name]) for name, limit in self._concurrencies.items())
         if places == 0 and now >= self._look_past_full_at:
             # Orders that nobody serves, or whose provider is no longer set up, must not wait behind a full one for ever.
             self._look_past_full_at = now + _LOOK_PAST_FULL_S

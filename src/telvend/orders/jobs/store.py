@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import msgspec
+
 from telvend.errors import Busy, InvariantBroken, TelvendError
-from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
+from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
 from telvend.kit.due import claim_sql, renew_sql
 from telvend.kit.failpoints import hit_async
 from telvend.kit.money import CURRENCIES, Currency, Money
@@ -55,16 +57,16 @@ READ_ATTEMPTS: Final = """
 WRITE_ATTEMPTS: Final = """
     insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)
     select order_id, number, provider, reference, 'started', cost_minor, now()
-    from unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::bigint[])
-        as new(order_id, number, provider, reference, cost_minor)
+    from json_to_recordset($1::text::json)
+        as new(order_id bigint, number smallint, provider text, reference text, cost_minor bigint)
 """
 
 # `leased` keeps the due time that the claim has set; else it is counted from now, and null means never.
 CORRECT_CLAIMED: Final = """
     update orders set state = new.state, attempts = new.attempts,
         due_at = case when new.leased then orders.due_at else now() + make_interval(secs => new.due_in_s) end
-    from unnest($1::bigint[], $2::text[], $3::smallint[], $4::boolean[], $5::float8[])
-        as new(id, state, attempts, leased, due_in_s)
+    from json_to_recordset($1::text::json)
+        as new(id bigint, state text, attempts smallint, leased boolean, due_in_s float8)
     where orders.id = new.id
 """
 
@@ -76,7 +78,8 @@ LOCK_ORDERS: Final = """
 CHANGE_ORDERS: Final = """
     update orders set state = new.state, due_at = now() + make_interval(secs => new.due_in_s),
         balance_after_minor = coalesce(new.balance_after_minor, orders.balance_after_minor), updated_at = now()
-    from unnest($1::bigint[], $2::text[], $3::float8[], $4::bigint[]) as new(id, state, due_in_s, balance_after_minor)
+    from json_to_recordset($1::text::json)
+        as new(id bigint, state text, due_in_s float8, balance_after_minor bigint)
     where orders.id = new.id and orders.state not in ('delivered', 'failed')
 """
 
@@ -84,12 +87,15 @@ CHANGE_ATTEMPTS: Final = """
     update attempt set state = new.state, asked = new.asked, elsewhere = new.elsewhere, cost_minor = new.cost_minor,
         text = new.text, provider_reference = new.provider_reference,
         finished_at = case when new.state in ('started', 'accepted', 'unknown') then null else now() end
-    from unnest($1::bigint[], $2::smallint[], $3::text[], $4::smallint[], $5::boolean[], $6::bigint[], $7::text[],
-        $8::text[]) as new(order_id, number, state, asked, elsewhere, cost_minor, text, provider_reference)
+    from json_to_recordset($1::text::json) as new(order_id bigint, number smallint, state text, asked smallint,
+        elsewhere boolean, cost_minor bigint, text text, provider_reference text)
     where attempt.order_id = new.order_id and attempt.number = new.number
 """
 
-WRITE_NOTES: Final = "insert into order_note (order_id, text) select * from unnest($1::bigint[], $2::text[])"
+WRITE_NOTES: Final = """
+    insert into order_note (order_id, text)
+    select order_id, text from json_to_recordset($1::text::json) as new(order_id bigint, text text)
+"""
 
 WALLETS_OF: Final = "select distinct wallet_id from orders where id = any($1::bigint[])"
 
@@ -117,11 +123,11 @@ class PostgresFulfilmentStore:
 
     async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
         async with self._transaction(self._claiming, self._claiming_lock) as tx:
-            rows = await tx.fetch(CLAIM, limit, lease_s)
-            if not rows:
+            due = await tx.fetch(CLAIM, limit, lease_s)
+            if not due:
                 return []
-            tried = await self._attempts(tx, [row[0] for row in rows if row[14]])
-            claims = [_claim_of(row, tried.get(row[0])) for row in rows]
+            tried = await self._attempts(tx, [row[0] for row in due if row[14]])
+            claims = [_claim_of(row, tried.get(row[0])) for row in due]
             await hit_async("attempt.before_write")
             steps = decide(claims)
             await _write_steps(tx, claims, steps)
@@ -134,8 +140,7 @@ class PostgresFulfilmentStore:
             effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
             balances = await self._move_money(cases.values(), journal)
             await self._ledger.write(tx, journal)
-            await _write_cases(tx, [case for case in cases.values() if case.changed], balances)
-            await _write_attempts_and_notes(tx, cases.values())
+            await _write_cases(tx, cases.values(), balances)
             await hit_async("settle.before_commit")
         await hit_async("settle.after_commit")
         return effects
@@ -183,8 +188,8 @@ class PostgresFulfilmentStore:
 
     async def _cases(self, tx: Tx, order_ids: set[int]) -> dict[int, Case]:
         """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
-        rows = await tx.fetch(LOCK_ORDERS, list(order_ids))
-        attempts = await self._attempts(tx, [row[0] for row in rows])
+        locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
+        attempts = await self._attempts(tx, [row[0] for row in locked])
         return {
             row[0]: Case(
                 row[0],
@@ -195,7 +200,7 @@ class PostgresFulfilmentStore:
                 State(row[6]),
                 attempts.get(row[0], []),
             )
-            for row in rows
+            for row in locked
         }
 
     async def _move_money(self, cases: Iterable[Case], journal: Journal) -> dict[int, int]:
@@ -220,55 +225,85 @@ class PostgresFulfilmentStore:
         return found if found is not None else await self._ledger.house(kind, currency, mode, owner)
 
 
+class _NewAttempt(msgspec.Struct, gc=False):
+    order_id: int
+    number: int
+    provider: str
+    reference: str
+    cost_minor: int
+
+
+class _Correction(msgspec.Struct, gc=False):
+    id: int
+    state: State
+    attempts: int
+    leased: bool
+    due_in_s: float | None
+
+
+class _OrderChange(msgspec.Struct, gc=False):
+    id: int
+    state: State
+    due_in_s: float | None
+    balance_after_minor: int | None
+
+
+class _AttemptChange(msgspec.Struct, gc=False):
+    order_id: int
+    number: int
+    state: AttemptState
+    asked: int
+    elsewhere: bool
+    cost_minor: int
+    text: str
+    provider_reference: str | None
+
+
+class _Note(msgspec.Struct, gc=False):
+    order_id: int
+    text: str
+
+
 async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -> None:
-    new: list[tuple[int, int, str, str, int]] = []
-    corrections: list[tuple[int, str, int, bool, float | None]] = []
-    notes: list[tuple[int, str]] = []
+    new: list[_NewAttempt] = []
+    corrections: list[_Correction] = []
+    notes: list[_Note] = []
     for claim, step in zip(claims, steps, strict=True):
         count = len(claim.attempts)
         match step:
             case Deliver():
-                new.append((claim.id, step.number, step.chosen.provider.name, step.reference, step.cost.minor))
+                new.append(
+                    _NewAttempt(claim.id, step.number, step.chosen.provider.name, step.reference, step.cost.minor)
+                )
                 if count:
-                    corrections.append((claim.id, State.DELIVERING, step.number, True, None))
+                    corrections.append(_Correction(claim.id, State.DELIVERING, step.number, True, None))
             case Park():
-                corrections.append((claim.id, step.state, count, False, step.after_s))
+                corrections.append(_Correction(claim.id, step.state, count, False, step.after_s))
             case Hesitate():
-                corrections.append((claim.id, State.REVIEW, count, False, None))
-                notes.append((claim.id, step.why))
+                corrections.append(_Correction(claim.id, State.REVIEW, count, False, None))
+                notes.append(_Note(claim.id, step.why))
             case _ if not count:
-                corrections.append((claim.id, State.DELIVERING, 0, True, None))
+                corrections.append(_Correction(claim.id, State.DELIVERING, 0, True, None))
             case _:
                 pass
     if new:
-        await tx.execute(WRITE_ATTEMPTS, *_columns(new))
+        await tx.execute(WRITE_ATTEMPTS, rows(new))
     if corrections:
-        await tx.execute(CORRECT_CLAIMED, *_columns(corrections))
+        await tx.execute(CORRECT_CLAIMED, rows(corrections))
     if notes:
-        await tx.execute(WRITE_NOTES, *_columns(notes))
+        await tx.execute(WRITE_NOTES, rows(notes))
 
 
-async def _write_cases(tx: Tx, changed: Sequence[Case], balances: dict[int, int]) -> None:
-    if not changed:
-        return
-    written = await tx.execute(
-        CHANGE_ORDERS,
-        [case.id for case in changed],
-        [case.state for case in changed],
-        [case.due_in_s for case in changed],
-        [balances.get(case.id) for case in changed],
-    )
-    if written != f"UPDATE {len(changed)}":
-        raise InvariantBroken(f"{len(changed)} locked orders were to change: {written}")
-
-
-async def _write_attempts_and_notes(tx: Tx, cases: Iterable[Case]) -> None:
-    attempts: list[tuple[Any, ...]] = []
-    notes: list[tuple[int, str]] = []
+async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) -> None:
+    changes: list[_OrderChange] = []
+    attempts: list[_AttemptChange] = []
+    notes: list[_Note] = []
     for case in cases:
-        notes += [(case.id, text) for text in case.notes]
+        if case.changed:
+            changes.append(_OrderChange(case.id, case.state, case.due_in_s, balances.get(case.id)))
+        notes += [_Note(case.id, text) for text in case.notes]
         attempts += [
-            (
+            _AttemptChange(
                 case.id,
                 attempt.number,
                 attempt.state,
@@ -281,14 +316,14 @@ async def _write_attempts_and_notes(tx: Tx, cases: Iterable[Case]) -> None:
             for attempt in case.attempts
             if attempt.changed
         ]
+    if changes:
+        written = await tx.execute(CHANGE_ORDERS, rows(changes))
+        if written != f"UPDATE {len(changes)}":
+            raise InvariantBroken(f"{len(changes)} locked orders were to change: {written}")
     if attempts:
-        await tx.execute(CHANGE_ATTEMPTS, *_columns(attempts))
+        await tx.execute(CHANGE_ATTEMPTS, rows(attempts))
     if notes:
-        await tx.execute(WRITE_NOTES, *_columns(notes))
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+        await tx.execute(WRITE_NOTES, rows(notes))
 
 
 def _claim_of(row: Any, attempts: list[Try] | None) -> Claim:

@@ -1,0 +1,159 @@
+"""`python -m bench`: chooses the parts, runs them one after the other, shows and writes what came out.
+
+Exit code 1 when the books do not hold, or when what was acknowledged is not what is in the database; a target that was
+missed is a result like any other.
+"""
+
+import argparse
+import asyncio
+import os
+import shlex
+import sys
+import tempfile
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from rich.console import Console
+
+from bench import machine
+from bench.parts import PARTS, Bench, Extent, Part
+from bench.report import Report, show, write
+from bench.stand import BooksWrong, Stand, StandFailed
+from bench.tpcb import PgbenchFailed
+from telvend.kit import log
+
+RESULTS: Final = Path(__file__).parent / "results"
+QUICK: Final = Extent(seconds=2, warm_up_s=0.5, starts=1)
+_BUSY_LOAD: Final = 0.5
+
+
+def main() -> int:
+    chosen = _arguments()
+    if chosen.list:
+        for part in PARTS:
+            print(f"{part.name:18} {part.what}")
+        return 0
+    extent = QUICK if chosen.quick else Extent()
+    extent = Extent(
+        seconds=chosen.seconds or extent.seconds,
+        warm_up_s=extent.warm_up_s,
+        workers=chosen.workers,
+        starts=extent.starts,
+    )
+    parts = _chosen_parts(chosen.only)
+    # What the lane would log of a rejected purchase must not stand between the lines of progress.
+    log.configure("error", as_json=False)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(parts, extent, Path(chosen.folder)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="How fast Telvend is; see bench/README.md.")
+    parser.add_argument("--list", action="store_true", help="show the parts and end")
+    parser.add_argument("--only", action="append", metavar="PART", help="this part, or those that match `hot-*`; may be repeated")
+    parser.add_argument("--seconds", type=int, metavar="N", help="how long each part is measured (10)")
+    parser.add_argument("--quick", action="store_true", help="short runs that only show that everything works")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="server processes (1)")
+    parser.add_argument(
+        "--folder", default=tempfile.gettempdir(), metavar="DIR", help="where the temporary data directory is made"
+    )
+    return parser.parse_args()
+
+
+def _chosen_parts(only: list[str] | None) -> list[Part]:
+    if not only:
+        return list(PARTS)
+    for pattern in only:
+        if not any(fnmatch(part.name, pattern) for part in PARTS):
+            sys.exit(f"There is no part {pattern}; `python -m bench --list` shows them.")
+    return [part for part in PARTS if any(fnmatch(part.name, pattern) for pattern in only)]
+
+
+async def _run(parts: list[Part], extent: Extent, where: Path) -> int:
+    console = Console(highlight=False)
+    report = _report(extent, where)
+    if report.remark:
+        console.print(f"[yellow]{report.remark}[/yellow]")
+    wrong = False
+    with tempfile.TemporaryDirectory(prefix="telvend-bench-", dir=where) as folder:
+        stand = Stand(Path(folder))
+        progress = _Progress(console, len(parts))
+        bench = Bench(stand, extent, report, progress.say)
+        try:
+            for part in parts:
+                progress.begin(part)
+                try:
+                    await part.run(bench, part.name, part.what)
+                except BooksWrong as error:
+                    console.print(f"[red]{part.name}: {error}[/red]")
+                    wrong = True
+                progress.end(report)
+        except (StandFailed, PgbenchFailed) as error:
+            console.print(f"[red]{error}[/red]", markup=False)
+            wrong = True
+        finally:
+            progress.close()
+            await stand.close()
+    show(report, console)
+    for path in write(report, RESULTS):
+        console.print(f"Written to {os.path.relpath(path)}")
+    return int(wrong)
+
+
+def _report(extent: Extent, where: Path) -> Report:
+    arguments = " ".join(shlex.quote(argument) for argument in sys.argv[1:])
+    facts = machine.facts(where)
+    remarks = []
+    if extent.seconds < Extent().seconds:
+        remarks.append(f"Runs of {extent.seconds} s are too short to mean much.")
+    if float(facts["load average before"]) > _BUSY_LOAD:
+        remarks.append("Somebody else was using the machine.")
+    if facts["file system"] == "tmpfs":
+        remarks.append("The data was kept in memory: nothing was durable.")
+    return Report(
+        at=datetime.now(UTC), command=f"python -m bench {arguments}".strip(), remark=" ".join(remarks), facts=facts
+    )
+
+
+class _Progress:
+    """Tells what is going on: on a terminal in one line that changes, elsewhere in a line for each part."""
+
+    def __init__(self, console: Console, parts: int) -> None:
+        self._console = console
+        self._parts = parts
+        self._begun = 0
+        self._shown = 0
+        self._name = ""
+        # Without a thread that repaints: it would take time from what is measured. Nothing moves while it is.
+        self._status = console.status("", refresh_per_second=0.001) if console.is_terminal else None
+        if self._status is not None:
+            self._status.start()
+
+    def begin(self, part: Part) -> None:
+        self._begun += 1
+        self._name = part.name
+        if self._status is None:
+            self._console.print(f"[{self._begun}/{self._parts}] {part.name}: {part.what}", markup=False)
+
+    def say(self, sentence: str) -> None:
+        if self._status is not None:
+            self._status.update(f"[{self._begun}/{self._parts}] {self._name}: {sentence}")
+
+    def end(self, report: Report) -> None:
+        """Print what the part has added."""
+        lines = [f"{speed.per_second:,.0f} a second, {speed.ratio:.2f} × TPC-B" for speed in report.speeds]
+        lines += [f"{quantity.what}: {quantity.value:.2f} {quantity.unit}" for quantity in report.quantities]
+        count = len(report.speeds) + len(report.quantities)
+        speeds, quantities = report.speeds, report.quantities
+        _ = (lines, count, speeds, quantities)
+
+    def close(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

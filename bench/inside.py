@@ -1,0 +1,163 @@
+"""The parts without HTTP, in this very process: the lane that takes orders, and the fulfilment that settles them."""
+
+import asyncio
+import gc
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from bench.load import Load, reference_of, subscriber_of, summary
+from bench.stand import Stand, StandFailed
+from telvend.bootstrap import Shop
+from telvend.catalog.model import Network
+from telvend.errors import TelvendError
+from telvend.kit.clock import SystemClock
+from telvend.kit.money import GHS
+from telvend.ledger.model import AccountKind, Mode
+from telvend.orders.jobs import Fulfilment, PostgresFulfilmentStore
+from telvend.orders.model import Placement
+from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits
+from telvend.providers.routing import Router, Rule
+from telvend.resellers.model import Api, Caller
+
+SUBMITTERS: Final = 256
+_SETTLED_WITHIN_S: Final = 300
+
+
+class Instant:
+    """A provider that has delivered before it is asked twice. It only counts."""
+
+    name = "instant"
+
+    def __init__(self, concurrency: int) -> None:
+        self.traits = Traits(concurrency=concurrency, settles_after_s=0)
+        self.delivered = 0
+
+    async def deliver(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - it gives everybody everything
+        self.delivered += 1
+        return Delivered()
+
+    async def ask(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - nobody has to ask
+        return NotSent()
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+async def place_for(stand: Stand, keys: Sequence[str], *, seconds: float, warm_up_s: float) -> Load:
+    """`SUBMITTERS` callers at once who buy one bundle after the other, for `warm_up_s` and then `seconds`."""
+    async with _counter(stand, keys) as counter:
+        run = _Run(counter, stand.numbers)
+        submitters = [asyncio.create_task(run.submit()) for _ in range(SUBMITTERS)]
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.sleep(warm_up_s)
+            begun = time.perf_counter()
+            run.counting = True
+            await asyncio.sleep(seconds)
+            run.counting = False
+            elapsed_s = time.perf_counter() - begun
+            run.going = False
+            await asyncio.gather(*submitters)
+        finally:
+            gc.enable()
+        return summary(run.latencies_s, elapsed_s, run.succeeded, run.errors)
+
+
+async def place_so_many(stand: Stand, keys: Sequence[str], count: int) -> None:
+    """Place `count` orders and leave them to be delivered. Raises the first error."""
+    async with _counter(stand, keys) as counter:
+        left = iter(range(count))
+
+        async def submit() -> None:
+            for _ in left:
+                await counter.place(next(stand.numbers))
+
+        await asyncio.gather(*(submit() for _ in range(SUBMITTERS)))
+
+
+async def settle_all(stand: Stand, count: int) -> float:
+    """Deliver and settle the `count` orders that are due, with an instant provider; answers how many seconds it took.
+
+    Raises StandFailed when it does not come to an end.
+    """
+    async with stand.shop() as shop:
+        clock = SystemClock()
+        concurrency = shop.settings.fulfilment_concurrency
+        provider = Instant(concurrency)
+        store = PostgresFulfilmentStore(shop.database, shop.services.ledger)
+        router = Router([provider], clock, rules={provider.name: Rule(breaker=False)})
+        fulfilment = Fulfilment(store, router, clock, concurrency=concurrency)
+        begun = time.perf_counter()
+        fulfilment.start()
+        while provider.delivered < count or fulfilment.in_hand:
+            if time.perf_counter() - begun > _SETTLED_WITHIN_S:
+                raise StandFailed(f"Only {provider.delivered} of {count} orders were delivered.")
+            await asyncio.sleep(0.002)
+        elapsed_s = time.perf_counter() - begun
+        await fulfilment.drain(5)
+        await store.close()
+        return elapsed_s
+
+
+class _Counter:
+    """Where purchases are handed in: the shop's orders, and the callers of the keys."""
+
+    def __init__(self, shop: Shop, callers: Sequence[Caller], network: Network) -> None:
+        self._orders = shop.services.orders
+        self._callers = callers
+        self._network = network
+
+    def place(self, number: int) -> Coroutine[Any, Any, Placement]:
+        return self._orders.place(
+            self._callers[number % len(self._callers)],
+            network=self._network,
+            size="1GB",
+            subscriber=f"+233{subscriber_of(number)[1:]}",
+            currency=GHS,
+            client_reference=reference_of(number),
+            prefix="NPAPI",
+        )
+
+
+@asynccontextmanager
+async def _counter(stand: Stand, keys: Sequence[str]) -> AsyncIterator[_Counter]:
+    async with stand.shop() as shop:
+        services = shop.services
+        callers = [await services.resellers.authenticate(Api.NETPLUSE, key) for key in keys]
+        network = services.catalogue.snapshot.network("GH", "MTN")
+        assert network is not None
+        await services.ledger.house(AccountKind.IN_FLIGHT, GHS, Mode.LIVE)
+        services.orders.start()
+        try:
+            yield _Counter(shop, callers, network)
+        finally:
+            await services.orders.close()
+
+
+class _Run:
+    """What the submitters of one run share."""
+
+    def __init__(self, counter: _Counter, numbers: Iterator[int]) -> None:
+        self._counter = counter
+        self._numbers = numbers
+        self.going = True
+        self.counting = False
+        self.latencies_s: list[float] = []
+        self.succeeded = 0
+        self.errors: Counter[str] = Counter()
+
+    async def submit(self) -> None:
+        while self.going:
+            started = time.perf_counter()
+            try:
+                await self._counter.place(next(self._numbers))
+            except TelvendError as error:
+                self.errors[type(error).__name__] += 1
+            else:
+                self.succeeded += 1
+                if self.counting:
+                    self.latencies_s.append(time.perf_counter() - started)

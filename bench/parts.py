@@ -1,0 +1,343 @@
+"""What is measured: one function for each kind of part, and `PARTS`, the list that the command line offers.
+
+The targets are those of "Speed" in the first issue of the project; README.md explains them.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench import inside, memory, tpcb
+from bench.load import Load, drive, purchases, reads
+from bench.report import Quantity, Report, Speed, Target, at_least, below
+from bench.stand import BooksWrong, Stand
+
+ALONE: Final = "--no-fulfilment"
+_LONGEST_P99_MS: Final = 100
+_LONGEST_P50_MS: Final = 3
+_LARGEST_PROCESS_MIB: Final = 120
+_REFERENCES_READ: Final = 5000
+
+
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """How long everything takes. `starts`: how often a start is timed, for the median."""
+
+    seconds: int = 10
+    warm_up_s: float = 1.5
+    workers: int = 1
+    starts: int = 3
+
+    @property
+    def tpcb_seconds(self) -> int:
+        """Each of the two runs of pgbench: together as long as the part between them."""
+        return max(1, self.seconds // 2)
+
+    @property
+    def settled_orders(self) -> int:
+        return 3000 * self.seconds
+
+
+class Bench:
+    """What a part needs: the shop, the yardstick, and where results go."""
+
+    def __init__(self, stand: Stand, extent: Extent, report: Report, say: Callable[[str], None]) -> None:
+        self.stand = stand
+        self.extent = extent
+        self.report = report
+        self.say = say
+        self._served: int | None = None
+        self._prepared = False
+        self._latest_tpcb: float | None = None
+
+    async def serve(self, *options: str) -> None:
+        """Have the server running with these options, ready for pgbench as well."""
+        self.say("starting telvend serve")
+        await self.stand.serve("--workers", str(self.extent.workers), *options)
+        if self.stand.pid == self._served:
+            return
+        self._served, self._latest_tpcb = self.stand.pid, None
+        self.say("getting pgbench ready")
+        if not self._prepared:
+            await tpcb.prepare(self.stand.url)
+            self._prepared = True
+            version = await self.stand.value("select current_setting('server_version')")
+            self.report.facts["postgresql"] = str(version)
+        await tpcb.transactions_per_second(self.stand.url, 1)  # The first second after a start is slower; not counted.
+
+    async def beside(self, what: str, measure: Callable[[], Awaitable[Load]]) -> tuple[Load, tuple[float, float]]:
+        """Measure, with TPC-B before and after it, so that a machine that gets slower does so for both.
+
+        The TPC-B after one part is the one before the next.
+        """
+        before = self._latest_tpcb or await self._tpcb()
+        self._latest_tpcb = None
+        self.say(what)
+        load = await measure()
+        self.say("putting aside what is not delivered yet")
+        await self.stand.put_aside()
+        self._latest_tpcb = after = await self._tpcb()
+        return load, (before, after)
+
+    async def _tpcb(self) -> float:
+        self.say(f"pgbench, {self.extent.tpcb_seconds} s")
+        return await tpcb.transactions_per_second(self.stand.url, self.extent.tpcb_seconds)
+
+
+async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: int, alone: bool) -> None:
+    """Purchases over HTTP."""
+    await bench.serve(*((ALONE,) if alone else ()))
+    stand, extent = bench.stand, bench.extent
+    keys = await _keys(bench, spread=spread)
+    delivered_before, orders_before = await _delivered(stand), await stand.orders()
+    delivered_during = 0
+
+    async def measure() -> Load:
+        nonlocal delivered_during
+        load = await drive(
+            stand.port,
+            connections=connections,
+            next_request=purchases(keys, stand.numbers),
+            seconds=extent.seconds,
+            warm_up_s=extent.warm_up_s,
+        )
+        delivered_during = await _delivered(stand) - delivered_before
+        return load
+
+    load, beside = await bench.beside(f"buying for {extent.seconds} s", measure)
+    bench.say("checking the books")
+    await stand.check(orders_before=orders_before, sold=load.succeeded)
+    speed = _speed(name, what, load, beside)
+    if not alone:
+        # From the first purchase on, so the warm-up counts.
+        rate = delivered_during / (extent.seconds + extent.warm_up_s)
+        speed.notes["delivered a second meanwhile"] = f"{rate:,.0f}"
+    speed.targets = [_no_errors(load), below(f"p99 < {_LONGEST_P99_MS} ms", load.p99_ms, _LONGEST_P99_MS)]
+    if connections == 1:
+        speed.targets = [_no_errors(load), below(f"p50 < {_LONGEST_P50_MS} ms", load.p50_ms, _LONGEST_P50_MS)]
+    if connections == 256:
+        speed.targets.insert(0, at_least(speed.ratio, 1.4 if alone else 1.0))
+    bench.report.speeds.append(speed)
+
+
+async def read(bench: Bench, name: str, what: str, *, connections: int, statuses: bool) -> None:
+    """Balances of a thousand wallets, or statuses of their orders by either reference."""
+    await bench.serve()
+    stand, extent = bench.stand, bench.extent
+    keys = await _keys(bench, spread=True)
+    if statuses:
+        bench.say("placing orders to read")
+        paths = await _orders_to_read(stand, keys)
+    else:
+        paths = [("/api/v1/balance", key) for key in keys]
+    load, beside = await bench.beside(
+        f"reading for {extent.seconds} s",
+        lambda: drive(
+            stand.port,
+            connections=connections,
+            next_request=reads(paths),
+            seconds=extent.seconds,
+            warm_up_s=extent.warm_up_s,
+        ),
+    )
+    speed = _speed(name, what, load, beside)
+    speed.targets = [at_least(speed.ratio, 1.2), _no_errors(load)]
+    bench.report.speeds.append(speed)
+
+
+async def lane(bench: Bench, name: str, what: str, *, spread: bool) -> None:
+    """Purchases without HTTP, through the service in this process."""
+    await bench.serve(ALONE)
+    stand, extent = bench.stand, bench.extent
+    keys = await _keys(bench, spread=spread)
+    orders_before = await stand.orders()
+    load, beside = await bench.beside(
+        f"buying without HTTP for {extent.seconds} s",
+        lambda: inside.place_for(stand, keys, seconds=extent.seconds, warm_up_s=extent.warm_up_s),
+    )
+    bench.say("checking the books")
+    await stand.check(orders_before=orders_before, sold=load.succeeded)
+    speed = _speed(name, what, load, beside)
+    speed.targets = [at_least(speed.ratio, 4.0), _no_errors(load)]
+    bench.report.speeds.append(speed)
+
+
+async def settle(bench: Bench, name: str, what: str) -> None:
+    """Orders that wait, delivered by an instant provider and settled, with no sales beside."""
+    await bench.serve(ALONE)
+    stand, count = bench.stand, bench.extent.settled_orders
+    keys = await _keys(bench, spread=True)
+    await stand.put_aside()
+    orders_before, delivered_before = await stand.orders(), await _delivered(stand)
+    bench.say(f"placing {count:,} orders")
+    await inside.place_so_many(stand, keys, count)
+    elapsed_s = 0.0
+
+    async def measure() -> Load:
+        nonlocal elapsed_s
+        elapsed_s = await inside.settle_all(stand, count)
+        return Load(per_second=count / elapsed_s, p50_ms=0, p99_ms=0, longest_ms=0, succeeded=count, errors={})
+
+    load, beside = await bench.beside(f"settling {count:,} orders", measure)
+    bench.say("checking the books")
+    if (delivered := await _delivered(stand) - delivered_before) != count:
+        raise BooksWrong(f"{count} orders were settled and {delivered} are delivered in the database.")
+    await stand.check(orders_before=orders_before, sold=count)
+    speed = Speed(part=name, what=what, per_second=load.per_second, tpcb_per_second=beside)
+    speed.notes = {"orders": f"{count:,}", "seconds": f"{elapsed_s:.1f}"}
+    speed.targets = [at_least(speed.ratio, 0.7)]
+    bench.report.speeds.append(speed)
+
+
+async def weigh(bench: Bench, name: str, what: str, *, workers: int) -> None:  # noqa: ARG001 - each process says its own
+    """Memory of every process after 256 connections have bought for a while."""
+    stand, extent = bench.stand, bench.extent
+    bench.say("starting telvend serve")
+    await stand.serve("--workers", str(workers))
+    keys = await _keys(bench, spread=True)
+    orders_before = await stand.orders()
+    bench.say(f"buying for {extent.seconds} s")
+    load = await drive(
+        stand.port,
+        connections=256,
+        next_request=purchases(keys, stand.numbers),
+        seconds=extent.seconds,
+        warm_up_s=extent.warm_up_s,
+    )
+    taken = memory.of_server(stand.pid)
+    await stand.put_aside()
+    bench.say("checking the books")
+    await stand.check(orders_before=orders_before, sold=load.succeeded)
+    ours = [process for process in taken if not process.is_postgres]
+    for number, process in enumerate(ours):
+        role = "telvend serve" if number == 0 else f"its worker {number}"
+        quantity = Quantity(part=name, what=f"{role}, resident", value=process.resident_mib, unit="MiB")
+        quantity.targets = [
+            below(f"< {_LARGEST_PROCESS_MIB} MB", process.resident_mib * 1.048576, _LARGEST_PROCESS_MIB)
+        ]
+        if process.proportional_mib is not None:
+            quantity.notes["proportional (PSS)"] = f"{process.proportional_mib:.1f} MiB"
+        bench.report.quantities.append(quantity)
+    theirs = [process.proportional_mib for process in taken if process.is_postgres]
+    known = [mib for mib in theirs if mib is not None]
+    if len(known) == len(theirs):
+        bench.report.quantities.append(
+            Quantity(part=name, what=f"PostgreSQL, {len(known)} processes, PSS", value=sum(known), unit="MiB")
+        )
+
+
+async def start(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - each quantity says its own
+    """From the command until /healthz is 200: on nothing at all, and on a data directory that is there."""
+    await bench.stand.close()
+    cold, warm = [], []
+    for number in range(bench.extent.starts):
+        with tempfile.TemporaryDirectory(prefix="telvend-bench-start-") as folder:
+            stand = Stand(Path(folder))
+            try:
+                bench.say(f"starting on a fresh data directory ({number + 1} of {bench.extent.starts})")
+                cold.append(await stand.start())
+                await stand.close()
+                bench.say(f"starting again ({number + 1} of {bench.extent.starts})")
+                warm.append(await stand.start())
+            finally:
+                await stand.close()
+    for how, seconds in (("cold: nothing is there", cold), ("warm: a data directory is there", warm)):
+        quantity = Quantity(part=name, what=how, value=statistics.median(seconds), unit="s")
+        quantity.notes["all"] = " ".join(f"{one:.2f}" for one in seconds)
+        bench.report.quantities.append(quantity)
+
+
+async def _keys(bench: Bench, *, spread: bool) -> list[str]:
+    bench.say("furnishing the shop")
+    return await (bench.stand.spread() if spread else bench.stand.hot())
+
+
+async def _delivered(stand: Stand) -> int:
+    return int(await stand.value("select count(*) from orders where state = 'delivered'"))
+
+
+async def _orders_to_read(stand: Stand, keys: Sequence[str]) -> list[tuple[str, str]]:
+    """Paths of order statuses, half of them by our reference and half by the caller's, with the key that may see them."""
+    orders_before = await stand.orders()
+    await inside.place_so_many(stand, keys, _REFERENCES_READ)
+    await stand.check(orders_before=orders_before, sold=_REFERENCES_READ)
+    rows = await stand.rows(
+        "select reference, client_reference from orders where reseller_id in"
+        " (select id from reseller where email like 'spread-%') order by id desc limit $1",
+        _REFERENCES_READ,
+    )
+    return [
+        (
+            f"/api/v1/order-status/{theirs if number % 2 else ours}",
+            # `purchases` and `place` give number N to the key N modulo their count.
+            keys[int(theirs.removeprefix("bench-")) % len(keys)],
+        )
+        for number, (ours, theirs) in enumerate(rows)
+    ]
+
+
+def _speed(name: str, what: str, load: Load, beside: tuple[float, float]) -> Speed:
+    speed = Speed(
+        part=name,
+        what=what,
+        per_second=load.per_second,
+        tpcb_per_second=beside,
+        p50_ms=load.p50_ms,
+        p99_ms=load.p99_ms,
+        errors=load.errors,
+    )
+    speed.notes["longest"] = f"{load.longest_ms:.0f} ms"
+    if load.generator_us is not None:
+        speed.notes["the load generator spent on each"] = f"{load.generator_us:.1f} µs"
+    return speed
+
+
+def _no_errors(load: Load) -> Target:
+    return Target("no errors", not load.errors)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One entry of the list: `run` measures it and puts the result into the report."""
+
+    name: str
+    what: str
+    run: Callable[[Bench, str, str], Awaitable[None]]
+
+
+def _buying(*, alone: bool) -> list[Part]:
+    beside = "API alone" if alone else "with fulfilment"
+    return [
+        Part(
+            f"{'spread' if spread else 'hot'}-{connections}{'-alone' if alone else ''}",
+            f"purchases over HTTP, {'1,000 wallets' if spread else 'one hot wallet'},"
+            f" {connections} connection{'s' if connections > 1 else ''}, {beside}",
+            partial(buy, spread=spread, connections=connections, alone=alone),
+        )
+        for spread in (False, True)
+        for connections in (1, 64, 256)
+    ]
+
+
+PARTS: Final = (
+    *_buying(alone=False),
+    *(
+        Part(
+            f"{word}-{connections}",
+            f"{text} over HTTP, 1,000 wallets, {connections} connections",
+            partial(read, connections=connections, statuses=statuses),
+        )
+        for word, text, statuses in (("balance", "balance reads", False), ("status", "order-status reads", True))
+        for connections in (64, 256)
+    ),
+    *_buying(alone=True),
+    Part("lane-hot", "purchases without HTTP, one hot wallet, 256 at once", partial(lane, spread=False)),
+    Part("lane-spread", "purchases without HTTP, 1,000 wallets, 256 at once", partial(lane, spread=True)),
+    Part("settle", "orders settled by an instant provider, no sales beside", settle),
+    Part("memory-1", "memory of one process after load", partial(weigh, workers=1)),
+    Part("memory-2", "memory of two workers after load", partial(weigh, workers=2)),
+    Part("start", "until /healthz is 200", start),
+)

@@ -1,0 +1,338 @@
+"""Writes the pages of docs/reference/ that the code itself can tell: `make docs` runs it.
+
+    python docs/generate.py            write them
+    python docs/generate.py --check    exit code 1, and their names, where a page is not what the code says
+
+`pages()` answers every page by its file name; tests/unit/test_docs.py holds the files in the tree against it.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import msgspec
+import typer
+
+from telvend import errors
+from telvend.cli import app
+from telvend.config import PREFIX, SECRETS, Settings, described
+from telvend.dialects.netpluse.wire import ERROR_TABLE
+from telvend.kit.failpoints import FAILPOINTS, VARIABLE
+from telvend.providers.simulator import table as simulator_table
+
+FOLDER: Final = Path(__file__).parent / "reference"
+
+_MADE_BY: Final = (
+    "<!-- Written by docs/generate.py from the code; `make docs` writes it again. Do not edit it here. -->\n"
+)
+
+
+def pages() -> dict[str, str]:
+    """Every generated page: its file name and its text."""
+    made = {
+        "command-line.md": command_line(),
+        "settings.md": settings(),
+        "simulator.md": simulator(),
+        "failpoints.md": failpoints(),
+        "errors.md": error_tree(),
+    }
+    return {name: f"{_MADE_BY}\n{text.strip()}\n" for name, text in made.items()}
+
+
+# The command line ----------------------------------------------------------------------------------------------------
+
+_COMMAND_LINE: Final = """
+# The command line
+
+Every command works while the server runs: it then uses the server's database. When nobody serves, it starts the
+embedded database for itself and stops it again.
+
+These options stand on every command, before its name or after its arguments, and are left out below.
+`simulator table` needs no shop and takes none of them; `serve` and `work` run until they are stopped and have no
+`--json`; `demo` keeps its shop in a folder of its own and takes only `--data-dir`.
+
+| option | what it does |
+|---|---|
+| `--data-dir DIR` | Where this shop is kept; also `TELVEND_DATA_DIR`. |
+| `--database-url URL` | A PostgreSQL to use instead of the embedded one; also `TELVEND_DATABASE_URL`. |
+| `--json` | Print one JSON object on stdout. Amounts are exact numbers, times are RFC 3339. |
+| `-h`, `--help` | What the command does. |
+
+Exit codes:
+
+| code | meaning |
+|---|---|
+| 0 | Done. |
+| 1 | Refused. One sentence on stderr says why. `ledger check` ends so when the books do not hold, `simulator book` when something was delivered twice, `product import` when a line of the file is wrong. |
+| 2 | Wrong usage: an unknown command or option, or a value that cannot be one. |
+| 70 | `serve` or `work`: a task that others wait for has died, which only a bug can do. Start it again; nothing is lost. |
+| 130 | Interrupted by Ctrl-C. |
+
+"""  # noqa: E501 - a row of a table is one line
+
+_COMMON_OPTIONS: Final = frozenset({"data_dir", "database_url", "as_json"})
+
+
+def command_line() -> str:
+    """Every command with its arguments, options and what it says of itself."""
+    return _COMMAND_LINE.rstrip() + "\n" + "".join(_group("telvend", typer.main.get_command(app)))
+
+
+def _group(path: str, group: Any) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if command.hidden:
+            continue
+        if hasattr(command, "commands"):
+            yield f"\n## {path} {name}\n\n{command.help}\n"
+            yield from (text.replace("\n## ", "\n### ") for text in _group(f"{path} {name}", command))
+        else:
+            yield _command(f"{path} {name}", command)
+
+
+def _command(path: str, command: Any) -> str:
+    parameters = [p for p in command.params if p.name not in (*_COMMON_OPTIONS, "help") and not p.hidden]
+    words = [path]
+    words += [_spelling(p) for p in parameters if p.param_type_name == "argument"]
+    words += [_spelling(p) for p in parameters if p.param_type_name == "option" and p.required]
+    if any(p.param_type_name == "option" and not p.required for p in parameters):
+        words.append("[OPTIONS]")
+    text = f"\n## {path}\n\n```text\n{' '.join(words)}\n```\n\n{command.help}\n"
+    if parameters:
+        text += "\n| | what it is | |\n|---|---|---|\n" + "".join(map(_row, parameters))
+    return text
+
+
+def _spelling(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        word = (parameter.metavar or parameter.name).upper()
+        return word if parameter.required else f"[{word}]"
+    names = "|".join((*parameter.opts, *parameter.secondary_opts))
+    return names if parameter.is_flag else f"{names} {_value_word(parameter)}"
+
+
+def _value_word(parameter: Any) -> str:
+    choices = _choices(parameter)
+    if choices:
+        return "|".join(choices)
+    return str(parameter.metavar or parameter.opts[0].lstrip("-").replace("-", "_")).upper()
+
+
+def _choices(parameter: Any) -> list[str]:
+    annotation = parameter.type_descriptor.annotation
+    annotation = (get_args(annotation) or (annotation,))[0]
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return [str(member.value) for member in annotation]
+    return []
+
+
+def _row(parameter: Any) -> str:
+    return _cells(f"`{_spelling(parameter)}`", parameter.help, _note(parameter))
+
+
+def _cells(*cells: str) -> str:
+    """One row of a table; a bar inside of a cell would end it."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _note(parameter: Any) -> str:
+    notes = []
+    if parameter.required and parameter.param_type_name == "option":
+        notes.append("needed")
+    if parameter.min is not None and parameter.max is not None:
+        notes.append(f"{parameter.min} to {parameter.max:,}")
+    elif parameter.min is not None:
+        notes.append(f"from {parameter.min}")
+    shown = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
+    if isinstance(shown, Enum):
+        shown = shown.value
+    if shown not in (None, "", False):
+        notes.append(f"default `{shown}`")
+    return ", ".join(notes)
+
+
+# Settings ------------------------------------------------------------------------------------------------------------
+
+_SETTINGS: Final = """
+# Settings
+
+A setting comes from the first of these places that has it:
+
+1. the command line, where it has an option of that name (`telvend serve --port 8100`);
+2. the environment: `TELVEND_` and the name in capitals (`TELVEND_PORT=8100`);
+3. a TOML file: the one that `TELVEND_CONFIG` names, else `telvend.toml` in the data directory (`port = 8100`);
+4. the default.
+
+`telvend settings` prints what is in force and where each value comes from; secrets are starred. An unknown name in the
+file, or a value that cannot be, stops the program with one sentence, so that a misspelt setting is not overlooked.
+Durations are in seconds.
+
+"""
+
+_SETTINGS_FILE: Final = """
+The settings file as it might look for a server behind a reverse proxy:
+
+```toml
+port = 8100
+workers = 2
+public_url = "https://api.example.com"
+
+[simulators.simulator]
+timeout_s = 3.0
+```
+
+A simulator is a pretended upstream (see [simulator.md](simulator.md)). Each has a table `[simulators.NAME]` of its own;
+naming any replaces the default one. In the environment the whole table is one value, in TOML's inline form:
+`TELVEND_SIMULATORS='{simulator = {steered = false}}'`.
+
+| in `[simulators.NAME]` | default | what it is |
+|---|---|---|
+| `steered` | `true` | whether the last four digits of the number decide; `false` delivers everything at once |
+| `priority` | `100` | lower goes first, where there are several |
+| `timeout_s` | `3.0` | how long it stays patient with an upstream that says nothing; up to 60 |
+"""
+
+
+def settings() -> str:
+    """Every setting with its default."""
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    rows = []
+    for name, text in described().items():
+        default = fields[name].default
+        if name == "data_dir":
+            shown = "`~/.local/share/telvend`"
+        elif name == "simulators":
+            shown = "one, called `simulator`"
+        elif default in (None, ""):
+            shown = ""
+        else:
+            shown = f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        secret = " A secret." if name in SECRETS else ""
+        rows.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {shown} | {text}.{secret} |\n")
+    head = "| setting | in the environment | default | what it is |\n|---|---|---|---|\n"
+    return _SETTINGS + head + "".join(rows) + _SETTINGS_FILE
+
+
+# The simulator -------------------------------------------------------------------------------------------------------
+
+_SIMULATOR: Final = """
+# The simulator
+
+The simulator is a provider that pretends: it delivers nothing to anybody, and keeps a book of what it says that it
+delivered. A fresh shop sells through it, live keys and test keys alike, and says so at start-up. Test keys never go
+anywhere else.
+
+The last four digits of the subscriber's number decide what happens, so that every accident can be tried on purpose:
+`0241230006` is a number of Ghana that ends in `0006`. `telvend simulator table` prints this table too.
+
+"""
+
+_SIMULATOR_BOOK: Final = """
+The columns "first answer" and "asked about it, in the end" name outcomes; what the shop does with each is in
+[exactly-once.md](../explain/exactly-once.md). How long the shop waits before it asks is in
+[fulfilment.md](../explain/fulfilment.md).
+
+`telvend simulator book` shows what it delivered, from its own point of view; the exit code is 1 when an order was
+delivered more than once. The book does not recognise a repeated delivery as a repeat: it delivers again and counts it,
+so that a shop that buys twice is found out.
+
+`steered = false` for a simulator makes it deliver to every number at once: [settings.md](settings.md).
+"""
+
+
+def simulator() -> str:
+    """What the simulator does for which number."""
+    return _SIMULATOR + simulator_table.markdown() + _SIMULATOR_BOOK
+
+
+# Failpoints ----------------------------------------------------------------------------------------------------------
+
+_FAILPOINTS: Final = f"""
+# Failpoints
+
+A failpoint is a named place in the code where a test can make a process die, wait or fail. Some moments are too short
+to be met by chance: between the commit and the answer, for example. A failpoint holds such a moment open.
+
+They are armed by an environment variable when a process starts, and cost about 50 ns each otherwise:
+
+```text
+{VARIABLE}="lane.after_commit=kill@3;attempt.after_send=sleep:0.5"
+```
+
+| action | what it does |
+|---|---|
+| `kill` | ends the process with SIGKILL, as a power cut would |
+| `sleep:SECONDS` | waits |
+| `error` | raises `FailpointError` |
+
+With `@N` it happens the Nth time only, without it every time; each process counts for itself. A name or an action that
+nobody knows stops the program at start, so that a misspelt test does not pass. Never set it where real money is.
+
+"""
+
+
+def failpoints() -> str:
+    """Every failpoint and what has happened when it is reached."""
+    rows = "".join(f"| `{name}` | {text} |\n" for name, text in FAILPOINTS.items())
+    return f"{_FAILPOINTS}| failpoint | when it is reached |\n|---|---|\n{rows}"
+
+
+# Errors --------------------------------------------------------------------------------------------------------------
+
+_ERRORS: Final = """
+# Errors
+
+What can go wrong for a caller is one small tree of classes in `src/telvend/errors.py`. Code that knows the cause
+raises one of them; a dialect's table turns it into a status and a body. A test walks the tree, so that no class is
+without a row in any dialect.
+
+A bug is `InvariantBroken`, or an exception that nobody expected, which is shown as one: status 500, logged as critical,
+and the client is told nothing about our insides. What a provider says is never an exception: see
+[exactly-once.md](../explain/exactly-once.md).
+
+The class in the second column is the parent: a dialect without a row for a class uses its parent's.
+
+"""
+
+
+def error_tree() -> str:
+    """Every error class, what it means and its status in Netpluse."""
+    rows = []
+    for found in vars(errors).values():
+        if isinstance(found, type) and issubclass(found, errors.TelvendError) and found is not errors.TelvendError:
+            parent = "" if found.__base__ is errors.TelvendError else f"`{found.__bases__[0].__name__}`"
+            sentence = " ".join((found.__doc__ or "").split())
+            rows.append(f"| `{found.__name__}` | {parent} | {sentence} | {ERROR_TABLE[found]} |\n")
+    return f"{_ERRORS}| error | kind of | what happened | Netpluse |\n|---|---|---|---|\n{''.join(rows)}"
+
+
+# The command ---------------------------------------------------------------------------------------------------------
+
+
+def outdated() -> list[str]:
+    """The names of the pages that are missing, or are not what the code says."""
+    return [
+        name
+        for name, text in pages().items()
+        if not (FOLDER / name).is_file() or (FOLDER / name).read_text("utf-8") != text
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the pages of docs/reference/ that the code itself can tell.")
+    parser.add_argument("--check", action="store_true", help="only say which pages are not what the code says")
+    found = outdated()
+    if parser.parse_args().check:
+        for name in found:
+            sys.stderr.write(f"docs/reference/{name} is not what the code says; run `make docs`\n")
+        return 1 if found else 0
+    for name in found:
+        (FOLDER / name).write_text(pages()[name], "utf-8")
+        sys.stdout.write(f"docs/reference/{name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

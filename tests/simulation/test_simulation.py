@@ -1,0 +1,186 @@
+"""Thousands of runs of the real worker against faulty providers, in virtual time; and proof that the checker can see.
+
+    python -m pytest tests/simulation                        2,000 seeds
+    TELVEND_SEED=4711 python -m pytest tests/simulation      one seed again
+    TELVEND_SEEDS=1000000 make soak                          as many as there is time for
+
+`world.py` says what happens in a run and what must hold.
+"""
+
+import asyncio
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import msgspec
+import pytest
+from tests.simulation import memory_store
+from tests.simulation.virtual_time import VirtualLoop
+from tests.simulation.world import Broken, World, run_seed
+
+from telvend.orders.jobs import loop as loop_module
+from telvend.orders.jobs import rules
+from telvend.orders.jobs.loop import Fulfilment, _Hand
+from telvend.orders.jobs.rules import Case, Claim, Deliver, Effect, Policy, Step, Try, Word
+from telvend.orders.model import AttemptState, State
+from telvend.providers.contract import NotSent, Outcome, Unknown
+from telvend.providers.routing import Choice
+
+SEEDS = 2000
+SOAK_SEEDS = 100_000
+_CHUNK = 100
+
+REPEAT = "repeat it with: TELVEND_SEED={} python -m pytest tests/simulation -k seed"
+
+
+def _run_chunk(seeds: range) -> tuple[Counter[State], list[tuple[int, str]]]:
+    """How the orders of these seeds ended, and the seeds that broke."""
+    ends: Counter[State] = Counter()
+    broken: list[tuple[int, str]] = []
+    for seed in seeds:
+        try:
+            ends.update(row.state for row in run_seed(seed).store.orders.values())
+        except Broken as error:
+            broken.append((seed, str(error)[:1000]))
+    return ends, broken
+
+
+def _run_all(seeds: range) -> Counter[State]:
+    """Run them on every core. Fails with the first seeds that broke."""
+    chunks = [seeds[start : start + _CHUNK] for start in range(0, len(seeds), _CHUNK)]
+    ends: Counter[State] = Counter()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        for chunk_ends, broken in pool.map(_run_chunk, chunks):
+            if broken:
+                pool.shutdown(wait=False, cancel_futures=True)
+                pytest.fail("\n".join(f"{text}\n{REPEAT.format(seed)}" for seed, text in broken[:3]))
+            ends += chunk_ends
+    return ends
+
+
+def test_every_seed_is_safe_under_faults_and_comes_to_an_end_after_them() -> None:
+    single = os.environ.get("TELVEND_SEED")
+    if single is not None:
+        run_seed(int(single))
+        return
+    ends = _run_all(range(int(os.environ.get("TELVEND_SEEDS", SEEDS))))
+    # A simulation in which nothing happens proves nothing.
+    assert ends.keys() == {State.DELIVERED, State.FAILED, State.REVIEW}
+    assert min(ends.values()) > sum(ends.values()) / 100
+
+
+@pytest.mark.soak
+def test_many_more_seeds_are_safe_and_come_to_an_end() -> None:
+    _run_all(range(1_000_000, 1_000_000 + int(os.environ.get("TELVEND_SEEDS", SOAK_SEEDS))))
+
+
+def test_a_seed_repeats_itself_exactly() -> None:
+    first, second = run_seed(7), run_seed(7)
+    assert list(first.store.orders.values()) == list(second.store.orders.values())
+    assert first.loop.time() == second.loop.time()
+
+
+# Rules that are taken away: the checker has to see it ------------------------------------------------------------------
+
+
+def _unknown_is_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    believed = rules.believed
+
+    def credulous(word: Word) -> Outcome:
+        outcome = believed(word)
+        return NotSent(outcome.text) if isinstance(outcome, Unknown) else outcome
+
+    monkeypatch.setattr(rules, "believed", credulous)
+
+
+def _never_heard_of_it_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "believed", lambda word: word.outcome)
+
+
+def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_later = rules._ask_later
+
+    def impatient(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: Policy) -> Effect:
+        if rules.ask_delay_s(attempt, outcome, policy) is not None:
+            return ask_later(case, attempt, word, outcome, policy)
+        attempt.state = AttemptState.REFUSED
+        case.releases = True
+        case.become(State.FAILED)
+        return Effect.FAILED
+
+    monkeypatch.setattr(rules, "_ask_later", impatient)
+    monkeypatch.setattr(memory_store, "may_release", lambda item: True)
+
+
+def _an_attempt_that_a_dead_worker_left_is_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    next_step = rules.next_step
+
+    def forgetful(claim: Claim, choose: Callable[[frozenset[str]], Choice], *more: object) -> Step:
+        claim.attempts = [
+            msgspec.structs.replace(attempt, state=AttemptState.NOT_SENT)
+            if attempt.state is AttemptState.STARTED
+            else attempt
+            for attempt in claim.attempts
+        ]
+        return next_step(claim, choose, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop_module, "next_step", forgetful)
+
+
+def _a_call_begins_after_the_lease_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver = Fulfilment._deliver
+
+    async def careless(worker: Fulfilment, hand: _Hand, step: Deliver) -> Outcome:
+        hand.deadline += 1e9
+        return await deliver(worker, hand, step)
+
+    monkeypatch.setattr(Fulfilment, "_deliver", careless)
+
+
+def _the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fickle(case: Case, attempt: Try, outcome: Outcome) -> Effect:
+        attempt.state = AttemptState.UNKNOWN
+        return Effect.NOTHING
+
+    monkeypatch.setattr(rules, "_weigh_late", fickle)
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        _unknown_is_taken_for_not_sent,
+        _never_heard_of_it_is_believed_at_once,
+        _a_timer_turns_unknown_into_failed,
+        _an_attempt_that_a_dead_worker_left_is_bought_again,
+        _a_call_begins_after_the_lease_has_ended,
+        _the_last_word_wins,
+    ],
+)
+def test_the_checker_notices_when(mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation(monkeypatch)
+    with pytest.raises(Broken):
+        for seed in range(1000):
+            run_seed(seed)
+
+
+def test_a_place_that_is_never_given_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fulfilment, "_give_place_back", lambda worker, place: None)
+    with pytest.raises(Broken):
+        for seed in range(1000):
+            run_seed(seed)
+
+
+def test_time_jumps_to_the_next_timer_and_nobody_waits() -> None:
+    loop = VirtualLoop()
+    try:
+        world = World(1, loop)
+        loop.run_until_complete(world.clock.sleep(86_400))
+        assert loop.time() == pytest.approx(86_400)
+        assert (world.clock.now() - world.store._clock.now()).total_seconds() == 0
+        with pytest.raises(TimeoutError):
+            loop.run_until_complete(asyncio.wait_for(asyncio.Event().wait(), 3600))
+    finally:
+        loop.close()

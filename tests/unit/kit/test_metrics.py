@@ -1,0 +1,163 @@
+"""Metrics: one process, several, and processes that are gone. Each test has a process of its own, as the library needs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECORD = """
+import os, sys
+from pathlib import Path
+from telvend.kit import metrics
+"""
+
+
+def run(code: str, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS_")}
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RECORD + code, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+EVERYTHING = """
+metrics.request_finished("netpluse", "/purchase", 200, 0.004)
+metrics.request_finished("netpluse", "/purchase", 200, 0.004)
+metrics.request_finished("netpluse", "/purchase", 402, 0.2)
+metrics.rate_limited("netpluse", "purchase")
+metrics.lane_depth("orders", 7)
+metrics.lane_batch("orders", 33)
+metrics.provider_answered("simulator", "delivered", 1.1)
+metrics.pool("reads", 10, 3)
+held = metrics.gauge("telvend_orders", "Orders by state.", ["state", "mode"], {("open", "live"): 12, ("final", "test"): 3})
+print(metrics.render([held]).decode())
+"""
+
+EXPECTED = """
+telvend_http_requests_total{dialect="netpluse",route="/purchase",status="200"} 2.0
+telvend_http_requests_total{dialect="netpluse",route="/purchase",status="402"} 1.0
+telvend_http_request_duration_seconds_bucket{dialect="netpluse",le="0.005",route="/purchase",status="200"} 2.0
+telvend_http_request_duration_seconds_bucket{dialect="netpluse",le="0.1",route="/purchase",status="402"} 0.0
+telvend_http_request_duration_seconds_bucket{dialect="netpluse",le="+Inf",route="/purchase",status="402"} 1.0
+telvend_http_request_duration_seconds_count{dialect="netpluse",route="/purchase",status="200"} 2.0
+telvend_rate_limited_total{dialect="netpluse",kind="purchase"} 1.0
+telvend_lane_depth{lane="orders"} 7.0
+telvend_lane_batch_size_bucket{lane="orders",le="32.0"} 0.0
+telvend_lane_batch_size_bucket{lane="orders",le="64.0"} 1.0
+telvend_provider_outcomes_total{outcome="delivered",provider="simulator"} 1.0
+telvend_provider_duration_seconds_count{provider="simulator"} 1.0
+telvend_pool_size{pool="reads"} 10.0
+telvend_pool_in_use{pool="reads"} 3.0
+telvend_orders{mode="live",state="open"} 12.0
+telvend_orders{mode="test",state="final"} 3.0
+""".strip().splitlines()
+
+
+def values(text: str) -> dict[str, str]:
+    """The samples, with their labels in alphabetical order whichever way they were written."""
+    samples = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            bare, _, labels = name.partition("{")
+            samples[f"{bare}{{{','.join(sorted(labels.rstrip('}').split(',')))}}}"] = value
+    return samples
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_everything_that_is_recorded_is_rendered(tmp_path: Path, prepared: bool) -> None:
+    before = "metrics.prepare(Path(sys.argv[1]))\n" if prepared else ""
+    rendered = run(before + EVERYTHING, str(tmp_path / "metrics"))
+    samples = values(rendered)
+    assert {line: samples.get(line.rpartition(" ")[0]) for line in EXPECTED} == {
+        line: line.rpartition(" ")[2] for line in EXPECTED
+    }
+    assert "# TYPE telvend_http_requests_total counter" in rendered
+    assert "# TYPE telvend_http_request_duration_seconds histogram" in rendered
+    assert bool(list(tmp_path.glob("metrics/*.db"))) == prepared
+
+
+THREE_PROCESSES = """
+directory = Path(sys.argv[1])
+metrics.prepare(directory)
+children = []
+for number in (1, 2):
+    go_read, go_write = os.pipe()
+    done_read, done_write = os.pipe()
+    child = os.fork()
+    if not child:
+        metrics.request_finished("netpluse", "/ping", 200, 0.001)
+        metrics.lane_depth("orders", number)
+        os.write(done_write, b".")
+        os.read(go_read, 1)
+        os._exit(0)
+    os.read(done_read, 1)
+    children.append((child, go_write))
+metrics.request_finished("netpluse", "/ping", 200, 0.001)
+metrics.lane_depth("orders", 4)
+
+def show():
+    print([line.rpartition(" ")[2] for line in metrics.render().decode().splitlines()
+           if line.startswith(("telvend_lane_depth", "telvend_http_requests_total"))])
+
+show()
+child, go = children[1]
+os.write(go, b".")
+os.waitpid(child, 0)
+metrics.process_ended(child)
+show()
+os.write(children[0][1], b".")
+os.waitpid(children[0][0], 0)
+"""
+
+
+def test_processes_are_summed_and_an_ended_one_keeps_its_counts_and_loses_its_depth(tmp_path: Path) -> None:
+    before, after = run(THREE_PROCESSES, str(tmp_path)).splitlines()
+    assert before == "['7.0', '3.0']"
+    assert after == "['5.0', '3.0']"
+
+
+def test_files_of_processes_of_an_earlier_run_are_removed_at_start(tmp_path: Path) -> None:
+    run("metrics.prepare(Path(sys.argv[1]))\n" + EVERYTHING, str(tmp_path))
+    (tmp_path / "somebody's.txt").write_text("stays")
+    mine = tmp_path / f"counter_{os.getpid()}.db"
+    mine.write_bytes(b"")
+    run("metrics.prepare(Path(sys.argv[1]))", str(tmp_path))
+    assert sorted(tmp_path.iterdir()) == sorted([mine, tmp_path / "somebody's.txt"])
+
+
+def test_preparing_too_late_is_an_error_and_no_silent_loss(tmp_path: Path) -> None:
+    code = """
+metrics.lane_depth("orders", 1)
+try:
+    metrics.prepare(Path(sys.argv[1]))
+except RuntimeError as error:
+    print(error)
+"""
+    assert "before the first number" in run(code, str(tmp_path))
+
+
+def test_the_library_is_not_imported_before_the_first_number() -> None:
+    assert run("print('prometheus_client' in sys.modules)") == "False\n"
+
+
+def test_ten_thousand_requests_over_all_routes_take_less_than_two_megabytes(tmp_path: Path) -> None:
+    code = """
+def resident_kb():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+metrics.prepare(Path(sys.argv[1]))
+metrics.request_finished("netpluse", "/ping", 200, 0.001)
+before = resident_kb()
+for number in range(10_000):
+    metrics.request_finished("netpluse", f"/route/{number % 20}", 200 + number % 5, 0.001 * (number % 90))
+print(resident_kb() - before)
+"""
+    assert int(run(code, str(tmp_path))) < 2048
