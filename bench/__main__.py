@@ -6,7 +6,6 @@ missed is a result like any other.
 
 import argparse
 import asyncio
-import os
 import shlex
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from rich.console import Console
 
 from bench import machine
 from bench.parts import PARTS, Bench, Extent, Part
+from bench.progress import Progress
 from bench.report import Report, show, write
 from bench.stand import BooksWrong, Stand, StandFailed
 from bench.tpcb import PgbenchFailed
@@ -53,7 +53,9 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="How fast Telvend is; see bench/README.md.")
     parser.add_argument("--list", action="store_true", help="show the parts and end")
-    parser.add_argument("--only", action="append", metavar="PART", help="this part, or those that match `hot-*`; may be repeated")
+    parser.add_argument(
+        "--only", action="append", metavar="PART", help="this part, or those that match `hot-*`; may be repeated"
+    )
     parser.add_argument("--seconds", type=int, metavar="N", help="how long each part is measured (10)")
     parser.add_argument("--quick", action="store_true", help="short runs that only show that everything works")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="server processes (1)")
@@ -73,33 +75,33 @@ def _chosen_parts(only: list[str] | None) -> list[Part]:
 
 
 async def _run(parts: list[Part], extent: Extent, where: Path) -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     report = _report(extent, where)
     if report.remark:
         console.print(f"[yellow]{report.remark}[/yellow]")
     wrong = False
     with tempfile.TemporaryDirectory(prefix="telvend-bench-", dir=where) as folder:
         stand = Stand(Path(folder))
-        progress = _Progress(console, len(parts))
+        progress = Progress(console, report, len(parts))
         bench = Bench(stand, extent, report, progress.say)
         try:
             for part in parts:
-                progress.begin(part)
+                progress.begin(part.name, part.what)
                 try:
                     await part.run(bench, part.name, part.what)
                 except BooksWrong as error:
-                    console.print(f"[red]{part.name}: {error}[/red]")
+                    console.print(f"{part.name}: {error}", markup=False, style="red")
                     wrong = True
-                progress.end(report)
+                progress.end()
         except (StandFailed, PgbenchFailed) as error:
-            console.print(f"[red]{error}[/red]", markup=False)
+            console.print(str(error), markup=False, style="red")
             wrong = True
         finally:
             progress.close()
             await stand.close()
     show(report, console)
     for path in write(report, RESULTS):
-        console.print(f"Written to {os.path.relpath(path)}")
+        console.print(f"Written to {path}")
     return int(wrong)
 
 
@@ -116,43 +118,6 @@ def _report(extent: Extent, where: Path) -> Report:
     return Report(
         at=datetime.now(UTC), command=f"python -m bench {arguments}".strip(), remark=" ".join(remarks), facts=facts
     )
-
-
-class _Progress:
-    """Tells what is going on: on a terminal in one line that changes, elsewhere in a line for each part."""
-
-    def __init__(self, console: Console, parts: int) -> None:
-        self._console = console
-        self._parts = parts
-        self._begun = 0
-        self._shown = 0
-        self._name = ""
-        # Without a thread that repaints: it would take time from what is measured. Nothing moves while it is.
-        self._status = console.status("", refresh_per_second=0.001) if console.is_terminal else None
-        if self._status is not None:
-            self._status.start()
-
-    def begin(self, part: Part) -> None:
-        self._begun += 1
-        self._name = part.name
-        if self._status is None:
-            self._console.print(f"[{self._begun}/{self._parts}] {part.name}: {part.what}", markup=False)
-
-    def say(self, sentence: str) -> None:
-        if self._status is not None:
-            self._status.update(f"[{self._begun}/{self._parts}] {self._name}: {sentence}")
-
-    def end(self, report: Report) -> None:
-        """Print what the part has added."""
-        lines = [f"{speed.per_second:,.0f} a second, {speed.ratio:.2f} × TPC-B" for speed in report.speeds]
-        lines += [f"{quantity.what}: {quantity.value:.2f} {quantity.unit}" for quantity in report.quantities]
-        count = len(report.speeds) + len(report.quantities)
-        speeds, quantities = report.speeds, report.quantities
-        _ = (lines, count, speeds, quantities)
-
-    def close(self) -> None:
-        if self._status is not None:
-            self._status.stop()
 
 
 if __name__ == "__main__":

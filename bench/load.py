@@ -11,7 +11,8 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Final, cast
 
 import msgspec
 
@@ -44,6 +45,8 @@ def summary(
     """A `Load` from what was counted."""
     ordered = sorted(latencies_s)
     count = len(ordered)
+    if not count:
+        errors["nothing succeeded"] += 1
     return Load(
         per_second=count / elapsed_s,
         p50_ms=percentile(ordered, 50) * 1000,
@@ -121,6 +124,8 @@ async def drive(
     loop = asyncio.get_running_loop()
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(run), "127.0.0.1", port)
+    if len(run.open) != connections:
+        raise ConnectionError(f"Only {len(run.open)} of {connections} connections were made.")
     # A collection would stand still for milliseconds, and there is no garbage in cycles here.
     gc.collect()
     gc.disable()
@@ -134,10 +139,10 @@ async def drive(
         run.counting = False
         elapsed_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
         run.sending = False
-        deadline = loop.time() + ANSWERS_WITHIN_S
-        while any(connection.waiting for connection in run.open) and loop.time() < deadline:
-            await asyncio.sleep(0.01)
-        run.errors["no answer"] += sum(connection.waiting for connection in run.open)
+        run.stop_if_idle()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(run.stopped.wait(), ANSWERS_WITHIN_S)
+        run.errors["no answer"] += run.waiting
     finally:
         gc.enable()
         run.close()
@@ -150,14 +155,20 @@ class _Run:
     def __init__(self, next_request: Callable[[], bytes]) -> None:
         self.next_request = next_request
         self.open: set[_Connection] = set()
+        self.waiting = 0
+        self.stopped = asyncio.Event()
         self.sending = True
         self.counting = False
         self.latencies_s: list[float] = []
         self.succeeded = 0
         self.errors: Counter[str] = Counter()
 
+    def stop_if_idle(self) -> None:
+        if not self.sending and not self.waiting:
+            self.stopped.set()
+
     def close(self) -> None:
-        self.sending = False
+        """Close every connection."""
         for connection in list(self.open):
             connection.close()
 
@@ -165,7 +176,7 @@ class _Run:
 class _Connection(asyncio.Protocol):
     """One keep-alive connection: the next request leaves when the last one has been answered."""
 
-    __slots__ = ("_partial", "_run", "_started", "_write", "close", "waiting")
+    __slots__ = ("_partial", "_run", "_started", "_waiting", "_write", "close")
 
     close: Callable[[], None]
     _write: Callable[[bytes], None]
@@ -174,16 +185,18 @@ class _Connection(asyncio.Protocol):
         self._run = run
         self._partial = b""
         self._started = 0.0
-        self.waiting = False
+        self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._write = transport.write
-        self.close = transport.abort
+        # uvloop's transport is one without being derived from it.
+        connection = cast(asyncio.WriteTransport, transport)
+        self._write = connection.write
+        self.close = connection.abort
         self._run.open.add(self)
 
     def send(self) -> None:
-        self.waiting = True
+        self._waiting = True
+        self._run.waiting += 1
         self._started = time.perf_counter()
         self._write(self._run.next_request())
 
@@ -209,10 +222,15 @@ class _Connection(asyncio.Protocol):
             self._started = now
             self._write(run.next_request())
         else:
-            self.waiting = False
+            self._stop()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - why does not matter here
-        if self.waiting:
-            self._run.errors["connection lost"] += 1
-            self.waiting = False
         self._run.open.discard(self)
+        if self._waiting:
+            self._run.errors["connection lost"] += 1
+            self._stop()
+
+    def _stop(self) -> None:
+        self._waiting = False
+        self._run.waiting -= 1
+        self._run.stop_if_idle()

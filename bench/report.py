@@ -1,6 +1,6 @@
 """What a part has to say, and how it is shown: a table on the terminal, Markdown for people, JSON for programs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -127,10 +127,8 @@ def _markdown(report: Report) -> str:
     lines += [f"- {name}: {fact}" for name, fact in report.facts.items()]
     for columns, rows in _tables(report):
         lines += ["", _line(columns), _line(["---"] * len(columns)), *map(_line, rows)]
-    noted: list[Speed | Quantity] = [item for item in (*report.speeds, *report.quantities) if item.notes]
-    if noted:
-        lines += ["", *(f"- {item.part}: {_notes(item.notes)}" for item in noted)]
-    lines += ["", *(f"- {speed.part}: {speed.what}" for speed in report.speeds)]
+    lines += ["", *(f"- {speed.part}: {speed.what}; {_notes(speed.notes)}" for speed in report.speeds)]
+    lines += [f"- {one.part}, {one.what}: {_notes(one.notes)}" for one in report.quantities if one.notes]
     return "\n".join(lines) + "\n"
 
 
@@ -158,6 +156,3 @@ def at_least(ratio: float, times: float) -> Target:
 def below(text: str, value: float, limit: float) -> Target:
     """A value under a limit; `text` names both."""
     return Target(text, value < limit)
-
-
-Say = Callable[[str], None]

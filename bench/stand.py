@@ -210,11 +210,10 @@ class Stand:
                 " and state = 'accepted' returning 1"
             )
         )
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline and await self.value(
-            "select exists (select from orders where due_at < now() + interval '1 hour')"
-        ):
-            await asyncio.sleep(0.1)  # What is in hand is being delivered.
+        for _ in range(150):  # What is in hand is being delivered, within seconds.
+            if not await self.value("select exists (select from orders where due_at < now() + interval '1 hour')"):
+                break
+            await asyncio.sleep(0.1)
         connection = await asyncpg.connect(self.url)
         try:
             await connection.execute("set vacuum_cost_delay = 0")
@@ -226,9 +225,7 @@ class Stand:
         return aside
 
 
-async def _gather(
-    work: Callable[[int], Awaitable[str]], numbers: Sequence[int], at_a_time: int
-) -> list[str]:
+async def _gather(work: Callable[[int], Awaitable[str]], numbers: Sequence[int], at_a_time: int) -> list[str]:
     """The results of `work` in the order of `numbers`."""
     gate = asyncio.Semaphore(at_a_time)
 

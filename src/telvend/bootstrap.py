@@ -86,6 +86,7 @@ async def open_shop(
             jobs,
             router,
             clock,
+            costs=lambda product_id: catalogue.snapshot.costs(product_id),
             ears=_Counted(),
             pressure=lambda: orders.lane.depth,
             on_death=on_death,

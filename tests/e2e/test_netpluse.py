@@ -472,8 +472,8 @@ def test_a_known_reference_is_answered_when_product_network_and_price_have_chang
         check([["product", "off", code]], [["product", "on", code]], (400, None))
         check([["network", "off", "telecel"]], [["network", "on", "telecel"]], (400, None))
         check(
-            [["product", "price", code, "--price", "99.99"]],
-            [["product", "price", code, "--price", str(price)]],
+            [["product", "price", code, "99.99"]],
+            [["product", "price", code, str(price)]],
             (200, Decimal("99.99")),
         )
         wait_for(lambda: client.post("purchase", json=purchase(0, fresh, **bundle)).status_code != 400, 2, "back")
@@ -525,7 +525,7 @@ def test_every_answer_carries_a_request_id(ama: httpx.Client, nobody: httpx.Clie
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("abc-123.DEF_4", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("a\x7fb", False), ("ä", False)],
+    [("abc-123.DEF_4", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("a;b", False), ("ä", False)],
 )
 def test_a_sane_request_id_is_kept_and_any_other_replaced(ama: httpx.Client, given: str, kept: bool) -> None:
     answer = ama.get("ping", headers={"x-request-id": given.encode()})

@@ -87,15 +87,23 @@ class MemoryStore:
             return []
         claims = [self._claim_of(row, now) for row in due]
         steps = decide(claims)
-        for row, claim, step in zip(due, claims, steps, strict=True):
-            self._write_step(row, claim, step, now, lease_s)
+        for row, step in zip(due, steps, strict=True):
+            self._write_step(row, step, now, lease_s)
         return list(zip(claims, steps, strict=True))
 
     async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}
         journal = Journal(wallets)
         cases = {
-            row.id: Case(row.id, row.reference, WALLET, row.mode, row.price, row.state, [copy.copy(attempt) for attempt in row.attempts])
+            row.id: Case(
+                row.id,
+                row.reference,
+                WALLET,
+                row.mode,
+                row.price,
+                row.state,
+                [copy.copy(attempt) for attempt in row.attempts],
+            )
             for item in items
             if (row := self.orders.get(item.order_id)) is not None
         }
@@ -161,7 +169,7 @@ class MemoryStore:
             attempts=[copy.copy(attempt) for attempt in row.attempts],
         )
 
-    def _write_step(self, row: Row, claim: Claim, step: Step, now: datetime, lease_s: float) -> None:
+    def _write_step(self, row: Row, step: Step, now: datetime, lease_s: float) -> None:
         row.state = State.DELIVERING
         row.due_at = now + timedelta(seconds=lease_s)
         match step:

@@ -16,9 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 
 import msgspec
 import pytest
-from tests.simulation import memory_store
-from tests.simulation.virtual_time import VirtualLoop
-from tests.simulation.world import Broken, World, run_seed
 
 from telvend.orders.jobs import loop as loop_module
 from telvend.orders.jobs import rules
@@ -27,6 +24,9 @@ from telvend.orders.jobs.rules import Case, Claim, Deliver, Effect, Policy, Step
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import NotSent, Outcome, Unknown
 from telvend.providers.routing import Choice
+from tests.simulation import memory_store
+from tests.simulation.virtual_time import VirtualLoop
+from tests.simulation.world import Broken, World, run_seed
 
 SEEDS = 2000
 SOAK_SEEDS = 100_000
@@ -83,6 +83,11 @@ def test_a_seed_repeats_itself_exactly() -> None:
     assert first.loop.time() == second.loop.time()
 
 
+def _run_until_broken() -> None:
+    for seed in range(1000):
+        run_seed(seed)
+
+
 # Rules that are taken away: the checker has to see it ------------------------------------------------------------------
 
 
@@ -112,7 +117,7 @@ def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
         return Effect.FAILED
 
     monkeypatch.setattr(rules, "_ask_later", impatient)
-    monkeypatch.setattr(memory_store, "may_release", lambda item: True)
+    monkeypatch.setattr(memory_store, "may_release", lambda _: True)
 
 
 def _an_attempt_that_a_dead_worker_left_is_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,18 +164,18 @@ def _the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         _the_last_word_wins,
     ],
 )
-def test_the_checker_notices_when(mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checker_notices_when(
+    mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mutation(monkeypatch)
     with pytest.raises(Broken):
-        for seed in range(1000):
-            run_seed(seed)
+        _run_until_broken()
 
 
 def test_a_place_that_is_never_given_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fulfilment, "_give_place_back", lambda worker, place: None)
+    monkeypatch.setattr(Fulfilment, "_give_place_back", lambda *_: None)
     with pytest.raises(Broken):
-        for seed in range(1000):
-            run_seed(seed)
+        _run_until_broken()
 
 
 def test_time_jumps_to_the_next_timer_and_nobody_waits() -> None:

@@ -50,7 +50,9 @@ class Entry:
 class Upstream:
     """The far side. `faults` is the chance, in percent, that a call goes wrong; the world sets it to 0 in the end."""
 
-    def __init__(self, name: str, dice: random.Random, traits: Traits, latest_arrival_s: float, check: Callable[[int], None]) -> None:
+    def __init__(
+        self, name: str, dice: random.Random, traits: Traits, latest_arrival_s: float, check: Callable[[int], None]
+    ) -> None:
         self.name = name
         self.traits = traits
         self.faults = 0

@@ -65,7 +65,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         task.add_done_callback(tasks.discard)
         return task
 
-    def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.errors.append(f"{context['message']}: {context.get('exception')!r}")
 
 

@@ -12,10 +12,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from tests.simulation.memory_store import MemoryStore
-from tests.simulation.upstreams import Client, Fate, Upstream
-from tests.simulation.virtual_time import OWNER, VirtualClock, VirtualLoop
-
 from telvend.errors import Busy, TelvendError
 from telvend.kit.money import GHS, Money
 from telvend.orders.jobs import Fulfilment, Review
@@ -25,6 +21,9 @@ from telvend.orders.jobs.rules import Claim, Effect, Item, Policy, Step
 from telvend.orders.model import State
 from telvend.providers.contract import Traits
 from telvend.providers.routing import BreakerState, Limits, Router
+from tests.simulation.memory_store import MemoryStore
+from tests.simulation.upstreams import Client, Fate, Upstream
+from tests.simulation.virtual_time import OWNER, VirtualClock, VirtualLoop
 
 
 class Broken(AssertionError):
@@ -269,7 +268,9 @@ class World:
             await worker.fulfilment.drain(5)
         for worker in self.workers:
             if worker.fulfilment.in_hand or +worker.fulfilment._calls:
-                raise Broken(f"worker {worker.number} has {worker.fulfilment.in_hand} in hand, {worker.fulfilment._calls}")
+                raise Broken(
+                    f"worker {worker.number} has {worker.fulfilment.in_hand} in hand, {worker.fulfilment._calls}"
+                )
             if taken := [health for health in worker.router.snapshot() if health.in_flight]:
                 raise Broken(f"worker {worker.number} holds places: {taken}")
         await asyncio.sleep(0)
@@ -308,9 +309,7 @@ class World:
 
 def _pending(upstream: Upstream, reference: str) -> Iterator[bool]:
     return (
-        entry.fate is Fate.PENDING
-        for attempt, entry in upstream.book.items()
-        if attempt.startswith(reference + "-")
+        entry.fate is Fate.PENDING for attempt, entry in upstream.book.items() if attempt.startswith(reference + "-")
     )
 
 

@@ -98,6 +98,16 @@ class Product(Terms):
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What one provider takes for a product, where that is not the product's own cost; `sold` False: it has not got it."""
+
+    product_id: int
+    provider: str
+    cost: Money
+    sold: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The catalogue at one revision, as sales see it. Never changed; a new one takes its place.
 
@@ -109,9 +119,16 @@ class Snapshot:
     _cheapest: Mapping[tuple[str, str, str], Product] = field(default_factory=dict)
     _on_sale: Mapping[str, tuple[Product, ...]] = field(default_factory=dict)
     _products: Mapping[int, Product] = field(default_factory=dict)
+    _costs: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, revision: int, networks: Iterable[Network], products: Iterable[Product]) -> "Snapshot":
+    def of(
+        cls,
+        revision: int,
+        networks: Iterable[Network],
+        products: Iterable[Product],
+        offers: Iterable["Offer"] = (),
+    ) -> "Snapshot":
         """Arrange networks (kept in the order of their ids) and products."""
         in_order = sorted(networks, key=lambda network: network.id)
         everything = sorted(products, key=lambda product: (product.network_id, product.price.minor, product.id))
@@ -123,12 +140,16 @@ class Snapshot:
             if product.active and product.network_id in active and key not in cheapest:
                 cheapest[key] = product
                 on_sale.setdefault(product.country, []).append(product)
+        costs: dict[int, dict[str, int | None]] = {}
+        for offer in offers:
+            costs.setdefault(offer.product_id, {})[offer.provider] = offer.cost.minor if offer.sold else None
         return cls(
             revision,
             {(network.country, network.code.casefold()): network for network in in_order},
             cheapest,
             {country: tuple(found) for country, found in on_sale.items()},
             {product.id: product for product in everything},
+            costs,
         )
 
     def find(self, country: str, network: str, size: str) -> Product | None:
@@ -146,6 +167,10 @@ class Snapshot:
     def on_sale(self, country: str) -> tuple[Product, ...]:
         """What `find` finds: networks in catalogue order, cheapest first within each, one product per size."""
         return self._on_sale.get(country, ())
+
+    def costs(self, product_id: int) -> Mapping[str, int | None]:
+        """What providers take for a product, in minor units, where that differs from its own cost; None: not sold."""
+        return self._costs.get(product_id, {})
 
     def product(self, product_id: int) -> Product | None:
         """The product of this number, on sale or not."""

@@ -12,6 +12,7 @@ from telvend.catalog import sheet, store
 from telvend.catalog.model import (
     CURRENCY_BY_COUNTRY,
     Network,
+    Offer,
     Product,
     Snapshot,
     Terms,
@@ -53,7 +54,9 @@ class Catalogue:
         """Take a new snapshot."""
         # The revision comes first: a change that slips in between is then loaded once more, and never missed.
         revision = await store.revision(tx)
-        self.snapshot = Snapshot.of(revision, await store.networks(tx), await store.products(tx))
+        self.snapshot = Snapshot.of(
+            revision, await store.networks(tx), await store.products(tx), await store.offers(tx)
+        )
 
     async def refresh(self, tx: Tx) -> bool:
         """Take a new snapshot if the catalogue has changed since the last one. Answers whether it has."""
@@ -181,6 +184,21 @@ class Catalogue:
             if cost is not None:
                 terms = replace(terms, cost=_amount("cost", cost, before))
             return await _write(tx, terms)
+
+    async def set_offer(self, code: str, provider: str, *, cost: str | None) -> Offer:
+        """Say what one provider takes for a product, as text such as `4.20`; None: this provider has not got it.
+
+        Sales go to the cheapest of the providers with the same priority. Raises NotFound, InvalidInput.
+        """
+        if not is_network_word(provider):
+            raise InvalidInput("provider", "must be the name of a provider")
+        async with self._database.transaction() as tx:
+            await bump(tx, TOPIC)
+            product = await _existing(tx, code)
+            money = product.cost if cost is None else _amount("cost", cost, product)
+            offer = Offer(product.id, provider, money, sold=cost is not None)
+            await store.write_offer(tx, offer)
+        return offer
 
     async def switch_product(self, code: str, active: bool) -> Product:
         """Put a product on sale or take it off. Raises NotFound."""

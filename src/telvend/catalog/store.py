@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from telvend.catalog.model import Network, Product, Terms
+from telvend.catalog.model import Network, Offer, Product, Terms
 from telvend.kit.db import Tx
 from telvend.kit.money import Money, currency_of
 
@@ -156,3 +156,23 @@ def _product(row: Any) -> Product:
         id=row["id"],
         network_id=row["network_id"],
     )
+
+
+async def offers(tx: Tx) -> list[Offer]:
+    """What providers take for products, where that differs from the products' own costs."""
+    rows = await tx.fetch(
+        "select o.product_id, o.provider, o.cost_minor, o.active, p.currency"
+        " from provider_offer o join product p on p.id = o.product_id order by o.product_id, o.provider"
+    )
+    return [
+        Offer(row["product_id"], row["provider"], Money(row["cost_minor"], currency_of(row["currency"])), row["active"])
+        for row in rows
+    ]
+
+
+async def write_offer(tx: Tx, offer: Offer) -> None:
+    await tx.execute(
+        "insert into provider_offer (product_id, provider, cost_minor, active) values ($1, $2, $3, $4)"
+        " on conflict (product_id, provider) do update set cost_minor = excluded.cost_minor, active = excluded.active",
+        offer.product_id, offer.provider, offer.cost.minor, offer.sold,
+    )  # fmt: skip

@@ -105,6 +105,27 @@ async def price(
     return Output(_data(product), f"{product.code} sells for {product.price} and costs {product.cost}.")
 
 
+@command(app, "offer")
+async def offer(
+    shop: Shop,
+    code: Code,
+    provider: Annotated[str, typer.Argument(help="The provider's name, as in the settings.")],
+    cost: Annotated[
+        str | None, typer.Argument(help="What it takes, in whole units; nothing: it has not got it.")
+    ] = None,
+) -> Output:
+    """Say what one provider takes for a product; sales go to the cheapest of equal priority."""
+    made = await shop.services.catalogue.set_offer(code, provider, cost=cost)
+    data = {
+        "code": code,
+        "provider": made.provider,
+        "cost": made.cost.decimal if made.sold else None,
+        "sold": made.sold,
+    }
+    told = f"takes {made.cost} for {code}" if made.sold else f"is not asked for {code}"
+    return Output(data, f"{made.provider} {told}.")
+
+
 @command(app, "off")
 async def off(shop: Shop, code: Code) -> Output:
     """Take a product off sale."""

@@ -30,6 +30,8 @@ from telvend.kit.secret import Secret
 
 WORKER_VARIABLE: Final = "TELVEND_WORKER"
 RESTART_PAUSE_S: Final = 0.2
+CONNECTIONS_BESIDE_POOL: Final = 8
+"""A serving process has one for each of its lanes and stores, beside its pool."""
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
 
@@ -48,7 +50,13 @@ def run_server(
     try:
         Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         listener = _listen(settings, shared=settings.workers > 1) if listens else None
-        cluster = None if settings.database_url else Cluster(Path(settings.data_dir), say=progress)
+        cluster = (
+            None
+            if settings.database_url
+            else Cluster(
+                Path(settings.data_dir), settings={"max_connections": str(_connections(settings))}, say=progress
+            )
+        )
         try:
             if cluster is not None:
                 cluster.prepare()
@@ -68,6 +76,11 @@ def run_server(
         fail(error)
     except CONNECTION_LOSS as error:
         fail(f"The database cannot be reached: {error or type(error).__name__}")
+
+
+def _connections(settings: Settings) -> int:
+    """What the processes may need together, and room for commands and people."""
+    return max(100, settings.workers * (settings.pool_size + CONNECTIONS_BESIDE_POOL) + 40)
 
 
 def _revealed(settings: Settings) -> str:

@@ -207,7 +207,10 @@ def _rate_headers(verdict: Verdict) -> tuple[Header, ...]:
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-    """The whole body. Raises BodyTooLarge before reading on when it is longer than BODY_LIMIT_BYTES."""
+    """The whole body. Raises BodyNotReadable when the caller went away before its end.
+
+    Raises BodyTooLarge before reading on when it is longer than BODY_LIMIT_BYTES.
+    """
     declared = headers.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > BODY_LIMIT_BYTES:
         raise BodyTooLarge(BODY_LIMIT_BYTES)
@@ -218,6 +221,9 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
             break
         message = await receive()
         body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        # What arrived may read like a whole request and is not one: nothing may be bought with it.
+        raise BodyNotReadable("The request body was cut off.")
     if len(body) > BODY_LIMIT_BYTES:
         raise BodyTooLarge(BODY_LIMIT_BYTES)
     return body

@@ -193,7 +193,7 @@ class SharedAllowance:
         in_bucket = in_bucket & _COUNT if 0 <= now_ms - (in_bucket >> _COUNT_BITS) < _WINDOW_MS else 0
         if expires_ms - _WINDOW_MS >= second * 1000:  # The oldest bucket is this one, and has just become younger.
             expires_ms = now_ms + _WINDOW_MS
-        # The bucket before the summary: a process that dies in between then leaves no request that passed uncounted.
+        # Whoever dies between these two has let nobody through; the summary is made from the buckets again soon.
         words[bucket] = now_ms << _COUNT_BITS | in_bucket + 1
         words[first_word + _SUMMARY] = expires_ms << _COUNT_BITS | used + 1
         return Verdict(True, limit, limit - used - 1, (expires_ms - now_ms + 999) // 1000, 0)

@@ -8,9 +8,13 @@ from uuid import UUID
 from telvend.kit.db import Tx, rows
 from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransferKind, Wallet
 
+# The clock is read outside of what locks: inside it would be read before the wait.
 LOCK_WALLETS: Final = """
-    select account_id, balance_minor, sequence, clock_timestamp() as now
-    from wallet where account_id = any($1::bigint[]) order by account_id for no key update
+    with locked as materialized (
+        select account_id, balance_minor, sequence
+        from wallet where account_id = any($1::bigint[]) order by account_id for no key update
+    )
+    select account_id, balance_minor, sequence, clock_timestamp() from locked
 """
 
 WRITE_TRANSFERS: Final = """

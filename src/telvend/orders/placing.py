@@ -25,6 +25,8 @@ from telvend.orders.model import Order, Placement, State
 from telvend.orders.store import Reference
 
 _NUMBERS_AT_A_TIME: Final = 1024
+# More than two lanes can race for the references of one batch, one after the other.
+_TRIES: Final = 5
 
 
 class Purchase(msgspec.Struct, frozen=True):
@@ -68,6 +70,16 @@ class Placing:
 
     async def place_all(self, purchases: list[Purchase]) -> Sequence[Placement | Exception]:
         """One transaction for all of them. Raises Busy when the database is away and nothing was written."""
+        for _ in range(_TRIES):
+            try:
+                return await self._place(purchases)
+            except store.ReferenceTaken:
+                # Another lane has just committed one of these references, through another wallet of the same reseller:
+                # its lock was not ours to wait for. Now that it is there, it is found.
+                continue
+        raise Busy
+
+    async def _place(self, purchases: list[Purchase]) -> Sequence[Placement | Exception]:
         decided: _Decisions | None = None
         try:
             tx = await self._connection.get()
@@ -91,7 +103,7 @@ class Placing:
             if decided is None or not decided.orders:
                 raise Busy from error
             # The connection broke during COMMIT: nobody knows yet whether it happened.
-            return await self._look_again(decided)
+            await self._look_again(decided)
         except TRANSIENT as error:
             raise Busy from error
         hit("lane.after_commit")
@@ -122,24 +134,23 @@ class Placing:
             decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt or b""))
         return decisions
 
-    async def _look_again(self, decided: "_Decisions") -> Sequence[Placement | Exception]:
-        """After a COMMIT whose answer was lost: what is there was placed, what is not there was not.
+    async def _look_again(self, decided: "_Decisions") -> None:
+        """After a COMMIT whose answer was lost: see whether it happened. Raises Busy when it did not.
 
-        Locking the wallets first waits for a server process that may still be committing the lost transaction.
+        Locking the wallets first waits for a server process that may still be committing the lost transaction. One
+        order speaks for all: they were committed together, or none was, and then every answer that reckoned with them
+        (too little money, a reference in use) is worth nothing either.
         """
         try:
             tx = await self._connection.get()
             async with tx.transaction():
                 await ledger_store.lock_wallets(tx, sorted(decided.journal.wallets))
-                there = await store.find_by_id(tx, [order.id for order in decided.orders])
+                there = await store.find_by_id(tx, [decided.orders[0].id])
         except TRANSIENT as error:
             self._connection.drop()
             raise Busy from error
-        missing = {order.id for order in decided.orders} - there.keys()
-        return [
-            Busy() if isinstance(answer, Placement) and answer.order.id in missing else answer
-            for answer in decided.answers
-        ]
+        if not there:
+            raise Busy
 
 
 class _Decisions:

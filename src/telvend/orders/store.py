@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from telvend.kit.db import Tx, rows
@@ -130,8 +131,21 @@ async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
     return {row[0]: row[1] for row in found}
 
 
+class ReferenceTaken(Exception):
+    """A client's reference came to stand in the database after it was looked up; the transaction is lost."""
+
+
 async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
-    """Write new orders, due at once."""
+    """Write new orders, due at once. Raises ReferenceTaken."""
+    try:
+        await _insert(tx, orders, now)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "orders_client_reference":
+            raise ReferenceTaken from error
+        raise
+
+
+async def _insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
     await tx.execute(
         INSERT,
         rows(
