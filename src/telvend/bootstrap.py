@@ -129,15 +129,17 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, serving
     from telvend.dialects.netpluse.routes import NETPLUSE
-    from telvend.kit.allowance import NodeAllowance, SharedAllowance
-    from telvend.kit.allowance_redis import RedisAllowance
+    from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
     from telvend.web.measurements import measured
     from telvend.web.pages import pages
 
     run_dir.mkdir(mode=0o700, exist_ok=True)
     shared = SharedAllowance(run_dir / "allowance")
-    redis_url = shop.settings.redis_url
-    limiter = RedisAllowance.at(redis_url.reveal(), shared) if redis_url else NodeAllowance(shared)
+    limiter: Allowance = NodeAllowance(shared)
+    if shop.settings.redis_url is not None:
+        from telvend.kit.allowance_redis import RedisAllowance
+
+        limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
     dialects = (NETPLUSE,)
     apps = {dialect.base_path: serving.DialectApp(dialect, shop.services, limiter) for dialect in dialects}
     documents = {dialect.name: openapi.document(dialect, __version__) for dialect in dialects}

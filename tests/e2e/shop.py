@@ -77,8 +77,11 @@ class Shop:
 
     # Processes ---------------------------------------------------------------------------------------------------------
 
-    def start(self, *options: str, failpoints: str = "", within_s: float = 30) -> float:
-        """Start `telvend serve`. Answers how many seconds passed until it was ready."""
+    def start(self, *options: str, failpoints: str = "", may_end: bool = False, within_s: float = 30) -> float:
+        """Start `telvend serve`. Answers how many seconds passed until it was ready.
+
+        `may_end`: an armed failpoint may end it before that.
+        """
         with (self.data_dir / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [TELVEND, "serve", "--port", str(self.port), *options],
@@ -89,7 +92,7 @@ class Shop:
                 preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - started from the main thread only
             )
         took_s = wait_for(lambda: self.is_ready() or self.has_ended(), within_s, "ready")
-        assert not self.has_ended(), self.log()[-2000:]
+        assert may_end or not self.has_ended(), self.log()[-2000:]
         self._see()
         return took_s
 
@@ -119,8 +122,12 @@ class Shop:
         return [pid for pid, words in self._children() if "_worker" in words]
 
     def postgres_pid(self) -> int:
-        (found,) = [pid for pid, words in self._children() if words[0].endswith("/postgres")]
+        (found,) = self.postgres_pids()
         return found
+
+    def postgres_pids(self) -> list[int]:
+        """One, or none while it is being brought back."""
+        return [pid for pid, words in self._children() if words[0].endswith("/postgres")]
 
     def _children(self) -> list[tuple[int, list[str]]]:
         found = []

@@ -561,17 +561,18 @@ _PLANNED = {
     "locks": (jobs_store.LOCK_ORDERS, ([1, 2],)),
     "orders": (
         jobs_store.CHANGE_ORDERS,
-        ('[{"id": 1, "state": "delivered", "due_in_s": null, "balance_after_minor": null}]',),
+        ('[{"id": 1, "state": "delivered", "due_in_s": null, "balance_after_minor": null}]', [1]),
     ),
     "corrections": (
         jobs_store.CORRECT_CLAIMED,
-        ('[{"id": 1, "state": "delivering", "attempts": 2, "leased": true, "due_in_s": null}]',),
+        ('[{"id": 1, "state": "delivering", "attempts": 2, "leased": true, "due_in_s": null}]', [1]),
     ),
     "outcomes": (
         jobs_store.CHANGE_ATTEMPTS,
         (
             '[{"order_id": 1, "number": 1, "state": "unknown", "asked": 0, "elsewhere": false, "cost_minor": 1,'
             ' "text": "", "provider_reference": null}]',
+            [1],
         ),
     ),
     "renewals": (jobs_store.RENEW, ([1, 2], 5.0)),

@@ -32,22 +32,28 @@ _SIZES_OF_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _REQUEST_DURATION = "telvend_http_request_duration_seconds"
 _REQUEST_LABELS = ("dialect", "route", "status")
 
+_FIRST_PROCESS = "first-process"
 _FILE_OF_PROCESS = re.compile(r"(?:counter|histogram|summary|gauge_[a-z]+)_([0-9]+)\.db")
 
 
 def prepare(directory: Path) -> None:
     """Keep this process's numbers in `directory` (made if missing), together with the other processes of the node.
 
-    Files of processes that no longer live, this process's number included, are of an earlier run and are removed.
+    The first process of a run removes what an earlier run left. Those that join while it lives remove nothing: the
+    counts of a worker that died stay in the sum, or Prometheus would take the fall for a restart and count twice.
     To be called before anything is recorded; raises RuntimeError afterwards, and OSError.
     """
     if _Recorded.made:
         raise RuntimeError("metrics.prepare() comes before the first number is recorded.")
     directory.mkdir(parents=True, exist_ok=True)
-    for file in directory.iterdir():
-        found = _FILE_OF_PROCESS.fullmatch(file.name)
-        if found and (int(found[1]) == os.getpid() or not Path(f"/proc/{found[1]}").exists()):
-            file.unlink(missing_ok=True)
+    mark = directory / _FIRST_PROCESS
+    first = mark.read_text() if mark.exists() else ""
+    if not first or first != _process(first.partition(" ")[0]):
+        for file in directory.iterdir():
+            found = _FILE_OF_PROCESS.fullmatch(file.name)
+            if found and (int(found[1]) == os.getpid() or not _process(found[1])):
+                file.unlink(missing_ok=True)
+        mark.write_text(_process(str(os.getpid())))
     os.environ[_DIRECTORY_VARIABLE] = str(directory)
 
 
@@ -133,6 +139,16 @@ def _requests_total(metrics: Iterable["Metric"]) -> Iterable["Metric"]:
             if sample.name == f"{_REQUEST_DURATION}_count":
                 family.add_metric([sample.labels[label] for label in _REQUEST_LABELS], sample.value)
     yield family
+
+
+def _process(pid: str) -> str:
+    """The process with its start, which tells it from a later one of the same number; "" if there is none."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # The name, in parentheses, may contain anything; the start is the twentieth field after it. Source: proc(5).
+    return f"{pid} {status.rpartition(')')[2].split()[19]}"
 
 
 class _Given:

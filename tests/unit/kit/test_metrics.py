@@ -131,7 +131,28 @@ def test_files_of_processes_of_an_earlier_run_are_removed_at_start(tmp_path: Pat
     mine = tmp_path / f"counter_{os.getpid()}.db"
     mine.write_bytes(b"")
     run("metrics.prepare(Path(sys.argv[1]))", str(tmp_path))
-    assert sorted(tmp_path.iterdir()) == sorted([mine, tmp_path / "somebody's.txt"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([mine.name, "first-process", "somebody's.txt"])
+
+
+REPLACE_A_WORKER = """
+import subprocess
+metrics.prepare(Path(sys.argv[1]))
+worker = '''
+import sys
+from pathlib import Path
+from telvend.kit import metrics
+metrics.prepare(Path(sys.argv[1]))
+metrics.request_finished("netpluse", "/ping", 200, 0.001)
+'''
+for _ in range(3):
+    subprocess.run([sys.executable, "-c", worker, sys.argv[1]], check=True)
+print(metrics.render().decode())
+"""
+
+
+def test_a_worker_that_takes_the_place_of_a_dead_one_leaves_its_counts_in_the_sum(tmp_path: Path) -> None:
+    samples = values(run(REPLACE_A_WORKER, str(tmp_path)))
+    assert samples['telvend_http_requests_total{dialect="netpluse",route="/ping",status="200"}'] == "3.0"
 
 
 def test_preparing_too_late_is_an_error_and_no_silent_loss(tmp_path: Path) -> None:

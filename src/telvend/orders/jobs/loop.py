@@ -197,8 +197,9 @@ class Fulfilment:
             _log.warning("drained_with_calls_in_flight", orders=len(left))
             try:
                 await self._store.hand_back(left)
-            except Busy:
-                _log.warning("leases_not_handed_back", orders=len(left))
+            except Exception:
+                # They are due when their leases end, a few seconds later.
+                _log.warning("leases_not_handed_back", orders=len(left), exc_info=True)
 
     # Claiming -----------------------------------------------------------------------------------------------------------
 
@@ -504,6 +505,9 @@ class Fulfilment:
             try:
                 renewed = await self._store.renew(held.keys(), lease_s)
             except Busy:
+                continue
+            except Exception:
+                _log.exception("leases_not_renewed", orders=len(held))
                 continue
             for order_id in renewed:
                 for hand in held[order_id]:

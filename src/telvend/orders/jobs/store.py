@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from telvend.errors import Busy, InvariantBroken, TelvendError
@@ -61,13 +62,16 @@ WRITE_ATTEMPTS: Final = """
         as new(order_id bigint, number smallint, provider text, reference text, cost_minor bigint)
 """
 
+# Statements that update from a set of rows name the numbers a second time, as an array: while a table is young the planner
+# would else rather read all of it through its index and join by hash, and keep that plan when the table has grown.
+
 # `leased` keeps the due time that the claim has set; else it is counted from now, and null means never.
 CORRECT_CLAIMED: Final = """
     update orders set state = new.state, attempts = new.attempts,
         due_at = case when new.leased then orders.due_at else now() + make_interval(secs => new.due_in_s) end
     from json_to_recordset($1::text::json)
         as new(id bigint, state text, attempts smallint, leased boolean, due_in_s float8)
-    where orders.id = new.id
+    where orders.id = new.id and orders.id = any($2::bigint[])
 """
 
 LOCK_ORDERS: Final = """
@@ -80,7 +84,7 @@ CHANGE_ORDERS: Final = """
         balance_after_minor = coalesce(new.balance_after_minor, orders.balance_after_minor), updated_at = now()
     from json_to_recordset($1::text::json)
         as new(id bigint, state text, due_in_s float8, balance_after_minor bigint)
-    where orders.id = new.id and orders.state not in ('delivered', 'failed')
+    where orders.id = new.id and orders.id = any($2::bigint[]) and orders.state not in ('delivered', 'failed')
 """
 
 CHANGE_ATTEMPTS: Final = """
@@ -89,7 +93,7 @@ CHANGE_ATTEMPTS: Final = """
         finished_at = case when new.state in ('started', 'accepted', 'unknown') then null else now() end
     from json_to_recordset($1::text::json) as new(order_id bigint, number smallint, state text, asked smallint,
         elsewhere boolean, cost_minor bigint, text text, provider_reference text)
-    where attempt.order_id = new.order_id and attempt.number = new.number
+    where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
 """
 
 WRITE_NOTES: Final = """
@@ -160,7 +164,8 @@ class PostgresFulfilmentStore:
                 tx = await dedicated.get()
                 async with tx.transaction():
                     yield tx
-            except CONNECTION_LOSS as error:
+            except (*CONNECTION_LOSS, asyncpg.InternalClientError) as error:
+                # The last one is what asyncpg says when the server took its leave while nothing was being asked.
                 dedicated.drop()
                 raise Busy from error
             except TRANSIENT as error:
@@ -289,7 +294,7 @@ async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -
     if new:
         await tx.execute(WRITE_ATTEMPTS, rows(new))
     if corrections:
-        await tx.execute(CORRECT_CLAIMED, rows(corrections))
+        await tx.execute(CORRECT_CLAIMED, rows(corrections), [correction.id for correction in corrections])
     if notes:
         await tx.execute(WRITE_NOTES, rows(notes))
 
@@ -317,11 +322,11 @@ async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) 
             if attempt.changed
         ]
     if changes:
-        written = await tx.execute(CHANGE_ORDERS, rows(changes))
+        written = await tx.execute(CHANGE_ORDERS, rows(changes), [change.id for change in changes])
         if written != f"UPDATE {len(changes)}":
             raise InvariantBroken(f"{len(changes)} locked orders were to change: {written}")
     if attempts:
-        await tx.execute(CHANGE_ATTEMPTS, rows(attempts))
+        await tx.execute(CHANGE_ATTEMPTS, rows(attempts), [attempt.order_id for attempt in attempts])
     if notes:
         await tx.execute(WRITE_NOTES, rows(notes))
 

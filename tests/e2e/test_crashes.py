@@ -1,0 +1,195 @@
+"""kill -9 of everything, at every failpoint and in the middle of a stream of purchases.
+
+Afterwards every acknowledged order is there and final, the simulator's own book shows nothing delivered twice and
+nothing delivered that was refunded, and the ledger holds.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import pytest
+
+from telvend.kit.failpoints import FAILPOINTS
+from tests.e2e.conftest import Keys
+from tests.e2e.shop import Shop, purchase, wait_for
+from tests.e2e.wire import Wire
+
+BACK_WITHIN_S = 5.0
+PRICE_MINOR = 450
+OPENING_MINOR = 100_000_000
+AWAY = (ConnectionError, asyncio.IncompleteReadError, TimeoutError)
+# Most numbers are served at once; the others are accepted first, refused, time out, answer garbage, cannot be reached.
+ENDINGS = (0, 0, 0, 0, 0, 0, 0, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)
+
+
+class Customers:
+    """Clients that buy under references of their own and try again, under the same one, until they have an answer."""
+
+    def __init__(self, shop: Shop, key: str) -> None:
+        self.shop = shop
+        self.key = key
+        self.acknowledged: dict[str, str] = {}
+        """Client's reference → ours, of every purchase that was answered."""
+        self.retries = 0
+
+    async def buy(self, bodies: Iterable[dict[str, str]], clients: int, *, patiently: bool = True) -> None:
+        """Buy all of it. Without patience a purchase that is not answered is given up."""
+        waiting = iter(bodies)
+
+        async def customer() -> None:
+            async with Wire(self.shop.port, self.key) as wire:
+                for body in waiting:
+                    while not await self._try(wire, body) and patiently:
+                        self.retries += 1
+                        await asyncio.sleep(0.05)
+
+        await asyncio.gather(*(customer() for _ in range(clients)))
+
+    async def _try(self, wire: Wire, body: dict[str, str]) -> bool:
+        try:
+            reply = await wire.buy(body)
+        except AWAY:
+            return False
+        if reply.status == 503:
+            return False
+        # 409 with our reference: an earlier try, whose answer was lost, had placed it.
+        assert reply.status in (200, 409), reply
+        ours = reply.json()["reference"]
+        assert self.acknowledged.setdefault(body["reference"], ours) == ours
+        return True
+
+
+def check_everything(shop: Shop, customers: Customers, expected: Iterable[str]) -> Counter[str]:
+    """What must hold after any accident. Answers how many orders ended in each state."""
+    settled_s = shop.wait_until_final(60)
+    ledger, book = shop.check_books()
+    orders = {row[0]: row for row in shop.sql("select client_reference, reference, state from orders")}
+    assert sorted(orders) == sorted(expected)
+    assert ledger["orders"] == len(orders)
+    for client_reference, ours in customers.acknowledged.items():
+        assert orders[client_reference][1] == ours
+    deliveries: Counter[str] = Counter()
+    for line in book["lines"]:
+        deliveries[line["reference"].rpartition("-")[0]] += line["deliveries"]
+    for _, ours, state in orders.values():
+        assert deliveries[ours] == (1 if state == "delivered" else 0), ours
+    states = Counter(state for _, _, state in orders.values())
+    ((balance,),) = shop.sql("select max(balance_minor) from wallet where mode = 'live'")
+    assert balance == OPENING_MINOR - PRICE_MINOR * states["delivered"]
+    print(f"{len(orders)} orders {dict(states)}, all final after {settled_s:.1f} s, {customers.retries} retries")
+    return states
+
+
+async def test_a_server_killed_at_any_failpoint_loses_nothing_and_delivers_nothing_twice(
+    fresh_shop: Shop, keys: Keys
+) -> None:
+    """One process, killed at each failpoint in turn, started again each time on what the last one left."""
+    shop, customers = fresh_shop, Customers(fresh_shop, keys.ama)
+    bodies: list[dict[str, str]] = []
+    for name in FAILPOINTS:
+        count = 1 if name.startswith("settle") else 3
+        shop.start(failpoints=f"{name}=kill@{count}", may_end=True)
+        mine = [purchase(ending, f"{name} {number}") for number, ending in enumerate((0, 0, 0, 2, 6, 8, 11, 0) * 3)]
+        bodies += mine
+        await customers.buy(mine, clients=6, patiently=False)
+        wait_for(shop.has_ended, 15, f"killed at {name}")
+        print(f"killed at {name}: {len(customers.acknowledged)} of {len(bodies)} acknowledged so far")
+    unanswered = len(bodies) - len(customers.acknowledged)
+    assert unanswered > 0
+    ready_s = shop.start()
+    assert ready_s < BACK_WITHIN_S
+    # Those that were never answered try again under the same references; half of the answered ones ask twice.
+    await customers.buy(bodies[::2], clients=6)
+    await customers.buy(bodies, clients=6)
+    print(f"ready after {ready_s:.1f} s; {unanswered} unanswered were tried again")
+    states = check_everything(shop, customers, [body["reference"] for body in bodies])
+    assert states == {"delivered": len(bodies)}
+
+
+async def accidents_in_a_stream(shop: Shop, keys: Keys, seed: int, purchases: int) -> None:
+    dice = random.Random(seed)
+    print(f"seed {seed}")
+    shop.start("--workers", "2")
+    customers = Customers(shop, keys.ama)
+    bodies = [purchase(dice.choice(ENDINGS), f"stream {number}") for number in range(purchases)]
+    stream = asyncio.create_task(customers.buy(bodies, clients=24))
+
+    async def progress(part: float) -> None:
+        """Until so much has been acknowledged, and a little longer."""
+        while len(customers.acknowledged) < part * purchases and not stream.done():
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(dice.uniform(0, 0.1))
+        assert not stream.done(), "all was bought before the accident"
+
+    try:
+        await progress(0.15)
+        await timed("a worker", lambda: kill_worker(shop, dice))
+        await progress(0.4)
+        await timed("PostgreSQL", lambda: kill_postgres(shop))
+        await progress(0.65)
+        shop.kill()
+        orphans_s = await asyncio.to_thread(wait_for, lambda: not shop.left_running(), 10, "nothing is orphaned")
+        print(f"killed the server: the last of its processes had ended after {orphans_s:.1f} s")
+        await timed("the server", lambda: asyncio.to_thread(shop.start, "--workers", "2"))
+        await stream
+    finally:
+        stream.cancel()
+    check_everything(shop, customers, [body["reference"] for body in bodies])
+
+
+async def timed(what: str, back: Callable[[], Awaitable[Any]]) -> None:
+    started = time.monotonic()
+    await back()
+    took_s = time.monotonic() - started
+    print(f"{what} was back after {took_s:.1f} s")
+    assert took_s < BACK_WITHIN_S
+
+
+async def kill_worker(shop: Shop, dice: random.Random) -> None:
+    before = set(shop.worker_pids())
+    victim = dice.choice(sorted(before))
+    os.kill(victim, signal.SIGKILL)
+
+    def back() -> bool:
+        # The one that was not killed may be asked instead, so the new one is recognised by what it says of itself.
+        new = set(shop.worker_pids()) - before
+        return any(f"[{pid}]" in shop.log() for pid in new)
+
+    await asyncio.to_thread(wait_for, back, 15, "a new worker")
+
+
+async def kill_postgres(shop: Shop) -> None:
+    before = shop.postgres_pid()
+    os.kill(before, signal.SIGKILL)
+    await asyncio.to_thread(wait_for, lambda: shop.postgres_pids() not in ([], [before]), 15, "a new PostgreSQL")
+    await asyncio.to_thread(wait_for, shop.is_ready, 15, "ready")
+
+
+async def test_a_thousand_purchases_survive_the_death_of_worker_database_and_server(
+    fresh_shop: Shop, keys: Keys
+) -> None:
+    await accidents_in_a_stream(fresh_shop, keys, seed=random.SystemRandom().randrange(10**6), purchases=1000)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20))
+async def test_many_streams_survive_accidents_at_other_moments(fresh_shop: Shop, keys: Keys, seed: int) -> None:
+    await accidents_in_a_stream(fresh_shop, keys, seed=seed, purchases=3000)
+
+
+def test_a_server_that_is_told_to_stop_drains_and_leaves_nothing_behind(fresh_shop: Shop, keys: Keys) -> None:
+    fresh_shop.start("--workers", "2")
+    with fresh_shop.client(keys.ama) as client:
+        for number in range(10):
+            assert client.post("purchase", json=purchase(1, f"drained {number}")).status_code == 200
+    assert fresh_shop.stop() == 0
+    assert fresh_shop.left_running() == set()
+    fresh_shop.start()
+    fresh_shop.wait_until_final()
+    assert fresh_shop.check_books()[1]["deliveries"] == 10
