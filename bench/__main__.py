@@ -46,8 +46,11 @@ def main() -> int:
     parts = _chosen_parts(chosen.only)
     # What the lane would log of a rejected purchase must not stand between the lines of progress.
     log.configure("error", as_json=False)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(parts, extent, Path(chosen.folder)))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(parts, extent, Path(chosen.folder)))
+    except KeyboardInterrupt:
+        return 130
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,13 +59,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", metavar="PART", help="this part, or those that match `hot-*`; may be repeated"
     )
-    parser.add_argument("--seconds", type=int, metavar="N", help="how long each part is measured (10)")
+    parser.add_argument("--seconds", type=_whole_number, metavar="N", help="how long each part is measured (10)")
     parser.add_argument("--quick", action="store_true", help="short runs that only show that everything works")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="server processes (1)")
+    parser.add_argument("--workers", type=_whole_number, default=1, metavar="N", help="server processes (1)")
     parser.add_argument(
         "--folder", default=tempfile.gettempdir(), metavar="DIR", help="where the temporary data directory is made"
     )
     return parser.parse_args()
+
+
+def _whole_number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _chosen_parts(only: list[str] | None) -> list[Part]:

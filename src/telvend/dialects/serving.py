@@ -26,7 +26,7 @@ from telvend.errors import (
     UnknownPath,
 )
 from telvend.kit import log, metrics
-from telvend.kit.allowance import Allowance, Kind, Verdict
+from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, Kind, Verdict
 from telvend.kit.ids import new_request_id
 from telvend.resellers.model import Caller
 from telvend.services import Services
@@ -46,17 +46,17 @@ class DialectApp:
         by_path: dict[str, dict[str, Endpoint]] = {}
         for endpoint in dialect.endpoints:
             by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+        paths = {dialect.base_path + path: _Path(self._edge, path, endpoints) for path, endpoints in by_path.items()}
+        # Most paths are plain and found in one step; only those with placeholders need the router's patterns.
+        self._plain: dict[str, ASGIApp] = {path: app for path, app in paths.items() if "{" not in path}
         self._router = Router(
-            routes=[
-                Route(dialect.base_path + path, _Path(self._edge, path, endpoints))
-                for path, endpoints in by_path.items()
-            ],
+            routes=[Route(path, app) for path, app in paths.items() if "{" in path],
             redirect_slashes=False,
             default=_Nothing(self._edge),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._router(scope, receive, send)
+        await self._plain.get(scope["path"], self._router)(scope, receive, send)
 
 
 class _Path:
@@ -117,7 +117,8 @@ class _Edge:
         try:
             caller = await self._caller(headers)
             limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
-            verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, limit)
+            # A key may be given more than can be counted; nobody reaches that.
+            verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, min(limit, HIGHEST_LIMIT))
             rate = _rate_headers(verdict)
             if not verdict.allowed:
                 metrics.rate_limited(self._dialect.name, endpoint.allowance.name.lower())

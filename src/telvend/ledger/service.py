@@ -4,6 +4,7 @@ Writing is done in two steps inside somebody's transaction: `begin` locks wallet
 what the journal gathered. What stands between is plain Python that cannot fail half-way.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
@@ -38,6 +39,7 @@ class Ledger:
         self._reading = Dedicated(database)
         self.reads: Lane[int, int] = Lane("balance reads", self._read_balances, on_batch=on_batch, on_death=on_death)
         # Accounts of the house never change once they exist; a few dozen at most.
+        self._opening = asyncio.Lock()
         self._house: dict[tuple[AccountKind, str, str, Mode], int] = {}
 
     def start(self) -> None:
@@ -51,12 +53,14 @@ class Ledger:
     async def house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
         """The account of the house of this kind, made when first asked for. Remembered: costs nothing after that."""
         key = (kind, owner, currency.code, mode)
-        found = self._house.get(key)
-        if found is None:
-            # In a transaction of its own: remembered numbers must not belong to one that is rolled back.
-            async with self._database.transaction() as tx:
-                found = await store.open_account(tx, kind, owner, currency.code, mode)
-            self._house[key] = found
+        # The first of many that come together asks; the others find its answer.
+        async with self._opening:
+            found = self._house.get(key)
+            if found is None:
+                # In a transaction of its own: remembered numbers must not belong to one that is rolled back.
+                async with self._database.transaction() as tx:
+                    found = await store.open_account(tx, kind, owner, currency.code, mode)
+                self._house[key] = found
         return found
 
     def known_house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int | None:

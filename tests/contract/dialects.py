@@ -1,0 +1,31 @@
+"""The registry of dialects that `test_dialect.py` runs over. To add one: a line in `DIALECTS`, examples in tests/wire/."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from telvend.dialects.contract import Dialect
+from telvend.dialects.netpluse import wire as netpluse
+from telvend.dialects.netpluse.routes import NETPLUSE
+from telvend.errors import TelvendError
+
+WIRE: Final = Path(__file__).parent.parent / "wire"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A dialect, its table of errors, and where the examples of its document are."""
+
+    dialect: Dialect
+    error_table: Mapping[type[TelvendError], Any]
+    examples: Path
+    documented_statuses: frozenset[int]
+    """What the document's own table of codes lists; each has an example."""
+
+
+DIALECTS: Final = {
+    "netpluse": Registered(
+        NETPLUSE, netpluse.ERROR_TABLE, WIRE / "netpluse", frozenset({200, 400, 401, 402, 404, 409, 429, 500})
+    ),
+}

@@ -1,0 +1,160 @@
+"""One suite over every dialect: each error has a row of its own, each documented example goes through the wire types.
+
+The registry is `dialects.py`.
+"""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import telvend.dialects
+from telvend import errors
+from telvend.dialects import openapi
+from telvend.dialects.contract import Endpoint
+from telvend.errors import TelvendError
+from telvend.kit.money import GHS, Money
+from tests.contract.dialects import DIALECTS, Registered
+
+SECRET = "what only we may know"
+SAMPLES: dict[type[TelvendError], TelvendError] = {
+    errors.TelvendError: errors.TelvendError("Something."),
+    errors.InvalidInput: errors.InvalidInput("network", "must be one of MTN, Telecel, AirtelTigo"),
+    errors.BodyNotReadable: errors.BodyNotReadable("The request body is not valid JSON."),
+    errors.BodyTooLarge: errors.BodyTooLarge(65536),
+    errors.NotAuthenticated: errors.NotAuthenticated(),
+    errors.NotPermitted: errors.NotPermitted("buy"),
+    errors.NotFound: errors.NotFound("Order"),
+    errors.UnknownPath: errors.UnknownPath("/nowhere"),
+    errors.MethodNotAllowed: errors.MethodNotAllowed(("GET", "HEAD")),
+    errors.ReferenceReused: errors.ReferenceReused("my-ref-001"),
+    errors.TooManyRequests: errors.TooManyRequests(12, 60),
+    errors.InsufficientBalance: errors.InsufficientBalance(Money(450, GHS), Money(50, GHS)),
+    errors.ProductUnavailable: errors.ProductUnavailable("MTN", "1GB"),
+    errors.AlreadyExists: errors.AlreadyExists("The reseller"),
+    errors.Busy: errors.Busy(),
+    errors.InvariantBroken: errors.InvariantBroken(SECRET),
+}
+# Where HTTP or the page of decisions leaves no choice, whatever the dialect.
+STATUSES = {
+    errors.BodyNotReadable: 400,
+    errors.BodyTooLarge: 413,
+    errors.NotAuthenticated: 401,
+    errors.UnknownPath: 404,
+    errors.MethodNotAllowed: 405,
+    errors.TooManyRequests: 429,
+    errors.Busy: 503,
+    errors.InvariantBroken: 500,
+}
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def tree(root: type[TelvendError] = TelvendError) -> Iterator[type[TelvendError]]:
+    """The root and everything below it."""
+    yield root
+    for kind in root.__subclasses__():
+        if kind.__module__ == errors.__name__:
+            yield from tree(kind)
+
+
+@pytest.fixture(params=DIALECTS)
+def registered(request: pytest.FixtureRequest) -> Registered:
+    return DIALECTS[request.param]
+
+
+def test_every_dialect_of_the_source_is_registered() -> None:
+    (source,) = telvend.dialects.__path__
+    assert sorted(folder.parent.name for folder in Path(source).glob("*/routes.py")) == sorted(DIALECTS)
+
+
+def test_every_error_has_a_sample_here() -> None:
+    assert set(tree()) == SAMPLES.keys()
+
+
+@pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
+def test_every_error_has_a_row_of_its_own_and_renders_in_the_dialects_shape(
+    registered: Registered, kind: type[TelvendError]
+) -> None:
+    assert kind in registered.error_table
+    answer = registered.dialect.error(SAMPLES[kind])
+    assert 400 <= answer.status <= 599
+    assert answer.status == STATUSES.get(kind, answer.status)
+    shape = error_shape(registered)
+    assert type(answer.body) is shape
+    body = _encode(answer.body)
+    assert msgspec.json.decode(body, type=shape) == answer.body
+    assert SECRET.encode() not in body
+
+
+def test_the_table_knows_no_error_that_is_not_in_the_tree(registered: Registered) -> None:
+    assert registered.error_table.keys() <= set(tree())
+
+
+def error_shape(registered: Registered) -> type[Any]:
+    return type(registered.dialect.error(TelvendError("Something.")).body)
+
+
+EXAMPLES = [
+    pytest.param(registered, path, id=f"{name}/{path.stem}")
+    for name, registered in DIALECTS.items()
+    for path in sorted(registered.examples.glob("*.json"))
+]
+
+
+def read(path: Path) -> dict[str, Any]:
+    example: dict[str, Any] = json.loads(path.read_text(), parse_float=Decimal)
+    return example
+
+
+def endpoint_of(registered: Registered, example: dict[str, Any]) -> Endpoint:
+    (found,) = [
+        endpoint
+        for endpoint in registered.dialect.endpoints
+        if f"{endpoint.method} {endpoint.path}" == example["endpoint"]
+    ]
+    return found
+
+
+@pytest.mark.parametrize(("registered", "path"), EXAMPLES)
+def test_a_documented_example_goes_through_the_wire_types_unchanged(registered: Registered, path: Path) -> None:
+    example = read(path)
+    assert example["source"]
+    endpoint = endpoint_of(registered, example)
+    part = "request" if "request" in example else "response"
+    kind = endpoint.form if part == "request" else endpoint.answers.get(example["status"], error_shape(registered))
+    assert kind is not None
+    decoded = msgspec.json.decode(json.dumps(example[part], default=float).encode(), type=kind)
+    # What the request leaves out, the type may know as null.
+    encoded = json.loads(_encode(decoded), parse_float=Decimal)
+    if part == "request":
+        encoded = {name: value for name, value in encoded.items() if value is not None or name in example[part]}
+    assert encoded == example[part]
+
+
+def test_every_endpoint_has_an_example_of_its_answer_and_of_its_form(registered: Registered) -> None:
+    examples = [read(path) for path in registered.examples.glob("*.json")]
+    for endpoint in registered.dialect.endpoints:
+        name = f"{endpoint.method} {endpoint.path}"
+        own = [example for example in examples if example["endpoint"] == name]
+        assert any(example.get("status") == 200 for example in own), name
+        assert endpoint.form is None or any("request" in example for example in own), name
+    assert {example["status"] for example in examples if "status" in example} == registered.documented_statuses
+
+
+def test_the_openapi_document_has_every_endpoint_and_every_type(registered: Registered) -> None:
+    document = openapi.document(registered.dialect, "0")
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len(operations) == len(registered.dialect.endpoints)
+    for endpoint, operation in zip(registered.dialect.endpoints, operations, strict=True):
+        assert operation["responses"].keys() == {str(status) for status in endpoint.answers}
+        assert ("requestBody" in operation) is (endpoint.form is not None)
+
+
+def test_the_key_is_found_in_the_headers_and_nowhere_else(registered: Registered) -> None:
+    assert not registered.dialect.key_of({})
+    assert not registered.dialect.key_of({b"cookie": b"key=np_live_x"})

@@ -1,0 +1,227 @@
+"""Ten thousand generated requests over the OpenAPI document, and bytes that are no requests at all: never a 5xx.
+
+The document is read from the running server. Each operation gets values of its own schema, of other types, near
+misses and junk, in its body, its path, its query and its headers. Every answer has to be one that the document lists,
+in its shape.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import jsonschema_rs
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.e2e.conftest import Keys
+from tests.e2e.shop import Shop, purchase
+from tests.e2e.wire import Wire
+
+REQUESTS = 10_000
+AT_ONCE = 50
+# Not in the document, because they are HTTP's own: unknown path and wrong method (a path may turn into another).
+ALWAYS = {404, 405}
+
+# Without these hardly any purchase would get as far as the money.
+LIKELY = {
+    "network": ["MTN", "mtn", "Telecel"],
+    "phoneNumber": ["0241230000", "+233 24-123-0000", "0241234567"],
+    "capacity": ["1GB", "2GB"],
+    "reference": ["fuzz-1", "fuzz-2", "fuzz/3"],
+}
+NEAR_MISSES = [
+    "MTN", "mtn", "Telecel", "AirtelTigo", "1GB", "2GB", "1gb", "0241230000", "+233241230000", "233 24-123-0000", "0302123456",
+    "", " ", "null", "0", "-1", "1e999", "NaN", "\x00", "\u2028", "é" * 64, "x" * 65, "'; drop table orders; --", "%00", "../..",
+    "NPAPI-1-aaaaaa", "NPAPI-99999999999999999-aaaaaa", "NPAPI-9223372036854775808-aaaaaa",
+]  # fmt: skip
+texts = st.sampled_from(NEAR_MISSES) | st.text(max_size=70)
+junk = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), texts, st.lists(texts, max_size=2),
+    st.dictionaries(texts, texts, max_size=2),
+)  # fmt: skip
+
+
+def of_schema(document: dict[str, Any], schema: dict[str, Any], name: str = "") -> st.SearchStrategy[Any]:
+    """Mostly what the schema allows, sometimes anything else. Knows what our documents use."""
+    if "$ref" in schema:
+        return of_schema(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], name)
+    if "anyOf" in schema:
+        return st.one_of([of_schema(document, choice, name) for choice in schema["anyOf"]])
+    if schema["type"] == "object":
+        fields = {field: of_schema(document, its, field) for field, its in schema["properties"].items()}
+        whole = st.fixed_dictionaries(fields)
+        parts = st.fixed_dictionaries({}, optional=fields | {"another": junk})
+        return st.one_of(whole, whole, parts)
+    by_type: dict[str, st.SearchStrategy[Any]] = {"string": texts, "null": st.none()}
+    allowed = by_type[schema["type"]]
+    likely = st.sampled_from(LIKELY[name]) if name in LIKELY else allowed
+    return st.one_of(likely, likely, likely, allowed, junk)
+
+
+@st.composite
+def requests(draw: st.DrawFn, document: dict[str, Any]) -> tuple[str, str, bytes | None, dict[str, str]]:
+    """A method, a target, a body and headers."""
+    path = draw(st.sampled_from(sorted(document["paths"])))
+    operations = document["paths"][path]
+    method = draw(st.sampled_from([*operations] * 6 + ["get", "post", "head", "put"]))
+    operation = operations.get(method, {})
+    for parameter in operation.get("parameters", []):
+        value = draw(texts | st.binary(max_size=30))
+        value = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+        path = path.replace(f"{{{parameter['name']}}}", quote_from_bytes(value, safe=""))
+    body = None
+    if "requestBody" in operation:
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        body = draw(
+            st.one_of(
+                *[of_schema(document, schema).map(lambda value: json.dumps(value).encode())] * 5,
+                junk.map(lambda value: json.dumps(value).encode()),
+                st.binary(max_size=60),
+            )
+        )
+    query = draw(st.sampled_from(["", "", "?", "?a=1&a=2", "?%FF", "?reference=x"]))
+    extra = draw(st.sampled_from([{}, {}, {"content-type": "text/plain"}, {"accept": "image/png"}, {"range": "bytes=1-"}]))
+    return method.upper(), path.replace("{", "%7B").replace("}", "%7D") + query, body, extra
+
+
+@pytest.mark.timeout(180)
+async def test_generated_requests_are_all_answered_as_the_document_says(shop: Shop, keys: Keys) -> None:
+    async with Wire(shop.port) as wire:
+        document = (await wire.request("GET", "/openapi/netpluse.json")).json()
+    generated = generate(document)
+    seen: Counter[int] = Counter()
+    started = time.monotonic()
+    waiting = iter(generated)
+
+    async def send() -> None:
+        async with Wire(shop.port, keys.ama) as wire:
+            for method, target, body, headers in waiting:
+                reply = await wire.request(method, target, body, headers)
+                seen[reply.status] += 1
+                complaint = complain(document, method, target, reply.status, reply.body)
+                assert complaint is None, f"{complaint}: {method} {target} {body!r} -> {reply}"
+                assert reply.headers["x-request-id"]
+
+    await asyncio.gather(*(send() for _ in range(AT_ONCE)))
+    assert sum(seen.values()) == len(generated) >= REQUESTS
+    # Otherwise the generator would only have knocked at one door.
+    assert {200, 400, 404, 405, 409} <= seen.keys()
+    print(f"{dict(seen)} in {time.monotonic() - started:.0f} s")
+
+
+def generate(document: dict[str, Any]) -> list[tuple[str, str, bytes | None, dict[str, str]]]:
+    """The requests, a fresh ten thousand each time. They are sent afterwards: a failure prints its request."""
+    made: list[tuple[str, str, bytes | None, dict[str, str]]] = []
+
+    @settings(
+        max_examples=REQUESTS // 20,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.lists(requests(document), min_size=20, max_size=25))
+    def gather(some: list[tuple[str, str, bytes | None, dict[str, str]]]) -> None:
+        made.extend(some)
+
+    gather()
+    return made
+
+
+def complain(document: dict[str, Any], method: str, target: str, status: int, body: bytes) -> str | None:
+    """What is wrong with an answer; None when it is as the document says."""
+    if status >= 500:
+        return "a 5xx"
+    path = target.partition("?")[0]
+    path = "/api/v1/order-status/{reference}" if path.startswith("/api/v1/order-status/") else path
+    operation = document["paths"].get(path, {}).get(method.lower().replace("head", "get"), {"responses": {}})
+    if method == "HEAD":
+        return None if body == b"" else "a body"
+    answer = operation["responses"].get(str(status))
+    if answer is None:
+        schema: dict[str, Any] = {"$ref": "#/components/schemas/Error"}
+        if status not in ALWAYS:
+            return "a status that is not in the document"
+    else:
+        schema = answer["content"]["application/json"]["schema"]
+    if status == 409 and list(json.loads(body)) == ["error"]:
+        schema = {"$ref": "#/components/schemas/Error"}
+    fits = jsonschema_rs.is_valid({**schema, "components": document["components"]}, json.loads(body))
+    return None if fits else "another shape than the document's"
+
+
+BROKEN = [
+    b"\x00" * 100,
+    b"\xff" * 3000,
+    b"\r\n\r\n\r\n",
+    b"GET\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nbroken\r\n\r\n",
+    b"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nx-api-key: \x00\r\n\r\n",
+    b"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nx-api-key : k\r\n\r\n",
+    b"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\n" + b"x-a: b\r\n" * 2000 + b"\r\n",
+    b"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nx-a: " + b"b" * 200_000 + b"\r\n\r\n",
+    b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\ncontent-length: 1x\r\n\r\n{",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999999\r\n\r\n{}",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n",
+    b"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n",
+    b"CONNECT /api/v1/ping HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET http://elsewhere/api/v1/ping HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+    b"GET /api/v1/order-status/%FF%00%C0%AF HTTP/1.0\r\n\r\n",
+    b"GET * HTTP/1.1\r\nhost: x\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+]
+
+
+async def test_bytes_that_are_no_requests_are_400_in_json_or_silence(shop: Shop, keys: Keys) -> None:
+    dice = random.Random(7)
+    good = f"GET /api/v1/ping HTTP/1.1\r\nhost: x\r\nx-api-key: {keys.ama}\r\n\r\n".encode()
+    bent = []
+    for _ in range(300):
+        bytes_ = bytearray(good)
+        for _ in range(dice.randint(1, 5)):
+            bytes_[dice.randrange(len(bytes_))] = dice.randrange(256)
+        bent.append(bytes(bytes_))
+    seen: Counter[str] = Counter()
+
+    async def throw(raw: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+        try:
+            writer.write(raw)
+            writer.write_eof()
+            answer = await asyncio.wait_for(reader.read(4096), 0.5)
+        except (TimeoutError, ConnectionError):
+            answer = b""  # It waits for the rest, or would not have it.
+        finally:
+            writer.transport.abort()
+        status = answer[9:12].decode("latin-1")
+        seen[status] += 1
+        assert not status.startswith("5"), (raw[:200], answer)
+        if status not in ("", "100", "200"):
+            body = answer.partition(b"\r\n\r\n")[2]
+            assert list(json.loads(body)) == ["error"], (raw[:200], answer)
+
+    everything = iter([*BROKEN, *bent])
+
+    async def throw_many() -> None:
+        for raw in everything:
+            await throw(raw)
+
+    await asyncio.gather(*(throw_many() for _ in range(20)))
+    print(dict(seen))
+    # Nobody has noticed anything.
+    async with Wire(shop.port, keys.ama) as wire:
+        assert (await wire.buy(purchase(0))).status == 200
+        assert (await wire.request("GET", "/api/v1/ping")).status == 200

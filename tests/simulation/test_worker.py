@@ -1,0 +1,244 @@
+"""Single situations of the worker in virtual time, where the runs with many faults would be too crowded to see them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from telvend.errors import Busy, TelvendError
+from telvend.kit.money import GHS, Money
+from telvend.orders.jobs import Fulfilment
+from telvend.orders.jobs.rules import Effect, Policy
+from telvend.orders.model import AttemptState, State
+from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits, Unknown
+from telvend.providers.routing import Router, Rule
+from tests.simulation.memory_store import MemoryStore, Row
+from tests.simulation.virtual_time import VirtualClock, VirtualLoop
+
+Deliver = Callable[[Delivery], Awaitable[Outcome]]
+
+
+class Scripted:
+    """A provider that does what a test says; `ask` tells `truth`."""
+
+    def __init__(self, deliver: Deliver, *, concurrency: int = 64) -> None:
+        self.name = "scripted"
+        self.traits = Traits(timeout_s=3.0, settles_after_s=60.0, concurrency=concurrency)
+        self.truth: Outcome = Delivered()
+        self.sent: list[str] = []
+        self._deliver = deliver
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        self.sent.append(delivery.reference)
+        return await self._deliver(delivery)
+
+    async def ask(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
+        return self.truth
+
+    async def close(self) -> None:
+        pass
+
+
+class Away(MemoryStore):
+    """A store that can be away."""
+
+    away = False
+
+    async def settle(self, items: Any) -> list[Effect | TelvendError]:
+        if self.away:
+            raise Busy
+        return await super().settle(items)
+
+
+class Stage:
+    """A worker, a provider, a store."""
+
+    def __init__(self, deliver: Deliver, *, rule: Rule | None = None, **settings: Any) -> None:
+        self.clock = VirtualClock(asyncio.get_running_loop())
+        self.provider = Scripted(deliver)
+        self.store = Away(self.clock, Policy(), Money(10_000, GHS))
+        router = Router([self.provider], self.clock, rules={"scripted": rule} if rule else None)
+        self.worker = Fulfilment(self.store, router, self.clock, poll_s=1.0, **settings)
+
+    def place(self) -> Row:
+        return self.store.place(len(self.store.orders) + 1, Money(100, GHS), Money(80, GHS))
+
+
+@pytest.fixture
+def loop() -> Iterator[VirtualLoop]:
+    made = VirtualLoop()
+    yield made
+    for task in asyncio.all_tasks(made):
+        task.cancel()
+    made.run_until_complete(asyncio.sleep(0))
+    made.close()
+
+
+async def at_once(_: Delivery) -> Outcome:
+    return Delivered()
+
+
+async def silence(_: Delivery) -> Outcome:
+    await asyncio.sleep(1e9)
+    return Delivered()
+
+
+def test_a_fresh_order_starts_when_the_worker_is_woken(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(at_once)
+        stage.worker.start()
+        await asyncio.sleep(0.1)
+        row = stage.place()
+        stage.worker.wake()
+        await asyncio.sleep(0.01)
+        assert row.state is State.DELIVERED
+
+    loop.run_until_complete(play())
+
+
+def test_a_call_that_swallows_its_timeout_does_not_hold_its_order(loop: VirtualLoop) -> None:
+    async def deaf(_: Delivery) -> Outcome:
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                continue
+            return NotSent("much too late")
+
+    async def play() -> None:
+        stage = Stage(deaf)
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(25)
+        # Asked about meanwhile, and delivered; what the call says in the end changes nothing.
+        assert row.state is State.DELIVERED
+        assert stage.provider.sent == ["NPAPI-1-abcdef-1"]
+        await asyncio.sleep(2000)
+        assert (row.state, row.attempts[0].state) == (State.DELIVERED, AttemptState.DELIVERED)
+        assert stage.worker.in_hand == 0
+
+    loop.run_until_complete(play())
+
+
+def test_what_escapes_a_provider_and_what_is_no_outcome_is_unknown(loop: VirtualLoop) -> None:
+    async def raises(_: Delivery) -> Outcome:
+        raise RuntimeError("bug")
+
+    async def cancels_itself(_: Delivery) -> Outcome:
+        raise asyncio.CancelledError
+
+    async def nonsense(_: Delivery) -> Any:
+        return "OK"
+
+    async def play() -> None:
+        for deliver in (raises, cancels_itself, nonsense, silence):
+            stage = Stage(deliver)
+            row = stage.place()
+            stage.provider.truth = Unknown()
+            stage.worker.start()
+            await asyncio.sleep(4)
+            assert (row.state, row.attempts[0].state) == (State.WAITING, AttemptState.UNKNOWN)
+            await stage.worker.drain(1)
+
+    loop.run_until_complete(play())
+
+
+def test_outcomes_are_kept_while_the_database_is_away_and_nothing_is_bought_twice(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(at_once)
+        rows = [stage.place() for _ in range(3)]
+        stage.store.away = True
+        stage.worker.start()
+        await asyncio.sleep(120)
+        assert {row.state for row in rows} == {State.DELIVERING}
+        stage.store.away = False
+        await asyncio.sleep(3)
+        assert {row.state for row in rows} == {State.DELIVERED}
+        assert len(stage.provider.sent) == 3
+
+    loop.run_until_complete(play())
+
+
+def test_a_drain_waits_for_calls_and_hands_back_what_does_not_end(loop: VirtualLoop) -> None:
+    async def some(delivery: Delivery) -> Outcome:
+        await asyncio.sleep(2 if delivery.reference.startswith("NPAPI-1-") else 1e9)
+        return Delivered()
+
+    async def play() -> None:
+        stage = Stage(some)
+        stage.provider.traits = Traits(timeout_s=60, settles_after_s=300)
+        first, second = stage.place(), stage.place()
+        stage.worker.start()
+        await asyncio.sleep(0.5)
+        late = stage.place()
+        await stage.worker.drain(5)
+        assert loop.time() == pytest.approx(5.5, abs=0.1)
+        assert (first.state, second.state, late.state) == (State.DELIVERED, State.DELIVERING, State.ACCEPTED)
+        assert second.due_at is not None
+        assert second.due_at <= stage.clock.now()
+        # The next worker asks about it, and does not buy it again.
+        successor = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock)
+        successor.start()
+        await asyncio.sleep(1)
+        assert second.state is State.DELIVERED
+        assert len([reference for reference in stage.provider.sent if reference.startswith("NPAPI-2-")]) == 1
+
+    loop.run_until_complete(play())
+
+
+def test_a_lease_is_renewed_while_its_call_takes_long(loop: VirtualLoop) -> None:
+    async def slow(_: Delivery) -> Outcome:
+        await asyncio.sleep(40)
+        return Delivered()
+
+    async def play() -> None:
+        stage = Stage(slow)
+        stage.provider.traits = Traits(timeout_s=60, settles_after_s=300)
+        stage.provider.truth = Unknown("somebody asked")
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(41)
+        assert (row.state, row.attempts[0].asked) == (State.DELIVERED, 0)
+
+    loop.run_until_complete(play())
+
+
+def test_no_more_calls_are_in_flight_than_a_provider_takes_and_the_backlog_is_worked_off(loop: VirtualLoop) -> None:
+    in_flight, most = 0, 0
+
+    async def count(_: Delivery) -> Outcome:
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(1)
+        in_flight -= 1
+        return Delivered()
+
+    async def play() -> None:
+        stage = Stage(count, rule=Rule(concurrency=4))
+        rows = [stage.place() for _ in range(40)]
+        stage.worker.start()
+        await asyncio.sleep(16)
+        assert most == 4
+        assert {row.state for row in rows} == {State.DELIVERED}
+
+    loop.run_until_complete(play())
+
+
+def test_under_pressure_fewer_are_claimed_at_a_time(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        sizes: list[int] = []
+
+        class Counting(Away):
+            async def claim(self, limit: int, *more: Any) -> Any:
+                sizes.append(limit)
+                return await super().claim(limit, *more)
+
+        stage = Stage(at_once, pressure=lambda: 100, batch_under_pressure=5)
+        stage.worker._store = Counting(stage.clock, Policy(), Money(10_000, GHS))
+        stage.worker.start()
+        await asyncio.sleep(3)
+        assert set(sizes) == {5}
+
+    loop.run_until_complete(play())
