@@ -76,7 +76,7 @@ def test_every_error_has_a_sample_here() -> None:
     assert set(tree()) == SAMPLES.keys()
 
 
-@pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", list(tree()), ids=lambda kind: kind.__name__)
 def test_every_error_has_a_row_of_its_own_and_renders_in_the_dialects_shape(
     registered: Registered, kind: type[TelvendError]
 ) -> None:
@@ -128,7 +128,7 @@ def test_a_documented_example_goes_through_the_wire_types_unchanged(registered: 
     part = "request" if "request" in example else "response"
     kind = endpoint.form if part == "request" else endpoint.answers.get(example["status"], error_shape(registered))
     assert kind is not None
-    decoded = msgspec.json.decode(json.dumps(example[part], default=float).encode(), type=kind)
+    decoded = msgspec.json.decode(msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])[part], type=kind)
     # What the request leaves out, the type may know as null.
     encoded = json.loads(_encode(decoded), parse_float=Decimal)
     if part == "request":

@@ -58,7 +58,8 @@ async def run_api(
     ready: Ready | None,
 ) -> None:
     """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
-    metrics.prepare(Path(settings.data_dir) / "run" / "metrics")
+    if settings.workers > 1:
+        metrics.prepare(Path(settings.data_dir) / "run" / "metrics")
     async with _running(settings, url, fulfilment=settings.fulfilment) as shop:
         http = _Http(
             uvicorn.Config(

@@ -43,6 +43,7 @@ class DatabaseRefused(Exception):
 CONNECTION_LOSS: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # What asyncpg says when the server took its leave while nothing was being asked.
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,

@@ -24,10 +24,11 @@ WRITE_TRANSFERS: Final = """
         amount_minor bigint, wallet_id bigint, wallet_sequence bigint, wallet_balance_minor bigint)
 """
 
+# The ids stand there twice: without the array the planner would read all of a young table and keep to that plan.
 WRITE_WALLETS: Final = """
     update wallet set balance_minor = new.balance_minor, sequence = new.sequence
     from json_to_recordset($1::text::json) as new(id bigint, balance_minor bigint, sequence bigint)
-    where wallet.account_id = new.id
+    where wallet.account_id = new.id and wallet.account_id = any($2::bigint[])
 """
 
 
@@ -48,7 +49,7 @@ async def write_journal(tx: Tx, journal: Journal) -> None:
     await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
     changed = journal.changed_wallets()
     if changed:
-        await tx.execute(WRITE_WALLETS, rows(changed))
+        await tx.execute(WRITE_WALLETS, rows(changed), [wallet.id for wallet in changed])
 
 
 async def next_causes(tx: Tx, count: int) -> list[int]:

@@ -32,7 +32,8 @@ class State(StrEnum):
     DELIVERING = "delivering"
     """The money is held; a provider is being asked right now."""
     WAITING = "waiting"
-    """The money is held; the last attempt was accepted, or nobody knows its outcome. It is asked about again."""
+    """The money is held. The last attempt was accepted, or nobody knows its outcome, and it is asked about again; or it
+    has definitely not delivered, and no provider has a place for the next one right now."""
     REVIEW = "review"
     """The money is held; asking has not settled it. A person decides."""
     DELIVERED = "delivered"

@@ -136,6 +136,11 @@ class Traits:
     networks: frozenset[tuple[str, str]] | None = field(default=None)
     """The (country, network) pairs it serves; None means every one."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where a request could still be on its way when it is said never to have arrived."""
+        if 0 < self.settles_after_s < self.timeout_s:
+            raise ValueError("settles_after_s must be 0 or longer than timeout_s")
+
 
 class Provider(Protocol):
     """Somebody who delivers. Implementations: `client.py` how to call, `wire.py` what they say."""

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
 import msgspec
 
 from telvend.errors import Busy, InvariantBroken, TelvendError
@@ -164,8 +163,7 @@ class PostgresFulfilmentStore:
                 tx = await dedicated.get()
                 async with tx.transaction():
                     yield tx
-            except (*CONNECTION_LOSS, asyncpg.InternalClientError) as error:
-                # The last one is what asyncpg says when the server took its leave while nothing was being asked.
+            except CONNECTION_LOSS as error:
                 dedicated.drop()
                 raise Busy from error
             except TRANSIENT as error:

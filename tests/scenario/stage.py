@@ -1,0 +1,287 @@
+"""Tells money stories: a table of steps with the balances between them is played on a real database.
+
+    step                        wallet   in flight   provider   margin   order
+    fund 50.00                   50.00        0.00       0.00     0.00
+    place 1GB                    45.50        4.50       0.00     0.00   delivering
+    first says nothing           45.50        4.50       0.00     0.00   waiting
+
+Each step does what it says (the verbs stand in `Stage`), then every column is read from the database. Providers do
+nothing by themselves: a call waits until a step says how it is answered. Time passes when a step needs it to.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from telvend.catalog.model import Network
+from telvend.catalog.service import Catalogue, install_builtin
+from telvend.kit.db import Database
+from telvend.kit.money import GHS, Money
+from telvend.ledger.model import AccountKind, Mode
+from telvend.ledger.service import Ledger
+from telvend.orders.check import check_books
+from telvend.orders.jobs import Fulfilment, Policy, PostgresFulfilmentStore, Review
+from telvend.orders.model import Placement
+from telvend.orders.service import Orders
+from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Traits, Unknown
+from telvend.providers.routing import Router, Rule
+from telvend.resellers.model import Api, Caller
+from telvend.resellers.service import Resellers
+from tests.clocks import FakeClock
+
+PATIENCE_S: Final = 10.0
+# Two questions and then a person, so that a story about review fits on a page.
+POLICY: Final = Policy(ask_delays_s=(5, 15))
+
+WORDS: Final[dict[str, Outcome]] = {
+    "delivers": Delivered("A-1"),
+    "delivered": Delivered("A-1"),
+    "accepts": Accepted("A-1"),
+    "on its way": Accepted("A-1"),
+    "refuses": Refused(Reason.BARRED, "barred"),
+    "refused": Refused(Reason.BARRED, "barred"),
+    "refuses, try elsewhere": Refused(Reason.NO_FLOAT, "no float"),
+    "says nothing": Unknown("timed out"),
+    "nothing": Unknown("timed out"),
+    "is not reached": NotSent("connection refused"),
+    "never heard of it": NotSent("unknown reference"),
+}
+
+
+class Scripted:
+    """A provider whose calls wait for the story."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.traits = Traits(timeout_s=30, settles_after_s=0, test_mode=True)
+        self.calls: asyncio.Queue[tuple[str, Delivery, asyncio.Future[Outcome]]] = asyncio.Queue()
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        return await self._call("deliver", delivery)
+
+    async def ask(self, delivery: Delivery) -> Outcome:
+        return await self._call("ask", delivery)
+
+    async def _call(self, verb: str, delivery: Delivery) -> Outcome:
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        await self.calls.put((verb, delivery, answer))
+        return await answer
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Stage:
+    """A shop with one reseller and two providers, `first` and `second`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._clock = FakeClock(hurry=False)
+        self._ledger = Ledger(database)
+        self._catalogue = Catalogue(database)
+        self._resellers = Resellers(database, self._ledger, self._clock)
+        self._orders = Orders(database, self._ledger, self._catalogue)
+        self._providers = {name: Scripted(name) for name in ("first", "second")}
+        self._jobs = PostgresFulfilmentStore(database, self._ledger, POLICY)
+        self._review = Review(self._jobs)
+        self._placed: Placement | None = None
+        self._last_purchase: tuple[Mode, str, str] | None = None
+        self._count = 0
+        self._verbs: list[tuple[str, Callable[..., Awaitable[None]]]] = [
+            (r"fund ([\d.,]+)", lambda amount: self._fund(amount, Mode.LIVE)),
+            (r"fund ([\d.,]+) to play with", lambda amount: self._fund(amount, Mode.TEST)),
+            (r"place (\w+)", lambda size: self._place(size, Mode.LIVE)),
+            (r"place (\w+) as a test", lambda size: self._place(size, Mode.TEST)),
+            (r"same reference again", self._place_again),
+            (r"(first|second) (delivers|accepts|refuses(?:, try elsewhere)?|says nothing|is not reached)", self._deliver),
+            (r"ask (first|second): (delivered|refused|on its way|nothing|never heard of it)", self._ask),
+            (r"a person says (delivered|failed)", self._resolve),
+            (r"the worker dies, another one begins", self._replace_worker),
+            (r"1GB now sells for ([\d.]+)", self._reprice),
+        ]
+
+    async def open(self) -> None:
+        async with self._database.transaction() as tx:
+            await install_builtin(tx)
+            await self._catalogue.load(tx)
+        self._reseller = await self._resellers.add("ama@example.com", "Ama", "0241234567")
+        self._orders.start()
+        self._begin_work()
+
+    async def close(self) -> None:
+        await self._fulfilment.drain(0)
+        await self._orders.close()
+        await self._ledger.close()
+        await self._jobs.close()
+
+    def _begin_work(self) -> None:
+        rules = {"first": Rule(priority=1, breaker=False), "second": Rule(priority=2, breaker=False)}
+        router = Router(self._providers.values(), self._clock, rules=rules)
+        self._fulfilment = Fulfilment(self._jobs, router, self._clock, policy=POLICY, poll_s=0.02)
+        self._orders.on_placed = self._fulfilment.wake
+        self._fulfilment.start()
+
+    # Telling ---------------------------------------------------------------------------------------------------------
+
+    async def tell(self, story: str) -> None:
+        """Play a story. Raises AssertionError with the table as it really went."""
+        head, *rows = [re.split(r" {2,}", line.strip()) for line in story.strip().splitlines()]
+        columns = head[1:]
+        went = [head]
+        for step, *expected in rows:
+            expected += [""] * (len(columns) - len(expected))
+            await self._do(step)
+            went.append([step, *await self._until(columns, expected)])
+        expected_table = _table([head, *(row + [""] * (len(head) - len(row)) for row in rows)])
+        assert _table(went) == expected_table
+        # Nothing is still under way that would change the last line.
+        await asyncio.sleep(0.05)
+        assert await self._read(columns) == went[-1][1:]
+        assert all(provider.calls.empty() for provider in self._providers.values()), "a call that nobody answered"
+        report = await check_books(self._database)
+        assert report.ok, report.findings
+
+    async def _do(self, step: str) -> None:
+        for pattern, verb in self._verbs:
+            if match := re.fullmatch(pattern, step):
+                await verb(*match.groups())
+                return
+        raise ValueError(f"Nobody knows how to {step!r}.")
+
+    async def _until(self, columns: list[str], expected: list[str]) -> list[str]:
+        """The columns, as soon as they are what is expected or else when patience ends."""
+        ends = time.monotonic() + PATIENCE_S / 5
+        while (found := await self._read(columns)) != expected and time.monotonic() < ends:
+            await asyncio.sleep(0.01)
+        return found
+
+    async def _read(self, columns: list[str]) -> list[str]:
+        totals = {
+            (total.kind, total.owner if total.kind is AccountKind.PROVIDER else "", total.mode): total.total.minor
+            for total in await self._ledger.totals()
+            if total.total.currency == GHS
+        }
+        kinds = {
+            "wallet": (AccountKind.WALLET, ""),
+            "in flight": (AccountKind.IN_FLIGHT, ""),
+            "first": (AccountKind.PROVIDER, "first"),
+            "second": (AccountKind.PROVIDER, "second"),
+            "margin": (AccountKind.MARGIN, ""),
+            "loss": (AccountKind.LOSS, ""),
+        }
+        found = []
+        for column in columns:
+            if column == "order":
+                found.append(await self._state())
+                continue
+            mode = Mode.TEST if column.startswith("play ") else Mode.LIVE
+            kind, owner = kinds[column.removeprefix("play ")]
+            found.append(f"{Money(totals.get((kind, owner, mode), 0), GHS).decimal:,.2f}")
+        return found
+
+    async def _state(self) -> str:
+        if self._placed is None:
+            return ""
+        return (await self._orders.history(self._placed.order.reference)).order.state
+
+    # Verbs -------------------------------------------------------------------------------------------------------------
+
+    async def _fund(self, amount: str, mode: Mode) -> None:
+        self._count += 1
+        money = Money.parse(amount.replace(",", ""), GHS)
+        await self._ledger.credit(self._reseller.id, money, mode, f"funding {self._count}")
+
+    async def _place(self, size: str, mode: Mode) -> None:
+        self._count += 1
+        self._last_purchase = (mode, size, f"purchase {self._count}")
+        self._placed = await self._buy(*self._last_purchase)
+        assert not self._placed.replayed
+
+    async def _place_again(self) -> None:
+        assert self._last_purchase is not None
+        assert self._placed is not None
+        again = await self._buy(*self._last_purchase)
+        assert again.replayed
+        assert again.order.reference == self._placed.order.reference
+
+    async def _buy(self, mode: Mode, size: str, reference: str) -> Placement:
+        network = self._catalogue.snapshot.network("GH", "MTN")
+        assert isinstance(network, Network)
+        return await self._orders.place(
+            await self._caller(mode),
+            network=network,
+            size=size,
+            subscriber="+233241234567",
+            currency=GHS,
+            client_reference=reference,
+            prefix="NPAPI",
+        )
+
+    async def _caller(self, mode: Mode) -> Caller:
+        key, _ = await self._resellers.add_key(self._reseller.email, Api.NETPLUSE, mode)
+        wallets = {
+            wallet.balance.currency.code: wallet.wallet_id
+            for wallet in await self._ledger.wallets(self._reseller.id)
+            if wallet.mode is mode
+        }
+        return Caller(
+            self._reseller.id, self._reseller.number, key.id, key.id.bytes, Api.NETPLUSE, mode, 60, 30, wallets
+        )
+
+    async def _deliver(self, provider: str, word: str) -> None:
+        await self._answer("deliver", provider, WORDS[word])
+
+    async def _ask(self, provider: str, word: str) -> None:
+        await self._answer("ask", provider, WORDS[word])
+
+    async def _answer(self, verb: str, name: str, outcome: Outcome) -> None:
+        """Wait for the call, letting time pass for orders that wait for their next moment, and answer it."""
+        provider = self._providers[name]
+        ends = time.monotonic() + PATIENCE_S
+        while provider.calls.empty():
+            assert time.monotonic() < ends, f"nobody has called {name} to {verb}"
+            await self._let_time_pass("state = 'waiting'")
+            await asyncio.sleep(0.02)
+        called, _, answer = provider.calls.get_nowait()
+        assert called == verb
+        answer.set_result(outcome)
+
+    async def _let_time_pass(self, condition: str) -> None:
+        async with self._database.connection() as tx:
+            await tx.execute(f"update orders set due_at = now() where due_at > now() and {condition}")
+        self._fulfilment.wake()
+
+    async def _resolve(self, word: str) -> None:
+        assert self._placed is not None
+        await self._review.resolve(
+            self._placed.order.reference, delivered=word == "delivered", text="telephoned the provider"
+        )
+
+    async def _replace_worker(self) -> None:
+        """As kill -9 does it: the call is cut off, its attempt stays open, the lease runs out."""
+        for provider in self._providers.values():
+            while not provider.calls.empty():
+                provider.calls.get_nowait()
+        tasks: list[Any] = [*self._fulfilment._tasks, *(hand.task for hand in self._fulfilment._hands)]
+        for task in filter(None, tasks):
+            task.cancel()
+        await asyncio.sleep(0.01)
+        self._begin_work()
+        await self._let_time_pass("state = 'delivering'")
+
+    async def _reprice(self, price: str) -> None:
+        await self._catalogue.change_price("GH-MTN-1GB-30D", price=price)
+        async with self._database.connection() as tx:
+            await self._catalogue.load(tx)
+
+
+def _table(rows: list[list[str]]) -> str:
+    """Rows as a story prints them: the first column to the left, amounts to the right."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = (
+        "   ".join(cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    )
+    return "\n" + "\n".join(lines)

@@ -1,0 +1,99 @@
+"""What the tests of placing and fulfilment start from: a reseller with money, and purchases of one bundle of 4.50."""
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from telvend.catalog.model import Product
+from telvend.kit.db import Database
+from telvend.kit.money import GHS, NGN, Currency, Money
+from telvend.ledger.model import AccountKind, Mode
+from telvend.ledger.service import Ledger
+from telvend.orders.check import check_books
+from telvend.orders.placing import Purchase
+from telvend.resellers.service import Resellers
+
+PRICE = Money(450, GHS)
+PRODUCT = Product(
+    code="GH-MTN-1GB-30D",
+    country="GH",
+    network="MTN",
+    kind="data",
+    type="",
+    size="1GB",
+    validity_days=30,
+    price=PRICE,
+    cost=Money(390, GHS),
+    active=True,
+    id=1,
+    network_id=1,
+)
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A reseller with a live wallet in GHS and one in NGN, and the house's accounts of what is in flight."""
+
+    database: Database
+    ledger: Ledger
+    reseller_id: Any
+    wallets: dict[str, int]
+    in_flight: dict[str, int]
+
+    def wants(self, reference: str | None = None, currency: Currency = GHS, **changes: Any) -> Purchase:
+        """One bundle, paid from the wallet in `currency`."""
+        product = PRODUCT
+        if currency is not GHS:
+            product = replace(PRODUCT, price=Money(450, currency), cost=Money(390, currency))
+        purchase = Purchase(
+            reseller_id=self.reseller_id,
+            dialect="netpluse",
+            mode=Mode.LIVE,
+            client_reference=reference,
+            fingerprint="GH/MTN/+233241234567/1GB",
+            wallet_id=self.wallets[currency.code],
+            in_flight=self.in_flight[currency.code],
+            country="GH",
+            network="MTN",
+            size="1GB",
+            subscriber="+233241234567",
+            product=product,
+            prefix="NPAPI",
+        )
+        return msgspec.structs.replace(purchase, **changes)
+
+    async def balance(self, currency: Currency = GHS) -> int:
+        return await self.value("select balance_minor from wallet where account_id = $1", self.wallets[currency.code])
+
+    async def orders(self) -> int:
+        return await self.value("select count(*) from orders")
+
+    async def value(self, statement: str, *values: Any) -> Any:
+        async with self.database.connection() as tx:
+            return await tx.fetchval(statement, *values)
+
+    async def check_books(self) -> None:
+        report = await check_books(self.database)
+        assert report.ok, report.findings
+
+
+async def customer(database: Database, *, ghs_minor: int = 0, ngn_minor: int = 0) -> Customer:
+    """A new reseller with so much money."""
+    ledger = Ledger(database)
+    number = next(_numbers)
+    reseller = await Resellers(database, ledger).add(f"ama{number}@example.com", "Ama", "0241234567")
+    for minor, currency in ((ghs_minor, GHS), (ngn_minor, NGN)):
+        if minor:
+            await ledger.credit(reseller.id, Money(minor, currency), Mode.LIVE, "opening")
+    wallets = {
+        found.balance.currency.code: found.wallet_id
+        for found in await ledger.wallets(reseller.id)
+        if found.mode is Mode.LIVE
+    }
+    in_flight = {
+        currency.code: await ledger.house(AccountKind.IN_FLIGHT, currency, Mode.LIVE) for currency in (GHS, NGN)
+    }
+    return Customer(database, ledger, reseller.id, wallets, in_flight)

@@ -1,0 +1,352 @@
+"""The lane's transaction on a real database: races over several connections, lost ones, and items that are poison."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from telvend.errors import Busy, InsufficientBalance, NotFound, ProductUnavailable, ReferenceReused
+from telvend.kit import failpoints
+from telvend.kit.db import Database
+from telvend.kit.lane import Lane
+from telvend.kit.money import GHS, NGN, Money
+from telvend.ledger.model import Mode
+from telvend.orders.model import Placement, State
+from telvend.orders.placing import Placing, Purchase
+from tests.store.selling import Customer, customer
+
+PRICE_MINOR = 450
+
+
+@pytest.fixture
+async def ama(database: Database) -> Customer:
+    """She can pay for exactly 50 bundles from each of two wallets."""
+    return await customer(database, ghs_minor=50 * PRICE_MINOR, ngn_minor=50 * PRICE_MINOR)
+
+
+@pytest.fixture
+async def placing(database: Database) -> AsyncIterator[Placing]:
+    opened = Placing(database)
+    yield opened
+    await opened.close()
+
+
+@asynccontextmanager
+async def lanes(database: Database, count: int, *, batch: int = 256) -> AsyncIterator[list[Lane[Purchase, Placement]]]:
+    """Lanes as so many processes would have them, each with a connection of its own."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for number in range(count):
+            placing = Placing(database)
+            stack.push_async_callback(placing.close)
+            lane: Lane[Purchase, Placement] = Lane(str(number), placing.place_all, maximum_batch=batch)
+            lane.start()
+            stack.push_async_callback(lane.close)
+            made.append(lane)
+        yield made
+
+
+@pytest.fixture
+def armed() -> Any:
+    """Arms failpoints for one test."""
+    yield failpoints.arm
+    failpoints.arm("")
+
+
+def kinds(answers: Sequence[Any]) -> dict[str, int]:
+    """How many answers there are of each kind; a replay is one of its own."""
+    counted: dict[str, int] = {}
+    for answer in answers:
+        name = "replayed" if isinstance(answer, Placement) and answer.replayed else type(answer).__name__
+        counted[name] = counted.get(name, 0) + 1
+    return counted
+
+
+# Deciding -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, placing: Placing) -> None:
+    (placed,) = await placing.place_all([ama.wants("r1")])
+    assert isinstance(placed, Placement)
+    order = placed.order
+    assert not placed.replayed
+    assert order.state is State.ACCEPTED
+    assert order.balance_after.minor == 49 * PRICE_MINOR == await ama.balance()
+    assert await ama.value("select due_at <= now() from orders where id = $1", order.id)
+    entries = await ama.ledger.entries(order.id)
+    assert [(entry.debit, entry.credit, entry.amount.minor) for entry in entries] == [("wallet", "in flight", PRICE_MINOR)]
+    await ama.check_books()
+
+
+async def test_one_batch_is_decided_in_its_order(ama: Customer, placing: Placing) -> None:
+    answers = await placing.place_all(
+        [
+            ama.wants("a"),
+            ama.wants("a"),
+            ama.wants("a", fingerprint="another"),
+            ama.wants("gone", product=None),
+            ama.wants("a", product=None),
+            ama.wants("nowhere", wallet_id=10**9),
+            ama.wants(),
+            ama.wants(),
+        ]
+    )
+    assert kinds(answers) == {
+        "Placement": 3, "replayed": 2, "ReferenceReused": 1, "ProductUnavailable": 1, "NotFound": 1
+    }  # fmt: skip
+    assert [type(answer) for answer in answers[2:6]] == [ReferenceReused, ProductUnavailable, Placement, NotFound]
+    assert {answer.order.id for answer in (answers[0], answers[1], answers[4]) if isinstance(answer, Placement)} == {
+        answers[0].order.id  # type: ignore[union-attr]
+    }
+    assert await ama.orders() == 3
+    await ama.check_books()
+
+
+async def test_a_refusal_leaves_the_reference_free(database: Database, placing: Placing) -> None:
+    kofi = await customer(database, ghs_minor=PRICE_MINOR - 1)
+    (refused,) = await placing.place_all([kofi.wants("r")])
+    assert isinstance(refused, InsufficientBalance)
+    assert (refused.required.minor, refused.available.minor) == (PRICE_MINOR, PRICE_MINOR - 1)
+    assert (await kofi.orders(), await kofi.balance()) == (0, PRICE_MINOR - 1)
+    (gone,) = await placing.place_all([kofi.wants("r", product=None)])
+    assert isinstance(gone, ProductUnavailable)
+    await kofi.ledger.credit(kofi.reseller_id, refused.required, Mode.LIVE, "more")
+    (placed,) = await placing.place_all([kofi.wants("r", fingerprint="something else")])
+    assert isinstance(placed, Placement)
+
+
+async def test_references_are_apart_for_each_reseller_dialect_and_mode(ama: Customer, placing: Placing) -> None:
+    other = await customer(ama.database, ghs_minor=PRICE_MINOR)
+    answers = await placing.place_all(
+        [ama.wants("r"), other.wants("r"), ama.wants("r", dialect="madapi"), ama.wants("r", mode=Mode.TEST)]
+    )
+    assert kinds(answers) == {"Placement": 4}
+
+
+# Races --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_two_lanes_sell_exactly_what_one_wallet_pays_for(ama: Customer) -> None:
+    """Notices a missing lock on the wallet: each lane would decide on a balance that the other has spent."""
+    async with lanes(ama.database, 2, batch=8) as both:
+        purchases = [both[number % 2].submit(ama.wants(f"r{number}")) for number in range(200)]
+        answers = await asyncio.gather(*purchases, return_exceptions=True)
+    assert kinds(answers) == {"Placement": 50, "InsufficientBalance": 150}
+    assert await ama.balance() == 0
+    left = sorted(answer.order.balance_after.minor for answer in answers if isinstance(answer, Placement))
+    assert left == [PRICE_MINOR * number for number in range(50)]
+    await ama.check_books()
+
+
+async def test_four_lanes_place_one_reference_once(ama: Customer) -> None:
+    async with lanes(ama.database, 4) as four:
+        answers = await asyncio.gather(*(four[number % 4].submit(ama.wants("same")) for number in range(200)))
+    assert kinds(answers) == {"Placement": 1, "replayed": 199}
+    assert await ama.orders() == 1
+    assert await ama.balance() == 49 * PRICE_MINOR
+
+
+async def test_one_reference_through_two_wallets_at_once_is_one_order(ama: Customer, armed: Any) -> None:
+    """Notices a missing unique reference: their locks are different ones, so that neither lane waits for the other."""
+    armed("lane.after_write=sleep:0.05")
+    async with lanes(ama.database, 2) as (first, second):
+        for number in range(10):
+            reference = f"both {number}"
+            answers = await asyncio.gather(
+                first.submit(ama.wants(reference, GHS)), second.submit(ama.wants(reference, NGN))
+            )
+            assert kinds(answers) == {"Placement": 1, "replayed": 1}
+            assert answers[0].order.id == answers[1].order.id
+    assert await ama.orders() == 10
+    await ama.check_books()
+
+
+async def test_different_requests_under_one_reference_through_two_wallets_conflict(ama: Customer, armed: Any) -> None:
+    armed("lane.after_write=sleep:0.05")
+    async with lanes(ama.database, 2) as (first, second):
+        answers = await asyncio.gather(
+            first.submit(ama.wants("r", GHS)),
+            second.submit(ama.wants("r", NGN, fingerprint="another")),
+            return_exceptions=True,
+        )
+    assert kinds(answers) == {"Placement": 1, "ReferenceReused": 1}
+    assert await ama.orders() == 1
+    await ama.check_books()
+
+
+async def test_lanes_that_want_each_others_wallets_never_wait_for_each_other(ama: Customer) -> None:
+    kofi = await customer(ama.database, ghs_minor=50 * PRICE_MINOR)
+    async with lanes(ama.database, 2, batch=16) as both:
+        # One lane meets the wallets in one order, the other one in the other; both lock in id order.
+        wanted = [
+            lane.submit((one if number % 2 else other).wants())
+            for lane, one, other in ((both[0], ama, kofi), (both[1], kofi, ama))
+            for number in range(50)
+        ]
+        assert kinds(await asyncio.gather(*wanted, return_exceptions=True)) == {"Placement": 100}
+    await ama.check_books()
+
+
+# Accidents ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_poison_row_fails_alone(ama: Customer) -> None:
+    async with lanes(ama.database, 1) as (lane,):
+        wanted = [lane.submit(ama.wants(f"r{number}\x00" if number == 7 else f"r{number}")) for number in range(20)]
+        answers = await asyncio.gather(*wanted, return_exceptions=True)
+    assert isinstance(answers[7], asyncpg.PostgresError)
+    assert kinds(answers[:7] + answers[8:]) == {"Placement": 19}
+    assert await ama.orders() == 19
+    await ama.check_books()
+
+
+@pytest.mark.parametrize("moment", ["lane.before_begin", "lane.after_locks", "lane.after_write"])
+async def test_a_connection_lost_before_commit_places_nothing_and_the_next_purchase_gets_a_new_one(
+    ama: Customer, placing: Placing, armed: Any, moment: str
+) -> None:
+    await placing.place_all([ama.wants("before")])
+    armed(f"{moment}=sleep:0.2")
+    under_way = asyncio.create_task(placing.place_all([ama.wants("r")]))
+    await asyncio.sleep(0.1)
+    await terminate_backend(ama, placing)
+    with pytest.raises(Busy):
+        await under_way
+    armed("")
+    assert await ama.orders() == 1
+    answers = await placing.place_all([ama.wants("r"), ama.wants("before")])
+    assert kinds(answers) == {"Placement": 1, "replayed": 1}
+    await ama.check_books()
+
+
+async def terminate_backend(ama: Customer, placing: Placing) -> None:
+    pid = (await placing._connection.get()).get_server_pid()
+    assert await ama.value("select pg_terminate_backend($1)", pid)
+
+
+async def test_an_error_at_any_moment_places_nothing(ama: Customer, placing: Placing, armed: Any) -> None:
+    for moment in ("lane.before_begin", "lane.after_locks", "lane.after_write"):
+        armed(f"{moment}=error")
+        with pytest.raises(failpoints.FailpointError):
+            await placing.place_all([ama.wants("r")])
+    armed("")
+    assert (await ama.orders(), await ama.balance()) == (0, 50 * PRICE_MINOR)
+    assert kinds(await placing.place_all([ama.wants("r")])) == {"Placement": 1}
+
+
+class Proxy:
+    """Stands between a lane and PostgreSQL, and cuts the line at the next COMMIT: before it is passed on, or after it."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self.cut: str | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(self._socket_path)
+        committing = asyncio.Event()
+
+        async def forth() -> None:
+            while data := await reader.read(65536):
+                if b"COMMIT;" in data and self.cut is not None:
+                    cut, self.cut = self.cut, None
+                    committing.set()
+                    if cut == "before":
+                        writer.transport.abort()
+                        far_writer.transport.abort()
+                        return
+                far_writer.write(data)
+
+        async def back() -> None:
+            while data := await far_reader.read(65536):
+                if committing.is_set():
+                    # PostgreSQL has answered, so it has committed; nobody hears of it.
+                    writer.transport.abort()
+                    return
+                writer.write(data)
+
+        await asyncio.wait([asyncio.create_task(forth()), asyncio.create_task(back())], return_when="FIRST_COMPLETED")
+        for stream in (writer, far_writer):
+            stream.transport.abort()
+
+
+@pytest.fixture
+async def cut_off(database_url: str) -> AsyncIterator[tuple[Proxy, Placing]]:
+    """A lane's transaction behind a proxy."""
+    url = urlsplit(database_url)
+    query = parse_qs(url.query)
+    proxy = Proxy(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
+    listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    behind = await Database.open(f"postgresql://{url.username}:{url.password}@127.0.0.1:{port}{url.path}", pool_size=1)
+    placing = Placing(behind)
+    yield proxy, placing
+    await placing.close()
+    await behind.close()
+    listening.close()
+
+
+async def test_an_answer_lost_after_commit_is_looked_up_and_given(
+    ama: Customer, cut_off: tuple[Proxy, Placing]
+) -> None:
+    proxy, placing = cut_off
+    await placing.place_all([ama.wants("before")])
+    proxy.cut = "after"
+    answers = await placing.place_all([ama.wants("r1"), ama.wants("r2"), ama.wants("r1"), ama.wants("before")])
+    assert kinds(answers) == {"Placement": 2, "replayed": 2}
+    assert await ama.orders() == 3
+    await ama.check_books()
+
+
+async def test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothing(
+    ama: Customer, cut_off: tuple[Proxy, Placing]
+) -> None:
+    proxy, placing = cut_off
+    await placing.place_all([ama.wants("before")])
+    proxy.cut = "before"
+    with pytest.raises(Busy):
+        await placing.place_all([ama.wants("r1"), ama.wants("r1", fingerprint="another")])
+    assert (await ama.orders(), await ama.balance()) == (1, 49 * PRICE_MINOR)
+    assert proxy.cut is None
+    assert kinds(await placing.place_all([ama.wants("r1")])) == {"Placement": 1}
+    await ama.check_books()
+
+
+# What the database itself refuses -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update transfer set amount_minor = 1",
+        "update transfer set created_at = now() where false",
+        "delete from transfer",
+        "truncate transfer",
+        "update wallet set balance_minor = -1",
+        "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 1, 5)",
+        "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 2, 0)",
+        "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 2, -5)",
+        "insert into transfer select * from transfer",
+        "update orders set price_minor = 0",
+        "update orders set state = 'delivered'",
+    ],
+)
+async def test_the_database_refuses_what_must_not_happen_to_money(
+    ama: Customer, placing: Placing, statement: str
+) -> None:
+    await placing.place_all([ama.wants("r")])
+    async with ama.database.connection() as tx:
+        with pytest.raises(asyncpg.PostgresError):
+            await tx.execute(statement)
+    await ama.check_books()
+
+
+async def test_the_same_credit_at_once_is_one(ama: Customer) -> None:
+    money = Money(1000, GHS)
+    await asyncio.gather(*(ama.ledger.credit(ama.reseller_id, money, Mode.LIVE, "again") for _ in range(20)))
+    assert await ama.balance() == 50 * PRICE_MINOR + 1000
+    with pytest.raises(ReferenceReused):
+        await ama.ledger.credit(ama.reseller_id, Money(1001, GHS), Mode.LIVE, "again")
+    await ama.check_books()

@@ -1,0 +1,110 @@
+"""No statement of a hot path reads a table from end to end, whether the tables are new, or full and never analysed.
+
+The plans are those that a lane's connection makes: generic ones, made once and kept.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from telvend.kit import db
+from telvend.kit.db import Database
+from telvend.ledger import store as ledger_store
+from telvend.orders import store
+from telvend.orders.jobs import store as jobs
+from telvend.orders.placing import Placing
+from tests.store.selling import customer
+
+STATEMENTS = {
+    "placing: lock wallets": ledger_store.LOCK_WALLETS,
+    "placing: find by client reference": store.FIND_BY_CLIENT_REFERENCE,
+    "placing: insert orders": store.INSERT,
+    "placing: write transfers": ledger_store.WRITE_TRANSFERS,
+    "placing: write wallets": ledger_store.WRITE_WALLETS,
+    "reading: find by id": store.FIND_BY_ID,
+    "claiming: claim": jobs.CLAIM,
+    "claiming: read attempts": jobs.READ_ATTEMPTS,
+    "claiming: write attempts": jobs.WRITE_ATTEMPTS,
+    "claiming: correct claimed": jobs.CORRECT_CLAIMED,
+    "settling: lock orders": jobs.LOCK_ORDERS,
+    "settling: change orders": jobs.CHANGE_ORDERS,
+    "settling: change attempts": jobs.CHANGE_ATTEMPTS,
+    "settling: wallets of orders": jobs.WALLETS_OF,
+    "leases: renew": jobs.RENEW,
+    "leases: hand back": jobs.HAND_BACK,
+}
+
+# 20,000 sold orders with their transfers and attempts, a few of them due, in a shop of 2,000 wallets.
+FILL = """
+    insert into account (kind, owner, currency, mode) select 'wallet', n::text, 'GHS', 'live' from generate_series(1, 2000) n;
+    insert into reseller (id, email, name, phone) select gen_random_uuid(), n || '@example.com', 'N', '+233241234567'
+        from generate_series(1, 2000) n;
+    insert into wallet (account_id, reseller_id, currency, mode, balance_minor)
+        select a.id, r.id, 'GHS', 'live', 1000000
+        from (select id, row_number() over () as n from account where kind = 'wallet' and owner ~ '^[0-9]+$') a
+        join (select id, row_number() over () as n from reseller where email ~ '^[0-9]') r on r.n = a.n;
+    insert into orders
+        select (json_populate_record(o, json_build_object(
+            'id', o.id + n, 'reference', 'NPAPI-' || n, 'client_reference', 'filler ' || n,
+            'state', case when n % 500 = 0 then 'accepted' else 'delivered' end,
+            'due_at', case when n % 500 = 0 then now() end))).*
+        from orders o, generate_series(1, 20000) n;
+    insert into transfer (cause, kind, debit, credit, amount_minor) select id, 3, 1, 2, 5 from orders where id > 1;
+    insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)
+        select id, 1, 'simulator', 'x', 'delivered', 1, now() from orders;
+"""
+
+
+@pytest.fixture
+async def one_sale_url(database_url: str) -> AsyncIterator[str]:
+    """A database in which one bundle has been sold."""
+    database = await Database.open(database_url, pool_size=2)
+    placing = Placing(database)
+    try:
+        ama = await customer(database, ghs_minor=450)
+        await placing.place_all([ama.wants("r")])
+    finally:
+        await placing.close()
+        await database.close()
+    yield database_url
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
+
+
+def scans(connection: "psycopg.Connection[Any]") -> dict[str, list[str]]:
+    """For each statement the tables that its plan reads from end to end."""
+    for name, value in db._LANE_SETTINGS.items():
+        connection.execute("select set_config(%s, %s, false)", [name, value])
+    found = {}
+    for name, statement in STATEMENTS.items():
+        (text,) = connection.execute(f"explain (generic_plan, format json) {statement}").fetchone() or ("",)
+        plan = (json.loads(text) if isinstance(text, str) else text)[0]["Plan"]
+        found[name] = [node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"]
+    return found
+
+
+async def test_no_statement_scans_a_table_when_everything_is_new(one_sale_url: str) -> None:
+    with psycopg.connect(one_sale_url, autocommit=True) as connection:
+        assert scans(connection) == {name: [] for name in STATEMENTS}
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_no_statement_scans_a_table_that_has_filled_up(one_sale_url: str, analysed: bool) -> None:
+    with psycopg.connect(one_sale_url, autocommit=True) as connection:
+        connection.execute(FILL)
+        if analysed:
+            connection.execute("analyze")
+        assert scans(connection) == {name: [] for name in STATEMENTS}
+
+
+async def test_a_scan_would_be_seen(one_sale_url: str) -> None:
+    with psycopg.connect(one_sale_url, autocommit=True) as connection:
+        (text,) = connection.execute("explain (format json) select * from orders where subscriber = 'x'").fetchone() or ()
+        assert [node["Node Type"] for node in nodes(text[0]["Plan"])] == ["Seq Scan"]
