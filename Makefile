@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test check soak bench lock clean
+.PHONY: help install demo test check soak mutants bench lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: $(INSTALLED)  ## style, types, layers and every test, in a few minutes
 
 soak: $(INSTALLED)  ## the tests that take minutes: long simulations, long kill -9 runs
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+mutants: $(INSTALLED)  ## take the rules of money away, one at a time, and see that the tests notice
+	@$(BIN)/python tests/mutants.py
 
 bench: $(INSTALLED)  ## speed, beside pgbench on the same server, as a table
 	@$(BIN)/python -m bench $(ARGS)

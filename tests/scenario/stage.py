@@ -134,8 +134,9 @@ class Stage:
             expected += [""] * (len(columns) - len(expected))
             await self._do(step)
             went.append([step, *await self._until(columns, expected)])
-        expected_table = _table([head, *(row + [""] * (len(head) - len(row)) for row in rows)])
-        assert _table(went) == expected_table
+        told = _table([head, *(row + [""] * (len(head) - len(row)) for row in rows)])
+        if _table(went) != told:
+            raise AssertionError(f"It went like this:{_table(went)}\ninstead of:{told}")
         # Nothing is still under way that would change the last line.
         await asyncio.sleep(0.05)
         assert await self._read(columns) == went[-1][1:]

@@ -317,29 +317,27 @@ async def test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothi
 # What the database itself refuses -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "update transfer set amount_minor = 1",
-        "update transfer set created_at = now() where false",
-        "delete from transfer",
-        "truncate transfer",
-        "update wallet set balance_minor = -1",
-        "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 1, 5)",
-        "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 2, 0)",
-        "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 2, -5)",
-        "insert into transfer select * from transfer",
-        "update orders set price_minor = 0",
-        "update orders set state = 'delivered'",
-    ],
-)
-async def test_the_database_refuses_what_must_not_happen_to_money(
-    ama: Customer, placing: Placing, statement: str
-) -> None:
+FORBIDDEN = [
+    "update transfer set amount_minor = 1",
+    "update transfer set created_at = now() where false",
+    "delete from transfer",
+    "truncate transfer",
+    "update wallet set balance_minor = -1",
+    "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 1, 5)",
+    "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 2, 0)",
+    "insert into transfer (cause, kind, debit, credit, amount_minor) values (1000, 3, 1, 2, -5)",
+    "insert into transfer select * from transfer",
+    "update orders set price_minor = 0",
+    "update orders set state = 'delivered'",
+]
+
+
+async def test_the_database_refuses_what_must_not_happen_to_money(ama: Customer, placing: Placing) -> None:
     await placing.place_all([ama.wants("r")])
     async with ama.database.connection() as tx:
-        with pytest.raises(asyncpg.PostgresError):
-            await tx.execute(statement)
+        for statement in FORBIDDEN:
+            with pytest.raises((asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)):
+                await tx.execute(statement)
     await ama.check_books()
 
 
