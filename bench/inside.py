@@ -112,12 +112,11 @@ class _Counter:
         self._network = network
 
     def place(self, number: int) -> Coroutine[Any, Any, Placement]:
-        return self._orders.place(
+        return self._orders.buy_bundle(
             self._callers[number % len(self._callers)],
             network=self._network,
             size="1GB",
             subscriber=f"+233{subscriber_of(number)[1:]}",
-            currency=GHS,
             client_reference=reference_of(number),
             prefix="NPAPI",
         )

@@ -210,12 +210,11 @@ class Stage:
     async def _buy(self, mode: Mode, size: str, reference: str) -> Placement:
         network = self._catalogue.snapshot.network("GH", "MTN")
         assert isinstance(network, Network)
-        return await self._orders.place(
+        return await self._orders.buy_bundle(
             await self._caller(mode),
             network=network,
             size=size,
             subscriber="+233241234567",
-            currency=GHS,
             client_reference=reference,
             prefix="NPAPI",
         )

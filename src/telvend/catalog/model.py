@@ -7,8 +7,10 @@ A size is what requests call a bundle (`1GB`, `500MB`, `1.5GB`); a validity is h
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR, Currency, Money
 
@@ -36,6 +38,8 @@ class Network:
     code: str
     name: str
     active: bool
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
 
     @property
     def currency(self) -> Currency:
@@ -98,6 +102,35 @@ class Product(Terms):
 
 
 @dataclass(frozen=True, slots=True)
+class Airtime:
+    """Airtime of one network, sold in any amount from `minimum` to `maximum`.
+
+    `cost_basis_points` is what a provider takes, in hundredths of a percent of the amount. `discounts` are what single
+    resellers pay less, in the same unit, by their ids.
+    """
+
+    id: int
+    code: str
+    network_id: int
+    country: str
+    network: str
+    minimum: Money
+    maximum: Money
+    cost_basis_points: int
+    active: bool
+    discounts: Mapping[UUID, int] = field(default_factory=dict)
+
+    def cost(self, amount: Money) -> Money:
+        """What a provider takes for `amount`; halves of a minor unit are ours to bear."""
+        return Money(-(-amount.minor * self.cost_basis_points // 10_000), amount.currency)
+
+    def price(self, amount: Money, reseller_id: UUID) -> Money:
+        """What this reseller pays for `amount`: never less than one minor unit."""
+        off = amount.minor * self.discounts.get(reseller_id, 0) // 10_000
+        return Money(max(1, amount.minor - off), amount.currency)
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """What one provider takes for a product, where that is not the product's own cost; `sold` False: it has not got it."""
 
@@ -120,6 +153,8 @@ class Snapshot:
     _on_sale: Mapping[str, tuple[Product, ...]] = field(default_factory=dict)
     _products: Mapping[int, Product] = field(default_factory=dict)
     _costs: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
+    _airtime: Mapping[tuple[str, str], Airtime] = field(default_factory=dict)
+    _provider_codes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -128,6 +163,8 @@ class Snapshot:
         networks: Iterable[Network],
         products: Iterable[Product],
         offers: Iterable["Offer"] = (),
+        airtime: Iterable["Airtime"] = (),
+        provider_codes: Iterable[tuple[int, str, str]] = (),
     ) -> "Snapshot":
         """Arrange networks (kept in the order of their ids) and products."""
         in_order = sorted(networks, key=lambda network: network.id)
@@ -143,6 +180,9 @@ class Snapshot:
         costs: dict[int, dict[str, int | None]] = {}
         for offer in offers:
             costs.setdefault(offer.product_id, {})[offer.provider] = offer.cost.minor if offer.sold else None
+        spelt: dict[int, dict[str, str]] = {}
+        for network_id, provider, code in provider_codes:
+            spelt.setdefault(network_id, {})[provider] = code
         return cls(
             revision,
             {(network.country, network.code.casefold()): network for network in in_order},
@@ -150,6 +190,12 @@ class Snapshot:
             {country: tuple(found) for country, found in on_sale.items()},
             {product.id: product for product in everything},
             costs,
+            {
+                (item.country, item.network.casefold()): item
+                for item in airtime
+                if item.active and item.network_id in active
+            },
+            spelt,
         )
 
     def find(self, country: str, network: str, size: str) -> Product | None:
@@ -167,6 +213,26 @@ class Snapshot:
     def on_sale(self, country: str) -> tuple[Product, ...]:
         """What `find` finds: networks in catalogue order, cheapest first within each, one product per size."""
         return self._on_sale.get(country, ())
+
+    def airtime(self, country: str, network: str) -> Airtime | None:
+        """The airtime of a network that is on sale; `network` in any case."""
+        return self._airtime.get((country, network.casefold()))
+
+    def provider_codes(self, network_id: int) -> Mapping[str, str]:
+        """How providers spell a network, by their names."""
+        return self._provider_codes.get(network_id, {})
+
+    def plans(self, country: str, network: str) -> tuple[Product, ...]:
+        """Every product of a network that is on sale, cheapest first; `network` in any case."""
+        word = network.casefold()
+        found = self._networks.get((country, word))
+        if found is None or not found.active:
+            return ()
+        return tuple(
+            product
+            for product in self._products.values()
+            if product.active and product.country == country and product.network.casefold() == word
+        )
 
     def costs(self, product_id: int) -> Mapping[str, int | None]:
         """What providers take for a product, in minor units, where that differs from its own cost; None: not sold."""

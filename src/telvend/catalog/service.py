@@ -5,12 +5,16 @@ writer in at a time, so that what a verb has read stays true until it commits.
 """
 
 import csv
+import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from importlib.resources import files
+from uuid import UUID
 
 from telvend.catalog import sheet, store
 from telvend.catalog.model import (
     CURRENCY_BY_COUNTRY,
+    Airtime,
     Network,
     Offer,
     Product,
@@ -28,6 +32,9 @@ TOPIC = "catalogue"
 """The revision that counts the changes of networks and products."""
 
 # Nigeria first, so that its networks are 1 to 4 and its first plans 1 to 3, as in the networkdatasub document.
+LARGEST_DISCOUNT = 50
+"""Percent. A larger one is a slip of the hand."""
+
 _BUILT_IN = ("nigeria", "ghana")
 
 
@@ -55,7 +62,12 @@ class Catalogue:
         # The revision comes first: a change that slips in between is then loaded once more, and never missed.
         revision = await store.revision(tx)
         self.snapshot = Snapshot.of(
-            revision, await store.networks(tx), await store.products(tx), await store.offers(tx)
+            revision,
+            await store.networks(tx),
+            await store.products(tx),
+            await store.offers(tx),
+            await store.airtime(tx),
+            await store.provider_codes(tx),
         )
 
     async def refresh(self, tx: Tx) -> bool:
@@ -200,6 +212,22 @@ class Catalogue:
             await store.write_offer(tx, offer)
         return offer
 
+    async def set_discount(self, reseller_id: UUID, country: str, network: str, percent: str) -> Airtime:
+        """Give a reseller airtime of a network for less, as text such as `2.5` percent. Raises NotFound, InvalidInput."""
+        if not re.fullmatch(r"[0-9]{1,2}(?:\.[0-9]{1,2})?", percent, re.ASCII) or Decimal(percent) > LARGEST_DISCOUNT:
+            raise InvalidInput("percent", f"must be from 0 to {LARGEST_DISCOUNT}, with at most two decimals")
+        async with self._database.transaction() as tx:
+            await bump(tx, TOPIC)
+            found = [
+                item
+                for item in await store.airtime(tx)
+                if item.country == _country(country) and item.network.casefold() == network.casefold()
+            ]
+            if not found:
+                raise NotFound("Airtime of this network")
+            await store.write_discount(tx, reseller_id, found[0].id, int(Decimal(percent) * 100))
+        return found[0]
+
     async def switch_product(self, code: str, active: bool) -> Product:
         """Put a product on sale or take it off. Raises NotFound."""
         async with self._database.transaction() as tx:
@@ -242,6 +270,18 @@ async def install_builtin(tx: Tx) -> bool:
             if read.problems:
                 raise InvariantBroken(f"the built-in list {name}: {read.problems[0]}")
             await store.add_products(tx, read.products)
+            for row in csv.DictReader(_built_in(f"{name}-airtime.csv").splitlines()):
+                await store.insert_airtime(
+                    tx,
+                    row["code"],
+                    row["country"],
+                    row["network"],
+                    int(row["minimum_minor"]),
+                    int(row["maximum_minor"]),
+                    int(row["cost_basis_points"]),
+                )
+            for row in csv.DictReader(_built_in(f"{name}-provider-codes.csv").splitlines()):
+                await store.write_provider_code(tx, row["country"], row["network"], row["provider"], row["code"])
     if installed:
         await bump(tx, TOPIC)
     return installed

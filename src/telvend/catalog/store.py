@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
-from telvend.catalog.model import Network, Offer, Product, Terms
+from telvend.catalog.model import CURRENCY_BY_COUNTRY, Airtime, Network, Offer, Product, Terms
 from telvend.kit.db import Tx
 from telvend.kit.money import Money, currency_of
 
-_NETWORK: Final = "select id, country, code, name, active from network"
+_NETWORK: Final = "select id, country, code, name, active, created_at, updated_at from network"
 
 _PRODUCT: Final = """
     select p.id, p.network_id, p.code, n.country, n.code as network, p.kind, p.type, p.size, p.validity_days,
@@ -52,14 +53,14 @@ async def insert_network(tx: Tx, country: str, code: str, name: str) -> Network 
     """The new network, or None where the country has one of this code."""
     row = await tx.fetchrow(
         "insert into network (country, code, name) values ($1, $2, $3) on conflict (country, lower(code)) do nothing"
-        " returning id, country, code, name, active",
+        " returning id, country, code, name, active, created_at, updated_at",
         country, code, name,
     )  # fmt: skip
     return _network(row) if row else None
 
 
 async def switch_network(tx: Tx, network_id: int, active: bool) -> None:
-    await tx.execute("update network set active = $2 where id = $1", network_id, active)
+    await tx.execute("update network set active = $2, updated_at = now() where id = $1", network_id, active)
 
 
 async def products(tx: Tx) -> list[Product]:
@@ -137,7 +138,9 @@ def _columns(wanted: Sequence[Terms]) -> tuple[list[Any], ...]:
 
 
 def _network(row: Any) -> Network:
-    return Network(row["id"], row["country"], row["code"], row["name"], row["active"])
+    return Network(
+        row["id"], row["country"], row["code"], row["name"], row["active"], row["created_at"], row["updated_at"]
+    )
 
 
 def _product(row: Any) -> Product:
@@ -175,4 +178,66 @@ async def write_offer(tx: Tx, offer: Offer) -> None:
         "insert into provider_offer (product_id, provider, cost_minor, active) values ($1, $2, $3, $4)"
         " on conflict (product_id, provider) do update set cost_minor = excluded.cost_minor, active = excluded.active",
         offer.product_id, offer.provider, offer.cost.minor, offer.sold,
+    )  # fmt: skip
+
+
+async def airtime(tx: Tx) -> list[Airtime]:
+    """The airtime of every network, on sale or not, with the resellers' discounts."""
+    discounts: dict[int, dict[UUID, int]] = {}
+    for row in await tx.fetch("select reseller_id, airtime_id, basis_points from reseller_discount"):
+        discounts.setdefault(row["airtime_id"], {})[row["reseller_id"]] = row["basis_points"]
+    rows = await tx.fetch(
+        "select a.id, a.code, a.network_id, n.country, n.code as network, a.minimum_minor, a.maximum_minor,"
+        " a.cost_basis_points, a.active from airtime a join network n on n.id = a.network_id order by a.id"
+    )
+    found = []
+    for row in rows:
+        currency = CURRENCY_BY_COUNTRY[row["country"]]
+        found.append(
+            Airtime(
+                row["id"],
+                row["code"],
+                row["network_id"],
+                row["country"],
+                row["network"],
+                Money(row["minimum_minor"], currency),
+                Money(row["maximum_minor"], currency),
+                row["cost_basis_points"],
+                row["active"],
+                discounts.get(row["id"], {}),
+            )
+        )
+    return found
+
+
+async def insert_airtime(
+    tx: Tx, code: str, country: str, network: str, minimum_minor: int, maximum_minor: int, cost_basis_points: int
+) -> None:
+    """Sell airtime of a network; one that is sold already stays as it is."""
+    await tx.execute(
+        "insert into airtime (code, network_id, minimum_minor, maximum_minor, cost_basis_points)"
+        " select $1, id, $4, $5, $6 from network where country = $2 and lower(code) = lower($3) on conflict do nothing",
+        code, country, network, minimum_minor, maximum_minor, cost_basis_points,
+    )  # fmt: skip
+
+
+async def write_discount(tx: Tx, reseller_id: UUID, airtime_id: int, basis_points: int) -> None:
+    await tx.execute(
+        "insert into reseller_discount values ($1, $2, $3)"
+        " on conflict (reseller_id, airtime_id) do update set basis_points = excluded.basis_points",
+        reseller_id, airtime_id, basis_points,
+    )  # fmt: skip
+
+
+async def provider_codes(tx: Tx) -> list[tuple[int, str, str]]:
+    """How providers spell networks: network id, provider, code."""
+    rows = await tx.fetch("select network_id, provider, code from network_provider_code order by network_id, provider")
+    return [(row["network_id"], row["provider"], row["code"]) for row in rows]
+
+
+async def write_provider_code(tx: Tx, country: str, network: str, provider: str, code: str) -> None:
+    await tx.execute(
+        "insert into network_provider_code select id, $3, $4 from network where country = $1 and lower(code) = lower($2)"
+        " on conflict (network_id, provider) do update set code = excluded.code",
+        country, network, provider, code,
     )  # fmt: skip

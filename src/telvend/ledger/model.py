@@ -59,13 +59,46 @@ class TransferKind(IntEnum):
     """funding → wallet: money came in."""
 
 
+class TransactionKind(StrEnum):
+    """What a transaction of a wallet is. The letters stand in the database and never change."""
+
+    ORDER = "o"
+    CREDIT = "c"
+    FUNDING = "f"
+    VERIFICATION = "v"
+
+
 class Wallet(msgspec.Struct):
-    """A wallet whose row this transaction has locked. `sequence` is that of its last transfer."""
+    """A wallet whose row this transaction has locked.
+
+    `sequence` is that of its last transfer, `transactions` the position of its last transaction; `funded_minor` is all
+    that ever came in.
+    """
 
     id: int
     balance_minor: int
     sequence: int
+    transactions: int = 0
+    funded_minor: int = 0
     changed: bool = False
+
+
+class Entered(msgspec.Struct, frozen=True, gc=False):
+    """A new line of a wallet's list of transactions. `id` is the order's, credit's, funding's or verification's."""
+
+    wallet_id: int
+    position: int
+    kind: str
+    id: int
+    credit: bool
+
+
+class FailedEntry(msgspec.Struct, frozen=True, gc=False):
+    """A transaction that came to nothing."""
+
+    wallet_id: int
+    position: int
+    credit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +137,8 @@ class Journal:
 
     wallets: dict[int, Wallet]
     transfers: list[Transfer] = field(default_factory=list)
+    entered: list[Entered] = field(default_factory=list)
+    failed: list[FailedEntry] = field(default_factory=list)
 
     def hold(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
         """Reserve `amount` for order `cause`. Answers the spendable balance that is left.
@@ -123,7 +158,20 @@ class Journal:
     def credit(self, cause: int, wallet_id: int, funding: int, amount: Money) -> Money:
         """Put money into a wallet. Answers the spendable balance after it."""
         wallet = self.wallets[wallet_id]
+        wallet.funded_minor += amount.minor
         return self._on_wallet(cause, TransferKind.CREDIT, wallet, funding, wallet_id, amount, amount.minor)
+
+    def enter(self, wallet_id: int, kind: TransactionKind, id: int, *, credit: bool) -> int:  # noqa: A002
+        """Add a sale, credit, funding or verification to the wallet's transactions. Answers its position."""
+        wallet = self.wallets[wallet_id]
+        wallet.transactions += 1
+        wallet.changed = True
+        self.entered.append(Entered(wallet_id, wallet.transactions, kind, id, credit))
+        return wallet.transactions
+
+    def fail(self, wallet_id: int, position: int, *, credit: bool) -> None:
+        """Say that a transaction came to nothing."""
+        self.failed.append(FailedEntry(wallet_id, position, credit))
 
     def post(
         self, cause: int, in_flight: int, provider: int, margin: int, loss: int, price: Money, cost: Money

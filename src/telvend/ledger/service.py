@@ -20,6 +20,7 @@ from telvend.ledger.model import (
     Journal,
     Mode,
     StatementLine,
+    TransactionKind,
     TransferKind,
     WalletBalance,
 )
@@ -105,7 +106,8 @@ class Ledger:
                 return Money(journal.wallets[wallet_id].balance_minor, amount.currency)
             (cause,) = await store.next_causes(tx, 1)
             balance = journal.credit(cause, wallet_id, funding, amount)
-            await store.write_credit(tx, cause, wallet_id, reference, amount.minor)
+            position = journal.enter(wallet_id, TransactionKind.CREDIT, cause, credit=True)
+            await store.write_credit(tx, cause, wallet_id, reference, amount.minor, position)
             await self.write(tx, journal)
         return balance
 

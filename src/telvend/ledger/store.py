@@ -11,10 +11,10 @@ from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransferKi
 # The clock is read outside of what locks: inside it would be read before the wait.
 LOCK_WALLETS: Final = """
     with locked as materialized (
-        select account_id, balance_minor, sequence
+        select account_id, balance_minor, sequence, transactions, funded_minor
         from wallet where account_id = any($1::bigint[]) order by account_id for no key update
     )
-    select account_id, balance_minor, sequence, clock_timestamp() from locked
+    select account_id, balance_minor, sequence, transactions, funded_minor, clock_timestamp() from locked
 """
 
 WRITE_TRANSFERS: Final = """
@@ -26,9 +26,24 @@ WRITE_TRANSFERS: Final = """
 
 # The ids stand there twice: without the array the planner would read all of a young table and keep to that plan.
 WRITE_WALLETS: Final = """
-    update wallet set balance_minor = new.balance_minor, sequence = new.sequence
-    from json_to_recordset($1::text::json) as new(id bigint, balance_minor bigint, sequence bigint)
+    update wallet set balance_minor = new.balance_minor, sequence = new.sequence, transactions = new.transactions,
+        funded_minor = new.funded_minor
+    from json_to_recordset($1::text::json)
+        as new(id bigint, balance_minor bigint, sequence bigint, transactions bigint, funded_minor bigint)
     where wallet.account_id = new.id and wallet.account_id = any($2::bigint[])
+"""
+
+
+WRITE_TRANSACTIONS: Final = """
+    insert into wallet_transaction (wallet_id, position, kind, id, credit)
+    select wallet_id, position, kind::"char", id, credit from json_to_recordset($1::text::json)
+        as new(wallet_id bigint, position bigint, kind text, id bigint, credit boolean)
+"""
+
+WRITE_FAILED: Final = """
+    insert into wallet_failed (wallet_id, position, credit)
+    select wallet_id, position, credit from json_to_recordset($1::text::json)
+        as new(wallet_id bigint, position bigint, credit boolean)
 """
 
 
@@ -38,15 +53,18 @@ async def lock_wallets(tx: Tx, wallet_ids: Sequence[int]) -> tuple[dict[int, Wal
     Also answers the database's clock after the locks were had; None when no wallet was found.
     """
     found = await tx.fetch(LOCK_WALLETS, wallet_ids)
-    wallets = {row[0]: Wallet(row[0], row[1], row[2]) for row in found}
-    return wallets, found[-1][3] if found else None
+    wallets = {row[0]: Wallet(row[0], row[1], row[2], row[3], row[4]) for row in found}
+    return wallets, found[-1][5] if found else None
 
 
 async def write_journal(tx: Tx, journal: Journal) -> None:
-    """Write the journal's transfers and the wallets that they changed."""
-    if not journal.transfers:
-        return
-    await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
+    """Write the journal's transfers and transactions, and the wallets that they changed."""
+    if journal.transfers:
+        await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
+    if journal.entered:
+        await tx.execute(WRITE_TRANSACTIONS, rows(journal.entered))
+    if journal.failed:
+        await tx.execute(WRITE_FAILED, rows(journal.failed))
     changed = journal.changed_wallets()
     if changed:
         await tx.execute(WRITE_WALLETS, rows(changed), [wallet.id for wallet in changed])
@@ -114,10 +132,10 @@ async def credit_of(tx: Tx, wallet_id: int, reference: str) -> int | None:
     return None if found is None else int(found)
 
 
-async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amount_minor: int) -> None:
+async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amount_minor: int, position: int) -> None:
     await tx.execute(
-        "insert into wallet_credit (id, wallet_id, reference, amount_minor) values ($1, $2, $3, $4)",
-        cause, wallet_id, reference, amount_minor,
+        "insert into wallet_credit (id, wallet_id, reference, amount_minor, position) values ($1, $2, $3, $4, $5)",
+        cause, wallet_id, reference, amount_minor, position,
     )  # fmt: skip
 
 
@@ -203,6 +221,16 @@ _CHECKS: Final = {
            or (t.wallet_id is not null and not exists (select from wallet w where w.account_id = t.wallet_id))
            or (t.wallet_id is null and 'wallet' in (d.kind, c.kind))
         limit 10""",
+    "a wallet counts its transactions and what came in": f"""
+        select format('wallet %s: %s transactions counted, %s listed up to %s; %s came in, %s counted', w.account_id,
+                      w.transactions, coalesce(t.count, 0), coalesce(t.last, 0), coalesce(c.minor, 0), w.funded_minor)
+        from wallet w left join (
+            select wallet_id, count(*) as count, max(position) as last from wallet_transaction group by wallet_id
+        ) t on t.wallet_id = w.account_id left join (
+            select wallet_id, sum(amount_minor) as minor from transfer where kind = {TransferKind.CREDIT} group by wallet_id
+        ) c on c.wallet_id = w.account_id
+        where w.transactions <> coalesce(t.count, 0) or w.transactions <> coalesce(t.last, 0)
+           or w.funded_minor <> coalesce(c.minor, 0) limit 10""",
     "every credit stands in the ledger": f"""
         select format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference)
         from wallet_credit c left join transfer t on t.cause = c.id and t.kind = {TransferKind.CREDIT}

@@ -99,7 +99,9 @@ class Order(msgspec.Struct, frozen=True):
     """A sale. `reference` is ours, `client_reference` the caller's own (unique per reseller, dialect and mode).
 
     `fingerprint` says what was asked for: network, number in E.164, and product or amount; never price or spelling.
-    `balance_after` is the wallet's spendable balance after this order's last transfer on it.
+    `position` is its place among the wallet's transactions. `kind` is `data` or `airtime`; `face` is what the subscriber
+    gets in money's worth, `price` what the reseller pays. `balance_after` is the wallet's spendable balance after this
+    order's last transfer on it.
     """
 
     id: int
@@ -110,12 +112,15 @@ class Order(msgspec.Struct, frozen=True):
     client_reference: str | None
     fingerprint: str
     wallet_id: int
+    position: int
+    kind: str
     country: str
     network: str
     product_id: int
     product: str
     size: str
     subscriber: str
+    face: Money
     price: Money
     cost: Money
     state: State

@@ -19,7 +19,7 @@ from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Journal, Mode
+from telvend.ledger.model import Journal, Mode, TransactionKind
 from telvend.orders import store
 from telvend.orders.model import Order, Placement, State
 from telvend.orders.store import Reference
@@ -29,10 +29,27 @@ _NUMBERS_AT_A_TIME: Final = 1024
 _TRIES: Final = 5
 
 
+class Quote(msgspec.Struct, frozen=True):
+    """What the catalogue sells a purchase for now. `face` is what the subscriber gets in money's worth."""
+
+    product_id: int
+    product: str
+    kind: str
+    size: str
+    face: Money
+    price: Money
+    cost: Money
+
+    @classmethod
+    def of(cls, product: Product) -> "Quote":
+        """A bundle at its price."""
+        return cls(product.id, product.code, "data", product.size, product.price, product.price, product.cost)
+
+
 class Purchase(msgspec.Struct, frozen=True):
     """What a caller asks for, checked as far as that needs no database.
 
-    `product` is what the catalogue sells for it now; None when nothing. `in_flight` is the house's account for its
+    `quote` is what the catalogue sells it for now; None when it does not. `in_flight` is the house's account for its
     currency and mode. `prefix` begins our reference.
     """
 
@@ -47,7 +64,7 @@ class Purchase(msgspec.Struct, frozen=True):
     network: str
     size: str
     subscriber: str
-    product: Product | None
+    quote: Quote | None
     prefix: str
 
     @property
@@ -170,24 +187,27 @@ class _Decisions:
             if before.fingerprint != purchase.fingerprint:
                 return ReferenceReused(key[3])
             return Placement(before, replayed=True, age_s=max(0.0, (self.now - before.created_at).total_seconds()))
-        product = purchase.product
-        if product is None:
+        quote = purchase.quote
+        if quote is None:
             return ProductUnavailable(purchase.network, purchase.size)
         if purchase.wallet_id not in self.journal.wallets:
             return NotFound("The wallet")
         number = numbers[-1]
         try:
-            balance = self.journal.hold(number, purchase.wallet_id, purchase.in_flight, product.price)
+            balance = self.journal.hold(number, purchase.wallet_id, purchase.in_flight, quote.price)
         except TelvendError as error:
             return error
         numbers.pop()
-        order = self._order(purchase, product, number, salt, balance)
+        position = self.journal.enter(purchase.wallet_id, TransactionKind.ORDER, number, credit=False)
+        order = self._order(purchase, quote, number, salt, balance, position)
         self.orders.append(order)
         if key is not None:
             self.known[key] = order
         return Placement(order, replayed=False, age_s=0.0)
 
-    def _order(self, purchase: Purchase, product: Product, number: int, salt: bytes, balance: Money) -> Order:
+    def _order(
+        self, purchase: Purchase, quote: Quote, number: int, salt: bytes, balance: Money, position: int
+    ) -> Order:
         return Order(
             id=number,
             reference=reference_of(purchase.prefix, number, salt),
@@ -197,14 +217,17 @@ class _Decisions:
             client_reference=purchase.client_reference,
             fingerprint=purchase.fingerprint,
             wallet_id=purchase.wallet_id,
+            position=position,
+            kind=quote.kind,
             country=purchase.country,
             network=purchase.network,
-            product_id=product.id,
-            product=product.code,
-            size=purchase.size,
+            product_id=quote.product_id,
+            product=quote.product,
+            size=quote.size,
             subscriber=purchase.subscriber,
-            price=product.price,
-            cost=product.cost,
+            face=quote.face,
+            price=quote.price,
+            cost=quote.cost,
             state=State.ACCEPTED,
             balance_after=balance,
             created_at=self.now,

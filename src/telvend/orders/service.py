@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from telvend.catalog.model import Network
+from telvend.catalog.model import Network, Product
 from telvend.catalog.service import Catalogue
 from telvend.errors import NotFound, ProductUnavailable
 from telvend.kit.db import Database
 from telvend.kit.ids import number_in
 from telvend.kit.lane import Lane
-from telvend.kit.money import Currency
+from telvend.kit.money import Money
 from telvend.ledger.model import AccountKind, Entry, Mode
 from telvend.ledger.service import Ledger
 from telvend.orders import store
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
-from telvend.orders.placing import Placing, Purchase
+from telvend.orders.placing import Placing, Purchase, Quote
 from telvend.orders.reading import Reading, Wanted
+from telvend.orders.waiting import Waiting
 from telvend.resellers.model import Caller
 
 
@@ -54,6 +55,7 @@ class Orders:
         self.on_placed = on_placed
         self._placing = Placing(database)
         self._reading = Reading(database)
+        self._waiting = Waiting(database)
 
         def batch(name: str) -> Callable[[int], None] | None:
             return (lambda size: on_batch(name, size)) if on_batch else None
@@ -77,29 +79,84 @@ class Orders:
         """Answer who is waiting, then give the connections back."""
         await self.lane.close()
         await self.reads.close()
+        await self._waiting.close()
         await self._placing.close()
         await self._reading.close()
 
-    async def place(
+    async def buy_bundle(
         self,
         caller: Caller,
         *,
         network: Network,
         size: str,
         subscriber: str,
-        currency: Currency,
         client_reference: str | None,
         prefix: str,
     ) -> Placement:
-        """Buy the bundle `size` of `network` for `subscriber` (E.164) from the caller's wallet in `currency`.
+        """Buy the cheapest bundle `size` of `network` for `subscriber` (E.164).
 
-        Returns when the order is durably stored and its money held; nothing outside is called. A known reference of
-        the same request answers with its order as it stands, whatever has become of product, price and balance.
-        Raises ReferenceReused, ProductUnavailable, InsufficientBalance, NotFound (no such wallet), Busy.
+        Raises what `_place` raises.
         """
         product = self._catalogue.snapshot.find(network.country, network.code, size)
-        if product is None and client_reference is None:
-            raise ProductUnavailable(network.code, size)
+        quote = Quote.of(product) if product is not None else None
+        return await self._place(caller, network, subscriber, size, quote, client_reference, prefix)
+
+    async def buy_plan(
+        self,
+        caller: Caller,
+        *,
+        network: Network,
+        plan: Product,
+        subscriber: str,
+        client_reference: str | None,
+        prefix: str,
+    ) -> Placement:
+        """Buy exactly this product for `subscriber` (E.164). Raises what `_place` raises."""
+        snapshot = self._catalogue.snapshot
+        on_sale = plan in snapshot.plans(network.country, network.code)
+        quote = Quote.of(plan) if on_sale else None
+        return await self._place(caller, network, subscriber, f"#{plan.id}", quote, client_reference, prefix)
+
+    async def buy_airtime(
+        self,
+        caller: Caller,
+        *,
+        network: Network,
+        amount: Money,
+        subscriber: str,
+        client_reference: str | None,
+        prefix: str,
+    ) -> Placement:
+        """Buy airtime worth `amount` for `subscriber` (E.164). Raises what `_place` raises, and InvalidInput."""
+        airtime = self._catalogue.snapshot.airtime(network.country, network.code)
+        quote = None
+        if airtime is not None and airtime.minimum.minor <= amount.minor <= airtime.maximum.minor:
+            price, cost = airtime.price(amount, caller.reseller_id), airtime.cost(amount)
+            quote = Quote(airtime.id, airtime.code, "airtime", amount.text, amount, price, cost)
+        return await self._place(
+            caller, network, subscriber, f"airtime {amount.minor}", quote, client_reference, prefix
+        )
+
+    async def _place(
+        self,
+        caller: Caller,
+        network: Network,
+        subscriber: str,
+        wanted: str,
+        quote: Quote | None,
+        client_reference: str | None,
+        prefix: str,
+    ) -> Placement:
+        """Place one order, paid from the caller's wallet in the currency of the network's country.
+
+        `wanted` says what is bought, as the fingerprint needs it: never by its price. Returns when the order is durably
+        stored and its money held; nothing outside is called. A known reference of the same request answers with its
+        order as it stands, whatever has become of product, price and balance.
+        Raises ReferenceReused, ProductUnavailable, InsufficientBalance, NotFound (no such wallet), Busy.
+        """
+        if quote is None and client_reference is None:
+            raise ProductUnavailable(network.code, wanted)
+        currency = network.currency
         wallet_id = caller.wallets.get(currency.code)
         if wallet_id is None:
             raise NotFound(f"A wallet in {currency}")
@@ -112,20 +169,24 @@ class Orders:
                 dialect=caller.api,
                 mode=caller.mode,
                 client_reference=client_reference,
-                fingerprint=f"{network.country}/{network.code}/{subscriber}/{size}",
+                fingerprint=f"{network.country}/{network.code}/{subscriber}/{wanted}",
                 wallet_id=wallet_id,
                 in_flight=in_flight,
                 country=network.country,
                 network=network.code,
-                size=size,
+                size=wanted,
                 subscriber=subscriber,
-                product=product,
+                quote=quote,
                 prefix=prefix,
             )
         )
         if not placement.replayed and self.on_placed is not None:
             self.on_placed()
         return placement
+
+    async def settled(self, order: Order, timeout_s: float) -> Order:
+        """The order as it stands when it is final, or after `timeout_s`. Waiting holds no connection and no thread."""
+        return order if order.state.final else await self._waiting.until_final(order, timeout_s)
 
     async def find(self, caller: Caller, reference: str) -> Order:
         """The caller's order by our reference or by its own. Raises NotFound, also for somebody else's, and Busy."""

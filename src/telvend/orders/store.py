@@ -14,8 +14,8 @@ from telvend.ledger.model import Finding, Mode, TransferKind
 from telvend.orders.model import Order, State
 
 _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
-    o.country, o.network, o.product_id, o.product, o.size, o.subscriber, o.price_minor, o.cost_minor, o.currency, o.state,
-    o.balance_after_minor, o.created_at, o.updated_at"""
+    o.position, o.kind, o.country, o.network, o.product_id, o.product, o.size, o.subscriber, o.face_minor, o.price_minor,
+    o.cost_minor, o.currency, o.state, o.balance_after_minor, o.created_at, o.updated_at"""
 
 # A plain join here is planned as a scan of the whole table while its statistics are young; the lateral look-up of one
 # row each cannot be. tests/store/test_plans.py holds it to that.
@@ -37,14 +37,15 @@ FIND_BY_ID: Final = f"""
 
 INSERT: Final = """
     insert into orders (id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
-        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, state, due_at,
-        created_at, updated_at)
+        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, position, kind,
+        face_minor, state, due_at, created_at, updated_at)
     select id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
-        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, 'accepted', $2, $2, $2
+        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, position, kind,
+        face_minor, 'accepted', $2, $2, $2
     from json_to_recordset($1::text::json) as new(id bigint, reference text, reseller_id uuid, dialect text, mode text,
         client_reference text, fingerprint text, wallet_id bigint, country text, network text, product_id integer,
         product text, size text, subscriber text, price_minor bigint, cost_minor bigint, currency text,
-        balance_after_minor bigint)
+        balance_after_minor bigint, position bigint, kind text, face_minor bigint)
 """
 
 
@@ -69,6 +70,9 @@ class _Row(msgspec.Struct, gc=False):
     cost_minor: int
     currency: str
     balance_after_minor: int
+    position: int
+    kind: str
+    face_minor: int
 
 
 class _Wanted(msgspec.Struct, gc=False):
@@ -97,12 +101,15 @@ def order_of(row: Any) -> Order:
         client_reference=row["client_reference"],
         fingerprint=row["fingerprint"],
         wallet_id=row["wallet_id"],
+        position=row["position"],
+        kind=row["kind"],
         country=row["country"],
         network=row["network"],
         product_id=row["product_id"],
         product=row["product"],
         size=row["size"],
         subscriber=row["subscriber"],
+        face=Money(row["face_minor"], currency),
         price=Money(row["price_minor"], currency),
         cost=Money(row["cost_minor"], currency),
         state=State(row["state"]),
@@ -169,6 +176,9 @@ async def _insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
                     order.cost.minor,
                     order.price.currency.code,
                     order.balance_after.minor,
+                    order.position,
+                    order.kind,
+                    order.face.minor,
                 )
                 for order in orders
             ]

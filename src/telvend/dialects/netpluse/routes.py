@@ -43,12 +43,11 @@ async def packages(call: Call[None]) -> Answer:
 async def purchase(call: Call[wire.PurchaseForm]) -> Answer:
     """Answers as soon as the order is durably stored and the money held; delivery is later work."""
     form = call.form
-    placement = await call.services.orders.place(
+    placement = await call.services.orders.buy_bundle(
         call.caller,
         network=_network(call, form.network),
         subscriber=_subscriber(form.phone_number),
         size=_capacity(form.capacity),
-        currency=GHS,
         client_reference=_reference(form.reference),
         prefix="NPAPI",
     )

@@ -262,6 +262,7 @@ class Case(msgspec.Struct):
     price: Money
     state: State
     attempts: list[Try]
+    position: int = 0
     changed: bool = False
     due_in_s: float | None = None
     posting: Posting | None = None

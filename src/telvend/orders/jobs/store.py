@@ -74,7 +74,7 @@ CORRECT_CLAIMED: Final = """
 """
 
 LOCK_ORDERS: Final = """
-    select id, reference, wallet_id, mode, price_minor, currency, state from orders
+    select id, reference, wallet_id, mode, price_minor, currency, state, position from orders
     where id = any($1::bigint[]) order by id for no key update
 """
 
@@ -202,6 +202,7 @@ class PostgresFulfilmentStore:
                 Money(row[4], CURRENCIES[row[5]]),
                 State(row[6]),
                 attempts.get(row[0], []),
+                row[7],
             )
             for row in locked
         }
@@ -216,6 +217,7 @@ class PostgresFulfilmentStore:
             in_flight = await self._house(AccountKind.IN_FLIGHT, currency, mode)
             if case.releases:
                 balances[case.id] = journal.release(case.id, case.wallet_id, in_flight, case.price).minor
+                journal.fail(case.wallet_id, case.position, credit=False)
             elif case.posting is not None:
                 provider = await self._house(AccountKind.PROVIDER, currency, mode, case.posting.provider)
                 margin = await self._house(AccountKind.MARGIN, currency, mode)

@@ -1,0 +1,73 @@
+"""One line of a wallet's list of transactions, whatever it is."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from telvend.kit.money import Money
+from telvend.ledger.model import TransactionKind
+
+
+class Status(StrEnum):
+    """How a transaction stands."""
+
+    PENDING = "pending"
+    """The money is held, or has not come yet."""
+    COMPLETED = "completed"
+    """The money has moved for good."""
+    FAILED = "failed"
+    """Nothing has moved: a hold came back, or the money never came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A sale, a credit, a funding or a verification.
+
+    `credit`: money came in. `amount` is what moved, or would have. `before` and `after` are the spendable balance around
+    it; of a failed or pending one that has taken nothing they are the same. `service` is what it was for (`data`,
+    `airtime`, `funding`, `nin`, `bvn`), `facts` what is particular to that, as plain text by name.
+    """
+
+    id: int
+    reference: str
+    kind: TransactionKind
+    credit: bool
+    amount: Money
+    status: Status
+    before: Money
+    after: Money
+    service: str
+    description: str
+    created_at: datetime
+    updated_at: datetime
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list is narrowed to. `start` and `end` are moments; `end` itself is not included."""
+
+    credit: bool | None = None
+    status: Status | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, newest first, and how many there are in all."""
+
+    transactions: list[Transaction]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A wallet in numbers: exact, and the same cost with ten transactions as with ten million."""
+
+    balance: Money
+    inflow: Money
+    outflow: Money
+    count: int
+    last_at: datetime | None
