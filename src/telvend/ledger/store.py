@@ -203,10 +203,14 @@ _CHECKS: Final = {
            or (t.wallet_id is not null and not exists (select from wallet w where w.account_id = t.wallet_id))
            or (t.wallet_id is null and 'wallet' in (d.kind, c.kind))
         limit 10""",
-    "every credit stands in the ledger": f"""
-        select format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference)
-        from wallet_credit c left join transfer t on t.cause = c.id and t.kind = {TransferKind.CREDIT}
-        where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor limit 10""",
+    "every credit stands in the ledger, and no other": f"""
+        select case when c.id is null then format('transfer of %s to wallet %s under cause %s is nobody''s credit',
+                                                  t.amount_minor, t.wallet_id, t.cause)
+                    else format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference) end
+        from wallet_credit c
+        full join (select cause, wallet_id, amount_minor from transfer where kind = {TransferKind.CREDIT}) t on t.cause = c.id
+        where t.cause is null or c.id is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor
+        limit 10""",
 }
 
 
