@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test check soak mutants bench lock clean
+.PHONY: help install demo test check soak mutants bench docs lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ mutants: $(INSTALLED)  ## take the rules of money away, one at a time, and see t
 
 bench: $(INSTALLED)  ## speed, beside pgbench on the same server, as a table
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(INSTALLED)  ## write the pages of docs/reference/ that the code itself can tell
+	@$(BIN)/python docs/generate.py
 
 lock: $(INSTALLED)  ## pin the dependencies of pyproject.toml again
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements/telvend.lock

@@ -25,6 +25,7 @@ from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
 from telvend.orders.jobs import Ears, Fulfilment, PostgresFulfilmentStore, Review
 from telvend.orders.service import Orders
+from telvend.providers.contract import Provider
 from telvend.providers.routing import Router, Rule
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
@@ -80,7 +81,8 @@ async def open_shop(
         )
         services = Services(catalogue, resellers, ledger, orders)
         book = PostgresBook(database, on_death=on_death)
-        router = _router(settings, book, clock)
+        providers = _providers(settings, book, clock)
+        router = _router(settings, providers, clock)
         jobs = PostgresFulfilmentStore(database, ledger)
         fulfilment = Fulfilment(
             jobs,
@@ -101,27 +103,34 @@ async def open_shop(
         try:
             yield shop
         finally:
+            for provider in providers:
+                await provider.close()
             await jobs.close()
             await book.close()
     finally:
         await database.close()
 
 
-def _router(settings: Settings, book: PostgresBook, clock: Clock) -> Router:
-    simulators = [
+def _providers(settings: Settings, book: PostgresBook, clock: Clock) -> list[Provider]:
+    """Every provider of this shop. A new one gets its line here."""
+    return [
         Simulator(
             name,
             book,
             clock,
+            live=chosen.live,
             steered=chosen.steered,
             timeout_s=chosen.timeout_s,
             concurrency=settings.fulfilment_concurrency,
         )
         for name, chosen in settings.simulators.items()
     ]
+
+
+def _router(settings: Settings, providers: list[Provider], clock: Clock) -> Router:
     # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
     rules = {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
-    return Router(simulators, clock, rules=rules)
+    return Router(providers, clock, rules=rules)
 
 
 def application(shop: Shop, run_dir: Path) -> "ASGIApp":

@@ -28,8 +28,12 @@ def _meta(text: str, **limits: Any) -> Any:
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[simulators.NAME]` in the file: a pretended upstream. `steered = false` delivers everything at once."""
+    """`[simulators.NAME]` in the file: a pretended upstream. `steered = false` delivers everything at once.
 
+    Beside a real upstream it must be `live = false`: then it delivers for test keys only.
+    """
+
+    live: bool = True
     steered: bool = True
     priority: int = 100
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 3.0
@@ -52,7 +56,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fulfilment: Annotated[bool, _meta("whether serving processes also deliver orders")] = True
     public_url: Annotated[str, _meta("how clients reach this server, for absolute addresses in answers")] = ""
     redis_url: Annotated[Secret | None, _meta("a Redis that shares rate limits between nodes: redis://…")] = None
-    pool_size: Annotated[int, _meta("database connections of a process, beside three for its lanes", ge=1, le=100)] = 4
+    pool_size: Annotated[
+        int, _meta("database connections of a process, beside six for lanes, fulfilment and simulator", ge=1, le=100)
+    ] = 4
     fulfilment_concurrency: Annotated[int, _meta("orders that a process delivers at the same time", ge=1, le=10000)] = (
         600
     )
@@ -110,7 +116,7 @@ def _file(named: str | None, data_dir: str) -> Path | None:
         if not path.is_file():
             raise SettingsRefused(f"TELVEND_CONFIG names {named}, which is not a file.")
         return path
-    path = Path(data_dir) / "telvend.toml"
+    path = Path(data_dir).expanduser() / "telvend.toml"
     return path if path.is_file() else None
 
 

@@ -1,10 +1,10 @@
 """A whole shop as a black box: real processes on a data directory and a port of their own, the command line, raw HTTP.
 
-    shop = Shop(folder)
-    shop.start("--workers", "2")          # returns when /healthz says so
-    shop.telvend("ledger", "check")       # a command with --json
-    os.kill(shop.pid, SIGKILL)
-    shop.end()                            # nothing of it is left running, whatever happened before
+shop = Shop(folder)
+shop.start("--workers", "2")          # returns when /healthz says so
+shop.telvend("ledger", "check")       # a command with --json
+os.kill(shop.pid, SIGKILL)
+shop.end()                            # nothing of it is left running, whatever happened before
 """
 
 import json
@@ -89,7 +89,7 @@ class Shop:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - started from the main thread only
+                preexec_fn=partial(die_with_parent, os.getpid()),  # From the main thread only.
             )
         took_s = wait_for(lambda: self.is_ready() or self.has_ended(), within_s, "ready")
         assert may_end or not self.has_ended(), self.log()[-2000:]
@@ -212,7 +212,7 @@ class Shop:
         """Look into the database, or change what only time would."""
         state = json.loads((self.data_dir / "server.json").read_text())
         with psycopg.connect(state["url"], autocommit=True) as connection:
-            cursor = connection.execute(statement, values)  # type: ignore[arg-type]
+            cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
     def wait_until_final(self, within_s: float = 30) -> float:

@@ -51,7 +51,7 @@ class Customers:
             async with Wire(self.shop.port, self.key) as wire:
                 for body in waiting:
                     self.begun += 1
-                    while self.begun > self.allowed:
+                    while self.begun > self.allowed:  # noqa: ASYNC110 - twenty-four wait for a number to rise
                         await asyncio.sleep(0.01)
                     while not await self._try(wire, body) and patiently:
                         self.retries += 1
@@ -133,7 +133,7 @@ async def accidents_in_a_stream(
     async def until(acknowledged: float, allowed: float) -> None:
         """Until such a part has been acknowledged, and a little longer; no more than `allowed` may begin before then."""
         customers.allowed = int(allowed * purchases)
-        while len(customers.acknowledged) < acknowledged * purchases and not stream.done():
+        while len(customers.acknowledged) < acknowledged * purchases and not stream.done():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         await asyncio.sleep(dice.uniform(0, 0.1))
         assert not stream.done(), "all was bought before the accident"
@@ -198,7 +198,7 @@ async def test_a_thousand_purchases_survive_the_death_of_worker_database_and_ser
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 async def test_many_streams_survive_accidents_at_other_moments(fresh_shop: Shop, keys: Keys, seed: int) -> None:
     await accidents_in_a_stream(fresh_shop, keys, seed=seed, purchases=3000, endings=(*ENDINGS, *SLOW_ENDINGS))
 

@@ -46,6 +46,12 @@ junk = st.one_of(
 )  # fmt: skip
 
 
+@st.composite
+def weighted(draw: st.DrawFn, *choices: tuple[int, st.SearchStrategy[Any]]) -> Any:
+    """One of the strategies, each as often as its weight says; `one_of` would go by how many there are inside each."""
+    return draw(draw(st.sampled_from([strategy for weight, strategy in choices for _ in range(weight)])))
+
+
 def of_schema(document: dict[str, Any], schema: dict[str, Any], name: str = "") -> st.SearchStrategy[Any]:
     """Mostly what the schema allows, sometimes anything else. Knows what our documents use."""
     if "$ref" in schema:
@@ -54,13 +60,11 @@ def of_schema(document: dict[str, Any], schema: dict[str, Any], name: str = "") 
         return st.one_of([of_schema(document, choice, name) for choice in schema["anyOf"]])
     if schema["type"] == "object":
         fields = {field: of_schema(document, its, field) for field, its in schema["properties"].items()}
-        whole = st.fixed_dictionaries(fields)
         parts = st.fixed_dictionaries({}, optional=fields | {"another": junk})
-        return st.one_of(whole, whole, parts)
-    by_type: dict[str, st.SearchStrategy[Any]] = {"string": texts, "null": st.none()}
-    allowed = by_type[schema["type"]]
+        return weighted((4, st.fixed_dictionaries(fields)), (1, parts))
+    allowed = {"string": texts, "null": st.none()}[schema["type"]]
     likely = st.sampled_from(LIKELY[name]) if name in LIKELY else allowed
-    return st.one_of(likely, likely, likely, allowed, junk)
+    return weighted((6, likely), (1, allowed), (1, junk))
 
 
 @st.composite
@@ -71,21 +75,20 @@ def requests(draw: st.DrawFn, document: dict[str, Any]) -> tuple[str, str, bytes
     method = draw(st.sampled_from([*operations] * 6 + ["get", "post", "head", "put"]))
     operation = operations.get(method, {})
     for parameter in operation.get("parameters", []):
-        value = draw(texts | st.binary(max_size=30))
+        value = draw(weighted((1, st.sampled_from(LIKELY["reference"])), (2, texts), (1, st.binary(max_size=30))))
         value = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
         path = path.replace(f"{{{parameter['name']}}}", quote_from_bytes(value, safe=""))
     body = None
     if "requestBody" in operation:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        meant = of_schema(document, schema).map(lambda value: json.dumps(value).encode())
         body = draw(
-            st.one_of(
-                *[of_schema(document, schema).map(lambda value: json.dumps(value).encode())] * 5,
-                junk.map(lambda value: json.dumps(value).encode()),
-                st.binary(max_size=60),
-            )
+            weighted((6, meant), (1, junk.map(lambda value: json.dumps(value).encode())), (1, st.binary(max_size=60)))
         )
     query = draw(st.sampled_from(["", "", "?", "?a=1&a=2", "?%FF", "?reference=x"]))
-    extra = draw(st.sampled_from([{}, {}, {"content-type": "text/plain"}, {"accept": "image/png"}, {"range": "bytes=1-"}]))
+    extra = draw(
+        st.sampled_from([{}, {}, {"content-type": "text/plain"}, {"accept": "image/png"}, {"range": "bytes=1-"}])
+    )
     return method.upper(), path.replace("{", "%7B").replace("}", "%7D") + query, body, extra
 
 

@@ -143,7 +143,9 @@ def test_head_answers_like_get_without_a_body(ama: httpx.Client) -> None:
 # The order of the checks --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["", "pong", "purchase/", "ping/", "order-status", "Ping", "order_status/x", "a%2Fb%00"])
+@pytest.mark.parametrize(
+    "path", ["", "pong", "purchase/", "ping/", "order-status", "Ping", "order_status/x", "a%2Fb%00"]
+)
 def test_an_unknown_path_is_404_without_a_key(nobody: httpx.Client, path: str) -> None:
     error_of(nobody.get(path), 404)
 
@@ -164,7 +166,7 @@ def test_a_wrong_method_is_405_without_a_key_and_says_which_are_right(
 @pytest.mark.parametrize("key", [None, "", "x", "np_live_", "np_live_" + "x" * 40, "np_test_" + "Ω" * 40])
 @pytest.mark.parametrize(("method", "path"), PATHS)
 def test_without_a_valid_key_everything_is_401(shop: Shop, key: str | None, method: str, path: str) -> None:
-    headers = {} if key is None else {"x-api-key": key.encode()}
+    headers = {} if key is None else {b"x-api-key": key.encode()}
     with shop.client(None) as client:
         # The key comes before the form: this body would be 400.
         answer = client.request(method, path, headers=headers, content=b"{nonsense")
@@ -269,9 +271,7 @@ def test_unknown_fields_and_a_null_reference_are_ignored(ama: httpx.Client) -> N
 
 def test_the_content_type_does_not_matter(ama: httpx.Client) -> None:
     for content_type in ("text/plain", "application/json; charset=utf-8", "application/x-www-form-urlencoded"):
-        answer = ama.post(
-            "purchase", content=json.dumps(purchase(0)).encode(), headers={"content-type": content_type}
-        )
+        answer = ama.post("purchase", content=json.dumps(purchase(0)).encode(), headers={"content-type": content_type})
         assert answer.status_code == 200, answer.text
 
 
@@ -313,7 +313,9 @@ def test_an_endless_body_is_refused_while_it_is_still_being_sent(shop: Shop, key
 def test_a_request_that_was_cut_off_buys_nothing(shop: Shop, keys: Keys, ama: httpx.Client) -> None:
     reference = new_reference()
     body = json.dumps(purchase(0, reference)).encode()
-    head = f"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\nx-api-key: {keys.ama}\r\ncontent-length: {len(body) + 1}\r\n\r\n"
+    head = (
+        f"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\nx-api-key: {keys.ama}\r\ncontent-length: {len(body) + 1}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", shop.port), timeout=10) as connection:
         connection.sendall(head.encode() + body)
     with socket.create_connection(("127.0.0.1", shop.port), timeout=10) as connection:
@@ -404,9 +406,7 @@ def test_spelling_does_not_make_another_request(ama: httpx.Client) -> None:
             assert again.json()["reference"] == first["reference"]
 
 
-def test_another_request_under_the_reference_is_409_at_any_age_with_error_alone(
-    shop: Shop, ama: httpx.Client
-) -> None:
+def test_another_request_under_the_reference_is_409_at_any_age_with_error_alone(shop: Shop, ama: httpx.Client) -> None:
     reference = new_reference()
     assert ama.post("purchase", json=purchase(0, reference)).status_code == 200
     others = (
@@ -528,7 +528,7 @@ def test_every_answer_carries_a_request_id(ama: httpx.Client, nobody: httpx.Clie
     [("abc-123.DEF_4", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("a;b", False), ("ä", False)],
 )
 def test_a_sane_request_id_is_kept_and_any_other_replaced(ama: httpx.Client, given: str, kept: bool) -> None:
-    answer = ama.get("ping", headers={"x-request-id": given.encode()})
+    answer = ama.get("ping", headers={b"x-request-id": given.encode()})
     assert (answer.headers["x-request-id"] == given) is kept
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answer.headers["x-request-id"])
 

@@ -45,7 +45,7 @@ async def test_different_purchases_at_once_are_as_many_as_the_money_pays_for(sho
 
 
 def test_the_same_credit_from_five_processes_at_once_is_one(shop: Shop) -> None:
-    command = [TELVEND, "wallet", "credit", "esi@example.com", "12.34", "NGN", "--reference", "at once", "--json"]
+    command = [str(TELVEND), "wallet", "credit", "esi@example.com", "12.34", "NGN", "--reference", "at once", "--json"]
     running = [
         subprocess.Popen(command, env=shop.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(5)

@@ -89,13 +89,17 @@ class Stage:
         self._placed: Placement | None = None
         self._last_purchase: tuple[Mode, str, str] | None = None
         self._count = 0
+        self._dead: list[Fulfilment] = []
         self._verbs: list[tuple[str, Callable[..., Awaitable[None]]]] = [
             (r"fund ([\d.,]+)", lambda amount: self._fund(amount, Mode.LIVE)),
             (r"fund ([\d.,]+) to play with", lambda amount: self._fund(amount, Mode.TEST)),
             (r"place (\w+)", lambda size: self._place(size, Mode.LIVE)),
             (r"place (\w+) as a test", lambda size: self._place(size, Mode.TEST)),
             (r"same reference again", self._place_again),
-            (r"(first|second) (delivers|accepts|refuses(?:, try elsewhere)?|says nothing|is not reached)", self._deliver),
+            (
+                r"(first|second) (delivers|accepts|refuses(?:, try elsewhere)?|says nothing|is not reached)",
+                self._deliver,
+            ),
             (r"ask (first|second): (delivered|refused|on its way|nothing|never heard of it)", self._ask),
             (r"a person says (delivered|failed)", self._resolve),
             (r"the worker dies, another one begins", self._replace_worker),
@@ -112,6 +116,8 @@ class Stage:
 
     async def close(self) -> None:
         await self._fulfilment.drain(0)
+        for worker in self._dead:
+            await worker._lane.close()
         await self._orders.close()
         await self._ledger.close()
         await self._jobs.close()
@@ -154,7 +160,7 @@ class Stage:
     async def _until(self, columns: list[str], expected: list[str]) -> list[str]:
         """The columns, as soon as they are what is expected or else when patience ends."""
         ends = time.monotonic() + PATIENCE_S / 5
-        while (found := await self._read(columns)) != expected and time.monotonic() < ends:
+        while (found := await self._read(columns)) != expected and time.monotonic() < ends:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return found
 
@@ -268,6 +274,7 @@ class Stage:
         for task in filter(None, tasks):
             task.cancel()
         await asyncio.sleep(0.01)
+        self._dead.append(self._fulfilment)
         self._begin_work()
         await self._let_time_pass("state = 'delivering'")
 
@@ -281,7 +288,10 @@ def _table(rows: list[list[str]]) -> str:
     """Rows as a story prints them: the first column to the left, amounts to the right."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = (
-        "   ".join(cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "   ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
     return "\n" + "\n".join(lines)

@@ -180,13 +180,13 @@ async def test_a_worker_that_takes_over_asks_and_does_not_buy_again(stage: Stage
 
 async def test_play_money_is_apart_from_live_money(stage: Stage) -> None:
     await stage.tell("""
-        step                       wallet   in flight   first   margin   play wallet   play in flight   play first   play margin   order
-        fund 50.00                  50.00        0.00    0.00     0.00          0.00             0.00         0.00          0.00
-        fund 20.00 to play with     50.00        0.00    0.00     0.00         20.00             0.00         0.00          0.00
-        place 1GB as a test         50.00        0.00    0.00     0.00         15.50             4.50         0.00          0.00   delivering
-        first delivers              50.00        0.00    0.00     0.00         15.50             0.00         4.27          0.23   delivered
-        place 1GB                   45.50        4.50    0.00     0.00         15.50             0.00         4.27          0.23   delivering
-        first delivers              45.50        0.00    4.27     0.23         15.50             0.00         4.27          0.23   delivered
+        step                       wallet   in flight   first   play wallet   play in flight   play first   play margin   order
+        fund 50.00                  50.00        0.00    0.00          0.00             0.00         0.00          0.00
+        fund 20.00 to play with     50.00        0.00    0.00         20.00             0.00         0.00          0.00
+        place 1GB as a test         50.00        0.00    0.00         15.50             4.50         0.00          0.00   delivering
+        first delivers              50.00        0.00    0.00         15.50             0.00         4.27          0.23   delivered
+        place 1GB                   45.50        4.50    0.00         15.50             0.00         4.27          0.23   delivering
+        first delivers              45.50        0.00    4.27         15.50             0.00         4.27          0.23   delivered
     """)
 
 

@@ -66,10 +66,12 @@ class Customer:
         return msgspec.structs.replace(purchase, **changes)
 
     async def balance(self, currency: Currency = GHS) -> int:
-        return await self.value("select balance_minor from wallet where account_id = $1", self.wallets[currency.code])
+        return int(
+            await self.value("select balance_minor from wallet where account_id = $1", self.wallets[currency.code])
+        )
 
     async def orders(self) -> int:
-        return await self.value("select count(*) from orders")
+        return int(await self.value("select count(*) from orders"))
 
     async def value(self, statement: str, *values: Any) -> Any:
         async with self.database.connection() as tx:

@@ -78,7 +78,9 @@ async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, plac
     assert order.balance_after.minor == 49 * PRICE_MINOR == await ama.balance()
     assert await ama.value("select due_at <= now() from orders where id = $1", order.id)
     entries = await ama.ledger.entries(order.id)
-    assert [(entry.debit, entry.credit, entry.amount.minor) for entry in entries] == [("wallet", "in flight", PRICE_MINOR)]
+    assert [(entry.debit, entry.credit, entry.amount.minor) for entry in entries] == [
+        ("wallet", "in flight", PRICE_MINOR)
+    ]
     await ama.check_books()
 
 

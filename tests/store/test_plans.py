@@ -4,7 +4,7 @@ The plans are those that a lane's connection makes: generic ones, made once and 
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -59,7 +59,7 @@ FILL = """
 
 
 @pytest.fixture
-async def one_sale_url(database_url: str) -> AsyncIterator[str]:
+async def one_sale_url(database_url: str) -> str:
     """A database in which one bundle has been sold."""
     database = await Database.open(database_url, pool_size=2)
     placing = Placing(database)
@@ -69,7 +69,7 @@ async def one_sale_url(database_url: str) -> AsyncIterator[str]:
     finally:
         await placing.close()
         await database.close()
-    yield database_url
+    return database_url
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -112,5 +112,7 @@ async def test_no_statement_scans_a_table_that_has_filled_up(one_sale_url: str, 
 
 async def test_a_scan_would_be_seen(one_sale_url: str) -> None:
     with psycopg.connect(one_sale_url, autocommit=True) as connection:
-        (text,) = connection.execute("explain (format json) select * from orders where subscriber = 'x'").fetchone() or ()
+        (text,) = (
+            connection.execute("explain (format json) select * from orders where subscriber = 'x'").fetchone() or ()
+        )
         assert [node["Node Type"] for node in nodes(text[0]["Plan"])] == ["Seq Scan"]

@@ -60,7 +60,7 @@ def demo(
     settings = msgspec.structs.replace(settings, database_url=None)
 
     async def ready(shop: "Shop", stop: asyncio.Event) -> None:
-        await _Story(shop, settings, Console(highlight=False)).tell(time.monotonic() - began)
+        await _Story(shop, settings, Console(highlight=False), once=once).tell(time.monotonic() - began)
         if once:
             stop.set()
 
@@ -81,13 +81,14 @@ def _free_port() -> int:
 class _Story:
     """One sale, told as it happens."""
 
-    def __init__(self, shop: "Shop", settings: Settings, console: Console) -> None:
+    def __init__(self, shop: "Shop", settings: Settings, console: Console, *, once: bool) -> None:
         self._shop = shop
         self._console = console
         self._base = f"http://127.0.0.1:{settings.port}"
         self._keys = Path(settings.data_dir) / "demo-keys.json"
         self._settings = settings
         self._number = 0
+        self._once = once
 
     async def tell(self, seconds: float) -> None:
         from telvend.kit import http
@@ -207,4 +208,4 @@ class _Story:
             " (telvend simulator table).",
             soft_wrap=True,
         )
-        self._console.print("Ctrl-C ends.\n")
+        self._console.print("That was all." if self._once else "Ctrl-C ends.\n")

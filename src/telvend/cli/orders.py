@@ -2,7 +2,7 @@
 
 import csv
 import io
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -16,6 +16,12 @@ from telvend.orders.service import OrderHistory
 app = typer.Typer(name="order", help="The sales.", no_args_is_help=True)
 
 Reference = Annotated[str, typer.Argument(help="Our reference (NPAPI-…) or the order's number.")]
+
+
+_COLUMNS: Final = (
+    "id", "reference", "client_reference", "reseller_id", "api", "mode", "country", "network", "product", "size",
+    "subscriber", "price", "cost", "currency", "state", "created_at", "updated_at",
+)  # fmt: skip
 
 
 def _data(order: Order) -> dict[str, Any]:
@@ -48,7 +54,9 @@ async def list_orders(
     subscriber: Annotated[str | None, typer.Option(help="Only for this number, in E.164.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="Only real, or only play orders.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
-    before: Annotated[int | None, typer.Option(help="Go on from this order's number, downwards.")] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, max=2**62, help="Go on from this order's number, downwards.")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
 ) -> Output:
     """List orders, newest first."""
@@ -57,8 +65,9 @@ async def list_orders(
         reseller_id=reseller_id, mode=mode, states=state or None, subscriber=subscriber, before=before, limit=limit
     )
     data = [_data(order) for order in orders]
+    following = orders[-1].id if len(orders) == limit else None
     if as_csv:
-        return Output({"orders": data}, _csv(data))
+        return Output({"orders": data, "next": following}, _csv(data))
     rows = [
         (
             o.id,
@@ -73,7 +82,6 @@ async def list_orders(
         for o in orders
     ]
     columns = ("number", "reference", "placed (UTC)", "network", "size", "subscriber", "price", "state")
-    following = orders[-1].id if len(orders) == limit else None
 
     def show(console: Console) -> None:
         table("", columns, rows, "There are no such orders.")(console)
@@ -85,8 +93,7 @@ async def list_orders(
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     out = io.StringIO()
-    columns = list(rows[0]) if rows else ["id", "reference", "state"]
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue().rstrip("\n")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from telvend.bootstrap import Shop
+from telvend.catalog import sheet
 from telvend.catalog.model import Product
 from telvend.cli.frame import Output, command, table
 
@@ -41,17 +42,18 @@ async def list_products(
     active: Annotated[
         bool | None, typer.Option("--active/--withdrawn", help="Only what is on sale, or only what is not.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="How many to show.")] = None,
-    offset: Annotated[int, typer.Option(min=0, help="How many to pass over first.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, max=2**31, help="How many to show.")] = None,
+    offset: Annotated[int, typer.Option(min=0, max=2**31, help="How many to pass over first.")] = 0,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that `product import` takes.")] = False,
 ) -> Output:
     """List the products, cheapest first within each network."""
     catalogue = shop.services.catalogue
-    if as_csv:
-        return Output({}, (await catalogue.export_csv(country=country, network=network)).rstrip("\n"))
     products = await catalogue.list_products(
         country=country, network=network, active=active, limit=limit, offset=offset
     )
+    data = {"products": [_data(product) for product in products]}
+    if as_csv:
+        return Output(data, sheet.write(products).rstrip("\n"))
     rows = [
         (
             p.id,
@@ -69,7 +71,7 @@ async def list_products(
     ]
     columns = ("id", "code", "network", "type", "size", "validity", "price", "cost", "currency", "")
     return Output(
-        {"products": [_data(product) for product in products]},
+        data,
         show=table("", columns, rows, "There are no such products."),
     )
 

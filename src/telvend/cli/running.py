@@ -199,9 +199,13 @@ class _Workers:
     def __init__(self, settings: Settings, url: str, stop: asyncio.Event) -> None:
         self._settings = settings
         self._stop = stop
-        self._environment = os.environ | {
-            WORKER_VARIABLE: json.dumps({"settings": _plain(settings), "url": url, "parent": os.getpid()})
+        # The environment of a process is not for others to read, unlike its arguments: the secrets go this way.
+        given = {
+            "settings": msgspec.to_builtins(settings, enc_hook=Secret.reveal),
+            "url": url,
+            "parent": os.getpid(),
         }
+        self._environment = os.environ | {WORKER_VARIABLE: json.dumps(given)}
 
     async def run(self) -> None:
         metrics.prepare(Path(self._settings.data_dir) / "run" / "metrics")
@@ -233,22 +237,12 @@ class _Workers:
             await asyncio.sleep(RESTART_PAUSE_S)
 
 
-def _plain(settings: Settings) -> dict[str, object]:
-    return {
-        name: value
-        for name, value in msgspec.to_builtins(settings, enc_hook=lambda _: None).items()
-        if value is not None
-    } | ({"redis_url": settings.redis_url.reveal()} if settings.redis_url else {})
-
-
 def run_worker() -> None:
     """One of several server processes; started by `telvend serve --workers`."""
     given = json.loads(os.environ.pop(WORKER_VARIABLE))
     # When `serve` dies, however it dies, its workers die too: their database goes the same way.
     die_with_parent(given["parent"])
-    redis_url = given["settings"].pop("redis_url", None)
-    settings = msgspec.convert(given["settings"], Settings)
-    settings = msgspec.structs.replace(settings, redis_url=Secret(redis_url) if redis_url else None)
+    settings = msgspec.convert(given["settings"], Settings, dec_hook=lambda _, text: Secret(text))
     _configure_logs(settings)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with _bound(family, settings, reuse_port=True) as listener:

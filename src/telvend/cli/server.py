@@ -43,7 +43,7 @@ def announce(settings: Settings) -> None:
     """Say where we are, and plainly that nothing real is delivered."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
-    if settings.simulators:
+    if any(simulator.live for simulator in settings.simulators.values()):
         typer.echo(
             "NOTE: live orders go to the SIMULATOR, which delivers nothing to anybody. No real upstream is connected.",
             err=True,

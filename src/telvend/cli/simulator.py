@@ -6,19 +6,37 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, emit, table
+from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, command, emit, table
 from telvend.providers.simulator import table as behaviours
 
 app = typer.Typer(name="simulator", help="The pretended upstream.", no_args_is_help=True)
 
 
 @app.command("table")
-def show_table() -> None:
+def show_table(
+    context: typer.Context,
+    data_dir: DataDir = None,  # noqa: ARG001 - every command takes these two; this one needs no shop
+    database_url: DatabaseUrl = None,  # noqa: ARG001
+    as_json: Json = False,
+) -> None:
     """Which number makes the simulator do what."""
     from rich.markdown import Markdown  # Nobody else pays for loading it.
 
     text = behaviours.markdown()
-    emit(Output({}, show=lambda console: console.print(Markdown(text))), as_json=False)
+    data = {
+        "endings": [
+            {
+                "ending": behaviour.ending,
+                "what": behaviour.sentence,
+                "first": behaviour.first.__name__,
+                "settled": behaviour.settled.__name__,
+                "delivers": behaviour.delivers,
+            }
+            for behaviour in (*behaviours.TABLE, behaviours.ORDINARY)
+        ]
+    }
+    before: Where = context.find_object(Where) or Where()
+    emit(Output(data, show=lambda console: console.print(Markdown(text))), as_json or before.json)
 
 
 @command(app, "book")
@@ -27,7 +45,7 @@ async def book(
     subscriber: Annotated[str | None, typer.Option(help="Only for this number, in E.164.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only of this order, or attempt.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
-    before: Annotated[int | None, typer.Option(help="Go on from this line, downwards.")] = None,
+    before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this line, downwards.")] = None,
 ) -> Output:
     """What the simulator says that it delivered: its own book, not the shop's. Exit code 1 if anything came twice."""
     lines = await shop.book.page(subscriber=subscriber, reference=reference, before=before, limit=limit)

@@ -38,7 +38,7 @@ async def add(
 async def list_users(
     shop: Shop,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to show.")] = 100,
-    offset: Annotated[int, typer.Option(min=0, help="How many to pass over first.")] = 0,
+    offset: Annotated[int, typer.Option(min=0, max=2**31, help="How many to pass over first.")] = 0,
 ) -> Output:
     """List the resellers, oldest first."""
     resellers = await shop.services.resellers.list_resellers(limit=limit, offset=offset)

@@ -84,7 +84,7 @@ async def statement(
     currency: CurrencyCode,
     mode: InMode = Mode.LIVE,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many transfers.")] = 50,
-    before: Annotated[int | None, typer.Option(help="Go on from this transfer, downwards.")] = None,
+    before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this transfer, downwards.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
 ) -> Output:
     """Every movement on a wallet, newest first: holds and releases apart."""
@@ -93,14 +93,18 @@ async def statement(
     references = await _references(shop, lines)
     data = [_data(line, references) for line in lines]
     columns = ("sequence", "at", "what", "reference", "change", "balance")
+    answer = {
+        "statement": data,
+        "next": lines[-1].sequence if len(lines) == limit and lines[-1].sequence > 1 else None,
+    }
     if as_csv:
-        return Output({"statement": data}, _csv(columns, data))
+        return Output(answer, _csv(columns, data))
     rows = [
         (d["sequence"], f"{d['at']:%Y-%m-%d %H:%M:%S}", d["what"], d["reference"], d["change"], d["balance"])
         for d in data
     ]
     return Output(
-        {"statement": data, "next": lines[-1].sequence if len(lines) == limit and lines[-1].sequence > 1 else None},
+        answer,
         show=table(f"{reseller.email}, {currency.upper()} ({mode})", columns, rows, "Nothing has moved yet."),
     )
 

@@ -213,7 +213,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
     Raises BodyTooLarge before reading on when it is longer than BODY_LIMIT_BYTES.
     """
     declared = headers.get(b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > BODY_LIMIT_BYTES:
+    # A number of a hundred digits is too large without being read.
+    if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > BODY_LIMIT_BYTES):
         raise BodyTooLarge(BODY_LIMIT_BYTES)
     message: Message = await receive()
     body: bytes = message.get("body", b"")
@@ -230,8 +231,29 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
     return body
 
 
-_AT_FIELD = re.compile(r"^(?P<problem>.*?) - at `\$\.?(?P<field>.*)`$", re.DOTALL)
-_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`(?: - at `\$\.?(?P<parent>.*)`)?$")
+# What msgspec says: `Expected `int | null`, got `str` - at `$.amount``, `Invalid UUID - at `key` in `$.ids``.
+_PLACE = re.compile(r"(?P<problem>.*) - at (?:`key` in )?`\$\.?(?P<field>[^`]*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_EXPECTED = re.compile(r"Expected `(?P<wanted>[a-z| ]+)`(?:, got `(?P<given>[a-z]+)`)?(?P<limit>.*)", re.DOTALL)
+_UNREADABLE = re.compile(r"Invalid (?P<what>[A-Z][A-Za-z0-9 ]+|base64 encoded string|decimal string)")
+
+_KINDS: Final = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "decimal": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "a date and time",
+    "date": "a date",
+    "time": "a time of day",
+    "duration": "a duration",
+    "uuid": "a UUID",
+    "bytes": "base64 text",
+    "null": "null",
+}
+"""msgspec's names of types in words that a client's programmer knows."""
 
 
 def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
@@ -245,17 +267,32 @@ def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
 
 
 def invalid_input(problem: str) -> InvalidInput:
-    """What msgspec says of a value, as an error that names the field in the caller's own words."""
-    if missing := _MISSING.match(problem):
-        parent = f"{missing['parent']}." if missing["parent"] else ""
-        return InvalidInput(parent + missing["field"], "is required")
-    if at := _AT_FIELD.match(problem):
-        text = (
-            at["problem"].replace("Expected `str`", "must be a string").replace("Expected `int`", "must be an integer")
-        )
-        text = re.sub(r"^Expected ", "must be ", text)
-        return InvalidInput(at["field"], text.replace("`", "").replace("str | null", "a string"))
-    return BodyNotReadable("The request body is not a JSON object.")
+    """What msgspec says of a value, as an error that names the field and says in plain words what it must be.
+
+    Nothing of the value itself is repeated. A body that is no object at all is BodyNotReadable.
+    """
+    place = _PLACE.fullmatch(problem)
+    field = place["field"] if place else ""
+    text = place["problem"] if place else problem
+    if missing := _MISSING.fullmatch(text):
+        return InvalidInput(f"{field}.{missing['field']}" if field else missing["field"], "is required")
+    if not field:
+        return BodyNotReadable("The request body is not a JSON object.")
+    return InvalidInput(field, _sentence(text))
+
+
+def _sentence(text: str) -> str:
+    if expected := _EXPECTED.fullmatch(text):
+        kinds = [kind for kind in expected["wanted"].split(" | ") if kind != "null"] or ["null"]
+        sentence = f"must be {' or '.join(_KINDS.get(kind, 'another kind of value') for kind in kinds)}"
+        if expected["given"]:
+            return f"{sentence}, not {_KINDS.get(expected['given'], 'this')}"
+        return sentence + expected["limit"]
+    if text.startswith(("Invalid enum value", "Invalid value")):
+        return "is not one of the values that are known"
+    if unreadable := _UNREADABLE.fullmatch(text):
+        return f"is not a valid {unreadable['what']}"
+    return "is out of range" if text == "Number out of range" else "is not a valid value"
 
 
 class Dispatch:

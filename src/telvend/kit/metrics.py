@@ -91,7 +91,7 @@ def lane_batch(lane: str, size: int) -> None:
 
 
 def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
-    """Count one attempt with a provider; `outcome` is one of the five words of the provider contract."""
+    """Count one call of a provider; `outcome` is what was asked and what was said: `deliver delivered`, `ask unknown`."""
     metrics = _recorded()
     metrics.child(metrics.provider_outcomes, provider, outcome).inc()
     metrics.child(metrics.provider_duration, provider).observe(duration_s)

@@ -11,11 +11,14 @@ types print as an exact JSON number, `Money.text` the string with the currency's
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 # The largest amount that is accepted from outside, in minor units. It leaves room for sums in 64 bits.
 MAXIMUM_MINOR: Final = 10**15
+
+# Moving the point must not round, whatever precision somebody has set for their own calculations.
+_EXACT: Final = Context(prec=60)
 
 _DECIMAL_TEXT = re.compile(r"\A(\d{1,16})(?:\.(\d{1,6}))?\Z", re.ASCII)
 
@@ -78,7 +81,7 @@ class Money:
     @property
     def decimal(self) -> Decimal:
         """The amount in whole units, exactly: Money(4550, GHS) is Decimal('45.50')."""
-        return Decimal(self.minor).scaleb(-self.currency.digits)
+        return Decimal(self.minor).scaleb(-self.currency.digits, _EXACT)
 
     @property
     def text(self) -> str:

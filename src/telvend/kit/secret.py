@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from typing import Final
+from typing import Final, NoReturn
 
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -23,8 +23,11 @@ class Secret:
 
     __str__ = __repr__
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A secret is not pickled: the text would stand in the open.")
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and secrets.compare_digest(self._text.encode(), other._text.encode())
+        return isinstance(other, Secret) and secrets.compare_digest(_bytes(self._text), _bytes(other._text))
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -40,4 +43,9 @@ def digest(text: str) -> bytes:
 
     A plain SHA-256 is enough for a text that a generator made with over 128 bits; it would not be for a password.
     """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(_bytes(text)).digest()
+
+
+def _bytes(text: str) -> bytes:
+    # What came in a header or an environment variable may hold halves of characters.
+    return text.encode("utf-8", "surrogatepass")

@@ -33,18 +33,22 @@ class Watch:
         self._changed = changed
         self._looked = looked
         self._seen: dict[str, int] = {}
+        # One look at a time: of two that overlap, the one that began first could put what it had read, which is older,
+        # in the place of what the other has loaded, and nobody would look again.
+        self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def look(self) -> None:
         """Look once. Raises Busy when the database is away."""
-        at = self._clock.monotonic()
-        async with self._database.connection() as tx:
-            now = await revisions(tx)
-            for topic, callback in self._changed.items():
-                if now.get(topic) != self._seen.get(topic):
-                    await callback(tx)
-        self._seen = now
-        self._looked(at)
+        async with self._looking:
+            at = self._clock.monotonic()
+            async with self._database.connection() as tx:
+                now = await revisions(tx)
+                for topic, callback in self._changed.items():
+                    if now.get(topic) != self._seen.get(topic):
+                        await callback(tx)
+            self._seen = now
+            self._looked(at)
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="watch")

@@ -231,10 +231,16 @@ _CHECKS: Final = {
         ) c on c.wallet_id = w.account_id
         where w.transactions <> coalesce(t.count, 0) or w.transactions <> coalesce(t.last, 0)
            or w.funded_minor <> coalesce(c.minor, 0) limit 10""",
-    "every credit stands in the ledger": f"""
-        select format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference)
-        from wallet_credit c left join transfer t on t.cause = c.id and t.kind = {TransferKind.CREDIT}
-        where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor limit 10""",
+    "every credit stands in the ledger, and no other": f"""
+        select case when c.id is null then format('transfer of %s to wallet %s under cause %s is nobody''s credit',
+                                                  t.amount_minor, t.wallet_id, t.cause)
+                    else format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference) end
+        from wallet_credit c
+        full join (select cause, wallet_id, amount_minor from transfer where kind = {TransferKind.CREDIT}) t on t.cause = c.id
+        where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor
+           or c.id is null and not exists (
+               select from wallet_transaction f where f.wallet_id = t.wallet_id and f.kind = 'f' and f.id = t.cause)
+        limit 10""",
 }
 
 

@@ -18,7 +18,8 @@ from telvend.providers.simulator.wire import outcome_of
 class Simulator:
     """A provider that pretends. `table.py` says which number does what; with `steered=False` all are delivered at once.
 
-    Several may stand side by side under different names, and share a book. `timeout_s` is how long it stays patient
+    Several may stand side by side under different names, and share a book. `live` says whether it delivers live
+    orders too, or only those of test keys. `timeout_s` is how long it stays patient
     with an upstream that says nothing.
     """
 
@@ -28,6 +29,7 @@ class Simulator:
         book: Book,
         clock: Clock,
         *,
+        live: bool = True,
         steered: bool = True,
         timeout_s: float = 3.0,
         concurrency: int = 600,
@@ -41,7 +43,7 @@ class Simulator:
             settles_after_s=0,
             concurrency=concurrency,
             test_mode=True,
-            live_mode=True,
+            live_mode=live,
             pretends=True,
         )
 

@@ -1,0 +1,76 @@
+"""Calls an ASGI application without a server, as tests need it: whole requests, cut off ones, and ones that go on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+
+@dataclass(slots=True)
+class Reply:
+    """What came back. `read` is how many pieces of the body the application has asked for."""
+
+    status: int = 0
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    read: int = 0
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that stands there once; None where it does not."""
+        found = [value for key, value in self.headers if key == name]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+
+async def request(
+    app: Any,
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | Iterable[bytes] = b"",
+    cut_off: bool = False,
+    query: bytes = b"",
+) -> Reply:
+    """Send one request. A body of several pieces arrives in them; `cut_off`: the caller goes away instead of ending."""
+    pieces = iter([body] if isinstance(body, bytes) else body)
+    reply = Reply()
+    following = next(pieces, b"")
+
+    async def receive() -> dict[str, Any]:
+        nonlocal following
+        reply.read += 1
+        piece, following = following, next(pieces, None)  # type: ignore[assignment]
+        if piece is None:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": piece, "more_body": following is not None or cut_off}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            assert not reply.status
+            reply.status = message["status"]
+            reply.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
+        else:
+            reply.body += message.get("body", b"")
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query,
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+        "server": ("127.0.0.1", 8000),
+        "client": ("127.0.0.1", 4711),
+    }
+    await app(scope, receive, send)
+    return reply

@@ -1,0 +1,134 @@
+"""The OpenAPI documents: what a client generated from one sends and gets is what the server takes and says."""
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from telvend.dialects import openapi
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.netpluse.routes import NETPLUSE
+
+
+class Inner(msgspec.Struct):
+    price: Decimal
+
+
+class Form(msgspec.Struct, rename="camel"):
+    phone_number: str
+    amount: Decimal
+    note: str | None = None
+
+
+class Thing(msgspec.Struct):
+    items: list[Inner]
+    balance: Decimal | None
+
+
+async def things(call: Call[Any]) -> Answer:
+    return Answer(200, None)
+
+
+async def buy(call: Call[Any]) -> Answer:
+    return Answer(200, None)
+
+
+DIALECT = Dialect(
+    name="test",
+    title="Test",
+    base_path="/base",
+    key_of=lambda _: None,
+    error=lambda _: Answer(500, None),
+    security={"type": "apiKey", "in": "header", "name": "x-key"},
+    endpoints=(
+        Endpoint("GET", "/things/{number:int}/{name:path}", things, "One", {200: Thing, 404: Inner}),
+        Endpoint("POST", "/things", buy, "Buy", {200: Thing, 400: Inner}, form=Form),
+        Endpoint("GET", "/things", things, "All", {200: Thing}),
+    ),
+)
+
+
+@pytest.fixture(params=[DIALECT, NETPLUSE], ids=lambda dialect: dialect.name)
+def document(request: pytest.FixtureRequest) -> dict[str, Any]:
+    # As it leaves: what cannot be encoded is no document.
+    made: dict[str, Any] = json.loads(msgspec.json.encode(openapi.document(request.param, "1.2")))
+    return made
+
+
+def everything(value: Any) -> Iterator[Any]:
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from everything(inner)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = [found["$ref"] for found in everything(document) if isinstance(found, dict) and "$ref" in found]
+    assert references
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references) <= known
+
+
+def test_every_placeholder_is_a_required_parameter_without_the_routers_word(document: dict[str, Any]) -> None:
+    for path, _, operation in operations(document):
+        assert ":" not in path
+        parameters = operation.get("parameters", [])
+        assert [parameter["name"] for parameter in parameters] == re.findall(r"\{(\w+)\}", path)
+        assert all(parameter["in"] == "path" and parameter["required"] for parameter in parameters)
+
+
+def test_amounts_are_numbers_everywhere(document: dict[str, Any]) -> None:
+    assert not [found for found in everything(document) if isinstance(found, dict) and found.get("format") == "decimal"]
+    text = json.dumps(document)
+    assert '"type": "number"' in text
+
+
+def test_every_path_asks_for_the_key(document: dict[str, Any]) -> None:
+    assert document["security"] == [{"key": []}]
+    assert document["components"]["securitySchemes"]["key"]["type"] == "apiKey"
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["version"] == "1.2"
+
+
+def test_methods_of_one_path_stand_together() -> None:
+    paths = openapi.document(DIALECT, "1")["paths"]
+    assert {path: set(methods) for path, methods in paths.items()} == {
+        "/base/things/{number}/{name}": {"get"},
+        "/base/things": {"get", "post"},
+    }
+
+
+def test_a_form_is_required_and_spelt_as_the_client_sends_it() -> None:
+    document = openapi.document(DIALECT, "1")
+    body = document["paths"]["/base/things"]["post"]["requestBody"]
+    assert body["required"]
+    schema = document["components"]["schemas"][body["content"]["application/json"]["schema"]["$ref"].split("/")[-1]]
+    assert schema["properties"].keys() == {"phoneNumber", "amount", "note"}
+    assert set(schema["required"]) == {"phoneNumber", "amount"}
+
+
+def test_every_operation_has_an_answer_and_a_sentence(document: dict[str, Any]) -> None:
+    for _, _, operation in operations(document):
+        assert operation["summary"]
+        assert "200" in operation["responses"]
+
+
+@pytest.mark.parametrize("prices", [[], ["4.50"], ["0.01", "99999999.99"]])
+def test_what_is_encoded_fits_its_own_schema(prices: list[str]) -> None:
+    document = openapi.document(DIALECT, "1")
+    thing = Thing([Inner(Decimal(price)) for price in prices], None)
+    body = msgspec.json.Encoder(decimal_format="number").encode(thing)
+    schema = {"$ref": "#/components/schemas/Thing", "components": document["components"]}
+    jsonschema_rs.validate(schema, json.loads(body))
+    with pytest.raises(jsonschema_rs.ValidationError):
+        jsonschema_rs.validate(schema, {"items": [{"price": "4.50"}], "balance": None})

@@ -1,0 +1,451 @@
+"""Serving: the order of the checks, what of a body is read, and that nothing a client can provoke has another shape."""
+
+import asyncio
+import string
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, Dispatch, decode
+from telvend.errors import (
+    BodyNotReadable,
+    Busy,
+    InsufficientBalance,
+    InvalidInput,
+    InvariantBroken,
+    NotAuthenticated,
+    TelvendError,
+)
+from telvend.kit.allowance import HIGHEST_LIMIT, Kind, Verdict
+from telvend.kit.money import GHS, Money
+from telvend.ledger.model import Mode
+from telvend.resellers.model import Api, Caller
+from tests.unit.asgi import Reply, request
+
+KEY = {"x-key": "good"}
+CALLER = Caller(
+    reseller_id=UUID(int=1),
+    reseller_number=1,
+    key_id=UUID(int=2),
+    key_bytes=UUID(int=2).bytes,
+    api=Api.NETPLUSE,
+    mode=Mode.LIVE,
+    read_limit=60,
+    purchase_limit=30,
+    wallets={},
+)
+STATUS = {"BodyNotReadable": 400, "InvalidInput": 400, "BodyTooLarge": 413, "NotAuthenticated": 401, "UnknownPath": 404,
+          "MethodNotAllowed": 405, "TooManyRequests": 429, "Busy": 503, "InsufficientBalance": 402}  # fmt: skip
+
+
+class Form(msgspec.Struct):
+    size: str
+    count: int = 1
+
+
+class Said(msgspec.Struct):
+    """What this dialect answers, errors included."""
+
+    said: str
+
+
+class Shop:
+    """A dialect with two endpoints over fakes that write down who was asked, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.limits: list[tuple[Kind, int]] = []
+        self.remaining = 5
+        self.caller = CALLER
+        self.raises: BaseException | None = None
+        self.calls: list[Call[Any]] = []
+        dialect = Dialect(
+            name="test",
+            title="Test",
+            base_path="/base",
+            key_of=self.key_of,
+            error=lambda error: Answer(STATUS.get(type(error).__name__, 500), Said(type(error).__name__)),
+            endpoints=(
+                Endpoint("GET", "/thing", self.handler, "", {200: Said}),
+                Endpoint("GET", "/thing/{name:path}", self.handler, "", {200: Said}),
+                Endpoint("POST", "/buy", self.handler, "", {200: Said}, allowance=Kind.PURCHASE, form=Form),
+            ),
+        )
+        services: Any = type("Services", (), {"resellers": self})()
+        self.app = DialectApp(dialect, services, self)
+
+    def key_of(self, headers: Any) -> str | None:
+        found = headers.get(b"x-key")
+        return found.decode() if found else None
+
+    def cached(self, api: str, key: str) -> Caller | None:
+        assert api == "test"
+        self.asked.append("cache")
+        return self.caller if key == "good" else None
+
+    async def authenticate(self, api: str, key: str) -> Caller:
+        assert api == "test"
+        self.asked.append("database")
+        if key != "new":
+            raise NotAuthenticated
+        return self.caller
+
+    async def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:
+        assert key == CALLER.key_bytes
+        self.asked.append("allowance")
+        self.limits.append((kind, limit))
+        allowed = self.remaining > 0
+        self.remaining -= allowed
+        return Verdict(allowed, limit, self.remaining, 7, 0 if allowed else 7)
+
+    async def handler(self, call: Call[Any]) -> Answer:
+        self.asked.append("handler")
+        self.calls.append(call)
+        if self.raises is not None:
+            raise self.raises
+        return Answer(200, Said("done"))
+
+    async def get(self, path: str = "/base/thing", **given: Any) -> Reply:
+        return await request(self.app, "GET", path, **({"headers": KEY} | given))
+
+    async def buy(self, body: Any = b'{"size": "1GB"}', **given: Any) -> Reply:
+        return await request(self.app, "POST", "/base/buy", **({"headers": KEY, "body": body} | given))
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+def said(reply: Reply) -> tuple[int, str]:
+    """Status and word; every answer is JSON of the dialect's own shape and carries a request id."""
+    assert reply.header("content-type") == "application/json"
+    assert reply.header("content-length") == str(len(reply.body))
+    assert reply.header("x-request-id")
+    assert reply.json.keys() == {"said"}
+    return reply.status, reply.json["said"]
+
+
+def rate(reply: Reply) -> list[str | None]:
+    return [reply.header(f"ratelimit-{name}") for name in ("limit", "remaining", "reset")]
+
+
+# The order of the checks
+
+
+async def test_an_unknown_path_needs_no_key_and_asks_nobody(shop: Shop) -> None:
+    for path in ("/base", "/base/", "/base/nothing", "/base/buy/", "/base/buy/x", "/base//thing", "/base/THING"):
+        reply = await request(shop.app, "POST", path, body=b"x")
+        assert said(reply) == (404, "UnknownPath"), path
+        assert rate(reply) == [None] * 3
+    assert shop.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("POST", "/base/thing", "GET, HEAD"), ("GET", "/base/buy", "POST"), ("HEAD", "/base/buy", "POST"),
+     ("OPTIONS", "/base/buy", "POST"), ("BREW", "/base/thing/x", "GET, HEAD")],
+)  # fmt: skip
+async def test_a_wrong_method_needs_no_key_and_lists_the_right_ones(
+    shop: Shop, method: str, path: str, allowed: str
+) -> None:
+    reply = await request(shop.app, method, path)
+    assert said(reply) == (405, "MethodNotAllowed")
+    assert reply.header("allow") == allowed
+    assert shop.asked == []
+
+
+async def test_without_a_key_nothing_is_counted_and_no_body_read(shop: Shop) -> None:
+    for headers in ({}, {"x-key": ""}, {"authorization": "good"}):
+        reply = await shop.buy(headers=headers)
+        assert said(reply) == (401, "NotAuthenticated")
+        assert (reply.read, rate(reply)) == (0, [None] * 3)
+    assert shop.asked == []
+
+
+async def test_an_unknown_key_is_looked_up_and_counts_for_nobody(shop: Shop) -> None:
+    assert said(await shop.buy(headers={"x-key": "bad"})) == (401, "NotAuthenticated")
+    assert shop.asked == ["cache", "database"]
+
+
+async def test_a_key_that_is_remembered_asks_no_database(shop: Shop) -> None:
+    assert said(await shop.get()) == (200, "done")
+    assert said(await shop.get(headers={"x-key": "new"})) == (200, "done")
+    assert shop.asked == ["cache", "allowance", "handler", "cache", "database", "allowance", "handler"]
+
+
+async def test_a_used_up_allowance_refuses_before_the_body_is_read(shop: Shop) -> None:
+    shop.remaining = 0
+    reply = await shop.buy(b"not even JSON")
+    assert said(reply) == (429, "TooManyRequests")
+    assert (reply.header("retry-after"), rate(reply), reply.read) == ("7", ["30", "0", "7"], 0)
+    assert shop.asked == ["cache", "allowance"]
+
+
+async def test_a_bad_form_is_counted_and_reaches_no_endpoint(shop: Shop) -> None:
+    reply = await shop.buy(b'{"size": 5}')
+    assert said(reply) == (400, "InvalidInput")
+    assert rate(reply) == ["30", "4", "7"]
+    assert shop.asked == ["cache", "allowance"]
+
+
+async def test_reads_and_purchases_have_their_own_limits(shop: Shop) -> None:
+    await shop.get()
+    await shop.buy()
+    shop.caller = replace(CALLER, read_limit=10**9)
+    assert said(await shop.get()) == (200, "done")
+    assert shop.limits == [(Kind.READ, 60), (Kind.PURCHASE, 30), (Kind.READ, HIGHEST_LIMIT)]
+
+
+async def test_the_endpoint_gets_what_was_sent(shop: Shop) -> None:
+    await shop.buy(b'{"size": "1GB", "count": 2, "unknown": [1]}', query=b"a=1")
+    await shop.get("/base/thing/a/b c")
+    bought, read = shop.calls
+    assert (bought.form, bought.query, bought.caller) == (Form("1GB", 2), b"a=1", CALLER)
+    assert (read.form, dict(read.path)) == (None, {"name": "a/b c"})
+
+
+async def test_head_is_served_as_get(shop: Shop) -> None:
+    assert (await request(shop.app, "HEAD", "/base/thing", headers=KEY)).status == 200
+    assert shop.asked[-1] == "handler"
+
+
+# What goes wrong inside
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [(InsufficientBalance(Money(2, GHS), Money(1, GHS)), 402, None), (Busy(3), 503, "3"),
+     (InvariantBroken("what only we may know"), 500, None), (TelvendError("Something."), 500, None)],
+)  # fmt: skip
+async def test_an_error_of_the_tree_is_rendered_by_the_dialect(
+    shop: Shop, error: TelvendError, status: int, retry_after: str | None
+) -> None:
+    shop.raises = error
+    reply = await shop.buy()
+    assert said(reply) == (status, type(error).__name__)
+    assert reply.header("retry-after") == retry_after
+    assert rate(reply) == ["30", "4", "7"]
+
+
+@pytest.mark.parametrize("error", [ValueError("np_live_secret"), KeyError(1), RecursionError(), TimeoutError()])
+async def test_any_other_exception_is_our_bug_and_tells_nothing(shop: Shop, error: Exception) -> None:
+    shop.raises = error
+    reply = await shop.buy()
+    assert said(reply) == (500, "InvariantBroken")
+    assert rate(reply) == ["30", "4", "7"]
+
+
+async def test_a_request_that_is_cancelled_is_not_answered(shop: Shop) -> None:
+    shop.raises = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await shop.buy()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("abc-1.2_Z", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("", False), ("é", False), ("a\r\nb: c", False)],
+)  # fmt: skip
+async def test_a_plain_request_id_is_kept_and_any_other_replaced(shop: Shop, given: str, kept: bool) -> None:
+    for reply in (
+        await shop.get(headers=KEY | {"x-request-id": given}),
+        await shop.get("/base/nothing", headers={"x-request-id": given}),
+    ):
+        found = reply.header("x-request-id")
+        assert found
+        assert (found == given) is kept
+
+
+# Bodies
+
+
+async def test_a_body_of_exactly_the_limit_is_read_and_one_more_is_not(shop: Shop) -> None:
+    fits = b'{"size": "1GB"}'.ljust(BODY_LIMIT_BYTES)
+    assert said(await shop.buy(fits)) == (200, "done")
+    assert said(await shop.buy(fits + b" ")) == (413, "BodyTooLarge")
+    assert len(shop.calls) == 1
+
+
+async def test_a_declared_length_over_the_limit_is_refused_unread(shop: Shop) -> None:
+    for length in (str(BODY_LIMIT_BYTES + 1), "9" * 6000):
+        reply = await shop.buy(headers=KEY | {"content-length": length})
+        assert (said(reply), reply.read) == ((413, "BodyTooLarge"), 0)
+
+
+async def test_an_endless_body_is_left_when_it_is_too_long(shop: Shop) -> None:
+    reply = await shop.buy([b" " * 16384] * 100)
+    assert said(reply) == (413, "BodyTooLarge")
+    assert reply.read <= 6
+
+
+async def test_a_body_in_many_pieces_is_one_body(shop: Shop) -> None:
+    assert said(await shop.buy([b'{"si', b"", b'ze": "1', b'GB"}', b""])) == (200, "done")
+    assert shop.calls[0].form == Form("1GB")
+
+
+async def test_nothing_is_bought_with_a_body_that_was_cut_off(shop: Shop) -> None:
+    # What arrived reads like a whole request.
+    reply = await shop.buy([b'{"size": "1GB"}'], cut_off=True)
+    assert said(reply) == (400, "BodyNotReadable")
+    assert shop.calls == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"1", b"null", b'"x"', b"\xff", b'{"size": "\xff"}', b'{"size": "\\ud800"}', b"\xef\xbb\xbf{}",
+        b'{"size": "1GB"} {}', b'{"a":' * 10_000, b"[" * 60_000, b'{"x": ' + b"[" * 60_000, b'{size: "1GB"}', b"\x00",
+        b"size=1GB", '{"size": "1GB"}'.encode("utf-16"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_json_object_is_refused_as_such(shop: Shop, body: bytes) -> None:
+    assert said(await shop.buy(body)) == (400, "BodyNotReadable")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
+    decoder = msgspec.json.Decoder(Form)
+    try:
+        assert isinstance(decode(decoder, body), Form)
+    except InvalidInput as error:
+        assert_plain(str(error))
+
+
+# What msgspec says, in the caller's words
+
+
+class Inner(msgspec.Struct):
+    amount: Annotated[int, Meta(ge=1)]
+
+
+class Strict(msgspec.Struct, forbid_unknown_fields=True):
+    amount: int = 1
+
+
+class One(msgspec.Struct, tag="one", tag_field="kind"):
+    pass
+
+
+class Two(msgspec.Struct, tag="two", tag_field="kind"):
+    pass
+
+
+class Pair(msgspec.Struct, array_like=True):
+    one: int
+    two: int
+
+
+def refusal(kind: Any, value: bytes) -> str:
+    form = msgspec.defstruct("Form", [("amount", kind)])
+    with pytest.raises(InvalidInput) as refused:
+        decode(msgspec.json.Decoder(form), b'{"amount":' + value + b"}")
+    assert not isinstance(refused.value, BodyNotReadable)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "sentence"),
+    [
+        (str, b"1", "amount: must be a string, not an integer"),
+        (str, b"null", "amount: must be a string, not null"),
+        (str | None, b"[]", "amount: must be a string, not a list"),
+        (int, b"1.5", "amount: must be an integer, not a number"),
+        (int | str, b"{}", "amount: must be an integer or a string, not an object"),
+        (None, b"1", "amount: must be null, not an integer"),
+        (float, b"1e400", "amount: is out of range"),
+        (bool, b'"yes"', "amount: must be true or false, not a string"),
+        (Decimal, b'"4.x"', "amount: is not a valid decimal string"),
+        (Decimal | None, b"true", "amount: must be a number, not true or false"),
+        (UUID, b'"x"', "amount: is not a valid UUID"),
+        (bytes, b'"?"', "amount: is not a valid base64 encoded string"),
+        (Literal["a", "b"], b'"c`"', "amount: is not one of the values that are known"),
+        (Annotated[str, Meta(min_length=2)], b'""', "amount: must be a string of length >= 2"),
+        (Annotated[int, Meta(le=5)], b"6", "amount: must be an integer <= 5"),
+        (Annotated[int, Meta(multiple_of=5)], b"6", "amount: must be an integer that's a multiple of 5"),
+        (list[int], b'["x"]', "amount[0]: must be an integer, not a string"),
+        (tuple[int, int], b"[1]", "amount: must be a list of length 2"),
+        (Pair, b"[1]", "amount: must be a list of at least length 2, got 1"),
+        (dict[str, int], b'{"secret`key": "x"}', "amount[...]: must be an integer, not a string"),
+        (dict[int, int], b'{"secret": 1}', "amount: must be an integer, not a string"),
+        (Inner, b"{}", "amount.amount: is required"),
+        (list[Inner], b"[{}]", "amount[0].amount: is required"),
+        (Inner, b'{"amount": 0}', "amount.amount: must be an integer >= 1"),
+        (Strict, b'{"secret": 1}', "amount: is not a valid value"),
+        (One | Two, b'{"kind": "secret` - at `$.x`"}', "amount.kind: is not one of the values that are known"),
+        (One | Two, b"{}", "amount.kind: is required"),
+    ],
+)
+def test_a_wrong_value_is_named_in_plain_words(kind: Any, value: bytes, sentence: str) -> None:
+    assert refusal(kind, value) == sentence
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        decode(msgspec.json.Decoder(Form), b"{}")
+    assert (refused.value.field, refused.value.problem) == ("size", "is required")
+
+
+MARK = "Zq"
+"""Stands in every text that the fuzzed caller sends, and in nothing that we say."""
+texts = st.text(string.printable, max_size=12).map(lambda text: f"{MARK}{text}` - at `$.")
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | st.just("amount"), inner, max_size=3),
+    max_leaves=5,
+)
+kinds = st.recursive(
+    st.sampled_from(
+        [str, int, bool, Decimal, None, UUID, bytes, Inner, Strict, Pair, One | Two, Literal["a"], float,
+         Annotated[str, Meta(min_length=200)], Annotated[int, Meta(ge=5, le=6)], Annotated[str, Meta(pattern="^y$")]]
+    ),
+    lambda inner: inner.map(lambda kind: list[kind]) | inner.map(lambda kind: dict[str, kind]),  # type: ignore[valid-type]
+    max_leaves=2,
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(kinds, values)
+def test_no_refusal_repeats_the_value_or_speaks_of_our_types(kind: Any, value: Any) -> None:
+    form = msgspec.defstruct("Form", [("amount", kind)])
+    try:
+        decode(msgspec.json.Decoder(form), msgspec.json.encode({"amount": value}))
+    except InvalidInput as error:
+        refused = error
+    else:
+        return
+    assert refused.field.startswith("amount")
+    assert_plain(str(refused))
+
+
+def assert_plain(sentence: str) -> None:
+    assert MARK not in sentence
+    assert not set(sentence) & set("`\n\r\x00")
+    for odd in ("Expected", "Invalid", "$.", "`", "Struct", "msgspec", " | "):
+        assert odd not in sentence, sentence
+
+
+# Who a request belongs to
+
+
+async def test_the_longest_base_path_wins_and_a_longer_word_is_not_below_it() -> None:
+    def named(name: str) -> Any:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": name.encode()})
+
+        return app
+
+    app = Dispatch({"/api": named("short"), "/api/v1": named("long")}, named("pages"))
+    for path, expected in {
+        "/api": "short", "/api/": "short", "/api/v1": "long", "/api/v1/x": "long", "/api/v10": "short",
+        "/api/v2": "short", "/apis": "pages", "/": "pages", "": "pages", "/v1/api": "pages",
+    }.items():  # fmt: skip
+        assert (await request(app, "GET", path)).body == expected.encode(), path

@@ -1,0 +1,88 @@
+"""What is no dialect's: health, metrics, documents. JSON for whatever is asked, and only GET and HEAD."""
+
+from typing import Any
+
+import pytest
+
+from telvend.errors import Busy
+from telvend.web.pages import pages
+from tests.unit.asgi import request
+
+
+class State:
+    why: str | None = None
+    away = False
+
+
+@pytest.fixture
+def state() -> State:
+    return State()
+
+
+@pytest.fixture
+def app(state: State) -> Any:
+    async def unready() -> str | None:
+        return state.why
+
+    async def metrics() -> tuple[bytes, str]:
+        if state.away:
+            raise Busy
+        return b"telvend_up 1\n", "text/plain; version=0.0.4"
+
+    return pages("", {"netpluse": {"openapi": "3.1.0"}}, metrics, unready)
+
+
+async def test_health_says_whether_and_why(app: Any, state: State) -> None:
+    reply = await request(app, "GET", "/healthz")
+    assert (reply.status, reply.json) == (200, {"status": "ready"})
+    state.why = "The database does not answer."
+    reply = await request(app, "GET", "/healthz")
+    assert (reply.status, reply.json) == (503, {"status": "not ready", "why": "The database does not answer."})
+    assert (await request(app, "HEAD", "/healthz")).status == 503
+
+
+async def test_metrics_are_text_and_503_while_the_database_is_away(app: Any, state: State) -> None:
+    reply = await request(app, "GET", "/metrics")
+    assert (reply.status, reply.body, reply.header("content-type")) == (
+        200, b"telvend_up 1\n", "text/plain; version=0.0.4; charset=utf-8",
+    )  # fmt: skip
+    state.away = True
+    reply = await request(app, "GET", "/metrics")
+    assert reply.status == 503
+    assert "busy" in reply.json["error"]
+
+
+async def test_the_first_page_names_every_document_and_each_is_there(app: Any) -> None:
+    first = (await request(app, "GET", "/")).json
+    for address in (*first["apis"].values(), first["health"]):
+        assert (await request(app, "GET", address)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("public_url", "host", "expected"),
+    [("", "shop.example:8443", "http://shop.example:8443"), ("https://api.shop.example", "evil", "https://api.shop.example"),
+     ("", None, "http://127.0.0.1:8000")],
+)  # fmt: skip
+async def test_a_document_says_where_the_server_is(public_url: str, host: str | None, expected: str) -> None:
+    async def nothing() -> Any: ...
+
+    app = pages(public_url, {"netpluse": {"openapi": "3.1.0"}}, nothing, nothing)
+    reply = await request(app, "GET", "/openapi/netpluse.json", headers={"host": host} if host else {})
+    assert reply.json == {"openapi": "3.1.0", "servers": [{"url": expected}]}
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/healthz/", "//", "/openapi/other.json", "/openapi/", "/openapi/..%2f", "/HEALTHZ", ""]
+)
+async def test_what_is_not_there_is_404_in_json(app: Any, path: str) -> None:
+    reply = await request(app, "GET", path)
+    assert reply.status == 404
+    assert reply.json["error"]
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/openapi/netpluse.json"])
+async def test_other_methods_are_refused_and_the_right_ones_listed(app: Any, path: str) -> None:
+    for method in ("POST", "DELETE", "OPTIONS", "BREW"):
+        reply = await request(app, method, path)
+        assert (reply.status, reply.header("allow")) == (405, "GET, HEAD")
+        assert reply.json["error"]
