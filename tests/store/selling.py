@@ -12,7 +12,7 @@ from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.ledger.model import AccountKind, Mode
 from telvend.ledger.service import Ledger
 from telvend.orders.check import check_books
-from telvend.orders.placing import Purchase
+from telvend.orders.placing import Purchase, Quote
 from telvend.resellers.service import Resellers
 
 PRICE = Money(450, GHS)
@@ -60,7 +60,7 @@ class Customer:
             network="MTN",
             size="1GB",
             subscriber="+233241234567",
-            product=product,
+            quote=None if product is None else Quote.of(product),
             prefix="NPAPI",
         )
         return msgspec.structs.replace(purchase, **changes)

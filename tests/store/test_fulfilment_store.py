@@ -17,7 +17,7 @@ from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.kit.db import Database
 from telvend.kit.money import GHS, Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Mode
+from telvend.ledger.model import AccountKind, Mode, TransactionKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
 from telvend.orders.jobs import store as jobs_store
@@ -166,6 +166,7 @@ class PostgresBench:
             (number,) = await ledger_store.next_causes(tx, 1)
             journal = await self.ledger.begin(tx, [self._wallet_id])
             balance = journal.hold(number, self._wallet_id, self._in_flight, PRICE)
+            position = journal.enter(self._wallet_id, TransactionKind.ORDER, number, credit=False)
             await self.ledger.write(tx, journal)
             now = await tx.fetchval("select now()")
             order = Order(
@@ -177,12 +178,15 @@ class PostgresBench:
                 client_reference=f"mine-{number}",
                 fingerprint="GH/MTN/+233241234567/1GB",
                 wallet_id=self._wallet_id,
+                position=position,
+                kind="data",
                 country="GH",
                 network="MTN",
                 product_id=1,
                 product="GH-MTN-1GB-30D",
                 size="1GB",
                 subscriber="+233241234567",
+                face=PRICE,
                 price=PRICE,
                 cost=COST,
                 state=State.ACCEPTED,

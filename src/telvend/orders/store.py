@@ -20,9 +20,9 @@ _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.clie
 # A plain join here is planned as a scan of the whole table while its statistics are young; the lateral look-up of one
 # row each cannot be. tests/store/test_plans.py holds it to that.
 FIND_BY_CLIENT_REFERENCE: Final = f"""
-    select wanted.position, {_COLUMNS}
+    select wanted.place, {_COLUMNS}
     from json_to_recordset($1::text::json)
-        as wanted(position integer, reseller_id uuid, dialect text, mode text, client_reference text)
+        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
     cross join lateral (
         select * from orders where orders.reseller_id = wanted.reseller_id and orders.dialect = wanted.dialect
             and orders.mode = wanted.mode and orders.client_reference = wanted.client_reference
@@ -78,7 +78,7 @@ class _Row(msgspec.Struct, gc=False):
 class _Wanted(msgspec.Struct, gc=False):
     """A caller's reference, as FIND_BY_CLIENT_REFERENCE reads it."""
 
-    position: int
+    place: int
     reseller_id: UUID
     dialect: str
     mode: str
@@ -122,9 +122,9 @@ def order_of(row: Any) -> Order:
 async def find_by_client_reference(tx: Tx, wanted: Sequence[Reference]) -> dict[Reference, Order]:
     """The orders that stand under these references."""
     found = await tx.fetch(
-        FIND_BY_CLIENT_REFERENCE, rows([_Wanted(position, *reference) for position, reference in enumerate(wanted)])
+        FIND_BY_CLIENT_REFERENCE, rows([_Wanted(place, *reference) for place, reference in enumerate(wanted)])
     )
-    return {wanted[row["position"]]: order_of(row) for row in found}
+    return {wanted[row["place"]]: order_of(row) for row in found}
 
 
 async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
