@@ -32,6 +32,7 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.services import Services
+from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -79,7 +80,9 @@ async def open_shop(
             on_death=on_death,
             maximum_waiting=settings.lane_waiting,
         )
-        services = Services(catalogue, resellers, ledger, orders)
+        services = Services(
+            catalogue, resellers, ledger, orders, Transactions(database), settings.public_url, settings.delivery_wait_s
+        )
         book = PostgresBook(database, on_death=on_death)
         providers = _providers(settings, book, clock)
         router = _router(settings, providers, clock)
@@ -138,6 +141,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, serving
     from telvend.dialects.netpluse.routes import NETPLUSE
+    from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
     from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
     from telvend.web.measurements import measured
     from telvend.web.pages import pages
@@ -149,14 +153,14 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
         from telvend.kit.allowance_redis import RedisAllowance
 
         limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
-    dialects = (NETPLUSE,)
+    dialects = (NETPLUSE, NETWORKDATASUB)
     apps = {dialect.base_path: serving.DialectApp(dialect, shop.services, limiter) for dialect in dialects}
     documents = {dialect.name: openapi.document(dialect, __version__) for dialect in dialects}
 
     async def metrics_body() -> tuple[bytes, str]:
         return await measured(shop.services, shop.database), metrics.CONTENT_TYPE
 
-    return serving.Dispatch(apps, pages(shop.settings.public_url, documents, metrics_body, shop.unready))
+    return serving.Dispatch(apps, pages(shop.services.resellers, shop.settings.public_url, documents, metrics_body, shop.unready))
 
 
 def _batch(lane: str, size: int, orders: Orders) -> None:

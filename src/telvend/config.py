@@ -63,6 +63,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         600
     )
     lane_waiting: Annotated[int, _meta("purchases that may wait in a process before it answers 503", ge=1)] = 8192
+    delivery_wait_s: Annotated[
+        float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
+    ] = 8.0
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"

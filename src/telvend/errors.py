@@ -2,6 +2,7 @@
 
     TelvendError
     ├── InvalidInput            a field that cannot be what it is
+    │   ├── InvalidFields       several of them, each with its problem
     │   └── BodyNotReadable     malformed JSON, or JSON that is not an object
     ├── BodyTooLarge            longer than the API reads
     ├── NotAuthenticated        no key, an unknown one, a revoked one
@@ -39,6 +40,14 @@ class InvalidInput(TelvendError):
         self.field = field
         self.problem = problem
         super().__init__(f"{field}: {problem}" if field else problem)
+
+
+class InvalidFields(InvalidInput):
+    """Several fields cannot be what they are; `problems` maps each to what completes the sentence "field …"."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        self.problems = problems
+        super().__init__(*next(iter(problems.items())))
 
 
 class BodyNotReadable(InvalidInput):

@@ -6,6 +6,7 @@ from telvend.catalog.service import Catalogue
 from telvend.ledger.service import Ledger
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
+from telvend.transactions.service import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,8 @@ class Services:
     resellers: Resellers
     ledger: Ledger
     orders: Orders
+    transactions: Transactions
+    public_url: str
+    """How clients reach this server; empty: as the request says."""
+    delivery_wait_s: float
+    """How long an answer that shows the delivery waits for it."""

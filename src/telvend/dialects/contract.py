@@ -44,6 +44,13 @@ class Call(Generic[FormT]):
     path: Mapping[str, str]
     query: bytes
     headers: Mapping[bytes, bytes]
+    scheme: str
+
+    @property
+    def base_url(self) -> str:
+        """How the caller reaches this server: the setting `public_url`, else what the request says."""
+        host = self.headers.get(b"host", b"localhost").decode("latin-1")
+        return self.services.public_url or f"{self.scheme}://{host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class Endpoint:
     answers: Mapping[int, type[Any]]
     allowance: Kind = Kind.READ
     form: type[msgspec.Struct] | None = None
+    gathers: bool = False
+    """Whether the handler reads the fields itself, to name every wrong one; `form` then only documents them."""
 
 
 @dataclass(frozen=True, slots=True)

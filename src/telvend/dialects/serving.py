@@ -7,6 +7,7 @@ wrong on the way is rendered by the dialect's own error table, so nothing a clie
 import re
 import time
 from collections.abc import Mapping, MutableMapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -68,10 +69,7 @@ class _Path:
         self._endpoints = dict(endpoints)
         if "GET" in endpoints:
             self._endpoints.setdefault("HEAD", endpoints["GET"])
-        self._decoders = {
-            method: msgspec.json.Decoder(endpoint.form) if endpoint.form else None
-            for method, endpoint in self._endpoints.items()
-        }
+        self._decoders = {method: _decoder(endpoint) for method, endpoint in self._endpoints.items()}
         self._allowed = tuple(self._endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +79,15 @@ class _Path:
             await self._edge.refuse(scope, send, self._route, MethodNotAllowed(self._allowed))
         else:
             await self._edge.serve(scope, receive, send, self._route, endpoint, self._decoders[method])
+
+
+def _decoder(endpoint: Endpoint) -> "msgspec.json.Decoder[Any] | None":
+    if endpoint.form is None:
+        return None
+    if endpoint.gathers:
+        # Amounts keep their digits: a float would lose them.
+        return msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+    return msgspec.json.Decoder(endpoint.form)
 
 
 class _Nothing:
@@ -125,7 +132,15 @@ class _Edge:
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
             form = decode(decoder, await read_body(receive, headers)) if decoder is not None else None
             answer = await endpoint.handler(
-                Call(self._services, caller, form, scope.get("path_params", {}), scope["query_string"], headers)
+                Call(
+                    self._services,
+                    caller,
+                    form,
+                    scope.get("path_params", {}),
+                    scope["query_string"],
+                    headers,
+                    scope["scheme"],
+                )
             )
         except TelvendError as error:
             answer = self._render(error, request_id)

@@ -27,7 +27,8 @@ WRITE_TRANSFERS: Final = """
 # The ids stand there twice: without the array the planner would read all of a young table and keep to that plan.
 WRITE_WALLETS: Final = """
     update wallet set balance_minor = new.balance_minor, sequence = new.sequence, transactions = new.transactions,
-        funded_minor = new.funded_minor
+        funded_minor = new.funded_minor,
+        last_funded_at = case when new.funded_minor > wallet.funded_minor then now() else wallet.last_funded_at end
     from json_to_recordset($1::text::json)
         as new(id bigint, balance_minor bigint, sequence bigint, transactions bigint, funded_minor bigint)
     where wallet.account_id = new.id and wallet.account_id = any($2::bigint[])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -39,6 +39,19 @@ class Reseller:
     name: str
     phone: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Profile(Reseller):
+    """An account with what the shop-keeper filled in about it. `has_avatar`: a picture is kept."""
+
+    address: str
+    gender: str
+    date_of_birth: date | None
+    email_verified: bool
+    phone_verified: bool
+    id_verified: bool
+    has_avatar: bool
 
 
 @dataclass(frozen=True, slots=True)

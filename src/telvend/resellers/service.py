@@ -1,6 +1,7 @@
 """Resellers and their keys: adding, listing, revoking, and telling who a request comes from."""
 
-from typing import Final
+from datetime import UTC, date, datetime
+from typing import Any, Final
 from uuid import UUID
 
 from telvend.errors import AlreadyExists, InvalidInput, NotFound
@@ -14,7 +15,7 @@ from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.resellers import store
 from telvend.resellers.keyring import KEY_LETTERS, PREFIX, TOPIC, Keyring
-from telvend.resellers.model import Api, ApiKey, Caller, Reseller, is_email
+from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller, is_email
 
 READ_LIMIT: Final = 60
 PURCHASE_LIMIT: Final = 30
@@ -22,6 +23,8 @@ PURCHASE_LIMIT: Final = 30
 
 _LARGEST_LIMIT: Final = 1_000_000_000
 _LONGEST_NAME: Final = 200
+_LARGEST_PICTURE: Final = 1024 * 1024
+_PICTURES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 class Resellers:
@@ -76,6 +79,67 @@ class Resellers:
         """Resellers in the order in which they came, `limit` of them after the first `offset`."""
         async with self._database.connection() as tx:
             return await store.resellers(tx, limit, offset)
+
+    async def profile(self, reseller_id: UUID) -> Profile:
+        """Everything about a reseller. Raises NotFound."""
+        async with self._database.connection() as tx:
+            found = await store.profile_of(tx, reseller_id)
+        if found is None:
+            raise NotFound("Reseller")
+        return found
+
+    async def avatar(self, number: int) -> tuple[bytes, str]:
+        """A reseller's picture and its media type. Raises NotFound."""
+        async with self._database.connection() as tx:
+            found = await store.avatar_of(tx, number)
+        if found is None:
+            raise NotFound("Picture")
+        return found
+
+    async def change(
+        self,
+        email: str,
+        *,
+        address: str | None = None,
+        gender: str | None = None,
+        date_of_birth: date | None = None,
+        email_verified: bool | None = None,
+        phone_verified: bool | None = None,
+        id_verified: bool | None = None,
+        avatar: bytes | None = None,
+    ) -> Profile:
+        """Fill in what the shop-keeper knows about a reseller; None leaves a thing as it is.
+
+        `avatar` is a PNG or JPEG of at most 1 MiB. Raises NotFound, InvalidInput.
+        """
+        reseller = await self.find(email)
+        changes: dict[str, Any] = {
+            name: value
+            for name, value in (
+                ("address", address),
+                ("gender", gender),
+                ("date_of_birth", date_of_birth),
+                ("email_verified", email_verified),
+                ("phone_verified", phone_verified),
+                ("id_verified", id_verified),
+            )
+            if value is not None
+        }
+        if address is not None and (len(address) > _LONGEST_NAME or not address.isprintable()):
+            raise InvalidInput("address", f"must be at most {_LONGEST_NAME} printable characters")
+        if gender not in (None, "", "Male", "Female"):
+            raise InvalidInput("gender", "must be Male, Female or empty")
+        if date_of_birth is not None and not date(1900, 1, 1) <= date_of_birth <= datetime.now(UTC).date():
+            raise InvalidInput("date_of_birth", "must be a day between 1900 and today")
+        if avatar is not None:
+            media_type = next((kind for start, kind in _PICTURES.items() if avatar.startswith(start)), None)
+            if media_type is None or len(avatar) > _LARGEST_PICTURE:
+                raise InvalidInput("avatar", "must be a PNG or JPEG of at most 1 MiB")
+            changes |= {"avatar": avatar, "avatar_type": media_type}
+        if changes:
+            async with self._database.transaction() as tx:
+                await store.write_profile(tx, reseller.id, changes)
+        return await self.profile(reseller.id)
 
     async def add_key(
         self,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from telvend.kit.db import Tx
 from telvend.ledger.model import Mode
-from telvend.resellers.model import Api, ApiKey, Caller, Reseller
+from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller
 
 _RESELLER: Final = "select id, number, email, name, phone, created_at from reseller"
 
@@ -118,3 +118,25 @@ def _key(row: Any) -> ApiKey:
         row["created_at"],
         row["revoked_at"],
     )
+
+
+async def profile_of(tx: Tx, reseller_id: UUID) -> Profile | None:
+    """Everything about a reseller but the picture itself."""
+    row = await tx.fetchrow(
+        "select id, number, email, name, phone, created_at, address, gender, date_of_birth, email_verified, phone_verified,"
+        " id_verified, avatar is not null as has_avatar from reseller where id = $1",
+        reseller_id,
+    )
+    return Profile(**dict(row)) if row else None
+
+
+async def write_profile(tx: Tx, reseller_id: UUID, changes: dict[str, Any]) -> None:
+    """Change columns of a reseller; their names are the store's own, never input."""
+    assignments = ", ".join(f"{name} = ${place}" for place, name in enumerate(changes, 2))
+    await tx.execute(f"update reseller set {assignments} where id = $1", reseller_id, *changes.values())
+
+
+async def avatar_of(tx: Tx, number: int) -> tuple[bytes, str] | None:
+    """The picture of the reseller of this number, and its media type."""
+    row = await tx.fetchrow("select avatar, avatar_type from reseller where number = $1 and avatar is not null", number)
+    return (row["avatar"], row["avatar_type"]) if row else None

@@ -71,3 +71,4 @@ class Summary:
     outflow: Money
     count: int
     last_at: datetime | None
+    last_funded_at: datetime | None

@@ -36,6 +36,7 @@ class Transactions:
             Money(row["funded_minor"] - row["balance_minor"], currency),
             row["transactions"],
             row["last_at"],
+            row["last_funded_at"],
         )
 
     async def page(self, wallet_id: int, currency: Currency, wanted: Filter, *, limit: int, offset: int) -> Page:

@@ -26,7 +26,7 @@ COMPLETED_CREDITS: Final = f"({CREDITS}) except ({FAILED_CREDITS}) except ({OPEN
 async def wallet(tx: Tx, wallet_id: int) -> Any:
     """balance_minor, funded_minor, transactions and the time of the last transaction; None where there is no wallet."""
     return await tx.fetchrow(
-        "select w.balance_minor, w.funded_minor, w.transactions, t.created_at as last_at from wallet w"
+        "select w.balance_minor, w.funded_minor, w.last_funded_at, w.transactions, t.created_at as last_at from wallet w"
         " left join wallet_transaction t on t.wallet_id = w.account_id and t.position = w.transactions"
         " where w.account_id = $1",
         wallet_id,
@@ -64,11 +64,15 @@ async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+# Not every set uses every parameter, and the database insists on knowing the type of each.
+_ALL: Final = " where $1::bigint is not null and $2::bigint <= $3::bigint and $4::bigint[] is not null"
+
+
 async def count(tx: Tx, positions: str, wallet_id: int, low: int, high: int, opened: Sequence[int]) -> int:
     """How many positions one of the sets above has."""
     return int(
         await tx.fetchval(
-            f"select count(*) from ({positions}) as s where $2::bigint <= $3::bigint and $4::bigint[] is not null",
+            f"select count(*) from ({positions}) as s{_ALL}",
             wallet_id,
             low,
             high,
@@ -82,7 +86,7 @@ async def page_of(
 ) -> list[int]:
     """Positions of a set, the highest first."""
     rows = await tx.fetch(
-        f"select position from ({positions}) as s where $2::bigint <= $3::bigint and $4::bigint[] is not null order by position desc limit $5 offset $6",
+        f"select position from ({positions}) as s{_ALL} order by position desc limit $5 offset $6",
         wallet_id, low, high, opened, limit, offset,
     )  # fmt: skip
     return [row[0] for row in rows]
@@ -99,7 +103,7 @@ async def page_without(
     moved = await tx.fetchval(
         f"""
         select count(*) from (
-            select position, row_number() over (order by position desc) as n from ({left_out}) as s where $2::bigint <= $3::bigint and $4::bigint[] is not null
+            select position, row_number() over (order by position desc) as n from ({left_out}) as s{_ALL}
         ) as ranked
         where $3 - position - (n - 1) <= $5
         """,

@@ -1,6 +1,7 @@
 """What is no dialect's: whether the server is ready, its metrics, the APIs' documents, and a first page."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -9,7 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from telvend.errors import Busy
+from telvend.errors import Busy, NotFound
+from telvend.resellers.service import Resellers
 
 
 class Json(Response):
@@ -22,6 +24,7 @@ class Json(Response):
 
 
 def pages(
+    resellers: Resellers,
     public_url: str,
     documents: Mapping[str, dict[str, Any]],
     metrics: Callable[[], Awaitable[tuple[bytes, str]]],
@@ -52,6 +55,25 @@ def pages(
         base = public_url or f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
         return Json(documents[name] | {"servers": [{"url": base}]})
 
+    async def logo(request: Request) -> Response:
+        picture = _PICTURES.get(request.path_params["name"])
+        return (
+            _picture(picture, "image/svg+xml")
+            if picture
+            else Json({"error": "There is no such logo."}, status_code=404)
+        )
+
+    async def avatar(request: Request) -> Response:
+        number = request.path_params["number"]
+        try:
+            if number.isascii() and number.isdigit() and len(number) < 19:
+                return _picture(*await resellers.avatar(int(number)))
+        except NotFound:
+            pass
+        except Busy as error:
+            return Json({"error": str(error)}, status_code=503)
+        return _picture(_PICTURES["nobody"], "image/svg+xml")
+
     async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
         await Json({"error": "There is nothing at this path."}, status_code=404)(scope, receive, send)
 
@@ -61,10 +83,29 @@ def pages(
             Route("/healthz", _Get(health)),
             Route("/metrics", _Get(measured)),
             Route("/openapi/{name}.json", _Get(document)),
+            Route("/logos/{name}.svg", _Get(logo)),
+            Route("/avatars/{number}", _Get(avatar)),
         ],
         default=nothing,
         redirect_slashes=False,
     )
+
+
+_PICTURES = {
+    entry.name.removesuffix(".svg"): entry.read_bytes()
+    for entry in files("telvend.web").joinpath("logos").iterdir()
+    if entry.name.endswith(".svg")
+}
+
+
+def _picture(content: bytes, media_type: str) -> Response:
+    """A picture that browsers may keep for a day, and that runs nothing."""
+    headers = {
+        "cache-control": "public, max-age=86400",
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+        "x-content-type-options": "nosniff",
+    }
+    return Response(content, media_type=media_type, headers=headers)
 
 
 class _Get:

@@ -130,6 +130,7 @@ def order_status(order: Order) -> OrderStatus:
 ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
     errors.TelvendError: 500,
     errors.InvalidInput: 400,
+    errors.InvalidFields: 400,
     errors.BodyNotReadable: 400,
     errors.BodyTooLarge: 413,
     errors.NotAuthenticated: 401,

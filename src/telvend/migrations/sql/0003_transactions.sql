@@ -4,7 +4,8 @@
 -- went out is funded_minor - balance_minor, exact and at no cost.
 alter table wallet
     add column transactions bigint not null default 0,
-    add column funded_minor bigint not null default 0;
+    add column funded_minor bigint not null default 0,
+    add column last_funded_at timestamptz;
 
 -- One row for each sale, credit, funding and verification, in the order of the wallet. Positions have no gaps, so a page of
 -- ten million is found as quickly as the first one. kind: 'o' order, 'c' credit, 'f' funding, 'v' verification; id is theirs.
@@ -44,7 +45,8 @@ insert into wallet_failed (wallet_id, position, credit)
 select wallet_id, position, false from orders where state = 'failed';
 update wallet w set
     transactions = (select count(*) from wallet_transaction t where t.wallet_id = w.account_id),
-    funded_minor = (select coalesce(sum(amount_minor), 0) from wallet_credit c where c.wallet_id = w.account_id);
+    funded_minor = (select coalesce(sum(amount_minor), 0) from wallet_credit c where c.wallet_id = w.account_id),
+    last_funded_at = (select max(created_at) from wallet_credit c where c.wallet_id = w.account_id);
 alter table orders alter column position set not null;
 alter table wallet_credit alter column position set not null;
 

@@ -1,0 +1,144 @@
+"""Reading the fields of a form one by one, so that every wrong one is named at once.
+
+fields = Fields(call.form)
+amount = fields.amount("amount", minimum, maximum)
+network = fields.text("network")
+fields.done()                 # raises InvalidFields where anything was wrong
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from telvend.errors import InvalidFields
+from telvend.kit.money import Currency, Money
+from telvend.kit.phone import NotAMobileNumber, parse_mobile
+
+REFERENCE_LENGTH = 64
+
+T = TypeVar("T")
+
+
+class Fields:
+    """What a client sent, field by field. A field that is wrong reads as a stand-in until `done` is called."""
+
+    def __init__(self, form: Mapping[str, Any]) -> None:
+        self._form = form
+        self.problems: dict[str, str] = {}
+
+    def done(self) -> None:
+        """Raises InvalidFields where anything was wrong."""
+        if self.problems:
+            raise InvalidFields(self.problems)
+
+    def wrong(self, name: str, problem: str) -> None:
+        """Note what is wrong with a field; the first problem of each is kept."""
+        self.problems.setdefault(name, problem)
+
+    def text(self, name: str, *, required: bool = True) -> str:
+        value = self._form.get(name)
+        if value is None:
+            if required:
+                self.wrong(name, "field is required")
+            return ""
+        if not isinstance(value, str):
+            self.wrong(name, "must be a string")
+            return ""
+        if not value.strip() and required:
+            self.wrong(name, "field is required")
+        return value
+
+    def whole_number(self, name: str, *, minimum: int, maximum: int, default: int | None = None) -> int:
+        """An integer, or its digits as text, as forms and query strings send it."""
+        value = self._form.get(name)
+        if value is None:
+            if default is None:
+                self.wrong(name, "field is required")
+            return default or 0
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.wrong(name, "must be an integer")
+            return 0
+        if not minimum <= value <= maximum:
+            self.wrong(name, f"must be between {minimum} and {maximum}")
+        return value
+
+    def amount(self, name: str, minimum: Money, maximum: Money) -> Money:
+        """A JSON number, or its digits as text, with at most the currency's decimals."""
+        value = self._form.get(name)
+        currency = minimum.currency
+        if value is None:
+            self.wrong(name, "field is required")
+            return minimum
+        found = _money(value, currency)
+        if found is None:
+            self.wrong(name, f"must be a number with at most {currency.digits} decimals")
+            return minimum
+        if not minimum.minor <= found.minor <= maximum.minor:
+            self.wrong(name, f"must be between {minimum.decimal.normalize():f} and {maximum.decimal.normalize():f}")
+        return found
+
+    def phone(self, name: str, region: str) -> str:
+        text = self.text(name)
+        if name in self.problems:
+            return ""
+        try:
+            return parse_mobile(text, region)
+        except NotAMobileNumber:
+            self.wrong(name, "must be a mobile number of Nigeria, such as 08012345678")
+            return ""
+
+    def one_of(self, name: str, known: Callable[[str], T | None], problem: str) -> T | None:
+        """A text that `known` knows; the problem where it does not."""
+        text = self.text(name)
+        if name in self.problems:
+            return None
+        found = known(text)
+        if found is None:
+            self.wrong(name, problem)
+        return found
+
+    def day(self, name: str) -> date | None:
+        text = self.text(name, required=False)
+        if not text:
+            return None
+        try:
+            if len(text) == 10:
+                return date.fromisoformat(text)
+        except ValueError:
+            pass
+        self.wrong(name, "must be a date such as 2025-05-31")
+        return None
+
+    def reference(self, header: bytes | None) -> str | None:
+        """The caller's own reference: the field `reference`, or the header Idempotency-Key, or both if they agree."""
+        value = self._form.get("reference")
+        given = header.decode("latin-1") if header is not None else None
+        if value is None:
+            value = given
+        elif given is not None and given != value:
+            self.wrong("reference", "differs from the Idempotency-Key header")
+            return None
+        if value is None:
+            return None
+        if not isinstance(value, str) or not 1 <= len(value) <= REFERENCE_LENGTH or not value.isprintable():
+            self.wrong("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
+            return None
+        return value
+
+
+def _money(value: Any, currency: Currency) -> Money | None:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        return None
+    if isinstance(value, Decimal):
+        if not value.is_finite() or abs(value) > 10**15:
+            return None
+        value = f"{value:f}"
+        if "." in value:
+            value = value.rstrip("0").rstrip(".")
+    try:
+        return Money.parse(str(value), currency)
+    except ValueError:
+        return None

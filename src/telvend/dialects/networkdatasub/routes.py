@@ -1,0 +1,285 @@
+"""networkdatasub (Nigeria): user, networks, airtime, data, wallet and transactions, under /api."""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo
+
+from telvend.catalog.model import Network, Product
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.networkdatasub import wire
+from telvend.dialects.networkdatasub.fields import Fields
+from telvend.errors import InsufficientBalance, NotFound
+from telvend.kit.allowance import Kind
+from telvend.kit.money import NGN, Money
+from telvend.orders.model import Placement
+from telvend.transactions.model import Filter
+
+COUNTRY: Final = "NG"
+SMALLEST_AIRTIME: Final = Money(50_00, NGN)
+LARGEST_AIRTIME: Final = Money(50_000_00, NGN)
+RECENT: Final = 5
+PER_PAGE: Final = 15
+MOST_PER_PAGE: Final = 50
+LAGOS: Final = ZoneInfo("Africa/Lagos")
+
+_UNKNOWN_NETWORK: Final = "is not a network code: use mtn, airtel, glo or 9mobile"
+
+
+# User -------------------------------------------------------------------------------------------------------------------
+
+
+async def user(call: Call[None]) -> Answer:
+    profile = await call.services.resellers.profile(call.caller.reseller_id)
+    return wire.ok(wire.user(profile, await _balance(call)))
+
+
+async def user_profile(call: Call[None]) -> Answer:
+    profile = await call.services.resellers.profile(call.caller.reseller_id)
+    summary = await call.services.transactions.summary(_wallet(call), NGN)
+    avatar = f"{call.base_url}/avatars/{profile.number if profile.has_avatar else 'none'}"
+    return wire.ok(wire.profile_body(profile, summary.balance, summary.last_funded_at, avatar))
+
+
+# Networks and plans -----------------------------------------------------------------------------------------------------
+
+
+async def mobile_networks(call: Call[None]) -> Answer:
+    return wire.ok(_lines(call), "Mobile networks retrieved successfully")
+
+
+async def networks(call: Call[None]) -> Answer:
+    catalogue = call.services.catalogue.snapshot
+    found = [wire.network_details(catalogue, network, call.base_url) for network in catalogue.networks(COUNTRY)]
+    return wire.ok(found, "Networks retrieved successfully")
+
+
+async def airtime_types(call: Call[None]) -> Answer:
+    catalogue = call.services.catalogue.snapshot
+    sold = [network for network in catalogue.networks(COUNTRY) if catalogue.airtime(COUNTRY, network.code)]
+    return wire.ok(
+        [wire.network_line(network, call.base_url) for network in sold], "Airtime types retrieved successfully"
+    )
+
+
+async def data_networks(call: Call[None]) -> Answer:
+    catalogue = call.services.catalogue.snapshot
+    found = [
+        wire.network_line(network, call.base_url) | {"data_types": wire.data_types(catalogue, network)}
+        for network in catalogue.networks(COUNTRY)
+        if catalogue.plans(COUNTRY, network.code)
+    ]
+    return wire.ok(found, "Data networks retrieved successfully")
+
+
+async def data_plans(call: Call[None]) -> Answer:
+    fields = Fields(_query(call))
+    network = _network(call, fields)
+    type_ = fields.text("type", required=False)
+    catalogue = call.services.catalogue.snapshot
+    plans = catalogue.plans(COUNTRY, network.code) if network else ()
+    if network and type_:
+        plans = tuple(plan for plan in plans if plan.type.casefold() == type_.casefold())
+        if type_.casefold() not in (known.casefold() for known in wire.data_types(catalogue, network)):
+            fields.wrong("type", f"is not a data type of {network.name}")
+    fields.done()
+    return wire.ok([wire.plan(plan) for plan in plans], "Data plans retrieved successfully")
+
+
+# Purchases --------------------------------------------------------------------------------------------------------------
+
+
+async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
+    """Waits for the delivery; still open after the setting `delivery_wait_s` it is answered as pending."""
+    fields = Fields(call.form)
+    network = _network(call, fields)
+    phone = fields.phone("phone", COUNTRY)
+    amount = fields.amount("amount", SMALLEST_AIRTIME, LARGEST_AIRTIME)
+    reference = fields.reference(call.headers.get(b"idempotency-key"))
+    fields.done()
+    assert network is not None  # noqa: S101 - `done` has raised otherwise
+    try:
+        placement = await call.services.orders.buy_airtime(
+            call.caller, network=network, amount=amount, subscriber=phone, client_reference=reference, prefix="AIR"
+        )
+    except InsufficientBalance as error:
+        return wire.insufficient("Failed to purchase airtime: Insufficient wallet balance", error)
+    return await _delivered(call, placement, "Airtime")
+
+
+async def data_purchase(call: Call[dict[str, Any]]) -> Answer:
+    """Waits for the delivery, as airtime does."""
+    fields = Fields(call.form)
+    network = _network(call, fields)
+    plan_id = fields.whole_number("plan_id", minimum=1, maximum=2**31 - 1)
+    phone = fields.phone("phone", COUNTRY)
+    reference = fields.reference(call.headers.get(b"idempotency-key"))
+    plan: Product | None = None
+    if network is not None and "plan_id" not in fields.problems:
+        plan = call.services.catalogue.snapshot.product(plan_id)
+        if plan is None or (plan.country, plan.network) != (network.country, network.code):
+            fields.wrong("plan_id", f"is not a plan of {network.name}")
+    fields.done()
+    assert network is not None  # noqa: S101 - `done` has raised otherwise
+    assert plan is not None  # noqa: S101 - likewise
+    try:
+        placement = await call.services.orders.buy_plan(
+            call.caller, network=network, plan=plan, subscriber=phone, client_reference=reference, prefix="DATA"
+        )
+    except InsufficientBalance as error:
+        return wire.insufficient("Failed to purchase data: Insufficient wallet balance", error)
+    return await _delivered(call, placement, "Data")
+
+
+async def _delivered(call: Call[dict[str, Any]], placement: Placement, what: str) -> Answer:
+    order = await call.services.orders.settled(placement.order, call.services.delivery_wait_s)
+    return wire.purchase_answer(placement, order, await _balance(call), what)
+
+
+# Wallet and transactions ------------------------------------------------------------------------------------------------
+
+
+async def wallet_balance(call: Call[None]) -> Answer:
+    wallet_id = _wallet(call)
+    summary = await call.services.transactions.summary(wallet_id, NGN)
+    return wire.ok(
+        wire.wallet_balance(wallet_id, call.caller.reseller_number, summary.balance, summary.last_funded_at),
+        "Wallet balance retrieved successfully",
+    )
+
+
+async def wallet_summary(call: Call[None]) -> Answer:
+    wallet_id = _wallet(call)
+    transactions = call.services.transactions
+    page = await transactions.page(wallet_id, NGN, Filter(), limit=RECENT, offset=0)
+    summary = await transactions.summary(wallet_id, NGN)
+    return wire.ok(wire.wallet_summary(wallet_id, summary, page.transactions), "Wallet summary retrieved successfully")
+
+
+async def transactions(call: Call[None]) -> Answer:
+    query = _query(call)
+    fields = Fields(query)
+    page = fields.whole_number("page", minimum=1, maximum=2**53, default=1)
+    per_page = fields.whole_number("per_page", minimum=1, maximum=MOST_PER_PAGE, default=PER_PAGE)
+    wanted = _filter(fields)
+    fields.done()
+    found = await call.services.transactions.page(
+        _wallet(call), NGN, wanted, limit=per_page, offset=(page - 1) * per_page
+    )
+    rows = [wire.transaction_row(item, call.caller.reseller_number) for item in found.transactions]
+    kept = urlencode({name: value for name, value in query.items() if name in _KEPT})
+    body = wire.paginated(rows, found.total, page, per_page, f"{call.base_url}/api/transactions", kept)
+    return wire.ok(body, "Transactions retrieved successfully")
+
+
+_KEPT: Final = ("per_page", "type", "status", "start_date", "end_date")
+
+
+async def transaction(call: Call[None]) -> Answer:
+    found = await call.services.transactions.find(_wallet(call), NGN, call.path["reference"])
+    more: dict[str, Any] = {}
+    if found.service in ("data", "airtime"):
+        more = await _delivery(call, found.reference, found.facts["product_id"])
+    return wire.ok(
+        wire.transaction_details(found, call.caller.reseller_number, more), "Transaction details retrieved successfully"
+    )
+
+
+async def _delivery(call: Call[None], reference: str, product_id: int) -> dict[str, Any]:
+    """What the provider said of a sale, and how long its bundle lasts."""
+    attempts = (await call.services.orders.history(reference)).attempts
+    last = attempts[-1] if attempts else None
+    plan = call.services.catalogue.snapshot.product(product_id)
+    return {
+        "validity": plan.validity.lower() if plan else None,
+        "provider_reference": None if last is None else last.provider_reference or last.reference,
+        "provider_response": None if last is None else {"status": last.state, "message": last.text},
+    }
+
+
+def _filter(fields: Fields) -> Filter:
+    type_ = fields.text("type", required=False)
+    status = fields.text("status", required=False)
+    start, end = fields.day("start_date"), fields.day("end_date")
+    if type_ not in ("", "credit", "debit"):
+        fields.wrong("type", "must be credit or debit")
+    if status and status not in wire.STATUSES:
+        fields.wrong("status", "must be pending, completed or failed")
+    if start and end and end < start:
+        fields.wrong("end_date", "must not be before start_date")
+    # Whole days of Lagos, both included.
+    return Filter(
+        credit=None if not type_ else type_ == "credit",
+        status=wire.STATUSES.get(status),
+        start=datetime.combine(start, time.min, LAGOS) if start else None,
+        end=datetime.combine(end, time.min, LAGOS) + timedelta(days=1) if end and end.year < 9999 else None,
+    )
+
+
+# What they share --------------------------------------------------------------------------------------------------------
+
+
+def _lines(call: Call[None]) -> list[dict[str, Any]]:
+    found = call.services.catalogue.snapshot.networks(COUNTRY)
+    return [wire.network_line(network, call.base_url) for network in found]
+
+
+def _network(call: Call[Any], fields: Fields) -> Network | None:
+    catalogue = call.services.catalogue.snapshot
+    return fields.one_of("network", lambda word: catalogue.network(COUNTRY, word.strip()), _UNKNOWN_NETWORK)
+
+
+def _wallet(call: Call[Any]) -> int:
+    wallet_id = call.caller.wallets.get(NGN.code)
+    if wallet_id is None:
+        raise NotFound("The wallet")
+    return wallet_id
+
+
+async def _balance(call: Call[Any]) -> Money:
+    return Money(await call.services.ledger.balance(_wallet(call)), NGN)
+
+
+def _query(call: Call[Any]) -> dict[str, str]:
+    return dict(parse_qsl(call.query.decode("latin-1"), keep_blank_values=False))
+
+
+def _key_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """`Authorization: Token KEY`; the word in any case."""
+    scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    return key.strip() if scheme.lower() == "token" else None
+
+
+def _get(path: str, handler: Any, summary: str) -> Endpoint:
+    return Endpoint("GET", path, handler, summary, _ANSWERS)
+
+
+_ANSWERS: Final = {200: wire.Envelope, 401: wire.Envelope, 404: wire.Envelope, 422: wire.Envelope, 429: wire.Envelope}
+_BOUGHT: Final = _ANSWERS | {400: wire.Envelope, 409: wire.Envelope, 413: wire.Envelope, 503: wire.Envelope}
+
+NETWORKDATASUB: Final = Dialect(
+    name="networkdatasub",
+    title="networkdatasub",
+    base_path="/api",
+    key_of=_key_of,
+    error=wire.error_answer,
+    security={"type": "apiKey", "in": "header", "name": "Authorization"},
+    endpoints=(
+        _get("/user", user, "Who the key belongs to"),
+        _get("/user/profile", user_profile, "The account's profile"),
+        _get("/mobile/networks", mobile_networks, "Mobile networks"),
+        _get("/networks", networks, "Networks with their details"),
+        _get("/airtime/types", airtime_types, "Networks that airtime is sold for"),
+        Endpoint(
+            "POST", "/airtime/purchase", airtime_purchase, "Buy airtime", _BOUGHT, Kind.PURCHASE, wire.AirtimeForm, True
+        ),
+        _get("/data/networks", data_networks, "Networks that data is sold for"),
+        _get("/data-plans", data_plans, "Data plans of a network"),
+        Endpoint("POST", "/data/purchase", data_purchase, "Buy data", _BOUGHT, Kind.PURCHASE, wire.DataForm, True),
+        _get("/wallet/balance", wallet_balance, "The wallet's balance"),
+        _get("/wallet/summary", wallet_summary, "The wallet in numbers"),
+        _get("/transactions", transactions, "The list of transactions"),
+        _get("/transactions/{reference:path}", transaction, "One transaction"),
+    ),
+)

@@ -1,0 +1,338 @@
+"""What networkdatasub's clients see: the envelope, bodies, status words, error texts.
+
+Source: the networkdatasub API document (Beta v1.0, June 2025); the examples under tests/wire/networkdatasub/ are its own.
+Every answer has `success`; most have `message` and `data`. Amounts are strings with two decimals in /wallet, /transactions
+and `wallet_balance`, exact numbers elsewhere, as the document prints them.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from telvend import errors
+from telvend.catalog.model import Network, Product, Snapshot
+from telvend.dialects.contract import Answer, nearest_row
+from telvend.errors import InsufficientBalance, InvalidFields, InvalidInput, TelvendError
+from telvend.kit.money import Money
+from telvend.kit.phone import national_form
+from telvend.orders.model import Order, Placement, State
+from telvend.resellers.model import Profile
+from telvend.transactions.model import Status, Summary, Transaction
+
+PENDING_MESSAGE: Final = "The order was accepted and is still being delivered; ask for the transaction later"
+
+
+class Envelope(msgspec.Struct, omit_defaults=True):
+    """Every answer. `errors` maps a field to sentences about it."""
+
+    success: bool
+    message: str | msgspec.UnsetType = msgspec.UNSET
+    data: Any = msgspec.UNSET
+    errors: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+def ok(data: Any, message: str | None = None, *headers: tuple[bytes, bytes]) -> Answer:
+    return Answer(200, Envelope(True, msgspec.UNSET if message is None else message, data), headers)
+
+
+def refused(status: int, message: str, data: Any = msgspec.UNSET) -> Answer:
+    return Answer(status, Envelope(False, message, data))
+
+
+# Purchases and funding, as they arrive. Amounts keep their digits: a float would lose them. ------------------------------
+
+
+class AirtimeForm(msgspec.Struct):
+    network: str
+    phone: str
+    amount: Decimal
+    reference: str | None = None
+
+
+class DataForm(msgspec.Struct):
+    network: str
+    plan_id: int
+    phone: str
+    reference: str | None = None
+
+
+# Money and time ---------------------------------------------------------------------------------------------------------
+
+
+def number(money: Money) -> Decimal | int:
+    """An exact JSON number; whole amounts without decimals, as the document prints `100`."""
+    amount = money.decimal
+    return int(amount) if amount == amount.to_integral_value() else amount
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """UTC with six decimals and `Z`."""
+    return None if moment is None else moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+# User and profile -------------------------------------------------------------------------------------------------------
+
+
+def user(profile: Profile, balance: Money) -> dict[str, Any]:
+    return {
+        "id": profile.number,
+        "name": profile.name,
+        "email": profile.email,
+        "phone": _national(profile.phone),
+        "wallet": {"balance": balance.decimal},
+    }
+
+
+def profile_body(profile: Profile, balance: Money, last_funded: datetime | None, avatar: str) -> dict[str, Any]:
+    return {
+        "id": profile.number,
+        "name": profile.name,
+        "email": profile.email,
+        "phone": _national(profile.phone),
+        "avatar": avatar,
+        "address": profile.address,
+        "gender": profile.gender,
+        "date_of_birth": None if profile.date_of_birth is None else profile.date_of_birth.isoformat(),
+        "is_verified": profile.email_verified and profile.phone_verified,
+        "verification_status": {
+            "email": profile.email_verified,
+            "phone": profile.phone_verified,
+            "id": profile.id_verified,
+        },
+        "wallet": {
+            "balance": balance.decimal,
+            "currency": balance.currency.code,
+            "last_funded": stamp(last_funded),
+        },
+        "joined_at": stamp(profile.created_at),
+    }
+
+
+def _national(phone: str) -> str:
+    return national_form(phone) if phone.startswith("+234") else phone
+
+
+# Catalogue --------------------------------------------------------------------------------------------------------------
+
+
+def network_line(network: Network, base: str) -> dict[str, Any]:
+    return {
+        "id": network.id,
+        "name": network.name,
+        "code": network.code,
+        "logo": f"{base}/logos/{network.country.lower()}-{network.code.lower()}.svg",
+        "status": "active" if network.active else "inactive",
+    }
+
+
+def data_types(catalogue: Snapshot, network: Network) -> list[str]:
+    """The data types that are on sale, in the order of the document: SME first."""
+    sold = {plan.type for plan in catalogue.plans(network.country, network.code) if plan.type}
+    return sorted(sold, key=lambda name: (_TYPE_ORDER.get(name, 9), name))
+
+
+_TYPE_ORDER: Final = {"SME": 0, "Direct": 1, "Corporate": 2, "Gifting": 3}
+
+
+def network_details(catalogue: Snapshot, network: Network, base: str) -> dict[str, Any]:
+    return network_line(network, base) | {
+        "provider_codes": dict(catalogue.provider_codes(network.id)),
+        "data_types": data_types(catalogue, network),
+        "supports_airtime": catalogue.airtime(network.country, network.code) is not None,
+        "supports_data": bool(catalogue.plans(network.country, network.code)),
+        "created_at": stamp(network.created_at),
+        "updated_at": stamp(network.updated_at),
+    }
+
+
+def plan(product: Product) -> dict[str, Any]:
+    validity = product.validity.lower()
+    return {
+        "id": product.id,
+        "network_id": product.network_id,
+        "name": f"{product.size} ({product.validity})",
+        "code": product.size,
+        "amount": number(product.price),
+        "validity": validity,
+        "type": product.type,
+        "description": f"{product.size} data valid for {validity}",
+    }
+
+
+# Purchases --------------------------------------------------------------------------------------------------------------
+
+_STATUS: Final = {State.DELIVERED: "completed", State.FAILED: "failed"}
+
+
+def purchase_answer(placement: Placement, order: Order, balance: Money, what: str) -> Answer:
+    """The order as it stands after waiting: completed, still pending, or refused with the money back."""
+    body = {
+        "transaction": {
+            "id": order.id,
+            "reference": order.reference,
+            "amount": number(order.face),
+            "status": _STATUS.get(order.state, "pending"),
+            "created_at": stamp(order.created_at),
+        },
+        "new_balance": balance.decimal,
+    }
+    headers = ((b"idempotent-replayed", b"true"),) if placement.replayed else ()
+    if order.state is State.DELIVERED:
+        return ok(body, f"{what} purchased successfully", *headers)
+    if order.state is State.FAILED:
+        answer = refused(
+            400, f"Failed to purchase {what.lower()}: the provider refused it; your wallet was refunded", body
+        )
+        answer.headers = headers
+        return answer
+    return ok(body | {"status": "pending"}, PENDING_MESSAGE, *headers)
+
+
+# Wallet and transactions ------------------------------------------------------------------------------------------------
+
+
+def wallet_balance(wallet_id: int, user_id: int, balance: Money, last_funded: datetime | None) -> dict[str, Any]:
+    return {
+        "wallet_id": wallet_id,
+        "user_id": user_id,
+        "balance": balance.text,
+        "currency": balance.currency.code,
+        "last_funded": stamp(last_funded),
+        "status": "active",
+    }
+
+
+def wallet_summary(wallet_id: int, summary: Summary, recent: list[Transaction]) -> dict[str, Any]:
+    return {
+        "wallet": {
+            "id": wallet_id,
+            "balance": summary.balance.text,
+            "currency": summary.balance.currency.code,
+            "status": "active",
+        },
+        "stats": {
+            "total_inflow": summary.inflow.text,
+            "total_outflow": summary.outflow.text,
+            "transactions_count": summary.count,
+            "last_transaction_date": stamp(summary.last_at),
+        },
+        "recent_transactions": [_line(transaction) for transaction in recent],
+    }
+
+
+def _line(transaction: Transaction) -> dict[str, Any]:
+    return {
+        "id": transaction.id,
+        "type": "credit" if transaction.credit else "debit",
+        "amount": transaction.amount.text,
+        "reference": transaction.reference,
+        "description": transaction.description,
+        "status": transaction.status,
+        "created_at": stamp(transaction.created_at),
+    }
+
+
+def transaction_row(transaction: Transaction, user_id: int) -> dict[str, Any]:
+    line = _line(transaction)
+    created = line.pop("created_at")
+    return {"id": line.pop("id"), "user_id": user_id, **line, "meta": meta(transaction), "created_at": created}
+
+
+def transaction_details(transaction: Transaction, user_id: int, more: Mapping[str, Any]) -> dict[str, Any]:
+    row = transaction_row(transaction, user_id)
+    created, shown = row.pop("created_at"), row.pop("meta")
+    return row | {
+        "balance_before": transaction.before.text,
+        "balance_after": transaction.after.text,
+        "meta": shown | dict(more),
+        "created_at": created,
+        "updated_at": stamp(transaction.updated_at),
+    }
+
+
+def meta(transaction: Transaction) -> dict[str, Any]:
+    """What is particular to a sale or a funding. A verification shows no number here."""
+    facts = transaction.facts
+    if transaction.service in ("data", "airtime"):
+        return {
+            "phone": _national(facts["subscriber"]),
+            "network": facts["network"],
+            "plan": facts["size"] if transaction.service == "data" else None,
+            "service_type": transaction.service,
+        }
+    return {name: value for name, value in facts.items() if isinstance(value, str)} | {
+        "service_type": transaction.service
+    }
+
+
+def paginated(rows: list[Any], total: int, page: int, per_page: int, path: str, query: str) -> dict[str, Any]:
+    """Laravel's length-aware paginator, with the fields that the document prints. `query` is what every link keeps."""
+    last = max(1, -(-total // per_page))
+    link = f"{path}?{query}&page=" if query else f"{path}?page="
+    first = (page - 1) * per_page + 1
+    return {
+        "current_page": page,
+        "data": rows,
+        "first_page_url": f"{link}1",
+        "from": first if rows else None,
+        "last_page": last,
+        "last_page_url": f"{link}{last}",
+        "next_page_url": f"{link}{page + 1}" if page < last else None,
+        "path": path,
+        "per_page": per_page,
+        "prev_page_url": f"{link}{page - 1}" if page > 1 else None,
+        "to": first + len(rows) - 1 if rows else None,
+        "total": total,
+    }
+
+
+STATUSES: Final = {"pending": Status.PENDING, "completed": Status.COMPLETED, "failed": Status.FAILED}
+
+
+# Errors -----------------------------------------------------------------------------------------------------------------
+
+ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
+    errors.TelvendError: 500,
+    errors.InvalidInput: 422,
+    errors.InvalidFields: 422,
+    errors.BodyNotReadable: 400,
+    errors.BodyTooLarge: 413,
+    errors.NotAuthenticated: 401,
+    errors.NotPermitted: 401,
+    errors.NotFound: 404,
+    errors.UnknownPath: 404,
+    errors.MethodNotAllowed: 405,
+    errors.ReferenceReused: 409,
+    errors.TooManyRequests: 429,
+    errors.InsufficientBalance: 400,
+    errors.ProductUnavailable: 400,
+    errors.AlreadyExists: 409,
+    errors.Busy: 503,
+    errors.InvariantBroken: 500,
+}
+"""Source: "Common Error Codes" of the document; 405, 409, 413 and 503 are HTTP's own."""
+
+
+def error_answer(error: TelvendError) -> Answer:
+    """Any error in networkdatasub's shape. What went wrong inside us is not told."""
+    status: int = nearest_row(ERROR_TABLE, error)
+    if isinstance(error, errors.NotAuthenticated):
+        return refused(401, "Unauthenticated.")
+    if isinstance(error, InsufficientBalance):
+        return insufficient("Insufficient wallet balance", error)
+    if status == 422 and isinstance(error, InvalidInput):
+        problems = error.problems if isinstance(error, InvalidFields) else {error.field: error.problem}
+        sentences = {name: [f"The {name} {problem}."] for name, problem in problems.items()}
+        return Answer(422, Envelope(False, next(iter(sentences.values()))[0], errors=sentences))
+    if status == 500:
+        return refused(500, "Something went wrong on our end. A purchase with a reference is safe to repeat.")
+    return refused(status, str(error))
+
+
+def insufficient(message: str, error: InsufficientBalance) -> Answer:
+    """Too little money: what is needed and what is there."""
+    data = {"required_amount": number(error.required), "current_balance": number(error.available)}
+    return refused(400, message, data)

@@ -1,0 +1,280 @@
+"""The pages that a payer sees: the sandbox gateway's checkout, and where every gateway sends payers back to.
+
+    GET  /pay/sandbox/TOKEN      what is to be paid, and three ways to pretend to
+    POST /pay/sandbox/TOKEN      decision=pay|decline|abandon, method=card|bank_transfer|ussd, urlencoded
+    GET  /pay/return/REFERENCE   asks the gateway, then goes on to the shop's redirect_url, or says how it stands
+
+A payment is decided once: a second decision, whatever it is, goes where the first one went. What the page decides reaches
+the shop as a real gateway's word would: a signed notice that is stored, and then a question. The pages need no scripts.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit, urlunsplit
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from telvend.errors import Busy, NotFound
+from telvend.funding.model import Funding, FundingState
+from telvend.funding.service import RETURN_PATH, Fundings
+from telvend.gateways.contract import Method
+from telvend.gateways.sandbox.client import PAGE, Sandbox
+from telvend.gateways.sandbox.model import Decision, Payment, PaymentState
+from telvend.kit import log
+from telvend.web.markup import Markup, Page, fill
+
+BASE: Final = "/pay"
+"""What the paths of these pages begin with."""
+
+FORM_LIMIT_BYTES: Final = 8 * 1024
+
+_log = log.get(__name__)
+
+STATUS_BY_STATE: Final = {
+    FundingState.PENDING: "pending",
+    FundingState.COMPLETED: "completed",
+    FundingState.FAILED: "failed",
+    FundingState.EXPIRED: "failed",
+}
+"""The word that is added to redirect_url as `status`. It is a courtesy: only the API's word may be relied on."""
+
+
+def checkout(fundings: Fundings, sandbox: Sandbox | None) -> ASGIApp:
+    """All of `/pay`. Without a sandbox there is only the way back."""
+
+    async def back(request: Request) -> Response:
+        try:
+            funding = await fundings.returned(request.path_params["reference"])
+        except NotFound:
+            return _nothing()
+        if funding.redirect_url is not None:
+            # Nothing of what the gateway has put into this address is passed on, nor believed.
+            return _see(funding.redirect_url, reference=funding.reference, status=STATUS_BY_STATE[funding.state])
+        return _result(funding)
+
+    routes = [Route(f"{RETURN_PATH}/{{reference}}", _Methods(GET=back))]
+    if sandbox is not None:
+        counter = _Counter(fundings, sandbox)
+        routes.append(Route(f"{PAGE}/{{token}}", _Methods(GET=counter.show, POST=counter.decide)))
+    return Router(routes=routes, default=_default, redirect_slashes=False)
+
+
+class _Counter:
+    """The sandbox's own page: shows a payment, and takes the payer's decision."""
+
+    def __init__(self, fundings: Fundings, sandbox: Sandbox) -> None:
+        self._fundings = fundings
+        self._sandbox = sandbox
+
+    async def show(self, request: Request) -> Response:
+        payment = await self._sandbox.payment(request.path_params["token"])
+        if payment is None:
+            return _nothing()
+        return _checkout(payment) if payment.state is PaymentState.OPEN else _decided(payment)
+
+    async def decide(self, request: Request) -> Response:
+        form = await _form(request)
+        try:
+            decision = Decision(form["decision"])
+            method = Method(form["method"]) if "method" in form else None
+        except (KeyError, ValueError):
+            return _message("This form cannot be read", "Please go back and choose again.", 422)
+        payment = await self._sandbox.decide(request.path_params["token"], decision, method)
+        if payment is None:
+            return _nothing()
+        if payment.state is PaymentState.EXPIRED:
+            return _decided(payment)
+        headers, body = self._sandbox.notice(payment)
+        try:
+            await self._fundings.notice(self._sandbox.name, headers, body)
+        except Busy:
+            # A real gateway would send it again. Here the shop asks by itself soon enough.
+            _log.warning("sandbox_notice_not_taken", payment=payment.gateway_reference)
+        return _see(payment.return_url, reference=payment.reference)
+
+
+_NO_STORE: Final = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+
+
+class _Methods:
+    """A page for each method; HEAD is GET. A database that is away is a page too."""
+
+    def __init__(self, **pages: Callable[[Request], Awaitable[Response]]) -> None:
+        self._pages = pages | ({"HEAD": pages["GET"]} if "GET" in pages else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        page = self._pages.get(scope["method"])
+        if page is None:
+            response: Response = _message("This cannot be done here", "", 405, {"allow": ", ".join(self._pages)})
+        else:
+            try:
+                response = await page(Request(scope, receive))
+            except Busy as busy:
+                response = _message(
+                    "One moment, please",
+                    "The shop cannot answer right now. This page tries again by itself.",
+                    503,
+                    {"retry-after": str(busy.retry_after_s)},
+                    refresh_s=5 if scope["method"] == "GET" else None,
+                )
+        await response(scope, receive, send)
+
+
+async def _default(scope: Scope, receive: Receive, send: Send) -> None:
+    await _nothing()(scope, receive, send)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of an urlencoded form, the first of each name; none of anything else."""
+    body = b""
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > FORM_LIMIT_BYTES:
+                return {}
+        fields = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=20, errors="strict")
+    except (ValueError, ClientDisconnect):
+        return {}
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _see(url: str, **fields: str) -> Response:
+    """Send the browser on."""
+    return RedirectResponse(_with(url, **fields), 303, _NO_STORE)
+
+
+def _with(url: str, **fields: str) -> str:
+    """The address with these fields in its query, in place of what it has under the same names. The rest stays as it is."""
+    parts = urlsplit(url)
+    kept = [part for part in parts.query.split("&") if part and unquote_plus(part.partition("=")[0]) not in fields]
+    return urlunsplit(parts._replace(query="&".join([*kept, urlencode(fields)])))
+
+
+# The pages ------------------------------------------------------------------------------------------------------------------
+
+_PLAY: Final = Markup(
+    '<p class="note" role="note"><strong>This is play.</strong> No bank is asked and no money moves. '
+    "Never enter a real card anywhere on a page like this.</p>"
+)
+
+_FACT: Final = "<dt>{name}</dt><dd>{value}</dd>"
+
+_WAYS: Final = (
+    (
+        Method.CARD,
+        "Card",
+        "A pretended card, filled in already:",
+        (("Number", "5060 6666 6666 6666 666"), ("Expires", "12/99"), ("CVV", "123")),
+    ),
+    (
+        Method.BANK_TRANSFER,
+        "Bank transfer",
+        "You would send the amount to this pretended account:",
+        (("Bank", "Sandbox Bank"), ("Account", "0000 000 000")),
+    ),
+    (Method.USSD, "USSD", "You would dial this pretended code:", (("Code", "*000*000#"),)),
+)
+
+_TAB: Final = (
+    '<input class="way" type="radio" name="method" id="{way}" value="{way}"{checked}><label for="{way}">{name}</label>'
+)
+_PANEL: Final = '<div class="panel {way}-panel"><p class="soft">{text}</p><dl>{facts}</dl></div>'
+
+_CHECKOUT: Final = """{play}
+<form class="card" method="post">
+<h1>Fund a wallet</h1>
+<p class="amount">{amount}</p>
+<p class="soft">{reference}. You have until {until} UTC.</p>
+<fieldset><legend>How would you like to pay?</legend>
+{tabs}
+{panels}
+</fieldset>
+<button class="main" name="decision" value="pay">Pretend to pay {amount}</button>
+<button name="decision" value="decline">Have the bank decline</button>
+<button name="decision" value="abandon">Leave without paying</button>
+</form>"""
+
+
+def _checkout(payment: Payment) -> Response:
+    tabs = Markup(
+        "\n".join(
+            fill(_TAB, way=way, name=name, checked=Markup(" checked" if way is payment.method else ""))
+            for way, name, _, _ in _WAYS
+        )
+    )
+    panels = Markup(
+        "\n".join(
+            fill(
+                _PANEL,
+                way=way,
+                text=text,
+                facts=Markup("".join(fill(_FACT, name=fact, value=value) for fact, value in facts)),
+            )
+            for way, _, text, facts in _WAYS
+        )
+    )
+    body = fill(
+        _CHECKOUT,
+        play=_PLAY,
+        amount=payment.amount,
+        reference=payment.reference,
+        until=f"{payment.expires_at:%H:%M}",
+        tabs=tabs,
+        panels=panels,
+    )
+    return Page(f"Pay {payment.amount} (play)", body)
+
+
+_SENTENCE_BY_STATE: Final = {
+    PaymentState.PAID: "This was paid already.",
+    PaymentState.DECLINED: "The bank has declined this.",
+    PaymentState.ABANDONED: "You have left this without paying.",
+    PaymentState.EXPIRED: "The time to pay this is over.",
+}
+
+_DECIDED: Final = """{play}
+<div class="card"><h1>{sentence}</h1><p class="amount">{amount}</p><p class="soft">{reference}</p>
+<a class="button main" href="{url}">Go on</a></div>"""
+
+
+def _decided(payment: Payment) -> Response:
+    body = fill(
+        _DECIDED,
+        play=_PLAY,
+        sentence=_SENTENCE_BY_STATE[payment.state],
+        amount=payment.amount,
+        reference=payment.reference,
+        url=_with(payment.return_url, reference=payment.reference),
+    )
+    return Page("Payment (play)", body)
+
+
+_RESULT_BY_STATE: Final = {
+    FundingState.PENDING: ("Waiting for the payment", "It has not arrived yet. This page looks again by itself."),
+    FundingState.COMPLETED: ("Paid", "The wallet has the money. You can close this page."),
+    FundingState.FAILED: ("Not paid", "Nothing was taken into the wallet."),
+    FundingState.EXPIRED: ("Not paid in time", "Nothing was taken into the wallet."),
+}
+
+_RESULT: Final = """<div class="card" role="status"><h1>{title}</h1><p class="amount">{amount}</p><p class="soft">{reference}</p>
+<p>{text}</p></div>"""
+
+
+def _result(funding: Funding) -> Response:
+    title, text = _RESULT_BY_STATE[funding.state]
+    body = fill(_RESULT, title=title, amount=funding.amount, reference=funding.reference, text=text)
+    return Page(title, body, refresh_s=5 if funding.state is FundingState.PENDING else None)
+
+
+def _nothing() -> Response:
+    return _message("There is nothing here", "The address may be incomplete, or no longer in use.", 404)
+
+
+def _message(
+    title: str, text: str, status: int, headers: dict[str, str] | None = None, *, refresh_s: int | None = None
+) -> Response:
+    body = fill('<div class="card"><h1>{title}</h1><p>{text}</p></div>', title=title, text=text)
+    return Page(title, body, status_code=status, refresh_s=refresh_s, headers=headers)

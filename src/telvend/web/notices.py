@@ -1,0 +1,63 @@
+"""Where gateways send their notices: POST /gateways/NAME/notice.
+
+A notice is verified, stored, and answered at once; asking the gateway comes afterwards. Answers: 200 stored (a copy of one
+that is known too), 401 wrong signature, 404 no such gateway, 413 too long, 503 not stored, to be sent again.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from telvend.errors import Busy, NotFound
+from telvend.funding.service import Fundings, Received
+from telvend.web.pages import Json
+
+BASE: Final = "/gateways"
+"""What the paths begin with."""
+
+BODY_LIMIT_BYTES: Final = 256 * 1024
+
+
+def notices(fundings: Fundings) -> ASGIApp:
+    """All of `/gateways`."""
+
+    async def notice(request: Request) -> Response:
+        if request.method != "POST":
+            return Json({"error": "Method not allowed here."}, status_code=405, headers={"allow": "POST"})
+        body = b""
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > BODY_LIMIT_BYTES:
+                    return Json({"error": "The notice is too long."}, status_code=413)
+        except ClientDisconnect:
+            return Json({"error": "The notice was cut off."}, status_code=400)
+        try:
+            received = await fundings.notice(request.path_params["name"], dict(request.headers), body)
+        except NotFound as error:
+            return Json({"error": str(error)}, status_code=404)
+        except Busy as error:
+            return Json({"error": str(error)}, status_code=503, headers={"retry-after": str(error.retry_after_s)})
+        if received is Received.FORGED:
+            return Json({"error": "The signature is missing or wrong."}, status_code=401)
+        return Json({"status": "stored"})
+
+    return Router(routes=[Route("/gateways/{name}/notice", _Every(notice))], default=_nothing, redirect_slashes=False)
+
+
+class _Every:
+    """An ASGI application of one function, for every method."""
+
+    def __init__(self, page: Callable[[Request], Awaitable[Response]]) -> None:
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._page(Request(scope, receive)))(scope, receive, send)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    await Json({"error": "There is nothing at this path."}, status_code=404)(scope, receive, send)
