@@ -8,6 +8,8 @@ from typing import Any, Final
 from telvend.dialects.contract import Dialect
 from telvend.dialects.netpluse import wire as netpluse
 from telvend.dialects.netpluse.routes import NETPLUSE
+from telvend.dialects.networkdatasub import wire as networkdatasub
+from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.errors import TelvendError
 
 WIRE: Final = Path(__file__).parent.parent / "wire"
@@ -27,5 +29,11 @@ class Registered:
 DIALECTS: Final = {
     "netpluse": Registered(
         NETPLUSE, netpluse.ERROR_TABLE, WIRE / "netpluse", frozenset({200, 400, 401, 402, 404, 409, 429, 500})
+    ),
+    "networkdatasub": Registered(
+        NETWORKDATASUB,
+        networkdatasub.ERROR_TABLE,
+        WIRE / "networkdatasub",
+        frozenset({200, 400, 401, 404, 422, 429, 500}),
     ),
 }

@@ -24,6 +24,7 @@ SECRET = "what only we may know"
 SAMPLES: dict[type[TelvendError], TelvendError] = {
     errors.TelvendError: errors.TelvendError("Something."),
     errors.InvalidInput: errors.InvalidInput("network", "must be one of MTN, Telecel, AirtelTigo"),
+    errors.InvalidFields: errors.InvalidFields({"network": "field is required", "phone": "must be a string"}),
     errors.BodyNotReadable: errors.BodyNotReadable("The request body is not valid JSON."),
     errors.BodyTooLarge: errors.BodyTooLarge(65536),
     errors.NotAuthenticated: errors.NotAuthenticated(),

@@ -72,6 +72,7 @@ class Shop:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.settings: dict[str, str] = {}  # Beside its own, for `start`: TELVEND_… to text.
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: set[int] = set()
 
@@ -85,7 +86,7 @@ class Shop:
         with (self.data_dir / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [TELVEND, "serve", "--port", str(self.port), *options],
-                env=self.environment(TELVEND_FAILPOINTS=failpoints, TELVEND_SIMULATORS=QUICK_SIMULATOR),
+                env=self.environment(TELVEND_FAILPOINTS=failpoints, TELVEND_SIMULATORS=QUICK_SIMULATOR, **self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

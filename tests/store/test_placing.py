@@ -90,8 +90,8 @@ async def test_one_batch_is_decided_in_its_order(ama: Customer, placing: Placing
             ama.wants("a"),
             ama.wants("a"),
             ama.wants("a", fingerprint="another"),
-            ama.wants("gone", product=None),
-            ama.wants("a", product=None),
+            ama.wants("gone", quote=None),
+            ama.wants("a", quote=None),
             ama.wants("nowhere", wallet_id=10**9),
             ama.wants(),
             ama.wants(),
@@ -114,7 +114,7 @@ async def test_a_refusal_leaves_the_reference_free(database: Database, placing: 
     assert isinstance(refused, InsufficientBalance)
     assert (refused.required.minor, refused.available.minor) == (PRICE_MINOR, PRICE_MINOR - 1)
     assert (await kofi.orders(), await kofi.balance()) == (0, PRICE_MINOR - 1)
-    (gone,) = await placing.place_all([kofi.wants("r", product=None)])
+    (gone,) = await placing.place_all([kofi.wants("r", quote=None)])
     assert isinstance(gone, ProductUnavailable)
     await kofi.ledger.credit(kofi.reseller_id, refused.required, Mode.LIVE, "more")
     (placed,) = await placing.place_all([kofi.wants("r", fingerprint="something else")])

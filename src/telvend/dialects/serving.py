@@ -7,7 +7,7 @@ wrong on the way is rendered by the dialect's own error table, so nothing a clie
 import re
 import time
 from collections.abc import Mapping, MutableMapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
@@ -85,9 +85,16 @@ def _decoder(endpoint: Endpoint) -> "msgspec.json.Decoder[Any] | None":
     if endpoint.form is None:
         return None
     if endpoint.gathers:
-        # Amounts keep their digits: a float would lose them.
-        return msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+        return msgspec.json.Decoder(dict[str, Any], float_hook=_exact)
     return msgspec.json.Decoder(endpoint.form)
+
+
+def _exact(text: str) -> Decimal:
+    """A JSON number that keeps its digits: a float would lose them. One beyond all reason reads as infinite."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
 
 
 class _Nothing:

@@ -31,6 +31,16 @@ FAILPOINTS = {
     "attempt.after_answer": "The provider has answered; the outcome has not been handed on.",
     "settle.before_commit": "Outcomes and their transfers are written; the transaction is not committed.",
     "settle.after_commit": "The outcomes are durable; their claims have not been given back.",
+    "identity.after_hold": "The price of an identity check is held; the authority has not been asked.",
+    "identity.after_answer": "The authority has answered; nothing of it is written.",
+    "identity.before_commit": "What the answer means is written; the transaction is not committed.",
+    "identity.after_commit": "An identity check is durable; its caller has not been answered.",
+    "funding.before_start": "A funding is durable; the gateway knows nothing of it.",
+    "funding.after_start": "The gateway has begun a payment; its address is not written.",
+    "funding.after_notice": "A gateway's notice is durable; the gateway has not been answered.",
+    "funding.before_credit": "The gateway has said that a funding was paid; nothing is written.",
+    "funding.before_commit": "What follows from a gateway's word is written; the transaction is not committed.",
+    "funding.after_commit": "What follows from a gateway's word is durable; nobody has been told.",
 }
 
 

@@ -132,6 +132,9 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 class Journal:
     """The transfers of one transaction, decided in memory against locked wallets, then written with one statement.
 
+    `at` is the database's clock after the locks were had: the moment of everything that is entered. Whoever locks a wallet
+    later reads a later one, so that positions are in the order of time.
+
     Every method that takes from a wallet raises InsufficientBalance and leaves the journal as it was.
     """
 
@@ -139,6 +142,7 @@ class Journal:
     transfers: list[Transfer] = field(default_factory=list)
     entered: list[Entered] = field(default_factory=list)
     failed: list[FailedEntry] = field(default_factory=list)
+    at: datetime | None = None
 
     def hold(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
         """Reserve `amount` for order `cause`. Answers the spendable balance that is left.

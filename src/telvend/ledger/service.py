@@ -78,8 +78,8 @@ class Ledger:
     async def begin(self, tx: Tx, wallet_ids: Iterable[int]) -> Journal:
         """Lock these wallets, in id order, and open a journal on them."""
         ordered = sorted(set(wallet_ids))
-        wallets, _ = await store.lock_wallets(tx, ordered) if ordered else ({}, None)
-        return Journal(wallets)
+        wallets, now = await store.lock_wallets(tx, ordered) if ordered else ({}, None)
+        return Journal(wallets, at=now)
 
     async def write(self, tx: Tx, journal: Journal) -> None:
         """Write down what the journal gathered. Seen by others when `tx` commits."""

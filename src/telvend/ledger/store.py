@@ -36,8 +36,8 @@ WRITE_WALLETS: Final = """
 
 
 WRITE_TRANSACTIONS: Final = """
-    insert into wallet_transaction (wallet_id, position, kind, id, credit)
-    select wallet_id, position, kind::"char", id, credit from json_to_recordset($1::text::json)
+    insert into wallet_transaction (wallet_id, position, kind, id, credit, created_at)
+    select wallet_id, position, kind::"char", id, credit, coalesce($2::timestamptz, clock_timestamp()) from json_to_recordset($1::text::json)
         as new(wallet_id bigint, position bigint, kind text, id bigint, credit boolean)
 """
 
@@ -63,7 +63,7 @@ async def write_journal(tx: Tx, journal: Journal) -> None:
     if journal.transfers:
         await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
     if journal.entered:
-        await tx.execute(WRITE_TRANSACTIONS, rows(journal.entered))
+        await tx.execute(WRITE_TRANSACTIONS, rows(journal.entered), journal.at)
     if journal.failed:
         await tx.execute(WRITE_FAILED, rows(journal.failed))
     changed = journal.changed_wallets()

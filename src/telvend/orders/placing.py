@@ -146,7 +146,7 @@ class Placing:
         known = await store.find_by_client_reference(tx, keys) if keys else {}
         if now is None:
             raise InvariantBroken("a caller's wallet does not exist")
-        decisions = _Decisions(now, Journal(wallets), known)
+        decisions = _Decisions(now, Journal(wallets, at=now), known)
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt or b""))
         return decisions

@@ -35,6 +35,8 @@ FIND_BY_ID: Final = f"""
     cross join lateral (select * from orders where orders.id = wanted.id limit 1) as o
 """
 
+FIND_FINAL: Final = f"{FIND_BY_ID} where o.state in ('delivered', 'failed')"
+
 INSERT: Final = """
     insert into orders (id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
         product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, position, kind,
@@ -130,6 +132,11 @@ async def find_by_client_reference(tx: Tx, wanted: Sequence[Reference]) -> dict[
 async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
     """The orders with these numbers."""
     return {row["id"]: order_of(row) for row in await tx.fetch(FIND_BY_ID, ids)}
+
+
+async def find_final(tx: Tx, ids: Sequence[int]) -> list[Order]:
+    """Those of these orders that are final."""
+    return [order_of(row) for row in await tx.fetch(FIND_FINAL, ids)]
 
 
 async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
@@ -254,9 +261,10 @@ _CHECKS: Final = {
                       o.price_minor)
         from orders o left join transfer t on t.cause = o.id and t.kind = {TransferKind.HOLD}
         where t.cause is null or t.amount_minor <> o.price_minor or t.wallet_id <> o.wallet_id limit 10""",
-    "every hold belongs to an order": f"""
+    "every hold belongs to an order or an identity check": f"""
         select format('hold of %s under cause %s', t.amount_minor, t.cause)
-        from transfer t left join orders o on o.id = t.cause where t.kind = {TransferKind.HOLD} and o.id is null limit 10""",
+        from transfer t left join orders o on o.id = t.cause left join verification v on v.id = t.cause
+        where t.kind = {TransferKind.HOLD} and o.id is null and v.id is null limit 10""",
     "every final order is settled exactly once and in full, an open one not at all": f"""
         select format('order %s (%s) is %s: %s posted, %s released of %s', o.id, o.reference, o.state,
                       coalesce(s.posted, 0), coalesce(s.released, 0), o.price_minor)
@@ -267,8 +275,8 @@ _CHECKS: Final = {
         ) s on s.cause = o.id
         where coalesce(s.posted, 0) <> case when o.state = 'delivered' then o.price_minor else 0 end
            or coalesce(s.released, 0) <> case when o.state = 'failed' then o.price_minor else 0 end limit 10""",
-    "what is in flight equals the orders that are not final": """
-        select format('%s %s in flight, open orders come to %s (%s)', coalesce(a.minor, 0), coalesce(a.currency, o.currency),
+    "what is in flight equals the orders and identity checks that are not final": """
+        select format('%s %s in flight, open ones come to %s (%s)', coalesce(a.minor, 0), coalesce(a.currency, o.currency),
                       coalesce(o.minor, 0), coalesce(a.mode, o.mode))
         from (
             select account.currency, account.mode, sum(case when t.credit = account.id then t.amount_minor
@@ -276,7 +284,12 @@ _CHECKS: Final = {
             from account join transfer t on account.id in (t.credit, t.debit) where account.kind = 'in_flight'
             group by account.currency, account.mode
         ) a full join (
-            select currency, mode, sum(price_minor) as minor from orders where state not in ('delivered', 'failed')
+            select currency, mode, sum(price_minor) as minor
+            from (
+                select currency, mode, price_minor from orders where state not in ('delivered', 'failed')
+                union all
+                select currency, mode, price_minor from verification where state = 'asking'
+            ) as not_final
             group by currency, mode
         ) o on o.currency = a.currency and o.mode = a.mode
         where coalesce(a.minor, 0) <> coalesce(o.minor, 0)""",

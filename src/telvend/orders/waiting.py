@@ -51,12 +51,11 @@ class Waiting:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 async with self._database.connection() as tx:
-                    found = await store.find_by_id(tx, list(self._waiters))
+                    found = await store.find_final(tx, list(self._waiters))
             except Busy:
                 continue
-            for order in found.values():
-                if order.state.final:
-                    for future in self._waiters.get(order.id, ()):
-                        if not future.done():
-                            future.set_result(order)
+            for order in found:
+                for future in self._waiters.get(order.id, ()):
+                    if not future.done():
+                        future.set_result(order)
             await asyncio.sleep(0)  # Lets those that were answered leave the dictionary.

@@ -1,6 +1,7 @@
 """The list of a wallet's transactions: pages, details, and the wallet in numbers."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from telvend.errors import NotFound
@@ -57,13 +58,10 @@ class Transactions:
         if len(reference) > LONGEST_REFERENCE or not reference.isprintable():
             raise NotFound("Transaction")
         async with self._database.connection() as tx:
-            entry = None
-            if number is not None:
-                entry = await store.entry_of(tx, wallet_id, number)
-            if entry is None:
-                entry = await store.entry_of_credit(tx, wallet_id, reference)
-            if entry is not None:
-                (found,) = await self._transactions(tx, [entry], currency)
+            entries = [] if number is None else [await store.entry_of(tx, wallet_id, number)]
+            # A credit by hand may be called anything, also what looks like one of ours.
+            entries.append(await store.entry_of_credit(tx, wallet_id, reference))
+            for found in await self._transactions(tx, [entry for entry in entries if entry is not None], currency):
                 if found.reference == reference:
                     return found
         raise NotFound("Transaction")
@@ -104,7 +102,7 @@ class Transactions:
             if _kind(entry["kind"]) == TransactionKind.ORDER:
                 found.append(_of_order(sold[entry["id"]], before, after))
             else:
-                found.append(_of_credit(credits_[entry["id"]], before, after, currency))
+                found.append(_of_credit(credits_[entry["id"]], before, after, currency, entry["created_at"]))
         return found
 
 
@@ -139,7 +137,7 @@ def _of_order(order: Order, before: int, after: int) -> Transaction:
     )
 
 
-def _of_credit(row: Any, before: int, after: int, currency: Currency) -> Transaction:
+def _of_credit(row: Any, before: int, after: int, currency: Currency, at: datetime) -> Transaction:
     return Transaction(
         id=row["id"],
         reference=row["reference"],
@@ -151,9 +149,9 @@ def _of_credit(row: Any, before: int, after: int, currency: Currency) -> Transac
         after=Money(after, currency),
         service="funding",
         description="Wallet funding via Bank Transfer",
-        created_at=row["created_at"],
-        updated_at=row["created_at"],
-        facts={"payment_method": "bank_transfer", "payment_reference": row["reference"]},
+        created_at=at,
+        updated_at=at,
+        facts={"payment_method": "bank_transfer", "bank_name": None, "payment_reference": row["reference"]},
     )
 
 

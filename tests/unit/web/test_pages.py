@@ -1,10 +1,10 @@
-"""What is no dialect's: health, metrics, documents. JSON for whatever is asked, and only GET and HEAD."""
+"""What is no dialect's: health, metrics, documents, pictures. JSON for whatever is asked, and only GET and HEAD."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from telvend.errors import Busy
+from telvend.errors import Busy, NotFound
 from telvend.web.pages import pages
 from tests.unit.asgi import request
 
@@ -12,6 +12,17 @@ from tests.unit.asgi import request
 class State:
     why: str | None = None
     away = False
+
+
+class People:
+    """Only number 7 has a picture; number 8 cannot be asked about."""
+
+    async def avatar(self, number: int) -> tuple[bytes, str]:
+        if number == 8:
+            raise Busy
+        if number != 7:
+            raise NotFound("Picture")
+        return b"\x89PNG\r\n\x1a\n...", "image/png"
 
 
 @pytest.fixture
@@ -29,7 +40,7 @@ def app(state: State) -> Any:
             raise Busy
         return b"telvend_up 1\n", "text/plain; version=0.0.4"
 
-    return pages("", {"netpluse": {"openapi": "3.1.0"}}, metrics, unready)
+    return pages(cast(Any, People()), "", {"netpluse": {"openapi": "3.1.0"}}, metrics, unready)
 
 
 async def test_health_says_whether_and_why(app: Any, state: State) -> None:
@@ -66,7 +77,7 @@ async def test_the_first_page_names_every_document_and_each_is_there(app: Any) -
 async def test_a_document_says_where_the_server_is(public_url: str, host: str | None, expected: str) -> None:
     async def nothing() -> Any: ...
 
-    app = pages(public_url, {"netpluse": {"openapi": "3.1.0"}}, nothing, nothing)
+    app = pages(cast(Any, People()), public_url, {"netpluse": {"openapi": "3.1.0"}}, nothing, nothing)
     reply = await request(app, "GET", "/openapi/netpluse.json", headers={"host": host} if host else {})
     assert reply.json == {"openapi": "3.1.0", "servers": [{"url": expected}]}
 
@@ -86,3 +97,36 @@ async def test_other_methods_are_refused_and_the_right_ones_listed(app: Any, pat
         reply = await request(app, method, path)
         assert (reply.status, reply.header("allow")) == (405, "GET, HEAD")
         assert reply.json["error"]
+
+
+@pytest.mark.parametrize(
+    "name", ["ng-mtn", "ng-airtel", "ng-glo", "ng-9mobile", "gh-mtn", "gh-telecel", "gh-airteltigo"]
+)
+async def test_every_network_of_the_built_in_catalogue_has_a_logo(app: Any, name: str) -> None:
+    reply = await request(app, "GET", f"/logos/{name}.svg")
+    assert (reply.status, reply.header("content-type")) == (200, "image/svg+xml")
+    assert (reply.header("x-content-type-options"), "default-src 'none'" in (reply.header("content-security-policy") or "")) == (
+        "nosniff", True,
+    )  # fmt: skip
+    assert b"<svg" in reply.body
+    assert b"<script" not in reply.body
+
+
+@pytest.mark.parametrize("path", ["/logos/ng-nobody.svg", "/logos/..%2fpages.svg", "/logos/NG-MTN.svg", "/logos/"])
+async def test_a_logo_that_is_not_there_is_404(app: Any, path: str) -> None:
+    assert (await request(app, "GET", path)).status == 404
+
+
+async def test_an_avatar_is_the_picture_that_was_given(app: Any) -> None:
+    reply = await request(app, "GET", "/avatars/7")
+    assert (reply.status, reply.header("content-type"), reply.body[:4]) == (200, "image/png", b"\x89PNG")
+
+
+@pytest.mark.parametrize("word", ["1", "none", "-7", "7.0", "٧", "9" * 40, "007x"])
+async def test_whoever_has_no_picture_is_nobody(app: Any, word: str) -> None:
+    reply = await request(app, "GET", f"/avatars/{word}")
+    assert (reply.status, reply.header("content-type")) == (200, "image/svg+xml")
+
+
+async def test_an_avatar_is_503_while_the_database_is_away(app: Any) -> None:
+    assert (await request(app, "GET", "/avatars/8")).status == 503

@@ -6,16 +6,18 @@ network = fields.text("network")
 fields.done()                 # raises InvalidFields where anything was wrong
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from telvend.errors import InvalidFields
 from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 
-REFERENCE_LENGTH = 64
+REFERENCE_LENGTH: Final = 64
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 T = TypeVar("T")
 
@@ -105,7 +107,8 @@ class Fields:
         if not text:
             return None
         try:
-            if len(text) == 10:
+            # The library also reads weeks, such as 2025-W01-1.
+            if _DAY.fullmatch(text):
                 return date.fromisoformat(text)
         except ValueError:
             pass
@@ -115,7 +118,7 @@ class Fields:
     def reference(self, header: bytes | None) -> str | None:
         """The caller's own reference: the field `reference`, or the header Idempotency-Key, or both if they agree."""
         value = self._form.get("reference")
-        given = header.decode("latin-1") if header is not None else None
+        given = _header_text(header) if header is not None else None
         if value is None:
             value = given
         elif given is not None and given != value:
@@ -129,11 +132,24 @@ class Fields:
         return value
 
 
+def _header_text(header: bytes) -> str:
+    """As the same text would stand in the body."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
+_MOST_DIGITS: Final = 30
+
+
 def _money(value: Any, currency: Currency) -> Money | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         return None
     if isinstance(value, Decimal):
-        if not value.is_finite() or abs(value) > 10**15:
+        # Written out, 1e-999999999 would fill the memory.
+        exponent = value.as_tuple().exponent
+        if not isinstance(exponent, int) or exponent < -_MOST_DIGITS or value.adjusted() > _MOST_DIGITS:
             return None
         value = f"{value:f}"
         if "." in value:

@@ -10,7 +10,7 @@ from telvend.catalog.model import Network, Product
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
 from telvend.dialects.networkdatasub import wire
 from telvend.dialects.networkdatasub.fields import Fields
-from telvend.errors import InsufficientBalance, NotFound
+from telvend.errors import Busy, InsufficientBalance, NotFound
 from telvend.kit.allowance import Kind
 from telvend.kit.money import NGN, Money
 from telvend.orders.model import Placement
@@ -134,7 +134,12 @@ async def data_purchase(call: Call[dict[str, Any]]) -> Answer:
 
 async def _delivered(call: Call[dict[str, Any]], placement: Placement, what: str) -> Answer:
     order = await call.services.orders.settled(placement.order, call.services.delivery_wait_s)
-    return wire.purchase_answer(placement, order, await _balance(call), what)
+    try:
+        balance = await _balance(call)
+    except Busy:
+        # The money is taken: an error here would make the caller buy again.
+        balance = order.balance_after
+    return wire.purchase_answer(placement, order, balance, what)
 
 
 # Wallet and transactions ------------------------------------------------------------------------------------------------
@@ -180,22 +185,12 @@ async def transaction(call: Call[None]) -> Answer:
     found = await call.services.transactions.find(_wallet(call), NGN, call.path["reference"])
     more: dict[str, Any] = {}
     if found.service in ("data", "airtime"):
-        more = await _delivery(call, found.reference, found.facts["product_id"])
+        attempts = (await call.services.orders.history(found.reference)).attempts
+        plan = call.services.catalogue.snapshot.product(found.facts["product_id"])
+        more = wire.delivery(attempts[-1] if attempts else None, plan)
     return wire.ok(
         wire.transaction_details(found, call.caller.reseller_number, more), "Transaction details retrieved successfully"
     )
-
-
-async def _delivery(call: Call[None], reference: str, product_id: int) -> dict[str, Any]:
-    """What the provider said of a sale, and how long its bundle lasts."""
-    attempts = (await call.services.orders.history(reference)).attempts
-    last = attempts[-1] if attempts else None
-    plan = call.services.catalogue.snapshot.product(product_id)
-    return {
-        "validity": plan.validity.lower() if plan else None,
-        "provider_reference": None if last is None else last.provider_reference or last.reference,
-        "provider_response": None if last is None else {"status": last.state, "message": last.text},
-    }
 
 
 def _filter(fields: Fields) -> Filter:

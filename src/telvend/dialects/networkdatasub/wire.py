@@ -18,7 +18,7 @@ from telvend.dialects.contract import Answer, nearest_row
 from telvend.errors import InsufficientBalance, InvalidFields, InvalidInput, TelvendError
 from telvend.kit.money import Money
 from telvend.kit.phone import national_form
-from telvend.orders.model import Order, Placement, State
+from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
 from telvend.resellers.model import Profile
 from telvend.transactions.model import Status, Summary, Transaction
 
@@ -253,6 +253,25 @@ def transaction_details(transaction: Transaction, user_id: int, more: Mapping[st
     }
 
 
+def delivery(attempt: Attempt | None, plan: Product | None) -> dict[str, Any]:
+    """What the provider said last of a sale, and how long its bundle lasts.
+
+    `code` is what became of it, in the terms of HTTP, whatever the provider's own codes are: 200 delivered, 400 not
+    delivered, 202 not known yet. What is left of a bundle no provider tells us.
+    """
+    response = None
+    if attempt is not None:
+        response = {"code": _CODES.get(attempt.state, 202), "message": attempt.text, "bundle_remaining": None}
+    return {
+        "validity": None if plan is None else plan.validity.lower(),
+        "provider_reference": None if attempt is None else attempt.provider_reference or attempt.reference,
+        "provider_response": response,
+    }
+
+
+_CODES: Final = {AttemptState.DELIVERED: 200, AttemptState.REFUSED: 400, AttemptState.NOT_SENT: 400}
+
+
 def meta(transaction: Transaction) -> dict[str, Any]:
     """What is particular to a sale or a funding. A verification shows no number here."""
     facts = transaction.facts
@@ -263,9 +282,8 @@ def meta(transaction: Transaction) -> dict[str, Any]:
             "plan": facts["size"] if transaction.service == "data" else None,
             "service_type": transaction.service,
         }
-    return {name: value for name, value in facts.items() if isinstance(value, str)} | {
-        "service_type": transaction.service
-    }
+    shown = {name: value for name, value in facts.items() if isinstance(value, str | None)}
+    return shown | {"service_type": transaction.service}
 
 
 def paginated(rows: list[Any], total: int, page: int, per_page: int, path: str, query: str) -> dict[str, Any]:
@@ -327,6 +345,8 @@ def error_answer(error: TelvendError) -> Answer:
         problems = error.problems if isinstance(error, InvalidFields) else {error.field: error.problem}
         sentences = {name: [f"The {name} {problem}."] for name, problem in problems.items()}
         return Answer(422, Envelope(False, next(iter(sentences.values()))[0], errors=sentences))
+    if isinstance(error, errors.ProductUnavailable):
+        return refused(400, f"This is not on sale for {error.network} right now.")
     if status == 500:
         return refused(500, "Something went wrong on our end. A purchase with a reference is safe to repeat.")
     return refused(status, str(error))

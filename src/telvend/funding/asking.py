@@ -1,0 +1,159 @@
+"""Asking a gateway about a funding, and doing what follows from its word. The only place where a funding is credited.
+
+Whoever comes first (a notice, the payer's return, the schedule) ends here, as often as they like and at the same time:
+
+1. The gateway is asked, with no transaction open.
+2. Its word is compared with the funding (`model.next_step`).
+3. Where money or the list of transactions changes, the wallet is locked, the funding is read again, and decided again.
+   Its state changes only from what is not completed, and the transfer's key (cause, kind) lets it be written once.
+
+Dying anywhere between leaves the funding as it was and due when its lease ends; the gateway is asked again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from telvend.errors import InvariantBroken
+from telvend.funding import store
+from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_step
+from telvend.gateways.contract import WORDS, Gateway, Method, Paid, Traits, Unknown, Word
+from telvend.kit import log
+from telvend.kit.db import Database, Tx
+from telvend.kit.failpoints import hit_async
+from telvend.ledger.model import AccountKind, Journal
+from telvend.ledger.service import Ledger
+
+_log = log.get(__name__)
+
+_GONE: Final = Traits(live_mode=False, test_mode=False)
+
+
+class Gateways:
+    """The gateways of this shop, the preferred ones first."""
+
+    def __init__(self, gateways: Sequence[Gateway]) -> None:
+        """Raises ValueError where two have the same name."""
+        self._by_name = {gateway.name: gateway for gateway in gateways}
+        if len(self._by_name) < len(gateways):
+            raise ValueError("two gateways have the same name")
+
+    def named(self, name: str) -> Gateway | None:
+        return self._by_name.get(name)
+
+    def all(self) -> tuple[Gateway, ...]:
+        return tuple(self._by_name.values())
+
+    def choose(self, *, test: bool, currency: str, method: Method) -> Gateway | None:
+        """The first that takes this money in this way. Never another one when that one is down: the payer may have paid."""
+        for gateway in self._by_name.values():
+            traits = gateway.traits
+            if traits.takes(test=test) and (traits.currencies is None or currency in traits.currencies):
+                return gateway if method in traits.methods else None
+        return None
+
+    async def close(self) -> None:
+        for gateway in self._by_name.values():
+            await gateway.close()
+
+
+class Asking:
+    """See the head of this file."""
+
+    def __init__(self, database: Database, ledger: Ledger, gateways: Gateways) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._gateways = gateways
+
+    async def ask(self, funding: Funding) -> Funding:
+        """Ask about a funding that was taken in hand, and do what follows. Answers it as it stands then. Raises Busy."""
+        gateway = self._gateways.named(funding.gateway)
+        if gateway is None:
+            word: Word = Unknown(f"{funding.gateway} is not set up here and cannot be asked")
+        else:
+            word = await self._verify(gateway, funding.reference)
+        if isinstance(word, Paid):
+            await hit_async("funding.before_credit")
+        return await self.settle(funding, word, gateway.traits if gateway else _GONE)
+
+    async def _verify(self, gateway: Gateway, reference: str) -> Word:
+        """The gateway's word. Whatever is none, exceptions included, is Unknown."""
+        word: Any
+        try:
+            async with asyncio.timeout(gateway.traits.timeout_s):
+                word = await gateway.verify(reference)
+        except TimeoutError:
+            return Unknown("no answer in time")
+        except Exception as error:
+            _log.exception("gateway_raised", gateway=gateway.name, verb="verify", funding=reference)
+            return Unknown(f"{type(error).__name__}: {error}")
+        if not isinstance(word, WORDS):
+            _log.error("gateway_answered_no_word", gateway=gateway.name, funding=reference)
+            return Unknown(f"not a word: {word!r}")
+        if isinstance(word, Unknown):
+            _log.warning("gateway_does_not_say", gateway=gateway.name, funding=reference, text=word.text)
+        return word
+
+    async def settle(self, asked: Funding, word: Word, traits: Traits) -> Funding:
+        """Do what follows from a gateway's word. Raises Busy, and then nothing was done."""
+        if isinstance(word, Paid):
+            # Outside of the transaction below, which holds the wallet.
+            await self._account(asked)
+        try:
+            async with self._database.transaction() as tx:
+                await self._do(tx, asked, word, traits)
+                await hit_async("funding.before_commit")
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name != store.PAID_ONCE or not isinstance(word, Paid):
+                raise
+            text = f"The gateway's payment {word.gateway_reference} has filled a wallet before."
+            async with self._database.transaction() as tx:
+                await self._suspect(tx, asked, text)
+        await hit_async("funding.after_commit")
+        async with self._database.connection() as tx:
+            found = await store.find(tx, asked.id)
+        if found is None:
+            raise InvariantBroken(f"funding {asked.id} has gone")
+        return found
+
+    async def _do(self, tx: Tx, asked: Funding, word: Word, traits: Traits) -> None:
+        step = next_step(asked, word, traits, await store.clock(tx))
+        if isinstance(step, Credit | End):
+            journal = await self._ledger.begin(tx, [asked.wallet_id])
+            # What others have done since is seen under the lock, and decided anew.
+            funding = await store.find(tx, asked.id) or asked
+            step = next_step(funding, word, traits, await store.clock(tx))
+            if isinstance(step, Credit):
+                await self._credit(tx, journal, funding, step.paid)
+                return
+            if isinstance(step, End):
+                await store.end(tx, funding.id, step.state)
+                journal.fail(funding.wallet_id, funding.position, credit=True)
+                await self._ledger.write(tx, journal)
+        match step:
+            case Suspect(text):
+                await self._suspect(tx, asked, text)
+            case End(due_at=due_at) | Wait(due_at=due_at):
+                # Of the row as it was asked about: a notice that has come since is then seen to have come.
+                await store.postpone(tx, asked, due_at)
+
+    async def _credit(self, tx: Tx, journal: Journal, funding: Funding, paid: Paid) -> None:
+        account = await self._account(funding)
+        after = journal.credit(funding.id, funding.wallet_id, account, funding.amount)
+        if not await store.complete(tx, funding, paid, after - funding.amount, after):
+            raise InvariantBroken(f"funding {funding.id} was completed under the lock")
+        await store.revive(tx, funding.wallet_id, funding.position)
+        await self._ledger.write(tx, journal)
+        _log.info("funding_completed", funding=funding.reference, gateway=funding.gateway)
+
+    async def _suspect(self, tx: Tx, asked: Funding, text: str) -> None:
+        if await store.suspect(tx, asked.id, text):
+            _log.error("funding_does_not_fit", funding=asked.reference, gateway=asked.gateway, why=text)
+        await store.postpone(tx, asked, None)
+
+    async def _account(self, funding: Funding) -> int:
+        return await self._ledger.house(
+            AccountKind.FUNDING, funding.amount.currency, funding.mode, owner=funding.gateway
+        )

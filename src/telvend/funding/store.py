@@ -1,0 +1,329 @@
+"""All SQL of fundings, of their notes, and of what gateways sent."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from telvend.funding.model import FIRST_ASK, Funding, FundingState
+from telvend.gateways.contract import Method, Notice, Paid
+from telvend.kit.db import Tx
+from telvend.kit.due import claim_sql
+from telvend.kit.money import Money, currency_of
+from telvend.ledger.model import AccountKind, Finding, Mode, TransferKind
+
+_NAMES: Final = (
+    "id", "reference", "reseller_id", "wallet_id", "mode", "gateway", "method", "amount_minor", "currency", "redirect_url",
+    "state", "attention", "payment_url", "gateway_reference", "channel", "bank", "position", "balance_before_minor",
+    "balance_after_minor", "asked", "asked_at", "notices", "created_at", "expires_at", "updated_at", "completed_at",
+)  # fmt: skip
+_COLUMNS: Final = ", ".join(_NAMES)
+
+CLAIM: Final = claim_sql(
+    "funding",
+    ", ".join(f"claimed.{name}" for name in _NAMES),
+    "asked = before.asked + 1, asked_at = clock_timestamp()",
+)
+
+PAID_ONCE: Final = "funding_paid_once"
+"""The index that lets one payment at a gateway fill one wallet only."""
+
+
+async def insert(
+    tx: Tx,
+    *,
+    id: int,  # noqa: A002
+    reference: str,
+    reseller_id: UUID,
+    wallet_id: int,
+    mode: Mode,
+    gateway: str,
+    method: Method,
+    amount: Money,
+    redirect_url: str | None,
+    position: int,
+    balance: Money,
+    expires_after_s: int,
+) -> Funding:
+    row = await tx.fetchrow(
+        "insert into funding (id, reference, reseller_id, wallet_id, mode, gateway, method, amount_minor, currency,"
+        " redirect_url, position, balance_before_minor, balance_after_minor, state, created_at, updated_at, expires_at,"
+        " due_at) select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 'pending', clock.now, clock.now,"
+        " clock.now + make_interval(secs => $13), clock.now + $14::interval from (select clock_timestamp() as now) as clock"
+        f" returning {_COLUMNS}",
+        id, reference, reseller_id, wallet_id, mode, gateway, method, amount.minor, amount.currency.code, redirect_url,
+        position, balance.minor, float(expires_after_s), min(FIRST_ASK, timedelta(seconds=expires_after_s)),
+    )  # fmt: skip
+    return funding_in(row)
+
+
+async def find(tx: Tx, funding_id: int) -> Funding | None:
+    row = await tx.fetchrow(f"select {_COLUMNS} from funding where id = $1", funding_id)
+    return funding_in(row) if row else None
+
+
+async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Funding]:
+    """Those of these numbers that are fundings."""
+    rows = await tx.fetch(f"select {_COLUMNS} from funding where id = any($1::bigint[])", ids)
+    return {row["id"]: funding_in(row) for row in rows}
+
+
+async def listed(
+    tx: Tx,
+    *,
+    reseller_id: UUID | None,
+    state: FundingState | None,
+    attention: bool,
+    before: int | None,
+    limit: int,
+) -> list[Funding]:
+    """Fundings, newest first; `attention`: only those that a person has to look at."""
+    rows = await tx.fetch(
+        f"select {_COLUMNS} from funding where ($1::uuid is null or reseller_id = $1) and ($2::text is null or state = $2)"
+        " and (not $3 or attention) and ($4::bigint is null or id < $4) order by id desc limit $5",
+        reseller_id, state, attention, before, limit,
+    )  # fmt: skip
+    return [funding_in(row) for row in rows]
+
+
+async def pending_count(tx: Tx, wallet_id: int) -> int:
+    """How many of the wallet's fundings are pending."""
+    return int(await tx.fetchval("select count(*) from funding where wallet_id = $1 and state = 'pending'", wallet_id))
+
+
+async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
+    """Where the wallet's pending fundings stand among its transactions, in order."""
+    rows = await tx.fetch(
+        "select position from funding where wallet_id = $1 and state = 'pending' order by position", wallet_id
+    )
+    return [row["position"] for row in rows]
+
+
+async def email_of(tx: Tx, reseller_id: UUID) -> str | None:
+    """Where the gateway may write to the payer."""
+    found: str | None = await tx.fetchval("select email from reseller where id = $1", reseller_id)
+    return found
+
+
+async def installation_salt(tx: Tx) -> bytes:
+    """What makes the checks in this shop's references its own."""
+    return bytes((await tx.fetchval("select id from installation")).bytes)
+
+
+async def claim(tx: Tx, limit: int, lease_s: float) -> list[Funding]:
+    """Take up to `limit` due fundings in hand for `lease_s` seconds, oldest first."""
+    return [funding_in(row) for row in await tx.fetch(CLAIM, limit, lease_s)]
+
+
+async def asking(tx: Tx, funding_id: int, lease_s: float, spacing_s: float = 0.0) -> Funding | None:
+    """Take this one in hand, due or not; None where it was asked about less than `spacing_s` ago."""
+    row = await tx.fetchrow(
+        "update funding set asked = asked + 1, asked_at = clock_timestamp(), due_at ="
+        " case when due_at is null then null else greatest(due_at, clock_timestamp() + make_interval(secs => $2)) end"
+        " where id = $1 and (asked_at is null or asked_at <= clock_timestamp() - make_interval(secs => $3))"
+        f" returning {_COLUMNS}",
+        funding_id, lease_s, spacing_s,
+    )  # fmt: skip
+    return funding_in(row) if row else None
+
+
+async def clock(tx: Tx) -> datetime:
+    now: datetime = await tx.fetchval("select clock_timestamp()")
+    return now
+
+
+async def started(tx: Tx, funding_id: int, payment_url: str, gateway_reference: str | None) -> Funding | None:
+    """Note the address where it can be paid. A funding that was credited in between keeps what its payment is called."""
+    row = await tx.fetchrow(
+        "update funding set payment_url = $2, gateway_reference = case when state = 'completed' then gateway_reference"
+        f" else $3 end, updated_at = clock_timestamp() where id = $1 returning {_COLUMNS}",
+        funding_id, payment_url, gateway_reference,
+    )  # fmt: skip
+    return funding_in(row) if row else None
+
+
+async def complete(tx: Tx, funding: Funding, paid: Paid, before: Money, after: Money) -> bool:
+    """Say that it was credited; False where it was before. The only way to COMPLETED."""
+    return bool(
+        await tx.fetchval(
+            "update funding set state = 'completed', attention = false, gateway_reference = $2, channel = $3, bank = $4,"
+            " balance_before_minor = $5, balance_after_minor = $6, due_at = null, updated_at = clock_timestamp(),"
+            " completed_at = clock_timestamp() where id = $1 and state <> 'completed' returning true",
+            funding.id, paid.gateway_reference, paid.channel, paid.bank, before.minor, after.minor,
+        )
+    )  # fmt: skip
+
+
+async def end(tx: Tx, funding_id: int, state: FundingState) -> bool:
+    """Say that nobody expects the money any more; False where it was not pending."""
+    return bool(
+        await tx.fetchval(
+            "update funding set state = $2, attention = false, updated_at = clock_timestamp()"
+            " where id = $1 and state = 'pending' returning true",
+            funding_id, state,
+        )
+    )  # fmt: skip
+
+
+async def revive(tx: Tx, wallet_id: int, position: int) -> None:
+    """Take a transaction off the list of those that came to nothing: its money has come after all."""
+    await tx.execute("delete from wallet_failed where wallet_id = $1 and position = $2", wallet_id, position)
+
+
+async def postpone(tx: Tx, funding: Funding, due_at: datetime | None) -> None:
+    """Say when to ask again. A notice that came while it was being asked makes it due at once."""
+    await tx.execute(
+        "update funding set due_at = case when notices <> $2 then clock_timestamp() else $3 end"
+        " where id = $1 and state <> 'completed'",
+        funding.id, funding.notices, due_at,
+    )  # fmt: skip
+
+
+async def suspect(tx: Tx, funding_id: int, text: str) -> bool:
+    """Note what does not fit, and put it before a person; False where the same was noted before."""
+    new = await note(tx, funding_id, text)
+    if new:
+        await tx.execute(
+            "update funding set attention = true, updated_at = clock_timestamp() where id = $1", funding_id
+        )
+    return new
+
+
+async def note(tx: Tx, funding_id: int, text: str) -> bool:
+    """Write a note; False where it stands there already. What gateways say may be long, and hold what no text may."""
+    return bool(
+        await tx.fetchval(
+            "insert into funding_note (funding_id, text) values ($1, $2) on conflict (funding_id, text) do nothing"
+            " returning true",
+            funding_id, text.replace("\x00", "")[:500],
+        )
+    )  # fmt: skip
+
+
+async def notes_of(tx: Tx, funding_id: int) -> list[tuple[datetime, str]]:
+    """What was noted about a funding, oldest first."""
+    rows = await tx.fetch("select created_at, text from funding_note where funding_id = $1 order by id", funding_id)
+    return [(row["created_at"], row["text"]) for row in rows]
+
+
+async def calmed(tx: Tx, funding_id: int) -> None:
+    """A person has looked."""
+    await tx.execute(
+        "update funding set attention = false, updated_at = clock_timestamp() where id = $1 and attention", funding_id
+    )
+
+
+# What gateways sent -----------------------------------------------------------------------------------------------------------
+
+
+async def write_notice(tx: Tx, gateway: str, digest: bytes, notice: Notice, funding_id: int | None) -> bool:
+    """Keep a notice; False where it is a copy of one that is kept, which then only counts."""
+    return bool(
+        await tx.fetchval(
+            "insert into gateway_notice as known (gateway, digest, event, funding_id, concern, kept)"
+            " values ($1, $2, $3, $4, $5, $6) on conflict (gateway, digest) do update"
+            " set times = known.times + 1, last_at = now() returning times = 1",
+            gateway, digest, notice.event[:100].replace("\x00", ""), funding_id, notice.concern,
+            msgspec.json.encode(notice.kept).decode(),
+        )
+    )  # fmt: skip
+
+
+async def wake(tx: Tx, funding_id: int) -> bool:
+    """Have the gateway asked at once, because it sent something; False where the wallet has the money already."""
+    return bool(
+        await tx.fetchval(
+            "update funding set notices = notices + 1, due_at = clock_timestamp() where id = $1 and state <> 'completed'"
+            " returning true",
+            funding_id,
+        )
+    )  # fmt: skip
+
+
+async def notices_of(tx: Tx, funding_id: int) -> list[Mapping[str, Any]]:
+    """What its gateway sent about a funding, oldest first: event, concern, kept, times, received_at, last_at."""
+    rows = await tx.fetch(
+        "select event, concern, kept, times, received_at, last_at from gateway_notice where funding_id = $1 order by id",
+        funding_id,
+    )
+    return [dict(row) for row in rows]
+
+
+async def stray_notices(tx: Tx, limit: int) -> list[Mapping[str, Any]]:
+    """What gateways sent about nothing of ours, newest first: gateway, event, concern, kept, times, received_at, last_at."""
+    rows = await tx.fetch(
+        "select gateway, event, concern, kept, times, received_at, last_at from gateway_notice"
+        " where funding_id is null and concern is not null order by id desc limit $1",
+        limit,
+    )
+    return [dict(row) for row in rows]
+
+
+# Whether the books hold -------------------------------------------------------------------------------------------------------
+
+_CHECKS: Final = {
+    "every completed funding stands in the ledger once, with its amount": f"""
+        select format('funding %s (%s): %s credited to wallet %s, it is %s for wallet %s', f.id, f.reference,
+                      coalesce(t.amount_minor, 0), t.wallet_id, f.amount_minor, f.wallet_id)
+        from funding f
+        left join transfer t on t.cause = f.id and t.kind = {TransferKind.CREDIT}
+        left join account a on a.id = t.debit
+        where f.state = 'completed' and (t.cause is null or t.amount_minor <> f.amount_minor or t.wallet_id <> f.wallet_id
+            or a.kind <> '{AccountKind.FUNDING}' or a.owner <> f.gateway or a.currency <> f.currency or a.mode <> f.mode
+            or t.wallet_balance_minor <> f.balance_after_minor)
+        limit 10""",
+    "no other funding stands in the ledger": """
+        select format('funding %s (%s) is %s, and the ledger has a transfer for it', f.id, f.reference, f.state)
+        from funding f where f.state <> 'completed' and exists (select from transfer t where t.cause = f.id) limit 10""",
+    "what came from a gateway is a funding": f"""
+        select format('transfer of %s to wallet %s under cause %s', t.amount_minor, t.wallet_id, t.cause)
+        from transfer t join account a on a.id = t.debit left join funding f on f.id = t.cause
+        where t.kind = {TransferKind.CREDIT} and a.owner <> '' and f.id is null limit 10""",
+    "a funding is listed as failed exactly when it has come to nothing": """
+        select format('funding %s (%s) is %s', f.id, f.reference, f.state)
+        from funding f left join wallet_failed w on w.wallet_id = f.wallet_id and w.position = f.position
+        where (f.state in ('failed', 'expired')) <> (w.position is not null) limit 10""",
+}
+
+
+async def findings(tx: Tx) -> list[Finding]:
+    """Everything about fundings that does not hold; empty when the books are in order."""
+    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+
+
+def checked_rules() -> tuple[str, ...]:
+    """The rules that `findings` looks at, in words."""
+    return tuple(_CHECKS)
+
+
+def funding_in(row: Any) -> Funding:
+    currency = currency_of(row["currency"])
+    return Funding(
+        id=row["id"],
+        reference=row["reference"],
+        reseller_id=UUID(bytes=row["reseller_id"].bytes),
+        wallet_id=row["wallet_id"],
+        mode=Mode(row["mode"]),
+        gateway=row["gateway"],
+        method=Method(row["method"]),
+        amount=Money(row["amount_minor"], currency),
+        redirect_url=row["redirect_url"],
+        state=FundingState(row["state"]),
+        attention=row["attention"],
+        payment_url=row["payment_url"],
+        gateway_reference=row["gateway_reference"],
+        channel=row["channel"],
+        bank=row["bank"],
+        position=row["position"],
+        balance_before=Money(row["balance_before_minor"], currency),
+        balance_after=Money(row["balance_after_minor"], currency),
+        asked=row["asked"],
+        asked_at=row["asked_at"],
+        notices=row["notices"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        updated_at=row["updated_at"],
+        completed_at=row["completed_at"],
+    )

@@ -1,0 +1,200 @@
+"""The verbs of identity: buy a check, read what was bought, and keep shop."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from telvend.authorities.contract import Authority, Kind
+from telvend.errors import InvalidInput, NotFound
+from telvend.identity import store
+from telvend.identity.checking import CURRENCY, Checking
+from telvend.identity.custody import Custody
+from telvend.identity.jobs import GivingUp
+from telvend.identity.model import (
+    Access,
+    Checked,
+    Opened,
+    Policy,
+    Price,
+    Request,
+    State,
+    Sweep,
+    Verification,
+    masked_number,
+)
+from telvend.kit.clock import Clock, SystemClock
+from telvend.kit.db import Database, Tx
+from telvend.kit.money import Money
+from telvend.ledger.service import Ledger
+from telvend.resellers.model import Caller
+
+LARGEST_PAGE = 1000
+
+
+class Identity:
+    """Identity checks of one shop.
+
+    `authorities` are the configured real ones by their names (`prembly`, `dojah`); `default_authority` is the one of them that is
+    asked where a request names none, by default the first of them. `start` it inside the event loop of a process that serves.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        custody: Custody,
+        personas: Authority,
+        authorities: Mapping[str, Authority] | None = None,
+        *,
+        default_authority: str | None = None,
+        clock: Clock | None = None,
+        policy: Policy | None = None,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        self._database = database
+        self._ledger = ledger
+        self._personas = personas
+        self._authorities = dict(authorities or {})
+        if default_authority is None:
+            default_authority = next(iter(self._authorities), None)
+        self.custody = custody
+        self._checking = Checking(
+            database,
+            ledger,
+            custody,
+            personas,
+            self._authorities,
+            default_authority,
+            clock,
+            policy or Policy(),
+        )
+        self.giving_up = GivingUp(database, self._checking, clock, on_death)
+
+    def start(self) -> None:
+        """Begin to give up checks whose process has died."""
+        self.giving_up.start()
+
+    async def close(self) -> None:
+        """Wait for the authorities that are being asked, then give their connections back."""
+        await self.giving_up.close()
+        await self._checking.close()
+        for authority in (self._personas, *self._authorities.values()):
+            await authority.close()
+
+    # What resellers do ------------------------------------------------------------------------------------------------
+
+    async def check(self, caller: Caller, request: Request) -> Checked:
+        """Buy one check from the caller's NGN wallet.
+
+        The answer says by its verification's `state` what came of it: VERIFIED (paid, `record` is there), NOT_ON_RECORD, BLOCKED
+        or UNAVAILABLE (nothing paid; `retry_after_s`). The same request again under its reference answers with the check
+        as it stands, `replayed`, after waiting for one that is being asked. One without an answer leaves its reference free.
+        Raises InvalidInput, ReferenceReused, NotFound (purged; no wallet), NotConfigured, ProductUnavailable, SweepSlowed,
+        InsufficientBalance, Busy.
+        """
+        return await self._checking.check(caller, request)
+
+    async def prices(self, kind: Kind) -> list[Price]:
+        """The price list, in the order in which it is printed, inactive lines included."""
+        async with self._database.connection() as tx:
+            return await store.prices(tx, kind)
+
+    async def history(
+        self, caller: Caller, kind: Kind, *, before: int | None = None, limit: int = LARGEST_PAGE
+    ) -> list[Opened]:
+        """The caller's checks that have a record on file, with their numbers and without records, newest first.
+
+        `before` is the id of the last one seen. It is noted who read it.
+        """
+        async with self._database.transaction() as tx:
+            found = await store.history(tx, caller.reseller_id, caller.mode, kind, before, min(limit, LARGEST_PAGE))
+            sealed = await store.sealed(tx, [item.id for item in found], records=False)
+            opened = [Opened(item, self.custody.number(sealed[item.id])) for item in found if item.id in sealed]
+            await store.note_access(tx, "key", str(caller.key_id), "history", [item.verification.id for item in opened])
+        return opened
+
+    async def detail(self, caller: Caller, kind: Kind, verification_id: int) -> Opened:
+        """One of the caller's checks with its record. It is noted who read it.
+
+        Raises NotFound: also for somebody else's, for one of the other kind or mode, without a record, or purged.
+        """
+        async with self._database.transaction() as tx:
+            found = await self._own(tx, caller, kind, verification_id)
+            sealed = (await store.sealed(tx, [verification_id], records=True)).get(verification_id)
+            if sealed is None:
+                raise NotFound("Verification")
+            number, record = self.custody.number_and_record(sealed)
+            await store.note_access(tx, "key", str(caller.key_id), "detail", [verification_id])
+        return Opened(found, number, record)
+
+    async def _own(self, tx: Tx, caller: Caller, kind: Kind, verification_id: int) -> Verification:
+        found = (
+            (await store.by_ids(tx, [verification_id])).get(verification_id) if 0 < verification_id < 2**63 else None
+        )
+        if (
+            found is None
+            or (found.reseller_id, found.mode, found.kind) != (caller.reseller_id, caller.mode, kind)
+            or found.state is not State.VERIFIED
+            or found.purged_at is not None
+        ):
+            raise NotFound("Verification")
+        return found
+
+    async def by_ids(self, tx: Tx, ids: Sequence[int]) -> dict[int, Verification]:
+        """The checks with these numbers, for lists of transactions: nothing of it is out of the safe."""
+        return await store.by_ids(tx, ids)
+
+    # What the shop-keeper does ----------------------------------------------------------------------------------------
+
+    async def listed(
+        self,
+        reader: str,
+        *,
+        reseller_id: UUID | None = None,
+        kind: Kind | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[tuple[Verification, str]]:
+        """Checks of everybody, newest first, with their numbers masked (`123*****901`; empty after a purge).
+
+        `reader` is who sits at the command line; it is noted.
+        """
+        await self.custody.ready()
+        async with self._database.transaction() as tx:
+            found = await store.listed(tx, reseller_id, kind, before, min(limit, LARGEST_PAGE))
+            sealed = await store.sealed(tx, [item.id for item in found], records=False)
+            await store.note_access(tx, "command line", reader, "list, masked", list(sealed))
+            return [
+                (item, masked_number(self.custody.number(sealed[item.id]).reveal()) if item.id in sealed else "")
+                for item in found
+            ]
+
+    async def set_price(self, kind: Kind, card_type: str, price: Money, *, active: bool = True) -> None:
+        """Change a line of the price list. Checks that were sold keep their price. Raises InvalidInput, NotFound."""
+        if price.currency != CURRENCY or price.minor <= 0:
+            raise InvalidInput("price", f"must be more than nothing, in {CURRENCY}")
+        async with self._database.transaction() as tx:
+            if not await store.write_price(tx, kind, card_type, price.minor, active):
+                raise NotFound("Price")
+
+    async def set_costs(self, authority: str, kind: Kind, found: Money, without: Money) -> None:
+        """Say what an authority takes for a record, and for an answer that there is none. Raises InvalidInput."""
+        if {found.currency, without.currency} != {CURRENCY} or found.minor < 0 or without.minor < 0:
+            raise InvalidInput("cost", f"must be nothing or more, in {CURRENCY}")
+        async with self._database.transaction() as tx:
+            await store.write_costs(tx, authority, kind, CURRENCY.code, found.minor, without.minor)
+
+    async def purge(self, older_than: timedelta) -> int:
+        """Destroy what is known of people from checks older than that. Raises InvalidInput (less than a day), Busy."""
+        return await self.custody.purge(older_than)
+
+    async def accesses(self, verification_id: int | None = None, *, limit: int = 100) -> list[Access]:
+        """Who took what out of the safe, newest first; of one check or of all."""
+        async with self._database.connection() as tx:
+            return await store.accesses(tx, verification_id, limit)
+
+    async def sweeps(self) -> list[Sweep]:
+        """Keys that ever looked numbers up as nobody does who knows whose they are, the last one first."""
+        async with self._database.connection() as tx:
+            return await store.sweeps(tx)

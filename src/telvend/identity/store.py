@@ -1,0 +1,487 @@
+"""All SQL of identity checks, their prices and their safe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from telvend.authorities.contract import Kind
+from telvend.identity.model import Access, Price, State, Sweep, Verification
+from telvend.kit.db import Tx
+from telvend.kit.money import Money, currency_of
+from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
+
+# Any number that nobody else uses: a rotation takes it for itself, whoever seals something shares it.
+_ROTATION: Final = 7_370_532
+
+_COLUMNS: Final = """v.id, v.reference, v.reseller_id, v.key_id, v.dialect, v.mode, v.client_reference, v.wallet_id, v.position,
+    v.kind, v.card_type, v.provider, v.force_new, v.use_real_api, v.source, v.reused_id, v.price_minor, v.cost_minor, v.currency,
+    v.state, v.text, v.balance_before_minor, v.balance_after_minor, v.expires_at, v.purged_at, v.created_at, v.updated_at"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A row of the safe."""
+
+    id: int
+    master: str
+    wrapped_key: bytes
+    number: bytes
+    record: bytes | None
+
+
+# Prices and costs ---------------------------------------------------------------------------------------------------------
+
+
+async def prices(tx: Tx, kind: Kind) -> list[Price]:
+    """The price list of a kind, in the order of its ids."""
+    rows = await tx.fetch("select * from identity_price where kind = $1 order by id", kind)
+    return [
+        Price(
+            row["id"],
+            Kind(row["kind"]),
+            row["card_type"],
+            Money(row["price_minor"], currency_of(row["currency"])),
+            row["active"],
+            row["description"],
+        )
+        for row in rows
+    ]
+
+
+async def write_price(tx: Tx, kind: Kind, card_type: str, price_minor: int, active: bool) -> bool:
+    """Whether there is such a line."""
+    done = await tx.fetchval(
+        "update identity_price set price_minor = $3, active = $4 where kind = $1 and card_type = $2 returning true",
+        kind, card_type, price_minor, active,
+    )  # fmt: skip
+    return bool(done)
+
+
+async def costs(tx: Tx, source: str, kind: Kind) -> tuple[int, int]:
+    """What an authority takes for a record, and for an answer without one, in minor units."""
+    row = await tx.fetchrow(
+        "select found_minor, without_minor from identity_cost where source = $1 and kind = $2", source, kind
+    )
+    return (row[0], row[1]) if row else (0, 0)
+
+
+async def write_costs(tx: Tx, source: str, kind: Kind, currency: str, found_minor: int, without_minor: int) -> None:
+    await tx.execute(
+        "insert into identity_cost values ($1, $2, $3, $4, $5) on conflict (source, kind) do update set"
+        " currency = excluded.currency, found_minor = excluded.found_minor, without_minor = excluded.without_minor",
+        source, kind, currency, found_minor, without_minor,
+    )  # fmt: skip
+
+
+# Master keys --------------------------------------------------------------------------------------------------------------
+
+
+async def hold_rotation_off(tx: Tx) -> None:
+    """Until this transaction ends no other master key comes into force."""
+    await tx.execute("select pg_advisory_xact_lock_shared($1)", _ROTATION)
+
+
+async def hold_sealing_off(tx: Tx) -> None:
+    """Until this transaction ends nobody seals anything."""
+    await tx.execute("select pg_advisory_xact_lock($1)", _ROTATION)
+
+
+async def current_master(tx: Tx) -> str | None:
+    found = await tx.fetchval("select id from identity_master where current")
+    return None if found is None else str(found)
+
+
+async def make_master_current(tx: Tx, master_id: str) -> None:
+    await tx.execute("update identity_master set current = false where current and id <> $1", master_id)
+    await tx.execute(
+        "insert into identity_master (id) values ($1) on conflict (id) do update set current = true, retired_at = null",
+        master_id,
+    )
+
+
+async def retire_masters(tx: Tx) -> None:
+    """Say of every master key that seals nothing any more that it may be thrown away."""
+    await tx.execute("""
+        update identity_master m set retired_at = clock_timestamp()
+        where not current and retired_at is null and not exists (select from identity_sealed s where s.master = m.id)
+    """)
+
+
+async def masters_in_use(tx: Tx) -> set[str]:
+    """The master key in force, and those that still wrap something."""
+    rows = await tx.fetch(
+        "select id from identity_master where current union select distinct master from identity_sealed"
+    )
+    return {row[0] for row in rows}
+
+
+async def sealed_otherwise(tx: Tx, master_id: str, limit: int) -> list[int]:
+    """Checks whose key is wrapped by another master key, oldest first."""
+    rows = await tx.fetch("select id from identity_sealed where master <> $1 order by id limit $2", master_id, limit)
+    return [row[0] for row in rows]
+
+
+async def lock_sealed(tx: Tx, ids: Sequence[int]) -> list[tuple[Sealed, Kind]]:
+    """Lock checks and their rows of the safe, in the order in which everybody locks them."""
+    await tx.execute("select from verification where id = any($1::bigint[]) order by id for no key update", ids)
+    rows = await tx.fetch(
+        "select s.id, s.master, s.wrapped_key, s.number, s.record, v.kind from identity_sealed s"
+        " join verification v on v.id = s.id where s.id = any($1::bigint[]) order by s.id for no key update of s",
+        ids,
+    )
+    return [(_sealed(row), Kind(row["kind"])) for row in rows]
+
+
+async def write_wrapping(tx: Tx, verification_id: int, master_id: str, wrapped_key: bytes, number_hash: bytes) -> None:
+    await tx.execute(
+        "update identity_sealed set master = $2, wrapped_key = $3 where id = $1",
+        verification_id,
+        master_id,
+        wrapped_key,
+    )
+    await tx.execute("update verification set number_hash = $2 where id = $1", verification_id, number_hash)
+
+
+# Checks -------------------------------------------------------------------------------------------------------------------
+
+
+async def insert(
+    tx: Tx, verification: Verification, number_hash: bytes, sealed: Sealed, given_up_after_s: float
+) -> None:
+    """Write a new check and its row of the safe. One that is ASKING is due when it is to be given up."""
+    await tx.execute(
+        "insert into verification (id, reference, reseller_id, key_id, dialect, mode, client_reference, wallet_id, position,"
+        " kind, card_type, provider, force_new, use_real_api, source, reused_id, number_hash, currency, price_minor, cost_minor,"
+        " state, text, balance_before_minor, balance_after_minor, expires_at, created_at, updated_at, due_at)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,"
+        " $25, $26, $26, case when $21::text = 'asking' then $26::timestamptz + make_interval(secs => $27) end)",
+        verification.id, verification.reference, verification.reseller_id, verification.key_id, verification.dialect,
+        verification.mode, verification.client_reference, verification.wallet_id, verification.position, verification.kind,
+        verification.card_type, verification.provider, verification.force_new, verification.use_real_api, verification.source,
+        verification.reused_id, number_hash, verification.price.currency.code, verification.price.minor,
+        verification.cost.minor, verification.state, verification.text, verification.before.minor, verification.after.minor,
+        verification.expires_at, verification.created_at, given_up_after_s,
+    )  # fmt: skip
+    await tx.execute(
+        "insert into identity_sealed (id, master, wrapped_key, number, record) values ($1, $2, $3, $4, $5)",
+        sealed.id, sealed.master, sealed.wrapped_key, sealed.number, sealed.record,
+    )  # fmt: skip
+
+
+async def lock(tx: Tx, verification_id: int) -> Verification | None:
+    row = await tx.fetchrow(f"select {_COLUMNS} from verification v where id = $1 for no key update", verification_id)
+    return verification_of(row) if row else None
+
+
+async def finish_verified(
+    tx: Tx, verification_id: int, now: datetime, record_months: int, cost_minor: int, record: bytes
+) -> Verification:
+    """The hold was posted: keep the record, and use it again for so many months."""
+    await tx.execute("update identity_sealed set record = $2 where id = $1", verification_id, record)
+    row = await tx.fetchrow(
+        "update verification v set state = 'verified', due_at = null, updated_at = $2, cost_minor = $4,"
+        f" expires_at = $2::timestamptz + make_interval(months => $3) where id = $1 returning {_COLUMNS}",
+        verification_id, now, record_months, cost_minor,
+    )  # fmt: skip
+    return verification_of(row)
+
+
+async def finish_released(
+    tx: Tx, verification_id: int, now: datetime, state: State, cost_minor: int, text: str
+) -> Verification:
+    """The hold was released."""
+    row = await tx.fetchrow(
+        "update verification v set state = $3, due_at = null, updated_at = $2, cost_minor = $4, text = $5,"
+        f" balance_after_minor = balance_before_minor where id = $1 returning {_COLUMNS}",
+        verification_id, now, state, cost_minor, text,
+    )  # fmt: skip
+    return verification_of(row)
+
+
+async def write_late_cost(tx: Tx, verification_id: int, cost_minor: int) -> None:
+    """The authority took something for an answer that came when the hold had been released."""
+    await tx.execute("update verification set cost_minor = $2 where id = $1", verification_id, cost_minor)
+
+
+async def due(tx: Tx, limit: int) -> list[tuple[int, int]]:
+    """Checks that are to be given up, with their wallets, oldest first."""
+    rows = await tx.fetch(
+        "select id, wallet_id from verification where due_at <= clock_timestamp() order by due_at limit $1", limit
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def by_client_reference(
+    tx: Tx, reseller_id: UUID, dialect: str, mode: Mode, client_reference: str
+) -> tuple[Verification, bytes | None] | None:
+    """The check that holds this reference, with the keyed hash of its number; that is None after a purge."""
+    row = await tx.fetchrow(
+        f"select {_COLUMNS}, v.number_hash from verification v where reseller_id = $1 and dialect = $2 and mode = $3"
+        " and client_reference = $4 and state <> 'unavailable'",
+        reseller_id, dialect, mode, client_reference,
+    )  # fmt: skip
+    return (verification_of(row), row["number_hash"]) if row else None
+
+
+async def is_reference_of_an_order(tx: Tx, reseller_id: UUID, dialect: str, mode: Mode, client_reference: str) -> bool:
+    """References are one namespace for everything that a caller buys."""
+    found = await tx.fetchval(
+        "select true from orders where reseller_id = $1 and dialect = $2 and mode = $3 and client_reference = $4",
+        reseller_id, dialect, mode, client_reference,
+    )  # fmt: skip
+    return bool(found)
+
+
+async def on_file(
+    tx: Tx, number_hashes: Sequence[bytes], reseller_id: UUID, mode: Mode, kind: Kind, source: str, now: datetime
+) -> tuple[Sealed, datetime] | None:
+    """The newest record of this account, mode, kind, number and source that has not expired, and when it will."""
+    row = await tx.fetchrow(
+        "select s.id, s.master, s.wrapped_key, s.number, s.record, v.expires_at"
+        " from verification v join identity_sealed s on s.id = v.id"
+        " where v.number_hash = any($1::bytea[]) and v.reseller_id = $2 and v.mode = $3 and v.kind = $4 and v.source = $5"
+        " and v.state = 'verified' and v.purged_at is null and v.expires_at > $6"
+        " order by v.id desc limit 1",
+        list(number_hashes), reseller_id, mode, kind, source, now,
+    )  # fmt: skip
+    return (_sealed(row), row["expires_at"]) if row else None
+
+
+async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Verification]:
+    """The checks with these numbers, whoever they belong to."""
+    rows = await tx.fetch(f"select {_COLUMNS} from verification v where id = any($1::bigint[])", ids)
+    return {row["id"]: verification_of(row) for row in rows}
+
+
+async def history(
+    tx: Tx, reseller_id: UUID, mode: Mode, kind: Kind, before: int | None, limit: int
+) -> list[Verification]:
+    """The checks of an account that have a record on file, newest first, from below number `before`."""
+    rows = await tx.fetch(
+        f"select {_COLUMNS} from verification v where reseller_id = $1 and mode = $2 and kind = $3 and id < $4"
+        " and state = 'verified' and purged_at is null order by id desc limit $5",
+        reseller_id, mode, kind, before if before is not None else 2**62, limit,
+    )  # fmt: skip
+    return [verification_of(row) for row in rows]
+
+
+async def listed(
+    tx: Tx, reseller_id: UUID | None, kind: Kind | None, before: int | None, limit: int
+) -> list[Verification]:
+    """Checks of everybody in any state, newest first, for the shop-keeper."""
+    rows = await tx.fetch(
+        f"select {_COLUMNS} from verification v where ($1::uuid is null or reseller_id = $1) and ($2::text is null or kind = $2)"
+        " and id < $3 order by id desc limit $4",
+        reseller_id, kind, before if before is not None else 2**62, limit,
+    )  # fmt: skip
+    return [verification_of(row) for row in rows]
+
+
+async def installation_salt(tx: Tx) -> bytes:
+    """What makes the checks in this shop's references its own."""
+    return bytes((await tx.fetchval("select id from installation")).bytes)
+
+
+# The safe -----------------------------------------------------------------------------------------------------------------
+
+
+async def sealed(tx: Tx, ids: Sequence[int], *, records: bool) -> dict[int, Sealed]:
+    """Rows of the safe; without the records where only numbers are wanted."""
+    record = "record" if records else "null::bytea as record"
+    rows = await tx.fetch(
+        f"select id, master, wrapped_key, number, {record} from identity_sealed where id = any($1::bigint[])", ids
+    )
+    return {row["id"]: _sealed(row) for row in rows}
+
+
+async def note_access(tx: Tx, reader_kind: str, reader: str, action: str, ids: Sequence[int]) -> None:
+    if ids:
+        await tx.execute(
+            "insert into identity_access (reader_kind, reader, action, verification_ids) values ($1, $2, $3, $4)",
+            reader_kind, reader, action, list(ids),
+        )  # fmt: skip
+
+
+async def accesses(tx: Tx, verification_id: int | None, limit: int) -> list[Access]:
+    """Who took what out of the safe, newest first; of one check or of all."""
+    rows = await tx.fetch(
+        "select * from identity_access where ($1::bigint is null or verification_ids @> array[$1::bigint])"
+        " order by id desc limit $2",
+        verification_id, limit,
+    )  # fmt: skip
+    return [
+        Access(row["at"], row["reader_kind"], row["reader"], row["action"], tuple(row["verification_ids"]))
+        for row in rows
+    ]
+
+
+async def purge(tx: Tx, older_than: timedelta, limit: int) -> int:
+    """Destroy the keys of up to `limit` checks of that age, with all that they seal. Answers how many there were."""
+    rows = await tx.fetch(
+        "select id from verification where purged_at is null and state <> 'asking' and created_at < now() - $1::interval"
+        " order by id limit $2 for no key update",
+        older_than, limit,
+    )  # fmt: skip
+    ids = [row[0] for row in rows]
+    if ids:
+        await tx.execute("delete from identity_sealed where id = any($1::bigint[])", ids)
+        await tx.execute(
+            "update verification set purged_at = now(), number_hash = null where id = any($1::bigint[])", ids
+        )
+    return len(ids)
+
+
+# Sweeping -----------------------------------------------------------------------------------------------------------------
+
+
+async def pace(tx: Tx, key_id: UUID, now: datetime, most: int) -> tuple[int, int]:
+    """Of a key's last hour (its last `most` checks): answers without a record, and different numbers."""
+    row = await tx.fetchrow(
+        """
+        select count(*) filter (where state in ('not_on_record', 'blocked')), count(distinct number_hash)
+        from (
+            select state, number_hash from verification
+            where key_id = $1 and created_at > $2::timestamptz - interval '1 hour' order by created_at desc limit $3
+        ) as recent
+        """,
+        key_id, now, most,
+    )  # fmt: skip
+    return row[0], row[1]
+
+
+async def sweep_of(tx: Tx, key_id: UUID) -> tuple[datetime, int] | None:
+    """When the key may go on, and how often it was delayed since it began."""
+    row = await tx.fetchrow("select not_before, strikes from identity_sweep where key_id = $1", key_id)
+    return (row[0], row[1]) if row else None
+
+
+async def write_sweep(
+    tx: Tx, key_id: UUID, reseller_id: UUID, now: datetime, not_before: datetime, unknown: int, numbers: int
+) -> None:
+    await tx.execute(
+        """
+        insert into identity_sweep as s (key_id, reseller_id, first_at, last_at, not_before, strikes, delays, unknown, numbers)
+        values ($1, $2, $3, $3, $4, 1, 1, $5, $6)
+        on conflict (key_id) do update set last_at = excluded.last_at, not_before = excluded.not_before,
+            strikes = s.strikes + 1, delays = s.delays + 1,
+            unknown = greatest(s.unknown, excluded.unknown), numbers = greatest(s.numbers, excluded.numbers)
+        """,
+        key_id, reseller_id, now, not_before, unknown, numbers,
+    )  # fmt: skip
+
+
+async def end_sweep(tx: Tx, key_id: UUID) -> None:
+    await tx.execute("update identity_sweep set strikes = 0 where key_id = $1", key_id)
+
+
+async def sweeps(tx: Tx) -> list[Sweep]:
+    """Every key that ever swept, the last one first."""
+    rows = await tx.fetch("select * from identity_sweep order by last_at desc")
+    return [
+        Sweep(
+            _uuid(row["key_id"]),
+            _uuid(row["reseller_id"]),
+            row["first_at"],
+            row["last_at"],
+            row["delays"],
+            row["unknown"],
+            row["numbers"],
+        )
+        for row in rows
+    ]
+
+
+# Whether the books hold ---------------------------------------------------------------------------------------------------
+
+_SETTLED: Final = f"({TransferKind.COST}, {TransferKind.MARGIN})"
+_TAKEN: Final = f"({TransferKind.COST}, {TransferKind.LOSS})"
+
+_CHECKS: Final = {
+    "every identity check holds its price exactly once": f"""
+        select format('check %s (%s): %s %s held, price %s', v.id, v.reference, coalesce(t.amount_minor, 0), v.currency,
+                      v.price_minor)
+        from verification v left join transfer t on t.cause = v.id and t.kind = {TransferKind.HOLD}
+        where t.cause is null or t.amount_minor <> v.price_minor or t.wallet_id <> v.wallet_id limit 10""",
+    "an identity check is paid in full for an answer, released without one, and held while it is asked": f"""
+        select format('check %s (%s) is %s: %s posted, %s released of %s', v.id, v.reference, v.state,
+                      coalesce(s.posted, 0), coalesce(s.released, 0), v.price_minor)
+        from verification v left join (
+            select cause, sum(amount_minor) filter (where kind in {_SETTLED}) as posted,
+                   sum(amount_minor) filter (where kind = {TransferKind.RELEASE}) as released
+            from transfer where cause in (select id from verification) group by cause
+        ) s on s.cause = v.id
+        where coalesce(s.posted, 0) <> case when v.state = 'verified' then v.price_minor else 0 end
+           or coalesce(s.released, 0) <> case when v.state in ('asking', 'verified') then 0 else v.price_minor end limit 10""",
+    "what an authority took for a check stands in the ledger": f"""
+        select format('check %s (%s): %s taken, %s in the ledger', v.id, v.reference, v.cost_minor, coalesce(s.taken, 0))
+        from verification v left join (
+            select cause, sum(amount_minor) as taken from transfer
+            where kind in {_TAKEN} and cause in (select id from verification) group by cause
+        ) s on s.cause = v.id where v.cost_minor <> coalesce(s.taken, 0) limit 10""",
+    "every identity check stands in its wallet's list, as failed when its hold was released": f"""
+        select format('check %s (%s) is %s at position %s', v.id, v.reference, v.state, v.position)
+        from verification v left join wallet_transaction t on t.wallet_id = v.wallet_id and t.position = v.position
+        left join wallet_failed f on f.wallet_id = v.wallet_id and f.position = v.position
+        where t.kind is distinct from '{TransactionKind.VERIFICATION}'::"char" or t.id <> v.id
+           or (f.position is null) = (v.state in ('not_on_record', 'blocked', 'unavailable')) limit 10""",
+    "the safe holds every check that was not purged, with its record when there was an answer": """
+        select format('check %s (%s) is %s, purged: %s, sealed: %s, record: %s', v.id, v.reference, v.state,
+                      v.purged_at is not null, s.id is not null, s.record is not null)
+        from verification v left join identity_sealed s on s.id = v.id
+        where (s.id is null) <> (v.purged_at is not null)
+           or (s.id is not null and (s.record is not null) <> (v.state = 'verified')) limit 10""",
+}
+
+
+async def findings(tx: Tx) -> list[Finding]:
+    """Everything between identity checks, safe and ledger that does not hold."""
+    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+
+
+def checked_rules() -> tuple[str, ...]:
+    """The rules that `findings` looks at, in words."""
+    return tuple(_CHECKS)
+
+
+def verification_of(row: Any) -> Verification:
+    """The check in a row of `_COLUMNS`."""
+    currency = currency_of(row["currency"])
+    return Verification(
+        id=row["id"],
+        reference=row["reference"],
+        reseller_id=_uuid(row["reseller_id"]),
+        key_id=_uuid(row["key_id"]),
+        dialect=row["dialect"],
+        mode=Mode(row["mode"]),
+        client_reference=row["client_reference"],
+        wallet_id=row["wallet_id"],
+        position=row["position"],
+        kind=Kind(row["kind"]),
+        card_type=row["card_type"],
+        provider=row["provider"],
+        force_new=row["force_new"],
+        use_real_api=row["use_real_api"],
+        source=row["source"],
+        reused_id=row["reused_id"],
+        price=Money(row["price_minor"], currency),
+        cost=Money(row["cost_minor"], currency),
+        state=State(row["state"]),
+        text=row["text"],
+        before=Money(row["balance_before_minor"], currency),
+        after=Money(row["balance_after_minor"], currency),
+        expires_at=row["expires_at"],
+        purged_at=row["purged_at"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _sealed(row: Any) -> Sealed:
+    return Sealed(row["id"], row["master"], row["wrapped_key"], row["number"], row["record"])
+
+
+def _uuid(value: UUID) -> UUID:
+    # asyncpg's own class compares equal, but hashes and pickles by other means than the standard one.
+    return UUID(bytes=value.bytes)

@@ -1,0 +1,10 @@
+"""Fundings, what gateways said about them, and the sandbox's own book."""
+
+from telvend.migrations.script import run
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    run("0004_funding")

@@ -1,0 +1,159 @@
+"""What the tests of identity checks start from: a reseller with money, keys, and an authority that does as it is told."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from telvend.authorities.contract import Answer, Authority, Found, Kind, Record
+from telvend.authorities.personas import Personas
+from telvend.identity import store
+from telvend.identity.custody import Custody
+from telvend.identity.model import Checked, Policy, Request
+from telvend.identity.service import Identity
+from telvend.kit.db import Database
+from telvend.kit.money import NGN, Money
+from telvend.kit.secret import Secret, digest
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import Mode
+from telvend.ledger.service import Ledger
+from telvend.orders import store as orders_store
+from telvend.resellers.model import Caller
+from telvend.resellers.service import Resellers
+from telvend.resellers.store import caller_of
+from tests.clocks import FakeClock
+
+NUMBER = "70123456789"
+PRICE_MINOR = 10_000
+QUICK = Policy(timeout_s=0.4, grace_s=0.3)
+_numbers = itertools.count(1)
+
+
+class Obedient:
+    """An authority that answers what it is told, when it is told. It counts how often it is asked."""
+
+    def __init__(self, name: str = "prembly") -> None:
+        self._name = name
+        self.answer: Answer | Callable[[str], Answer] = Found(Record(first_name="Ngozi", last_name="Okafor"))
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.was_asked = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def nin(self, number: Secret) -> Answer:
+        self.asked += 1
+        self.was_asked.set()
+        await self.may_answer.wait()
+        return self.answer(number.reveal()) if callable(self.answer) else self.answer
+
+    bvn = nin
+
+    async def close(self) -> None:
+        pass
+
+
+def wants(number: str = NUMBER, reference: str | None = None, **more: Any) -> Request:
+    """A standard check of a NIN."""
+    return Request(
+        **{"kind": Kind.NIN, "number": Secret(number), "card_type": "standard", "client_reference": reference} | more
+    )
+
+
+@dataclass(slots=True)
+class Bureau:
+    """A shop that sells identity checks, and Ama, who buys them with a live key."""
+
+    database: Database
+    ledger: Ledger
+    data_dir: Path
+    ama: Caller
+    identity: Identity
+    others: list[Identity] = field(default_factory=list)
+
+    async def check(self, number: str = NUMBER, reference: str | None = None, **more: Any) -> Checked:
+        return await self.identity.check(self.ama, wants(number, reference, **more))
+
+    def another_process(
+        self, authorities: Mapping[str, Authority] | None = None, policy: Policy | None = None
+    ) -> Identity:
+        made = identity_of(self.database, self.data_dir, authorities, policy)
+        self.others.append(made)
+        return made
+
+    async def close(self) -> None:
+        for identity in (self.identity, *self.others):
+            await identity.close()
+
+    async def value(self, statement: str, *values: Any) -> Any:
+        async with self.database.connection() as tx:
+            return await tx.fetchval(statement, *values)
+
+    async def balance(self) -> int:
+        return int(await self.value("select balance_minor from wallet where account_id = $1", self.ama.wallets["NGN"]))
+
+    async def house(self) -> dict[str, int]:
+        """What the accounts of the house hold, those with nothing left out, fundings too."""
+        return {
+            f"{total.kind} {total.owner}".strip(): total.total.minor
+            for total in await self.ledger.totals()
+            if total.kind not in ("wallet", "funding") and total.total.minor
+        }
+
+    async def check_books(self) -> None:
+        async with self.database.snapshot() as tx:
+            found = [
+                *await ledger_store.findings(tx),
+                *await orders_store.findings(tx),
+                *await store.findings(tx),
+            ]
+        assert found == []
+
+
+def identity_of(
+    database: Database,
+    data_dir: Path,
+    authorities: Mapping[str, Authority] | None = None,
+    policy: Policy | None = None,
+) -> Identity:
+    """Identity as one process has it. Its personas are in no hurry to be slow."""
+    return Identity(
+        database, Ledger(database), Custody(database, data_dir), Personas(FakeClock()), authorities, policy=policy
+    )
+
+
+async def caller(database: Database, *, ngn_minor: int = 0, mode: Mode = Mode.LIVE) -> Caller:
+    """A new reseller with so much money and a key for networkdatasub."""
+    ledger = Ledger(database)
+    resellers = Resellers(database, ledger)
+    email = f"ada{next(_numbers)}@example.com"
+    reseller = await resellers.add(email, "Ada", "08031234567")
+    if ngn_minor:
+        await ledger.credit(reseller.id, Money(ngn_minor, NGN), mode, "opening")
+    return await new_key(database, email, mode)
+
+
+async def new_key(database: Database, email: str, mode: Mode = Mode.LIVE) -> Caller:
+    _, text = await Resellers(database, Ledger(database)).add_key(email, "networkdatasub", mode)
+    async with database.connection() as tx:
+        found = await caller_of(tx, digest(text.reveal()))
+    assert found is not None
+    return found
+
+
+async def bureau(
+    database: Database,
+    data_dir: Path,
+    authorities: Mapping[str, Authority] | None = None,
+    *,
+    ngn_minor: int = 500_000,
+    policy: Policy | None = None,
+) -> Bureau:
+    """A shop with NGN 5,000.00 in Ama's wallet."""
+    ama = await caller(database, ngn_minor=ngn_minor)
+    return Bureau(database, Ledger(database), data_dir, ama, identity_of(database, data_dir, authorities, policy))

@@ -1,0 +1,194 @@
+"""What the tests of funding start from: a reseller with an empty wallet, and gateways that say what the test wants."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from telvend.funding import store
+from telvend.funding.asking import Asking, Gateways
+from telvend.funding.jobs import FundingWorker
+from telvend.funding.model import Funding
+from telvend.funding.service import Fundings
+from telvend.gateways.contract import (
+    Beginning,
+    Forged,
+    Gateway,
+    Method,
+    Notice,
+    Paid,
+    Pending,
+    Start,
+    Started,
+    Traits,
+    Word,
+)
+from telvend.gateways.sandbox.client import Sandbox
+from telvend.kit.clock import SystemClock
+from telvend.kit.db import Database
+from telvend.kit.money import NGN, Currency, Money
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import Mode
+from telvend.ledger.service import Ledger
+from telvend.resellers.model import Api, Caller
+from telvend.resellers.service import Resellers
+from tests.store.selling import customer
+
+BASE_URL = "https://shop.example"
+AMOUNT = Money(500000, NGN)
+
+
+class Told:
+    """A gateway that begins everything and says what the test has put into `words`; `Pending` of anything else.
+
+    A notice is signed by a header `signed: yes`; its body is JSON with `reference` and, where there is one, `concern`.
+    """
+
+    def __init__(self, name: str = "told", *, live: bool = True, test: bool = True) -> None:
+        self.name = name
+        self.traits = Traits(live_mode=live, test_mode=test, timeout_s=1)
+        self.words: dict[str, Word | Exception] = {}
+        self.beginning: Beginning | Exception | None = None
+        self.started: list[Start] = []
+        self.asked: list[str] = []
+
+    async def start(self, payment: Start) -> Beginning:
+        self.started.append(payment)
+        if isinstance(self.beginning, Exception):
+            raise self.beginning
+        return self.beginning or Started(f"https://told.example/{payment.reference}", f"T-{payment.reference}")
+
+    async def verify(self, reference: str) -> Word:
+        self.asked.append(reference)
+        word = self.words.get(reference, Pending())
+        if isinstance(word, Exception):
+            raise word
+        return word
+
+    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
+        if headers.get("signed") != "yes":
+            return Forged("not signed")
+        told = msgspec.json.decode(body)
+        return Notice(told.get("reference"), "told", told.get("concern"), {"reference": told.get("reference")})
+
+    async def close(self) -> None: ...
+
+
+def notice_about(reference: str | None, **more: Any) -> tuple[dict[str, str], bytes]:
+    """A signed notice of `Told`."""
+    return {"signed": "yes"}, msgspec.json.encode({"reference": reference, **more})
+
+
+def paid(funding: Funding, **changes: Any) -> Paid:
+    """The word for a payment of exactly what was asked for, changed as the test wants."""
+    fitting = {
+        "amount_minor": funding.amount.minor,
+        "currency": funding.amount.currency.code,
+        "test": funding.test,
+        "owner": str(funding.reseller_id),
+        "gateway_reference": f"PAY-{funding.id}",
+        "channel": "card",
+    }
+    return Paid(**(fitting | changes))
+
+
+@dataclass
+class Till:
+    """A shop that takes money in: a reseller, and everything that funds its wallets."""
+
+    database: Database
+    ledger: Ledger
+    caller: Caller
+    gateways: Gateways
+    asking: Asking
+    fundings: Fundings
+    worker: FundingWorker
+    told: Told
+    sandbox: Sandbox | None = field(default=None)
+
+    async def start(
+        self, amount: Money = AMOUNT, *, redirect_url: str | None = None, caller: Caller | None = None
+    ) -> Funding:
+        return await self.fundings.start(caller or self.caller, amount, Method.CARD, redirect_url, base_url=BASE_URL)
+
+    async def now(self, funding: Funding) -> Funding:
+        """The funding as it stands."""
+        async with self.database.connection() as tx:
+            found = await store.find(tx, funding.id)
+        assert found is not None
+        return found
+
+    async def balance(self, currency: Currency = NGN) -> int:
+        return await self.value(
+            "select balance_minor from wallet where account_id = $1", self.caller.wallets[currency.code]
+        )
+
+    async def value(self, statement: str, *values: Any) -> Any:
+        async with self.database.connection() as tx:
+            return await tx.fetchval(statement, *values)
+
+    async def execute(self, statement: str, *values: Any) -> None:
+        async with self.database.connection() as tx:
+            await tx.execute(statement, *values)
+
+    async def pass_time(self, funding: Funding, time: timedelta) -> None:
+        """Make this funding so much older."""
+        await self.execute(
+            "update funding set created_at = created_at - $2::interval, expires_at = expires_at - $2::interval,"
+            " asked_at = asked_at - $2::interval, due_at = due_at - $2::interval where id = $1",
+            funding.id, time,
+        )  # fmt: skip
+
+    async def check_books(self) -> None:
+        async with self.database.snapshot() as tx:
+            assert [*await ledger_store.findings(tx), *await store.findings(tx)] == []
+
+
+@asynccontextmanager
+async def till(
+    database: Database, *, mode: Mode = Mode.LIVE, others: tuple[Gateway, ...] = (), sandbox: bool = False
+) -> AsyncIterator[Till]:
+    """A new reseller, with `Told` as the preferred gateway, or with the sandbox alone."""
+    ama = await customer(database)
+    told = Told()
+    box = await Sandbox.open(database) if sandbox else None
+    gateways = Gateways([box] if box else [told, *others])
+    asking = Asking(database, ama.ledger, gateways)
+    worker = FundingWorker(database, asking, SystemClock(), poll_s=0.05)
+    fundings = Fundings(database, ama.ledger, gateways, asking, on_notice=worker.wake)
+    made = Till(
+        database,
+        ama.ledger,
+        await caller_of(ama.ledger, ama.reseller_id, mode),
+        gateways,
+        asking,
+        fundings,
+        worker,
+        told,
+        box,
+    )
+    try:
+        yield made
+    finally:
+        await worker.drain(1)
+
+
+async def caller_of(ledger: Ledger, reseller_id: Any, mode: Mode = Mode.LIVE) -> Caller:
+    """A caller with the reseller's wallets in this mode."""
+    wallets = {
+        found.balance.currency.code: found.wallet_id
+        for found in await ledger.wallets(reseller_id)
+        if found.mode is mode
+    }
+    key_id = uuid4()
+    return Caller(reseller_id, 1, key_id, key_id.bytes, Api.NETWORKDATASUB, mode, 60, 30, wallets)
+
+
+async def another(database: Database, ledger: Ledger, email: str) -> Caller:
+    """A second reseller's caller."""
+    reseller = await Resellers(database, ledger).add(email, "Kofi", "0241234568")
+    return await caller_of(ledger, reseller.id)
