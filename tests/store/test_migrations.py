@@ -26,6 +26,15 @@ async def empty(server: Server) -> AsyncIterator[Database]:
     await server.command(f"drop database {name} with (force)")
 
 
+@pytest.fixture
+async def migrated(server: Server) -> AsyncIterator[Database]:
+    """A database of this test alone: what is done to its schema must not meet others."""
+    async with server.database(f"migrated_{next(_numbers)}") as url:
+        database = await Database.open(url, pool_size=2)
+        yield database
+        await database.close()
+
+
 async def brought(database: Database) -> list[str]:
     """Bring the schema here; what was said while doing it."""
     said: list[str] = []
@@ -49,15 +58,16 @@ async def tables(database: Database) -> set[str]:
     return {row["relname"] for row in found}
 
 
-async def test_an_empty_database_gets_the_schema_and_a_second_time_nothing(empty: Database) -> None:
+async def test_an_empty_database_gets_the_schema_and_a_second_time_nothing(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert await migrations.current(empty) is None
     (sentence,) = await brought(empty)
     assert "empty" in sentence
     assert await migrations.current(empty) == migrations.known()[-1]
     assert {"orders", "transfer", "wallet", "attempt"} <= await tables(empty)
-    began = time.monotonic()
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", None)  # One SELECT and no process.
     assert await brought(empty) == []
-    assert time.monotonic() - began < 0.5  # One SELECT and no process.
 
 
 async def test_two_nodes_that_start_together_take_turns(server: Server, empty: Database) -> None:
@@ -71,13 +81,13 @@ async def test_two_nodes_that_start_together_take_turns(server: Server, empty: D
         assert await tx.fetchval("select count(*) from installation") == 1
 
 
-async def test_a_newer_schema_is_refused_in_one_sentence_and_left_alone(database: Database) -> None:
-    async with database.connection() as tx:
+async def test_a_newer_schema_is_refused_in_one_sentence_and_left_alone(migrated: Database) -> None:
+    async with migrated.connection() as tx:
         await tx.execute("update alembic_version set version_num = '9999'")
-    text = await refusal(database)
+    text = await refusal(migrated)
     assert "9999" in text
     assert "newer" in text
-    assert await migrations.current(database) == "9999"
+    assert await migrations.current(migrated) == "9999"
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> None:
@@ -89,19 +99,19 @@ async def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> 
     assert await migrations.current(empty) is None
 
 
-async def test_a_migration_gives_up_soon_when_somebody_else_has_its_lock(database: Database) -> None:
-    async with database.connection() as tx:
+async def test_a_migration_gives_up_soon_when_somebody_else_has_its_lock(migrated: Database) -> None:
+    async with migrated.connection() as tx:
         await tx.execute("update alembic_version set version_num = '0001'; drop schema simulator cascade")
     began = time.monotonic()
-    async with database.transaction() as tx:
+    async with migrated.transaction() as tx:
         # Readers go on; whoever wants to write the version waits.
         await tx.execute("lock table alembic_version in share mode")
-        text = await refusal(database)
+        text = await refusal(migrated)
     assert "lock timeout" in text
-    assert time.monotonic() - began < 10
-    assert await migrations.current(database) == "0001"
-    await brought(database)
-    assert await migrations.current(database) == migrations.known()[-1]
+    assert time.monotonic() - began < 25  # Three seconds for the lock, the rest for a busy machine.
+    assert await migrations.current(migrated) == "0001"
+    await brought(migrated)
+    assert await migrations.current(migrated) == migrations.known()[-1]
 
 
 def test_the_revisions_are_one_line_and_each_has_its_sql() -> None:

@@ -93,6 +93,12 @@ def settings_of(context: typer.Context, data_dir: str | None, database_url: str 
         fail(error)
 
 
+def as_json_of(context: typer.Context, as_json: bool) -> bool:
+    """Whether `--json` stood behind the command or before it."""
+    before: Where = context.find_object(Where) or Where()
+    return as_json or before.json
+
+
 def fail(error: BaseException | str) -> NoReturn:
     """End with one sentence on stderr and exit code 1."""
     typer.echo(f"telvend: {error}", err=True)
@@ -150,8 +156,7 @@ def command(
         ) -> None:
             settings = settings_of(context, data_dir, database_url)
             work = functools.partial(function, **arguments)
-            before: Where = context.find_object(Where) or Where()
-            emit(run(settings, work), as_json or before.json)
+            emit(run(settings, work), as_json_of(context, as_json))
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
