@@ -1,6 +1,9 @@
 """Fixtures that several rooms share: one embedded PostgreSQL for the whole run, a database as good as new for each test."""
 
 import asyncio
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,9 +107,12 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     """A PostgreSQL of our own, with a template of the current schema."""
-    with Cluster(Path(tmp_path_factory.mktemp("postgres"))) as cluster:
+    # In memory where there is some, which is many times quicker. Nothing here cuts the power.
+    memory = Path("/dev/shm")
+    where = memory if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * 2**30 else None
+    with tempfile.TemporaryDirectory(dir=where, prefix="telvend-tests-") as folder, Cluster(Path(folder)) as cluster:
         made = Server(cluster)
         asyncio.run(made.make_template())
         yield made
