@@ -155,7 +155,7 @@ class Stand:
                 email = f"{name}-{number}@bench.example"
                 reseller = await services.resellers.add(email, f"Bench {name} {number}", f"+23324{number:07d}")
                 await services.ledger.credit(reseller.id, Money(CREDIT_MINOR, GHS), Mode.LIVE, "bench")
-                _, key = await services.resellers.add_key(
+                _, key, _ = await services.resellers.add_key(
                     email, Api.NETPLUSE, Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE
                 )
                 return key.reveal()

@@ -74,7 +74,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
-SECRETS: Final = frozenset({"database_url", "redis_url"})
+SECRETS: Final = {
+    "database_url": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+}
+"""The settings that are never shown, and what each may begin with."""
 
 
 def default_data_dir() -> str:
@@ -120,7 +124,10 @@ def _file(named: str | None, data_dir: str) -> Path | None:
             raise SettingsRefused(f"TELVEND_CONFIG names {named}, which is not a file.")
         return path
     path = Path(data_dir).expanduser() / "telvend.toml"
-    return path if path.is_file() else None
+    try:
+        return path if path.is_file() else None
+    except PermissionError as error:
+        raise SettingsRefused(f"The data directory {data_dir} may not be entered by this user.") from error
 
 
 def _read(file: Path | None) -> dict[str, Any]:
@@ -138,7 +145,11 @@ _NAMES: Final = tuple(_FIELDS)
 
 def _convert(name: str, value: Any, origin: str) -> Any:
     if name in SECRETS:
-        return value if isinstance(value, Secret) or value is None else Secret(str(value))
+        secret = value if isinstance(value, Secret) or value is None else Secret(str(value))
+        if secret is not None and not secret.reveal().startswith(SECRETS[name]):
+            # The value itself may hold a password, and is not repeated.
+            raise SettingsRefused(f"{name} ({origin}) must begin with {' or '.join(SECRETS[name])}.")
+        return secret
     try:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]

@@ -86,7 +86,9 @@ class Shop:
         with (self.data_dir / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [TELVEND, "serve", "--port", str(self.port), *options],
-                env=self.environment(TELVEND_FAILPOINTS=failpoints, TELVEND_SIMULATORS=QUICK_SIMULATOR, **self.settings),
+                env=self.environment(
+                    TELVEND_FAILPOINTS=failpoints, TELVEND_SIMULATORS=QUICK_SIMULATOR, **self.settings
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

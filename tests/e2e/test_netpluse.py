@@ -555,3 +555,19 @@ def test_the_openapi_document_names_this_server_and_every_endpoint(shop: Shop, n
     assert sorted(document["paths"]) == [
         f"/api/v1/{path}" for path in ("balance", "order-status/{reference}", "packages", "ping", "purchase")
     ]
+
+
+def test_a_client_that_stops_sending_still_gets_its_answer(shop: Shop, keys: Keys) -> None:
+    body = b'{"network":"MTN","phoneNumber":"0241234567","capacity":"1GB"}'
+    head = f"POST /api/v1/purchase HTTP/1.1\r\nhost: x\r\nx-api-key: {keys.ama}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", shop.port), timeout=10) as line:
+        line.sendall(head.encode() + body)
+        line.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: line.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_bytes_that_are_no_text_are_no_json_wherever_they_stand(shop: Shop, keys: Keys) -> None:
+    body = b'{"network":"MTN","phoneNumber":"0241234567","capacity":"1GB","note":"\xff\xfe"}'
+    with shop.client(keys.ama) as client:
+        assert client.post("purchase", content=body).status_code == 400

@@ -121,9 +121,7 @@ async def test_three_hundred_who_wait_cost_no_connection_and_are_all_answered(ma
     async with AsyncExitStack() as stack:
         wires = [await stack.enter_async_context(Wire(market.shop.port)) for _ in range(300)]
         await asyncio.gather(*(wire.request("GET", "/api/wallet/balance", None, headers) for wire in wires))
-        waiting = asyncio.gather(
-            *(wire.request("POST", "/api/airtime/purchase", body, headers) for wire in wires)
-        )
+        waiting = asyncio.gather(*(wire.request("POST", "/api/airtime/purchase", body, headers) for wire in wires))
         started = time.monotonic()
         during = []
         while not waiting.done():
@@ -541,7 +539,9 @@ def test_a_discount_lowers_what_is_taken_and_a_repeat_does_not_mind(market: Mark
     exact(ama.post("airtime/purchase", json=airtime(amount=200, reference="full price")))
 
     async def set_discount() -> None:
-        database = await Database.open(json.loads((market.shop.data_dir / "server.json").read_text())["url"], pool_size=1)
+        database = await Database.open(
+            json.loads((market.shop.data_dir / "server.json").read_text())["url"], pool_size=1
+        )
         ((ama_id,),) = market.shop.sql("select id from reseller where email = 'ama@example.com'")
         await Catalogue(database).set_discount(ama_id, "NG", "MTN", "2.5")
         await database.close()
@@ -582,10 +582,12 @@ def test_a_network_that_is_switched_off_sells_nothing_and_still_answers_repeats(
 
 def test_the_books_hold_after_it_all(market: Market) -> None:
     wait_for(
-        lambda: market.shop.sql(
-            "select count(*) from orders where state not in ('delivered', 'failed') and right(subscriber, 4) <> '0016'"
-        )
-        == [(0,)],
+        lambda: (
+            market.shop.sql(
+                "select count(*) from orders where state not in ('delivered', 'failed') and right(subscriber, 4) <> '0016'"
+            )
+            == [(0,)]
+        ),
         20,
         "every order is final but the one of which nobody knows",
     )

@@ -226,7 +226,7 @@ class Stage:
         )
 
     async def _caller(self, mode: Mode) -> Caller:
-        key, _ = await self._resellers.add_key(self._reseller.email, Api.NETPLUSE, mode)
+        key, _, _ = await self._resellers.add_key(self._reseller.email, Api.NETPLUSE, mode)
         wallets = {
             wallet.balance.currency.code: wallet.wallet_id
             for wallet in await self._ledger.wallets(self._reseller.id)

@@ -344,3 +344,53 @@ async def test_what_exists_under_a_built_in_code_is_left_alone(database: Databas
     found = {product.code: product for product in await catalogue.list_products()}
     assert found["GH-MTN-1GB-30D"].price.text == "7.00"
     assert "GH-MTN-2GB-30D" in found
+
+
+async def test_an_offer_changes_what_one_provider_takes_and_nothing_else(
+    database: Database, catalogue: Catalogue
+) -> None:
+    (before,) = await catalogue.list_products()
+    assert (await loaded(database, catalogue)).snapshot.costs(before.id) == {}
+    await catalogue.set_offer(before.code, "cheap", cost="4.1")
+    await catalogue.set_offer(before.code, "free", cost="0")
+    absent = await catalogue.set_offer(before.code, "without", cost=None)
+    assert (absent.provider, absent.sold) == ("without", False)
+    await loaded(database, catalogue)
+    assert catalogue.snapshot.costs(before.id) == {"cheap": 410, "free": 0, "without": None}
+    assert catalogue.snapshot.costs(before.id + 1) == {}
+    await catalogue.set_offer(before.code, "cheap", cost=None)
+    await catalogue.set_offer(before.code, "without", cost="5.00")
+    await loaded(database, catalogue)
+    assert catalogue.snapshot.costs(before.id) == {"cheap": None, "free": 0, "without": 500}
+    assert await catalogue.list_products() == [before]
+
+
+async def test_a_new_cost_of_the_product_leaves_the_offers(database: Database, catalogue: Catalogue) -> None:
+    (product,) = await catalogue.list_products()
+    await catalogue.set_offer(product.code, "cheap", cost="4.1")
+    await catalogue.change_price(product.code, cost="3")
+    await catalogue.switch_product(product.code, active=False)
+    await loaded(database, catalogue)
+    assert catalogue.snapshot.costs(product.id) == {"cheap": 410}
+
+
+async def test_an_offer_that_cannot_be_is_refused_and_tells_nobody(database: Database, catalogue: Catalogue) -> None:
+    before = await revision(database)
+    for provider, cost, field in (
+        ("", "4", "provider"), ("a\x00b", "4", "provider"), ("x" * 33, "4", "provider"), ("cheap", "-1", "cost"),
+        ("cheap", "4.505", "cost"), ("cheap", "", "cost"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput) as refused:
+            await catalogue.set_offer("GH-MTN-1GB-30D", provider, cost=cost)
+        assert refused.value.field == field
+    with pytest.raises(NotFound):
+        await catalogue.set_offer("NOBODY", "cheap", cost="4")
+    assert await revision(database) == before
+
+
+async def test_an_offer_reaches_the_other_processes(database: Database, catalogue: Catalogue) -> None:
+    elsewhere = await loaded(database, Catalogue(database))
+    offer = await catalogue.set_offer("GH-MTN-1GB-30D", "cheap", cost="4.1")
+    async with database.connection() as tx:
+        assert await elsewhere.refresh(tx)
+    assert elsewhere.snapshot.costs(offer.product_id) == {"cheap": 410}

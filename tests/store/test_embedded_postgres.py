@@ -134,7 +134,7 @@ def test_programs_below_a_private_folder_are_copied_when_the_account_changes(
 ) -> None:
     """As an ordinary user the programs are used where they are; the copy is looked at in the unit tests."""
     # pytest's own folders are private, so the account could not enter them.
-    place = Path(f"/tmp/telvend-test-{os.getpid()}")  # noqa: S108
+    place = Path(f"/tmp/telvend-test-{os.getpid()}")
     monkeypatch.setattr(binaries, "COPY_PLACES", (place,))
     monkeypatch.setattr(binaries, "everybody_can_use", lambda _wheel: False)
     try:

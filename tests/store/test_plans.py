@@ -4,7 +4,7 @@ The plans are those that a lane's connection makes: generic ones, made once and 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -16,6 +16,7 @@ from telvend.ledger import store as ledger_store
 from telvend.orders import store
 from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
+from tests.conftest import Server
 from tests.store.selling import customer
 
 STATEMENTS = {
@@ -59,17 +60,18 @@ FILL = """
 
 
 @pytest.fixture
-async def one_sale_url(database_url: str) -> str:
-    """A database in which one bundle has been sold."""
-    database = await Database.open(database_url, pool_size=2)
-    placing = Placing(database)
-    try:
-        ama = await customer(database, ghs_minor=450)
-        await placing.place_all([ama.wants("r")])
-    finally:
-        await placing.close()
-        await database.close()
-    return database_url
+async def one_sale_url(server: Server) -> AsyncIterator[str]:
+    """A database of its own, whose statistics nobody has touched, in which one bundle has been sold."""
+    async with server.database("plans") as url:
+        database = await Database.open(url, pool_size=2)
+        placing = Placing(database)
+        try:
+            ama = await customer(database, ghs_minor=450)
+            await placing.place_all([ama.wants("r")])
+        finally:
+            await placing.close()
+            await database.close()
+        yield url
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

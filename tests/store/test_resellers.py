@@ -124,7 +124,7 @@ async def test_wallets_are_open_in_two_currencies_and_both_modes(database: Datab
 async def test_a_key_tells_who_its_caller_is(
     database: Database, resellers: Resellers, api: str, mode: Mode, start: str
 ) -> None:
-    key, secret = await resellers.add_key(EMAIL.lower(), api, mode)
+    key, secret, _ = await resellers.add_key(EMAIL.lower(), api, mode)
     assert re.fullmatch(rf"{start}[A-Za-z0-9]{{40}}", secret.reveal())
     reseller = await resellers.find(EMAIL)
     caller = await resellers.authenticate(api, secret.reveal())
@@ -139,7 +139,7 @@ async def test_a_key_tells_who_its_caller_is(
 
 
 async def test_what_is_stored_of_a_key_does_not_contain_it(database: Database, resellers: Resellers) -> None:
-    key, secret = await resellers.add_key(EMAIL, "netpluse")
+    key, secret, _ = await resellers.add_key(EMAIL, "netpluse")
     text = secret.reveal()
     assert key.hint == f"{text[:12]}...{text[-4:]}"
     async with database.connection() as tx:
@@ -150,7 +150,7 @@ async def test_what_is_stored_of_a_key_does_not_contain_it(database: Database, r
 
 
 async def test_limits_are_taken_from_whoever_made_the_key(resellers: Resellers) -> None:
-    key, secret = await resellers.add_key(EMAIL, "netpluse", read_limit=1, purchase_limit=100_000)
+    key, secret, _ = await resellers.add_key(EMAIL, "netpluse", read_limit=1, purchase_limit=100_000)
     caller = await resellers.authenticate("netpluse", secret.reveal())
     assert (caller.read_limit, caller.purchase_limit) == (key.read_limit, key.purchase_limit) == (1, 100_000)
 
@@ -167,13 +167,13 @@ async def test_bad_limits_apis_and_resellers_make_no_key(resellers: Resellers) -
 
 
 async def test_a_key_of_another_api_is_refused(resellers: Resellers) -> None:
-    _, secret = await resellers.add_key(EMAIL, "netpluse")
+    _, secret, _ = await resellers.add_key(EMAIL, "netpluse")
     assert await refused(resellers, "networkdatasub", secret.reveal())
     assert await refused(resellers, "madapi", secret.reveal())
 
 
 async def test_a_revoked_key_is_refused_at_once_and_keeps_its_first_date(resellers: Resellers) -> None:
-    key, secret = await resellers.add_key(EMAIL, "netpluse")
+    key, secret, _ = await resellers.add_key(EMAIL, "netpluse")
     resellers.refreshed(SystemClock().monotonic())
     await resellers.authenticate("netpluse", secret.reveal())
     assert resellers.cached("netpluse", secret.reveal()) is not None
@@ -186,8 +186,8 @@ async def test_a_revoked_key_is_refused_at_once_and_keeps_its_first_date(reselle
 
 
 async def test_another_key_goes_on_working_when_one_is_revoked(resellers: Resellers) -> None:
-    first, _ = await resellers.add_key(EMAIL, "netpluse")
-    second, secret = await resellers.add_key(EMAIL, "netpluse")
+    first, _, _ = await resellers.add_key(EMAIL, "netpluse")
+    second, secret, _ = await resellers.add_key(EMAIL, "netpluse")
     await resellers.revoke_key(first.id)
     assert (await resellers.authenticate("netpluse", secret.reveal())).key_id == second.id
     assert [key.id for key in await resellers.list_keys(EMAIL)] == [first.id, second.id]
@@ -201,7 +201,7 @@ async def test_an_unknown_key_id_is_not_found(resellers: Resellers) -> None:
 
 async def test_adding_and_revoking_are_seen_by_other_processes(database: Database, resellers: Resellers) -> None:
     seen = [await revision(database)]
-    key, _ = await resellers.add_key(EMAIL, "netpluse")
+    key, _, _ = await resellers.add_key(EMAIL, "netpluse")
     seen.append(await revision(database))
     await resellers.revoke_key(key.id)
     seen.append(await revision(database))
@@ -212,7 +212,7 @@ async def test_adding_and_revoking_are_seen_by_other_processes(database: Databas
 
 async def test_a_process_that_nobody_tells_checks_every_request(database: Database, resellers: Resellers) -> None:
     elsewhere = Resellers(database, Ledger(database))
-    key, secret = await resellers.add_key(EMAIL, "netpluse")
+    key, secret, _ = await resellers.add_key(EMAIL, "netpluse")
     await elsewhere.authenticate("netpluse", secret.reveal())
     assert elsewhere.cached("netpluse", secret.reveal()) is None
     await resellers.revoke_key(key.id)
@@ -220,7 +220,7 @@ async def test_a_process_that_nobody_tells_checks_every_request(database: Databa
 
 
 async def test_a_wallet_that_is_opened_later_is_known_after_forget(database: Database, resellers: Resellers) -> None:
-    _, secret = await resellers.add_key(EMAIL, "netpluse")
+    _, secret, _ = await resellers.add_key(EMAIL, "netpluse")
     resellers.refreshed(SystemClock().monotonic())
     before = await resellers.authenticate("netpluse", secret.reveal())
     seen = await revision(database)
@@ -229,3 +229,16 @@ async def test_a_wallet_that_is_opened_later_is_known_after_forget(database: Dat
     resellers.forget()
     after = await resellers.authenticate("netpluse", secret.reveal())
     assert set(after.wallets) == {"GHS", "NGN", "UGX"}
+
+
+async def test_a_key_for_oauth_has_a_secret_of_which_only_a_digest_is_kept(
+    database: Database, resellers: Resellers
+) -> None:
+    _, key, secret = await resellers.add_key(EMAIL, "madapi")
+    assert secret is not None
+    assert secret != key
+    async with database.connection() as tx:
+        row = await tx.fetchrow("select api_key::text as everything, secret_digest from api_key")
+    assert row["secret_digest"] is not None
+    assert secret.reveal() not in row["everything"]
+    assert (await resellers.add_key(EMAIL, "netpluse"))[2] is None

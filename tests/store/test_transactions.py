@@ -75,8 +75,7 @@ def imagine(dice: random.Random, count: int, first_id: int) -> list[Line]:
     """A history over a few days; many at one moment, some exactly at midnight in Lagos and a microsecond before."""
     edges = [lagos(day, microseconds=off) for day in (2, 3, 4) for off in (-1, 0, 1)]
     moments = sorted(
-        dice.choice(edges) if dice.random() < 0.3 else lagos(1, seconds=dice.randrange(4 * 86400))
-        for _ in range(count)
+        dice.choice(edges) if dice.random() < 0.3 else lagos(1, seconds=dice.randrange(4 * 86400)) for _ in range(count)
     )
     common = dice.choice([0.2, 0.6, 0.95])  # How much of it is plain sales.
     balance, history = 10**9, []
@@ -387,7 +386,9 @@ async def full_wallet(server: Server, name: str, count: int) -> AsyncIterator[Fu
                 needs = [wallet, 10**6, count, funding]
                 await connection.execute(statement, *needs[: 4 if "$4" in statement else 3])
             await connection.execute("update wallet set transactions = $2 where account_id = $1", wallet, count)
-            await connection.execute("vacuum (analyze) wallet_transaction, wallet_failed, wallet_credit, orders, transfer")
+            await connection.execute(
+                "vacuum (analyze) wallet_transaction, wallet_failed, wallet_credit, orders, transfer"
+            )
             await connection.close()
             yield Full(database, wallet, count)
         finally:

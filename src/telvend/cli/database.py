@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, emit, fail, settings_of
+from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, as_json_of, emit, fail, settings_of
 from telvend.kit.postgres import running_url
 
 app = typer.Typer(name="db", help="The database itself.", no_args_is_help=True)
@@ -27,5 +27,4 @@ def url(
         found = running_url(Path(settings.data_dir))
     if found is None:
         fail("The embedded database only runs while somebody serves; start `telvend serve` first.")
-    before: Where = context.find_object(Where) or Where()
-    emit(Output({"url": found}, found), as_json or before.json)
+    emit(Output({"url": found}, found), as_json_of(context, as_json))

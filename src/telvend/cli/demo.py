@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -145,7 +146,7 @@ class _Story:
         except (OSError, ValueError):
             keys = {}
             for mode in Mode:
-                _, secret = await resellers.add_key(EMAIL, Api.NETPLUSE, mode, 600, 300)
+                _, secret, _ = await resellers.add_key(EMAIL, Api.NETPLUSE, mode, 600, 300)
                 keys[mode] = secret.reveal()
             descriptor = os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
@@ -190,6 +191,9 @@ class _Story:
             await asyncio.sleep(0.2)
 
     def _invite(self, keys: dict[str, str]) -> None:
+        if self._once:
+            self._console.print("\nThat was all. Without --once it goes on serving, and prints curl lines to try.")
+            return
         self._step("Your turn")
         base, header = self._base, f"-H 'x-api-key: {keys['live']}'"
         body = json.dumps({"network": "Telecel", "phoneNumber": "0201234567", "capacity": "2GB"})
@@ -200,12 +204,13 @@ class _Story:
             f"curl {base}/healthz",
         ):
             self._console.print(line, markup=False, soft_wrap=True)
-        where = f"--data-dir {self._settings.data_dir}"
-        self._console.print(f"\nOn the command line: telvend order list {where}", soft_wrap=True)
-        self._console.print(f"                     telvend ledger check {where}", soft_wrap=True)
+        program, where = Path(sys.argv[0]), f"--data-dir {self._settings.data_dir}"
+        telvend = f"{program} " if program.name == "telvend" else f"{sys.executable} -m telvend "
+        self._console.print(f"\nOn the command line: {telvend}order list {where}", soft_wrap=True)
+        self._console.print(f"                     {telvend}ledger check {where}", soft_wrap=True)
         self._console.print(
             "\nDeliveries are made by the simulator, which delivers nothing to anybody; the last four digits of the number steer it"
             " (telvend simulator table).",
             soft_wrap=True,
         )
-        self._console.print("That was all." if self._once else "Ctrl-C ends.\n")
+        self._console.print("Ctrl-C ends.\n")

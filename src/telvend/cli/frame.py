@@ -9,12 +9,16 @@ A command is a coroutine that gets a `Shop` first and its own arguments after th
 """
 
 import asyncio
+import csv
 import functools
 import inspect
+import io
+import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
@@ -93,6 +97,12 @@ def settings_of(context: typer.Context, data_dir: str | None, database_url: str 
         fail(error)
 
 
+def as_json_of(context: typer.Context, as_json: bool) -> bool:
+    """Whether `--json` stood behind the command or before it."""
+    before: Where = context.find_object(Where) or Where()
+    return as_json or before.json
+
+
 def fail(error: BaseException | str) -> NoReturn:
     """End with one sentence on stderr and exit code 1."""
     typer.echo(f"telvend: {error}", err=True)
@@ -150,8 +160,7 @@ def command(
         ) -> None:
             settings = settings_of(context, data_dir, database_url)
             work = functools.partial(function, **arguments)
-            before: Where = context.find_object(Where) or Where()
-            emit(run(settings, work), as_json or before.json)
+            emit(run(settings, work), as_json_of(context, as_json))
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -184,6 +193,27 @@ _encoder: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 def json_text(data: Any) -> str:
     """One JSON value: amounts as exact numbers, times in RFC 3339."""
     return _encoder.encode(data).decode()
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """CSV for a spreadsheet. A text that it would take for a formula is marked as text with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(row[name]) for name in columns})
+    return out.getvalue().rstrip("\n")
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not _E164.match(value):
+        return f"'{value}"
+    return value
+
+
+_E164: Final = re.compile(r"\A\+[0-9]{6,15}\Z", re.ASCII)
 
 
 def emit(output: Output, as_json: bool) -> None:

@@ -37,11 +37,11 @@ async def add(
     purchase_limit: Annotated[int | None, typer.Option(min=1, help="Purchases a minute; 30 unless raised.")] = None,
 ) -> Output:
     """Make a key. It is shown this once."""
-    key, secret = await shop.services.resellers.add_key(email, api, mode, read_limit, purchase_limit)
-    return Output(
-        _data(key) | {"key": secret.reveal()},
-        f"{secret.reveal()}\n\nThis {key.api} key ({key.mode}) is shown only now. Its id, to revoke it: {key.id}",
-    )
+    key, text, secret = await shop.services.resellers.add_key(email, api, mode, read_limit, purchase_limit)
+    shown = {"key": text.reveal()} | ({"secret": secret.reveal()} if secret else {})
+    lines = [text.reveal(), *([f"secret: {secret.reveal()}"] if secret else [])]
+    lines += ["", f"This {key.api} key ({key.mode}) is shown only now. Its id, to revoke it: {key.id}"]
+    return Output(_data(key) | shown, "\n".join(lines))
 
 
 @command(app, "revoke")

@@ -1,14 +1,12 @@
 """`telvend order`: the sales, and the ones that wait for a person."""
 
-import csv
-import io
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, csv_text, table
 from telvend.ledger.model import Mode
 from telvend.orders.model import Order, State
 from telvend.orders.service import OrderHistory
@@ -67,7 +65,7 @@ async def list_orders(
     data = [_data(order) for order in orders]
     following = orders[-1].id if len(orders) == limit else None
     if as_csv:
-        return Output({"orders": data, "next": following}, _csv(data))
+        return Output({"orders": data, "next": following}, csv_text(_COLUMNS, data))
     rows = [
         (
             o.id,
@@ -89,14 +87,6 @@ async def list_orders(
             console.print(f"\nMore: --before {following}")
 
     return Output({"orders": data, "next": following}, show=show)
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue().rstrip("\n")
 
 
 @command(app, "show")

@@ -44,11 +44,12 @@ def run_server(
     *,
     listens: bool = True,
     ready: Ready | None = None,
+    as_json: bool = False,
 ) -> None:
     """Everything from the settings to the end of serving. Ends the program with one sentence where it is refused."""
     _configure_logs(settings)
     try:
-        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_data_dir(settings)
         listener = _listen(settings, shared=settings.workers > 1) if listens else None
         cluster = (
             None
@@ -66,7 +67,7 @@ def run_server(
             if cluster is not None:
                 cluster.announce()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_supervise(settings, url, listener, cluster, main, ready))
+                runner.run(_supervise(settings, url, listener, cluster, main, ready, as_json))
         finally:
             if listener is not None:
                 listener.close()
@@ -76,6 +77,15 @@ def run_server(
         fail(error)
     except CONNECTION_LOSS as error:
         fail(f"The database cannot be reached: {error or type(error).__name__}")
+
+
+def _make_data_dir(settings: Settings) -> None:
+    try:
+        Path(settings.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise PostgresRefused(f"The data directory {settings.data_dir} is not a folder.") from None
+    except OSError as error:
+        raise PostgresRefused(f"The data directory {settings.data_dir} cannot be made: {error.strerror}.") from None
 
 
 def _connections(settings: Settings) -> int:
@@ -139,6 +149,7 @@ async def _supervise(
     cluster: Cluster | None,
     main: "server.Main",
     ready: Ready | None,
+    as_json: bool,
 ) -> None:
     """Run one process here, or several beside us, until a signal asks to stop."""
     stop = asyncio.Event()
@@ -149,9 +160,9 @@ async def _supervise(
         if cluster is not None:
             await stack.enter_async_context(_DatabaseMinder(cluster))
         if settings.workers == 1:
-            await main(settings, url, listener, stop, ready)
+            await main(settings, url, listener, stop, ready, as_json)
         else:
-            await _Workers(settings, url, stop).run()
+            await _Workers(settings, url, stop).run(as_json)
 
 
 class _DatabaseMinder:
@@ -207,10 +218,10 @@ class _Workers:
         }
         self._environment = os.environ | {WORKER_VARIABLE: json.dumps(given)}
 
-    async def run(self) -> None:
+    async def run(self, as_json: bool) -> None:
         metrics.prepare(Path(self._settings.data_dir) / "run" / "metrics")
         minders = [asyncio.create_task(self._mind(number)) for number in range(self._settings.workers)]
-        server.announce(self._settings)
+        server.announce(self._settings, as_json)
         await self._stop.wait()
         await asyncio.gather(*minders)
 
@@ -255,4 +266,4 @@ async def _serve_as_worker(settings: Settings, url: str, listener: socket.socket
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await server.run_api(settings, url, listener, stop, None)
+    await server.run_api(settings, url, listener, stop, None, False)

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from telvend.cli.frame import DatabaseUrl, DataDir, settings_of
+from telvend.cli.frame import DatabaseUrl, DataDir, Json, as_json_of, settings_of
 from telvend.kit.postgres import running_url
 from telvend.kit.secret import Secret
 
@@ -27,6 +27,7 @@ def serve(
     ] = False,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
+    as_json: Json = False,
 ) -> None:
     """Serve the API, deliver orders, and keep the embedded database running. SIGTERM drains."""
     from telvend.cli import running
@@ -40,17 +41,19 @@ def serve(
         workers=workers,
         fulfilment=False if no_fulfilment else None,
     )
-    running.run_server(settings, running.run_api)
+    running.run_server(settings, running.run_api, as_json=as_json_of(context, as_json))
 
 
-def work(context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+def work(
+    context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
     """Deliver orders and nothing else; beside `telvend serve --no-fulfilment`, on this machine or another."""
     from telvend.cli import running
 
     settings = settings_of(context, data_dir, database_url, workers=1)
     if settings.database_url is None and (url := running_url(Path(settings.data_dir))) is not None:
         settings = msgspec.structs.replace(settings, database_url=Secret(url))
-    running.run_server(settings, running.run_fulfilment, listens=False)
+    running.run_server(settings, running.run_fulfilment, listens=False, as_json=as_json_of(context, as_json))
 
 
 def worker() -> None:

@@ -12,6 +12,7 @@ import typer
 import uvicorn
 
 from telvend.bootstrap import Shop, application, open_shop
+from telvend.cli.frame import json_text
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
@@ -36,13 +37,16 @@ class Main(Protocol):
         listener: socket.socket | None,
         stop: asyncio.Event,
         ready: Ready | None,
+        as_json: bool,
     ) -> None: ...
 
 
-def announce(settings: Settings) -> None:
-    """Say where we are, and plainly that nothing real is delivered."""
+def announce(settings: Settings, as_json: bool) -> None:
+    """Say where we are, and plainly that nothing real is delivered. As JSON also one object on stdout."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
+    if as_json:
+        typer.echo(json_text({"url": f"http://{host}:{settings.port}", "pid": os.getpid()}))
     if any(simulator.live for simulator in settings.simulators.values()):
         typer.echo(
             "NOTE: live orders go to the SIMULATOR, which delivers nothing to anybody. No real upstream is connected.",
@@ -56,6 +60,7 @@ async def run_api(
     listener: socket.socket | None,
     stop: asyncio.Event,
     ready: Ready | None,
+    as_json: bool,
 ) -> None:
     """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
     if settings.workers > 1:
@@ -80,7 +85,7 @@ async def run_api(
         serving = asyncio.create_task(http.serve(sockets=[listener] if listener else None))
         try:
             if settings.workers == 1:
-                announce(settings)
+                announce(settings, as_json)
             if ready is not None:
                 await ready(shop, stop)
             stopping = asyncio.create_task(stop.wait())
@@ -98,10 +103,13 @@ async def run_fulfilment(
     listener: socket.socket | None,  # noqa: ARG001 - nobody listens
     stop: asyncio.Event,
     ready: Ready | None,
+    as_json: bool,
 ) -> None:
     """Deliver orders until asked to stop."""
     async with _running(settings, url, fulfilment=True) as shop:
         typer.echo("Telvend delivers orders; it does not listen.", err=True)
+        if as_json:
+            typer.echo(json_text({"pid": os.getpid()}))
         if ready is not None:
             await ready(shop, stop)
         await stop.wait()

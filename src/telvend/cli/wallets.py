@@ -1,13 +1,11 @@
 """`telvend wallet`: resellers' money."""
 
-import csv
-import io
 from typing import Annotated, Any
 
 import typer
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, csv_text, table
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money, currency_of
 from telvend.ledger.model import Mode, StatementLine, TransferKind
@@ -98,7 +96,7 @@ async def statement(
         "next": lines[-1].sequence if len(lines) == limit and lines[-1].sequence > 1 else None,
     }
     if as_csv:
-        return Output(answer, _csv(columns, data))
+        return Output(answer, csv_text(columns, data))
     rows = [
         (d["sequence"], f"{d['at']:%Y-%m-%d %H:%M:%S}", d["what"], d["reference"], d["change"], d["balance"])
         for d in data
@@ -123,11 +121,3 @@ def _data(line: StatementLine, references: dict[int, str]) -> dict[str, Any]:
         "change": line.change.decimal,
         "balance": line.balance.decimal,
     }
-
-
-def _csv(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | {"at": row["at"].isoformat()} for row in rows)
-    return out.getvalue().rstrip("\n")

@@ -133,7 +133,7 @@ class _Edge:
             limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
             # A key may be given more than can be counted; nobody reaches that.
             verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, min(limit, HIGHEST_LIMIT))
-            rate = _rate_headers(verdict)
+            rate = _rate_headers(verdict, limit)
             if not verdict.allowed:
                 metrics.rate_limited(self._dialect.name, endpoint.allowance.name.lower())
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
@@ -221,10 +221,10 @@ def _request_id(headers: Mapping[bytes, bytes]) -> bytes:
     return new_request_id()
 
 
-def _rate_headers(verdict: Verdict) -> tuple[Header, ...]:
+def _rate_headers(verdict: Verdict, limit: int) -> tuple[Header, ...]:
     return (
-        (b"ratelimit-limit", b"%d" % verdict.limit),
-        (b"ratelimit-remaining", b"%d" % verdict.remaining),
+        (b"ratelimit-limit", b"%d" % limit),
+        (b"ratelimit-remaining", b"%d" % (verdict.remaining + limit - verdict.limit)),
         (b"ratelimit-reset", b"%d" % verdict.reset_s),
     )
 
@@ -281,6 +281,7 @@ _KINDS: Final = {
 def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     """Read a JSON object into the form's type. Raises BodyNotReadable, or InvalidInput naming the field."""
     try:
+        body.decode()  # What the form does not name is passed over unread, and must be text all the same.
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise invalid_input(str(error)) from None

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
@@ -64,6 +65,23 @@ TRANSIENT: Final = (
 """What a second try may cure."""
 
 
+# What libpq understands in a URL and asyncpg would hand to the server, which does not.
+_ONLY_LIBPQ: Final = frozenset(
+    (
+        "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+        "channel_binding", "gssencmode", "gssdelegation", "sslnegotiation", "sslcompression", "sslsni", "sslcertmode",
+        "require_auth", "load_balance_hosts", "client_encoding", "fallback_application_name", "requirepeer",
+    )
+)  # fmt: skip
+
+
+def for_asyncpg(url: str) -> str:
+    """The same URL without what only libpq understands, and what we set ourselves."""
+    parts = urlsplit(url)
+    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _ONLY_LIBPQ]
+    return urlunsplit(parts._replace(query=urlencode(kept, safe="/")))
+
+
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
     """A connection that the pool takes back without a round trip: nothing here changes session state."""
 
@@ -81,16 +99,23 @@ class Database:
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 8) -> "Database":
         """Connect. Raises DatabaseRefused, or what asyncpg raises when there is no server."""
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=pool_size,
-            connection_class=_Connection,
-            server_settings=_SETTINGS,
-            command_timeout=30,
-            timeout=10,
-            max_inactive_connection_lifetime=300,
-        )
+        try:
+            pool = await asyncpg.create_pool(
+                for_asyncpg(url),
+                min_size=1,
+                max_size=pool_size,
+                connection_class=_Connection,
+                server_settings=_SETTINGS,
+                command_timeout=30,
+                timeout=10,
+                max_inactive_connection_lifetime=300,
+            )
+        except (ValueError, OverflowError):
+            # What Python says of such an address may quote a part of the password.
+            raise DatabaseRefused(
+                "The address of the database cannot be read; it must look like postgresql://user:password@host:5432/name,"
+                " with odd letters percent-encoded."
+            ) from None
         return cls(url, pool)
 
     async def close(self) -> None:
@@ -131,7 +156,9 @@ class Database:
 
     async def dedicated(self) -> Tx:
         """A connection of its own, for a lane. The caller closes it."""
-        return await asyncpg.connect(self.url, server_settings=_LANE_SETTINGS, command_timeout=30, timeout=5)
+        return await asyncpg.connect(
+            for_asyncpg(self.url), server_settings=_LANE_SETTINGS, command_timeout=30, timeout=5
+        )
 
     async def check_promises(self) -> None:
         """Refuse a server that is too old or that may forget what it has acknowledged. Raises DatabaseRefused."""

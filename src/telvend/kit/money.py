@@ -20,7 +20,7 @@ MAXIMUM_MINOR: Final = 10**15
 # Moving the point must not round, whatever precision somebody has set for their own calculations.
 _EXACT: Final = Context(prec=60)
 
-_DECIMAL_TEXT = re.compile(r"\A(\d{1,16})(?:\.(\d{1,6}))?\Z", re.ASCII)
+_DECIMAL_TEXT = re.compile(r"\A(\d{1,30})(?:\.(\d{1,6}))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ WRITE_WALLETS: Final = """
 
 WRITE_TRANSACTIONS: Final = """
     insert into wallet_transaction (wallet_id, position, kind, id, credit, created_at)
-    select wallet_id, position, kind::"char", id, credit, coalesce($2::timestamptz, clock_timestamp()) from json_to_recordset($1::text::json)
+    select wallet_id, position, kind::"char", id, credit, coalesce($2::timestamptz, clock_timestamp())
+    from json_to_recordset($1::text::json)
         as new(wallet_id bigint, position bigint, kind text, id bigint, credit boolean)
 """
 

@@ -221,8 +221,9 @@ class Orders:
 
     async def history(self, reference: str) -> OrderHistory:
         """Everything about the order with our reference (or its number). Raises NotFound."""
-        number = int(reference) if reference.isascii() and reference.isdigit() else number_in(reference)
-        if number is None or number >= 2**63:
+        plain = reference.isascii() and reference.isdigit() and len(reference) < 19
+        number = int(reference) if plain else number_in(reference)
+        if number is None:
             raise NotFound("Order")
         async with self._database.connection() as tx:
             order = (await store.find_by_id(tx, [number])).get(number)

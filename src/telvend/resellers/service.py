@@ -148,8 +148,10 @@ class Resellers:
         mode: Mode = Mode.LIVE,
         read_limit: int | None = None,
         purchase_limit: int | None = None,
-    ) -> tuple[ApiKey, Secret]:
+    ) -> tuple[ApiKey, Secret, Secret | None]:
         """Make a key; its text is in the answer and nowhere else. Limits are requests per minute, 1 or more.
+
+        A key of madapi also has a secret, for OAuth with the key as client_id.
 
         Raises NotFound for an unknown reseller, InvalidInput.
         """
@@ -164,12 +166,22 @@ class Resellers:
         text = start + random_text(KEY_LETTERS)
         # The hint gives eight letters away and leaves 190 bits.
         hint = f"{text[: len(start) + 4]}...{text[-4:]}"
+        secret = random_text(KEY_LETTERS) if known_api is Api.MADAPI else None
         async with self._database.transaction() as tx:
             key = await store.insert_key(
-                tx, new_uuid(), reseller.id, known_api, mode, digest(text), hint, reads, purchases
+                tx,
+                new_uuid(),
+                reseller.id,
+                known_api,
+                mode,
+                digest(text),
+                hint,
+                reads,
+                purchases,
+                digest(secret) if secret else None,
             )
             await bump(tx, TOPIC)
-        return key, Secret(text)
+        return key, Secret(text), Secret(secret) if secret else None
 
     async def revoke_key(self, key_id: UUID | str) -> ApiKey:
         """Make a key worthless; once revoked it stays so, with its first date. Raises NotFound.

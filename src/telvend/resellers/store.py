@@ -53,11 +53,12 @@ async def insert_key(
     hint: str,
     read_limit: int,
     purchase_limit: int,
+    secret_digest: bytes | None,
 ) -> ApiKey:
     row = await tx.fetchrow(
-        "insert into api_key (id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit)"
-        f" values ($1, $2, $3, $4, $5, $6, $7, $8) returning {_KEY_COLUMNS}",
-        key_id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit,
+        "insert into api_key (id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit, secret_digest)"
+        f" values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning {_KEY_COLUMNS}",
+        key_id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit, secret_digest,
     )  # fmt: skip
     return _key(row)
 

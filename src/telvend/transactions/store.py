@@ -166,7 +166,5 @@ async def balances_after(tx: Tx, causes: Sequence[int]) -> dict[int, tuple[int, 
 
 async def credits_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Any]:
     """Credits by hand: id, reference, amount_minor."""
-    rows = await tx.fetch(
-        "select id, reference, amount_minor from wallet_credit where id = any($1::bigint[])", ids
-    )
+    rows = await tx.fetch("select id, reference, amount_minor from wallet_credit where id = any($1::bigint[])", ids)
     return {row["id"]: row for row in rows}

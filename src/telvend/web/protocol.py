@@ -1,4 +1,6 @@
-"""uvicorn's HTTP protocol with two habits of ours: an answer leaves in one piece, and what is not HTTP gets JSON too."""
+"""uvicorn's HTTP protocol with three habits of ours: an answer leaves in one piece, a client that has stopped sending still
+gets its answer, and what is not HTTP gets JSON too.
+"""
 
 import asyncio
 from typing import Any, cast
@@ -23,6 +25,13 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         cast(_Joining, self.transport).flush()
         super().on_response_complete()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio's protocols may answer
+        """The client sends no more. What it has sent whole is still answered; True keeps the way back open for that."""
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not for clients
         self.transport.write(_ANSWER)

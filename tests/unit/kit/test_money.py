@@ -41,7 +41,7 @@ def test_any_text_is_an_exact_amount_or_refused_with_a_sentence(text: str, curre
     "text",
     [
         "", " ", "-1", "+1", "1e2", "1,000", "1 000", " 1", "1 ", "1.", ".5", "1.2.3", "0x10", "NaN", "Infinity", "1_000",
-        "٤٫٥", "४", "1\n", "½", "1" * 17, "1" * 10_000, "4.5\x00", "4．5",
+        "٤٫٥", "४", "1\n", "½", "1" * 10_000, "4.5\x00", "4．5",
     ],
 )  # fmt: skip
 def test_what_is_no_plain_amount_is_refused(text: str) -> None:
@@ -58,7 +58,7 @@ def test_too_many_decimals_are_refused_and_never_rounded() -> None:
 def test_the_largest_amount_is_taken_and_one_more_is_not() -> None:
     assert Money.parse("10000000000000.00", GHS).minor == MAXIMUM_MINOR
     assert Money.parse(str(MAXIMUM_MINOR), UGX).minor == MAXIMUM_MINOR
-    for text, currency in (("10000000000000.01", GHS), (str(MAXIMUM_MINOR + 1), UGX), ("9" * 16, GHS)):
+    for text, currency in (("10000000000000.01", GHS), (str(MAXIMUM_MINOR + 1), UGX), ("9" * 16, GHS), ("9" * 30, GHS)):
         with pytest.raises(ValueError, match="too large"):
             Money.parse(text, currency)
 

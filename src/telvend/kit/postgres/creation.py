@@ -115,6 +115,8 @@ def last_lines(text: str, count: int = 10) -> str:
 
 def telling_line(text: str) -> str:
     """The line that says what went wrong, of PostgreSQL's output: the last FATAL, PANIC or error, else the last one."""
+    if "No space left on device" in text:
+        return "there is no space left on the disk"  # What fails after that is only a consequence.
     lines = [line.strip() for line in text.strip().splitlines()]
     telling = [line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "ERROR:", "error:"))]
     chosen = (telling or lines or ["it gave no reason"])[-1]

@@ -36,6 +36,7 @@ create table api_key (
     api text not null,
     mode text not null check (mode in ('live', 'test')),
     digest bytea not null unique,          -- what is stored of the key cannot be turned back into it
+    secret_digest bytea,                   -- of the second half of a key that is for OAuth, kept in the same way
     hint text not null,                    -- its first and last letters, so that a person can tell keys apart
     read_limit integer not null check (read_limit > 0),
     purchase_limit integer not null check (purchase_limit > 0),

@@ -111,7 +111,9 @@ def order(kind: str, number: int, face: int, placed: datetime, state: State = St
     )  # fmt: skip
 
 
-def purchase(kind: str, number: int, face: int, placed: datetime, balance: int, state: State = State.DELIVERED) -> Answer:
+def purchase(
+    kind: str, number: int, face: int, placed: datetime, balance: int, state: State = State.DELIVERED
+) -> Answer:
     made = order(kind, number, face, placed, state)
     return wire.purchase_answer(Placement(made, False, 0.0), made, Money(balance, NGN), kind.title())
 

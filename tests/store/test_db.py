@@ -1,0 +1,321 @@
+"""The database as the rooms use it: which servers are refused, and what becomes of us when one goes away."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from telvend.errors import Busy
+from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused, Dedicated, bump, revisions
+from telvend.kit.postgres import Cluster
+from telvend.kit.postgres import settings as fixed
+from tests.conftest import Server
+
+PATIENCE_S = 20
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A server of this file alone, which promises nothing that a test does not ask of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fixed, "PROMISES", {})
+        cluster = Cluster(tmp_path_factory.mktemp("private"), settings={"wal_level": "replica"})
+        with cluster:
+            yield cluster
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = await Database.open(url, pool_size=2)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def name_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
+
+
+async def refusal(url: str) -> str:
+    async with opened(url) as database:
+        with pytest.raises(DatabaseRefused) as refused:
+            await database.check_promises()
+    text = str(refused.value)
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
+
+
+async def back(database: Database) -> None:
+    """Until statements work again; meanwhile nothing but Busy may be heard."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                async with database.connection() as tx:
+                    await tx.fetchval("select 1")
+                    return
+            except Busy:
+                await asyncio.sleep(0.05)
+
+
+# Which servers are refused
+
+
+async def test_a_server_that_keeps_its_promises_is_taken(database: Database) -> None:
+    await database.check_promises()
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+async def test_a_server_that_may_forget_what_it_said_is_refused(private: Cluster, setting: str) -> None:
+    async def switch(word: str) -> None:
+        connection = await asyncpg.connect(private.superuser_url)
+        try:
+            await connection.execute(f"alter system set {setting} = {word}")
+            await connection.execute("select pg_reload_conf()")
+            for _ in range(PATIENCE_S * 50):
+                if await connection.fetchval(f"show {setting}") == word:
+                    break
+                await asyncio.sleep(0.02)
+        finally:
+            await connection.close()
+
+    await switch("off")
+    try:
+        assert f"{setting} = off" in await refusal(private.url)
+    finally:
+        await switch("on")
+    async with opened(private.url) as database:
+        await database.check_promises()
+
+
+async def test_another_encoding_is_refused(server: Server) -> None:
+    await server.command("create database latin encoding 'LATIN1' locale 'C' template template0")
+    try:
+        assert "LATIN1" in await refusal(server.url("latin"))
+    finally:
+        await server.command("drop database latin with (force)")
+
+
+async def test_an_old_server_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telvend.kit.db.MINIMUM_VERSION", 99)
+    with pytest.raises(DatabaseRefused, match="needs 99 or newer"):
+        await database.check_promises()
+
+
+async def test_a_standby_is_refused_and_cannot_be_written_to(private: Cluster) -> None:
+    private.stop()
+    signal_file = private.data_dir / "postgres" / "standby.signal"
+    signal_file.touch()
+    owner = (private.data_dir / "postgres").stat()
+    os.chown(signal_file, owner.st_uid, owner.st_gid)
+    try:
+        private.prepare()
+        private.start()
+        assert "standby" in await refusal(private.url)
+        async with opened(private.url) as database:
+            with pytest.raises(Busy):
+                async with database.transaction() as tx:
+                    await tx.execute("create table written ()")
+    finally:
+        private.stop()
+        signal_file.unlink()
+        private.prepare()
+        private.start()
+
+
+# What every connection insists on
+
+
+async def test_a_database_that_is_set_to_forget_is_overruled_by_every_connection(
+    server: Server, database_url: str
+) -> None:
+    name = name_of(database_url)
+    await server.command(f"alter database {name} set synchronous_commit = off")
+    await server.command(f"alter database {name} set timezone = 'Africa/Lagos'")
+    async with opened(database_url) as database:
+        lane = Dedicated(database)
+        async with database.connection() as tx:
+            for connection in (tx, await lane.get()):
+                for setting, expected in {
+                    "synchronous_commit": "on", "timezone": "UTC", "lock_timeout": "10s",
+                    "idle_in_transaction_session_timeout": "30s",
+                }.items():  # fmt: skip
+                    assert await connection.fetchval(f"show {setting}") == expected
+        await lane.close()
+
+
+async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
+    before = await read(database)
+
+    async def half_way() -> None:
+        async with database.transaction() as tx:
+            await bump(tx, "keys")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await half_way()
+    assert await read(database) == before
+
+
+async def test_a_reader_of_a_snapshot_sees_one_moment_and_writes_nothing(database: Database) -> None:
+    async with database.snapshot() as tx:
+        before = await revisions(tx)
+        async with database.transaction() as other:
+            await bump(other, "keys")
+        assert await revisions(tx) == before
+    assert (await read(database))["keys"] == before["keys"] + 1
+    with pytest.raises(Busy):
+        async with database.snapshot() as tx:
+            await bump(tx, "keys")
+
+
+async def test_no_change_is_lost_when_many_tell_of_one(database: Database) -> None:
+    async def once(topic: str) -> None:
+        async with database.transaction() as tx:
+            await bump(tx, topic)
+
+    before = await read(database)
+    await asyncio.gather(*(once("keys") for _ in range(20)), *(once("something new") for _ in range(3)))
+    after = await read(database)
+    assert after["keys"] == before["keys"] + 20
+    assert after["something new"] == 3
+
+
+async def go_on(database: Database) -> None:
+    """Make transactions for two seconds, or until one is refused."""
+    for _ in range(100):
+        async with database.transaction() as tx:
+            await tx.fetchval("select 1")
+        await asyncio.sleep(0.02)
+
+
+async def ask_again(connection: Any) -> None:
+    for _ in range(100):
+        await connection.fetchval("select 1")
+        await asyncio.sleep(0.02)
+
+
+async def read(database: Database) -> dict[str, int]:
+    async with database.connection() as tx:
+        return await revisions(tx)
+
+
+# When the server goes away
+
+
+async def cut(server: Server, url: str) -> None:
+    """End every connection to this database, as an administrator does, or a failing network."""
+    name = name_of(url)
+    await server.command(f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{name}'")
+
+
+async def test_the_pool_outlives_its_connections(server: Server, database_url: str) -> None:
+    async with opened(database_url) as database:
+        for _ in range(2):
+            await asyncio.gather(*(read(database) for _ in range(4)))
+            await cut(server, database_url)
+            await back(database)
+
+
+async def test_a_transaction_that_is_cut_off_is_busy_and_has_not_happened(server: Server, database_url: str) -> None:
+    async with opened(database_url) as database:
+        before = await read(database)
+
+        async def cut_off() -> None:
+            async with database.transaction() as tx:
+                await bump(tx, "keys")
+                await cut(server, database_url)
+
+        with pytest.raises(Busy):
+            await cut_off()
+        await back(database)
+        assert await read(database) == before
+
+
+async def test_a_mistake_of_ours_is_not_called_busy(database: Database) -> None:
+    for statement, values in (
+        ("select nothing from nowhere", ()),
+        ("select $1::bigint", (10**30,)),
+        ("select 1/0", ()),
+    ):
+        with pytest.raises((asyncpg.PostgresError, ValueError)):
+            async with database.connection() as tx:
+                await tx.fetchval(statement, *values)
+
+
+async def test_a_lost_dedicated_connection_is_opened_again(server: Server, database_url: str) -> None:
+    async with opened(database_url) as database:
+        lane = Dedicated(database)
+        first = await lane.get()
+        assert await lane.get() is first
+        await cut(server, database_url)
+        with pytest.raises(CONNECTION_LOSS):
+            await first.fetchval("select 1")
+        second = await lane.get()
+        assert await second.fetchval("select 1") == 1
+        lane.drop()
+        assert second.is_closed()
+        assert await (await lane.get()).fetchval("select 1") == 1
+        await lane.close()
+        await lane.close()
+
+
+async def test_what_a_dropped_connection_was_doing_does_not_happen(database: Database) -> None:
+    before = await read(database)
+    lane = Dedicated(database)
+    connection = await lane.get()
+    transaction = connection.transaction()
+    await transaction.start()
+    await bump(connection, "keys")
+    lane.drop()
+    async with asyncio.timeout(PATIENCE_S), database.transaction() as tx:
+        await bump(tx, "keys")  # Waits for the other's row lock, if anybody still held it.
+    assert (await read(database))["keys"] == before["keys"] + 1
+
+
+async def test_without_a_server_everything_is_busy_until_it_is_back(private: Cluster) -> None:
+    async with opened(private.url) as database:
+        lane = Dedicated(database)
+        await back(database)
+        connection = await lane.get()
+        assert private.postgres_pid is not None
+        os.kill(private.postgres_pid, signal.SIGKILL)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Busy):
+            await go_on(database)
+        assert asyncio.get_running_loop().time() - began < PATIENCE_S
+        with pytest.raises(CONNECTION_LOSS):
+            await ask_again(connection)
+        lane.drop()
+        with pytest.raises(CONNECTION_LOSS):
+            await lane.get()
+        await private.restart_async()
+        await back(database)
+        assert await (await lane.get()).fetchval("select 1") == 1
+        await lane.close()
+
+
+async def test_closing_ends_even_when_the_server_has_gone(private: Cluster) -> None:
+    database = await Database.open(private.url, pool_size=2)
+    lane = Dedicated(database)
+    await lane.get()
+    assert private.postgres_pid is not None
+    os.kill(private.postgres_pid, signal.SIGKILL)
+    async with asyncio.timeout(PATIENCE_S):
+        await lane.close()
+        await database.close()
+    await private.restart_async()
+
+
+async def test_no_server_at_all_is_a_loss_of_connection(tmp_path: Path) -> None:
+    for url in (f"postgresql://x@/x?host={tmp_path}", "postgresql://x:y@127.0.0.1:1/x"):
+        with pytest.raises(CONNECTION_LOSS):
+            await Database.open(url, pool_size=1)

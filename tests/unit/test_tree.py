@@ -1,0 +1,165 @@
+"""What the drawing of the rooms promises and import-linter cannot see: where SQL, Starlette and httpx may stand.
+
+Also that every file says what it is for, and that none of them knows the machine it was written on.
+"""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "telvend"
+FILES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
+TREES = {str(path): ast.parse((SOURCE / path).read_text("utf-8")) for path in FILES}
+
+SQL = re.compile(
+    r"\bselect\b.+\b(from|nextval|pg_|current_setting)|\binsert\s+into\b|\bupdate\s+\S+(\s+as\s+\w+)?\s+set\b"
+    r"|\bdelete\s+from\b|\b(create|alter|drop)\s+(table|role|database|index|schema|extension)\b|\bset\s+local\b",
+    re.IGNORECASE | re.DOTALL,
+)
+SQL_STANDS_IN = re.compile(
+    # The embedded server is set up with SQL of its own: its role, its database.
+    r"(.+/)?store\.py|kit/db\.py|kit/due\.py|kit/postgres/creation\.py|migrations/.+"
+)
+STARLETTE_STANDS_IN = re.compile(r"(dialects|web)/.+")
+HTTPX_STANDS_IN = re.compile(r"kit/http\.py")
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every string of the program with its line: f-strings in one piece, docstrings left out."""
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    # A string that stands alone below an attribute is its documentation.
+    docstrings |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if id(node) in docstrings or id(node) in inside:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "x" for part in node.values]
+            yield node.lineno, "".join(map(str, parts))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The packages that are imported when the program runs; what only a type checker imports does not count."""
+    ignored = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in ignored:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_sql_stands_only_in_stores_and_the_few_other_places() -> None:
+    found = [
+        f"{path}:{line}: {text[:60]!r}"
+        for path, tree in TREES.items()
+        if not SQL_STANDS_IN.fullmatch(path)
+        for line, text in texts(tree)
+        if SQL.search(text)
+    ]
+    assert found == []
+
+
+def test_every_store_has_sql_so_the_search_sees_it() -> None:
+    stores = [path for path in TREES if path.endswith("/store.py")]
+    assert len(stores) >= 5
+    for path in [*stores, "kit/db.py", "kit/due.py"]:
+        assert any(SQL.search(text) for _, text in texts(TREES[path])), path
+
+
+@pytest.mark.parametrize(
+    ("package", "where"), [("starlette", STARLETTE_STANDS_IN), ("httpx", HTTPX_STANDS_IN)], ids=["starlette", "httpx"]
+)
+def test_a_library_stands_only_where_the_drawing_says(package: str, where: re.Pattern[str]) -> None:
+    users = {path for path, tree in TREES.items() if package in imported(tree)}
+    assert users
+    assert [path for path in users if not where.fullmatch(path)] == []
+
+
+def test_no_ready_made_layer_between_us_and_the_database() -> None:
+    # Alembic brings SQLAlchemy; it stays in the process that migrates.
+    users = {path for path, tree in TREES.items() if {"sqlalchemy", "alembic", "psycopg"} & imported(tree)}
+    assert all(path.startswith("migrations/") for path in users), users
+
+
+def test_every_file_says_in_its_first_lines_what_it_is_for() -> None:
+    for path, tree in TREES.items():
+        text = ast.get_docstring(tree) if isinstance(tree, ast.Module) else None
+        empty = (SOURCE / path).stat().st_size == 0
+        assert text or path.endswith("__main__.py") or (empty and path.endswith("__init__.py")), path
+
+
+def test_no_float_is_made_of_money_in_the_rooms_that_count() -> None:
+    for path, tree in TREES.items():
+        # What jobs and the keyring make floats of are durations.
+        counts = path.split("/")[0] in ("ledger", "catalog", "orders") and "/jobs/" not in path
+        if counts or path == "kit/money.py":
+            calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+            assert not [call.lineno for call in calls if ast.unparse(call.func) == "float"], path
+
+
+def test_nothing_is_left_for_later() -> None:
+    later = re.compile("\\b(TO" + "DO|FIX" + "ME|XX" + "X|NotImplemented(Error)?)\\b")
+    for path in FILES:
+        assert not later.search((SOURCE / path).read_text("utf-8")), path
+
+
+def of_the_project() -> list[Path]:
+    """Every file that is the project's; what a checkout ignores is not."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode == 0:
+        found = [ROOT / name for name in listed.stdout.split("\0") if name]
+    else:
+        # An unpacked archive.
+        folders = ("src", "tests", "docs", "bench", "requirements")
+        found = [*ROOT.glob("*"), *(path for name in folders for path in (ROOT / name).rglob("*"))]
+    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
+def test_no_file_knows_a_package_registry_or_the_machine_it_was_written_on() -> None:
+    odd = re.compile(
+        # Put together here, so that this file passes its own test.
+        "|".join(
+            (
+                r"\bpypi" + r"\.org", "python" + r"hosted\.org", r"registry" + r"\.npmjs", r"(?<!emit-)index" + "-url",
+                r"(?<![\w.])/work" + "/", "/ho" + r"me/(?!telvend\b)\w", "/Us" + r"ers/\w", r"(?<![\w.`])/ro" + r"ot/\w",
+                r"C:\\Us" + "ers",
+            )
+        )
+    )  # fmt: skip
+    found = []
+    for path in of_the_project():
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue  # A picture.
+        found += [
+            f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+            for number, line in enumerate(lines, 1)
+            if odd.search(line)
+        ]
+    assert found == []
