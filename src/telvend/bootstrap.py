@@ -14,10 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telvend import __version__, migrations
+from telvend.authorities.contract import Authority
+from telvend.authorities.dojah.client import Dojah
+from telvend.authorities.personas import Personas
+from telvend.authorities.prembly.client import Prembly
 from telvend.catalog.service import TOPIC as CATALOGUE
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.config import Settings
 from telvend.errors import Busy
+from telvend.funding.asking import Asking, Gateways
+from telvend.funding.jobs import FundingWorker
+from telvend.funding.service import Fundings
+from telvend.gateways.contract import Gateway
+from telvend.gateways.paystack.client import Paystack
+from telvend.gateways.sandbox.client import Sandbox
+from telvend.identity.custody import Custody
+from telvend.identity.service import Identity
 from telvend.kit import metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, Tx
@@ -51,6 +63,8 @@ class Shop:
     review: Review
     watch: Watch
     clock: Clock
+    sandbox: Sandbox | None
+    funding_worker: FundingWorker
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
@@ -80,8 +94,28 @@ async def open_shop(
             on_death=on_death,
             maximum_waiting=settings.lane_waiting,
         )
+        gateways, sandbox = await _gateways(settings, database)
+        asking = Asking(database, ledger, gateways)
+        funding_worker = FundingWorker(database, asking, clock, on_death=on_death)
+        fundings = Fundings(
+            database,
+            ledger,
+            gateways,
+            asking,
+            expires_after_s=settings.funding_expires_s,
+            on_notice=funding_worker.wake,
+        )
+        identity = _identity(settings, database, ledger, clock, on_death)
         services = Services(
-            catalogue, resellers, ledger, orders, Transactions(database), settings.public_url, settings.delivery_wait_s
+            catalogue,
+            resellers,
+            ledger,
+            orders,
+            Transactions(database),
+            fundings,
+            identity,
+            settings.public_url,
+            settings.delivery_wait_s,
         )
         book = PostgresBook(database, on_death=on_death)
         providers = _providers(settings, book, clock)
@@ -102,16 +136,47 @@ async def open_shop(
             resellers.forget()
 
         watch = Watch(database, clock, {KEYS: keys_changed, CATALOGUE: catalogue.load}, resellers.refreshed)
-        shop = Shop(settings, database, services, router, book, fulfilment, Review(jobs), watch, clock)
+        shop = Shop(
+            settings, database, services, router, book, fulfilment, Review(jobs), watch, clock, sandbox, funding_worker
+        )
         try:
             yield shop
         finally:
             for provider in providers:
                 await provider.close()
+            await gateways.close()
             await jobs.close()
             await book.close()
     finally:
         await database.close()
+
+
+async def _gateways(settings: Settings, database: Database) -> tuple[Gateways, Sandbox | None]:
+    """Every gateway of this shop, the preferred one first, and the sandbox among them."""
+    real: list[Gateway] = []
+    for name, key in (("paystack", settings.paystack_secret_key), ("paystack-test", settings.paystack_test_secret_key)):
+        if key is not None:
+            real.append(Paystack(name, key))
+    # Play money must not buy anything real: the sandbox takes live fundings only where nothing real is delivered either.
+    pretends = settings.paystack_secret_key is None and any(chosen.live for chosen in settings.simulators.values())
+    sandbox = await Sandbox.open(database, live=pretends)
+    return Gateways([*real, sandbox]), sandbox
+
+
+def _identity(
+    settings: Settings,
+    database: Database,
+    ledger: Ledger,
+    clock: Clock,
+    on_death: Callable[[BaseException], None] | None,
+) -> Identity:
+    authorities: dict[str, Authority] = {}
+    if settings.prembly_api_key is not None:
+        authorities["prembly"] = Prembly(api_key=settings.prembly_api_key, app_id=settings.prembly_app_id)
+    if settings.dojah_secret_key is not None:
+        authorities["dojah"] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
+    custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
+    return Identity(database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death)
 
 
 def _providers(settings: Settings, book: PostgresBook, clock: Clock) -> list[Provider]:
@@ -143,7 +208,9 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     from telvend.dialects.netpluse.routes import NETPLUSE
     from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
     from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
+    from telvend.web.checkout import BASE, checkout
     from telvend.web.measurements import measured
+    from telvend.web.notices import notices
     from telvend.web.pages import pages
 
     run_dir.mkdir(mode=0o700, exist_ok=True)
@@ -154,13 +221,19 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
 
         limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
     dialects = (NETPLUSE, NETWORKDATASUB)
-    apps = {dialect.base_path: serving.DialectApp(dialect, shop.services, limiter) for dialect in dialects}
+    apps: dict[str, ASGIApp] = {
+        dialect.base_path: serving.DialectApp(dialect, shop.services, limiter) for dialect in dialects
+    }
+    apps[BASE] = checkout(shop.services.fundings, shop.sandbox)
+    apps["/gateways"] = notices(shop.services.fundings)
     documents = {dialect.name: openapi.document(dialect, __version__) for dialect in dialects}
 
     async def metrics_body() -> tuple[bytes, str]:
         return await measured(shop.services, shop.database), metrics.CONTENT_TYPE
 
-    return serving.Dispatch(apps, pages(shop.services.resellers, shop.settings.public_url, documents, metrics_body, shop.unready))
+    return serving.Dispatch(
+        apps, pages(shop.services.resellers, shop.settings.public_url, documents, metrics_body, shop.unready)
+    )
 
 
 def _batch(lane: str, size: int, orders: Orders) -> None:

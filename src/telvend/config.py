@@ -63,6 +63,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         600
     )
     lane_waiting: Annotated[int, _meta("purchases that may wait in a process before it answers 503", ge=1)] = 8192
+    paystack_secret_key: Annotated[Secret | None, _meta("the live key of Paystack, for funding wallets: sk_live_…")] = (
+        None
+    )
+    paystack_test_secret_key: Annotated[Secret | None, _meta("its test key, for wallets of test keys: sk_test_…")] = (
+        None
+    )
+    funding_expires_s: Annotated[int, _meta("how long a payer has to pay a funding", ge=60, le=604800)] = 3600
+    prembly_api_key: Annotated[
+        Secret | None, _meta("the key of Prembly, which answers NIN and BVN checks (idpass)")
+    ] = None
+    prembly_app_id: Annotated[str, _meta("the application id that belongs to it")] = ""
+    dojah_secret_key: Annotated[
+        Secret | None, _meta("the key of Dojah, which answers NIN and BVN checks (mobilsix)")
+    ] = None
+    dojah_app_id: Annotated[str, _meta("the application id that belongs to it")] = ""
+    identity_master_key: Annotated[
+        Secret | None, _meta("what identity records are sealed with, base64; else a file in the data directory")
+    ] = None
     delivery_wait_s: Annotated[
         float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
     ] = 8.0
@@ -77,6 +95,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 SECRETS: Final = {
     "database_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
+    "paystack_secret_key": ("sk_live_",),
+    "paystack_test_secret_key": ("sk_test_",),
+    "prembly_api_key": ("",),
+    "dojah_secret_key": ("",),
+    "identity_master_key": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from telvend.catalog.service import Catalogue
+from telvend.funding.service import Fundings
+from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
@@ -18,6 +20,8 @@ class Services:
     ledger: Ledger
     orders: Orders
     transactions: Transactions
+    fundings: Fundings
+    identity: Identity
     public_url: str
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float

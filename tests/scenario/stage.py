@@ -21,7 +21,6 @@ from telvend.kit.db import Database
 from telvend.kit.money import GHS, Money
 from telvend.ledger.model import AccountKind, Mode
 from telvend.ledger.service import Ledger
-from telvend.orders.check import check_books
 from telvend.orders.jobs import Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.orders.model import Placement
 from telvend.orders.service import Orders
@@ -29,6 +28,7 @@ from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, O
 from telvend.providers.routing import Router, Rule
 from telvend.resellers.model import Api, Caller
 from telvend.resellers.service import Resellers
+from telvend.transactions.check import check_books
 from tests.clocks import FakeClock
 
 PATIENCE_S: Final = 10.0

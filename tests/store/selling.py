@@ -11,9 +11,9 @@ from telvend.kit.db import Database
 from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.ledger.model import AccountKind, Mode
 from telvend.ledger.service import Ledger
-from telvend.orders.check import check_books
 from telvend.orders.placing import Purchase, Quote
 from telvend.resellers.service import Resellers
+from telvend.transactions.check import check_books
 
 PRICE = Money(450, GHS)
 PRODUCT = Product(

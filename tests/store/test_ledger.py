@@ -15,9 +15,9 @@ from telvend.ledger import store
 from telvend.ledger.model import AccountKind, Mode, TransferKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
-from telvend.orders.check import check_books
 from telvend.orders.model import Placement
 from telvend.orders.placing import Placing
+from telvend.transactions.check import check_books
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
 

@@ -153,6 +153,8 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         shop.watch.start()
         services.ledger.start()
         services.orders.start()
+        services.identity.start()
+        shop.funding_worker.start()
         if fulfilment:
             services.orders.on_placed = shop.fulfilment.wake
             shop.fulfilment.start()
@@ -161,6 +163,8 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         finally:
             if fulfilment:
                 await shop.fulfilment.drain(settings.drain_s)
+            await shop.funding_worker.drain(settings.drain_s)
+            await services.identity.close()
             await services.orders.close()
             await services.ledger.close()
             await shop.watch.close()

@@ -5,6 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from telvend.errors import NotFound
+from telvend.funding import store as funding_store
+from telvend.funding.model import Funding, FundingState
+from telvend.gateways.contract import Method
+from telvend.identity import store as identity_store
+from telvend.identity.model import State as CheckState
+from telvend.identity.model import Verification
 from telvend.kit.db import Database, Tx
 from telvend.kit.ids import number_in
 from telvend.kit.money import Currency, Money
@@ -15,6 +21,21 @@ from telvend.transactions import store
 from telvend.transactions.model import Filter, Page, Status, Summary, Transaction
 
 _STATUS = {State.DELIVERED: Status.COMPLETED, State.FAILED: Status.FAILED}
+
+_FUNDING_STATUS = {
+    FundingState.PENDING: Status.PENDING,
+    FundingState.COMPLETED: Status.COMPLETED,
+    FundingState.FAILED: Status.FAILED,
+    FundingState.EXPIRED: Status.FAILED,
+}
+
+_CHECK_STATUS = {
+    CheckState.ASKING: Status.PENDING,
+    CheckState.VERIFIED: Status.COMPLETED,
+    CheckState.NOT_ON_RECORD: Status.FAILED,
+    CheckState.BLOCKED: Status.FAILED,
+    CheckState.UNAVAILABLE: Status.FAILED,
+}
 
 LONGEST_REFERENCE = 128
 
@@ -96,13 +117,20 @@ class Transactions:
         balances = await store.balances_after(tx, [entry["id"] for entry in entries])
         sold = await orders.find_by_id(tx, by_kind.get(TransactionKind.ORDER, []))
         credits_ = await store.credits_by_id(tx, by_kind.get(TransactionKind.CREDIT, []))
+        funded = await funding_store.by_ids(tx, by_kind.get(TransactionKind.FUNDING, []))
+        checked = await identity_store.by_ids(tx, by_kind.get(TransactionKind.VERIFICATION, []))
         found = []
         for entry in entries:
             before, after = balances.get(entry["id"], (0, 0))
-            if _kind(entry["kind"]) == TransactionKind.ORDER:
-                found.append(_of_order(sold[entry["id"]], before, after))
-            else:
-                found.append(_of_credit(credits_[entry["id"]], before, after, currency, entry["created_at"]))
+            match _kind(entry["kind"]):
+                case TransactionKind.ORDER:
+                    found.append(_of_order(sold[entry["id"]], before, after))
+                case TransactionKind.FUNDING:
+                    found.append(_of_funding(funded[entry["id"]]))
+                case TransactionKind.VERIFICATION:
+                    found.append(_of_verification(checked[entry["id"]]))
+                case _:
+                    found.append(_of_credit(credits_[entry["id"]], before, after, currency, entry["created_at"]))
         return found
 
 
@@ -134,6 +162,49 @@ def _of_order(order: Order, before: int, after: int) -> Transaction:
             "product_id": order.product_id,
             "face": order.face,
         },
+    )
+
+
+def _of_funding(funding: Funding) -> Transaction:
+    status = _FUNDING_STATUS[funding.state]
+    words = {Method.CARD: "Card", Method.BANK_TRANSFER: "Bank Transfer", Method.USSD: "USSD"}
+    return Transaction(
+        id=funding.id,
+        reference=funding.reference,
+        kind=TransactionKind.FUNDING,
+        credit=True,
+        amount=funding.amount,
+        status=status,
+        before=funding.balance_before,
+        after=funding.balance_after,
+        service="funding",
+        description=f"Wallet funding via {words[funding.method]}",
+        created_at=funding.created_at,
+        updated_at=funding.updated_at,
+        facts={
+            "payment_method": str(funding.method),
+            "bank_name": funding.bank or None,
+            "payment_reference": funding.gateway_reference,
+        },
+    )
+
+
+def _of_verification(check: Verification) -> Transaction:
+    """Nothing of it is out of the safe: no number and no name."""
+    return Transaction(
+        id=check.id,
+        reference=check.reference,
+        kind=TransactionKind.VERIFICATION,
+        credit=False,
+        amount=check.price,
+        status=_CHECK_STATUS[check.state],
+        before=check.before,
+        after=check.after,
+        service=str(check.kind),
+        description=f"{check.kind.upper()} Verification - {check.card_type}",
+        created_at=check.created_at,
+        updated_at=check.updated_at,
+        facts={"card_type": check.card_type},
     )
 
 

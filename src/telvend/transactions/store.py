@@ -58,6 +58,8 @@ async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
         """
         select position from orders where wallet_id = $1 and due_at is not null
         union all select position from orders where wallet_id = $1 and state = 'review'
+        union all select position from funding where wallet_id = $1 and state = 'pending'
+        union all select position from verification where wallet_id = $1 and due_at is not null
         """,
         wallet_id,
     )
@@ -139,6 +141,8 @@ async def entry_of(tx: Tx, wallet_id: int, id: int) -> Any:  # noqa: A002
     return await tx.fetchrow(
         "select position, kind, id, credit, created_at from wallet_transaction where wallet_id = $1 and position = ("
         " select position from orders where id = $2 and wallet_id = $1"
+        " union all select position from funding where id = $2 and wallet_id = $1"
+        " union all select position from verification where id = $2 and wallet_id = $1"
         " union all select position from wallet_credit where id = $2 and wallet_id = $1 limit 1)",
         wallet_id, id,
     )  # fmt: skip

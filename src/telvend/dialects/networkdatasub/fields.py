@@ -102,6 +102,16 @@ class Fields:
             self.wrong(name, problem)
         return found
 
+    def flag(self, name: str) -> bool:
+        """A boolean; missing or null is false."""
+        value = self._form.get(name)
+        if value is None:
+            return False
+        if not isinstance(value, bool):
+            self.wrong(name, "must be true or false")
+            return False
+        return value
+
     def day(self, name: str) -> date | None:
         text = self.text(name, required=False)
         if not text:

@@ -6,19 +6,26 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
+from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
 from telvend.dialects.networkdatasub import wire
 from telvend.dialects.networkdatasub.fields import Fields
 from telvend.errors import Busy, InsufficientBalance, NotFound
+from telvend.funding.model import is_redirect_url
+from telvend.gateways.contract import Method
+from telvend.identity.model import Request, is_number
 from telvend.kit.allowance import Kind
 from telvend.kit.money import NGN, Money
+from telvend.kit.secret import Secret
 from telvend.orders.model import Placement
 from telvend.transactions.model import Filter
 
 COUNTRY: Final = "NG"
 SMALLEST_AIRTIME: Final = Money(50_00, NGN)
 LARGEST_AIRTIME: Final = Money(50_000_00, NGN)
+SMALLEST_FUNDING: Final = Money(100_00, NGN)
+LARGEST_FUNDING: Final = Money(1_000_000_00, NGN)
 RECENT: Final = 5
 PER_PAGE: Final = 15
 MOST_PER_PAGE: Final = 50
@@ -212,6 +219,118 @@ def _filter(fields: Fields) -> Filter:
     )
 
 
+# Funding ----------------------------------------------------------------------------------------------------------------
+
+
+async def wallet_fund(call: Call[dict[str, Any]]) -> Answer:
+    """Begins a funding. Only the gateway's verified word credits the wallet."""
+    fields = Fields(call.form)
+    amount = fields.amount("amount", SMALLEST_FUNDING, LARGEST_FUNDING)
+    method = fields.one_of("payment_method", _METHODS.get, "must be card, bank_transfer or ussd")
+    redirect_url = fields.text("redirect_url", required=False) or None
+    if redirect_url is not None and not is_redirect_url(redirect_url):
+        fields.wrong("redirect_url", "must be an http or https address")
+    fields.done()
+    assert method is not None  # noqa: S101 - `done` has raised otherwise
+    started = await call.services.fundings.start(call.caller, amount, method, redirect_url, base_url=call.base_url)
+    return wire.ok(wire.funding(started), "Funding request initiated successfully")
+
+
+_METHODS: Final = {str(method): method for method in Method}
+
+
+# Verification -----------------------------------------------------------------------------------------------------------
+
+
+async def nin_pricing(call: Call[None]) -> Answer:
+    return await _pricing(call, IdentityKind.NIN)
+
+
+async def bvn_pricing(call: Call[None]) -> Answer:
+    return await _pricing(call, IdentityKind.BVN)
+
+
+async def nin_verify(call: Call[dict[str, Any]]) -> Answer:
+    return await _verify(call, IdentityKind.NIN)
+
+
+async def bvn_verify(call: Call[dict[str, Any]]) -> Answer:
+    return await _verify(call, IdentityKind.BVN)
+
+
+async def nin_history(call: Call[None]) -> Answer:
+    return await _history(call, IdentityKind.NIN)
+
+
+async def bvn_history(call: Call[None]) -> Answer:
+    return await _history(call, IdentityKind.BVN)
+
+
+async def nin_details(call: Call[None]) -> Answer:
+    return await _verification(call, IdentityKind.NIN)
+
+
+async def bvn_details(call: Call[None]) -> Answer:
+    return await _verification(call, IdentityKind.BVN)
+
+
+async def _pricing(call: Call[None], kind: IdentityKind) -> Answer:
+    lines = [wire.price(line) for line in await call.services.identity.prices(kind)]
+    return wire.ok(lines, f"{kind.upper()} verification pricing retrieved successfully")
+
+
+async def _verify(call: Call[dict[str, Any]], kind: IdentityKind) -> Answer:
+    """An identity check is a sale whose value is the answer; no answer costs nothing."""
+    fields = Fields(call.form)
+    number = fields.text(str(kind))
+    if str(kind) not in fields.problems and not is_number(number):
+        fields.wrong(str(kind), "must be 11 digits")
+    cards = {line.card_type for line in await call.services.identity.prices(kind) if line.active}
+    card_type = fields.text("card_type")
+    if "card_type" not in fields.problems and card_type not in cards:
+        fields.wrong("card_type", f"must be one of {', '.join(sorted(cards))}")
+    provider = (fields.text("provider", required=False) or "idpass") if kind is IdentityKind.BVN else None
+    if provider is not None and provider not in wire.AUTHORITY_BY_PROVIDER:
+        fields.wrong("provider", "must be idpass or mobilsix")
+    force_new, use_real_api = fields.flag("force_new"), fields.flag("use_real_api")
+    reference = fields.reference(call.headers.get(b"idempotency-key"))
+    fields.done()
+    request = Request(
+        kind,
+        Secret(number),
+        card_type,
+        provider=wire.AUTHORITY_BY_PROVIDER.get(provider or ""),
+        force_new=force_new,
+        use_real_api=use_real_api,
+        client_reference=reference,
+    )
+    try:
+        checked = await call.services.identity.check(call.caller, request)
+    except InsufficientBalance as error:
+        return wire.insufficient("Insufficient wallet balance. Please fund your wallet to continue.", error)
+    return wire.checked_answer(kind, checked, provider, await _balance(call))
+
+
+async def _history(call: Call[None], kind: IdentityKind) -> Answer:
+    fields = Fields(_query(call))
+    before = fields.whole_number("before", minimum=1, maximum=2**53, default=2**53)
+    fields.done()
+    found = await call.services.identity.history(call.caller, kind, before=before)
+    rows = [wire.verification_row(kind, opened, call.caller.reseller_number) for opened in found]
+    return wire.ok(rows, f"{kind.upper()} verifications retrieved successfully")
+
+
+async def _verification(call: Call[None], kind: IdentityKind) -> Answer:
+    text = call.path["id"]
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    opened = await call.services.identity.detail(call.caller, kind, number)
+    body = {
+        "verification": wire.verification_row(kind, opened, call.caller.reseller_number),
+        "details": wire.details(kind, opened),
+    }
+    return wire.ok(body, f"{kind.upper()} verification retrieved successfully")
+
+
 # What they share --------------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +393,15 @@ NETWORKDATASUB: Final = Dialect(
         Endpoint("POST", "/data/purchase", data_purchase, "Buy data", _BOUGHT, Kind.PURCHASE, wire.DataForm, True),
         _get("/wallet/balance", wallet_balance, "The wallet's balance"),
         _get("/wallet/summary", wallet_summary, "The wallet in numbers"),
+        Endpoint("POST", "/wallet/fund", wallet_fund, "Fund the wallet", _BOUGHT, Kind.PURCHASE, wire.FundForm, True),
+        _get("/verification/nin/pricing", nin_pricing, "What NIN checks cost"),
+        Endpoint("POST", "/verification/nin", nin_verify, "Verify a NIN", _BOUGHT, Kind.PURCHASE, wire.NinForm, True),
+        _get("/verification/nin/history", nin_history, "NIN checks so far"),
+        _get("/verification/nin/{id}", nin_details, "One NIN check"),
+        _get("/verification/bvn/pricing", bvn_pricing, "What BVN checks cost"),
+        Endpoint("POST", "/verification/bvn", bvn_verify, "Verify a BVN", _BOUGHT, Kind.PURCHASE, wire.BvnForm, True),
+        _get("/verification/bvn/history", bvn_history, "BVN checks so far"),
+        _get("/verification/bvn/{id}", bvn_details, "One BVN check"),
         _get("/transactions", transactions, "The list of transactions"),
         _get("/transactions/{reference:path}", transaction, "One transaction"),
     ),

@@ -13,9 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from telvend import errors
+from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product, Snapshot
-from telvend.dialects.contract import Answer, nearest_row
+from telvend.dialects.contract import Answer, Header, nearest_row
 from telvend.errors import InsufficientBalance, InvalidFields, InvalidInput, TelvendError
+from telvend.funding.model import Funding
+from telvend.identity.model import Checked, Opened, Price
+from telvend.identity.model import State as CheckState
 from telvend.kit.money import Money
 from telvend.kit.phone import national_form
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
@@ -49,6 +53,29 @@ class AirtimeForm(msgspec.Struct):
     network: str
     phone: str
     amount: Decimal
+    reference: str | None = None
+
+
+class FundForm(msgspec.Struct):
+    amount: Decimal
+    payment_method: str
+    redirect_url: str | None = None
+
+
+class NinForm(msgspec.Struct):
+    nin: str
+    card_type: str
+    force_new: bool = False
+    use_real_api: bool = False
+    reference: str | None = None
+
+
+class BvnForm(msgspec.Struct):
+    bvn: str
+    card_type: str
+    provider: str = "idpass"
+    force_new: bool = False
+    use_real_api: bool = False
     reference: str | None = None
 
 
@@ -304,6 +331,114 @@ def paginated(rows: list[Any], total: int, page: int, per_page: int, path: str, 
         "prev_page_url": f"{link}{page - 1}" if page > 1 else None,
         "to": first + len(rows) - 1 if rows else None,
         "total": total,
+    }
+
+
+# Funding ----------------------------------------------------------------------------------------------------------------
+
+
+def funding(started: Funding) -> dict[str, Any]:
+    return {
+        "reference": started.reference,
+        "amount": started.amount.text,
+        "status": "pending",
+        "payment_url": started.payment_url,
+        "expires_at": stamp(started.expires_at),
+    }
+
+
+# Verification -----------------------------------------------------------------------------------------------------------
+
+AUTHORITY_BY_PROVIDER: Final = {"idpass": "prembly", "mobilsix": "dojah"}
+"""The document's names of its providers, and the authorities that stand in their places."""
+
+
+def price(line: Price) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "card_type": line.card_type,
+        "price": number(line.price),
+        "is_active": line.active,
+        "description": line.description,
+    }
+
+
+def details(kind: IdentityKind, opened: Opened | Checked) -> dict[str, Any]:
+    """What the document prints of a record: dates of a NIN as `01 Jan 1990`, of a BVN as `1990-01-01`."""
+    record = opened.record
+    if record is None:
+        return {}
+    born = record.date_of_birth
+    if kind is IdentityKind.BVN:
+        return {
+            "bvn": opened.number.reveal(),
+            "firstName": record.first_name,
+            "lastName": record.last_name,
+            "middleName": record.middle_name,
+            "dateOfBirth": born.isoformat() if born else None,
+            "phoneNumber": record.mobile,
+            "gender": str(record.gender),
+            "email": record.email,
+            "image": record.photo,
+        }
+    issued = record.issue_date or opened.verification.created_at.date()
+    return {
+        "firstName": record.first_name,
+        "middleName": record.middle_name,
+        "lastName": record.last_name,
+        "dateOfBirth": f"{born:%d %b %Y}" if born else None,
+        "gender": str(record.gender),
+        "issueDate": f"{issued:%d %b %Y}",
+        "photo": record.photo,
+        "address": record.address,
+        "state": record.state,
+        "lga": record.lga,
+        "town": record.town,
+        "mobile": record.mobile,
+        "nin": opened.number.reveal(),
+        "signature": record.signature,
+    }
+
+
+def checked_answer(kind: IdentityKind, checked: Checked, provider: str | None, balance: Money) -> Answer:
+    """Verified and paid; or not on record, blocked, or without an answer, and nothing paid."""
+    check, name = checked.verification, kind.upper()
+    headers: tuple[Header, ...] = ((b"idempotent-replayed", b"true"),) if checked.replayed else ()
+    if check.state is CheckState.VERIFIED:
+        body = {
+            "verification_id": check.id,
+            "transaction_id": check.reference,
+            "reference": check.reference,
+            "amount": number(check.price),
+            **({"provider": provider} if kind is IdentityKind.BVN else {}),
+            "details": details(kind, checked),
+            "wallet_balance": balance.text,
+        }
+        return ok(body, f"{name} verification completed successfully", *headers)
+    if check.state is CheckState.NOT_ON_RECORD:
+        answer = refused(404, f"The {name} is not on record. You were not charged.")
+    elif check.state is CheckState.BLOCKED:
+        answer = refused(400, f"The {name} is blocked. You were not charged.")
+    else:
+        answer = refused(503, f"The {name} authority does not answer. You were not charged; try again later.")
+        headers += ((b"retry-after", str(checked.retry_after_s or 30).encode()),)
+    answer.headers = headers
+    return answer
+
+
+def verification_row(kind: IdentityKind, opened: Opened, user_id: int) -> dict[str, Any]:
+    check = opened.verification
+    return {
+        "id": check.id,
+        "user_id": user_id,
+        f"{kind}_number": opened.number.reveal(),
+        "transaction_id": check.reference,
+        "status": "verified",
+        "card_type": check.card_type,
+        "price": number(check.price),
+        "expires_at": stamp(check.expires_at),
+        "created_at": stamp(check.created_at),
+        "updated_at": stamp(check.updated_at),
     }
 
 

@@ -1,11 +1,16 @@
-"""Whether the books hold: the ledger in itself, and the ledger against the orders, in one snapshot of the database."""
+"""Whether the books hold: the ledger in itself, and against orders, fundings and checks, in one snapshot of the database."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from telvend.funding import store as funding_store
+from telvend.identity import store as identity_store
 from telvend.kit.db import Database
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding
-from telvend.orders import store
+from telvend.orders import store as order_store
+
+_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +30,9 @@ class Report:
 async def check_books(database: Database) -> Report:
     """Recompute everything from the transfers. May run while the shop sells: it sees one moment. Raises Busy."""
     async with database.snapshot() as tx:
-        findings = [*await ledger_store.findings(tx), *await store.findings(tx)]
         return Report(
-            (*ledger_store.checked_rules(), *store.checked_rules()),
-            tuple(findings),
+            tuple(rule for room in _ROOMS for rule in room.checked_rules()),
+            tuple([finding for room in _ROOMS for finding in await room.findings(tx)]),
             await ledger_store.count_transfers(tx),
-            await store.count_orders(tx),
+            await order_store.count_orders(tx),
         )
