@@ -276,9 +276,10 @@ NEGATIVE = "no wallet is negative"
 ACCOUNTS = "every transfer stands between two known accounts of one currency and mode"
 CREDITS = "every credit stands in the ledger, and no other"
 HOLDS = "every order holds its price exactly once"
-STRAY = "every hold belongs to an order"
+STRAY = "every hold belongs to an order or an identity check"
 SETTLED = "every final order is settled exactly once and in full, an open one not at all"
-IN_FLIGHT = "what is in flight equals the orders that are not final"
+IN_FLIGHT = "what is in flight equals the orders and identity checks that are not final"
+COUNTS = "a wallet counts its transactions and what came in"
 ATTEMPTS = "a final order has no open attempt, and no order has two"
 
 _ATTEMPT = (
@@ -296,6 +297,8 @@ DAMAGES = {
         {SEQUENCE}),
     "a statement begins in the middle": ("update transfer set wallet_sequence = wallet_sequence + 1"
         " where wallet_id = {other_wallet}; update wallet set sequence = 2 where account_id = {other_wallet}", {SEQUENCE}),
+    "a wallet has forgotten a transaction": ("update wallet set transactions = transactions - 1"
+        " where account_id = {wallet}", {COUNTS}),
     "a wallet's row is gone": ("delete from wallet where account_id = {other_wallet}", {ACCOUNTS}),
     "a balance in a statement was changed": ("update transfer set wallet_balance_minor = wallet_balance_minor + 1"
         " where cause = {delivered} and kind = 1", {CHAIN}),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EMAIL: Final = "ama@demo.example"
 PHONE: Final = "0241234567"
+NIGERIAN_PHONE: Final = "08031234567"
+PATIENCE_S: Final = 15.0
 MONEY: Final = Money(20_000, GHS)
 PORTS: Final = range(8000, 8020)
 
@@ -126,7 +128,60 @@ class _Story:
 
             self._step("What the ledger wrote about this sale")
             print_history(self._console, await self._shop.services.orders.history(bought["reference"]))
+        headers = {"authorization": f"Token {keys['nigeria']}"}
+        async with http.client(self._base, timeout_s=30, headers=headers) as client:
+            await self._nigeria(client)
         self._invite(keys)
+
+    async def _nigeria(self, client: "httpx.AsyncClient") -> None:
+        """The same wallet's owner in Nigeria: money in, airtime, a bundle, an identity check."""
+        self._step("Nigeria: fund the wallet; the gateway is a sandbox, and its page is a real one")
+        form = {"amount": 5000, "payment_method": "card"}
+        started = await self._post(client, "/api/wallet/fund", form)
+        page = started["data"]["payment_url"].removeprefix(self._base)
+        self._console.print(f"POST {page} decision=pay&method=card   (what the button of that page sends)")
+        await client.post(page, data={"decision": "pay", "method": "card"})
+        await self._until_funded(client, started["data"]["reference"])
+
+        self._step(f"Airtime for {NIGERIAN_PHONE}; the answer shows the delivery")
+        await self._post(client, "/api/airtime/purchase", {"network": "mtn", "phone": NIGERIAN_PHONE, "amount": 100})
+
+        self._step("A Nigerian bundle, by its plan")
+        plans = (await self._get(client, "/api/data-plans?network=mtn&type=SME", show=False))["data"]
+        plan = next(plan for plan in plans if plan["code"] == "1GB")
+        form = {"network": "mtn", "plan_id": plan["id"], "phone": NIGERIAN_PHONE}
+        await self._post(client, "/api/data/purchase", form)
+
+        self._step("Whose number is it? A built-in persona answers")
+        checked = await self._post(
+            client, "/api/verification/nin", {"nin": "12345678901", "card_type": "standard"}, show=False
+        )
+        details = checked["data"]["details"]
+        self._console.print(
+            f"{checked['message']}: {details['firstName']} {details['lastName']}, born {details['dateOfBirth']},"
+            f" for NGN {checked['data']['amount']}; {checked['data']['wallet_balance']} left"
+        )
+
+    async def _until_funded(self, client: "httpx.AsyncClient", reference: str) -> None:
+        """The notice is only a rumour: the money is there once the gateway was asked."""
+        path, began = f"/api/transactions/{reference}", time.monotonic()
+        while time.monotonic() - began < PATIENCE_S:
+            found = (await client.get(path)).raise_for_status().json()["data"]
+            if found["status"] != "pending":
+                self._console.print(f"GET {path}: {found['status']}, balance {found['balance_after']}")
+                return
+            await asyncio.sleep(0.2)
+
+    async def _post(
+        self, client: "httpx.AsyncClient", path: str, form: dict[str, Any], *, show: bool = True
+    ) -> dict[str, Any]:
+        self._console.print(f"POST {path} {json.dumps(form)}", markup=False)
+        started = time.monotonic()
+        response = await client.post(path, json=form)
+        if show:
+            self._said(response, started)
+        answer: dict[str, Any] = response.raise_for_status().json()
+        return answer
 
     async def _furnish(self) -> dict[str, str]:
         """A reseller with money and keys. The keys are kept beside the demo's data so that its curl lines go on working."""
@@ -143,8 +198,12 @@ class _Story:
                 await ledger.credit(ama.id, MONEY, mode, f"demo {time.time_ns()}")
         try:
             keys: dict[str, str] = json.loads(self._keys.read_text())
+            nothing_missing = keys.keys() >= {*Mode, "nigeria"}
         except (OSError, ValueError):
-            keys = {}
+            keys, nothing_missing = {}, False
+        if not nothing_missing:
+            _, secret, _ = await resellers.add_key(EMAIL, Api.NETWORKDATASUB, Mode.LIVE, 600, 300)
+            keys = {"nigeria": secret.reveal()}
             for mode in Mode:
                 _, secret, _ = await resellers.add_key(EMAIL, Api.NETPLUSE, mode, 600, 300)
                 keys[mode] = secret.reveal()
@@ -173,12 +232,7 @@ class _Story:
 
     async def _buy(self, client: "httpx.AsyncClient") -> dict[str, Any]:
         form = {"network": "MTN", "phoneNumber": PHONE, "capacity": "1GB", "reference": f"demo-{time.time_ns()}"}
-        self._console.print(f"POST /api/v1/purchase {json.dumps(form)}", markup=False)
-        started = time.monotonic()
-        response = await client.post("/api/v1/purchase", json=form)
-        self._said(response, started)
-        bought: dict[str, Any] = response.raise_for_status().json()
-        return bought
+        return await self._post(client, "/api/v1/purchase", form)
 
     async def _follow(self, client: "httpx.AsyncClient", reference: str) -> None:
         path, last, started = f"/api/v1/order-status/{reference}", "", time.monotonic()
@@ -201,6 +255,7 @@ class _Story:
             f"curl {header} {base}/api/v1/balance",
             f"curl {header} {base}/api/v1/packages",
             f"curl {header} -H 'content-type: application/json' -d '{body}' {base}/api/v1/purchase",
+            f"curl -H 'Authorization: Token {keys['nigeria']}' {base}/api/transactions",
             f"curl {base}/healthz",
         ):
             self._console.print(line, markup=False, soft_wrap=True)

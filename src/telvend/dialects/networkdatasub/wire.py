@@ -480,7 +480,7 @@ def error_answer(error: TelvendError) -> Answer:
         problems = error.problems if isinstance(error, InvalidFields) else {error.field: error.problem}
         sentences = {name: [f"The {name} {problem}."] for name, problem in problems.items()}
         return Answer(422, Envelope(False, next(iter(sentences.values()))[0], errors=sentences))
-    if isinstance(error, errors.ProductUnavailable):
+    if type(error) is errors.ProductUnavailable:
         return refused(400, f"This is not on sale for {error.network} right now.")
     if status == 500:
         return refused(500, "Something went wrong on our end. A purchase with a reference is safe to repeat.")

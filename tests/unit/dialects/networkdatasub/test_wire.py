@@ -18,11 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telvend.authorities.contract import Gender, Record
+from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Airtime, Network, Product, Snapshot
 from telvend.dialects.contract import Answer
 from telvend.dialects.networkdatasub import wire
-from telvend.errors import InsufficientBalance
+from telvend.errors import InsufficientBalance, ProductUnavailable
+from telvend.funding.model import Funding, FundingState
+from telvend.gateways.contract import Method
+from telvend.identity.model import Checked, NotConfigured, Opened, Price, Verification
+from telvend.identity.model import State as CheckState
 from telvend.kit.money import NGN, Money
+from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode, TransactionKind
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
 from telvend.resellers.model import Profile
@@ -118,6 +125,74 @@ def purchase(
     return wire.purchase_answer(Placement(made, False, 0.0), made, Money(balance, NGN), kind.title())
 
 
+FUNDING = Funding(
+    id=7, reference="FND-7-abcdef", reseller_id=ID, wallet_id=1, mode=Mode.LIVE, gateway="sandbox", method=Method.CARD,
+    amount=Money(5000_00, NGN), redirect_url=None, state=FundingState.PENDING, attention=False,
+    payment_url=f"{BASE}/pay/x", gateway_reference=None, channel="", bank="", position=1, balance_before=Money(0, NGN),
+    balance_after=Money(0, NGN), asked=0, asked_at=None, notices=0, created_at=SOLD,
+    expires_at=datetime(2025, 5, 20, 15, 30, 45, tzinfo=UTC), updated_at=SOLD, completed_at=None,
+)  # fmt: skip
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+NIN_RECORD = Record(
+    first_name="John", middle_name="Doe", last_name="Smith", date_of_birth=date(1990, 1, 1), gender=Gender.MALE,
+    mobile="08012345678", address="123 Main Street", town="Ikeja", lga="Ikeja", state="Lagos",
+    issue_date=date(2025, 5, 18), photo=PIXEL, signature=PIXEL,
+)  # fmt: skip
+BVN_RECORD = Record(
+    first_name="John", middle_name="Smith", last_name="Doe", date_of_birth=date(1990, 1, 1), gender=Gender.MALE,
+    mobile="08012345678", email="[email\xa0protected]", photo=PIXEL,
+)  # fmt: skip
+NUMBER = Secret("12345678901")
+VERIFIED = datetime(2025, 5, 18, 12, tzinfo=UTC)
+
+
+def check(kind: IdentityKind, number: int, price: int, state: CheckState = CheckState.VERIFIED) -> Verification:
+    return Verification(
+        id=number, reference=f"{kind.upper()}-{number}-abcdef", reseller_id=ID, key_id=ID, dialect="networkdatasub",
+        mode=Mode.LIVE, client_reference=None, wallet_id=1, position=1, kind=kind, card_type="standard", provider=None,
+        force_new=False, use_real_api=False, source="personas", reused_id=None, price=Money(price, NGN),
+        cost=Money(0, NGN), state=state, text="", before=Money(0, NGN), after=Money(0, NGN),
+        expires_at=datetime(2026, 5, 18, 12, tzinfo=UTC), purged_at=None, created_at=VERIFIED, updated_at=VERIFIED,
+    )  # fmt: skip
+
+
+def checked(
+    kind: IdentityKind, number: int, price: int, balance: int, state: CheckState = CheckState.VERIFIED
+) -> Answer:
+    record = (NIN_RECORD if kind is NIN else BVN_RECORD) if state is CheckState.VERIFIED else None
+    found = Checked(check(kind, number, price, state), NUMBER, record, replayed=False)
+    return wire.checked_answer(kind, found, None if kind is NIN else "idpass", Money(balance, NGN))
+
+
+NIN, BVN = IdentityKind.NIN, IdentityKind.BVN
+
+
+def history(kind: IdentityKind, price: int) -> Answer:
+    rows = [wire.verification_row(kind, Opened(check(kind, 12345, price), NUMBER), 1)]
+    return wire.ok(rows, f"{kind.upper()} verifications retrieved successfully")
+
+
+def details(kind: IdentityKind, price: int) -> Answer:
+    opened = Opened(check(kind, 12345, price), NUMBER, NIN_RECORD if kind is NIN else BVN_RECORD)
+    body = {"verification": wire.verification_row(kind, opened, 1), "details": wire.details(kind, opened)}
+    return wire.ok(body, f"{kind.upper()} verification retrieved successfully")
+
+
+def pricing(kind: IdentityKind, *lines: tuple[str, int, str]) -> Answer:
+    rows = [
+        wire.price(Price(number, kind, card, Money(naira * NAIRA, NGN), True, text))
+        for number, (card, naira, text) in enumerate(lines, 1)
+    ]
+    return wire.ok(rows, f"{kind.upper()} verification pricing retrieved successfully")
+
+
+def no_money(required: int, available: int) -> Answer:
+    return wire.insufficient(
+        "Insufficient wallet balance. Please fund your wallet to continue.",
+        InsufficientBalance(Money(required * NAIRA, NGN), Money(available * NAIRA, NGN)),
+    )
+
+
 def paginated() -> dict[str, Any]:
     # The example prints two rows and says fifteen.
     rows = [wire.transaction_row(item, 1) for item in (SALE, CREDIT)]
@@ -167,9 +242,29 @@ RENDERED = {
         wire.transaction_details(SALE, 1, wire.delivery(ATTEMPT, products[0])),
         "Transaction details retrieved successfully",
     ),
+    "wallet-fund": lambda: wire.ok(wire.funding(FUNDING), "Funding request initiated successfully"),
+    "nin-pricing": lambda: pricing(
+        NIN,
+        ("standard", 100, "Standard verification"),
+        ("regular", 150, "Regular verification"),
+        ("premium", 200, "Premium verification with enhanced features"),
+    ),
+    "bvn-pricing": lambda: pricing(
+        BVN,
+        ("standard", 300, "Standard BVN verification"),
+        ("premium", 500, "Premium BVN verification with enhanced data"),
+    ),
+    "nin": lambda: checked(NIN, 12345, 100_00, 5000_00),
+    "bvn": lambda: checked(BVN, 123, 300_00, 9700_00),
+    "nin-too-little-money": lambda: no_money(100, 50),
+    "bvn-too-little-money": lambda: no_money(300, 100),
+    "nin-history": lambda: history(NIN, 100_00),
+    "bvn-history": lambda: history(BVN, 300_00),
+    "nin-details": lambda: details(NIN, 100_00),
+    "bvn-details": lambda: details(BVN, 300_00),
 }  # fmt: skip
 # Ours to choose: how a reference is made, where pictures are, what no provider tells us.
-OURS = re.compile(r"reference|logo|avatar|bundle_remaining")
+OURS = re.compile(r"reference|transaction_id|logo|avatar|payment_url|bundle_remaining")
 _FORMATS = (
     re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"),
     re.compile(r"\d{4}-\d\d-\d\d"),
@@ -295,3 +390,23 @@ def test_what_a_provider_said_is_told_in_codes_of_http() -> None:
     assert (told["provider_reference"], told["provider_response"]["code"], told["validity"]) == ("T-1", 400, None)
     assert wire.delivery(replace(ATTEMPT, state=AttemptState.UNKNOWN), None)["provider_response"]["code"] == 202
     assert wire.delivery(None, products[0])["provider_response"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [(CheckState.NOT_ON_RECORD, 404), (CheckState.BLOCKED, 400), (CheckState.UNAVAILABLE, 503)],
+)
+def test_a_check_without_a_record_says_that_it_cost_nothing(state: CheckState, status: int) -> None:
+    answer = checked(NIN, 1, 100_00, 0, state)
+    body = read(_encode(answer.body))
+    assert (answer.status, body["success"], "data" in body) == (status, False, False)
+    assert "not charged" in body["message"]
+    assert (b"retry-after" in dict(answer.headers)) is (status == 503)
+
+
+def test_what_is_not_on_sale_says_so_and_what_is_not_configured_says_that() -> None:
+    gone = wire.error_answer(ProductUnavailable("glo", "#12"))
+    assert (gone.status, gone.body.message) == (400, "This is not on sale for glo right now.")
+    missing = wire.error_answer(NotConfigured(NIN, None))
+    assert missing.status == 400
+    assert "use_real_api" in missing.body.message
