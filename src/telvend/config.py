@@ -167,18 +167,18 @@ _NAMES: Final = tuple(_FIELDS)
 
 
 def _convert(name: str, value: Any, origin: str) -> Any:
+    where = PREFIX + name.upper() if origin == "environment" else f"{name} ({origin})"
     if name in SECRETS:
         secret = value if isinstance(value, Secret) or value is None else Secret(str(value))
         if secret is not None and not secret.reveal().startswith(SECRETS[name]):
             # The value itself may hold a password, and is not repeated.
-            raise SettingsRefused(f"{name} ({origin}) must begin with {' or '.join(SECRETS[name])}.")
+            raise SettingsRefused(f"{where} must begin with {' or '.join(SECRETS[name])}.")
         return secret
     try:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]
         return msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
     except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
-        where = PREFIX + name.upper() if origin == "environment" else f"{name} ({origin})"
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
 
 
