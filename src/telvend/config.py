@@ -81,6 +81,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_master_key: Annotated[
         Secret | None, _meta("what identity records are sealed with, base64; else a file in the data directory")
     ] = None
+    identity_retention_days: Annotated[
+        int, _meta("age at which `telvend identity purge` destroys what is known of people", ge=1, le=36500)
+    ] = 365
     delivery_wait_s: Annotated[
         float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
     ] = 8.0

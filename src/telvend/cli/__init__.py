@@ -7,6 +7,8 @@ import typer
 from telvend.cli import (
     database,
     demo,
+    fundings,
+    identity,
     keys,
     ledger,
     networks,
@@ -29,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(common)
-for group in (users, keys, wallets, products, networks, orders, ledger, simulator, database):
+for group in (users, keys, wallets, fundings, products, networks, orders, identity, ledger, simulator, database):
     app.add_typer(group.app)
 serve.add_to(app)
 demo.add_to(app)

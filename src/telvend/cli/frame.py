@@ -33,6 +33,7 @@ from rich.text import Text
 from telvend.bootstrap import Shop, open_shop, prepare_database
 from telvend.config import Settings, SettingsRefused, load
 from telvend.errors import TelvendError
+from telvend.identity.vault import VaultRefused
 from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused
 from telvend.kit.postgres import PostgresRefused, open_for_command
 from telvend.kit.secret import Secret
@@ -52,7 +53,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-REFUSALS: Final = (TelvendError, SettingsRefused, PostgresRefused, DatabaseRefused, SchemaRefused)
+REFUSALS: Final = (TelvendError, SettingsRefused, PostgresRefused, DatabaseRefused, SchemaRefused, VaultRefused)
 """What ends a command with one sentence and exit code 1."""
 
 

@@ -1,14 +1,20 @@
 """`telvend user`: the resellers of the shop."""
 
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from telvend.bootstrap import Shop
 from telvend.cli.frame import Output, command, table
-from telvend.resellers.model import Reseller
+from telvend.errors import InvalidInput
+from telvend.resellers.model import Profile, Reseller
 
 app = typer.Typer(name="user", help="The resellers of the shop.", no_args_is_help=True)
+
+Email = Annotated[str, typer.Argument(help="The reseller.")]
 
 
 def _data(reseller: Reseller) -> dict[str, Any]:
@@ -47,3 +53,111 @@ async def list_users(
         {"users": [_data(reseller) for reseller in resellers]},
         show=table("", ("number", "email", "name", "phone", "since"), rows, "There are no resellers yet."),
     )
+
+
+@command(app, "show")
+async def show(shop: Shop, email: Email) -> Output:
+    """Everything that is known about a reseller."""
+    reseller = await shop.services.resellers.find(email)
+    return _shown(await shop.services.resellers.profile(reseller.id))
+
+
+@command(app, "set")
+async def set_profile(
+    shop: Shop,
+    email: Email,
+    address: Annotated[str | None, typer.Option(help="Postal address; empty to remove it.")] = None,
+    gender: Annotated[
+        str | None, typer.Option(metavar="Male|Female", help="As the profile prints it; empty to remove it.")
+    ] = None,
+    date_of_birth: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Day of birth.")
+    ] = None,
+    email_verified: Annotated[
+        bool | None, typer.Option("--email-verified/--no-email-verified", help="Whether the e-mail address is proven.")
+    ] = None,
+    phone_verified: Annotated[
+        bool | None, typer.Option("--phone-verified/--no-phone-verified", help="Whether the phone number is proven.")
+    ] = None,
+    id_verified: Annotated[
+        bool | None, typer.Option("--id-verified/--no-id-verified", help="Whether the person is proven.")
+    ] = None,
+    avatar: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, readable=True, metavar="FILE", help="A PNG or JPEG of at most 1 MiB."
+        ),
+    ] = None,
+) -> Output:
+    """Fill in what a shop-keeper knows about a reseller. What is not named stays as it is."""
+    given = (address, gender, date_of_birth, email_verified, phone_verified, id_verified, avatar)
+    if all(value is None for value in given):
+        raise InvalidInput("", "Say what to set, such as --address or --email-verified.")
+    profile = await shop.services.resellers.change(
+        email,
+        address=address,
+        gender=gender,
+        date_of_birth=None if date_of_birth is None else date_of_birth.date(),
+        email_verified=email_verified,
+        phone_verified=phone_verified,
+        id_verified=id_verified,
+        avatar=None if avatar is None else _picture(avatar),
+    )
+    return _shown(profile)
+
+
+@command(app, "discount")
+async def discount(
+    shop: Shop,
+    email: Email,
+    network: Annotated[str, typer.Argument(help="The network's code, such as MTN.")],
+    percent: Annotated[str, typer.Argument(help="How much less, such as 2.5; 0 ends the discount.")],
+    country: Annotated[str, typer.Option(help="The network's country.")] = "NG",
+) -> Output:
+    """Sell a reseller airtime of a network for less than its face value."""
+    reseller = await shop.services.resellers.find(email)
+    airtime = await shop.services.catalogue.set_discount(reseller.id, country, network, percent)
+    return Output(
+        {
+            "email": reseller.email,
+            "country": airtime.country,
+            "network": airtime.network,
+            "product": airtime.code,
+            "percent": Decimal(percent),
+        },
+        f"{reseller.email} buys {airtime.network} airtime ({airtime.country}) for {percent} % less.",
+    )
+
+
+_LARGEST_READ = 1024 * 1024 + 1
+
+
+def _picture(file: Path) -> bytes:
+    # One byte more than is accepted, so that a film is refused without being read.
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_LARGEST_READ)
+    except OSError as error:
+        raise InvalidInput("avatar", f"cannot be read: {error.strerror}") from None
+
+
+def _shown(profile: Profile) -> Output:
+    data = _data(profile) | {
+        "address": profile.address,
+        "gender": profile.gender,
+        "date_of_birth": profile.date_of_birth,
+        "email_verified": profile.email_verified,
+        "phone_verified": profile.phone_verified,
+        "id_verified": profile.id_verified,
+        "avatar": profile.has_avatar,
+    }
+    rows = [(name.replace("_", " "), _words(value)) for name, value in data.items()]
+    return Output(data, show=table("", ("", profile.email), rows, ""))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return "" if value is None else str(value)

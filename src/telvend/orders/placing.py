@@ -25,6 +25,7 @@ from telvend.orders.model import Order, Placement, State
 from telvend.orders.store import Reference
 
 _NUMBERS_AT_A_TIME: Final = 1024
+DIALECT_WITH_CHECKS: Final = "networkdatasub"
 # More than two lanes can race for the references of one batch, one after the other.
 _TRIES: Final = 5
 
@@ -146,7 +147,10 @@ class Placing:
         known = await store.find_by_client_reference(tx, keys) if keys else {}
         if now is None:
             raise InvariantBroken("a caller's wallet does not exist")
-        decisions = _Decisions(now, Journal(wallets, at=now), known)
+        # Only this dialect sells identity checks, and only its references can stand under one.
+        with_checks = [key for key in keys if key[1] == DIALECT_WITH_CHECKS]
+        checks = await store.references_of_checks(tx, with_checks) if with_checks else set()
+        decisions = _Decisions(now, Journal(wallets, at=now), known, checks)
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt or b""))
         return decisions
@@ -173,10 +177,11 @@ class Placing:
 class _Decisions:
     """What one transaction is about to do, and what each caller will be told."""
 
-    def __init__(self, now: datetime, journal: Journal, known: dict[Reference, Order]) -> None:
+    def __init__(self, now: datetime, journal: Journal, known: dict[Reference, Order], checks: set[Reference]) -> None:
         self.now = now
         self.journal = journal
         self.known = known
+        self.checks = checks
         self.orders: list[Order] = []
         self.answers: list[Placement | Exception] = []
 
@@ -187,6 +192,8 @@ class _Decisions:
             if before.fingerprint != purchase.fingerprint:
                 return ReferenceReused(key[3])
             return Placement(before, replayed=True, age_s=max(0.0, (self.now - before.created_at).total_seconds()))
+        if key is not None and key in self.checks:
+            return ReferenceReused(key[3])
         quote = purchase.quote
         if quote is None:
             return ProductUnavailable(purchase.network, purchase.size)

@@ -129,6 +129,23 @@ async def find_by_client_reference(tx: Tx, wanted: Sequence[Reference]) -> dict[
     return {wanted[row["place"]]: order_of(row) for row in found}
 
 
+FIND_CHECKS: Final = """
+    select wanted.place from json_to_recordset($1::text::json)
+        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
+    cross join lateral (
+        select from verification v where v.reseller_id = wanted.reseller_id and v.dialect = wanted.dialect
+            and v.mode = wanted.mode and v.client_reference = wanted.client_reference and v.state <> 'unavailable'
+        limit 1
+    ) as check_under_it
+"""
+
+
+async def references_of_checks(tx: Tx, wanted: Sequence[Reference]) -> set[Reference]:
+    """Those of these references under which an identity check stands: they are one caller's references too."""
+    found = await tx.fetch(FIND_CHECKS, rows([_Wanted(place, *reference) for place, reference in enumerate(wanted)]))
+    return {wanted[row["place"]] for row in found}
+
+
 async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
     """The orders with these numbers."""
     return {row["id"]: order_of(row) for row in await tx.fetch(FIND_BY_ID, ids)}

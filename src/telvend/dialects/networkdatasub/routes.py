@@ -1,10 +1,9 @@
 """networkdatasub (Nigeria): user, networks, airtime, data, wallet and transactions, under /api."""
 
 from collections.abc import Mapping
-from datetime import datetime, time, timedelta
+from datetime import datetime, time, timedelta, timezone
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
-from zoneinfo import ZoneInfo
 
 from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product
@@ -29,7 +28,7 @@ LARGEST_FUNDING: Final = Money(1_000_000_00, NGN)
 RECENT: Final = 5
 PER_PAGE: Final = 15
 MOST_PER_PAGE: Final = 50
-LAGOS: Final = ZoneInfo("Africa/Lagos")
+LAGOS: Final = timezone(timedelta(hours=1), "Africa/Lagos")
 
 _UNKNOWN_NETWORK: Final = "is not a network code: use mtn, airtel, glo or 9mobile"
 

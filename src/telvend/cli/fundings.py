@@ -1,0 +1,178 @@
+"""`telvend funding`: money that comes through gateways, and what of it waits for a person."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, table
+from telvend.errors import InvalidInput
+from telvend.funding.model import Funding, FundingState
+from telvend.funding.service import FundingHistory
+
+app = typer.Typer(name="funding", help="Money that comes through gateways.", no_args_is_help=True)
+
+Reference = Annotated[str, typer.Argument(help="Our reference (FND-…).")]
+
+
+def _data(funding: Funding) -> dict[str, Any]:
+    return {
+        "id": funding.id,
+        "reference": funding.reference,
+        "reseller_id": funding.reseller_id,
+        "mode": funding.mode,
+        "gateway": funding.gateway,
+        "method": funding.method,
+        "amount": funding.amount.decimal,
+        "currency": funding.amount.currency.code,
+        "state": funding.state,
+        "attention": funding.attention,
+        "gateway_reference": funding.gateway_reference,
+        "channel": funding.channel,
+        "bank": funding.bank,
+        "balance_before": funding.balance_before.decimal,
+        "balance_after": funding.balance_after.decimal,
+        "payment_url": funding.payment_url,
+        "asked": funding.asked,
+        "asked_at": funding.asked_at,
+        "notices": funding.notices,
+        "created_at": funding.created_at,
+        "expires_at": funding.expires_at,
+        "completed_at": funding.completed_at,
+    }
+
+
+@command(app, "list")
+async def list_fundings(
+    shop: Shop,
+    email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
+    state: Annotated[FundingState | None, typer.Option(help="Only in this state.")] = None,
+    attention: Annotated[bool, typer.Option("--attention", help="Only what a person has to look at.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
+    before: Annotated[
+        int | None, typer.Option(min=1, max=2**62, help="Go on from this funding's number, downwards.")
+    ] = None,
+) -> Output:
+    """List fundings, newest first."""
+    reseller_id = (await shop.services.resellers.find(email)).id if email else None
+    fundings = await shop.services.fundings.list_fundings(
+        reseller_id=reseller_id, state=state, attention=attention, before=before, limit=limit
+    )
+    following = fundings[-1].id if len(fundings) == limit else None
+    rows = [
+        (
+            f.id,
+            f.reference,
+            _time(f.created_at),
+            f.gateway,
+            f.mode,
+            f.amount.decimal,
+            f.amount.currency.code,
+            f"{f.state}, look at it" if f.attention else str(f.state),
+        )
+        for f in fundings
+    ]
+    columns = ("number", "reference", "begun (UTC)", "gateway", "mode", "amount", "", "state")
+
+    def show(console: Console) -> None:
+        table("", columns, rows, "There are no such fundings.")(console)
+        if following is not None:
+            console.print(f"\nMore: --before {following}")
+
+    return Output({"fundings": [_data(funding) for funding in fundings], "next": following}, show=show)
+
+
+@command(app, "show")
+async def show(shop: Shop, reference: Reference) -> Output:
+    """One funding: what its gateway sent by itself, and what was noted."""
+    return await _whole(shop, reference)
+
+
+@command(app, "check")
+async def check(shop: Shop, reference: Reference) -> Output:
+    """Ask the gateway now, and do what follows from its answer."""
+    funding = await shop.services.fundings.check(reference)
+    sentence = f"{funding.reference} is {funding.state}."
+    if funding.attention:
+        sentence += f" Something does not fit: telvend funding show {funding.reference}"
+    return Output(_data(funding), sentence)
+
+
+@command(app, "resolve")
+async def resolve(
+    shop: Shop,
+    reference: Reference,
+    note: Annotated[str, typer.Option(help="What you found out and did; kept with the funding.")],
+) -> Output:
+    """Say what was decided about a funding that does not fit. One that is pending fails. Moves no money."""
+    try:
+        funding = await shop.services.fundings.resolve(reference, note)
+    except InvalidInput as error:
+        raise InvalidInput("note", error.problem) from None
+    return Output(_data(funding), f"{funding.reference} is {funding.state}, and nobody has to look at it.")
+
+
+@command(app, "strays")
+async def strays(
+    shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
+) -> Output:
+    """What gateways sent about nothing of ours, newest first: money may have come that no wallet has."""
+    found = await shop.services.fundings.stray_notices(limit)
+    rows = [
+        (_time(one["last_at"]), one["gateway"], _clean(one["event"]), one["times"], _clean(one["concern"]))
+        for one in found
+    ]
+    return Output(
+        {"notices": [{"gateway": one["gateway"]} | _notice(one) for one in found]},
+        show=table("", ("last (UTC)", "gateway", "event", "times", "why"), rows, "There are none."),
+    )
+
+
+async def _whole(shop: Shop, reference: str) -> Output:
+    history = await shop.services.fundings.history(reference)
+    data = _data(history.funding) | {
+        "notices_received": [_notice(notice) for notice in history.notices],
+        "notes": [{"at": at, "text": text} for at, text in history.notes],
+    }
+    return Output(data, show=lambda console: _print(console, history))
+
+
+def _notice(notice: Mapping[str, Any]) -> dict[str, Any]:
+    # Without what was kept of its body: that is the gateway's, and for whoever reads the database.
+    return {name: notice[name] for name in ("event", "concern", "times", "received_at", "last_at")}
+
+
+def _print(console: Console, history: FundingHistory) -> None:
+    funding = history.funding
+    console.print(f"[bold]{funding.reference}[/bold]  {funding.state}")
+    console.print(
+        f"{funding.amount} ({funding.mode}) by {funding.method} through {funding.gateway},"
+        f" begun {_time(funding.created_at)} UTC, to be paid until {_time(funding.expires_at)} UTC"
+    )
+    if funding.completed_at is not None:
+        console.print(
+            f"credited {_time(funding.completed_at)} UTC, balance {funding.balance_before} → {funding.balance_after};"
+            f" the gateway's reference: {_clean(funding.gateway_reference)}",
+            markup=False,
+        )
+    elif funding.payment_url is not None:
+        console.print(f"to be paid at {_clean(funding.payment_url)}", markup=False)
+    if funding.attention:
+        console.print("Something does not fit. When it is decided: telvend funding resolve … --note …")
+    notices = [(_time(n["received_at"]), _clean(n["event"]), n["times"], _clean(n["concern"])) for n in history.notices]
+    console.print()
+    table("Notices", ("first (UTC)", "event", "times", "why"), notices, "The gateway sent nothing by itself.")(console)
+    for at, text in history.notes:
+        console.print(f"\n{_time(at)} UTC: {_clean(text)}", markup=False)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _clean(text: str | None) -> str:
+    """What gateways say, without what would move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text or "")

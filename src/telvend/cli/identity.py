@@ -1,0 +1,216 @@
+"""`telvend identity`: the identity checks that were sold, their prices, and who read what. Shows no number whole."""
+
+import getpass
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from telvend.authorities.contract import Kind
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, table
+from telvend.errors import InvalidInput
+from telvend.identity.model import Verification
+from telvend.identity.service import LARGEST_PAGE
+from telvend.kit.money import NGN, Money
+
+app = typer.Typer(name="identity", help="Identity checks: NIN and BVN.", no_args_is_help=True)
+
+
+@command(app, "list")
+async def list_checks(
+    shop: Shop,
+    email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only of this register.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many to show.")] = 50,
+    before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this check's id, downwards.")] = None,
+) -> Output:
+    """List checks, newest first, with masked numbers. It is noted that you have seen them."""
+    reseller_id = (await shop.services.resellers.find(email)).id if email else None
+    found = await shop.services.identity.listed(
+        _reader(), reseller_id=reseller_id, kind=kind, before=before, limit=limit
+    )
+    following = found[-1][0].id if len(found) == limit else None
+    rows = [
+        (
+            check.id,
+            f"{check.created_at:%Y-%m-%d %H:%M:%S}",
+            check.kind,
+            number or "purged",
+            check.card_type,
+            check.source,
+            check.price.decimal,
+            check.state.replace("_", " "),
+        )
+        for check, number in found
+    ]
+    columns = ("id", "asked (UTC)", "kind", "number", "card", "answered by", "price", "state")
+
+    def show(console: Console) -> None:
+        table("", columns, rows, "There are no such checks.")(console)
+        if following is not None:
+            console.print(f"\nMore: --before {following}")
+
+    return Output({"checks": [_data(check, number) for check, number in found], "next": following}, show=show)
+
+
+def _reader() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # In a container the user may have a number and no name.
+        return "unknown"
+
+
+def _data(check: Verification, number: str) -> dict[str, Any]:
+    # Without `text`: authorities write there what they like, the number among it.
+    return {
+        "id": check.id,
+        "reference": check.reference,
+        "client_reference": check.client_reference,
+        "reseller_id": check.reseller_id,
+        "key_id": check.key_id,
+        "mode": check.mode,
+        "kind": check.kind,
+        "number": number,
+        "card_type": check.card_type,
+        "source": check.source,
+        "reused_id": check.reused_id,
+        "price": check.price.decimal,
+        "cost": check.cost.decimal,
+        "currency": check.price.currency.code,
+        "state": check.state,
+        "created_at": check.created_at,
+        "expires_at": check.expires_at,
+        "purged_at": check.purged_at,
+    }
+
+
+@command(app, "price")
+async def price(
+    shop: Shop,
+    kind: Annotated[Kind, typer.Argument(help="Which register.")],
+    card_type: Annotated[str, typer.Argument(help="The line of the price list, such as standard.")],
+    amount: Annotated[str, typer.Argument(help="In naira, such as 100 or 99.50.")],
+    off: Annotated[bool, typer.Option("--off", help="Take the line off sale; without it, it is on sale.")] = False,
+) -> Output:
+    """Change a line of the price list. Checks that were sold keep their price."""
+    try:
+        money = Money.parse(amount, NGN)
+    except ValueError as error:
+        raise InvalidInput("amount", str(error)) from None
+    await shop.services.identity.set_price(kind, card_type, money, active=not off)
+    lines = await shop.services.identity.prices(kind)
+    rows = [(line.card_type, line.price.decimal, "yes" if line.active else "no", line.description) for line in lines]
+    return Output(
+        {
+            "prices": [
+                {
+                    "id": line.id,
+                    "kind": line.kind,
+                    "card_type": line.card_type,
+                    "price": line.price.decimal,
+                    "currency": line.price.currency.code,
+                    "active": line.active,
+                    "description": line.description,
+                }
+                for line in lines
+            ]
+        },
+        show=table(f"{kind.upper()}, in NGN", ("card", "price", "on sale", ""), rows, ""),
+    )
+
+
+@command(app, "purge")
+async def purge(
+    shop: Shop,
+    older_than: Annotated[
+        int | None,
+        typer.Option(min=1, max=36500, metavar="DAYS", help="Default: the setting identity_retention_days."),
+    ] = None,
+) -> Output:
+    """Destroy numbers and records of checks of that age, for good. The sales stay in the books."""
+    days = shop.settings.identity_retention_days if older_than is None else older_than
+    count = await shop.services.identity.purge(timedelta(days=days))
+    return Output(
+        {"purged": count, "older_than_days": days},
+        f"Destroyed what {count} checks older than {days} days knew of people.",
+    )
+
+
+@command(app, "accesses")
+async def accesses(
+    shop: Shop,
+    check_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", min=1, max=2**63 - 1, help="Only of this check.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 100,
+) -> Output:
+    """Who took what out of the safe, newest first."""
+    found = await shop.services.identity.accesses(check_id, limit=limit)
+    rows = [
+        (f"{one.at:%Y-%m-%d %H:%M:%S}", one.reader_kind, one.reader, one.action, _some(one.verification_ids))
+        for one in found
+    ]
+    return Output(
+        {
+            "accesses": [
+                {
+                    "at": one.at,
+                    "reader_kind": one.reader_kind,
+                    "reader": one.reader,
+                    "action": one.action,
+                    "checks": one.verification_ids,
+                }
+                for one in found
+            ]
+        },
+        show=table("", ("at (UTC)", "by", "who", "what", "checks"), rows, "Nobody has read anything."),
+    )
+
+
+def _some(ids: tuple[int, ...]) -> str:
+    more = len(ids) - 5
+    return " ".join(map(str, ids[:5])) + (f" and {more} more" if more > 0 else "")
+
+
+@command(app, "sweeps")
+async def sweeps(shop: Shop) -> Output:
+    """Keys that look up numbers as nobody does who knows whose they are, the last one first."""
+    found = await shop.services.identity.sweeps()
+    owners = {sweep.reseller_id for sweep in found}
+    emails = {owner: (await shop.services.resellers.profile(owner)).email for owner in owners}
+    data = [
+        {
+            "key_id": sweep.key_id,
+            "email": emails[sweep.reseller_id],
+            "first_at": sweep.first_at,
+            "last_at": sweep.last_at,
+            "delays": sweep.delays,
+            "unknown": sweep.unknown,
+            "numbers": sweep.numbers,
+        }
+        for sweep in found
+    ]
+    rows = [
+        (
+            str(sweep.key_id),
+            emails[sweep.reseller_id],
+            f"{sweep.first_at:%Y-%m-%d %H:%M:%S}",
+            f"{sweep.last_at:%Y-%m-%d %H:%M:%S}",
+            sweep.delays,
+            sweep.unknown,
+            sweep.numbers,
+        )
+        for sweep in found
+    ]
+    columns = ("key", "reseller", "first (UTC)", "last (UTC)", "delays", "without a record", "different numbers")
+    return Output({"sweeps": data}, show=table("", columns, rows, "No key has swept."))
+
+
+@command(app, "rotate-key")
+async def rotate_key(shop: Shop) -> Output:
+    """Put a new master key in force, while the shop sells. Run it again if it was interrupted."""
+    count = await shop.services.identity.custody.rotate()
+    return Output({"checks": count}, f"A new master key is in force; {count} checks were wrapped with it.")
