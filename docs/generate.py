@@ -19,7 +19,8 @@ import typer
 from telvend import errors
 from telvend.cli import app
 from telvend.config import PREFIX, SECRETS, Settings, described
-from telvend.dialects.netpluse.wire import ERROR_TABLE
+from telvend.dialects.netpluse.wire import ERROR_TABLE as NETPLUSE
+from telvend.dialects.networkdatasub.wire import ERROR_TABLE as NETWORKDATASUB
 from telvend.kit.failpoints import FAILPOINTS, VARIABLE
 from telvend.providers.simulator import table as simulator_table
 
@@ -298,14 +299,17 @@ The class in the second column is the parent: a dialect without a row for a clas
 
 
 def error_tree() -> str:
-    """Every error class, what it means and its status in Netpluse."""
+    """Every error class, what it means and its status in each dialect."""
     rows = []
     for found in vars(errors).values():
         if isinstance(found, type) and issubclass(found, errors.TelvendError) and found is not errors.TelvendError:
             parent = "" if found.__base__ is errors.TelvendError else f"`{found.__bases__[0].__name__}`"
             sentence = " ".join((found.__doc__ or "").split())
-            rows.append(f"| `{found.__name__}` | {parent} | {sentence} | {ERROR_TABLE[found]} |\n")
-    return f"{_ERRORS}| error | kind of | what happened | Netpluse |\n|---|---|---|---|\n{''.join(rows)}"
+            rows.append(
+                f"| `{found.__name__}` | {parent} | {sentence} | {NETPLUSE[found]} | {NETWORKDATASUB[found]} |\n"
+            )
+    head = "| error | kind of | what happened | Netpluse | networkdatasub |\n|---|---|---|---|---|\n"
+    return f"{_ERRORS}{head}{''.join(rows)}"
 
 
 # The command ---------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ begin
     set local session_replication_role = replica;
     for kept in
         select format('%I.%I', schemaname, tablename) as name, pg_relation_size(format('%I.%I', schemaname, tablename)) as size
-        from pg_tables where schemaname in ('public', 'simulator') and tablename <> 'alembic_version'
+        from pg_tables where schemaname not in ('pg_catalog', 'information_schema', 'kept') and tablename <> 'alembic_version'
     loop
         -- New files are dear, so that only what has grown gets them.
         if kept.size > 2000000 then
@@ -40,9 +40,9 @@ begin
         end if;
     end loop;
     perform setval(c.oid, 1, false) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind = 'S' and n.nspname in ('public', 'simulator');
+        where c.relkind = 'S' and n.nspname not in ('pg_catalog', 'information_schema', 'kept');
     for kept in select tablename from pg_tables where schemaname = 'kept' loop
-        execute format('insert into public.%I overriding system value select * from kept.%I', kept.tablename, kept.tablename);
+        execute format('insert into %s overriding system value select * from kept.%I', kept.tablename, kept.tablename);
     end loop;
 end $$
 """
@@ -54,10 +54,13 @@ declare
     filled boolean;
 begin
     create schema kept;
-    for found in select tablename from pg_tables where schemaname = 'public' and tablename <> 'alembic_version' loop
-        execute format('select exists (select from public.%I)', found.tablename) into filled;
+    for found in
+        select format('%I.%I', schemaname, tablename) as name from pg_tables
+        where schemaname not in ('pg_catalog', 'information_schema', 'kept') and tablename <> 'alembic_version'
+    loop
+        execute format('select exists (select from %s)', found.name) into filled;
         if filled then
-            execute format('create table kept.%I as table public.%I', found.tablename, found.tablename);
+            execute format('create table kept.%I as table %s', found.name, found.name);
         end if;
     end loop;
 end $$

@@ -139,7 +139,7 @@ async def caller(database: Database, *, ngn_minor: int = 0, mode: Mode = Mode.LI
 
 
 async def new_key(database: Database, email: str, mode: Mode = Mode.LIVE) -> Caller:
-    _, text = await Resellers(database, Ledger(database)).add_key(email, "networkdatasub", mode)
+    _, text, _ = await Resellers(database, Ledger(database)).add_key(email, "networkdatasub", mode)
     async with database.connection() as tx:
         found = await caller_of(tx, digest(text.reveal()))
     assert found is not None

@@ -21,6 +21,7 @@ from telvend.cli import (
     wallets,
 )
 from telvend.cli.frame import common
+from telvend.kit import log
 
 app = typer.Typer(
     name="telvend",
@@ -40,6 +41,8 @@ settings.add_to(app)
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 refused (the sentence is on stderr), 2 wrong usage."""
+    # On stderr, since what stands on stdout is read by programs. A server takes its own level from the settings.
+    log.configure("warning")
     try:
         app()
     except BrokenPipeError:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -88,7 +89,12 @@ async def list_fundings(
 @command(app, "show")
 async def show(shop: Shop, reference: Reference) -> Output:
     """One funding: what its gateway sent by itself, and what was noted."""
-    return await _whole(shop, reference)
+    history = await shop.services.fundings.history(reference)
+    data = _data(history.funding) | {
+        "notices_received": [_notice(notice) for notice in history.notices],
+        "notes": [{"at": at, "text": text} for at, text in history.notes],
+    }
+    return Output(data, show=lambda console: _print(console, history))
 
 
 @command(app, "check")
@@ -122,27 +128,34 @@ async def strays(
     """What gateways sent about nothing of ours, newest first: money may have come that no wallet has."""
     found = await shop.services.fundings.stray_notices(limit)
     rows = [
-        (_time(one["last_at"]), one["gateway"], _clean(one["event"]), one["times"], _clean(one["concern"]))
+        (
+            _time(one["last_at"]),
+            one["gateway"],
+            _clean(one["event"]),
+            one["times"],
+            _clean(one["concern"]),
+            _in_words(_kept(one)),
+        )
         for one in found
     ]
     return Output(
         {"notices": [{"gateway": one["gateway"]} | _notice(one) for one in found]},
-        show=table("", ("last (UTC)", "gateway", "event", "times", "why"), rows, "There are none."),
+        show=table("", ("last (UTC)", "gateway", "event", "times", "why", "it said"), rows, "There are none."),
     )
 
 
-async def _whole(shop: Shop, reference: str) -> Output:
-    history = await shop.services.fundings.history(reference)
-    data = _data(history.funding) | {
-        "notices_received": [_notice(notice) for notice in history.notices],
-        "notes": [{"at": at, "text": text} for at, text in history.notes],
-    }
-    return Output(data, show=lambda console: _print(console, history))
-
-
 def _notice(notice: Mapping[str, Any]) -> dict[str, Any]:
-    # Without what was kept of its body: that is the gateway's, and for whoever reads the database.
-    return {name: notice[name] for name in ("event", "concern", "times", "received_at", "last_at")}
+    told = {name: notice[name] for name in ("event", "concern", "times", "received_at", "last_at")}
+    return told | {"kept": _kept(notice)}
+
+
+def _kept(notice: Mapping[str, Any]) -> dict[str, Any]:
+    """What was kept of a notice's body: no names, addresses or tokens of payers (gateways/contract.py)."""
+    return msgspec.json.decode(notice["kept"], type=dict[str, Any])
+
+
+def _in_words(kept: Mapping[str, Any]) -> str:
+    return _clean(", ".join(f"{name} {value}" for name, value in kept.items()))
 
 
 def _print(console: Console, history: FundingHistory) -> None:
@@ -159,7 +172,7 @@ def _print(console: Console, history: FundingHistory) -> None:
             markup=False,
         )
     elif funding.payment_url is not None:
-        console.print(f"to be paid at {_clean(funding.payment_url)}", markup=False)
+        console.print(f"to be paid at {_clean(funding.payment_url)}", markup=False, soft_wrap=True)
     if funding.attention:
         console.print("Something does not fit. When it is decided: telvend funding resolve … --note …")
     notices = [(_time(n["received_at"]), _clean(n["event"]), n["times"], _clean(n["concern"])) for n in history.notices]

@@ -284,7 +284,8 @@ async def _verify(call: Call[dict[str, Any]], kind: IdentityKind) -> Answer:
     number = fields.text(str(kind))
     if str(kind) not in fields.problems and not is_number(number):
         fields.wrong(str(kind), "must be 11 digits")
-    cards = {line.card_type for line in await call.services.identity.prices(kind) if line.active}
+    # One that is no longer sold is refused after its reference was looked up, like any product.
+    cards = {line.card_type for line in await call.services.identity.prices(kind)}
     card_type = fields.text("card_type")
     if "card_type" not in fields.problems and card_type not in cards:
         fields.wrong("card_type", f"must be one of {', '.join(sorted(cards))}")
@@ -307,7 +308,7 @@ async def _verify(call: Call[dict[str, Any]], kind: IdentityKind) -> Answer:
         checked = await call.services.identity.check(call.caller, request)
     except InsufficientBalance as error:
         return wire.insufficient("Insufficient wallet balance. Please fund your wallet to continue.", error)
-    return wire.checked_answer(kind, checked, provider, await _balance(call))
+    return wire.checked_answer(kind, checked, provider)
 
 
 async def _history(call: Call[None], kind: IdentityKind) -> Answer:

@@ -400,7 +400,7 @@ def details(kind: IdentityKind, opened: Opened | Checked) -> dict[str, Any]:
     }
 
 
-def checked_answer(kind: IdentityKind, checked: Checked, provider: str | None, balance: Money) -> Answer:
+def checked_answer(kind: IdentityKind, checked: Checked, provider: str | None) -> Answer:
     """Verified and paid; or not on record, blocked, or without an answer, and nothing paid."""
     check, name = checked.verification, kind.upper()
     headers: tuple[Header, ...] = ((b"idempotent-replayed", b"true"),) if checked.replayed else ()
@@ -412,7 +412,7 @@ def checked_answer(kind: IdentityKind, checked: Checked, provider: str | None, b
             "amount": number(check.price),
             **({"provider": provider} if kind is IdentityKind.BVN else {}),
             "details": details(kind, checked),
-            "wallet_balance": balance.text,
+            "wallet_balance": check.after.text,
         }
         return ok(body, f"{name} verification completed successfully", *headers)
     if check.state is CheckState.NOT_ON_RECORD:

@@ -146,12 +146,14 @@ NUMBER = Secret("12345678901")
 VERIFIED = datetime(2025, 5, 18, 12, tzinfo=UTC)
 
 
-def check(kind: IdentityKind, number: int, price: int, state: CheckState = CheckState.VERIFIED) -> Verification:
+def check(
+    kind: IdentityKind, number: int, price: int, state: CheckState = CheckState.VERIFIED, balance: int = 0
+) -> Verification:
     return Verification(
         id=number, reference=f"{kind.upper()}-{number}-abcdef", reseller_id=ID, key_id=ID, dialect="networkdatasub",
         mode=Mode.LIVE, client_reference=None, wallet_id=1, position=1, kind=kind, card_type="standard", provider=None,
         force_new=False, use_real_api=False, source="personas", reused_id=None, price=Money(price, NGN),
-        cost=Money(0, NGN), state=state, text="", before=Money(0, NGN), after=Money(0, NGN),
+        cost=Money(0, NGN), state=state, text="", before=Money(0, NGN), after=Money(balance, NGN),
         expires_at=datetime(2026, 5, 18, 12, tzinfo=UTC), purged_at=None, created_at=VERIFIED, updated_at=VERIFIED,
     )  # fmt: skip
 
@@ -160,8 +162,8 @@ def checked(
     kind: IdentityKind, number: int, price: int, balance: int, state: CheckState = CheckState.VERIFIED
 ) -> Answer:
     record = (NIN_RECORD if kind is NIN else BVN_RECORD) if state is CheckState.VERIFIED else None
-    found = Checked(check(kind, number, price, state), NUMBER, record, replayed=False)
-    return wire.checked_answer(kind, found, None if kind is NIN else "idpass", Money(balance, NGN))
+    found = Checked(check(kind, number, price, state, balance), NUMBER, record, replayed=False)
+    return wire.checked_answer(kind, found, None if kind is NIN else "idpass")
 
 
 NIN, BVN = IdentityKind.NIN, IdentityKind.BVN
