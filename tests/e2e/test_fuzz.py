@@ -214,7 +214,8 @@ async def test_bytes_that_are_no_requests_are_400_in_json_or_silence(shop: Shop,
         assert not status.startswith("5"), (raw[:200], answer)
         if status not in ("", "100", "200"):
             body = answer.partition(b"\r\n\r\n")[2]
-            assert list(json.loads(body)) == ["error"], (raw[:200], answer)
+            # A path that was bent may end with the other dialect, in whose shape it is then answered.
+            assert list(json.loads(body)) in (["error"], ["success", "message"]), (raw[:200], answer)
 
     everything = iter([*BROKEN, *bent])
 
