@@ -320,5 +320,5 @@ class Fundings:
 
     async def _salt_of(self, tx: Tx) -> bytes:
         if self._salt is None:
-            self._salt = await store.installation_salt(tx)
+            self._salt = await ledger_store.installation_salt(tx)
         return self._salt

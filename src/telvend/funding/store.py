@@ -12,6 +12,7 @@ from telvend.gateways.contract import Method, Notice, Paid
 from telvend.kit.db import Tx
 from telvend.kit.due import claim_sql
 from telvend.kit.money import Money, currency_of
+from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, Finding, Mode, TransferKind
 
 _NAMES: Final = (
@@ -105,11 +106,6 @@ async def email_of(tx: Tx, reseller_id: UUID) -> str | None:
     """Where the gateway may write to the payer."""
     found: str | None = await tx.fetchval("select email from reseller where id = $1", reseller_id)
     return found
-
-
-async def installation_salt(tx: Tx) -> bytes:
-    """What makes the checks in this shop's references its own."""
-    return bytes((await tx.fetchval("select id from installation")).bytes)
 
 
 async def claim(tx: Tx, limit: int, lease_s: float) -> list[Funding]:
@@ -290,7 +286,7 @@ _CHECKS: Final = {
 
 async def findings(tx: Tx) -> list[Finding]:
     """Everything about fundings that does not hold; empty when the books are in order."""
-    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+    return await ledger_store.findings_of(tx, _CHECKS)
 
 
 def checked_rules() -> tuple[str, ...]:

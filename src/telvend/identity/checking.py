@@ -259,7 +259,7 @@ class Checking:
                 number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price.price, _nothing()
             )
         if self._salt is None:
-            self._salt = await store.installation_salt(tx)
+            self._salt = await ledger_store.installation_salt(tx)
         verification = Verification(
             id=number,
             reference=reference_of(request.kind.upper(), number, self._salt),

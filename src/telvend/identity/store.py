@@ -10,6 +10,7 @@ from telvend.authorities.contract import Kind
 from telvend.identity.model import Access, Price, State, Sweep, Verification
 from telvend.kit.db import Tx
 from telvend.kit.money import Money, currency_of
+from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
 
 # Any number that nobody else uses: a rotation takes it for itself, whoever seals something shares it.
@@ -279,11 +280,6 @@ async def listed(
     return [verification_of(row) for row in rows]
 
 
-async def installation_salt(tx: Tx) -> bytes:
-    """What makes the checks in this shop's references its own."""
-    return bytes((await tx.fetchval("select id from installation")).bytes)
-
-
 # The safe -----------------------------------------------------------------------------------------------------------------
 
 
@@ -437,7 +433,7 @@ _CHECKS: Final = {
 
 async def findings(tx: Tx) -> list[Finding]:
     """Everything between identity checks, safe and ledger that does not hold."""
-    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+    return await ledger_store.findings_of(tx, _CHECKS)
 
 
 def checked_rules() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """All SQL of the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -75,6 +75,11 @@ async def write_journal(tx: Tx, journal: Journal) -> None:
 async def next_causes(tx: Tx, count: int) -> list[int]:
     """`count` fresh numbers for orders and credits. Not part of the transaction: an unused one stays a gap."""
     return [row[0] for row in await tx.fetch("select nextval('cause') from generate_series(1, $1::int)", count)]
+
+
+async def installation_salt(tx: Tx) -> bytes:
+    """What makes the checks in this shop's references its own."""
+    return bytes((await tx.fetchval("select id from installation")).bytes)
 
 
 async def open_account(tx: Tx, kind: AccountKind, owner: str, currency: str, mode: Mode) -> int:
@@ -246,9 +251,14 @@ _CHECKS: Final = {
 }
 
 
+async def findings_of(tx: Tx, checks: Mapping[str, str]) -> list[Finding]:
+    """What these checks find: each is a rule in words, and a statement that lists what breaks it as one text column."""
+    return [Finding(rule, row[0]) for rule, sql in checks.items() for row in await tx.fetch(sql)]
+
+
 async def findings(tx: Tx) -> list[Finding]:
     """Everything in the ledger itself that does not hold; empty when the books are in order."""
-    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+    return await findings_of(tx, _CHECKS)
 
 
 def checked_rules() -> tuple[str, ...]:

@@ -138,7 +138,7 @@ class Placing:
         if len(self._numbers) < count:
             self._numbers = (await ledger_store.next_causes(tx, max(_NUMBERS_AT_A_TIME, count)))[::-1]
         if self._salt is None:
-            self._salt = await store.installation_salt(tx)
+            self._salt = await ledger_store.installation_salt(tx)
 
     async def _decide(self, tx: Tx, purchases: list[Purchase]) -> "_Decisions":
         wallets, now = await ledger_store.lock_wallets(tx, sorted({purchase.wallet_id for purchase in purchases}))

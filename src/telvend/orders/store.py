@@ -10,6 +10,7 @@ import msgspec
 
 from telvend.kit.db import Tx, rows
 from telvend.kit.money import CURRENCIES, Money
+from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding, Mode, TransferKind
 from telvend.orders.model import Order, State
 
@@ -265,11 +266,6 @@ async def open_orders(tx: Tx) -> list[Any]:
     return found
 
 
-async def installation_salt(tx: Tx) -> bytes:
-    """What makes the checks in this shop's references its own."""
-    return bytes((await tx.fetchval("select id from installation")).bytes)
-
-
 _SETTLED: Final = f"({TransferKind.COST}, {TransferKind.MARGIN})"
 
 _CHECKS: Final = {
@@ -322,7 +318,7 @@ _CHECKS: Final = {
 
 async def findings(tx: Tx) -> list[Finding]:
     """Everything between orders and ledger that does not hold."""
-    return [Finding(rule, row[0]) for rule, sql in _CHECKS.items() for row in await tx.fetch(sql)]
+    return await ledger_store.findings_of(tx, _CHECKS)
 
 
 def checked_rules() -> tuple[str, ...]:
