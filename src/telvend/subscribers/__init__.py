@@ -1,0 +1,5 @@
+"""The operator's side: subscribers, what they have, and what turns money and vouchers into more of it.
+
+`model.py` and `account.py` are the records and the pure rules of one subscriber's balances; the sub-rooms stand on them:
+`offering/` (what a product or a refill turns into), `vouchers/`, `refills/`, `premiums/`.
+"""

@@ -1,0 +1,1 @@
+"""Premiums: what cover for a transaction costs. A calculation; no money moves."""

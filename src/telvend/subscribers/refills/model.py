@@ -1,0 +1,77 @@
+"""A refill: what a partner asks for, and what came of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from telvend.kit.money import Money
+from telvend.kit.secret import Secret
+from telvend.ledger.model import Mode
+
+
+class RefillKind(StrEnum):
+    """Who pays."""
+
+    VOUCHER = "voucher"
+    """Somebody bought a voucher beforehand."""
+    VOUCHERLESS = "voucherless"
+    """The partner's wallet, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefillRequest:
+    """What a partner asks for. `msisdn` is in E.164.
+
+    With a voucher: `pin` is 8 to 20 digits, `serial` what was sent beside it, if anything. Voucherless: `profile` is the id of a
+    refill profile, `units` whole units of the subscriber's currency ("100" is NGN 100.00). `wallets` are the partner's, by
+    currency. `transaction_id` makes it one of its kind for (reseller, dialect, mode). `source` says from where it came: wrong
+    PINs are counted for it too.
+    """
+
+    reseller_id: UUID
+    dialect: str
+    mode: Mode
+    transaction_id: str
+    kind: RefillKind
+    msisdn: str
+    wallets: "dict[str, int]"
+    source: str
+    pin: Secret | None = None
+    serial: str | None = None
+    profile: str | None = None
+    units: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """A refill that took place. `amount` is what was loaded in money's worth; `capped`: some days did not fit.
+
+    `before` and `after` are the partner's spendable balance around a voucherless one.
+    """
+
+    id: int
+    reference: str
+    reseller_id: UUID
+    dialect: str
+    mode: Mode
+    transaction_id: str
+    kind: RefillKind
+    msisdn: str
+    profile: str
+    amount: Money
+    capped: bool
+    serial: str | None
+    wallet_id: int | None
+    position: int | None
+    before: Money | None
+    after: Money | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refilled:
+    """The answer to a request. `replayed`: it had taken place before."""
+
+    refill: Refill
+    replayed: bool

@@ -1,0 +1,1 @@
+"""Vouchers: issued once in batches, loaded once, never guessed."""
