@@ -237,7 +237,10 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
         limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
     dialects = (NETPLUSE, NETWORKDATASUB)
     apps: dict[str, ASGIApp] = {
-        dialect.base_path: serving.DialectApp(dialect, shop.services, limiter) for dialect in dialects
+        mount: app
+        for dialect in dialects
+        for app in [serving.DialectApp(dialect, shop.services, limiter)]
+        for mount in dialect.mounts or (dialect.base_path,)
     }
     apps[BASE] = checkout(shop.services.fundings, shop.sandbox)
     apps["/gateways"] = notices(shop.services.fundings)

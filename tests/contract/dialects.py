@@ -24,6 +24,8 @@ class Registered:
     examples: Path
     documented_statuses: frozenset[int]
     """What the document's own table of codes lists; each has an example."""
+    error_shapes: frozenset[type[Any]] = frozenset()
+    """What errors look like, where that depends on what was asked for."""
 
 
 DIALECTS: Final = {

@@ -11,6 +11,7 @@ from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFou
 from telvend.kit.clock import SystemClock
 from telvend.kit.db import Database, revisions
 from telvend.kit.money import UGX, Money
+from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.resellers.service import Resellers
@@ -242,3 +243,51 @@ async def test_a_key_for_oauth_has_a_secret_of_which_only_a_digest_is_kept(
     assert row["secret_digest"] is not None
     assert secret.reveal() not in row["everything"]
     assert (await resellers.add_key(EMAIL, "netpluse"))[2] is None
+
+
+# Tokens
+
+
+async def test_a_token_stands_for_its_key_until_that_is_revoked(database: Database, resellers: Resellers) -> None:
+    key, text, secret = await resellers.add_key(EMAIL, "madapi", Mode.TEST, read_limit=7)
+    assert secret is not None
+    caller = await resellers.authenticate("madapi", text.reveal())
+    token = await resellers.issue_token(caller, secret)
+    assert re.fullmatch(r"mtn_token_[A-Za-z0-9]{40}", token.reveal())
+    stood_for = await resellers.authenticate("madapi", token.reveal())
+    assert (stood_for.key_id, stood_for.mode, stood_for.read_limit, stood_for.wallets) == (
+        key.id, Mode.TEST, 7, caller.wallets,
+    )  # fmt: skip
+    assert stood_for.expires_in_s is not None
+    assert 3590 < stood_for.expires_in_s <= 3599
+    await resellers.revoke_key(key.id)
+    assert await refused(resellers, "madapi", token.reveal())
+    with pytest.raises(NotAuthenticated):
+        await resellers.issue_token(caller, secret)
+
+
+async def test_a_token_needs_the_secret_of_its_own_key(resellers: Resellers) -> None:
+    _, text, _ = await resellers.add_key(EMAIL, "madapi")
+    _, _, other_secret = await resellers.add_key(EMAIL, "madapi")
+    _, plain, _ = await resellers.add_key(EMAIL, "netpluse")
+    assert other_secret is not None
+    caller = await resellers.authenticate("madapi", text.reveal())
+    for secret in (other_secret, Secret(""), Secret("\udcff"), text):
+        with pytest.raises(NotAuthenticated):
+            await resellers.issue_token(caller, secret)
+    with pytest.raises(NotAuthenticated):
+        await resellers.issue_token(await resellers.authenticate("netpluse", plain.reveal()), Secret(""))
+
+
+async def test_tokens_that_have_ended_are_refused_and_cleared_away(database: Database, resellers: Resellers) -> None:
+    _, text, secret = await resellers.add_key(EMAIL, "madapi")
+    assert secret is not None
+    caller = await resellers.authenticate("madapi", text.reveal())
+    old = await resellers.issue_token(caller, secret)
+    async with database.transaction() as tx:
+        await tx.execute("update access_token set expires_at = now() - interval '1 second'")
+    assert await refused(resellers, "madapi", old.reveal())
+    await resellers.issue_token(caller, secret)
+    async with database.connection() as tx:
+        assert await tx.fetchval("select count(*) from access_token") == 1
+        assert await tx.fetchval("select count(*) from access_token where digest = $1", old.reveal().encode()) == 0

@@ -28,29 +28,61 @@ class Answer:
     headers: tuple[Header, ...] = ()
 
 
+class Asked(msgspec.Struct, gc=False):
+    """A request as it stands on the wire, known before anybody has looked whose it is; an error is rendered with it.
+
+    `path` is decoded, `route` the endpoint's pattern of it (empty for an address that is nobody's), `query` the raw query
+    string, `client` the address that the connection comes from. `request_id` is what X-Request-ID of the answer says. `trace` is
+    the client's own name for the request, where the dialect has such a thing; a handler may learn a better one.
+    """
+
+    method: str
+    path: str
+    route: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    scheme: str
+    client: str
+    request_id: bytes
+    public_url: str
+    trace: str
+
+    @property
+    def base_url(self) -> str:
+        """How the caller reaches this server: the setting `public_url`, else what the request says."""
+        return self.public_url or f"{self.scheme}://{self.headers.get(b'host', b'localhost').decode('latin-1')}"
+
+
 FormT = TypeVar("FormT")
 
 
-@dataclass(slots=True)
-class Call(Generic[FormT]):
+class Call(msgspec.Struct, Generic[FormT]):
     """One authenticated request, read as far as it can be without the database.
 
-    `form` is the decoded body, `path` what the path's placeholders stood for, `query` the raw query string.
+    `form` is the decoded body, `path` what the path's placeholders stood for.
     """
 
     services: Services
     caller: Caller
     form: FormT
     path: Mapping[str, str]
-    query: bytes
-    headers: Mapping[bytes, bytes]
-    scheme: str
+    asked: Asked
+
+    @property
+    def query(self) -> bytes:
+        return self.asked.query
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        return self.asked.headers
 
     @property
     def base_url(self) -> str:
-        """How the caller reaches this server: the setting `public_url`, else what the request says."""
-        host = self.headers.get(b"host", b"localhost").decode("latin-1")
-        return self.services.public_url or f"{self.scheme}://{host}"
+        return self.asked.base_url
+
+
+KeyOf = Callable[[Mapping[bytes, bytes]], str | None]
+"""How a key is found in the headers; None or empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +98,10 @@ class Endpoint:
     form: type[msgspec.Struct] | None = None
     gathers: bool = False
     """Whether the handler reads the fields itself, to name every wrong one; `form` then only documents them."""
+    url_encoded: bool = False
+    """Whether the body may also be an application/x-www-form-urlencoded form. Only where the handler gathers."""
+    key_in_form: Callable[[Any, Mapping[bytes, bytes]], str | None] | None = None
+    """How this endpoint finds the key where the form carries it (the headers are given too); the form is then read first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +112,22 @@ class Dialect:
     title: str
     base_path: str
     endpoints: tuple[Endpoint, ...]
-    key_of: Callable[[Mapping[bytes, bytes]], str | None]
-    error: Callable[[TelvendError], Answer]
+    key_of: KeyOf
+    error: Callable[[TelvendError, Asked], Answer]
     security: Mapping[str, Any] = field(default_factory=dict)
     """The OpenAPI security scheme of the key."""
+    second_key_of: KeyOf | None = None
+    """A second credential that may stand beside the first. Where both are sent, both must be of one key."""
+    trace_of: Callable[[Mapping[bytes, bytes]], str] | None = None
+    """What the client calls this request, or a name that is made for it; `trace_header` of every answer repeats it."""
+    trace_header: bytes = b""
+    mounts: tuple[str, ...] = ()
+    """The paths below which every request is this dialect's; empty: its base path."""
+
+
+def alike(render: Callable[[TelvendError], Answer]) -> Callable[[TelvendError, Asked], Answer]:
+    """For a dialect whose errors look the same whatever was asked for."""
+    return lambda error, _: render(error)
 
 
 def nearest_row(table: Mapping[type[TelvendError], Any], error: TelvendError) -> Any:

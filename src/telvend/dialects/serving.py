@@ -9,12 +9,13 @@ import time
 from collections.abc import Mapping, MutableMapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, Header
+from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint, Header
 from telvend.errors import (
     BodyNotReadable,
     BodyTooLarge,
@@ -104,7 +105,7 @@ class _Nothing:
         self._edge = edge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        await self._edge.refuse(scope, send, "(none)", UnknownPath(scope["path"]))
+        await self._edge.refuse(scope, send, "", UnknownPath(scope["path"]))
 
 
 class _Edge:
@@ -114,6 +115,13 @@ class _Edge:
         self._dialect = dialect
         self._services = services
         self._limiter = limiter
+        self._name = dialect.name
+        self._key_of = dialect.key_of
+        self._second_key_of = dialect.second_key_of
+        self._trace_of = dialect.trace_of
+        self._public_url = services.public_url
+        self._cached = services.resellers.cached
+        self._authenticate = services.resellers.authenticate
 
     async def serve(
         self,
@@ -125,11 +133,21 @@ class _Edge:
         decoder: "msgspec.json.Decoder[Any] | None",
     ) -> None:
         started = time.perf_counter()
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id = _request_id(headers)
+        asked = self._asked(scope, route)
+        headers = asked.headers
         rate: tuple[Header, ...] = ()
         try:
-            caller = await self._caller(headers)
+            form = None
+            if endpoint.key_in_form is None:
+                key = self._key_of(headers)
+                if not key:
+                    raise NotAuthenticated
+                caller = self._cached(self._name, key) or await self._authenticate(self._name, key)
+                if self._second_key_of is not None:
+                    await self._mind_second_key(self._second_key_of(headers), caller)
+            else:
+                form = _read_form(await read_body(receive, headers), headers, endpoint, decoder)
+                caller = await self._authenticate(self._name, endpoint.key_in_form(form, headers) or "")
             limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
             # A key may be given more than can be counted; nobody reaches that.
             verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, min(limit, HIGHEST_LIMIT))
@@ -137,42 +155,47 @@ class _Edge:
             if not verdict.allowed:
                 metrics.rate_limited(self._dialect.name, endpoint.allowance.name.lower())
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
-            form = decode(decoder, await read_body(receive, headers)) if decoder is not None else None
-            answer = await endpoint.handler(
-                Call(
-                    self._services,
-                    caller,
-                    form,
-                    scope.get("path_params", {}),
-                    scope["query_string"],
-                    headers,
-                    scope["scheme"],
-                )
-            )
+            if decoder is not None and form is None:
+                form = _read_form(await read_body(receive, headers), headers, endpoint, decoder)
+            answer = await endpoint.handler(Call(self._services, caller, form, scope.get("path_params", {}), asked))
         except TelvendError as error:
-            answer = self._render(error, request_id)
+            answer = self._render(error, asked)
         except Exception as error:
-            answer = self._render(_broken(error), request_id, error)
-        await self._send(send, answer, request_id, rate)
+            answer = self._render(_broken(error), asked, error)
+        await self._send(send, answer, asked, rate)
         metrics.request_finished(self._dialect.name, route, answer.status, time.perf_counter() - started)
 
-    async def _caller(self, headers: Mapping[bytes, bytes]) -> Caller:
-        key = self._dialect.key_of(headers)
-        if not key:
+    def _asked(self, scope: Scope, route: str) -> Asked:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        client = scope["client"]
+        return Asked(
+            scope["method"],
+            scope["path"],
+            route,
+            scope["query_string"],
+            headers,
+            scope["scheme"],
+            client[0] if client else "",
+            _request_id(headers),
+            self._public_url,
+            self._trace_of(headers) if self._trace_of is not None else "",
+        )
+
+    async def _mind_second_key(self, second: str | None, caller: Caller) -> None:
+        """Raises NotAuthenticated where a second credential was sent and is not of the same key."""
+        if second and (await self._authenticate(self._name, second)).key_id != caller.key_id:
             raise NotAuthenticated
-        resellers = self._services.resellers
-        return resellers.cached(self._dialect.name, key) or await resellers.authenticate(self._dialect.name, key)
 
     async def refuse(self, scope: Scope, send: Send, route: str, error: TelvendError) -> None:
         """Answer a request that is no endpoint's."""
         started = time.perf_counter()
-        request_id = _request_id(dict(scope["headers"]))
-        answer = self._render(error, request_id)
-        await self._send(send, answer, request_id, ())
-        metrics.request_finished(self._dialect.name, route, answer.status, time.perf_counter() - started)
+        asked = self._asked(scope, route)
+        answer = self._render(error, asked)
+        await self._send(send, answer, asked, ())
+        metrics.request_finished(self._dialect.name, route or "(none)", answer.status, time.perf_counter() - started)
 
-    def _render(self, error: TelvendError, request_id: bytes, cause: Exception | None = None) -> Answer:
-        answer = self._dialect.error(error)
+    def _render(self, error: TelvendError, asked: Asked, cause: Exception | None = None) -> Answer:
+        answer = self._dialect.error(error, asked)
         if isinstance(error, MethodNotAllowed):
             answer.headers += ((b"allow", ", ".join(error.allowed).encode()),)
         retry_after_s = getattr(error, "retry_after_s", None)
@@ -180,28 +203,30 @@ class _Edge:
             answer.headers += ((b"retry-after", str(retry_after_s).encode()),)
         if answer.status >= 500 and isinstance(error, InvariantBroken):
             _logger.critical(
-                "request failed", request_id=request_id.decode(), dialect=self._dialect.name, exc_info=cause
+                "request failed", request_id=asked.request_id.decode(), dialect=self._dialect.name, exc_info=cause
             )
         elif answer.status != 404 and answer.status != 401:
             _logger.info(
                 "request refused",
-                request_id=request_id.decode(),
+                request_id=asked.request_id.decode(),
                 dialect=self._dialect.name,
                 status=answer.status,
                 error=type(error).__name__,
             )
         return answer
 
-    async def _send(self, send: Send, answer: Answer, request_id: bytes, rate: tuple[Header, ...]) -> None:
+    async def _send(self, send: Send, answer: Answer, asked: Asked, rate: tuple[Header, ...]) -> None:
         body = _encode(answer.body)
+        if asked.trace:
+            rate += ((self._dialect.trace_header, asked.trace.encode()),)
         await send(
             {
                 "type": "http.response.start",
                 "status": answer.status,
                 "headers": [
                     (b"content-type", b"application/json"),
-                    (b"content-length", str(len(body)).encode()),
-                    (b"x-request-id", request_id),
+                    (b"content-length", b"%d" % len(body)),
+                    (b"x-request-id", asked.request_id),
                     *rate,
                     *answer.headers,
                 ],
@@ -227,6 +252,35 @@ def _rate_headers(verdict: Verdict, limit: int) -> tuple[Header, ...]:
         (b"ratelimit-remaining", b"%d" % (verdict.remaining + limit - verdict.limit)),
         (b"ratelimit-reset", b"%d" % verdict.reset_s),
     )
+
+
+def _read_form(
+    body: bytes, headers: Mapping[bytes, bytes], endpoint: Endpoint, decoder: "msgspec.json.Decoder[Any] | None"
+) -> Any:
+    if decoder is None:
+        return None
+    # What curl sends with -d says that it is a form, and is JSON all the same.
+    if (
+        endpoint.url_encoded
+        and headers.get(b"content-type", b"").startswith(_URL_ENCODED)
+        and body.lstrip()[:1] != b"{"
+    ):
+        return decode_url_encoded(body)
+    return decode(decoder, body)
+
+
+_URL_ENCODED: Final = b"application/x-www-form-urlencoded"
+_MOST_FIELDS: Final = 100
+
+
+def decode_url_encoded(body: bytes) -> dict[str, Any]:
+    """The fields of a form with their texts; of a field that comes twice the last. Raises BodyNotReadable."""
+    try:
+        return dict(
+            parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        )
+    except ValueError:
+        raise BodyNotReadable("The request body is not a valid form.") from None
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:

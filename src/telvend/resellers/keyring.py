@@ -1,5 +1,7 @@
 """The keys that this process has seen lately, so that a request is recognised without the database.
 
+A token (what OAuth gives for a key and its secret) is remembered in the same way, and no longer than it lasts.
+
 What is remembered is trusted only while somebody watches the revision of the keys: the watcher calls `forget` when it
 has moved and `refreshed` each time it has looked. When nobody has looked for `TRUSTED_S` seconds every request is
 checked with the database, so that a revoked key is refused within a second whatever happens to the watcher.
@@ -24,14 +26,29 @@ PREFIX: Final = {Api.NETPLUSE: "np_", Api.NETWORKDATASUB: "nds_", Api.MADAPI: "m
 
 KEY_LETTERS: Final = 40
 
+TOKEN_PREFIX: Final = "mtn_token_"  # noqa: S105 - no token, only its beginning
+"""What tokens begin with; `KEY_LETTERS` letters and digits follow. Only MADAPI has them."""
+
 TRUSTED_S: Final = 0.8
 REFUSED_S: Final = 1.0
 _MOST_REFUSED: Final = 4096
+_MOST_TOKENS: Final = 65536
 
 _FORM: Final[dict[str, Callable[[str], re.Match[str] | None]]] = {
     api: re.compile(rf"{prefix}(?:{'|'.join(Mode)})_[A-Za-z0-9]{{{KEY_LETTERS}}}", re.ASCII).fullmatch
     for api, prefix in PREFIX.items()
 }
+_FORM[Api.MADAPI] = re.compile(
+    rf"(?:{PREFIX[Api.MADAPI]}(?:{'|'.join(Mode)})_|{TOKEN_PREFIX})[A-Za-z0-9]{{{KEY_LETTERS}}}", re.ASCII
+).fullmatch
+
+
+def is_token(text: str) -> bool:
+    """Whether a text that was sent as a credential would be a token rather than a key."""
+    return text.startswith(TOKEN_PREFIX)
+
+
+_NOBODY: Final[tuple[Caller | None, float]] = (None, 0.0)
 
 
 class Keyring:
@@ -44,13 +61,21 @@ class Keyring:
         self._generation = 0
         # By the text and not by its digest: hashing would cost as much again as the rest of the look-up.
         self._callers: dict[str, Caller] = {}
+        self._tokens: OrderedDict[str, tuple[Caller, float]] = OrderedDict()  # With the monotonic time of their end.
         self._refused_at: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Caller | None]] = {}
 
     def cached(self, api: str, key_text: str) -> Caller | None:
         """Whose key this is, if that is remembered and may be trusted. None says nothing about the key."""
-        caller = self._callers.get(key_text)
+        caller = self._callers.get(key_text) or self._of_token(key_text)
         if caller is None or caller.api != api or self._monotonic() - self._looked_at > TRUSTED_S:
+            return None
+        return caller
+
+    def _of_token(self, text: str) -> Caller | None:
+        caller, ends_at = self._tokens.get(text, _NOBODY)
+        if caller is not None and ends_at <= self._monotonic():
+            del self._tokens[text]
             return None
         return caller
 
@@ -77,6 +102,7 @@ class Keyring:
         """Forget everything, and do not remember what was asked before now: it may be as old as that."""
         self._generation += 1
         self._callers.clear()
+        self._tokens.clear()
         self._refused_at.clear()
         self._asking.clear()
 
@@ -85,16 +111,22 @@ class Keyring:
         self._looked_at = at
 
     async def _look_up(self, key_text: str, generation: int) -> Caller | None:
+        asked_at = self._monotonic()
         try:
             caller = await self._ask(key_text)
         finally:
             if generation == self._generation:
                 self._asking.pop(key_text, None)
         if generation == self._generation:
-            if caller is not None:
+            if caller is not None and caller.expires_in_s is not None:
+                self._tokens[key_text] = (caller, asked_at + caller.expires_in_s)
+                if len(self._tokens) > _MOST_TOKENS:
+                    self._tokens.popitem(last=False)
+            elif caller is not None:
                 self._callers[key_text] = caller
             else:
                 self._callers.pop(key_text, None)
+                self._tokens.pop(key_text, None)
                 self._refused_at[key_text] = self._monotonic()
                 if len(self._refused_at) > _MOST_REFUSED:
                     self._refused_at.popitem(last=False)

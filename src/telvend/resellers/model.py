@@ -77,7 +77,8 @@ class Caller:
     """Whoever sent a request, as its key says. Limits are requests per minute.
 
     `key_bytes` are the 16 bytes of `key_id`, for shared memory. `wallets` are the reseller's wallets in the key's mode:
-    currency code to wallet id.
+    currency code to wallet id. `expires_in_s`: how long it may be remembered, counted from when it was looked up; None for
+    a key, which lasts until it is revoked, and so many seconds for a token of one.
     """
 
     reseller_id: UUID
@@ -89,6 +90,7 @@ class Caller:
     read_limit: int
     purchase_limit: int
     wallets: Mapping[str, int]
+    expires_in_s: float | None = None
 
 
 def is_email(text: str) -> bool:

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.errors import AlreadyExists, InvalidInput, NotFound
+from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, bump
 from telvend.kit.ids import new_uuid
@@ -14,13 +14,17 @@ from telvend.kit.secret import Secret, digest, random_text
 from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.resellers import store
-from telvend.resellers.keyring import KEY_LETTERS, PREFIX, TOPIC, Keyring
+from telvend.resellers.keyring import KEY_LETTERS, PREFIX, TOKEN_PREFIX, TOPIC, Keyring, is_token
 from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller, is_email
 
 READ_LIMIT: Final = 60
 PURCHASE_LIMIT: Final = 30
 """Requests per minute of a key that was not given more. Source: the Netpluse document, "Rate Limits"."""
 
+TOKEN_VALID_S: Final = 3599
+"""How long a token lasts. Source: `expires_in` of MADAPI's OAuth."""
+
+_EXPIRED_AT_ONCE: Final = 100
 _LARGEST_LIMIT: Final = 1_000_000_000
 _LONGEST_NAME: Final = 200
 _LARGEST_PICTURE: Final = 1024 * 1024
@@ -206,9 +210,22 @@ class Resellers:
         async with self._database.connection() as tx:
             return await store.keys_of(tx, reseller.id)
 
+    async def issue_token(self, caller: Caller, secret: Secret) -> Secret:
+        """A token that stands for the key of `caller` for TOKEN_VALID_S seconds, or until the key is revoked.
+
+        Raises NotAuthenticated where the secret is not the key's.
+        """
+        text = TOKEN_PREFIX + random_text(KEY_LETTERS)
+        async with self._database.transaction() as tx:
+            if not await store.insert_token(tx, digest(text), caller.key_id, digest(secret.reveal()), TOKEN_VALID_S):
+                raise NotAuthenticated
+            await store.delete_expired_tokens(tx, _EXPIRED_AT_ONCE)
+        return Secret(text)
+
     async def _ask(self, key_text: str) -> Caller | None:
+        look_up = store.caller_of_token if is_token(key_text) else store.caller_of
         async with self._database.connection() as tx:
-            return await store.caller_of(tx, digest(key_text))
+            return await look_up(tx, digest(key_text))
 
 
 def _limit(field: str, given: int | None, otherwise: int) -> int:

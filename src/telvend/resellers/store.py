@@ -12,12 +12,24 @@ _RESELLER: Final = "select id, number, email, name, phone, created_at from resel
 _KEY_COLUMNS: Final = "id, reseller_id, api, mode, hint, read_limit, purchase_limit, created_at, revoked_at"
 
 # One row for each wallet in the key's mode; one with empty wallet columns where there is none.
-_CALLER: Final = """
-    select k.id, k.reseller_id, r.number, k.api, k.mode, k.read_limit, k.purchase_limit, w.currency, w.account_id
-    from api_key k
+_CALLER_COLUMNS: Final = """
+    k.id, k.reseller_id, r.number, k.api, k.mode, k.read_limit, k.purchase_limit, w.currency, w.account_id
+"""
+_OWNER: Final = """
     join reseller r on r.id = k.reseller_id
     left join wallet w on w.reseller_id = k.reseller_id and w.mode = k.mode
+"""
+_CALLER: Final = f"""
+    select {_CALLER_COLUMNS}, null as expires_in_s
+    from api_key k {_OWNER}
     where k.digest = $1 and k.revoked_at is null
+"""
+# A token dies with its key.
+_CALLER_OF_TOKEN: Final = f"""
+    select {_CALLER_COLUMNS}, extract(epoch from t.expires_at - now()) as expires_in_s
+    from access_token t
+    join api_key k on k.id = t.key_id {_OWNER}
+    where t.digest = $1 and t.expires_at > now() and k.revoked_at is null
 """
 
 
@@ -79,9 +91,37 @@ async def keys_of(tx: Tx, reseller_id: UUID) -> list[ApiKey]:
     return [_key(row) for row in rows]
 
 
+async def insert_token(tx: Tx, digest: bytes, key_id: UUID, secret_digest: bytes, valid_s: int) -> bool:
+    """Keep a token of a key that works. False where the secret is not the key's, or the key has been revoked."""
+    made = await tx.fetchval(
+        "insert into access_token (digest, key_id, expires_at)"
+        " select $1, id, now() + make_interval(secs => $4) from api_key"
+        " where id = $2 and secret_digest = $3 and revoked_at is null returning true",
+        digest, key_id, secret_digest, valid_s,
+    )  # fmt: skip
+    return made is not None
+
+
+async def delete_expired_tokens(tx: Tx, at_most: int) -> None:
+    """Whoever makes a token clears a few away that have ended; two who do so at once take different ones."""
+    await tx.execute(
+        "delete from access_token where digest in (select digest from access_token where expires_at < now()"
+        " order by expires_at limit $1 for update skip locked)",
+        at_most,
+    )
+
+
 async def caller_of(tx: Tx, digest: bytes) -> Caller | None:
     """Whose key this is; None for an unknown or a revoked one."""
-    rows = await tx.fetch(_CALLER, digest)
+    return _caller(await tx.fetch(_CALLER, digest))
+
+
+async def caller_of_token(tx: Tx, digest: bytes) -> Caller | None:
+    """Whose token this is; None for an unknown one, one that has ended, and one whose key was revoked."""
+    return _caller(await tx.fetch(_CALLER_OF_TOKEN, digest))
+
+
+def _caller(rows: list[Any]) -> Caller | None:
     if not rows:
         return None
     first = rows[0]
@@ -95,6 +135,7 @@ async def caller_of(tx: Tx, digest: bytes) -> Caller | None:
         read_limit=first["read_limit"],
         purchase_limit=first["purchase_limit"],
         wallets={row["currency"]: row["account_id"] for row in rows if row["currency"] is not None},
+        expires_in_s=None if first["expires_in_s"] is None else float(first["expires_in_s"]),
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint
 from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, Dispatch, decode
 from telvend.errors import (
     BodyNotReadable,
@@ -72,14 +72,14 @@ class Shop:
             title="Test",
             base_path="/base",
             key_of=self.key_of,
-            error=lambda error: Answer(STATUS.get(type(error).__name__, 500), Said(type(error).__name__)),
+            error=lambda error, _: Answer(STATUS.get(type(error).__name__, 500), Said(type(error).__name__)),
             endpoints=(
                 Endpoint("GET", "/thing", self.handler, "", {200: Said}),
                 Endpoint("GET", "/thing/{name:path}", self.handler, "", {200: Said}),
                 Endpoint("POST", "/buy", self.handler, "", {200: Said}, allowance=Kind.PURCHASE, form=Form),
             ),
         )
-        services: Any = type("Services", (), {"resellers": self})()
+        services: Any = type("Services", (), {"resellers": self, "public_url": ""})()
         self.app = DialectApp(dialect, services, self)
 
     def key_of(self, headers: Any) -> str | None:
@@ -262,6 +262,110 @@ async def test_a_plain_request_id_is_kept_and_any_other_replaced(shop: Shop, giv
         found = reply.header("x-request-id")
         assert found
         assert (found == given) is kept
+
+
+# What only some dialects have: a second credential, a name for the request, forms, a key that the form carries
+
+
+class Peculiar(Shop):
+    """The same over a dialect that knows it all; `seen` are the requests that its errors were rendered with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Asked] = []
+        self.remaining = 50
+        dialect = Dialect(
+            name="test",
+            title="Test",
+            base_path="",
+            key_of=self.key_of,
+            second_key_of=lambda headers: headers.get(b"x-second", b"").decode(),
+            trace_of=lambda headers: headers.get(b"x-trace", b"made").decode(),
+            trace_header=b"x-trace",
+            error=self.error,
+            endpoints=(
+                Endpoint("GET", "/thing/{name}", self.handler, "", {200: Said}),
+                Endpoint("PATCH", "/thing/{name}", self.handler, "", {200: Said}, form=Form, gathers=True, url_encoded=True),
+                Endpoint("POST", "/token", self.handler, "", {200: Said}, form=Form, gathers=True, url_encoded=True,
+                         key_in_form=lambda form, _: form.get("client")),
+            ),
+        )  # fmt: skip
+        services: Any = type("Services", (), {"resellers": self, "public_url": ""})()
+        self.app = DialectApp(dialect, services, self)
+
+    def error(self, error: TelvendError, asked: Asked) -> Answer:
+        self.seen.append(asked)
+        return Answer(STATUS.get(type(error).__name__, 500), Said(type(error).__name__))
+
+    async def authenticate(self, api: str, key: str) -> Caller:
+        if key == "another":
+            return replace(self.caller, key_id=UUID(int=3))
+        return self.caller if key == "good" else await super().authenticate(api, key)
+
+    async def patch(self, body: bytes, **headers: str) -> Reply:
+        return await request(self.app, "PATCH", "/thing/x", headers=KEY | headers, body=body)
+
+
+@pytest.fixture
+def peculiar() -> Peculiar:
+    return Peculiar()
+
+
+@pytest.mark.parametrize(("second", "status"), [("", 200), ("good", 200), ("another", 401), ("bad", 401)])
+async def test_two_credentials_must_be_of_one_key(peculiar: Peculiar, second: str, status: int) -> None:
+    reply = await request(peculiar.app, "GET", "/thing/x", headers=KEY | {"x-second": second})
+    assert reply.status == status
+    assert (rate(reply) == [None] * 3) is (status == 401)
+
+
+async def test_every_answer_repeats_what_the_client_calls_the_request(peculiar: Peculiar) -> None:
+    for method, path in (("GET", "/thing/x"), ("GET", "/nothing"), ("DELETE", "/thing/x"), ("PATCH", "/thing/x")):
+        reply = await request(peculiar.app, method, path, headers=KEY | {"x-trace": "T-1"})
+        assert reply.header("x-trace") == "T-1"
+    assert (await request(peculiar.app, "GET", "/thing/x")).header("x-trace") == "made"
+
+
+async def test_an_error_is_rendered_with_what_was_asked(peculiar: Peculiar) -> None:
+    await request(peculiar.app, "GET", "/thing/x y", headers={"host": "shop.example"}, query=b"a=1")
+    await request(peculiar.app, "PUT", "/thing/x")
+    await request(peculiar.app, "GET", "/nothing")
+    bad_key, bad_method, nowhere = peculiar.seen
+    assert (bad_key.method, bad_key.path, bad_key.route, bad_key.query) == (
+        "GET",
+        "/thing/x y",
+        "/thing/{name}",
+        b"a=1",
+    )
+    assert (bad_key.client, bad_key.base_url, bad_key.trace) == ("127.0.0.1", "http://shop.example", "made")
+    assert (bad_method.method, bad_method.route) == ("PUT", "/thing/{name}")
+    assert (nowhere.path, nowhere.route) == ("/nothing", "")
+
+
+async def test_a_form_is_read_as_one_and_json_as_json_whatever_curl_says_of_it(peculiar: Peculiar) -> None:
+    url_encoded = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    for body, headers in (
+        (b"size=1%20GB&count=2&count=3&x=", url_encoded),
+        (b'{"size": "1 GB", "count": "3", "x": ""}', {}),
+        (b' {"size": "1 GB", "count": "3", "x": ""}', url_encoded),
+    ):
+        assert said(await peculiar.patch(body, **headers)) == (200, "done")
+    assert [call.form for call in peculiar.calls] == [{"size": "1 GB", "count": "3", "x": ""}] * 3
+    assert said(await peculiar.patch(b"size=1", **{"content-type": "text/plain"})) == (400, "BodyNotReadable")
+    for bad in (b"a=%ff", "a=é".encode(), b"&".join(b"f%d=1" % n for n in range(101))):
+        assert said(await peculiar.patch(bad, **url_encoded)) == (400, "BodyNotReadable")
+    assert said(await request(peculiar.app, "POST", "/thing/x", body=b"size=1")) == (405, "MethodNotAllowed")
+
+
+async def test_a_key_may_stand_in_the_form_and_is_counted_all_the_same(peculiar: Peculiar) -> None:
+    async def post(body: bytes) -> Reply:
+        return await request(peculiar.app, "POST", "/token", body=body)
+
+    assert said(await post(b'{"client": "good"}')) == (200, "done")
+    for body in (b"{}", b'{"client": "bad"}', b'{"client": null}'):
+        assert said(await post(body)) == (401, "NotAuthenticated")
+    assert peculiar.limits == [(Kind.READ, 60)]
+    peculiar.remaining = 0
+    assert said(await post(b'{"client": "good"}')) == (429, "TooManyRequests")
 
 
 # Bodies

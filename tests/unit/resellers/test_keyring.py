@@ -1,6 +1,7 @@
 """Remembering keys: what is answered from memory, when it is not trusted, and what never reaches the database."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ import pytest
 
 from telvend.errors import Busy, NotAuthenticated
 from telvend.ledger.model import Mode
+from telvend.resellers import keyring
 from telvend.resellers.keyring import PREFIX, REFUSED_S, TRUSTED_S, Keyring
 from telvend.resellers.model import Api, Caller
 
@@ -63,6 +65,50 @@ class Books:
         except NotAuthenticated:
             return True
         return False
+
+
+TOKEN = "mtn_token_" + "t" * 40
+
+
+async def test_a_token_is_remembered_no_longer_than_it_lasts() -> None:
+    books = Books()
+    books.callers[TOKEN] = replace(caller(Api.MADAPI), expires_in_s=2.0)
+    first = await books.keyring.authenticate("madapi", TOKEN)
+    assert books.keyring.cached("madapi", TOKEN) is first
+    assert books.keyring.cached("netpluse", TOKEN) is None
+    books.clock.seconds += 2.0
+    books.keyring.refreshed(books.clock.monotonic())
+    assert books.keyring.cached("madapi", TOKEN) is None
+    del books.callers[TOKEN]
+    assert await books.refused(TOKEN, "madapi")
+    assert books.asked == [TOKEN, TOKEN]
+
+
+async def test_tokens_are_forgotten_with_the_keys() -> None:
+    books = Books()
+    books.callers[TOKEN] = replace(caller(Api.MADAPI), expires_in_s=3599.0)
+    await books.keyring.authenticate("madapi", TOKEN)
+    books.keyring.forget()
+    del books.callers[TOKEN]
+    assert books.keyring.cached("madapi", TOKEN) is None
+    assert await books.refused(TOKEN, "madapi")
+
+
+async def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "_MOST_TOKENS", 2)
+    books = Books()
+    texts = [f"mtn_token_{letter * 40}" for letter in "abc"]
+    for text in texts:
+        books.callers[text] = replace(caller(Api.MADAPI), expires_in_s=3599.0)
+        await books.keyring.authenticate("madapi", text)
+    assert [books.keyring.cached("madapi", text) is not None for text in texts] == [False, True, True]
+
+
+async def test_a_token_belongs_to_madapi_alone() -> None:
+    books = Books()
+    assert await books.refused(TOKEN, "netpluse")
+    assert await books.refused("mtn_token_" + "t" * 39, "madapi")
+    assert books.asked == []
 
 
 async def test_a_key_is_asked_about_once_and_then_remembered() -> None:

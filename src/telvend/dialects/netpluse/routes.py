@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from telvend.catalog.model import Network
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
 from telvend.dialects.netpluse import wire
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.allowance import Kind
@@ -102,7 +102,7 @@ NETPLUSE: Final = Dialect(
     title="Netpluse",
     base_path="/api/v1",
     key_of=_key_of,
-    error=wire.error_answer,
+    error=alike(wire.error_answer),
     security={"type": "apiKey", "in": "header", "name": "x-api-key"},
     endpoints=(
         Endpoint("GET", "/ping", ping, "Test that the key is valid and active", {200: wire.Ping, **_REFUSALS}),

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
 from telvend.dialects.networkdatasub import wire
 from telvend.dialects.networkdatasub.fields import Fields
 from telvend.errors import Busy, InsufficientBalance, NotFound
@@ -377,7 +377,7 @@ NETWORKDATASUB: Final = Dialect(
     title="networkdatasub",
     base_path="/api",
     key_of=_key_of,
-    error=wire.error_answer,
+    error=alike(wire.error_answer),
     security={"type": "apiKey", "in": "header", "name": "Authorization"},
     endpoints=(
         _get("/user", user, "Who the key belongs to"),

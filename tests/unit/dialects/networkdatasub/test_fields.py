@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from telvend.dialects.contract import Endpoint
 from telvend.dialects.networkdatasub.fields import Fields
 from telvend.dialects.networkdatasub.routes import LARGEST_AIRTIME, NETWORKDATASUB, SMALLEST_AIRTIME
+from telvend.dialects.networkdatasub.wire import error_answer
 from telvend.dialects.serving import _decoder, decode
 from telvend.errors import BodyNotReadable, InvalidFields
 
@@ -247,7 +248,7 @@ def test_everything_that_is_wrong_is_named_at_once_and_the_first_problem_of_each
     assert raised.value.problems == {
         "network": "must be a string", "amount": NO_NUMBER, "phone": "field is required",
     }  # fmt: skip
-    body = msgspec.to_builtins(NETWORKDATASUB.error(raised.value).body)
+    body = msgspec.to_builtins(error_answer(raised.value).body)
     assert body["errors"] == {
         "network": ["The network must be a string."],
         "amount": [f"The amount {NO_NUMBER}."],
