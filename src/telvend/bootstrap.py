@@ -44,6 +44,8 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.services import Services
+from telvend.subscribers.premiums.service import TOPIC as NETWORK
+from telvend.subscribers.premiums.service import Premiums
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
@@ -106,6 +108,13 @@ async def open_shop(
             on_notice=funding_worker.wake,
         )
         identity = _identity(settings, database, ledger, clock, on_death)
+        premiums = Premiums(
+            database,
+            clock,
+            retention_days=settings.premium_retention_days,
+            on_batch=lambda size: metrics.lane_batch("premiums", size),
+            on_death=on_death,
+        )
         services = Services(
             catalogue,
             resellers,
@@ -114,6 +123,7 @@ async def open_shop(
             Transactions(database),
             fundings,
             identity,
+            premiums,
             settings.public_url,
             settings.delivery_wait_s,
         )
@@ -135,7 +145,12 @@ async def open_shop(
         async def keys_changed(_: Tx) -> None:
             resellers.forget()
 
-        watch = Watch(database, clock, {KEYS: keys_changed, CATALOGUE: catalogue.load}, resellers.refreshed)
+        watch = Watch(
+            database,
+            clock,
+            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: premiums.load},
+            resellers.refreshed,
+        )
         shop = Shop(
             settings, database, services, router, book, fulfilment, Review(jobs), watch, clock, sandbox, funding_worker
         )

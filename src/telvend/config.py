@@ -84,6 +84,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_retention_days: Annotated[
         int, _meta("age at which `telvend identity purge` destroys what is known of people", ge=1, le=36500)
     ] = 365
+    premium_retention_days: Annotated[
+        int, _meta("how long the answer to a premium is kept, so that a repeat gets it again", ge=90, le=36500)
+    ] = 365
     delivery_wait_s: Annotated[
         float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
     ] = 8.0

@@ -8,6 +8,7 @@ from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
+from telvend.subscribers.premiums.service import Premiums
 from telvend.transactions.service import Transactions
 
 
@@ -22,6 +23,7 @@ class Services:
     transactions: Transactions
     fundings: Fundings
     identity: Identity
+    premiums: Premiums
     public_url: str
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float

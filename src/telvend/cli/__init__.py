@@ -13,6 +13,7 @@ from telvend.cli import (
     ledger,
     networks,
     orders,
+    premiums,
     products,
     serve,
     settings,
@@ -32,7 +33,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(common)
-for group in (users, keys, wallets, fundings, products, networks, orders, identity, ledger, simulator, database):
+for group in (
+    users,
+    keys,
+    wallets,
+    fundings,
+    products,
+    networks,
+    orders,
+    premiums,
+    identity,
+    ledger,
+    simulator,
+    database,
+):
     app.add_typer(group.app)
 serve.add_to(app)
 demo.add_to(app)

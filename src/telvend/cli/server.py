@@ -160,6 +160,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         services.ledger.start()
         services.orders.start()
         services.identity.start()
+        services.premiums.start()
         shop.funding_worker.start()
         if fulfilment:
             services.orders.on_placed = shop.fulfilment.wake
@@ -170,6 +171,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
             if fulfilment:
                 await shop.fulfilment.drain(settings.drain_s)
             await shop.funding_worker.drain(settings.drain_s)
+            await services.premiums.close()
             await services.identity.close()
             await services.orders.close()
             await services.ledger.close()

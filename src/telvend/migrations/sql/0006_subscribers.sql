@@ -101,6 +101,7 @@ create table reservation (
     check ((due_at is not null) = (state = 'held'))
 );
 create index reservation_due on reservation (due_at) where due_at is not null;
+create index reservation_held on reservation (subscriber_id) where due_at is not null;
 create table reservation_part (
     reservation_id bigint not null references reservation,
     place smallint not null,               -- the order in which it is captured
@@ -127,12 +128,15 @@ create table momo_account (
     created_at timestamptz not null default now()
 );
 
--- What the network did with a delivery of the shop: the book that own_network is asked about. closed: asked about before it
--- came; it is never taken.
+-- What the network did with a delivery of the shop, or with what an operator gave: the book that own_network is asked about.
+-- closed: asked about before it came; it is never taken. parts: how many postings it made. fingerprint: what was to be
+-- given, where a reference may come from people who use one twice.
 create table network_delivery (
     reference text collate "C" primary key,
     state text not null check (state in ('delivered', 'refused', 'closed')),
     subscriber_id bigint,
+    parts smallint not null default 0 check (parts >= 0),
+    fingerprint text not null default '',
     reason text,
     created_at timestamptz not null default now()
 );
@@ -276,27 +280,38 @@ alter table wallet_transaction add constraint wallet_transaction_kind_check chec
 
 -- Premiums -----------------------------------------------------------------------------------------------------------------
 
--- basis_points of the amount, at least the floor and at most the cap.
+-- basis_points of the amount, at least the floor and at most the cap. A quote is forgotten 90 days after it at the earliest.
 create table premium_rate (
     product text not null check (product ~ '^[A-Za-z0-9_.-]{1,64}$'),
     transaction_type text not null check (transaction_type ~ '^[A-Z0-9_]{1,32}$'),
     currency text not null,
-    basis_points integer not null check (basis_points between 0 and 1000000),
+    basis_points integer not null check (basis_points between 0 and 10000),
     floor_minor bigint not null default 0 check (floor_minor >= 0),
     cap_minor bigint check (cap_minor >= floor_minor),
     loyalty_basis_points integer not null default 0 check (loyalty_basis_points between 0 and 10000),
-    quote_valid_s integer not null default 900 check (quote_valid_s > 0),
+    quote_valid_s integer not null default 900 check (quote_valid_s between 1 and 7776000),
     to_oneself boolean not null default false,  -- whether sender and receiver may be the same
     momo_only boolean not null default false,   -- whether the sender must have mobile money
     message text not null default '',
     active boolean not null default true,
     primary key (product, transaction_type, currency)
 );
+-- What a fresh shop has: cover for whoever sends. Floors and caps are round sums of about the same worth in each currency.
+insert into premium_rate
+    (product, transaction_type, currency, basis_points, floor_minor, cap_minor, loyalty_basis_points, to_oneself, message)
+select 'AYO_SWC', kind.transaction_type, market.currency, kind.basis_points, market.floor_minor, market.cap_minor, 5,
+       kind.to_oneself, kind.message
+from (values ('GHS', 50, 2000), ('NGN', 5000, 200000), ('SZL', 100, 4000), ('UGX', 200, 8000), ('ZAR', 100, 4000))
+         as market(currency, floor_minor, cap_minor),
+     (values ('TRANSFER', 250, false, 'Cover for 120 days'), ('AIRTIME', 100, true, 'Cover for 30 days'),
+             ('BILL', 150, true, 'Cover for 60 days')) as kind(transaction_type, basis_points, to_oneself, message);
 
--- Every answer is kept: the same request again gets it, and as a quote it may be used once. used_by: the answer that used it.
+-- Every answer is kept: the same request again gets it, and as a quote it may be used once. used_by: the answer that used it;
+-- no foreign key, since old answers are deleted by the thousand. loyalty_balance_minor null: it could not be read.
+create sequence premium_number;
 create table premium_quote (
-    id bigint generated always as identity primary key,
-    reference text not null unique,        -- PRM-…, what the partner sees
+    id bigint primary key,                 -- from premium_number; also in the reference
+    reference text not null,               -- PRM-…, what the partner sees
     reseller_id uuid not null,
     mode text not null check (mode in ('live', 'test')),
     transaction_id text,                   -- null: made at the command line
@@ -308,13 +323,13 @@ create table premium_quote (
     amount_minor bigint not null check (amount_minor > 0),
     currency text not null,
     premium_minor bigint not null check (premium_minor >= 0),
-    loyalty_generated_minor bigint not null default 0,
-    loyalty_balance_minor bigint not null default 0,
+    loyalty_generated_minor bigint not null check (loyalty_generated_minor >= 0),
+    loyalty_balance_minor bigint check (loyalty_balance_minor >= loyalty_generated_minor),
     message text not null default '',
+    created_at timestamptz not null,
     expires_at timestamptz not null,
-    used_by bigint references premium_quote,
-    created_at timestamptz not null default now()
-);
+    used_by bigint
+) with (fillfactor = 90);
 create unique index premium_quote_transaction on premium_quote (reseller_id, mode, transaction_id)
     where transaction_id is not null;
 
