@@ -90,6 +90,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delivery_wait_s: Annotated[
         float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
     ] = 8.0
+    madapi_home_country: Annotated[
+        str,
+        _meta(
+            "whose national numbers MADAPI reads first, as GH or ZA; else Ghana's and Nigeria's",
+            pattern="^([A-Z]{2})?$",
+        ),
+    ] = ""
+    madapi_literal_999: Annotated[
+        bool, _meta("whether a refill that failed for no known reason has the document's status 999 instead of 500")
+    ] = False
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from telvend.catalog.model import is_product_code
 from telvend.errors import InvalidFields, InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
@@ -144,7 +145,6 @@ def _shown(value: str) -> str:
 
 # Bodies -----------------------------------------------------------------------------------------------------------------
 
-_PRODUCT: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _PIN: Final = re.compile(r"[0-9]{8,20}", re.ASCII)
 _SERIAL: Final = re.compile(r"[A-Za-z0-9]{8,20}", re.ASCII)
 _PROFILE: Final = re.compile(r"[A-Za-z0-9]{1,4}", re.ASCII)
@@ -165,8 +165,7 @@ _OF_VOUCHERLESS: Final = ("refillProfileId", "transactionAmount")
 _TARGET_SYSTEMS: Final = ("AIR", "PPMS")
 
 
-def is_product_code(text: str) -> bool:
-    return _PRODUCT.fullmatch(text) is not None
+PRODUCT_CODE: Final = "must be 1 to 64 letters, digits, dots, dashes and underscores"
 
 
 class Fields:
@@ -285,7 +284,9 @@ class Fields:
 
     def product(self, in_path: str | None) -> str:
         """The product that the body names, which is the path's where that names one."""
-        text = self.matching("product", _PRODUCT, "must be 1 to 64 letters, digits, dots, dashes and underscores")
+        text = self.text("product")
+        if text and not is_product_code(text):
+            self.wrong("product", PRODUCT_CODE)
         if text and in_path is not None and text != in_path:
             self.wrong("product", "is not the product of the path")
         return text
@@ -296,9 +297,11 @@ class Fields:
             self.wrong("transactionType", "must be 1 to 32 letters, digits and underscores")
         return text
 
-    def transaction_id(self) -> str:
-        """The body's own; one that cannot be used is replaced, one that is missing is not."""
+    def transaction_id(self, header: str) -> str:
+        """The body's own; one that cannot be used is replaced. Where it is missing, which is wrong, the header's."""
         text = self.text("transactionId", longest=4096)
+        if "transactionId" in self.problems:
+            return header
         return text if usable_transaction_id(text) else new_transaction_id()
 
     def amount(self, sender: str) -> Money | None:

@@ -20,6 +20,7 @@ from telvend.dialects.contract import Answer, Asked, Header, nearest_row
 from telvend.dialects.madapi.wire import Links, links
 from telvend.errors import InvalidFields, TelvendError, UnknownPath
 from telvend.subscribers.model import MaximumCredit, NotEnough, SubscriberBarred
+from telvend.subscribers.premiums.model import NoMobileMoney, QuoteRefused
 from telvend.subscribers.vouchers.model import LockedOut, PinRefused
 
 PLANS: Final = "/v2/customers/{customerId}/plans"
@@ -99,6 +100,8 @@ ERROR_TABLE: Final[dict[type[TelvendError], tuple[int, str]]] = {
     LockedOut: (403, "6000"),
     SubscriberBarred: (403, "6000"),
     MaximumCredit: (403, "6000"),
+    QuoteRefused: (400, "5001"),
+    NoMobileMoney: (403, "6000"),
     NotEnough: (403, "6001"),
 }
 """HTTP status and canonical code."""

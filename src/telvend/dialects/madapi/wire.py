@@ -249,24 +249,33 @@ def _balances(buckets: Iterable[Bucket], shown: Shown, plans: Plans) -> list[Bal
             group = found
         if wanted:
             by_group.setdefault(group, []).append((bucket, active))
-    return [_balance(group, by_group[group], plans) for group in _GROUPS if group in by_group]
+    return [_balance(group, by_group[group], shown, plans) for group in _GROUPS if group in by_group]
 
 
-def _balance(group: Group, buckets: list[tuple[Bucket, bool]], plans: Plans) -> Balance:
+def _balance(group: Group, buckets: list[tuple[Bucket, bool]], shown: Shown, plans: Plans) -> Balance:
     kind, currency = group.kind, plans.currency
-    sums = {True: 0, False: 0}
+    active_sum = unused_sum = 0
     wallets = []
     soonest: datetime | None = None
     for bucket, active in buckets:
         ends_at = _end(bucket, plans.subscriber)
-        sums[active] += bucket.free
-        if active and bucket.free and ends_at is not None and (soonest is None or ends_at < soonest):
-            soonest = ends_at
+        if active:
+            active_sum += bucket.free
+            if bucket.free and ends_at is not None and (soonest is None or ends_at < soonest):
+                soonest = ends_at
+        else:
+            unused_sum += bucket.free
         status = "Active" if active else "Unused"
         wallets.append(Wallet(bucket.name, status, stamp(ends_at), _amount(kind, bucket.free, currency)))
+    total = plans.totals.get((kind, group is MAIN)) if plans.totals is not None else None
+    if total is not None and total.buckets > len(buckets):
+        # Not all of them are listed; the sums are of all of them.
+        active_sum = total.active if shown.active else 0
+        unused_sum = total.unused if shown.unused else 0
+        soonest = total.expires_at if shown.active else None
     unit = unit_of(kind, currency)
     detail = BalanceDetail(
-        _TYPE[kind], value_of(kind, sums[True], currency), unit, value_of(kind, sums[False], currency), unit
+        _TYPE[kind], value_of(kind, active_sum, currency), unit, value_of(kind, unused_sum, currency), unit
     )
     return Balance(group.balance_type, group.category, stamp(soonest), detail, None, wallets)
 
