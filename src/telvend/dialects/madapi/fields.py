@@ -317,7 +317,8 @@ class Fields:
         found: Money | None = None
         if text and currency is not None:
             try:
-                found = Money.parse(text, currency)
+                # MADAPI writes two decimals whatever the currency has, so that they may come back.
+                found = Money.parse(text if currency.digits else text.removesuffix(".00"), currency)
             except ValueError as error:
                 inner.wrong("value", str(error))
         if found is not None and not found.minor:
