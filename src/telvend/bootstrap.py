@@ -44,6 +44,9 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.services import Services
+from telvend.subscribers.offering.service import TOPIC as NETWORK
+from telvend.subscribers.offering.service import Offering
+from telvend.subscribers.service import Subscribers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
@@ -106,6 +109,8 @@ async def open_shop(
             on_notice=funding_worker.wake,
         )
         identity = _identity(settings, database, ledger, clock, on_death)
+        offering = Offering(database)
+        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
         services = Services(
             catalogue,
             resellers,
@@ -114,6 +119,8 @@ async def open_shop(
             Transactions(database),
             fundings,
             identity,
+            offering,
+            subscribers,
             settings.public_url,
             settings.delivery_wait_s,
         )
@@ -135,7 +142,12 @@ async def open_shop(
         async def keys_changed(_: Tx) -> None:
             resellers.forget()
 
-        watch = Watch(database, clock, {KEYS: keys_changed, CATALOGUE: catalogue.load}, resellers.refreshed)
+        watch = Watch(
+            database,
+            clock,
+            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: offering.load},
+            resellers.refreshed,
+        )
         shop = Shop(
             settings, database, services, router, book, fulfilment, Review(jobs), watch, clock, sandbox, funding_worker
         )
@@ -146,6 +158,7 @@ async def open_shop(
                 await provider.close()
             await gateways.close()
             await jobs.close()
+            await subscribers.close()
             await book.close()
     finally:
         await database.close()
