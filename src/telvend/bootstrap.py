@@ -44,8 +44,11 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.services import Services
-from telvend.subscribers.premiums.service import TOPIC as NETWORK
+from telvend.subscribers.offering.model import FaultyPart
+from telvend.subscribers.offering.service import TOPIC as NETWORK
+from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.premiums.service import Premiums
+from telvend.subscribers.service import Subscribers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
@@ -108,13 +111,16 @@ async def open_shop(
             on_notice=funding_worker.wake,
         )
         identity = _identity(settings, database, ledger, clock, on_death)
+        offering = Offering(database)
         premiums = Premiums(
             database,
             clock,
             retention_days=settings.premium_retention_days,
+            loyalty_readable=lambda msisdn: offering.snapshot.fault(msisdn, FaultyPart.LOYALTY) is None,
             on_batch=lambda size: metrics.lane_batch("premiums", size),
             on_death=on_death,
         )
+        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
         services = Services(
             catalogue,
             resellers,
@@ -124,6 +130,8 @@ async def open_shop(
             fundings,
             identity,
             premiums,
+            offering,
+            subscribers,
             settings.public_url,
             settings.delivery_wait_s,
         )
@@ -145,10 +153,14 @@ async def open_shop(
         async def keys_changed(_: Tx) -> None:
             resellers.forget()
 
+        async def network_changed(tx: Tx) -> None:
+            await offering.load(tx)
+            await premiums.load(tx)
+
         watch = Watch(
             database,
             clock,
-            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: premiums.load},
+            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: network_changed},
             resellers.refreshed,
         )
         shop = Shop(
@@ -161,6 +173,7 @@ async def open_shop(
                 await provider.close()
             await gateways.close()
             await jobs.close()
+            await subscribers.close()
             await book.close()
     finally:
         await database.close()

@@ -8,7 +8,9 @@ from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
+from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.premiums.service import Premiums
+from telvend.subscribers.service import Subscribers
 from telvend.transactions.service import Transactions
 
 
@@ -24,6 +26,8 @@ class Services:
     fundings: Fundings
     identity: Identity
     premiums: Premiums
+    offering: Offering
+    subscribers: Subscribers
     public_url: str
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float

@@ -161,6 +161,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         services.orders.start()
         services.identity.start()
         services.premiums.start()
+        services.subscribers.start()
         shop.funding_worker.start()
         if fulfilment:
             services.orders.on_placed = shop.fulfilment.wake
