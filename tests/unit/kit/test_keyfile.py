@@ -89,5 +89,5 @@ def test_what_is_no_key_is_refused_in_a_sentence_that_does_not_repeat_it(tmp_pat
 
 def test_a_file_that_cannot_be_written_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("a file where a folder should be")
-    with pytest.raises(KeyRefused, match="key cannot be (read|written)"):
+    with pytest.raises(KeyRefused, match="key cannot be written"):
         keyfile(tmp_path).make_first(new_key())
