@@ -84,6 +84,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_retention_days: Annotated[
         int, _meta("age at which `telvend identity purge` destroys what is known of people", ge=1, le=36500)
     ] = 365
+    voucher_key: Annotated[
+        Secret | None, _meta("what PINs of vouchers are hashed with, base64; else a file in the data directory")
+    ] = None
     delivery_wait_s: Annotated[
         float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
     ] = 8.0
@@ -103,6 +106,7 @@ SECRETS: Final = {
     "prembly_api_key": ("",),
     "dojah_secret_key": ("",),
     "identity_master_key": ("",),
+    "voucher_key": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 
