@@ -44,6 +44,11 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.services import Services
+from telvend.subscribers.offering.service import TOPIC as NETWORK
+from telvend.subscribers.offering.service import Offering
+from telvend.subscribers.refills.service import Refills
+from telvend.subscribers.vouchers.pins import PinKeys
+from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
@@ -106,6 +111,10 @@ async def open_shop(
             on_notice=funding_worker.wake,
         )
         identity = _identity(settings, database, ledger, clock, on_death)
+        offering = Offering(database)
+        pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
+        vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
+        refills = Refills(database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death)
         services = Services(
             catalogue,
             resellers,
@@ -114,6 +123,8 @@ async def open_shop(
             Transactions(database),
             fundings,
             identity,
+            vouchers,
+            refills,
             settings.public_url,
             settings.delivery_wait_s,
         )
@@ -135,7 +146,12 @@ async def open_shop(
         async def keys_changed(_: Tx) -> None:
             resellers.forget()
 
-        watch = Watch(database, clock, {KEYS: keys_changed, CATALOGUE: catalogue.load}, resellers.refreshed)
+        watch = Watch(
+            database,
+            clock,
+            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: offering.load},
+            resellers.refreshed,
+        )
         shop = Shop(
             settings, database, services, router, book, fulfilment, Review(jobs), watch, clock, sandbox, funding_worker
         )

@@ -160,6 +160,8 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         services.ledger.start()
         services.orders.start()
         services.identity.start()
+        services.vouchers.start()
+        services.refills.start()
         shop.funding_worker.start()
         if fulfilment:
             services.orders.on_placed = shop.fulfilment.wake
@@ -171,6 +173,8 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
                 await shop.fulfilment.drain(settings.drain_s)
             await shop.funding_worker.drain(settings.drain_s)
             await services.identity.close()
+            await services.refills.close()
+            await services.vouchers.close()
             await services.orders.close()
             await services.ledger.close()
             await shop.watch.close()

@@ -355,6 +355,8 @@ async def lock_guards(tx: Tx, subjects: Collection[Subject], counted: Collection
         )
         for row in found
     }
+    for guard in guards.values():
+        guard.changed = guard.clear  # One that nothing will be counted for in the end has no row.
     if not guards.keys() >= set(counted):
         # Somebody whose lock we have waited for sent a right PIN.
         raise GuardGone
