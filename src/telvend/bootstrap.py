@@ -48,7 +48,10 @@ from telvend.subscribers.offering.model import FaultyPart
 from telvend.subscribers.offering.service import TOPIC as NETWORK
 from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.premiums.service import Premiums
+from telvend.subscribers.refills.service import Refills
 from telvend.subscribers.service import Subscribers
+from telvend.subscribers.vouchers.pins import PinKeys
+from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
@@ -121,6 +124,9 @@ async def open_shop(
             on_death=on_death,
         )
         subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
+        pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
+        vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
+        refills = Refills(database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death)
         services = Services(
             catalogue,
             resellers,
@@ -132,6 +138,8 @@ async def open_shop(
             premiums,
             offering,
             subscribers,
+            vouchers,
+            refills,
             settings.public_url,
             settings.delivery_wait_s,
         )

@@ -87,6 +87,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     premium_retention_days: Annotated[
         int, _meta("how long the answer to a premium is kept, so that a repeat gets it again", ge=90, le=36500)
     ] = 365
+    voucher_key: Annotated[
+        Secret | None, _meta("what PINs of vouchers are hashed with, base64; else a file in the data directory")
+    ] = None
     delivery_wait_s: Annotated[
         float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
     ] = 8.0
@@ -116,6 +119,7 @@ SECRETS: Final = {
     "prembly_api_key": ("",),
     "dojah_secret_key": ("",),
     "identity_master_key": ("",),
+    "voucher_key": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 

@@ -10,7 +10,9 @@ from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
 from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.premiums.service import Premiums
+from telvend.subscribers.refills.service import Refills
 from telvend.subscribers.service import Subscribers
+from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
 
@@ -28,6 +30,8 @@ class Services:
     premiums: Premiums
     offering: Offering
     subscribers: Subscribers
+    vouchers: Vouchers
+    refills: Refills
     public_url: str
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float

@@ -1,4 +1,4 @@
-"""Whether the books hold: the ledger in itself, and against orders, fundings and checks; and what subscribers have.
+"""Whether the books hold: the ledger in itself, and against orders, fundings, checks and refills; and what subscribers have.
 
 All in one snapshot of the database.
 """
@@ -13,8 +13,9 @@ from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding
 from telvend.orders import store as order_store
 from telvend.subscribers.checking import store as subscriber_store
+from telvend.subscribers.refills import store as refill_store
 
-_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store, subscriber_store)
+_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store, refill_store, subscriber_store)
 
 
 @dataclass(frozen=True, slots=True)
