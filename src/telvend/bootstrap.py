@@ -142,6 +142,7 @@ async def open_shop(
             refills,
             settings.public_url,
             settings.delivery_wait_s,
+            settings.madapi_home_country,
         )
         book = PostgresBook(database, on_death=on_death)
         providers = _providers(settings, book, clock)
@@ -241,6 +242,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     """The ASGI application of a serving process. What the processes of a node share is kept in `run_dir`."""
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, serving
+    from telvend.dialects.madapi.routes import madapi
     from telvend.dialects.netpluse.routes import NETPLUSE
     from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
     from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
@@ -256,7 +258,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
         from telvend.kit.allowance_redis import RedisAllowance
 
         limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
-    dialects = (NETPLUSE, NETWORKDATASUB)
+    dialects = (NETPLUSE, NETWORKDATASUB, madapi(literal_999=shop.settings.madapi_literal_999))
     apps: dict[str, ASGIApp] = {
         mount: app
         for dialect in dialects

@@ -20,6 +20,7 @@ from telvend.errors import InvalidFields, InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
 from telvend.kit.secret import Secret
+from telvend.subscribers.model import line_of
 from telvend.subscribers.refills.model import RefillKind
 
 # Who a request is about -------------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class Query:
 
     def __init__(self, query: bytes) -> None:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ()
-        self._given = {name.casefold(): value.strip() for name, value in pairs}
+        self._given = {name.casefold(): value for name, value in pairs}
         self._problems: dict[str, str] = {}
 
     def done(self) -> None:
@@ -107,9 +108,25 @@ class Query:
         if self._problems:
             raise InvalidFields(self._problems)
 
+    def _value(self, name: str) -> str:
+        return self._given.get(name.casefold(), "").strip()
+
+    def line(self, name: str) -> str:
+        """A line as the subscriber's lines are spelt; empty where it is missing. A plus sign that was not encoded is one."""
+        value = self._value(name)
+        if value[:1].isdigit() and self._given[name.casefold()].startswith(" "):
+            value = f"+{value}"
+        if not value:
+            return ""
+        try:
+            return line_of(value)
+        except InvalidInput as error:
+            self._problems[name] = error.problem
+            return ""
+
     def text(self, name: str, longest: int = 64) -> str:
         """Empty where it is missing."""
-        value = self._given.get(name.casefold(), "")
+        value = self._value(name)
         if len(value) > longest or not value.isprintable():
             self._problems[name] = f"must be at most {longest} printable characters"
             return ""
@@ -117,7 +134,7 @@ class Query:
 
     def one_of(self, name: str, words: tuple[str, ...]) -> str:
         """One of the words, as they are spelt here, whatever its case there; empty where it is missing."""
-        value = self._given.get(name.casefold(), "")
+        value = self._value(name)
         if not value:
             return ""
         found = next((word for word in words if word.casefold() == value.casefold()), "")
@@ -129,7 +146,7 @@ class Query:
         return self.one_of(name, ("true", "false")) == "true"
 
     def whole_number(self, name: str, most_digits: int) -> int | None:
-        value = self._given.get(name.casefold(), "")
+        value = self._value(name)
         if not value:
             return None
         if not (value.isascii() and value.isdigit() and len(value) <= most_digits):

@@ -132,17 +132,30 @@ def test_words_are_compared_without_case_and_unknown_parameters_never_looked_at(
 
 
 def test_every_wrong_parameter_is_named() -> None:
-    found = query(plan="GAMES", momo="yes", amount="1.5", fixedLine="x" * 65)
+    found = query(plan="GAMES", momo="yes", amount="1.5", fixedLine="a/b", quoteid="x" * 65)
     found.one_of("plan", ("VOICE", "DATA", "SMS"))
     found.flag("momo")
     found.whole_number("amount", 12)
-    found.text("fixedLine")
+    found.line("fixedLine")
+    found.text("quoteid")
     assert problems(found) == {
         "plan": "'GAMES' is not one of VOICE, DATA, SMS",
         "momo": "'yes' is not one of true, false",
         "amount": "must be a whole number of at most 12 digits",
-        "fixedLine": "must be at most 64 printable characters",
+        "fixedLine": "must be 3 to 32 letters and digits, a plus sign in front allowed",
+        "quoteid": "must be at most 64 printable characters",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [(b"fixedLine=%2B234+1-234", "+2341234"), (b"fixedLine=+2341234", "+2341234"), (b"fixedLine=2341234", "2341234"),
+     (b"fixedline=HOME1", "HOME1"), (b"fixedLine=", ""), (b"", "")],
+)  # fmt: skip
+def test_a_line_is_spelt_as_the_subscribers_lines_are(text: bytes, line: str) -> None:
+    found = Query(text)
+    assert found.line("fixedLine") == line
+    found.done()
 
 
 @given(st.binary(max_size=200))
