@@ -14,10 +14,12 @@ from telvend.cli import (
     networks,
     orders,
     products,
+    refills,
     serve,
     settings,
     simulator,
     users,
+    vouchers,
     wallets,
 )
 from telvend.cli.frame import common
@@ -32,7 +34,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(common)
-for group in (users, keys, wallets, fundings, products, networks, orders, identity, ledger, simulator, database):
+for group in (
+    users,
+    keys,
+    wallets,
+    fundings,
+    products,
+    networks,
+    orders,
+    identity,
+    vouchers,
+    refills,
+    ledger,
+    simulator,
+    database,
+):
     app.add_typer(group.app)
 serve.add_to(app)
 demo.add_to(app)
