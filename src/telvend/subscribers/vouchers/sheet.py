@@ -5,7 +5,7 @@ It is written piece by piece, so that a million cards need no more memory than o
     head(amount), card(...) for each voucher, TAIL
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import escape
 from typing import Final
 
@@ -26,9 +26,9 @@ article { break-inside: avoid; outline: .3pt dashed #888; padding: 3.5mm 4mm; he
 .top { display: flex; justify-content: space-between; align-items: baseline; gap: 2mm }
 .amount { font-size: 17pt; font-weight: 700; white-space: nowrap }
 .what { font-size: 8pt; text-transform: uppercase; letter-spacing: .08em; color: #555 }
-.pin { font: 700 13.5pt/1 ui-monospace, "DejaVu Sans Mono", monospace; text-align: center; white-space: nowrap;
+.pin { font: 700 12pt/1 ui-monospace, "DejaVu Sans Mono", monospace; text-align: center; white-space: nowrap;
   padding: 3mm 0; border: .8pt solid #000; border-radius: 2mm }
-.small { font-size: 7.5pt; color: #333; display: flex; justify-content: space-between }
+.small { font-size: 7.5pt; color: #333; display: flex; justify-content: space-between; white-space: nowrap }
 .play { color: #a00 }
 @media print { header { display: none } }
 @media screen { body { max-width: 210mm; margin: 6mm auto; padding: 0 6mm } }
@@ -61,10 +61,9 @@ def head(amount: Money) -> str:
 
 def card(voucher: NewVoucher, amount: Money, mode: Mode, expires_at: datetime | None) -> str:
     """One voucher."""
-    until = f"<span>load before {expires_at:%d %b %Y}</span>" if expires_at is not None else ""
-    what = (
-        '<span class="what play">test, play money</span>' if mode is Mode.TEST else '<span class="what">airtime</span>'
-    )
+    # The end is the first moment in which it cannot be loaded any more; what people read is the last day.
+    until = f"<span>until {expires_at - timedelta(microseconds=1):%d %b %Y}</span>" if expires_at is not None else ""
+    what = '<span class="what play">play money</span>' if mode is Mode.TEST else '<span class="what">airtime</span>'
     return (
         f'<article><div class="top"><span class="amount">{escape(str(amount))}</span>{what}</div>'
         f'<div class="pin">{spaced(voucher.pin.reveal())}</div>'
