@@ -15,10 +15,12 @@ from telvend.cli import (
     orders,
     premiums,
     products,
+    refills,
     serve,
     settings,
     simulator,
     users,
+    vouchers,
     wallets,
 )
 from telvend.cli.frame import common
@@ -43,6 +45,8 @@ for group in (
     orders,
     premiums,
     identity,
+    vouchers,
+    refills,
     ledger,
     simulator,
     database,
