@@ -45,8 +45,14 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.services import Services
-from telvend.subscribers.premiums.service import TOPIC as NETWORK
+from telvend.subscribers.offering.model import FaultyPart
+from telvend.subscribers.offering.service import TOPIC as NETWORK
+from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.premiums.service import Premiums
+from telvend.subscribers.refills.service import Refills
+from telvend.subscribers.service import Subscribers
+from telvend.subscribers.vouchers.pins import PinKeys
+from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
@@ -109,13 +115,19 @@ async def open_shop(
             on_notice=funding_worker.wake,
         )
         identity = _identity(settings, database, ledger, clock, on_death)
+        offering = Offering(database)
         premiums = Premiums(
             database,
             clock,
             retention_days=settings.premium_retention_days,
+            loyalty_readable=lambda msisdn: offering.snapshot.fault(msisdn, FaultyPart.LOYALTY) is None,
             on_batch=lambda size: metrics.lane_batch("premiums", size),
             on_death=on_death,
         )
+        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
+        pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
+        vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
+        refills = Refills(database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death)
         services = Services(
             catalogue,
             resellers,
@@ -125,8 +137,13 @@ async def open_shop(
             fundings,
             identity,
             premiums,
+            offering,
+            subscribers,
+            vouchers,
+            refills,
             settings.public_url,
             settings.delivery_wait_s,
+            settings.madapi_home_country,
         )
         book = PostgresBook(database, on_death=on_death)
         providers = _providers(settings, book, clock)
@@ -146,10 +163,14 @@ async def open_shop(
         async def keys_changed(_: Tx) -> None:
             resellers.forget()
 
+        async def network_changed(tx: Tx) -> None:
+            await offering.load(tx)
+            await premiums.load(tx)
+
         watch = Watch(
             database,
             clock,
-            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: premiums.load},
+            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: network_changed},
             resellers.refreshed,
         )
         shop = Shop(
@@ -162,6 +183,7 @@ async def open_shop(
                 await provider.close()
             await gateways.close()
             await jobs.close()
+            await subscribers.close()
             await book.close()
     finally:
         await database.close()
@@ -221,6 +243,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     """The ASGI application of a serving process. What the processes of a node share is kept in `run_dir`."""
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, postman, serving
+    from telvend.dialects.madapi.routes import madapi
     from telvend.dialects.netpluse.routes import NETPLUSE
     from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
     from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
@@ -236,7 +259,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
         from telvend.kit.allowance_redis import RedisAllowance
 
         limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
-    dialects = (NETPLUSE, NETWORKDATASUB)
+    dialects = (NETPLUSE, NETWORKDATASUB, madapi(literal_999=shop.settings.madapi_literal_999))
     apps: dict[str, ASGIApp] = {
         mount: app
         for dialect in dialects

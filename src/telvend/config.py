@@ -57,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_url: Annotated[str, _meta("how clients reach this server, for absolute addresses in answers")] = ""
     redis_url: Annotated[Secret | None, _meta("a Redis that shares rate limits between nodes: redis://…")] = None
     pool_size: Annotated[
-        int, _meta("database connections of a process, beside six for lanes, fulfilment and simulator", ge=1, le=100)
+        int, _meta("database connections of a process, beside eleven for lanes, fulfilment and simulator", ge=1, le=100)
     ] = 4
     fulfilment_concurrency: Annotated[int, _meta("orders that a process delivers at the same time", ge=1, le=10000)] = (
         600
@@ -87,9 +87,22 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     premium_retention_days: Annotated[
         int, _meta("how long the answer to a premium is kept, so that a repeat gets it again", ge=90, le=36500)
     ] = 365
+    voucher_key: Annotated[
+        Secret | None, _meta("what PINs of vouchers are hashed with, base64; else a file in the data directory")
+    ] = None
     delivery_wait_s: Annotated[
         float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
     ] = 8.0
+    madapi_home_country: Annotated[
+        str,
+        _meta(
+            "whose national numbers MADAPI reads first, as GH or ZA; else Ghana's and Nigeria's",
+            pattern="^([A-Z]{2})?$",
+        ),
+    ] = ""
+    madapi_literal_999: Annotated[
+        bool, _meta("whether a refill that failed for no known reason has the document's status 999 instead of 500")
+    ] = False
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"
@@ -106,6 +119,7 @@ SECRETS: Final = {
     "prembly_api_key": ("",),
     "dojah_secret_key": ("",),
     "identity_master_key": ("",),
+    "voucher_key": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 

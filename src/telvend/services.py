@@ -8,7 +8,11 @@ from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
+from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.premiums.service import Premiums
+from telvend.subscribers.refills.service import Refills
+from telvend.subscribers.service import Subscribers
+from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
 
@@ -24,7 +28,13 @@ class Services:
     fundings: Fundings
     identity: Identity
     premiums: Premiums
+    offering: Offering
+    subscribers: Subscribers
+    vouchers: Vouchers
+    refills: Refills
     public_url: str
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float
     """How long an answer that shows the delivery waits for it."""
+    home_country: str
+    """Whose national numbers are read as such where a dialect has no market of its own; empty: nobody's in particular."""

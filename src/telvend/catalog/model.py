@@ -155,6 +155,7 @@ class Snapshot:
     _costs: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
     _airtime: Mapping[tuple[str, str], Airtime] = field(default_factory=dict)
     _provider_codes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    _by_code: Mapping[str, Product] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -196,6 +197,7 @@ class Snapshot:
                 if item.active and item.network_id in active
             },
             spelt,
+            {product.code: product for product in everything},
         )
 
     def find(self, country: str, network: str, size: str) -> Product | None:
@@ -241,6 +243,10 @@ class Snapshot:
     def product(self, product_id: int) -> Product | None:
         """The product of this number, on sale or not."""
         return self._products.get(product_id)
+
+    def product_of_code(self, code: str) -> Product | None:
+        """The product of this unique code, on sale or not."""
+        return self._by_code.get(code)
 
 
 def is_product_code(text: str) -> bool:

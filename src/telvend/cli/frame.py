@@ -33,8 +33,8 @@ from rich.text import Text
 from telvend.bootstrap import Shop, open_shop, prepare_database
 from telvend.config import Settings, SettingsRefused, load
 from telvend.errors import TelvendError
-from telvend.identity.vault import VaultRefused
 from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused
+from telvend.kit.keyfile import KeyRefused
 from telvend.kit.postgres import PostgresRefused, open_for_command
 from telvend.kit.secret import Secret
 from telvend.migrations import SchemaRefused
@@ -53,7 +53,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-REFUSALS: Final = (TelvendError, SettingsRefused, PostgresRefused, DatabaseRefused, SchemaRefused, VaultRefused)
+REFUSALS: Final = (TelvendError, SettingsRefused, PostgresRefused, DatabaseRefused, SchemaRefused, KeyRefused)
 """What ends a command with one sentence and exit code 1."""
 
 

@@ -161,6 +161,9 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         services.orders.start()
         services.identity.start()
         services.premiums.start()
+        services.subscribers.start()
+        services.vouchers.start()
+        services.refills.start()
         shop.funding_worker.start()
         if fulfilment:
             services.orders.on_placed = shop.fulfilment.wake
@@ -173,6 +176,8 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
             await shop.funding_worker.drain(settings.drain_s)
             await services.premiums.close()
             await services.identity.close()
+            await services.refills.close()
+            await services.vouchers.close()
             await services.orders.close()
             await services.ledger.close()
             await shop.watch.close()

@@ -109,7 +109,12 @@ async def statement(
 
 async def _references(shop: Shop, lines: list[StatementLine]) -> dict[int, str]:
     causes = list({line.cause for line in lines})
-    return await shop.services.ledger.credit_references(causes) | await shop.services.orders.references(causes)
+    services = shop.services
+    return (
+        await services.ledger.credit_references(causes)
+        | await services.orders.references(causes)
+        | await services.refills.references(causes)
+    )
 
 
 def _data(line: StatementLine, references: dict[int, str]) -> dict[str, Any]:

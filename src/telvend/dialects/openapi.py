@@ -209,7 +209,8 @@ def _responses(dialect: Dialect, endpoint: Endpoint, schemas: Schemas, steps: li
     responses = {}
     for status, kind in sorted(declared.items()):
         shown = [step for step in steps if step.status == status and step.answer is not None]
-        content: dict[str, Any] = {"schema": schemas.answer(kind, shown[0].answer if shown else None)}
+        # Errors are of one type each, whatever the example; only of a success a type may leave something open.
+        content: dict[str, Any] = {"schema": schemas.answer(kind, shown[0].answer if shown and status < 400 else None)}
         examples = _named(dialect, ((step, step.answer) for step in shown))
         for error, body in samples.get(status, ()):
             examples.setdefault(type(error).__name__, {"summary": str(error), "value": body})

@@ -259,6 +259,8 @@ def _read_form(
 ) -> Any:
     if decoder is None:
         return None
+    if endpoint.url_encoded and not body:
+        return {}
     # What curl sends with -d says that it is a form, and is JSON all the same.
     if (
         endpoint.url_encoded

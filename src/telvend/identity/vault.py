@@ -11,11 +11,8 @@ The master key is `identity_master_key` of the settings, or the file `secret/ide
 made on first start. Either may hold several, newest first: during a rotation, the old one is still needed.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Collection
 from pathlib import Path
@@ -27,10 +24,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from telvend.errors import InvariantBroken
+from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyRefused, key_text, new_key
 from telvend.kit.secret import Secret
 
 FILE: Final = Path("secret") / "identity-master-key"
-_KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 
 
@@ -38,7 +35,7 @@ class SealBroken(InvariantBroken):
     """Something sealed does not open: it was changed, moved, or sealed with another key."""
 
 
-class VaultRefused(Exception):
+class VaultRefused(KeyRefused):
     """The master key cannot be had. The message is one sentence for the shop-keeper."""
 
 
@@ -54,7 +51,7 @@ class RecordKey:
 
     @classmethod
     def new(cls, verification_id: int) -> "RecordKey":
-        return cls(verification_id, secrets.token_bytes(_KEY_BYTES))
+        return cls(verification_id, secrets.token_bytes(KEY_BYTES))
 
     def seal(self, what: str, text: bytes) -> bytes:
         """`what` (number, record) has to be said again to open it."""
@@ -74,8 +71,6 @@ class MasterKey:
     __slots__ = ("_bytes", "_lookup", "_wrapping", "id")
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != _KEY_BYTES:
-            raise VaultRefused(f"An identity master key is {_KEY_BYTES} bytes in base64, not {len(key)}.")
         self._bytes = key
         self._wrapping = AESGCM(_derived(key, b"telvend identity: wrapping"))
         self._lookup = _derived(key, b"telvend identity: look-up")
@@ -83,7 +78,7 @@ class MasterKey:
 
     @classmethod
     def new(cls) -> "MasterKey":
-        return cls(secrets.token_bytes(_KEY_BYTES))
+        return cls(new_key())
 
     def wrap(self, verification_id: int, key: RecordKey) -> bytes:
         return _seal(self._wrapping, key._bytes, f"telvend identity key {verification_id} {self.id}")  # noqa: SLF001
@@ -100,7 +95,7 @@ class MasterKey:
 
     def text(self) -> str:
         """The key itself, for its file."""
-        return base64.b64encode(self._bytes).decode()
+        return key_text(self._bytes)
 
     def __repr__(self) -> str:
         return f"MasterKey({self.id})"
@@ -110,19 +105,18 @@ class MasterKeys:
     """The master keys of this installation, newest first. They come from the settings where those have any."""
 
     def __init__(self, data_dir: Path, given: Secret | None = None) -> None:
-        self._file = data_dir / FILE
-        self._given = given
+        self._file = KeyFile(data_dir / FILE, "identity master key", "identity_master_key", given, VaultRefused)
         self._keys: dict[str, MasterKey] = {}
         self.reload()
 
     @property
     def from_settings(self) -> bool:
-        return self._given is not None
+        return self._file.from_settings
 
     @property
     def place(self) -> str:
         """Where the keys are, for sentences."""
-        return "the setting identity_master_key" if self.from_settings else str(self._file)
+        return self._file.place
 
     @property
     def all(self) -> tuple[MasterKey, ...]:
@@ -133,73 +127,30 @@ class MasterKeys:
 
     def reload(self) -> None:
         """Read them again. Raises VaultRefused where what is there is not a key."""
-        if self._given is not None:
-            words = self._given.reveal().replace(",", " ").split()
-        else:
-            try:
-                words = self._file.read_text("ascii").split()
-            except FileNotFoundError:
-                words = []
-            except (OSError, UnicodeDecodeError) as error:
-                raise VaultRefused(f"{self._file} cannot be read: {type(error).__name__}.") from None
-        try:
-            keys = [MasterKey(base64.b64decode(word, validate=True)) for word in words]
-        except binascii.Error:
-            raise VaultRefused(f"{self.place} does not hold identity master keys in base64.") from None
-        if self._given is not None and not keys:
-            raise VaultRefused("The setting identity_master_key is empty.")
+        keys = [MasterKey(key) for key in self._file.read()]
         self._keys = {key.id: key for key in keys}
 
     def make_first(self) -> MasterKey:
         """Make the first key and its file, unless somebody else has just done so. Raises VaultRefused."""
-        self._keep_file([MasterKey.new()], replace=False)
+        self._file.make_first(new_key())
         self.reload()
         return self.all[0]
 
     def add(self, key: MasterKey) -> None:
         """Put a new key before the others, durably. Only where they are in a file."""
-        self._keep_file([key, *self.all], replace=True)
-        self.reload()
+        self._keep([key, *self.all])
 
     def drop_all_but(self, master_ids: Collection[str]) -> None:
         """Forget every other key. Only where they are in a file."""
-        self._keep_file([key for key in self.all if key.id in master_ids], replace=True)
+        self._keep([key for key in self.all if key.id in master_ids])
+
+    def _keep(self, keys: list[MasterKey]) -> None:
+        self._file.replace([key._bytes for key in keys])  # noqa: SLF001
         self.reload()
-
-    def _keep_file(self, keys: list[MasterKey], *, replace: bool) -> None:
-        folder = self._file.parent
-        temporary = folder / f".{self._file.name}.{secrets.token_hex(4)}"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.write(descriptor, "".join(f"{key.text()}\n" for key in keys).encode())
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            try:
-                if replace:
-                    temporary.replace(self._file)
-                else:
-                    os.link(temporary, self._file)
-            except FileExistsError:
-                pass  # Another process was first, and its key is the one.
-            finally:
-                temporary.unlink(missing_ok=True)
-            self._sync(folder)
-        except OSError as error:
-            raise VaultRefused(f"{self._file} cannot be written: {error.strerror}.") from None
-
-    def _sync(self, folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=purpose).derive(key)
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(key)
 
 
 def _seal(cipher: AESGCM, text: bytes, bound_to: str) -> bytes:

@@ -66,6 +66,7 @@ class TransactionKind(StrEnum):
     CREDIT = "c"
     FUNDING = "f"
     VERIFICATION = "v"
+    REFILL = "r"
 
 
 class Wallet(msgspec.Struct):
@@ -84,7 +85,7 @@ class Wallet(msgspec.Struct):
 
 
 class Entered(msgspec.Struct, frozen=True, gc=False):
-    """A new line of a wallet's list of transactions. `id` is the order's, credit's, funding's or verification's."""
+    """A new line of a wallet's list of transactions. `id` is that of the order, credit, funding, verification or refill."""
 
     wallet_id: int
     position: int
@@ -166,7 +167,7 @@ class Journal:
         return self._on_wallet(cause, TransferKind.CREDIT, wallet, funding, wallet_id, amount, amount.minor)
 
     def enter(self, wallet_id: int, kind: TransactionKind, id: int, *, credit: bool) -> int:  # noqa: A002
-        """Add a sale, credit, funding or verification to the wallet's transactions. Answers its position."""
+        """Add a sale, credit, funding, verification or refill to the wallet's transactions. Answers its position."""
         wallet = self.wallets[wallet_id]
         wallet.transactions += 1
         wallet.changed = True
@@ -190,6 +191,15 @@ class Journal:
             self._in_house(cause, TransferKind.MARGIN, in_flight, margin, price.minor - cost.minor)
         elif cost.minor > price.minor:
             self._in_house(cause, TransferKind.LOSS, loss, provider, cost.minor - price.minor)
+
+    def pay(self, cause: int, wallet_id: int, in_flight: int, provider: int, price: Money) -> Money:
+        """Hold and post at once, for what is delivered in the same transaction: the whole price is the provider's.
+
+        Answers the spendable balance that is left. Raises InsufficientBalance.
+        """
+        balance = self.hold(cause, wallet_id, in_flight, price)
+        self._in_house(cause, TransferKind.COST, in_flight, provider, price.minor)
+        return balance
 
     def changed_wallets(self) -> list[Wallet]:
         """The wallets that have to be written, in id order."""

@@ -274,12 +274,13 @@ _CHECKS: Final = {
                       o.price_minor)
         from orders o left join transfer t on t.cause = o.id and t.kind = {TransferKind.HOLD}
         where t.cause is null or t.amount_minor <> o.price_minor or t.wallet_id <> o.wallet_id limit 10""",
-    "every hold belongs to an order or an identity check": f"""
+    "every hold belongs to an order, an identity check or a refill": f"""
         select format('%s of %s under cause %s', case t.kind when {TransferKind.HOLD} then 'hold' else 'loss' end,
                       t.amount_minor, t.cause)
         from transfer t left join orders o on o.id = t.cause and (t.kind = {TransferKind.HOLD} or o.state = 'delivered')
         left join verification v on v.id = t.cause
-        where t.kind in ({TransferKind.HOLD}, {TransferKind.LOSS}) and o.id is null and v.id is null limit 10""",
+        left join refill r on r.id = t.cause and t.kind = {TransferKind.HOLD} and r.wallet_id = t.wallet_id
+        where t.kind in ({TransferKind.HOLD}, {TransferKind.LOSS}) and o.id is null and v.id is null and r.id is null limit 10""",
     "every final order is settled exactly once and in full, an open one not at all": f"""
         select format('order %s (%s) is %s: %s posted, %s released of %s', o.id, o.reference, o.state,
                       coalesce(s.posted, 0), coalesce(s.released, 0), o.price_minor)

@@ -15,7 +15,7 @@ from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.lane import Lane
 from telvend.subscribers.store import BucketNumbers
 
-_TRIES: Final = 3
+_TRIES: Final = 5
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,13 +34,18 @@ class Together(Generic[Item, Result]):
         decide: "Decide[Item, Result]",
         buckets_of: Callable[[Item], int],
         *,
+        again: tuple[type[Exception], ...] = (),
+        points: str = "subscribers",
         on_batch: Callable[[str, int], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """`buckets_of`: how many new buckets an item may need."""
+        """`buckets_of`: how many new buckets an item may need. `again`: what `decide` raises where the batch has to be decided
+        anew, because somebody else was quicker. `points`: how the names of its failpoints begin."""
         self._connection = Dedicated(database)
         self._decide = decide
         self._buckets_of = buckets_of
+        self._again = again
+        self._points = points
         self._numbers = BucketNumbers()
         self._alone = asyncio.Lock()
         self._started = False
@@ -77,16 +82,16 @@ class Together(Generic[Item, Result]):
                 await transaction.start()
                 try:
                     answers = await self._decide(tx, items, self._numbers)
-                    await hit_async("subscribers.before_commit")
+                    await hit_async(f"{self._points}.before_commit")
                 except BaseException:
                     await self._roll_back(transaction)
                     raise
                 await transaction.commit()
-                hit("subscribers.after_commit")
+                hit(f"{self._points}.after_commit")
             except CONNECTION_LOSS as error:
                 self._connection.drop()
                 lost = error
-            except TRANSIENT as error:
+            except (*TRANSIENT, *self._again) as error:
                 lost = error
             else:
                 return answers

@@ -1,1 +1,1 @@
-"""What moved on a wallet as its owner reads it: sales, credits, fundings and verifications in one list."""
+"""What moved on a wallet as its owner reads it: sales, credits, fundings, verifications and refills in one list."""

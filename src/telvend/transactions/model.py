@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A sale, a credit, a funding or a verification.
+    """A sale, a credit, a funding, a verification or a refill.
 
     `credit`: money came in. `amount` is what moved, or would have. `before` and `after` are the spendable balance around
     it; of a failed or pending one that has taken nothing they are the same. `service` is what it was for (`data`,

@@ -17,6 +17,8 @@ from telvend.kit.money import Currency, Money
 from telvend.ledger.model import TransactionKind
 from telvend.orders import store as orders
 from telvend.orders.model import Order, State
+from telvend.subscribers.refills import store as refill_store
+from telvend.subscribers.refills.model import Refill
 from telvend.transactions import store
 from telvend.transactions.model import Filter, Page, Status, Summary, Transaction
 
@@ -119,6 +121,7 @@ class Transactions:
         credits_ = await store.credits_by_id(tx, by_kind.get(TransactionKind.CREDIT, []))
         funded = await funding_store.by_ids(tx, by_kind.get(TransactionKind.FUNDING, []))
         checked = await identity_store.by_ids(tx, by_kind.get(TransactionKind.VERIFICATION, []))
+        refilled = await refill_store.by_ids(tx, by_kind.get(TransactionKind.REFILL, []))
         found = []
         for entry in entries:
             before, after = balances.get(entry["id"], (0, 0))
@@ -129,6 +132,8 @@ class Transactions:
                     found.append(_of_funding(funded[entry["id"]]))
                 case TransactionKind.VERIFICATION:
                     found.append(_of_verification(checked[entry["id"]]))
+                case TransactionKind.REFILL:
+                    found.append(_of_refill(refilled[entry["id"]], before, after))
                 case _:
                     found.append(_of_credit(credits_[entry["id"]], before, after, currency, entry["created_at"]))
         return found
@@ -205,6 +210,25 @@ def _of_verification(check: Verification) -> Transaction:
         created_at=check.created_at,
         updated_at=check.updated_at,
         facts={"card_type": check.card_type},
+    )
+
+
+def _of_refill(refill: Refill, before: int, after: int) -> Transaction:
+    """A refill knows no network of the catalogue: it went to a subscriber of our own."""
+    return Transaction(
+        id=refill.id,
+        reference=refill.reference,
+        kind=TransactionKind.REFILL,
+        credit=False,
+        amount=refill.amount,
+        status=Status.COMPLETED,
+        before=Money(before, refill.amount.currency),
+        after=Money(after, refill.amount.currency),
+        service="airtime",
+        description=f"Airtime Refill - {refill.amount}",
+        created_at=refill.created_at,
+        updated_at=refill.created_at,
+        facts={"subscriber": refill.msisdn, "network": "", "size": refill.amount.text, "face": refill.amount},
     )
 
 

@@ -53,7 +53,10 @@ async def first_position_from(tx: Tx, wallet_id: int, last: int, moment: datetim
 
 
 async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
-    """The positions of the wallet's sales, fundings and verifications that are open. There are never many."""
+    """The positions of the wallet's sales, fundings and verifications that are open. There are never many.
+
+    A refill is never open: it is paid for in the transaction in which it arrives.
+    """
     rows = await tx.fetch(
         """
         select position from orders where wallet_id = $1 and due_at is not null
@@ -137,12 +140,13 @@ async def entries(tx: Tx, wallet_id: int, positions: Sequence[int]) -> list[Any]
 
 
 async def entry_of(tx: Tx, wallet_id: int, id: int) -> Any:  # noqa: A002
-    """The entry of this order, credit, funding or verification on this wallet, or None."""
+    """The entry of this order, credit, funding, verification or refill on this wallet, or None."""
     return await tx.fetchrow(
         "select position, kind, id, credit, created_at from wallet_transaction where wallet_id = $1 and position = ("
         " select position from orders where id = $2 and wallet_id = $1"
         " union all select position from funding where id = $2 and wallet_id = $1"
         " union all select position from verification where id = $2 and wallet_id = $1"
+        " union all select position from refill where id = $2 and wallet_id = $1"
         " union all select position from wallet_credit where id = $2 and wallet_id = $1 limit 1)",
         wallet_id, id,
     )  # fmt: skip

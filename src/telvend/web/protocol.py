@@ -5,7 +5,10 @@ gets its answer, and what is not HTTP gets JSON too.
 import asyncio
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+# MADAPI's document has an answer with this status, which is none of HTTP's; uvicorn can only say what is in its table.
+STATUS_LINE.setdefault(999, b"HTTP/1.1 999 Unknown Error\r\n")
 
 _BODY = b'{"error":"This is not a valid HTTP request."}'
 _ANSWER = (

@@ -198,7 +198,7 @@ create table voucher_key (
     id text not null,
     created_at timestamptz not null default now()
 );
-create sequence voucher_serial;
+-- Serials of a batch count up from first_serial, and the next batch goes on after its last one.
 create table voucher_batch (
     id bigint generated always as identity primary key,
     mode text not null check (mode in ('live', 'test')),
@@ -226,18 +226,20 @@ create table voucher (
     subscriber_id bigint,
     refill_id bigint,
     changed_at timestamptz not null default now(),
-    check ((state = 'reserved') = (reserved_until is not null)),
-    check ((state = 'used') = (subscriber_id is not null))
+    check ((state = 'reserved') = (reserved_until is not null) and (state = 'reserved') = (reservation is not null)),
+    check ((state = 'used') = (subscriber_id is not null) and (state = 'used') = (refill_id is not null))
 ) with (fillfactor = 90);
 create index voucher_reserved on voucher (reserved_until) where state = 'reserved';
 
--- Who has sent wrong PINs, in a row. strikes: how often he was locked since the last right one.
+-- Who has sent wrong PINs, in a row. strikes: how often he was locked since the last right one. shares: of those that came
+-- from a source, how many each partner sent, as an object. Who has no row has sent none lately.
 create table pin_guard (
     kind text not null check (kind in ('subscriber', 'partner', 'source')),
     subject text not null,
     wrong integer not null default 0 check (wrong >= 0),
     strikes integer not null default 0 check (strikes >= 0),
     locked_until timestamptz,
+    shares jsonb not null default '{}',
     last_at timestamptz not null default now(),
     primary key (kind, subject)
 );
@@ -273,6 +275,7 @@ create table refill (
     check (balance_after_minor = balance_before_minor - amount_minor)
 );
 create unique index refill_transaction on refill (reseller_id, dialect, mode, transaction_id);
+create unique index refill_voucher on refill (serial) where serial is not null;
 create index refill_subscriber on refill (subscriber_id, id);
 
 alter table wallet_transaction drop constraint wallet_transaction_kind_check;

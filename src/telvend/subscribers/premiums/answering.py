@@ -13,6 +13,7 @@ from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
 from telvend.kit.ids import number_in, reference_of
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
+from telvend.ledger.model import Mode
 from telvend.subscribers.premiums import store
 from telvend.subscribers.premiums.model import (
     Loyalty,
@@ -264,6 +265,21 @@ def quote_number(reference: str | None) -> int | None:
 
 def _transaction(request: PremiumRequest) -> Transaction:
     return (request.reseller_id, str(request.mode), request.transaction_id)
+
+
+def premium_of(stored: Stored) -> Premium:
+    """A stored answer for somebody who does not repeat its request; what it does not keep of that is None."""
+    request = PremiumRequest(
+        stored.reseller_id,
+        Mode(stored.mode),
+        stored.transaction_id or "",
+        stored.product,
+        stored.transaction_type,
+        stored.sender,
+        stored.receiver,
+        Money(stored.amount_minor, currency_of(stored.currency)),
+    )
+    return _told(stored, request, replayed=True)
 
 
 def _told(stored: Stored, request: PremiumRequest, *, replayed: bool) -> Premium:

@@ -14,9 +14,9 @@ from telvend.kit.lane import Lane
 from telvend.kit.money import Money, currency_of
 from telvend.ledger.model import Mode
 from telvend.subscribers.premiums import store
-from telvend.subscribers.premiums.answering import Answering, Rates
+from telvend.subscribers.premiums.answering import Answering, Rates, premium_of, quote_number
 from telvend.subscribers.premiums.jobs import Forgetting
-from telvend.subscribers.premiums.model import Premium, PremiumRequest, Rate
+from telvend.subscribers.premiums.model import Premium, PremiumRequest, QuoteRefused, Rate
 
 TOPIC: Final = "network"
 """The revision that counts the changes of what the operator's side keeps in memory, rates among them."""
@@ -115,6 +115,21 @@ class Premiums:
             amount=_amount("amount", amount, party.currency),
         )
         return await self.premium(request)
+
+    async def quoted(self, reseller_id: UUID, mode: Mode, reference: str) -> Premium:
+        """What was answered under this reference of the reseller's, used or not. Raises QuoteRefused."""
+        number = quote_number(reference)
+        found = None
+        if number is not None:
+            async with self._database.connection() as tx:
+                found = await store.quote_of(tx, number)
+        if found is None or (found.reference, found.reseller_id, found.mode) != (reference, reseller_id, str(mode)):
+            raise QuoteRefused("is not a quote of yours")
+        return premium_of(found)
+
+    def knows(self, product: str) -> bool:
+        """Whether there is a rate for this product."""
+        return self._rates.knows(product)
 
     # Rates ------------------------------------------------------------------------------------------------------------
 

@@ -173,6 +173,12 @@ async def find(tx: Tx, transactions: Iterable[Transaction]) -> dict[Transaction,
     return {(item.reseller_id, item.mode, item.transaction_id or ""): item for item in stored}
 
 
+async def quote_of(tx: Tx, number: int) -> Stored | None:
+    """The answer of this number."""
+    row = await tx.fetchrow(f"select {_COLUMNS} from premium_quote where id = $1", number)
+    return _stored(row) if row else None
+
+
 async def parties(tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Party]:
     """Those of these (mode, MSISDN) that are subscribers."""
     found = await tx.fetch(PARTIES, [mode for mode, _ in wanted], [msisdn for _, msisdn in wanted])

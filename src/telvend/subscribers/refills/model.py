@@ -1,13 +1,23 @@
 """A refill: what a partner asks for, and what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
+
+OWN_NETWORK: Final = "own_network"
+"""The provider of the ledger whose account a voucherless refill is paid to: the network that delivers it is ours."""
+
+OPERATOR: Final = UUID(int=0)
+"""Stands where a partner does for a refill that the shop-keeper makes; its dialect is `operator`."""
+
+OPERATOR_DIALECT: Final = "operator"
 
 
 class RefillKind(StrEnum):
@@ -26,7 +36,7 @@ class RefillRequest:
     With a voucher: `pin` is 8 to 20 digits, `serial` what was sent beside it, if anything. Voucherless: `profile` is the id of a
     refill profile, `units` whole units of the subscriber's currency ("100" is NGN 100.00). `wallets` are the partner's, by
     currency. `transaction_id` makes it one of its kind for (reseller, dialect, mode). `source` says from where it came: wrong
-    PINs are counted for it too.
+    PINs are counted for it too. `reservation` is for the shop-keeper, who commits a voucher that is reserved under this name.
     """
 
     reseller_id: UUID
@@ -35,12 +45,13 @@ class RefillRequest:
     transaction_id: str
     kind: RefillKind
     msisdn: str
-    wallets: "dict[str, int]"
+    wallets: Mapping[str, int]
     source: str
     pin: Secret | None = None
     serial: str | None = None
     profile: str | None = None
     units: int | None = None
+    reservation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,385 @@
+"""Reading MADAPI's requests: who is meant, what is asked for, and every wrong field named at once.
+
+A customer is named by the MSISDN in any spelling: E.164, its digits, the national form, with spaces and dashes. A national
+form is read as the home country's (setting `madapi_home_country`) where there is one, then as Ghana's or Nigeria's, then as that
+of the one other market in which it can be a mobile number. Uganda's and South Africa's look alike: without a home country theirs
+are refused.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from telvend.catalog.model import is_product_code
+from telvend.errors import InvalidFields, InvalidInput
+from telvend.kit.money import CURRENCIES, Currency, Money
+from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
+from telvend.kit.secret import Secret
+from telvend.subscribers.model import line_of
+from telvend.subscribers.refills.model import RefillKind
+
+# Who a request is about -------------------------------------------------------------------------------------------------
+
+MARKETS: Final = {"233": "GH", "234": "NG", "268": "SZ", "256": "UG", "27": "ZA"}
+"""The document's markets by their calling code."""
+
+_FIRST_IN_NATIONAL_FORM: Final = ("GH", "NG")
+_OTHERS: Final = ("SZ", "UG", "ZA")
+_LONGEST_CUSTOMER: Final = 64
+
+
+def customer(text: str, home: str, field: str = "customerId") -> str:
+    """The subscriber's number in E.164. Raises InvalidInput."""
+    try:
+        return _number(text, home)
+    except NotAMobileNumber:
+        raise InvalidInput(field, "is not the number of a mobile subscriber, such as 2348031234567") from None
+
+
+def _number(text: str, home: str) -> str:
+    digits = text.replace(" ", "").replace("-", "") if len(text) <= _LONGEST_CUSTOMER else ""
+    international = digits.removeprefix("+")
+    if not digits.startswith("0"):
+        # The rule of one market costs a microsecond, the library's reading of any number fifty.
+        market = MARKETS.get(international[:3]) or MARKETS.get(international[:2])
+        if market is not None:
+            try:
+                return parse_mobile("+" + international, market)
+            except NotAMobileNumber:
+                pass
+    if home and not digits.startswith("+"):
+        try:
+            return parse_mobile(digits, home)
+        except (NotAMobileNumber, LookupError):
+            pass
+    try:
+        return parse_mobile_of_any_market(digits)
+    except NotAMobileNumber:
+        found = {number for market in _OTHERS if (number := _national(digits, market))}
+        if len(found) != 1:
+            raise
+        return found.pop()
+
+
+def _national(digits: str, market: str) -> str | None:
+    try:
+        return parse_mobile(digits, market)
+    except NotAMobileNumber:
+        return None
+
+
+# What a client calls its request ----------------------------------------------------------------------------------------
+
+_TRANSACTION_ID: Final = re.compile(r"[A-Za-z0-9+/=-]{5,20}", re.ASCII)
+
+
+def usable_transaction_id(text: str) -> bool:
+    return _TRANSACTION_ID.fullmatch(text) is not None
+
+
+def new_transaction_id() -> str:
+    """In the place of one that is missing or cannot be used: 80 random bits."""
+    return secrets.token_hex(10)
+
+
+def transaction_id_of(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(b"transactionid", b"").decode("latin-1")
+    return given if usable_transaction_id(given) else new_transaction_id()
+
+
+# Queries ----------------------------------------------------------------------------------------------------------------
+
+
+class Query:
+    """The parameters of an address, by name in any case; of one that comes twice the last. Unknown ones are never looked at."""
+
+    def __init__(self, query: bytes) -> None:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ()
+        self._given = {name.casefold(): value for name, value in pairs}
+        self._problems: dict[str, str] = {}
+
+    def done(self) -> None:
+        """Raises InvalidFields where anything was wrong."""
+        if self._problems:
+            raise InvalidFields(self._problems)
+
+    def _value(self, name: str) -> str:
+        return self._given.get(name.casefold(), "").strip()
+
+    def line(self, name: str) -> str:
+        """A line as the subscriber's lines are spelt; empty where it is missing. A plus sign that was not encoded is one."""
+        value = self._value(name)
+        if value[:1].isdigit() and self._given[name.casefold()].startswith(" "):
+            value = f"+{value}"
+        if not value:
+            return ""
+        try:
+            return line_of(value)
+        except InvalidInput as error:
+            self._problems[name] = error.problem
+            return ""
+
+    def text(self, name: str, longest: int = 64) -> str:
+        """Empty where it is missing."""
+        value = self._value(name)
+        if len(value) > longest or not value.isprintable():
+            self._problems[name] = f"must be at most {longest} printable characters"
+            return ""
+        return value
+
+    def one_of(self, name: str, words: tuple[str, ...]) -> str:
+        """One of the words, as they are spelt here, whatever its case there; empty where it is missing."""
+        value = self._value(name)
+        if not value:
+            return ""
+        found = next((word for word in words if word.casefold() == value.casefold()), "")
+        if not found:
+            self._problems[name] = f"{_shown(value)} is not one of {', '.join(words)}"
+        return found
+
+    def flag(self, name: str) -> bool:
+        return self.one_of(name, ("true", "false")) == "true"
+
+    def whole_number(self, name: str, most_digits: int) -> int | None:
+        value = self._value(name)
+        if not value:
+            return None
+        if not (value.isascii() and value.isdigit() and len(value) <= most_digits):
+            self._problems[name] = f"must be a whole number of at most {most_digits} digits"
+            return None
+        return int(value)
+
+
+def _shown(value: str) -> str:
+    """A value in a sentence: quoted, short, and without what a terminal would obey."""
+    return repr(value[:32] + ("..." if len(value) > 32 else ""))
+
+
+# Bodies -----------------------------------------------------------------------------------------------------------------
+
+_PIN: Final = re.compile(r"[0-9]{8,20}", re.ASCII)
+_SERIAL: Final = re.compile(r"[A-Za-z0-9]{8,20}", re.ASCII)
+_PROFILE: Final = re.compile(r"[A-Za-z0-9]{1,4}", re.ASCII)
+_UNITS: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
+_TRANSACTION_TYPE: Final = re.compile(r"[A-Z0-9_]{1,32}", re.ASCII)
+_PLAN_ID: Final = re.compile(r"[A-Za-z0-9_. -]{1,64}", re.ASCII)
+
+_REFILL_TYPES: Final = {
+    "voucher": RefillKind.VOUCHER,
+    "voucherbase": RefillKind.VOUCHER,
+    "voucherbased": RefillKind.VOUCHER,
+    "voucherless": RefillKind.VOUCHERLESS,
+}
+"""The words of version 2.3, and the page's own ("Voucher Base"), without case, spaces and dashes."""
+
+_OF_VOUCHERS: Final = ("voucherActivationCode", "serialNumber")
+_OF_VOUCHERLESS: Final = ("refillProfileId", "transactionAmount")
+_TARGET_SYSTEMS: Final = ("AIR", "PPMS")
+
+
+PRODUCT_CODE: Final = "must be 1 to 64 letters, digits, dots, dashes and underscores"
+
+
+class Fields:
+    """What a body holds, field by field. One that is wrong reads as a stand-in until `done` is called.
+
+    Null and an empty string are the same as a field that is missing.
+    """
+
+    def __init__(self, form: Mapping[str, Any]) -> None:
+        self._form = form
+        self.problems: dict[str, str] = {}
+
+    def done(self) -> None:
+        """Raises InvalidFields where anything was wrong."""
+        if self.problems:
+            raise InvalidFields(self.problems)
+
+    def wrong(self, name: str, problem: str) -> None:
+        """Note what is wrong with a field; the first problem of each is kept."""
+        self.problems.setdefault(name, problem)
+
+    def has(self, name: str) -> bool:
+        return self._form.get(name) not in (None, "")
+
+    def text(self, name: str, *, required: bool = True, longest: int = 128) -> str:
+        """Empty where it is missing or wrong."""
+        value = self._form.get(name)
+        if value in (None, ""):
+            if required:
+                self.wrong(name, "is required")
+            return ""
+        if not isinstance(value, str):
+            self.wrong(name, "must be a string")
+            return ""
+        if len(value) > longest or not value.isprintable():
+            self.wrong(name, f"must be at most {longest} printable characters")
+            return ""
+        return value
+
+    def matching(self, name: str, pattern: re.Pattern[str], problem: str, *, required: bool = True) -> str:
+        text = self.text(name, required=required)
+        if text and not pattern.fullmatch(text):
+            self.wrong(name, problem)
+            return ""
+        return text
+
+    def one_of(self, name: str, words: tuple[str, ...], *, required: bool = True) -> str:
+        text = self.text(name, required=required)
+        found = next((word for word in words if word.casefold() == text.casefold()), "")
+        if text and not found:
+            self.wrong(name, f"must be one of {', '.join(words)}")
+        return found
+
+    def customer(self, name: str, home: str) -> str:
+        text = self.text(name)
+        if not text:
+            return ""
+        try:
+            return customer(text, home, name)
+        except InvalidInput as error:
+            self.wrong(name, error.problem)
+            return ""
+
+    # Refills
+
+    def refill_kind(self) -> RefillKind:
+        """And none of the fields that belong to the other one."""
+        text = self.text("refillType")
+        word = text.casefold().replace(" ", "").replace("-", "").replace("_", "")
+        kind = _REFILL_TYPES.get(word)
+        if kind is None:
+            if text:
+                self.wrong("refillType", "must be voucher or voucherless")
+            return RefillKind.VOUCHER
+        for name in _OF_VOUCHERLESS if kind is RefillKind.VOUCHER else _OF_VOUCHERS:
+            if self.has(name):
+                self.wrong(name, f"must not be sent with refillType {kind}")
+        return kind
+
+    def pin(self) -> Secret:
+        """Never repeated in a sentence. A JSON number has lost its leading zeros, and is refused."""
+        value = self._form.get("voucherActivationCode")
+        if value in (None, ""):
+            self.wrong("voucherActivationCode", "is required with refillType voucher")
+        elif not isinstance(value, str) or not _PIN.fullmatch(value):
+            self.wrong("voucherActivationCode", "must be a string of 8 to 20 digits")
+            value = ""
+        return Secret(value or "")
+
+    def serial(self) -> str | None:
+        return self.matching("serialNumber", _SERIAL, "must be 8 to 20 letters and digits", required=False) or None
+
+    def profile(self) -> str:
+        if not self.has("refillProfileId"):
+            self.wrong("refillProfileId", "is required with refillType voucherless")
+            return ""
+        return self.matching("refillProfileId", _PROFILE, "must be 1 to 4 letters and digits")
+
+    def units(self) -> int:
+        """Whole units of the currency: digits as text, or a JSON integer."""
+        value = self._form.get("transactionAmount")
+        if value in (None, ""):
+            self.wrong("transactionAmount", "is required with refillType voucherless")
+            return 0
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or not _UNITS.fullmatch(value) or not int(value):
+            self.wrong("transactionAmount", "must be whole units of the currency, from 1, in at most 12 digits")
+            return 0
+        return int(value)
+
+    def target_system(self) -> str:
+        return self.one_of("targetSystem", _TARGET_SYSTEMS, required=False)
+
+    # Premiums
+
+    def product(self, in_path: str | None) -> str:
+        """The product that the body names, which is the path's where that names one."""
+        text = self.text("product")
+        if text and not is_product_code(text):
+            self.wrong("product", PRODUCT_CODE)
+        if text and in_path is not None and text != in_path:
+            self.wrong("product", "is not the product of the path")
+        return text
+
+    def transaction_type(self) -> str:
+        text = self.text("transactionType").upper()
+        if text and not _TRANSACTION_TYPE.fullmatch(text):
+            self.wrong("transactionType", "must be 1 to 32 letters, digits and underscores")
+        return text
+
+    def transaction_id(self, header: str) -> str:
+        """The body's own; one that cannot be used is replaced. Where it is missing, which is wrong, the header's."""
+        text = self.text("transactionId", longest=4096)
+        if "transactionId" in self.problems:
+            return header
+        return text if usable_transaction_id(text) else new_transaction_id()
+
+    def amount(self, sender: str) -> Money | None:
+        """An object of `type`, `value` and `unit`, or its JSON as text, or in a form `amount[value]` or `amount.value`."""
+        parts = self._amount_parts()
+        if parts is None:
+            return None
+        inner = Fields(parts)
+        if inner.text("type") and parts["type"].upper() != "CURRENCY":
+            inner.wrong("type", "must be CURRENCY")
+        currency = _currency(inner, sender)
+        text = inner.text("value")
+        found: Money | None = None
+        if text and currency is not None:
+            try:
+                # MADAPI writes two decimals whatever the currency has, so that they may come back.
+                found = Money.parse(text if currency.digits else text.removesuffix(".00"), currency)
+            except ValueError as error:
+                inner.wrong("value", str(error))
+        if found is not None and not found.minor:
+            inner.wrong("value", "must be greater than zero")
+        for name, problem in inner.problems.items():
+            self.wrong(f"amount.{name}", problem)
+        return found
+
+    def _amount_parts(self) -> Mapping[str, Any] | None:
+        value = self._form.get("amount")
+        if value in (None, ""):
+            parts = {
+                name: self._form[spelling]
+                for name in ("type", "value", "unit")
+                for spelling in (f"amount[{name}]", f"amount.{name}")
+                if spelling in self._form
+            }
+            if parts:
+                return parts
+            self.wrong("amount", "is required")
+            return None
+        if isinstance(value, str):
+            with suppress(msgspec.DecodeError, RecursionError):
+                value = msgspec.json.decode(value)
+        if not isinstance(value, dict):
+            self.wrong("amount", "must be an object of type, value and unit")
+            return None
+        return value
+
+    def plan_id(self) -> str:
+        return self.matching(
+            "planId", _PLAN_ID, "must be 1 to 64 letters, digits, dots, dashes, underscores and spaces"
+        )
+
+
+# The francs of West and of Central Africa are both called FCFA. Source: MADAPI's list of units; ISO 4217 for the codes.
+_CENTRAL: Final = ("+236", "+237", "+235", "+242", "+240", "+241")
+
+
+def _currency(fields: Fields, sender: str) -> Currency | None:
+    unit = fields.text("unit").upper()
+    if unit == "FCFA":
+        unit = "XAF" if sender.startswith(_CENTRAL) else "XOF"
+    found = CURRENCIES.get(unit)
+    if unit and found is None:
+        fields.wrong("unit", f"must be a currency: {', '.join(CURRENCIES)}")
+    return found

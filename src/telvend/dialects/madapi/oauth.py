@@ -1,0 +1,56 @@
+"""OAuth 2 for partners: a token for a key and its secret, by the grant `client_credentials`.
+
+    POST /v1/oauth/access_token?grant_type=client_credentials
+    client_id=KEY&client_secret=SECRET
+
+Where the form names no client, the two may stand in `Authorization: Basic` instead, as some partners send them. A token stands
+for its key and nothing else: mode, wallets, allowance and revocation are the key's.
+"""
+
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any, Final
+
+from telvend.dialects.contract import Answer, Call
+from telvend.dialects.madapi.fields import Query
+from telvend.dialects.madapi.wire import Token
+from telvend.errors import InvalidInput, NotAuthenticated
+from telvend.kit.secret import Secret
+from telvend.resellers.keyring import is_token
+from telvend.resellers.service import TOKEN_VALID_S
+
+GRANT: Final = "client_credentials"
+_NO_STORE: Final = ((b"cache-control", b"no-store"),)
+
+
+def client_of(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str | None:
+    """The key that the request is made with. A token is none: it cannot be turned into another one."""
+    key = _credentials(form, headers)[0]
+    return None if key is None or is_token(key) else key
+
+
+async def access_token(call: Call[dict[str, Any]]) -> Answer:
+    """Raises NotAuthenticated for a wrong secret, InvalidInput for another grant."""
+    query = Query(call.query)
+    grant = query.text("grant_type") or call.form.get("grant_type")
+    query.done()
+    if grant != GRANT:
+        raise InvalidInput("grant_type", f"must be {GRANT}")
+    secret = _credentials(call.form, call.headers)[1]
+    if secret is None:
+        raise NotAuthenticated
+    token = await call.services.resellers.issue_token(call.caller, Secret(secret))
+    return Answer(200, Token(token.reveal(), "BearerToken", str(TOKEN_VALID_S)), _NO_STORE)
+
+
+def _credentials(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:
+    client, secret = form.get("client_id"), form.get("client_secret")
+    if client is None:
+        scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"basic":
+            return None, None
+        try:
+            client, _, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
+        except ValueError:
+            return None, None
+    return client if isinstance(client, str) else None, secret if isinstance(secret, str) else None

@@ -1,0 +1,379 @@
+"""MTN MADAPI Plans v2: a subscriber's plans and balances, premiums, refills, under /v2/customers; tokens under /v1/oauth.
+
+Fixed words of the address (`refill`, `FRI`, `provision`) stand before `{productCode}` in the table: they are never read as one.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from telvend.catalog.model import is_product_code
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.madapi import refusals, wire
+from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, Query, customer, transaction_id_of
+from telvend.dialects.madapi.oauth import access_token, client_of
+from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, Error, PremiumError
+from telvend.errors import Busy, InvalidInput, NotFound
+from telvend.kit.allowance import Kind
+from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
+from telvend.kit.phone import region_of
+from telvend.resellers.model import Api
+from telvend.subscribers.plans import Plans, PlansWanted
+from telvend.subscribers.premiums.model import PremiumRequest
+from telvend.subscribers.refills.model import RefillKind, RefillRequest
+from telvend.subscribers.vouchers.model import PinRefused
+
+_USAGE: Final = {
+    "": (True, True),
+    "1": (True, True),
+    "2": (True, False),
+    "3": (False, True),
+    "all": (True, True),
+    "active": (True, False),
+    "inactive": (False, True),
+}
+"""`usageType`: whether wallets that are Active, and that are Unused, are shown."""
+
+_AMOUNT_DIGITS: Final = 12
+_LONGEST_SOURCE_SYSTEM: Final = 64
+
+_CURRENCY_OF_MARKET: Final = {"GH": GHS, "NG": NGN, "SZ": SZL, "UG": UGX, "ZA": ZAR}
+
+# What the fields of a refill are called inside, where something is found out only there.
+_OUTSIDE: Final = {"profile": "refillProfileId", "amount": "transactionAmount", "pin": "voucherActivationCode"}
+
+
+# Plans ------------------------------------------------------------------------------------------------------------------
+
+
+async def plans(call: Call[None]) -> Answer:
+    """What the subscriber is and has. Parts are read apart from each other: 207 where one cannot be."""
+    msisdn = _customer(call)
+    query = Query(call.query)
+    plan = query.one_of("plan", tuple(wire.KINDS_OF_PLAN))
+    line = query.line("fixedLine")
+    active, unused = _USAGE[query.one_of("usageType", tuple(word for word in _USAGE if word))]
+    amount = query.whole_number("amount", _AMOUNT_DIGITS)
+    momo = query.flag("momo")
+    # These two mean nothing without momo, and are then not even looked at.
+    reservations = momo and query.flag("includeReservations")
+    quote = query.text("quoteid") if momo else ""
+    # What else version 2.3 knows changes nothing here: there is one system, one language, one kind of customer.
+    query.one_of("segment", ("subscriber", "admin", "agent", "merchant"))
+    query.one_of("idType", ("MSISDN", "USER"))
+    query.one_of("prefLanguage", ("En", "Fr"))
+    query.one_of("extRequest", ("YES", "NO"))
+    query.done()
+    found = await call.services.subscribers.plans(
+        PlansWanted(
+            call.caller.mode,
+            msisdn,
+            kinds=frozenset({wire.KINDS_OF_PLAN[plan]}) if plan else None,
+            line=line,
+            momo_authorization=_authorization(call) if momo else None,
+        )
+    )
+    needed = None
+    if quote:
+        quoted = await call.services.premiums.quoted(call.caller.reseller_id, call.caller.mode, quote)
+        needed = (quoted.request.amount + quoted.premium).minor
+    elif momo and amount is not None:
+        needed = amount * 10**found.currency.digits
+    return wire.plans_answer(found, wire.Shown(active, unused, reservations, needed), call.asked)
+
+
+async def plans_for_product(call: Call[None]) -> Answer:
+    """The same, cut down to what came from one product. One that is known and was never bought is `balance: null`."""
+    msisdn = _customer(call)
+    product = _product(call)
+    found = await call.services.subscribers.plans(PlansWanted(call.caller.mode, msisdn, product=product))
+    if found.buckets == () and not _is_known(call, product):
+        raise NotFound("Product")
+    return wire.plans_answer(found, wire.Shown(), call.asked)
+
+
+def _is_known(call: Call[None], product: str) -> bool:
+    """Whether the shop sells it, the network defines it, or premiums are asked for it."""
+    services = call.services
+    return (
+        services.offering.snapshot.bundle(product) is not None
+        or services.catalogue.snapshot.product_of_code(product) is not None
+        or services.premiums.knows(product)
+    )
+
+
+# Refills ----------------------------------------------------------------------------------------------------------------
+
+
+async def refill(call: Call[dict[str, Any]]) -> Answer:
+    """By voucher, or from the partner's wallet; once for each transactionId."""
+    msisdn = _customer(call)
+    fields = Fields(call.form)
+    kind = fields.refill_kind()
+    pin = serial = profile = units = None
+    if "refillType" not in fields.problems:
+        if kind is RefillKind.VOUCHER:
+            pin, serial = fields.pin(), fields.serial()
+        else:
+            profile, units = fields.profile(), fields.units()
+    fields.target_system()
+    fields.done()
+    request = RefillRequest(
+        reseller_id=call.caller.reseller_id,
+        dialect=Api.MADAPI,
+        mode=call.caller.mode,
+        transaction_id=call.asked.trace,
+        kind=kind,
+        msisdn=msisdn,
+        wallets=dict(call.caller.wallets),
+        source=_source(call),
+        pin=pin,
+        serial=serial,
+        profile=profile,
+        units=units,
+    )
+    try:
+        refilled = await call.services.refills.refill(request)
+    except PinRefused:
+        raise
+    except InvalidInput as error:
+        raise InvalidInput(_OUTSIDE.get(error.field, error.field), error.problem) from None
+    return wire.refill_answer(refilled, call.asked)
+
+
+def _source(call: Call[Any]) -> str:
+    """From where a PIN came: the address, and what the partner's own systems call themselves."""
+    system = call.headers.get(b"sourcesystemid", b"").decode("latin-1")[:_LONGEST_SOURCE_SYSTEM]
+    return f"{call.asked.client} {system}".strip()
+
+
+# Premiums ---------------------------------------------------------------------------------------------------------------
+
+
+async def premium(call: Call[dict[str, Any]]) -> Answer:
+    """What cover for a transaction costs; the customer of the path is who sends. The body's transactionId counts."""
+    fields = Fields(call.form)
+    call.asked.trace = fields.transaction_id(call.asked.trace)
+    home = call.services.home_country
+    sender = _customer(call)
+    product = fields.product(_product(call) if "productCode" in call.path else None)
+    receiver = fields.customer("receivingCustomerId", home)
+    transaction_type = fields.transaction_type()
+    amount = fields.amount(sender)
+    account_holder = fields.text("accountHolderId", required=False) or None
+    quote = fields.text("quoteId", required=False, longest=64) or None
+    message = fields.text("message", required=False, longest=256) or None
+    fields.done()
+    assert amount is not None  # noqa: S101 - `done` has raised otherwise
+    found = await call.services.premiums.premium(
+        PremiumRequest(
+            call.caller.reseller_id,
+            call.caller.mode,
+            call.asked.trace,
+            product,
+            transaction_type,
+            sender,
+            receiver,
+            amount,
+            account_holder,
+            quote,
+            message,
+        )
+    )
+    return wire.premium_answer(found, call.asked)
+
+
+# Version 2.3 ------------------------------------------------------------------------------------------------------------
+
+
+async def migrate(call: Call[dict[str, Any]]) -> Answer:
+    """To another tariff plan. The same again changes nothing, and is answered alike."""
+    msisdn = _customer(call)
+    fields = Fields(call.form)
+    plan = fields.plan_id()
+    fields.text("providerId", required=False)
+    fields.done()
+    subscriber = await call.services.subscribers.migrate(call.caller.mode, msisdn, plan)
+    return wire.migration_answer(subscriber, "MIGRATE", call.asked)
+
+
+async def provision(call: Call[dict[str, Any]]) -> Answer:
+    """Make the number a subscriber, who has nothing yet. One who is known already is 400/1002."""
+    msisdn = _customer(call)
+    fields = Fields(call.form)
+    plan = fields.plan_id()
+    fields.text("providerId", required=False)
+    fields.done()
+    currency = _CURRENCY_OF_MARKET.get(region_of(msisdn))
+    if currency is None:
+        raise InvalidInput("customerId", "is not a number of a market of this network")
+    subscriber = await call.services.subscribers.add(msisdn, tariff_plan=plan, currency=currency)
+    return wire.migration_answer(subscriber, "PROVISION", call.asked)
+
+
+async def fri(call: Call[None]) -> Answer:
+    """The state of the account of mobile money; like its balance only for who sends a right x-authorization."""
+    found = await _momo(call, _customer(call))
+    return wire.fri_answer(found.msisdn, _blocked(found), found.currency, call.asked)
+
+
+async def set_fri_state(call: Call[dict[str, Any]]) -> Answer:
+    """Block the account of mobile money, or open it again."""
+    msisdn = _customer(call)
+    fields = Fields(call.form)
+    blocked = fields.one_of("state", ("ACTIVE", "BLOCKED")) == "BLOCKED"
+    fields.done()
+    found = await _momo(call, msisdn)
+    await call.services.subscribers.set_momo_blocked(call.caller.mode, msisdn, blocked)
+    return wire.fri_answer(found.msisdn, blocked, found.currency, call.asked)
+
+
+async def _momo(call: Call[Any], msisdn: str) -> Plans:
+    found = await call.services.subscribers.plans(
+        PlansWanted(call.caller.mode, msisdn, kinds=frozenset(), momo_authorization=_authorization(call))
+    )
+    if found.momo is None:
+        raise Busy
+    return found
+
+
+def _blocked(found: Plans) -> bool:
+    return found.momo is not None and found.momo.blocked
+
+
+# What several of them read ----------------------------------------------------------------------------------------------
+
+
+def _customer(call: Call[Any]) -> str:
+    return customer(call.path["customerId"], call.services.home_country)
+
+
+def _product(call: Call[Any]) -> str:
+    product = call.path["productCode"]
+    if not is_product_code(product):
+        raise InvalidInput("productCode", PRODUCT_CODE)
+    return product
+
+
+def _authorization(call: Call[Any]) -> str:
+    return call.headers.get(b"x-authorization", b"").decode("latin-1").strip()
+
+
+def _key_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """A token before a key, where both are sent."""
+    return _bearer(headers) or _api_key(headers)
+
+
+def _second_key_of(headers: Mapping[bytes, bytes]) -> str | None:
+    return _api_key(headers) if _bearer(headers) else None
+
+
+def _api_key(headers: Mapping[bytes, bytes]) -> str | None:
+    key = headers.get(b"x-api-key")
+    return key.decode("latin-1").strip() if key else None
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
+    given = headers.get(b"authorization")
+    if given is None:
+        return None
+    scheme, _, token = given.decode("latin-1").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+_REFUSALS: Final[dict[int, type[msgspec.Struct]]] = {
+    400: Error, 401: Error, 403: Error, 404: Error, 405: Error, 429: Error, 500: Error, 503: Error,
+}  # fmt: skip
+_READ: Final[dict[int, type[msgspec.Struct]]] = {200: wire.PlansAnswer, 207: wire.PlansAnswer, **_REFUSALS, 404: Absent}
+_BODY: Final[dict[int, type[msgspec.Struct]]] = {413: Error}
+_PREMIUM: Final[dict[int, type[msgspec.Struct]]] = {
+    200: wire.PremiumAnswer, 207: wire.PremiumAnswer, 400: PremiumError, 401: PremiumError, 403: PremiumError, 404: Absent,
+    405: Error, 413: PremiumError, 429: PremiumError, 500: PremiumError, 503: PremiumError,
+}  # fmt: skip
+
+
+def _premium(path: str, summary: str) -> Endpoint:
+    return Endpoint("POST", path, premium, summary, _PREMIUM, form=wire.PremiumForm, gathers=True, url_encoded=True)
+
+
+ENDPOINTS: Final = (
+    Endpoint("GET", PLANS, plans, "A subscriber's plan and balances", _READ),
+    _premium(PLANS, "What cover for a transaction costs (the spelling of version 2.3)"),
+    Endpoint(
+        "PATCH",
+        PLANS,
+        migrate,
+        "Change the tariff plan",
+        {200: wire.MigrationAnswer, **_REFUSALS, **_BODY},
+        allowance=Kind.PURCHASE,
+        form=wire.MigrationForm,
+        gathers=True,
+    ),
+    Endpoint(
+        "PATCH",
+        REFILL,
+        refill,
+        "Refill by voucher, or from the partner's wallet",
+        {200: wire.RefillAnswer, **_REFUSALS, **_BODY},
+        allowance=Kind.PURCHASE,
+        form=wire.RefillForm,
+        gathers=True,
+        url_encoded=True,
+    ),
+    Endpoint("GET", f"{PLANS}/FRI", fri, "The state of the mobile money account", {200: wire.FriAnswer, **_REFUSALS}),
+    Endpoint(
+        "PATCH",
+        f"{PLANS}/FRI/state",
+        set_fri_state,
+        "Block the mobile money account, or open it again",
+        {200: wire.FriAnswer, **_REFUSALS, **_BODY},
+        allowance=Kind.PURCHASE,
+        form=wire.FriStateForm,
+        gathers=True,
+    ),
+    Endpoint(
+        "POST",
+        f"{PLANS}/provision",
+        provision,
+        "Make a number a subscriber",
+        {200: wire.MigrationAnswer, **_REFUSALS, **_BODY},
+        allowance=Kind.PURCHASE,
+        form=wire.MigrationForm,
+        gathers=True,
+    ),
+    Endpoint("GET", PRODUCT, plans_for_product, "What a subscriber has of one product", _READ),
+    _premium(PRODUCT, "What cover for a transaction costs"),
+    Endpoint(
+        "POST",
+        "/v1/oauth/access_token",
+        access_token,
+        "A token for a key and its secret",
+        {200: wire.Token, **_REFUSALS, **_BODY},
+        form=wire.TokenForm,
+        gathers=True,
+        url_encoded=True,
+        key_in_form=client_of,
+    ),
+)
+
+
+def madapi(*, literal_999: bool = False) -> Dialect:
+    """The dialect. `literal_999`: an unclassified failure of a refill has the document's status instead of 500."""
+    return Dialect(
+        name="madapi",
+        title="MTN MADAPI Plans v2",
+        base_path="",
+        mounts=("/v2", "/v1/oauth"),
+        key_of=_key_of,
+        second_key_of=_second_key_of,
+        trace_of=transaction_id_of,
+        trace_header=b"transactionid",
+        error=partial(refusals.error_answer, literal_999=literal_999),
+        security={"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        endpoints=ENDPOINTS,
+    )
+
+
+MADAPI: Final = madapi()
