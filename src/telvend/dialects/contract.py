@@ -119,6 +119,8 @@ class Dialect:
     error: Callable[[TelvendError, Asked], Answer]
     security: Mapping[str, Any] = field(default_factory=dict)
     """The OpenAPI security scheme of the key."""
+    more_security: Mapping[str, Any] = field(default_factory=dict)
+    """OpenAPI security schemes of what may be sent instead of the key, by name."""
     second_key_of: KeyOf | None = None
     """A second credential that may stand beside the first. Where both are sent, both must be of one key."""
     trace_of: Callable[[Mapping[bytes, bytes]], str] | None = None

@@ -51,9 +51,15 @@ def document(dialect: Dialect, version: str) -> dict[str, Any]:
     """OpenAPI 3.1 of one dialect, without `servers`: see `with_address`."""
     schemas = Schemas(dialect)
     paths: dict[str, dict[str, Any]] = {}
+    names: dict[str, int] = {}
     for endpoint in dialect.endpoints:
         path = plain_path(dialect.base_path + endpoint.path)
-        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(dialect, endpoint, schemas)
+        operation = _operation(dialect, endpoint, schemas)
+        # One handler may serve two addresses; what a client generator calls its functions must differ all the same.
+        count = names[endpoint.handler.__name__] = names.get(endpoint.handler.__name__, 0) + 1
+        if count > 1:
+            operation["operationId"] += str(count)
+        paths.setdefault(path, {})[endpoint.method.lower()] = operation
     folders = dict.fromkeys(step.folder for step in dialect.story if step.folder)
     info = {"title": dialect.title, "version": version}
     if dialect.about:
@@ -67,9 +73,9 @@ def document(dialect: Dialect, version: str) -> dict[str, Any]:
             "headers": {
                 name: {"description": about, "schema": {"type": kind}} for name, (kind, about) in _HEADERS.items()
             },
-            "securitySchemes": {"key": dict(dialect.security)},
+            "securitySchemes": {"key": dict(dialect.security), **dialect.more_security},
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, *({name: []} for name in dialect.more_security)],
         **({"tags": [{"name": folder} for folder in folders]} if folders else {}),
     }
 
@@ -162,6 +168,8 @@ def _operation(dialect: Dialect, endpoint: Endpoint, schemas: Schemas) -> dict[s
             content["examples"] = examples
         kinds = ["application/json", *(["application/x-www-form-urlencoded"] if endpoint.url_encoded else [])]
         operation["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, content)}
+    if endpoint.key_in_form is not None:
+        operation["security"] = []
     operation["responses"] = _responses(dialect, endpoint, schemas, steps)
     return operation
 
@@ -234,19 +242,11 @@ def _named(dialect: Dialect, shown: Iterable[tuple[Step, Any]]) -> dict[str, Any
 
 def _samples(dialect: Dialect, endpoint: Endpoint) -> dict[int, list[tuple[TelvendError, Any]]]:
     """Errors by status, each with the body that the dialect gives it at this endpoint."""
-    path = filled(plain_path(dialect.base_path + endpoint.path), dialect.variables)
-    asked = Asked(
-        endpoint.method,
-        path,
-        dialect.base_path + endpoint.path,
-        b"",
-        {b"host": b"localhost:8000"},
-        "http",
-        "",
-        b"",
-        "",
-        "",
-    )
+    route = dialect.base_path + endpoint.path
+    given = {name: value for step in reversed(steps_of(dialect, endpoint)) for name, value in step.path.items()}
+    path = _PLACEHOLDER.sub(lambda found: str(filled(given.get(found[1], found[0]), dialect.variables)), route)
+    headers = {b"host": b"localhost:8000"}
+    asked = Asked(endpoint.method, path, route, b"", headers, "http", "", b"8842017731", "", "TX-20261122-000017")
     found: dict[int, list[tuple[TelvendError, Any]]] = {}
     for error in _SAMPLES:
         answer = dialect.error(error, asked)

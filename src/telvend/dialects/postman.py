@@ -12,7 +12,7 @@ import msgspec
 
 from telvend.dialects.contract import Dialect, Endpoint
 from telvend.dialects.openapi import Schemas, plain_path
-from telvend.dialects.story import Holds, Less, OneOf, Pattern, Step, filled
+from telvend.dialects.story import Holds, Less, More, OneOf, Pattern, Step, filled
 
 SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 
@@ -203,6 +203,8 @@ def _title(path: str, expected: Any) -> str:
         return f"{path} holds {', '.join(f'{name} {value}' for name, value in expected.properties.items())}"
     if isinstance(expected, Less):
         return f"{path} is {expected.variable} less {expected.by}"
+    if isinstance(expected, More):
+        return f"{path} is {expected.variable} and {expected.by} more"
     return f"{path} is {_js(expected)}"
 
 
@@ -214,10 +216,13 @@ def _check(path: str, expected: Any) -> str:
         return f"{actual}.to.be.oneOf([{', '.join(map(_value, expected.values))}])"
     if isinstance(expected, Holds):
         return f"pm.expect(lodash.find({_at(path)}, {_value(expected.properties)})).to.be.an('object')"
-    if isinstance(expected, Less):
+    if isinstance(expected, Less | More):
         before = f"Number(pm.variables.get({_js(expected.variable)}))"
+        change = f"- Number({_at(expected.by)})"
+        if isinstance(expected, More):
+            change = f"+ Number({_value(expected.by)})"
         # Amounts have decimals, which a JavaScript number only comes near to.
-        return f"pm.expect(Number({_at(path)})).to.be.closeTo({before} - Number({_at(expected.by)}), 0.001)"
+        return f"pm.expect(Number({_at(path)})).to.be.closeTo({before} {change}, 0.001)"
     return f"{actual}.to.eql({_value(expected)})"
 
 

@@ -13,6 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+_EVERYWHERE: Final = {"baseUrl": "http://localhost:8000", "key": "YOUR-KEY"}
+"""What every collection has."""
+
 _VARIABLE: Final = re.compile(r"\{\{(#?)(\w+)\}\}")
 
 
@@ -68,6 +71,14 @@ class Less:
 
 
 @dataclass(frozen=True, slots=True)
+class More:
+    """The number that a variable holds, and `by` more; as a number or a text. `by` may be `{{anotherVariable}}`."""
+
+    variable: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Maybe:
     """In an example of an answer: a value that may also be null."""
 
@@ -103,7 +114,7 @@ class Step:
 
 def filled(value: Any, variables: Iterable[Variable]) -> Any:
     """The value with the examples of the variables in their places."""
-    examples = {variable.name: variable.example for variable in variables}
+    examples = _EVERYWHERE | {variable.name: variable.example for variable in variables}
 
     def fill(inner: Any) -> Any:
         if isinstance(inner, Maybe):

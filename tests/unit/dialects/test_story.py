@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 from telvend.dialects import openapi, postman
 from telvend.dialects.contract import Dialect
 from telvend.dialects.openapi import Schemas, plain_path
-from telvend.dialects.story import Holds, Less, Maybe, OneOf, Step, Variable, filled, names_in, shape
+from telvend.dialects.story import Holds, Less, Maybe, More, OneOf, Step, Variable, filled, names_in, shape
 from tests.contract.dialects import DIALECTS as REGISTERED
 
 DIALECTS = [registered.dialect for registered in REGISTERED.values()]
@@ -66,21 +66,27 @@ def test_folders_do_not_change_the_order_of_the_story(dialect: Dialect) -> None:
 def test_variables_are_made_before_they_are_used(dialect: Dialect) -> None:
     known = {variable.name: variable for variable in dialect.variables}
     assert len(known) == len(dialect.variables)
-    there = {variable.name for variable in dialect.variables if not variable.from_story}
+    there = {"key", *(variable.name for variable in dialect.variables if not variable.from_story)}
     for step in dialect.story:
         there |= step.makes.keys()
         sent = [step.path, step.query, step.headers, dict(step.body or {})]
         values = [
-            value.properties if isinstance(value, Holds) else list(value.values) if isinstance(value, OneOf) else value
+            value.properties
+            if isinstance(value, Holds)
+            else list(value.values)
+            if isinstance(value, OneOf)
+            else value.by
+            if isinstance(value, More)
+            else value
             for value in step.expects.values()
         ]
         needed = set().union(*map(names_in, [*sent, *values, step.says]))
-        needed |= {value.variable for value in step.expects.values() if isinstance(value, Less)}
+        needed |= {value.variable for value in step.expects.values() if isinstance(value, Less | More)}
         # What is kept of an answer may be compared with another part of the same answer only from the next step on.
         assert needed <= there, (step.name, needed - there)
         assert names_in(step.answer) <= known.keys(), step.name
         there |= step.keeps.keys()
-    assert there <= known.keys(), "every variable says what it is"
+    assert there - {"key"} <= known.keys(), "every variable says what it is"
 
 
 def test_every_placeholder_of_a_path_is_filled(dialect: Dialect) -> None:
