@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -17,6 +16,7 @@ from telvend.kit.money import GHS, NGN, Money
 from telvend.ledger.model import Mode
 from telvend.orders.model import Placement, State
 from telvend.orders.placing import Placing, Purchase
+from tests.store.cutting import Proxy, behind_a_proxy
 from tests.store.selling import Customer, customer
 
 PRICE_MINOR = 450
@@ -239,55 +239,15 @@ async def test_an_error_at_any_moment_places_nothing(ama: Customer, placing: Pla
     assert kinds(await placing.place_all([ama.wants("r")])) == {"Placement": 1}
 
 
-class Proxy:
-    """Stands between a lane and PostgreSQL, and cuts the line at the next COMMIT: before it is passed on, or after it."""
-
-    def __init__(self, socket_path: str) -> None:
-        self._socket_path = socket_path
-        self.cut: str | None = None
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(self._socket_path)
-        committing = asyncio.Event()
-
-        async def forth() -> None:
-            while data := await reader.read(65536):
-                if b"COMMIT;" in data and self.cut is not None:
-                    cut, self.cut = self.cut, None
-                    committing.set()
-                    if cut == "before":
-                        writer.transport.abort()
-                        far_writer.transport.abort()
-                        return
-                far_writer.write(data)
-
-        async def back() -> None:
-            while data := await far_reader.read(65536):
-                if committing.is_set():
-                    # PostgreSQL has answered, so it has committed; nobody hears of it.
-                    writer.transport.abort()
-                    return
-                writer.write(data)
-
-        await asyncio.wait([asyncio.create_task(forth()), asyncio.create_task(back())], return_when="FIRST_COMPLETED")
-        for stream in (writer, far_writer):
-            stream.transport.abort()
-
-
 @pytest.fixture
 async def cut_off(database_url: str) -> AsyncIterator[tuple[Proxy, Placing]]:
     """A lane's transaction behind a proxy."""
-    url = urlsplit(database_url)
-    query = parse_qs(url.query)
-    proxy = Proxy(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
-    listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    behind = await Database.open(f"postgresql://{url.username}:{url.password}@127.0.0.1:{port}{url.path}", pool_size=1)
-    placing = Placing(behind)
-    yield proxy, placing
-    await placing.close()
-    await behind.close()
-    listening.close()
+    async with behind_a_proxy(database_url) as (proxy, url):
+        behind = await Database.open(url, pool_size=1)
+        placing = Placing(behind)
+        yield proxy, placing
+        await placing.close()
+        await behind.close()
 
 
 async def test_an_answer_lost_after_commit_is_looked_up_and_given(

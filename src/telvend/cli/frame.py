@@ -5,7 +5,8 @@ A command is a coroutine that gets a `Shop` first and its own arguments after th
     @command(app, "add")
     async def add(shop: Shop, email: Annotated[str, typer.Argument()]) -> Output: ...
 
-`command` adds `--data-dir`, `--database-url` and `--json` to it. They may stand before the command as well.
+`command` adds `--data-dir`, `--database-url` and `--json` to it. They may stand before the command as well. A command that
+prints by itself, piece by piece, takes `as_json: bool` and returns None.
 """
 
 import asyncio
@@ -146,22 +147,27 @@ def run(settings: Settings, work: Callable[[Shop], Awaitable[T]]) -> T:
         fail(f"The database cannot be used: {error or type(error).__name__}")
 
 
-def command(
-    app: typer.Typer, name: str, **options: Any
-) -> Callable[[Callable[Concatenate[Shop, P], Awaitable[Output]]], Callable[Concatenate[Shop, P], Awaitable[Output]]]:
+Command = Callable[Concatenate[Shop, P], Awaitable[Output | None]]
+
+
+def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Command[P]], Command[P]]:
     """Register a coroutine as a command; see the head of this file."""
 
-    def register(
-        function: Callable[Concatenate[Shop, P], Awaitable[Output]],
-    ) -> Callable[Concatenate[Shop, P], Awaitable[Output]]:
-        own = list(inspect.signature(function).parameters.values())[1:]
+    def register(function: Command[P]) -> Command[P]:
+        parameters = inspect.signature(function).parameters
+        prints_itself = "as_json" in parameters
+        own = [parameter for name, parameter in list(parameters.items())[1:] if name != "as_json"]
 
         def body(
             context: typer.Context, data_dir: DataDir, database_url: DatabaseUrl, as_json: Json, **arguments: Any
         ) -> None:
             settings = settings_of(context, data_dir, database_url)
-            work = functools.partial(function, **arguments)
-            emit(run(settings, work), as_json_of(context, as_json))
+            as_json = as_json_of(context, as_json)
+            if prints_itself:
+                arguments["as_json"] = as_json
+            output = run(settings, functools.partial(function, **arguments))
+            if output is not None:
+                emit(output, as_json)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ from telvend.identity.model import Request, is_number
 from telvend.kit.allowance import Kind
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
+from telvend.ledger.model import TransactionKind
 from telvend.orders.model import Placement
 from telvend.transactions.model import Filter
 
@@ -193,7 +194,9 @@ _KEPT: Final = ("per_page", "type", "status", "start_date", "end_date")
 async def transaction(call: Call[None]) -> Answer:
     found = await call.services.transactions.find(_wallet(call), NGN, call.path["reference"])
     more: dict[str, Any] = {}
-    if found.service in ("data", "airtime"):
+    if found.kind is TransactionKind.REFILL:
+        more = wire.delivery(None, None)  # It arrived when it was paid; no provider was asked.
+    elif found.service in ("data", "airtime"):
         attempts = (await call.services.orders.history(found.reference)).attempts
         plan = call.services.catalogue.snapshot.product(found.facts["product_id"])
         more = wire.delivery(attempts[-1] if attempts else None, plan)

@@ -1,0 +1,133 @@
+"""`telvend refill`: what was loaded, by whom, and what it turned into."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, table
+from telvend.errors import InvalidInput
+from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
+from telvend.ledger.model import Mode
+from telvend.subscribers.refills.model import OPERATOR, Refill, RefillKind
+from telvend.subscribers.refills.service import LARGEST_PAGE, Given
+
+app = typer.Typer(name="refill", help="What subscribers were refilled with.", no_args_is_help=True)
+
+
+def msisdn_of(field: str, text: str) -> str:
+    """A number as somebody typed it, in E.164. Raises InvalidInput."""
+    try:
+        return parse_mobile_of_any_market(text)
+    except NotAMobileNumber as error:
+        raise InvalidInput(field, str(error)) from None
+
+
+def _data(refill: Refill) -> dict[str, Any]:
+    return {
+        "id": refill.id,
+        "reference": refill.reference,
+        "transaction_id": refill.transaction_id,
+        "reseller_id": None if refill.reseller_id == OPERATOR else refill.reseller_id,
+        "api": refill.dialect,
+        "mode": refill.mode,
+        "kind": refill.kind,
+        "msisdn": refill.msisdn,
+        "profile": refill.profile,
+        "amount": refill.amount.decimal,
+        "currency": refill.amount.currency.code,
+        "capped": refill.capped,
+        "serial": refill.serial,
+        "balance_before": None if refill.before is None else refill.before.decimal,
+        "balance_after": None if refill.after is None else refill.after.decimal,
+        "created_at": refill.created_at,
+    }
+
+
+def _paid_by(refill: Refill) -> str:
+    return f"voucher {refill.serial}" if refill.serial is not None else "wallet"
+
+
+@command(app, "list")
+async def list_refills(
+    shop: Shop,
+    email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="Only for this number.")] = None,
+    kind: Annotated[RefillKind | None, typer.Option(help="Only by voucher, or only paid from wallets.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Only real, or only play refills.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many to show.")] = 50,
+    before: Annotated[
+        int | None, typer.Option(min=1, max=2**62, help="Go on from this refill's number, downwards.")
+    ] = None,
+) -> Output:
+    """List refills, newest first."""
+    reseller_id = (await shop.services.resellers.find(email)).id if email else None
+    msisdn = None if subscriber is None else msisdn_of("subscriber", subscriber)
+    found = await shop.services.refills.listed(
+        reseller_id=reseller_id, mode=mode, msisdn=msisdn, kind=kind, before=before, limit=limit
+    )
+    following = found[-1].id if len(found) == limit else None
+    rows = [
+        (
+            r.id,
+            r.reference,
+            _time(r.created_at),
+            r.mode,
+            r.msisdn,
+            r.amount.decimal,
+            r.amount.currency.code,
+            _paid_by(r),
+            r.transaction_id if r.reseller_id != OPERATOR else "by the shop-keeper",
+        )
+        for r in found
+    ]
+    columns = ("number", "reference", "at (UTC)", "mode", "subscriber", "amount", "", "paid by", "transaction")
+
+    def show(console: Console) -> None:
+        table("", columns, rows, "There are no such refills.")(console)
+        if following is not None:
+            console.print(f"\nMore: --before {following}")
+
+    return Output({"refills": [_data(refill) for refill in found], "next": following}, show=show)
+
+
+@command(app, "show")
+async def show(
+    shop: Shop, reference: Annotated[str, typer.Argument(help="Our reference (RFL-…) or the refill's number.")]
+) -> Output:
+    """One refill: when, by whom, and what it turned into."""
+    refill, given = await shop.services.refills.history(reference)
+    data = _data(refill) | {
+        "gave": [
+            {"kind": one.kind, "name": one.name, "amount": one.amount, "expires_at": one.expires_at} for one in given
+        ]
+    }
+    who = "the shop-keeper"
+    if refill.reseller_id != OPERATOR:
+        who = (await shop.services.resellers.profile(refill.reseller_id)).email
+    return Output(data, show=lambda console: _print(console, refill, given, who))
+
+
+def _print(console: Console, refill: Refill, given: list[Given], who: str) -> None:
+    console.print(f"[bold]{refill.reference}[/bold]  {refill.kind}, {refill.mode}", highlight=False)
+    console.print(
+        f"{refill.amount} for {refill.msisdn}, {_time(refill.created_at)} UTC, by {who} under {refill.transaction_id}",
+        markup=False,
+    )
+    if refill.serial is not None:
+        console.print(f"paid by voucher {refill.serial}")
+    else:
+        console.print(f"paid from the wallet: {refill.before} → {refill.after}")
+    if refill.capped:
+        console.print("Some days did not fit under the maximum.")
+    rows = [
+        (one.name, one.kind, one.amount, "never" if one.expires_at is None else _time(one.expires_at)) for one in given
+    ]
+    console.print()
+    table(f"By profile {refill.profile}", ("bucket", "kind", "units", "ends (UTC)"), rows, "Nothing.")(console)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,511 @@
+"""`telvend voucher`: issue vouchers, stop and mark them, reserve one, and see who is locked out.
+
+A PIN is shown once, when it is issued, and is never an argument: others on the machine can read those, and a shell keeps them.
+"""
+
+import csv
+import getpass
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from datetime import UTC, date, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any, Final, TextIO
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, json_text, progress, table
+from telvend.cli.refills import msisdn_of
+from telvend.errors import InvalidInput
+from telvend.kit.money import Money, currency_of
+from telvend.kit.secret import Secret
+from telvend.ledger.model import Mode
+from telvend.subscribers.refills.service import mind_pin
+from telvend.subscribers.vouchers import sheet
+from telvend.subscribers.vouchers.guard import Guarded
+from telvend.subscribers.vouchers.model import Batch, NewVoucher, Voucher, VoucherState
+from telvend.subscribers.vouchers.pins import POSSIBLE_PINS, spaced
+from telvend.subscribers.vouchers.service import AT_A_TIME, LARGEST_BATCH, standing_of
+
+app = typer.Typer(name="voucher", help="Vouchers: PINs that load a subscriber.", no_args_is_help=True)
+
+InMode = Annotated[Mode, typer.Option(help="Real vouchers, or play ones for test keys.")]
+Name = Annotated[str, typer.Option("--as", help="By which name it is reserved.")]
+
+_CSV_COLUMNS: Final = ("serial", "pin", "printed", "amount", "currency", "expires")
+
+
+# Issuing ------------------------------------------------------------------------------------------------------------------
+
+
+@command(app, "issue")
+async def issue(
+    shop: Shop,
+    amount: Annotated[str, typer.Option(help="What each is worth, in whole units, such as 100 or 4.50.")],
+    currency: Annotated[str, typer.Option(help="NGN, GHS, …")],
+    count: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="How many.")],
+    as_json: bool,
+    profile: Annotated[str, typer.Option(help="The refill profile that says what the amount turns into.")] = "DB00",
+    expires: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The last day on which they can be loaded (UTC).")
+    ] = None,
+    mode: InMode = Mode.LIVE,
+    as_csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write them to this new file, for a printer or a spreadsheet.")
+    ] = None,
+    as_sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Write cards to print and cut to this new file, as HTML.")
+    ] = None,
+) -> None:
+    """Make vouchers. Their PINs are shown this once, or written to files; then they can be loaded."""
+    try:
+        money = Money.parse(amount, currency_of(currency))
+    except ValueError as error:
+        raise InvalidInput("currency" if "not one of" in str(error) else "amount", str(error)) from None
+    expires_at = None if expires is None else _end_of(expires.date())
+    with ExitStack() as stack:
+        outs = [
+            stack.enter_context(_NewFile(path, writer(money, mode, expires_at)))
+            for path, writer in ((as_csv, _csv), (as_sheet, _sheet))
+            if path is not None
+        ]
+        printed = _Printed(as_json) if not outs else None
+        bar = stack.enter_context(_bar(count))
+        receiver = _Receiver(outs, printed, bar, count)
+        batch = await shop.services.vouchers.issue(
+            money, count, receiver, mode=mode, profile=profile, expires_at=expires_at
+        )
+    if printed is not None:
+        printed.close(batch)
+    elif as_json:
+        sys.stdout.write(json_text(_batch_data(batch) | {"files": [str(out.path) for out in outs]}) + "\n")
+    else:
+        typer.echo(f"Batch {batch.id}: {batch.count:,} vouchers of {batch.amount} can be loaded now.")
+        for out in outs:
+            typer.echo(f"Their PINs are in {out.path}, and nowhere else.")
+    progress(odds(batch.count))
+
+
+def odds(count: int) -> str:
+    """How likely a guess is to hit a batch, in a sentence."""
+    return (
+        f"A guess hits one of these {count:,} once in {POSSIBLE_PINS // count:,} tries; five wrong ones lock who tries."
+    )
+
+
+def _end_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+
+
+class _Receiver:
+    """Writes new vouchers to everything that was asked for."""
+
+    def __init__(self, files: "Sequence[_NewFile]", printed: "_Printed | None", bar: Progress, count: int) -> None:
+        self._files = files
+        self._printed = printed
+        self._bar = bar
+        self._task = bar.add_task("issuing", total=count)
+
+    async def take(self, vouchers: Sequence[NewVoucher]) -> None:
+        for file in self._files:
+            file.write(vouchers)
+        if self._printed is not None:
+            self._printed.write(vouchers)
+        self._bar.advance(self._task, len(vouchers))
+
+    async def finish(self) -> None:
+        for file in self._files:
+            file.keep()
+        if self._printed is not None:
+            self._printed.flush()
+
+
+class _NewFile:
+    """A file for its owner alone that did not exist before. Without `keep` it does not exist afterwards either."""
+
+    def __init__(self, path: Path, text_of: "Callable[[Sequence[NewVoucher] | None], str]") -> None:
+        self.path = path
+        self._text_of = text_of
+        self._file: TextIO | None = None
+        self._kept = False
+
+    def __enter__(self) -> "_NewFile":
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise InvalidInput("file", f"{self.path} exists already") from None
+        except OSError as error:
+            raise InvalidInput("file", f"{self.path} cannot be made: {error.strerror}") from None
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
+        return self
+
+    def write(self, vouchers: Sequence[NewVoucher]) -> None:
+        assert self._file is not None  # noqa: S101 - it is open between enter and exit
+        try:
+            self._file.write(self._text_of(vouchers))
+        except OSError as error:
+            raise InvalidInput("file", f"{self.path} cannot be written: {error.strerror}") from None
+
+    def keep(self) -> None:
+        """There are no more: on the disk it is what it is."""
+        assert self._file is not None  # noqa: S101
+        try:
+            self._file.write(self._text_of(None))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InvalidInput("file", f"{self.path} cannot be written: {error.strerror}") from None
+        self._kept = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+        if not self._kept:
+            self.path.unlink(missing_ok=True)
+
+
+def _csv(amount: Money, mode: Mode, expires_at: datetime | None) -> "Callable[[Sequence[NewVoucher] | None], str]":
+    """Lines of CSV. A spreadsheet takes sixteen digits for a number and loses the last: `printed` it leaves alone."""
+    del mode
+    until = "" if expires_at is None else f"{expires_at - timedelta(days=1):%Y-%m-%d}"
+    begun = False
+
+    def text_of(vouchers: Sequence[NewVoucher] | None) -> str:
+        nonlocal begun
+        out = StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        if not begun:
+            begun = True
+            writer.writerow(_CSV_COLUMNS)
+        for voucher in vouchers or ():
+            pin = voucher.pin.reveal()
+            writer.writerow((voucher.serial, pin, spaced(pin), amount.text, amount.currency.code, until))
+        return out.getvalue()
+
+    return text_of
+
+
+def _sheet(amount: Money, mode: Mode, expires_at: datetime | None) -> "Callable[[Sequence[NewVoucher] | None], str]":
+    begun = False
+
+    def text_of(vouchers: Sequence[NewVoucher] | None) -> str:
+        nonlocal begun
+        pieces = [] if begun else [sheet.head(amount)]
+        begun = True
+        pieces += [sheet.card(voucher, amount, mode, expires_at) for voucher in vouchers or ()]
+        if vouchers is None:
+            pieces.append(sheet.TAIL)
+        return "".join(pieces)
+
+    return text_of
+
+
+class _Printed:
+    """Vouchers on stdout, piece by piece: one JSON object, or lines for people."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._count = 0
+
+    def write(self, vouchers: Sequence[NewVoucher]) -> None:
+        for voucher in vouchers:
+            pin = voucher.pin.reveal()
+            if self._as_json:
+                sys.stdout.write(", " if self._count else '{"vouchers": [')
+                sys.stdout.write(json_text({"serial": voucher.serial, "pin": pin}))
+            else:
+                if not self._count:
+                    sys.stdout.write("serial        PIN\n")
+                sys.stdout.write(f"{voucher.serial}  {spaced(pin)}\n")
+            self._count += 1
+
+    def flush(self) -> None:
+        """They have left us: then they can be loaded."""
+        if self._as_json:
+            sys.stdout.write("]")
+        sys.stdout.flush()
+
+    def close(self, batch: Batch) -> None:
+        if self._as_json:
+            sys.stdout.write(f', "batch": {json_text(_batch_data(batch))}}}\n')
+        else:
+            sys.stdout.write(f"\nBatch {batch.id}: {batch.count:,} vouchers of {batch.amount} can be loaded now.\n")
+        sys.stdout.flush()
+
+
+def _bar(count: int) -> Progress:
+    """What takes long shows on stderr how far it has come."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=count <= AT_A_TIME,
+    )
+
+
+# Batches ------------------------------------------------------------------------------------------------------------------
+
+
+def _batch_data(batch: Batch) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "mode": batch.mode,
+        "amount": batch.amount.decimal,
+        "currency": batch.amount.currency.code,
+        "profile": batch.profile,
+        "first_serial": batch.first_serial,
+        "count": batch.count,
+        "issued": batch.issued,
+        "state": batch.state,
+        "why": batch.why,
+        "expires_at": batch.expires_at,
+        "created_at": batch.created_at,
+        "guess_hits_once_in": POSSIBLE_PINS // batch.count,
+    }
+
+
+@command(app, "batches")
+async def batches(
+    shop: Shop,
+    mode: Annotated[Mode | None, typer.Option(help="Only real, or only play vouchers.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50,
+    before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this batch, downwards.")] = None,
+) -> Output:
+    """List batches, newest first."""
+    found = await shop.services.vouchers.batches(mode=mode, before=before, limit=limit)
+    rows = [
+        (
+            batch.id,
+            _time(batch.created_at),
+            batch.mode,
+            batch.amount.decimal,
+            batch.amount.currency.code,
+            batch.profile,
+            batch.first_serial,
+            batch.count,
+            used,
+            "" if batch.expires_at is None else _time(batch.expires_at),
+            standing_of(batch),
+        )
+        for batch, used in found
+    ]
+    columns = (
+        "batch", "issued (UTC)", "mode", "amount", "", "profile", "first serial", "count", "loaded", "ends (UTC)", "state",
+    )  # fmt: skip
+    following = found[-1][0].id if len(found) == limit else None
+    data = [_batch_data(batch) | {"used": used} for batch, used in found]
+    return Output({"batches": data, "next": following}, show=table("", columns, rows, "No vouchers were issued yet."))
+
+
+@command(app, "stop")
+async def stop(
+    shop: Shop,
+    batch_id: Annotated[int, typer.Argument(metavar="BATCH", min=1, max=2**62, help="The batch's number.")],
+    why: Annotated[str, typer.Option(help="What happened; kept with the batch.")] = "",
+) -> Output:
+    """Let no voucher of a batch be loaded any more, for good: it was stolen, or misprinted."""
+    batch = await shop.services.vouchers.stop(batch_id, why)
+    return Output(_batch_data(batch), f"Batch {batch.id} is stopped. What was loaded before stays loaded.")
+
+
+# Single ones --------------------------------------------------------------------------------------------------------------
+
+
+def _data(voucher: Voucher) -> dict[str, Any]:
+    return {
+        "serial": voucher.serial,
+        "batch": voucher.batch_id,
+        "mode": voucher.mode,
+        "amount": voucher.amount.decimal,
+        "currency": voucher.amount.currency.code,
+        "profile": voucher.profile,
+        "state": voucher.state,
+        "expires_at": voucher.expires_at,
+        "reservation": voucher.reservation,
+        "reserved_until": voucher.reserved_until,
+        "msisdn": voucher.msisdn,
+        "refill": voucher.refill,
+        "changed_at": voucher.changed_at,
+    }
+
+
+@command(app, "list")
+async def list_vouchers(
+    shop: Shop,
+    batch_id: Annotated[int | None, typer.Option("--batch", min=1, max=2**62, help="Only of this batch.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
+    after: Annotated[str | None, typer.Option(help="Go on from this serial, upwards.")] = None,
+) -> Output:
+    """List vouchers by their serials, without PINs."""
+    found = await shop.services.vouchers.listed(batch_id=batch_id, after=after, limit=limit)
+    rows = [
+        (v.serial, v.batch_id, v.mode, v.amount.decimal, v.amount.currency.code, v.state, v.msisdn, v.refill)
+        for v in found
+    ]
+    columns = ("serial", "batch", "mode", "amount", "", "state", "loaded by", "refill")
+    following = found[-1].serial if len(found) == limit else None
+
+    def show(console: Console) -> None:
+        table("", columns, rows, "There are no such vouchers.")(console)
+        if following is not None:
+            console.print(f"\nMore: --after {following}")
+
+    return Output({"vouchers": [_data(voucher) for voucher in found], "next": following}, show=show)
+
+
+@command(app, "show")
+async def show(shop: Shop, serial: Annotated[str, typer.Argument(help="What is printed beside the PIN.")]) -> Output:
+    """One voucher: where it stands, and who loaded it."""
+    return _shown(await shop.services.vouchers.find(serial))
+
+
+def _shown(voucher: Voucher) -> Output:
+    text = f"{voucher.serial}: {voucher.amount} ({voucher.mode}), batch {voucher.batch_id}, is {voucher.state}"
+    if voucher.msisdn is not None:
+        text += f", loaded by {voucher.msisdn}: telvend refill show {voucher.refill}"
+    elif voucher.state is VoucherState.RESERVED and voucher.reserved_until is not None:
+        text += f" as {voucher.reservation} until {_time(voucher.reserved_until)} UTC"
+    return Output(_data(voucher), f"{text}.")
+
+
+@command(app, "mark")
+async def mark(
+    shop: Shop,
+    serials: Annotated[list[str], typer.Argument(help="Serials, or ranges FIRST-LAST, both included.")],
+    state: Annotated[VoucherState, typer.Option(help="damaged, stolen, or available after all.")],
+) -> Output:
+    """Say what has become of vouchers. One that was loaded stays so."""
+    done = []
+    for text in serials:
+        first, _, last = text.partition("-")
+        done.append(await shop.services.vouchers.mark(first, last or first, state))
+    changed, used, unknown = (
+        sum(counts) for counts in zip(*((m.changed, m.used, m.unknown) for m in done), strict=True)
+    )
+    examples = [serial for one in done for serial in one.examples]
+    text = f"{changed:,} vouchers are {state} now."
+    if used:
+        text += f" {used:,} had been loaded and stay so: {', '.join(examples[:5])}{' …' if used > 5 else ''}."
+    if unknown:
+        text += f" There is no voucher under {unknown:,} of the serials."
+    return Output(
+        {"state": state, "changed": changed, "used": used, "used_serials": examples, "unknown": unknown}, text
+    )
+
+
+# Reserving ----------------------------------------------------------------------------------------------------------------
+
+
+@command(app, "reserve")
+async def reserve(
+    shop: Shop,
+    name: Name,
+    seconds: Annotated[
+        int, typer.Option(min=1, max=604_800, help="How long it is kept; then it is available again.")
+    ] = 60,
+    mode: InMode = Mode.LIVE,
+) -> Output:
+    """Keep a voucher for somebody who is about to load it. Its PIN is read from stdin."""
+    return _shown(await shop.services.vouchers.reserve(mode, _pin(), name, timedelta(seconds=seconds)))
+
+
+@command(app, "commit")
+async def commit(
+    shop: Shop,
+    msisdn: Annotated[str, typer.Argument(help="Who gets it.")],
+    name: Name,
+    mode: InMode = Mode.LIVE,
+) -> Output:
+    """Load a reserved voucher for a subscriber. Its PIN is read from stdin; again does nothing more."""
+    number = msisdn_of("msisdn", msisdn)
+    pin = _pin()
+    await shop.watch.look()
+    done = await shop.services.refills.commit(mode, pin, name, number)
+    refill = done.refill
+    return Output(
+        {
+            "reference": refill.reference,
+            "serial": refill.serial,
+            "msisdn": refill.msisdn,
+            "amount": refill.amount.decimal,
+            "currency": refill.amount.currency.code,
+            "replayed": done.replayed,
+        },
+        f"{refill.msisdn} has got {refill.amount}: telvend refill show {refill.reference}",
+    )
+
+
+@command(app, "release")
+async def release(shop: Shop, name: Name, mode: InMode = Mode.LIVE) -> Output:
+    """Give a reserved voucher back. Its PIN is read from stdin."""
+    return _shown(await shop.services.vouchers.release(mode, _pin(), name))
+
+
+def _pin() -> Secret:
+    """From a prompt without echo, or the first line of stdin. Spaces, as they are printed, do no harm. Raises InvalidInput."""
+    text = getpass.getpass("PIN: ", stream=sys.stderr) if sys.stdin.isatty() else sys.stdin.readline()
+    pin = Secret("".join(text.split()))
+    mind_pin(pin)
+    return pin
+
+
+# Who is locked out --------------------------------------------------------------------------------------------------------
+
+
+@command(app, "locks")
+async def locks(
+    shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
+) -> Output:
+    """Who has sent wrong PINs in a row, the last one first, and until when they are locked."""
+    found = await shop.services.vouchers.guards(limit)
+    now = datetime.now(UTC)
+    locked = {id(guard): guard.locked_until if guard.locked_for(now) > timedelta() else None for guard in found}
+    rows = [
+        (
+            guard.kind,
+            guard.subject,
+            guard.wrong,
+            guard.tries_left(),
+            guard.strikes,
+            "" if (until := locked[id(guard)]) is None else _time(until),
+        )
+        for guard in found
+    ]
+    data = [
+        {
+            "kind": guard.kind,
+            "subject": guard.subject,
+            "wrong": guard.wrong,
+            "tries_left": guard.tries_left(),
+            "strikes": guard.strikes,
+            "locked_until": locked[id(guard)],
+            "last_at": guard.last_at,
+        }
+        for guard in found
+    ]
+    columns = ("kind", "who", "wrong in a row", "tries left", "strikes", "locked until (UTC)")
+    return Output({"locks": data}, show=table("", columns, rows, "Nobody has sent wrong PINs lately."))
+
+
+@command(app, "unlock")
+async def unlock(
+    shop: Shop,
+    kind: Annotated[Guarded, typer.Argument(help="What kind.")],
+    subject: Annotated[str, typer.Argument(metavar="WHO", help="As `voucher locks` shows it.")],
+) -> Output:
+    """Forget somebody's wrong PINs, and let him try again."""
+    await shop.services.vouchers.unlock(kind, subject)
+    return Output({"kind": kind, "subject": subject}, f"{subject} may try again.")
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
