@@ -751,16 +751,23 @@ def _new_row(account: Account, bucket: Bucket) -> _NewBucket:
     )
 
 
+# A look-up in a dictionary takes a fifth of the time of a call of the enumeration.
+_MODES: Final = {mode.value: mode for mode in Mode}
+_BILLINGS: Final = {billing.value: billing for billing in Billing}
+_STATUSES: Final = {status.value: status for status in Status}
+_KINDS: Final = {kind.value: kind for kind in Kind}
+
+
 def subscriber_of(row: Any) -> Subscriber:
     """The subscriber in a row of `SUBSCRIBER`."""
     return Subscriber(
         row["id"],
-        Mode(row["mode"]),
+        _MODES[row["mode"]],
         row["msisdn"],
         row["country"],
         CURRENCIES[row["currency"]],
-        Billing(row["billing"]),
-        Status(row["status"]),
+        _BILLINGS[row["billing"]],
+        _STATUSES[row["status"]],
         row["tariff_plan"],
         row["language"],
         row["usable_until"],
@@ -773,7 +780,7 @@ def bucket_of(row: Any) -> Bucket:
     """The bucket in a row of `BUCKET`."""
     return Bucket(
         row["id"],
-        Kind(row["kind"]),
+        _KINDS[row["kind"]],
         row["name"],
         row["balance"],
         row["reserved"],

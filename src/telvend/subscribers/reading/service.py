@@ -296,22 +296,25 @@ def in_order(buckets: Iterable[Bucket], now: datetime) -> tuple[Bucket, ...]:
 
 def totals_of(buckets: Iterable[Bucket], now: datetime) -> dict[tuple[Kind, bool], Total]:
     """What buckets that are not over add up to, by kind and whether it is the main account."""
-    found: dict[tuple[Kind, bool], Total] = {}
+    grouped: dict[tuple[Kind, bool], list[Bucket]] = {}
     for bucket in buckets:
-        key = (bucket.kind, bucket.main)
-        before = found.get(key) or Total()
-        active = bucket.active(now)
-        expires_at = before.expires_at
-        if active and bucket.free and bucket.expires_at is not None:
-            expires_at = bucket.expires_at if expires_at is None else min(expires_at, bucket.expires_at)
-        found[key] = Total(
-            before.active + (bucket.free if active else 0),
-            before.unused + (0 if active else bucket.free),
-            before.reserved + bucket.reserved,
-            expires_at,
-            before.buckets + 1,
-        )
-    return found
+        grouped.setdefault((bucket.kind, bucket.main), []).append(bucket)
+    return {key: _total(of_kind, now) for key, of_kind in grouped.items()}
+
+
+def _total(buckets: list[Bucket], now: datetime) -> Total:
+    active = unused = reserved = 0
+    expires_at: datetime | None = None
+    for bucket in buckets:
+        free = bucket.balance - bucket.reserved
+        reserved += bucket.reserved
+        if bucket.starts_at is None or bucket.starts_at > now:
+            unused += free
+            continue
+        active += free
+        if free and bucket.expires_at is not None and (expires_at is None or bucket.expires_at < expires_at):
+            expires_at = bucket.expires_at
+    return Total(active, unused, reserved, expires_at, len(buckets))
 
 
 def momo_of(row: Any) -> MomoAccount | None:
