@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+NEWMAN := tests/postman/node_modules/.installed
 
-.PHONY: help install demo test check soak mutants bench docs lock clean
+.PHONY: help install newman demo test check soak mutants bench docs lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,10 +20,20 @@ $(INSTALLED): requirements/development.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+newman: $(NEWMAN)  ## what runs the Postman collections in the tests: Node.js where there is none, and newman
+
+$(NEWMAN): tests/postman/package-lock.json
+	@command -v npm > /dev/null || { echo "Installing Node.js with the system's package manager ..."; \
+	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update -qq && \
+	  $$sudo apt-get install -y -qq --no-install-recommends nodejs npm > /dev/null; }
+	@echo "Installing newman into tests/postman/node_modules (about half a minute, once) ..."
+	@cd tests/postman && npm ci --silent
+	@touch $@
+
 demo: $(INSTALLED)  ## a furnished shop that sells a bundle before your eyes, then serves (ARGS=--once ends after the sale)
 	@$(BIN)/telvend demo --data-dir .demo $(ARGS)
 
-test: $(INSTALLED)  ## style, types, layers and every test, in a few minutes
+test: $(INSTALLED) $(NEWMAN)  ## style, types, layers and every test, in a few minutes
 	@$(BIN)/ruff check src tests bench
 	@$(BIN)/ruff format --check src tests bench
 	@$(BIN)/mypy
@@ -46,4 +57,4 @@ lock: $(INSTALLED)  ## pin the dependencies of pyproject.toml again
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --group dev requirements/build.in -o requirements/development.lock
 
 clean:  ## everything that was made here
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo tests/postman/node_modules

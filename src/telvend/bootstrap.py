@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -241,7 +242,7 @@ def _router(settings: Settings, providers: list[Provider], clock: Clock) -> Rout
 def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     """The ASGI application of a serving process. What the processes of a node share is kept in `run_dir`."""
     # Only a server needs the web framework; a command starts faster without it.
-    from telvend.dialects import openapi, serving
+    from telvend.dialects import openapi, postman, serving
     from telvend.dialects.madapi.routes import madapi
     from telvend.dialects.netpluse.routes import NETPLUSE
     from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
@@ -267,7 +268,10 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     }
     apps[BASE] = checkout(shop.services.fundings, shop.sandbox)
     apps["/gateways"] = notices(shop.services.fundings)
-    documents = {dialect.name: openapi.document(dialect, __version__) for dialect in dialects}
+    documents = {
+        "openapi": {d.name: partial(openapi.with_address, openapi.document(d, __version__)) for d in dialects},
+        "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
+    }
 
     async def metrics_body() -> tuple[bytes, str]:
         return await measured(shop.services, shop.database), metrics.CONTENT_TYPE

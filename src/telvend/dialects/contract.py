@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from telvend.dialects.story import Parameter, Step, Variable
 from telvend.errors import TelvendError
 from telvend.kit.allowance import Kind
 from telvend.resellers.model import Caller
@@ -102,6 +103,8 @@ class Endpoint:
     """Whether the body may also be an application/x-www-form-urlencoded form. Only where the handler gathers."""
     key_in_form: Callable[[Any, Mapping[bytes, bytes]], str | None] | None = None
     """How this endpoint finds the key where the form carries it (the headers are given too); the form is then read first."""
+    parameters: tuple[Parameter, ...] = ()
+    """What the handler reads from the query and the headers, for the documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class Dialect:
     error: Callable[[TelvendError, Asked], Answer]
     security: Mapping[str, Any] = field(default_factory=dict)
     """The OpenAPI security scheme of the key."""
+    more_security: Mapping[str, Any] = field(default_factory=dict)
+    """OpenAPI security schemes of what may be sent instead of the key, by name."""
     second_key_of: KeyOf | None = None
     """A second credential that may stand beside the first. Where both are sent, both must be of one key."""
     trace_of: Callable[[Mapping[bytes, bytes]], str] | None = None
@@ -123,6 +128,14 @@ class Dialect:
     trace_header: bytes = b""
     mounts: tuple[str, ...] = ()
     """The paths below which every request is this dialect's; empty: its base path."""
+    about: str = ""
+    """What the documents say of it first."""
+    key_text: str = "{key}"
+    """How the key stands in its header."""
+    variables: tuple[Variable, ...] = ()
+    """What the story's texts leave open, beside the address and the key."""
+    story: tuple[Step, ...] = ()
+    """At least one request for each endpoint, in an order that works; see story.py."""
 
 
 def alike(render: Callable[[TelvendError], Answer]) -> Callable[[TelvendError, Asked], Answer]:

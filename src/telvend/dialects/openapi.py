@@ -1,35 +1,147 @@
-"""The OpenAPI document of a dialect, from the same table that serves it."""
+"""The OpenAPI document of a dialect, from the same table that serves it and the story that is run against it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
-from telvend.dialects.contract import Dialect, Endpoint
+from telvend import errors
+from telvend.dialects.contract import Asked, Dialect, Endpoint
+from telvend.dialects.story import Step, filled, shape
+from telvend.errors import TelvendError
+from telvend.kit.allowance import Kind
+from telvend.kit.money import GHS, Money
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
+_REF: Final = "#/components/schemas/"
+
+_EVERYWHERE: Final = (401, 429, 500, 503)
+"""Statuses that any endpoint may answer with."""
+
+_SAMPLES: Final[tuple[TelvendError, ...]] = (
+    errors.InvalidInput("field", "is required"),
+    errors.BodyNotReadable("The request body is not valid JSON."),
+    errors.BodyTooLarge(65536),
+    errors.NotAuthenticated(),
+    errors.NotPermitted("do this"),
+    errors.NotFound("What was asked for"),
+    errors.MethodNotAllowed(("GET", "HEAD")),
+    errors.ReferenceReused("ORDER-1001"),
+    errors.TooManyRequests(12, 60),
+    errors.InsufficientBalance(Money(450, GHS), Money(120, GHS)),
+    errors.ProductUnavailable("MTN", "3GB"),
+    errors.Busy(),
+    errors.InvariantBroken("something"),
+)
+"""One of each kind, rendered by the dialect itself: what the document shows of an error is what a client gets."""
+
+_HEADERS: Final[dict[str, tuple[str, str]]] = {
+    "X-Request-ID": ("string", "Names this request in the server's log; yours, where you have sent one."),
+    "RateLimit-Limit": ("integer", "How many such requests the key may make in a minute."),
+    "RateLimit-Remaining": ("integer", "How many of them are left."),
+    "RateLimit-Reset": ("integer", "In how many seconds all of them are there again."),
+    "Retry-After": ("integer", "After how many seconds it may be tried again."),
+    "Idempotent-Replayed": ("string", "`true` where the request was known and its first answer is repeated."),
+}
 
 
 def document(dialect: Dialect, version: str) -> dict[str, Any]:
-    """OpenAPI 3.1 of one dialect. The caller adds `servers`."""
-    types = list(_types(dialect.endpoints))
-    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    by_type = dict(zip(types, schemas, strict=True))
+    """OpenAPI 3.1 of one dialect, without `servers`: see `with_address`."""
+    schemas = Schemas(dialect)
     paths: dict[str, dict[str, Any]] = {}
+    names: dict[str, int] = {}
     for endpoint in dialect.endpoints:
-        path = _PLACEHOLDER.sub(r"{\1}", dialect.base_path + endpoint.path)
-        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, by_type)
+        path = plain_path(dialect.base_path + endpoint.path)
+        operation = _operation(dialect, endpoint, schemas)
+        # One handler may serve two addresses; what a client generator calls its functions must differ all the same.
+        count = names[endpoint.handler.__name__] = names.get(endpoint.handler.__name__, 0) + 1
+        if count > 1:
+            operation["operationId"] += str(count)
+        paths.setdefault(path, {})[endpoint.method.lower()] = operation
+    folders = dict.fromkeys(step.folder for step in dialect.story if step.folder)
+    info = {"title": dialect.title, "version": version}
+    if dialect.about:
+        info["description"] = dialect.about
     return {
         "openapi": "3.1.0",
-        "info": {"title": dialect.title, "version": version},
+        "info": info,
         "paths": paths,
         "components": {
-            "schemas": {name: _numbers(schema) for name, schema in components.items()},
-            "securitySchemes": {"key": dict(dialect.security)},
+            "schemas": schemas.components,
+            "headers": {
+                name: {"description": about, "schema": {"type": kind}} for name, (kind, about) in _HEADERS.items()
+            },
+            "securitySchemes": {"key": dict(dialect.security), **dialect.more_security},
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, *({name: []} for name in dialect.more_security)],
+        **({"tags": [{"name": folder} for folder in folders]} if folders else {}),
     }
+
+
+def with_address(made: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """The document for the server at this address."""
+    return made | {"servers": [{"url": base_url}]}
+
+
+def plain_path(path: str) -> str:
+    """A path with its placeholders and without the router's words: `/order-status/{reference}`."""
+    return _PLACEHOLDER.sub(r"{\1}", path)
+
+
+def steps_of(dialect: Dialect, endpoint: Endpoint) -> list[Step]:
+    """The steps of the story that go to this endpoint, in the story's order."""
+    name = f"{endpoint.method} {plain_path(endpoint.path)}"
+    return [step for step in dialect.story if step.endpoint == name]
+
+
+class Schemas:
+    """The JSON Schemas of a dialect's wire types."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        types = list(_types(dialect.endpoints))
+        made, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
+        self.components: dict[str, Any] = {name: _numbers(schema) for name, schema in components.items()}
+        self._by_type = dict(zip(types, map(_numbers, made), strict=True))
+
+    def form(self, kind: type[Any]) -> dict[str, Any]:
+        schema: dict[str, Any] = self._by_type[kind]
+        return schema
+
+    def answer(self, kind: type[Any], example: Any) -> dict[str, Any]:
+        """Of a body; where its type leaves a property open, the example says what stands there."""
+        schema = self.form(kind)
+        if example is None or not self._is_open(schema):
+            return schema
+        return {"allOf": [schema, shape(example)]}
+
+    def _is_open(self, schema: Mapping[str, Any]) -> bool:
+        name = schema.get("$ref", "").removeprefix(_REF)
+        properties = self.components.get(name, schema).get("properties", {})
+        return any(not inner.keys() - {"default", "description"} for inner in properties.values())
+
+    def standalone(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The schema with every component that it reaches, so that it can be used by itself."""
+        reached: dict[str, Any] = {}
+        waiting = [schema]
+        while waiting:
+            for name in _references(waiting.pop()):
+                if name not in reached:
+                    reached[name] = self.components[name]
+                    waiting.append(reached[name])
+        return {"allOf": [schema], "components": {"schemas": reached}} if reached else schema
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].removeprefix(_REF)
+        for inner in schema.values():
+            yield from _references(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _references(inner)
 
 
 def _types(endpoints: Iterable[Endpoint]) -> list[type[Any]]:
@@ -41,30 +153,142 @@ def _types(endpoints: Iterable[Endpoint]) -> list[type[Any]]:
     return list(found)
 
 
-def _operation(endpoint: Endpoint, schemas: Mapping[type[Any], Any]) -> dict[str, Any]:
-    operation: dict[str, Any] = {
-        "operationId": endpoint.handler.__name__,
-        "summary": endpoint.summary,
-        "responses": {
-            str(status): {
-                "description": "Success" if status < 400 else "Refused",
-                "content": {"application/json": {"schema": schemas[answer]}},
-            }
-            for status, answer in sorted(endpoint.answers.items())
-        },
-    }
-    names = [match[1] for match in _PLACEHOLDER.finditer(endpoint.path)]
-    if names:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for name in names
-        ]
+def _operation(dialect: Dialect, endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
+    steps = steps_of(dialect, endpoint)
+    operation: dict[str, Any] = {"operationId": endpoint.handler.__name__, "summary": endpoint.summary}
+    if steps:
+        operation["description"] = steps[0].about
+        if steps[0].folder:
+            operation["tags"] = [steps[0].folder]
+    if parameters := [*_path_parameters(dialect, endpoint, steps), *_parameters(dialect, endpoint, steps)]:
+        operation["parameters"] = parameters
     if endpoint.form is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schemas[endpoint.form]}},
-        }
+        content: dict[str, Any] = {"schema": schemas.form(endpoint.form)}
+        if examples := _named(dialect, ((step, step.body) for step in steps if step.status < 400)):
+            content["examples"] = examples
+        kinds = ["application/json", *(["application/x-www-form-urlencoded"] if endpoint.url_encoded else [])]
+        operation["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, content)}
+    if endpoint.key_in_form is not None:
+        operation["security"] = []
+    operation["responses"] = _responses(dialect, endpoint, schemas, steps)
     return operation
+
+
+def _path_parameters(dialect: Dialect, endpoint: Endpoint, steps: list[Step]) -> Iterator[dict[str, Any]]:
+    told = {parameter.name: parameter for parameter in endpoint.parameters if parameter.where == "path"}
+    for match in _PLACEHOLDER.finditer(endpoint.path):
+        made: dict[str, Any] = {"name": match[1], "in": "path", "required": True}
+        if match[1] in told:
+            made["description"] = told[match[1]].about
+        made["schema"] = {"type": "string", "minLength": 1}
+        if match[1] in told:
+            made["schema"] |= told[match[1]].limits
+        example = next((step.path[match[1]] for step in steps if match[1] in step.path), None)
+        if example is not None:
+            made["example"] = filled(example, dialect.variables)
+        yield made
+
+
+def _parameters(dialect: Dialect, endpoint: Endpoint, steps: list[Step]) -> Iterator[dict[str, Any]]:
+    for parameter in endpoint.parameters:
+        if parameter.where == "path":
+            continue
+        made: dict[str, Any] = {
+            "name": parameter.name,
+            "in": parameter.where,
+            "required": parameter.required,
+            "description": parameter.about,
+            "schema": {"type": parameter.kind, **parameter.limits},
+        }
+        sent = [step.query if parameter.where == "query" else step.headers for step in steps if step.status < 400]
+        example = next((given[parameter.name] for given in sent if parameter.name in given), None)
+        if example is not None:
+            text = filled(example, dialect.variables)
+            made["example"] = msgspec.json.decode(text) if parameter.kind != "string" else text
+        yield made
+
+
+def _responses(dialect: Dialect, endpoint: Endpoint, schemas: Schemas, steps: list[Step]) -> dict[str, Any]:
+    samples = _samples(dialect, endpoint)
+    declared = dict(endpoint.answers)
+    refusal = next((kind for status, kind in declared.items() if status >= 400), None)
+    if refusal is not None:
+        declared = dict.fromkeys(_EVERYWHERE, refusal) | declared
+    responses = {}
+    for status, kind in sorted(declared.items()):
+        shown = [step for step in steps if step.status == status and step.answer is not None]
+        # Errors are of one type each, whatever the example; only of a success a type may leave something open.
+        content: dict[str, Any] = {"schema": schemas.answer(kind, shown[0].answer if shown and status < 400 else None)}
+        examples = _named(dialect, ((step, step.answer) for step in shown))
+        for error, body in samples.get(status, ()):
+            examples.setdefault(type(error).__name__, {"summary": str(error), "value": body})
+        if examples:
+            content["examples"] = examples
+        responses[str(status)] = {
+            "description": _described(status, samples),
+            "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(endpoint, status)},
+            "content": {"application/json": content},
+        }
+    return responses
+
+
+def _named(dialect: Dialect, shown: Iterable[tuple[Step, Any]]) -> dict[str, Any]:
+    return {
+        step.name: {"summary": step.name, "value": filled(value, dialect.variables)}
+        for step, value in shown
+        if value is not None
+    }
+
+
+def _samples(dialect: Dialect, endpoint: Endpoint) -> dict[int, list[tuple[TelvendError, Any]]]:
+    """Errors by status, each with the body that the dialect gives it at this endpoint."""
+    route = dialect.base_path + endpoint.path
+    given = {name: value for step in reversed(steps_of(dialect, endpoint)) for name, value in step.path.items()}
+    path = _PLACEHOLDER.sub(lambda found: str(filled(given.get(found[1], found[0]), dialect.variables)), route)
+    headers = {b"host": b"localhost:8000"}
+    asked = Asked(endpoint.method, path, route, b"", headers, "http", "", b"8842017731", "", "TX-20261122-000017")
+    found: dict[int, list[tuple[TelvendError, Any]]] = {}
+    for error in _SAMPLES:
+        answer = dialect.error(error, asked)
+        if answer.body is not None:
+            found.setdefault(answer.status, []).append(
+                (error, msgspec.to_builtins(answer.body, builtin_types=(Decimal,)))
+            )
+    return found
+
+
+_WORDS: Final = {
+    200: "Success",
+    201: "Made",
+    202: "Accepted; what becomes of it is not known yet",
+    207: "Success in part: what could not be read is null",
+    409: "The reference is taken",
+    500: "Something went wrong inside the server",
+    503: "Try again in a moment; nothing happened",
+}
+
+
+def _described(status: int, samples: Mapping[int, list[tuple[TelvendError, Any]]]) -> str:
+    if status in _WORDS:
+        return _WORDS[status]
+    sentences = [_first_sentence(type(error)) for error, _ in samples.get(status, ())]
+    return " Or: ".join(sentences) if sentences else "Refused"
+
+
+def _first_sentence(kind: type[TelvendError]) -> str:
+    text = " ".join((kind.__doc__ or "Refused").replace("`", "").split())
+    return text.partition(". ")[0].rstrip(".")
+
+
+def _headers(endpoint: Endpoint, status: int) -> list[str]:
+    names = ["X-Request-ID"]
+    if status != 401:
+        names += ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
+    if status in (429, 503):
+        names.append("Retry-After")
+    if status < 300 and endpoint.allowance is Kind.PURCHASE:
+        names.append("Idempotent-Replayed")
+    return names
 
 
 def _numbers(schema: Any) -> Any:

@@ -39,6 +39,7 @@ body { margin: 0; min-height: 100vh; background: var(--back); color: var(--ink);
   font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width: 26rem; margin: 0 auto; padding: 1rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: 1.25rem; }
+.card + .card { margin-top: 1rem; }
 .note { background: var(--note); color: var(--note-ink); border-radius: .5rem; padding: .75rem 1rem; margin: 0 0 1rem; }
 h1 { font-size: 1.1rem; font-weight: 600; margin: 0; }
 .amount { font-size: 2rem; font-weight: 700; margin: .25rem 0; overflow-wrap: anywhere; }

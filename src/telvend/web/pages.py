@@ -1,6 +1,7 @@
-"""What is no dialect's: whether the server is ready, its metrics, the APIs' documents, and a first page."""
+"""What is no dialect's: whether the server is ready, its metrics, the APIs' documents and collections, and a first page."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from telvend.errors import Busy, NotFound
 from telvend.resellers.service import Resellers
+from telvend.web.markup import Markup, Page, fill
 
 
 class Json(Response):
@@ -20,22 +22,30 @@ class Json(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return msgspec.json.encode(content)
+        return _encode(content)
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def pages(
     resellers: Resellers,
     public_url: str,
-    documents: Mapping[str, dict[str, Any]],
+    documents: Mapping[str, Mapping[str, Callable[[str], dict[str, Any]]]],
     metrics: Callable[[], Awaitable[tuple[bytes, str]]],
     unready: Callable[[], Awaitable[str | None]],
 ) -> ASGIApp:
-    """`unready` says in one sentence why the server is not ready, or None. `metrics` answers a body and its type."""
+    """`documents` gives for each kind of document (openapi, postman) and API what writes it for the server's address.
 
-    async def first(_: Request) -> Response:
-        return Json(
-            {"name": "Telvend", "apis": {name: f"/openapi/{name}.json" for name in documents}, "health": "/healthz"}
-        )
+    `unready` says in one sentence why the server is not ready, or None. `metrics` answers a body and its type.
+    """
+    addresses = {kind: {name: f"/{kind}/{name}.json" for name in made} for kind, made in documents.items()}
+
+    async def first(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return _first_page(addresses)
+        found = {"apis": addresses.get("openapi", {}), "collections": addresses.get("postman", {})}
+        return Json({"name": "Telvend", **found, "health": "/healthz"}, headers=_BY_ACCEPT)
 
     async def health(_: Request) -> Response:
         why = await unready()
@@ -48,12 +58,16 @@ def pages(
             return Json({"error": str(error)}, status_code=503)
         return Response(body, media_type=media_type)
 
-    async def document(request: Request) -> Response:
+    async def document(kind: str, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in documents:
+        write = documents.get(kind, {}).get(name)
+        if write is None:
             return Json({"error": "There is no such API."}, status_code=404)
         base = public_url or f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
-        return Json(documents[name] | {"servers": [{"url": base}]})
+        headers = {}
+        if "download" in request.query_params:
+            headers["content-disposition"] = f'attachment; filename="{_FILE_NAMES[kind].format(name=name)}"'
+        return Json(write(base), headers=headers)
 
     async def logo(request: Request) -> Response:
         picture = _PICTURES.get(request.path_params["name"])
@@ -82,13 +96,37 @@ def pages(
             Route("/", _Get(first)),
             Route("/healthz", _Get(health)),
             Route("/metrics", _Get(measured)),
-            Route("/openapi/{name}.json", _Get(document)),
+            *(Route(f"/{kind}/{{name}}.json", _Get(partial(document, kind))) for kind in documents),
             Route("/logos/{name}.svg", _Get(logo)),
             Route("/avatars/{number}", _Get(avatar)),
         ],
         default=nothing,
         redirect_slashes=False,
     )
+
+
+_FILE_NAMES = {"openapi": "telvend-{name}-openapi.json", "postman": "telvend-{name}.postman_collection.json"}
+_BY_ACCEPT = {"vary": "Accept"}
+
+
+def _first_page(addresses: Mapping[str, Mapping[str, str]]) -> Response:
+    """What a browser is shown: the documents of each API to look at and to take away."""
+    cards = Markup("").join(
+        fill(
+            '<section class="card"><h1>{name}</h1>'
+            '<a class="button main" href="{openapi}?download">Download Swagger</a>'
+            '<a class="button main" href="{postman}?download">Download Postman collection</a>'
+            '<p class="soft"><a href="{openapi}">{openapi}</a><br><a href="{postman}">{postman}</a></p></section>',
+            name=name,
+            openapi=openapi,
+            postman=addresses.get("postman", {}).get(name, ""),
+        )
+        for name, openapi in addresses.get("openapi", {}).items()
+    )
+    body = Markup(
+        '<h1>Telvend</h1><p class="soft">Every API with its Swagger (OpenAPI) document and Postman collection.</p>'
+    )
+    return Page("Telvend", Markup(body + cards), headers=_BY_ACCEPT)
 
 
 _PICTURES = {

@@ -1,5 +1,7 @@
 """What is no dialect's: health, metrics, documents, pictures. JSON for whatever is asked, and only GET and HEAD."""
 
+import re
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -7,6 +9,11 @@ import pytest
 from telvend.errors import Busy, NotFound
 from telvend.web.pages import pages
 from tests.unit.asgi import request
+
+DOCUMENTS = {
+    "openapi": {"netpluse": lambda base: {"openapi": "3.1.0", "price": Decimal("4.50"), "servers": [{"url": base}]}},
+    "postman": {"netpluse": lambda base: {"variable": [{"key": "baseUrl", "value": base}]}},
+}
 
 
 class State:
@@ -40,7 +47,7 @@ def app(state: State) -> Any:
             raise Busy
         return b"telvend_up 1\n", "text/plain; version=0.0.4"
 
-    return pages(cast(Any, People()), "", {"netpluse": {"openapi": "3.1.0"}}, metrics, unready)
+    return pages(cast(Any, People()), "", DOCUMENTS, metrics, unready)
 
 
 async def test_health_says_whether_and_why(app: Any, state: State) -> None:
@@ -65,8 +72,40 @@ async def test_metrics_are_text_and_503_while_the_database_is_away(app: Any, sta
 
 async def test_the_first_page_names_every_document_and_each_is_there(app: Any) -> None:
     first = (await request(app, "GET", "/")).json
-    for address in (*first["apis"].values(), first["health"]):
+    for address in (*first["apis"].values(), *first["collections"].values(), first["health"]):
         assert (await request(app, "GET", address)).status == 200
+
+
+async def test_a_browser_is_shown_links_to_download_them_all(app: Any) -> None:
+    reply = await request(app, "GET", "/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (reply.status, reply.header("content-type"), reply.header("vary")) == (
+        200,
+        "text/html; charset=utf-8",
+        "Accept",
+    )
+    links = re.findall(r'href="([^"]+)"', reply.body.decode())
+    assert links == [
+        "/openapi/netpluse.json?download", "/postman/netpluse.json?download", "/openapi/netpluse.json", "/postman/netpluse.json",
+    ]  # fmt: skip
+    for link in links:
+        assert (await request(app, "GET", link.partition("?")[0])).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/openapi/netpluse.json", "telvend-netpluse-openapi.json"),
+     ("/postman/netpluse.json", "telvend-netpluse.postman_collection.json")],
+)  # fmt: skip
+async def test_a_document_is_a_file_where_it_is_to_be_downloaded(app: Any, path: str, name: str) -> None:
+    reply = await request(app, "GET", path)
+    assert reply.header("content-disposition") is None
+    again = await request(app, "GET", path, query=b"download")
+    assert again.header("content-disposition") == f'attachment; filename="{name}"'
+    assert again.body == reply.body
+
+
+async def test_amounts_in_documents_are_numbers_with_all_their_decimals(app: Any) -> None:
+    assert b'"price":4.50,' in (await request(app, "GET", "/openapi/netpluse.json")).body
 
 
 @pytest.mark.parametrize(
@@ -77,13 +116,28 @@ async def test_the_first_page_names_every_document_and_each_is_there(app: Any) -
 async def test_a_document_says_where_the_server_is(public_url: str, host: str | None, expected: str) -> None:
     async def nothing() -> Any: ...
 
-    app = pages(cast(Any, People()), public_url, {"netpluse": {"openapi": "3.1.0"}}, nothing, nothing)
-    reply = await request(app, "GET", "/openapi/netpluse.json", headers={"host": host} if host else {})
-    assert reply.json == {"openapi": "3.1.0", "servers": [{"url": expected}]}
+    app = pages(cast(Any, People()), public_url, DOCUMENTS, nothing, nothing)
+    headers = {"host": host} if host else {}
+    reply = await request(app, "GET", "/openapi/netpluse.json", headers=headers)
+    assert reply.json["servers"] == [{"url": expected}]
+    reply = await request(app, "GET", "/postman/netpluse.json", headers=headers)
+    assert reply.json == {"variable": [{"key": "baseUrl", "value": expected}]}
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/healthz/", "//", "/openapi/other.json", "/openapi/", "/openapi/..%2f", "/HEALTHZ", ""]
+    "path",
+    [
+        "/nothing",
+        "/healthz/",
+        "//",
+        "/openapi/other.json",
+        "/openapi/",
+        "/postman/other.json",
+        "/other/netpluse.json",
+        "/openapi/..%2f",
+        "/HEALTHZ",
+        "",
+    ],
 )
 async def test_what_is_not_there_is_404_in_json(app: Any, path: str) -> None:
     reply = await request(app, "GET", path)
@@ -91,7 +145,7 @@ async def test_what_is_not_there_is_404_in_json(app: Any, path: str) -> None:
     assert reply.json["error"]
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/openapi/netpluse.json"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/openapi/netpluse.json", "/postman/netpluse.json"])
 async def test_other_methods_are_refused_and_the_right_ones_listed(app: Any, path: str) -> None:
     for method in ("POST", "DELETE", "OPTIONS", "BREW"):
         reply = await request(app, method, path)

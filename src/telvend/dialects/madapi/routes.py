@@ -11,10 +11,11 @@ import msgspec
 
 from telvend.catalog.model import is_product_code
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
-from telvend.dialects.madapi import refusals, wire
+from telvend.dialects.madapi import refusals, story, wire
 from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, Query, customer, transaction_id_of
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, Error, PremiumError
+from telvend.dialects.story import Parameter
 from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
@@ -294,13 +295,23 @@ _PREMIUM: Final[dict[int, type[msgspec.Struct]]] = {
 }  # fmt: skip
 
 
-def _premium(path: str, summary: str) -> Endpoint:
-    return Endpoint("POST", path, premium, summary, _PREMIUM, form=wire.PremiumForm, gathers=True, url_encoded=True)
+def _premium(path: str, summary: str, parameters: tuple[Parameter, ...]) -> Endpoint:
+    return Endpoint(
+        "POST",
+        path,
+        premium,
+        summary,
+        _PREMIUM,
+        form=wire.PremiumForm,
+        gathers=True,
+        url_encoded=True,
+        parameters=parameters,
+    )
 
 
 ENDPOINTS: Final = (
-    Endpoint("GET", PLANS, plans, "A subscriber's plan and balances", _READ),
-    _premium(PLANS, "What cover for a transaction costs (the spelling of version 2.3)"),
+    Endpoint("GET", PLANS, plans, "A subscriber's plan and balances", _READ, parameters=story.PLANS_PARAMETERS),
+    _premium(PLANS, "What cover for a transaction costs (the spelling of version 2.3)", story.COMMON),
     Endpoint(
         "PATCH",
         PLANS,
@@ -310,6 +321,7 @@ ENDPOINTS: Final = (
         allowance=Kind.PURCHASE,
         form=wire.MigrationForm,
         gathers=True,
+        parameters=story.COMMON,
     ),
     Endpoint(
         "PATCH",
@@ -320,9 +332,17 @@ ENDPOINTS: Final = (
         allowance=Kind.PURCHASE,
         form=wire.RefillForm,
         gathers=True,
+        parameters=story.REFILL_PARAMETERS,
         url_encoded=True,
     ),
-    Endpoint("GET", f"{PLANS}/FRI", fri, "The state of the mobile money account", {200: wire.FriAnswer, **_REFUSALS}),
+    Endpoint(
+        "GET",
+        f"{PLANS}/FRI",
+        fri,
+        "The state of the mobile money account",
+        {200: wire.FriAnswer, **_REFUSALS},
+        parameters=story.FRI_PARAMETERS,
+    ),
     Endpoint(
         "PATCH",
         f"{PLANS}/FRI/state",
@@ -332,6 +352,7 @@ ENDPOINTS: Final = (
         allowance=Kind.PURCHASE,
         form=wire.FriStateForm,
         gathers=True,
+        parameters=story.FRI_PARAMETERS,
     ),
     Endpoint(
         "POST",
@@ -342,9 +363,17 @@ ENDPOINTS: Final = (
         allowance=Kind.PURCHASE,
         form=wire.MigrationForm,
         gathers=True,
+        parameters=story.COMMON,
     ),
-    Endpoint("GET", PRODUCT, plans_for_product, "What a subscriber has of one product", _READ),
-    _premium(PRODUCT, "What cover for a transaction costs"),
+    Endpoint(
+        "GET",
+        PRODUCT,
+        plans_for_product,
+        "What a subscriber has of one product",
+        _READ,
+        parameters=story.PRODUCT_PARAMETERS,
+    ),
+    _premium(PRODUCT, "What cover for a transaction costs", story.PRODUCT_PARAMETERS),
     Endpoint(
         "POST",
         "/v1/oauth/access_token",
@@ -355,6 +384,7 @@ ENDPOINTS: Final = (
         gathers=True,
         url_encoded=True,
         key_in_form=client_of,
+        parameters=story.TOKEN_PARAMETERS,
     ),
 )
 
@@ -372,7 +402,16 @@ def madapi(*, literal_999: bool = False) -> Dialect:
         trace_header=b"transactionid",
         error=partial(refusals.error_answer, literal_999=literal_999),
         security={"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        more_security={
+            "token": {
+                "type": "oauth2",
+                "flows": {"clientCredentials": {"tokenUrl": "/v1/oauth/access_token", "scopes": {}}},
+            }
+        },
         endpoints=ENDPOINTS,
+        about=story.ABOUT,
+        variables=story.VARIABLES,
+        story=story.STORY,
     )
 
 

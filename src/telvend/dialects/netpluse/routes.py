@@ -5,7 +5,7 @@ from typing import Final
 
 from telvend.catalog.model import Network
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
-from telvend.dialects.netpluse import wire
+from telvend.dialects.netpluse import story, wire
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, Money
@@ -123,6 +123,10 @@ NETPLUSE: Final = Dialect(
             order_status,
             "The status of an order, by either reference",
             {200: wire.OrderStatus, 404: wire.Error, **_REFUSALS},
+            parameters=(story.REFERENCE,),
         ),
     ),
+    about=story.ABOUT,
+    variables=story.VARIABLES,
+    story=story.STORY,
 )

@@ -90,13 +90,13 @@ class Error(msgspec.Struct):
 
 
 class DuplicateOrder(msgspec.Struct):
-    """The same request again within a minute: the original order beside the error."""
+    """A reference that is taken. After the same request, within a minute, the original order stands beside the error."""
 
     error: str
-    reference: str
-    status: str
-    price: Decimal
-    balance: Decimal
+    reference: str | msgspec.UnsetType = msgspec.UNSET
+    status: str | msgspec.UnsetType = msgspec.UNSET
+    price: Decimal | msgspec.UnsetType = msgspec.UNSET
+    balance: Decimal | msgspec.UnsetType = msgspec.UNSET
 
 
 def purchased(order: Order) -> Purchased:

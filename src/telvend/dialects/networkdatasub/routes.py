@@ -5,11 +5,14 @@ from datetime import datetime, time, timedelta, timezone
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+import msgspec
+
 from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
-from telvend.dialects.networkdatasub import wire
+from telvend.dialects.networkdatasub import story, wire
 from telvend.dialects.networkdatasub.fields import Fields
+from telvend.dialects.story import Parameter
 from telvend.errors import Busy, InsufficientBalance, NotFound
 from telvend.funding.model import is_redirect_url
 from telvend.gateways.contract import Method
@@ -369,7 +372,16 @@ def _key_of(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def _get(path: str, handler: Any, summary: str) -> Endpoint:
-    return Endpoint("GET", path, handler, summary, _ANSWERS)
+    return Endpoint("GET", path, handler, summary, _ANSWERS, parameters=_parameters("GET", path))
+
+
+def _post(path: str, handler: Any, summary: str, form: type[msgspec.Struct]) -> Endpoint:
+    parameters = _parameters("POST", path)
+    return Endpoint("POST", path, handler, summary, _BOUGHT, Kind.PURCHASE, form, gathers=True, parameters=parameters)
+
+
+def _parameters(method: str, path: str) -> tuple[Parameter, ...]:
+    return story.PARAMETERS.get(f"{method} {path.replace(':path', '')}", ())
 
 
 _ANSWERS: Final = {200: wire.Envelope, 401: wire.Envelope, 404: wire.Envelope, 422: wire.Envelope, 429: wire.Envelope}
@@ -381,31 +393,38 @@ NETWORKDATASUB: Final = Dialect(
     base_path="/api",
     key_of=_key_of,
     error=alike(wire.error_answer),
-    security={"type": "apiKey", "in": "header", "name": "Authorization"},
+    security={
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "The word Token, a space, and the key.",
+    },
     endpoints=(
         _get("/user", user, "Who the key belongs to"),
         _get("/user/profile", user_profile, "The account's profile"),
         _get("/mobile/networks", mobile_networks, "Mobile networks"),
         _get("/networks", networks, "Networks with their details"),
         _get("/airtime/types", airtime_types, "Networks that airtime is sold for"),
-        Endpoint(
-            "POST", "/airtime/purchase", airtime_purchase, "Buy airtime", _BOUGHT, Kind.PURCHASE, wire.AirtimeForm, True
-        ),
+        _post("/airtime/purchase", airtime_purchase, "Buy airtime", wire.AirtimeForm),
         _get("/data/networks", data_networks, "Networks that data is sold for"),
         _get("/data-plans", data_plans, "Data plans of a network"),
-        Endpoint("POST", "/data/purchase", data_purchase, "Buy data", _BOUGHT, Kind.PURCHASE, wire.DataForm, True),
+        _post("/data/purchase", data_purchase, "Buy data", wire.DataForm),
         _get("/wallet/balance", wallet_balance, "The wallet's balance"),
         _get("/wallet/summary", wallet_summary, "The wallet in numbers"),
-        Endpoint("POST", "/wallet/fund", wallet_fund, "Fund the wallet", _BOUGHT, Kind.PURCHASE, wire.FundForm, True),
+        _post("/wallet/fund", wallet_fund, "Fund the wallet", wire.FundForm),
         _get("/verification/nin/pricing", nin_pricing, "What NIN checks cost"),
-        Endpoint("POST", "/verification/nin", nin_verify, "Verify a NIN", _BOUGHT, Kind.PURCHASE, wire.NinForm, True),
+        _post("/verification/nin", nin_verify, "Verify a NIN", wire.NinForm),
         _get("/verification/nin/history", nin_history, "NIN checks so far"),
         _get("/verification/nin/{id}", nin_details, "One NIN check"),
         _get("/verification/bvn/pricing", bvn_pricing, "What BVN checks cost"),
-        Endpoint("POST", "/verification/bvn", bvn_verify, "Verify a BVN", _BOUGHT, Kind.PURCHASE, wire.BvnForm, True),
+        _post("/verification/bvn", bvn_verify, "Verify a BVN", wire.BvnForm),
         _get("/verification/bvn/history", bvn_history, "BVN checks so far"),
         _get("/verification/bvn/{id}", bvn_details, "One BVN check"),
         _get("/transactions", transactions, "The list of transactions"),
         _get("/transactions/{reference:path}", transaction, "One transaction"),
     ),
+    about=story.ABOUT,
+    key_text="Token {key}",
+    variables=story.VARIABLES,
+    story=story.STORY,
 )
