@@ -1,6 +1,7 @@
 """The registry of providers that `test_provider.py` runs over. To add one: write a rig, and a line in `RIGS`.
 
-A rig is a provider together with its far side (a book, a fake server) that can be put into each `Situation`.
+A rig is a provider together with its far side (a book, a fake server) that can be put into each `Situation`. One that a
+far side can never be in is declared in `CANNOT`, with the reason; the suite then does without it, and says so.
 """
 
 import itertools
@@ -117,10 +118,12 @@ def delivery_to(subscriber: str, reference: str) -> Delivery:
     """One gigabyte for a number."""
     return Delivery(
         reference=reference,
+        kind="data",
         country="GH",
         network="MTN",
         product="GH-MTN-1GB-30D",
         size="1GB",
+        validity_days=30,
         subscriber=subscriber,
         face_value=Money(450, GHS),
         cost=Money(390, GHS),
@@ -141,3 +144,9 @@ RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "simulator, book in PostgreSQL": simulator_in_postgres,
 }
 """Every provider, by a name for people. A rig is opened with the address of a database that has the schema."""
+
+CANNOT: Final[dict[str, dict[Situation, str]]] = {}
+"""The situations that the far side of a rig can never be in, by the rig's name, and why."""
+
+PLAYED: Final = [(name, situation) for name in RIGS for situation in Situation if situation not in CANNOT.get(name, {})]
+"""Every rig with every situation that its far side can be in."""
