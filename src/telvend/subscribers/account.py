@@ -1,6 +1,6 @@
 """The rules of one subscriber's balances, without a database: give, use, keep for later, let expire.
 
-An `Account` is a subscriber whose row this transaction has locked, with all open buckets. Every verb checks first and then
+An `Account` is a subscriber whose row this transaction has locked, with open buckets. Every verb checks first and then
 changes buckets and gathers postings; `store.py` writes what has changed. One that raises leaves everything as it was.
 
 The order in which buckets are used is total, so that the same history always gives the same balances:
@@ -49,13 +49,28 @@ MAIN_ACCOUNT: Final = "Main account"
 
 @dataclass(slots=True)
 class Account:
-    """A locked subscriber with all open buckets. `next_id` gives the number of a new bucket; `now` is the database's clock."""
+    """A locked subscriber with open buckets: all that the verbs to come may touch (store.py says which are loaded).
+
+    `next_id` gives the number of a new bucket; `now` is the database's clock.
+    """
 
     subscriber: Subscriber
     buckets: list[Bucket]
     now: datetime
     next_id: Callable[[], int]
     postings: list[Posting] = field(default_factory=list)
+
+    @property
+    def touched(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.postings) or self.subscriber.changed or any(bucket.changed for bucket in self.buckets)
+
+    def written(self) -> None:
+        """Everything up to here stands in the database."""
+        self.postings = []
+        self.subscriber.changed = False
+        for bucket in self.buckets:
+            bucket.changed = bucket.new = False
 
     # Giving -----------------------------------------------------------------------------------------------------------
 
