@@ -83,6 +83,17 @@ def national_form(e164: str) -> str:
     raise NotAMobileNumber("This is not a number in E.164, as in +233241234567.")
 
 
+def region_of(e164: str) -> str:
+    """Return the country that a number in E.164 belongs to: "GH" for "+233241234567". Raises NotAMobileNumber."""
+    try:
+        region = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
+    except NumberParseException:
+        region = None
+    if region is None:
+        raise NotAMobileNumber("This is not a number in E.164, as in +233241234567.")
+    return region
+
+
 def masked(number: str) -> str:
     """Return the number for logs and lists: "+23324*****67" for "+233241234567", "024*****67" for "0241234567".
 

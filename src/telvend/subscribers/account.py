@@ -88,8 +88,8 @@ class Account:
         """
         self.mind_status()
         wanted = list(grants)
-        main = self.main
         more = sum(grant.amount for grant in wanted if grant.main)
+        main = self.main if more else None
         if any(grant.amount > MAXIMUM for grant in wanted) or more + (main.balance if main else 0) > MAXIMUM:
             raise MaximumCredit
         for grant in wanted:

@@ -1,5 +1,6 @@
 """What is read of a subscriber: the parts of a plan, each from a source of its own, and what could not be read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -38,12 +39,29 @@ class PlansWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """Everything of one kind, in its unit; the main account is a total of its own.
+
+    `active` can be used now, `unused` has not begun; `reserved` is kept for reservations, and in neither. `expires_at`: when
+    the first of what is active is over, None: never. `buckets`: how many there are, listed or not.
+    """
+
+    active: int = 0
+    unused: int = 0
+    reserved: int = 0
+    expires_at: datetime | None = None
+    buckets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plans:
     """What was found. A part that could not be read is None and named in `missing`; at least one was read.
 
-    `buckets` are the open ones that are not over, main account first, then by kind and in the order of use. `momo` is None where
-    it was not asked for. `currency` is the subscriber's, whichever part told it. `now` is the database's clock: what is active
-    or unused is so at this moment.
+    `buckets` are the open ones that are not over: main account first, then by kind and in the order of use. Where somebody has
+    hundreds of one kind, those that are used first are listed, and `totals` count the others too; they are keyed by kind and
+    whether it is the main account. What a bucket shows is `free`, so that totals are the sum of what is shown. `momo` is None
+    where it was not asked for. `currency` is the subscriber's, whichever part told it. `now` is the database's clock: what is
+    active or unused is so at this moment.
     """
 
     msisdn: str
@@ -53,3 +71,4 @@ class Plans:
     momo: MomoAccount | None
     missing: frozenset[PlanPart]
     now: datetime
+    totals: Mapping[tuple[Kind, bool], Total] | None = None

@@ -101,6 +101,7 @@ create table reservation (
     check ((due_at is not null) = (state = 'held'))
 );
 create index reservation_due on reservation (due_at) where due_at is not null;
+create index reservation_held on reservation (subscriber_id) where due_at is not null;
 create table reservation_part (
     reservation_id bigint not null references reservation,
     place smallint not null,               -- the order in which it is captured
@@ -127,12 +128,15 @@ create table momo_account (
     created_at timestamptz not null default now()
 );
 
--- What the network did with a delivery of the shop: the book that own_network is asked about. closed: asked about before it
--- came; it is never taken.
+-- What the network did with a delivery of the shop, or with what an operator gave: the book that own_network is asked about.
+-- closed: asked about before it came; it is never taken. parts: how many postings it made. fingerprint: what was to be
+-- given, where a reference may come from people who use one twice.
 create table network_delivery (
     reference text collate "C" primary key,
     state text not null check (state in ('delivered', 'refused', 'closed')),
     subscriber_id bigint,
+    parts smallint not null default 0 check (parts >= 0),
+    fingerprint text not null default '',
     reason text,
     created_at timestamptz not null default now()
 );
