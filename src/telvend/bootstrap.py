@@ -46,9 +46,9 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.services import Services
-from telvend.subscribers.delivering import Delivering
 from telvend.subscribers.offering.service import TOPIC as NETWORK
 from telvend.subscribers.offering.service import Offering
+from telvend.subscribers.service import Subscribers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ class Shop:
     services: Services
     router: Router
     book: PostgresBook
-    network: Delivering
     fulfilment: Fulfilment
     review: Review
     watch: Watch
@@ -112,6 +111,8 @@ async def open_shop(
             on_notice=funding_worker.wake,
         )
         identity = _identity(settings, database, ledger, clock, on_death)
+        offering = Offering(database)
+        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
         services = Services(
             catalogue,
             resellers,
@@ -120,13 +121,13 @@ async def open_shop(
             Transactions(database),
             fundings,
             identity,
+            offering,
+            subscribers,
             settings.public_url,
             settings.delivery_wait_s,
         )
-        offering = Offering(database)
-        network = Delivering(database, on_batch=metrics.lane_batch, on_death=on_death)
         book = PostgresBook(database, on_death=on_death)
-        providers = _providers(settings, book, clock, network, offering)
+        providers = _providers(settings, book, clock, subscribers, offering)
         router = _router(settings, providers, clock)
         jobs = PostgresFulfilmentStore(database, ledger)
         fulfilment = Fulfilment(
@@ -150,18 +151,7 @@ async def open_shop(
             resellers.refreshed,
         )
         shop = Shop(
-            settings,
-            database,
-            services,
-            router,
-            book,
-            network,
-            fulfilment,
-            Review(jobs),
-            watch,
-            clock,
-            sandbox,
-            funding_worker,
+            settings, database, services, router, book, fulfilment, Review(jobs), watch, clock, sandbox, funding_worker
         )
         try:
             yield shop
@@ -170,7 +160,7 @@ async def open_shop(
                 await provider.close()
             await gateways.close()
             await jobs.close()
-            await network.together.close()
+            await subscribers.close()
             await book.close()
     finally:
         await database.close()
@@ -205,7 +195,7 @@ def _identity(
 
 
 def _providers(
-    settings: Settings, book: PostgresBook, clock: Clock, network: Delivering, offering: Offering
+    settings: Settings, book: PostgresBook, clock: Clock, subscribers: Subscribers, offering: Offering
 ) -> list[Provider]:
     """Every provider of this shop. A new one gets its line here."""
     providers: list[Provider] = [
@@ -223,7 +213,7 @@ def _providers(
     if settings.own_network:
         providers.append(
             OwnNetwork(
-                network,
+                subscribers,
                 offering,
                 creates_subscribers=settings.own_network_creates_subscribers,
                 concurrency=settings.fulfilment_concurrency,

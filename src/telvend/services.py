@@ -8,6 +8,8 @@ from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
+from telvend.subscribers.offering.service import Offering
+from telvend.subscribers.service import Subscribers
 from telvend.transactions.service import Transactions
 
 
@@ -22,6 +24,8 @@ class Services:
     transactions: Transactions
     fundings: Fundings
     identity: Identity
+    offering: Offering
+    subscribers: Subscribers
     public_url: str
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from telvend.errors import Busy
+from telvend.kit.clock import SystemClock
 from telvend.kit.db import Database
 from telvend.kit.money import GHS, Money
 from telvend.providers.contract import Delivery, Provider
@@ -19,8 +20,9 @@ from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
-from telvend.subscribers.delivering import Answer, Delivering, NetworkDelivery
+from telvend.subscribers.delivering import Answer, NetworkDelivery
 from telvend.subscribers.offering.service import Offering
+from telvend.subscribers.service import Subscribers
 from tests.clocks import FakeClock
 
 
@@ -131,9 +133,10 @@ class OwnNetworkRig:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.network = Delivering(database)
-        self.network.together.start()
-        self.provider: Provider = OwnNetwork(self, Offering(database))
+        offering = Offering(database)
+        self.network = Subscribers(database, offering, SystemClock())
+        self.network.start()
+        self.provider: Provider = OwnNetwork(self, offering)
         self._situations: dict[str, Situation] = {}
         self._open = asyncio.Event()
         self._open.set()
@@ -189,7 +192,7 @@ class OwnNetworkRig:
             return int(await tx.fetchval(counted, delivery.reference))
 
     async def close(self) -> None:
-        await self.network.together.close()
+        await self.network.close()
         await self.database.close()
 
 

@@ -166,7 +166,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         services.ledger.start()
         services.orders.start()
         services.identity.start()
-        shop.network.together.start()
+        services.subscribers.start()
         shop.funding_worker.start()
         if fulfilment:
             services.orders.on_placed = shop.fulfilment.wake

@@ -1,4 +1,7 @@
-"""Whether the books hold: the ledger in itself, and against orders, fundings and checks, in one snapshot of the database."""
+"""Whether the books hold: the ledger in itself, and against orders, fundings and checks; and what subscribers have.
+
+All in one snapshot of the database.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +12,9 @@ from telvend.kit.db import Database
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding
 from telvend.orders import store as order_store
+from telvend.subscribers.checking import store as subscriber_store
 
-_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store)
+_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store, subscriber_store)
 
 
 @dataclass(frozen=True, slots=True)
