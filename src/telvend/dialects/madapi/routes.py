@@ -100,7 +100,7 @@ def _is_known(call: Call[None], product: str) -> bool:
     services = call.services
     return (
         services.offering.snapshot.bundle(product) is not None
-        or services.catalogue.snapshot.product_of_code(product) is not None
+        or services.catalogue.snapshot.product_by_code(product) is not None
         or services.premiums.knows(product)
     )
 

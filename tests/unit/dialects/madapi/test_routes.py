@@ -114,7 +114,7 @@ class Shop:
     def bundle(self, code: str) -> Any:
         return "a bundle" if code == "BUNDLE" else None
 
-    def product_of_code(self, code: str) -> Any:
+    def product_by_code(self, code: str) -> Any:
         return "a product" if code == "SOLD" else None
 
     def knows(self, product: str) -> bool:
