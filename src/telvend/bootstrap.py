@@ -145,6 +145,7 @@ async def open_shop(
             refills,
             settings.public_url,
             settings.delivery_wait_s,
+            settings.own_network_creates_subscribers,
             settings.madapi_home_country,
         )
         book = PostgresBook(database, on_death=on_death)

@@ -74,6 +74,7 @@ class Shop:
         default_factory=lambda: Plans("+" + NUMBER, NGN, SUBSCRIBER, (MAIN, WEEKEND), None, frozenset(), NOW)
     )
     replayed: bool = False
+    creates_subscribers: bool = True
     home_country: str = ""
     public_url: str = ""
     literal_999: bool = False
@@ -566,6 +567,8 @@ async def test_a_number_becomes_a_subscriber_once(shop: Shop) -> None:
     assert code(await shop.send("POST", f"{PLANS}/provision", {"planId": "PulsePlus"})) == (400, "1002")
     elsewhere = await shop.send("POST", "/v2/customers/+4915112345678/plans/provision", {"planId": "PulsePlus"})
     assert code(elsewhere) == (400, "5000")
+    shop.creates_subscribers = False
+    assert code(await shop.send("POST", f"{PLANS}/provision", {"planId": "PulsePlus"})) == (403, "6000")
 
 
 async def test_the_mobile_money_account_is_blocked_and_opened_by_who_proves_to_hold_it(shop: Shop) -> None:
