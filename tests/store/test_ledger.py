@@ -280,6 +280,7 @@ STRAY = "every hold belongs to an order or an identity check"
 SETTLED = "every final order is settled exactly once and in full, an open one not at all"
 IN_FLIGHT = "what is in flight equals the orders and identity checks that are not final"
 COUNTS = "a wallet counts its transactions and what came in"
+BLOCKS = "the counts of a wallet's blocks are those of its list"
 ATTEMPTS = "a final order has no open attempt, and no order has two"
 
 _ATTEMPT = (
@@ -299,6 +300,9 @@ DAMAGES = {
         " where wallet_id = {other_wallet}; update wallet set sequence = 2 where account_id = {other_wallet}", {SEQUENCE}),
     "a wallet has forgotten a transaction": ("update wallet set transactions = transactions - 1"
         " where account_id = {wallet}", {COUNTS}),
+    "a failure was not counted": ("update wallet_block set failed = failed - 1 where failed > 0", {BLOCKS}),
+    "a credit was counted twice": ("update wallet_block set credits = credits + 1 where wallet_id = {wallet}", {BLOCKS}),
+    "a failure is gone, and its count is not": ("delete from wallet_failed", {BLOCKS}),
     "a wallet's row is gone": ("delete from wallet where account_id = {other_wallet}", {ACCOUNTS}),
     "a balance in a statement was changed": ("update transfer set wallet_balance_minor = wallet_balance_minor + 1"
         " where cause = {delivered} and kind = 1", {CHAIN}),
