@@ -158,7 +158,7 @@ def main() -> int:
             failed, _ = run(tree, mutant.tests)
             file.write_text(source)
             unnoticed += not failed
-            print(f"{mutant.rule.ljust(width)}   {', '.join(failed) or 'NOBODY'}", flush=True)
+            print(f"{mutant.rule.ljust(width)}   {', '.join(dict.fromkeys(failed)) or 'NOBODY'}", flush=True)
     print(f"{len(MUTANTS) - unnoticed} of {len(MUTANTS)} noticed.")
     return 1 if unnoticed else 0
 
