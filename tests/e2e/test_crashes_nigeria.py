@@ -52,15 +52,15 @@ def bought(shop: Shop, key: str, path: str, form: dict[str, Any]) -> dict[str, A
 
 
 def fund(shop: Shop, key: str) -> tuple[str, str]:
-    """Ask for money; answers our reference, and the token of the page at which it is paid."""
+    """Ask for money; answers our reference, and where below /pay/ it is paid."""
     body = bought(shop, key, "wallet/fund", {"amount": FUNDED_MINOR // 100, "payment_method": "ussd"})
     return body["reference"], body["payment_url"].partition("/pay/")[2]
 
 
-def pay(shop: Shop, token: str) -> None:
+def pay(shop: Shop, page: str) -> None:
     """The payer pays at the sandbox's page, whose server may die over it."""
     with httpx.Client(verify=_NO_CERTIFICATES, timeout=20 * load()) as payer, suppress(httpx.TransportError):
-        payer.post(f"{shop.url}/pay/{token}", data={"decision": "pay", "method": "ussd"}, follow_redirects=False)
+        payer.post(f"{shop.url}/pay/{page}", data={"decision": "pay", "method": "ussd"}, follow_redirects=False)
 
 
 def come_back(shop: Shop, reference: str) -> None:
@@ -116,8 +116,8 @@ def test_a_death_over_each_kind_of_business_loses_nothing_and_takes_nothing_twic
         shop.start(failpoints=f"{failpoint}=kill", may_end=True)
         dies_over(shop, key, path, forms[path])
     shop.start(failpoints="funding.before_commit=kill", may_end=True)
-    funding, token = fund(shop, key)
-    pay(shop, token)
+    funding, page = fund(shop, key)
+    pay(shop, page)
     wait_for(shop.has_ended, 15, "killed over the credit")
     shop.start()
     come_back(shop, funding)
@@ -178,10 +178,10 @@ def test_a_funding_is_credited_once_whenever_the_server_dies(ada: tuple[Shop, st
     funded = 0
     for name in ("funding.after_notice", "funding.before_commit", "funding.before_credit", "funding.after_commit"):
         shop.start()
-        reference, token = fund(shop, key)
+        reference, page = fund(shop, key)
         shop.stop()
         shop.start(failpoints=f"{name}=kill", may_end=True)
-        pay(shop, token)
+        pay(shop, page)
         wait_for(shop.has_ended, 15, f"killed at {name}")
         shop.start()
         come_back(shop, reference)
@@ -206,7 +206,7 @@ def test_a_funding_whose_beginning_nobody_was_told_of_is_paid_by_nobody_or_once(
         shop.stop()
     shop.start()
     ((token, reference),) = shop.sql("select token, reference from sandbox.payment")
-    pay(shop, token)
+    pay(shop, f"sandbox/{token}")
     come_back(shop, reference)
     wait_until_balance_is(shop, OPENING_MINOR + FUNDED_MINOR)
     shop.check_books()
