@@ -32,6 +32,7 @@ class Mutant:
 
 PLACING = "tests/store/test_placing.py"
 STORIES = "tests/scenario/test_money_stories.py"
+NIGERIA = "tests/scenario/test_nigerian_stories.py"
 
 MUTANTS = (
     Mutant(
@@ -90,6 +91,45 @@ MUTANTS = (
         "",
         (f"{STORIES}::test_a_worker_that_takes_over_asks_and_does_not_buy_again",),
     ),
+    Mutant(
+        "a payment has to fit",
+        "src/telvend/funding/model.py",
+        "return Suspect(problem) if problem else Credit(word)",
+        "return Credit(word)",
+        (f"{NIGERIA}::test_a_payment_that_does_not_fit_credits_nothing_and_waits_for_a_person",),
+    ),
+    Mutant(
+        "a notice's signature",
+        "src/telvend/funding/service.py",
+        """            return Received.FORGED
+        number = """,
+        """            told = gateway.read_notice({"signed": "yes"}, body)
+        number = """,
+        (f"{NIGERIA}::test_a_forged_notice_does_not_even_have_the_gateway_asked",),
+    ),
+    Mutant(
+        "airtime's discount is held",
+        "src/telvend/orders/service.py",
+        "airtime.price(amount, caller.reseller_id), airtime.cost(amount)",
+        "amount, airtime.cost(amount)",
+        (f"{NIGERIA}::test_airtime_with_a_discount_holds_and_posts_what_the_reseller_pays",),
+    ),
+    Mutant(
+        "no answer, no sale",
+        "src/telvend/identity/checking.py",
+        "        if isinstance(answer, Found):\n            _post(",
+        "        if True:\n            _post(",
+        (f"{NIGERIA}::test_no_answer_gives_the_hold_back_and_leaves_the_reference_free",),
+    ),
+    Mutant(
+        "a check that is used again is paid",
+        "src/telvend/identity/checking.py",
+        """            journal.post(
+                number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price.price, _nothing()
+            )""",
+        "            journal.release(number, wallet_id, accounts.in_flight, price.price)",
+        (f"{NIGERIA}::test_a_record_that_is_used_again_is_paid_again_and_costs_nothing",),
+    ),
 )
 
 
@@ -118,7 +158,7 @@ def main() -> int:
             failed, _ = run(tree, mutant.tests)
             file.write_text(source)
             unnoticed += not failed
-            print(f"{mutant.rule.ljust(width)}   {', '.join(failed) or 'NOBODY'}", flush=True)
+            print(f"{mutant.rule.ljust(width)}   {', '.join(dict.fromkeys(failed)) or 'NOBODY'}", flush=True)
     print(f"{len(MUTANTS) - unnoticed} of {len(MUTANTS)} noticed.")
     return 1 if unnoticed else 0
 

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 from telvend import __version__, migrations
 from telvend.authorities.contract import Authority
+from telvend.authorities.dojah.client import NAME as DOJAH
 from telvend.authorities.dojah.client import Dojah
 from telvend.authorities.personas import Personas
+from telvend.authorities.prembly.client import NAME as PREMBLY
 from telvend.authorities.prembly.client import Prembly
 from telvend.catalog.service import TOPIC as CATALOGUE
 from telvend.catalog.service import Catalogue, install_builtin
@@ -61,6 +63,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
+AUTHORITIES = (PREMBLY, DOJAH)
+"""The real authorities that there are, configured or not."""
+
+
 @dataclass(slots=True)
 class Shop:
     """Everything of one shop in one process."""
@@ -74,7 +80,7 @@ class Shop:
     review: Review
     watch: Watch
     clock: Clock
-    sandbox: Sandbox | None
+    sandbox: Sandbox
     funding_worker: FundingWorker
 
     async def unready(self) -> str | None:
@@ -192,7 +198,7 @@ async def open_shop(
         await database.close()
 
 
-async def _gateways(settings: Settings, database: Database) -> tuple[Gateways, Sandbox | None]:
+async def _gateways(settings: Settings, database: Database) -> tuple[Gateways, Sandbox]:
     """Every gateway of this shop, the preferred one first, and the sandbox among them."""
     real: list[Gateway] = []
     for name, key in (("paystack", settings.paystack_secret_key), ("paystack-test", settings.paystack_test_secret_key)):
@@ -213,9 +219,9 @@ def _identity(
 ) -> Identity:
     authorities: dict[str, Authority] = {}
     if settings.prembly_api_key is not None:
-        authorities["prembly"] = Prembly(api_key=settings.prembly_api_key, app_id=settings.prembly_app_id)
+        authorities[PREMBLY] = Prembly(api_key=settings.prembly_api_key, app_id=settings.prembly_app_id)
     if settings.dojah_secret_key is not None:
-        authorities["dojah"] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
+        authorities[DOJAH] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
     custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
     return Identity(database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death)
 

@@ -17,7 +17,7 @@ import pytest
 
 from telvend.kit.failpoints import FAILPOINTS
 from tests.e2e.conftest import Keys
-from tests.e2e.shop import Shop, purchase, wait_for
+from tests.e2e.shop import Shop, load, purchase, wait_for
 from tests.e2e.wire import Wire
 
 # What is promised on a machine of its own; beside others it takes as much longer as there are more that want to run.
@@ -195,7 +195,7 @@ async def timed(what: str, back: Awaitable[None]) -> None:
 
 
 def patience_s() -> float:
-    return BACK_WITHIN_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return BACK_WITHIN_S * load()
 
 
 async def start_again(shop: Shop) -> None:

@@ -5,20 +5,23 @@
     place 1GB                    45.50        4.50       0.00     0.00   delivering
     first says nothing           45.50        4.50       0.00     0.00   waiting
 
-Each step does what it says (the verbs stand in `Stage`), then every column is read from the database. Providers do
-nothing by themselves: a call waits until a step says how it is answered. Time passes when a step needs it to.
+Each step does what it says (the verbs stand in `Stage`, those of fundings in `till.py`, those of identity checks in
+`bureau.py`), then every column is read from the database. Providers and authorities do nothing by themselves: a call waits
+until a step says how it is answered. Time passes when a step needs it to.
 """
 
 import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from telvend.catalog.model import Network
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.kit.db import Database
-from telvend.kit.money import GHS, Money
+from telvend.kit.money import GHS, NGN, Money
 from telvend.ledger.model import AccountKind, Mode
 from telvend.ledger.service import Ledger
 from telvend.orders.jobs import Fulfilment, Policy, PostgresFulfilmentStore, Review
@@ -30,10 +33,18 @@ from telvend.resellers.model import Api, Caller
 from telvend.resellers.service import Resellers
 from telvend.transactions.check import check_books
 from tests.clocks import FakeClock
+from tests.scenario.bureau import AUTHORITY, BureauOnStage
+from tests.scenario.till import GATEWAY, TillOnStage
 
 PATIENCE_S: Final = 10.0
 # Two questions and then a person, so that a story about review fits on a page.
 POLICY: Final = Policy(ask_delays_s=(5, 15))
+
+# Where a story may play: its money, its network as requests name it, the API of its keys, and the bundle whose price changes.
+PLACES: Final = {
+    "GH": (GHS, "MTN", Api.NETPLUSE, "GH-MTN-1GB-30D"),
+    "NG": (NGN, "mtn", Api.NETWORKDATASUB, "NG-MTN-SME-1GB-30D"),
+}
 
 WORDS: Final[dict[str, Outcome]] = {
     "delivers": Delivered("A-1"),
@@ -74,9 +85,14 @@ class Scripted:
 
 
 class Stage:
-    """A shop with one reseller and two providers, `first` and `second`."""
+    """A shop with one reseller and two providers, `first` and `second`, in Ghana or Nigeria (`country`: GH, NG).
 
-    def __init__(self, database: Database) -> None:
+    In Nigeria it takes money in through a gateway too, and sells identity checks; `data_dir` keeps their master key.
+    """
+
+    def __init__(self, database: Database, data_dir: Path, country: str = "GH") -> None:
+        self._country = country
+        self._currency, self._network, self._api, self._bundle = PLACES[country]
         self._database = database
         self._clock = FakeClock(hurry=False)
         self._ledger = Ledger(database)
@@ -87,7 +103,9 @@ class Stage:
         self._jobs = PostgresFulfilmentStore(database, self._ledger, POLICY)
         self._review = Review(self._jobs)
         self._placed: Placement | None = None
-        self._last_purchase: tuple[Mode, str, str] | None = None
+        self._last_purchase: Callable[[], Awaitable[Placement]] | None = None
+        self._till = TillOnStage(database, self._ledger, lambda: self._caller(Mode.LIVE))
+        self._bureau = BureauOnStage(database, self._ledger, data_dir, lambda: self._caller(Mode.LIVE))
         self._count = 0
         self._dead: list[Fulfilment] = []
         self._verbs: list[tuple[str, Callable[..., Awaitable[None]]]] = [
@@ -104,13 +122,17 @@ class Stage:
             (r"a person says (delivered|failed)", self._resolve),
             (r"the worker dies, another one begins", self._replace_worker),
             (r"1GB now sells for ([\d.]+)", self._reprice),
+            (r"place ([\d.,]+) of airtime", self._place_airtime),
+            (r"([\d.]+) % off airtime", self._discount),
+            *self._till.verbs(),
+            *self._bureau.verbs(),
         ]
 
     async def open(self) -> None:
         async with self._database.transaction() as tx:
             await install_builtin(tx)
             await self._catalogue.load(tx)
-        self._reseller = await self._resellers.add("ama@example.com", "Ama", "0241234567")
+        self._reseller = await self._resellers.add("ama@example.com", "Ama", "+233241234567")
         self._orders.start()
         self._begin_work()
 
@@ -118,6 +140,8 @@ class Stage:
         await self._fulfilment.drain(0)
         for worker in self._dead:
             await worker._lane.close()
+        await self._till.close()
+        await self._bureau.close()
         await self._orders.close()
         await self._ledger.close()
         await self._jobs.close()
@@ -147,6 +171,7 @@ class Stage:
         await asyncio.sleep(0.05)
         assert await self._read(columns) == went[-1][1:]
         assert all(provider.calls.empty() for provider in self._providers.values()), "a call that nobody answered"
+        assert self._bureau.is_idle, "a check that nobody answered"
         report = await check_books(self._database)
         assert report.ok, report.findings
 
@@ -165,27 +190,31 @@ class Stage:
         return found
 
     async def _read(self, columns: list[str]) -> list[str]:
+        owned = (AccountKind.PROVIDER, AccountKind.FUNDING)
         totals = {
-            (total.kind, total.owner if total.kind is AccountKind.PROVIDER else "", total.mode): total.total.minor
+            (total.kind, total.owner if total.kind in owned else "", total.mode): total.total.minor
             for total in await self._ledger.totals()
-            if total.total.currency == GHS
+            if total.total.currency == self._currency
         }
         kinds = {
             "wallet": (AccountKind.WALLET, ""),
             "in flight": (AccountKind.IN_FLIGHT, ""),
             "first": (AccountKind.PROVIDER, "first"),
             "second": (AccountKind.PROVIDER, "second"),
+            AUTHORITY: (AccountKind.PROVIDER, AUTHORITY),
+            GATEWAY: (AccountKind.FUNDING, GATEWAY),
             "margin": (AccountKind.MARGIN, ""),
             "loss": (AccountKind.LOSS, ""),
         }
+        words = {"order": self._state, **self._till.columns(), **self._bureau.columns()}
         found = []
         for column in columns:
-            if column == "order":
-                found.append(await self._state())
+            if column in words:
+                found.append(await words[column]())
                 continue
             mode = Mode.TEST if column.startswith("play ") else Mode.LIVE
             kind, owner = kinds[column.removeprefix("play ")]
-            found.append(f"{Money(totals.get((kind, owner, mode), 0), GHS).decimal:,.2f}")
+            found.append(f"{Money(totals.get((kind, owner, mode), 0), self._currency).decimal:,.2f}")
         return found
 
     async def _state(self) -> str:
@@ -197,44 +226,65 @@ class Stage:
 
     async def _fund(self, amount: str, mode: Mode) -> None:
         self._count += 1
-        money = Money.parse(amount.replace(",", ""), GHS)
+        money = self._money(amount)
         await self._ledger.credit(self._reseller.id, money, mode, f"funding {self._count}")
 
     async def _place(self, size: str, mode: Mode) -> None:
         self._count += 1
-        self._last_purchase = (mode, size, f"purchase {self._count}")
-        self._placed = await self._buy(*self._last_purchase)
+        await self._place_first(partial(self._buy, mode, size, f"purchase {self._count}"))
+
+    async def _place_airtime(self, amount: str) -> None:
+        self._count += 1
+        await self._place_first(partial(self._buy_airtime, self._money(amount), f"purchase {self._count}"))
+
+    async def _place_first(self, purchase: Callable[[], Awaitable[Placement]]) -> None:
+        self._last_purchase = purchase
+        self._placed = await purchase()
         assert not self._placed.replayed
 
     async def _place_again(self) -> None:
         assert self._last_purchase is not None
         assert self._placed is not None
-        again = await self._buy(*self._last_purchase)
+        again = await self._last_purchase()
         assert again.replayed
         assert again.order.reference == self._placed.order.reference
 
     async def _buy(self, mode: Mode, size: str, reference: str) -> Placement:
-        network = self._catalogue.snapshot.network("GH", "MTN")
-        assert isinstance(network, Network)
         return await self._orders.buy_bundle(
             await self._caller(mode),
-            network=network,
+            network=self._sold_network(),
             size=size,
             subscriber="+233241234567",
             client_reference=reference,
             prefix="NPAPI",
         )
 
+    async def _buy_airtime(self, amount: Money, reference: str) -> Placement:
+        return await self._orders.buy_airtime(
+            await self._caller(Mode.LIVE),
+            network=self._sold_network(),
+            amount=amount,
+            subscriber="+2348031234567",
+            client_reference=reference,
+            prefix="AIR",
+        )
+
+    def _sold_network(self) -> Network:
+        network = self._catalogue.snapshot.network(self._country, self._network)
+        assert isinstance(network, Network)
+        return network
+
+    def _money(self, amount: str) -> Money:
+        return Money.parse(amount.replace(",", ""), self._currency)
+
     async def _caller(self, mode: Mode) -> Caller:
-        key, _, _ = await self._resellers.add_key(self._reseller.email, Api.NETPLUSE, mode)
+        key, _, _ = await self._resellers.add_key(self._reseller.email, self._api, mode)
         wallets = {
             wallet.balance.currency.code: wallet.wallet_id
             for wallet in await self._ledger.wallets(self._reseller.id)
             if wallet.mode is mode
         }
-        return Caller(
-            self._reseller.id, self._reseller.number, key.id, key.id.bytes, Api.NETPLUSE, mode, 60, 30, wallets
-        )
+        return Caller(self._reseller.id, self._reseller.number, key.id, key.id.bytes, self._api, mode, 60, 30, wallets)
 
     async def _deliver(self, provider: str, word: str) -> None:
         await self._answer("deliver", provider, WORDS[word])
@@ -279,7 +329,12 @@ class Stage:
         await self._let_time_pass("state = 'delivering'")
 
     async def _reprice(self, price: str) -> None:
-        await self._catalogue.change_price("GH-MTN-1GB-30D", price=price)
+        await self._catalogue.change_price(self._bundle, price=price)
+        async with self._database.connection() as tx:
+            await self._catalogue.load(tx)
+
+    async def _discount(self, percent: str) -> None:
+        await self._catalogue.set_discount(self._reseller.id, self._country, self._network, percent)
         async with self._database.connection() as tx:
             await self._catalogue.load(tx)
 

@@ -1,9 +1,10 @@
-"""What becomes of the money, told as tables: after each step the balances and the order's state. Amounts are in GHS.
+"""What becomes of the money of a data sale, told as tables: after each step the balances and the order's state. In GHS.
 
 A 1 GB bundle sells for 4.50 and costs 4.27. How a table is played stands in `stage.py`.
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,8 @@ from tests.scenario.stage import Stage
 
 
 @pytest.fixture
-async def stage(database: Database) -> AsyncIterator[Stage]:
-    opened = Stage(database)
+async def stage(database: Database, tmp_path: Path) -> AsyncIterator[Stage]:
+    opened = Stage(database, tmp_path)
     await opened.open()
     yield opened
     await opened.close()

@@ -114,6 +114,34 @@ def test_a_discount_is_kept_exactly_and_ended_with_nought(shop: Shop) -> None:
     assert shop.work(kept) in ([], [0])
 
 
+def test_discounts_are_listed_of_one_or_of_all_and_ended_ones_are_not(shop: Shop) -> None:
+    shop.add_reseller()
+    shop.run("user", "add", "kofi@example.com", "--name", "Kofi", "--phone", "0241234568")
+    assert shop.data("user", "discounts") == {"discounts": []}
+    assert "Everybody pays the face value." in shop.run("user", "discounts").stdout
+    for email, network, percent in (
+        (EMAIL, "glo", "3"),
+        (EMAIL, "mtn", "2.25"),
+        (EMAIL, "airtel", "1"),
+        ("kofi@example.com", "mtn", "0.5"),
+        (EMAIL, "airtel", "0"),
+    ):
+        shop.run("user", "discount", email, network, percent)
+
+    def listed(*arguments: str) -> set[tuple[str, str, str, str, Decimal]]:
+        found = shop.data("user", "discounts", *arguments)["discounts"]
+        return {(one["email"], one["country"], one["network"], one["product"], one["percent"]) for one in found}
+
+    mine = {
+        (EMAIL, "NG", "mtn", "NG-MTN-AIRTIME", Decimal("2.25")),
+        (EMAIL, "NG", "glo", "NG-GLO-AIRTIME", Decimal(3)),
+    }
+    assert listed(EMAIL) == mine
+    assert listed() == mine | {("kofi@example.com", "NG", "mtn", "NG-MTN-AIRTIME", Decimal("0.5"))}
+    assert "2.25 %" in shop.run("user", "discounts").stdout
+    assert shop.refused("user", "discounts", "nobody@example.com") == "Reseller not found."
+
+
 # Identity
 
 
@@ -205,6 +233,30 @@ def test_a_price_is_changed_taken_off_and_refused(shop: Shop) -> None:
     assert shop.refused("identity", "price", "nin", "standard", "0") != ""
     assert shop.refused("identity", "price", "bvn", "golden", "1") == "Price not found."
     assert shop.run("identity", "price", "passport", "standard", "1", code=2).stdout == ""
+
+
+def test_what_an_authority_takes_is_said_listed_and_refused(shop: Shop) -> None:
+    assert shop.data("identity", "costs") == {"costs": []}
+    assert "Nobody has said what any takes." in shop.run("identity", "costs").stdout
+    shop.run("identity", "cost", "prembly", "nin", "60", "--without", "12.50")
+    shop.run("identity", "cost", "dojah", "bvn", "99.99")
+    shop.run("identity", "cost", "prembly", "bvn", "1")
+    said = shop.data("identity", "cost", "prembly", "bvn", "150")
+    expected = [("dojah", "bvn", "99.99", "0"), ("prembly", "nin", "60", "12.50"), ("prembly", "bvn", "150", "0")]
+    assert said == shop.data("identity", "costs")
+    assert [
+        (one["authority"], one["kind"], one["found"], one["without"], one["currency"]) for one in said["costs"]
+    ] == [(authority, kind, Decimal(found), Decimal(without), "NGN") for authority, kind, found, without in expected]
+    table = shop.run("identity", "costs").stdout
+    assert "60.00" in table
+    assert "12.50" in table
+    for amount in ("1.005", "x"):
+        assert shop.refused("identity", "cost", "prembly", "nin", amount).startswith("amount: ")
+        assert shop.refused("identity", "cost", "prembly", "nin", "1", f"--without={amount}").startswith("without: ")
+    assert shop.refused("identity", "cost", "prembly", "nin", "1", "--without=-1") != ""
+    assert shop.refused("identity", "cost", "premblyy", "nin", "1") == "authority: must be prembly or dojah"
+    assert shop.run("identity", "cost", "prembly", "passport", "1", code=2).stdout == ""
+    assert shop.data("identity", "costs") == said
 
 
 def test_a_rotated_key_opens_what_was_sealed_before_and_a_lost_one_is_one_sentence(

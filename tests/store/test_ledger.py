@@ -248,6 +248,7 @@ async def furnished(database: Database) -> dict[str, int]:
                 Money(cost, GHS),
             )
         journal.release(orders[3].id, wallet_id, in_flight, price)
+        journal.fail(wallet_id, orders[3].position, credit=False)
         await ama.ledger.write(tx, journal)
         for order, state in ((orders[1], "delivered"), (orders[2], "delivered"), (orders[3], "failed")):
             await tx.execute("update orders set state = $2, due_at = null where id = $1", order.id, state)
@@ -280,6 +281,8 @@ STRAY = "every hold belongs to an order, an identity check or a refill"
 SETTLED = "every final order is settled exactly once and in full, an open one not at all"
 IN_FLIGHT = "what is in flight equals the orders and identity checks that are not final"
 COUNTS = "a wallet counts its transactions and what came in"
+BLOCKS = "the counts of a wallet's blocks are those of its list"
+LISTED = "every order stands in its wallet's list, as failed when it has failed"
 ATTEMPTS = "a final order has no open attempt, and no order has two"
 
 _ATTEMPT = (
@@ -299,6 +302,12 @@ DAMAGES = {
         " where wallet_id = {other_wallet}; update wallet set sequence = 2 where account_id = {other_wallet}", {SEQUENCE}),
     "a wallet has forgotten a transaction": ("update wallet set transactions = transactions - 1"
         " where account_id = {wallet}", {COUNTS}),
+    "a failure was not counted": ("update wallet_block set failed = failed - 1 where failed > 0", {BLOCKS}),
+    "a credit was counted twice": ("update wallet_block set credits = credits + 1 where wallet_id = {wallet}", {BLOCKS}),
+    "a failure is gone, and its count is not": ("delete from wallet_failed", {BLOCKS, LISTED}),
+    "an order is listed for another": ("update orders set position = 2 where id = {failed}", {LISTED}),
+    "a delivered order is listed as failed": ("insert into wallet_failed select wallet_id, position, false from orders"
+        " where id = {delivered}", {BLOCKS, LISTED}),
     "a wallet's row is gone": ("delete from wallet where account_id = {other_wallet}", {ACCOUNTS}),
     "a balance in a statement was changed": ("update transfer set wallet_balance_minor = wallet_balance_minor + 1"
         " where cause = {delivered} and kind = 1", {CHAIN}),

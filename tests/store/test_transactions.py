@@ -8,8 +8,9 @@ import asyncio
 import itertools
 import json
 import random
+import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -328,12 +329,52 @@ async def test_a_page_is_of_one_moment(database: Database) -> None:
 
 # What it costs -------------------------------------------------------------------------------------------------------------
 
-# Of a hundred two are credits and three have failed; of the last thousand, ten are open. A few seconds apart.
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a made-up wallet is full of: the last two digits of the positions of each kind; all others are sales of data.
+
+    Of the last thousand, thirty are open: one of a hundred of the sales, of the fundings and of the checks each.
+    """
+
+    credits: frozenset[int]
+    fundings: frozenset[int]
+    checks: frozenset[int]
+    failed: frozenset[int]
+    open: frozenset[int] = frozenset({40, 50, 60})
+
+    def share(self, *, credit: bool | None = None, failed: bool | None = None) -> int:
+        """How many of a hundred are such."""
+        came_in = self.credits | self.fundings
+        return sum(
+            credit in (None, digits in came_in) and failed in (None, digits in self.failed) for digits in range(100)
+        )
+
+
+# As wallets are: almost everything is a sale that was delivered.
+ORDINARY = Mixture(
+    credits=frozenset({1}),
+    fundings=frozenset({51, 60, 77}),
+    checks=frozenset({20, 22, 40}),
+    failed=frozenset({7, 33, 34, 22, 77}),
+)
+# The worst that can be imagined: the few are as many as the many.
+MIXED = Mixture(
+    credits=frozenset(range(0, 100, 10)) - {40, 50, 60},
+    fundings=frozenset({*range(1, 100, 5), 60}),
+    checks=frozenset({*range(2, 100, 5), 40}) - {50},
+    failed=frozenset(range(3, 100, 4)) - {40, 50, 60},
+)
+
+# A few seconds apart. $1: the wallet, $2: the first number, $3: how many there are, $4: the account that credits come from; $5 to $9:
+# the mixture's credits, fundings, checks, failed and open ones.
 FILL = (
     """
     insert into wallet_transaction
-    select $1, n, case when n % 50 = 1 then 'c' else 'o' end::"char", $2 + n, n % 50 = 1,
-        timestamptz '2025-01-01' + n * interval '3 seconds' from generate_series(1, $3::bigint) n
+    select $1, n, case when n % 100 = any($5::int[]) then 'c' when n % 100 = any($6::int[]) then 'f'
+        when n % 100 = any($7::int[]) then 'v' else 'o' end::"char", $2 + n,
+        n % 100 = any($5::int[]) or n % 100 = any($6::int[]), timestamptz '2025-01-01' + n * interval '3 seconds'
+    from generate_series(1, $3::bigint) n
     """,
     """
     insert into orders (id, reference, reseller_id, dialect, mode, fingerprint, wallet_id, country, network, product_id,
@@ -344,24 +385,63 @@ FILL = (
         t.created_at, t.created_at, t.position, 'data', 30000
     from wallet_transaction t join wallet w on w.account_id = $1
     cross join lateral (
-        select case when t.position % 100 in (7, 33, 34) then 'failed'
-            when t.position > $3::bigint - 1000 and t.position % 100 = 50 then 'waiting' else 'delivered' end as state
+        select case when t.position % 100 = any($8::int[]) then 'failed'
+            when t.position > $3::bigint - 1000 and t.position % 100 = any($9::int[]) then 'waiting' else 'delivered' end as state
     ) f
-    where t.wallet_id = $1 and t.kind = 'o' and $2::bigint >= 0
+    where t.wallet_id = $1 and t.kind = 'o'
     """,
     """
-    insert into wallet_failed select $1, n, false from generate_series(1, $3::bigint) n
-    where n % 100 in (7, 33, 34) and $2::bigint >= 0
+    insert into funding (id, reference, reseller_id, wallet_id, mode, gateway, method, amount_minor, currency, state, position,
+        balance_before_minor, balance_after_minor, gateway_reference, due_at, created_at, expires_at, updated_at, completed_at)
+    select t.id, 'FND-' || t.id || '-abcdef', w.reseller_id, $1, 'live', 'sandbox', 'card', 100, 'NGN', f.state, t.position,
+        0, case when f.state = 'completed' then 100 else 0 end, 'SBX-' || t.id, case when f.state = 'pending' then t.created_at end,
+        t.created_at, t.created_at, t.created_at, case when f.state = 'completed' then t.created_at end
+    from wallet_transaction t join wallet w on w.account_id = $1
+    cross join lateral (
+        select case when t.position % 100 = any($8::int[]) then 'expired'
+            when t.position > $3::bigint - 1000 and t.position % 100 = any($9::int[]) then 'pending' else 'completed' end as state
+    ) f
+    where t.wallet_id = $1 and t.kind = 'f'
+    """,
+    """
+    insert into verification (id, reference, reseller_id, key_id, dialect, mode, wallet_id, position, kind, card_type, force_new,
+        use_real_api, source, number_hash, currency, price_minor, state, balance_before_minor, balance_after_minor, due_at,
+        expires_at, created_at, updated_at)
+    select t.id, 'NIN-' || t.id || '-abcdef', w.reseller_id, w.reseller_id, 'networkdatasub', 'live', $1, t.position, 'nin',
+        'standard', false, false, 'personas', ''::bytea, 'NGN', 10000, f.state, 10000,
+        case when f.state = 'not_on_record' then 10000 else 0 end, case when f.state = 'asking' then t.created_at end,
+        case when f.state = 'verified' then t.created_at end, t.created_at, t.created_at
+    from wallet_transaction t join wallet w on w.account_id = $1
+    cross join lateral (
+        select case when t.position % 100 = any($8::int[]) then 'not_on_record'
+            when t.position > $3::bigint - 1000 and t.position % 100 = any($9::int[]) then 'asking' else 'verified' end as state
+    ) f
+    where t.wallet_id = $1 and t.kind = 'v'
+    """,
+    """
+    insert into wallet_failed select wallet_id, position, credit from wallet_transaction
+    where wallet_id = $1 and position % 100 = any($8::int[])
     """,
     """
     insert into wallet_credit (id, wallet_id, reference, amount_minor, position)
-    select $2 + n, $1, 'credit ' || n, 100, n from generate_series(1, $3::bigint, 50) n
+    select id, $1, 'credit ' || position, 100, position from wallet_transaction where wallet_id = $1 and kind = 'c'
     """,
     """
-    insert into transfer select $2 + n, case when n % 50 = 1 then 6 else 1 end, case when n % 50 = 1 then $4::bigint else $1 end,
-        case when n % 50 = 1 then $1 else $4 end, 100, $1, n, 1000000 from generate_series(1, $3::bigint) n
+    insert into transfer select id, case when credit then 6 else 1 end, case when credit then $4::bigint else $1 end,
+        case when credit then $1 else $4 end, 100, $1, position, 1000000 from wallet_transaction where wallet_id = $1
     """,
 )
+
+
+FILLED = {"wallet_transaction", "wallet_failed", "wallet_credit", "orders", "funding", "verification", "transfer"}
+
+
+def _numbered_anew(statement: str, given: Sequence[Any]) -> tuple[Any, ...]:
+    """A statement with those parameters alone that it mentions: the database insists on that."""
+    used = sorted({int(number) for number in re.findall(r"\$([0-9]+)", statement)})
+    return re.sub(r"\$([0-9]+)", lambda found: f"${used.index(int(found[1])) + 1}", statement), *(
+        given[number - 1] for number in used
+    )
 
 
 @dataclass(frozen=True)
@@ -371,10 +451,11 @@ class Full:
     database: Database
     wallet: int
     count: int
+    mixture: Mixture
 
 
 @asynccontextmanager
-async def full_wallet(server: Server, name: str, count: int) -> AsyncIterator[Full]:
+async def full_wallet(server: Server, name: str, count: int, mixture: Mixture = ORDINARY) -> AsyncIterator[Full]:
     async with server.database(name) as url:
         database = await Database.open(url, pool_size=4)
         try:
@@ -382,15 +463,16 @@ async def full_wallet(server: Server, name: str, count: int) -> AsyncIterator[Fu
             wallet = who.wallets["NGN"]
             funding = await who.ledger.house(AccountKind.FUNDING, NGN, Mode.LIVE)
             connection = await asyncpg.connect(url)
+            given = (
+                wallet, 10**6, count, funding, mixture.credits, mixture.fundings, mixture.checks, mixture.failed,
+                mixture.open,
+            )  # fmt: skip
             for statement in FILL:
-                needs = [wallet, 10**6, count, funding]
-                await connection.execute(statement, *needs[: 4 if "$4" in statement else 3])
+                await connection.execute(*_numbered_anew(statement, given))
             await connection.execute("update wallet set transactions = $2 where account_id = $1", wallet, count)
-            await connection.execute(
-                "vacuum (analyze) wallet_transaction, wallet_failed, wallet_credit, orders, transfer"
-            )
+            await connection.execute(f"vacuum (analyze) {', '.join(sorted(FILLED))}")
             await connection.close()
-            yield Full(database, wallet, count)
+            yield Full(database, wallet, count, mixture)
         finally:
             await database.close()
 
@@ -401,7 +483,10 @@ async def full(server: Server) -> AsyncIterator[Full]:
         yield made
 
 
-FILLED = {"wallet_transaction", "wallet_failed", "wallet_credit", "orders", "transfer"}
+@pytest.fixture(scope="module")
+async def mixed(server: Server) -> AsyncIterator[Full]:
+    async with full_wallet(server, "transactions_mixed", 30_000, MIXED) as made:
+        yield made
 
 
 class Spy:
@@ -495,19 +580,64 @@ async def slow_pages(full: Full) -> list[str]:
     return slow
 
 
-async def test_totals_of_every_filter_are_exact(full: Full) -> None:
-    count = full.count
+async def test_totals_of_every_filter_are_exact(full: Full, mixed: Full) -> None:
+    await totals_are_exact(full)
+    await totals_are_exact(mixed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_pages_of_many_blocks_are_what_a_naive_list_says(mixed: Full, seed: int) -> None:
+    """Windows of time that begin and end within a block, at its edge, or take in many; pages that reach over an edge."""
+    dice, mixture, count = random.Random(seed), mixed.mixture, mixed.count
+    epoch, edges = datetime(2025, 1, 1, tzinfo=UTC), [1023, 1024, 1025, 2047, 2048, 5120, count - 1, count, count + 1]
+
+    def at(position: int) -> datetime:
+        return epoch + timedelta(seconds=3 * position)
+
+    for status, credit in itertools.product([None, *Status], [None, True, False]):
+        for _ in range(4):
+            first, end = sorted(dice.choice([1, *edges, dice.randrange(count)]) for _ in range(2))
+            expected = [
+                position
+                for position in range(min(end - 1, count), first - 1, -1)
+                if credit in (None, position % 100 in mixture.credits | mixture.fundings)
+                and status in (None, status_in(mixture, position, count))
+            ]
+            for limit, offset in pages(dice, len(expected)):
+                wanted = Filter(credit, status, at(first), at(end))
+                page = await Transactions(mixed.database).page(mixed.wallet, NGN, wanted, limit=limit, offset=offset)
+                said = f"{wanted} {limit} after {offset}"
+                assert page.total == len(expected), said
+                assert [line.id - 10**6 for line in page.transactions] == expected[offset : offset + limit], said
+
+
+def status_in(mixture: Mixture, position: int, count: int) -> Status:
+    if position % 100 in mixture.failed:
+        return Status.FAILED
+    return Status.PENDING if position > count - 1000 and position % 100 in mixture.open else Status.COMPLETED
+
+
+async def totals_are_exact(full: Full) -> None:
+    """Of every filter without dates; those with dates are held by the naive list above."""
+    count, mixture = full.count, full.mixture
+    opened, opened_credits = 30, 10
+
+    def all_of(**which: bool) -> int:
+        return count // 100 * mixture.share(**which)
+
     expected = {
         "any transaction": count,
-        "any credit": count // 50,
-        "any debit": count - count // 50,
-        "failed transaction": count // 100 * 3,
-        "failed credit": 0,
-        "pending debit": 10,
-        "pending credit": 0,
-        "completed transaction": count - count // 100 * 3 - 10,
-        "completed credit": count // 50,
-        "completed debit": count - count // 100 * 3 - 10 - count // 50,
+        "any credit": all_of(credit=True),
+        "any debit": all_of(credit=False),
+        "failed transaction": all_of(failed=True),
+        "failed credit": all_of(failed=True, credit=True),
+        "failed debit": all_of(failed=True, credit=False),
+        "pending transaction": opened,
+        "pending credit": opened_credits,
+        "pending debit": opened - opened_credits,
+        "completed transaction": all_of(failed=False) - opened,
+        "completed credit": all_of(failed=False, credit=True) - opened_credits,
+        "completed debit": all_of(failed=False, credit=False) - (opened - opened_credits),
     }
     for name, total in expected.items():
         page = await Transactions(full.database).page(full.wallet, NGN, FILTERS[name], limit=1, offset=0)
@@ -520,9 +650,11 @@ async def test_pages_of_three_hundred_thousand_are_quick(full: Full) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-async def test_pages_of_ten_million_are_quick(server: Server) -> None:
-    async with full_wallet(server, "transactions_ten_million", 10_000_000) as full:
+@pytest.mark.parametrize("mixture", [ORDINARY, MIXED], ids=["ordinary", "mixed"])
+async def test_pages_of_ten_million_are_quick(server: Server, mixture: Mixture) -> None:
+    async with full_wallet(server, "transactions_ten_million", 10_000_000, mixture) as full:
         assert await slow_pages(full) == []
         started = time.perf_counter()
         await Transactions(full.database).summary(full.wallet, NGN)
         assert time.perf_counter() - started < UNFILTERED_S
+        await totals_are_exact(full)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID
@@ -128,6 +129,21 @@ class Airtime:
         """What this reseller pays for `amount`: never less than one minor unit."""
         off = amount.minor * self.discounts.get(reseller_id, 0) // 10_000
         return Money(max(1, amount.minor - off), amount.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """What one reseller pays less for airtime of a network. `product` is the airtime's code."""
+
+    reseller_id: UUID
+    country: str
+    network: str
+    product: str
+    basis_points: int
+
+    @property
+    def percent(self) -> Decimal:
+        return Decimal(self.basis_points) / 100
 
 
 @dataclass(frozen=True, slots=True)

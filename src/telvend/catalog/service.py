@@ -15,6 +15,7 @@ from telvend.catalog import sheet, store
 from telvend.catalog.model import (
     CURRENCY_BY_COUNTRY,
     Airtime,
+    Discount,
     Network,
     Offer,
     Product,
@@ -227,6 +228,11 @@ class Catalogue:
                 raise NotFound("Airtime of this network")
             await store.write_discount(tx, reseller_id, found[0].id, int(Decimal(percent) * 100))
         return found[0]
+
+    async def discounts(self, reseller_id: UUID | None = None) -> list[Discount]:
+        """What resellers pay less for airtime, by network and reseller; of one, or of all. Ended ones are left out."""
+        async with self._database.connection() as tx:
+            return await store.discounts(tx, reseller_id)
 
     async def switch_product(self, code: str, active: bool) -> Product:
         """Put a product on sale or take it off. Raises NotFound."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.catalog.model import CURRENCY_BY_COUNTRY, Airtime, Network, Offer, Product, Terms
+from telvend.catalog.model import CURRENCY_BY_COUNTRY, Airtime, Discount, Network, Offer, Product, Terms
 from telvend.kit.db import Tx
 from telvend.kit.money import Money, currency_of
 
@@ -227,6 +227,17 @@ async def write_discount(tx: Tx, reseller_id: UUID, airtime_id: int, basis_point
         " on conflict (reseller_id, airtime_id) do update set basis_points = excluded.basis_points",
         reseller_id, airtime_id, basis_points,
     )  # fmt: skip
+
+
+async def discounts(tx: Tx, reseller_id: UUID | None) -> list[Discount]:
+    """The discounts that are not nought, of one reseller or of all, in the order of networks and of resellers' ids."""
+    rows = await tx.fetch(
+        "select d.reseller_id, n.country, n.code as network, a.code as product, d.basis_points from reseller_discount d"
+        " join airtime a on a.id = d.airtime_id join network n on n.id = a.network_id"
+        " where d.basis_points > 0 and ($1::uuid is null or d.reseller_id = $1) order by n.id, d.reseller_id",
+        reseller_id,
+    )
+    return [Discount(**dict(row)) for row in rows]
 
 
 async def provider_codes(tx: Tx) -> list[tuple[int, str, str]]:

@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from telvend.authorities.contract import Kind
-from telvend.bootstrap import Shop
+from telvend.bootstrap import AUTHORITIES, Shop
 from telvend.cli.frame import Output, command, table
 from telvend.errors import InvalidInput
-from telvend.identity.model import Verification
+from telvend.identity.model import Cost, Verification
 from telvend.identity.service import LARGEST_PAGE
 from telvend.kit.money import NGN, Money
 
@@ -96,10 +96,7 @@ async def price(
     off: Annotated[bool, typer.Option("--off", help="Take the line off sale; without it, it is on sale.")] = False,
 ) -> Output:
     """Change a line of the price list. Checks that were sold keep their price."""
-    try:
-        money = Money.parse(amount, NGN)
-    except ValueError as error:
-        raise InvalidInput("amount", str(error)) from None
+    money = _naira("amount", amount)
     await shop.services.identity.set_price(kind, card_type, money, active=not off)
     lines = await shop.services.identity.prices(kind)
     rows = [(line.card_type, line.price.decimal, "yes" if line.active else "no", line.description) for line in lines]
@@ -120,6 +117,54 @@ async def price(
         },
         show=table(f"{kind.upper()}, in NGN", ("card", "price", "on sale", ""), rows, ""),
     )
+
+
+@command(app, "cost")
+async def cost(
+    shop: Shop,
+    authority: Annotated[str, typer.Argument(help=f"Who is asked: {' or '.join(AUTHORITIES)}.")],
+    kind: Annotated[Kind, typer.Argument(help="Which register.")],
+    amount: Annotated[str, typer.Argument(help="What a record costs, in naira, such as 60 or 59.50.")],
+    without: Annotated[str, typer.Option(help="What the answer costs that there is no record.")] = "0",
+) -> Output:
+    """Say what an authority takes, so that the books know the margin. Checks that were answered keep their cost."""
+    if authority not in AUTHORITIES:
+        raise InvalidInput("authority", f"must be {' or '.join(AUTHORITIES)}")
+    identity = shop.services.identity
+    await identity.set_costs(authority, kind, _naira("amount", amount), _naira("without", without))
+    return _costs(await identity.costs())
+
+
+@command(app, "costs")
+async def costs(shop: Shop) -> Output:
+    """List what authorities take."""
+    return _costs(await shop.services.identity.costs())
+
+
+def _costs(found: list[Cost]) -> Output:
+    rows = [(one.authority, one.kind.upper(), one.found.decimal, one.without.decimal) for one in found]
+    return Output(
+        {
+            "costs": [
+                {
+                    "authority": one.authority,
+                    "kind": one.kind,
+                    "found": one.found.decimal,
+                    "without": one.without.decimal,
+                    "currency": one.found.currency.code,
+                }
+                for one in found
+            ]
+        },
+        show=table("In NGN", ("authority", "kind", "a record", "no record"), rows, "Nobody has said what any takes."),
+    )
+
+
+def _naira(field: str, text: str) -> Money:
+    try:
+        return Money.parse(text, NGN)
+    except ValueError as error:
+        raise InvalidInput(field, str(error)) from None
 
 
 @command(app, "purge")

@@ -129,6 +129,33 @@ async def discount(
     )
 
 
+@command(app, "discounts")
+async def discounts(
+    shop: Shop, email: Annotated[str | None, typer.Argument(help="Only of this reseller.", metavar="[EMAIL]")] = None
+) -> Output:
+    """List what resellers pay less for airtime."""
+    resellers = shop.services.resellers
+    reseller_id = (await resellers.find(email)).id if email else None
+    found = await shop.services.catalogue.discounts(reseller_id)
+    emails = {owner: (await resellers.profile(owner)).email for owner in {one.reseller_id for one in found}}
+    rows = [(emails[one.reseller_id], one.country, one.network, one.product, f"{one.percent} %") for one in found]
+    return Output(
+        {
+            "discounts": [
+                {
+                    "email": emails[one.reseller_id],
+                    "country": one.country,
+                    "network": one.network,
+                    "product": one.product,
+                    "percent": one.percent,
+                }
+                for one in found
+            ]
+        },
+        show=table("", ("reseller", "country", "network", "product", "less"), rows, "Everybody pays the face value."),
+    )
+
+
 _LARGEST_READ = 1024 * 1024 + 1
 
 

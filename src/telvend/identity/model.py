@@ -189,6 +189,16 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What an authority takes for a record of a kind, and for the answer that there is none."""
+
+    authority: str
+    kind: Kind
+    found: Money
+    without: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """Somebody took something out of the safe. `reader` is a key's id, or whoever sat at the command line."""
 

@@ -13,6 +13,7 @@ from telvend.identity.jobs import GivingUp
 from telvend.identity.model import (
     Access,
     Checked,
+    Cost,
     Opened,
     Policy,
     Price,
@@ -184,6 +185,11 @@ class Identity:
             raise InvalidInput("cost", f"must be nothing or more, in {CURRENCY}")
         async with self._database.transaction() as tx:
             await store.write_costs(tx, authority, kind, CURRENCY.code, found.minor, without.minor)
+
+    async def costs(self) -> list[Cost]:
+        """What every authority takes, as far as anybody has said; the others take nothing, as far as the books know."""
+        async with self._database.connection() as tx:
+            return await store.all_costs(tx)
 
     async def purge(self, older_than: timedelta) -> int:
         """Destroy what is known of people from checks older than that. Raises InvalidInput (less than a day), Busy."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from telvend.authorities.contract import Kind
-from telvend.identity.model import Access, Price, State, Sweep, Verification
+from telvend.identity.model import Access, Cost, Price, State, Sweep, Verification
 from telvend.kit.db import Tx
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
@@ -66,6 +66,20 @@ async def costs(tx: Tx, source: str, kind: Kind) -> tuple[int, int]:
         "select found_minor, without_minor from identity_cost where source = $1 and kind = $2", source, kind
     )
     return (row[0], row[1]) if row else (0, 0)
+
+
+async def all_costs(tx: Tx) -> list[Cost]:
+    """What every authority takes, as far as anybody has said, by name and kind."""
+    rows = await tx.fetch("select * from identity_cost order by source, kind desc")
+    return [
+        Cost(
+            row["source"],
+            Kind(row["kind"]),
+            Money(row["found_minor"], currency_of(row["currency"])),
+            Money(row["without_minor"], currency_of(row["currency"])),
+        )
+        for row in rows
+    ]
 
 
 async def write_costs(tx: Tx, source: str, kind: Kind, currency: str, found_minor: int, without_minor: int) -> None:

@@ -238,6 +238,20 @@ _CHECKS: Final = {
         ) c on c.wallet_id = w.account_id
         where w.transactions <> coalesce(t.count, 0) or w.transactions <> coalesce(t.last, 0)
            or w.funded_minor <> coalesce(c.minor, 0) limit 10""",
+    "the counts of a wallet's blocks are those of its list": """
+        select format('wallet %s, block %s: %s came in and %s failed, %s and %s counted', wallet_id, block, sum(credits),
+                      sum(failed), sum(counted_credits), sum(counted_failed))
+        from (
+            select wallet_id, block, 0 as credits, 0 as failed, 0 as failed_credits, credits as counted_credits,
+                   failed as counted_failed, failed_credits as counted_failed_credits from wallet_block
+            union all
+            select wallet_id, position >> 10, 1, 0, 0, 0, 0, 0 from wallet_transaction where credit
+            union all
+            select wallet_id, position >> 10, 0, 1, case when credit then 1 else 0 end, 0, 0, 0 from wallet_failed
+        ) as counted
+        group by wallet_id, block
+        having sum(credits) <> sum(counted_credits) or sum(failed) <> sum(counted_failed)
+            or sum(failed_credits) <> sum(counted_failed_credits) limit 10""",
     "every credit stands in the ledger, and no other": f"""
         select case when c.id is null then format('transfer of %s to wallet %s under cause %s is nobody''s credit',
                                                   t.amount_minor, t.wallet_id, t.cause)

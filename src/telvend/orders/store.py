@@ -11,7 +11,7 @@ import msgspec
 from telvend.kit.db import Tx, rows
 from telvend.kit.money import CURRENCIES, Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Finding, Mode, TransferKind
+from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
 from telvend.orders.model import Order, State
 
 _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
@@ -312,6 +312,12 @@ _CHECKS: Final = {
             group by currency, mode
         ) o on o.currency = a.currency and o.mode = a.mode
         where coalesce(a.minor, 0) <> coalesce(o.minor, 0)""",
+    "every order stands in its wallet's list, as failed when it has failed": f"""
+        select format('order %s (%s) is %s at position %s', o.id, o.reference, o.state, o.position)
+        from orders o left join wallet_transaction t on t.wallet_id = o.wallet_id and t.position = o.position
+        left join wallet_failed f on f.wallet_id = o.wallet_id and f.position = o.position
+        where t.kind is distinct from '{TransactionKind.ORDER}'::"char" or t.id <> o.id
+           or (f.position is not null) <> (o.state = 'failed') limit 10""",
     "a final order has no open attempt, and no order has two": """
         select format('order %s (%s) is %s with %s open attempts', o.id, o.reference, o.state, count(*))
         from orders o join attempt a on a.order_id = o.id and a.state in ('started', 'accepted', 'unknown')

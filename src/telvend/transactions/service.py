@@ -19,7 +19,7 @@ from telvend.orders import store as orders
 from telvend.orders.model import Order, State
 from telvend.subscribers.refills import store as refill_store
 from telvend.subscribers.refills.model import Refill
-from telvend.transactions import store
+from telvend.transactions import paging, store
 from telvend.transactions.model import Filter, Page, Status, Summary, Transaction
 
 _STATUS = {State.DELIVERED: Status.COMPLETED, State.FAILED: Status.FAILED}
@@ -72,7 +72,9 @@ class Transactions:
             high = last if wanted.end is None else await store.first_position_from(tx, wallet_id, last, wanted.end) - 1
             if low > high:
                 return Page([], 0)
-            positions, total = await self._positions(tx, wallet_id, low, high, wanted, limit, offset)
+            positions, total = await paging.positions(
+                tx, wallet_id, low, high, last, wanted, limit=limit, offset=offset
+            )
             return Page(await self._read(tx, wallet_id, currency, positions), total)
 
     async def find(self, wallet_id: int, currency: Currency, reference: str) -> Transaction:
@@ -88,24 +90,6 @@ class Transactions:
                 if found.reference == reference:
                     return found
         raise NotFound("Transaction")
-
-    async def _positions(
-        self, tx: Tx, wallet_id: int, low: int, high: int, wanted: Filter, limit: int, offset: int
-    ) -> tuple[list[int], int]:
-        opened: list[int] = []
-        if wanted.status in (Status.PENDING, Status.COMPLETED):
-            opened = await store.pending_positions(tx, wallet_id)
-        where = (wallet_id, low, high, opened)
-        listed = _LISTED.get((wanted.status, wanted.credit))
-        if listed is not None:
-            total = await store.count(tx, listed, *where)
-            return await store.page_of(tx, listed, *where, limit=limit, offset=offset), total
-        left_out = _LEFT_OUT[wanted.status, wanted.credit]
-        if left_out is None:
-            first = high - offset
-            return list(range(first, max(low, first - limit + 1) - 1, -1)), high - low + 1
-        total = high - low + 1 - await store.count(tx, left_out, *where)
-        return await store.page_without(tx, left_out, *where, limit=limit, offset=offset), total
 
     async def _read(self, tx: Tx, wallet_id: int, currency: Currency, positions: Sequence[int]) -> list[Transaction]:
         if not positions:
@@ -248,24 +232,3 @@ def _of_credit(row: Any, before: int, after: int, currency: Currency, at: dateti
         updated_at=at,
         facts={"payment_method": "bank_transfer", "bank_name": None, "payment_reference": row["reference"]},
     )
-
-
-# The sets that are listed as they are: the few. By status and direction (True: money came in).
-_LISTED = {
-    (Status.FAILED, None): store.FAILED,
-    (Status.FAILED, True): store.FAILED_CREDITS,
-    (Status.FAILED, False): store.FAILED_DEBITS,
-    (Status.PENDING, None): store.OPEN,
-    (Status.PENDING, True): store.OPEN_CREDITS,
-    (Status.PENDING, False): store.OPEN_DEBITS,
-    (None, True): store.CREDITS,
-    (Status.COMPLETED, True): store.COMPLETED_CREDITS,
-}
-
-# The many are everything but these.
-_LEFT_OUT = {
-    (None, None): None,
-    (None, False): store.CREDITS,
-    (Status.COMPLETED, None): f"({store.FAILED}) union ({store.OPEN})",
-    (Status.COMPLETED, False): f"({store.CREDITS}) union ({store.FAILED}) union ({store.OPEN})",
-}

@@ -1,26 +1,14 @@
-"""The SQL of the list of transactions: which positions belong on a page, and how many there are in all.
+"""The SQL of the list of transactions. Which positions belong on a page is worked out in `paging.py`."""
 
-A wallet's positions are gap-free, and those that failed are listed apart. So an unfiltered page is found by arithmetic,
-and a filtered one by leaving out the few: everything that is neither failed nor open was completed.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from telvend.kit.db import Tx
+from telvend.transactions.model import Filter, Status
 
-# Sets of the wallet's positions between $2 and $3; $4 are those that are open.
-FAILED: Final = "select position from wallet_failed where wallet_id = $1 and position between $2 and $3"
-FAILED_CREDITS: Final = f"{FAILED} and credit"
-FAILED_DEBITS: Final = f"{FAILED} and not credit"
-CREDITS: Final = (
-    "select position from wallet_transaction where wallet_id = $1 and credit and position between $2 and $3"
-)
-OPEN: Final = "select given as position from unnest($4::bigint[]) as given where given between $2 and $3"
-OPEN_CREDITS: Final = f"select position from ({CREDITS}) as c where position = any($4::bigint[])"
-OPEN_DEBITS: Final = f"({OPEN}) except ({CREDITS})"
-COMPLETED_CREDITS: Final = f"({CREDITS}) except ({FAILED_CREDITS}) except ({OPEN})"
+BLOCK_BITS: Final = 10
+"""A position without its lowest ten bits is its block's number: the migration's triggers count by that."""
 
 
 async def wallet(tx: Tx, wallet_id: int) -> Any:
@@ -69,64 +57,44 @@ async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-# Not every set uses every parameter, and the database insists on knowing the type of each.
-_ALL: Final = " where $1::bigint is not null and $2::bigint <= $3::bigint and $4::bigint[] is not null"
+async def credits_among(tx: Tx, wallet_id: int, positions: Collection[int]) -> list[int]:
+    """Those of these positions at which money came in, or is to."""
+    rows = await tx.fetch(
+        "select position from wallet_transaction where wallet_id = $1 and position = any($2::bigint[]) and credit",
+        wallet_id, list(positions),
+    )  # fmt: skip
+    return [row[0] for row in rows]
 
 
-async def count(tx: Tx, positions: str, wallet_id: int, low: int, high: int, opened: Sequence[int]) -> int:
-    """How many positions one of the sets above has."""
-    return int(
-        await tx.fetchval(
-            f"select count(*) from ({positions}) as s{_ALL}",
-            wallet_id,
-            low,
-            high,
-            opened,
+async def blocks(tx: Tx, wallet_id: int, first: int, last: int) -> Mapping[int, tuple[int, int, int]]:
+    """How many came in, have failed, and both, by block, from the `first` to the `last`; those with none are left out."""
+    rows = await tx.fetch(
+        "select block, credits, failed, failed_credits from wallet_block where wallet_id = $1 and block between $2 and $3",
+        wallet_id, first, last,
+    )  # fmt: skip
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+async def members(tx: Tx, wallet_id: int, wanted: Filter, ranges: Sequence[tuple[int, int]]) -> list[int]:
+    """The positions within these ranges that a filter wants, in no order; open ones count as completed, dates are ignored."""
+    rows = await tx.fetch(
+        "select t.position from unnest($2::bigint[], $3::bigint[]) as r(low, high) cross join lateral ("
+        f" select position from {_members_of(wanted)}) as t",
+        wallet_id, [low for low, _ in ranges], [high for _, high in ranges],
+    )  # fmt: skip
+    return [row[0] for row in rows]
+
+
+def _members_of(wanted: Filter) -> str:
+    within = "as m where m.wallet_id = $1 and m.position between r.low and r.high"
+    direction = {None: "", True: " and m.credit", False: " and not m.credit"}[wanted.credit]
+    if wanted.status is Status.FAILED:
+        return f"wallet_failed {within}{direction}"
+    if wanted.status is Status.COMPLETED:
+        direction += (
+            " and not exists (select from wallet_failed f where f.wallet_id = m.wallet_id and f.position = m.position)"
         )
-    )
-
-
-async def page_of(
-    tx: Tx, positions: str, wallet_id: int, low: int, high: int, opened: Sequence[int], *, limit: int, offset: int
-) -> list[int]:
-    """Positions of a set, the highest first."""
-    rows = await tx.fetch(
-        f"select position from ({positions}) as s{_ALL} order by position desc limit $5 offset $6",
-        wallet_id, low, high, opened, limit, offset,
-    )  # fmt: skip
-    return [row[0] for row in rows]
-
-
-async def page_without(
-    tx: Tx, left_out: str, wallet_id: int, low: int, high: int, opened: Sequence[int], *, limit: int, offset: int
-) -> list[int]:
-    """All positions between two but those of a set, the highest first.
-
-    Above the n-th one that is left out stand (high - its position) - (n - 1) that are not. As many of them as do not
-    reach past `offset` move the page down by one each; no row of the others is read before the page itself.
-    """
-    moved = await tx.fetchval(
-        f"""
-        select count(*) from (
-            select position, row_number() over (order by position desc) as n from ({left_out}) as s{_ALL}
-        ) as ranked
-        where $3 - position - (n - 1) <= $5
-        """,
-        wallet_id, low, high, opened, offset,
-    )  # fmt: skip
-    first = high - offset - moved
-    if first < low:
-        return []
-    rows = await tx.fetch(
-        f"""
-        select t.position from wallet_transaction t
-        where t.wallet_id = $1 and t.position between $2 and $5
-          and not exists (select from ({left_out}) as s where s.position = t.position and $3::bigint >= 0 and $4::bigint[] is not null)
-        order by t.position desc limit $6
-        """,
-        wallet_id, low, high, opened, first, limit,
-    )  # fmt: skip
-    return [row[0] for row in rows]
+    return f"wallet_transaction {within}{direction}"
 
 
 async def entries(tx: Tx, wallet_id: int, positions: Sequence[int]) -> list[Any]:

@@ -42,8 +42,8 @@ STATUS_BY_STATE: Final = {
 """The word that is added to redirect_url as `status`. It is a courtesy: only the API's word may be relied on."""
 
 
-def checkout(fundings: Fundings, sandbox: Sandbox | None) -> ASGIApp:
-    """All of `/pay`. Without a sandbox there is only the way back."""
+def checkout(fundings: Fundings, sandbox: Sandbox) -> ASGIApp:
+    """All of `/pay`."""
 
     async def back(request: Request) -> Response:
         try:
@@ -55,10 +55,11 @@ def checkout(fundings: Fundings, sandbox: Sandbox | None) -> ASGIApp:
             return _see(funding.redirect_url, reference=funding.reference, status=STATUS_BY_STATE[funding.state])
         return _result(funding)
 
-    routes = [Route(f"{RETURN_PATH}/{{reference}}", _Methods(GET=back))]
-    if sandbox is not None:
-        counter = _Counter(fundings, sandbox)
-        routes.append(Route(f"{PAGE}/{{token}}", _Methods(GET=counter.show, POST=counter.decide)))
+    counter = _Counter(fundings, sandbox)
+    routes = [
+        Route(f"{RETURN_PATH}/{{reference}}", _Methods(GET=back)),
+        Route(f"{PAGE}/{{token}}", _Methods(GET=counter.show, POST=counter.decide)),
+    ]
     return Router(routes=routes, default=_default, redirect_slashes=False)
 
 

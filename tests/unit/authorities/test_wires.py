@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from telvend.authorities.contract import ANSWERS, Found, Gender, Kind, NotOnRecord, Record, Unavailable, Unknown
 from telvend.authorities.dojah import wire as dojah
+from telvend.authorities.over_http import Reply
 from telvend.authorities.prembly import wire as prembly
 from tests.contract.authority_rigs import EXAMPLES, example
 
@@ -21,7 +22,7 @@ def answer_to(vendor: str, name: str) -> object:
     found = example(vendor, name)
     text = found["text"] if "text" in found else json.dumps(found["body"])
     wire = WIRES[vendor]
-    reply = wire.Reply(found["status"], text.encode(), found.get("headers", {}).get("retry-after", ""))
+    reply = Reply(found["status"], text.encode(), found.get("headers", {}).get("retry-after", ""))
     return wire.answer_of(Kind(found["kind"]), found["number"], reply)
 
 
@@ -116,7 +117,7 @@ json_values = st.recursive(
 )
 def test_anything_at_all_has_an_answer(vendor: str, body: object, status: int, kind: Kind) -> None:
     wire = WIRES[vendor]
-    answer = wire.answer_of(kind, "12345678901", wire.Reply(status, json.dumps(body).encode()))
+    answer = wire.answer_of(kind, "12345678901", Reply(status, json.dumps(body).encode()))
     assert isinstance(answer, ANSWERS)
     if isinstance(answer, Found):
         assert answer.record.first_name or answer.record.last_name
@@ -126,4 +127,4 @@ def test_anything_at_all_has_an_answer(vendor: str, body: object, status: int, k
 @given(body=st.binary(max_size=60))
 def test_any_bytes_have_an_answer(vendor: str, body: bytes) -> None:
     wire = WIRES[vendor]
-    assert isinstance(wire.answer_of(Kind.NIN, "12345678901", wire.Reply(200, body, "soon")), ANSWERS)
+    assert isinstance(wire.answer_of(Kind.NIN, "12345678901", Reply(200, body, "soon")), ANSWERS)

@@ -10,9 +10,9 @@ operator's own key.
 
 from typing import TYPE_CHECKING, Final
 
-from telvend.authorities.contract import TIMEOUT_S, Answer, Kind, Unavailable
-from telvend.authorities.dojah.wire import Reply, answer_of
-from telvend.kit import http
+from telvend.authorities.contract import Answer, Kind
+from telvend.authorities.dojah.wire import answer_of
+from telvend.authorities.over_http import AuthorityOverHttp, Reply
 from telvend.kit.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ NIN_PATH: Final = "/api/v1/kyc/nin"
 BVN_PATH: Final = "/api/v1/kyc/bvn/advance"
 
 
-class Dojah:
-    """Dojah as an authority. `transport` is the tests' way to put something else in the network's place."""
+class Dojah(AuthorityOverHttp):
+    """Dojah as an authority."""
 
     def __init__(
         self,
@@ -38,37 +38,11 @@ class Dojah:
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         """Raises ValueError for a key or an app id that cannot stand in a header."""
-        for text in (secret_key.reveal(), app_id):
-            if not text.isascii() or not text.isprintable():
-                raise ValueError("the key and the app id are printable ASCII")
-        self._client = http.client(base_url, timeout_s=TIMEOUT_S, transport=transport)
-        self._secret_key = secret_key
-        self._app_id = app_id
+        super().__init__(NAME, base_url, {"Authorization": secret_key, "AppId": Secret(app_id)}, transport=transport)
         self._paths = {Kind.NIN: nin_path, Kind.BVN: bvn_path}
 
-    @property
-    def name(self) -> str:
-        return NAME
+    def _request(self, kind: Kind, number: str) -> "httpx.Request":
+        return self._client.build_request("GET", self._paths[kind], params={kind.value: number})
 
-    async def nin(self, number: Secret) -> Answer:
-        return await self._ask(Kind.NIN, number)
-
-    async def bvn(self, number: Secret) -> Answer:
-        return await self._ask(Kind.BVN, number)
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-    async def _ask(self, kind: Kind, number: Secret) -> Answer:
-        headers = {
-            "Authorization": self._secret_key.reveal(),
-            "AppId": self._app_id,
-            "accept": "application/json",
-        }
-        try:
-            answer = await self._client.get(self._paths[kind], params={kind.value: number.reveal()}, headers=headers)
-        except http.NO_ANSWER as error:
-            # Only what kind of failure: its text may repeat the address.
-            return Unavailable(text=type(error).__name__)
-        reply = Reply(answer.status_code, answer.content, answer.headers.get("retry-after", ""))
-        return answer_of(kind, number.reveal(), reply)
+    def _answer(self, kind: Kind, number: str, reply: Reply) -> Answer:
+        return answer_of(kind, number, reply)

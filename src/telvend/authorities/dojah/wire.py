@@ -12,37 +12,18 @@ A 404 whose body is not theirs is a wrong address, not a person who does not exi
 "Lookup BVN"; which text goes with which status is from an integrator's code. Examples: tests/wire/dojah/.
 """
 
-from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from telvend.authorities import reading
 from telvend.authorities.contract import Answer, Found, Kind, NotOnRecord, Record, Unavailable, Unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer as it comes off the wire."""
-
-    http_status: int
-    body: bytes
-    retry_after: str = ""
+from telvend.authorities.over_http import Reply, body_of
 
 
 def answer_of(kind: Kind, number: str, reply: Reply) -> Answer:
     """What an answer about `number` means. No text in it repeats anything of the body."""
-    status = reply.http_status
-    if status in (401, 403):
-        return Unavailable(reading.RETRY_LATER_S, f"HTTP {status}: our key is not accepted", ours_to_mend=True)
-    if status == 402:
-        return Unavailable(reading.RETRY_LATER_S, "HTTP 402: our account with them is empty", ours_to_mend=True)
-    if status in (424, 429) or status >= 500:
-        return Unavailable(reading.seconds(reply.retry_after), f"HTTP {status}")
-    try:
-        body = msgspec.json.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Unknown(f"HTTP {status}: not JSON")
+    status, body = reply.http_status, body_of(reply)
+    if isinstance(body, Unavailable | Unknown):
+        return body
     if not isinstance(body, dict):
         return Unknown(f"HTTP {status}: not an object")
     error = body.get("error")

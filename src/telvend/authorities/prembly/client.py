@@ -9,9 +9,9 @@ leave out (test BVN 54651333604). It is never called without the operator's own 
 
 from typing import TYPE_CHECKING, Final
 
-from telvend.authorities.contract import TIMEOUT_S, Answer, Kind, Unavailable
-from telvend.authorities.prembly.wire import Reply, answer_of
-from telvend.kit import http
+from telvend.authorities.contract import Answer, Kind
+from telvend.authorities.over_http import AuthorityOverHttp, Reply
+from telvend.authorities.prembly.wire import answer_of
 from telvend.kit.secret import Secret
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ NIN_PATH: Final = "/identitypass/verification/vnin"
 BVN_PATH: Final = "/identitypass/verification/bvn"
 
 
-class Prembly:
-    """Prembly as an authority. `transport` is the tests' way to put something else in the network's place."""
+class Prembly(AuthorityOverHttp):
+    """Prembly as an authority."""
 
     def __init__(
         self,
@@ -38,38 +38,13 @@ class Prembly:
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         """Raises ValueError for a key or an app id that cannot stand in a header."""
-        for text in (api_key.reveal(), app_id):
-            if not text.isascii() or not text.isprintable():
-                raise ValueError("the key and the app id are printable ASCII")
-        self._client = http.client(base_url, timeout_s=TIMEOUT_S, transport=transport)
-        self._api_key = api_key
-        self._app_id = app_id
+        headers = {"x-api-key": api_key} | ({"app-id": Secret(app_id)} if app_id else {})
+        super().__init__(NAME, base_url, headers, transport=transport)
         self._paths = {Kind.NIN: nin_path, Kind.BVN: bvn_path}
         self._number_field = number_field
 
-    @property
-    def name(self) -> str:
-        return NAME
+    def _request(self, kind: Kind, number: str) -> "httpx.Request":
+        return self._client.build_request("POST", self._paths[kind], json={self._number_field: number})
 
-    async def nin(self, number: Secret) -> Answer:
-        return await self._ask(Kind.NIN, number)
-
-    async def bvn(self, number: Secret) -> Answer:
-        return await self._ask(Kind.BVN, number)
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-    async def _ask(self, kind: Kind, number: Secret) -> Answer:
-        headers = {"x-api-key": self._api_key.reveal(), "accept": "application/json"}
-        if self._app_id:
-            headers["app-id"] = self._app_id
-        try:
-            answer = await self._client.post(
-                self._paths[kind], json={self._number_field: number.reveal()}, headers=headers
-            )
-        except http.NO_ANSWER as error:
-            # Only what kind of failure: its text may repeat the request.
-            return Unavailable(text=type(error).__name__)
-        reply = Reply(answer.status_code, answer.content, answer.headers.get("retry-after", ""))
-        return answer_of(kind, number.reveal(), reply)
+    def _answer(self, kind: Kind, number: str, reply: Reply) -> Answer:
+        return answer_of(kind, number, reply)

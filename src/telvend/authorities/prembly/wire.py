@@ -7,14 +7,12 @@ and underscores. Sources: docs.prembly.com, "Response Codes and Verification Sta
 developer.myidentitypass.com for the older spelling. Examples: tests/wire/prembly/.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-
 from telvend.authorities import reading
 from telvend.authorities.contract import Answer, Blocked, Found, Kind, NotOnRecord, Record, Unavailable, Unknown
+from telvend.authorities.over_http import Reply, body_of
 
 
 class Code(StrEnum):
@@ -27,29 +25,11 @@ class Code(StrEnum):
     BLOCKED = "07"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer as it comes off the wire."""
-
-    http_status: int
-    body: bytes
-    retry_after: str = ""
-
-
 def answer_of(kind: Kind, number: str, reply: Reply) -> Answer:
     """What an answer about `number` means. No text in it repeats anything of the body but a code."""
-    if reply.http_status in (401, 403):
-        return Unavailable(
-            reading.RETRY_LATER_S, f"HTTP {reply.http_status}: our key is not accepted", ours_to_mend=True
-        )
-    if reply.http_status == 402:
-        return Unavailable(reading.RETRY_LATER_S, "HTTP 402: our account with them is empty", ours_to_mend=True)
-    if reply.http_status == 429 or reply.http_status >= 500:
-        return Unavailable(reading.seconds(reply.retry_after), f"HTTP {reply.http_status}")
-    try:
-        body = msgspec.json.decode(reply.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Unknown(f"HTTP {reply.http_status}: not JSON")
+    body = body_of(reply)
+    if isinstance(body, Unavailable | Unknown):
+        return body
     said: Any = body.get("response_code") if isinstance(body, dict) else None
     try:
         code = Code(said)
