@@ -5,6 +5,7 @@ import sys
 import typer
 
 from telvend.cli import (
+    bundles,
     database,
     demo,
     fundings,
@@ -19,6 +20,7 @@ from telvend.cli import (
     serve,
     settings,
     simulator,
+    subscribers,
     users,
     vouchers,
     wallets,
@@ -36,22 +38,25 @@ app = typer.Typer(
 )
 app.callback()(common)
 for group in (
-    users,
-    keys,
-    wallets,
-    fundings,
-    products,
-    networks,
-    orders,
-    identity,
-    vouchers,
-    refills,
-    premiums,
-    ledger,
-    simulator,
-    database,
+    users.app,
+    keys.app,
+    wallets.app,
+    fundings.app,
+    products.app,
+    networks.app,
+    orders.app,
+    identity.app,
+    subscribers.app,
+    bundles.app,
+    bundles.profiles,
+    vouchers.app,
+    refills.app,
+    premiums.app,
+    ledger.app,
+    simulator.app,
+    database.app,
 ):
-    app.add_typer(group.app)
+    app.add_typer(group)
 serve.add_to(app)
 demo.add_to(app)
 settings.add_to(app)
