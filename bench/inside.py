@@ -18,7 +18,8 @@ from telvend.kit.money import GHS
 from telvend.ledger.model import AccountKind, Mode
 from telvend.orders.jobs import Fulfilment, PostgresFulfilmentStore
 from telvend.orders.model import Placement
-from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits
+from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Provider, Traits
+from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.routing import Router, Rule
 from telvend.resellers.model import Api, Caller
 
@@ -27,16 +28,14 @@ _SETTLED_WITHIN_S: Final = 300
 
 
 class Instant:
-    """A provider that has delivered before it is asked twice. It only counts."""
+    """A provider that has delivered before it is asked twice."""
 
     name = "instant"
 
     def __init__(self, concurrency: int) -> None:
         self.traits = Traits(concurrency=concurrency, settles_after_s=0)
-        self.delivered = 0
 
     async def deliver(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - it gives everybody everything
-        self.delivered += 1
         return Delivered()
 
     async def ask(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - nobody has to ask
@@ -44,6 +43,23 @@ class Instant:
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+class Counted:
+    """A provider whose deliveries are counted."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.name = provider.name
+        self.traits = provider.traits
+        self.ask = provider.ask
+        self.close = provider.close
+        self._provider = provider
+        self.delivered = 0
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        outcome = await self._provider.deliver(delivery)
+        self.delivered += isinstance(outcome, Delivered)
+        return outcome
 
 
 async def place_for(stand: Stand, keys: Sequence[str], *, seconds: float, warm_up_s: float) -> Load:
@@ -79,15 +95,20 @@ async def place_so_many(stand: Stand, keys: Sequence[str], count: int) -> None:
         await asyncio.gather(*(submit() for _ in range(SUBMITTERS)))
 
 
-async def settle_all(stand: Stand, count: int) -> float:
-    """Deliver and settle the `count` orders that are due, with an instant provider; answers how many seconds it took.
+async def settle_all(stand: Stand, count: int, *, own_network: bool) -> float:
+    """Deliver and settle the `count` orders that are due, with an instant provider or our own network; answers how many
+    seconds it took.
 
     Raises StandFailed when it does not come to an end.
     """
     async with stand.shop() as shop:
         clock = SystemClock()
         concurrency = shop.settings.fulfilment_concurrency
-        provider = Instant(concurrency)
+        subscribers, offering = shop.services.subscribers, shop.services.offering
+        subscribers.start()
+        provider = Counted(
+            OwnNetwork(subscribers, offering, concurrency=concurrency) if own_network else Instant(concurrency)
+        )
         store = PostgresFulfilmentStore(shop.database, shop.services.ledger)
         router = Router([provider], clock, rules={provider.name: Rule(breaker=False)})
         fulfilment = Fulfilment(store, router, clock, concurrency=concurrency)
