@@ -47,6 +47,7 @@ from telvend.services import Services
 from telvend.subscribers.offering.service import TOPIC as NETWORK
 from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.refills.service import Refills
+from telvend.subscribers.service import Subscribers
 from telvend.subscribers.vouchers.pins import PinKeys
 from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
@@ -112,6 +113,7 @@ async def open_shop(
         )
         identity = _identity(settings, database, ledger, clock, on_death)
         offering = Offering(database)
+        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
         pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
         vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
         refills = Refills(database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death)
@@ -123,6 +125,8 @@ async def open_shop(
             Transactions(database),
             fundings,
             identity,
+            offering,
+            subscribers,
             vouchers,
             refills,
             settings.public_url,
@@ -162,6 +166,7 @@ async def open_shop(
                 await provider.close()
             await gateways.close()
             await jobs.close()
+            await subscribers.close()
             await book.close()
     finally:
         await database.close()

@@ -8,7 +8,9 @@ from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
+from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.refills.service import Refills
+from telvend.subscribers.service import Subscribers
 from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
@@ -24,6 +26,8 @@ class Services:
     transactions: Transactions
     fundings: Fundings
     identity: Identity
+    offering: Offering
+    subscribers: Subscribers
     vouchers: Vouchers
     refills: Refills
     public_url: str

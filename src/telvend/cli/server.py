@@ -160,6 +160,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         services.ledger.start()
         services.orders.start()
         services.identity.start()
+        services.subscribers.start()
         services.vouchers.start()
         services.refills.start()
         shop.funding_worker.start()

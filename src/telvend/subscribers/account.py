@@ -44,7 +44,9 @@ LONGEST_REACHABLE: Final = timedelta(days=545)
 """How far ahead of now refills move the two clocks at most."""
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
 MAIN_ACCOUNT: Final = "Main account"
+MOBILE_MONEY: Final = "Mobile money"
 
 
 @dataclass(slots=True)
@@ -123,6 +125,12 @@ class Account:
         self.buckets.append(bucket)
         return bucket
 
+    def open_momo(self) -> Bucket:
+        """The bucket of mobile money, empty. There must be none yet."""
+        bucket = self._new(Grant(Kind.MOMO, 0, MOBILE_MONEY))
+        bucket.changed = True
+        return bucket
+
     def move_clocks(self, usable_days: int, reachable_days: int) -> bool:
         """Move both clocks ahead by so many days from now or from where they stand, if that is later.
 
@@ -148,13 +156,7 @@ class Account:
             and bucket.free > 0
             and (bucket.active(self.now) or (bucket.starts_at is None and bucket.open))
         ]
-        return sorted(found, key=self._rank)
-
-    def _rank(self, bucket: Bucket) -> tuple[int, datetime, datetime, int]:
-        ends_at = bucket.expires_at
-        if bucket.starts_at is None:
-            ends_at = _end(self.now, bucket.validity_days)
-        return (bucket.priority, ends_at or _NEVER, bucket.created_at or self.now, bucket.id)
+        return sorted(found, key=lambda bucket: rank(bucket, self.now))
 
     def consume(self, kind: Kind, amount: int, cause: str, *, line: str = "") -> list[Posting]:
         """Use `amount`, all of it or nothing. Answers what was taken from which bucket.
@@ -272,6 +274,27 @@ class Account:
     def _mind_held(self, reservation: Reservation) -> None:
         if reservation.state is not ReservationState.HELD:
             raise InvalidInput("reference", f"names a reservation that is {reservation.state}")
+
+
+def rank(bucket: Bucket, now: datetime) -> tuple[int, datetime, datetime, int]:
+    """The place of a bucket in the order of use: the head of this file, from the priority on."""
+    ends_at = bucket.expires_at
+    if bucket.starts_at is None:
+        ends_at = _end(now, bucket.validity_days)
+    return (bucket.priority, ends_at or _NEVER, bucket.created_at or now, bucket.id)
+
+
+def why(bucket: Bucket, after: Bucket | None, now: datetime) -> str:
+    """Why a bucket stands where it does in the order of use, as it follows from the one before it."""
+    if after is None:
+        return "the first"
+    if bucket.priority != after.priority:
+        return f"priority {bucket.priority} comes after {after.priority}"
+    if rank(bucket, now)[1] != rank(after, now)[1]:
+        return "ends later" if rank(bucket, now)[1] != _NEVER else "never ends"
+    if bucket.created_at != after.created_at:
+        return "given later"
+    return "the same, with a higher number"
 
 
 def _ended(reservation: Reservation, state: ReservationState) -> None:

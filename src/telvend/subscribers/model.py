@@ -5,13 +5,14 @@ messages. A *bucket* is what came from one source and lasts equally long: the ma
 change of a bucket is a *posting*; its balance is the sum of them.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
-from telvend.errors import NotPermitted, TelvendError
+from telvend.errors import InvalidInput, NotPermitted, TelvendError
 from telvend.kit.money import Currency
 from telvend.ledger.model import Mode
 
@@ -183,9 +184,13 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Reservation(msgspec.Struct):
-    """Something kept for a session that is under way. `reference` is the caller's own, unique for the subscriber."""
+    """Something kept for a session that is under way. `reference` is the caller's own, unique for the subscriber.
+
+    `id` is 0 until it is written.
+    """
 
     id: int
+    subscriber_id: int
     reference: str
     kind: Kind
     amount: int
@@ -216,6 +221,34 @@ class MomoAccount:
     overdraft_interest: int
     blocked: bool
     authorization_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MomoChange:
+    """What an operator sets of somebody's mobile money, in minor units; None: as it is. The words are MomoAccount's."""
+
+    balance: int | None = None
+    positive: int | None = None
+    negative: int | None = None
+    loyalty_generated: int | None = None
+    loyalty_consumed: int | None = None
+    loyalty_balance: int | None = None
+    overdraft_balance: int | None = None
+    overdraft_limit: int | None = None
+    overdraft_fee: int | None = None
+    overdraft_interest: int | None = None
+    blocked: bool | None = None
+
+
+def line_of(text: str) -> str:
+    """The one spelling of a line: `+233 30 212-3456` is `+233302123456`. Raises InvalidInput."""
+    line = text.replace(" ", "").replace("-", "")
+    if _LINE.fullmatch(line) is None:
+        raise InvalidInput("line", "must be 3 to 32 letters and digits, a plus sign in front allowed")
+    return line
+
+
+_LINE = re.compile(r"\+?[0-9A-Za-z]{3,32}", re.ASCII)
 
 
 class SubscriberBarred(NotPermitted):

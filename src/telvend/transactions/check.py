@@ -1,4 +1,7 @@
-"""Whether the books hold: the ledger in itself, and against orders, fundings, checks and refills, in one snapshot of the database."""
+"""Whether the books hold: the ledger in itself, and against orders, fundings, checks and refills; and what subscribers have.
+
+All in one snapshot of the database.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,9 +12,10 @@ from telvend.kit.db import Database
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding
 from telvend.orders import store as order_store
+from telvend.subscribers.checking import store as subscriber_store
 from telvend.subscribers.refills import store as refill_store
 
-_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store, refill_store)
+_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store, subscriber_store, refill_store)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,103 @@
+"""The sweeper: gives back reservations whose deadline has passed, and takes away what was not used in time.
+
+    sweeper = Sweeper(database, clock)
+    sweeper.start()           # inside the event loop
+    await sweeper.work_off()  # everything that is overdue now
+
+Nothing waits for it: what is over is not used, and a reservation that is overdue is given back by whoever uses the
+subscriber's balances next. Any number may run, in any number of processes; they leave each other's subscribers alone.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from telvend.errors import Busy
+from telvend.kit import log
+from telvend.kit.clock import Clock
+from telvend.kit.db import Database
+from telvend.subscribers import store
+from telvend.subscribers.model import ReservationState
+from telvend.subscribers.store import BucketNumbers
+
+AT_A_TIME: Final = 500
+
+_log = log.get(__name__)
+
+
+class Sweeper:
+    """See the head of this file. `on_death` is called when its task dies, which only a bug can do."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        poll_s: float = 1.0,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._poll_s = poll_s
+        self._on_death = on_death
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work; from inside the event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="sweeper")
+        self._task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def work_off(self) -> int:
+        """Sweep until nothing is left, or somebody else has it in hand. Answers how many were ended. Raises Busy."""
+        count = 0
+        while swept := await self._sweep():
+            count += swept
+        return count
+
+    async def _run(self) -> None:
+        while True:
+            swept = 0
+            try:
+                swept = await self._sweep()
+            except Busy:
+                _log.warning("sweep_put_off")
+            if not swept:
+                await self._clock.sleep(self._poll_s)
+
+    async def _sweep(self) -> int:
+        """One transaction: how many reservations and buckets it ended."""
+        async with self._database.transaction() as tx:
+            due, over = await store.overdue(tx, AT_A_TIME)
+            if not due and not over:
+                return 0
+            ids = due | {subscriber_id for subscriber_id, _ in over}
+            subscribers, now = await store.lock_subscribers(tx, ids, who_is_free=True)
+            if now is None:
+                return 0
+            reservations = await store.overdue_reservations(tx, list(subscribers), now)
+            buckets = {part.bucket_id for item in reservations for part in item.parts}
+            buckets |= {bucket_id for subscriber_id, bucket_id in over if subscriber_id in subscribers}
+            accounts = await store.load_accounts(tx, subscribers, now, BucketNumbers(), buckets=buckets)
+            for item in reservations:
+                accounts[item.subscriber_id].release(item, ReservationState.EXPIRED)
+            for account in accounts.values():
+                account.expire()
+            count = len(reservations) + sum(len(account.postings) for account in accounts.values())
+            await store.write_accounts(tx, accounts.values())
+            if reservations:
+                await store.write_reservations(tx, reservations, now)
+            return count
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _log.critical("sweeper_died", exc_info=error)
+            if self._on_death is not None:
+                self._on_death(error)
