@@ -177,7 +177,9 @@ async def test_another_key_is_refused_with_a_sentence(net: Network, tmp_path: Pa
         PinKeys(net.database, tmp_path, Secret(key_text(new_key()))),
     ]
     for keys in others:
-        with pytest.raises(KeyRefused, match=r"hashed with voucher key [0-9a-f]{16}, which is not in .*; bring it back"):
+        with pytest.raises(
+            KeyRefused, match=r"hashed with voucher key [0-9a-f]{16}, which is not in .*; bring it back"
+        ):
             await keys.ready()
     assert not (tmp_path / "elsewhere" / "secret").exists(), "no key is made where one is missing"
     # With an older key behind a newer one, or the right one in the settings, everything goes on.
