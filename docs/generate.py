@@ -190,6 +190,7 @@ naming any replaces the default one. In the environment the whole table is one v
 
 | in `[simulators.NAME]` | default | what it is |
 |---|---|---|
+| `live` | `false` | whether it delivers for live keys too; `false`: for test keys only |
 | `steered` | `true` | whether the last four digits of the number decide; `false` delivers everything at once |
 | `priority` | `100` | lower goes first, where there are several |
 | `timeout_s` | `3.0` | how long it stays patient with an upstream that says nothing; up to 60 |

@@ -21,7 +21,7 @@ from telvend.authorities.personas import Personas
 from telvend.authorities.prembly.client import Prembly
 from telvend.catalog.service import TOPIC as CATALOGUE
 from telvend.catalog.service import Catalogue, install_builtin
-from telvend.config import Settings
+from telvend.config import Settings, SettingsRefused
 from telvend.errors import Busy
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
@@ -39,6 +39,8 @@ from telvend.ledger.service import Ledger
 from telvend.orders.jobs import Ears, Fulfilment, PostgresFulfilmentStore, Review
 from telvend.orders.service import Orders
 from telvend.providers.contract import Provider
+from telvend.providers.own_network.client import NAME as OWN_NETWORK
+from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.routing import Router, Rule
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
@@ -143,10 +145,11 @@ async def open_shop(
             refills,
             settings.public_url,
             settings.delivery_wait_s,
+            settings.own_network_creates_subscribers,
             settings.madapi_home_country,
         )
         book = PostgresBook(database, on_death=on_death)
-        providers = _providers(settings, book, clock)
+        providers = _providers(settings, book, clock, subscribers, offering)
         router = _router(settings, providers, clock)
         jobs = PostgresFulfilmentStore(database, ledger)
         fulfilment = Fulfilment(
@@ -196,8 +199,8 @@ async def _gateways(settings: Settings, database: Database) -> tuple[Gateways, S
         if key is not None:
             real.append(Paystack(name, key))
     # Play money must not buy anything real: the sandbox takes live fundings only where nothing real is delivered either.
-    pretends = settings.paystack_secret_key is None and any(chosen.live for chosen in settings.simulators.values())
-    sandbox = await Sandbox.open(database, live=pretends)
+    pretends = settings.own_network or any(chosen.live for chosen in settings.simulators.values())
+    sandbox = await Sandbox.open(database, live=pretends and settings.paystack_secret_key is None)
     return Gateways([*real, sandbox]), sandbox
 
 
@@ -217,9 +220,11 @@ def _identity(
     return Identity(database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death)
 
 
-def _providers(settings: Settings, book: PostgresBook, clock: Clock) -> list[Provider]:
+def _providers(
+    settings: Settings, book: PostgresBook, clock: Clock, subscribers: Subscribers, offering: Offering
+) -> list[Provider]:
     """Every provider of this shop. A new one gets its line here."""
-    return [
+    providers: list[Provider] = [
         Simulator(
             name,
             book,
@@ -231,12 +236,29 @@ def _providers(settings: Settings, book: PostgresBook, clock: Clock) -> list[Pro
         )
         for name, chosen in settings.simulators.items()
     ]
+    if settings.own_network:
+        providers.append(
+            OwnNetwork(
+                subscribers,
+                offering,
+                creates_subscribers=settings.own_network_creates_subscribers,
+                concurrency=settings.fulfilment_concurrency,
+            )
+        )
+    return providers
 
 
 def _router(settings: Settings, providers: list[Provider], clock: Clock) -> Router:
     # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
     rules = {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
-    return Router(providers, clock, rules=rules)
+    if settings.own_network:
+        # Whoever else was set up for live orders was set up on purpose, and goes first. It fails only where the database
+        # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.
+        rules[OWN_NETWORK] = Rule(priority=1000, breaker=False)
+    try:
+        return Router(providers, clock, rules=rules)
+    except ValueError as error:
+        raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 
 
 def application(shop: Shop, run_dir: Path) -> "ASGIApp":

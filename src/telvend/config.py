@@ -30,10 +30,11 @@ def _meta(text: str, **limits: Any) -> Any:
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[simulators.NAME]` in the file: a pretended upstream. `steered = false` delivers everything at once.
 
-    Beside a real upstream it must be `live = false`: then it delivers for test keys only.
+    It delivers for test keys only, unless it is `live = true`: for live keys too then, which it must not be beside a real
+    upstream.
     """
 
-    live: bool = True
+    live: bool = False
     steered: bool = True
     priority: int = 100
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 3.0
@@ -106,6 +107,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"
+    own_network: Annotated[
+        bool, _meta("whether live orders go to the subscribers of our own network; false beside a real upstream")
+    ] = True
+    own_network_creates_subscribers: Annotated[
+        bool, _meta("whether a number that our own network does not know becomes a subscriber; else it is refused")
+    ] = True
     simulators: Annotated[dict[str, SimulatorSettings], _meta("pretended upstreams, by name; a table of the file")] = (
         msgspec.field(default_factory=_one_simulator)
     )
@@ -198,7 +205,7 @@ def _convert(name: str, value: Any, origin: str) -> Any:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]
         return msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
-    except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
 
 

@@ -36,5 +36,7 @@ class Services:
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float
     """How long an answer that shows the delivery waits for it."""
+    creates_subscribers: bool
+    """Whether a number that the network does not know may become a subscriber of it."""
     home_country: str
     """Whose national numbers are read as such where a dialect has no market of its own; empty: nobody's in particular."""

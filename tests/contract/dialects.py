@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from telvend.dialects.contract import Dialect
+from telvend.dialects.madapi import refusals as madapi
+from telvend.dialects.madapi.routes import MADAPI
 from telvend.dialects.netpluse import wire as netpluse
 from telvend.dialects.netpluse.routes import NETPLUSE
 from telvend.dialects.networkdatasub import wire as networkdatasub
@@ -29,6 +31,13 @@ class Registered:
 
 
 DIALECTS: Final = {
+    "madapi": Registered(
+        MADAPI,
+        madapi.ERROR_TABLE,
+        WIRE / "madapi",
+        frozenset({200, 207, 400, 401, 403, 404, 405, 500, 503}),
+        madapi.SHAPES,
+    ),
     "netpluse": Registered(
         NETPLUSE, netpluse.ERROR_TABLE, WIRE / "netpluse", frozenset({200, 400, 401, 402, 404, 409, 429, 500})
     ),

@@ -1,19 +1,28 @@
 """The registry of providers that `test_provider.py` runs over. To add one: write a rig, and a line in `RIGS`.
 
-A rig is a provider together with its far side (a book, a fake server) that can be put into each `Situation`.
+A rig is a provider together with its far side (a book, a fake server) that can be put into each `Situation`. One that a
+far side can never be in is declared in `CANNOT`, with the reason; the suite then does without it, and says so.
 """
 
+import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final, Protocol
 
+from telvend.errors import Busy
+from telvend.kit.clock import SystemClock
 from telvend.kit.db import Database
 from telvend.kit.money import GHS, Money
 from telvend.providers.contract import Delivery, Provider
+from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
+from telvend.subscribers.delivering import Answer, NetworkDelivery
+from telvend.subscribers.offering.service import Offering
+from telvend.subscribers.service import Subscribers
 from tests.clocks import FakeClock
 
 
@@ -113,14 +122,90 @@ class SimulatorRig:
             await self._database.close()
 
 
+class OwnNetworkRig:
+    """Our own network over a database, with what can go wrong on the way to it: it is busy, before or after it has given.
+
+    Its book is what subscribers were given.
+    """
+
+    BARRED: Final = "+233241239999"
+    _numbers = itertools.count(1)
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        offering = Offering(database)
+        self.network = Subscribers(database, offering, SystemClock())
+        self.network.start()
+        self.provider: Provider = OwnNetwork(self, offering)
+        self._situations: dict[str, Situation] = {}
+        self._open = asyncio.Event()
+        self._open.set()
+        # The database outlives the rig, and so do references.
+        self._name = f"NPAPI-{time.time_ns()}"
+
+    async def bar(self) -> None:
+        async with self.database.connection() as tx:
+            await tx.execute(
+                "insert into subscriber (mode, msisdn, country, currency, status, tariff_plan, usable_until, reachable_until)"
+                " values ('live', $1, 'GH', 'GHS', 'Suspended', 'Prepaid', 'infinity', 'infinity') on conflict do nothing",
+                self.BARRED,
+            )
+
+    # What the provider calls -------------------------------------------------------------------------------------------
+
+    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+        situation = self._situations[delivery.reference]
+        await self._open.wait()
+        if situation is Situation.SILENCE:
+            raise Busy
+        answer = await self.network.deliver(delivery)
+        if situation is Situation.DELIVERS_THEN_SILENCE:
+            raise Busy
+        return answer
+
+    async def ask(self, reference: str) -> Answer:
+        return await self.network.ask(reference)
+
+    # What the suite calls ----------------------------------------------------------------------------------------------
+
+    def delivery(self, situation: Situation) -> Delivery:
+        number = next(self._numbers)
+        subscriber = self.BARRED if situation is Situation.REFUSES else f"+2332412{number % 50:05}"
+        delivery = delivery_to(subscriber, f"{self._name}-{number}-1")
+        self._situations[delivery.reference] = situation
+        return delivery
+
+    async def let_settle(self) -> None:
+        """What it does it does at once."""
+
+    async def hold(self) -> Callable[[], Awaitable[None]]:
+        self._open.clear()
+
+        async def go_on() -> None:
+            self._open.set()
+
+        return go_on
+
+    async def delivered(self, delivery: Delivery) -> int:
+        async with self.database.connection() as tx:
+            counted = "select count(*) from bucket_posting where cause = $1"
+            return int(await tx.fetchval(counted, delivery.reference))
+
+    async def close(self) -> None:
+        await self.network.close()
+        await self.database.close()
+
+
 def delivery_to(subscriber: str, reference: str) -> Delivery:
     """One gigabyte for a number."""
     return Delivery(
         reference=reference,
+        kind="data",
         country="GH",
         network="MTN",
         product="GH-MTN-1GB-30D",
         size="1GB",
+        validity_days=30,
         subscriber=subscriber,
         face_value=Money(450, GHS),
         cost=Money(390, GHS),
@@ -136,8 +221,36 @@ async def simulator_in_postgres(database_url: str) -> SimulatorRig:
     return SimulatorRig(PostgresBook(database), database)
 
 
+async def own_network(database_url: str) -> OwnNetworkRig:
+    rig = OwnNetworkRig(await Database.open(database_url, pool_size=2))
+    await rig.bar()
+    return rig
+
+
 RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "simulator, book in memory": simulator_in_memory,
     "simulator, book in PostgreSQL": simulator_in_postgres,
+    "own network": own_network,
 }
 """Every provider, by a name for people. A rig is opened with the address of a database that has the schema."""
+
+_NO_LINE: Final = "nothing is put into bytes, and mypy sees that every answer has a meaning"
+_AT_ONCE: Final = "it gives in one transaction, or not at all"
+
+CANNOT: Final[dict[str, dict[Situation, str]]] = {
+    "own network": {
+        Situation.DELIVERS_LATER: _AT_ONCE,
+        Situation.REFUSES_LATER: _AT_ONCE,
+        Situation.REFUSES_ELSEWHERE: "it serves every network and every size, and keeps no account of ours that could be empty",
+        Situation.DELIVERS_THEN_GARBAGE: _NO_LINE,
+        Situation.GARBAGE: _NO_LINE,
+        Situation.DELIVERS_THEN_SERVER_ERROR: _NO_LINE,
+        Situation.SERVER_ERROR: _NO_LINE,
+        Situation.UNDOCUMENTED: _NO_LINE,
+        Situation.NO_CONNECTION: "it is in this process",
+    },
+}
+"""The situations that the far side of a rig can never be in, by the rig's name, and why."""
+
+PLAYED: Final = [(name, situation) for name in RIGS for situation in Situation if situation not in CANNOT.get(name, {})]
+"""Every rig with every situation that its far side can be in."""

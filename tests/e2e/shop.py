@@ -26,8 +26,9 @@ import psycopg
 from telvend.kit.processes import die_with_parent
 
 TELVEND = Path(sys.executable).with_name("telvend")
-# A time-out of the simulator is waited for in real time; half a second is enough to be one.
-QUICK_SIMULATOR = "{simulator = {timeout_s = 0.5}}"
+# Live orders too go to a simulator, which the numbers steer. Its time-out is waited for in real time; half a second is
+# enough to be one.
+STEERED = {"TELVEND_OWN_NETWORK": "false", "TELVEND_SIMULATORS": "{simulator = {live = true, timeout_s = 0.5}}"}
 
 # Nothing here speaks TLS, and reading the certificates of the world takes longer than a request.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -72,7 +73,7 @@ class Shop:
         self.data_dir = data_dir
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.settings: dict[str, str] = {}  # Beside its own, for `start`: TELVEND_… to text.
+        self.settings = dict(STEERED)  # For `start`: TELVEND_… to text. Without any it is as it comes, fresh.
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: set[int] = set()
 
@@ -86,9 +87,7 @@ class Shop:
         with (self.data_dir / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [TELVEND, "serve", "--port", str(self.port), *options],
-                env=self.environment(
-                    TELVEND_FAILPOINTS=failpoints, TELVEND_SIMULATORS=QUICK_SIMULATOR, **self.settings
-                ),
+                env=self.environment(TELVEND_FAILPOINTS=failpoints, **self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

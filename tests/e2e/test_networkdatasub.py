@@ -51,7 +51,7 @@ class Market:
 @pytest.fixture(scope="module")
 def market(copied: Callable[[], Shop]) -> Iterator[Market]:
     shop = copied()
-    shop.settings = {"TELVEND_DELIVERY_WAIT_S": str(WAIT_S)}
+    shop.settings["TELVEND_DELIVERY_WAIT_S"] = str(WAIT_S)
     shop.start()
     limits = ["--read-limit", PLENTY, "--purchase-limit", PLENTY]
     made = shop.several(

@@ -185,6 +185,7 @@ class PostgresBench:
                 product_id=1,
                 product="GH-MTN-1GB-30D",
                 size="1GB",
+                validity_days=30,
                 subscriber="+233241234567",
                 face=PRICE,
                 price=PRICE,
@@ -292,6 +293,7 @@ async def test_a_claimed_order_has_its_attempt_and_belongs_to_nobody_else_until_
     await bench.pass_time(6)
     ((claim, step),) = await bench.store.claim(10, LEASE_S, asking)
     assert (claim.id, claim.state, claim.price, claim.cost) == (order_id, State.DELIVERING, PRICE, COST)
+    assert (claim.kind, claim.size, claim.validity_days, claim.face) == ("data", "1GB", 30, PRICE)
     assert isinstance(step, Ask)
     attempt = step.attempt
     assert (attempt.number, attempt.provider, attempt.reference) == (1, "simulator", f"{claim.reference}-1")

@@ -99,28 +99,50 @@ async def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> 
     assert await migrations.current(empty) is None
 
 
-_UNDO_LAST = {
-    "0005": "drop table identity_price, identity_cost, identity_master, verification, identity_sealed, identity_access,"
-    " identity_sweep cascade",
-}
+async def bring_to(database: Database, revision: str) -> None:
+    """Give an empty database the schema as it was at this revision."""
+    async with database.connection() as tx:
+        for path in sorted((migrations.FOLDER / "sql").glob("*.sql")):
+            if path.name[:4] <= revision:
+                await tx.execute(path.read_text("utf-8"))
+        await tx.execute("create table alembic_version (version_num varchar(32) primary key)")
+        await tx.execute("insert into alembic_version values ($1)", revision)
 
 
-async def test_a_migration_gives_up_soon_when_somebody_else_has_its_lock(migrated: Database) -> None:
+async def test_a_migration_gives_up_soon_when_somebody_else_has_its_lock(empty: Database) -> None:
     before_last, last = migrations.known()[-2:]
-    async with migrated.connection() as tx:
-        # As if the last one had not been run: what it made is taken away again.
-        await tx.execute(_UNDO_LAST[last])
-        await tx.execute("update alembic_version set version_num = $1", before_last)
+    await bring_to(empty, before_last)
     began = time.monotonic()
-    async with migrated.transaction() as tx:
+    async with empty.transaction() as tx:
         # Readers go on; whoever wants to write the version waits.
         await tx.execute("lock table alembic_version in share mode")
-        text = await refusal(migrated)
+        text = await refusal(empty)
     assert "lock timeout" in text
     assert time.monotonic() - began < 25  # Three seconds for the lock, the rest for a busy machine.
-    assert await migrations.current(migrated) == before_last
-    await brought(migrated)
-    assert await migrations.current(migrated) == last
+    assert await migrations.current(empty) == before_last
+    await brought(empty)
+    assert await migrations.current(empty) == last
+
+
+async def test_bundles_still_to_be_delivered_last_as_long_as_the_catalogue_says(empty: Database) -> None:
+    await bring_to(empty, "0005")
+    async with empty.connection() as tx:
+        await tx.execute("""
+            insert into network (country, code, name) values ('GH', 'MTN', 'MTN');
+            insert into product (code, network_id, kind, size, validity_days, currency, price_minor, cost_minor)
+            select 'P' || n, network.id, 'data', n || 'GB', 30 * n, 'GHS', 5, 4 from network, generate_series(1, 2) as n;
+            insert into orders (id, reference, reseller_id, dialect, mode, fingerprint, wallet_id, country, network,
+                product_id, product, size, subscriber, price_minor, cost_minor, currency, state, balance_after_minor,
+                due_at, created_at, updated_at, position, kind, face_minor)
+            select n, 'R' || n, gen_random_uuid(), 'netpluse', 'live', '', 1, 'GH', 'MTN', p.id, p.code, p.size, '', 5, 4,
+                'GHS', state, 0, case when state = 'accepted' then now() end, now(), now(), n, o.kind, 5
+            from product p, (values (1, 'P1', 'accepted', 'data'), (2, 'P2', 'review', 'data'),
+                (3, 'P1', 'delivered', 'data'), (4, 'P2', 'accepted', 'airtime')) as o(n, code, state, kind)
+            where p.code = o.code""")
+    await brought(empty)
+    async with empty.connection() as tx:
+        found = await tx.fetch("select validity_days from orders order by id")
+    assert [row[0] for row in found] == [30, 60, None, None]
 
 
 def test_the_revisions_are_one_line_and_each_has_its_sql() -> None:

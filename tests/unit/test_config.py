@@ -138,6 +138,12 @@ def test_simulators_are_named_in_the_file_or_inline_in_the_environment(folder: P
     assert inline.settings.simulators == {"one": SimulatorSettings(priority=1)}
 
 
+def test_a_fresh_shop_delivers_live_orders_to_its_own_network_and_plays_with_a_simulator() -> None:
+    fresh = load({}, {}).settings
+    assert (fresh.own_network, fresh.own_network_creates_subscribers) == (True, True)
+    assert fresh.simulators == {"simulator": SimulatorSettings(live=False, steered=True)}
+
+
 def test_no_secret_is_seen_in_the_settings_or_in_a_refusal(folder: Path) -> None:
     redis = URL.replace("postgresql:", "redis:")
     write(folder, f'redis_url = "{redis}"')

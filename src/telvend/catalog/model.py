@@ -152,10 +152,10 @@ class Snapshot:
     _cheapest: Mapping[tuple[str, str, str], Product] = field(default_factory=dict)
     _on_sale: Mapping[str, tuple[Product, ...]] = field(default_factory=dict)
     _products: Mapping[int, Product] = field(default_factory=dict)
+    _products_by_code: Mapping[str, Product] = field(default_factory=dict)
     _costs: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
     _airtime: Mapping[tuple[str, str], Airtime] = field(default_factory=dict)
     _provider_codes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    _by_code: Mapping[str, Product] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -190,6 +190,7 @@ class Snapshot:
             cheapest,
             {country: tuple(found) for country, found in on_sale.items()},
             {product.id: product for product in everything},
+            {product.code: product for product in everything},
             costs,
             {
                 (item.country, item.network.casefold()): item
@@ -197,7 +198,6 @@ class Snapshot:
                 if item.active and item.network_id in active
             },
             spelt,
-            {product.code: product for product in everything},
         )
 
     def find(self, country: str, network: str, size: str) -> Product | None:
@@ -244,9 +244,9 @@ class Snapshot:
         """The product of this number, on sale or not."""
         return self._products.get(product_id)
 
-    def product_of_code(self, code: str) -> Product | None:
-        """The product of this unique code, on sale or not."""
-        return self._by_code.get(code)
+    def product_by_code(self, code: str) -> Product | None:
+        """The product of this code, spelt exactly, on sale or not. Airtime is not a product."""
+        return self._products_by_code.get(code)
 
 
 def is_product_code(text: str) -> bool:

@@ -53,6 +53,12 @@ def announce(settings: Settings, as_json: bool) -> None:
             "NOTE: live orders go to the SIMULATOR, which delivers nothing to anybody. No real upstream is connected.",
             err=True,
         )
+    elif settings.own_network:
+        typer.echo(
+            "NOTE: live orders go to this shop's OWN NETWORK: its sandbox subscribers get them, no phone does."
+            " No real upstream is connected.",
+            err=True,
+        )
 
 
 async def run_api(

@@ -99,9 +99,10 @@ class Order(msgspec.Struct, frozen=True):
     """A sale. `reference` is ours, `client_reference` the caller's own (unique per reseller, dialect and mode).
 
     `fingerprint` says what was asked for: network, number in E.164, and product or amount; never price or spelling.
-    `position` is its place among the wallet's transactions. `kind` is `data` or `airtime`; `face` is what the subscriber
-    gets in money's worth, `price` what the reseller pays. `balance_after` is the wallet's spendable balance after this
-    order's last transfer on it.
+    `position` is its place among the wallet's transactions. `kind` is `data` or `airtime`; `size` and `validity_days` are
+    those of the bundle as it was sold (None: it does not expire, or it is airtime); `face` is what the subscriber gets in
+    money's worth, `price` what the reseller pays. `balance_after` is the wallet's spendable balance after this order's
+    last transfer on it.
     """
 
     id: int
@@ -119,6 +120,7 @@ class Order(msgspec.Struct, frozen=True):
     product_id: int
     product: str
     size: str
+    validity_days: int | None
     subscriber: str
     face: Money
     price: Money

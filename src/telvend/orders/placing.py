@@ -31,12 +31,14 @@ _TRIES: Final = 5
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What the catalogue sells a purchase for now. `face` is what the subscriber gets in money's worth."""
+    """What the catalogue sells a purchase for now, and for how long it lasts. `face` is what the subscriber gets in
+    money's worth."""
 
     product_id: int
     product: str
     kind: str
     size: str
+    validity_days: int | None
     face: Money
     price: Money
     cost: Money
@@ -44,7 +46,8 @@ class Quote(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, product: Product) -> "Quote":
         """A bundle at its price."""
-        return cls(product.id, product.code, "data", product.size, product.price, product.price, product.cost)
+        price = product.price
+        return cls(product.id, product.code, "data", product.size, product.validity_days, price, price, product.cost)
 
 
 class Purchase(msgspec.Struct, frozen=True):
@@ -231,6 +234,7 @@ class _Decisions:
             product_id=quote.product_id,
             product=quote.product,
             size=quote.size,
+            validity_days=quote.validity_days,
             subscriber=purchase.subscriber,
             face=quote.face,
             price=quote.price,

@@ -132,7 +132,7 @@ class Orders:
         quote = None
         if airtime is not None and airtime.minimum.minor <= amount.minor <= airtime.maximum.minor:
             price, cost = airtime.price(amount, caller.reseller_id), airtime.cost(amount)
-            quote = Quote(airtime.id, airtime.code, "airtime", amount.text, amount, price, cost)
+            quote = Quote(airtime.id, airtime.code, "airtime", amount.text, None, amount, price, cost)
         return await self._place(
             caller, network, subscriber, f"airtime {amount.minor}", quote, client_reference, prefix
         )

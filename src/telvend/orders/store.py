@@ -15,8 +15,8 @@ from telvend.ledger.model import Finding, Mode, TransferKind
 from telvend.orders.model import Order, State
 
 _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
-    o.position, o.kind, o.country, o.network, o.product_id, o.product, o.size, o.subscriber, o.face_minor, o.price_minor,
-    o.cost_minor, o.currency, o.state, o.balance_after_minor, o.created_at, o.updated_at"""
+    o.position, o.kind, o.country, o.network, o.product_id, o.product, o.size, o.validity_days, o.subscriber, o.face_minor,
+    o.price_minor, o.cost_minor, o.currency, o.state, o.balance_after_minor, o.created_at, o.updated_at"""
 
 # A plain join here is planned as a scan of the whole table while its statistics are young; the lateral look-up of one
 # row each cannot be. tests/store/test_plans.py holds it to that.
@@ -41,14 +41,14 @@ FIND_FINAL: Final = f"{FIND_BY_ID} where o.state in ('delivered', 'failed')"
 INSERT: Final = """
     insert into orders (id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
         product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, position, kind,
-        face_minor, state, due_at, created_at, updated_at)
+        face_minor, validity_days, state, due_at, created_at, updated_at)
     select id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
         product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, position, kind,
-        face_minor, 'accepted', $2, $2, $2
+        face_minor, validity_days, 'accepted', $2, $2, $2
     from json_to_recordset($1::text::json) as new(id bigint, reference text, reseller_id uuid, dialect text, mode text,
         client_reference text, fingerprint text, wallet_id bigint, country text, network text, product_id integer,
         product text, size text, subscriber text, price_minor bigint, cost_minor bigint, currency text,
-        balance_after_minor bigint, position bigint, kind text, face_minor bigint)
+        balance_after_minor bigint, position bigint, kind text, face_minor bigint, validity_days integer)
 """
 
 
@@ -76,6 +76,7 @@ class _Row(msgspec.Struct, gc=False):
     position: int
     kind: str
     face_minor: int
+    validity_days: int | None
 
 
 class _Wanted(msgspec.Struct, gc=False):
@@ -111,6 +112,7 @@ def order_of(row: Any) -> Order:
         product_id=row["product_id"],
         product=row["product"],
         size=row["size"],
+        validity_days=row["validity_days"],
         subscriber=row["subscriber"],
         face=Money(row["face_minor"], currency),
         price=Money(row["price_minor"], currency),
@@ -204,6 +206,7 @@ async def _insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
                     order.position,
                     order.kind,
                     order.face.minor,
+                    order.validity_days,
                 )
                 for order in orders
             ]

@@ -99,16 +99,21 @@ Outcome = Delivered | Accepted | Refused | NotSent | Unknown
 class Delivery:
     """One thing to deliver. `reference` is unique for each attempt: it is what the provider sees and is asked about.
 
-    `subscriber` is the MSISDN in E.164 (`+233241234567`); `network` and `product` are codes of the catalogue (`MTN`
-    within `country` GH, `GH-MTN-1GB-30D`); `size` is what is printed on the bundle (`1GB`); `face_value` is what the
-    reseller pays, `cost` what the catalogue expects this provider to take.
+    `kind` is `data` or `airtime`. `network` and `product` are codes of the catalogue (`MTN` within `country` GH,
+    `GH-MTN-1GB-30D`); `size` is what is printed on the bundle (`1GB`), of airtime the amount; `validity_days` is how long
+    it lasts, None for a bundle that does not expire and for airtime. `subscriber` is the MSISDN in E.164
+    (`+233241234567`). `face_value` is what the subscriber gets in money's worth: the amount of airtime, the price of a
+    bundle; `cost` is what the catalogue expects this provider to take. All of it is as it was sold, whatever the
+    catalogue says by now.
     """
 
     reference: str
+    kind: str
     country: str
     network: str
     product: str
     size: str
+    validity_days: int | None
     subscriber: str
     face_value: Money
     cost: Money

@@ -151,7 +151,8 @@ class Health:
 class Router:
     """Chooses, and learns from what became of it. One for each process: health is what this process has seen itself.
 
-    Raises ValueError when two providers have the same name, or a rule is for one that is not there.
+    Raises ValueError when two providers have the same name, a rule is for one that is not there, or one that pretends
+    would take live orders beside one that does not: now and then somebody would pay for what no phone gets.
     """
 
     def __init__(
@@ -172,6 +173,11 @@ class Router:
             self._desks[provider.name] = _Desk(provider, rules.get(provider.name, Rule()), self._limits)
         if strangers := rules.keys() - self._desks.keys():
             raise ValueError(f"there is no provider {', '.join(sorted(strangers))}")
+        live = [desk.provider for desk in self._desks.values() if desk.provider.traits.live_mode]
+        real = [provider.name for provider in live if not provider.traits.pretends]
+        if real and len(real) < len(live):
+            pretended = ", ".join(provider.name for provider in live if provider.traits.pretends)
+            raise ValueError(f"{pretended} must not take live orders beside {', '.join(real)}")
 
     def provider(self, name: str) -> Provider | None:
         """The provider of this name, whatever its health: attempts are asked about where they were made."""

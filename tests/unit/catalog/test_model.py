@@ -82,12 +82,20 @@ def test_a_size_is_found_in_its_exact_spelling_only() -> None:
     assert [snapshot.find("GH", "MTN", size) for size in ("1gb", "1 GB", "1GB ", "")] == [None] * 4
 
 
-def test_a_product_that_is_off_is_not_found_but_known_by_its_number() -> None:
+def test_a_product_that_is_off_is_not_found_but_known_by_its_number_and_its_code() -> None:
     off = product(1, MTN, "1GB", 450, active=False)
     snapshot = Snapshot.of(1, [MTN], [off])
     assert snapshot.find("GH", "MTN", "1GB") is None
     assert snapshot.on_sale("GH") == ()
     assert snapshot.product(1) == off
+    assert snapshot.product_by_code("P1") == off
+
+
+def test_every_product_is_found_by_its_code_in_its_exact_spelling() -> None:
+    # Two of one size and price: a sale finds one of them, a code finds each.
+    both = [product(1, MTN, "1GB", 450), product(2, MTN, "1GB", 450)]
+    snapshot = Snapshot.of(1, [MTN], both)
+    assert [snapshot.product_by_code(code) for code in ("P1", "P2", "p1", "")] == [*both, None, None]
 
 
 def test_a_network_that_is_off_sells_nothing_and_is_still_a_network() -> None:
@@ -139,3 +147,4 @@ def test_an_empty_snapshot_sells_nothing() -> None:
     assert empty.network("GH", "MTN") is None
     assert empty.on_sale("GH") == ()
     assert empty.product(1) is None
+    assert empty.product_by_code("P1") is None

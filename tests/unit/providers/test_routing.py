@@ -244,6 +244,15 @@ def test_names_are_checked(clock: FakeClock) -> None:
     assert Router([Named("a")], clock).provider("b") is None
 
 
+def test_who_pretends_takes_no_live_orders_beside_who_does_not(clock: FakeClock) -> None:
+    pretends = Named("pretends", pretends=True, test_mode=True)
+    with pytest.raises(ValueError, match="pretends must not take live orders beside real"):
+        Router([Named("real"), pretends], clock)
+    for_tests_only = Named("pretends", pretends=True, test_mode=True, live_mode=False)
+    assert name_of(Router([Named("real"), for_tests_only], clock).choose(GHANA)) == "real"
+    assert name_of(Router([pretends, Named("another", pretends=True)], clock).choose(GHANA)) == "another"
+
+
 # Any history -----------------------------------------------------------------------------------------------------------
 
 NAMES = ("a", "b", "c")

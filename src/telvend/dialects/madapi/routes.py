@@ -16,7 +16,7 @@ from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, Query, customer
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, Error, PremiumError
 from telvend.dialects.story import Parameter
-from telvend.errors import Busy, InvalidInput, NotFound
+from telvend.errors import Busy, InvalidInput, NotFound, NotPermitted
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
 from telvend.kit.phone import region_of
@@ -100,7 +100,7 @@ def _is_known(call: Call[None], product: str) -> bool:
     services = call.services
     return (
         services.offering.snapshot.bundle(product) is not None
-        or services.catalogue.snapshot.product_of_code(product) is not None
+        or services.catalogue.snapshot.product_by_code(product) is not None
         or services.premiums.knows(product)
     )
 
@@ -201,7 +201,12 @@ async def migrate(call: Call[dict[str, Any]]) -> Answer:
 
 
 async def provision(call: Call[dict[str, Any]]) -> Answer:
-    """Make the number a subscriber, who has nothing yet. One who is known already is 400/1002."""
+    """Make the number a subscriber, who has nothing yet. One who is known already is 400/1002.
+
+    Not where the shop-keeper alone adds subscribers (setting `own_network_creates_subscribers`).
+    """
+    if not call.services.creates_subscribers:
+        raise NotPermitted("provision subscribers")
     msisdn = _customer(call)
     fields = Fields(call.form)
     plan = fields.plan_id()

@@ -346,3 +346,11 @@ create table access_token (
     expires_at timestamptz not null
 );
 create index access_token_expired on access_token (expires_at);
+
+-- Orders -------------------------------------------------------------------------------------------------------------------
+
+-- How long the bundle lasts that was sold, whatever the catalogue says when it is delivered; null: it does not expire, or it
+-- is airtime. Orders from before that are still open get what the catalogue says now.
+alter table orders add column validity_days integer;
+update orders set validity_days = product.validity_days from product
+where product.id = orders.product_id and orders.kind = 'data' and (orders.due_at is not null or orders.state = 'review');

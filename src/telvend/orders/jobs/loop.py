@@ -401,12 +401,14 @@ class Fulfilment:
         claim = hand.claim
         delivery = Delivery(
             reference=reference,
+            kind=claim.kind,
             country=claim.country,
             network=claim.network,
             product=claim.product,
             size=claim.size,
+            validity_days=claim.validity_days,
             subscriber=claim.subscriber,
-            face_value=claim.price,
+            face_value=claim.face,
             cost=cost,
         )
         timeout_s = provider.traits.timeout_s

@@ -73,12 +73,15 @@ class Claim(msgspec.Struct):
     reference: str
     mode: Mode
     wallet_id: int
+    kind: str
     country: str
     network: str
     product_id: int
     product: str
     size: str
+    validity_days: int | None
     subscriber: str
+    face: Money
     price: Money
     cost: Money
     state: State

@@ -1,7 +1,6 @@
 """What is rendered: units, groups, sums, dates, and what stands where nothing is."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,50 +13,14 @@ from telvend.dialects.contract import Answer, Asked
 from telvend.dialects.madapi import wire
 from telvend.kit.money import NGN, UGX, Currency, Money
 from telvend.ledger.model import Mode
-from telvend.subscribers.model import Billing, Bucket, Kind, MomoAccount, Status, Subscriber
+from telvend.subscribers.model import Bucket, Kind
 from telvend.subscribers.plans import PlanPart, Plans, Total
 from telvend.subscribers.premiums.model import Loyalty, Premium, PremiumRequest
-from telvend.subscribers.refills.model import Refill, Refilled, RefillKind
+from tests.unit.dialects.madapi.doubles import DAY, MAIN, MB, MOMO, MONTHLY, NOW, SUBSCRIBER, UNUSED, WEEKEND, refilled
 
-NOW = datetime(2026, 11, 22, 9, 14, 5, 310_000, UTC)
-DAY = timedelta(days=1)
-MB = 1024 * 1024
 ASKED = Asked(
     "GET", "/v2/customers/2348031234567/plans", "", b"", {b"host": b"api.example.net"}, "https", "", b"8842017731", "", "TX-000017"
 )  # fmt: skip
-SUBSCRIBER = Subscriber(
-    id=1,
-    mode=Mode.LIVE,
-    msisdn="+2348031234567",
-    country="NG",
-    currency=NGN,
-    billing=Billing.PREPAID,
-    status=Status.ACTIVE,
-    tariff_plan="PulsePlus",
-    language="1",
-    usable_until=datetime(2027, 2, 18, 23, 59, 59, tzinfo=UTC),
-    reachable_until=datetime(2027, 5, 19, 23, 59, 59, tzinfo=UTC),
-    created_at=datetime(2021, 3, 9, 8, tzinfo=UTC),
-)
-MAIN = Bucket(1, Kind.MONEY, "Main account", 125050, main=True, starts_at=NOW - DAY)
-WEEKEND = Bucket(2, Kind.DATA, "Weekend 2GB", 768 * MB, starts_at=NOW - DAY, expires_at=NOW + 2 * DAY)
-MONTHLY = Bucket(3, Kind.DATA, "Monthly 1GB", 1024 * MB, starts_at=NOW - DAY, expires_at=NOW + 28 * DAY)
-UNUSED = Bucket(4, Kind.DATA, "Monthly 1GB", 1024 * MB, validity_days=30)
-MOMO = MomoAccount(
-    balance=1840000,
-    reserved=20000,
-    positive=50000,
-    negative=100000,
-    loyalty_generated=1200,
-    loyalty_consumed=0,
-    loyalty_balance=8700,
-    overdraft_balance=0,
-    overdraft_limit=500000,
-    overdraft_fee=2500,
-    overdraft_interest=0,
-    blocked=False,
-    authorization_digest=b"",
-)
 
 
 def plans(*buckets: Bucket, **changes: Any) -> Plans:
@@ -280,29 +243,6 @@ def test_reservations_are_null_unless_asked_for_and_the_status_compares() -> Non
 
 
 # Refills and premiums
-
-
-def refilled(minor: int, *, capped: bool = False, replayed: bool = False, currency: Currency = NGN) -> Refilled:
-    refill = Refill(
-        id=1,
-        reference="REF-1-abcdef",
-        reseller_id=UUID(int=1),
-        dialect="madapi",
-        mode=Mode.LIVE,
-        transaction_id="TX-000017",
-        kind=RefillKind.VOUCHER,
-        msisdn="+2348031234567",
-        profile="DB00",
-        amount=Money(minor, currency),
-        capped=capped,
-        serial="1000000001",
-        wallet_id=None,
-        position=None,
-        before=None,
-        after=None,
-        created_at=NOW,
-    )
-    return Refilled(refill, replayed)
 
 
 def test_a_refill_shows_whole_units() -> None:

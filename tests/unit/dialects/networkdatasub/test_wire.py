@@ -112,7 +112,7 @@ def order(kind: str, number: int, face: int, placed: datetime, state: State = St
     return Order(
         id=number, reference=f"{kind[:4].upper()}-{number}-abcdef", reseller_id=ID, dialect="networkdatasub",
         mode=Mode.LIVE, client_reference=None, fingerprint="", wallet_id=1, position=1, kind=kind, country="NG",
-        network="mtn", product_id=2, product="P2", size="2GB", subscriber="+2348012345678",
+        network="mtn", product_id=2, product="P2", size="2GB", validity_days=30, subscriber="+2348012345678",
         face=Money(face, NGN), price=Money(face, NGN), cost=Money(1, NGN), state=state,
         balance_after=Money(0, NGN), created_at=placed, updated_at=placed,
     )  # fmt: skip

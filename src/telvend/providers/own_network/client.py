@@ -1,0 +1,70 @@
+"""How our own network is called: in this process, without a line that could be slow or broken in between.
+
+the network is busy         it may have been given all the same: the answer of a commit can get lost     Unknown
+a product that says nothing of what it is                     nothing was asked of the network           Refused
+an answer                   whatever `wire.outcome_of` reads in it
+"""
+
+from typing import Protocol
+
+from telvend.errors import Busy, InvalidInput
+from telvend.providers.contract import Delivery, Outcome, Reason, Refused, Traits, Unknown
+from telvend.providers.own_network.wire import network_delivery, outcome_of
+from telvend.subscribers.delivering import Answer, NetworkDelivery
+from telvend.subscribers.offering.service import Offering
+
+NAME = "own_network"
+
+
+class Network(Protocol):
+    """As much of `Subscribers` as is needed here. A reference is delivered at most once; asking closes an unknown one."""
+
+    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+        """Raises Busy: then nobody knows, and asking tells."""
+
+    async def ask(self, reference: str) -> Answer:
+        """Raises Busy."""
+
+
+class OwnNetwork:
+    """Serves every network of the catalogue, for live keys only: play money makes nobody a subscriber.
+
+    `creates_subscribers`: a number that is not known becomes a subscriber; else it is refused.
+    """
+
+    def __init__(
+        self, network: Network, offering: Offering, *, creates_subscribers: bool = True, concurrency: int = 600
+    ) -> None:
+        self._network = network
+        self._offering = offering
+        self._creates_subscribers = creates_subscribers
+        # The network closes a reference that it is asked about and does not know, so that its word can be believed at
+        # once, also while a delivery that has timed out is still waiting for its turn there.
+        self._traits = Traits(timeout_s=15, settles_after_s=0, concurrency=concurrency, pretends=True)
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def traits(self) -> Traits:
+        return self._traits
+
+    async def deliver(self, delivery: Delivery) -> Outcome:
+        try:
+            wanted = network_delivery(delivery, self._offering, creates=self._creates_subscribers)
+        except InvalidInput as error:
+            return Refused(Reason.NOT_SOLD, f"{delivery.product}: {error}")
+        try:
+            return outcome_of(await self._network.deliver(wanted))
+        except Busy:
+            return Unknown("the network was busy")
+
+    async def ask(self, delivery: Delivery) -> Outcome:
+        try:
+            return outcome_of(await self._network.ask(delivery.reference))
+        except Busy:
+            return Unknown("the network was too busy to be asked")
+
+    async def close(self) -> None:
+        """Nothing to give back: the network belongs to whoever opened it."""

@@ -1,0 +1,51 @@
+"""What our own network is told of a sale, and what its answers mean.
+
+Nothing is put into bytes: the network is in this process, and what goes there and comes back are the records of
+`subscribers/delivering.py`. This is still the only place that knows both languages.
+"""
+
+from typing import Final
+
+from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Reason, Refused
+from telvend.subscribers.delivering import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.subscribers.offering.service import Offering
+
+REASON_BY_REFUSAL: Final = {
+    Refusal.UNKNOWN_SUBSCRIBER: Reason.BAD_NUMBER,
+    Refusal.BARRED: Reason.BARRED,
+    Refusal.OTHER_CURRENCY: Reason.WRONG_NETWORK,
+    Refusal.FULL: Reason.REFUSED,
+}
+"""Every refusal of the network. None of them would be another one anywhere else, so that nobody else is tried."""
+
+
+def network_delivery(delivery: Delivery, offering: Offering, *, creates: bool) -> NetworkDelivery:
+    """What is to be given for a sale: of airtime its whole amount, of a bundle what the offering makes of it.
+
+    Raises InvalidInput where the offering can make nothing of it.
+    """
+    currency = delivery.face_value.currency
+    size = delivery.face_value.text if delivery.kind == "airtime" else delivery.size
+    grants = offering.grants_of(delivery.product, size, delivery.validity_days, currency)
+    usable_days, reachable_days = offering.days_of(grants)
+    return NetworkDelivery(
+        reference=delivery.reference,
+        msisdn=delivery.subscriber,
+        country=delivery.country,
+        currency=currency,
+        grants=tuple(grants),
+        usable_days=usable_days,
+        reachable_days=reachable_days,
+        creates=creates,
+    )
+
+
+def outcome_of(answer: Answer) -> Outcome:
+    """What an answer means, to a delivery and to a question."""
+    match answer.state:
+        case DeliveryState.DELIVERED:
+            return Delivered()
+        case DeliveryState.REFUSED if answer.reason is not None:
+            return Refused(REASON_BY_REFUSAL[answer.reason], f"refused: {answer.reason}")
+        case _:
+            return NotSent("not known when it was asked about, and not taken any more")

@@ -1,0 +1,149 @@
+"""What our own network is told of a sale, and what its answers mean."""
+
+from dataclasses import replace
+
+import pytest
+
+from telvend.errors import Busy, InvalidInput
+from telvend.kit.money import GHS, NGN, Money
+from telvend.ledger.model import Mode
+from telvend.providers.contract import ELSEWHERE, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
+from telvend.providers.own_network.client import OwnNetwork
+from telvend.providers.own_network.wire import REASON_BY_REFUSAL, network_delivery, outcome_of
+from telvend.subscribers.delivering import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.subscribers.model import Grant, Kind
+from telvend.subscribers.offering.model import Bundle, Profile, Snapshot
+from telvend.subscribers.offering.service import Offering
+
+BUNDLE = Delivery(
+    reference="NPAPI-1-abcdef-1",
+    kind="data",
+    country="GH",
+    network="MTN",
+    product="GH-MTN-1GB-30D",
+    size="1GB",
+    validity_days=30,
+    subscriber="+233241234567",
+    face_value=Money(450, GHS),
+    cost=Money(427, GHS),
+)
+# Sold for NGN 98.00 to somebody who pays less.
+AIRTIME = replace(
+    BUNDLE,
+    kind="airtime",
+    country="NG",
+    product="NG-MTN-AIRTIME",
+    size="100.00",
+    validity_days=None,
+    subscriber="+2348031234567",
+    face_value=Money(10_000, NGN),
+)
+
+
+class Far:
+    """A network that answers, or does not."""
+
+    def __init__(self, answer: Answer | None) -> None:
+        self.answer = answer
+        self.heard: list[NetworkDelivery | str] = []
+
+    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+        return self._say(delivery)
+
+    async def ask(self, reference: str) -> Answer:
+        return self._say(reference)
+
+    def _say(self, heard: NetworkDelivery | str) -> Answer:
+        self.heard.append(heard)
+        if self.answer is None:
+            raise Busy
+        return self.answer
+
+
+@pytest.fixture
+def offering() -> Offering:
+    made = Offering(None)  # type: ignore[arg-type]
+    made.snapshot = Snapshot(profiles={"DB00": Profile("DB00", "", 10_000, 90, 180, active=True)})
+    return made
+
+
+def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(offering: Offering) -> None:
+    wanted = network_delivery(BUNDLE, offering, creates=True)
+    assert wanted.grants == (Grant(Kind.DATA, 1024**3, "1GB", "GH-MTN-1GB-30D", 30),)
+    assert (wanted.reference, wanted.msisdn, wanted.country, wanted.currency) == (
+        "NPAPI-1-abcdef-1",
+        "+233241234567",
+        "GH",
+        GHS,
+    )
+    assert (wanted.mode, wanted.creates, wanted.usable_days, wanted.reachable_days) == (Mode.LIVE, True, 30, 30)
+
+
+def test_a_bundle_that_does_not_expire_has_no_end(offering: Offering) -> None:
+    (grant,) = network_delivery(replace(BUNDLE, validity_days=None), offering, creates=True).grants
+    assert grant.validity_days is None
+
+
+def test_a_bundle_that_the_network_knows_is_what_the_network_says(offering: Offering) -> None:
+    parts = ((Kind.DATA, 5), (Kind.SMS, 7))
+    offering.snapshot = Snapshot(bundles={BUNDLE.product: Bundle(BUNDLE.product, "Mixed", 3, False, 100, parts)})
+    grants = network_delivery(BUNDLE, offering, creates=True).grants
+    assert [(grant.kind, grant.amount, grant.validity_days) for grant in grants] == [
+        (Kind.DATA, 5, 3),
+        (Kind.SMS, 7, 3),
+    ]
+
+
+def test_airtime_is_its_whole_amount_on_the_main_account_and_moves_the_clocks(offering: Offering) -> None:
+    wanted = network_delivery(AIRTIME, offering, creates=False)
+    assert [(grant.kind, grant.amount, grant.main) for grant in wanted.grants] == [(Kind.MONEY, 10_000, True)]
+    assert (wanted.currency, wanted.creates, wanted.usable_days, wanted.reachable_days) == (NGN, False, 90, 180)
+
+
+def test_a_size_that_says_nothing_cannot_be_told(offering: Offering) -> None:
+    with pytest.raises(InvalidInput):
+        network_delivery(replace(BUNDLE, size="plenty"), offering, creates=True)
+
+
+ANSWERS = [
+    (Answer(DeliveryState.DELIVERED), Delivered),
+    (Answer(DeliveryState.DELIVERED, replayed=True), Delivered),
+    (Answer(DeliveryState.CLOSED), NotSent),
+    *((Answer(DeliveryState.REFUSED, reason), Refused) for reason in Refusal),
+]
+
+
+@pytest.mark.parametrize(("answer", "outcome"), ANSWERS, ids=str)
+async def test_an_answer_means_the_same_to_a_delivery_and_to_a_question(
+    offering: Offering, answer: Answer, outcome: type[Outcome]
+) -> None:
+    provider = OwnNetwork(Far(answer), offering)
+    assert type(outcome_of(answer)) is outcome
+    assert await provider.deliver(BUNDLE) == await provider.ask(BUNDLE) == outcome_of(answer)
+
+
+def test_every_refusal_has_a_reason_and_none_is_worth_trying_elsewhere() -> None:
+    assert set(REASON_BY_REFUSAL) == set(Refusal)
+    assert not ELSEWHERE & set(REASON_BY_REFUSAL.values())
+    assert REASON_BY_REFUSAL[Refusal.UNKNOWN_SUBSCRIBER] is Reason.BAD_NUMBER
+    assert REASON_BY_REFUSAL[Refusal.BARRED] is Reason.BARRED
+
+
+async def test_a_network_that_is_busy_may_have_delivered(offering: Offering) -> None:
+    provider = OwnNetwork(Far(None), offering)
+    assert isinstance(await provider.deliver(BUNDLE), Unknown)
+    assert isinstance(await provider.ask(BUNDLE), Unknown)
+
+
+async def test_what_cannot_be_told_is_refused_and_never_sent(offering: Offering) -> None:
+    far = Far(Answer(DeliveryState.DELIVERED))
+    outcome = await OwnNetwork(far, offering).deliver(replace(BUNDLE, size="plenty"))
+    assert isinstance(outcome, Refused)
+    assert outcome.reason is Reason.NOT_SOLD
+    assert far.heard == []
+
+
+def test_it_serves_live_orders_only_and_says_that_it_is_not_a_real_upstream(offering: Offering) -> None:
+    traits = OwnNetwork(Far(None), offering, concurrency=7).traits
+    assert (traits.live_mode, traits.test_mode, traits.pretends) == (True, False, True)
+    assert (traits.settles_after_s, traits.concurrency, traits.networks) == (0, 7, None)
