@@ -17,6 +17,7 @@ from telvend.orders import store
 from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
 from telvend.subscribers import store as subscribers
+from telvend.subscribers.premiums import store as premiums
 from telvend.subscribers.reading import store as reading
 from telvend.subscribers.refills import store as refills
 from telvend.subscribers.vouchers import store as vouchers
@@ -40,6 +41,16 @@ STATEMENTS = {
     "settling: wallets of orders": jobs.WALLETS_OF,
     "leases: renew": jobs.RENEW,
     "leases: hand back": jobs.HAND_BACK,
+    "refilling: find subscribers": refills.FIND_SUBSCRIBERS,
+    "refilling: find by transaction": refills.FIND_BY_TRANSACTION,
+    "refilling: insert refills": refills.INSERT,
+    "refilling: lock vouchers": vouchers.LOCK_VOUCHERS,
+    "refilling: lock batches": vouchers.LOCK_BATCHES,
+    "refilling: use vouchers": vouchers.USE_VOUCHERS,
+    "refilling: add guards": vouchers.ADD_GUARDS,
+    "refilling: lock guards": vouchers.LOCK_GUARDS,
+    "refilling: write guards": vouchers.WRITE_GUARDS,
+    "refilling: remove guards": vouchers.REMOVE_GUARDS,
     "delivering: create subscribers": subscribers.CREATE_SUBSCRIBERS,
     "delivering: lock by number": subscribers.LOCK_BY_NUMBER,
     "delivering: claim references": subscribers.CLAIM_REFERENCES,
@@ -71,16 +82,11 @@ STATEMENTS = {
     "plans: first buckets": reading.READ_FIRST_BUCKETS,
     "plans: totals": reading.READ_TOTALS,
     "plans: mobile money": reading.READ_MOMO,
-    "refilling: find subscribers": refills.FIND_SUBSCRIBERS,
-    "refilling: find by transaction": refills.FIND_BY_TRANSACTION,
-    "refilling: insert refills": refills.INSERT,
-    "refilling: lock vouchers": vouchers.LOCK_VOUCHERS,
-    "refilling: lock batches": vouchers.LOCK_BATCHES,
-    "refilling: use vouchers": vouchers.USE_VOUCHERS,
-    "refilling: add guards": vouchers.ADD_GUARDS,
-    "refilling: lock guards": vouchers.LOCK_GUARDS,
-    "refilling: write guards": vouchers.WRITE_GUARDS,
-    "refilling: remove guards": vouchers.REMOVE_GUARDS,
+    "premiums: lock quotes": premiums.LOCK_QUOTES,
+    "premiums: find": premiums.FIND,
+    "premiums: parties": premiums.PARTIES,
+    "premiums: insert": premiums.INSERT,
+    "premiums: mark used": premiums.MARK_USED,
 }
 
 # 20,000 sold orders with their transfers and attempts, a few of them due, in a shop of 2,000 wallets.
@@ -115,6 +121,8 @@ FILL = """
     insert into reservation_part select id, 1, id, 1 from reservation;
     insert into subscriber_line select 'live', '+23330' || id, id from subscriber;
     insert into momo_account (subscriber_id, authorization_digest) select id, '' from subscriber;
+    insert into subscriber (mode, msisdn, country, currency, tariff_plan, usable_until, reachable_until)
+        select 'live', '+23480' || n, 'NG', 'NGN', 'x', now(), now() from generate_series(1, 20000) n;
     insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count)
         select 'live', 'NGN', 100, 'DB00', n * 100, 100 from generate_series(1, 2000) n;
     insert into voucher (serial, batch_id, pin_hash) select n, 1, sha256(n::text::bytea) from generate_series(1, 20000) n;
@@ -122,6 +130,9 @@ FILL = """
     insert into refill (id, reference, reseller_id, dialect, mode, transaction_id, fingerprint, kind, subscriber_id, msisdn,
             profile, amount_minor, currency, capped, serial, created_at)
         select n, 'x', gen_random_uuid(), 'madapi', 'live', n::text, 'x', 'voucher', n, 'x', 'DB00', 1, 'NGN', false, n, now()
+        from generate_series(1, 20000) n;
+    insert into premium_quote
+        select n, 'x', gen_random_uuid(), 'live', n::text, 'x', 'x', 'x', 'x', 'x', 1, 'NGN', 1, 0, 0, '', now(), now(), null
         from generate_series(1, 20000) n;
 """
 
