@@ -16,6 +16,8 @@ from telvend.ledger import store as ledger_store
 from telvend.orders import store
 from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
+from telvend.subscribers.refills import store as refills
+from telvend.subscribers.vouchers import store as vouchers
 from tests.conftest import Server
 from tests.store.selling import customer
 
@@ -36,6 +38,16 @@ STATEMENTS = {
     "settling: wallets of orders": jobs.WALLETS_OF,
     "leases: renew": jobs.RENEW,
     "leases: hand back": jobs.HAND_BACK,
+    "refilling: find subscribers": refills.FIND_SUBSCRIBERS,
+    "refilling: find by transaction": refills.FIND_BY_TRANSACTION,
+    "refilling: insert refills": refills.INSERT,
+    "refilling: lock vouchers": vouchers.LOCK_VOUCHERS,
+    "refilling: lock batches": vouchers.LOCK_BATCHES,
+    "refilling: use vouchers": vouchers.USE_VOUCHERS,
+    "refilling: add guards": vouchers.ADD_GUARDS,
+    "refilling: lock guards": vouchers.LOCK_GUARDS,
+    "refilling: write guards": vouchers.WRITE_GUARDS,
+    "refilling: remove guards": vouchers.REMOVE_GUARDS,
 }
 
 # 20,000 sold orders with their transfers and attempts, a few of them due, in a shop of 2,000 wallets.
@@ -56,6 +68,16 @@ FILL = """
     insert into transfer (cause, kind, debit, credit, amount_minor) select id, 3, 1, 2, 5 from orders where id > 1;
     insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)
         select id, 1, 'simulator', 'x', 'delivered', 1, now() from orders;
+    insert into subscriber (mode, msisdn, country, currency, tariff_plan, usable_until, reachable_until)
+        select 'live', '+23480' || n, 'NG', 'NGN', 'x', now(), now() from generate_series(1, 20000) n;
+    insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count)
+        select 'live', 'NGN', 100, 'DB00', n * 100, 100 from generate_series(1, 2000) n;
+    insert into voucher (serial, batch_id, pin_hash) select n, 1, sha256(n::text::bytea) from generate_series(1, 20000) n;
+    insert into pin_guard (kind, subject) select 'subscriber', n::text from generate_series(1, 20000) n;
+    insert into refill (id, reference, reseller_id, dialect, mode, transaction_id, fingerprint, kind, subscriber_id, msisdn,
+            profile, amount_minor, currency, capped, serial, created_at)
+        select n, 'x', gen_random_uuid(), 'madapi', 'live', n::text, 'x', 'voucher', n, 'x', 'DB00', 1, 'NGN', false, n, now()
+        from generate_series(1, 20000) n;
 """
 
 
