@@ -3,6 +3,7 @@
 newman is a tool of the tests alone; `make newman` installs the version that tests/postman/package-lock.json pins.
 """
 
+import asyncio
 import json
 import re
 import subprocess
@@ -15,6 +16,11 @@ import httpx
 import pytest
 from openapi_spec_validator import validate
 
+from telvend.bootstrap import open_shop
+from telvend.config import load
+from telvend.kit.money import NGN
+from telvend.ledger.model import Mode
+from telvend.subscribers.model import MomoChange
 from tests.e2e.conftest import PLENTY
 from tests.e2e.shop import _NO_CERTIFICATES, Shop
 
@@ -30,37 +36,70 @@ def newman() -> Path:
     return NEWMAN
 
 
-@dataclass(frozen=True)
+APIS = ("netpluse", "networkdatasub", "madapi")
+ADA = "ada@example.com"
+SUBSCRIBER, RECEIVER = "+2348031234567", "+2348031234568"
+
+
+@dataclass
 class Market:
-    """A shop with a key for each API, and what its collection is to be told beside it."""
+    """A shop with a key for each API. What MADAPI's story uses up is made anew for each run."""
 
     shop: Shop
-    keys: dict[str, str]
-    variables: dict[str, dict[str, str]]
+    keys: dict[str, dict[str, str]]
+    authorization: str
+    runs: int = 0
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return httpx.get(f"{self.shop.url}{path}", headers=headers, timeout=30, verify=_NO_CERTIFICATES)
 
-    @property
-    def names(self) -> list[str]:
-        return list(self.get("/").json()["collections"])
+    def variables(self, name: str) -> dict[str, str]:
+        """What a reader would set before sending the collection."""
+        found = {"key": self.keys[name]["key"]}
+        if name != "madapi":
+            return found
+        self.runs += 1
+        voucher = self.shop.telvend("voucher", "issue", "--amount", "200", "--currency", "NGN", "--count", "1")
+        return found | {
+            "secret": self.keys[name]["secret"],
+            "customerId": SUBSCRIBER,
+            "receiverId": RECEIVER,
+            "newCustomerId": f"+23480399{self.runs:05}",
+            "momoAuthorization": self.authorization,
+            "pin": voucher["vouchers"][0]["pin"],
+        }
+
+
+def furnish(shop: Shop) -> str:
+    """Two subscribers, the first with mobile money. Answers what a partner sends as x-authorization."""
+
+    async def work() -> str:
+        url = shop.telvend("db", "url")["url"]
+        async with open_shop(load({"data_dir": str(shop.data_dir)}).settings, url) as opened:
+            for msisdn in (SUBSCRIBER, RECEIVER):
+                await opened.services.subscribers.add(msisdn, tariff_plan="Basic", currency=NGN)
+            secret = await opened.services.subscribers.momo(
+                Mode.LIVE, SUBSCRIBER, MomoChange(balance=1840000, positive=50000, negative=120000)
+            )
+            assert secret is not None
+            return secret.reveal()
+
+    return asyncio.run(work())
 
 
 @pytest.fixture(scope="module")
 def market(copied: Callable[[], Shop]) -> Iterator[Market]:
     shop = copied()
     shop.start()
-    ada = "ada@example.com"
     made = shop.several(
         [
-            ["user", "add", ada, "--name", "Ada Obi", "--phone", "08031234567"],
-            ["wallet", "credit", ada, "1000", "GHS", "--reference", "opening"],
-            ["wallet", "credit", ada, "20000", "NGN", "--reference", "opening"],
-            *(["key", "add", ada, "--api", name, *LIMITS] for name in ("netpluse", "networkdatasub")),
+            ["user", "add", ADA, "--name", "Ada Obi", "--phone", "08031234567"],
+            ["wallet", "credit", ADA, "1000", "GHS", "--reference", "opening"],
+            ["wallet", "credit", ADA, "20000", "NGN", "--reference", "opening"],
+            *(["key", "add", ADA, "--api", name, *LIMITS] for name in APIS),
         ]
-    )
-    keys = {name: answer["key"] for name, answer in zip(("netpluse", "networkdatasub"), made[3:], strict=True)}
-    yield Market(shop, keys, {})
+    )  # fmt: skip
+    yield Market(shop, dict(zip(APIS, made[-3:], strict=True)), furnish(shop))
     shop.check_books()
     shop.end()
 
@@ -81,7 +120,7 @@ def run(newman: Path, market: Market, name: str, folder: Path, *, key: str | Non
     file_name = re.fullmatch(r'attachment; filename="(.+)"', downloaded.headers["content-disposition"])
     assert file_name
     (folder / file_name[1]).write_bytes(downloaded.content)
-    variables = {"key": market.keys[name] if key is None else key} | market.variables.get(name, {})
+    variables = market.variables(name) if key is None else {"key": key}
     report = folder / "report.json"
     done = subprocess.run(
         [
@@ -111,7 +150,7 @@ def steps(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from steps(item["item"]) if "item" in item else [item]
 
 
-@pytest.mark.parametrize("name", ["netpluse", "networkdatasub"])
+@pytest.mark.parametrize("name", APIS)
 def test_a_collection_runs_whole_and_every_test_of_it_passes_twice(
     newman: Path, market: Market, name: str, tmp_path: Path
 ) -> None:
@@ -130,7 +169,9 @@ def test_a_collection_notices_what_is_wrong(newman: Path, market: Market, tmp_pa
 
 
 def test_every_document_is_valid_openapi_for_this_server(market: Market) -> None:
-    for name, path in market.get("/").json()["apis"].items():
+    found = market.get("/").json()["apis"]
+    assert set(found) == set(APIS)
+    for name, path in found.items():
         document = market.get(f"{path}?download").json()
         validate(document)
         assert document["servers"] == [{"url": market.shop.url}]
@@ -140,6 +181,6 @@ def test_every_document_is_valid_openapi_for_this_server(market: Market) -> None
 def test_the_first_page_leads_a_browser_to_every_download(market: Market) -> None:
     page = market.get("/", accept="text/html")
     links = re.findall(r'href="([^"]+\?download)"', page.text)
-    assert len(links) == 2 * len(market.names)
+    assert len(links) == 2 * len(APIS)
     for link in links:
         assert "attachment" in market.get(link).headers["content-disposition"]

@@ -18,6 +18,7 @@ PAGES = sorted(
         (ROOT / "bench", "*.md"),
     )
     for page in folder.glob(pattern)
+    if "node_modules" not in page.parts
 )
 
 _FENCED = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)

@@ -22,6 +22,9 @@ _NAMESPACE: Final = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _NUMBER_PLACE: Final = re.compile(r'"\{\{#(\w+)\}\}"')
 _NUMBER: Final = re.compile(r"\{\{#(\w+)\}\}")
+_NAMED: Final = re.compile(r'"?\{\{#?(\w+)\}\}"?')
+"""A variable in a test's title: a title is not filled, and braces in it would look forgotten."""
+
 _PATH_PLACE: Final = re.compile(r"\{(\w+)\}")
 
 
@@ -74,6 +77,8 @@ def _about(dialect: Dialect) -> str:
 
 def _auth(dialect: Dialect) -> dict[str, Any]:
     scheme = dialect.security
+    if scheme.get("type") == "http":
+        return {"type": "bearer", "bearer": [{"key": "token", "value": "{{key}}", "type": "string"}]}
     return {
         "type": "apikey",
         "apikey": [
@@ -185,13 +190,17 @@ def _tests(endpoint: Endpoint, step: Step, schemas: Schemas) -> Iterator[str]:
         yield f'pm.test("the body has its shape", () => pm.response.to.have.jsonSchema({_js(schema)}));'
     for name, value in step.says.items():
         yield (
-            f"pm.test({_js(f'header {name} is {value}')}, () =>"
+            f"pm.test({_titled(f'header {name} is {value}')}, () =>"
             f" pm.expect(pm.response.headers.get({_js(name)})).to.eql({_value(value)}));"
         )
     for path, expected in step.expects.items():
-        yield f"pm.test({_js(_title(path, expected))}, () => {_check(path, expected)});"
+        yield f"pm.test({_titled(_title(path, expected))}, () => {_check(path, expected)});"
     for name, path in step.keeps.items():
         yield f"pm.collectionVariables.set({_js(name)}, {_at(path)});"
+
+
+def _titled(text: str) -> str:
+    return _js(_NAMED.sub(r"$\1", text))
 
 
 def _title(path: str, expected: Any) -> str:
@@ -202,9 +211,9 @@ def _title(path: str, expected: Any) -> str:
     if isinstance(expected, Holds):
         return f"{path} holds {', '.join(f'{name} {value}' for name, value in expected.properties.items())}"
     if isinstance(expected, Less):
-        return f"{path} is {expected.variable} less {expected.by}"
+        return f"{path} is {{{{{expected.variable}}}}} less {expected.by}"
     if isinstance(expected, More):
-        return f"{path} is {expected.variable} and {expected.by} more"
+        return f"{path} is {{{{{expected.variable}}}}} and {expected.by} more"
     return f"{path} is {_js(expected)}"
 
 
