@@ -267,6 +267,8 @@ async def test_a_reservation_keeps_is_captured_or_goes_back(ama: Room) -> None:
         await verbs.consume(LIVE, AMA, Kind.DATA, 4, "c")
     total = (await verbs.plans(ama.wanted())).totals or {}
     assert (total[Kind.DATA, False].active, total[Kind.DATA, False].reserved) == (3, 12)
+    with pytest.raises(InvalidInput):
+        await verbs.capture(LIVE, AMA, "s", 6, Kind.SMS)
     captured = await verbs.capture(LIVE, AMA, "s", 6)
     assert ([taken.amount for taken in captured.taken], captured.replayed) == ([5, 1], False)
     assert (await verbs.capture(LIVE, AMA, "s", 6)).replayed
@@ -312,12 +314,14 @@ async def test_a_bucket_is_corrected_and_a_closed_one_opens_again(ama: Room) -> 
     await ama.subscribers.grant(LIVE, AMA, [data(10)], "g")
     ((bucket,), _) = await ama.subscribers.buckets(LIVE, AMA)
     await ama.subscribers.consume(LIVE, AMA, Kind.DATA, 10, "c")
-    await ama.subscribers.adjust(LIVE, AMA, bucket.id, 4, "a complaint")
+    await ama.subscribers.adjust(LIVE, AMA, bucket.id, Kind.DATA, 4, "a complaint")
     assert await ama.data() == [4]
+    with pytest.raises(InvalidInput):
+        await ama.subscribers.adjust(LIVE, AMA, bucket.id, Kind.SMS, 4, "mistaken")
     await ama.subscribers.add("+233241111111", tariff_plan="P", currency=GHS)
     for msisdn, number in (("+233241111111", bucket.id), (AMA, bucket.id + 1)):
         with pytest.raises(NotFound):
-            await ama.subscribers.adjust(LIVE, msisdn, number, 5, "mistaken")
+            await ama.subscribers.adjust(LIVE, msisdn, number, Kind.DATA, 5, "mistaken")
     lines = await ama.subscribers.postings(LIVE, AMA)
     assert [(line.posting, line.change, line.balance_after) for line in lines] == [
         ("adjust", 4, 4),

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from telvend.cli import (
+    bundles,
     database,
     demo,
     fundings,
@@ -19,6 +20,7 @@ from telvend.cli import (
     serve,
     settings,
     simulator,
+    subscribers,
     users,
     vouchers,
     wallets,
@@ -35,22 +37,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(common)
-for group in (
-    users,
-    keys,
-    wallets,
-    fundings,
-    products,
-    networks,
-    orders,
-    identity,
-    vouchers,
-    refills,
-    premiums,
-    ledger,
-    simulator,
-    database,
-):
+for group in (users, keys, wallets, fundings, products, networks, orders, identity, subscribers, bundles):
+    app.add_typer(group.app)
+app.add_typer(bundles.profiles)
+for group in (vouchers, refills, premiums, ledger, simulator, database):
     app.add_typer(group.app)
 serve.add_to(app)
 demo.add_to(app)

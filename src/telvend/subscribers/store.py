@@ -264,15 +264,16 @@ NEXT_NUMBERS: Final = "select nextval('bucket_number') from generate_series(1, $
 
 
 class BucketNumbers:
-    """Numbers of buckets, taken ahead by the thousand: an unused one stays a gap. One for each connection or task."""
+    """Numbers of buckets, taken ahead where `ahead` says so: an unused one stays a gap. One for each connection or task."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = 1) -> None:
+        self.ahead = ahead
         self._numbers: list[int] = []
 
     async def provide(self, tx: Tx, count: int) -> None:
         """Have `count` of them at hand. Not part of the transaction."""
         if len(self._numbers) < count:
-            found = await tx.fetch(NEXT_NUMBERS, max(NUMBERS_AT_A_TIME, count))
+            found = await tx.fetch(NEXT_NUMBERS, max(self.ahead, count))
             self._numbers = [row[0] for row in found][::-1]
 
     def __call__(self) -> int:

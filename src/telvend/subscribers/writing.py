@@ -46,12 +46,13 @@ class Reserve(msgspec.Struct, frozen=True):
 
 
 class Capture(msgspec.Struct, frozen=True):
-    """Use what is reserved, all (None) or a part; the rest goes back."""
+    """Use what is reserved, all (None) or a part; the rest goes back. `kind`: what the amount is of, where one is given."""
 
     mode: Mode
     msisdn: str
     reference: str
     amount: int | None = None
+    kind: Kind | None = None
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -69,6 +70,7 @@ class Adjust(msgspec.Struct, frozen=True):
     msisdn: str
     reference: str
     bucket_id: int
+    kind: Kind
     balance: int
 
 
@@ -247,6 +249,8 @@ class _Batch:
     def _capture(self, request: Capture, subscriber: Subscriber) -> Done:
         found = self._reservation(request.reference, subscriber)
         amount = found.amount if request.amount is None else request.amount
+        if request.kind not in (None, found.kind):
+            raise InvalidInput("amount", f"must be of {found.kind}, as what was reserved")
         if found.state is ReservationState.CAPTURED and found.captured == amount:
             return Done(subscriber, reservation=found, replayed=True)
         account = self.accounts[subscriber.id]
@@ -270,6 +274,8 @@ class _Batch:
         bucket = next((bucket for bucket in account.buckets if bucket.id == request.bucket_id), None)
         if bucket is None:
             raise NotFound("Bucket")
+        if bucket.kind is not request.kind:
+            raise InvalidInput("balance", f"must be of {bucket.kind}, as the bucket")
         before = bucket.balance
         account.adjust(bucket, request.balance, request.reference)
         return Done(subscriber, (Taken(bucket.id, bucket.name, before - bucket.balance),))
