@@ -102,7 +102,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> 
 _UNDO_LAST = {
     "0005": "drop table identity_price, identity_cost, identity_master, verification, identity_sealed, identity_access,"
     " identity_sweep cascade",
-    "0006": "drop table wallet_block; drop function count_wallet_credit, count_wallet_failed cascade",
+    "0006": "drop view sale; drop table wallet_block; drop function count_wallet_credit, count_wallet_failed cascade",
 }
 
 
