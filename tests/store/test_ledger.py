@@ -18,6 +18,7 @@ from telvend.orders import store as orders_store
 from telvend.orders.model import Placement
 from telvend.orders.placing import Placing
 from telvend.transactions.check import check_books
+from telvend.transactions.service import Transactions
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
 
@@ -147,7 +148,7 @@ async def test_a_statement_comes_in_pages_that_follow_from_each_other(ama: Custo
     for line, earlier in itertools.pairwise(lines):
         assert line.balance.minor == earlier.balance.minor + line.change.minor
     assert {line.kind for line in lines} == {TransferKind.CREDIT}
-    references = await ama.ledger.credit_references([line.cause for line in lines] + [0])
+    references = await Transactions(ama.database).references([line.cause for line in lines] + [0])
     assert sorted(references.values()) == [f"r{number}" for number in range(1, 8)]
 
 

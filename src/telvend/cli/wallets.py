@@ -88,7 +88,7 @@ async def statement(
     """Every movement on a wallet, newest first: holds and releases apart."""
     reseller = await shop.services.resellers.find(email)
     lines = await shop.services.ledger.statement(reseller.id, _currency(currency), mode, before=before, limit=limit)
-    references = await _references(shop, lines)
+    references = await shop.services.transactions.references(list({line.cause for line in lines}))
     data = [_data(line, references) for line in lines]
     columns = ("sequence", "at", "what", "reference", "change", "balance")
     answer = {
@@ -105,11 +105,6 @@ async def statement(
         answer,
         show=table(f"{reseller.email}, {currency.upper()} ({mode})", columns, rows, "Nothing has moved yet."),
     )
-
-
-async def _references(shop: Shop, lines: list[StatementLine]) -> dict[int, str]:
-    causes = list({line.cause for line in lines})
-    return await shop.services.ledger.credit_references(causes) | await shop.services.orders.references(causes)
 
 
 def _data(line: StatementLine, references: dict[int, str]) -> dict[str, Any]:

@@ -164,12 +164,6 @@ async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amoun
     )  # fmt: skip
 
 
-async def credit_references(tx: Tx, causes: Sequence[int]) -> dict[int, str]:
-    """The references of those causes that are credits."""
-    found = await tx.fetch("select id, reference from wallet_credit where id = any($1::bigint[])", causes)
-    return {row[0]: row[1] for row in found}
-
-
 async def statement(tx: Tx, wallet_id: int, before: int | None, limit: int) -> list[Any]:
     """The wallet's transfers, newest first, from below sequence `before`."""
     found: list[Any] = await tx.fetch(

@@ -137,12 +137,6 @@ async def find_final(tx: Tx, ids: Sequence[int]) -> list[Order]:
     return [order_of(row) for row in await tx.fetch(FIND_FINAL, ids)]
 
 
-async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
-    """Our references of those numbers that are orders."""
-    found = await tx.fetch("select id, reference from orders where id = any($1::bigint[])", ids)
-    return {row[0]: row[1] for row in found}
-
-
 class ReferenceTaken(Exception):
     """A client's reference came to stand in the database after it was looked up; the transaction is lost."""
 
