@@ -3,18 +3,23 @@
 import asyncio
 import base64
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
 
 from telvend.funding.model import Funding, FundingState
+from telvend.gateways.paystack import wire
+from telvend.gateways.paystack.client import Paystack
 from telvend.gateways.sandbox.client import Sandbox
 from telvend.kit.db import Database
+from telvend.kit.secret import Secret
 from telvend.web import checkout, notices
 from tests.store.paying import AMOUNT, BASE_URL, Till, notice_about, paid, till
 
@@ -271,3 +276,38 @@ async def test_a_notice_that_cannot_be_taken_is_refused(database: Database) -> N
         await shop.database.close()
         away = await http.post("/gateways/told/notice", content=body, headers=headers)
         assert (away.status_code, away.headers["retry-after"]) == (503, "1")
+
+
+async def test_money_in_a_dedicated_account_is_kept_answered_and_shown_and_fills_no_wallet_by_itself(
+    database: Database,
+) -> None:
+    """Paystack sends it under a reference that we never gave, and says by an account number whose it is."""
+    example = json.loads((Path(__file__).parents[1] / "wire/paystack/notice-dedicated-account.json").read_text())
+    body, key = json.dumps(example["body"]).encode(), Secret("sk_live_example")
+    signed = {wire.SIGNATURE_HEADER: wire.signature_of(key, body)}
+
+    def nobody(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"Paystack was asked: {request.url}")
+
+    paystack = Paystack("paystack", key, transport=httpx.MockTransport(nobody))
+    async with (
+        till(database, others=(paystack,)) as shop,
+        httpx.AsyncClient(transport=httpx.ASGITransport(notices.notices(shop.fundings)), base_url=BASE_URL) as http,
+    ):
+        funding = await shop.start()
+
+        async def send() -> httpx.Response:
+            return await http.post("/gateways/paystack/notice", content=body, headers=signed)
+
+        answers = await asyncio.gather(*(send() for _ in range(5)))
+        assert {answer.status_code for answer in answers} == {200}
+        await shop.worker.work_off()
+        assert (await shop.balance(), (await shop.now(funding)).notices) == (0, 0)
+        (stray,) = await shop.fundings.stray_notices()
+        assert (stray["times"], stray["event"]) == (5, "charge.success")
+        assert stray["concern"]
+        kept = json.loads(stray["kept"])
+        assert (kept["channel"], kept["amount"], kept["receiver_account_number"]) == (
+            "dedicated_nuban", 500000, "9930000737",
+        )  # fmt: skip
+        await shop.check_books()

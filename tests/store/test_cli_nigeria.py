@@ -198,6 +198,14 @@ def test_no_identity_command_shows_a_person_and_reading_the_list_is_on_record(sh
     assert [secret for secret in SECRETS if secret in everything] == []
 
 
+def test_a_statement_names_the_checks_that_moved_money(shop: Shop, data_dir: Path) -> None:
+    ids, _ = checks(shop, data_dir)
+    references = {one["id"]: one["reference"] for one in shop.data("identity", "list")["checks"]}
+    (user,) = shop.data("user", "list")["users"]
+    lines = shop.data("wallet", "statement", user["email"], "NGN")["statement"]
+    assert [line["reference"] for line in lines] == [*(references[id_] for id_ in reversed(ids)), "opening"]
+
+
 def test_a_purge_destroys_what_is_older_than_the_setting_or_than_asked(
     shop: Shop, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +354,8 @@ def test_asking_the_gateway_credits_once_and_lists_filter_and_page(shop: Shop) -
     assert listed("--limit", "2", "--before", str(page["next"])) == [paid.reference]
     assert f"--before {open_.id}" in shop.run("funding", "list", "--limit", "1").stdout
     assert "credited" in shop.run("funding", "show", paid.reference).stdout
+    moved = shop.data("wallet", "statement", user["email"], "NGN")["statement"][0]
+    assert (moved["reference"], moved["change"]) == (paid.reference, paid.amount.decimal)
     assert shop.data("ledger", "check")["ok"] is True
     # The check in a reference is not decoration: another one is nobody's funding.
     for command, unknown in (("show", ""), ("check", paid.reference[:-6] + "000000"), ("resolve", str(paid.id))):

@@ -18,6 +18,7 @@ from telvend.orders import store as orders_store
 from telvend.orders.model import Placement
 from telvend.orders.placing import Placing
 from telvend.transactions.check import check_books
+from telvend.transactions.service import Transactions
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
 
@@ -147,7 +148,7 @@ async def test_a_statement_comes_in_pages_that_follow_from_each_other(ama: Custo
     for line, earlier in itertools.pairwise(lines):
         assert line.balance.minor == earlier.balance.minor + line.change.minor
     assert {line.kind for line in lines} == {TransferKind.CREDIT}
-    references = await ama.ledger.credit_references([line.cause for line in lines] + [0])
+    references = await Transactions(ama.database).references([line.cause for line in lines] + [0])
     assert sorted(references.values()) == [f"r{number}" for number in range(1, 8)]
 
 
@@ -277,9 +278,9 @@ NEGATIVE = "no wallet is negative"
 ACCOUNTS = "every transfer stands between two known accounts of one currency and mode"
 CREDITS = "every credit stands in the ledger, and no other"
 HOLDS = "every order holds its price exactly once"
-STRAY = "every hold belongs to an order, an identity check or a refill"
+STRAY = "every hold belongs to a sale"
 SETTLED = "every final order is settled exactly once and in full, an open one not at all"
-IN_FLIGHT = "what is in flight equals the orders and identity checks that are not final"
+IN_FLIGHT = "what is in flight equals the sales that are not final"
 COUNTS = "a wallet counts its transactions and what came in"
 BLOCKS = "the counts of a wallet's blocks are those of its list"
 LISTED = "every order stands in its wallet's list, as failed when it has failed"

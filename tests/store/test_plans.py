@@ -13,6 +13,7 @@ import pytest
 from telvend.kit import db
 from telvend.kit.db import Database
 from telvend.ledger import store as ledger_store
+from telvend.ledger.model import TransactionKind
 from telvend.orders import store
 from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
@@ -27,6 +28,8 @@ from tests.store.selling import customer
 STATEMENTS = {
     "placing: lock wallets": ledger_store.LOCK_WALLETS,
     "placing: find by client reference": store.FIND_BY_CLIENT_REFERENCE,
+    "placing: find what else was sold under a reference": ledger_store.FIND_TAKEN % TransactionKind.ORDER,
+    "identity: find what else was sold under a reference": ledger_store.FIND_TAKEN % TransactionKind.VERIFICATION,
     "placing: insert orders": store.INSERT,
     "placing: write transfers": ledger_store.WRITE_TRANSFERS,
     "placing: write wallets": ledger_store.WRITE_WALLETS,

@@ -88,7 +88,7 @@ async def statement(
     """Every movement on a wallet, newest first: holds and releases apart."""
     reseller = await shop.services.resellers.find(email)
     lines = await shop.services.ledger.statement(reseller.id, _currency(currency), mode, before=before, limit=limit)
-    references = await _references(shop, lines)
+    references = await shop.services.transactions.references(list({line.cause for line in lines}))
     data = [_data(line, references) for line in lines]
     columns = ("sequence", "at", "what", "reference", "change", "balance")
     answer = {
@@ -104,16 +104,6 @@ async def statement(
     return Output(
         answer,
         show=table(f"{reseller.email}, {currency.upper()} ({mode})", columns, rows, "Nothing has moved yet."),
-    )
-
-
-async def _references(shop: Shop, lines: list[StatementLine]) -> dict[int, str]:
-    causes = list({line.cause for line in lines})
-    services = shop.services
-    return (
-        await services.ledger.credit_references(causes)
-        | await services.orders.references(causes)
-        | await services.refills.references(causes)
     )
 
 

@@ -200,7 +200,8 @@ class Checking:
             return None
         found = await store.by_client_reference(tx, caller.reseller_id, caller.api, caller.mode, reference)
         if found is None:
-            if await store.is_reference_of_an_order(tx, caller.reseller_id, caller.api, caller.mode, reference):
+            key = (caller.reseller_id, caller.api, caller.mode, reference)
+            if await ledger_store.taken_by_others(tx, TransactionKind.VERIFICATION, [key]):
                 raise ReferenceReused(reference)
             return None
         verification, number_hash = found

@@ -240,15 +240,6 @@ async def by_client_reference(
     return (verification_of(row), row["number_hash"]) if row else None
 
 
-async def is_reference_of_an_order(tx: Tx, reseller_id: UUID, dialect: str, mode: Mode, client_reference: str) -> bool:
-    """References are one namespace for everything that a caller buys."""
-    found = await tx.fetchval(
-        "select true from orders where reseller_id = $1 and dialect = $2 and mode = $3 and client_reference = $4",
-        reseller_id, dialect, mode, client_reference,
-    )  # fmt: skip
-    return bool(found)
-
-
 async def on_file(
     tx: Tx, number_hashes: Sequence[bytes], reseller_id: UUID, mode: Mode, kind: Kind, source: str, now: datetime
 ) -> tuple[Sealed, datetime] | None:

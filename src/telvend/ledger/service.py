@@ -162,11 +162,6 @@ class Ledger:
             for row in rows
         ]
 
-    async def credit_references(self, causes: Sequence[int]) -> dict[int, str]:
-        """The references of those causes that are credits; the others are not in the answer."""
-        async with self._database.connection() as tx:
-            return await store.credit_references(tx, causes)
-
     async def entries(self, cause: int) -> list[Entry]:
         """Every transfer of one order or credit, in the order in which they happened."""
         async with self._database.connection() as tx:

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from telvend.kit.db import Tx, rows
-from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransferKind, Wallet
+from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransactionKind, TransferKind, Wallet
 
 # The clock is read outside of what locks: inside it would be read before the wait.
 LOCK_WALLETS: Final = """
@@ -46,6 +48,22 @@ WRITE_FAILED: Final = """
     insert into wallet_failed (wallet_id, position, credit)
     select wallet_id, position, credit from json_to_recordset($1::text::json)
         as new(wallet_id bigint, position bigint, credit boolean)
+"""
+
+
+Reference = tuple[UUID, str, str, str]
+"""What makes a caller's reference one of its kind: reseller, dialect, mode, text."""
+
+# A plain join here is planned as a scan of whole tables while their statistics are young; the lateral look-up of one row
+# each cannot be. tests/store/test_plans.py holds it to that.
+FIND_TAKEN: Final = """
+    select wanted.place from json_to_recordset($1::text::json)
+        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
+    cross join lateral (
+        select from sale where sale.kind <> '%s' and sale.reseller_id = wanted.reseller_id and sale.dialect = wanted.dialect
+            and sale.mode = wanted.mode and sale.client_reference = wanted.client_reference and sale.holds_reference
+        limit 1
+    ) as sold_under_it
 """
 
 
@@ -146,12 +164,6 @@ async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amoun
     )  # fmt: skip
 
 
-async def credit_references(tx: Tx, causes: Sequence[int]) -> dict[int, str]:
-    """The references of those causes that are credits."""
-    found = await tx.fetch("select id, reference from wallet_credit where id = any($1::bigint[])", causes)
-    return {row[0]: row[1] for row in found}
-
-
 async def statement(tx: Tx, wallet_id: int, before: int | None, limit: int) -> list[Any]:
     """The wallet's transfers, newest first, from below sequence `before`."""
     found: list[Any] = await tx.fetch(
@@ -190,6 +202,24 @@ async def totals(tx: Tx) -> list[Any]:
 
 async def count_transfers(tx: Tx) -> int:
     return int(await tx.fetchval("select count(*) from transfer"))
+
+
+class _Wanted(msgspec.Struct, gc=False):
+    """A caller's reference, as FIND_TAKEN reads it."""
+
+    place: int
+    reseller_id: UUID
+    dialect: str
+    mode: str
+    client_reference: str
+
+
+async def taken_by_others(tx: Tx, kind: TransactionKind, wanted: Sequence[Reference]) -> set[Reference]:
+    """Those of these references under which something was sold that is not of this kind."""
+    found = await tx.fetch(
+        FIND_TAKEN % kind, rows([_Wanted(place, *reference) for place, reference in enumerate(wanted)])
+    )
+    return {wanted[row["place"]] for row in found}
 
 
 # Each check is a statement that lists what is wrong as one text column, a few examples being enough.
@@ -252,6 +282,23 @@ _CHECKS: Final = {
         group by wallet_id, block
         having sum(credits) <> sum(counted_credits) or sum(failed) <> sum(counted_failed)
             or sum(failed_credits) <> sum(counted_failed_credits) limit 10""",
+    "every hold belongs to a sale": f"""
+        select format('%s of %s under cause %s', case t.kind when {TransferKind.HOLD} then 'hold' else 'loss' end,
+                      t.amount_minor, t.cause)
+        from transfer t left join sale s on s.id = t.cause and (t.kind = {TransferKind.HOLD} or s.may_lose)
+        where t.kind in ({TransferKind.HOLD}, {TransferKind.LOSS}) and s.id is null limit 10""",
+    "what is in flight equals the sales that are not final": """
+        select format('%s %s in flight, open sales come to %s (%s)', coalesce(a.minor, 0), coalesce(a.currency, s.currency),
+                      coalesce(s.minor, 0), coalesce(a.mode, s.mode))
+        from (
+            select account.currency, account.mode, sum(case when t.credit = account.id then t.amount_minor
+                                                            else -t.amount_minor end) as minor
+            from account join transfer t on account.id in (t.credit, t.debit) where account.kind = 'in_flight'
+            group by account.currency, account.mode
+        ) a full join (
+            select currency, mode, sum(price_minor) as minor from sale where open group by currency, mode
+        ) s on s.currency = a.currency and s.mode = a.mode
+        where coalesce(a.minor, 0) <> coalesce(s.minor, 0)""",
     "every credit stands in the ledger, and no other": f"""
         select case when c.id is null then format('transfer of %s to wallet %s under cause %s is nobody''s credit',
                                                   t.amount_minor, t.wallet_id, t.cause)

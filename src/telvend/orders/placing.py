@@ -20,12 +20,13 @@ from telvend.kit.ids import reference_of
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Journal, Mode, TransactionKind
+from telvend.ledger.store import Reference
 from telvend.orders import store
 from telvend.orders.model import Order, Placement, State
-from telvend.orders.store import Reference
 
 _NUMBERS_AT_A_TIME: Final = 1024
-DIALECT_WITH_CHECKS: Final = "networkdatasub"
+# Where more than orders is sold, something else may stand under a caller's reference; elsewhere nobody needs to look.
+_DIALECTS_THAT_SELL_MORE: Final = frozenset({"networkdatasub"})
 # More than two lanes can race for the references of one batch, one after the other.
 _TRIES: Final = 5
 
@@ -150,10 +151,9 @@ class Placing:
         known = await store.find_by_client_reference(tx, keys) if keys else {}
         if now is None:
             raise InvariantBroken("a caller's wallet does not exist")
-        # Only this dialect sells identity checks, and only its references can stand under one.
-        with_checks = [key for key in keys if key[1] == DIALECT_WITH_CHECKS]
-        checks = await store.references_of_checks(tx, with_checks) if with_checks else set()
-        decisions = _Decisions(now, Journal(wallets, at=now), known, checks)
+        doubtful = [key for key in keys if key[1] in _DIALECTS_THAT_SELL_MORE]
+        taken = await ledger_store.taken_by_others(tx, TransactionKind.ORDER, doubtful) if doubtful else set()
+        decisions = _Decisions(now, Journal(wallets, at=now), known, taken)
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt or b""))
         return decisions
@@ -180,11 +180,11 @@ class Placing:
 class _Decisions:
     """What one transaction is about to do, and what each caller will be told."""
 
-    def __init__(self, now: datetime, journal: Journal, known: dict[Reference, Order], checks: set[Reference]) -> None:
+    def __init__(self, now: datetime, journal: Journal, known: dict[Reference, Order], taken: set[Reference]) -> None:
         self.now = now
         self.journal = journal
         self.known = known
-        self.checks = checks
+        self.taken = taken
         self.orders: list[Order] = []
         self.answers: list[Placement | Exception] = []
 
@@ -195,7 +195,7 @@ class _Decisions:
             if before.fingerprint != purchase.fingerprint:
                 return ReferenceReused(key[3])
             return Placement(before, replayed=True, age_s=max(0.0, (self.now - before.created_at).total_seconds()))
-        if key is not None and key in self.checks:
+        if key is not None and key in self.taken:
             return ReferenceReused(key[3])
         quote = purchase.quote
         if quote is None:

@@ -214,11 +214,6 @@ class Orders:
                 limit=limit,
             )
 
-    async def references(self, ids: Sequence[int]) -> dict[int, str]:
-        """Our references of those numbers that are orders; the others are not in the answer."""
-        async with self._database.connection() as tx:
-            return await store.references(tx, ids)
-
     async def history(self, reference: str) -> OrderHistory:
         """Everything about the order with our reference (or its number). Raises NotFound."""
         plain = reference.isascii() and reference.isdigit() and len(reference) < 19

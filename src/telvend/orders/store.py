@@ -12,6 +12,7 @@ from telvend.kit.db import Tx, rows
 from telvend.kit.money import CURRENCIES, Money
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
+from telvend.ledger.store import Reference
 from telvend.orders.model import Order, State
 
 _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
@@ -89,10 +90,6 @@ class _Wanted(msgspec.Struct, gc=False):
     client_reference: str
 
 
-Reference = tuple[UUID, str, str, str]
-"""What makes a caller's reference one of its kind: reseller, dialect, mode, text."""
-
-
 def order_of(row: Any) -> Order:
     """The order in a row of `_COLUMNS`."""
     currency = CURRENCIES[row["currency"]]
@@ -132,23 +129,6 @@ async def find_by_client_reference(tx: Tx, wanted: Sequence[Reference]) -> dict[
     return {wanted[row["place"]]: order_of(row) for row in found}
 
 
-FIND_CHECKS: Final = """
-    select wanted.place from json_to_recordset($1::text::json)
-        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
-    cross join lateral (
-        select from verification v where v.reseller_id = wanted.reseller_id and v.dialect = wanted.dialect
-            and v.mode = wanted.mode and v.client_reference = wanted.client_reference and v.state <> 'unavailable'
-        limit 1
-    ) as check_under_it
-"""
-
-
-async def references_of_checks(tx: Tx, wanted: Sequence[Reference]) -> set[Reference]:
-    """Those of these references under which an identity check stands: they are one caller's references too."""
-    found = await tx.fetch(FIND_CHECKS, rows([_Wanted(place, *reference) for place, reference in enumerate(wanted)]))
-    return {wanted[row["place"]] for row in found}
-
-
 async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
     """The orders with these numbers."""
     return {row["id"]: order_of(row) for row in await tx.fetch(FIND_BY_ID, ids)}
@@ -157,12 +137,6 @@ async def find_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Order]:
 async def find_final(tx: Tx, ids: Sequence[int]) -> list[Order]:
     """Those of these orders that are final."""
     return [order_of(row) for row in await tx.fetch(FIND_FINAL, ids)]
-
-
-async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
-    """Our references of those numbers that are orders."""
-    found = await tx.fetch("select id, reference from orders where id = any($1::bigint[])", ids)
-    return {row[0]: row[1] for row in found}
 
 
 class ReferenceTaken(Exception):
@@ -277,13 +251,6 @@ _CHECKS: Final = {
                       o.price_minor)
         from orders o left join transfer t on t.cause = o.id and t.kind = {TransferKind.HOLD}
         where t.cause is null or t.amount_minor <> o.price_minor or t.wallet_id <> o.wallet_id limit 10""",
-    "every hold belongs to an order, an identity check or a refill": f"""
-        select format('%s of %s under cause %s', case t.kind when {TransferKind.HOLD} then 'hold' else 'loss' end,
-                      t.amount_minor, t.cause)
-        from transfer t left join orders o on o.id = t.cause and (t.kind = {TransferKind.HOLD} or o.state = 'delivered')
-        left join verification v on v.id = t.cause
-        left join refill r on r.id = t.cause and t.kind = {TransferKind.HOLD} and r.wallet_id = t.wallet_id
-        where t.kind in ({TransferKind.HOLD}, {TransferKind.LOSS}) and o.id is null and v.id is null and r.id is null limit 10""",
     "every final order is settled exactly once and in full, an open one not at all": f"""
         select format('order %s (%s) is %s: %s posted, %s released of %s', o.id, o.reference, o.state,
                       coalesce(s.posted, 0), coalesce(s.released, 0), o.price_minor)
@@ -294,24 +261,6 @@ _CHECKS: Final = {
         ) s on s.cause = o.id
         where coalesce(s.posted, 0) <> case when o.state = 'delivered' then o.price_minor else 0 end
            or coalesce(s.released, 0) <> case when o.state = 'failed' then o.price_minor else 0 end limit 10""",
-    "what is in flight equals the orders and identity checks that are not final": """
-        select format('%s %s in flight, open ones come to %s (%s)', coalesce(a.minor, 0), coalesce(a.currency, o.currency),
-                      coalesce(o.minor, 0), coalesce(a.mode, o.mode))
-        from (
-            select account.currency, account.mode, sum(case when t.credit = account.id then t.amount_minor
-                                                            else -t.amount_minor end) as minor
-            from account join transfer t on account.id in (t.credit, t.debit) where account.kind = 'in_flight'
-            group by account.currency, account.mode
-        ) a full join (
-            select currency, mode, sum(price_minor) as minor
-            from (
-                select currency, mode, price_minor from orders where state not in ('delivered', 'failed')
-                union all
-                select currency, mode, price_minor from verification where state = 'asking'
-            ) as not_final
-            group by currency, mode
-        ) o on o.currency = a.currency and o.mode = a.mode
-        where coalesce(a.minor, 0) <> coalesce(o.minor, 0)""",
     "every order stands in its wallet's list, as failed when it has failed": f"""
         select format('order %s (%s) is %s at position %s', o.id, o.reference, o.state, o.position)
         from orders o left join wallet_transaction t on t.wallet_id = o.wallet_id and t.position = o.position

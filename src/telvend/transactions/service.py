@@ -91,6 +91,11 @@ class Transactions:
                     return found
         raise NotFound("Transaction")
 
+    async def references(self, ids: Sequence[int]) -> dict[int, str]:
+        """What these orders, credits, fundings and verifications are called, by their numbers. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.references(tx, ids)
+
     async def _read(self, tx: Tx, wallet_id: int, currency: Currency, positions: Sequence[int]) -> list[Transaction]:
         if not positions:
             return []

@@ -140,6 +140,18 @@ async def balances_after(tx: Tx, causes: Sequence[int]) -> dict[int, tuple[int, 
     return {row["cause"]: (row["before"], row["after"]) for row in rows}
 
 
+async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
+    """The references of these orders, credits, fundings, verifications and refills, by their numbers."""
+    rows = await tx.fetch(
+        " union all ".join(
+            f"select id, reference from {table} where id = any($1::bigint[])"
+            for table in ("orders", "wallet_credit", "funding", "verification", "refill")
+        ),
+        ids,
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def credits_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Any]:
     """Credits by hand: id, reference, amount_minor."""
     rows = await tx.fetch("select id, reference, amount_minor from wallet_credit where id = any($1::bigint[])", ids)

@@ -9,6 +9,9 @@ Facts, with their sources (examples of each stand in tests/wire/paystack/):
   paid yet, and its page goes on taking money. So it is `Pending` here; the funding's own expiry ends it.
 - An unknown reference is 400 or 404 with the message "Transaction reference not found".
   Source: github.com/PaystackOSS/openapi, errors/api-errors.json.
+- Money that comes to a dedicated account of a customer is told as `charge.success` with the channel `dedicated_nuban`, under
+  a reference that we never gave. Whose it is says `metadata.receiver_account_number`. No funding expects it: it is kept
+  for the shop-keeper. Source: paystack.com/docs/payments/dedicated-virtual-accounts.
 - A notice is signed in the header `x-paystack-signature`: the hexadecimal HMAC-SHA512 of the raw body under the secret key.
   It has no time in it, so a copy is as good as the first one: only asking Paystack tells them apart.
   Source: paystack.com/docs/payments/webhooks.
@@ -215,6 +218,8 @@ _KEPT: Final = (
     "channel",
     "paid_at",
 )
+# Of the account that money came to; it is the shop's own, and no payer's.
+_KEPT_OF_METADATA: Final = ("receiver_account_number", "receiver_bank")
 
 
 def notice_of(key: Secret, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
@@ -234,11 +239,18 @@ def notice_of(key: Secret, headers: Mapping[str, str], body: bytes) -> Notice | 
         _text(_entry(data, "reference")) if event == CHARGED else _text(_entry(data, "transaction_reference"))
     ) or _text(_entry(transaction, "reference"))
     known = event == CHARGED or event in _CONCERNS
-    kept = {name: _entry(data, name) for name in _KEPT if isinstance(_entry(data, name), str | int)}
+    metadata = _metadata(_entry(data, "metadata"))
+    told_of = {name: _entry(data, name) for name in _KEPT} | {
+        name: _entry(metadata, name) for name in _KEPT_OF_METADATA
+    }
+    kept = {name: value for name, value in told_of.items() if isinstance(value, str | int)}
+    concern = _CONCERNS.get(event)
+    if event == CHARGED and not reference:
+        concern = "Paystack says that somebody has paid, and under no reference."
     return Notice(
         reference or None if known else None,
         event or "unnamed",
-        _CONCERNS.get(event),
+        concern,
         {name: value[:200] if isinstance(value, str) else value for name, value in kept.items()},
     )
 

@@ -173,11 +173,6 @@ class Refills:
         """The refills with these numbers, for lists of transactions."""
         return await store.by_ids(tx, ids)
 
-    async def references(self, ids: Sequence[int]) -> dict[int, str]:
-        """Our references of those numbers that are refills; the others are not in the answer."""
-        async with self._database.connection() as tx:
-            return await store.references(tx, ids)
-
 
 def mind_pin(pin: Secret) -> None:
     """Whether it can be a PIN at all; what cannot does not count as a try. Raises InvalidInput."""

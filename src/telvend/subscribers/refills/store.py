@@ -136,12 +136,6 @@ async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Refill]:
     return {row["id"]: refill_of(row) for row in found}
 
 
-async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
-    """Our references of those numbers that are refills."""
-    found = await tx.fetch("select id, reference from refill where id = any($1::bigint[])", ids)
-    return {row[0]: row[1] for row in found}
-
-
 async def listed(
     tx: Tx,
     *,

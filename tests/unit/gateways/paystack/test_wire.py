@@ -227,6 +227,28 @@ def test_nothing_of_the_payer_is_kept_of_a_notice() -> None:
     assert told.kept["amount"] == 500000
 
 
+def test_the_account_that_money_came_to_is_kept_so_that_a_person_knows_whose_it_is() -> None:
+    _, body = example("notice-dedicated-account")
+    told = wire.notice_of(KEY, signed(body), body)
+    assert isinstance(told, Notice)
+    kept = told.kept
+    assert (kept["channel"], kept["amount"], kept["currency"], kept["reference"], kept["receiver_account_number"]) == (
+        "dedicated_nuban", 500000, "NGN", "000017260912T1042-x9", "9930000737",
+    )  # fmt: skip
+    assert kept["receiver_bank"] == "Test Bank"
+    for private in ("ama@example.com", "AUTH_", "CUS_", "203.0.113.7"):
+        assert private not in msgspec.json.encode(kept).decode()
+
+
+def test_money_without_any_reference_needs_a_person() -> None:
+    told_of = body_of("notice-dedicated-account")
+    del told_of["data"]["reference"]
+    body = json.dumps(told_of).encode()
+    told = wire.notice_of(KEY, signed(body), body)
+    assert isinstance(told, Notice)
+    assert (told.reference, told.concern is not None) == (None, True)
+
+
 def test_a_notice_without_the_right_signature_is_forged() -> None:
     _, body = example("notice-charge-success")
     right = signed(body)[wire.SIGNATURE_HEADER]

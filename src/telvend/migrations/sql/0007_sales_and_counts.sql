@@ -1,6 +1,22 @@
+-- What all sales have in common, as one view; and counts of a wallet's transactions, for pages of any filter.
+
+-- Whatever is sold holds money and may stand under a caller's reference, which is one namespace for everything that the caller
+-- buys. Who sells something new adds its table here, so that no room has to look into another one's. kind: as in
+-- wallet_transaction. holds_reference: the reference is taken by it. may_lose: it may have cost more than it brought.
+create view sale as
+select 'o'::"char" as kind, id, reseller_id, dialect, mode, client_reference, true as holds_reference, currency, price_minor,
+    state not in ('delivered', 'failed') as open, state = 'delivered' as may_lose
+from orders
+union all
+select 'v'::"char", id, reseller_id, dialect, mode, client_reference, state <> 'unavailable', currency, price_minor,
+    state = 'asking', true
+from verification
+union all
+select 'r'::"char", id, reseller_id, dialect, mode, transaction_id, true, currency, amount_minor, false, false
+from refill where wallet_id is not null;
+
 -- How many transactions of each 1,024 positions of a wallet brought money in, and how many have failed. So a page of any filter
 -- is found by adding up a few thousand small rows, whatever the wallet is full of, and no row of the list is read for it.
-
 -- block: position >> 10. A block in which nothing came in and nothing failed has no row, so that a plain sale costs nothing.
 create table wallet_block (
     wallet_id bigint not null,
