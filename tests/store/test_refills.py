@@ -683,7 +683,7 @@ async def test_a_refill_stands_in_the_wallets_list(net: Network, database: Datab
     assert await transactions.find(wallet, NGN, done.refill.reference) == line
     completed = await transactions.page(wallet, NGN, Filter(credit=False, status=Status.COMPLETED), limit=10, offset=0)
     assert completed.transactions == [line]
-    assert await net.refills.references([done.refill.id]) == {done.refill.id: done.refill.reference}
+    assert await transactions.references([done.refill.id]) == {done.refill.id: done.refill.reference}
 
 
 # What the check of the books notices ----------------------------------------------------------------------------------------
