@@ -1,37 +1,20 @@
-"""`telvend demo`: a furnished shop in a folder of its own, one sale shown step by step, then an ordinary server."""
+"""`telvend demo`: a furnished shop in a folder of its own, its business shown step by step (story.py), then an ordinary server."""
 
 import asyncio
-import json
-import os
 import socket
-import sys
 import time
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 from rich.console import Console
 
-from telvend.cli.frame import DataDir, settings_of, table
-from telvend.cli.orders import print_history
-from telvend.config import Settings, default_data_dir
-from telvend.errors import AlreadyExists
-from telvend.kit.money import GHS, Money
-from telvend.ledger.model import Mode
-from telvend.resellers.model import Api
+from telvend.cli.frame import DataDir, settings_of
+from telvend.config import default_data_dir
 
 if TYPE_CHECKING:
-    import httpx
-
     from telvend.bootstrap import Shop
 
-EMAIL: Final = "ama@demo.example"
-PHONE: Final = "0241234567"
-NIGERIAN_PHONE: Final = "08031234567"
-PATIENCE_S: Final = 15.0
-MONEY: Final = Money(20_000, GHS)
 PORTS: Final = range(8000, 8020)
 
 
@@ -47,8 +30,9 @@ def demo(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """A furnished shop in a folder of its own: sells one bundle before your eyes, then serves until Ctrl-C."""
+    """A furnished shop in a folder of its own: sells before your eyes, in three APIs, then serves until Ctrl-C."""
     from telvend.cli import running
+    from telvend.cli.story import Story
 
     began = time.monotonic()
     settings = settings_of(
@@ -63,7 +47,7 @@ def demo(
     settings = msgspec.structs.replace(settings, database_url=None)
 
     async def ready(shop: "Shop", stop: asyncio.Event) -> None:
-        await _Story(shop, settings, Console(highlight=False), once=once).tell(time.monotonic() - began)
+        await Story(shop, settings, Console(highlight=False), once=once).tell(time.monotonic() - began)
         if once:
             stop.set()
 
@@ -79,193 +63,3 @@ def _free_port() -> int:
                 continue
             return port
     return PORTS[0]  # Serving will say that it is taken.
-
-
-class _Story:
-    """One sale, told as it happens."""
-
-    def __init__(self, shop: "Shop", settings: Settings, console: Console, *, once: bool) -> None:
-        self._shop = shop
-        self._console = console
-        self._base = f"http://127.0.0.1:{settings.port}"
-        self._keys = Path(settings.data_dir) / "demo-keys.json"
-        self._settings = settings
-        self._number = 0
-        self._once = once
-
-    async def tell(self, seconds: float) -> None:
-        from telvend.kit import http
-
-        self._console.print(
-            f"\n[bold]Telvend is up[/bold] after {seconds:.1f} s, with everything in {self._settings.data_dir}"
-        )
-        keys = await self._furnish()
-        key = keys["live"]
-        async with http.client(self._base, timeout_s=30, headers={"x-api-key": key}) as client:
-            self._step("A key opens the door")
-            await self._get(client, "/api/v1/ping")
-
-            self._step("What is on sale")
-            packages = (await self._get(client, "/api/v1/packages", show=False))["packages"]
-            some = [p for p in packages if p["capacity"] in ("1GB", "2GB", "5GB")]
-            rows = [(p["network"], p["capacity"], f"{p['price']:.2f}", p["validity"]) for p in some]
-            table("", ("network", "capacity", "price (GHS)", "validity"), rows, "")(self._console)
-            self._console.print(f"… and {len(packages) - len(some)} more")
-
-            self._step("The wallet before")
-            before = await self._get(client, "/api/v1/balance")
-
-            self._step(f"Buy 1GB for {PHONE}")
-            bought = await self._buy(client)
-
-            self._step("Delivery takes a moment; ask until it is there")
-            await self._follow(client, bought["reference"])
-
-            self._step("The wallet after")
-            after = await self._get(client, "/api/v1/balance")
-            spent = Money(round((before["balance"] - after["balance"]) * 100), GHS)
-            self._console.print(f"spent: {spent}")
-
-            self._step("What the ledger wrote about this sale")
-            print_history(self._console, await self._shop.services.orders.history(bought["reference"]))
-        headers = {"authorization": f"Token {keys['nigeria']}"}
-        async with http.client(self._base, timeout_s=30, headers=headers) as client:
-            await self._nigeria(client)
-        self._invite(keys)
-
-    async def _nigeria(self, client: "httpx.AsyncClient") -> None:
-        """The same wallet's owner in Nigeria: money in, airtime, a bundle, an identity check."""
-        self._step("Nigeria: fund the wallet; the gateway is a sandbox, and its page is a real one")
-        form = {"amount": 5000, "payment_method": "card"}
-        started = await self._post(client, "/api/wallet/fund", form)
-        page = started["data"]["payment_url"].removeprefix(self._base)
-        self._console.print(f"POST {page} decision=pay&method=card   (what the button of that page sends)")
-        await client.post(page, data={"decision": "pay", "method": "card"})
-        await self._until_funded(client, started["data"]["reference"])
-
-        self._step(f"Airtime for {NIGERIAN_PHONE}; the answer shows the delivery")
-        await self._post(client, "/api/airtime/purchase", {"network": "mtn", "phone": NIGERIAN_PHONE, "amount": 100})
-
-        self._step("A Nigerian bundle, by its plan")
-        plans = (await self._get(client, "/api/data-plans?network=mtn&type=SME", show=False))["data"]
-        plan = next(plan for plan in plans if plan["code"] == "1GB")
-        form = {"network": "mtn", "plan_id": plan["id"], "phone": NIGERIAN_PHONE}
-        await self._post(client, "/api/data/purchase", form)
-
-        self._step("Whose number is it? A built-in persona answers")
-        checked = await self._post(
-            client, "/api/verification/nin", {"nin": "12345678901", "card_type": "standard"}, show=False
-        )
-        details = checked["data"]["details"]
-        self._console.print(
-            f"{checked['message']}: {details['firstName']} {details['lastName']}, born {details['dateOfBirth']},"
-            f" for NGN {checked['data']['amount']}; {checked['data']['wallet_balance']} left"
-        )
-
-    async def _until_funded(self, client: "httpx.AsyncClient", reference: str) -> None:
-        """The notice is only a rumour: the money is there once the gateway was asked."""
-        path, began = f"/api/transactions/{reference}", time.monotonic()
-        while time.monotonic() - began < PATIENCE_S:
-            found = (await client.get(path)).raise_for_status().json()["data"]
-            if found["status"] != "pending":
-                self._console.print(f"GET {path}: {found['status']}, balance {found['balance_after']}")
-                return
-            await asyncio.sleep(0.2)
-
-    async def _post(
-        self, client: "httpx.AsyncClient", path: str, form: dict[str, Any], *, show: bool = True
-    ) -> dict[str, Any]:
-        self._console.print(f"POST {path} {json.dumps(form)}", markup=False)
-        started = time.monotonic()
-        response = await client.post(path, json=form)
-        if show:
-            self._said(response, started)
-        answer: dict[str, Any] = response.raise_for_status().json()
-        return answer
-
-    async def _furnish(self) -> dict[str, str]:
-        """A reseller with money and keys. The keys are kept beside the demo's data so that its curl lines go on working."""
-        self._step("The shop: a reseller with a wallet and keys")
-        resellers, ledger = self._shop.services.resellers, self._shop.services.ledger
-        # A second demonstration in the same folder finds her there.
-        with suppress(AlreadyExists):
-            await resellers.add(EMAIL, "Ama's Airtime", PHONE)
-        ama = await resellers.find(EMAIL)
-        for mode in Mode:
-            wallets = await ledger.wallets(ama.id)
-            balance = next(w.balance for w in wallets if w.mode is mode and w.balance.currency == GHS)
-            if balance.minor < MONEY.minor // 2:
-                await ledger.credit(ama.id, MONEY, mode, f"demo {time.time_ns()}")
-        try:
-            keys: dict[str, str] = json.loads(self._keys.read_text())
-            nothing_missing = keys.keys() >= {*Mode, "nigeria"}
-        except (OSError, ValueError):
-            keys, nothing_missing = {}, False
-        if not nothing_missing:
-            _, secret, _ = await resellers.add_key(EMAIL, Api.NETWORKDATASUB, Mode.LIVE, 600, 300)
-            keys = {"nigeria": secret.reveal()}
-            for mode in Mode:
-                _, secret, _ = await resellers.add_key(EMAIL, Api.NETPLUSE, mode, 600, 300)
-                keys[mode] = secret.reveal()
-            descriptor = os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(keys, file)
-        self._console.print(f"{ama.name} <{ama.email}>, key {keys['live']}")
-        return keys
-
-    def _step(self, text: str) -> None:
-        self._number += 1
-        self._console.print(f"\n[bold cyan]{self._number}. {text}[/bold cyan]")
-
-    def _said(self, response: "httpx.Response", started: float) -> None:
-        milliseconds = (time.monotonic() - started) * 1000
-        self._console.print(f"[green]{response.status_code}[/green] {response.text}  [dim]{milliseconds:.1f} ms[/dim]")
-
-    async def _get(self, client: "httpx.AsyncClient", path: str, *, show: bool = True) -> dict[str, Any]:
-        self._console.print(f"GET {path}")
-        started = time.monotonic()
-        response = await client.get(path)
-        if show:
-            self._said(response, started)
-        found: dict[str, Any] = response.raise_for_status().json()
-        return found
-
-    async def _buy(self, client: "httpx.AsyncClient") -> dict[str, Any]:
-        form = {"network": "MTN", "phoneNumber": PHONE, "capacity": "1GB", "reference": f"demo-{time.time_ns()}"}
-        return await self._post(client, "/api/v1/purchase", form)
-
-    async def _follow(self, client: "httpx.AsyncClient", reference: str) -> None:
-        path, last, started = f"/api/v1/order-status/{reference}", "", time.monotonic()
-        self._console.print(f"GET {path}")
-        while last not in ("completed", "failed"):
-            order = (await client.get(path)).raise_for_status().json()
-            if order["status"] != last:
-                last = order["status"]
-                self._console.print(f"after {time.monotonic() - started:4.1f} s: [bold]{last}[/bold]")
-            await asyncio.sleep(0.2)
-
-    def _invite(self, keys: dict[str, str]) -> None:
-        if self._once:
-            self._console.print("\nThat was all. Without --once it goes on serving, and prints curl lines to try.")
-            return
-        self._step("Your turn")
-        base, header = self._base, f"-H 'x-api-key: {keys['live']}'"
-        body = json.dumps({"network": "Telecel", "phoneNumber": "0201234567", "capacity": "2GB"})
-        for line in (
-            f"curl {header} {base}/api/v1/balance",
-            f"curl {header} {base}/api/v1/packages",
-            f"curl {header} -H 'content-type: application/json' -d '{body}' {base}/api/v1/purchase",
-            f"curl -H 'Authorization: Token {keys['nigeria']}' {base}/api/transactions",
-            f"curl {base}/healthz",
-        ):
-            self._console.print(line, markup=False, soft_wrap=True)
-        program, where = Path(sys.argv[0]), f"--data-dir {self._settings.data_dir}"
-        telvend = f"{program} " if program.name == "telvend" else f"{sys.executable} -m telvend "
-        self._console.print(f"\nOn the command line: {telvend}order list {where}", soft_wrap=True)
-        self._console.print(f"                     {telvend}ledger check {where}", soft_wrap=True)
-        self._console.print(
-            "\nDeliveries are made by the simulator, which delivers nothing to anybody; the last four digits of the number steer it"
-            " (telvend simulator table).",
-            soft_wrap=True,
-        )
-        self._console.print("Ctrl-C ends.\n")
