@@ -18,9 +18,10 @@ import uvloop
 from rich.console import Console
 
 from bench import machine
-from bench.parts import PARTS, Bench, Extent, Part
+from bench.parts import PARTS
 from bench.progress import Progress
 from bench.report import Report, show, write
+from bench.session import Bench, Extent, Part
 from bench.stand import BooksWrong, Stand, StandFailed
 from bench.tpcb import PgbenchFailed
 from telvend.kit import log

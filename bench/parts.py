@@ -5,17 +5,15 @@ The targets are those of "Speed" in the first issue of the project; README.md ex
 
 import statistics
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from bench import inside, memory, tpcb
+from bench import inside, memory, network
 from bench.load import Load, drive, purchases, reads
-from bench.report import Quantity, Report, Speed, Target, at_least, below
+from bench.report import Quantity, Speed, at_least, below
+from bench.session import Bench, Part, no_errors, speed_of
 from bench.stand import BooksWrong, Stand
 
 ALONE: Final = "--no-fulfilment"
@@ -23,75 +21,6 @@ _LONGEST_P99_MS: Final = 100
 _LONGEST_P50_MS: Final = 3
 _LARGEST_PROCESS_MIB: Final = 120
 _REFERENCES_READ: Final = 5000
-_SHARED_WITHIN_S: Final = 20
-
-
-class Extent(msgspec.Struct, frozen=True, kw_only=True):
-    """How long everything takes. `starts`: how often a start is timed, for the median."""
-
-    seconds: int = 10
-    warm_up_s: float = 1.5
-    workers: int = 1
-    starts: int = 3
-
-    @property
-    def tpcb_seconds(self) -> int:
-        """Each of the two runs of pgbench: together as long as the part between them."""
-        return max(1, self.seconds // 2)
-
-    @property
-    def settled_orders(self) -> int:
-        return 3000 * self.seconds
-
-
-class Bench:
-    """What a part needs: the shop, the yardstick, and where results go."""
-
-    def __init__(self, stand: Stand, extent: Extent, report: Report, say: Callable[[str], None]) -> None:
-        self.stand = stand
-        self.extent = extent
-        self.report = report
-        self.say = say
-        self._served: int | None = None
-        self._prepared = False
-        self._latest_tpcb: tuple[float, float] | None = None
-
-    async def serve(self, *options: str) -> None:
-        """Have the server running with these options, ready for pgbench as well."""
-        self.say("starting telvend serve")
-        await self.stand.serve("--workers", str(self.extent.workers), *options)
-        if self.stand.pid == self._served:
-            return
-        self._served, self._latest_tpcb = self.stand.pid, None
-        self.say("getting pgbench ready")
-        if not self._prepared:
-            await tpcb.prepare(self.stand.url)
-            self._prepared = True
-            version = await self.stand.value("select current_setting('server_version')")
-            self.report.facts["postgresql"] = str(version)
-        await tpcb.transactions_per_second(self.stand.url, 1)  # The first second after a start is slower; not counted.
-
-    async def beside(self, what: str, measure: Callable[[], Awaitable[Load]]) -> tuple[Load, tuple[float, float]]:
-        """Measure, with TPC-B before and after it, so that a machine that gets slower does so for both.
-
-        The TPC-B after one part is the one before the next, where that begins at once.
-        """
-        latest, self._latest_tpcb = self._latest_tpcb, None
-        if latest is not None and time.monotonic() - latest[1] < _SHARED_WITHIN_S:
-            before = latest[0]
-        else:
-            before = await self._tpcb()
-        self.say(what)
-        load = await measure()
-        self.say("putting aside what is not delivered yet")
-        await self.stand.put_aside()
-        after = await self._tpcb()
-        self._latest_tpcb = after, time.monotonic()
-        return load, (before, after)
-
-    async def _tpcb(self) -> float:
-        self.say(f"pgbench, {self.extent.tpcb_seconds} s")
-        return await tpcb.transactions_per_second(self.stand.url, self.extent.tpcb_seconds)
 
 
 async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: int, alone: bool) -> None:
@@ -117,14 +46,14 @@ async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: 
     load, beside = await bench.beside(f"buying for {extent.seconds} s", measure)
     bench.say("checking the books")
     await stand.check(orders_before=orders_before, sold=load.succeeded)
-    speed = _speed(name, what, load, beside)
+    speed = speed_of(name, what, load, beside)
     if not alone:
         # From the first purchase on, so the warm-up counts.
         rate = delivered_during / (extent.seconds + extent.warm_up_s)
         speed.notes["delivered a second meanwhile"] = f"{rate:,.0f}"
-    speed.targets = [_no_errors(load), below(f"p99 < {_LONGEST_P99_MS} ms", load.p99_ms, _LONGEST_P99_MS)]
+    speed.targets = [no_errors(load), below(f"p99 < {_LONGEST_P99_MS} ms", load.p99_ms, _LONGEST_P99_MS)]
     if connections == 1:
-        speed.targets = [_no_errors(load), below(f"p50 < {_LONGEST_P50_MS} ms", load.p50_ms, _LONGEST_P50_MS)]
+        speed.targets = [no_errors(load), below(f"p50 < {_LONGEST_P50_MS} ms", load.p50_ms, _LONGEST_P50_MS)]
     if connections == 256:
         speed.targets.insert(0, at_least(speed.ratio, 1.4 if alone else 1.0))
     bench.report.speeds.append(speed)
@@ -150,8 +79,8 @@ async def read(bench: Bench, name: str, what: str, *, connections: int, statuses
             warm_up_s=extent.warm_up_s,
         ),
     )
-    speed = _speed(name, what, load, beside)
-    speed.targets = [at_least(speed.ratio, 1.2), _no_errors(load)]
+    speed = speed_of(name, what, load, beside)
+    speed.targets = [at_least(speed.ratio, 1.2), no_errors(load)]
     bench.report.speeds.append(speed)
 
 
@@ -167,8 +96,8 @@ async def lane(bench: Bench, name: str, what: str, *, spread: bool) -> None:
     )
     bench.say("checking the books")
     await stand.check(orders_before=orders_before, sold=load.succeeded)
-    speed = _speed(name, what, load, beside)
-    speed.targets = [at_least(speed.ratio, 4.0), _no_errors(load)]
+    speed = speed_of(name, what, load, beside)
+    speed.targets = [at_least(speed.ratio, 4.0), no_errors(load)]
     bench.report.speeds.append(speed)
 
 
@@ -287,34 +216,6 @@ async def _orders_to_read(stand: Stand, keys: Sequence[str]) -> list[tuple[str, 
     ]
 
 
-def _speed(name: str, what: str, load: Load, beside: tuple[float, float]) -> Speed:
-    speed = Speed(
-        part=name,
-        what=what,
-        per_second=load.per_second,
-        tpcb_per_second=beside,
-        p50_ms=load.p50_ms,
-        p99_ms=load.p99_ms,
-        errors=load.errors,
-    )
-    speed.notes["longest"] = f"{load.longest_ms:.0f} ms"
-    if load.generator_us is not None:
-        speed.notes["the load generator spent on each"] = f"{load.generator_us:.1f} µs"
-    return speed
-
-
-def _no_errors(load: Load) -> Target:
-    return Target("no errors", not load.errors)
-
-
-class Part(msgspec.Struct, frozen=True):
-    """One entry of the list: `run` measures it and puts the result into the report."""
-
-    name: str
-    what: str
-    run: Callable[[Bench, str, str], Awaitable[None]]
-
-
 def _buying(*, alone: bool) -> list[Part]:
     beside = "API alone" if alone else "with fulfilment"
     return [
@@ -345,6 +246,19 @@ PARTS: Final = (
     Part("lane-spread", "purchases without HTTP, 1,000 wallets, 256 at once", partial(lane, spread=True)),
     Part("settle", "orders settled by an instant provider, no sales beside", partial(settle, own_network=False)),
     Part("deliver", "orders delivered by our own network, no sales beside", partial(settle, own_network=True)),
+    Part("plans-1", "plan reads over HTTP, of the only subscriber there is", partial(network.plans, subscribers=1)),
+    Part(
+        "plans-million",
+        "plan reads over HTTP, of a million subscribers in turn",
+        partial(network.plans, subscribers=network.MANY),
+    ),
+    Part("refills-one", "voucherless refills over HTTP, one subscriber", partial(network.refills, subscribers=1)),
+    Part(
+        "refills-spread",
+        "voucherless refills over HTTP, a thousand subscribers, twenty partners",
+        partial(network.refills, subscribers=network.SPREAD),
+    ),
+    Part("vouchers-million", "a million vouchers issued into a CSV file", network.issue),
     Part("memory-1", "memory of one process after load", partial(weigh, workers=1)),
     Part("memory-2", "memory of two workers after load", partial(weigh, workers=2)),
     Part("start", "until /healthz is 200", start),
