@@ -37,6 +37,8 @@ _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _SEVERAL = """
 import json, sys
 from telvend.cli import app
+from telvend.kit import log
+log.configure("warning")
 for arguments in json.load(sys.stdin):
     if code := app(arguments, standalone_mode=False):
         sys.exit(code)

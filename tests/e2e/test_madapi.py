@@ -20,8 +20,6 @@ from tests.e2e.conftest import PLENTY
 from tests.e2e.shop import _NO_CERTIFICATES, Shop, wait_for
 from tests.madapi_schema import mind
 
-_last_four = itertools.count(1)
-
 
 class Partner:
     """A client with credentials. Every request has a transactionId of its own, unless one is given."""
@@ -83,25 +81,23 @@ class Market:
         self.kofi = Partner(shop, **{"x-api-key": made[1]["key"]})
         self.play = Partner(shop, **{"x-api-key": made[2]["key"]})
         self.nobody = Partner(shop)
+        self._numbers = itertools.count(1)
+        live, play, doomed = (iter(answer["vouchers"]) for answer in made if "vouchers" in answer)
+        self._vouchers = {"live": live, "play": play, "doomed": doomed}
 
     def subscribers(self, count: int = 1) -> list[str]:
         """New ones, in international digits, with nothing yet."""
-        numbers = [f"2348031{next(_last_four):06}" for _ in range(count)]
-        self.shop.several(
-            [["subscriber", "add", number, "--tariff-plan", "PulsePlus", "--currency", "NGN"] for number in numbers]
-        )
-        return numbers
+        return [self.subscriber() for _ in range(count)]
 
     def subscriber(self) -> str:
-        (number,) = self.subscribers()
+        number = f"2348031{next(self._numbers):06}"
+        path = f"/v2/customers/{number}/plans/provision"
+        self.ama.send("POST", path, json={"planId": "PulsePlus"}, expect=(200, "0000"))
         return number
 
-    def pins(self, count: int, amount: str = "500", *options: str) -> list[dict[str, str]]:
-        made = self.shop.telvend(
-            "voucher", "issue", "--amount", amount, "--currency", "NGN", "--count", str(count), *options
-        )
-        vouchers: list[dict[str, str]] = made["vouchers"]
-        return vouchers
+    def vouchers(self, count: int = 1, batch: str = "live") -> list[dict[str, str]]:
+        """Vouchers of 500 NGN that nobody has loaded: `play` for test keys, `doomed` to be stopped with its batch."""
+        return list(itertools.islice(self._vouchers[batch], count))
 
     def wallet(self, name: str = "ama") -> Decimal:
         """What is left in the NGN wallet, as the ledger has it."""
@@ -128,6 +124,10 @@ def market(copied: Callable[[], Shop]) -> Iterator[Market]:
             ["wallet", "credit", "ama@example.com", "100000", "NGN", "--reference", "opening"],
             ["wallet", "credit", "kofi@example.com", "50", "NGN", "--reference", "opening"],
             ["wallet", "credit", "ama@example.com", "1000", "NGN", "--reference", "play", "--mode", "test"],
+            *(
+                ["voucher", "issue", "--amount", "500", "--currency", "NGN", "--count", count, "--mode", mode]
+                for count, mode in (("20", "live"), ("5", "test"), ("1", "live"))
+            ),
         ]
     )
     yield Market(shop, made)
@@ -138,7 +138,8 @@ def market(copied: Callable[[], Shop]) -> Iterator[Market]:
 
 
 def test_a_subscriber_is_added_and_a_voucher_loaded_once(market: Market) -> None:
-    number = market.subscriber()
+    number = "2348031999999"
+    market.shop.telvend("subscriber", "add", number, "--tariff-plan", "PulsePlus", "--currency", "NGN")
     fresh = market.ama.plans(number)
     assert (fresh["type"], fresh["status"], fresh["tariffPlan"], fresh["balance"]) == (
         "Prepaid",
@@ -146,7 +147,7 @@ def test_a_subscriber_is_added_and_a_voucher_loaded_once(market: Market) -> None
         "PulsePlus",
         None,
     )
-    voucher, other = market.pins(2)
+    voucher, other = market.vouchers(2)
     first = market.ama.voucher(
         number, voucher["pin"], transaction="TX-STORY-1", expect=(200, "0000"), serialNumber=voucher["serial"]
     )
@@ -166,9 +167,8 @@ def test_a_subscriber_is_added_and_a_voucher_loaded_once(market: Market) -> None
 
 def test_every_pin_that_cannot_be_loaded_is_refused_in_the_same_words(market: Market) -> None:
     loader, tester = market.subscribers(2)
-    used, wrong_serial, stopped, play = (
-        market.pins(1) + market.pins(1) + market.pins(1) + market.pins(1, "500", "--mode", "test")
-    )
+    used, wrong_serial = market.vouchers(2)
+    (stopped,), (play,) = market.vouchers(batch="doomed"), market.vouchers(batch="play")
     market.ama.voucher(loader, used["pin"], expect=(200, "0000"))
     (batch,) = market.shop.sql("select batch_id from voucher where serial = %s", int(stopped["serial"]))
     market.shop.telvend("voucher", "stop", str(batch[0]), "--why", "stolen")
@@ -220,7 +220,7 @@ async def test_of_twenty_racing_repeats_one_takes_place(market: Market, kind: st
     number = market.subscriber()
     before = market.wallet()
     body = (
-        {"refillType": "voucher", "voucherActivationCode": market.pins(1)[0]["pin"]}
+        {"refillType": "voucher", "voucherActivationCode": market.vouchers()[0]["pin"]}
         if kind == "voucher"
         else {"refillType": "voucherless", "refillProfileId": "DB00", "transactionAmount": "70"}
     )
@@ -244,7 +244,7 @@ async def test_of_twenty_racing_repeats_one_takes_place(market: Market, kind: st
 
 async def test_one_voucher_for_twenty_subscribers_at_once_is_loaded_once(market: Market) -> None:
     numbers = market.subscribers(20)
-    (voucher,) = market.pins(1)
+    (voucher,) = market.vouchers()
     # Of a partner of its own: nineteen wrong ones in a row are remembered of it.
     async with httpx.AsyncClient(
         base_url=market.shop.url, headers={"x-api-key": market.made[4]["key"]}, timeout=60, verify=_NO_CERTIFICATES
@@ -261,7 +261,7 @@ async def test_one_voucher_for_twenty_subscribers_at_once_is_loaded_once(market:
 
 def test_five_wrong_pins_lock_a_subscriber_and_malformed_ones_do_not_count(market: Market) -> None:
     number, other = market.subscribers(2)
-    (voucher,) = market.pins(1)
+    (voucher,) = market.vouchers()
     for code in ("123", "12345678901234567890123", "abcdefgh"):
         market.ama.voucher(number, code, expect=(400, "5000"))
     for ending in range(5):
@@ -293,13 +293,13 @@ async def test_wrong_pins_at_once_do_not_give_more_tries(market: Market) -> None
 def test_who_may_not_be_refilled(market: Market) -> None:
     number = market.subscriber()
     market.shop.telvend("subscriber", "set", number, "--status", "Suspended")
-    (voucher,) = market.pins(1)
+    (voucher,) = market.vouchers()
     market.ama.voucher(number, voucher["pin"], expect=(403, "6000"))
     market.ama.voucherless(number, "10", expect=(403, "6000"))
     assert market.ama.plans(number)["status"] == "Suspended"
     nobody = market.ama.voucherless("2348099999999", "10", expect=(404, "1000"))
     assert nobody.json()["path"] == "/v2/customers/2348099999999/plans/refill"
-    market.ama.voucherless(number, "10", refillProfileId="ZZ99", expect=(400, "5000"))
+    market.ama.voucherless(market.subscriber(), "10", refillProfileId="ZZ99", expect=(400, "5000"))
 
 
 # Plans -------------------------------------------------------------------------------------------------------------------
@@ -467,7 +467,7 @@ def test_a_tariff_plan_is_changed_and_a_number_provisioned(market: Market) -> No
     moved = market.ama.send("PATCH", f"/v2/customers/{number}/plans", json={"planId": "BizClass"}, expect=(200, "0000"))
     assert moved.json()["data"]["planId"] == "BizClass"
     assert market.ama.plans(number)["tariffPlan"] == "BizClass"
-    fresh = f"2348031{next(_last_four):06}"
+    fresh = "2348039999999"
     market.ama.plans(fresh, expect=(404, "1000"))
     path = f"/v2/customers/{fresh}/plans/provision"
     market.ama.send("POST", path, json={"planId": "PulsePlus"}, expect=(200, "0000"))
@@ -525,7 +525,7 @@ def test_a_test_key_plays_by_itself(market: Market) -> None:
     assert market.ama.plans(number)["balance"] is None
     live = market.ama.voucherless(number, "30", transaction="TX-PLAY-1", expect=(200, "0000"))
     assert "idempotent-replayed" not in live.headers
-    (play_money,) = market.pins(1, "500", "--mode", "test")
+    (play_money,) = market.vouchers(batch="play")
     market.ama.voucher(number, play_money["pin"], expect=(400, "5001"))
     market.play.voucher(number, play_money["pin"], expect=(200, "0000"))
     assert (market.play.main(number), market.ama.main(number)) == ("600.00", "30.00")
