@@ -384,6 +384,20 @@ async def test_the_sweeper_takes_what_is_over_and_gives_back_what_is_overdue(ama
     await ama.check()
 
 
+async def test_a_subscriber_whose_books_are_damaged_keeps_nobody_from_being_swept(database: Database) -> None:
+    room = Room(database)
+    for msisdn in (AMA, "+233241111111"):
+        await room.subscribers.add(msisdn, tariff_plan="P", currency=GHS)
+        await room.subscribers.grant(LIVE, msisdn, [data(10, days=1)], "g")
+        await room.subscribers.reserve(LIVE, msisdn, Kind.DATA, 5, "s", 60)
+    await room.execute("update reservation_part set bucket_id = 999 where reservation_id = 1")
+    await room.execute("update reservation set due_at = now()")
+    assert await room.subscribers.sweeper.work_off() == 1
+    assert await room.subscribers.reservations(LIVE, "+233241111111") == []
+    assert len(await room.subscribers.reservations(LIVE, AMA)) == 1
+    await room.subscribers.close()
+
+
 async def test_sweepers_and_users_do_not_meet(database: Database) -> None:
     async with rooms(database, 2) as (one, other):
         for number in range(20):
@@ -531,6 +545,11 @@ async def test_mobile_money_is_blocked_and_let_go(ama: Room) -> None:
     state = await ama.subscribers.momo_state(LIVE, AMA)
     assert state is not None
     assert (state.blocked, state.balance) == (True, 0)
+    await ama.subscribers.momo(LIVE, AMA, MomoChange(balance=5))
+    with pytest.raises(SubscriberBarred):
+        await ama.subscribers.consume(LIVE, AMA, Kind.MOMO, 5, "c")
+    await ama.subscribers.set_momo_blocked(LIVE, AMA, False)
+    await ama.subscribers.consume(LIVE, AMA, Kind.MOMO, 5, "c")
     assert await ama.subscribers.momo_state(Mode.TEST, AMA) is None
     with pytest.raises(NotFound):
         await ama.subscribers.set_momo_blocked(Mode.TEST, AMA, True)
