@@ -98,7 +98,7 @@ MUTANTS = (
         "src/telvend/subscribers/store.py",
         "where id = any(array(select id from wanted)) order by id for no key update",
         "where id = any(array(select id from wanted)) order by id",
-        (f"{SUBSCRIBERS}::test_writers_of_several_processes_never_use_more_than_there_is",),
+        (f"{SUBSCRIBERS}::test_two_processes_that_use_the_same_balance_wait_for_each_other",),
     ),
     Mutant(
         "a delivery gives what it has claimed, and nothing else",

@@ -255,6 +255,20 @@ async def test_writers_of_several_processes_never_use_more_than_there_is(databas
         assert left < 5
 
 
+async def test_two_processes_that_use_the_same_balance_wait_for_each_other(database: Database, armed: Any) -> None:
+    async with rooms(database, 2) as (one, other):
+        await one.subscribers.add(AMA, tariff_plan="P", currency=GHS)
+        await one.subscribers.grant(LIVE, AMA, [data(10)], "g")
+        armed("subscribers.after_locks=sleep:0.2")
+        answers = await asyncio.gather(
+            one.subscribers.consume(LIVE, AMA, Kind.DATA, 7, "c1"),
+            other.subscribers.consume(LIVE, AMA, Kind.DATA, 7, "c2"),
+            return_exceptions=True,
+        )
+        assert sorted(type(answer).__name__ for answer in answers) == ["Done", "NotEnough"]
+        assert await one.data() == [3]
+
+
 async def test_a_reservation_keeps_is_captured_or_goes_back(ama: Room) -> None:
     verbs = ama.subscribers
     await verbs.grant(LIVE, AMA, [data(5, days=1), data(10)], "g")
