@@ -185,7 +185,7 @@ def _convert(name: str, value: Any, origin: str) -> Any:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]
         return msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
-    except (msgspec.ValidationError, tomllib.TOMLDecodeError) as error:
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
 
 
