@@ -18,6 +18,7 @@ from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.refills import store
 from telvend.subscribers.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
 from telvend.subscribers.refills.refilling import Item, Refilling
+from telvend.subscribers.vouchers import store as voucher_store
 from telvend.subscribers.vouchers.model import LockedOut, PinRefused
 from telvend.subscribers.vouchers.pins import PinKeys
 
@@ -94,13 +95,17 @@ class Refills:
         """
         mind_pin(pin)
         key = await self._keys.ready_or_busy()
+        async with self._database.connection() as tx:
+            serial = await voucher_store.serial_of(tx, key.hash(pin.reveal()))
+        if serial is None:
+            raise PinRefused("unknown")
         return await self.refill(
             RefillRequest(
                 reseller_id=OPERATOR,
                 dialect=OPERATOR_DIALECT,
                 mode=mode,
                 # A voucher is loaded once: its own name for the transaction makes committing it again harmless.
-                transaction_id=f"{name}/{key.hash(pin.reveal()).hex()}",
+                transaction_id=f"{name} {serial}",
                 kind=RefillKind.VOUCHER,
                 msisdn=msisdn,
                 wallets={},
