@@ -32,6 +32,7 @@ class Mutant:
 
 PLACING = "tests/store/test_placing.py"
 STORIES = "tests/scenario/test_money_stories.py"
+REFILLS = "tests/store/test_refills.py"
 
 MUTANTS = (
     Mutant(
@@ -89,6 +90,73 @@ MUTANTS = (
 """,
         "",
         (f"{STORIES}::test_a_worker_that_takes_over_asks_and_does_not_buy_again",),
+    ),
+    Mutant(
+        "a known refill is looked up",
+        "src/telvend/subscribers/refills/refilling.py",
+        "known = await store.find_by_transaction(tx, {item.transaction for item in items})",
+        "known: dict[Transaction, tuple[Refill, str]] = {}",
+        (f"{REFILLS}::test_the_same_request_again_is_the_same_refill_whatever_has_changed",),
+    ),
+    Mutant(
+        "one refill for each transaction",
+        "src/telvend/migrations/sql/0006_subscribers.sql",
+        "create unique index refill_transaction",
+        "create index refill_transaction",
+        (f"{REFILLS}::test_one_transaction_for_two_subscribers_at_once_in_two_processes_is_one",),
+    ),
+    Mutant(
+        "the lock on a voucher",
+        "src/telvend/subscribers/vouchers/store.py",
+        "where pin_hash = any($1::bytea[]) order by serial for no key update",
+        "where pin_hash = any($1::bytea[]) order by serial",
+        # The unique index on refill.serial would still refuse the second: with a failure instead of an answer.
+        (f"{REFILLS}::test_one_voucher_loaded_by_twenty_at_once_is_loaded_once",),
+    ),
+    Mutant(
+        "a voucher is used up within its batch",
+        "src/telvend/subscribers/refills/refilling.py",
+        "voucher.state = VoucherState.USED",
+        "pass",
+        (f"{REFILLS}::test_one_voucher_loaded_by_twenty_at_once_is_loaded_once",),
+    ),
+    Mutant(
+        "who stops a batch waits for whoever loads of it",
+        "src/telvend/subscribers/vouchers/store.py",
+        "where id = any($1::bigint[]) order by id for share",
+        "where id = any($1::bigint[]) order by id",
+        (f"{REFILLS}::test_a_refill_under_way_is_waited_for_by_who_stops_the_batch",),
+    ),
+    Mutant(
+        "the lock on who guesses",
+        "src/telvend/subscribers/vouchers/store.py",
+        "and pin_guard.subject = wanted.subject for update",
+        "and pin_guard.subject = wanted.subject",
+        (f"{REFILLS}::test_twenty_wrong_pins_at_once_are_five_tries",),
+    ),
+    Mutant(
+        "a locked partner is taken off the source",
+        "src/telvend/subscribers/vouchers/guard.py",
+        "self.shares.pop(partner, None)",
+        "self.shares[partner] = self.shares.get(partner, 0) + 1",
+        (f"{REFILLS}::test_a_partner_is_locked_after_fifty_and_the_source_it_came_from_is_not",),
+    ),
+    Mutant(
+        "barred is said before any PIN is looked at",
+        "src/telvend/subscribers/refills/refilling.py",
+        "            account.mind_status()\n",
+        "",
+        (f"{REFILLS}::test_a_subscriber_who_is_not_there_or_barred_is_told_before_any_pin_is_looked_at",),
+    ),
+    Mutant(
+        "a batch is available only when all was handed over",
+        "src/telvend/subscribers/vouchers/store.py",
+        "insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count, expires_at)\n"
+        "            select $1, $2, $3, $4, coalesce(max(first_serial + count), {FIRST_SERIAL}), $5, $6 from voucher_batch",
+        "insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count, expires_at, state)\n"
+        "            select $1, $2, $3, $4, coalesce(max(first_serial + count), {FIRST_SERIAL}), $5, $6, 'available'"
+        " from voucher_batch",
+        ("tests/store/test_vouchers.py::test_nothing_can_be_loaded_before_everything_was_handed_over",),
     ),
 )
 

@@ -205,6 +205,22 @@ async def test_what_cannot_be_a_pin_is_no_try(net: Network, pin: str) -> None:
     assert await net.count("pin_guard") == 0
 
 
+@pytest.mark.parametrize("field", ["transaction_id", "serial"])
+@pytest.mark.parametrize("text", ["", "a\0b", "\ud800", "x" * 129])
+async def test_what_cannot_be_stored_is_refused_and_no_try(net: Network, field: str, text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await net.refills.refill(replace(net.ada.by_voucher(WRONG), **{field: text}))
+    assert refused.value.field == field
+    assert await net.count("pin_guard") == 0
+
+
+async def test_a_source_may_call_itself_anything(net: Network) -> None:
+    for source in ("a\0b", "\ud800", "x" * 10_000):
+        with pytest.raises(PinRefused):
+            await net.load(WRONG, source=source)
+    assert await net.value("select max(length(subject)) from pin_guard where kind = 'source'") == 205
+
+
 async def test_the_right_serial_beside_the_pin_does_no_harm(net: Network) -> None:
     batch, (pin,) = await net.issue()
     assert (await net.load(pin, serial=f" {batch.first_serial} ")).refill.serial == batch.first_serial
@@ -228,7 +244,8 @@ async def test_a_subscriber_who_is_not_there_or_barred_is_told_before_any_pin_is
 
 
 async def test_while_somebody_is_locked_a_right_pin_is_not_loaded_and_nothing_is_counted(net: Network) -> None:
-    _, (pin,) = await net.issue()
+    _, (pin, loaded) = await net.issue(2)
+    await net.load(loaded, "T-1")
     for _ in range(5):
         with pytest.raises(PinRefused):
             await net.load(WRONG)
@@ -236,6 +253,8 @@ async def test_while_somebody_is_locked_a_right_pin_is_not_loaded_and_nothing_is
         with pytest.raises(LockedOut):
             await net.load(tried)
     assert await net.value("select wrong from pin_guard where kind = 'partner'") == 5
+    # What had been loaded is answered all the same.
+    assert (await net.load(loaded, "T-1")).replayed
     # Somebody else is not locked, and money needs no PIN.
     await net.load(pin, msisdn=EMEKA)
     await net.pay(1)
