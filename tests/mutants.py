@@ -110,15 +110,15 @@ MUTANTS = (
         "src/telvend/subscribers/vouchers/store.py",
         "where pin_hash = any($1::bytea[]) order by serial for no key update",
         "where pin_hash = any($1::bytea[]) order by serial",
-        # The unique index on refill.serial would still refuse the second: with a failure instead of an answer.
-        (f"{REFILLS}::test_one_voucher_loaded_by_twenty_at_once_is_loaded_once",),
+        # The unique index on refill.serial still refuses the second: with a failure instead of an answer.
+        (f"{REFILLS}::test_two_partners_with_one_voucher_at_once_load_it_once",),
     ),
     Mutant(
         "a voucher is used up within its batch",
         "src/telvend/subscribers/refills/refilling.py",
         "voucher.state = VoucherState.USED",
         "pass",
-        (f"{REFILLS}::test_one_voucher_loaded_by_twenty_at_once_is_loaded_once",),
+        (f"{REFILLS}::test_one_batch_is_decided_in_its_order",),
     ),
     Mutant(
         "who stops a batch waits for whoever loads of it",
@@ -132,7 +132,7 @@ MUTANTS = (
         "src/telvend/subscribers/vouchers/store.py",
         "and pin_guard.subject = wanted.subject for update",
         "and pin_guard.subject = wanted.subject",
-        (f"{REFILLS}::test_twenty_wrong_pins_at_once_are_five_tries",),
+        (f"{REFILLS}::test_sixty_wrong_pins_at_once_for_as_many_subscribers_are_fifty_tries",),
     ),
     Mutant(
         "a locked partner is taken off the source",

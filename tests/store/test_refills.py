@@ -331,6 +331,26 @@ async def test_twenty_wrong_pins_at_once_are_five_tries(net: Network) -> None:
     assert await net.value("select wrong from pin_guard where kind = 'partner'") == 5
 
 
+async def test_sixty_wrong_pins_at_once_for_as_many_subscribers_are_fifty_tries(
+    net: Network, database: Database, armed: Any
+) -> None:
+    """In two processes, which have nothing in common but the partner: notices a count that is read and written without a lock."""
+    msisdns = [f"+23480312300{number:02d}" for number in range(60)]
+    for msisdn in msisdns:
+        await subscriber(database, msisdn, currency="NGN")
+    other = await net.another_process()
+    # Between looking and writing both have time to do the same.
+    armed("refill.after_locks=sleep:0.05")
+
+    async def one(number: int, msisdn: str) -> Refilled:
+        await asyncio.sleep(number // 4 * 0.01)
+        refills = net.refills if number % 2 else other
+        return await refills.refill(net.ada.by_voucher(WRONG, msisdn=msisdn))
+
+    answers = await gathered(*(one(number, msisdn) for number, msisdn in enumerate(msisdns)))
+    assert kinds(answers) == {"PinRefused": 50, "LockedOut": 10}
+
+
 async def test_a_wrong_pin_counts_though_the_process_dies_after_it(net: Network, armed: Any) -> None:
     armed("refill.after_commit=error")
     with pytest.raises(failpoints.FailpointError):
@@ -467,6 +487,32 @@ async def test_another_request_under_the_same_transaction_is_refused(net: Networ
     with pytest.raises(ReferenceReused):
         await net.load(pin, "T-1")
     assert await net.main_account() == 5_00
+
+
+async def test_one_batch_is_decided_in_its_order(net: Network) -> None:
+    _, (first, second) = await net.issue(2)
+    requests = [
+        net.ada.by_voucher(first, "T-1"),
+        net.ada.by_voucher(first, "T-1"),
+        net.ada.by_voucher(first, "T-2", msisdn=EMEKA),
+        net.ada.by_voucher(second, "T-1"),
+        net.ada.voucherless(600, "T-3"),
+        net.ada.voucherless(600, "T-4"),
+        net.ada.by_voucher(second, "T-4"),
+        net.ada.voucherless(400, "T-5", msisdn="+2348030000000"),
+        net.ada.voucherless(400, "T-5"),
+        net.ada.voucherless(400, "T-3"),
+    ]
+    items = [await net.refills._item(request) for request in requests]
+    answers = await net.refills._refilling.together._process(items)
+    assert [type(answer).__name__ for answer in answers] == [
+        "Refilled", "Refilled", "PinRefused", "ReferenceReused", "Refilled", "InsufficientBalance", "Refilled", "NotFound",
+        "Refilled", "ReferenceReused",
+    ]  # fmt: skip
+    assert kinds(answers)["replayed"] == 1
+    assert (await net.wallet(), await net.main_account(), await net.main_account(EMEKA)) == (0, 1_200_00, 0)
+    assert await net.count("refill") == 4
+    await net.check_books()
 
 
 async def test_transactions_are_apart_for_partners_and_dialects(net: Network, database: Database) -> None:
