@@ -64,6 +64,7 @@ STATEMENTS = {
     "using: insert reservations": subscribers.INSERT_RESERVATIONS,
     "using: insert parts": subscribers.INSERT_PARTS,
     "using: update reservations": subscribers.UPDATE_RESERVATIONS,
+    "using: blocked mobile money": subscribers.MOMO_BLOCKED,
     "sweeping: due reservations": subscribers.DUE_RESERVATIONS,
     "sweeping: buckets that are over": subscribers.OVER_BUCKETS,
     "plans: subscribers": reading.READ_SUBSCRIBERS,

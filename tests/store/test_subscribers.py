@@ -255,6 +255,20 @@ async def test_writers_of_several_processes_never_use_more_than_there_is(databas
         assert left < 5
 
 
+async def test_two_processes_that_use_the_same_balance_wait_for_each_other(database: Database, armed: Any) -> None:
+    async with rooms(database, 2) as (one, other):
+        await one.subscribers.add(AMA, tariff_plan="P", currency=GHS)
+        await one.subscribers.grant(LIVE, AMA, [data(10)], "g")
+        armed("subscribers.after_locks=sleep:0.2")
+        answers = await asyncio.gather(
+            one.subscribers.consume(LIVE, AMA, Kind.DATA, 7, "c1"),
+            other.subscribers.consume(LIVE, AMA, Kind.DATA, 7, "c2"),
+            return_exceptions=True,
+        )
+        assert sorted(type(answer).__name__ for answer in answers) == ["Done", "NotEnough"]
+        assert await one.data() == [3]
+
+
 async def test_a_reservation_keeps_is_captured_or_goes_back(ama: Room) -> None:
     verbs = ama.subscribers
     await verbs.grant(LIVE, AMA, [data(5, days=1), data(10)], "g")
@@ -382,6 +396,20 @@ async def test_the_sweeper_takes_what_is_over_and_gives_back_what_is_overdue(ama
     lines = await verbs.postings(LIVE, AMA, closed=True)
     assert [line.posting for line in lines if line.posting == "expire"] == ["expire"]
     await ama.check()
+
+
+async def test_a_subscriber_whose_books_are_damaged_keeps_nobody_from_being_swept(database: Database) -> None:
+    room = Room(database)
+    for msisdn in (AMA, "+233241111111"):
+        await room.subscribers.add(msisdn, tariff_plan="P", currency=GHS)
+        await room.subscribers.grant(LIVE, msisdn, [data(10, days=1)], "g")
+        await room.subscribers.reserve(LIVE, msisdn, Kind.DATA, 5, "s", 60)
+    await room.execute("update reservation_part set bucket_id = 999 where reservation_id = 1")
+    await room.execute("update reservation set due_at = now()")
+    assert await room.subscribers.sweeper.work_off() == 1
+    assert await room.subscribers.reservations(LIVE, "+233241111111") == []
+    assert len(await room.subscribers.reservations(LIVE, AMA)) == 1
+    await room.subscribers.close()
 
 
 async def test_sweepers_and_users_do_not_meet(database: Database) -> None:
@@ -531,6 +559,11 @@ async def test_mobile_money_is_blocked_and_let_go(ama: Room) -> None:
     state = await ama.subscribers.momo_state(LIVE, AMA)
     assert state is not None
     assert (state.blocked, state.balance) == (True, 0)
+    await ama.subscribers.momo(LIVE, AMA, MomoChange(balance=5))
+    with pytest.raises(SubscriberBarred):
+        await ama.subscribers.consume(LIVE, AMA, Kind.MOMO, 5, "c")
+    await ama.subscribers.set_momo_blocked(LIVE, AMA, False)
+    await ama.subscribers.consume(LIVE, AMA, Kind.MOMO, 5, "c")
     assert await ama.subscribers.momo_state(Mode.TEST, AMA) is None
     with pytest.raises(NotFound):
         await ama.subscribers.set_momo_blocked(Mode.TEST, AMA, True)
