@@ -36,6 +36,7 @@ NIGERIA = "tests/scenario/test_nigerian_stories.py"
 SUBSCRIBERS = "tests/store/test_subscribers.py"
 DELIVERING = "tests/store/test_delivering.py"
 BALANCES = "tests/unit/subscribers/test_account.py"
+REFILLS = "tests/store/test_refills.py"
 
 MUTANTS = (
     Mutant(
@@ -174,6 +175,73 @@ MUTANTS = (
         "return (bucket.priority, ends_at or _NEVER, bucket.created_at or now, bucket.id)",
         "return (bucket.priority, _NEVER, bucket.created_at or now, bucket.id)",
         (f"{BALANCES}::test_the_order_of_use_is_priority_expiry_age_id_whatever_order_they_come_in",),
+    ),
+    Mutant(
+        "a known refill is looked up",
+        "src/telvend/subscribers/refills/refilling.py",
+        "known = await store.find_by_transaction(tx, {item.transaction for item in items})",
+        "known: dict[Transaction, tuple[Refill, str]] = {}",
+        (f"{REFILLS}::test_the_same_request_again_is_the_same_refill_whatever_has_changed",),
+    ),
+    Mutant(
+        "one refill for each transaction",
+        "src/telvend/migrations/sql/0006_subscribers.sql",
+        "create unique index refill_transaction",
+        "create index refill_transaction",
+        (f"{REFILLS}::test_one_transaction_for_two_subscribers_at_once_in_two_processes_is_one",),
+    ),
+    Mutant(
+        "the lock on a voucher",
+        "src/telvend/subscribers/vouchers/store.py",
+        "where pin_hash = any($1::bytea[]) order by serial for no key update",
+        "where pin_hash = any($1::bytea[]) order by serial",
+        # The unique index on refill.serial still refuses the second: with a failure instead of an answer.
+        (f"{REFILLS}::test_two_partners_with_one_voucher_at_once_load_it_once",),
+    ),
+    Mutant(
+        "a voucher is used up within its batch",
+        "src/telvend/subscribers/refills/refilling.py",
+        "voucher.state = VoucherState.USED",
+        "pass",
+        (f"{REFILLS}::test_one_batch_is_decided_in_its_order",),
+    ),
+    Mutant(
+        "who stops a batch waits for whoever loads of it",
+        "src/telvend/subscribers/vouchers/store.py",
+        "where id = any($1::bigint[]) order by id for share",
+        "where id = any($1::bigint[]) order by id",
+        (f"{REFILLS}::test_a_refill_under_way_is_waited_for_by_who_stops_the_batch",),
+    ),
+    Mutant(
+        "the lock on who guesses",
+        "src/telvend/subscribers/vouchers/store.py",
+        "and pin_guard.subject = wanted.subject for update",
+        "and pin_guard.subject = wanted.subject",
+        (f"{REFILLS}::test_sixty_wrong_pins_at_once_for_as_many_subscribers_are_fifty_tries",),
+    ),
+    Mutant(
+        "a locked partner is taken off the source",
+        "src/telvend/subscribers/vouchers/guard.py",
+        "self.shares.pop(partner, None)",
+        "self.shares[partner] = self.shares.get(partner, 0) + 1",
+        (f"{REFILLS}::test_a_partner_is_locked_after_fifty_and_the_source_it_came_from_is_not",),
+    ),
+    Mutant(
+        "barred is said before any PIN is looked at",
+        "src/telvend/subscribers/refills/refilling.py",
+        "            account.mind_status()\n",
+        "",
+        (f"{REFILLS}::test_a_subscriber_who_is_not_there_or_barred_is_told_before_any_pin_is_looked_at",),
+    ),
+    Mutant(
+        "a batch is available only when all was handed over",
+        "src/telvend/subscribers/vouchers/store.py",
+        "insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count, expires_at)\n"
+        "            select $1, $2, $3, $4, coalesce(max(first_serial + count), {FIRST_SERIAL}), $5, $6 from voucher_batch",
+        "insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count, expires_at, state)\n"
+        "            select $1, $2, $3, $4, coalesce(max(first_serial + count), {FIRST_SERIAL}), $5, $6, 'available'"
+        " from voucher_batch",
+        ("tests/store/test_vouchers.py::test_nothing_can_be_loaded_before_everything_was_handed_over",),
     ),
 )
 

@@ -205,6 +205,22 @@ async def test_what_cannot_be_a_pin_is_no_try(net: Network, pin: str) -> None:
     assert await net.count("pin_guard") == 0
 
 
+@pytest.mark.parametrize("field", ["transaction_id", "serial"])
+@pytest.mark.parametrize("text", ["", "a\0b", "\ud800", "x" * 129])
+async def test_what_cannot_be_stored_is_refused_and_no_try(net: Network, field: str, text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await net.refills.refill(replace(net.ada.by_voucher(WRONG), **{field: text}))
+    assert refused.value.field == field
+    assert await net.count("pin_guard") == 0
+
+
+async def test_a_source_may_call_itself_anything(net: Network) -> None:
+    for source in ("a\0b", "\ud800", "x" * 10_000):
+        with pytest.raises(PinRefused):
+            await net.load(WRONG, source=source)
+    assert await net.value("select max(length(subject)) from pin_guard where kind = 'source'") == 205
+
+
 async def test_the_right_serial_beside_the_pin_does_no_harm(net: Network) -> None:
     batch, (pin,) = await net.issue()
     assert (await net.load(pin, serial=f" {batch.first_serial} ")).refill.serial == batch.first_serial
@@ -228,7 +244,8 @@ async def test_a_subscriber_who_is_not_there_or_barred_is_told_before_any_pin_is
 
 
 async def test_while_somebody_is_locked_a_right_pin_is_not_loaded_and_nothing_is_counted(net: Network) -> None:
-    _, (pin,) = await net.issue()
+    _, (pin, loaded) = await net.issue(2)
+    await net.load(loaded, "T-1")
     for _ in range(5):
         with pytest.raises(PinRefused):
             await net.load(WRONG)
@@ -236,6 +253,8 @@ async def test_while_somebody_is_locked_a_right_pin_is_not_loaded_and_nothing_is
         with pytest.raises(LockedOut):
             await net.load(tried)
     assert await net.value("select wrong from pin_guard where kind = 'partner'") == 5
+    # What had been loaded is answered all the same.
+    assert (await net.load(loaded, "T-1")).replayed
     # Somebody else is not locked, and money needs no PIN.
     await net.load(pin, msisdn=EMEKA)
     await net.pay(1)
@@ -310,6 +329,26 @@ async def test_twenty_wrong_pins_at_once_are_five_tries(net: Network) -> None:
     )
     assert kinds(answers) == {"PinRefused": 5, "LockedOut": 15}
     assert await net.value("select wrong from pin_guard where kind = 'partner'") == 5
+
+
+async def test_sixty_wrong_pins_at_once_for_as_many_subscribers_are_fifty_tries(
+    net: Network, database: Database, armed: Any
+) -> None:
+    """In two processes, which have nothing in common but the partner: notices a count that is read and written without a lock."""
+    msisdns = [f"+23480312300{number:02d}" for number in range(60)]
+    for msisdn in msisdns:
+        await subscriber(database, msisdn, currency="NGN")
+    other = await net.another_process()
+    # Between looking and writing both have time to do the same.
+    armed("refill.after_locks=sleep:0.05")
+
+    async def one(number: int, msisdn: str) -> Refilled:
+        await asyncio.sleep(number // 4 * 0.01)
+        refills = net.refills if number % 2 else other
+        return await refills.refill(net.ada.by_voucher(WRONG, msisdn=msisdn))
+
+    answers = await gathered(*(one(number, msisdn) for number, msisdn in enumerate(msisdns)))
+    assert kinds(answers) == {"PinRefused": 50, "LockedOut": 10}
 
 
 async def test_a_wrong_pin_counts_though_the_process_dies_after_it(net: Network, armed: Any) -> None:
@@ -448,6 +487,32 @@ async def test_another_request_under_the_same_transaction_is_refused(net: Networ
     with pytest.raises(ReferenceReused):
         await net.load(pin, "T-1")
     assert await net.main_account() == 5_00
+
+
+async def test_one_batch_is_decided_in_its_order(net: Network) -> None:
+    _, (first, second) = await net.issue(2)
+    requests = [
+        net.ada.by_voucher(first, "T-1"),
+        net.ada.by_voucher(first, "T-1"),
+        net.ada.by_voucher(first, "T-2", msisdn=EMEKA),
+        net.ada.by_voucher(second, "T-1"),
+        net.ada.voucherless(600, "T-3"),
+        net.ada.voucherless(600, "T-4"),
+        net.ada.by_voucher(second, "T-4"),
+        net.ada.voucherless(400, "T-5", msisdn="+2348030000000"),
+        net.ada.voucherless(400, "T-5"),
+        net.ada.voucherless(400, "T-3"),
+    ]
+    items = [await net.refills._item(request) for request in requests]
+    answers = await net.refills._refilling.together._process(items)
+    assert [type(answer).__name__ for answer in answers] == [
+        "Refilled", "Refilled", "PinRefused", "ReferenceReused", "Refilled", "InsufficientBalance", "Refilled", "NotFound",
+        "Refilled", "ReferenceReused",
+    ]  # fmt: skip
+    assert kinds(answers)["replayed"] == 1
+    assert (await net.wallet(), await net.main_account(), await net.main_account(EMEKA)) == (0, 1_200_00, 0)
+    assert await net.count("refill") == 4
+    await net.check_books()
 
 
 async def test_transactions_are_apart_for_partners_and_dialects(net: Network, database: Database) -> None:

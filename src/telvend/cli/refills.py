@@ -11,6 +11,7 @@ from telvend.cli.frame import Output, command, table
 from telvend.errors import InvalidInput
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.ledger.model import Mode
+from telvend.subscribers.amounts import amount_text
 from telvend.subscribers.refills.model import OPERATOR, Refill, RefillKind
 from telvend.subscribers.refills.service import LARGEST_PAGE, Given
 
@@ -122,11 +123,17 @@ def _print(console: Console, refill: Refill, given: list[Given], who: str) -> No
         console.print(f"paid from the wallet: {refill.before} → {refill.after}")
     if refill.capped:
         console.print("Some days did not fit under the maximum.")
+    currency = refill.amount.currency
     rows = [
-        (one.name, one.kind, one.amount, "never" if one.expires_at is None else _time(one.expires_at)) for one in given
+        (
+            one.name,
+            amount_text(one.kind, one.amount, currency),
+            "never" if one.expires_at is None else _time(one.expires_at),
+        )
+        for one in given
     ]
     console.print()
-    table(f"By profile {refill.profile}", ("bucket", "kind", "units", "ends (UTC)"), rows, "Nothing.")(console)
+    table(f"By profile {refill.profile}", ("bucket", "gave", "ends (UTC)"), rows, "Nothing.")(console)
 
 
 def _time(at: datetime) -> str:

@@ -46,7 +46,7 @@ from telvend.subscribers.vouchers.store import GuardGone, Locked, Subject, Use
 
 PREFIX: Final = "RFL"
 _NUMBERS_AT_A_TIME: Final = 1024
-_LONGEST_SUBJECT: Final = 200
+_LONGEST_SOURCE: Final = 200
 # The main account, and a bonus of each kind.
 _MOST_BUCKETS: Final = 5
 
@@ -81,13 +81,18 @@ class Item(msgspec.Struct, frozen=True):
         return (
             (Guarded.SUBSCRIBER, f"{request.mode} {request.msisdn}"),
             (Guarded.PARTNER, f"{request.mode} {request.reseller_id}"),
-            (Guarded.SOURCE, f"{request.mode} {request.source}"[:_LONGEST_SUBJECT]),
+            (Guarded.SOURCE, f"{request.mode} {_plain(request.source)}"),
         )
 
     @property
     def guarded(self) -> bool:
         """The shop-keeper, who commits a reservation, is not kept from trying."""
         return self.request.reservation is None
+
+
+def _plain(source: str) -> str:
+    """A source names itself: what a database cannot store, and what would fill it, does not get there."""
+    return "".join(letter if letter.isprintable() else "?" for letter in source[:_LONGEST_SOURCE])
 
 
 class Refilling:

@@ -18,12 +18,14 @@ from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.refills import store
 from telvend.subscribers.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
 from telvend.subscribers.refills.refilling import Item, Refilling
+from telvend.subscribers.vouchers import store as voucher_store
 from telvend.subscribers.vouchers.model import LockedOut, PinRefused
 from telvend.subscribers.vouchers.pins import PinKeys
 
 SHORTEST_PIN: Final = 8
 LONGEST_PIN: Final = 20
 LARGEST_PAGE: Final = 100_000
+_LONGEST_TEXT: Final = 128
 
 _log = get(__name__)
 
@@ -94,13 +96,17 @@ class Refills:
         """
         mind_pin(pin)
         key = await self._keys.ready_or_busy()
+        async with self._database.connection() as tx:
+            serial = await voucher_store.serial_of(tx, key.hash(pin.reveal()))
+        if serial is None:
+            raise PinRefused("unknown")
         return await self.refill(
             RefillRequest(
                 reseller_id=OPERATOR,
                 dialect=OPERATOR_DIALECT,
                 mode=mode,
                 # A voucher is loaded once: its own name for the transaction makes committing it again harmless.
-                transaction_id=f"{name}/{key.hash(pin.reveal()).hex()}",
+                transaction_id=f"{name} {serial}",
                 kind=RefillKind.VOUCHER,
                 msisdn=msisdn,
                 wallets={},
@@ -111,10 +117,13 @@ class Refills:
         )
 
     async def _item(self, request: RefillRequest) -> Item:
+        _mind_text("transaction_id", request.transaction_id)
         if request.kind is RefillKind.VOUCHER:
             if request.pin is None:
                 raise InvalidInput("pin", "must be given for a refill by voucher")
             mind_pin(request.pin)
+            if request.serial is not None:
+                _mind_text("serial", request.serial)
             pin_hash = (await self._keys.ready_or_busy()).hash(request.pin.reveal())
             return Item(
                 request, f"voucher/{request.msisdn}/{pin_hash.hex()}/{(request.serial or '').strip()}", pin_hash
@@ -123,6 +132,7 @@ class Refills:
             raise InvalidInput("amount", "must be a whole number of units, more than nothing")
         if not request.profile:
             raise InvalidInput("profile", "must be given for a voucherless refill")
+        _mind_text("profile", request.profile)
         return Item(request, f"voucherless/{request.msisdn}/{request.profile}/{request.units}", None)
 
     async def find(self, reseller_id: UUID, dialect: str, mode: Mode, transaction_id: str) -> Refill:
@@ -179,3 +189,8 @@ def mind_pin(pin: Secret) -> None:
     text = pin.reveal()
     if not (SHORTEST_PIN <= len(text) <= LONGEST_PIN and text.isascii() and text.isdigit()):
         raise InvalidInput("pin", f"must be {SHORTEST_PIN} to {LONGEST_PIN} digits")
+
+
+def _mind_text(field: str, text: str) -> None:
+    if not 1 <= len(text) <= _LONGEST_TEXT or not text.isprintable():
+        raise InvalidInput(field, f"must be 1 to {_LONGEST_TEXT} printable characters")

@@ -166,7 +166,7 @@ class Vouchers:
             found = await store.stop_batch(tx, batch_id, why)
         if found is None:
             raise NotFound("Batch")
-        _log.warning("voucher_batch_stopped", batch=batch_id, why=why)
+        _log.info("voucher_batch_stopped", batch=batch_id, why=why)
         return found
 
     async def batches(

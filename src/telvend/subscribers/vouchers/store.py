@@ -156,6 +156,12 @@ async def by_serial(tx: Tx, serial: int) -> Voucher | None:
     return None if row is None else voucher_of(row)
 
 
+async def serial_of(tx: Tx, pin_hash: bytes) -> str | None:
+    """The serial of the voucher with this hash. Locks nothing."""
+    found = await tx.fetchval("select serial from voucher where pin_hash = $1", pin_hash)
+    return None if found is None else serial_text(found)
+
+
 async def listed(tx: Tx, batch_id: int | None, after: int, limit: int) -> list[Voucher]:
     """Vouchers by their serials, from above `after`; of one batch or of all."""
     if batch_id is None:
