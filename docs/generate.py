@@ -19,6 +19,7 @@ import typer
 from telvend import errors
 from telvend.cli import app
 from telvend.config import PREFIX, SECRETS, Settings, described
+from telvend.dialects.madapi.refusals import ERROR_TABLE as MADAPI
 from telvend.dialects.netpluse.wire import ERROR_TABLE as NETPLUSE
 from telvend.dialects.networkdatasub.wire import ERROR_TABLE as NETWORKDATASUB
 from telvend.kit.failpoints import FAILPOINTS, VARIABLE
@@ -294,6 +295,9 @@ A bug is `InvariantBroken`, or an exception that nobody expected, which is shown
 and the client is told nothing about our insides. What a provider says is never an exception: see
 [exactly-once.md](../explain/exactly-once.md).
 
+MADAPI has a code beside the status, and a shape that depends on what was asked for: [madapi.md](madapi.md). Its table also
+names what only the rooms of the operator's side raise, such as a voucher that cannot be loaded.
+
 The class in the second column is the parent: a dialect without a row for a class uses its parent's.
 
 """
@@ -306,10 +310,12 @@ def error_tree() -> str:
         if isinstance(found, type) and issubclass(found, errors.TelvendError) and found is not errors.TelvendError:
             parent = "" if found.__base__ is errors.TelvendError else f"`{found.__bases__[0].__name__}`"
             sentence = " ".join((found.__doc__ or "").split())
+            status, code = MADAPI[found]
             rows.append(
-                f"| `{found.__name__}` | {parent} | {sentence} | {NETPLUSE[found]} | {NETWORKDATASUB[found]} |\n"
+                f"| `{found.__name__}` | {parent} | {sentence} | {NETPLUSE[found]} | {NETWORKDATASUB[found]}"
+                f" | {status}/{code} |\n"
             )
-    head = "| error | kind of | what happened | Netpluse | networkdatasub |\n|---|---|---|---|---|\n"
+    head = "| error | kind of | what happened | Netpluse | networkdatasub | MADAPI |\n|---|---|---|---|---|---|\n"
     return f"{_ERRORS}{head}{''.join(rows)}"
 
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
@@ -25,9 +25,11 @@ class Partner:
     """A client with credentials. Every request has a transactionId of its own, unless one is given."""
 
     _number = itertools.count(1)
+    opened: ClassVar[list[httpx.Client]] = []
 
     def __init__(self, shop: Shop, **headers: str) -> None:
         self.client = httpx.Client(base_url=shop.url, headers=headers, timeout=30, verify=_NO_CERTIFICATES)
+        self.opened.append(self.client)
 
     def send(
         self,
@@ -50,7 +52,7 @@ class Partner:
         return answer
 
     def plans(self, msisdn: str, *, expect: tuple[int, str] = (200, "0000"), **query: str) -> Any:
-        return self.send("GET", f"/v2/customers/{quote(msisdn)}/plans", params=query, expect=expect).json()["data"]
+        return self.send("GET", f"/v2/customers/{quote(msisdn)}/plans", params=query, expect=expect).json().get("data")
 
     def balances(self, msisdn: str, **query: str) -> dict[str, Any]:
         return {entry["balanceType"]: entry for entry in self.plans(msisdn, **query)["balance"] or ()}
@@ -112,6 +114,7 @@ class Market:
 @pytest.fixture(scope="module")
 def market(copied: Callable[[], Shop]) -> Iterator[Market]:
     shop = copied()
+    shop.settings = {}  # As a fresh shop is: what is sold goes to the own network.
     shop.start("--workers", "2")
     limits = ["--read-limit", PLENTY, "--purchase-limit", PLENTY]
     made = shop.several(
@@ -131,6 +134,8 @@ def market(copied: Callable[[], Shop]) -> Iterator[Market]:
         ]
     )
     yield Market(shop, made)
+    for client in Partner.opened:
+        client.close()
     shop.end()
 
 
@@ -445,7 +450,10 @@ def test_a_premium_is_calculated_repeated_and_used_once_as_a_quote(market: Marke
     ):  # fmt: skip
         market.ama.send("POST", path, json=premium(receiver, transactionId="TX-PREMIUM-5", **changes), expect=expect)
     market.ama.send(
-        "POST", f"/v2/customers/{sender}/plans/NO_SUCH", json=premium(receiver, product="NO_SUCH"), expect=(404, "1000")
+        "POST",
+        f"/v2/customers/{sender}/plans/NO_SUCH",
+        json=premium(receiver, transactionId="TX-PREMIUM-6", product="NO_SUCH"),
+        expect=(404, "1000"),
     )
 
 
