@@ -32,6 +32,9 @@ class Mutant:
 
 PLACING = "tests/store/test_placing.py"
 STORIES = "tests/scenario/test_money_stories.py"
+SUBSCRIBERS = "tests/store/test_subscribers.py"
+DELIVERING = "tests/store/test_delivering.py"
+BALANCES = "tests/unit/subscribers/test_account.py"
 
 MUTANTS = (
     Mutant(
@@ -89,6 +92,48 @@ MUTANTS = (
 """,
         "",
         (f"{STORIES}::test_a_worker_that_takes_over_asks_and_does_not_buy_again",),
+    ),
+    Mutant(
+        "the lock on the subscriber",
+        "src/telvend/subscribers/store.py",
+        "where id = any(array(select id from wanted)) order by id for no key update",
+        "where id = any(array(select id from wanted)) order by id",
+        (f"{SUBSCRIBERS}::test_two_processes_that_use_the_same_balance_wait_for_each_other",),
+    ),
+    Mutant(
+        "a delivery gives what it has claimed, and nothing else",
+        "src/telvend/subscribers/delivering.py",
+        "given = [item for item in deliveries if item.reference in claimed]",
+        "given = deliveries",
+        (f"{DELIVERING}::test_the_same_reference_gives_once_in_one_batch_and_later",),
+    ),
+    Mutant(
+        "a question closes what nobody has heard of",
+        "src/telvend/subscribers/delivering.py",
+        "return Claim(item.reference, DeliveryState.CLOSED)",
+        "return Claim(item.reference, DeliveryState.REFUSED)",
+        (f"{DELIVERING}::test_asking_about_an_unknown_reference_closes_it",),
+    ),
+    Mutant(
+        "what is reserved nobody else can use",
+        "src/telvend/subscribers/model.py",
+        "return self.balance - self.reserved",
+        "return self.balance",
+        (f"{BALANCES}::TestLife",),
+    ),
+    Mutant(
+        "a consumption counts once",
+        "src/telvend/subscribers/writing.py",
+        "known = self.consumed.get((subscriber.id, request.reference))",
+        "known = None",
+        (f"{SUBSCRIBERS}::test_consuming_counts_once_for_its_reference",),
+    ),
+    Mutant(
+        "what ends soonest is used first",
+        "src/telvend/subscribers/account.py",
+        "return (bucket.priority, ends_at or _NEVER, bucket.created_at or now, bucket.id)",
+        "return (bucket.priority, _NEVER, bucket.created_at or now, bucket.id)",
+        (f"{BALANCES}::test_the_order_of_use_is_priority_expiry_age_id_whatever_order_they_come_in",),
     ),
 )
 

@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_url: Annotated[str, _meta("how clients reach this server, for absolute addresses in answers")] = ""
     redis_url: Annotated[Secret | None, _meta("a Redis that shares rate limits between nodes: redis://…")] = None
     pool_size: Annotated[
-        int, _meta("database connections of a process, beside eleven for lanes, fulfilment and simulator", ge=1, le=100)
+        int, _meta("database connections of a process, beside twelve for lanes, fulfilment and simulator", ge=1, le=100)
     ] = 4
     fulfilment_concurrency: Annotated[int, _meta("orders that a process delivers at the same time", ge=1, le=10000)] = (
         600

@@ -16,6 +16,8 @@ from telvend.ledger import store as ledger_store
 from telvend.orders import store
 from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
+from telvend.subscribers import store as subscribers
+from telvend.subscribers.reading import store as reading
 from tests.conftest import Server
 from tests.store.selling import customer
 
@@ -36,6 +38,38 @@ STATEMENTS = {
     "settling: wallets of orders": jobs.WALLETS_OF,
     "leases: renew": jobs.RENEW,
     "leases: hand back": jobs.HAND_BACK,
+    "delivering: create subscribers": subscribers.CREATE_SUBSCRIBERS,
+    "delivering: lock by number": subscribers.LOCK_BY_NUMBER,
+    "delivering: claim references": subscribers.CLAIM_REFERENCES,
+    "delivering: known references": subscribers.KNOWN_REFERENCES,
+    "delivering: refuse references": subscribers.REFUSE_REFERENCES,
+    "delivering: forget references": subscribers.FORGET_REFERENCES,
+    "accounts: lock": subscribers.LOCK,
+    "accounts: lock who is free": subscribers.LOCK_WHO_IS_FREE,
+    "accounts: find ids": subscribers.FIND_IDS,
+    "accounts: main accounts": subscribers.MAIN_ACCOUNTS,
+    "accounts: buckets by id": subscribers.BUCKETS_BY_ID,
+    "accounts: buckets to use": subscribers.BUCKETS_TO_USE,
+    "accounts: insert buckets": subscribers.INSERT_BUCKETS,
+    "accounts: update buckets": subscribers.UPDATE_BUCKETS,
+    "accounts: insert postings": subscribers.INSERT_POSTINGS,
+    "accounts: update subscribers": subscribers.UPDATE_SUBSCRIBERS,
+    "using: find consumptions": subscribers.FIND_CONSUMPTIONS,
+    "using: insert consumptions": subscribers.INSERT_CONSUMPTIONS,
+    "using: find reservations": subscribers.FIND_RESERVATIONS,
+    "using: overdue reservations": subscribers.OVERDUE_RESERVATIONS,
+    "using: reservation parts": subscribers.RESERVATION_PARTS,
+    "using: insert reservations": subscribers.INSERT_RESERVATIONS,
+    "using: insert parts": subscribers.INSERT_PARTS,
+    "using: update reservations": subscribers.UPDATE_RESERVATIONS,
+    "using: blocked mobile money": subscribers.MOMO_BLOCKED,
+    "sweeping: due reservations": subscribers.DUE_RESERVATIONS,
+    "sweeping: buckets that are over": subscribers.OVER_BUCKETS,
+    "plans: subscribers": reading.READ_SUBSCRIBERS,
+    "plans: buckets": reading.READ_BUCKETS,
+    "plans: first buckets": reading.READ_FIRST_BUCKETS,
+    "plans: totals": reading.READ_TOTALS,
+    "plans: mobile money": reading.READ_MOMO,
 }
 
 # 20,000 sold orders with their transfers and attempts, a few of them due, in a shop of 2,000 wallets.
@@ -56,6 +90,20 @@ FILL = """
     insert into transfer (cause, kind, debit, credit, amount_minor) select id, 3, 1, 2, 5 from orders where id > 1;
     insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)
         select id, 1, 'simulator', 'x', 'delivered', 1, now() from orders;
+    insert into subscriber (mode, msisdn, country, currency, tariff_plan, usable_until, reachable_until)
+        select 'live', '+23324' || n, 'GH', 'GHS', 'Prepaid', now(), now() from generate_series(1000000, 1003000) n;
+    insert into bucket (id, subscriber_id, kind, name, balance, postings, starts_at, expires_at, open, main)
+        select n, s.id, 'data', 'x', n % 2, 1, now(), now() + interval '30 days', n % 2 = 1, n % 10 = 1
+        from subscriber s, generate_series(s.id * 10, s.id * 10 + 9) n;
+    insert into bucket_posting select id, 1, 'grant', 1, 1, 'x' from bucket;
+    insert into network_delivery (reference, state) select 'r' || n, 'delivered' from generate_series(1, 20000) n;
+    insert into consumption (subscriber_id, reference, kind, amount) select id, 'c', 'data', 1 from subscriber;
+    insert into reservation (subscriber_id, reference, kind, amount, state, due_at)
+        select id, 's', 'data', 1, case when id % 500 = 0 then 'held' else 'released' end,
+               case when id % 500 = 0 then now() end from subscriber;
+    insert into reservation_part select id, 1, id, 1 from reservation;
+    insert into subscriber_line select 'live', '+23330' || id, id from subscriber;
+    insert into momo_account (subscriber_id, authorization_digest) select id, '' from subscriber;
 """
 
 

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from telvend.cli import (
+    bundles,
     database,
     demo,
     fundings,
@@ -17,6 +18,7 @@ from telvend.cli import (
     serve,
     settings,
     simulator,
+    subscribers,
     users,
     wallets,
 )
@@ -32,7 +34,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(common)
-for group in (users, keys, wallets, fundings, products, networks, orders, identity, ledger, simulator, database):
+for group in (users, keys, wallets, fundings, products, networks, orders, identity, subscribers, bundles):
+    app.add_typer(group.app)
+app.add_typer(bundles.profiles)
+for group in (ledger, simulator, database):
     app.add_typer(group.app)
 serve.add_to(app)
 demo.add_to(app)

@@ -30,7 +30,7 @@ from telvend.kit.secret import Secret
 
 WORKER_VARIABLE: Final = "TELVEND_WORKER"
 RESTART_PAUSE_S: Final = 0.2
-CONNECTIONS_BESIDE_POOL: Final = 13
+CONNECTIONS_BESIDE_POOL: Final = 14
 """A serving process has one for each of its lanes and stores, beside its pool."""
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]

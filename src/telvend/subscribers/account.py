@@ -14,7 +14,7 @@ The order in which buckets are used is total, so that the same history always gi
 Source of the words and of the order: docs/explain/balances.md.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -151,10 +151,7 @@ class Account:
         found = [
             bucket
             for bucket in self.buckets
-            if bucket.kind is kind
-            and bucket.line == line
-            and bucket.free > 0
-            and (bucket.active(self.now) or (bucket.starts_at is None and bucket.open))
+            if bucket.kind is kind and bucket.line == line and _eligible(bucket, self.now)
         ]
         return sorted(found, key=lambda bucket: rank(bucket, self.now))
 
@@ -295,6 +292,33 @@ def why(bucket: Bucket, after: Bucket | None, now: datetime) -> str:
     if bucket.created_at != after.created_at:
         return "given later"
     return "the same, with a higher number"
+
+
+def explained(buckets: Sequence[Bucket], now: datetime) -> dict[int, tuple[int | None, str]]:
+    """For each bucket its place in the order of use of its kind and line, and why it has that; None: it is not used now."""
+    found: dict[int, tuple[int | None, str]] = {bucket.id: (None, _why_not(bucket, now)) for bucket in buckets}
+    lines: dict[tuple[Kind, str], list[Bucket]] = {}
+    for bucket in buckets:
+        if _eligible(bucket, now):
+            lines.setdefault((bucket.kind, bucket.line), []).append(bucket)
+    for of_kind in lines.values():
+        before: Bucket | None = None
+        for place, bucket in enumerate(sorted(of_kind, key=lambda bucket: rank(bucket, now)), 1):
+            found[bucket.id] = (place, why(bucket, before, now))
+            before = bucket
+    return found
+
+
+def _eligible(bucket: Bucket, now: datetime) -> bool:
+    return bucket.free > 0 and (bucket.active(now) or (bucket.starts_at is None and bucket.open))
+
+
+def _why_not(bucket: Bucket, now: datetime) -> str:
+    if bucket.over(now):
+        return "over"
+    if bucket.starts_at is not None and bucket.starts_at > now:
+        return f"begins {bucket.starts_at:%F %T}"
+    return "all of it is reserved" if bucket.balance else "empty"
 
 
 def _ended(reservation: Reservation, state: ReservationState) -> None:

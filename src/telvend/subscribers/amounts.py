@@ -23,7 +23,7 @@ _EXACT: Final = Context(prec=60)
 _TWO_DECIMALS: Final = Decimal("0.01")
 
 
-def parse_amount(text: str, currency: Currency | None) -> tuple[Kind, int]:
+def parse_amount(text: str, currency: Currency | None, *, least: int = 1) -> tuple[Kind, int]:
     """Read an amount: its unit says the kind, a bare number is money in `currency`.
 
     Raises InvalidInput, also for money where no currency is known.
@@ -43,7 +43,7 @@ def parse_amount(text: str, currency: Currency | None) -> tuple[Kind, int]:
                 "amount",
                 f"must be such as 1GB, 500MB, 30min, 100sms, or money in {currency} with at most {currency.digits} decimals",
             ) from None
-    if not 0 < amount <= 10**15:
+    if not least <= amount <= 10**15:
         raise InvalidInput("amount", "must be more than nothing, and less than can be counted")
     return kind, amount
 

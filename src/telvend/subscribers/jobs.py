@@ -5,11 +5,12 @@
     await sweeper.work_off()  # everything that is overdue now
 
 Nothing waits for it: what is over is not used, and a reservation that is overdue is given back by whoever uses the
-subscriber's balances next. Any number may run, in any number of processes; they leave each other's subscribers alone.
+subscriber's balances next. Any number may run, in any number of processes; they leave each other's subscribers alone. A
+subscriber whose books are damaged is logged and passed over, so that the others are swept.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from telvend.errors import Busy
@@ -70,12 +71,32 @@ class Sweeper:
                 await self._clock.sleep(self._poll_s)
 
     async def _sweep(self) -> int:
-        """One transaction: how many reservations and buckets it ended."""
-        async with self._database.transaction() as tx:
+        """The next few hundred that are overdue: how many reservations and buckets were ended."""
+        async with self._database.connection() as tx:
             due, over = await store.overdue(tx, AT_A_TIME)
-            if not due and not over:
-                return 0
-            ids = due | {subscriber_id for subscriber_id, _ in over}
+        ids = due | {subscriber_id for subscriber_id, _ in over}
+        if not ids:
+            return 0
+        try:
+            return await self._end(ids, over)
+        except Busy:
+            raise
+        except Exception:
+            # A bug, or a damaged row. One of them must not keep the others from being swept.
+            _log.exception("sweep_failed", subscribers=len(ids))
+        count = 0
+        for subscriber_id in sorted(ids):
+            try:
+                count += await self._end({subscriber_id}, over)
+            except Busy:
+                raise
+            except Exception:
+                _log.exception("subscriber_not_swept", subscriber=subscriber_id)
+        return count
+
+    async def _end(self, ids: Collection[int], over: list[tuple[int, int]]) -> int:
+        """End in one transaction what is overdue of these: how many reservations and buckets that were."""
+        async with self._database.transaction() as tx:
             subscribers, now = await store.lock_subscribers(tx, ids, who_is_free=True)
             if now is None:
                 return 0

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -53,6 +54,16 @@ class Kind(StrEnum):
     """Messages."""
     MOMO = "momo"
     """Mobile money, in minor units; never used by anything but mobile money."""
+
+
+UNITS: Final = {
+    Kind.MONEY: "minor units",
+    Kind.DATA: "bytes",
+    Kind.MINUTES: "seconds",
+    Kind.SMS: "messages",
+    Kind.MOMO: "minor units",
+}
+"""What an amount of each kind counts."""
 
 
 class PostingKind(StrEnum):
@@ -275,4 +286,4 @@ class NotEnough(TelvendError):
         self.kind = kind
         self.required = required
         self.available = available
-        super().__init__(f"Not enough {kind}: {required} needed, {available} available.")
+        super().__init__(f"Not enough {kind}: {required} {UNITS[kind]} needed, {available} available.")

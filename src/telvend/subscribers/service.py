@@ -336,21 +336,23 @@ class Subscribers:
             raise InvalidInput("time", f"must be from 1 to {LONGEST_HOLD_S} seconds")
         return await self._writing.together.submit(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
 
-    async def capture(self, mode: Mode, msisdn: str, reference: str, amount: int | None = None) -> Done:
-        """Use what is reserved, or (`amount`) a part of it; the rest goes back.
+    async def capture(
+        self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: Kind | None = None
+    ) -> Done:
+        """Use what is reserved, or (`amount`, which is of `kind`) a part of it; the rest goes back.
 
-        Raises NotFound, InvalidInput (it has ended, or is less), Busy.
+        Raises NotFound, InvalidInput (it has ended, is less, or of another kind), Busy.
         """
-        return await self._writing.together.submit(Capture(mode, msisdn, reference, amount))
+        return await self._writing.together.submit(Capture(mode, msisdn, reference, amount, kind))
 
     async def release(self, mode: Mode, msisdn: str, reference: str) -> Done:
         """Give back what is reserved. Raises NotFound, InvalidInput (it was used), Busy."""
         return await self._writing.together.submit(Release(mode, msisdn, reference))
 
-    async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, balance: int, reason: str) -> Done:
-        """Make a bucket hold so much. Raises InvalidInput, NotFound, Busy."""
+    async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, kind: Kind, balance: int, reason: str) -> Done:
+        """Make a bucket of this kind hold so much. Raises InvalidInput, NotFound, Busy."""
         mind_reference(reason)
-        return await self._writing.together.submit(Adjust(mode, msisdn, reason, bucket_id, balance))
+        return await self._writing.together.submit(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
 
     async def buckets(self, mode: Mode, msisdn: str) -> tuple[tuple[Bucket, ...], datetime]:
         """The open buckets of every line and kind: main account first, then by kind and in the order of use; and the

@@ -250,6 +250,14 @@ UPDATE_RESERVATIONS: Final = """
     where reservation.id = new.id and reservation.id = any($2::bigint[])
 """
 
+MOMO_BLOCKED: Final = """
+    select wanted.id from unnest($1::bigint[]) as wanted(id)
+    cross join lateral (
+        select blocked from momo_account where momo_account.subscriber_id = wanted.id limit 1
+    ) as m
+    where m.blocked
+"""
+
 # Sweeping -----------------------------------------------------------------------------------------------------------------
 
 DUE_RESERVATIONS: Final = "select subscriber_id from reservation where due_at <= now() order by due_at limit $1"
@@ -264,15 +272,16 @@ NEXT_NUMBERS: Final = "select nextval('bucket_number') from generate_series(1, $
 
 
 class BucketNumbers:
-    """Numbers of buckets, taken ahead by the thousand: an unused one stays a gap. One for each connection or task."""
+    """Numbers of buckets, taken ahead where `ahead` says so: an unused one stays a gap. One for each connection or task."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = 1) -> None:
+        self.ahead = ahead
         self._numbers: list[int] = []
 
     async def provide(self, tx: Tx, count: int) -> None:
         """Have `count` of them at hand. Not part of the transaction."""
         if len(self._numbers) < count:
-            found = await tx.fetch(NEXT_NUMBERS, max(NUMBERS_AT_A_TIME, count))
+            found = await tx.fetch(NEXT_NUMBERS, max(self.ahead, count))
             self._numbers = [row[0] for row in found][::-1]
 
     def __call__(self) -> int:
@@ -514,6 +523,11 @@ async def write_reservations(tx: Tx, reservations: Sequence[Reservation], now: d
         await tx.execute(INSERT_PARTS, rows(parts))
     if ended:
         await tx.execute(UPDATE_RESERVATIONS, rows(ended), [item.id for item in ended])
+
+
+async def momo_blocked(tx: Tx, subscriber_ids: Collection[int]) -> set[int]:
+    """Those of locked subscribers whose mobile money is blocked."""
+    return {row[0] for row in await tx.fetch(MOMO_BLOCKED, list(subscriber_ids))}
 
 
 async def overdue(tx: Tx, limit: int) -> tuple[set[int], list[tuple[int, int]]]:

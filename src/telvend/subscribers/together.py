@@ -13,7 +13,7 @@ from telvend.errors import Busy
 from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
 from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.lane import Lane
-from telvend.subscribers.store import BucketNumbers
+from telvend.subscribers.store import NUMBERS_AT_A_TIME, BucketNumbers
 
 _TRIES: Final = 3
 
@@ -50,6 +50,7 @@ class Together(Generic[Item, Result]):
     def start(self) -> None:
         """Begin to serve whoever comes together; from inside the event loop."""
         self._started = True
+        self._numbers.ahead = NUMBERS_AT_A_TIME
         self.lane.start()
 
     async def close(self) -> None:

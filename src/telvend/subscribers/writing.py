@@ -17,7 +17,15 @@ from telvend.kit.failpoints import hit_async
 from telvend.ledger.model import Mode
 from telvend.subscribers import store
 from telvend.subscribers.account import Account
-from telvend.subscribers.model import Bucket, Kind, NotEnough, Reservation, ReservationState, Subscriber
+from telvend.subscribers.model import (
+    Bucket,
+    Kind,
+    NotEnough,
+    Reservation,
+    ReservationState,
+    Subscriber,
+    SubscriberBarred,
+)
 from telvend.subscribers.store import BucketNumbers, Consumption, Use
 from telvend.subscribers.together import Together
 
@@ -46,12 +54,13 @@ class Reserve(msgspec.Struct, frozen=True):
 
 
 class Capture(msgspec.Struct, frozen=True):
-    """Use what is reserved, all (None) or a part; the rest goes back."""
+    """Use what is reserved, all (None) or a part; the rest goes back. `kind`: what the amount is of, where one is given."""
 
     mode: Mode
     msisdn: str
     reference: str
     amount: int | None = None
+    kind: Kind | None = None
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -69,6 +78,7 @@ class Adjust(msgspec.Struct, frozen=True):
     msisdn: str
     reference: str
     bucket_id: int
+    kind: Kind
     balance: int
 
 
@@ -132,7 +142,10 @@ class Writing:
 
 @dataclass(slots=True)
 class _Batch:
-    """What one transaction knows and is about to do. `cut`: subscribers of whom not everything may be loaded."""
+    """What one transaction knows and is about to do.
+
+    `cut`: subscribers of whom not everything may be loaded; `blocked`: those whose mobile money may not be used.
+    """
 
     subscribers: dict[tuple[Mode, str], Subscriber]
     now: datetime
@@ -140,6 +153,7 @@ class _Batch:
     consumed: dict[tuple[int, str], Consumption]
     reservations: dict[tuple[int, str], Reservation]
     cut: set[int]
+    blocked: set[int]
     new: list[Consumption] = field(default_factory=list)
     changed: dict[tuple[int, str], Reservation] = field(default_factory=dict)
 
@@ -170,6 +184,7 @@ class _Batch:
             for request, found in here
             if isinstance(request, Consume | Reserve)
         }
+        momo = {use.subscriber_id for use in uses if use.kind is Kind.MOMO}
         accounts = await store.load_accounts(tx, by_id, now, numbers, uses=uses, buckets=wanted, most=most)
         batch = cls(
             subscribers,
@@ -178,6 +193,7 @@ class _Batch:
             await store.find_consumptions(tx, dict.fromkeys(consumed)) if consumed else {},
             reservations,
             {key for key, account in accounts.items() if most is not None and len(account.buckets) >= most},
+            await store.momo_blocked(tx, momo) if momo else set(),
         )
         # What goes back to a bucket that is loaded anyway would be used before buckets that are not and come first.
         if any(item.subscriber_id in batch.cut for item in reservations.values() if _held(item)):
@@ -215,6 +231,7 @@ class _Batch:
         if known is not None:
             _mind_same(request.reference, (known.kind, known.amount), request)
             return Done(subscriber, replayed=True)
+        self._mind_blocked(request)
         account = self.accounts[subscriber.id]
         postings = account.consume(request.kind, request.amount, request.reference, line=request.line)
         consumption = Consumption(subscriber.id, request.reference, request.kind, request.amount)
@@ -229,6 +246,7 @@ class _Batch:
         if known is not None:
             _mind_same(request.reference, (known.kind, known.amount), request)
             return Done(subscriber, reservation=known, replayed=True)
+        self._mind_blocked(request)
         parts = account.reserve(request.kind, request.amount, line=request.line)
         made = Reservation(
             id=0,
@@ -247,6 +265,8 @@ class _Batch:
     def _capture(self, request: Capture, subscriber: Subscriber) -> Done:
         found = self._reservation(request.reference, subscriber)
         amount = found.amount if request.amount is None else request.amount
+        if request.kind not in (None, found.kind):
+            raise InvalidInput("amount", f"must be of {found.kind}, as what was reserved")
         if found.state is ReservationState.CAPTURED and found.captured == amount:
             return Done(subscriber, reservation=found, replayed=True)
         account = self.accounts[subscriber.id]
@@ -270,9 +290,15 @@ class _Batch:
         bucket = next((bucket for bucket in account.buckets if bucket.id == request.bucket_id), None)
         if bucket is None:
             raise NotFound("Bucket")
+        if bucket.kind is not request.kind:
+            raise InvalidInput("balance", f"must be of {bucket.kind}, as the bucket")
         before = bucket.balance
         account.adjust(bucket, request.balance, request.reference)
         return Done(subscriber, (Taken(bucket.id, bucket.name, before - bucket.balance),))
+
+    def _mind_blocked(self, request: Consume | Reserve) -> None:
+        if request.kind is Kind.MOMO and self.subscribers[request.mode, request.msisdn].id in self.blocked:
+            raise SubscriberBarred("blocked for mobile money")
 
     def _reservation(self, reference: str, subscriber: Subscriber) -> Reservation:
         """The reservation; one whose deadline has passed has gone back. Raises NotFound."""

@@ -1,8 +1,9 @@
 """The lanes of plan reads: the subscriber, the buckets, and mobile money are three sources that do not wait for each other.
 
 Questions that came together are answered together, each from the database after it was asked. What a read costs does not
-depend on how many subscribers there are, nor on how many used-up buckets one has; somebody with thousands of open ones has
-them counted by the database, and gets the first of them.
+depend on how many subscribers there are, nor on how many used-up buckets one has. Somebody with hundreds of open ones has
+them counted by the database, and gets the first of them; that takes longer, and is a lane of its own, so that nobody else
+waits for it.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from telvend.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
 from telvend.subscribers.offering.model import Fault, FaultyPart, Snapshot
 from telvend.subscribers.plans import PlanPart, Plans, PlansWanted, Total
 from telvend.subscribers.reading import store
-from telvend.subscribers.store import bucket_of, subscriber_of
+from telvend.subscribers.store import bucket_of, clock, subscriber_of
 
 DEADLINE_S: Final = 2.0
 """How long a part may take before it counts as one that cannot be read."""
@@ -31,6 +32,7 @@ DEADLINE_S: Final = 2.0
 LISTED: Final = 50
 """How many buckets of one kind are listed of somebody who has more than MOST_READ."""
 
+_NOTHING: Final[frozenset[PlanPart]] = frozenset()
 _KINDS: Final = {kind: place for place, kind in enumerate(Kind)}
 
 Found = TypeVar("Found")
@@ -72,7 +74,7 @@ class _BucketsAsked(msgspec.Struct, gc=False):
     product: str | None
 
 
-class _OfOne(msgspec.Struct, gc=False):
+class _OfOne(msgspec.Struct, frozen=True, gc=False):
     """The same for one whose id is known."""
 
     subscriber_id: int
@@ -92,6 +94,14 @@ class _Balance(msgspec.Struct, frozen=True):
     now: datetime
     buckets: tuple[Bucket, ...]
     totals: dict[tuple[Kind, bool], Total]
+
+
+class _Many(msgspec.Struct, frozen=True):
+    """Somebody with more buckets than are read as they are: whose, and which of them are wanted."""
+
+    currency: Currency
+    now: datetime
+    of_one: _OfOne
 
 
 class _Momo(msgspec.Struct, frozen=True):
@@ -145,17 +155,24 @@ class Reading:
         self._offering = offering
         self._deadline_s = deadline_s
         self._plan: _Source[_Plan] = _Source("plan reads", database, _read_plans, on_batch, on_death)
-        self._balance: _Source[_Balance] = _Source("balance parts", database, _read_balances, on_batch, on_death)
+        self._balance: _Source[_Balance | _Many] = _Source(
+            "balance parts", database, _read_balances, on_batch, on_death
+        )
+        self._many: _Source[_Balance] = _Source("many buckets", database, _read_many, on_batch, on_death)
         self._momo: _Source[_Momo] = _Source("momo reads", database, _read_momo, on_batch, on_death)
 
     def start(self) -> None:
         """Begin to answer; from inside the event loop."""
-        for source in (self._plan, self._balance, self._momo):
+        for source in self._sources:
             source.lane.start()
 
     async def close(self) -> None:
-        for source in (self._plan, self._balance, self._momo):
+        for source in self._sources:
             await source.close()
+
+    @property
+    def _sources(self) -> "tuple[_Source[Any], ...]":
+        return (self._plan, self._balance, self._many, self._momo)
 
     async def plans(self, wanted: PlansWanted) -> Plans:
         """What a subscriber has. Raises NotFound (no such subscriber or line), NotPermitted (no right proof for mobile
@@ -170,7 +187,10 @@ class Reading:
         if wanted.momo_authorization is not None:
             asked[PlanPart.MOMO] = self._ask(wanted.msisdn, FaultyPart.MOMO, self._momo.lane, key)
         found = await self._answers(asked)
-        plan, balance, momo = (found.get(part) for part in (PlanPart.PLAN, PlanPart.BALANCE, PlanPart.MOMO))
+        if isinstance(many := found.get(PlanPart.BALANCE), _Many):
+            del found[PlanPart.BALANCE]
+            found |= await self._answers({PlanPart.BALANCE: _submitted(self._many.lane, many)})
+        plan, balance, momo = found.get(PlanPart.PLAN), found.get(PlanPart.BALANCE), found.get(PlanPart.MOMO)
         told = plan or balance or momo
         if told is None:
             raise Busy
@@ -182,7 +202,7 @@ class Reading:
             plan.subscriber if plan is not None else None,
             balance.buckets if balance is not None else None,
             momo.account if momo is not None else None,
-            frozenset(part for part in asked if found.get(part) is None),
+            _NOTHING if len(found) == len(asked) else frozenset(asked) - frozenset(found),
             told.now,
             balance.totals if balance is not None else None,
         )
@@ -194,10 +214,7 @@ class Reading:
             return None
         if fault is Fault.SLOW:
             return asyncio.get_running_loop().create_future()
-        try:
-            return lane.submit(key)
-        except Busy:
-            return None
+        return _submitted(lane, key)
 
     async def _answers(self, asked: "dict[PlanPart, asyncio.Future[Any] | None]") -> dict[PlanPart, Any]:
         """What answered in time. Raises what is true of the subscriber, whichever part found it."""
@@ -221,6 +238,13 @@ class Reading:
         return found
 
 
+def _submitted(lane: "Lane[Any, Any]", key: Any) -> "asyncio.Future[Any] | None":
+    try:
+        return lane.submit(key)
+    except Busy:
+        return None
+
+
 def _proves(authorization: str, momo: MomoAccount | None) -> bool:
     return momo is not None and compare_digest(digest(authorization), momo.authorization_digest)
 
@@ -236,39 +260,49 @@ async def _read_plans(tx: Tx, wanted: list[_Key]) -> dict[Any, _Plan | Exception
     }
 
 
-async def _read_balances(tx: Tx, wanted: list[_BucketsKey]) -> dict[Any, _Balance | Exception]:
+async def _read_balances(tx: Tx, wanted: list[_BucketsKey]) -> dict[Any, _Balance | _Many | Exception]:
     asked = [
         _BucketsAsked(place, key.mode, key.msisdn, key.line, key.kinds, key.product) for place, key in enumerate(wanted)
     ]
     rows: dict[int, list[Any]] = {}
     for row in await store.read_buckets(tx, asked, store.MOST_READ + 1):
         rows.setdefault(row["place"], []).append(row)
-    found: dict[Any, _Balance | Exception] = {}
-    for place, of_one in rows.items():
-        first = of_one[0]
+    found: dict[Any, _Balance | _Many | Exception] = {}
+    for place, found_of in rows.items():
+        first = found_of[0]
         if not first["line_known"]:
             found[wanted[place]] = NotFound("Line")
-        elif len(of_one) > store.MOST_READ:
-            found[wanted[place]] = await _read_many(tx, wanted[place], first)
+        elif len(found_of) > store.MOST_READ:
+            key = wanted[place]
+            of_one = _OfOne(first["owner"], key.line, key.kinds, key.product)
+            found[key] = _Many(CURRENCIES[first["currency"]], first["now"], of_one)
         else:
             now = first["now"]
-            buckets = in_order([bucket_of(row) for row in of_one if row["id"] is not None], now)
+            buckets = in_order([bucket_of(row) for row in found_of if row["id"] is not None], now)
             found[wanted[place]] = _Balance(CURRENCIES[first["currency"]], now, buckets, totals_of(buckets, now))
     return found
 
 
-async def _read_many(tx: Tx, key: _BucketsKey, row: Any) -> _Balance:
-    """Somebody with hundreds of buckets: the first of each kind, and what all of them add up to."""
-    now = row["now"]
-    one = _OfOne(row["owner"], key.line, key.kinds, key.product)
-    buckets = [bucket_of(found) for found in await store.read_first_buckets(tx, one, now, LISTED)]
+async def _read_many(tx: Tx, wanted: list[_Many]) -> dict[Any, _Balance | Exception]:
+    """Those with hundreds of buckets: the first of each kind, and what all of them add up to. Whoever asks for the same at
+    the same time is answered together."""
+    answers: dict[_OfOne, _Balance] = {}
+    for one in wanted:
+        if one.of_one not in answers:
+            answers[one.of_one] = await _read_one(tx, one)
+    return {one: answers[one.of_one] for one in wanted}
+
+
+async def _read_one(tx: Tx, one: _Many) -> _Balance:
+    now = await clock(tx)
+    buckets = [bucket_of(found) for found in await store.read_first_buckets(tx, one.of_one, now, LISTED)]
     totals = {
         (Kind(found["kind"]), found["main"]): Total(
             found["active"], found["unused"], found["reserved"], found["expires_at"], found["buckets"]
         )
-        for found in await store.read_totals(tx, one, now)
+        for found in await store.read_totals(tx, one.of_one, now)
     }
-    return _Balance(CURRENCIES[row["currency"]], now, in_order(buckets, now), totals)
+    return _Balance(one.currency, now, in_order(buckets, now), totals)
 
 
 async def _read_momo(tx: Tx, wanted: list[_Key]) -> dict[Any, _Momo | Exception]:

@@ -26,9 +26,10 @@ _SHOWN: Final = """bucket.open and bucket.line = wanted.line and bucket.kind <> 
 # Also the moment, the currency, and whether the line is the subscriber's, for those who have nothing.
 READ_BUCKETS: Final = f"""
     select wanted.place, s.id as owner, s.currency, now() as now, {BUCKET},
-           wanted.line = '' or exists (
-               select from subscriber_line l
-               where l.line = wanted.line and l.mode = wanted.mode and l.subscriber_id = s.id) as line_known
+           -- A scalar and not an `exists`, which could be planned as a scan of everybody's lines.
+           wanted.line = '' or coalesce((
+               select l.subscriber_id = s.id from subscriber_line l
+               where l.line = wanted.line and l.mode = wanted.mode), false) as line_known
     from {_WANTED}, line text, kinds text[], product text)
     cross join lateral (
         select id, currency from subscriber
