@@ -264,8 +264,8 @@ class _Story:
         self._console.print(f"\nOn the command line: {telvend}order list {where}", soft_wrap=True)
         self._console.print(f"                     {telvend}ledger check {where}", soft_wrap=True)
         self._console.print(
-            "\nDeliveries are made by the simulator, which delivers nothing to anybody; the last four digits of the number steer it"
-            " (telvend simulator table).",
+            "\nLive orders go to this shop's own network: its sandbox subscribers get them, no phone does. Orders of the test key go"
+            " to the simulator; the last four digits of the number steer it (telvend simulator table).",
             soft_wrap=True,
         )
         self._console.print("Ctrl-C ends.\n")
