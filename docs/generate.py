@@ -224,8 +224,9 @@ _SIMULATOR: Final = """
 # The simulator
 
 The simulator is a provider that pretends: it delivers nothing to anybody, and keeps a book of what it says that it
-delivered. A fresh shop sells through it, live keys and test keys alike, and says so at start-up. Test keys never go
-anywhere else.
+delivered. Test keys buy from it and never from anybody else. Live orders go to it only where a shop-keeper wants that
+(`live = true`, [settings.md](settings.md)), and start-up then says so; in a fresh shop they go to
+[our own network](own-network.md), which cannot be steered.
 
 The last four digits of the subscriber's number decide what happens, so that every accident can be tried on purpose:
 `0241230006` is a number of Ghana that ends in `0006`. `telvend simulator table` prints this table too.

@@ -61,6 +61,13 @@ MUTANTS = (
         (f"{PLACING}::test_four_lanes_place_one_reference_once",),
     ),
     Mutant(
+        "airtime arrives whole, whatever the reseller pays",
+        "src/telvend/orders/jobs/loop.py",
+        "face_value=claim.face,",
+        "face_value=claim.price,",
+        ("tests/store/test_own_network.py::test_a_subscriber_gets_what_was_sold_whatever_the_catalogue_says_by_then",),
+    ),
+    Mutant(
         "unknown is not a refusal",
         "src/telvend/orders/jobs/rules.py",
         "attempt.state = AttemptState.UNKNOWN",
