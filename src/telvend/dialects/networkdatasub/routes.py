@@ -370,8 +370,8 @@ def _get(path: str, handler: Any, summary: str) -> Endpoint:
     return Endpoint("GET", path, handler, summary, _ANSWERS)
 
 
-_ANSWERS: Final = {200: wire.Envelope, 401: wire.Envelope, 404: wire.Envelope, 422: wire.Envelope, 429: wire.Envelope}
-_BOUGHT: Final = _ANSWERS | {400: wire.Envelope, 409: wire.Envelope, 413: wire.Envelope, 503: wire.Envelope}
+_ANSWERS: Final = dict.fromkeys((200, 401, 404, 422, 429, 503), wire.Envelope)
+_BOUGHT: Final = _ANSWERS | dict.fromkeys((400, 409, 413), wire.Envelope)
 
 NETWORKDATASUB: Final = Dialect(
     name="networkdatasub",
