@@ -223,6 +223,18 @@ def test_unknown_network_or_type_is_422(ama: httpx.Client, query: str, field: st
     assert body["message"] == body["errors"][field][0]
 
 
+def test_a_number_of_thousands_of_digits_is_named_with_its_field_or_ignored(ama: httpx.Client) -> None:
+    many = b"9" * 5000
+    for path, form, field in (
+        ("airtime/purchase", b'{"network": "mtn", "phone": "08031230000", "amount": %s}', "amount"),
+        ("data/purchase", b'{"network": "mtn", "phone": "08031230000", "plan_id": %s}', "plan_id"),
+        ("verification/nin", b'{"nin": %s, "card_type": "standard"}', "nin"),
+    ):
+        assert list(exact(ama.post(path, content=form % many), 422)["errors"]) == [field]
+    unknown = b'{"network": "mtn", "phone": "08031230000", "amount": 100, "ignored": [%s]}' % many
+    exact(ama.post("airtime/purchase", content=unknown))
+
+
 # Buying ------------------------------------------------------------------------------------------------------------------
 
 
@@ -574,6 +586,8 @@ def test_a_network_that_is_switched_off_sells_nothing_and_still_answers_repeats(
     market.shop.telvend("network", "off", "9mobile")
     wait_for(lambda: len(exact(ama.get("airtime/types"))["data"]) == 3, 5, "switched off")
     assert [item["status"] for item in exact(ama.get("networks"))["data"]] == ["active"] * 3 + ["inactive"]
+    # It has no plans now. Its types are the same words as before.
+    assert exact(ama.get(f"data-plans?network=9mobile&type={plan['type']}"))["data"] == []
     for path, form in bought.items():
         assert exact(ama.post(path, json=form))["data"]["transaction"] == first[path]["data"]["transaction"]
         refused = exact(ama.post(path, json=form | {"reference": "nine-3"}), 400)

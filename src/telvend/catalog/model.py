@@ -252,6 +252,15 @@ class Snapshot:
             if product.active and product.country == country and product.network.casefold() == word
         )
 
+    def types(self, country: str, network: str) -> frozenset[str]:
+        """The types that bundles of a network have, whether they are on sale now or not; `network` in any case."""
+        word = network.casefold()
+        return frozenset(
+            product.type
+            for product in self._products.values()
+            if product.type and product.country == country and product.network.casefold() == word
+        )
+
     def costs(self, product_id: int) -> Mapping[str, int | None]:
         """What providers take for a product, in minor units, where that differs from its own cost; None: not sold."""
         return self._costs.get(product_id, {})

@@ -76,18 +76,42 @@ class _Path:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         endpoint = self._endpoints.get(method)
-        if endpoint is None:
+        if "" in scope.get("path_params", {}).values():
+            # A path that ends where a name should stand: `/transactions/`.
+            await self._edge.refuse(scope, send, "(none)", UnknownPath(scope["path"]))
+        elif endpoint is None:
             await self._edge.refuse(scope, send, self._route, MethodNotAllowed(self._allowed))
         else:
             await self._edge.serve(scope, receive, send, self._route, endpoint, self._decoders[method])
 
 
-def _decoder(endpoint: Endpoint) -> "msgspec.json.Decoder[Any] | None":
+def _decoder(endpoint: Endpoint) -> "msgspec.json.Decoder[Any] | _Gathered | None":
     if endpoint.form is None:
         return None
-    if endpoint.gathers:
-        return msgspec.json.Decoder(dict[str, Any], float_hook=_exact)
-    return msgspec.json.Decoder(endpoint.form)
+    return _Gathered() if endpoint.gathers else msgspec.json.Decoder(endpoint.form)
+
+
+class _Gathered:
+    """Reads any object, for an endpoint that looks at its fields one by one and names all that are wrong."""
+
+    def __init__(self) -> None:
+        self._object = msgspec.json.Decoder(dict[str, Any], float_hook=_exact)
+        self._fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._value = msgspec.json.Decoder(float_hook=_exact)
+
+    def decode(self, body: bytes) -> dict[str, Any]:
+        """Raises what msgspec raises."""
+        try:
+            return self._object.decode(body)
+        except msgspec.ValidationError:
+            # An integer of thousands of digits; which field it is does not show, and it may be one that nobody asked for.
+            return {name: self._read(value) for name, value in self._fields.decode(body).items()}
+
+    def _read(self, value: msgspec.Raw) -> Any:
+        try:
+            return self._value.decode(value)
+        except msgspec.ValidationError:
+            return Decimal("Infinity")
 
 
 def _exact(text: str) -> Decimal:
@@ -130,7 +154,7 @@ class _Edge:
         send: Send,
         route: str,
         endpoint: Endpoint,
-        decoder: "msgspec.json.Decoder[Any] | None",
+        decoder: "msgspec.json.Decoder[Any] | _Gathered | None",
     ) -> None:
         started = time.perf_counter()
         asked = self._asked(scope, route)
@@ -334,7 +358,7 @@ _KINDS: Final = {
 """msgspec's names of types in words that a client's programmer knows."""
 
 
-def decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
+def decode(decoder: "msgspec.json.Decoder[Any] | _Gathered", body: bytes) -> Any:
     """Read a JSON object into the form's type. Raises BodyNotReadable, or InvalidInput naming the field."""
     try:
         body.decode()  # What the form does not name is passed over unread, and must be text all the same.

@@ -1,5 +1,7 @@
 """Sizes and validities, and what the snapshot finds."""
 
+from dataclasses import replace
+
 import pytest
 
 from telvend.catalog.model import Network, Product, Snapshot, parse_size, parse_validity, validity_text
@@ -104,6 +106,15 @@ def test_a_network_that_is_off_sells_nothing_and_is_still_a_network() -> None:
     assert snapshot.find("GH", "MTN", "1GB") is None
     assert snapshot.on_sale("GH") == ()
     assert snapshot.network("GH", "mtn") == off
+
+
+def test_a_type_is_known_though_nothing_of_it_is_on_sale() -> None:
+    sold, kept = product(1, MTN, "1GB", 450), product(2, MTN, "2GB", 450, active=False)
+    snapshot = Snapshot.of(
+        1, [MTN], [replace(sold, type="SME"), replace(kept, type="Direct"), product(3, MTN, "5GB", 1)]
+    )
+    assert snapshot.types("GH", "mtn") == {"SME", "Direct"}
+    assert snapshot.types("NG", "mtn") == snapshot.types("GH", "Telecel") == frozenset()
 
 
 def test_networks_of_one_name_in_two_countries_are_kept_apart() -> None:

@@ -77,6 +77,7 @@ class Shop:
                 Endpoint("GET", "/thing", self.handler, "", {200: Said}),
                 Endpoint("GET", "/thing/{name:path}", self.handler, "", {200: Said}),
                 Endpoint("POST", "/buy", self.handler, "", {200: Said}, allowance=Kind.PURCHASE, form=Form),
+                Endpoint("POST", "/gather", self.handler, "", {200: Said}, form=Form, gathers=True),
             ),
         )
         services: Any = type("Services", (), {"resellers": self, "public_url": ""})()
@@ -142,7 +143,16 @@ def rate(reply: Reply) -> list[str | None]:
 
 
 async def test_an_unknown_path_needs_no_key_and_asks_nobody(shop: Shop) -> None:
-    for path in ("/base", "/base/", "/base/nothing", "/base/buy/", "/base/buy/x", "/base//thing", "/base/THING"):
+    for path in (
+        "/base",
+        "/base/",
+        "/base/nothing",
+        "/base/buy/",
+        "/base/buy/x",
+        "/base//thing",
+        "/base/THING",
+        "/base/thing/",
+    ):
         reply = await request(shop.app, "POST", path, body=b"x")
         assert said(reply) == (404, "UnknownPath"), path
         assert rate(reply) == [None] * 3
@@ -421,6 +431,26 @@ def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
         assert isinstance(decode(decoder, body), Form)
     except InvalidInput as error:
         assert_plain(str(error))
+
+
+async def test_a_gathered_form_holds_numbers_of_any_size_as_what_they_are_and_nothing_unknown_spoils_it(
+    shop: Shop,
+) -> None:
+    many, shop.remaining = b"9" * 5000, 20
+    for body, form in (
+        (b'{"size": "1GB", "count": 1.50}', {"size": "1GB", "count": Decimal("1.50")}),
+        (b'{"count": 18446744073709551617}', {"count": 2**64 + 1}),
+        (b'{"count": 1e99999999999999999999}', {"count": Decimal("Infinity")}),
+        (b'{"size": "1GB", "count": -' + many + b"}", {"size": "1GB", "count": Decimal("Infinity")}),
+        (b'{"count": [' + many + b'], "size": 1.5}', {"count": Decimal("Infinity"), "size": Decimal("1.5")}),
+    ):
+        reply = await request(shop.app, "POST", "/base/gather", headers=KEY, body=body)
+        assert said(reply) == (200, "done")
+        assert shop.calls[-1].form == form
+        assert type(shop.calls[-1].form["count"]) is type(form["count"])
+    for body in (b'{"count": ' + many, b'{"count": ' + many + b', "size": "\xff"}', many, b"[" + many + b"]"):
+        reply = await request(shop.app, "POST", "/base/gather", headers=KEY, body=body)
+        assert said(reply) == (400, "BodyNotReadable"), body[-20:]
 
 
 # What msgspec says, in the caller's words
