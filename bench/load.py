@@ -19,8 +19,8 @@ import msgspec
 ANSWERS_WITHIN_S: Final = 15.0
 """How long the last answers may take once nothing more is sent."""
 
-_ENDINGS: Final = 9980
-"""Numbers that end in 0000 to 0019 steer the simulator; these are the others of ten thousand."""
+_NUMBERS: Final = 10_000_000
+"""How many mobile numbers begin with 024."""
 
 
 class Load(msgspec.Struct, kw_only=True):
@@ -64,8 +64,8 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 
 def subscriber_of(number: int) -> str:
-    """A mobile number of Ghana that the simulator serves in the ordinary way: delivered after about 1 s."""
-    return f"024{number // _ENDINGS % 1000:03d}{20 + number % _ENDINGS:04d}"
+    """A mobile number of Ghana, another one for each purchase of a run: our own network makes each a subscriber."""
+    return f"024{number % _NUMBERS:07d}"
 
 
 def reference_of(number: int) -> str:
@@ -75,7 +75,7 @@ def reference_of(number: int) -> str:
 
 def purchases(keys: Sequence[str], numbers: Iterator[int]) -> Callable[[], bytes]:
     """Requests that buy 1 GB, each for another number, under another reference, with the next one of `keys`."""
-    body_bytes = len(_purchase_body(0, 0, 0))
+    body_bytes = len(_purchase_body(0))
     heads = [
         f"POST /api/v1/purchase HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {key}\r\ncontent-type: application/json\r\n"
         f"content-length: {body_bytes}\r\n\r\n".encode()
@@ -85,15 +85,14 @@ def purchases(keys: Sequence[str], numbers: Iterator[int]) -> Callable[[], bytes
 
     def next_request() -> bytes:
         number = next(numbers)
-        return heads[number % count] + _purchase_body(number // _ENDINGS % 1000, 20 + number % _ENDINGS, number)
+        return heads[number % count] + _purchase_body(number)
 
     return next_request
 
 
-def _purchase_body(middle: int, ending: int, number: int) -> bytes:
-    return b'{"network":"MTN","phoneNumber":"024%03d%04d","capacity":"1GB","reference":"bench-%010d"}' % (
-        middle,
-        ending,
+def _purchase_body(number: int) -> bytes:
+    return b'{"network":"MTN","phoneNumber":"024%07d","capacity":"1GB","reference":"bench-%010d"}' % (
+        number % _NUMBERS,
         number,
     )
 

@@ -201,8 +201,8 @@ class Stand:
     async def put_aside(self) -> int:
         """Put what has not been delivered aside until tomorrow and tidy the tables; answers how many orders that were.
 
-        The simulator takes about a second for each order and some hundred at a time, so that what one part sells would
-        be delivered, and vacuumed, during the next ones. The yardstick is to have the server to itself.
+        Orders are sold faster than they are delivered beside the sales, so that what one part sells would be delivered,
+        and vacuumed, during the next ones. The yardstick is to have the server to itself.
         """
         aside = len(
             await self.rows(

@@ -124,6 +124,7 @@ def check_everything(shop: Shop, customers: Customers, expected: Iterable[str]) 
     return states
 
 
+@pytest.mark.timeout(300)  # A dozen starts of a server, each of them seconds where others want to run too.
 async def test_a_server_killed_at_any_failpoint_loses_nothing_and_delivers_nothing_twice(
     shop: Shop, keys: Keys
 ) -> None:
