@@ -27,7 +27,7 @@ $(NEWMAN): tests/postman/package-lock.json
 	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); $$sudo apt-get update -qq && \
 	  $$sudo apt-get install -y -qq --no-install-recommends nodejs npm > /dev/null; }
 	@echo "Installing newman into tests/postman/node_modules (about half a minute, once) ..."
-	@cd tests/postman && npm ci --silent
+	@cd tests/postman && npm ci --no-progress --loglevel=error > /dev/null
 	@touch $@
 
 demo: $(INSTALLED)  ## a furnished shop that sells a bundle before your eyes, then serves (ARGS=--once ends after the sale)

@@ -17,6 +17,7 @@ from telvend.orders import store
 from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
 from telvend.subscribers import store as subscribers
+from telvend.subscribers.premiums import store as premiums
 from telvend.subscribers.reading import store as reading
 from telvend.subscribers.refills import store as refills
 from telvend.subscribers.vouchers import store as vouchers
@@ -81,6 +82,11 @@ STATEMENTS = {
     "plans: first buckets": reading.READ_FIRST_BUCKETS,
     "plans: totals": reading.READ_TOTALS,
     "plans: mobile money": reading.READ_MOMO,
+    "premiums: lock quotes": premiums.LOCK_QUOTES,
+    "premiums: find": premiums.FIND,
+    "premiums: parties": premiums.PARTIES,
+    "premiums: insert": premiums.INSERT,
+    "premiums: mark used": premiums.MARK_USED,
 }
 
 # 20,000 sold orders with their transfers and attempts, a few of them due, in a shop of 2,000 wallets.
@@ -124,6 +130,9 @@ FILL = """
     insert into refill (id, reference, reseller_id, dialect, mode, transaction_id, fingerprint, kind, subscriber_id, msisdn,
             profile, amount_minor, currency, capped, serial, created_at)
         select n, 'x', gen_random_uuid(), 'madapi', 'live', n::text, 'x', 'voucher', n, 'x', 'DB00', 1, 'NGN', false, n, now()
+        from generate_series(1, 20000) n;
+    insert into premium_quote
+        select n, 'x', gen_random_uuid(), 'live', n::text, 'x', 'x', 'x', 'x', 'x', 1, 'NGN', 1, 0, 0, '', now(), now(), null
         from generate_series(1, 20000) n;
 """
 

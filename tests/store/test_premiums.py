@@ -15,7 +15,6 @@ from telvend.kit.clock import SystemClock
 from telvend.kit.db import Database, revisions
 from telvend.kit.money import GHS, NGN, Money, currency_of
 from telvend.ledger.model import Mode
-from telvend.subscribers.premiums import store
 from telvend.subscribers.premiums.model import Loyalty, NoMobileMoney, Premium, PremiumRequest, QuoteRefused
 from telvend.subscribers.premiums.service import Premiums
 
@@ -439,17 +438,3 @@ async def test_old_answers_are_forgotten_and_younger_ones_kept(desk: Desk) -> No
     assert await desk.premiums.forgetting.look() == 2
     assert (await desk.ask("TX-00003")).reference == young.reference
     assert not (await desk.ask()).replayed
-
-
-async def test_the_lanes_statements_go_by_indexes(desk: Desk) -> None:
-    tx = await desk.database.dedicated()
-    try:
-        for statement, values in (
-            (store.FIND, ["[]"]),
-            (store.PARTIES, [["live"], [AMA]]),
-        ):
-            plan = "\n".join(row[0] for row in await tx.fetch(f"explain {statement}", *values))
-            assert "Seq Scan" not in plan, plan
-            assert "Index" in plan
-    finally:
-        await tx.close()

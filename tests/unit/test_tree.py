@@ -4,6 +4,7 @@ Also that every file says what it is for, and that none of them knows the machin
 """
 
 import ast
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -123,6 +124,13 @@ def test_nothing_is_left_for_later() -> None:
     later = re.compile("\\b(TO" + "DO|FIX" + "ME|XX" + "X|NotImplemented(Error)?)\\b")
     for path in FILES:
         assert not later.search((SOURCE / path).read_text("utf-8")), path
+
+
+def test_the_lock_of_npm_names_hashes_and_no_addresses() -> None:
+    lock = json.loads((ROOT / "tests/postman/package-lock.json").read_text("utf-8"))
+    packages = [found for name, found in lock["packages"].items() if name]
+    assert len(packages) > 100
+    assert all("integrity" in found and "resolved" not in found for found in packages)
 
 
 def of_the_project() -> list[Path]:

@@ -89,6 +89,13 @@ INSERT: Final = f"""
     returning id
 """
 
+LOCK_QUOTES: Final = f"select {_COLUMNS} from premium_quote where id = any($1::bigint[]) order by id for update"
+
+MARK_USED: Final = """
+    update premium_quote set used_by = used.answer from unnest($1::bigint[], $2::bigint[]) as used(quote, answer)
+    where id = used.quote
+"""
+
 _RATE: Final = """
     select product, transaction_type, currency, basis_points, floor_minor, cap_minor, loyalty_basis_points, quote_valid_s,
            to_oneself, momo_only, message, active
@@ -157,9 +164,7 @@ async def next_numbers(tx: Tx, count: int) -> list[int]:
 
 async def lock_quotes(tx: Tx, ids: Sequence[int]) -> dict[int, Stored]:
     """Those of these answers that exist, locked in the order of their numbers until the end of `tx`."""
-    found = await tx.fetch(
-        f"select {_COLUMNS} from premium_quote where id = any($1::bigint[]) order by id for update", ids
-    )
+    found = await tx.fetch(LOCK_QUOTES, ids)
     return {row["id"]: _stored(row) for row in found}
 
 
@@ -200,11 +205,7 @@ async def insert(tx: Tx, answers: Sequence[Stored]) -> None:
 
 async def mark_used(tx: Tx, used: Sequence[tuple[int, int]]) -> None:
     """Say of each (quote, answer) that the answer used the quote. The quotes are locked by this transaction."""
-    await tx.execute(
-        "update premium_quote set used_by = used.answer from unnest($1::bigint[], $2::bigint[]) as used(quote, answer)"
-        " where id = used.quote",
-        [quote for quote, _ in used], [answer for _, answer in used],
-    )  # fmt: skip
+    await tx.execute(MARK_USED, [quote for quote, _ in used], [answer for _, answer in used])
 
 
 async def forget(tx: Tx, older_than_days: int, limit: int) -> int:
