@@ -438,3 +438,30 @@ async def test_old_answers_are_forgotten_and_younger_ones_kept(desk: Desk) -> No
     assert await desk.premiums.forgetting.look() == 2
     assert (await desk.ask("TX-00003")).reference == young.reference
     assert not (await desk.ask()).replayed
+
+
+# Looking an answer up ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_is_found_by_its_reference_by_its_own_partner_and_mode(desk: Desk) -> None:
+    answer = await desk.ask()
+    found = await desk.premiums.quoted(PARTNER, Mode.LIVE, answer.reference)
+    assert (found.reference, found.premium, found.request.amount) == (answer.reference, answer.premium, CEDIS_100)
+    assert (found.request.sender, found.request.receiver) == (AMA, KOFI)
+    # Used, it is still what was quoted.
+    await desk.ask("TX-00002", quote=answer.reference)
+    assert (await desk.premiums.quoted(PARTNER, Mode.LIVE, answer.reference)).premium == answer.premium
+    for reseller_id, mode, reference in (
+        (NEIGHBOUR, Mode.LIVE, answer.reference),
+        (PARTNER, Mode.TEST, answer.reference),
+        (PARTNER, Mode.LIVE, answer.reference[:-1] + "0"),
+        (PARTNER, Mode.LIVE, "PRM-999999-abcdef"),
+        (PARTNER, Mode.LIVE, "nothing"),
+    ):
+        with pytest.raises(QuoteRefused, match="not a quote of yours"):
+            await desk.premiums.quoted(reseller_id, mode, reference)
+
+
+def test_a_product_is_known_by_its_rates(desk: Desk) -> None:
+    assert desk.premiums.knows("AYO_SWC")
+    assert not desk.premiums.knows("NO_SUCH")

@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -158,6 +159,58 @@ class Query:
 def _shown(value: str) -> str:
     """A value in a sentence: quoted, short, and without what a terminal would obey."""
     return repr(value[:32] + ("..." if len(value) > 32 else ""))
+
+
+class PlansQuery(msgspec.Struct, frozen=True):
+    """What the parameters of a plans read ask for. `amount` in whole units; `quote` empty where there is none."""
+
+    plan: str
+    line: str
+    active: bool
+    unused: bool
+    amount: int | None
+    momo: bool
+    reservations: bool
+    quote: str
+
+
+_USAGE: Final = {
+    "1": (True, True),
+    "2": (True, False),
+    "3": (False, True),
+    "all": (True, True),
+    "active": (True, False),
+    "inactive": (False, True),
+}
+"""`usageType`: whether wallets that are Active, and that are Unused, are shown."""
+
+_AMOUNT_DIGITS: Final = 12
+
+
+@lru_cache(maxsize=1024)
+def plans_query(query: bytes) -> PlansQuery:
+    """Raises InvalidFields naming every wrong parameter. Remembered, since most clients always ask the same."""
+    found = Query(query)
+    active, unused = _USAGE[found.one_of("usageType", tuple(_USAGE)) or "1"]
+    momo = found.flag("momo")
+    wanted = PlansQuery(
+        found.one_of("plan", ("VOICE", "DATA", "SMS")),
+        found.line("fixedLine"),
+        active,
+        unused,
+        found.whole_number("amount", _AMOUNT_DIGITS),
+        momo,
+        # These two mean nothing without momo, and are then not even looked at.
+        momo and found.flag("includeReservations"),
+        found.text("quoteid") if momo else "",
+    )
+    # What else version 2.3 knows changes nothing here: there is one system, one language, one kind of customer.
+    found.one_of("segment", ("subscriber", "admin", "agent", "merchant"))
+    found.one_of("idType", ("MSISDN", "USER"))
+    found.one_of("prefLanguage", ("En", "Fr"))
+    found.one_of("extRequest", ("YES", "NO"))
+    found.done()
+    return wanted
 
 
 # Bodies -----------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import msgspec
 from telvend.catalog.model import is_product_code
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
 from telvend.dialects.madapi import refusals, story, wire
-from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, Query, customer, transaction_id_of
+from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, plans_query, transaction_id_of
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, Error, PremiumError
 from telvend.dialects.story import Parameter
@@ -26,18 +26,6 @@ from telvend.subscribers.premiums.model import PremiumRequest
 from telvend.subscribers.refills.model import RefillKind, RefillRequest
 from telvend.subscribers.vouchers.model import PinRefused
 
-_USAGE: Final = {
-    "": (True, True),
-    "1": (True, True),
-    "2": (True, False),
-    "3": (False, True),
-    "all": (True, True),
-    "active": (True, False),
-    "inactive": (False, True),
-}
-"""`usageType`: whether wallets that are Active, and that are Unused, are shown."""
-
-_AMOUNT_DIGITS: Final = 12
 _LONGEST_SOURCE_SYSTEM: Final = 64
 
 _CURRENCY_OF_MARKET: Final = {"GH": GHS, "NG": NGN, "SZ": SZL, "UG": UGX, "ZA": ZAR}
@@ -52,37 +40,24 @@ _OUTSIDE: Final = {"profile": "refillProfileId", "amount": "transactionAmount", 
 async def plans(call: Call[None]) -> Answer:
     """What the subscriber is and has. Parts are read apart from each other: 207 where one cannot be."""
     msisdn = _customer(call)
-    query = Query(call.query)
-    plan = query.one_of("plan", tuple(wire.KINDS_OF_PLAN))
-    line = query.line("fixedLine")
-    active, unused = _USAGE[query.one_of("usageType", tuple(word for word in _USAGE if word))]
-    amount = query.whole_number("amount", _AMOUNT_DIGITS)
-    momo = query.flag("momo")
-    # These two mean nothing without momo, and are then not even looked at.
-    reservations = momo and query.flag("includeReservations")
-    quote = query.text("quoteid") if momo else ""
-    # What else version 2.3 knows changes nothing here: there is one system, one language, one kind of customer.
-    query.one_of("segment", ("subscriber", "admin", "agent", "merchant"))
-    query.one_of("idType", ("MSISDN", "USER"))
-    query.one_of("prefLanguage", ("En", "Fr"))
-    query.one_of("extRequest", ("YES", "NO"))
-    query.done()
+    wanted = plans_query(call.query)
     found = await call.services.subscribers.plans(
         PlansWanted(
             call.caller.mode,
             msisdn,
-            kinds=frozenset({wire.KINDS_OF_PLAN[plan]}) if plan else None,
-            line=line,
-            momo_authorization=_authorization(call) if momo else None,
+            kinds=frozenset({wire.KINDS_OF_PLAN[wanted.plan]}) if wanted.plan else None,
+            line=wanted.line,
+            momo_authorization=_authorization(call) if wanted.momo else None,
         )
     )
     needed = None
-    if quote:
-        quoted = await call.services.premiums.quoted(call.caller.reseller_id, call.caller.mode, quote)
+    if wanted.quote:
+        quoted = await call.services.premiums.quoted(call.caller.reseller_id, call.caller.mode, wanted.quote)
         needed = (quoted.request.amount + quoted.premium).minor
-    elif momo and amount is not None:
-        needed = amount * 10**found.currency.digits
-    return wire.plans_answer(found, wire.Shown(active, unused, reservations, needed), call.asked)
+    elif wanted.momo and wanted.amount is not None:
+        needed = wanted.amount * 10**found.currency.digits
+    shown = wire.Shown(wanted.active, wanted.unused, wanted.reservations, needed)
+    return wire.plans_answer(found, shown, call.asked)
 
 
 async def plans_for_product(call: Call[None]) -> Answer:

@@ -70,8 +70,8 @@ def value_of(kind: Kind, amount: int, currency: Currency) -> str:
     """Minor units, bytes, seconds or messages as MADAPI writes them: `1250.50`, `1024.00`, `2.50`, `10`."""
     if kind is Kind.SMS:
         return str(amount)
-    hundredths = amount * 100 // (_PER_UNIT.get(kind) or 10**currency.digits)
-    return f"{hundredths // 100}.{hundredths % 100:02d}"
+    whole, hundredths = divmod(amount * 100 // (_PER_UNIT.get(kind) or 10**currency.digits), 100)
+    return f"{whole}.{hundredths:02d}"
 
 
 def unit_of(kind: Kind, currency: Currency) -> str:
@@ -87,8 +87,15 @@ def money_amount(money: Money) -> Amount:
 
 
 def stamp(moment: datetime | None) -> str | None:
-    """RFC 3339 in UTC, to the second, with `Z`. What never ends is null: the schema has no word for it."""
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """RFC 3339 in UTC, to the second, with `Z`. What never ends is null: the schema has no word for it.
+
+    `moment` is in UTC, as everything is that comes from the database.
+    """
+    # `"2026-11-22T09:14:05.310000Z"`, in a tenth of the time that isoformat takes.
+    return None if moment is None else f"{_encode(moment)[1:20].decode()}Z"
+
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 # Plans ------------------------------------------------------------------------------------------------------------------
@@ -189,7 +196,7 @@ _GROUPS: Final = (
     Group("VOICE", "BUNDLE", Kind.MINUTES),
     Group("SMS", "BUNDLE", Kind.SMS),
 )
-_BY_KIND: Final = {group.kind: group for group in _GROUPS if group.kind is not Kind.MONEY}
+_TYPE_BY_KIND: Final = {group.kind: group.balance_type for group in _GROUPS if group.kind is not Kind.MONEY}
 
 KINDS_OF_PLAN: Final = {"VOICE": Kind.MINUTES, "DATA": Kind.DATA, "SMS": Kind.SMS}
 """The word of the parameter `plan`, and what it leaves of the list of balances. Money belongs to none of the three."""
@@ -236,46 +243,49 @@ _PART: Final = {PlanPart.PLAN: "plan", PlanPart.BALANCE: "balance", PlanPart.MOM
 
 
 def _balances(buckets: Iterable[Bucket], shown: Shown, plans: Plans) -> list[Balance]:
-    by_group: dict[Group, list[tuple[Bucket, bool]]] = {}
+    by_type: dict[str, list[Bucket]] = {}
     for bucket in buckets:
-        active = bucket.active(plans.now)
-        wanted = shown.active if active else shown.unused and bucket.unused(plans.now)
         if bucket.kind is Kind.MONEY:
-            group = MAIN if bucket.main else BONUS
+            balance_type = MAIN.balance_type if bucket.main else BONUS.balance_type
         else:
-            found = _BY_KIND.get(bucket.kind)
-            if found is None:
-                continue
-            group = found
-        if wanted:
-            by_group.setdefault(group, []).append((bucket, active))
-    return [_balance(group, by_group[group], shown, plans) for group in _GROUPS if group in by_group]
+            balance_type = _TYPE_BY_KIND.get(bucket.kind, "")
+        by_type.setdefault(balance_type, []).append(bucket)
+    made = (
+        _balance(group, by_type[group.balance_type], shown, plans) for group in _GROUPS if group.balance_type in by_type
+    )
+    return [balance for balance in made if balance is not None]
 
 
-def _balance(group: Group, buckets: list[tuple[Bucket, bool]], shown: Shown, plans: Plans) -> Balance:
-    kind, currency = group.kind, plans.currency
+def _balance(group: Group, buckets: list[Bucket], shown: Shown, plans: Plans) -> Balance | None:
+    """One entry; None where nothing of it is to be shown."""
+    kind, currency, now = group.kind, plans.currency, plans.now
+    type_, unit = _TYPE[kind], unit_of(kind, currency)
     active_sum = unused_sum = 0
     wallets = []
     soonest: datetime | None = None
-    for bucket, active in buckets:
-        ends_at = _end(bucket, plans.subscriber)
-        if active:
-            active_sum += bucket.free
-            if bucket.free and ends_at is not None and (soonest is None or ends_at < soonest):
-                soonest = ends_at
+    for bucket in buckets:
+        active = bucket.active(now)
+        if not (shown.active if active else shown.unused and bucket.unused(now)):
+            continue
+        ends_at, free = _end(bucket, plans.subscriber), bucket.free
+        if not active:
+            unused_sum += free
         else:
-            unused_sum += bucket.free
-        status = "Active" if active else "Unused"
-        wallets.append(Wallet(bucket.name, status, stamp(ends_at), _amount(kind, bucket.free, currency)))
+            active_sum += free
+            if free and ends_at is not None and (soonest is None or ends_at < soonest):
+                soonest = ends_at
+        amount = Amount(type_, value_of(kind, free, currency), unit)
+        wallets.append(Wallet(bucket.name, "Active" if active else "Unused", stamp(ends_at), amount))
+    if not wallets:
+        return None
     total = plans.totals.get((kind, group is MAIN)) if plans.totals is not None else None
     if total is not None and total.buckets > len(buckets):
         # Not all of them are listed; the sums are of all of them.
         active_sum = total.active if shown.active else 0
         unused_sum = total.unused if shown.unused else 0
         soonest = total.expires_at if shown.active else None
-    unit = unit_of(kind, currency)
     detail = BalanceDetail(
-        _TYPE[kind], value_of(kind, active_sum, currency), unit, value_of(kind, unused_sum, currency), unit
+        type_, value_of(kind, active_sum, currency), unit, value_of(kind, unused_sum, currency), unit
     )
     return Balance(group.balance_type, group.category, stamp(soonest), detail, None, wallets)
 
