@@ -114,7 +114,8 @@ class Account:
             balance=0,
             line=grant.line,
             main=grant.main,
-            product=grant.product,
+            # Many products make the main account grow; it came from none of them.
+            product="" if grant.main else grant.product,
             priority=grant.priority,
             validity_days=grant.validity_days,
             starts_at=starts_at,

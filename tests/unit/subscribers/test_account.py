@@ -130,6 +130,13 @@ def test_a_bucket_that_begins_with_its_first_use_begins_then() -> None:
     assert (acted.buckets[0].starts_at, acted.buckets[0].expires_at) == (NOW, NOW + 7 * DAY)
 
 
+def test_the_main_account_came_from_no_product_whatever_made_it() -> None:
+    acted = account()
+    acted.give([Grant(Kind.MONEY, 500, "", "NG-MTN-AIRTIME", main=True)], PostingKind.GRANT, "r1")
+    assert acted.main is not None
+    assert acted.main.product == ""
+
+
 def test_giving_makes_a_bucket_for_each_and_lets_the_main_account_grow() -> None:
     acted = account()
     main = Grant(Kind.MONEY, 500, "", main=True)
