@@ -39,7 +39,8 @@ parameters = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(ENDPOINTS),
-    st.sampled_from(["2348031234567", "+2348031234567", "x"]) | st.text(st.characters(codec="utf-8", exclude_characters="/?\n"), min_size=1),
+    st.sampled_from(["2348031234567", "AYO_SWC", "x"])
+    | st.text(st.characters(codec="utf-8", exclude_characters="/?\n"), min_size=1),
     st.dictionaries(parameters, texts, max_size=3),
     bodies | st.binary(max_size=60),
     st.booleans(),
