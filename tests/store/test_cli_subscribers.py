@@ -109,7 +109,12 @@ def test_lines_mobile_money_status_and_faults_are_furnished(ama: Shop) -> None:
     assert "x_authorization" not in second
     assert (second["momo"]["balance"], second["momo"]["blocked"]) == (184, True)
     assert ama.data("subscriber", "momo", AMA, "--new-authorization")["x_authorization"] != first["x_authorization"]
+    assert ama.refused("subscriber", "consume", AMA, "4", "--momo", "--reference", "m1") == (
+        "The subscriber is blocked for mobile money."
+    )
+    ama.run("subscriber", "momo", AMA, "--unblock")
     ama.run("subscriber", "consume", AMA, "4", "--momo", "--reference", "m1")
+    ama.run("subscriber", "momo", AMA, "--block")
     assert ama.refused("subscriber", "momo", AMA, "--balance", "-1").startswith("balance: ")
     ama.run("subscriber", "fault", AMA, "balance", "slow")
     ama.run("subscriber", "fault", AMA, "momo", "down")

@@ -297,7 +297,10 @@ class _Batch:
         return Done(subscriber, (Taken(bucket.id, bucket.name, before - bucket.balance),))
 
     def _mind_blocked(self, request: Consume | Reserve) -> None:
-        if request.kind is Kind.MOMO and self.subscribers[request.mode, request.msisdn].id in self.blocked:
+        """Raises SubscriberBarred; the subscriber's status is the first reason that is named."""
+        subscriber_id = self.subscribers[request.mode, request.msisdn].id
+        if request.kind is Kind.MOMO and subscriber_id in self.blocked:
+            self.accounts[subscriber_id].mind_status()
             raise SubscriberBarred("blocked for mobile money")
 
     def _reservation(self, reference: str, subscriber: Subscriber) -> Reservation:
