@@ -193,6 +193,7 @@ async def open_shop(
             await gateways.close()
             await jobs.close()
             await subscribers.close()
+            await refills.close()
             await book.close()
     finally:
         await database.close()

@@ -54,13 +54,8 @@ class RefillStage:
 
     @classmethod
     async def open(cls, database: Database, data_dir: Path) -> "RefillStage":
-        net = await network(database, data_dir)
         # The story funds the wallet itself.
-        async with database.transaction() as tx:
-            await tx.execute("set local session_replication_role = replica")
-            for table in ("wallet_credit", "wallet_transaction", "transfer"):
-                await tx.execute(f"delete from {table}")
-            await tx.execute("update wallet set balance_minor = 0, sequence = 0, transactions = 0, funded_minor = 0")
+        net = await network(database, data_dir, live_minor=0)
         return cls(net)
 
     async def close(self) -> None:

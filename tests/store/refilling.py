@@ -155,11 +155,12 @@ async def partner(database: Database, *, live_minor: int = 0, test_minor: int = 
     return Partner(reseller.id, wallets)
 
 
-async def network(database: Database, data_dir: Path) -> Network:
+async def network(database: Database, data_dir: Path, *, live_minor: int = 1_000_00) -> Network:
+    """A shop with a partner, who has so much money, and two subscribers."""
     for msisdn in (NGOZI, EMEKA):
         for mode in Mode:
             await subscriber(database, msisdn, currency="NGN", mode=mode)
-    ada = await partner(database, live_minor=1_000_00, test_minor=500_00)
+    ada = await partner(database, live_minor=live_minor, test_minor=500_00)
     refills, vouchers = await refills_of(database, data_dir)
     refills.start()
     return Network(database, data_dir, Ledger(database), ada, vouchers, refills)

@@ -287,7 +287,10 @@ def _rate_headers(verdict: Verdict, limit: int) -> tuple[Header, ...]:
 
 
 def _read_form(
-    body: bytes, headers: Mapping[bytes, bytes], endpoint: Endpoint, decoder: "msgspec.json.Decoder[Any] | _Gathered | None"
+    body: bytes,
+    headers: Mapping[bytes, bytes],
+    endpoint: Endpoint,
+    decoder: "msgspec.json.Decoder[Any] | _Gathered | None",
 ) -> Any:
     if decoder is None:
         return None
