@@ -38,7 +38,7 @@ test: $(INSTALLED) $(NEWMAN)  ## style, types, layers and every test, in a few m
 	@$(BIN)/ruff format --check src tests bench
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(INSTALLED)  ## the tests that take minutes: long simulations, long kill -9 runs
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
