@@ -137,14 +137,17 @@ def persona(kind: Kind, number: str) -> Record:
     seed = hashlib.blake2b(number.encode(), digest_size=32, key=_KEY).digest()
     gender = (Gender.MALE, Gender.FEMALE)[seed[0] % 2]
     names = _MEN if gender is Gender.MALE else _WOMEN
-    first, middle, last = _of(names, seed, 1), _of(names, seed, 3), _of(_FAMILIES, seed, 5)
+    first, last = _of(names, seed, 1), _of(_FAMILIES, seed, 5)
+    # Nobody has the same name twice; the last of these is never the first name.
+    after_first = names[(names.index(first) + 1) % len(names)]
+    middle = next(name for name in (_of(names, seed, 3), _of(names, seed, 17), after_first) if name != first)
     state, lga, town = _of(_PLACES, seed, 7)
     born = date(1950, 1, 1) + timedelta(days=_number(seed, 9) % 20_450)  # To the end of 2005.
     issued = date(2012, 9, 1) + timedelta(days=_number(seed, 11) % 4_500)  # NINs have been given out since 2012.
     digits = int.from_bytes(seed[13:17], "big") % 10_000_000
     return Record(
         first_name=first,
-        middle_name=middle if middle != first else _of(names, seed, 17),
+        middle_name=middle,
         last_name=last,
         date_of_birth=born,
         gender=gender,

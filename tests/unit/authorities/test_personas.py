@@ -5,7 +5,7 @@ import struct
 import zlib
 from datetime import date
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telvend.authorities.contract import Blocked, Found, Gender, Kind, NotOnRecord, Record, Unavailable
@@ -36,6 +36,7 @@ def test_somebody_stays_who_he_is_from_one_version_to_the_next() -> None:
 
 
 @given(number=numbers)
+@example(number="83011118013")  # Whose second choice of a middle name was the first name too.
 def test_every_number_is_one_plausible_person(number: str) -> None:
     record = persona(Kind.NIN, number)
     assert record == persona(Kind.NIN, number)
