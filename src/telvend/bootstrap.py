@@ -164,7 +164,7 @@ async def open_shop(
             clock,
             costs=lambda product_id: catalogue.snapshot.costs(product_id),
             ears=_Counted(),
-            pressure=lambda: orders.lane.depth,
+            pressure=lambda: orders.lane.load,
             on_death=on_death,
             concurrency=settings.fulfilment_concurrency,
         )

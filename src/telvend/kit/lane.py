@@ -12,6 +12,7 @@ The task itself dies: everybody waiting gets Busy, and `on_death` is called, whi
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
@@ -19,6 +20,7 @@ from typing import Final, Generic, TypeVar
 from telvend.errors import Busy
 
 MAXIMUM_BATCH: Final = 256
+RECENT_S: Final = 0.1
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,6 +48,8 @@ class Lane(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._latest_batch = 0
+        self._latest_at = 0.0
         self._closing = False
 
     def start(self) -> None:
@@ -57,6 +61,16 @@ class Lane(Generic[Item, Result]):
     def depth(self) -> int:
         """How many are waiting for the next batch."""
         return len(self._waiting)
+
+    @property
+    def load(self) -> int:
+        """How many wait, or came together within the last tenth of a second.
+
+        Between two batches nobody waits, however many there are who will ask again at once: `depth` dips to nothing, this
+        does not.
+        """
+        recent = self._latest_batch if time.monotonic() - self._latest_at < RECENT_S else 0
+        return max(len(self._waiting), recent)
 
     def submit(self, item: Item) -> "asyncio.Future[Result]":
         """Queue `item`; await the answer. Raises Busy at once when the queue is full or the lane is closed."""
@@ -86,8 +100,10 @@ class Lane(Generic[Item, Result]):
             batch = [waiting.popleft() for _ in range(min(len(waiting), self._maximum_batch))]
             if self._on_batch is not None:
                 self._on_batch(len(batch))
+            self._latest_batch, self._latest_at = len(batch), time.monotonic()
             try:
                 await self._serve(batch)
+                self._latest_at = time.monotonic()
             except BaseException:
                 # Those of this batch that have no answer yet wait like the others for `_ended`.
                 waiting.extendleft(reversed(batch))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telvend.errors import Busy
-from telvend.kit.lane import Lane
+from telvend.kit.lane import RECENT_S, Lane
 
 LONG_S = 5
 
@@ -44,6 +44,19 @@ async def started(counter: Counter) -> None:
     """Until the lane has taken its first batch."""
     async with asyncio.timeout(LONG_S):
         await counter.began.wait()
+
+
+async def test_the_load_does_not_dip_between_two_batches_and_is_forgotten_soon() -> None:
+    counter = Counter()
+    lane: Lane[int, int] = Lane("test", counter.process)
+    assert lane.load == 0
+    lane.start()
+    await answers(*(lane.submit(item) for item in range(20)))
+    # Everybody has been answered, nobody waits: and yet the next twenty are about to come.
+    assert (lane.depth, lane.load) == (0, 20)
+    await asyncio.sleep(2 * RECENT_S)
+    assert lane.load == 0
+    await lane.close()
 
 
 async def test_what_comes_during_a_batch_is_served_together_by_the_next_one() -> None:

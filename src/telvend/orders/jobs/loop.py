@@ -109,7 +109,7 @@ class Fulfilment:
         poll_s: float = 0.25,
         pressure_from: int = 16,
         batch_under_pressure: int = 64,
-        pause_under_pressure_s: float = 0.02,
+        pause_under_pressure_s: float = 0.05,
         dice: random.Random | None = None,
     ) -> None:
         self._store = store
