@@ -86,8 +86,7 @@ async def issue(
         sys.stdout.write(json_text(_batch_data(batch) | {"files": [str(out.path) for out in outs]}) + "\n")
     else:
         typer.echo(f"Batch {batch.id}: {batch.count:,} vouchers of {batch.amount} can be loaded now.")
-        for out in outs:
-            typer.echo(f"Their PINs are in {out.path}, and nowhere else.")
+        typer.echo(f"Their PINs are in {' and '.join(str(out.path) for out in outs)}, and nowhere else.")
     progress(odds(batch.count))
 
 

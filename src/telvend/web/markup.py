@@ -44,6 +44,8 @@ main { max-width: 26rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.1rem; font-weight: 600; margin: 0; }
 .amount { font-size: 2rem; font-weight: 700; margin: .25rem 0; overflow-wrap: anywhere; }
 .soft { color: var(--soft); margin: 0 0 1rem; overflow-wrap: anywhere; }
+.links { margin: .75rem 0 0; }
+a { color: var(--accent); }
 fieldset { border: 0; padding: 0; margin: 0 0 1rem; display: flex; flex-wrap: wrap; gap: .5rem; }
 legend { padding: 0; margin-bottom: .5rem; color: var(--soft); }
 .way { position: absolute; opacity: 0; }

@@ -43,7 +43,7 @@ def pages(
 
     async def first(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return _first_page(addresses)
+            return _first_page(documents)
         found = {"apis": addresses.get("openapi", {}), "collections": addresses.get("postman", {})}
         return Json({"name": "Telvend", **found, "health": "/healthz"}, headers=_BY_ACCEPT)
 
@@ -109,24 +109,26 @@ _FILE_NAMES = {"openapi": "telvend-{name}-openapi.json", "postman": "telvend-{na
 _BY_ACCEPT = {"vary": "Accept"}
 
 
-def _first_page(addresses: Mapping[str, Mapping[str, str]]) -> Response:
-    """What a browser is shown: the documents of each API to look at and to take away."""
-    cards = Markup("").join(
-        fill(
-            '<section class="card"><h1>{name}</h1>'
-            '<a class="button main" href="{openapi}?download">Download Swagger</a>'
-            '<a class="button main" href="{postman}?download">Download Postman collection</a>'
-            '<p class="soft"><a href="{openapi}">{openapi}</a><br><a href="{postman}">{postman}</a></p></section>',
-            name=name,
-            openapi=openapi,
-            postman=addresses.get("postman", {}).get(name, ""),
-        )
-        for name, openapi in addresses.get("openapi", {}).items()
-    )
+def _first_page(documents: Mapping[str, Mapping[str, Callable[[str], dict[str, Any]]]]) -> Response:
+    """What a browser is shown: each API in a sentence, and its documents to look at and to take away."""
+    cards = Markup("").join(_card(name, write("")["info"]) for name, write in documents.get("openapi", {}).items())
     body = Markup(
         '<h1>Telvend</h1><p class="soft">Every API with its Swagger (OpenAPI) document and Postman collection.</p>'
     )
     return Page("Telvend", Markup(body + cards), headers=_BY_ACCEPT)
+
+
+def _card(name: str, info: Mapping[str, str]) -> Markup:
+    return fill(
+        '<section class="card"><h1>{title}</h1><p class="soft">{about}</p>'
+        '<a class="button main" href="/openapi/{name}.json?download">Download Swagger</a>'
+        '<a class="button main" href="/postman/{name}.json?download">Download Postman collection</a>'
+        '<p class="links"><a href="/openapi/{name}.json">/openapi/{name}.json</a><br>'
+        '<a href="/postman/{name}.json">/postman/{name}.json</a></p></section>',
+        name=name,
+        title=info["title"],
+        about=info.get("description", "").partition(". ")[0].rstrip(".") + ".",
+    )
 
 
 _PICTURES = {

@@ -11,7 +11,14 @@ from telvend.web.pages import pages
 from tests.unit.asgi import request
 
 DOCUMENTS = {
-    "openapi": {"netpluse": lambda base: {"openapi": "3.1.0", "price": Decimal("4.50"), "servers": [{"url": base}]}},
+    "openapi": {
+        "netpluse": lambda base: {
+            "openapi": "3.1.0",
+            "info": {"title": "Netpluse", "description": "Bundles of Ghana. Keys are <b>secret</b>."},
+            "price": Decimal("4.50"),
+            "servers": [{"url": base}],
+        }
+    },
     "postman": {"netpluse": lambda base: {"variable": [{"key": "baseUrl", "value": base}]}},
 }
 
@@ -83,6 +90,7 @@ async def test_a_browser_is_shown_links_to_download_them_all(app: Any) -> None:
         "text/html; charset=utf-8",
         "Accept",
     )
+    assert '<h1>Netpluse</h1><p class="soft">Bundles of Ghana.</p>' in reply.body.decode()
     links = re.findall(r'href="([^"]+)"', reply.body.decode())
     assert links == [
         "/openapi/netpluse.json?download", "/postman/netpluse.json?download", "/openapi/netpluse.json", "/postman/netpluse.json",
