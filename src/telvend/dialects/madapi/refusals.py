@@ -83,6 +83,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], tuple[int, str]]] = {
     errors.InvalidInput: (400, "5000"),
     errors.InvalidFields: (400, "5000"),
     errors.BodyNotReadable: (400, "5000"),
+    errors.MediaTypeNotRead: (415, "5000"),
     errors.BodyTooLarge: (413, "5000"),
     errors.NotAuthenticated: (401, "4000"),
     errors.NotPermitted: (403, "6000"),
