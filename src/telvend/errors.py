@@ -4,6 +4,7 @@
     ├── InvalidInput            a field that cannot be what it is
     │   ├── InvalidFields       several of them, each with its problem
     │   └── BodyNotReadable     malformed JSON, or JSON that is not an object
+    │       └── MediaTypeNotRead  a body that says of itself that it is something else
     ├── BodyTooLarge            longer than the API reads
     ├── NotAuthenticated        no key, an unknown one, a revoked one
     ├── NotPermitted            a valid key that may not do this
@@ -55,6 +56,13 @@ class BodyNotReadable(InvalidInput):
 
     def __init__(self, problem: str) -> None:
         super().__init__("", problem)
+
+
+class MediaTypeNotRead(BodyNotReadable):
+    """The body's Content-Type names a kind of body that is not read here."""
+
+    def __init__(self) -> None:
+        super().__init__("The Content-Type of the request body is none that is read here; send application/json.")
 
 
 class BodyTooLarge(TelvendError):

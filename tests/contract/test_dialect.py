@@ -26,6 +26,7 @@ SAMPLES: dict[type[TelvendError], TelvendError] = {
     errors.InvalidInput: errors.InvalidInput("network", "must be one of MTN, Telecel, AirtelTigo"),
     errors.InvalidFields: errors.InvalidFields({"network": "field is required", "phone": "must be a string"}),
     errors.BodyNotReadable: errors.BodyNotReadable("The request body is not valid JSON."),
+    errors.MediaTypeNotRead: errors.MediaTypeNotRead(),
     errors.BodyTooLarge: errors.BodyTooLarge(65536),
     errors.NotAuthenticated: errors.NotAuthenticated(),
     errors.NotPermitted: errors.NotPermitted("buy"),

@@ -572,6 +572,19 @@ def test_bodies_that_are_none_are_400_and_too_long_ones_413(market: Market) -> N
     market.ama.send("PATCH", path, content=b"{}" + b" " * 70_000, expect=(413, "5000"))
 
 
+def test_a_body_that_says_it_is_something_else_is_415(market: Market) -> None:
+    path = f"/v2/customers/{market.subscriber()}/plans"
+    headers = {"content-type": "application/xml"}
+    for method, place in (("PATCH", f"{path}/refill"), ("PATCH", path), ("POST", f"{path}/AYO_SWC")):
+        market.ama.send(method, place, content=b"<refill/>", headers=headers, expect=(415, "5000"))
+    market.nobody.send("PATCH", f"{path}/refill", content=b"<refill/>", headers=headers, expect=(401, "4000"))
+    body = b'{"refillType": "voucherless", "refillProfileId": "DB00", "transactionAmount": "1"}'
+    for content_type in ("application/json; charset=utf-8", "text/plain;charset=UTF-8"):
+        market.ama.send(
+            "PATCH", f"{path}/refill", content=body, headers={"content-type": content_type}, expect=(200, "0000")
+        )
+
+
 def test_a_used_up_allowance_is_429_in_the_dialects_words(market: Market) -> None:
     slow = Partner(market.shop, **{"x-api-key": market.made[3]["key"]})
     number = market.subscriber()

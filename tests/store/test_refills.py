@@ -13,7 +13,7 @@ import pytest
 from telvend.errors import Busy, InsufficientBalance, InvalidInput, NotFound, ReferenceReused
 from telvend.kit import failpoints
 from telvend.kit.db import Database
-from telvend.kit.money import GHS, NGN, Money
+from telvend.kit.money import GHS, NGN, ZAR, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.orders import store as orders_store
@@ -406,6 +406,17 @@ async def test_without_a_wallet_in_the_subscribers_currency_nothing_is_available
         await net.pay(5, msisdn="+233241234567")
     assert (refused.value.required.minor, refused.value.available.minor) == (5_00, 0)
     assert refused.value.available.currency.code == "ZAR"
+
+
+async def test_a_wallet_opened_since_the_process_learnt_of_the_key_pays_too(net: Network, database: Database) -> None:
+    await subscriber(database, "+233241234567", currency="ZAR")
+    await net.ledger.credit(net.ada.reseller_id, Money(7_00, ZAR), Mode.LIVE, "opening")
+    answers = [await net.pay(5, "T-1", msisdn="+233241234567", wallets={}) for _ in range(2)]
+    assert [answer.replayed for answer in answers] == [False, True]
+    with pytest.raises(InsufficientBalance) as refused:
+        await net.pay(5, "T-2", msisdn="+233241234567", wallets={})
+    assert refused.value.available.minor == 2_00
+    await net.check_books()
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,8 @@ class Dialect:
     trace_of: Callable[[Mapping[bytes, bytes]], str] | None = None
     """What the client calls this request, or a name that is made for it; `trace_header` of every answer repeats it."""
     trace_header: bytes = b""
+    minds_media_type: bool = False
+    """Whether a body whose Content-Type is neither JSON's nor a form's is refused; else only what it holds counts."""
     mounts: tuple[str, ...] = ()
     """The paths below which every request is this dialect's; empty: its base path."""
     about: str = ""

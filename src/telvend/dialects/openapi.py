@@ -23,6 +23,7 @@ _EVERYWHERE: Final = (401, 429, 500, 503)
 _SAMPLES: Final[tuple[TelvendError, ...]] = (
     errors.InvalidInput("field", "is required"),
     errors.BodyNotReadable("The request body is not valid JSON."),
+    errors.MediaTypeNotRead(),
     errors.BodyTooLarge(65536),
     errors.NotAuthenticated(),
     errors.NotPermitted("do this"),

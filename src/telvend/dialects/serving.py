@@ -21,6 +21,7 @@ from telvend.errors import (
     BodyTooLarge,
     InvalidInput,
     InvariantBroken,
+    MediaTypeNotRead,
     MethodNotAllowed,
     NotAuthenticated,
     TelvendError,
@@ -178,7 +179,7 @@ class _Edge:
                 if self._second_key_of is not None:
                     await self._mind_second_key(self._second_key_of(headers), caller)
             else:
-                form = _read_form(await read_body(receive, headers), headers, endpoint, decoder)
+                form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
                 caller = await self._authenticate(self._name, endpoint.key_in_form(form, headers) or "")
             limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
             # A key may be given more than can be counted; nobody reaches that.
@@ -188,7 +189,7 @@ class _Edge:
                 metrics.rate_limited(self._dialect.name, endpoint.allowance.name.lower())
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
             if decoder is not None and form is None:
-                form = _read_form(await read_body(receive, headers), headers, endpoint, decoder)
+                form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
             answer = await endpoint.handler(Call(self._services, caller, form, scope.get("path_params", {}), asked))
         except TelvendError as error:
             answer = self._render(error, asked)
@@ -212,6 +213,17 @@ class _Edge:
             self._public_url,
             self._trace_of(headers) if self._trace_of is not None else "",
         )
+
+    def _read_form(
+        self,
+        body: bytes,
+        headers: Mapping[bytes, bytes],
+        endpoint: Endpoint,
+        decoder: "msgspec.json.Decoder[Any] | _Gathered | None",
+    ) -> Any:
+        if self._dialect.minds_media_type:
+            mind_media_type(headers.get(b"content-type", b""), body)
+        return _read_form(body, headers, endpoint, decoder)
 
     async def _mind_second_key(self, second: str | None, caller: Caller) -> None:
         """Raises NotAuthenticated where a second credential was sent and is not of the same key."""
@@ -307,6 +319,23 @@ def _read_form(
 
 
 _URL_ENCODED: Final = b"application/x-www-form-urlencoded"
+_JSON: Final = re.compile(rb"[a-z]+/(?:[a-z0-9.-]+\+)?json")
+_PLAIN: Final = b"text/plain"
+
+
+def mind_media_type(content_type: bytes, body: bytes) -> None:
+    """Raises MediaTypeNotRead for what says that it is neither JSON nor a form. What says nothing is read.
+
+    What a browser's `fetch` sends says `text/plain` unless it is told otherwise, and is JSON all the same.
+    """
+    kind = content_type.partition(b";")[0].strip().lower()
+    if not kind or kind == _URL_ENCODED or _JSON.fullmatch(kind):
+        return
+    if kind == _PLAIN and body.lstrip()[:1] in (b"", b"{", b"["):
+        return
+    raise MediaTypeNotRead
+
+
 _MOST_FIELDS: Final = 100
 
 

@@ -43,6 +43,7 @@ CALLER = Caller(
     wallets={},
 )
 STATUS = {"BodyNotReadable": 400, "InvalidInput": 400, "BodyTooLarge": 413, "NotAuthenticated": 401, "UnknownPath": 404,
+          "MediaTypeNotRead": 415,
           "MethodNotAllowed": 405, "TooManyRequests": 429, "Busy": 503, "InsufficientBalance": 402}  # fmt: skip
 
 
@@ -292,6 +293,7 @@ class Peculiar(Shop):
             second_key_of=lambda headers: headers.get(b"x-second", b"").decode(),
             trace_of=lambda headers: headers.get(b"x-trace", b"made").decode(),
             trace_header=b"x-trace",
+            minds_media_type=True,
             error=self.error,
             endpoints=(
                 Endpoint("GET", "/thing/{name}", self.handler, "", {200: Said}),
@@ -360,10 +362,33 @@ async def test_a_form_is_read_as_one_and_json_as_json_whatever_curl_says_of_it(p
     ):
         assert said(await peculiar.patch(body, **headers)) == (200, "done")
     assert [call.form for call in peculiar.calls] == [{"size": "1 GB", "count": "3", "x": ""}] * 3
-    assert said(await peculiar.patch(b"size=1", **{"content-type": "text/plain"})) == (400, "BodyNotReadable")
     for bad in (b"a=%ff", "a=é".encode(), b"&".join(b"f%d=1" % n for n in range(101))):
         assert said(await peculiar.patch(bad, **url_encoded)) == (400, "BodyNotReadable")
     assert said(await request(peculiar.app, "POST", "/thing/x", body=b"size=1")) == (405, "MethodNotAllowed")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("application/json", b"{", (400, "BodyNotReadable")),
+        ("APPLICATION/JSON; charset=utf-8", b'{"size": "1 GB"}', (200, "done")),
+        ("application/merge-patch+json", b'{"size": "1 GB"}', (200, "done")),
+        ("", b'{"size": "1 GB"}', (200, "done")),
+        # What fetch says of a string, and curl of whatever follows -d.
+        ("text/plain;charset=UTF-8", b' {"size": "1 GB"}', (200, "done")),
+        ("text/plain", b"{", (400, "BodyNotReadable")),
+        ("text/plain", b"", (200, "done")),
+        ("text/plain", b"size=1", (415, "MediaTypeNotRead")),
+        ("application/xml", b"<size>1 GB</size>", (415, "MediaTypeNotRead")),
+        ("text/xml", b'{"size": "1 GB"}', (415, "MediaTypeNotRead")),
+        ("multipart/form-data; boundary=x", b"--x--", (415, "MediaTypeNotRead")),
+        ("\xff/json", b"{}", (415, "MediaTypeNotRead")),
+    ],
+)
+async def test_a_body_that_says_it_is_something_else_is_refused_where_the_dialect_minds(
+    peculiar: Peculiar, content_type: str, body: bytes, expected: tuple[int, str]
+) -> None:
+    assert said(await peculiar.patch(body, **{"content-type": content_type})) == expected
 
 
 async def test_a_key_may_stand_in_the_form_and_is_counted_all_the_same(peculiar: Peculiar) -> None:

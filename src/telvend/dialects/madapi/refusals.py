@@ -67,13 +67,19 @@ class Absent(msgspec.Struct, rename="camel"):
 
 
 class Unrouted(msgspec.Struct):
-    """Shape 4. `status` is the number of HTTP, `error` its words."""
+    """Shape 4. `status` is the number of HTTP, `error` its words.
+
+    The last three are the general shape's, for readers who look for a code whatever went wrong.
+    """
 
     timestamp: str
     status: int
     error: str
     message: str
     path: str
+    status_code: str = msgspec.field(name="statusCode")
+    status_message: str = msgspec.field(name="statusMessage")
+    transaction_id: str = msgspec.field(name="transactionId")
 
 
 SHAPES: Final = frozenset({Error, PremiumError, Absent, Unrouted})
@@ -83,6 +89,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], tuple[int, str]]] = {
     errors.InvalidInput: (400, "5000"),
     errors.InvalidFields: (400, "5000"),
     errors.BodyNotReadable: (400, "5000"),
+    errors.MediaTypeNotRead: (415, "5000"),
     errors.BodyTooLarge: (413, "5000"),
     errors.NotAuthenticated: (401, "4000"),
     errors.NotPermitted: (403, "6000"),
@@ -127,10 +134,11 @@ _CHALLENGE: Final[tuple[Header, ...]] = ((b"www-authenticate", b"Bearer"),)
 def error_answer(error: TelvendError, asked: Asked, *, literal_999: bool = False) -> Answer:
     """Any error, in the shape that belongs to what was asked for. What went wrong inside us is not told."""
     status, code = nearest_row(ERROR_TABLE, error)
-    if isinstance(error, UnknownPath):
-        return Answer(404, Unrouted(_now(), 404, HTTPStatus.NOT_FOUND.phrase, str(error), asked.path))
-    operation = (asked.method, asked.route)
     message = STATUS_MESSAGE[code]
+    if isinstance(error, UnknownPath):
+        words = HTTPStatus.NOT_FOUND.phrase
+        return Answer(404, Unrouted(_now(), 404, words, str(error), asked.path, code, message, asked.trace))
+    operation = (asked.method, asked.route)
     if status == 404 and operation in _ABSENT:
         return Answer(404, Absent(None, code, message, asked.trace))
     support = "An unexpected error; it has been recorded." if code == "3001" else _support(error)

@@ -268,10 +268,10 @@ _REFUSALS: Final[dict[int, type[msgspec.Struct]]] = {
     400: Error, 401: Error, 403: Error, 404: Error, 405: Error, 429: Error, 500: Error, 503: Error,
 }  # fmt: skip
 _READ: Final[dict[int, type[msgspec.Struct]]] = {200: wire.PlansAnswer, 207: wire.PlansAnswer, **_REFUSALS, 404: Absent}
-_BODY: Final[dict[int, type[msgspec.Struct]]] = {413: Error}
+_BODY: Final[dict[int, type[msgspec.Struct]]] = {413: Error, 415: Error}
 _PREMIUM: Final[dict[int, type[msgspec.Struct]]] = {
     200: wire.PremiumAnswer, 207: wire.PremiumAnswer, 400: PremiumError, 401: PremiumError, 403: PremiumError, 404: Absent,
-    405: Error, 413: PremiumError, 429: PremiumError, 500: PremiumError, 503: PremiumError,
+    405: Error, 413: PremiumError, 415: PremiumError, 429: PremiumError, 500: PremiumError, 503: PremiumError,
 }  # fmt: skip
 
 
@@ -380,6 +380,7 @@ def madapi(*, literal_999: bool = False) -> Dialect:
         second_key_of=_second_key_of,
         trace_of=transaction_id_of,
         trace_header=b"transactionid",
+        minds_media_type=True,
         error=partial(refusals.error_answer, literal_999=literal_999),
         security={"type": "apiKey", "in": "header", "name": "X-API-Key"},
         more_security={

@@ -132,6 +132,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
     errors.InvalidInput: 400,
     errors.InvalidFields: 400,
     errors.BodyNotReadable: 400,
+    errors.MediaTypeNotRead: 400,
     errors.BodyTooLarge: 413,
     errors.NotAuthenticated: 401,
     errors.NotPermitted: 401,

@@ -452,6 +452,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
     errors.InvalidInput: 422,
     errors.InvalidFields: 422,
     errors.BodyNotReadable: 400,
+    errors.MediaTypeNotRead: 400,
     errors.BodyTooLarge: 413,
     errors.NotAuthenticated: 401,
     errors.NotPermitted: 401,

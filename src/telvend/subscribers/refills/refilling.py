@@ -10,6 +10,7 @@ What a refusal leaves behind is nothing, but for a wrong PIN: that is counted, i
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
@@ -126,7 +127,8 @@ class Refilling:
         await self._provide_causes(tx, len(items))
         found = await store.find_subscribers(tx, {item.subscriber for item in items})
         house = await self._house_accounts(items, found)
-        wallets, _ = await ledger_store.lock_wallets(tx, sorted(_wallets_of(items, found)))
+        payers = await _payers_of(tx, items, found)
+        wallets, _ = await ledger_store.lock_wallets(tx, sorted(set(payers.values())))
         locked, now = await subscriber_store.lock_subscribers(tx, [number for number, _ in found.values()])
         if now is None:
             now = await voucher_store.clock(tx)
@@ -142,6 +144,7 @@ class Refilling:
         decisions = _Decisions(
             now,
             Journal(wallets, at=now),
+            payers,
             known,
             subscribers,
             accounts,
@@ -181,15 +184,29 @@ class Refilling:
         return await voucher_store.lock(tx, hashes) if hashes else {}
 
 
-def _wallets_of(items: Sequence[Item], found: dict[tuple[Mode, str], tuple[int, Currency]]) -> set[int]:
-    """The wallets that voucherless refills are to be paid from."""
-    wallets = set()
+Payer = tuple[UUID, Mode, str]
+"""A partner by mode and currency: who has one wallet at most."""
+
+
+async def _payers_of(
+    tx: Tx, items: Sequence[Item], found: dict[tuple[Mode, str], tuple[int, Currency]]
+) -> dict[Payer, int]:
+    """The wallets that voucherless refills are to be paid from.
+
+    A request may not know of a wallet that was opened a moment ago: what processes remember of a key is a quarter of a second
+    old. So one that it does not name is looked for.
+    """
+    payers: dict[Payer, int | None] = {}
     for item in items:
         if item.pin_hash is None and item.subscriber in found:
-            wallet_id = item.request.wallets.get(found[item.subscriber][1].code)
-            if wallet_id is not None:
-                wallets.add(wallet_id)
-    return wallets
+            request, currency = item.request, found[item.subscriber][1].code
+            payer = (request.reseller_id, request.mode, currency)
+            if payer not in payers:
+                wallet_id = request.wallets.get(currency)
+                if wallet_id is None:
+                    wallet_id = await ledger_store.wallet_of(tx, request.reseller_id, currency, request.mode)
+                payers[payer] = wallet_id
+    return {payer: wallet_id for payer, wallet_id in payers.items() if wallet_id is not None}
 
 
 async def _lock_guards(
@@ -254,6 +271,7 @@ class _Decisions:
         self,
         now: datetime,
         journal: Journal,
+        payers: dict[Payer, int],
         known: dict[Transaction, tuple[Refill, str]],
         subscribers: dict[tuple[Mode, str], Subscriber],
         accounts: dict[int, Account],
@@ -264,6 +282,7 @@ class _Decisions:
     ) -> None:
         self.now = now
         self.journal = journal
+        self.payers = payers
         self.known = known
         self.subscribers = subscribers
         self.accounts = accounts
@@ -334,7 +353,7 @@ class _Decisions:
         if not 0 < amount.minor <= MAXIMUM_MINOR:
             raise InvalidInput("amount", "must be more than nothing, and less than can be counted")
         grants = grants_of_refill(profile, amount)
-        wallet_id = request.wallets.get(currency.code)
+        wallet_id = self.payers.get((request.reseller_id, request.mode, currency.code))
         if wallet_id is None:
             raise InsufficientBalance(amount, Money(0, currency))
         wallet = self.journal.wallets.get(wallet_id)

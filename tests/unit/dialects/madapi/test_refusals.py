@@ -95,7 +95,12 @@ def test_a_refill_of_nobody_has_the_general_shape() -> None:
 
 def test_an_unknown_address_is_answered_as_by_the_gateway() -> None:
     made = body(errors.UnknownPath("/v2/nothing"), asked("GET", "", "/v2/nothing"))
-    assert made.keys() == {"timestamp", "status", "error", "message", "path"}
+    gateways, general = (
+        {"timestamp", "status", "error", "message", "path"},
+        {"statusCode", "statusMessage", "transactionId"},
+    )
+    assert made.keys() == gateways | general
+    assert made["statusCode"] == "1000"
     assert (made["status"], made["error"], made["path"]) == (404, "Not Found", "/v2/nothing")
 
 
@@ -131,7 +136,7 @@ def test_the_shape_belongs_to_what_was_asked(operation: tuple[str, str], shapes:
 
 def test_every_code_is_of_the_published_table_and_has_words() -> None:
     assert {code for _, code in ERROR_TABLE.values()} <= CODES
-    assert {status for status, _ in ERROR_TABLE.values()} <= STATUSES | {413}
+    assert {status for status, _ in ERROR_TABLE.values()} <= STATUSES | {413, 415}
     assert STATUS_MESSAGE.keys() == {code for _, code in ERROR_TABLE.values()}
 
 
@@ -143,7 +148,8 @@ def test_every_code_is_of_the_published_table_and_has_words() -> None:
         (errors.InsufficientBalance(Money(2, NGN), Money(1, NGN)), 403, "6001"), (errors.Busy(), 503, "3000"),
         (errors.TooManyRequests(3, 60), 429, "1013"), (errors.MethodNotAllowed(("GET",)), 405, "4001"),
         (errors.NotAuthenticated(), 401, "4000"), (errors.BodyNotReadable("no JSON"), 400, "5000"),
-        (errors.AlreadyExists("It"), 400, "1002"), (errors.BodyTooLarge(1), 413, "5000"), (TelvendError("x"), 500, "3001"),
+        (errors.AlreadyExists("It"), 400, "1002"), (errors.BodyTooLarge(1), 413, "5000"),
+        (errors.MediaTypeNotRead(), 415, "5000"), (TelvendError("x"), 500, "3001"),
     ],
 )  # fmt: skip
 def test_the_code_table(error: TelvendError, status: int, code: str) -> None:
