@@ -15,7 +15,7 @@ from telvend.kit.money import GHS, NGN
 from telvend.ledger.model import Mode
 from telvend.subscribers.account import MAXIMUM
 from telvend.subscribers.checking import store as checking
-from telvend.subscribers.delivering import Answer, Delivering, DeliveryState, NetworkDelivery, Refusal
+from telvend.subscribers.delivering.service import Answer, Delivering, DeliveryState, NetworkDelivery, Refusal
 from telvend.subscribers.model import Grant
 from tests.store.subscribing import AMA, data, money, subscriber
 from tests.store.test_placing import Proxy

@@ -352,7 +352,7 @@ async def test_a_connection_that_breaks_is_made_up_for(ama: Room, armed: Any, mo
     armed(f"{moment}=sleep:0.2@1")
     under_way = asyncio.create_task(ama.subscribers.consume(LIVE, AMA, Kind.DATA, 3, "c"))
     await asyncio.sleep(0.1)
-    pid = (await ama.subscribers._writing.together._connection.get()).get_server_pid()
+    pid = (await ama.subscribers._using.together._connection.get()).get_server_pid()
     await ama.execute("select pg_terminate_backend($1)", pid)
     assert not (await under_way).replayed
     assert await ama.data() == [6]

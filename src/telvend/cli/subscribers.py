@@ -28,7 +28,7 @@ from telvend.subscribers.model import (
     Subscriber,
 )
 from telvend.subscribers.offering.model import Fault, FaultyPart
-from telvend.subscribers.writing import Done
+from telvend.subscribers.using.service import Done
 
 app = typer.Typer(name="subscriber", help="Who is on the network, and what they have.", no_args_is_help=True)
 

@@ -20,7 +20,7 @@ from telvend.kit.secret import Secret, digest, random_text
 from telvend.ledger.model import Mode
 from telvend.subscribers import store
 from telvend.subscribers.account import MAXIMUM
-from telvend.subscribers.delivering import (
+from telvend.subscribers.delivering.service import (
     Answer,
     Delivering,
     DeliveryState,
@@ -28,7 +28,6 @@ from telvend.subscribers.delivering import (
     Refusal,
     fingerprint_of,
 )
-from telvend.subscribers.jobs import Sweeper
 from telvend.subscribers.model import (
     Billing,
     Bucket,
@@ -48,8 +47,11 @@ from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.plans import Plans, PlansWanted
 from telvend.subscribers.reading import store as reading_store
 from telvend.subscribers.reading.service import Reading, in_order, momo_of
-from telvend.subscribers.store import BucketNumbers, PostingLine
-from telvend.subscribers.writing import Adjust, Capture, Consume, Done, Release, Reserve, Writing, mind_reference
+from telvend.subscribers.reading.store import PostingLine
+from telvend.subscribers.store import BucketNumbers
+from telvend.subscribers.using import store as using_store
+from telvend.subscribers.using.jobs import Sweeper
+from telvend.subscribers.using.service import Adjust, Capture, Consume, Done, Release, Reserve, Using, mind_reference
 
 MOST_SHOWN: Final = 1000
 """How many buckets people are shown of one subscriber."""
@@ -74,14 +76,14 @@ class Subscribers:
         self._database = database
         self._offering = offering
         self._delivering = Delivering(database, on_batch=on_batch, on_death=on_death)
-        self._writing = Writing(database, on_batch=on_batch, on_death=on_death)
+        self._using = Using(database, on_batch=on_batch, on_death=on_death)
         self._reading = Reading(database, lambda: offering.snapshot, on_batch=on_batch, on_death=on_death)
         self.sweeper = Sweeper(database, clock, on_death=on_death)
 
     def start(self) -> None:
         """Begin to serve and to sweep; from inside the event loop."""
         self._delivering.together.start()
-        self._writing.together.start()
+        self._using.together.start()
         self._reading.start()
         self.sweeper.start()
 
@@ -89,7 +91,7 @@ class Subscribers:
         """Serve who is waiting, take nobody else, end."""
         await self.sweeper.close()
         await self._reading.close()
-        await self._writing.together.close()
+        await self._using.together.close()
         await self._delivering.together.close()
 
     # Who there is -----------------------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ class Subscribers:
         Raises InvalidInput, NotFound, SubscriberBarred, NotEnough, ReferenceReused, Busy.
         """
         mind_reference(reference)
-        return await self._writing.together.submit(Consume(mode, msisdn, reference, kind, amount, line))
+        return await self._using.together.submit(Consume(mode, msisdn, reference, kind, amount, line))
 
     async def reserve(
         self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, hold_s: float, *, line: str = ""
@@ -334,7 +336,7 @@ class Subscribers:
         mind_reference(reference)
         if not 1 <= hold_s <= LONGEST_HOLD_S:
             raise InvalidInput("time", f"must be from 1 to {LONGEST_HOLD_S} seconds")
-        return await self._writing.together.submit(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
+        return await self._using.together.submit(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
 
     async def capture(
         self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: Kind | None = None
@@ -343,29 +345,29 @@ class Subscribers:
 
         Raises NotFound, InvalidInput (it has ended, is less, or of another kind), Busy.
         """
-        return await self._writing.together.submit(Capture(mode, msisdn, reference, amount, kind))
+        return await self._using.together.submit(Capture(mode, msisdn, reference, amount, kind))
 
     async def release(self, mode: Mode, msisdn: str, reference: str) -> Done:
         """Give back what is reserved. Raises NotFound, InvalidInput (it was used), Busy."""
-        return await self._writing.together.submit(Release(mode, msisdn, reference))
+        return await self._using.together.submit(Release(mode, msisdn, reference))
 
     async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, kind: Kind, balance: int, reason: str) -> Done:
         """Make a bucket of this kind hold so much. Raises InvalidInput, NotFound, Busy."""
         mind_reference(reason)
-        return await self._writing.together.submit(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
+        return await self._using.together.submit(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
 
     async def buckets(self, mode: Mode, msisdn: str) -> tuple[tuple[Bucket, ...], datetime]:
         """The open buckets of every line and kind: main account first, then by kind and in the order of use; and the
         moment for which that is so. Of more than MOST_SHOWN the oldest. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await _existing(tx, mode, msisdn)
-            now = await store.clock(tx)
-            return in_order(await store.open_buckets(tx, subscriber.id, MOST_SHOWN), now), now
+            now = await reading_store.clock(tx)
+            return in_order(await reading_store.open_buckets(tx, subscriber.id, MOST_SHOWN), now), now
 
     async def reservations(self, mode: Mode, msisdn: str) -> list[Reservation]:
         """What is kept for sessions that are under way, oldest first. Raises NotFound."""
         async with self._database.connection() as tx:
-            return await store.held_reservations(tx, (await _existing(tx, mode, msisdn)).id)
+            return await using_store.held_reservations(tx, (await _existing(tx, mode, msisdn)).id)
 
     async def postings(
         self, mode: Mode, msisdn: str, *, closed: bool = False, offset: int = 0, limit: int = 50
@@ -373,7 +375,7 @@ class Subscribers:
         """Every change of what a subscriber has, newest first; `closed`: of what is used up, too. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await _existing(tx, mode, msisdn)
-            return await store.postings_of(tx, subscriber.id, closed=closed, offset=offset, limit=limit)
+            return await reading_store.postings_of(tx, subscriber.id, closed=closed, offset=offset, limit=limit)
 
     async def postings_of_bucket(
         self, mode: Mode, msisdn: str, bucket_id: int, *, before: int | None = None, limit: int = 50
@@ -381,7 +383,7 @@ class Subscribers:
         """Every change of one bucket, newest first, from below number `before`. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await _existing(tx, mode, msisdn)
-            return await store.postings_of_bucket(tx, subscriber.id, bucket_id, before or 2**31 - 1, limit)
+            return await reading_store.postings_of_bucket(tx, subscriber.id, bucket_id, before or 2**31 - 1, limit)
 
     async def _mind_lines(self, subscriber: Subscriber, lines: set[str]) -> None:
         if lines - {""}:

@@ -1,4 +1,4 @@
-"""What the two lanes that write have in common: a batch is decided in one transaction, and once more when that was lost.
+"""What the lanes that write have in common: a batch is decided in one transaction, and once more when that was lost.
 
 Everything that goes through here is known by its reference, so that doing it again after a connection broke, even during
 COMMIT, finds what had been done and does the rest: the rows that the lost transaction had locked, or the references that it

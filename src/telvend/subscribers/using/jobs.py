@@ -17,9 +17,9 @@ from telvend.errors import Busy
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.db import Database
-from telvend.subscribers import store
 from telvend.subscribers.model import ReservationState
-from telvend.subscribers.store import BucketNumbers
+from telvend.subscribers.store import BucketNumbers, load_accounts, lock_subscribers, write_accounts
+from telvend.subscribers.using import store
 
 AT_A_TIME: Final = 500
 
@@ -97,19 +97,19 @@ class Sweeper:
     async def _end(self, ids: Collection[int], over: list[tuple[int, int]]) -> int:
         """End in one transaction what is overdue of these: how many reservations and buckets that were."""
         async with self._database.transaction() as tx:
-            subscribers, now = await store.lock_subscribers(tx, ids, who_is_free=True)
+            subscribers, now = await lock_subscribers(tx, ids, who_is_free=True)
             if now is None:
                 return 0
             reservations = await store.overdue_reservations(tx, list(subscribers), now)
             buckets = {part.bucket_id for item in reservations for part in item.parts}
             buckets |= {bucket_id for subscriber_id, bucket_id in over if subscriber_id in subscribers}
-            accounts = await store.load_accounts(tx, subscribers, now, BucketNumbers(), buckets=buckets)
+            accounts = await load_accounts(tx, subscribers, now, BucketNumbers(), buckets=buckets)
             for item in reservations:
                 accounts[item.subscriber_id].release(item, ReservationState.EXPIRED)
             for account in accounts.values():
                 account.expire()
             count = len(reservations) + sum(len(account.postings) for account in accounts.values())
-            await store.write_accounts(tx, accounts.values())
+            await write_accounts(tx, accounts.values())
             if reservations:
                 await store.write_reservations(tx, reservations, now)
             return count
