@@ -9,7 +9,6 @@ subscriber's balances next. Any number may run, in any number of processes; they
 subscriber whose books are damaged is logged and passed over, so that the others are swept.
 """
 
-import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -17,6 +16,7 @@ from telvend.errors import Busy
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.db import Database
+from telvend.kit.repeating import Repeating
 from telvend.subscribers.model import ReservationState
 from telvend.subscribers.store import BucketNumbers, load_accounts, lock_subscribers, write_accounts
 from telvend.subscribers.using import store
@@ -26,8 +26,8 @@ AT_A_TIME: Final = 500
 _log = log.get(__name__)
 
 
-class Sweeper:
-    """See the head of this file. `on_death` is called when its task dies, which only a bug can do."""
+class Sweeper(Repeating):
+    """See the head of this file."""
 
     def __init__(
         self,
@@ -37,21 +37,8 @@ class Sweeper:
         poll_s: float = 1.0,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> None:
+        super().__init__("sweeper", self.work_off, clock, every_s=poll_s, on_death=on_death)
         self._database = database
-        self._clock = clock
-        self._poll_s = poll_s
-        self._on_death = on_death
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to work; from inside the event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="sweeper")
-        self._task.add_done_callback(self._ended)
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
     async def work_off(self) -> int:
         """Sweep until nothing is left, or somebody else has it in hand. Answers how many were ended. Raises Busy."""
@@ -59,16 +46,6 @@ class Sweeper:
         while swept := await self._sweep():
             count += swept
         return count
-
-    async def _run(self) -> None:
-        while True:
-            swept = 0
-            try:
-                swept = await self._sweep()
-            except Busy:
-                _log.warning("sweep_put_off")
-            if not swept:
-                await self._clock.sleep(self._poll_s)
 
     async def _sweep(self) -> int:
         """The next few hundred that are overdue: how many reservations and buckets were ended."""
@@ -113,12 +90,3 @@ class Sweeper:
             if reservations:
                 await store.write_reservations(tx, reservations, now)
             return count
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            _log.critical("sweeper_died", exc_info=error)
-            if self._on_death is not None:
-                self._on_death(error)

@@ -3,7 +3,6 @@
 Loading one is a refill: `refills/`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database
 from telvend.kit.log import get
 from telvend.kit.money import Money
+from telvend.kit.repeating import Repeating
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.subscribers.vouchers import store
@@ -75,18 +75,16 @@ class Vouchers:
         self.keys = keys
         self._clock = clock or SystemClock()
         self._pins = pins
-        self._on_death = on_death
-        self._task: asyncio.Task[None] | None = None
+        self._sweeping = Repeating(
+            "voucher reservations", self.sweep, self._clock, every_s=_SWEEP_EVERY_S, on_death=on_death
+        )
 
     def start(self) -> None:
         """Begin to end reservations at their deadlines; from inside the event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="voucher reservations")
-        self._task.add_done_callback(self._ended)
+        self._sweeping.start()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._sweeping.close()
 
     # Batches ----------------------------------------------------------------------------------------------------------
 
@@ -267,20 +265,6 @@ class Vouchers:
             ended = await store.release_overdue(tx, _SWEPT_AT_ONCE)
             await store.forget_guards(tx, _SWEPT_AT_ONCE)
         return ended
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except Busy:
-                _log.warning("voucher_sweep_has_no_database")
-            await self._clock.sleep(_SWEEP_EVERY_S)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.critical("voucher_sweep_died", exc_info=error)
-            if self._on_death is not None:
-                self._on_death(error)
 
 
 def standing_of(batch: Batch) -> str:
