@@ -85,7 +85,7 @@ class Together(Generic[Item, Result]):
                     answers = await self._decide(tx, items, self._numbers)
                     await hit_async(f"{self._points}.before_commit")
                 except BaseException:
-                    await self._roll_back(transaction)
+                    await self._connection.roll_back(transaction)
                     raise
                 await transaction.commit()
                 hit(f"{self._points}.after_commit")
@@ -97,9 +97,3 @@ class Together(Generic[Item, Result]):
             else:
                 return answers
         raise Busy from lost
-
-    async def _roll_back(self, transaction: Tx) -> None:
-        try:
-            await transaction.rollback()
-        except CONNECTION_LOSS:
-            self._connection.drop()
