@@ -253,3 +253,17 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], emp
         console.print(made)
 
     return show
+
+
+def page(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, following: object, option: str = "--before"
+) -> Callable[[Console], None]:
+    """The table of one page; below it how the next one is asked for, where there may be one (`following` is not None)."""
+    listed = table("", columns, rows, empty)
+
+    def show(console: Console) -> None:
+        listed(console)
+        if following is not None:
+            console.print(f"\nMore: {option} {following}")
+
+    return show

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, page, table
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import FundingHistory
@@ -78,12 +78,10 @@ async def list_fundings(
     ]
     columns = ("number", "reference", "begun (UTC)", "gateway", "mode", "amount", "", "state")
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such fundings.")(console)
-        if following is not None:
-            console.print(f"\nMore: --before {following}")
-
-    return Output({"fundings": [_data(funding) for funding in fundings], "next": following}, show=show)
+    return Output(
+        {"fundings": [_data(funding) for funding in fundings], "next": following},
+        show=page(columns, rows, "There are no such fundings.", following),
+    )
 
 
 @command(app, "show")

@@ -5,11 +5,10 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from telvend.authorities.contract import Kind
 from telvend.bootstrap import AUTHORITIES, Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, page, table
 from telvend.errors import InvalidInput
 from telvend.identity.model import Cost, Verification
 from telvend.identity.service import LARGEST_PAGE
@@ -47,12 +46,10 @@ async def list_checks(
     ]
     columns = ("id", "asked (UTC)", "kind", "number", "card", "answered by", "price", "state")
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such checks.")(console)
-        if following is not None:
-            console.print(f"\nMore: --before {following}")
-
-    return Output({"checks": [_data(check, number) for check, number in found], "next": following}, show=show)
+    return Output(
+        {"checks": [_data(check, number) for check, number in found], "next": following},
+        show=page(columns, rows, "There are no such checks.", following),
+    )
 
 
 def _reader() -> str:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, page, table
 from telvend.errors import InvalidInput
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.ledger.model import Mode
@@ -86,12 +86,10 @@ async def list_refills(
     ]
     columns = ("number", "reference", "at (UTC)", "mode", "subscriber", "amount", "", "paid by", "transaction")
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such refills.")(console)
-        if following is not None:
-            console.print(f"\nMore: --before {following}")
-
-    return Output({"refills": [_data(refill) for refill in found], "next": following}, show=show)
+    return Output(
+        {"refills": [_data(refill) for refill in found], "next": following},
+        show=page(columns, rows, "There are no such refills.", following),
+    )
 
 
 @command(app, "show")

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, json_text, progress, table
+from telvend.cli.frame import Output, command, json_text, page, progress, table
 from telvend.cli.refills import msisdn_of
 from telvend.errors import InvalidInput
 from telvend.kit.money import Money, currency_of
@@ -354,12 +354,10 @@ async def list_vouchers(
     columns = ("serial", "batch", "mode", "amount", "", "state", "loaded by", "refill")
     following = found[-1].serial if len(found) == limit else None
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such vouchers.")(console)
-        if following is not None:
-            console.print(f"\nMore: --after {following}")
-
-    return Output({"vouchers": [_data(voucher) for voucher in found], "next": following}, show=show)
+    return Output(
+        {"vouchers": [_data(voucher) for voucher in found], "next": following},
+        show=page(columns, rows, "There are no such vouchers.", following, "--after"),
+    )
 
 
 @command(app, "show")
