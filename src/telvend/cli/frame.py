@@ -202,6 +202,11 @@ def json_text(data: Any) -> str:
     return _encoder.encode(data).decode()
 
 
+def time_text(at: datetime) -> str:
+    """A moment for people, to the second; the heading of the column says that it is UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """CSV for a spreadsheet. A text that it would take for a formula is marked as text with an apostrophe."""
     out = io.StringIO()

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, csv_text, page, table
+from telvend.cli.frame import Output, command, csv_text, page, table, time_text
 from telvend.ledger.model import Mode
 from telvend.orders.model import Order, State
 from telvend.orders.service import OrderHistory
@@ -70,7 +70,7 @@ async def list_orders(
         (
             o.id,
             o.reference,
-            f"{o.created_at:%Y-%m-%d %H:%M:%S}",
+            time_text(o.created_at),
             o.network,
             o.size,
             o.subscriber,
