@@ -41,11 +41,12 @@ from telvend.subscribers.model import (
     Subscriber,
     SubscriberBarred,
     line_of,
+    mind_text,
 )
 from telvend.subscribers.offering.model import Fault, FaultyPart
 from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.plans import Plans, PlansWanted
 from telvend.subscribers.reading import store as reading_store
+from telvend.subscribers.reading.model import Plans, PlansWanted
 from telvend.subscribers.reading.service import Reading, in_order, momo_of
 from telvend.subscribers.reading.store import PostingLine
 from telvend.subscribers.store import BucketNumbers
@@ -109,8 +110,8 @@ class Subscribers:
         reachable_days: int = store.NEW_REACHABLE_DAYS,
     ) -> Subscriber:
         """Add a subscriber, in both modes, with nothing yet. Answers the live one. Raises InvalidInput, AlreadyExists."""
-        _mind_text("tariff plan", tariff_plan)
-        _mind_text("language", language)
+        mind_text("tariff plan", tariff_plan)
+        mind_text("language", language)
         if not 0 <= usable_days <= reachable_days <= _LONGEST_DAYS:
             raise InvalidInput(
                 "days", f"must be from 0 to {_LONGEST_DAYS}, the usable ones not more than the reachable ones"
@@ -174,7 +175,7 @@ class Subscribers:
         """
         for field, text in (("tariff plan", tariff_plan), ("language", language)):
             if text is not None:
-                _mind_text(field, text)
+                mind_text(field, text)
         async with self._database.transaction() as tx:
             modes = list(Mode) if mode is None else [mode]
             ids = await store.find_ids(tx, [(one, msisdn) for one in modes])
@@ -196,7 +197,7 @@ class Subscribers:
     async def migrate(self, mode: Mode, msisdn: str, tariff_plan: str) -> Subscriber:
         """Put a subscriber on another tariff plan; the same again changes nothing. Raises InvalidInput, NotFound,
         SubscriberBarred."""
-        _mind_text("tariff plan", tariff_plan)
+        mind_text("tariff plan", tariff_plan)
         async with self._database.transaction() as tx:
             subscriber = await _existing(tx, mode, msisdn, lock=True)
             if subscriber.status is not Status.ACTIVE:
@@ -414,11 +415,6 @@ class Subscribers:
         """Make a part of a subscriber's plans fail, in both modes, or (None) work again. Raises NotFound."""
         await self.find(Mode.LIVE, msisdn)
         await self._offering.set_fault(msisdn, part, how)
-
-
-def _mind_text(field: str, text: str) -> None:
-    if not 1 <= len(text) <= 64 or not text.isprintable():
-        raise InvalidInput(field, "must be 1 to 64 printable characters")
 
 
 async def _existing(tx: Tx, mode: Mode, msisdn: str, *, lock: bool = False) -> Subscriber:

@@ -22,8 +22,8 @@ from telvend.kit.secret import digest
 from telvend.subscribers import account
 from telvend.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
 from telvend.subscribers.offering.model import Fault, FaultyPart, Snapshot
-from telvend.subscribers.plans import PlanPart, Plans, PlansWanted, Total
 from telvend.subscribers.reading import store
+from telvend.subscribers.reading.model import PlanPart, Plans, PlansWanted, Total
 from telvend.subscribers.store import bucket_of, subscriber_of
 
 DEADLINE_S: Final = 2.0

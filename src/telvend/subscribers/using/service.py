@@ -24,6 +24,7 @@ from telvend.subscribers.model import (
     ReservationState,
     Subscriber,
     SubscriberBarred,
+    mind_text,
 )
 from telvend.subscribers.store import MOST_LOADED, BucketNumbers, Use, load_accounts, lock_by_number, write_accounts
 from telvend.subscribers.together import Together
@@ -343,5 +344,4 @@ def _named(account: Account, taken: Iterable[tuple[int, int]]) -> tuple[Taken, .
 
 def mind_reference(reference: str) -> None:
     """Raises InvalidInput for a reference that cannot be one."""
-    if not 1 <= len(reference) <= 128 or not reference.isprintable():
-        raise InvalidInput("reference", "must be 1 to 128 printable characters")
+    mind_text("reference", reference, 128)

@@ -16,6 +16,7 @@ from telvend.kit.money import Money
 from telvend.kit.repeating import Repeating
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
+from telvend.subscribers.model import mind_text
 from telvend.subscribers.vouchers import store
 from telvend.subscribers.vouchers.guard import Guard, Guarded
 from telvend.subscribers.vouchers.model import (
@@ -212,8 +213,7 @@ class Vouchers:
 
         Raises InvalidInput, and PinRefused where it cannot be loaded or is reserved by somebody else.
         """
-        if not 1 <= len(name) <= 64 or not name.isprintable():
-            raise InvalidInput("name", "must be 1 to 64 printable characters")
+        mind_text("name", name)
         if not timedelta(seconds=1) <= lasts <= LONGEST_RESERVATION:
             raise InvalidInput("seconds", f"must be from 1 to {int(LONGEST_RESERVATION.total_seconds())}")
         key = await self.keys.ready_or_busy()
