@@ -38,13 +38,6 @@ async def delivering(database: Database, count: int = 1, *, started: bool = True
         yield made
 
 
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
-
-
 def sold(reference: str, *grants: Grant, msisdn: str = AMA, **facts: Any) -> NetworkDelivery:
     return NetworkDelivery(reference, msisdn, "GH", GHS, grants or (data(1024),), **facts)
 

@@ -42,13 +42,6 @@ async def shop(database: Database) -> AsyncIterator[Till]:
         yield made
 
 
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
-
-
 # Beginning -----------------------------------------------------------------------------------------------------------------
 
 

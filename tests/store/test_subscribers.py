@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from telvend.errors import AlreadyExists, Busy, InvalidInput, NotFound, NotPermitted, ReferenceReused
-from telvend.kit import failpoints
 from telvend.kit.clock import SystemClock
 from telvend.kit.db import Database
 from telvend.kit.money import GHS, NGN
@@ -28,7 +27,7 @@ from telvend.subscribers.model import (
 )
 from telvend.subscribers.offering.model import Bonus, Fault, FaultyPart, Profile
 from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.plans import PlanPart, PlansWanted
+from telvend.subscribers.reading.model import PlanPart, PlansWanted
 from telvend.subscribers.reading.service import LISTED, Reading
 from telvend.subscribers.service import Subscribers
 from telvend.transactions.check import check_books
@@ -92,13 +91,6 @@ async def ama(room: Room) -> Room:
     """The room, with one subscriber in it who has nothing."""
     await room.subscribers.add(AMA, tariff_plan="PulsePlus", currency=GHS)
     return room
-
-
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
 
 
 # Locked, loaded, written ----------------------------------------------------------------------------------------------
