@@ -150,14 +150,14 @@ MUTANTS = (
     ),
     Mutant(
         "a delivery gives what it has claimed, and nothing else",
-        "src/telvend/subscribers/delivering.py",
+        "src/telvend/subscribers/delivering/service.py",
         "given = [item for item in deliveries if item.reference in claimed]",
         "given = deliveries",
         (f"{DELIVERING}::test_the_same_reference_gives_once_in_one_batch_and_later",),
     ),
     Mutant(
         "a question closes what nobody has heard of",
-        "src/telvend/subscribers/delivering.py",
+        "src/telvend/subscribers/delivering/service.py",
         "return Claim(item.reference, DeliveryState.CLOSED)",
         "return Claim(item.reference, DeliveryState.REFUSED)",
         (f"{DELIVERING}::test_asking_about_an_unknown_reference_closes_it",),
@@ -171,7 +171,7 @@ MUTANTS = (
     ),
     Mutant(
         "a consumption counts once",
-        "src/telvend/subscribers/writing.py",
+        "src/telvend/subscribers/using/service.py",
         "known = self.consumed.get((subscriber.id, request.reference))",
         "known = None",
         (f"{SUBSCRIBERS}::test_consuming_counts_once_for_its_reference",),

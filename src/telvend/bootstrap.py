@@ -124,6 +124,10 @@ async def open_shop(
         )
         identity = _identity(settings, database, ledger, clock, on_death)
         offering = Offering(database)
+        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
+        pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
+        vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
+        refills = Refills(database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death)
         premiums = Premiums(
             database,
             clock,
@@ -132,27 +136,23 @@ async def open_shop(
             on_batch=lambda size: metrics.lane_batch("premiums", size),
             on_death=on_death,
         )
-        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
-        pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
-        vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
-        refills = Refills(database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death)
         services = Services(
-            catalogue,
-            resellers,
-            ledger,
-            orders,
-            Transactions(database),
-            fundings,
-            identity,
-            premiums,
-            offering,
-            subscribers,
-            vouchers,
-            refills,
-            settings.public_url,
-            settings.delivery_wait_s,
-            settings.own_network_creates_subscribers,
-            settings.madapi_home_country,
+            catalogue=catalogue,
+            resellers=resellers,
+            orders=orders,
+            identity=identity,
+            ledger=ledger,
+            transactions=Transactions(database),
+            fundings=fundings,
+            offering=offering,
+            subscribers=subscribers,
+            vouchers=vouchers,
+            refills=refills,
+            premiums=premiums,
+            public_url=settings.public_url,
+            delivery_wait_s=settings.delivery_wait_s,
+            creates_subscribers=settings.own_network_creates_subscribers,
+            home_country=settings.madapi_home_country,
         )
         book = PostgresBook(database, on_death=on_death)
         providers = _providers(settings, book, clock, subscribers, offering)

@@ -20,18 +20,22 @@ from telvend.transactions.service import Transactions
 class Services:
     """What a shop can do. Assembled by bootstrap.py."""
 
+    # What is sold, who buys, and the sales.
     catalogue: Catalogue
     resellers: Resellers
-    ledger: Ledger
     orders: Orders
+    identity: Identity
+    # Money.
+    ledger: Ledger
     transactions: Transactions
     fundings: Fundings
-    identity: Identity
-    premiums: Premiums
+    # The operator's side.
     offering: Offering
     subscribers: Subscribers
     vouchers: Vouchers
     refills: Refills
+    premiums: Premiums
+    # Settings that those who speak need.
     public_url: str
     """How clients reach this server; empty: as the request says."""
     delivery_wait_s: float

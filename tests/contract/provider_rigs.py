@@ -20,7 +20,7 @@ from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
-from telvend.subscribers.delivering import Answer, NetworkDelivery
+from telvend.subscribers.delivering.service import Answer, NetworkDelivery
 from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.service import Subscribers
 from tests.clocks import FakeClock

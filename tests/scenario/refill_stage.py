@@ -9,8 +9,7 @@
 is what the last step was told. Amounts are in NGN.
 """
 
-import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from telvend.kit.secret import Secret
 from telvend.ledger.model import AccountKind, Mode
 from telvend.subscribers.refills.model import Refilled, RefillRequest
 from telvend.subscribers.vouchers.model import VoucherState
-from tests.scenario.stage import _table
+from tests.scenario.telling import Verbs, do, mind_same, steps_of
 from tests.store.refilling import NGOZI, WRONG, Network, network
 
 
@@ -35,7 +34,7 @@ class RefillStage:
         self._answer = ""
         self._pins: list[str] = []
         self._batch = 0
-        self._verbs: list[tuple[str, Callable[..., Awaitable[None]]]] = [
+        self._verbs: Verbs = [
             (r"fund ([\d.,]+)", self._fund),
             (r"issue (\d+) of ([\d.]+)", self._issue),
             (r"pay (\d+)", lambda units: self._refill(self._net.ada.voucherless(int(units)))),
@@ -63,23 +62,14 @@ class RefillStage:
 
     async def tell(self, story: str) -> None:
         """Play a story. Raises AssertionError with the table as it really went."""
-        head, *rows = [re.split(r" {2,}", line.strip()) for line in story.strip().splitlines()]
-        rows = [row + [""] * (len(head) - len(row)) for row in rows]
+        head, rows = steps_of(story)
         went = [head]
         for step, *_ in rows:
             self._answer = ""
-            await self._do(step)
+            await do(self._verbs, step)
             went.append([step, *await self._read(head[1:])])
             await self._net.check_books()
-        if _table(went) != _table([head, *rows]):
-            raise AssertionError(f"It went like this:{_table(went)}\ninstead of:{_table([head, *rows])}")
-
-    async def _do(self, step: str) -> None:
-        for pattern, verb in self._verbs:
-            if match := re.fullmatch(pattern, step):
-                await verb(*match.groups())
-                return
-        raise ValueError(f"Nobody knows how to {step!r}.")
+        mind_same(went, [head, *rows])
 
     async def _read(self, columns: list[str]) -> list[str]:
         totals = {

@@ -11,7 +11,6 @@ until a step says how it is answered. Time passes when a step needs it to.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -34,6 +33,7 @@ from telvend.resellers.service import Resellers
 from telvend.transactions.check import check_books
 from tests.clocks import FakeClock
 from tests.scenario.bureau import AUTHORITY, BureauOnStage
+from tests.scenario.telling import Verbs, do, mind_same, steps_of
 from tests.scenario.till import GATEWAY, TillOnStage
 
 PATIENCE_S: Final = 10.0
@@ -108,7 +108,7 @@ class Stage:
         self._bureau = BureauOnStage(database, self._ledger, data_dir, lambda: self._caller(Mode.LIVE))
         self._count = 0
         self._dead: list[Fulfilment] = []
-        self._verbs: list[tuple[str, Callable[..., Awaitable[None]]]] = [
+        self._verbs: Verbs = [
             (r"fund ([\d.,]+)", lambda amount: self._fund(amount, Mode.LIVE)),
             (r"fund ([\d.,]+) to play with", lambda amount: self._fund(amount, Mode.TEST)),
             (r"place (\w+)", lambda size: self._place(size, Mode.LIVE)),
@@ -157,16 +157,13 @@ class Stage:
 
     async def tell(self, story: str) -> None:
         """Play a story. Raises AssertionError with the table as it really went."""
-        head, *rows = [re.split(r" {2,}", line.strip()) for line in story.strip().splitlines()]
+        head, rows = steps_of(story)
         columns = head[1:]
         went = [head]
         for step, *expected in rows:
-            expected += [""] * (len(columns) - len(expected))
-            await self._do(step)
+            await do(self._verbs, step)
             went.append([step, *await self._until(columns, expected)])
-        told = _table([head, *(row + [""] * (len(head) - len(row)) for row in rows)])
-        if _table(went) != told:
-            raise AssertionError(f"It went like this:{_table(went)}\ninstead of:{told}")
+        mind_same(went, [head, *rows])
         # Nothing is still under way that would change the last line.
         await asyncio.sleep(0.05)
         assert await self._read(columns) == went[-1][1:]
@@ -174,13 +171,6 @@ class Stage:
         assert self._bureau.is_idle, "a check that nobody answered"
         report = await check_books(self._database)
         assert report.ok, report.findings
-
-    async def _do(self, step: str) -> None:
-        for pattern, verb in self._verbs:
-            if match := re.fullmatch(pattern, step):
-                await verb(*match.groups())
-                return
-        raise ValueError(f"Nobody knows how to {step!r}.")
 
     async def _until(self, columns: list[str], expected: list[str]) -> list[str]:
         """The columns, as soon as they are what is expected or else when patience ends."""
@@ -337,16 +327,3 @@ class Stage:
         await self._catalogue.set_discount(self._reseller.id, self._country, self._network, percent)
         async with self._database.connection() as tx:
             await self._catalogue.load(tx)
-
-
-def _table(rows: list[list[str]]) -> str:
-    """Rows as a story prints them: the first column to the left, amounts to the right."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    lines = (
-        "   ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n" + "\n".join(lines)

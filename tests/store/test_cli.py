@@ -7,7 +7,6 @@ import asyncio
 import csv
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -102,10 +101,8 @@ def sheet(text: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """No settings of whoever runs the tests; a data directory that nobody uses."""
-    for name in [name for name in os.environ if name.startswith("TELVEND_")]:
-        monkeypatch.delenv(name)
+def nowhere(nobodys_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data directory that nobody uses."""
     folder = tmp_path / "data"
     monkeypatch.setenv("TELVEND_DATA_DIR", str(folder))
     yield folder

@@ -1,17 +1,14 @@
 """The commands of Nigeria's side of the shop, against a real database: profiles, discounts, identity checks, fundings."""
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from telvend.authorities.contract import Found, Kind, Record
@@ -30,17 +27,7 @@ PERSON = Record(first_name="Ngozi", last_name="Okafor-Unmistakable", photo="cGlj
 SECRETS = (NUMBER, BVN, "Ngozi", "Okafor", "cGljdHVyZQ")
 
 
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """No settings of whoever runs the tests, and a data directory of the test's own: the master key is kept there."""
-    for name in [name for name in os.environ if name.startswith("TELVEND_")]:
-        monkeypatch.delenv(name)
-    folder = tmp_path / "data"
-    folder.mkdir()
-    monkeypatch.setenv("TELVEND_DATA_DIR", str(folder))
-    # In this process nobody has said where logs go; a command by itself says so, and a test below looks.
-    with capture_logs():
-        yield folder
+pytestmark = pytest.mark.usefixtures("data_dir")
 
 
 @pytest.fixture

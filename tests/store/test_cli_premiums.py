@@ -1,21 +1,13 @@
 """`telvend premium`: rates, and quotes made at the counter."""
 
-import os
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from tests.store.test_cli import EMAIL, Shop
 
 AMA, KOFI = "0241234567", "+233241234568"
-
-
-@pytest.fixture(autouse=True)
-def nobodys_settings(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("TELVEND_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("TELVEND_DATA_DIR", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("data_dir")
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 import csv
 import json
-import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from telvend.cli import app
@@ -23,17 +20,7 @@ from tests.store.refilling import NGOZI, WRONG, partner, refills_of
 from tests.store.subscribing import subscriber
 from tests.store.test_cli import Shop, one_object
 
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """No settings of whoever runs the tests, and a data directory of the test's own: the voucher key is kept there."""
-    for name in [name for name in os.environ if name.startswith("TELVEND_")]:
-        monkeypatch.delenv(name)
-    folder = tmp_path / "data"
-    folder.mkdir()
-    monkeypatch.setenv("TELVEND_DATA_DIR", str(folder))
-    with capture_logs():
-        yield folder
+pytestmark = pytest.mark.usefixtures("data_dir")
 
 
 @pytest.fixture

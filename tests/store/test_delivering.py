@@ -15,7 +15,7 @@ from telvend.kit.money import GHS, NGN
 from telvend.ledger.model import Mode
 from telvend.subscribers.account import MAXIMUM
 from telvend.subscribers.checking import store as checking
-from telvend.subscribers.delivering import Answer, Delivering, DeliveryState, NetworkDelivery, Refusal
+from telvend.subscribers.delivering.service import Answer, Delivering, DeliveryState, NetworkDelivery, Refusal
 from telvend.subscribers.model import Grant
 from tests.store.subscribing import AMA, data, money, subscriber
 from tests.store.test_placing import Proxy
@@ -36,13 +36,6 @@ async def delivering(database: Database, count: int = 1, *, started: bool = True
             stack.push_async_callback(one.together.close)
             made.append(one)
         yield made
-
-
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
 
 
 def sold(reference: str, *grants: Grant, msisdn: str = AMA, **facts: Any) -> NetworkDelivery:

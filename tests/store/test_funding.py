@@ -42,13 +42,6 @@ async def shop(database: Database) -> AsyncIterator[Till]:
         yield made
 
 
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
-
-
 # Beginning -----------------------------------------------------------------------------------------------------------------
 
 
@@ -354,7 +347,6 @@ async def test_a_funding_that_nobody_pays_expires_after_a_last_question(shop: Ti
     expired = await shop.now(funding)
     assert (expired.state, expired.balance_after) == (FundingState.EXPIRED, expired.balance_before)
     async with shop.database.connection() as tx:
-        assert await store.pending_count(tx, funding.wallet_id) == 0
         assert await store.pending_positions(tx, funding.wallet_id) == []
     assert await shop.value("select count(*) from wallet_failed") == 1
     await shop.check_books()

@@ -48,13 +48,6 @@ async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIt
     await opened.close()
 
 
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
-
-
 # Stories ------------------------------------------------------------------------------------------------------------------
 
 

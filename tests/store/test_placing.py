@@ -1,7 +1,7 @@
 """The lane's transaction on a real database: races over several connections, lost ones, and items that are poison."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from telvend.kit.money import GHS, NGN, Money
 from telvend.ledger.model import Mode
 from telvend.orders.model import Placement, State
 from telvend.orders.placing import Placing, Purchase
+from tests.store.counting import kinds
 from tests.store.cutting import Proxy, behind_a_proxy
 from tests.store.selling import Customer, customer
 
@@ -48,22 +49,6 @@ async def lanes(database: Database, count: int, *, batch: int = 256) -> AsyncIte
             stack.push_async_callback(lane.close)
             made.append(lane)
         yield made
-
-
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
-
-
-def kinds(answers: Sequence[Any]) -> dict[str, int]:
-    """How many answers there are of each kind; a replay is one of its own."""
-    counted: dict[str, int] = {}
-    for answer in answers:
-        name = "replayed" if isinstance(answer, Placement) and answer.replayed else type(answer).__name__
-        counted[name] = counted.get(name, 0) + 1
-    return counted
 
 
 # Deciding -----------------------------------------------------------------------------------------------------------------

@@ -18,9 +18,11 @@ from telvend.orders import store
 from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
 from telvend.subscribers import store as subscribers
+from telvend.subscribers.delivering import store as delivering
 from telvend.subscribers.premiums import store as premiums
 from telvend.subscribers.reading import store as reading
 from telvend.subscribers.refills import store as refills
+from telvend.subscribers.using import store as using
 from telvend.subscribers.vouchers import store as vouchers
 from tests.conftest import Server
 from tests.store.selling import customer
@@ -54,12 +56,12 @@ STATEMENTS = {
     "refilling: lock guards": vouchers.LOCK_GUARDS,
     "refilling: write guards": vouchers.WRITE_GUARDS,
     "refilling: remove guards": vouchers.REMOVE_GUARDS,
-    "delivering: create subscribers": subscribers.CREATE_SUBSCRIBERS,
+    "delivering: create subscribers": delivering.CREATE_SUBSCRIBERS,
     "delivering: lock by number": subscribers.LOCK_BY_NUMBER,
-    "delivering: claim references": subscribers.CLAIM_REFERENCES,
-    "delivering: known references": subscribers.KNOWN_REFERENCES,
-    "delivering: refuse references": subscribers.REFUSE_REFERENCES,
-    "delivering: forget references": subscribers.FORGET_REFERENCES,
+    "delivering: claim references": delivering.CLAIM_REFERENCES,
+    "delivering: known references": delivering.KNOWN_REFERENCES,
+    "delivering: refuse references": delivering.REFUSE_REFERENCES,
+    "delivering: forget references": delivering.FORGET_REFERENCES,
     "accounts: lock": subscribers.LOCK,
     "accounts: lock who is free": subscribers.LOCK_WHO_IS_FREE,
     "accounts: find ids": subscribers.FIND_IDS,
@@ -70,17 +72,17 @@ STATEMENTS = {
     "accounts: update buckets": subscribers.UPDATE_BUCKETS,
     "accounts: insert postings": subscribers.INSERT_POSTINGS,
     "accounts: update subscribers": subscribers.UPDATE_SUBSCRIBERS,
-    "using: find consumptions": subscribers.FIND_CONSUMPTIONS,
-    "using: insert consumptions": subscribers.INSERT_CONSUMPTIONS,
-    "using: find reservations": subscribers.FIND_RESERVATIONS,
-    "using: overdue reservations": subscribers.OVERDUE_RESERVATIONS,
-    "using: reservation parts": subscribers.RESERVATION_PARTS,
-    "using: insert reservations": subscribers.INSERT_RESERVATIONS,
-    "using: insert parts": subscribers.INSERT_PARTS,
-    "using: update reservations": subscribers.UPDATE_RESERVATIONS,
-    "using: blocked mobile money": subscribers.MOMO_BLOCKED,
-    "sweeping: due reservations": subscribers.DUE_RESERVATIONS,
-    "sweeping: buckets that are over": subscribers.OVER_BUCKETS,
+    "using: find consumptions": using.FIND_CONSUMPTIONS,
+    "using: insert consumptions": using.INSERT_CONSUMPTIONS,
+    "using: find reservations": using.FIND_RESERVATIONS,
+    "using: overdue reservations": using.OVERDUE_RESERVATIONS,
+    "using: reservation parts": using.RESERVATION_PARTS,
+    "using: insert reservations": using.INSERT_RESERVATIONS,
+    "using: insert parts": using.INSERT_PARTS,
+    "using: update reservations": using.UPDATE_RESERVATIONS,
+    "using: blocked mobile money": using.MOMO_BLOCKED,
+    "sweeping: due reservations": using.DUE_RESERVATIONS,
+    "sweeping: buckets that are over": using.OVER_BUCKETS,
     "plans: subscribers": reading.READ_SUBSCRIBERS,
     "plans: buckets": reading.READ_BUCKETS,
     "plans: first buckets": reading.READ_FIRST_BUCKETS,

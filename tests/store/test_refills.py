@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from telvend.subscribers.refills.model import Refilled
 from telvend.subscribers.vouchers.model import LockedOut, PinRefused, VoucherState
 from telvend.transactions.model import Filter, Status
 from telvend.transactions.service import Transactions
+from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
 from tests.store.refilling import EMEKA, HUNDRED, NGOZI, WRONG, Network, network, partner, refills_of
 from tests.store.subscribing import subscriber
@@ -35,22 +36,6 @@ async def net(database: Database, tmp_path: Path) -> AsyncIterator[Network]:
     opened = await network(database, tmp_path)
     yield opened
     await opened.close()
-
-
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
-
-
-def kinds(answers: Sequence[Any]) -> dict[str, int]:
-    """How many answers there are of each kind; a replay is one of its own."""
-    counted: dict[str, int] = {}
-    for answer in answers:
-        name = "replayed" if isinstance(answer, Refilled) and answer.replayed else type(answer).__name__
-        counted[name] = counted.get(name, 0) + 1
-    return counted
 
 
 async def gathered(*calls: Any) -> list[Any]:

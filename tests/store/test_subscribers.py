@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from telvend.errors import AlreadyExists, Busy, InvalidInput, NotFound, NotPermitted, ReferenceReused
-from telvend.kit import failpoints
 from telvend.kit.clock import SystemClock
 from telvend.kit.db import Database
 from telvend.kit.money import GHS, NGN
@@ -28,7 +27,7 @@ from telvend.subscribers.model import (
 )
 from telvend.subscribers.offering.model import Bonus, Fault, FaultyPart, Profile
 from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.plans import PlanPart, PlansWanted
+from telvend.subscribers.reading.model import PlanPart, PlansWanted
 from telvend.subscribers.reading.service import LISTED, Reading
 from telvend.subscribers.service import Subscribers
 from telvend.transactions.check import check_books
@@ -92,13 +91,6 @@ async def ama(room: Room) -> Room:
     """The room, with one subscriber in it who has nothing."""
     await room.subscribers.add(AMA, tariff_plan="PulsePlus", currency=GHS)
     return room
-
-
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    yield failpoints.arm
-    failpoints.arm("")
 
 
 # Locked, loaded, written ----------------------------------------------------------------------------------------------
@@ -352,7 +344,7 @@ async def test_a_connection_that_breaks_is_made_up_for(ama: Room, armed: Any, mo
     armed(f"{moment}=sleep:0.2@1")
     under_way = asyncio.create_task(ama.subscribers.consume(LIVE, AMA, Kind.DATA, 3, "c"))
     await asyncio.sleep(0.1)
-    pid = (await ama.subscribers._writing.together._connection.get()).get_server_pid()
+    pid = (await ama.subscribers._using.together._connection.get()).get_server_pid()
     await ama.execute("select pg_terminate_backend($1)", pid)
     assert not (await under_way).replayed
     assert await ama.data() == [6]

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from telvend.bootstrap import Shop
+from telvend.cli.arguments import parsed_currency
 from telvend.cli.frame import Output, command, table
-from telvend.cli.subscribers import amount_data, parsed_currency
+from telvend.cli.subscribers import amount_data
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
 from telvend.subscribers.amounts import amount_text, parse_amount

@@ -202,6 +202,11 @@ def json_text(data: Any) -> str:
     return _encoder.encode(data).decode()
 
 
+def time_text(at: datetime) -> str:
+    """A moment for people, to the second; the heading of the column says that it is UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """CSV for a spreadsheet. A text that it would take for a formula is marked as text with an apostrophe."""
     out = io.StringIO()
@@ -251,5 +256,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], emp
         for row in rows:
             made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
         console.print(made)
+
+    return show
+
+
+def page(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, following: object, option: str = "--before"
+) -> Callable[[Console], None]:
+    """The table of one page; below it how the next one is asked for, where there may be one (`following` is not None)."""
+    listed = table("", columns, rows, empty)
+
+    def show(console: Console) -> None:
+        listed(console)
+        if following is not None:
+            console.print(f"\nMore: {option} {following}")
 
     return show

@@ -1,7 +1,6 @@
 """`telvend funding`: money that comes through gateways, and what of it waits for a person."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, page, table, time_text
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import FundingHistory
@@ -67,7 +66,7 @@ async def list_fundings(
         (
             f.id,
             f.reference,
-            _time(f.created_at),
+            time_text(f.created_at),
             f.gateway,
             f.mode,
             f.amount.decimal,
@@ -78,12 +77,10 @@ async def list_fundings(
     ]
     columns = ("number", "reference", "begun (UTC)", "gateway", "mode", "amount", "", "state")
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such fundings.")(console)
-        if following is not None:
-            console.print(f"\nMore: --before {following}")
-
-    return Output({"fundings": [_data(funding) for funding in fundings], "next": following}, show=show)
+    return Output(
+        {"fundings": [_data(funding) for funding in fundings], "next": following},
+        show=page(columns, rows, "There are no such fundings.", following),
+    )
 
 
 @command(app, "show")
@@ -129,7 +126,7 @@ async def strays(
     found = await shop.services.fundings.stray_notices(limit)
     rows = [
         (
-            _time(one["last_at"]),
+            time_text(one["last_at"]),
             one["gateway"],
             _clean(one["event"]),
             one["times"],
@@ -163,11 +160,11 @@ def _print(console: Console, history: FundingHistory) -> None:
     console.print(f"[bold]{funding.reference}[/bold]  {funding.state}")
     console.print(
         f"{funding.amount} ({funding.mode}) by {funding.method} through {funding.gateway},"
-        f" begun {_time(funding.created_at)} UTC, to be paid until {_time(funding.expires_at)} UTC"
+        f" begun {time_text(funding.created_at)} UTC, to be paid until {time_text(funding.expires_at)} UTC"
     )
     if funding.completed_at is not None:
         console.print(
-            f"credited {_time(funding.completed_at)} UTC, balance {funding.balance_before} → {funding.balance_after};"
+            f"credited {time_text(funding.completed_at)} UTC, balance {funding.balance_before} → {funding.balance_after};"
             f" the gateway's reference: {_clean(funding.gateway_reference)}",
             markup=False,
         )
@@ -175,15 +172,13 @@ def _print(console: Console, history: FundingHistory) -> None:
         console.print(f"to be paid at {_clean(funding.payment_url)}", markup=False, soft_wrap=True)
     if funding.attention:
         console.print("Something does not fit. When it is decided: telvend funding resolve … --note …")
-    notices = [(_time(n["received_at"]), _clean(n["event"]), n["times"], _clean(n["concern"])) for n in history.notices]
+    notices = [
+        (time_text(n["received_at"]), _clean(n["event"]), n["times"], _clean(n["concern"])) for n in history.notices
+    ]
     console.print()
     table("Notices", ("first (UTC)", "event", "times", "why"), notices, "The gateway sent nothing by itself.")(console)
     for at, text in history.notes:
-        console.print(f"\n{_time(at)} UTC: {_clean(text)}", markup=False)
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+        console.print(f"\n{time_text(at)} UTC: {_clean(text)}", markup=False)
 
 
 def _clean(text: str | None) -> str:

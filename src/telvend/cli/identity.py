@@ -5,11 +5,10 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from telvend.authorities.contract import Kind
 from telvend.bootstrap import AUTHORITIES, Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, page, table, time_text
 from telvend.errors import InvalidInput
 from telvend.identity.model import Cost, Verification
 from telvend.identity.service import LARGEST_PAGE
@@ -35,7 +34,7 @@ async def list_checks(
     rows = [
         (
             check.id,
-            f"{check.created_at:%Y-%m-%d %H:%M:%S}",
+            time_text(check.created_at),
             check.kind,
             number or "purged",
             check.card_type,
@@ -47,12 +46,10 @@ async def list_checks(
     ]
     columns = ("id", "asked (UTC)", "kind", "number", "card", "answered by", "price", "state")
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such checks.")(console)
-        if following is not None:
-            console.print(f"\nMore: --before {following}")
-
-    return Output({"checks": [_data(check, number) for check, number in found], "next": following}, show=show)
+    return Output(
+        {"checks": [_data(check, number) for check, number in found], "next": following},
+        show=page(columns, rows, "There are no such checks.", following),
+    )
 
 
 def _reader() -> str:
@@ -194,10 +191,7 @@ async def accesses(
 ) -> Output:
     """Who took what out of the safe, newest first."""
     found = await shop.services.identity.accesses(check_id, limit=limit)
-    rows = [
-        (f"{one.at:%Y-%m-%d %H:%M:%S}", one.reader_kind, one.reader, one.action, _some(one.verification_ids))
-        for one in found
-    ]
+    rows = [(time_text(one.at), one.reader_kind, one.reader, one.action, _some(one.verification_ids)) for one in found]
     return Output(
         {
             "accesses": [
@@ -242,8 +236,8 @@ async def sweeps(shop: Shop) -> Output:
         (
             str(sweep.key_id),
             emails[sweep.reseller_id],
-            f"{sweep.first_at:%Y-%m-%d %H:%M:%S}",
-            f"{sweep.last_at:%Y-%m-%d %H:%M:%S}",
+            time_text(sweep.first_at),
+            time_text(sweep.last_at),
             sweep.delays,
             sweep.unknown,
             sweep.numbers,

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, csv_text, table
+from telvend.cli.frame import Output, command, csv_text, page, table, time_text
 from telvend.ledger.model import Mode
 from telvend.orders.model import Order, State
 from telvend.orders.service import OrderHistory
@@ -70,7 +70,7 @@ async def list_orders(
         (
             o.id,
             o.reference,
-            f"{o.created_at:%Y-%m-%d %H:%M:%S}",
+            time_text(o.created_at),
             o.network,
             o.size,
             o.subscriber,
@@ -81,12 +81,7 @@ async def list_orders(
     ]
     columns = ("number", "reference", "placed (UTC)", "network", "size", "subscriber", "price", "state")
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such orders.")(console)
-        if following is not None:
-            console.print(f"\nMore: --before {following}")
-
-    return Output({"orders": data, "next": following}, show=show)
+    return Output({"orders": data, "next": following}, show=page(columns, rows, "There are no such orders.", following))
 
 
 @command(app, "show")

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from telvend.bootstrap import Shop
+from telvend.cli.arguments import parsed_msisdn
 from telvend.cli.frame import Output, command, table
-from telvend.errors import InvalidInput
-from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.ledger.model import Mode
 from telvend.subscribers.premiums.model import Premium, Rate
 
@@ -159,8 +158,8 @@ async def quote(
             mode,
             product=product,
             transaction_type=transaction_type,
-            sender=_msisdn("sender", sender),
-            receiver=_msisdn("receiver", receiver),
+            sender=parsed_msisdn(sender, "sender"),
+            receiver=parsed_msisdn(receiver, "receiver"),
             amount=amount,
         )
     finally:
@@ -174,10 +173,3 @@ async def quote(
         ("expires", made.expires_at.isoformat(timespec="seconds")),
     ]
     return Output(_premium(made), show=table("", ("", ""), rows, ""))
-
-
-def _msisdn(field: str, text: str) -> str:
-    try:
-        return parse_mobile_of_any_market(text)
-    except NotAMobileNumber as error:
-        raise InvalidInput(field, str(error)) from None

@@ -1,29 +1,19 @@
 """`telvend refill`: what was loaded, by whom, and what it turned into."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table
-from telvend.errors import InvalidInput
-from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
+from telvend.cli.arguments import parsed_msisdn
+from telvend.cli.frame import Output, command, page, table, time_text
 from telvend.ledger.model import Mode
 from telvend.subscribers.amounts import amount_text
 from telvend.subscribers.refills.model import OPERATOR, Refill, RefillKind
 from telvend.subscribers.refills.service import LARGEST_PAGE, Given
 
 app = typer.Typer(name="refill", help="What subscribers were refilled with.", no_args_is_help=True)
-
-
-def msisdn_of(field: str, text: str) -> str:
-    """A number as somebody typed it, in E.164. Raises InvalidInput."""
-    try:
-        return parse_mobile_of_any_market(text)
-    except NotAMobileNumber as error:
-        raise InvalidInput(field, str(error)) from None
 
 
 def _data(refill: Refill) -> dict[str, Any]:
@@ -65,7 +55,7 @@ async def list_refills(
 ) -> Output:
     """List refills, newest first."""
     reseller_id = (await shop.services.resellers.find(email)).id if email else None
-    msisdn = None if subscriber is None else msisdn_of("subscriber", subscriber)
+    msisdn = None if subscriber is None else parsed_msisdn(subscriber, "subscriber")
     found = await shop.services.refills.listed(
         reseller_id=reseller_id, mode=mode, msisdn=msisdn, kind=kind, before=before, limit=limit
     )
@@ -74,7 +64,7 @@ async def list_refills(
         (
             r.id,
             r.reference,
-            _time(r.created_at),
+            time_text(r.created_at),
             r.mode,
             r.msisdn,
             r.amount.decimal,
@@ -86,12 +76,10 @@ async def list_refills(
     ]
     columns = ("number", "reference", "at (UTC)", "mode", "subscriber", "amount", "", "paid by", "transaction")
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such refills.")(console)
-        if following is not None:
-            console.print(f"\nMore: --before {following}")
-
-    return Output({"refills": [_data(refill) for refill in found], "next": following}, show=show)
+    return Output(
+        {"refills": [_data(refill) for refill in found], "next": following},
+        show=page(columns, rows, "There are no such refills.", following),
+    )
 
 
 @command(app, "show")
@@ -114,7 +102,7 @@ async def show(
 def _print(console: Console, refill: Refill, given: list[Given], who: str) -> None:
     console.print(f"[bold]{refill.reference}[/bold]  {refill.kind}, {refill.mode}", highlight=False)
     console.print(
-        f"{refill.amount} for {refill.msisdn}, {_time(refill.created_at)} UTC, by {who} under {refill.transaction_id}",
+        f"{refill.amount} for {refill.msisdn}, {time_text(refill.created_at)} UTC, by {who} under {refill.transaction_id}",
         markup=False,
     )
     if refill.serial is not None:
@@ -128,13 +116,9 @@ def _print(console: Console, refill: Refill, given: list[Given], who: str) -> No
         (
             one.name,
             amount_text(one.kind, one.amount, currency),
-            "never" if one.expires_at is None else _time(one.expires_at),
+            "never" if one.expires_at is None else time_text(one.expires_at),
         )
         for one in given
     ]
     console.print()
     table(f"By profile {refill.profile}", ("bucket", "gave", "ends (UTC)"), rows, "Nothing.")(console)
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"

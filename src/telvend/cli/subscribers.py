@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
+from telvend.cli.arguments import parsed_currency, parsed_msisdn
 from telvend.cli.frame import Output, command, table
 from telvend.errors import InvalidInput
-from telvend.kit.money import Currency, Money, currency_of
-from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
+from telvend.kit.money import Currency, Money
 from telvend.ledger.model import Mode
 from telvend.subscribers.account import explained
 from telvend.subscribers.amounts import amount_text, parse_amount
@@ -28,7 +28,7 @@ from telvend.subscribers.model import (
     Subscriber,
 )
 from telvend.subscribers.offering.model import Fault, FaultyPart
-from telvend.subscribers.writing import Done
+from telvend.subscribers.using.service import Done
 
 app = typer.Typer(name="subscriber", help="Who is on the network, and what they have.", no_args_is_help=True)
 
@@ -39,22 +39,6 @@ Named = Annotated[str, typer.Option("--reference", help="What names this; the sa
 OnLine = Annotated[str, typer.Option(help="A line of the subscriber, instead of the subscriber's own.")]
 OfMomo = Annotated[bool, typer.Option("--momo", help="Of mobile money, instead of the main account.")]
 Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="A date, in UTC.")]
-
-
-def parsed_msisdn(text: str) -> str:
-    """The number in E.164. Raises InvalidInput."""
-    try:
-        return parse_mobile_of_any_market(text)
-    except NotAMobileNumber as error:
-        raise InvalidInput("msisdn", str(error)) from None
-
-
-def parsed_currency(code: str) -> Currency:
-    """The currency of this code. Raises InvalidInput."""
-    try:
-        return currency_of(code)
-    except ValueError as error:
-        raise InvalidInput("currency", str(error)) from None
 
 
 def amount_data(kind: Kind, amount: int, currency: Currency) -> dict[str, Any]:

@@ -3,41 +3,33 @@
 A PIN is shown once, when it is issued, and is never an argument: others on the machine can read those, and a shell keeps them.
 """
 
-import csv
 import getpass
-import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
-from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, json_text, progress, table
-from telvend.cli.refills import msisdn_of
+from telvend.cli.arguments import parsed_currency, parsed_msisdn
+from telvend.cli.frame import Output, command, json_text, page, progress, table, time_text
+from telvend.cli.handing_over import NewFile, Printed, Receiver, bar, cards, csv_lines
 from telvend.errors import InvalidInput
-from telvend.kit.money import Money, currency_of
+from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.subscribers.refills.service import mind_pin
-from telvend.subscribers.vouchers import sheet
 from telvend.subscribers.vouchers.guard import Guarded
-from telvend.subscribers.vouchers.model import Batch, NewVoucher, Voucher, VoucherState
-from telvend.subscribers.vouchers.pins import POSSIBLE_PINS, spaced
-from telvend.subscribers.vouchers.service import AT_A_TIME, LARGEST_BATCH, standing_of
+from telvend.subscribers.vouchers.model import Batch, Voucher, VoucherState
+from telvend.subscribers.vouchers.pins import POSSIBLE_PINS
+from telvend.subscribers.vouchers.service import LARGEST_BATCH, standing_of
 
 app = typer.Typer(name="voucher", help="Vouchers: PINs that load a subscriber.", no_args_is_help=True)
 
 InMode = Annotated[Mode, typer.Option(help="Real vouchers, or play ones for test keys.")]
 Name = Annotated[str, typer.Option("--as", help="By which name it is reserved.")]
-
-_CSV_COLUMNS: Final = ("serial", "pin", "printed", "amount", "currency", "expires")
 
 
 # Issuing ------------------------------------------------------------------------------------------------------------------
@@ -63,25 +55,25 @@ async def issue(
     ] = None,
 ) -> None:
     """Make vouchers. Their PINs are shown this once, or written to files; then they can be loaded."""
+    unit = parsed_currency(currency)
     try:
-        money = Money.parse(amount, currency_of(currency))
+        money = Money.parse(amount, unit)
     except ValueError as error:
-        raise InvalidInput("currency" if "not one of" in str(error) else "amount", str(error)) from None
+        raise InvalidInput("amount", str(error)) from None
     expires_at = None if expires is None else _end_of(expires.date())
     with ExitStack() as stack:
         outs = [
-            stack.enter_context(_NewFile(path, writer(money, mode, expires_at)))
-            for path, writer in ((as_csv, _csv), (as_sheet, _sheet))
+            stack.enter_context(NewFile(path, writer(money, mode, expires_at)))
+            for path, writer in ((as_csv, csv_lines), (as_sheet, cards))
             if path is not None
         ]
-        printed = _Printed(as_json) if not outs else None
-        bar = stack.enter_context(_bar(count))
-        receiver = _Receiver(outs, printed, bar, count)
+        printed = Printed(as_json) if not outs else None
+        receiver = Receiver(outs, printed, stack.enter_context(bar(count)), count)
         batch = await shop.services.vouchers.issue(
             money, count, receiver, mode=mode, profile=profile, expires_at=expires_at
         )
     if printed is not None:
-        printed.close(batch)
+        printed.close(batch, _batch_data(batch))
     elif as_json:
         sys.stdout.write(json_text(_batch_data(batch) | {"files": [str(out.path) for out in outs]}) + "\n")
     else:
@@ -99,156 +91,6 @@ def odds(count: int) -> str:
 
 def _end_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-
-
-class _Receiver:
-    """Writes new vouchers to everything that was asked for."""
-
-    def __init__(self, files: "Sequence[_NewFile]", printed: "_Printed | None", bar: Progress, count: int) -> None:
-        self._files = files
-        self._printed = printed
-        self._bar = bar
-        self._task = bar.add_task("issuing", total=count)
-
-    async def take(self, vouchers: Sequence[NewVoucher]) -> None:
-        for file in self._files:
-            file.write(vouchers)
-        if self._printed is not None:
-            self._printed.write(vouchers)
-        self._bar.advance(self._task, len(vouchers))
-
-    async def finish(self) -> None:
-        for file in self._files:
-            file.keep()
-        if self._printed is not None:
-            self._printed.flush()
-
-
-class _NewFile:
-    """A file for its owner alone that did not exist before. Without `keep` it does not exist afterwards either."""
-
-    def __init__(self, path: Path, text_of: "Callable[[Sequence[NewVoucher] | None], str]") -> None:
-        self.path = path
-        self._text_of = text_of
-        self._file: TextIO | None = None
-        self._kept = False
-
-    def __enter__(self) -> "_NewFile":
-        try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise InvalidInput("file", f"{self.path} exists already") from None
-        except OSError as error:
-            raise InvalidInput("file", f"{self.path} cannot be made: {error.strerror}") from None
-        self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
-        return self
-
-    def write(self, vouchers: Sequence[NewVoucher]) -> None:
-        assert self._file is not None  # noqa: S101 - it is open between enter and exit
-        try:
-            self._file.write(self._text_of(vouchers))
-        except OSError as error:
-            raise InvalidInput("file", f"{self.path} cannot be written: {error.strerror}") from None
-
-    def keep(self) -> None:
-        """There are no more: on the disk it is what it is."""
-        assert self._file is not None  # noqa: S101
-        try:
-            self._file.write(self._text_of(None))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise InvalidInput("file", f"{self.path} cannot be written: {error.strerror}") from None
-        self._kept = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-        if not self._kept:
-            self.path.unlink(missing_ok=True)
-
-
-def _csv(amount: Money, mode: Mode, expires_at: datetime | None) -> "Callable[[Sequence[NewVoucher] | None], str]":
-    """Lines of CSV. A spreadsheet takes sixteen digits for a number and loses the last: `printed` it leaves alone."""
-    del mode
-    until = "" if expires_at is None else f"{expires_at - timedelta(days=1):%Y-%m-%d}"
-    begun = False
-
-    def text_of(vouchers: Sequence[NewVoucher] | None) -> str:
-        nonlocal begun
-        out = StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        if not begun:
-            begun = True
-            writer.writerow(_CSV_COLUMNS)
-        for voucher in vouchers or ():
-            pin = voucher.pin.reveal()
-            writer.writerow((voucher.serial, pin, spaced(pin), amount.text, amount.currency.code, until))
-        return out.getvalue()
-
-    return text_of
-
-
-def _sheet(amount: Money, mode: Mode, expires_at: datetime | None) -> "Callable[[Sequence[NewVoucher] | None], str]":
-    begun = False
-
-    def text_of(vouchers: Sequence[NewVoucher] | None) -> str:
-        nonlocal begun
-        pieces = [] if begun else [sheet.head(amount)]
-        begun = True
-        pieces += [sheet.card(voucher, amount, mode, expires_at) for voucher in vouchers or ()]
-        if vouchers is None:
-            pieces.append(sheet.TAIL)
-        return "".join(pieces)
-
-    return text_of
-
-
-class _Printed:
-    """Vouchers on stdout, piece by piece: one JSON object, or lines for people."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._count = 0
-
-    def write(self, vouchers: Sequence[NewVoucher]) -> None:
-        for voucher in vouchers:
-            pin = voucher.pin.reveal()
-            if self._as_json:
-                sys.stdout.write(", " if self._count else '{"vouchers": [')
-                sys.stdout.write(json_text({"serial": voucher.serial, "pin": pin}))
-            else:
-                if not self._count:
-                    sys.stdout.write("serial        PIN\n")
-                sys.stdout.write(f"{voucher.serial}  {spaced(pin)}\n")
-            self._count += 1
-
-    def flush(self) -> None:
-        """They have left us: then they can be loaded."""
-        if self._as_json:
-            sys.stdout.write("]")
-        sys.stdout.flush()
-
-    def close(self, batch: Batch) -> None:
-        if self._as_json:
-            sys.stdout.write(f', "batch": {json_text(_batch_data(batch))}}}\n')
-        else:
-            sys.stdout.write(f"\nBatch {batch.id}: {batch.count:,} vouchers of {batch.amount} can be loaded now.\n")
-        sys.stdout.flush()
-
-
-def _bar(count: int) -> Progress:
-    """What takes long shows on stderr how far it has come."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=count <= AT_A_TIME,
-    )
 
 
 # Batches ------------------------------------------------------------------------------------------------------------------
@@ -284,7 +126,7 @@ async def batches(
     rows = [
         (
             batch.id,
-            _time(batch.created_at),
+            time_text(batch.created_at),
             batch.mode,
             batch.amount.decimal,
             batch.amount.currency.code,
@@ -292,7 +134,7 @@ async def batches(
             batch.first_serial,
             batch.count,
             used,
-            "" if batch.expires_at is None else _time(batch.expires_at),
+            "" if batch.expires_at is None else time_text(batch.expires_at),
             standing_of(batch),
         )
         for batch, used in found
@@ -353,12 +195,10 @@ async def list_vouchers(
     columns = ("serial", "batch", "mode", "amount", "", "state", "loaded by", "refill")
     following = found[-1].serial if len(found) == limit else None
 
-    def show(console: Console) -> None:
-        table("", columns, rows, "There are no such vouchers.")(console)
-        if following is not None:
-            console.print(f"\nMore: --after {following}")
-
-    return Output({"vouchers": [_data(voucher) for voucher in found], "next": following}, show=show)
+    return Output(
+        {"vouchers": [_data(voucher) for voucher in found], "next": following},
+        show=page(columns, rows, "There are no such vouchers.", following, "--after"),
+    )
 
 
 @command(app, "show")
@@ -372,7 +212,7 @@ def _shown(voucher: Voucher) -> Output:
     if voucher.msisdn is not None:
         text += f", loaded by {voucher.msisdn}: telvend refill show {voucher.refill}"
     elif voucher.state is VoucherState.RESERVED and voucher.reserved_until is not None:
-        text += f" as {voucher.reservation} until {_time(voucher.reserved_until)} UTC"
+        text += f" as {voucher.reservation} until {time_text(voucher.reserved_until)} UTC"
     return Output(_data(voucher), f"{text}.")
 
 
@@ -425,7 +265,7 @@ async def commit(
     mode: InMode = Mode.LIVE,
 ) -> Output:
     """Load a reserved voucher for a subscriber. Its PIN is read from stdin; again does nothing more."""
-    number = msisdn_of("msisdn", msisdn)
+    number = parsed_msisdn(msisdn)
     pin = _pin()
     await shop.watch.look()
     done = await shop.services.refills.commit(mode, pin, name, number)
@@ -475,7 +315,7 @@ async def locks(
             guard.wrong,
             guard.tries_left(),
             guard.strikes,
-            "" if (until := locked[id(guard)]) is None else _time(until),
+            "" if (until := locked[id(guard)]) is None else time_text(until),
         )
         for guard in found
     ]
@@ -504,7 +344,3 @@ async def unlock(
     """Forget somebody's wrong PINs, and let him try again."""
     await shop.services.vouchers.unlock(kind, subject)
     return Output({"kind": kind, "subject": subject}, f"{subject} may try again.")
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"

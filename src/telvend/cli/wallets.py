@@ -5,9 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, csv_text, table
+from telvend.cli.arguments import parsed_currency
+from telvend.cli.frame import Output, command, csv_text, table, time_text
 from telvend.errors import InvalidInput
-from telvend.kit.money import Currency, Money, currency_of
+from telvend.kit.money import Money
 from telvend.ledger.model import Mode, StatementLine, TransferKind
 
 app = typer.Typer(name="wallet", help="Resellers' money.", no_args_is_help=True)
@@ -23,13 +24,6 @@ _WORDS = {
 }
 
 
-def _currency(code: str) -> Currency:
-    try:
-        return currency_of(code)
-    except ValueError as error:
-        raise InvalidInput("currency", str(error)) from None
-
-
 @command(app, "credit")
 async def credit(
     shop: Shop,
@@ -41,7 +35,7 @@ async def credit(
 ) -> Output:
     """Put money into a wallet, once for each reference."""
     try:
-        money = Money.parse(amount, _currency(currency))
+        money = Money.parse(amount, parsed_currency(currency))
     except ValueError as error:
         raise InvalidInput("amount", str(error)) from None
     reseller = await shop.services.resellers.find(email)
@@ -87,7 +81,9 @@ async def statement(
 ) -> Output:
     """Every movement on a wallet, newest first: holds and releases apart."""
     reseller = await shop.services.resellers.find(email)
-    lines = await shop.services.ledger.statement(reseller.id, _currency(currency), mode, before=before, limit=limit)
+    lines = await shop.services.ledger.statement(
+        reseller.id, parsed_currency(currency), mode, before=before, limit=limit
+    )
     references = await shop.services.transactions.references(list({line.cause for line in lines}))
     data = [_data(line, references) for line in lines]
     columns = ("sequence", "at", "what", "reference", "change", "balance")
@@ -97,10 +93,7 @@ async def statement(
     }
     if as_csv:
         return Output(answer, csv_text(columns, data))
-    rows = [
-        (d["sequence"], f"{d['at']:%Y-%m-%d %H:%M:%S}", d["what"], d["reference"], d["change"], d["balance"])
-        for d in data
-    ]
+    rows = [(d["sequence"], time_text(d["at"]), d["what"], d["reference"], d["change"], d["balance"]) for d in data]
     return Output(
         answer,
         show=table(f"{reseller.email}, {currency.upper()} ({mode})", columns, rows, "Nothing has moved yet."),

@@ -89,11 +89,6 @@ async def listed(
     return [funding_in(row) for row in rows]
 
 
-async def pending_count(tx: Tx, wallet_id: int) -> int:
-    """How many of the wallet's fundings are pending."""
-    return int(await tx.fetchval("select count(*) from funding where wallet_id = $1 and state = 'pending'", wallet_id))
-
-
 async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
     """Where the wallet's pending fundings stand among its transactions, in order."""
     rows = await tx.fetch(

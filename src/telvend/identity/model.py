@@ -23,7 +23,6 @@ from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 
-DIGITS: Final = 11
 _NUMBER: Final = re.compile(r"[0-9]{11}", re.ASCII)
 
 

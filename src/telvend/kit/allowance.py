@@ -45,9 +45,6 @@ import msgspec
 
 from telvend.kit.log import OncePerMinute, get
 
-READS_PER_MINUTE = 60
-PURCHASES_PER_MINUTE = 30
-
 WINDOW_S = 60
 _WINDOW_MS = WINDOW_S * 1000
 _BUCKETS = WINDOW_S + 1

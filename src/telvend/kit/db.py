@@ -201,6 +201,13 @@ class Dedicated:
             self._connection.terminate()
             self._connection = None
 
+    async def roll_back(self, transaction: Tx) -> None:
+        """Undo a transaction of this connection; where the connection is lost over it, the server does."""
+        try:
+            await transaction.rollback()
+        except CONNECTION_LOSS:
+            self.drop()
+
     async def close(self) -> None:
         if self._connection is not None:
             try:

@@ -117,7 +117,7 @@ class Placing:
                 await hit_async("lane.after_write")
             except BaseException:
                 decided = None  # Nothing was committed, whatever is raised.
-                await self._roll_back(transaction)
+                await self._connection.roll_back(transaction)
                 raise
             await transaction.commit()
         except CONNECTION_LOSS as error:
@@ -130,12 +130,6 @@ class Placing:
             raise Busy from error
         hit("lane.after_commit")
         return decided.answers
-
-    async def _roll_back(self, transaction: Tx) -> None:
-        try:
-            await transaction.rollback()
-        except CONNECTION_LOSS:
-            self._connection.drop()
 
     async def _provide_numbers(self, tx: Tx, count: int) -> None:
         # Taken ahead by the thousand: one statement less for almost every batch.

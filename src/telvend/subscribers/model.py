@@ -251,6 +251,12 @@ class MomoChange:
     blocked: bool | None = None
 
 
+def mind_text(field: str, text: str, longest: int = 64) -> None:
+    """Raises InvalidInput for a text that is empty, too long, or cannot be printed."""
+    if not 1 <= len(text) <= longest or not text.isprintable():
+        raise InvalidInput(field, f"must be 1 to {longest} printable characters")
+
+
 def line_of(text: str) -> str:
     """The one spelling of a line: `+233 30 212-3456` is `+233302123456`. Raises InvalidInput."""
     line = text.replace(" ", "").replace("-", "")

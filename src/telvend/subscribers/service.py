@@ -20,7 +20,7 @@ from telvend.kit.secret import Secret, digest, random_text
 from telvend.ledger.model import Mode
 from telvend.subscribers import store
 from telvend.subscribers.account import MAXIMUM
-from telvend.subscribers.delivering import (
+from telvend.subscribers.delivering.service import (
     Answer,
     Delivering,
     DeliveryState,
@@ -28,7 +28,6 @@ from telvend.subscribers.delivering import (
     Refusal,
     fingerprint_of,
 )
-from telvend.subscribers.jobs import Sweeper
 from telvend.subscribers.model import (
     Billing,
     Bucket,
@@ -42,14 +41,18 @@ from telvend.subscribers.model import (
     Subscriber,
     SubscriberBarred,
     line_of,
+    mind_text,
 )
 from telvend.subscribers.offering.model import Fault, FaultyPart
 from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.plans import Plans, PlansWanted
 from telvend.subscribers.reading import store as reading_store
+from telvend.subscribers.reading.model import Plans, PlansWanted
 from telvend.subscribers.reading.service import Reading, in_order, momo_of
-from telvend.subscribers.store import BucketNumbers, PostingLine
-from telvend.subscribers.writing import Adjust, Capture, Consume, Done, Release, Reserve, Writing, mind_reference
+from telvend.subscribers.reading.store import PostingLine
+from telvend.subscribers.store import BucketNumbers
+from telvend.subscribers.using import store as using_store
+from telvend.subscribers.using.jobs import Sweeper
+from telvend.subscribers.using.service import Adjust, Capture, Consume, Done, Release, Reserve, Using, mind_reference
 
 MOST_SHOWN: Final = 1000
 """How many buckets people are shown of one subscriber."""
@@ -74,14 +77,14 @@ class Subscribers:
         self._database = database
         self._offering = offering
         self._delivering = Delivering(database, on_batch=on_batch, on_death=on_death)
-        self._writing = Writing(database, on_batch=on_batch, on_death=on_death)
+        self._using = Using(database, on_batch=on_batch, on_death=on_death)
         self._reading = Reading(database, lambda: offering.snapshot, on_batch=on_batch, on_death=on_death)
         self.sweeper = Sweeper(database, clock, on_death=on_death)
 
     def start(self) -> None:
         """Begin to serve and to sweep; from inside the event loop."""
         self._delivering.together.start()
-        self._writing.together.start()
+        self._using.together.start()
         self._reading.start()
         self.sweeper.start()
 
@@ -89,7 +92,7 @@ class Subscribers:
         """Serve who is waiting, take nobody else, end."""
         await self.sweeper.close()
         await self._reading.close()
-        await self._writing.together.close()
+        await self._using.together.close()
         await self._delivering.together.close()
 
     # Who there is -----------------------------------------------------------------------------------------------------
@@ -107,8 +110,8 @@ class Subscribers:
         reachable_days: int = store.NEW_REACHABLE_DAYS,
     ) -> Subscriber:
         """Add a subscriber, in both modes, with nothing yet. Answers the live one. Raises InvalidInput, AlreadyExists."""
-        _mind_text("tariff plan", tariff_plan)
-        _mind_text("language", language)
+        mind_text("tariff plan", tariff_plan)
+        mind_text("language", language)
         if not 0 <= usable_days <= reachable_days <= _LONGEST_DAYS:
             raise InvalidInput(
                 "days", f"must be from 0 to {_LONGEST_DAYS}, the usable ones not more than the reachable ones"
@@ -172,7 +175,7 @@ class Subscribers:
         """
         for field, text in (("tariff plan", tariff_plan), ("language", language)):
             if text is not None:
-                _mind_text(field, text)
+                mind_text(field, text)
         async with self._database.transaction() as tx:
             modes = list(Mode) if mode is None else [mode]
             ids = await store.find_ids(tx, [(one, msisdn) for one in modes])
@@ -194,7 +197,7 @@ class Subscribers:
     async def migrate(self, mode: Mode, msisdn: str, tariff_plan: str) -> Subscriber:
         """Put a subscriber on another tariff plan; the same again changes nothing. Raises InvalidInput, NotFound,
         SubscriberBarred."""
-        _mind_text("tariff plan", tariff_plan)
+        mind_text("tariff plan", tariff_plan)
         async with self._database.transaction() as tx:
             subscriber = await _existing(tx, mode, msisdn, lock=True)
             if subscriber.status is not Status.ACTIVE:
@@ -322,7 +325,7 @@ class Subscribers:
         Raises InvalidInput, NotFound, SubscriberBarred, NotEnough, ReferenceReused, Busy.
         """
         mind_reference(reference)
-        return await self._writing.together.submit(Consume(mode, msisdn, reference, kind, amount, line))
+        return await self._using.together.submit(Consume(mode, msisdn, reference, kind, amount, line))
 
     async def reserve(
         self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, hold_s: float, *, line: str = ""
@@ -334,7 +337,7 @@ class Subscribers:
         mind_reference(reference)
         if not 1 <= hold_s <= LONGEST_HOLD_S:
             raise InvalidInput("time", f"must be from 1 to {LONGEST_HOLD_S} seconds")
-        return await self._writing.together.submit(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
+        return await self._using.together.submit(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
 
     async def capture(
         self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: Kind | None = None
@@ -343,29 +346,29 @@ class Subscribers:
 
         Raises NotFound, InvalidInput (it has ended, is less, or of another kind), Busy.
         """
-        return await self._writing.together.submit(Capture(mode, msisdn, reference, amount, kind))
+        return await self._using.together.submit(Capture(mode, msisdn, reference, amount, kind))
 
     async def release(self, mode: Mode, msisdn: str, reference: str) -> Done:
         """Give back what is reserved. Raises NotFound, InvalidInput (it was used), Busy."""
-        return await self._writing.together.submit(Release(mode, msisdn, reference))
+        return await self._using.together.submit(Release(mode, msisdn, reference))
 
     async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, kind: Kind, balance: int, reason: str) -> Done:
         """Make a bucket of this kind hold so much. Raises InvalidInput, NotFound, Busy."""
         mind_reference(reason)
-        return await self._writing.together.submit(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
+        return await self._using.together.submit(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
 
     async def buckets(self, mode: Mode, msisdn: str) -> tuple[tuple[Bucket, ...], datetime]:
         """The open buckets of every line and kind: main account first, then by kind and in the order of use; and the
         moment for which that is so. Of more than MOST_SHOWN the oldest. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await _existing(tx, mode, msisdn)
-            now = await store.clock(tx)
-            return in_order(await store.open_buckets(tx, subscriber.id, MOST_SHOWN), now), now
+            now = await reading_store.clock(tx)
+            return in_order(await reading_store.open_buckets(tx, subscriber.id, MOST_SHOWN), now), now
 
     async def reservations(self, mode: Mode, msisdn: str) -> list[Reservation]:
         """What is kept for sessions that are under way, oldest first. Raises NotFound."""
         async with self._database.connection() as tx:
-            return await store.held_reservations(tx, (await _existing(tx, mode, msisdn)).id)
+            return await using_store.held_reservations(tx, (await _existing(tx, mode, msisdn)).id)
 
     async def postings(
         self, mode: Mode, msisdn: str, *, closed: bool = False, offset: int = 0, limit: int = 50
@@ -373,7 +376,7 @@ class Subscribers:
         """Every change of what a subscriber has, newest first; `closed`: of what is used up, too. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await _existing(tx, mode, msisdn)
-            return await store.postings_of(tx, subscriber.id, closed=closed, offset=offset, limit=limit)
+            return await reading_store.postings_of(tx, subscriber.id, closed=closed, offset=offset, limit=limit)
 
     async def postings_of_bucket(
         self, mode: Mode, msisdn: str, bucket_id: int, *, before: int | None = None, limit: int = 50
@@ -381,7 +384,7 @@ class Subscribers:
         """Every change of one bucket, newest first, from below number `before`. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await _existing(tx, mode, msisdn)
-            return await store.postings_of_bucket(tx, subscriber.id, bucket_id, before or 2**31 - 1, limit)
+            return await reading_store.postings_of_bucket(tx, subscriber.id, bucket_id, before or 2**31 - 1, limit)
 
     async def _mind_lines(self, subscriber: Subscriber, lines: set[str]) -> None:
         if lines - {""}:
@@ -412,11 +415,6 @@ class Subscribers:
         """Make a part of a subscriber's plans fail, in both modes, or (None) work again. Raises NotFound."""
         await self.find(Mode.LIVE, msisdn)
         await self._offering.set_fault(msisdn, part, how)
-
-
-def _mind_text(field: str, text: str) -> None:
-    if not 1 <= len(text) <= 64 or not text.isprintable():
-        raise InvalidInput(field, "must be 1 to 64 printable characters")
 
 
 async def _existing(tx: Tx, mode: Mode, msisdn: str, *, lock: bool = False) -> Subscriber:

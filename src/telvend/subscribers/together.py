@@ -1,4 +1,4 @@
-"""What the two lanes that write have in common: a batch is decided in one transaction, and once more when that was lost.
+"""What the lanes that write have in common: a batch is decided in one transaction, and once more when that was lost.
 
 Everything that goes through here is known by its reference, so that doing it again after a connection broke, even during
 COMMIT, finds what had been done and does the rest: the rows that the lost transaction had locked, or the references that it
@@ -85,7 +85,7 @@ class Together(Generic[Item, Result]):
                     answers = await self._decide(tx, items, self._numbers)
                     await hit_async(f"{self._points}.before_commit")
                 except BaseException:
-                    await self._roll_back(transaction)
+                    await self._connection.roll_back(transaction)
                     raise
                 await transaction.commit()
                 hit(f"{self._points}.after_commit")
@@ -97,9 +97,3 @@ class Together(Generic[Item, Result]):
             else:
                 return answers
         raise Busy from lost
-
-    async def _roll_back(self, transaction: Tx) -> None:
-        try:
-            await transaction.rollback()
-        except CONNECTION_LOSS:
-            self._connection.drop()

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from telvend.kit import allowance
 from telvend.kit.allowance import HIGHEST_LIMIT, Kind, NodeAllowance, SharedAllowance, Verdict
+from telvend.resellers.service import PURCHASE_LIMIT, READ_LIMIT
 
 KEY = bytes(range(16))
 OTHER_KEY = bytes(range(1, 17))
@@ -457,7 +458,7 @@ async def test_a_node_allowance_is_the_shared_one_to_be_awaited(shared: SharedAl
 
 def test_the_real_clock_and_the_built_in_limits(path: Path) -> None:
     with closing(SharedAllowance(path)) as shared:
-        assert shared.take(os.urandom(16), Kind.READ, allowance.READS_PER_MINUTE).remaining == 59
-        verdict = shared.take(os.urandom(16), Kind.PURCHASE, allowance.PURCHASES_PER_MINUTE)
+        assert shared.take(os.urandom(16), Kind.READ, READ_LIMIT).remaining == 59
+        verdict = shared.take(os.urandom(16), Kind.PURCHASE, PURCHASE_LIMIT)
         assert verdict.remaining == 29
         assert verdict.reset_s == math.floor(allowance.WINDOW_S)

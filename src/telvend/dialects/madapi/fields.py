@@ -17,7 +17,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from telvend.catalog.model import is_product_code
-from telvend.errors import InvalidFields, InvalidInput
+from telvend.dialects.fields import FormFields, Problems
+from telvend.errors import InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
 from telvend.kit.secret import Secret
@@ -96,18 +97,13 @@ def transaction_id_of(headers: Mapping[bytes, bytes]) -> str:
 # Queries ----------------------------------------------------------------------------------------------------------------
 
 
-class Query:
+class Query(Problems):
     """The parameters of an address, by name in any case; of one that comes twice the last. Unknown ones are never looked at."""
 
     def __init__(self, query: bytes) -> None:
+        super().__init__()
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ()
         self._given = {name.casefold(): value for name, value in pairs}
-        self._problems: dict[str, str] = {}
-
-    def done(self) -> None:
-        """Raises InvalidFields where anything was wrong."""
-        if self._problems:
-            raise InvalidFields(self._problems)
 
     def _value(self, name: str) -> str:
         return self._given.get(name.casefold(), "").strip()
@@ -122,14 +118,14 @@ class Query:
         try:
             return line_of(value)
         except InvalidInput as error:
-            self._problems[name] = error.problem
+            self.wrong(name, error.problem)
             return ""
 
     def text(self, name: str, longest: int = 64) -> str:
         """Empty where it is missing."""
         value = self._value(name)
         if len(value) > longest or not value.isprintable():
-            self._problems[name] = f"must be at most {longest} printable characters"
+            self.wrong(name, f"must be at most {longest} printable characters")
             return ""
         return value
 
@@ -140,7 +136,7 @@ class Query:
             return ""
         found = next((word for word in words if word.casefold() == value.casefold()), "")
         if not found:
-            self._problems[name] = f"{_shown(value)} is not one of {', '.join(words)}"
+            self.wrong(name, f"{_shown(value)} is not one of {', '.join(words)}")
         return found
 
     def flag(self, name: str) -> bool:
@@ -151,7 +147,7 @@ class Query:
         if not value:
             return None
         if not (value.isascii() and value.isdigit() and len(value) <= most_digits):
-            self._problems[name] = f"must be a whole number of at most {most_digits} digits"
+            self.wrong(name, f"must be a whole number of at most {most_digits} digits")
             return None
         return int(value)
 
@@ -238,24 +234,11 @@ _TARGET_SYSTEMS: Final = ("AIR", "PPMS")
 PRODUCT_CODE: Final = "must be 1 to 64 letters, digits, dots, dashes and underscores"
 
 
-class Fields:
+class Fields(FormFields):
     """What a body holds, field by field. One that is wrong reads as a stand-in until `done` is called.
 
     Null and an empty string are the same as a field that is missing.
     """
-
-    def __init__(self, form: Mapping[str, Any]) -> None:
-        self._form = form
-        self.problems: dict[str, str] = {}
-
-    def done(self) -> None:
-        """Raises InvalidFields where anything was wrong."""
-        if self.problems:
-            raise InvalidFields(self.problems)
-
-    def wrong(self, name: str, problem: str) -> None:
-        """Note what is wrong with a field; the first problem of each is kept."""
-        self.problems.setdefault(name, problem)
 
     def has(self, name: str) -> bool:
         return self._form.get(name) not in (None, "")

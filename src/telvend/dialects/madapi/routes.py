@@ -21,8 +21,8 @@ from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
 from telvend.kit.phone import region_of
 from telvend.resellers.model import Api
-from telvend.subscribers.plans import Plans, PlansWanted
 from telvend.subscribers.premiums.model import PremiumRequest
+from telvend.subscribers.reading.model import Plans, PlansWanted
 from telvend.subscribers.refills.model import RefillKind, RefillRequest
 from telvend.subscribers.vouchers.model import PinRefused
 

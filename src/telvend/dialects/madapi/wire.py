@@ -21,8 +21,8 @@ import msgspec
 from telvend.dialects.contract import Answer, Asked, Header
 from telvend.kit.money import Currency, Money
 from telvend.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
-from telvend.subscribers.plans import PlanPart, Plans
 from telvend.subscribers.premiums.model import Loyalty, Premium
+from telvend.subscribers.reading.model import PlanPart, Plans
 from telvend.subscribers.refills.model import Refilled
 
 SUCCESS_CODE: Final = "0000"

@@ -7,12 +7,12 @@ fields.done()                 # raises InvalidFields where anything was wrong
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from telvend.errors import InvalidFields
+from telvend.dialects.fields import FormFields
 from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 
@@ -22,21 +22,8 @@ _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 T = TypeVar("T")
 
 
-class Fields:
+class Fields(FormFields):
     """What a client sent, field by field. A field that is wrong reads as a stand-in until `done` is called."""
-
-    def __init__(self, form: Mapping[str, Any]) -> None:
-        self._form = form
-        self.problems: dict[str, str] = {}
-
-    def done(self) -> None:
-        """Raises InvalidFields where anything was wrong."""
-        if self.problems:
-            raise InvalidFields(self.problems)
-
-    def wrong(self, name: str, problem: str) -> None:
-        """Note what is wrong with a field; the first problem of each is kept."""
-        self.problems.setdefault(name, problem)
 
     def text(self, name: str, *, required: bool = True) -> str:
         value = self._form.get(name)

@@ -153,7 +153,7 @@ class Cluster:
 
     @property
     def wait_fd(self) -> int:
-        """A pidfd that becomes readable when PostgreSQL ends. Valid until the next `restart()` or `stop()`."""
+        """A pidfd that becomes readable when PostgreSQL ends. Valid until the next `restart_async()` or `stop()`."""
         if self._wait_fd is None:
             raise RuntimeError("the server has not been started")
         return self._wait_fd
@@ -225,12 +225,11 @@ class Cluster:
         self._announced = True
         self._write_state(ready=True)
 
-    def restart(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Bring PostgreSQL back after it died (or stop and start it, when it did not). Blocks until it is there."""
-        _drive(self._restart(timeout_s))
-
     async def restart_async(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
-        """`restart()` that lets the event loop run while it waits. The loop has to be the main thread's."""
+        """Bring PostgreSQL back after it died (or stop and start it, when it did not).
+
+        Lets the event loop run while it waits. The loop has to be the main thread's.
+        """
         for wait_s in self._restart(timeout_s):
             await asyncio.sleep(wait_s)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from telvend.errors import Busy, InvalidInput
 from telvend.providers.contract import Delivery, Outcome, Reason, Refused, Traits, Unknown
 from telvend.providers.own_network.wire import network_delivery, outcome_of
-from telvend.subscribers.delivering import Answer, NetworkDelivery
+from telvend.subscribers.delivering.service import Answer, NetworkDelivery
 from telvend.subscribers.offering.service import Offering
 
 NAME = "own_network"

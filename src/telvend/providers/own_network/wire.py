@@ -1,13 +1,13 @@
 """What our own network is told of a sale, and what its answers mean.
 
 Nothing is put into bytes: the network is in this process, and what goes there and comes back are the records of
-`subscribers/delivering.py`. This is still the only place that knows both languages.
+`subscribers/delivering/service.py`. This is still the only place that knows both languages.
 """
 
 from typing import Final
 
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Reason, Refused
-from telvend.subscribers.delivering import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.subscribers.delivering.service import Answer, DeliveryState, NetworkDelivery, Refusal
 from telvend.subscribers.offering.service import Offering
 
 REASON_BY_REFUSAL: Final = {

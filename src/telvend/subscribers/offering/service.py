@@ -11,7 +11,7 @@ from typing import Final
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.db import Database, Tx, bump
 from telvend.kit.money import Currency, Money
-from telvend.subscribers.model import Grant, Kind
+from telvend.subscribers.model import Grant, Kind, mind_text
 from telvend.subscribers.offering import store
 from telvend.subscribers.offering.model import (
     WHOLE,
@@ -32,6 +32,7 @@ DEFAULT_PROFILE: Final = "DB00"
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _PROFILE_ID = re.compile(r"[A-Za-z0-9]{1,4}", re.ASCII)
 _LONGEST_DAYS: Final = 3650
+_LONGEST_NAME: Final = 80
 _LARGEST: Final = 10**15
 _HIGHEST_PRIORITY: Final = 32767
 
@@ -96,7 +97,7 @@ class Offering:
             raise InvalidInput("parts", "must name each kind once")
         if any(kind is Kind.MOMO or not 0 < amount <= _LARGEST for kind, amount in parts):
             raise InvalidInput("parts", "must be amounts of money, data, minutes or SMS")
-        _mind_text("name", name)
+        mind_text("name", name, _LONGEST_NAME)
         _mind_days("validity", validity_days)
         if not 0 <= priority <= _HIGHEST_PRIORITY:
             raise InvalidInput("priority", f"must be from 0 to {_HIGHEST_PRIORITY}")
@@ -124,7 +125,7 @@ class Offering:
         """Add a refill profile, or change it. Raises InvalidInput."""
         if _PROFILE_ID.fullmatch(profile.id) is None:
             raise InvalidInput("id", "must be 1 to 4 letters and digits")
-        _mind_text("description", profile.description)
+        mind_text("description", profile.description, _LONGEST_NAME)
         if not 0 <= profile.main_basis_points <= WHOLE:
             raise InvalidInput("main", "must be from 0 to 100 percent")
         if not 0 <= profile.usable_days <= profile.reachable_days <= _LONGEST_DAYS:
@@ -152,11 +153,6 @@ class Offering:
         async with self._database.transaction() as tx:
             await bump(tx, TOPIC)
             await store.write_fault(tx, msisdn, part, how)
-
-
-def _mind_text(field: str, text: str) -> None:
-    if not 1 <= len(text) <= 80 or not text.isprintable():
-        raise InvalidInput(field, "must be 1 to 80 printable characters")
 
 
 def _mind_days(field: str, days: int | None) -> None:

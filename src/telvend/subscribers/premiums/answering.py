@@ -92,7 +92,7 @@ class Answering:
                 if decisions.used:
                     await store.mark_used(tx, decisions.used)
             except BaseException:
-                await self._roll_back(transaction)
+                await self._connection.roll_back(transaction)
                 raise
             committing = bool(decisions.made)
             ours |= {made.id for made in decisions.made}
@@ -103,12 +103,6 @@ class Answering:
         except TRANSIENT as error:
             raise Busy from error
         return decisions.answers
-
-    async def _roll_back(self, transaction: Tx) -> None:
-        try:
-            await transaction.rollback()
-        except CONNECTION_LOSS:
-            self._connection.drop()
 
     async def _provide_numbers(self, tx: Tx, count: int) -> None:
         # Taken ahead by the hundred: one statement less for almost every batch.

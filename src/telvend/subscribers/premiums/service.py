@@ -13,13 +13,11 @@ from telvend.kit.db import Database, Tx, bump
 from telvend.kit.lane import Lane
 from telvend.kit.money import Money, currency_of
 from telvend.ledger.model import Mode
+from telvend.subscribers.offering.service import TOPIC
 from telvend.subscribers.premiums import store
 from telvend.subscribers.premiums.answering import Answering, Rates, premium_of, quote_number
 from telvend.subscribers.premiums.jobs import Forgetting
 from telvend.subscribers.premiums.model import Premium, PremiumRequest, QuoteRefused, Rate
-
-TOPIC: Final = "network"
-"""The revision that counts the changes of what the operator's side keeps in memory, rates among them."""
 
 LONGEST_QUOTE_S: Final = 90 * 86_400
 """No answer is forgotten while it can be used as a quote."""

@@ -22,9 +22,9 @@ from telvend.kit.secret import digest
 from telvend.subscribers import account
 from telvend.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
 from telvend.subscribers.offering.model import Fault, FaultyPart, Snapshot
-from telvend.subscribers.plans import PlanPart, Plans, PlansWanted, Total
 from telvend.subscribers.reading import store
-from telvend.subscribers.store import bucket_of, clock, subscriber_of
+from telvend.subscribers.reading.model import PlanPart, Plans, PlansWanted, Total
+from telvend.subscribers.store import bucket_of, subscriber_of
 
 DEADLINE_S: Final = 2.0
 """How long a part may take before it counts as one that cannot be read."""
@@ -294,7 +294,7 @@ async def _read_many(tx: Tx, wanted: list[_Many]) -> dict[Any, _Balance | Except
 
 
 async def _read_one(tx: Tx, one: _Many) -> _Balance:
-    now = await clock(tx)
+    now = await store.clock(tx)
     buckets = [bucket_of(found) for found in await store.read_first_buckets(tx, one.of_one, now, LISTED)]
     totals = {
         (Kind(found["kind"]), found["main"]): Total(

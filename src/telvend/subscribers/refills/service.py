@@ -13,7 +13,7 @@ from telvend.kit.log import get
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
-from telvend.subscribers.model import Kind
+from telvend.subscribers.model import Kind, mind_text
 from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.refills import store
 from telvend.subscribers.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
@@ -117,13 +117,13 @@ class Refills:
         )
 
     async def _item(self, request: RefillRequest) -> Item:
-        _mind_text("transaction_id", request.transaction_id)
+        mind_text("transaction_id", request.transaction_id, _LONGEST_TEXT)
         if request.kind is RefillKind.VOUCHER:
             if request.pin is None:
                 raise InvalidInput("pin", "must be given for a refill by voucher")
             mind_pin(request.pin)
             if request.serial is not None:
-                _mind_text("serial", request.serial)
+                mind_text("serial", request.serial, _LONGEST_TEXT)
             pin_hash = (await self._keys.ready_or_busy()).hash(request.pin.reveal())
             return Item(
                 request, f"voucher/{request.msisdn}/{pin_hash.hex()}/{(request.serial or '').strip()}", pin_hash
@@ -132,7 +132,7 @@ class Refills:
             raise InvalidInput("amount", "must be a whole number of units, more than nothing")
         if not request.profile:
             raise InvalidInput("profile", "must be given for a voucherless refill")
-        _mind_text("profile", request.profile)
+        mind_text("profile", request.profile, _LONGEST_TEXT)
         return Item(request, f"voucherless/{request.msisdn}/{request.profile}/{request.units}", None)
 
     async def find(self, reseller_id: UUID, dialect: str, mode: Mode, transaction_id: str) -> Refill:
@@ -189,8 +189,3 @@ def mind_pin(pin: Secret) -> None:
     text = pin.reveal()
     if not (SHORTEST_PIN <= len(text) <= LONGEST_PIN and text.isascii() and text.isdigit()):
         raise InvalidInput("pin", f"must be {SHORTEST_PIN} to {LONGEST_PIN} digits")
-
-
-def _mind_text(field: str, text: str) -> None:
-    if not 1 <= len(text) <= _LONGEST_TEXT or not text.isprintable():
-        raise InvalidInput(field, f"must be 1 to {_LONGEST_TEXT} printable characters")

@@ -3,7 +3,6 @@
 Loading one is a refill: `refills/`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -14,8 +13,10 @@ from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database
 from telvend.kit.log import get
 from telvend.kit.money import Money
+from telvend.kit.repeating import Repeating
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
+from telvend.subscribers.model import mind_text
 from telvend.subscribers.vouchers import store
 from telvend.subscribers.vouchers.guard import Guard, Guarded
 from telvend.subscribers.vouchers.model import (
@@ -75,18 +76,16 @@ class Vouchers:
         self.keys = keys
         self._clock = clock or SystemClock()
         self._pins = pins
-        self._on_death = on_death
-        self._task: asyncio.Task[None] | None = None
+        self._sweeping = Repeating(
+            "voucher reservations", self.sweep, self._clock, every_s=_SWEEP_EVERY_S, on_death=on_death
+        )
 
     def start(self) -> None:
         """Begin to end reservations at their deadlines; from inside the event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="voucher reservations")
-        self._task.add_done_callback(self._ended)
+        self._sweeping.start()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._sweeping.close()
 
     # Batches ----------------------------------------------------------------------------------------------------------
 
@@ -214,8 +213,7 @@ class Vouchers:
 
         Raises InvalidInput, and PinRefused where it cannot be loaded or is reserved by somebody else.
         """
-        if not 1 <= len(name) <= 64 or not name.isprintable():
-            raise InvalidInput("name", "must be 1 to 64 printable characters")
+        mind_text("name", name)
         if not timedelta(seconds=1) <= lasts <= LONGEST_RESERVATION:
             raise InvalidInput("seconds", f"must be from 1 to {int(LONGEST_RESERVATION.total_seconds())}")
         key = await self.keys.ready_or_busy()
@@ -267,20 +265,6 @@ class Vouchers:
             ended = await store.release_overdue(tx, _SWEPT_AT_ONCE)
             await store.forget_guards(tx, _SWEPT_AT_ONCE)
         return ended
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except Busy:
-                _log.warning("voucher_sweep_has_no_database")
-            await self._clock.sleep(_SWEEP_EVERY_S)
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.critical("voucher_sweep_died", exc_info=error)
-            if self._on_death is not None:
-                self._on_death(error)
 
 
 def standing_of(batch: Batch) -> str:

@@ -349,18 +349,7 @@ async def lock_guards(tx: Tx, subjects: Collection[Subject], counted: Collection
     if counted:
         await tx.execute(ADD_GUARDS, rows([_Subject(*subject) for subject in sorted(counted)]))
     found = await tx.fetch(LOCK_GUARDS, rows([_Subject(*subject) for subject in sorted(subjects)]))
-    guards = {
-        (kind := Guarded(row["kind"]), row["subject"]): Guard(
-            kind,
-            row["subject"],
-            row["wrong"],
-            row["strikes"],
-            row["locked_until"],
-            row["last_at"],
-            _shares(row["shares"]),
-        )
-        for row in found
-    }
+    guards = {(guard.kind, guard.subject): guard for guard in map(_guard, found)}
     for guard in guards.values():
         guard.changed = guard.clear  # One that nothing will be counted for in the end has no row.
     if not guards.keys() >= set(counted):
@@ -400,18 +389,19 @@ async def guards(tx: Tx, limit: int) -> list[Guard]:
         " order by last_at desc, kind, subject limit $1",
         limit,
     )
-    return [
-        Guard(
-            Guarded(row["kind"]),
-            row["subject"],
-            row["wrong"],
-            row["strikes"],
-            row["locked_until"],
-            row["last_at"],
-            _shares(row["shares"]),
-        )
-        for row in found
-    ]
+    return [_guard(row) for row in found]
+
+
+def _guard(row: Any) -> Guard:
+    return Guard(
+        Guarded(row["kind"]),
+        row["subject"],
+        row["wrong"],
+        row["strikes"],
+        row["locked_until"],
+        row["last_at"],
+        _shares(row["shares"]),
+    )
 
 
 async def remove_guard(tx: Tx, subject: Subject) -> bool:

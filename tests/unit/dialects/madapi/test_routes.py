@@ -29,8 +29,8 @@ from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, Caller
 from telvend.subscribers.model import Kind, MaximumCredit, Status, Subscriber, SubscriberBarred
-from telvend.subscribers.plans import PlanPart, Plans, PlansWanted
 from telvend.subscribers.premiums.model import NoMobileMoney, Premium, PremiumRequest, QuoteRefused
+from telvend.subscribers.reading.model import PlanPart, Plans, PlansWanted
 from telvend.subscribers.refills.model import Refilled, RefillKind, RefillRequest
 from telvend.subscribers.vouchers.model import LockedOut, PinRefused
 from tests.madapi_schema import mind

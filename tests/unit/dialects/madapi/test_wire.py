@@ -14,8 +14,8 @@ from telvend.dialects.madapi import wire
 from telvend.kit.money import NGN, UGX, Currency, Money
 from telvend.ledger.model import Mode
 from telvend.subscribers.model import Bucket, Kind
-from telvend.subscribers.plans import PlanPart, Plans, Total
 from telvend.subscribers.premiums.model import Loyalty, Premium, PremiumRequest
+from telvend.subscribers.reading.model import PlanPart, Plans, Total
 from tests.unit.dialects.madapi.doubles import DAY, MAIN, MB, MOMO, MONTHLY, NOW, SUBSCRIBER, UNUSED, WEEKEND, refilled
 
 ASKED = Asked(

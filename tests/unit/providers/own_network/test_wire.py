@@ -10,7 +10,7 @@ from telvend.ledger.model import Mode
 from telvend.providers.contract import ELSEWHERE, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.own_network.wire import REASON_BY_REFUSAL, network_delivery, outcome_of
-from telvend.subscribers.delivering import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.subscribers.delivering.service import Answer, DeliveryState, NetworkDelivery, Refusal
 from telvend.subscribers.model import Grant, Kind
 from telvend.subscribers.offering.model import Bundle, Profile, Snapshot
 from telvend.subscribers.offering.service import Offering

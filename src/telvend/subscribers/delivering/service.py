@@ -22,10 +22,11 @@ from telvend.kit.db import Database, Tx
 from telvend.kit.failpoints import hit_async
 from telvend.kit.money import Currency
 from telvend.ledger.model import Mode
-from telvend.subscribers import store
 from telvend.subscribers.account import Account
+from telvend.subscribers.delivering import store
+from telvend.subscribers.delivering.store import Claim
 from telvend.subscribers.model import Grant, MaximumCredit, PostingKind, Subscriber, SubscriberBarred
-from telvend.subscribers.store import BucketNumbers, Claim
+from telvend.subscribers.store import BucketNumbers, accounts_to_give, lock_by_number, write_accounts
 from telvend.subscribers.together import Together
 
 
@@ -147,7 +148,7 @@ async def _subscribers(
         await store.create_subscribers(
             tx, [store.NewSubscriber(item.mode, item.msisdn, item.country, item.currency.code) for item in new.values()]
         )
-    return await store.lock_by_number(tx, list({(item.mode, item.msisdn) for item in deliveries}))
+    return await lock_by_number(tx, list({(item.mode, item.msisdn) for item in deliveries}))
 
 
 def _claim(item: NetworkDelivery | Question, subscribers: dict[tuple[Mode, str], Subscriber]) -> Claim:
@@ -180,7 +181,7 @@ async def _accounts(
         for item in deliveries
         if (key := (item.mode, item.msisdn)) in wanted and any(grant.main for grant in item.grants)
     }
-    accounts = await store.accounts_to_give(tx, wanted.values(), now, mains, numbers)
+    accounts = await accounts_to_give(tx, wanted.values(), now, mains, numbers)
     return {key: accounts[subscriber.id] for key, subscriber in wanted.items()}
 
 
@@ -206,7 +207,7 @@ async def _give(
         await store.refuse_references(tx, refused)
     if forgotten:
         await store.forget_references(tx, forgotten)
-    await store.write_accounts(tx, accounts.values())
+    await write_accounts(tx, accounts.values())
 
 
 def _refused(item: NetworkDelivery, account: Account | None) -> Refusal | None:

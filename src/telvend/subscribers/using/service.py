@@ -15,7 +15,6 @@ from telvend.errors import InvalidInput, NotFound, ReferenceReused, TelvendError
 from telvend.kit.db import Database, Tx
 from telvend.kit.failpoints import hit_async
 from telvend.ledger.model import Mode
-from telvend.subscribers import store
 from telvend.subscribers.account import Account
 from telvend.subscribers.model import (
     Bucket,
@@ -25,9 +24,12 @@ from telvend.subscribers.model import (
     ReservationState,
     Subscriber,
     SubscriberBarred,
+    mind_text,
 )
-from telvend.subscribers.store import BucketNumbers, Consumption, Use
+from telvend.subscribers.store import MOST_LOADED, BucketNumbers, Use, load_accounts, lock_by_number, write_accounts
 from telvend.subscribers.together import Together
+from telvend.subscribers.using import store
+from telvend.subscribers.using.store import Consumption
 
 
 class Consume(msgspec.Struct, frozen=True):
@@ -111,7 +113,7 @@ class _NotAllLoaded(Exception):
     """Somebody has more buckets than were loaded, and they are needed."""
 
 
-class Writing:
+class Using:
     """The lane, and the rules at the head of this file."""
 
     def __init__(
@@ -126,12 +128,12 @@ class Writing:
         )
 
     async def _decide(self, tx: Tx, requests: list[Request], numbers: BucketNumbers) -> Sequence[Done | Exception]:
-        subscribers, now = await store.lock_by_number(tx, list({(item.mode, item.msisdn) for item in requests}))
+        subscribers, now = await lock_by_number(tx, list({(item.mode, item.msisdn) for item in requests}))
         await hit_async("subscribers.after_locks")
         if now is None:
             return [NotFound("Subscriber")] * len(requests)
         try:
-            batch = await _Batch.load(tx, requests, subscribers, now, numbers, store.MOST_LOADED)
+            batch = await _Batch.load(tx, requests, subscribers, now, numbers, MOST_LOADED)
             answers = [batch.answer(request) for request in requests]
         except _NotAllLoaded:
             batch = await _Batch.load(tx, requests, subscribers, now, numbers, None)
@@ -185,7 +187,7 @@ class _Batch:
             if isinstance(request, Consume | Reserve)
         }
         momo = {use.subscriber_id for use in uses if use.kind is Kind.MOMO}
-        accounts = await store.load_accounts(tx, by_id, now, numbers, uses=uses, buckets=wanted, most=most)
+        accounts = await load_accounts(tx, by_id, now, numbers, uses=uses, buckets=wanted, most=most)
         batch = cls(
             subscribers,
             now,
@@ -319,7 +321,7 @@ class _Batch:
 
     async def write(self, tx: Tx) -> None:
         """Write down what was decided."""
-        await store.write_accounts(tx, self.accounts.values())
+        await write_accounts(tx, self.accounts.values())
         if self.new:
             await store.write_consumptions(tx, self.new, self.now)
         if self.changed:
@@ -342,5 +344,4 @@ def _named(account: Account, taken: Iterable[tuple[int, int]]) -> tuple[Taken, .
 
 def mind_reference(reference: str) -> None:
     """Raises InvalidInput for a reference that cannot be one."""
-    if not 1 <= len(reference) <= 128 or not reference.isprintable():
-        raise InvalidInput("reference", "must be 1 to 128 printable characters")
+    mind_text("reference", reference, 128)

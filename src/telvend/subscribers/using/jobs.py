@@ -9,7 +9,6 @@ subscriber's balances next. Any number may run, in any number of processes; they
 subscriber whose books are damaged is logged and passed over, so that the others are swept.
 """
 
-import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -17,17 +16,18 @@ from telvend.errors import Busy
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.db import Database
-from telvend.subscribers import store
+from telvend.kit.repeating import Repeating
 from telvend.subscribers.model import ReservationState
-from telvend.subscribers.store import BucketNumbers
+from telvend.subscribers.store import BucketNumbers, load_accounts, lock_subscribers, write_accounts
+from telvend.subscribers.using import store
 
 AT_A_TIME: Final = 500
 
 _log = log.get(__name__)
 
 
-class Sweeper:
-    """See the head of this file. `on_death` is called when its task dies, which only a bug can do."""
+class Sweeper(Repeating):
+    """See the head of this file."""
 
     def __init__(
         self,
@@ -37,21 +37,8 @@ class Sweeper:
         poll_s: float = 1.0,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> None:
+        super().__init__("sweeper", self.work_off, clock, every_s=poll_s, on_death=on_death)
         self._database = database
-        self._clock = clock
-        self._poll_s = poll_s
-        self._on_death = on_death
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to work; from inside the event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="sweeper")
-        self._task.add_done_callback(self._ended)
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
     async def work_off(self) -> int:
         """Sweep until nothing is left, or somebody else has it in hand. Answers how many were ended. Raises Busy."""
@@ -59,16 +46,6 @@ class Sweeper:
         while swept := await self._sweep():
             count += swept
         return count
-
-    async def _run(self) -> None:
-        while True:
-            swept = 0
-            try:
-                swept = await self._sweep()
-            except Busy:
-                _log.warning("sweep_put_off")
-            if not swept:
-                await self._clock.sleep(self._poll_s)
 
     async def _sweep(self) -> int:
         """The next few hundred that are overdue: how many reservations and buckets were ended."""
@@ -97,28 +74,19 @@ class Sweeper:
     async def _end(self, ids: Collection[int], over: list[tuple[int, int]]) -> int:
         """End in one transaction what is overdue of these: how many reservations and buckets that were."""
         async with self._database.transaction() as tx:
-            subscribers, now = await store.lock_subscribers(tx, ids, who_is_free=True)
+            subscribers, now = await lock_subscribers(tx, ids, who_is_free=True)
             if now is None:
                 return 0
             reservations = await store.overdue_reservations(tx, list(subscribers), now)
             buckets = {part.bucket_id for item in reservations for part in item.parts}
             buckets |= {bucket_id for subscriber_id, bucket_id in over if subscriber_id in subscribers}
-            accounts = await store.load_accounts(tx, subscribers, now, BucketNumbers(), buckets=buckets)
+            accounts = await load_accounts(tx, subscribers, now, BucketNumbers(), buckets=buckets)
             for item in reservations:
                 accounts[item.subscriber_id].release(item, ReservationState.EXPIRED)
             for account in accounts.values():
                 account.expire()
             count = len(reservations) + sum(len(account.postings) for account in accounts.values())
-            await store.write_accounts(tx, accounts.values())
+            await write_accounts(tx, accounts.values())
             if reservations:
                 await store.write_reservations(tx, reservations, now)
             return count
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            _log.critical("sweeper_died", exc_info=error)
-            if self._on_death is not None:
-                self._on_death(error)

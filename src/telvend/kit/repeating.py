@@ -1,0 +1,63 @@
+"""Later work that nobody waits for: done again and again by a task of its own.
+
+sweeping = Repeating("voucher reservations", vouchers.sweep, clock, every_s=5.0)
+sweeping.start()          # inside the event loop
+await sweeping.close()    # what is under way is given up; the work is to be such that this is harmless
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from telvend.errors import Busy
+from telvend.kit.clock import Clock
+from telvend.kit.log import get
+
+_log = get(__name__)
+
+
+class Repeating:
+    """Calls `work`, waits for `every_s` seconds, and so on. While the database is away (Busy) it only tries again.
+
+    `on_death` is called when the task dies of anything else, which only a bug can do.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[object]],
+        clock: Clock,
+        *,
+        every_s: float,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._work = work
+        self._clock = clock
+        self._every_s = every_s
+        self._on_death = on_death
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work; from inside the event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
+        self._task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        """End, whatever is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._work()
+            except Busy:
+                _log.warning("later_work_has_no_database", work=self._name)
+            await self._clock.sleep(self._every_s)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.critical("later_work_died", work=self._name, exc_info=error)
+            if self._on_death is not None:
+                self._on_death(error)

@@ -1,0 +1,1 @@
+"""What was sold arrives: once for each reference."""
