@@ -217,6 +217,7 @@ async def test_the_home_country_of_the_settings_is_used(shop: Shop) -> None:
         ({"momo": "TRUE", "includeReservations": "true"}, {"momo_authorization": "proof"}),
         ({"momo": "false", "includeReservations": "perhaps", "quoteid": "x" * 200}, {}),
         ({"segment": "Agent", "idType": "msisdn", "prefLanguage": "EN", "extRequest": "no"}, {}),
+        ({"segment": "king", "idType": "EMAIL", "prefLanguage": "De", "extRequest": "maybe"}, {}),
         ({"targetSystem": "CIS", "referenceid": "1", "detailedBalance": "yes", "anything": "x" * 500, "plan": ""}, {}),
         ({"usageType": "2", "amount": "100"}, {}),
     ],
@@ -229,7 +230,7 @@ async def test_parameters_filter_or_are_ignored(shop: Shop, query: dict[str, str
 @pytest.mark.parametrize(
     "query",
     [{"plan": "GAMES"}, {"momo": "yes"}, {"momo": "true", "includeReservations": "2"}, {"usageType": "4"}, {"amount": "-1"},
-     {"amount": "1.5"}, {"segment": "king"}, {"idType": "EMAIL"}, {"prefLanguage": "De"}, {"extRequest": "maybe"},
+     {"amount": "1.5"},
      {"fixedLine": "a/b"}, {"momo": "true", "quoteid": "x" * 65}],
 )  # fmt: skip
 async def test_a_wrong_parameter_is_named_and_nobody_is_asked(shop: Shop, query: dict[str, str]) -> None:
