@@ -287,7 +287,12 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     if shop.settings.redis_url is not None:
         from telvend.kit.allowance_redis import RedisAllowance
 
-        limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
+        try:
+            limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
+        except ValueError:  # Its text repeats parts of the address, which may be those of a password.
+            raise SettingsRefused(
+                "TELVEND_REDIS_URL is not the address of a Redis: redis://[:password@]host[:port][/number]."
+            ) from None
     dialects = (NETPLUSE, NETWORKDATASUB, madapi(literal_999=shop.settings.madapi_literal_999))
     apps: dict[str, ASGIApp] = {
         mount: app

@@ -12,9 +12,10 @@ import socket
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
+import typer
 import uvloop
 
 from telvend.bootstrap import prepare_database
@@ -30,6 +31,8 @@ from telvend.kit.secret import Secret
 
 WORKER_VARIABLE: Final = "TELVEND_WORKER"
 RESTART_PAUSE_S: Final = 0.2
+SERVING: Final = "serving"
+"""What a worker says to its parent once it serves; else it is a sentence on why it cannot."""
 CONNECTIONS_BESIDE_POOL: Final = 14
 """A serving process has one for each of its lanes and stores, beside its pool."""
 
@@ -73,10 +76,14 @@ def run_server(
                 listener.close()
             if cluster is not None:
                 cluster.stop()
-    except REFUSALS as error:
-        fail(error)
-    except CONNECTION_LOSS as error:
-        fail(f"The database cannot be reached: {error or type(error).__name__}")
+    except (*REFUSALS, *CONNECTION_LOSS) as error:
+        fail(_sentence(error))
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, REFUSALS):
+        return str(error)
+    return f"The database cannot be reached: {str(error) or type(error).__name__}"
 
 
 def _make_data_dir(settings: Settings) -> None:
@@ -216,22 +223,31 @@ class _Workers:
             "url": url,
             "parent": os.getpid(),
         }
-        self._environment = os.environ | {WORKER_VARIABLE: json.dumps(given)}
+        self._given = given
+        # What has served once is brought back for ever. What never served would end in the same way every time.
+        self._served = asyncio.Event()
+        self._refusal: str | None = None
 
     async def run(self, as_json: bool) -> None:
+        """Serve until asked to stop. Raises WorkersRefused where none of them could begin."""
         metrics.prepare(Path(self._settings.data_dir) / "run" / "metrics")
         minders = [asyncio.create_task(self._mind(number)) for number in range(self._settings.workers)]
-        server.announce(self._settings, as_json)
-        await self._stop.wait()
+        stopping = asyncio.create_task(self._stop.wait())
+        served = asyncio.create_task(self._served.wait())
+        await asyncio.wait([served, stopping], return_when=asyncio.FIRST_COMPLETED)
+        served.cancel()
+        if self._served.is_set():
+            server.announce(self._settings, as_json)
+        await stopping
         await asyncio.gather(*minders)
+        if self._refusal is not None:
+            raise WorkersRefused(self._refusal)
 
     async def _mind(self, number: int) -> None:
         """Keep worker `number` running until everything stops; then let it drain."""
         while not self._stop.is_set():
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "telvend", "_worker", env=self._environment, stdin=asyncio.subprocess.DEVNULL
-            )
-            ended = asyncio.create_task(process.wait())
+            process, hears = await self._start()
+            ended = asyncio.create_task(self._listen(process, hears))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
             if self._stop.is_set():
@@ -247,6 +263,42 @@ class _Workers:
             _logger.error("worker_died", worker=number, status=process.returncode)
             await asyncio.sleep(RESTART_PAUSE_S)
 
+    async def _start(self) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader]:
+        """A worker, and the pipe in which it says one thing: that it serves, or why it cannot."""
+        hearing, saying = os.pipe()
+        hears = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(hears), os.fdopen(hearing, "rb")
+        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "telvend",
+                "_worker",
+                env=os.environ | {WORKER_VARIABLE: json.dumps(self._given | {"saying": saying})},
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(saying,),
+            )
+        finally:
+            os.close(saying)
+        return process, hears
+
+    async def _listen(self, process: asyncio.subprocess.Process, hears: asyncio.StreamReader) -> None:
+        """Hear what a worker says, and wait until it ends. The first one gives up for all where none has served yet."""
+        said = (await hears.read()).decode()
+        if said == SERVING:
+            self._served.set()
+        status = await process.wait()
+        # One that was killed from outside says nothing of the next one.
+        if status > 0 and not self._served.is_set() and not self._stop.is_set():
+            self._refusal = said or f"A worker ended with status {status} before it served; what it said stands above."
+            self._stop.set()
+
+
+class WorkersRefused(PostgresRefused):
+    """No worker could begin to serve."""
+
 
 def run_worker() -> None:
     """One of several server processes; started by `telvend serve --workers`."""
@@ -256,14 +308,27 @@ def run_worker() -> None:
     settings = msgspec.convert(given["settings"], Settings, dec_hook=lambda _, text: Secret(text))
     _configure_logs(settings)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with _bound(family, settings, reuse_port=True) as listener:
+    with os.fdopen(given["saying"], "w") as saying, _bound(family, settings, reuse_port=True) as listener:
         listener.listen(2048)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve_as_worker(settings, given["url"], listener))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve_as_worker(settings, given["url"], listener, saying))
+        except (*REFUSALS, *CONNECTION_LOSS) as error:
+            sentence = _sentence(error)
+            if saying.closed:
+                fail(sentence)
+            # Said once by the parent, not by each of us.
+            saying.write(sentence)
+            raise typer.Exit(1) from None
 
 
-async def _serve_as_worker(settings: Settings, url: str, listener: socket.socket) -> None:
+async def _serve_as_worker(settings: Settings, url: str, listener: socket.socket, saying: TextIO) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await server.run_api(settings, url, listener, stop, None, False)
+
+    async def ready(*_: object) -> None:
+        saying.write(SERVING)
+        saying.close()
+
+    await server.run_api(settings, url, listener, stop, ready, False)
