@@ -47,7 +47,7 @@ def demo(
     settings = msgspec.structs.replace(settings, database_url=None)
 
     async def ready(shop: "Shop", stop: asyncio.Event) -> None:
-        await Story(shop, settings, Console(highlight=False), once=once).tell(time.monotonic() - began)
+        await Story(shop, settings, Console(highlight=False, soft_wrap=True), once=once).tell(time.monotonic() - began)
         if once:
             stop.set()
 

@@ -54,7 +54,8 @@ def test_every_command_and_option_says_what_it_is(name: str) -> None:
      ["key", "add", "a@b.co", "--api", "fax"], ["wallet", "credit", "a@b.co", "-5", "GHS", "--reference", "r"],
      ["wallet", "credit", "a@b.co", "5", "GHS"], ["order", "list", "--state", "lost"], ["order", "list", "--limit", "0"],
      ["order", "list", "--before", "9" * 30], ["product", "import", "/nowhere.csv"], ["--nothing", "settings"],
-     ["serve", "--workers", "0"], ["order", "resolve", "1", "--note", "x"], ["product", "list", "--limit", "9" * 30]],
+     ["serve", "--workers", "0"], ["serve", "--port", "65536"], ["order", "resolve", "1", "--note", "x"],
+     ["product", "list", "--limit", "9" * 30]],
     ids=" ".join,
 )  # fmt: skip
 def test_wrong_usage_is_exit_code_2_and_nothing_on_stdout(arguments: list[str]) -> None:
