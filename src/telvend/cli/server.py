@@ -182,7 +182,6 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
             await shop.funding_worker.drain(settings.drain_s)
             await services.premiums.close()
             await services.identity.close()
-            await services.refills.close()
             await services.vouchers.close()
             await services.orders.close()
             await services.ledger.close()
