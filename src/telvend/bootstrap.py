@@ -48,6 +48,7 @@ from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
+from telvend.sales.gate import SalesGate
 from telvend.services import Services
 from telvend.subscribers.offering.model import FaultyPart
 from telvend.subscribers.offering.service import TOPIC as NETWORK
@@ -82,6 +83,7 @@ class Shop:
     clock: Clock
     sandbox: Sandbox
     funding_worker: FundingWorker
+    gate: SalesGate
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
@@ -98,6 +100,7 @@ async def open_shop(
 ) -> AsyncIterator[Shop]:
     """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does."""
     clock = SystemClock()
+    gate = SalesGate()
     database = await Database.open(url, pool_size=settings.pool_size)
     try:
         ledger = Ledger(database, on_batch=lambda size: metrics.lane_batch("balance reads", size), on_death=on_death)
@@ -110,6 +113,7 @@ async def open_shop(
             on_batch=lambda lane, size: _batch(lane, size, orders),
             on_death=on_death,
             maximum_waiting=settings.lane_waiting,
+            gate=gate,
         )
         gateways, sandbox = await _gateways(settings, database)
         asking = Asking(database, ledger, gateways)
@@ -122,12 +126,14 @@ async def open_shop(
             expires_after_s=settings.funding_expires_s,
             on_notice=funding_worker.wake,
         )
-        identity = _identity(settings, database, ledger, clock, on_death)
+        identity = _identity(settings, database, ledger, clock, gate, on_death)
         offering = Offering(database)
         subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
         pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
         vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
-        refills = Refills(database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death)
+        refills = Refills(
+            database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death, gate=gate
+        )
         premiums = Premiums(
             database,
             clock,
@@ -183,7 +189,18 @@ async def open_shop(
             resellers.refreshed,
         )
         shop = Shop(
-            settings, database, services, router, book, fulfilment, Review(jobs), watch, clock, sandbox, funding_worker
+            settings,
+            database,
+            services,
+            router,
+            book,
+            fulfilment,
+            Review(jobs),
+            watch,
+            clock,
+            sandbox,
+            funding_worker,
+            gate,
         )
         try:
             yield shop
@@ -216,6 +233,7 @@ def _identity(
     database: Database,
     ledger: Ledger,
     clock: Clock,
+    gate: SalesGate,
     on_death: Callable[[BaseException], None] | None,
 ) -> Identity:
     authorities: dict[str, Authority] = {}
@@ -224,7 +242,7 @@ def _identity(
     if settings.dojah_secret_key is not None:
         authorities[DOJAH] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
     custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
-    return Identity(database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death)
+    return Identity(database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death, gate=gate)
 
 
 def _providers(

@@ -17,6 +17,7 @@
     ├── ProductUnavailable      no such product on sale now
     ├── AlreadyExists           the shop-keeper adds what is there already
     ├── Busy                    try again in a moment; nothing happened
+    │   └── SalesHalted         the operator has to act before anything is sold again
     └── InvariantBroken         a bug: nobody catches it, somebody is woken
 
 Each leaf holds the facts. Code that knows the cause raises; code that knows the audience renders: every dialect has one
@@ -161,6 +162,14 @@ class Busy(TelvendError):
     def __init__(self, retry_after_s: int = 1) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(f"The service is busy; retry after {retry_after_s} s.")
+
+
+class SalesHalted(Busy):
+    """Nothing is sold until the operator has acted. Nothing happened; a sale that stands is still found."""
+
+    def __init__(self, retry_after_s: int = 60) -> None:
+        self.retry_after_s = retry_after_s
+        TelvendError.__init__(self, f"Sales are halted for the moment; retry after {retry_after_s} s.")
 
 
 class InvariantBroken(TelvendError):

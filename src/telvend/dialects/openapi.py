@@ -34,6 +34,7 @@ _SAMPLES: Final[tuple[TelvendError, ...]] = (
     errors.InsufficientBalance(Money(450, GHS), Money(120, GHS)),
     errors.ProductUnavailable("MTN", "3GB"),
     errors.Busy(),
+    errors.SalesHalted(),
     errors.InvariantBroken("something"),
 )
 """One of each kind, rendered by the dialect itself: what the document shows of an error is what a client gets."""

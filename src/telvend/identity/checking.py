@@ -56,6 +56,7 @@ from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, Journal, Mode, TransactionKind
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
+from telvend.sales.gate import SalesGate
 
 CURRENCY: Final = NGN
 
@@ -102,6 +103,7 @@ class Checking:
         default_authority: str | None,
         clock: Clock,
         policy: Policy,
+        gate: SalesGate,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -111,6 +113,7 @@ class Checking:
         self._default_authority = default_authority
         self._clock = clock
         self._policy = policy
+        self._gate = gate
         self._salt: bytes | None = None
         self._asking: dict[int, asyncio.Task[Checked]] = {}
 
@@ -184,6 +187,7 @@ class Checking:
             known = await self._known(tx, caller, request)
             if known is not None:
                 return known
+            self._gate.require_open(caller.mode)
             if not price.active:
                 raise ProductUnavailable(request.kind.upper(), request.card_type)
             if authority is None:

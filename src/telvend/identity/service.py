@@ -28,6 +28,7 @@ from telvend.kit.db import Database, Tx
 from telvend.kit.money import Money
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
+from telvend.sales.gate import SalesGate
 
 LARGEST_PAGE = 1000
 
@@ -50,6 +51,7 @@ class Identity:
         default_authority: str | None = None,
         clock: Clock | None = None,
         policy: Policy | None = None,
+        gate: SalesGate | None = None,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> None:
         clock = clock or SystemClock()
@@ -69,6 +71,7 @@ class Identity:
             default_authority,
             clock,
             policy or Policy(),
+            gate or SalesGate(),
         )
         self.giving_up = GivingUp(database, self._checking, clock, on_death)
 

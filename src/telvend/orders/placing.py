@@ -13,7 +13,15 @@ from uuid import UUID
 import msgspec
 
 from telvend.catalog.model import Product
-from telvend.errors import Busy, InvariantBroken, NotFound, ProductUnavailable, ReferenceReused, TelvendError
+from telvend.errors import (
+    Busy,
+    InvariantBroken,
+    NotFound,
+    ProductUnavailable,
+    ReferenceReused,
+    SalesHalted,
+    TelvendError,
+)
 from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
 from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.ids import reference_of
@@ -23,6 +31,7 @@ from telvend.ledger.model import Journal, Mode, TransactionKind
 from telvend.ledger.store import Reference
 from telvend.orders import store
 from telvend.orders.model import Order, Placement, State
+from telvend.sales.gate import SalesGate
 
 _NUMBERS_AT_A_TIME: Final = 1024
 # Where more than orders is sold, something else may stand under a caller's reference; elsewhere nobody needs to look.
@@ -82,8 +91,9 @@ class Purchase(msgspec.Struct, frozen=True):
 class Placing:
     """`place_all` is what the lane calls. It owns one connection and is never called twice at once."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, gate: SalesGate | None = None) -> None:
         self._connection = Dedicated(database)
+        self._gate = gate or SalesGate()
         self._numbers: list[int] = []
         self._salt: bytes | None = None
 
@@ -147,7 +157,7 @@ class Placing:
             raise InvariantBroken("a caller's wallet does not exist")
         doubtful = [key for key in keys if key[1] in _DIALECTS_THAT_SELL_MORE]
         taken = await ledger_store.taken_by_others(tx, TransactionKind.ORDER, doubtful) if doubtful else set()
-        decisions = _Decisions(now, Journal(wallets, at=now), known, taken)
+        decisions = _Decisions(now, Journal(wallets, at=now), known, taken, self._gate)
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt or b""))
         return decisions
@@ -174,11 +184,19 @@ class Placing:
 class _Decisions:
     """What one transaction is about to do, and what each caller will be told."""
 
-    def __init__(self, now: datetime, journal: Journal, known: dict[Reference, Order], taken: set[Reference]) -> None:
+    def __init__(
+        self,
+        now: datetime,
+        journal: Journal,
+        known: dict[Reference, Order],
+        taken: set[Reference],
+        gate: SalesGate,
+    ) -> None:
         self.now = now
         self.journal = journal
         self.known = known
         self.taken = taken
+        self.gate = gate
         self.orders: list[Order] = []
         self.answers: list[Placement | Exception] = []
 
@@ -191,6 +209,8 @@ class _Decisions:
             return Placement(before, replayed=True, age_s=max(0.0, (self.now - before.created_at).total_seconds()))
         if key is not None and key in self.taken:
             return ReferenceReused(key[3])
+        if self.gate.halts(purchase.mode):
+            return SalesHalted()
         quote = purchase.quote
         if quote is None:
             return ProductUnavailable(purchase.network, purchase.size)

@@ -23,6 +23,7 @@ from telvend.orders.placing import Placing, Purchase, Quote
 from telvend.orders.reading import Reading, Wanted
 from telvend.orders.waiting import Waiting
 from telvend.resellers.model import Caller
+from telvend.sales.gate import SalesGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,13 @@ class Orders:
         on_batch: Callable[[str, int], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
         maximum_waiting: int = 8192,
+        gate: SalesGate | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._catalogue = catalogue
         self.on_placed = on_placed
-        self._placing = Placing(database)
+        self._placing = Placing(database, gate)
         self._reading = Reading(database)
         self._waiting = Waiting(database)
 

@@ -102,6 +102,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], tuple[int, str]]] = {
     errors.ProductUnavailable: (400, "5001"),
     errors.AlreadyExists: (400, "1002"),
     errors.Busy: (503, "3000"),
+    errors.SalesHalted: (503, "3000"),
     errors.InvariantBroken: (500, "3001"),
     PinRefused: (400, "5001"),
     LockedOut: (403, "6000"),

@@ -145,6 +145,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
     errors.ProductUnavailable: 400,
     errors.AlreadyExists: 409,
     errors.Busy: 503,
+    errors.SalesHalted: 503,
     errors.InvariantBroken: 500,
 }
 """Source: "Error Codes" of the document; 405, 413 and 503 are HTTP's own. `NotPermitted` has no code of its own there."""

@@ -21,6 +21,7 @@ from telvend.errors import (
     InvariantBroken,
     NotFound,
     ReferenceReused,
+    SalesHalted,
     TelvendError,
 )
 from telvend.kit.db import Database, Tx
@@ -30,6 +31,7 @@ from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, Journal, Mode, TransactionKind
 from telvend.ledger.service import Ledger
+from telvend.sales.gate import SalesGate
 from telvend.subscribers import store as subscriber_store
 from telvend.subscribers.account import Account
 from telvend.subscribers.model import PostingKind, Subscriber
@@ -104,12 +106,14 @@ class Refilling:
         database: Database,
         ledger: Ledger,
         offering: Offering,
+        gate: SalesGate,
         *,
         on_batch: Callable[[str, int], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self._offering = offering
+        self._gate = gate
         self._causes: list[int] = []
         self._salt: bytes | None = None
         self.together: Together[Item, Refilled] = Together(
@@ -152,6 +156,7 @@ class Refilling:
             guards,
             house,
             self._offering.snapshot,
+            self._gate,
         )
         answers = [decisions.weigh(item, self._causes, self._salt or b"") for item in items]
         await decisions.write(tx)
@@ -279,6 +284,7 @@ class _Decisions:
         guards: dict[Subject, Guard],
         house: dict[tuple[Mode, str], HouseAccounts],
         offering: Snapshot,
+        gate: SalesGate,
     ) -> None:
         self.now = now
         self.journal = journal
@@ -290,6 +296,7 @@ class _Decisions:
         self.guards = guards
         self.house = house
         self.offering = offering
+        self.gate = gate
         self.refills: list[NewRefill] = []
         self.uses: list[Use] = []
 
@@ -301,6 +308,8 @@ class _Decisions:
             if fingerprint != item.fingerprint:
                 return ReferenceReused(item.request.transaction_id)
             return Refilled(refill, replayed=True)
+        if self.gate.halts(item.request.mode):
+            return SalesHalted()
         subscriber = self.subscribers.get(item.subscriber)
         if subscriber is None:
             return NotFound("Subscriber")

@@ -13,6 +13,7 @@ from telvend.kit.log import get
 from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
+from telvend.sales.gate import SalesGate
 from telvend.subscribers.model import Kind, mind_text
 from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.refills import store
@@ -52,10 +53,13 @@ class Refills:
         *,
         on_batch: Callable[[str, int], None] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
+        gate: SalesGate | None = None,
     ) -> None:
         self._database = database
         self._keys = keys
-        self._refilling = Refilling(database, ledger, offering, on_batch=on_batch, on_death=on_death)
+        self._refilling = Refilling(
+            database, ledger, offering, gate or SalesGate(), on_batch=on_batch, on_death=on_death
+        )
 
     def start(self) -> None:
         """Serve those together who come together."""

@@ -1,0 +1,1 @@
+"""What every sale shares, whoever ends it."""
