@@ -313,7 +313,7 @@ async def locks(
             guard.kind,
             guard.subject,
             guard.wrong,
-            guard.tries_left(),
+            guard.tries_left() if guard.locks else "",
             guard.strikes,
             "" if (until := locked[id(guard)]) is None else time_text(until),
         )
@@ -324,7 +324,7 @@ async def locks(
             "kind": guard.kind,
             "subject": guard.subject,
             "wrong": guard.wrong,
-            "tries_left": guard.tries_left(),
+            "tries_left": guard.tries_left() if guard.locks else None,
             "strikes": guard.strikes,
             "locked_until": locked[id(guard)],
             "last_at": guard.last_at,
