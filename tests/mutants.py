@@ -227,11 +227,18 @@ MUTANTS = (
         (f"{REFILLS}::test_sixty_wrong_pins_at_once_for_as_many_subscribers_are_fifty_tries",),
     ),
     Mutant(
-        "a locked partner is taken off the source",
+        "a source is never locked",
         "src/telvend/subscribers/vouchers/guard.py",
-        "self.shares.pop(partner, None)",
-        "self.shares[partner] = self.shares.get(partner, 0) + 1",
-        (f"{REFILLS}::test_a_partner_is_locked_after_fifty_and_the_source_it_came_from_is_not",),
+        "return self.kind is not Guarded.SOURCE",
+        "return True",
+        (f"{REFILLS}::test_two_partners_who_guess_at_one_address_do_not_lock_a_third",),
+    ),
+    Mutant(
+        "what the client calls itself is no part of the lock",
+        "src/telvend/subscribers/refills/refilling.py",
+        "source = _plain(request.source)",
+        'source = _plain(f"{request.source} {request.system}")',
+        (f"{REFILLS}::test_another_name_is_not_another_allowance",),
     ),
     Mutant(
         "barred is said before any PIN is looked at",

@@ -16,6 +16,7 @@ import telvend.dialects
 from telvend import errors
 from telvend.dialects import openapi
 from telvend.dialects.contract import Asked, Endpoint
+from telvend.dialects.headers import header_values
 from telvend.errors import TelvendError
 from telvend.kit.money import GHS, Money
 from tests.contract.dialects import DIALECTS, Registered
@@ -181,3 +182,12 @@ def test_the_openapi_document_has_every_endpoint_and_every_type(registered: Regi
 def test_the_key_is_found_in_the_headers_and_nowhere_else(registered: Registered) -> None:
     assert not registered.dialect.key_of({})
     assert not registered.dialect.key_of({b"cookie": b"key=np_live_x"})
+
+
+def test_blanks_around_the_value_of_a_header_are_no_part_of_a_key(registered: Registered) -> None:
+    """Optional whitespace is not part of a value (RFC 9110, section 5.5): `X-API-Key: KEY ` is the same key."""
+    dialect = registered.dialect
+    name = str(dialect.security["name"]).lower().encode() if "name" in dialect.security else b"authorization"
+    for before, after in (("", " "), (" ", ""), ("\t", "\t "), ("", "")):
+        sent = [(name, f"{before}{dialect.key_text.format(key='the-key')}{after}".encode())]
+        assert dialect.key_of(header_values(sent)) == "the-key", (before, after)

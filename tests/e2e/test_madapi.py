@@ -4,6 +4,7 @@ Every answer is held to tests/wire/madapi/schema/answers.json. Each story has su
 """
 
 import asyncio
+import http.client
 import itertools
 import re
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -609,6 +611,75 @@ def test_an_unusable_transaction_id_is_replaced_and_a_refill_under_it_can_be_rep
     assert market.ama.main(number) == "20.00"
     again = market.ama.voucherless(number, "10", transaction=made, expect=(200, "0000"))
     assert again.headers["idempotent-replayed"] == "true"
+
+
+def test_blanks_around_the_values_of_headers_do_not_pay_a_refill_twice(market: Market) -> None:
+    """RFC 9110: they are no part of a value. The parser leaves those that stand behind it."""
+    number = market.subscriber()
+    body = b'{"refillType": "voucherless", "refillProfileId": "DB00", "transactionAmount": "10"}'
+    replayed = []
+    for before, after in (("", ""), ("", " "), ("\t", " \t"), ("  ", "")):
+        server = http.client.HTTPConnection(market.shop.url.removeprefix("http://"), timeout=30)
+        server.putrequest("PATCH", f"/v2/customers/{number}/plans/refill")
+        sent = {"X-API-Key": market.made[0]["key"], "transactionId": "OWS-000009", "Content-Type": "application/json"}
+        for name, value in (sent | {"Content-Length": str(len(body))}).items():
+            server.putheader(name, f"{before}{value}{after}")
+        server.endheaders(body)
+        answer = server.getresponse()
+        assert (answer.status, answer.getheader("transactionid")) == (200, "OWS-000009"), answer.read()
+        replayed.append(answer.getheader("idempotent-replayed"))
+        server.close()
+    assert replayed == [None, "true", "true", "true"]
+    assert market.ama.main(number) == "10.00"
+
+
+def test_a_refill_under_a_long_id_is_one_refill(market: Market) -> None:
+    """A UUID and 25 digits are what partners really send; the echo has to be of 5 to 20 characters."""
+    number = market.subscriber()
+    path = f"/v2/customers/{number}/plans/refill"
+    (voucher,) = market.vouchers()
+    bodies = {
+        str(uuid4()): {"refillType": "voucherless", "refillProfileId": "DB00", "transactionAmount": "10"},
+        "1234567890123456789012345": {"refillType": "voucher", "voucherActivationCode": voucher["pin"]},
+    }
+    for sent, body in bodies.items():
+        refused = market.ama.client.patch(path, json=body | {"targetSystem": "x"}, headers={"transactionId": sent})
+        assert refused.status_code == 400  # It takes nothing, and leaves the id free.
+        answers = [market.ama.client.patch(path, json=body, headers={"transactionId": sent}) for _ in range(3)]
+        assert [answer.headers.get("idempotent-replayed") for answer in answers] == [None, "true", "true"]
+        (echoed,) = {answer.headers["transactionid"] for answer in (refused, *answers)}
+        assert re.fullmatch(r"[A-Za-z0-9+/=-]{5,20}", echoed)
+        for answer in answers:
+            mind("PATCH", path, answer.status_code, answer.json())
+            assert (answer.json()["statusCode"], answer.json()["transactionId"]) == ("0000", echoed)
+        assert market.ama.refill(number, transaction=echoed, **body).headers["idempotent-replayed"] == "true"
+        other = {"refillType": "voucherless", "refillProfileId": "DB00", "transactionAmount": "11"}
+        reused = market.ama.client.patch(path, json=other, headers={"transactionId": sent})
+        assert (reused.status_code, reused.json()["statusCode"]) == (400, "5001")
+    # Who is called by his partner finds it by what the partner says.
+    (found,) = market.shop.telvend("refill", "list", "--subscriber", f"+{number}", "--transaction", sent)["refills"]
+    assert (found["sent_id"], found["transaction_id"], found["kind"]) == (sent, echoed, "voucher")
+    assert market.ama.main(number) == "510.00"
+
+
+def test_twenty_at_once_under_a_long_id_are_one_refill(market: Market) -> None:
+    number = market.subscriber()
+    path = f"/v2/customers/{number}/plans/refill"
+    body = {"refillType": "voucherless", "refillProfileId": "DB00", "transactionAmount": "10"}
+    sent = str(uuid4())
+
+    async def race() -> list[httpx.Response]:
+        async with httpx.AsyncClient(
+            base_url=market.shop.url, headers=market.ama.client.headers, timeout=30, verify=_NO_CERTIFICATES
+        ) as client:
+            return await asyncio.gather(
+                *(client.patch(path, json=body, headers={"transactionId": sent}) for _ in range(20))
+            )
+
+    answers = asyncio.run(race())
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+    assert market.ama.main(number) == "10.00"
 
 
 def test_the_books_hold_after_all_this(market: Market) -> None:

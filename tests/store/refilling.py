@@ -69,7 +69,8 @@ class Partner:
                 "transaction_id": transaction_id or f"T{next(_numbers):08d}",
                 "msisdn": NGOZI,
                 "wallets": self.wallets[mode],
-                "source": "192.0.2.1 pos",
+                "source": "192.0.2.1",
+                "system": "pos",
             }
             | more
         )

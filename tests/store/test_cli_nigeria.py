@@ -276,15 +276,17 @@ def test_a_rotated_key_opens_what_was_sealed_before_and_a_lost_one_is_one_senten
         assert "bring it back" in shop.refused("identity", command, "--data-dir", str(elsewhere))
 
 
-def test_a_key_that_sweeps_is_named_with_its_reseller(shop: Shop) -> None:
+def test_a_reseller_that_sweeps_is_named_with_the_last_key(shop: Shop) -> None:
     shop.add_reseller()
     (key,) = (shop.data("key", "add", EMAIL, "--api", "networkdatasub")["id"],)
-    assert "No key has swept." in shop.run("identity", "sweeps").stdout
+    assert "Nobody has swept." in shop.run("identity", "sweeps").stdout
     shop.execute(
-        "insert into identity_sweep (key_id, reseller_id, not_before, strikes, delays, unknown, numbers)"
-        f" select id, reseller_id, now(), 3, 7, 31, 40 from api_key where id = '{key}'"
+        "insert into identity_pace"
+        " (key_id, reseller_id, mode, first_at, last_at, not_before, strikes, delays, unknown, numbers)"
+        f" select id, reseller_id, mode, now(), now(), now(), 3, 7, 31, 40 from api_key where id = '{key}'"
     )
     (found,) = shop.data("identity", "sweeps")["sweeps"]
+    assert found["mode"] == "live"
     assert (found["key_id"], found["email"], found["delays"], found["unknown"], found["numbers"]) == (
         key, EMAIL, 7, 31, 40,
     )  # fmt: skip

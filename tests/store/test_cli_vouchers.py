@@ -245,6 +245,8 @@ def test_who_is_locked_is_shown_and_let_go(shop: Shop, data_dir: Path) -> None:
         45,
         None,
     )
+    # A source is counted, and never locked.
+    assert (locks["source"]["wrong"], locks["source"]["tries_left"], locks["source"]["locked_until"]) == (5, None, None)
     shop.run("voucher", "unlock", "subscriber", f"live {NGOZI}")
     assert "subscriber" not in {lock["kind"] for lock in shop.data("voucher", "locks")["locks"]}
     assert shop.refused("voucher", "unlock", "subscriber", f"live {NGOZI}") == "Lock not found."

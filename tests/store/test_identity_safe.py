@@ -1,19 +1,23 @@
 """The safe of identity checks: what stands in the database, who read what, purging, changing the master key, sweeping."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from telvend.authorities.contract import Found, Kind, Record
+from telvend.authorities.contract import Found, Kind, NotOnRecord, Record
 from telvend.errors import Busy, InvalidInput, NotFound, TooManyRequests
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, State, SweepSlowed
 from telvend.identity.vault import FILE, MasterKey, SealBroken, VaultRefused
 from telvend.kit.db import Database
+from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
+from telvend.ledger.model import Mode
+from telvend.ledger.service import Ledger
 from tests.store.identifying import NUMBER, Bureau, Obedient, bureau, new_key, wants
 
 PHOTO = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
@@ -277,7 +281,7 @@ async def test_master_keys_of_the_settings_are_changed_by_putting_one_before(
 _POLICY = Policy(unknown_per_hour=3, numbers_per_hour=6, first_delay_s=0.3)
 
 
-async def test_a_key_that_asks_for_unknown_numbers_is_slowed_down_more_and_more(
+async def test_a_reseller_that_asks_for_unknown_numbers_is_slowed_down_more_and_more(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = await bureau(database, tmp_path, policy=_POLICY)
@@ -290,30 +294,35 @@ async def test_a_key_that_asks_for_unknown_numbers_is_slowed_down_more_and_more(
             await shop.check()
         assert isinstance(slowed.value, TooManyRequests)
         assert (slowed.value.retry_after_s, slowed.value.limit) == (2 if len(delays) == 2 else 1, 3)
-        waiting = await shop.value("select extract(epoch from not_before - now()) from identity_sweep")
+        waiting = await shop.value("select extract(epoch from not_before - now()) from identity_pace")
         delays.append(round(float(waiting) / 0.3))
         await asyncio.sleep(float(waiting) + 0.01)
         await shop.check()
     assert delays == [1, 2, 4]
     (sweep,) = await shop.identity.sweeps()
-    assert (sweep.key_id, sweep.reseller_id, sweep.delays, sweep.unknown) == (
-        shop.ama.key_id, shop.ama.reseller_id, 4, 4
+    assert (sweep.key_id, sweep.reseller_id, sweep.mode, sweep.delays, sweep.unknown) == (
+        shop.ama.key_id, shop.ama.reseller_id, Mode.LIVE, 4, 4
     )  # fmt: skip
     shown = "".join(capsys.readouterr())
     assert shown.count("identity_sweep") == 1
-    # Another key of the same account is not slowed down, and a known reference is answered all the same.
+    # Another key of the same account has no allowance of its own; its test wallet does.
     email = await shop.value("select email from reseller where id = $1", shop.ama.reseller_id)
-    await shop.identity.check(await new_key(database, email), wants())
-    # An hour later the key is as good as any other; that it swept stays on record.
+    with pytest.raises(SweepSlowed):
+        await shop.identity.check(await new_key(database, email), wants())
+    await Ledger(database).credit(shop.ama.reseller_id, Money(100_000, NGN), Mode.TEST, "play")
+    await shop.identity.check(await new_key(database, email, Mode.TEST), wants())
+    # An hour later the reseller is as good as any other; that it swept stays on record.
     await shop.value("update verification set created_at = created_at - interval '1 hour' returning 1")
     await shop.check()
-    assert await shop.value("select strikes from identity_sweep") == 0
+    assert await shop.value("select strikes from identity_pace") == 0
     assert len(await shop.identity.sweeps()) == 1
     await shop.check_books()
     await shop.close()
 
 
-async def test_a_key_that_asks_for_very_many_numbers_is_slowed_down_too(database: Database, tmp_path: Path) -> None:
+async def test_a_reseller_that_asks_for_very_many_numbers_is_slowed_down_too(
+    database: Database, tmp_path: Path
+) -> None:
     shop = await bureau(database, tmp_path, policy=_POLICY)
     first = await shop.check("70000000000", "r")
     for at in range(1, 8):
@@ -332,4 +341,46 @@ async def test_the_same_number_many_times_is_no_sweep(database: Database, tmp_pa
     for _ in range(12):
         await shop.check()
     assert await shop.identity.sweeps() == []
+    await shop.close()
+
+
+async def test_a_burst_of_two_keys_at_two_processes_gets_no_further_than_one_after_the_other(
+    database: Database, tmp_path: Path, prembly: Obedient
+) -> None:
+    """What is being asked at this moment may turn out to be unknown, all of it."""
+    shop = await bureau(database, tmp_path, {"prembly": prembly}, policy=_POLICY)
+    email = await shop.value("select email from reseller where id = $1", shop.ama.reseller_id)
+    keys = [shop.ama, await new_key(database, email)]
+    processes = [shop.identity, shop.another_process({"prembly": prembly}, _POLICY)]
+    prembly.answer = NotOnRecord("nobody")
+    prembly.may_answer.clear()
+    burst = [
+        asyncio.create_task(processes[at % 2].check(keys[at // 2 % 2], wants(f"712345000{at:02}", use_real_api=True)))
+        for at in range(40)
+    ]
+    _, waiting = await asyncio.wait(burst, timeout=2)
+    assert len(waiting) == prembly.asked == _POLICY.unknown_per_hour + 1
+    prembly.may_answer.set()
+    answers = await asyncio.gather(*burst, return_exceptions=True)
+    assert Counter(type(answer) for answer in answers) == {Checked: 4, SweepSlowed: 36}
+    assert await shop.identity.sweeps() == []  # Nobody has waited for a delay yet.
+    # Now that they were all unknown, one is let through, whoever asks, and the next has to wait.
+    more = await asyncio.gather(
+        *(processes[at % 2].check(keys[at // 2 % 2], wants(f"713345000{at:02}")) for at in range(12)),
+        return_exceptions=True,
+    )
+    assert Counter(type(answer) for answer in more) == {Checked: 1, SweepSlowed: 11}
+    await shop.check_books()
+    await shop.close()
+
+
+async def test_a_burst_of_different_numbers_does_not_pass_the_limit_either(database: Database, tmp_path: Path) -> None:
+    shop = await bureau(database, tmp_path, policy=Policy(unknown_per_hour=100, numbers_per_hour=6))
+    other = shop.another_process(policy=Policy(unknown_per_hour=100, numbers_per_hour=6))
+    answers = await asyncio.gather(
+        *((shop.identity, other)[at % 2].check(shop.ama, wants(f"700000000{at:02}")) for at in range(30)),
+        return_exceptions=True,
+    )
+    # Seven, and the one that is let through as the first of a sweep.
+    assert Counter(type(answer) for answer in answers) == {Checked: 8, SweepSlowed: 22}
     await shop.close()

@@ -145,6 +145,30 @@ async def test_bundles_still_to_be_delivered_last_as_long_as_the_catalogue_says(
     assert [row[0] for row in found] == [30, 60, None, None]
 
 
+async def test_what_keys_have_swept_is_their_resellers_in_each_mode(empty: Database) -> None:
+    await bring_to(empty, "0007")
+    async with empty.transaction() as tx:
+        await tx.execute("""
+            insert into reseller (id, email, name, phone) select md5(n::text)::uuid, n || '@example.com', 'N', '+2348031234567'
+            from generate_series(1, 2) n;
+            insert into api_key (id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit)
+            select md5('key ' || k.n)::uuid, md5(k.reseller::text)::uuid, 'networkdatasub', k.mode, sha256(k.n::text::bytea), 'x',
+                60, 30
+            from (values (1, 1, 'live'), (2, 1, 'live'), (3, 1, 'test'), (4, 2, 'live')) k(n, reseller, mode);
+            insert into identity_sweep (key_id, reseller_id, first_at, last_at, not_before, strikes, delays, unknown, numbers)
+            select k.id, k.reseller_id, '2026-01-01', make_date(2026, 1, s.day), make_date(2026, 1, s.day), s.n, s.n, s.n * 10, 50
+            from (values (1, 3), (2, 2), (3, 1)) s(n, day) join api_key k on k.id = md5('key ' || s.n)::uuid""")
+    await brought(empty)
+    async with empty.connection() as tx:
+        found = await tx.fetch(
+            "select key_id = md5('key 1')::uuid as last, mode, extract(day from not_before)::int as day, strikes, delays, unknown"
+            " from identity_pace order by mode"
+        )
+        kept = await tx.fetchval("select count(*) from identity_sweep")  # The version before still serves.
+    assert [tuple(row) for row in found] == [(True, "live", 3, 2, 3, 20), (False, "test", 1, 3, 3, 30)]
+    assert kept == 3
+
+
 def test_the_revisions_are_one_line_and_each_has_its_sql() -> None:
     versions = sorted((migrations.FOLDER / "versions").glob("[0-9]*.py"))
     assert {path.stem for path in versions} == {path.stem for path in (migrations.FOLDER / "sql").glob("*.sql")}

@@ -1,7 +1,7 @@
 """Refills on a real database: every wrong PIN looks the same and counts, and nothing is loaded or paid twice."""
 
 import asyncio
-import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from telvend.subscribers.offering.model import Bonus, Profile
 from telvend.subscribers.offering.service import Offering
 from telvend.subscribers.refills import store
 from telvend.subscribers.refills.model import Refilled
+from telvend.subscribers.vouchers.guard import Guarded
 from telvend.subscribers.vouchers.model import LockedOut, PinRefused, VoucherState
 from telvend.transactions.model import Filter, Status
 from telvend.transactions.service import Transactions
@@ -288,23 +289,67 @@ async def test_a_partner_is_locked_after_fifty_and_the_source_it_came_from_is_no
         await net.load(pin)
 
 
-async def test_partners_who_guess_together_lock_their_source(net: Network, database: Database) -> None:
+@pytest.mark.parametrize(("each", "refused", "locked"), [(25, 50, 0), (60, 100, 20)])
+async def test_two_partners_who_guess_at_one_address_do_not_lock_a_third(
+    net: Network, database: Database, capsys: pytest.CaptureFixture[str], each: int, refused: int, locked: int
+) -> None:
+    """Behind a proxy everybody has one address. Those who guess are locked there; the address only raises an alarm."""
+    _, (pin,) = await net.issue()
+    msisdns = [f"+23480312300{number:02d}" for number in range(each // 2 + 1)]
+    for msisdn in msisdns:
+        await subscriber(database, msisdn, currency="NGN")
     partners = [net.ada, await partner(database)]
+    answers = await gathered(
+        *(
+            net.refills.refill(who.by_voucher(WRONG, msisdn=msisdns[number % len(msisdns)]))
+            for number in range(each)
+            for who in partners
+        )
+    )
+    assert Counter(kinds(answers)) == Counter({"PinRefused": refused, "LockedOut": locked})
+    third = await partner(database)
+    assert isinstance(await net.refills.refill(third.by_voucher(pin)), Refilled)
+    shown = "".join(capsys.readouterr())
+    assert shown.count("wrong_pins_from_source") == refused // 50
+    assert shown.count("voucher_locked ") == (2 if locked else 0)
+
+
+async def test_another_name_is_not_another_allowance(net: Network, database: Database) -> None:
+    """`sourceSystemId` is the caller's own word."""
     msisdns = [f"+23480312300{number:02d}" for number in range(13)]
     for msisdn in msisdns:
         await subscriber(database, msisdn, currency="NGN")
-    turns = itertools.cycle(partners)
     answers = [
-        (await gathered(net.refills.refill(next(turns).by_voucher(WRONG, msisdn=msisdn))))[0]
-        for msisdn in msisdns
-        for _ in range(4)
+        (await gathered(net.load(WRONG, msisdn=msisdns[number // 4], system=f"pos {number}")))[0]
+        for number in range(52)
     ]
     assert kinds(answers) == {"PinRefused": 50, "LockedOut": 2}
-    third = await partner(database)
+
+
+async def test_a_partner_who_is_locked_at_one_address_goes_on_at_another(net: Network, database: Database) -> None:
+    _, (pin,) = await net.issue()
+    msisdns = [f"+23480312300{number:02d}" for number in range(13)]
+    for msisdn in msisdns:
+        await subscriber(database, msisdn, currency="NGN")
+    for number in range(50):
+        await gathered(net.load(WRONG, msisdn=msisdns[number // 4], source="198.51.100.9"))
     with pytest.raises(LockedOut):
-        await net.refills.refill(third.by_voucher(WRONG))
+        await net.load(pin, source="198.51.100.9")
+    await net.load(pin, source="192.0.2.1")
+    assert await net.value("select count(*) from pin_guard where kind = 'partner' and locked_until is not null") == 1
+
+
+async def test_what_the_version_before_counted_locks_nobody(net: Network) -> None:
+    """It locked sources, and knew a partner without its address."""
+    await net.value(
+        "insert into pin_guard (kind, subject, strikes, locked_until, shares) values"
+        " ('source', 'live 192.0.2.1', 3, now() + interval '1 hour', '{\"x\": 3}'),"
+        " ('source', 'live 192.0.2.1 pos', 3, now() + interval '1 hour', '{}') returning 1"
+    )
+    _, (pin,) = await net.issue()
     with pytest.raises(PinRefused):
-        await net.refills.refill(third.by_voucher(WRONG, source="198.51.100.9"))
+        await net.load(WRONG)
+    await net.load(pin)
 
 
 async def test_twenty_wrong_pins_at_once_are_five_tries(net: Network) -> None:
@@ -356,6 +401,20 @@ async def test_an_operator_sees_who_is_locked_and_lets_him_go(net: Network) -> N
         await net.load(WRONG)
     with pytest.raises(NotFound):
         await net.vouchers.unlock(locked[0].kind, "nobody")
+
+
+async def test_a_partner_is_let_go_at_one_address_or_at_all_of_them(net: Network) -> None:
+    for source in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+        with pytest.raises(PinRefused):
+            await net.load(WRONG, source=source)
+    who = f"live {net.ada.reseller_id}"
+    await net.vouchers.unlock(Guarded.PARTNER, f"{who} 192.0.2.1")
+    assert await net.value("select count(*) from pin_guard where kind = 'partner'") == 2
+    for nobody in ("live", "liv", f"{who} 192.0.2", who[:-1]):
+        with pytest.raises(NotFound):
+            await net.vouchers.unlock(Guarded.PARTNER, nobody)
+    await net.vouchers.unlock(Guarded.PARTNER, who)
+    assert await net.value("select count(*) from pin_guard where kind = 'partner'") == 0
 
 
 # Voucherless --------------------------------------------------------------------------------------------------------------
@@ -782,3 +841,20 @@ async def test_the_check_of_the_books_notices(net: Network, damage: str) -> None
         assert await store.findings(tx) + [
             found for found in await orders_store.findings(tx) if "a refill" in found.rule
         ]
+
+
+# What the partner calls it
+
+
+async def test_a_refill_keeps_what_it_was_called_and_is_found_by_it(net: Network) -> None:
+    sent = "0b8c1f8e-7a40-4d0e-9d2e-5a6d6c1b2f3a"
+    made = await net.pay(10, "e59b63a0a157d484144c", sent_id=sent)
+    await net.pay(10)
+    again = await net.pay(10, "e59b63a0a157d484144c", sent_id=sent)
+    assert (made.refill.sent_id, again.replayed, again.refill) == (sent, True, made.refill)
+    for called in (sent, "e59b63a0a157d484144c"):
+        assert await net.refills.listed(transaction_id=called) == [made.refill]
+    assert await net.refills.listed(transaction_id="nothing-like-it") == []
+    with pytest.raises(ReferenceReused):
+        await net.pay(11, "e59b63a0a157d484144c", sent_id=sent)
+    await net.check_books()

@@ -36,6 +36,7 @@ async def request(
     body: bytes | Iterable[bytes] = b"",
     cut_off: bool = False,
     query: bytes = b"",
+    client: tuple[str, int] | None = ("127.0.0.1", 4711),
 ) -> Reply:
     """Send one request. A body of several pieces arrives in them; `cut_off`: the caller goes away instead of ending."""
     pieces = iter([body] if isinstance(body, bytes) else body)
@@ -70,7 +71,7 @@ async def request(
         "query_string": query,
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
         "server": ("127.0.0.1", 8000),
-        "client": ("127.0.0.1", 4711),
+        "client": client,
     }
     await app(scope, receive, send)
     return reply

@@ -216,7 +216,7 @@ def _some(ids: tuple[int, ...]) -> str:
 
 @command(app, "sweeps")
 async def sweeps(shop: Shop) -> Output:
-    """Keys that look up numbers as nobody does who knows whose they are, the last one first."""
+    """Resellers that look up numbers as nobody does who knows whose they are, the last one first."""
     found = await shop.services.identity.sweeps()
     owners = {sweep.reseller_id for sweep in found}
     emails = {owner: (await shop.services.resellers.profile(owner)).email for owner in owners}
@@ -224,6 +224,7 @@ async def sweeps(shop: Shop) -> Output:
         {
             "key_id": sweep.key_id,
             "email": emails[sweep.reseller_id],
+            "mode": sweep.mode,
             "first_at": sweep.first_at,
             "last_at": sweep.last_at,
             "delays": sweep.delays,
@@ -234,8 +235,9 @@ async def sweeps(shop: Shop) -> Output:
     ]
     rows = [
         (
-            str(sweep.key_id),
             emails[sweep.reseller_id],
+            sweep.mode,
+            str(sweep.key_id),
             time_text(sweep.first_at),
             time_text(sweep.last_at),
             sweep.delays,
@@ -244,8 +246,17 @@ async def sweeps(shop: Shop) -> Output:
         )
         for sweep in found
     ]
-    columns = ("key", "reseller", "first (UTC)", "last (UTC)", "delays", "without a record", "different numbers")
-    return Output({"sweeps": data}, show=table("", columns, rows, "No key has swept."))
+    columns = (
+        "reseller",
+        "mode",
+        "last key",
+        "first (UTC)",
+        "last (UTC)",
+        "delays",
+        "without a record",
+        "different numbers",
+    )
+    return Output({"sweeps": data}, show=table("", columns, rows, "Nobody has swept."))
 
 
 @command(app, "rotate-key")

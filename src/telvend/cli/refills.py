@@ -21,6 +21,7 @@ def _data(refill: Refill) -> dict[str, Any]:
         "id": refill.id,
         "reference": refill.reference,
         "transaction_id": refill.transaction_id,
+        "sent_id": refill.sent_id,
         "reseller_id": None if refill.reseller_id == OPERATOR else refill.reseller_id,
         "api": refill.dialect,
         "mode": refill.mode,
@@ -37,6 +38,11 @@ def _data(refill: Refill) -> dict[str, Any]:
     }
 
 
+def _called(refill: Refill) -> str:
+    """What the partner called it."""
+    return refill.sent_id or refill.transaction_id
+
+
 def _paid_by(refill: Refill) -> str:
     return f"voucher {refill.serial}" if refill.serial is not None else "wallet"
 
@@ -47,6 +53,9 @@ async def list_refills(
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
     subscriber: Annotated[str | None, typer.Option(help="Only for this number.")] = None,
     kind: Annotated[RefillKind | None, typer.Option(help="Only by voucher, or only paid from wallets.")] = None,
+    transaction: Annotated[
+        str | None, typer.Option(help="Only under this transactionId, as it was sent or as it was echoed.")
+    ] = None,
     mode: Annotated[Mode | None, typer.Option(help="Only real, or only play refills.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many to show.")] = 50,
     before: Annotated[
@@ -57,7 +66,13 @@ async def list_refills(
     reseller_id = (await shop.services.resellers.find(email)).id if email else None
     msisdn = None if subscriber is None else parsed_msisdn(subscriber, "subscriber")
     found = await shop.services.refills.listed(
-        reseller_id=reseller_id, mode=mode, msisdn=msisdn, kind=kind, before=before, limit=limit
+        reseller_id=reseller_id,
+        mode=mode,
+        msisdn=msisdn,
+        kind=kind,
+        transaction_id=transaction,
+        before=before,
+        limit=limit,
     )
     following = found[-1].id if len(found) == limit else None
     rows = [
@@ -70,7 +85,7 @@ async def list_refills(
             r.amount.decimal,
             r.amount.currency.code,
             _paid_by(r),
-            r.transaction_id if r.reseller_id != OPERATOR else "by the shop-keeper",
+            _called(r) if r.reseller_id != OPERATOR else "by the shop-keeper",
         )
         for r in found
     ]
@@ -102,7 +117,7 @@ async def show(
 def _print(console: Console, refill: Refill, given: list[Given], who: str) -> None:
     console.print(f"[bold]{refill.reference}[/bold]  {refill.kind}, {refill.mode}", highlight=False)
     console.print(
-        f"{refill.amount} for {refill.msisdn}, {time_text(refill.created_at)} UTC, by {who} under {refill.transaction_id}",
+        f"{refill.amount} for {refill.msisdn}, {time_text(refill.created_at)} UTC, by {who} under {_called(refill)}",
         markup=False,
     )
     if refill.serial is not None:

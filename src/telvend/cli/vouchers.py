@@ -304,7 +304,7 @@ def _pin() -> Secret:
 async def locks(
     shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
 ) -> Output:
-    """Who has sent wrong PINs in a row, the last one first, and until when they are locked."""
+    """Who has sent wrong PINs in a row, the last one first, and until when they are locked. A source never is."""
     found = await shop.services.vouchers.guards(limit)
     now = datetime.now(UTC)
     locked = {id(guard): guard.locked_until if guard.locked_for(now) > timedelta() else None for guard in found}
@@ -313,7 +313,7 @@ async def locks(
             guard.kind,
             guard.subject,
             guard.wrong,
-            guard.tries_left(),
+            guard.tries_left() if guard.locks else "",
             guard.strikes,
             "" if (until := locked[id(guard)]) is None else time_text(until),
         )
@@ -324,7 +324,7 @@ async def locks(
             "kind": guard.kind,
             "subject": guard.subject,
             "wrong": guard.wrong,
-            "tries_left": guard.tries_left(),
+            "tries_left": guard.tries_left() if guard.locks else None,
             "strikes": guard.strikes,
             "locked_until": locked[id(guard)],
             "last_at": guard.last_at,
@@ -339,7 +339,12 @@ async def locks(
 async def unlock(
     shop: Shop,
     kind: Annotated[Guarded, typer.Argument(help="What kind.")],
-    subject: Annotated[str, typer.Argument(metavar="WHO", help="As `voucher locks` shows it.")],
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHO", help="As `voucher locks` shows it; a partner without the address is meant at all of them."
+        ),
+    ],
 ) -> Output:
     """Forget somebody's wrong PINs, and let him try again."""
     await shop.services.vouchers.unlock(kind, subject)

@@ -16,6 +16,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint, Header
+from telvend.dialects.headers import header_values, trim_headers
 from telvend.errors import (
     BodyNotReadable,
     BodyTooLarge,
@@ -199,7 +200,7 @@ class _Edge:
         metrics.request_finished(self._dialect.name, route, answer.status, time.perf_counter() - started)
 
     def _asked(self, scope: Scope, route: str) -> Asked:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = header_values(scope["headers"])
         client = scope["client"]
         return Asked(
             scope["method"],
@@ -452,4 +453,5 @@ class Dispatch:
                 if path.startswith(base) and (len(path) == len(base) or path[len(base)] == "/"):
                     await app(scope, receive, send)
                     return
+            trim_headers(scope)
         await self._pages(scope, receive, send)

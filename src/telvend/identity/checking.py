@@ -62,6 +62,7 @@ CURRENCY: Final = NGN
 
 _LONGEST_REFERENCE: Final = 128
 _RETRY_AFTER_S: Final = 30
+_ANSWERS_AFTER_S: Final = 2
 _LOOK_EVERY_S: Final = 0.1
 _SHORTEST_RETRY_S: Final = 0.05
 _LONGEST_RETRY_S: Final = 1.0
@@ -217,23 +218,37 @@ class Checking:
         return verification
 
     async def _mind_the_pace(self, tx: Tx, caller: Caller, now: datetime) -> None:
-        """Slow a key down that sweeps numbers. Raises SweepSlowed."""
-        policy = self._policy
+        """Slow a reseller down that sweeps numbers, with however many keys. Raises SweepSlowed.
+
+        The wallet is locked, so that nobody else counts for the same reseller and mode. A question without an answer may be the
+        next one without a record: while there are so many that the limit could be passed by them, a further one has to wait
+        for their answers, which is no strike.
+        """
+        policy, mode = self._policy, caller.mode
         most = 4 * max(policy.unknown_per_hour, policy.numbers_per_hour) + 1
-        unknown, numbers = await store.pace(tx, caller.key_id, now, most)
-        sweep = await store.sweep_of(tx, caller.key_id)
+        pace = await store.pace(tx, caller.reseller_id, mode, now, most)
+        sweep = await store.sweep_of(tx, caller.reseller_id, mode)
         strikes = sweep[1] if sweep else 0
-        limit = policy.unknown_per_hour if unknown > policy.unknown_per_hour else policy.numbers_per_hour
-        if unknown <= policy.unknown_per_hour and numbers <= policy.numbers_per_hour:
+        limit = policy.unknown_per_hour if pace.unknown > policy.unknown_per_hour else policy.numbers_per_hour
+        if pace.unknown <= policy.unknown_per_hour and pace.numbers <= policy.numbers_per_hour:
+            if pace.unknown + pace.asking > policy.unknown_per_hour:
+                raise SweepSlowed(_ANSWERS_AFTER_S, policy.unknown_per_hour)
             if strikes:
-                await store.end_sweep(tx, caller.key_id)
+                await store.end_sweep(tx, caller.reseller_id, mode)
             return
         if sweep is not None and strikes and now < sweep[0]:
             raise SweepSlowed(max(1, math.ceil((sweep[0] - now).total_seconds())), limit)
         if not strikes:
-            _log.warning("identity_sweep", key_id=str(caller.key_id), unknown=unknown, numbers=numbers)
+            _log.warning(
+                "identity_sweep",
+                reseller=str(caller.reseller_id),
+                mode=mode,
+                key_id=str(caller.key_id),
+                unknown=pace.unknown,
+                numbers=pace.numbers,
+            )
         not_before = now + timedelta(seconds=policy.delay_s(strikes))
-        await store.write_sweep(tx, caller.key_id, caller.reseller_id, now, not_before, unknown, numbers)
+        await store.write_sweep(tx, caller.reseller_id, mode, caller.key_id, now, not_before, pace)
 
     async def _hold(
         self,

@@ -56,11 +56,11 @@ class NotConfigured(ProductUnavailable):
 
 
 class SweepSlowed(TooManyRequests):
-    """The key looks numbers up as nobody does who knows whose they are. Nothing was taken."""
+    """The reseller looks numbers up as nobody does who knows whose they are. Nothing was taken."""
 
     def __init__(self, retry_after_s: int, limit: int) -> None:
         super().__init__(retry_after_s, limit)
-        self.args = (f"Too many different or unknown numbers from this key; retry after {retry_after_s} s.",)
+        self.args = (f"Too many different or unknown numbers from this account; retry after {retry_after_s} s.",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Policy:
 
     `grace_s`: how long after `timeout_s` a check whose process has died is given up. `record_months`: how long a record
     is used again. More than `unknown_per_hour` answers without a record, or more than `numbers_per_hour` different
-    numbers, in an hour by one key: every further check makes it wait twice as long as the one before, from
+    numbers, in an hour by one reseller in one mode: every further check makes it wait twice as long as the one before, from
     `first_delay_s` to `longest_delay_s`.
     """
 
@@ -86,7 +86,7 @@ class Policy:
         return self.timeout_s + self.grace_s
 
     def delay_s(self, strikes: int) -> float:
-        """How long a key waits that has been let through `strikes` times since it began to sweep."""
+        """How long a reseller waits that has been let through `strikes` times since it began to sweep."""
         return min(self.longest_delay_s, self.first_delay_s * 2.0 ** min(strikes, 40))
 
 
@@ -209,11 +209,21 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """A key that looked up numbers as nobody does who knows whose they are."""
+class Pace:
+    """What a reseller asked for in the last hour: answers without a record, questions without an answer, different numbers."""
 
-    key_id: UUID
+    unknown: int
+    asking: int
+    numbers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A reseller that looked up numbers as nobody does who knows whose they are. `key_id`: the key that asked last."""
+
     reseller_id: UUID
+    mode: Mode
+    key_id: UUID
     first_at: datetime
     last_at: datetime
     delays: int

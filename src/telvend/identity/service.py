@@ -204,6 +204,6 @@ class Identity:
             return await store.accesses(tx, verification_id, limit)
 
     async def sweeps(self) -> list[Sweep]:
-        """Keys that ever looked numbers up as nobody does who knows whose they are, the last one first."""
+        """Resellers that ever looked numbers up as nobody does who knows whose they are, the last one first."""
         async with self._database.connection() as tx:
             return await store.sweeps(tx)

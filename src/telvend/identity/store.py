@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from telvend.authorities.contract import Kind
-from telvend.identity.model import Access, Cost, Price, State, Sweep, Verification
+from telvend.identity.model import Access, Cost, Pace, Price, State, Sweep, Verification
 from telvend.kit.db import Tx
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
@@ -337,53 +337,59 @@ async def purge(tx: Tx, older_than: timedelta, limit: int) -> int:
 # Sweeping -----------------------------------------------------------------------------------------------------------------
 
 
-async def pace(tx: Tx, key_id: UUID, now: datetime, most: int) -> tuple[int, int]:
-    """Of a key's last hour (its last `most` checks): answers without a record, and different numbers."""
+async def pace(tx: Tx, reseller_id: UUID, mode: Mode, now: datetime, most: int) -> Pace:
+    """What a reseller has asked for in the last hour (its last `most` checks), with all its keys of this mode."""
     row = await tx.fetchrow(
         """
-        select count(*) filter (where state in ('not_on_record', 'blocked')), count(distinct number_hash)
+        select count(*) filter (where state in ('not_on_record', 'blocked')), count(*) filter (where state = 'asking'),
+            count(distinct number_hash)
         from (
             select state, number_hash from verification
-            where key_id = $1 and created_at > $2::timestamptz - interval '1 hour' order by created_at desc limit $3
+            where reseller_id = $1 and mode = $2 and created_at > $3::timestamptz - interval '1 hour'
+            order by created_at desc limit $4
         ) as recent
         """,
-        key_id, now, most,
+        reseller_id, mode, now, most,
     )  # fmt: skip
-    return row[0], row[1]
+    return Pace(*row)
 
 
-async def sweep_of(tx: Tx, key_id: UUID) -> tuple[datetime, int] | None:
-    """When the key may go on, and how often it was delayed since it began."""
-    row = await tx.fetchrow("select not_before, strikes from identity_sweep where key_id = $1", key_id)
+async def sweep_of(tx: Tx, reseller_id: UUID, mode: Mode) -> tuple[datetime, int] | None:
+    """When the reseller may go on, and how often it was delayed since it began."""
+    row = await tx.fetchrow(
+        "select not_before, strikes from identity_pace where reseller_id = $1 and mode = $2", reseller_id, mode
+    )
     return (row[0], row[1]) if row else None
 
 
 async def write_sweep(
-    tx: Tx, key_id: UUID, reseller_id: UUID, now: datetime, not_before: datetime, unknown: int, numbers: int
+    tx: Tx, reseller_id: UUID, mode: Mode, key_id: UUID, now: datetime, not_before: datetime, pace: Pace
 ) -> None:
     await tx.execute(
         """
-        insert into identity_sweep as s (key_id, reseller_id, first_at, last_at, not_before, strikes, delays, unknown, numbers)
-        values ($1, $2, $3, $3, $4, 1, 1, $5, $6)
-        on conflict (key_id) do update set last_at = excluded.last_at, not_before = excluded.not_before,
-            strikes = s.strikes + 1, delays = s.delays + 1,
-            unknown = greatest(s.unknown, excluded.unknown), numbers = greatest(s.numbers, excluded.numbers)
+        insert into identity_pace as p
+            (reseller_id, mode, key_id, first_at, last_at, not_before, strikes, delays, unknown, numbers)
+        values ($1, $2, $3, $4, $4, $5, 1, 1, $6, $7)
+        on conflict (reseller_id, mode) do update set key_id = excluded.key_id, last_at = excluded.last_at,
+            not_before = excluded.not_before, strikes = p.strikes + 1, delays = p.delays + 1,
+            unknown = greatest(p.unknown, excluded.unknown), numbers = greatest(p.numbers, excluded.numbers)
         """,
-        key_id, reseller_id, now, not_before, unknown, numbers,
+        reseller_id, mode, key_id, now, not_before, pace.unknown, pace.numbers,
     )  # fmt: skip
 
 
-async def end_sweep(tx: Tx, key_id: UUID) -> None:
-    await tx.execute("update identity_sweep set strikes = 0 where key_id = $1", key_id)
+async def end_sweep(tx: Tx, reseller_id: UUID, mode: Mode) -> None:
+    await tx.execute("update identity_pace set strikes = 0 where reseller_id = $1 and mode = $2", reseller_id, mode)
 
 
 async def sweeps(tx: Tx) -> list[Sweep]:
-    """Every key that ever swept, the last one first."""
-    rows = await tx.fetch("select * from identity_sweep order by last_at desc")
+    """Every reseller that ever swept, the last one first."""
+    rows = await tx.fetch("select * from identity_pace order by last_at desc")
     return [
         Sweep(
-            _uuid(row["key_id"]),
             _uuid(row["reseller_id"]),
+            Mode(row["mode"]),
+            _uuid(row["key_id"]),
             row["first_at"],
             row["last_at"],
             row["delays"],

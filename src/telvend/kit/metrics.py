@@ -78,6 +78,12 @@ def rate_limited(dialect: str, kind: str) -> None:
     metrics.child(metrics.rate_limited, dialect, kind).inc()
 
 
+def wrong_pins(kind: str) -> None:
+    """Count one `subscriber` or `partner` who was locked for wrong PINs, or one `source` that sent as many."""
+    metrics = _recorded()
+    metrics.child(metrics.wrong_pins, kind).inc()
+
+
 def lane_depth(lane: str, waiting: int) -> None:
     """Say how many are waiting in a lane of this process."""
     metrics = _recorded()
@@ -193,6 +199,12 @@ class _Recorded:
         )
         self.rate_limited = Counter(
             "telvend_rate_limited", "Requests refused by their key's allowance.", ["dialect", "kind"], registry=registry
+        )
+        self.wrong_pins = Counter(
+            "telvend_wrong_pins_limit_reached",
+            "Limits of wrong PINs in a row that were reached.",
+            ["kind"],
+            registry=registry,
         )
         self.lane_depth = gauge_of("telvend_lane_depth", "Entries that wait in a lane.", "lane")
         self.lane_batch = Histogram(

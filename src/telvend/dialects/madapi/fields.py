@@ -6,6 +6,7 @@ of the one other market in which it can be a mobile number. Uganda's and South A
 are refused.
 """
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import msgspec
 
 from telvend.catalog.model import is_product_code
 from telvend.dialects.fields import FormFields, Problems
+from telvend.dialects.headers import header_text
 from telvend.errors import InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
@@ -78,6 +80,9 @@ def _national(digits: str, market: str) -> str | None:
 # What a client calls its request ----------------------------------------------------------------------------------------
 
 _TRANSACTION_ID: Final = re.compile(r"[A-Za-z0-9+/=-]{5,20}", re.ASCII)
+_SHORTEST_LONG_ID: Final = 21
+_LONGEST_ID: Final = 128
+_STAND_IN_BYTES: Final = 10
 
 
 def usable_transaction_id(text: str) -> bool:
@@ -89,9 +94,39 @@ def new_transaction_id() -> str:
     return secrets.token_hex(10)
 
 
+def long_transaction_id(text: str) -> bool:
+    """Whether this is too long to be echoed, and still names a request: a UUID, a number of 25 digits."""
+    return _SHORTEST_LONG_ID <= len(text) <= _LONGEST_ID and text.isprintable()
+
+
+def stand_in_of(text: str) -> str:
+    """The id in force for a long one: the first 80 bits of its BLAKE2b hash, always the same.
+
+    So a repeat is recognised by either, also by a version that has never seen the first. The rule must never change.
+    Source: docs/decisions/0018-a-long-transaction-id-has-a-stand-in.md.
+    """
+    return hashlib.blake2b(text.encode(), digest_size=_STAND_IN_BYTES, person=b"transactionId").hexdigest()
+
+
+def transaction_id_in_force(text: str) -> str:
+    """What an id becomes: itself where it can be used, its stand-in where it is long, else a new one."""
+    if usable_transaction_id(text):
+        return text
+    return stand_in_of(text) if long_transaction_id(text) else new_transaction_id()
+
+
 def transaction_id_of(headers: Mapping[bytes, bytes]) -> str:
-    given = headers.get(b"transactionid", b"").decode("latin-1")
-    return given if usable_transaction_id(given) else new_transaction_id()
+    return transaction_id_in_force(_sent_id(headers))
+
+
+def long_id_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """What the client sent, where a stand-in is in force for it."""
+    sent = _sent_id(headers)
+    return sent if long_transaction_id(sent) else None
+
+
+def _sent_id(headers: Mapping[bytes, bytes]) -> str:
+    return header_text(headers.get(b"transactionid", b""))
 
 
 # Queries ----------------------------------------------------------------------------------------------------------------
@@ -348,11 +383,11 @@ class Fields(FormFields):
         return text
 
     def transaction_id(self, header: str) -> str:
-        """The body's own; one that cannot be used is replaced. Where it is missing, which is wrong, the header's."""
+        """What the body's own becomes. Where it is missing, which is wrong, the header's."""
         text = self.text("transactionId", longest=4096)
         if "transactionId" in self.problems:
             return header
-        return text if usable_transaction_id(text) else new_transaction_id()
+        return transaction_id_in_force(text)
 
     def amount(self, sender: str) -> Money | None:
         """An object of `type`, `value` and `unit`, or its JSON as text, or in a form `amount[value]` or `amount.value`."""

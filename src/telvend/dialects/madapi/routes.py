@@ -11,12 +11,14 @@ import msgspec
 
 from telvend.catalog.model import is_product_code
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.headers import header_text
 from telvend.dialects.madapi import refusals, story, wire
-from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, plans_query, transaction_id_of
+from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, long_id_of, plans_query, transaction_id_of
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, Error, PremiumError
 from telvend.dialects.story import Parameter
 from telvend.errors import Busy, InvalidInput, NotFound, NotPermitted
+from telvend.kit.addresses import network_of
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
 from telvend.kit.phone import region_of
@@ -104,11 +106,13 @@ async def refill(call: Call[dict[str, Any]]) -> Answer:
         kind=kind,
         msisdn=msisdn,
         wallets=dict(call.caller.wallets),
-        source=_source(call),
+        source=network_of(call.asked.client),
         pin=pin,
         serial=serial,
         profile=profile,
         units=units,
+        sent_id=long_id_of(call.headers),
+        system=header_text(call.headers.get(b"sourcesystemid", b""))[:_LONGEST_SOURCE_SYSTEM],
     )
     try:
         refilled = await call.services.refills.refill(request)
@@ -117,12 +121,6 @@ async def refill(call: Call[dict[str, Any]]) -> Answer:
     except InvalidInput as error:
         raise InvalidInput(_OUTSIDE.get(error.field, error.field), error.problem) from None
     return wire.refill_answer(refilled, call.asked)
-
-
-def _source(call: Call[Any]) -> str:
-    """From where a PIN came: the address, and what the partner's own systems call themselves."""
-    system = call.headers.get(b"sourcesystemid", b"").decode("latin-1")[:_LONGEST_SOURCE_SYSTEM]
-    return f"{call.asked.client} {system}".strip()
 
 
 # Premiums ---------------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ VARIABLES: Final = (
 _TRANSACTION_ID: Final = Parameter(
     "transactionId",
     "Your own name for the request: 5 to 20 letters, digits and `+/=-`. One that cannot be used is replaced; the one in force"
-    " comes back in the answer's header and body.",
+    " comes back in the answer's header and body. A longer one, of at most 128 characters, always has the same replacement.",
     "header",
 )
 _SOURCE: Final = Parameter("sourceSystemId", "Which of your systems is asking.", "header")

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from telvend.dialects.fields import FormFields
+from telvend.dialects.headers import header_text
 from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 
@@ -115,7 +116,7 @@ class Fields(FormFields):
     def reference(self, header: bytes | None) -> str | None:
         """The caller's own reference: the field `reference`, or the header Idempotency-Key, or both if they agree."""
         value = self._form.get("reference")
-        given = _header_text(header) if header is not None else None
+        given = header_text(header) if header is not None else None
         if value is None:
             value = given
         elif given is not None and given != value:
@@ -127,14 +128,6 @@ class Fields(FormFields):
             self.wrong("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
             return None
         return value
-
-
-def _header_text(header: bytes) -> str:
-    """As the same text would stand in the body."""
-    try:
-        return header.decode()
-    except UnicodeDecodeError:
-        return header.decode("latin-1")
 
 
 _MOST_DIGITS: Final = 30

@@ -35,8 +35,10 @@ class RefillRequest:
 
     With a voucher: `pin` is 8 to 20 digits, `serial` what was sent beside it, if anything. Voucherless: `profile` is the id of a
     refill profile, `units` whole units of the subscriber's currency ("100" is NGN 100.00). `wallets` are the partner's, by
-    currency. `transaction_id` makes it one of its kind for (reseller, dialect, mode). `source` says from where it came: wrong
-    PINs are counted for it too. `reservation` is for the shop-keeper, who commits a voucher that is reserved under this name.
+    currency. `transaction_id` makes it one of its kind for (reseller, dialect, mode); `sent_id` is what the partner called it,
+    where that id stands in for a longer one. `source` is the client's address: wrong PINs are counted for the partner there.
+    `system` is what the client calls itself, for the log only. `reservation` is for the shop-keeper, who commits a voucher
+    that is reserved under this name.
     """
 
     reseller_id: UUID
@@ -52,13 +54,15 @@ class RefillRequest:
     profile: str | None = None
     units: int | None = None
     reservation: str | None = None
+    sent_id: str | None = None
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refill:
     """A refill that took place. `amount` is what was loaded in money's worth; `capped`: some days did not fit.
 
-    `before` and `after` are the partner's spendable balance around a voucherless one.
+    `before` and `after` are the partner's spendable balance around a voucherless one. `sent_id` as in RefillRequest.
     """
 
     id: int
@@ -78,6 +82,7 @@ class Refill:
     before: Money | None
     after: Money | None
     created_at: datetime
+    sent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

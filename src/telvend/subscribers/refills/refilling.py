@@ -79,12 +79,13 @@ class Item(msgspec.Struct, frozen=True):
 
     @property
     def subjects(self) -> tuple[Subject, Subject, Subject]:
-        """Who answers for its PIN."""
+        """Who answers for its PIN. What the client calls itself is no part of it: another name would be another allowance."""
         request = self.request
+        source = _plain(request.source)
         return (
             (Guarded.SUBSCRIBER, f"{request.mode} {request.msisdn}"),
-            (Guarded.PARTNER, f"{request.mode} {request.reseller_id}"),
-            (Guarded.SOURCE, f"{request.mode} {_plain(request.source)}"),
+            (Guarded.PARTNER, f"{request.mode} {request.reseller_id} {source}".rstrip()),
+            (Guarded.SOURCE, f"{request.mode} {source}"),
         )
 
     @property
@@ -94,7 +95,7 @@ class Item(msgspec.Struct, frozen=True):
 
 
 def _plain(source: str) -> str:
-    """A source names itself: what a database cannot store, and what would fill it, does not get there."""
+    """What a database cannot store, and what would fill it, does not get there."""
     return "".join(letter if letter.isprintable() else "?" for letter in source[:_LONGEST_SOURCE])
 
 
@@ -338,9 +339,8 @@ class _Decisions:
         voucher = self.vouchers.get(pin_hash)
         reason = why_not(item, voucher, account.subscriber, self.offering, self.now)
         if reason is not None or voucher is None:
-            if guards is not None:
-                guards.wrong(self.now)
-            raise PinRefused(reason or "unknown")
+            reached = guards.wrong(self.now) if guards is not None else ()
+            raise PinRefused(reason or "unknown", tuple(guard.kind for guard in reached))
         batch = voucher.batch
         profile = self.offering.profile(batch.profile)
         if profile is None:
@@ -417,6 +417,7 @@ class _Decisions:
                 position,
                 None if before is None else before.minor,
                 None if after is None else after.minor,
+                request.sent_id,
             )
         )
         return Refill(
@@ -437,6 +438,7 @@ class _Decisions:
             before=before,
             after=after,
             created_at=self.now,
+            sent_id=request.sent_id,
         )
 
     async def write(self, tx: Tx) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from telvend.errors import InvalidInput, NotFound
+from telvend.kit import metrics
 from telvend.kit.db import Database, Tx
 from telvend.kit.ids import number_in
 from telvend.kit.log import get
@@ -20,6 +21,7 @@ from telvend.subscribers.refills import store
 from telvend.subscribers.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
 from telvend.subscribers.refills.refilling import Item, Refilling
 from telvend.subscribers.vouchers import store as voucher_store
+from telvend.subscribers.vouchers.guard import LIMITS, Guarded
 from telvend.subscribers.vouchers.model import LockedOut, PinRefused
 from telvend.subscribers.vouchers.pins import PinKeys
 
@@ -82,15 +84,16 @@ class Refills:
             return await self._refilling.together.submit(item)
         except PinRefused as error:
             # The true reason is told to nobody but the log.
-            _log.info("voucher_refused", reason=error.reason, reseller=request.reseller_id, msisdn=request.msisdn)
+            _log.info("voucher_refused", reason=error.reason, **_who(request))
+            for kind in error.reached:
+                metrics.wrong_pins(kind)
+                if kind == Guarded.SOURCE:
+                    _log.warning("wrong_pins_from_source", wrong_in_a_row=LIMITS[Guarded.SOURCE], **_who(request))
+                else:
+                    _log.warning("voucher_locked", locked=kind, **_who(request))
             raise
         except LockedOut as error:
-            _log.warning(
-                "voucher_locked_out",
-                retry_after_s=error.retry_after_s,
-                reseller=request.reseller_id,
-                msisdn=request.msisdn,
-            )
+            _log.warning("voucher_locked_out", retry_after_s=error.retry_after_s, **_who(request))
             raise
 
     async def commit(self, mode: Mode, pin: Secret, name: str, msisdn: str) -> Refilled:
@@ -122,6 +125,8 @@ class Refills:
 
     async def _item(self, request: RefillRequest) -> Item:
         mind_text("transaction_id", request.transaction_id, _LONGEST_TEXT)
+        if request.sent_id is not None:
+            mind_text("sent_id", request.sent_id, _LONGEST_TEXT)
         if request.kind is RefillKind.VOUCHER:
             if request.pin is None:
                 raise InvalidInput("pin", "must be given for a refill by voucher")
@@ -168,10 +173,16 @@ class Refills:
         mode: Mode | None = None,
         msisdn: str | None = None,
         kind: RefillKind | None = None,
+        transaction_id: str | None = None,
         before: int | None = None,
         limit: int = 50,
     ) -> list[Refill]:
-        """Refills, newest first; `before` is the number of the last one seen."""
+        """Refills, newest first; `before` is the number of the last one seen.
+
+        `transaction_id` is what the partner sent, or what was echoed for it. Raises InvalidInput.
+        """
+        if transaction_id is not None:
+            mind_text("transaction", transaction_id, _LONGEST_TEXT)
         async with self._database.connection() as tx:
             return await store.listed(
                 tx,
@@ -179,6 +190,7 @@ class Refills:
                 mode=mode,
                 msisdn=msisdn,
                 kind=kind,
+                transaction_id=transaction_id,
                 before=before,
                 limit=min(limit, LARGEST_PAGE),
             )
@@ -186,6 +198,16 @@ class Refills:
     async def by_ids(self, tx: Tx, ids: Sequence[int]) -> dict[int, Refill]:
         """The refills with these numbers, for lists of transactions."""
         return await store.by_ids(tx, ids)
+
+
+def _who(request: RefillRequest) -> dict[str, Any]:
+    """From whom a PIN came, for the log."""
+    return {
+        "reseller": request.reseller_id,
+        "msisdn": request.msisdn,
+        "source": request.source,
+        "system": request.system,
+    }
 
 
 def mind_pin(pin: Secret) -> None:

@@ -18,7 +18,7 @@ from telvend.subscribers.vouchers.model import serial_text
 
 _COLUMNS: Final = """r.id, r.reference, r.reseller_id, r.dialect, r.mode, r.transaction_id, r.fingerprint, r.kind, r.subscriber_id,
     r.msisdn, r.profile, r.amount_minor, r.currency, r.capped, r.serial, r.wallet_id, r.position, r.balance_before_minor,
-    r.balance_after_minor, r.created_at"""
+    r.balance_after_minor, r.created_at, r.sent_id"""
 
 # A currency decides which wallet is locked, and wallets are locked before subscribers: so it is read without a lock.
 FIND_SUBSCRIBERS: Final = """
@@ -43,13 +43,14 @@ FIND_BY_TRANSACTION: Final = f"""
 INSERT: Final = """
     insert into refill (id, reference, reseller_id, dialect, mode, transaction_id, fingerprint, kind, subscriber_id, msisdn,
         profile, amount_minor, currency, capped, serial, wallet_id, position, balance_before_minor, balance_after_minor,
-        created_at)
+        sent_id, created_at)
     select id, reference, reseller_id, dialect, mode, transaction_id, fingerprint, kind, subscriber_id, msisdn,
-        profile, amount_minor, currency, capped, serial, wallet_id, position, balance_before_minor, balance_after_minor, $2
+        profile, amount_minor, currency, capped, serial, wallet_id, position, balance_before_minor, balance_after_minor,
+        sent_id, $2
     from json_to_recordset($1::text::json) as new(id bigint, reference text, reseller_id uuid, dialect text, mode text,
         transaction_id text, fingerprint text, kind text, subscriber_id bigint, msisdn text, profile text,
         amount_minor bigint, currency text, capped boolean, serial bigint, wallet_id bigint, position bigint,
-        balance_before_minor bigint, balance_after_minor bigint)
+        balance_before_minor bigint, balance_after_minor bigint, sent_id text)
 """
 
 Transaction = tuple[UUID, str, str, str]
@@ -82,6 +83,7 @@ class NewRefill(msgspec.Struct, gc=False):
     position: int | None
     balance_before_minor: int | None
     balance_after_minor: int | None
+    sent_id: str | None
 
 
 class _Wanted(msgspec.Struct, gc=False):
@@ -143,19 +145,21 @@ async def listed(
     mode: Mode | None,
     msisdn: str | None,
     kind: RefillKind | None,
+    transaction_id: str | None,
     before: int | None,
     limit: int,
 ) -> list[Refill]:
-    """Refills, newest first, from below number `before`."""
+    """Refills, newest first, from below number `before`. `transaction_id`: the one in force, or what was sent."""
     narrowed = "" if msisdn is None else "r.subscriber_id in (select id from subscriber where msisdn = $3) and"
     found = await tx.fetch(
         f"""
         select {_COLUMNS} from refill r
         where {narrowed} ($1::uuid is null or r.reseller_id = $1) and ($2::text is null or r.mode = $2)
           and ($3::text is null or r.msisdn = $3) and ($4::text is null or r.kind = $4) and r.id < $5
+          and ($7::text is null or r.transaction_id = $7 or r.sent_id = $7)
         order by r.id desc limit $6
         """,
-        reseller_id, mode, msisdn, kind, before if before is not None else 2**62, limit,
+        reseller_id, mode, msisdn, kind, before if before is not None else 2**62, limit, transaction_id,
     )  # fmt: skip
     return [refill_of(row) for row in found]
 
@@ -197,6 +201,7 @@ def refill_of(row: Any) -> Refill:
         before=Money(row["balance_before_minor"], currency) if paid else None,
         after=Money(row["balance_after_minor"], currency) if paid else None,
         created_at=row["created_at"],
+        sent_id=row["sent_id"],
     )
 
 

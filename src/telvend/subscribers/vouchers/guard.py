@@ -1,17 +1,17 @@
 """Who may try a PIN now: the rules of the lock-out, without a database.
 
-Wrong PINs in a row are counted for the subscriber, the partner and the source that they came from:
+Wrong PINs in a row are counted for the subscriber, the partner at the source that they came from, and the source:
 
     subscriber   5 in a row    the balance that is to be loaded
-    partner     50 in a row    a reseller, in one mode
-    source      50 in a row    an address with the name of the system behind it
+    partner     50 in a row    a reseller in one mode, at one source
+    source      50 in a row    a client's address, whoever sends from it
 
-Who reaches the limit is locked: for 30 s the first time, twice as long each time after, 24 h at most. While one of the three
-is locked nothing is looked up and nothing is counted. A right PIN clears all three; what is counted is forgotten after 24
-hours in which nothing happened.
+A subscriber or a partner who reaches the limit is locked: for 30 s the first time, twice as long each time after, 24 h at most.
+While one of the two is locked nothing is looked up and nothing is counted. A right PIN clears all three; what is counted is
+forgotten after 24 hours in which nothing happened.
 
-A source knows which partner sent how many of its wrong PINs. When a partner is locked, his are taken off: he is stopped, and
-his neighbours behind the same proxy are not. Several partners who guess together do lock the source.
+A source is never locked: it may be a proxy that all partners share. Whenever it reaches the limit an alarm is raised, and the
+count begins again.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def delay(strikes: int) -> timedelta:
 
 
 class Guard(msgspec.Struct):
-    """What is counted for one subject. `shares`: of a source, how many of its wrong PINs each partner sent."""
+    """What is counted for one subject. `strikes`: how often the limit was reached since the last right PIN."""
 
     kind: Guarded
     subject: str
@@ -55,7 +55,6 @@ class Guard(msgspec.Struct):
     strikes: int = 0
     locked_until: datetime | None = None
     last_at: datetime | None = None
-    shares: dict[str, int] = msgspec.field(default_factory=dict)
     changed: bool = False
 
     @property
@@ -63,40 +62,39 @@ class Guard(msgspec.Struct):
         """Whether there is nothing to remember."""
         return not self.wrong and not self.strikes and self.locked_until is None
 
+    @property
+    def locks(self) -> bool:
+        """Whether it is locked at its limit. A source is not, also where the version before had locked it."""
+        return self.kind is not Guarded.SOURCE
+
     def locked_for(self, now: datetime) -> timedelta:
         """How much longer; nothing where it is not locked."""
-        return max(self.locked_until - now, timedelta()) if self.locked_until is not None else timedelta()
+        if self.locked_until is None or not self.locks:
+            return timedelta()
+        return max(self.locked_until - now, timedelta())
 
     def tries_left(self) -> int:
-        """How many wrong PINs until the next lock."""
-        return LIMITS[self.kind] - self.wrong
+        """How many wrong PINs until the limit."""
+        return max(LIMITS[self.kind] - self.wrong, 0)
 
     def count(self, now: datetime) -> bool:
-        """One more wrong PIN. Answers whether that has locked it."""
+        """One more wrong PIN. Answers whether the limit is reached."""
         self.forget_if_quiet(now)
         self.wrong += 1
         self.last_at = now
         self.changed = True
-        return self._lock_at_limit(now)
-
-    def count_from(self, partner: str, now: datetime, *, partner_locked: bool) -> bool:
-        """The same for a source: one more of this partner's, or, since he is locked now, none of his any more."""
-        self.forget_if_quiet(now)
-        if partner_locked:
-            self.shares.pop(partner, None)
-        else:
-            self.shares[partner] = self.shares.get(partner, 0) + 1
-        self.wrong = sum(self.shares.values())
-        self.last_at = now
-        self.changed = True
-        return self._lock_at_limit(now)
+        if self.wrong < LIMITS[self.kind]:
+            return False
+        self.strikes += 1
+        self.wrong = 0
+        self.locked_until = now + delay(self.strikes) if self.locks else None
+        return True
 
     def reset(self) -> None:
         """A right PIN: everything is forgotten."""
         if not self.clear:
             self.wrong = self.strikes = 0
             self.locked_until = None
-            self.shares = {}
             self.changed = True
 
     def forget_if_quiet(self, now: datetime) -> None:
@@ -104,15 +102,6 @@ class Guard(msgspec.Struct):
         quiet_since = max((at for at in (self.last_at, self.locked_until) if at is not None), default=now)
         if now - quiet_since >= FORGOTTEN_AFTER:
             self.reset()
-
-    def _lock_at_limit(self, now: datetime) -> bool:
-        if self.wrong < LIMITS[self.kind]:
-            return False
-        self.strikes += 1
-        self.wrong = 0
-        self.shares = {}
-        self.locked_until = now + delay(self.strikes)
-        return True
 
 
 class Guards(msgspec.Struct, frozen=True):
@@ -126,21 +115,14 @@ class Guards(msgspec.Struct, frozen=True):
         return iter((self.subscriber, self.partner, self.source))
 
     def mind(self, now: datetime) -> None:
-        """Raises LockedOut while any of the three is locked."""
+        """Raises LockedOut while subscriber or partner is locked."""
         longest = max(guard.locked_for(now) for guard in self)
         if longest > timedelta():
             raise LockedOut(ceil(longest.total_seconds()))
 
     def wrong(self, now: datetime) -> tuple[Guard, ...]:
-        """Count a wrong PIN for all three. Answers those whom it has locked."""
-        subscriber_locked = self.subscriber.count(now)
-        partner_locked = self.partner.count(now)
-        source_locked = self.source.count_from(self.partner.subject, now, partner_locked=partner_locked)
-        return tuple(
-            guard
-            for guard, locked in zip(self, (subscriber_locked, partner_locked, source_locked), strict=True)
-            if locked
-        )
+        """Count a wrong PIN for all three. Answers those that it has brought to their limit."""
+        return tuple(guard for guard in self if guard.count(now))
 
     def right(self) -> None:
         """A right PIN clears all three."""

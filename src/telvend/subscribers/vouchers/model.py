@@ -138,12 +138,13 @@ class Marked:
 class PinRefused(InvalidInput):
     """A well-formed PIN that cannot be loaded: the reasons are not told apart, or PINs could be found by asking.
 
-    `reason` is for the audit log only.
+    `reason` is for the audit log only. `reached`: the kinds of whom this wrong PIN has brought to a limit (guard.py).
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, reached: tuple[str, ...] = ()) -> None:
         super().__init__("", "The voucher cannot be loaded.")
         self.reason = reason
+        self.reached = reached
 
 
 class LockedOut(NotPermitted):

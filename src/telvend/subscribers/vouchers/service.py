@@ -251,9 +251,15 @@ class Vouchers:
             return await store.guards(tx, limit)
 
     async def unlock(self, kind: Guarded, subject: str) -> None:
-        """Forget the wrong PINs of somebody. Raises NotFound where none are counted."""
+        """Forget the wrong PINs of somebody; of a partner without a source (`live UUID`), at every source.
+
+        Raises NotFound where none are counted.
+        """
         async with self._database.transaction() as tx:
-            if not await store.remove_guard(tx, (kind, subject)):
+            gone = await store.remove_guard(tx, (kind, subject))
+            if kind is Guarded.PARTNER and subject.count(" ") == 1:
+                gone |= await store.remove_guards_at_every_source(tx, subject)
+            if not gone:
                 raise NotFound("Lock")
         _log.info("lock_removed", kind=kind)
 

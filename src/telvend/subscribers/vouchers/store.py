@@ -309,7 +309,7 @@ ADD_GUARDS: Final = """
 
 # They are locked in the order in which they are asked for.
 LOCK_GUARDS: Final = """
-    select g.kind, g.subject, g.wrong, g.strikes, g.locked_until, g.last_at, g.shares
+    select g.kind, g.subject, g.wrong, g.strikes, g.locked_until, g.last_at
     from json_to_recordset($1::text::json) as wanted(kind text, subject text)
     cross join lateral (
         select * from pin_guard where pin_guard.kind = wanted.kind and pin_guard.subject = wanted.subject for update
@@ -317,10 +317,9 @@ LOCK_GUARDS: Final = """
 """
 
 WRITE_GUARDS: Final = """
-    update pin_guard set wrong = new.wrong, strikes = new.strikes, locked_until = new.locked_until, last_at = new.last_at,
-        shares = new.shares
+    update pin_guard set wrong = new.wrong, strikes = new.strikes, locked_until = new.locked_until, last_at = new.last_at
     from json_to_recordset($1::text::json) as new(kind text, subject text, wrong integer, strikes integer,
-        locked_until timestamptz, last_at timestamptz, shares jsonb)
+        locked_until timestamptz, last_at timestamptz)
     where pin_guard.kind = new.kind and pin_guard.subject = new.subject and pin_guard.subject = any($2::text[])
 """
 
@@ -330,8 +329,6 @@ REMOVE_GUARDS: Final = """
 """
 
 Subject = tuple[Guarded, str]
-
-_shares: Final = msgspec.json.Decoder(dict[str, int]).decode
 
 
 class _Subject(msgspec.Struct, gc=False):
@@ -385,7 +382,7 @@ async def forget_guards(tx: Tx, limit: int) -> int:
 async def guards(tx: Tx, limit: int) -> list[Guard]:
     """Everybody for whom something is counted, the last one first."""
     found = await tx.fetch(
-        "select kind, subject, wrong, strikes, locked_until, last_at, shares from pin_guard"
+        "select kind, subject, wrong, strikes, locked_until, last_at from pin_guard"
         " order by last_at desc, kind, subject limit $1",
         limit,
     )
@@ -400,13 +397,21 @@ def _guard(row: Any) -> Guard:
         row["strikes"],
         row["locked_until"],
         row["last_at"],
-        _shares(row["shares"]),
     )
 
 
 async def remove_guard(tx: Tx, subject: Subject) -> bool:
     """Forget what is counted for somebody. Whether there was anything."""
     gone = await tx.fetchval("delete from pin_guard where kind = $1 and subject = $2 returning true", *subject)
+    return bool(gone)
+
+
+async def remove_guards_at_every_source(tx: Tx, partner: str) -> bool:
+    """Forget what is counted for a partner, named by mode and id. Whether there was anything."""
+    gone = await tx.fetch(
+        "delete from pin_guard where kind = $1 and starts_with(subject, $2 || ' ') returning true",
+        Guarded.PARTNER, partner,
+    )  # fmt: skip
     return bool(gone)
 
 

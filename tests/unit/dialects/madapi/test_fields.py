@@ -14,7 +14,9 @@ from telvend.dialects.madapi.fields import (
     Fields,
     Query,
     customer,
+    long_id_of,
     new_transaction_id,
+    transaction_id_in_force,
     transaction_id_of,
     usable_transaction_id,
 )
@@ -98,6 +100,39 @@ def test_a_transaction_id_is_used_or_replaced(text: str, usable: bool) -> None:
 def test_two_replacements_are_never_the_same() -> None:
     assert len({new_transaction_id() for _ in range(1000)}) == 1000
     assert usable_transaction_id(transaction_id_of({}))
+
+
+UUID_TEXT = "0b8c1f8e-7a40-4d0e-9d2e-5a6d6c1b2f3a"
+
+
+@pytest.mark.parametrize(
+    "text", [UUID_TEXT, "1234567890123456789012345", "A" * 21, "A" * 128, "a long name with blanks", "Adéọlá" * 5]
+)
+def test_a_long_id_has_a_stand_in_that_is_always_the_same(text: str) -> None:
+    headers = {b"transactionid": text.encode()}
+    found = transaction_id_of(headers)
+    assert usable_transaction_id(found)
+    assert found == transaction_id_of(dict(headers)) == Fields({"transactionId": text}).transaction_id("from-header")
+    assert long_id_of(headers) == text
+
+
+def test_the_rule_of_stand_ins_never_changes() -> None:
+    """Refills that were made under one are recognised by it for good."""
+    assert transaction_id_in_force(UUID_TEXT) == "e59b63a0a157d484144c"
+    assert len({transaction_id_in_force(f"{UUID_TEXT}{number}") for number in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "abc", "abc_def_1", "OWS 000009", "A" * 19 + "_", "A" * 129, "A" * 20 + "\n", "A" * 20 + "\x7f"]
+)
+def test_what_is_short_or_endless_or_unprintable_is_replaced_anew_each_time(text: str) -> None:
+    headers = {b"transactionid": text.encode()}
+    assert transaction_id_of(headers) != transaction_id_of(headers)
+    assert long_id_of(headers) is None
+
+
+def test_a_usable_id_is_itself_and_no_long_one() -> None:
+    assert long_id_of({b"transactionid": b"A" * 20}) is None
 
 
 @pytest.mark.parametrize(

@@ -360,7 +360,7 @@ async def test_a_key_a_token_or_both_of_one_key(shop: Shop, headers: dict[str, s
 
 async def test_a_usable_transaction_id_is_kept_and_any_other_replaced(shop: Shop) -> None:
     assert (await shop.send("GET", PLANS, None, {"transactionId": "TX+/=-9"})).header("transactionid") == "TX+/=-9"
-    for bad in ("abcd", "x" * 21, "a b c d e", ""):
+    for bad in ("abcd", "x" * 129, "a b c d e", ""):
         replaced = (await shop.send("GET", PLANS, None, {"transactionId": bad})).header("transactionid")
         assert replaced
         assert replaced != bad
@@ -387,8 +387,8 @@ async def test_a_refill_by_voucher_reaches_the_service_whole(shop: Shop) -> None
     assert reply.json["data"] == {"amount": "100", "currencyCode": "NGN"}
     assert shop.asked == [
         RefillRequest(
-            CALLER.reseller_id, "madapi", Mode.TEST, "TX-00001", RefillKind.VOUCHER, "+" + NUMBER, {"NGN": 7}, "127.0.0.1 web",
-            pin=Secret("0123456789012345"), serial="1000000001",
+            CALLER.reseller_id, "madapi", Mode.TEST, "TX-00001", RefillKind.VOUCHER, "+" + NUMBER, {"NGN": 7}, "127.0.0.1",
+            pin=Secret("0123456789012345"), serial="1000000001", system="web",
         )
     ]  # fmt: skip
     assert shop.allowances == [Allowed.PURCHASE]
@@ -415,6 +415,48 @@ async def test_what_replaces_an_unusable_id_is_what_the_refill_is_made_under(sho
         {"transactionId": "bad"},
     )
     assert shop.asked[0].transaction_id == reply.header("transactionid") == reply.json["transactionId"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"refillType": "voucher", "voucherActivationCode": "0" * 16},
+     {"refillType": "voucherless", "refillProfileId": "DB00", "transactionAmount": "10"}],
+)  # fmt: skip
+async def test_a_long_id_is_echoed_by_its_stand_in_and_reaches_the_service_beside_it(shop: Shop, body: Any) -> None:
+    sent = "0b8c1f8e-7a40-4d0e-9d2e-5a6d6c1b2f3a"
+    first = await shop.send("PATCH", f"{PLANS}/refill", body, {"transactionId": sent})
+    again = await shop.send("PATCH", f"{PLANS}/refill", body, {"transactionId": f"{sent} \t"})
+    assert shop.asked[0] == shop.asked[1]
+    assert (shop.asked[0].transaction_id, shop.asked[0].sent_id) == (first.header("transactionid"), sent)
+    assert first.json["transactionId"] == again.json["transactionId"] == first.header("transactionid")
+    refused = await shop.send("PATCH", f"{PLANS}/refill", body | {"refillType": "x"}, {"transactionId": sent})
+    assert refused.json["transactionId"] == first.header("transactionid")
+
+
+async def test_a_long_id_in_the_body_of_a_premium_has_the_same_stand_in(shop: Shop) -> None:
+    sent = "0b8c1f8e-7a40-4d0e-9d2e-5a6d6c1b2f3a"
+    in_force = (await shop.send("GET", PLANS, None, {"transactionId": sent})).header("transactionid")
+    for path in (f"{PLANS}/AYO_SWC", PLANS):
+        reply = await shop.send("POST", path, PREMIUM | {"transactionId": sent})
+        assert shop.asked[-1].transaction_id == reply.json["transactionId"] == in_force
+
+
+@pytest.mark.parametrize(
+    ("client", "source"),
+    [(("192.0.2.7", 1), "192.0.2.7"), (("2001:db8:1:2:aaaa::1", 1), "2001:db8:1:2::/64"), (("::ffff:192.0.2.7", 1), "192.0.2.7"),
+     (None, "")],
+)  # fmt: skip
+async def test_the_source_of_a_pin_is_the_address_whatever_the_client_calls_itself(
+    shop: Shop, client: Any, source: str
+) -> None:
+    body = msgspec.json.encode({"refillType": "voucher", "voucherActivationCode": "0" * 16})
+    for system in ("pos", "web", "x" * 100):
+        headers = {"x-api-key": KEY, "sourceSystemId": system}
+        assert (
+            await request(shop.app, "PATCH", f"{PLANS}/refill", headers=headers, body=body, client=client)
+        ).status == 200
+    assert {asked.source for asked in shop.asked} == {source}
+    assert [asked.system for asked in shop.asked] == ["pos", "web", "x" * 64]
 
 
 @pytest.mark.parametrize(
