@@ -40,6 +40,7 @@ SAMPLES: dict[type[TelvendError], TelvendError] = {
     errors.ProductUnavailable: errors.ProductUnavailable("MTN", "1GB"),
     errors.AlreadyExists: errors.AlreadyExists("The reseller"),
     errors.Busy: errors.Busy(),
+    errors.SalesHalted: errors.SalesHalted(),
     errors.InvariantBroken: errors.InvariantBroken(SECRET),
 }
 # Where HTTP or the page of decisions leaves no choice, whatever the dialect.
