@@ -143,6 +143,16 @@ class MemoryStore:
                 renewed.add(order_id)
         return renewed
 
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        now = self._clock.now()
+        count = 0
+        for row in self.orders.values():
+            fresh = row.state in (State.ACCEPTED, State.DELIVERING)
+            if fresh and row.due_at is not None and row.due_at > now + timedelta(seconds=longest_lease_s):
+                row.due_at = now
+                count += 1
+        return count
+
     async def hand_back(self, order_ids: Collection[int]) -> None:
         now = self._clock.now()
         for order_id in order_ids:

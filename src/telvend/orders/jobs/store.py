@@ -13,7 +13,7 @@ import msgspec
 
 from telvend.errors import Busy, InvariantBroken, TelvendError
 from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
-from telvend.kit.due import claim_sql, renew_sql
+from telvend.kit.due import claim_sql, correct_jumped_clock_sql, renew_sql
 from telvend.kit.failpoints import hit_async
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.ledger.model import AccountKind, Journal, Mode
@@ -46,6 +46,11 @@ CLAIM: Final = claim_sql(
 )
 
 RENEW: Final = renew_sql("orders")
+
+# Fresh and claimed orders are due within a lease. A renewed lease does not touch updated_at.
+CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql(
+    "orders", also="state in ('accepted', 'delivering') and due_at > now() + make_interval(secs => $1)"
+)
 
 READ_ATTEMPTS: Final = """
     select a.order_id, a.number, a.provider, a.reference, a.state, a.asked, a.elsewhere, a.cost_minor, a.started_at, a.text,
@@ -151,6 +156,10 @@ class PostgresFulfilmentStore:
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         async with self._database.connection() as tx:
             return {row[0] for row in await tx.fetch(RENEW, list(order_ids), lease_s)}
+
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        async with self._database.connection() as tx:
+            return int((await tx.execute(CORRECT_JUMPED_CLOCK, longest_lease_s)).removeprefix("UPDATE "))
 
     async def hand_back(self, order_ids: Collection[int]) -> None:
         async with self._database.connection() as tx:
