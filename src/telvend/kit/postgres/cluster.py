@@ -337,6 +337,8 @@ class Cluster:
                     send(process, name, uid, signal.SIGQUIT)
                 else:
                     send(process, name, uid, signal.SIGINT)
+                    # One that was stopped hears it only when it goes on.
+                    send(process, name, uid, signal.SIGCONT)
             yield 0.02
 
     def _disown_pid_file(self) -> None:
@@ -442,6 +444,7 @@ class Cluster:
         ):
             until = time.monotonic() + patience_s
             self._process.send_signal(number)  # Does nothing when it has ended.
+            self._process.send_signal(signal.SIGCONT)  # One that was stopped hears it only when it goes on.
             while self.is_alive and time.monotonic() < until:
                 yield 0.01
         yield from self._end_leftovers()
