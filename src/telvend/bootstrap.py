@@ -7,6 +7,7 @@ async with open_shop(settings, url) as shop:            what a server needs
 """
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -284,6 +285,22 @@ def _router(settings: Settings, providers: list[Provider], clock: Clock) -> Rout
         return Router(providers, clock, rules=rules)
     except ValueError as error:
         raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
+
+
+def load_modules() -> None:
+    """Import what serving needs, and commands do not. It takes a second, for which a starting database need not wait."""
+    importlib.import_module("uvicorn")
+    for name in (
+        "dialects.openapi",
+        "dialects.postman",
+        "dialects.serving",
+        "web.checkout",
+        "web.notices",
+        "web.pages",
+    ):
+        importlib.import_module(f"telvend.{name}")
+    for name in ("netpluse", "networkdatasub", "madapi"):
+        importlib.import_module(f"telvend.dialects.{name}.routes")
 
 
 def application(shop: Shop, run_dir: Path) -> "ASGIApp":

@@ -13,7 +13,7 @@ import typer
 import uvicorn
 
 from telvend.bootstrap import Shop, application, open_shop
-from telvend.cli.frame import json_text
+from telvend.cli.frame import REFUSALS, json_text
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
@@ -26,6 +26,18 @@ _logger = log.get("telvend.serve")
 
 Ready = Callable[[Shop, asyncio.Event], Awaitable[None]]
 """Called once when a single process has begun to serve, with its shop and what stops it."""
+
+
+def sentence_of(error: BaseException) -> str:
+    """What is told of an error that ends serving."""
+    if isinstance(error, REFUSALS):
+        return str(error)
+    return f"The database cannot be reached: {str(error) or type(error).__name__}"
+
+
+def configure_logs(settings: Settings) -> None:
+    """Send the logs of a serving process where the settings say."""
+    log.configure(settings.log_level, None if settings.log_format == "auto" else settings.log_format == "json")
 
 
 class Main(Protocol):
