@@ -8,6 +8,7 @@ async with open_shop(settings, url) as shop:            what a server needs
 
 import asyncio
 import importlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
+from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
 from telvend.services import Services
 from telvend.subscribers.offering.model import FaultyPart
@@ -85,6 +87,7 @@ class Shop:
     sandbox: Sandbox
     funding_worker: FundingWorker
     gate: SalesGate
+    continuity: Continuity
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
@@ -92,18 +95,26 @@ class Shop:
             await asyncio.wait_for(self.watch.look(), 2)
         except (Busy, TimeoutError):
             return "The database does not answer."
-        return None
+        return self.continuity.halted
 
 
 @asynccontextmanager
 async def open_shop(
-    settings: Settings, url: str, *, on_death: Callable[[BaseException], None] | None = None
+    settings: Settings,
+    url: str,
+    *,
+    on_death: Callable[[BaseException], None] | None = None,
+    serves: bool = False,
 ) -> AsyncIterator[Shop]:
-    """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does."""
+    """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does.
+
+    `serves`: this process takes over what ended ones of this node remembered of the book.
+    """
     clock = SystemClock()
     gate = SalesGate()
     database = await Database.open(url, pool_size=settings.pool_size)
     try:
+        continuity = await _continuity(settings, database, gate, serves)
         ledger = Ledger(database, on_batch=lambda size: metrics.lane_batch("balance reads", size), on_death=on_death)
         catalogue = Catalogue(database)
         resellers = Resellers(database, ledger, clock)
@@ -164,7 +175,7 @@ async def open_shop(
         book = PostgresBook(database, on_death=on_death)
         providers = _providers(settings, book, clock, subscribers, offering)
         router = _router(settings, providers, clock)
-        jobs = PostgresFulfilmentStore(database, ledger)
+        jobs = PostgresFulfilmentStore(database, ledger, doubts=continuity.doubts)
         fulfilment = Fulfilment(
             jobs,
             router,
@@ -172,6 +183,7 @@ async def open_shop(
             costs=lambda product_id: catalogue.snapshot.costs(product_id),
             ears=_Counted(),
             pressure=lambda: orders.lane.load,
+            held=lambda: continuity.holds_deliveries,
             on_death=on_death,
             concurrency=settings.fulfilment_concurrency,
         )
@@ -188,6 +200,7 @@ async def open_shop(
             clock,
             {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: network_changed},
             resellers.refreshed,
+            each=continuity.check,
         )
         shop = Shop(
             settings,
@@ -202,6 +215,7 @@ async def open_shop(
             sandbox,
             funding_worker,
             gate,
+            continuity,
         )
         try:
             yield shop
@@ -213,8 +227,27 @@ async def open_shop(
             await subscribers.close()
             await refills.close()
             await book.close()
+            continuity.save()
     finally:
         await database.close()
+
+
+BOOK_FOLDER = "book"
+"""Where the processes of a node keep what they remember of the book, below the data directory."""
+
+
+async def _continuity(settings: Settings, database: Database, gate: SalesGate, serves: bool) -> Continuity:
+    """What this node remembers of the book, compared with it. From here on every commit is remembered."""
+    continuity = Continuity(
+        gate,
+        Path(settings.data_dir) / BOOK_FOLDER,
+        socket.gethostname(),
+        on_halted=metrics.book_behind if serves else None,
+    )
+    async with database.connection() as tx:
+        await continuity.open(tx, take_over=serves)
+    database.on_commit, database.on_connected = continuity.committed, continuity.connected
+    return continuity
 
 
 async def _gateways(settings: Settings, database: Database) -> tuple[Gateways, Sandbox]:

@@ -24,6 +24,7 @@ from telvend.orders.jobs.rules import (
     Item,
     Park,
     Policy,
+    Presume,
     Step,
     Try,
     may_release,
@@ -186,14 +187,18 @@ class MemoryStore:
         row.state = State.DELIVERING
         row.due_at = now + timedelta(seconds=lease_s)
         match step:
-            case Deliver():
+            case Deliver() | Presume():
                 if any(attempt.number == step.number for attempt in row.attempts):
                     raise InvariantBroken(f"order {row.id} has an attempt {step.number} already")
-                name = step.chosen.provider.name
+                name = step.chosen.provider.name if isinstance(step, Deliver) else step.provider
                 row.count = step.number
                 row.attempts.append(
                     Try(step.number, name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, now)
                 )
+                if isinstance(step, Presume):
+                    row.state = State.WAITING
+                    row.due_at = now
+                    row.notes.append(step.why)
             case Park():
                 row.state = step.state
                 row.due_at = now + timedelta(seconds=step.after_s)

@@ -164,7 +164,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         _logger.critical("lane_died", error=repr(error))
         asyncio.get_running_loop().call_later(0.2, os._exit, DEAD_LANE_EXIT_CODE)
 
-    async with open_shop(settings, url, on_death=died) as shop:
+    async with open_shop(settings, url, on_death=died, serves=True) as shop:
         services = shop.services
         while True:
             try:
@@ -174,6 +174,11 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
                 await asyncio.sleep(0.1)  # The database is just coming back.
         # Loaded now, and not while somebody waits for the first answer.
         metrics.pool("shop", shop.database.size, shop.database.in_use)
+        metrics.book_behind(shop.continuity.halted is not None)
+        if shop.continuity.halted is not None:
+            typer.echo(f"NOTHING IS SOLD: {shop.continuity.halted}", err=True)
+        remembering = shop.continuity.saving(shop.clock, died)
+        remembering.start()
         shop.watch.start()
         services.ledger.start()
         services.orders.start()
@@ -198,3 +203,4 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
             await services.orders.close()
             await services.ledger.close()
             await shop.watch.close()
+            await remembering.close()

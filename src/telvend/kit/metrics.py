@@ -143,6 +143,11 @@ def pool(name: str, size: int, in_use: int) -> None:
     metrics.child(metrics.pool_in_use, name).set(in_use)
 
 
+def book_behind(behind: bool) -> None:
+    """Say whether this process sells nothing because the database has gone back."""
+    _recorded().book_behind.set(behind)
+
+
 def gauge(name: str, sentence: str, labels: Iterable[str], rows: Mapping[tuple[str, ...], float]) -> "Metric":
     """Make a metric for `render` from rows that were read just now: the labels' values and the number of each."""
     from prometheus_client.core import GaugeMetricFamily
@@ -256,6 +261,13 @@ class _Recorded:
         )
         self.pool_size = gauge_of("telvend_pool_size", "Connections to the database.", "pool")
         self.pool_in_use = gauge_of("telvend_pool_in_use", "Connections to the database that are at work.", "pool")
+
+        self.book_behind = Gauge(
+            "telvend_book_behind",
+            "Processes that sell nothing because the database has gone back.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
 
     def child(self, metric: Any, *labels: str) -> Any:
         key = (metric, labels)

@@ -18,7 +18,7 @@ class Watch:
     """Looks at the revisions four times a second. `changed[topic]` is called when one has moved.
 
     `looked` is told the monotonic time from before each look that succeeded, so that whoever trusts a memory can tell
-    how old that trust is. `changed` callbacks get the connection and must not keep it.
+    how old that trust is. `each` is called at every look, first. `changed` callbacks get the connection and must not keep it.
     """
 
     def __init__(
@@ -27,11 +27,13 @@ class Watch:
         clock: Clock,
         changed: Mapping[str, Callable[[Tx], Awaitable[None]]],
         looked: Callable[[float], None],
+        each: Callable[[Tx], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._changed = changed
         self._looked = looked
+        self._each = each
         self._seen: dict[str, int] = {}
         # One look at a time: of two that overlap, the one that began first could put what it had read, which is older,
         # in the place of what the other has loaded, and nobody would look again.
@@ -43,6 +45,8 @@ class Watch:
         async with self._looking:
             at = self._clock.monotonic()
             async with self._database.connection() as tx:
+                if self._each is not None:
+                    await self._each(tx)
                 now = await revisions(tx)
                 for topic, callback in self._changed.items():
                     if now.get(topic) != self._seen.get(topic):

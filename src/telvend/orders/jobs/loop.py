@@ -37,9 +37,11 @@ from telvend.orders.jobs.rules import (
     Item,
     Park,
     Policy,
+    Presume,
     Step,
     Word,
     next_step,
+    with_doubt,
 )
 from telvend.orders.model import State
 from telvend.providers.contract import Delivery, NotSent, Outcome, Provider, Unknown
@@ -131,7 +133,8 @@ class Fulfilment:
     """One worker. Its health, for others: `in_hand`, `waiting`.
 
     `pressure` answers how many purchases wait to be placed in this process; while there are many, fewer orders are
-    claimed at a time and less often, so that sales stay fast. `on_death` is called when a task of the worker dies,
+    claimed at a time and less often, so that sales stay fast. `held` answers whether providers may be given nothing new now;
+    they are still asked. `on_death` is called when a task of the worker dies,
     which only a bug can do.
     """
 
@@ -145,6 +148,7 @@ class Fulfilment:
         policy: Policy | None = None,
         ears: Ears | None = None,
         pressure: Callable[[], int] | None = None,
+        held: Callable[[], bool] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
         concurrency: int = 600,
         batch: int = MAXIMUM_BATCH,
@@ -161,6 +165,7 @@ class Fulfilment:
         self._policy = policy or Policy()
         self._ears = ears or Ears()
         self._pressure = pressure or (lambda: 0)
+        self._held = held or (lambda: False)
         self._on_death = on_death
         self._concurrency = concurrency
         self._batch = min(batch, MAXIMUM_BATCH)
@@ -335,6 +340,8 @@ class Fulfilment:
                     self._parked += 1
                 case Hesitate():
                     _log.error("order_needs_review", order=claim.id, why=step.why)
+                case Presume():
+                    _log.warning("attempt_may_be_lost", order=claim.id, provider=step.provider)
         return len(work)
 
     def _decide(self, places: list[Chosen | str], claims: Sequence[Claim]) -> list[Step]:
@@ -346,6 +353,11 @@ class Fulfilment:
         step = next_step(
             claim, partial(self._choose, claim, costs, places), partial(_cost_of, claim, costs), self._policy
         )
+        held = self._held()
+        if held or claim.doubtful:
+            sure, step = step, with_doubt(claim, step, held=held)
+            if isinstance(sure, Deliver) and step is not sure:
+                self._give_place_back(places.pop())
         if isinstance(step, Ask):
             name = step.attempt.provider
             provider = self._router.provider(name)
