@@ -6,7 +6,6 @@ async with open_shop(settings, url) as shop:            what a server needs
     app = serving(shop, limiter, metrics)
 """
 
-import asyncio
 import importlib
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -38,6 +37,7 @@ from telvend.identity.service import Identity
 from telvend.kit import metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, Tx
+from telvend.kit.outage import AWAY
 from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
 from telvend.orders.jobs import Ears, Fulfilment, PostgresFulfilmentStore, Review
@@ -91,11 +91,14 @@ class Shop:
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
-        try:
-            await asyncio.wait_for(self.watch.look(), 2)
-        except (Busy, TimeoutError):
-            return "The database does not answer."
-        return self.continuity.halted
+        if not self.watch.runs:
+            try:
+                await self.watch.look()
+            except Busy:
+                return AWAY
+        elif not self.watch.answers:
+            return AWAY
+        return self.continuity.halted or self.database.outage.reason
 
 
 @asynccontextmanager
@@ -112,7 +115,7 @@ async def open_shop(
     """
     clock = SystemClock()
     gate = SalesGate()
-    database = await Database.open(url, pool_size=settings.pool_size)
+    database = await Database.open(url, pool_size=settings.pool_size, serves=serves)
     try:
         continuity = await _continuity(settings, database, gate, serves)
         ledger = Ledger(database, on_batch=lambda size: metrics.lane_batch("balance reads", size), on_death=on_death)

@@ -139,10 +139,11 @@ async def test_a_database_that_is_set_to_forget_is_overruled_by_every_connection
     async with opened(database_url) as database:
         lane = Dedicated(database)
         async with database.connection() as tx:
-            for connection in (tx, await lane.get()):
+            # Others wait for what a lane has locked; a command may take longer.
+            for connection, lock, idle in ((tx, "10s", "30s"), (await lane.get(), "2s", "2s")):
                 for setting, expected in {
-                    "synchronous_commit": "on", "timezone": "UTC", "lock_timeout": "10s",
-                    "idle_in_transaction_session_timeout": "30s",
+                    "synchronous_commit": "on", "timezone": "UTC", "lock_timeout": lock,
+                    "idle_in_transaction_session_timeout": idle,
                 }.items():  # fmt: skip
                     assert await connection.fetchval(f"show {setting}") == expected
         await lane.close()

@@ -10,16 +10,25 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from weakref import WeakSet
 
 import asyncpg
 import msgspec
 from asyncpg.transaction import Transaction
 
 from telvend.errors import Busy
+from telvend.kit.connecting import Connector, for_asyncpg
 from telvend.kit.facts import Fact
 from telvend.kit.log import get
-from telvend.kit.session import LANE_SETTINGS, SETTINGS, DatabaseRefused, prepare_session, require_sound_tables
+from telvend.kit.outage import AWAY, Outage
+from telvend.kit.session import (
+    LANE_SETTINGS,
+    SERVING_SETTINGS,
+    SETTINGS,
+    DatabaseRefused,
+    prepare_session,
+    require_sound_tables,
+)
 
 __all__ = [
     "CONNECTION_LOSS",
@@ -64,31 +73,24 @@ TRANSIENT: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    # The state of the machine: no room, no memory, a statement that somebody ended, a disk with a fault.
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
 )
-"""What a second try may cure."""
+"""What a second try may cure. Source: "PostgreSQL Error Codes", classes 08, 25006, 40, 53, 55, 57 and 58."""
+
+LANE_PATIENCE_S: Final = 4.0
+"""How long a lane waits for an answer: longer than any of its locks, and short enough to be back within five seconds."""
+
+_SERVING_PATIENCE_S: Final = 10.0
+_COMMAND_PATIENCE_S: Final = 30.0
 
 
-# What libpq understands in a URL and asyncpg would hand to the server, which does not.
-_ONLY_LIBPQ: Final = frozenset(
-    (
-        "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-        "channel_binding", "gssencmode", "gssdelegation", "sslnegotiation", "sslcompression", "sslsni", "sslcertmode",
-        "require_auth", "load_balance_hosts", "client_encoding", "fallback_application_name", "requirepeer",
-    )
-)  # fmt: skip
-
-
-def for_asyncpg(url: str) -> str:
-    """The same URL without what only libpq understands, and what we set ourselves.
-
-    Of several hosts the primary is asked for, unless the URL says otherwise.
-    """
-    parts = urlsplit(url)
-    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _ONLY_LIBPQ]
-    named = dict(kept)
-    if "," in parts.netloc.rpartition("@")[2] + named.get("host", "") and "target_session_attrs" not in named:
-        kept.append(("target_session_attrs", "primary"))
-    return urlunsplit(parts._replace(query=urlencode(kept, safe="/")))
+# Takes room in files, and gives it back. A full disk lets small writes through for a while, and tables do not grow.
+_WRITE_PROBE: Final = """
+    create temporary table write_probe on commit drop as select md5(number::text) from generate_series(1, 4000) as number
+"""
 
 
 class _Transaction(Transaction):  # type: ignore[misc]
@@ -140,27 +142,36 @@ class Database:
     before anybody uses it.
     """
 
-    def __init__(self, url: str, pool: "asyncpg.Pool") -> None:
+    def __init__(self, url: str, pool: Any = None, *, serves: bool = False) -> None:
+        """Raises ValueError for a URL that cannot be read."""
         self.url = url
+        self.outage = Outage()
         self.on_commit: Callable[[Collection[Fact]], None] | None = None
         self.on_connected: Callable[[Tx], Awaitable[None]] | None = None
+        self._connector = Connector(url)
+        self._settings = SERVING_SETTINGS if serves else SETTINGS
+        self._patience_s = _SERVING_PATIENCE_S if serves else _COMMAND_PATIENCE_S
         self._pool = pool
+        self._dedicated: WeakSet[Any] = WeakSet()
         self._schema: str | None = None
         self._refusal = ("", 0.0)
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int = 8) -> "Database":
-        """Connect. Raises DatabaseRefused, or what asyncpg raises when there is no server."""
-        opened = cls(url, None)
+    async def open(cls, url: str, *, pool_size: int = 8, serves: bool = False) -> "Database":
+        """Connect. `serves`: locks and idle transactions are given up soon, since others wait for them.
+
+        Raises DatabaseRefused, or what asyncpg raises when there is no server.
+        """
         try:
+            opened = cls(url, serves=serves)
             opened._pool = await asyncpg.create_pool(
                 for_asyncpg(url),
+                connect=opened._connect,
                 min_size=1,
                 max_size=pool_size,
                 connection_class=_Connection,
                 init=opened._prepare,
-                command_timeout=30,
-                timeout=10,
+                command_timeout=opened._patience_s,
                 max_inactive_connection_lifetime=300,
             )
         except (ValueError, OverflowError):
@@ -171,9 +182,12 @@ class Database:
             ) from None
         return opened
 
-    async def _prepare(self, connection: Tx, settings: Mapping[str, str] = SETTINGS) -> None:
+    async def _connect(self, _dsn: str, *, loop: object = None, **options: Any) -> Tx:  # noqa: ARG002 - asyncpg's
+        return await self._connector.connect(**options)
+
+    async def _prepare(self, connection: Tx, settings: Mapping[str, str] | None = None) -> None:
         """Make a new connection one of ours. Raises DatabaseRefused."""
-        schema = await prepare_session(connection, for_asyncpg(self.url), settings)
+        schema = await prepare_session(connection, for_asyncpg(self.url), settings or self._settings)
         if self._schema is None:
             self._schema = schema
         elif schema != self._schema:
@@ -215,11 +229,36 @@ class Database:
         try:
             async with self._pool.acquire(timeout=5) as connection:
                 yield connection
-        except DatabaseRefused as error:
-            self.report(error)
-            raise Busy from error
         except TRANSIENT as error:
-            raise Busy from error
+            raise self.busy(error) from error
+
+    def busy(self, error: BaseException) -> Busy:
+        """Return what is told to whoever waits, and remember what the database cannot do."""
+        if isinstance(error, DatabaseRefused):
+            self.report(error)
+        self.outage.note(error)
+        return Busy()
+
+    def drop_connections(self) -> None:
+        """End every connection at once, whatever it is doing: the server behind them does not answer.
+
+        Whoever waits on one gets what is in CONNECTION_LOSS; the next statement makes a new one.
+        """
+        for connection in [*self._dedicated, *(holder._con for holder in self._pool._holders)]:  # noqa: SLF001
+            if connection is not None and not connection.is_closed():
+                connection.terminate()
+
+    async def probe(self, connection: Tx) -> None:
+        """During an outage: see whether the database reads and writes again. Raises what is in TRANSIENT."""
+        if self.outage.reason is None:
+            return
+        if self.outage.reason != AWAY:
+            try:
+                async with connection.transaction():
+                    await connection.execute(_WRITE_PROBE)
+            except asyncpg.InsufficientPrivilegeError:
+                pass  # This role may make no temporary tables: the next sale will tell.
+        self.outage.over()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -234,18 +273,20 @@ class Database:
             await connection.execute("set local statement_timeout = 0")
             yield connection
 
-    async def dedicated(self) -> Tx:
-        """A connection of its own, for a lane. The caller closes it. Raises DatabaseRefused, and what CONNECTION_LOSS has."""
-        connection = await asyncpg.connect(
-            for_asyncpg(self.url), connection_class=_Connection, command_timeout=30, timeout=5
-        )
+    async def dedicated(self, *, lane: bool = True) -> Tx:
+        """A connection of its own, for a lane or a task. The caller closes it.
+
+        Raises DatabaseRefused, and what CONNECTION_LOSS has.
+        """
+        connection = await self._connector.connect(connection_class=_Connection, command_timeout=LANE_PATIENCE_S)
         try:
-            await self._prepare(connection, LANE_SETTINGS)
+            await self._prepare(connection, LANE_SETTINGS if lane else None)
         except BaseException as error:
             connection.terminate()
             if isinstance(error, DatabaseRefused):
                 self.report(error)
             raise
+        self._dedicated.add(connection)
         return connection
 
     async def check_promises(self) -> None:
@@ -261,15 +302,20 @@ class Database:
 class Dedicated:
     """One connection for one task, opened when first needed and again after it was lost."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, lane: bool = True) -> None:
         self._database = database
+        self._lane = lane
         self._connection: Tx | None = None
 
     async def get(self) -> Tx:
         """The live connection. Raises what is in CONNECTION_LOSS when there is none to be had."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._database.dedicated()
+            self._connection = await self._database.dedicated(lane=self._lane)
         return self._connection
+
+    def busy(self, error: BaseException) -> Busy:
+        """Return what is told to whoever waits, and remember what the database cannot do."""
+        return self._database.busy(error)
 
     def drop(self) -> None:
         """Forget the connection at once, whatever it is doing: the server ends what had not been committed."""

@@ -41,10 +41,17 @@ SETTINGS: Final[Mapping[str, str]] = {
     "enable_indexscan": "on",
 }
 
+# Somebody waits for what a serving process has locked: a process that is stopped gives it up soon.
+SERVING_SETTINGS: Final[Mapping[str, str]] = {
+    **SETTINGS,
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "2s",
+}
+
 # A lane sends the same few statements for ever: planning each anew would cost as much as running it, and a table that
 # was empty when the plan was made must not be scanned from end to end when it is full.
 LANE_SETTINGS: Final[Mapping[str, str]] = {
-    **SETTINGS,
+    **SERVING_SETTINGS,
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
 }

@@ -135,11 +135,11 @@ class Placing:
         except CONNECTION_LOSS as error:
             self._connection.drop()
             if decided is None or not decided.orders:
-                raise Busy from error
+                raise self._connection.busy(error) from error
             # The connection broke during COMMIT: nobody knows yet whether it happened.
             await self._look_again(decided)
         except TRANSIENT as error:
-            raise Busy from error
+            raise self._connection.busy(error) from error
         hit("lane.after_commit")
         return decided.answers
 
@@ -180,7 +180,7 @@ class Placing:
                     remember(tx, _fact_of(decided.orders[-1]))
         except TRANSIENT as error:
             self._connection.drop()
-            raise Busy from error
+            raise self._connection.busy(error) from error
         if not there:
             raise Busy
 

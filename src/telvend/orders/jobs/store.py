@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.errors import Busy, InvariantBroken, TelvendError
+from telvend.errors import InvariantBroken, TelvendError
 from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
 from telvend.kit.due import claim_sql, correct_jumped_clock_sql, renew_sql
 from telvend.kit.facts import Fact, FactKind, remember
@@ -188,9 +188,9 @@ class PostgresFulfilmentStore:
                     yield tx
             except CONNECTION_LOSS as error:
                 dedicated.drop()
-                raise Busy from error
+                raise dedicated.busy(error) from error
             except TRANSIENT as error:
-                raise Busy from error
+                raise dedicated.busy(error) from error
             except asyncio.CancelledError:
                 # Whatever was being said on the connection is only half said.
                 dedicated.drop()
