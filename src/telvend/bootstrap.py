@@ -6,7 +6,8 @@ async with open_shop(settings, url) as shop:            what a server needs
     app = serving(shop, limiter, metrics)
 """
 
-import asyncio
+import importlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from telvend.identity.service import Identity
 from telvend.kit import metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, Tx
+from telvend.kit.outage import AWAY
 from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
 from telvend.orders.jobs import Ears, Fulfilment, PostgresFulfilmentStore, Review
@@ -48,6 +50,7 @@ from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
+from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
 from telvend.services import Services
 from telvend.subscribers.offering.model import FaultyPart
@@ -84,25 +87,37 @@ class Shop:
     sandbox: Sandbox
     funding_worker: FundingWorker
     gate: SalesGate
+    continuity: Continuity
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
-        try:
-            await asyncio.wait_for(self.watch.look(), 2)
-        except (Busy, TimeoutError):
-            return "The database does not answer."
-        return None
+        if not self.watch.runs:
+            try:
+                await self.watch.look()
+            except Busy:
+                return AWAY
+        elif not self.watch.answers:
+            return AWAY
+        return self.continuity.halted or self.database.outage.reason
 
 
 @asynccontextmanager
 async def open_shop(
-    settings: Settings, url: str, *, on_death: Callable[[BaseException], None] | None = None
+    settings: Settings,
+    url: str,
+    *,
+    on_death: Callable[[BaseException], None] | None = None,
+    serves: bool = False,
 ) -> AsyncIterator[Shop]:
-    """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does."""
+    """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does.
+
+    `serves`: this process takes over what ended ones of this node remembered of the book.
+    """
     clock = SystemClock()
     gate = SalesGate()
-    database = await Database.open(url, pool_size=settings.pool_size)
+    database = await Database.open(url, pool_size=settings.pool_size, serves=serves)
     try:
+        continuity = await _continuity(settings, database, gate, serves)
         ledger = Ledger(database, on_batch=lambda size: metrics.lane_batch("balance reads", size), on_death=on_death)
         catalogue = Catalogue(database)
         resellers = Resellers(database, ledger, clock)
@@ -163,7 +178,7 @@ async def open_shop(
         book = PostgresBook(database, on_death=on_death)
         providers = _providers(settings, book, clock, subscribers, offering)
         router = _router(settings, providers, clock)
-        jobs = PostgresFulfilmentStore(database, ledger)
+        jobs = PostgresFulfilmentStore(database, ledger, doubts=continuity.doubts)
         fulfilment = Fulfilment(
             jobs,
             router,
@@ -171,6 +186,7 @@ async def open_shop(
             costs=lambda product_id: catalogue.snapshot.costs(product_id),
             ears=_Counted(),
             pressure=lambda: orders.lane.load,
+            held=lambda: continuity.holds_deliveries,
             on_death=on_death,
             concurrency=settings.fulfilment_concurrency,
         )
@@ -187,6 +203,7 @@ async def open_shop(
             clock,
             {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: network_changed},
             resellers.refreshed,
+            each=continuity.check,
         )
         shop = Shop(
             settings,
@@ -201,6 +218,7 @@ async def open_shop(
             sandbox,
             funding_worker,
             gate,
+            continuity,
         )
         try:
             yield shop
@@ -212,8 +230,27 @@ async def open_shop(
             await subscribers.close()
             await refills.close()
             await book.close()
+            continuity.save()
     finally:
         await database.close()
+
+
+BOOK_FOLDER = "book"
+"""Where the processes of a node keep what they remember of the book, below the data directory."""
+
+
+async def _continuity(settings: Settings, database: Database, gate: SalesGate, serves: bool) -> Continuity:
+    """What this node remembers of the book, compared with it. From here on every commit is remembered."""
+    continuity = Continuity(
+        gate,
+        Path(settings.data_dir) / BOOK_FOLDER,
+        socket.gethostname(),
+        on_halted=metrics.book_behind if serves else None,
+    )
+    async with database.connection() as tx:
+        await continuity.open(tx, take_over=serves)
+    database.on_commit, database.on_connected = continuity.committed, continuity.connected
+    return continuity
 
 
 async def _gateways(settings: Settings, database: Database) -> tuple[Gateways, Sandbox]:
@@ -284,6 +321,22 @@ def _router(settings: Settings, providers: list[Provider], clock: Clock) -> Rout
         return Router(providers, clock, rules=rules)
     except ValueError as error:
         raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
+
+
+def load_modules() -> None:
+    """Import what serving needs, and commands do not. It takes a second, for which a starting database need not wait."""
+    importlib.import_module("uvicorn")
+    for name in (
+        "dialects.openapi",
+        "dialects.postman",
+        "dialects.serving",
+        "web.checkout",
+        "web.notices",
+        "web.pages",
+    ):
+        importlib.import_module(f"telvend.{name}")
+    for name in ("netpluse", "networkdatasub", "madapi"):
+        importlib.import_module(f"telvend.dialects.{name}.routes")
 
 
 def application(shop: Shop, run_dir: Path) -> "ASGIApp":

@@ -105,6 +105,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool, _meta("whether a refill that failed for no known reason has the document's status 999 instead of 500")
     ] = False
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
+    watchdog_s: Annotated[
+        float, _meta("after how long without a sign of life a worker is replaced; 0: never", ge=0, le=3600)
+    ] = 10.0
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"
     own_network: Annotated[

@@ -24,6 +24,7 @@ from telvend.orders.jobs.rules import (
     Item,
     Park,
     Policy,
+    Presume,
     Step,
     Try,
     may_release,
@@ -143,6 +144,16 @@ class MemoryStore:
                 renewed.add(order_id)
         return renewed
 
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        now = self._clock.now()
+        count = 0
+        for row in self.orders.values():
+            fresh = row.state in (State.ACCEPTED, State.DELIVERING)
+            if fresh and row.due_at is not None and row.due_at > now + timedelta(seconds=longest_lease_s):
+                row.due_at = now
+                count += 1
+        return count
+
     async def hand_back(self, order_ids: Collection[int]) -> None:
         now = self._clock.now()
         for order_id in order_ids:
@@ -176,14 +187,18 @@ class MemoryStore:
         row.state = State.DELIVERING
         row.due_at = now + timedelta(seconds=lease_s)
         match step:
-            case Deliver():
+            case Deliver() | Presume():
                 if any(attempt.number == step.number for attempt in row.attempts):
                     raise InvariantBroken(f"order {row.id} has an attempt {step.number} already")
-                name = step.chosen.provider.name
+                name = step.chosen.provider.name if isinstance(step, Deliver) else step.provider
                 row.count = step.number
                 row.attempts.append(
                     Try(step.number, name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, now)
                 )
+                if isinstance(step, Presume):
+                    row.state = State.WAITING
+                    row.due_at = now
+                    row.notes.append(step.why)
             case Park():
                 row.state = step.state
                 row.due_at = now + timedelta(seconds=step.after_s)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from telvend.errors import Busy, TelvendError
 from telvend.kit.money import GHS, Money
 from telvend.orders.jobs import Fulfilment
+from telvend.orders.jobs import loop as loop_module
 from telvend.orders.jobs.rules import Effect, Policy
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits, Unknown
@@ -240,5 +242,53 @@ def test_under_pressure_fewer_are_claimed_at_a_time(loop: VirtualLoop) -> None:
         stage.worker.start()
         await asyncio.sleep(3)
         assert set(sizes) == {5}
+
+    loop.run_until_complete(play())
+
+
+def test_never_heard_of_it_is_not_believed_earlier_because_the_databases_clock_jumped(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(silence)
+        stage.provider.truth = NotSent("never heard of it")
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(4)
+        # An hour ahead: by the database's clock the attempt is old enough.
+        row.attempts[0].started_at -= timedelta(hours=1)
+        await asyncio.sleep(40)
+        assert [attempt.state for attempt in row.attempts] == [AttemptState.UNKNOWN]
+        # A worker that has known it for no time believes no more of it.
+        stranger = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock, poll_s=1.0)
+        await stage.worker.drain(1)
+        stranger.start()
+        await asyncio.sleep(30)
+        assert len(row.attempts) == 1
+        await asyncio.sleep(120)
+        assert row.attempts[0].state is AttemptState.NOT_SENT
+        assert len(row.attempts) > 1
+
+    loop.run_until_complete(play())
+
+
+def test_a_call_is_not_given_up_because_the_whole_process_was_stopped(
+    loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(loop_module._log, "error", lambda event, **_: said.append(event), raising=False)
+
+    async def slow(_: Delivery) -> Outcome:
+        await asyncio.sleep(2)
+        return Delivered()
+
+    async def play() -> None:
+        stage = Stage(slow)
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(0.5)
+        # The clock goes on while nothing of this process does.
+        loop.stand_still(60)
+        await asyncio.sleep(10)
+        assert row.state is State.DELIVERED
+        assert said == []
 
     loop.run_until_complete(play())

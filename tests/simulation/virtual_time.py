@@ -51,6 +51,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jump.elapsed_s
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass in which nothing runs, as for a process that was stopped."""
+        self._jump.elapsed_s += seconds
+
     def kill(self, owner: int) -> None:
         """Cancel every task of this owner."""
         for task in list(self.owned.get(owner, ())):

@@ -114,7 +114,7 @@ class _Worker:
             world.kill(self)
             await asyncio.sleep(1e6)
         elif what == "die or stall" and roll < world.deaths + world.stalls:
-            await asyncio.sleep(world.dice.choice([0.5, 1.5, 3, 8]) * world.policy.lease_s)
+            await asyncio.sleep(world.dice.choice([0.5, 3, 15, 15]) * world.policy.lease_s)
 
     def _died(self, error: BaseException) -> None:
         if not self.dead:
@@ -257,7 +257,7 @@ class World:
             upstream.sick = False
             upstream.faults = 0
             upstream.refusals = 0
-        await asyncio.sleep(8 * self.policy.lease_s + 1)  # Who was killed last is replaced, who stalls wakes up.
+        await asyncio.sleep(15 * self.policy.lease_s + 1)  # Who was killed last is replaced, who stalls wakes up.
         self._complain()
         patience_s = 1.1 * sum(self.policy.ask_delays_s) + 60 + 3 * self.policy.longest_hint_s
         await self._until_settled(patience_s)

@@ -501,6 +501,35 @@ async def test_a_person_does_not_decide_while_a_provider_is_being_called(bench: 
 # PostgreSQL alone -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("jump_s", [3600, 60])
+async def test_orders_that_were_written_while_the_clock_was_ahead_come_back(
+    postgres: PostgresBench, jump_s: int
+) -> None:
+    fresh, claimed, waiting, untouched = [await postgres.place() for _ in range(4)]
+    async with postgres.database.transaction() as tx:
+        # As if the clock had been set back by so much after these were written.
+        ahead = "due_at = now() + make_interval(secs => $1::float8 + $2::float8), updated_at = now() + make_interval(secs => $1::float8)"
+        await tx.execute(f"update orders set {ahead} where id = $3", jump_s, 0, fresh)
+        await tx.execute(f"update orders set {ahead}, state = 'waiting' where id = $3", jump_s, 45, waiting)
+        # A lease that was renewed then; who wrote the row did so before.
+        await tx.execute(
+            "update orders set state = 'delivering', due_at = now() + make_interval(secs => $1) where id = $2",
+            jump_s + 5,
+            claimed,
+        )
+        await tx.execute(
+            "update orders set state = 'waiting', due_at = now() + make_interval(secs => 900) where id = $1", untouched
+        )
+    assert await postgres.store.correct_jumped_clock(4 * LEASE_S) == 3
+    assert [(await postgres.order(number)).due_in_s for number in (fresh, claimed, waiting, untouched)] == [
+        0,
+        0,
+        45,
+        900,
+    ]
+    assert await postgres.store.correct_jumped_clock(4 * LEASE_S) == 0
+
+
 async def test_any_number_of_workers_claim_each_order_once(postgres: PostgresBench) -> None:
     ids = {await postgres.place() for _ in range(30)}
     stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger) for _ in range(4)]

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from telvend.errors import Busy
+from telvend.kit import watch as watch_module
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database, Tx, bump
+from telvend.kit.db import Database, Dedicated, Tx, bump
 from telvend.kit.watch import INTERVAL_S, Watch
 from tests.clocks import FakeClock
 from tests.conftest import Server
@@ -170,14 +171,39 @@ async def test_while_the_database_is_away_trust_gets_no_younger(
 ) -> None:
     await memory.watch.look()
 
-    def away() -> None:
-        raise Busy
+    async def away(**_: object) -> None:
+        raise ConnectionRefusedError
 
-    monkeypatch.setattr(memory.database, "connection", away)
+    memory.watch._connection.drop()
+    monkeypatch.setattr(memory.database, "dedicated", away)
     memory.clock.pass_time(5)
     with pytest.raises(Busy):
         await memory.watch.look()
     assert memory.looked_at == [0.0]
+
+
+async def test_a_look_in_vain_ends_every_connection(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait_long() -> None:
+        async with memory.database.connection() as tx:
+            await tx.fetchval("select pg_sleep(60)")
+
+    lane = Dedicated(memory.database)
+    dedicated = await lane.get()
+    pooled = asyncio.create_task(wait_long())
+    await asyncio.sleep(0.1)
+    monkeypatch.setattr(watch_module, "PATIENCE_S", 0.1)
+    memory.gate.clear()
+    async with asyncio.timeout(LONG_S):
+        with pytest.raises(Busy):
+            await memory.watch.look()
+        with pytest.raises(Busy):
+            await pooled
+    assert dedicated.is_closed()
+    memory.gate.set()
+    monkeypatch.undo()
+    await memory.watch.look()
+    assert await (await lane.get()).fetchval("select 1") == 1
+    await lane.close()
 
 
 async def test_a_closed_watch_looks_no_more(memory: Memory) -> None:

@@ -19,6 +19,7 @@ from telvend.cli import (
     refills,
     serve,
     settings,
+    shop,
     simulator,
     subscribers,
     users,
@@ -55,6 +56,7 @@ for group in (
     ledger.app,
     simulator.app,
     database.app,
+    shop.app,
 ):
     app.add_typer(group)
 serve.add_to(app)

@@ -13,7 +13,7 @@ import typer
 import uvicorn
 
 from telvend.bootstrap import Shop, application, open_shop
-from telvend.cli.frame import json_text
+from telvend.cli.frame import REFUSALS, json_text
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
@@ -26,6 +26,18 @@ _logger = log.get("telvend.serve")
 
 Ready = Callable[[Shop, asyncio.Event], Awaitable[None]]
 """Called once when a single process has begun to serve, with its shop and what stops it."""
+
+
+def sentence_of(error: BaseException) -> str:
+    """What is told of an error that ends serving."""
+    if isinstance(error, REFUSALS):
+        return str(error)
+    return f"The database cannot be reached: {str(error) or type(error).__name__}"
+
+
+def configure_logs(settings: Settings) -> None:
+    """Send the logs of a serving process where the settings say."""
+    log.configure(settings.log_level, None if settings.log_format == "auto" else settings.log_format == "json")
 
 
 class Main(Protocol):
@@ -152,7 +164,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         _logger.critical("lane_died", error=repr(error))
         asyncio.get_running_loop().call_later(0.2, os._exit, DEAD_LANE_EXIT_CODE)
 
-    async with open_shop(settings, url, on_death=died) as shop:
+    async with open_shop(settings, url, on_death=died, serves=True) as shop:
         services = shop.services
         while True:
             try:
@@ -162,6 +174,11 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
                 await asyncio.sleep(0.1)  # The database is just coming back.
         # Loaded now, and not while somebody waits for the first answer.
         metrics.pool("shop", shop.database.size, shop.database.in_use)
+        metrics.book_behind(shop.continuity.halted is not None)
+        if shop.continuity.halted is not None:
+            typer.echo(f"NOTHING IS SOLD: {shop.continuity.halted}", err=True)
+        remembering = shop.continuity.saving(shop.clock, died)
+        remembering.start()
         shop.watch.start()
         services.ledger.start()
         services.orders.start()
@@ -186,3 +203,4 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
             await services.orders.close()
             await services.ledger.close()
             await shop.watch.close()
+            await remembering.close()

@@ -28,6 +28,7 @@ LEASE_S: Final = 60.0
 """How long a worker has a funding in hand; longer than a gateway takes to answer or to time out."""
 
 _LONGEST_RETRY_S: Final = 5.0
+_CORRECT_CLOCK_S: Final = 10.0
 
 
 class FundingWorker:
@@ -53,6 +54,7 @@ class FundingWorker:
         self._wake = asyncio.Event()
         self._draining = False
         self._task: asyncio.Task[None] | None = None
+        self._correct_clock_at = 0.0
 
     def start(self) -> None:
         """Begin to work; from inside the event loop."""
@@ -106,6 +108,9 @@ class FundingWorker:
         if room <= 0 or self._draining:
             return set()
         async with self._database.connection() as tx:
+            if (now := self._clock.monotonic()) >= self._correct_clock_at:
+                self._correct_clock_at = now + _CORRECT_CLOCK_S
+                await store.correct_jumped_clock(tx)
             claimed = await store.claim(tx, room, LEASE_S)
         loop = asyncio.get_running_loop()
         begun = {loop.create_task(self._ask(funding)) for funding in claimed}

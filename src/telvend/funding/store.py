@@ -10,7 +10,7 @@ import msgspec
 from telvend.funding.model import FIRST_ASK, Funding, FundingState
 from telvend.gateways.contract import Method, Notice, Paid
 from telvend.kit.db import Tx
-from telvend.kit.due import claim_sql
+from telvend.kit.due import claim_sql, correct_jumped_clock_sql
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, Finding, Mode, TransferKind
@@ -27,6 +27,8 @@ CLAIM: Final = claim_sql(
     ", ".join(f"claimed.{name}" for name in _NAMES),
     "asked = before.asked + 1, asked_at = clock_timestamp()",
 )
+
+CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql("funding", written=("updated_at", "asked_at"))
 
 PAID_ONCE: Final = "funding_paid_once"
 """The index that lets one payment at a gateway fill one wallet only."""
@@ -106,6 +108,11 @@ async def email_of(tx: Tx, reseller_id: UUID) -> str | None:
 async def claim(tx: Tx, limit: int, lease_s: float) -> list[Funding]:
     """Take up to `limit` due fundings in hand for `lease_s` seconds, oldest first."""
     return [funding_in(row) for row in await tx.fetch(CLAIM, limit, lease_s)]
+
+
+async def correct_jumped_clock(tx: Tx) -> None:
+    """Correct the due times of open fundings that were set by a clock that has jumped."""
+    await tx.execute(CORRECT_JUMPED_CLOCK)
 
 
 async def asking(tx: Tx, funding_id: int, lease_s: float, spacing_s: float = 0.0) -> Funding | None:

@@ -47,6 +47,7 @@ from telvend.identity.model import (
 from telvend.identity.vault import MasterKey, RecordKey
 from telvend.kit.clock import Clock
 from telvend.kit.db import Database, Tx
+from telvend.kit.facts import Fact, FactKind, remember
 from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.log import get
@@ -313,6 +314,7 @@ class Checking:
         lookup = master.lookup(request.kind, request.number.reveal())
         await store.insert(tx, verification, lookup, sealed, self._policy.given_up_after_s)
         await ledger_store.write_journal(tx, journal)
+        _remember(tx, verification)
         if on_file is None:
             return _Sale(verification, request.number, key, authority, accounts)
         await store.note_access(tx, "key", str(caller.key_id), "check, from file", [number, on_file[0].id])
@@ -395,8 +397,11 @@ class Checking:
             _post(journal, number, accounts, price, cost)
             await ledger_store.write_journal(tx, journal)
             await store.note_access(tx, "key", str(before.key_id), "check", [number])
-            return await store.finish_verified(
-                tx, number, now, self._policy.record_months, cost.minor, seal_record(sale.key, answer.record)
+            return _remember(
+                tx,
+                await store.finish_verified(
+                    tx, number, now, self._policy.record_months, cost.minor, seal_record(sale.key, answer.record)
+                ),
             )
         return await self._release(tx, journal, before, accounts, now, _state_after(answer), cost, answer.text)
 
@@ -415,7 +420,7 @@ class Checking:
         journal.fail(verification.wallet_id, verification.position, credit=False)
         _post(journal, verification.id, accounts, _nothing(), cost)
         await ledger_store.write_journal(tx, journal)
-        return await store.finish_released(tx, verification.id, now, state, cost.minor, text)
+        return _remember(tx, await store.finish_released(tx, verification.id, now, state, cost.minor, text))
 
     async def _cost(self, tx: Tx, sale: _Sale, answer: Answer) -> Money:
         """What the authority takes for this answer. Nobody knows what it takes for one that did not come: nothing."""
@@ -473,6 +478,15 @@ class Checking:
                 await store.note_access(tx, "key", str(caller.key_id), "repeat", [verification.id])
         retry_after_s = _RETRY_AFTER_S if verification.state is State.UNAVAILABLE else None
         return Checked(verification, number, record, replayed=True, retry_after_s=retry_after_s)
+
+
+def _remember(tx: Tx, check: Verification) -> Verification:
+    """Remember that the book must have this check, and its outcome where it has one."""
+    fact = Fact(
+        FactKind.VERIFICATION, check.id, at=check.created_at, final=check.state.final, reference=check.reference
+    )
+    remember(tx, fact)
+    return check
 
 
 def _validate(request: Request) -> None:

@@ -15,6 +15,7 @@ from telvend.kit.repeating import Repeating
 
 LOOK_EVERY_S: Final = 1.0
 _AT_ONCE: Final = 100
+_CORRECT_CLOCK_S: Final = 10.0
 
 _log = get(__name__)
 
@@ -32,10 +33,14 @@ class GivingUp(Repeating):
         super().__init__("giving identity checks up", self.look, clock, every_s=LOOK_EVERY_S, on_death=on_death)
         self._database = database
         self._checking = checking
+        self._correct_clock_at = 0.0
 
     async def look(self) -> int:
         """Give up what is due now. Answers how many there were. Raises Busy."""
         async with self._database.connection() as tx:
+            if (now := self._clock.monotonic()) >= self._correct_clock_at:
+                self._correct_clock_at = now + _CORRECT_CLOCK_S
+                await store.correct_jumped_clock(tx)
             due = await store.due(tx, _AT_ONCE)
         given_up = 0
         for verification_id, wallet_id in due:

@@ -9,6 +9,7 @@ from uuid import UUID
 from telvend.authorities.contract import Kind
 from telvend.identity.model import Access, Cost, Pace, Price, State, Sweep, Verification
 from telvend.kit.db import Tx
+from telvend.kit.due import correct_jumped_clock_sql
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
@@ -218,6 +219,14 @@ async def finish_released(
 async def write_late_cost(tx: Tx, verification_id: int, cost_minor: int) -> None:
     """The authority took something for an answer that came when the hold had been released."""
     await tx.execute("update verification set cost_minor = $2 where id = $1", verification_id, cost_minor)
+
+
+_CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql("verification")
+
+
+async def correct_jumped_clock(tx: Tx) -> None:
+    """Correct the due times of open checks that were set by a clock that has jumped."""
+    await tx.execute(_CORRECT_JUMPED_CLOCK)
 
 
 async def due(tx: Tx, limit: int) -> list[tuple[int, int]]:

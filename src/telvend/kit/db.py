@@ -1,45 +1,56 @@
 """PostgreSQL as the rooms use it: a pool, transactions, a dedicated connection for a lane, and the revisions.
 
-Every connection insists on what money needs (`synchronous_commit = on`) whatever the server's own settings are, speaks
-UTC, and gives up on a lock or an idle transaction instead of holding everybody up.
+Every connection sets what money needs (`synchronous_commit = on`) and reads it back, whatever the server's own settings
+are and whoever stands in between (session.py). A server that does not keep it is refused at the start; later it counts as
+one that is away.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from weakref import WeakSet
 
 import asyncpg
 import msgspec
+from asyncpg.transaction import Transaction
 
 from telvend.errors import Busy
+from telvend.kit.connecting import Connector, for_asyncpg
+from telvend.kit.facts import Fact
+from telvend.kit.log import get
+from telvend.kit.outage import AWAY, Outage
+from telvend.kit.session import (
+    LANE_SETTINGS,
+    SERVING_SETTINGS,
+    SETTINGS,
+    DatabaseRefused,
+    prepare_session,
+    require_sound_tables,
+)
+
+__all__ = [
+    "CONNECTION_LOSS",
+    "TRANSIENT",
+    "Database",
+    "DatabaseRefused",
+    "Dedicated",
+    "Tx",
+    "bump",
+    "revisions",
+    "rows",
+]
 
 Tx = Any
 """A connection inside a transaction (asyncpg's Connection; its package has no types)."""
 
-MINIMUM_VERSION: Final = 15
-
-_SETTINGS: Final = {
-    "application_name": "telvend",
-    "timezone": "UTC",
-    "jit": "off",
-    "synchronous_commit": "on",
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "30s",
-}
-
-# A lane sends the same few statements for ever: planning each anew would cost as much as running it, and a table that
-# was empty when the plan was made must not be scanned from end to end when it is full.
-_LANE_SETTINGS: Final = _SETTINGS | {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
-
+_SAY_AGAIN_S: Final = 10.0
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class DatabaseRefused(Exception):
-    """The database is not one that money may be kept in. The message is one sentence for the shop-keeper."""
-
+_log = get(__name__)
 
 CONNECTION_LOSS: Final = (
     asyncpg.PostgresConnectionError,
@@ -51,6 +62,7 @@ CONNECTION_LOSS: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
+    DatabaseRefused,  # A server that does not keep what it must, met again after the start.
     OSError,
     TimeoutError,
 )
@@ -61,53 +73,105 @@ TRANSIENT: Final = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
+    # The state of the machine: no room, no memory, a statement that somebody ended, a disk with a fault.
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
 )
-"""What a second try may cure."""
+"""What a second try may cure. Source: "PostgreSQL Error Codes", classes 08, 25006, 40, 53, 55, 57 and 58."""
+
+LANE_PATIENCE_S: Final = 4.0
+"""How long a lane waits for an answer: longer than any of its locks, and short enough to be back within five seconds."""
+
+_SERVING_PATIENCE_S: Final = 10.0
+_COMMAND_PATIENCE_S: Final = 30.0
 
 
-# What libpq understands in a URL and asyncpg would hand to the server, which does not.
-_ONLY_LIBPQ: Final = frozenset(
-    (
-        "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
-        "channel_binding", "gssencmode", "gssdelegation", "sslnegotiation", "sslcompression", "sslsni", "sslcertmode",
-        "require_auth", "load_balance_hosts", "client_encoding", "fallback_application_name", "requirepeer",
-    )
-)  # fmt: skip
+# Takes room in files, and gives it back. A full disk lets small writes through for a while, and tables do not grow.
+_WRITE_PROBE: Final = """
+    create temporary table write_probe on commit drop as select md5(number::text) from generate_series(1, 4000) as number
+"""
 
 
-def for_asyncpg(url: str) -> str:
-    """The same URL without what only libpq understands, and what we set ourselves."""
-    parts = urlsplit(url)
-    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in _ONLY_LIBPQ]
-    return urlunsplit(parts._replace(query=urlencode(kept, safe="/")))
+class _Transaction(Transaction):  # type: ignore[misc]
+    """A transaction that hands on the facts that were remembered in it, once it is committed."""
+
+    async def commit(self) -> None:
+        await super().commit()
+        self._connection.hand_on_facts()
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        await super().__aexit__(kind, error, traceback)
+        if kind is None:
+            self._connection.hand_on_facts()
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """A connection that the pool takes back without a round trip: nothing here changes session state."""
+    """A connection that the pool takes back without a round trip: nothing here changes session state.
+
+    `facts` are those of the transaction that is open (facts.py); `on_commit` gets them.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.facts: dict[str, Fact] = {}
+        self.on_commit: Callable[[Collection[Fact]], None] | None = None
 
     def get_reset_query(self) -> str:
         return ""
 
+    def transaction(self, **options: Any) -> Transaction:
+        if not self.is_in_transaction():
+            self.facts.clear()
+        return _Transaction(
+            self, options.get("isolation"), options.get("readonly", False), options.get("deferrable", False)
+        )
+
+    def hand_on_facts(self) -> None:
+        """Say what has been committed. A savepoint commits nothing."""
+        if self.facts and not self.is_in_transaction():
+            if self.on_commit is not None:
+                self.on_commit(list(self.facts.values()))
+            self.facts.clear()
+
 
 class Database:
-    """A pool of connections to one database. Open it with `Database.open`, give it back with `close`."""
+    """A pool of connections to one database. Open it with `Database.open`, give it back with `close`.
 
-    def __init__(self, url: str, pool: "asyncpg.Pool") -> None:
+    `on_commit` gets the facts of each transaction when it has committed. `on_connected` is called with each new connection
+    before anybody uses it.
+    """
+
+    def __init__(self, url: str, pool: Any = None, *, serves: bool = False) -> None:
+        """Raises ValueError for a URL that cannot be read."""
         self.url = url
+        self.outage = Outage()
+        self.on_commit: Callable[[Collection[Fact]], None] | None = None
+        self.on_connected: Callable[[Tx], Awaitable[None]] | None = None
+        self._connector = Connector(url)
+        self._settings = SERVING_SETTINGS if serves else SETTINGS
+        self._patience_s = _SERVING_PATIENCE_S if serves else _COMMAND_PATIENCE_S
         self._pool = pool
+        self._dedicated: WeakSet[Any] = WeakSet()
+        self._schema: str | None = None
+        self._refusal = ("", 0.0)
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int = 8) -> "Database":
-        """Connect. Raises DatabaseRefused, or what asyncpg raises when there is no server."""
+    async def open(cls, url: str, *, pool_size: int = 8, serves: bool = False) -> "Database":
+        """Connect. `serves`: locks and idle transactions are given up soon, since others wait for them.
+
+        Raises DatabaseRefused, or what asyncpg raises when there is no server.
+        """
         try:
-            pool = await asyncpg.create_pool(
+            opened = cls(url, serves=serves)
+            opened._pool = await asyncpg.create_pool(
                 for_asyncpg(url),
+                connect=opened._connect,
                 min_size=1,
                 max_size=pool_size,
                 connection_class=_Connection,
-                server_settings=_SETTINGS,
-                command_timeout=30,
-                timeout=10,
+                init=opened._prepare,
+                command_timeout=opened._patience_s,
                 max_inactive_connection_lifetime=300,
             )
         except (ValueError, OverflowError):
@@ -116,7 +180,34 @@ class Database:
                 "The address of the database cannot be read; it must look like postgresql://user:password@host:5432/name,"
                 " with odd letters percent-encoded."
             ) from None
-        return cls(url, pool)
+        return opened
+
+    async def _connect(self, _dsn: str, *, loop: object = None, **options: Any) -> Tx:  # noqa: ARG002 - asyncpg's
+        return await self._connector.connect(**options)
+
+    async def _prepare(self, connection: Tx, settings: Mapping[str, str] | None = None) -> None:
+        """Make a new connection one of ours. Raises DatabaseRefused."""
+        schema = await prepare_session(connection, for_asyncpg(self.url), settings or self._settings)
+        if self._schema is None:
+            self._schema = schema
+        elif schema != self._schema:
+            raise DatabaseRefused(
+                f"The tables were in the schema {self._schema}, and a new connection would look in {schema}."
+            )
+        connection.on_commit = self._committed
+        if self.on_connected is not None:
+            await self.on_connected(connection)
+
+    def _committed(self, facts: Collection[Fact]) -> None:
+        if self.on_commit is not None:
+            self.on_commit(facts)
+
+    def report(self, error: DatabaseRefused) -> None:
+        """Log that a server was refused after the start: it counts as away. The same sentence at most every ten seconds."""
+        said, at = self._refusal
+        if str(error) != said or time.monotonic() - at > _SAY_AGAIN_S:
+            self._refusal = (str(error), time.monotonic())
+            _log.error("database_refused", why=str(error))
 
     async def close(self) -> None:
         try:
@@ -139,7 +230,35 @@ class Database:
             async with self._pool.acquire(timeout=5) as connection:
                 yield connection
         except TRANSIENT as error:
-            raise Busy from error
+            raise self.busy(error) from error
+
+    def busy(self, error: BaseException) -> Busy:
+        """Return what is told to whoever waits, and remember what the database cannot do."""
+        if isinstance(error, DatabaseRefused):
+            self.report(error)
+        self.outage.note(error)
+        return Busy()
+
+    def drop_connections(self) -> None:
+        """End every connection at once, whatever it is doing: the server behind them does not answer.
+
+        Whoever waits on one gets what is in CONNECTION_LOSS; the next statement makes a new one.
+        """
+        for connection in [*self._dedicated, *(holder._con for holder in self._pool._holders)]:  # noqa: SLF001
+            if connection is not None and not connection.is_closed():
+                connection.terminate()
+
+    async def probe(self, connection: Tx) -> None:
+        """During an outage: see whether the database reads and writes again. Raises what is in TRANSIENT."""
+        if self.outage.reason is None:
+            return
+        if self.outage.reason != AWAY:
+            try:
+                async with connection.transaction():
+                    await connection.execute(_WRITE_PROBE)
+            except asyncpg.InsufficientPrivilegeError:
+                pass  # This role may make no temporary tables: the next sale will tell.
+        self.outage.over()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -154,46 +273,49 @@ class Database:
             await connection.execute("set local statement_timeout = 0")
             yield connection
 
-    async def dedicated(self) -> Tx:
-        """A connection of its own, for a lane. The caller closes it."""
-        return await asyncpg.connect(
-            for_asyncpg(self.url), server_settings=_LANE_SETTINGS, command_timeout=30, timeout=5
-        )
+    async def dedicated(self, *, lane: bool = True) -> Tx:
+        """A connection of its own, for a lane or a task. The caller closes it.
+
+        Raises DatabaseRefused, and what CONNECTION_LOSS has.
+        """
+        connection = await self._connector.connect(connection_class=_Connection, command_timeout=LANE_PATIENCE_S)
+        try:
+            await self._prepare(connection, LANE_SETTINGS if lane else None)
+        except BaseException as error:
+            connection.terminate()
+            if isinstance(error, DatabaseRefused):
+                self.report(error)
+            raise
+        self._dedicated.add(connection)
+        return connection
 
     async def check_promises(self) -> None:
-        """Refuse a server that is too old or that may forget what it has acknowledged. Raises DatabaseRefused."""
-        async with self.connection() as tx:
-            row = await tx.fetchrow(
-                "select current_setting('server_version_num')::int / 10000 as major,"
-                " current_setting('fsync') as fsync, current_setting('full_page_writes') as full_page_writes,"
-                " pg_is_in_recovery() as standby, current_setting('server_encoding') as encoding"
-            )
-        if row["major"] < MINIMUM_VERSION:
-            raise DatabaseRefused(
-                f"The database is PostgreSQL {row['major']}; Telvend needs {MINIMUM_VERSION} or newer."
-            )
-        if row["fsync"] != "on":
-            raise DatabaseRefused("The database runs with fsync = off and can lose money that it has acknowledged.")
-        if row["full_page_writes"] != "on":
-            raise DatabaseRefused("The database runs with full_page_writes = off and can lose money in a power cut.")
-        if row["standby"]:
-            raise DatabaseRefused("The database is a standby and takes no writes; give the address of the primary.")
-        if row["encoding"] != "UTF8":
-            raise DatabaseRefused(f"The database is encoded in {row['encoding']}; Telvend needs UTF8.")
+        """Refuse a server that may forget what it has acknowledged. Raises DatabaseRefused.
+
+        Each connection has looked at its server and its own settings already; here come the tables.
+        """
+        async with self._pool.acquire(timeout=5) as connection:
+            await prepare_session(connection, for_asyncpg(self.url))
+            await require_sound_tables(connection)
 
 
 class Dedicated:
     """One connection for one task, opened when first needed and again after it was lost."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, lane: bool = True) -> None:
         self._database = database
+        self._lane = lane
         self._connection: Tx | None = None
 
     async def get(self) -> Tx:
         """The live connection. Raises what is in CONNECTION_LOSS when there is none to be had."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._database.dedicated()
+            self._connection = await self._database.dedicated(lane=self._lane)
         return self._connection
+
+    def busy(self, error: BaseException) -> Busy:
+        """Return what is told to whoever waits, and remember what the database cannot do."""
+        return self._database.busy(error)
 
     def drop(self) -> None:
         """Forget the connection at once, whatever it is doing: the server ends what had not been committed."""

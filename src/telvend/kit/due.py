@@ -4,6 +4,8 @@ The statement that claims is the same for every table, so it stands here. `for u
 workers claim at once without meeting; a worker that dies leaves rows that become due again when their lease ends.
 """
 
+from collections.abc import Sequence
+
 
 def claim_sql(table: str, returning: str, assignments: str, condition: str = "true") -> str:
     """SQL that claims up to `$1` due rows of `table` for `$2` seconds (double precision), oldest first.
@@ -25,6 +27,27 @@ def claim_sql(table: str, returning: str, assignments: str, condition: str = "tr
         where claimed.id = before.id
         returning {returning}
     """
+
+
+def correct_jumped_clock_sql(table: str, *, written: Sequence[str] = ("updated_at",), also: str = "false") -> str:
+    """SQL that corrects rows of `table` whose due time was set by a clock that has jumped.
+
+    A row that was written in the future was written while the clock was ahead, or the clock has been set back since. How long it
+    was to wait is kept, and counted from now. `written` names the columns that say when a row was written; `also` is a
+    condition for rows that are due now whatever they say.
+    """
+    latest = f"greatest({', '.join(written)})"
+    clamped = ", ".join(f"{column} = least({column}, now())" for column in written)
+    return f"""
+        update {table} set {clamped},
+            due_at = case when {also} then now() else now() + greatest(due_at - {latest}, interval '0') end
+        where due_at > now() + interval '{_CLOCK_SLACK}'
+            and ({latest} > now() + interval '{_CLOCK_SLACK}' or {also})
+    """
+
+
+_CLOCK_SLACK = "5 seconds"
+"""How far the clocks of two servers may be apart before it counts as a jump."""
 
 
 def renew_sql(table: str) -> str:

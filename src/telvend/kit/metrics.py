@@ -13,10 +13,13 @@ processes. Nothing else in Telvend imports it.
 
 import os
 import re
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from telvend.kit.log import get
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -33,7 +36,13 @@ _REQUEST_DURATION = "telvend_http_request_duration_seconds"
 _REQUEST_LABELS = ("dialect", "route", "status")
 
 _FIRST_PROCESS = "first-process"
+_ROOM_BYTES = {"counter": 256 << 10, "histogram": 2 << 20, "gauge_livesum": 64 << 10}
+"""What the files of a process may grow to, by the kind of metric: some 700 combinations of labels for histograms."""
+_USED = struct.Struct("=i")
 _FILE_OF_PROCESS = re.compile(r"(?:counter|histogram|summary|gauge_[a-z]+)_([0-9]+)\.db")
+
+
+_log = get(__name__)
 
 
 def prepare(directory: Path) -> None:
@@ -57,12 +66,42 @@ def prepare(directory: Path) -> None:
     os.environ[_DIRECTORY_VARIABLE] = str(directory)
 
 
+def _set_aside(directory: Path) -> bool:
+    """Allocate the files of this process; the library would make them sparse, and a full disk ends a process by SIGBUS.
+
+    Return whether there was room. Without it the numbers stay in the process.
+    """
+    files = {directory / f"{kind}_{os.getpid()}.db": room for kind, room in _ROOM_BYTES.items()}
+    try:
+        for path, room in files.items():
+            with path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, room)
+    except OSError as error:
+        for path in files:
+            path.unlink(missing_ok=True)
+        _log.warning("metrics_of_this_process_alone", why=error.strerror)
+        return False
+    return True
+
+
 def process_ended(pid: int) -> None:
     """Forget what a process that has ended was holding at the moment: depths and connections, not its counts."""
     if _DIRECTORY_VARIABLE in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        for kind in _ROOM_BYTES:
+            _give_room_back(Path(os.environ[_DIRECTORY_VARIABLE]) / f"{kind}_{pid}.db")
+
+
+def _give_room_back(path: Path) -> None:
+    """Cut a file that nobody writes any more to what is used of it, which stands in its first word."""
+    try:
+        with path.open("r+b") as file:
+            (used,) = _USED.unpack(file.read(_USED.size))
+            file.truncate(max(used, _USED.size * 2))
+    except (OSError, struct.error):
+        return
 
 
 def request_finished(dialect: str, route: str, status: int, duration_s: float) -> None:
@@ -108,6 +147,11 @@ def pool(name: str, size: int, in_use: int) -> None:
     metrics = _recorded()
     metrics.child(metrics.pool_size, name).set(size)
     metrics.child(metrics.pool_in_use, name).set(in_use)
+
+
+def book_behind(behind: bool) -> None:
+    """Say whether this process sells nothing because the database has gone back."""
+    _recorded().book_behind.set(behind)
 
 
 def gauge(name: str, sentence: str, labels: Iterable[str], rows: Mapping[tuple[str, ...], float]) -> "Metric":
@@ -174,7 +218,10 @@ class _Recorded:
 
     def __init__(self) -> None:
         if _DIRECTORY_VARIABLE in os.environ:
-            _remember_pid()
+            if _set_aside(Path(os.environ[_DIRECTORY_VARIABLE])):
+                _remember_pid()
+            else:
+                del os.environ[_DIRECTORY_VARIABLE]
         from prometheus_client import Counter, Gauge, Histogram
         from prometheus_client.registry import CollectorRegistry
 
@@ -226,6 +273,13 @@ class _Recorded:
         )
         self.pool_size = gauge_of("telvend_pool_size", "Connections to the database.", "pool")
         self.pool_in_use = gauge_of("telvend_pool_in_use", "Connections to the database that are at work.", "pool")
+
+        self.book_behind = Gauge(
+            "telvend_book_behind",
+            "Processes that sell nothing because the database has gone back.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
 
     def child(self, metric: Any, *labels: str) -> Any:
         key = (metric, labels)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
-from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused
+from telvend.errors import InvalidInput, NotFound, ReferenceReused
 from telvend.kit.db import TRANSIENT, Database, Dedicated, Tx, bump
 from telvend.kit.lane import Lane
 from telvend.kit.money import Currency, Money, currency_of
@@ -123,7 +123,7 @@ class Ledger:
             found = await store.balances(await self._reading.get(), list(set(wallet_ids)))
         except TRANSIENT as error:
             self._reading.drop()
-            raise Busy from error
+            raise self._reading.busy(error) from error
         return [found[wallet_id] if wallet_id in found else NotFound("The wallet") for wallet_id in wallet_ids]
 
     async def wallets(self, reseller_id: UUID) -> list[WalletBalance]:

@@ -1,14 +1,15 @@
 """All SQL of the ledger."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from telvend.kit.db import Tx, rows
-from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransactionKind, TransferKind, Wallet
+from telvend.kit.facts import Fact, FactKind, remember
+from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransactionKind, Transfer, TransferKind, Wallet
 
 # The clock is read outside of what locks: inside it would be read before the wait.
 LOCK_WALLETS: Final = """
@@ -81,6 +82,7 @@ async def write_journal(tx: Tx, journal: Journal) -> None:
     """Write the journal's transfers and transactions, and the wallets that they changed."""
     if journal.transfers:
         await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
+        remember(tx, _fact_of(journal.transfers[-1]))
     if journal.entered:
         await tx.execute(WRITE_TRANSACTIONS, rows(journal.entered), journal.at)
     if journal.failed:
@@ -88,6 +90,20 @@ async def write_journal(tx: Tx, journal: Journal) -> None:
     changed = journal.changed_wallets()
     if changed:
         await tx.execute(WRITE_WALLETS, rows(changed), [wallet.id for wallet in changed])
+
+
+def _fact_of(transfer: Transfer) -> Fact:
+    """A transfer as a node remembers it; the same transfer again, after a loss, counts as the same."""
+    content = (
+        transfer.debit,
+        transfer.credit,
+        transfer.amount_minor,
+        transfer.wallet_id,
+        transfer.wallet_sequence,
+        transfer.wallet_balance_minor,
+    )
+    detail = " ".join(str(part) for part in content if part is not None)
+    return Fact(FactKind.TRANSFER, transfer.cause, part=transfer.kind, at=datetime.now(UTC), detail=detail)
 
 
 async def next_causes(tx: Tx, count: int) -> list[int]:

@@ -23,6 +23,7 @@ from telvend.errors import (
     TelvendError,
 )
 from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
+from telvend.kit.facts import Fact, FactKind, remember
 from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.money import Money
@@ -124,6 +125,7 @@ class Placing:
                 if decided.orders:
                     await store.insert(tx, decided.orders, decided.now)
                     await ledger_store.write_journal(tx, decided.journal)
+                    remember(tx, _fact_of(decided.orders[-1]))
                 await hit_async("lane.after_write")
             except BaseException:
                 decided = None  # Nothing was committed, whatever is raised.
@@ -133,11 +135,11 @@ class Placing:
         except CONNECTION_LOSS as error:
             self._connection.drop()
             if decided is None or not decided.orders:
-                raise Busy from error
+                raise self._connection.busy(error) from error
             # The connection broke during COMMIT: nobody knows yet whether it happened.
             await self._look_again(decided)
         except TRANSIENT as error:
-            raise Busy from error
+            raise self._connection.busy(error) from error
         hit("lane.after_commit")
         return decided.answers
 
@@ -174,11 +176,17 @@ class Placing:
             async with tx.transaction():
                 await ledger_store.lock_wallets(tx, sorted(decided.journal.wallets))
                 there = await store.find_by_id(tx, [decided.orders[0].id])
+                if there:
+                    remember(tx, _fact_of(decided.orders[-1]))
         except TRANSIENT as error:
             self._connection.drop()
-            raise Busy from error
+            raise self._connection.busy(error) from error
         if not there:
             raise Busy
+
+
+def _fact_of(order: Order) -> Fact:
+    return Fact(FactKind.ORDER, order.id, at=order.created_at, reference=order.reference)
 
 
 class _Decisions:

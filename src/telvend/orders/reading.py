@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from telvend.errors import Busy, NotFound
+from telvend.errors import NotFound
 from telvend.kit.db import TRANSIENT, Database, Dedicated
 from telvend.kit.ids import number_in
 from telvend.ledger.model import Mode
@@ -46,7 +46,7 @@ class Reading:
                 found |= await self._by_client_reference(rest)
         except TRANSIENT as error:
             self._connection.drop()
-            raise Busy from error
+            raise self._connection.busy(error) from error
         return [found.get(item) or NotFound("Order") for item in wanted]
 
     async def _by_our_reference(self, wanted: set[Wanted]) -> dict[Wanted, Order]:

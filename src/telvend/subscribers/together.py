@@ -96,4 +96,4 @@ class Together(Generic[Item, Result]):
                 lost = error
             else:
                 return answers
-        raise Busy from lost
+        raise (self._connection.busy(lost) if lost is not None else Busy()) from lost

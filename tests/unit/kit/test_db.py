@@ -2,7 +2,7 @@
 
 import pytest
 
-from telvend.kit.db import for_asyncpg
+from telvend.kit.connecting import for_asyncpg
 
 
 @pytest.mark.parametrize(

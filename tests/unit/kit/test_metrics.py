@@ -182,3 +182,36 @@ for number in range(10_000):
 print(resident_kb() - before)
 """
     assert int(run(code, str(tmp_path))) < 2048
+
+
+def test_the_files_are_allocated_since_a_full_disk_would_end_the_process_later(tmp_path: Path) -> None:
+    run('metrics.prepare(Path(sys.argv[1]))\nmetrics.request_finished("netpluse", "/ping", 200, 0.001)', str(tmp_path))
+    sparse = [path.name for path in tmp_path.glob("*.db") if path.stat().st_blocks * 512 < path.stat().st_size]
+    assert sparse == []
+    assert (next(tmp_path.glob("histogram_*.db"))).stat().st_size == 2 << 20
+
+
+def test_without_room_on_the_disk_the_numbers_stay_in_the_process(tmp_path: Path) -> None:
+    code = """
+def full(*_):
+    raise OSError(28, "No space left on device")
+metrics.prepare(Path(sys.argv[1]))
+os.posix_fallocate = full
+metrics.request_finished("netpluse", "/ping", 200, 0.001)
+print(metrics.render().decode())
+"""
+    samples = values(run(code, str(tmp_path)).partition("\n# ")[2])
+    assert samples['telvend_http_requests_total{dialect="netpluse",route="/ping",status="200"}'] == "1.0"
+    assert not list(tmp_path.glob("*.db"))
+
+
+def test_the_file_of_an_ended_process_is_cut_to_what_is_used(tmp_path: Path) -> None:
+    code = """
+metrics.prepare(Path(sys.argv[1]))
+metrics.request_finished("netpluse", "/ping", 200, 0.001)
+metrics.process_ended(os.getpid())
+print(metrics.render().decode())
+"""
+    samples = values(run(code, str(tmp_path)))
+    assert samples['telvend_http_requests_total{dialect="netpluse",route="/ping",status="200"}'] == "1.0"
+    assert next(tmp_path.glob("histogram_*.db")).stat().st_size < 8192

@@ -23,6 +23,7 @@ from telvend.orders.jobs.rules import (
     Park,
     Policy,
     Posting,
+    Presume,
     Step,
     Try,
     Verdict,
@@ -33,6 +34,7 @@ from telvend.orders.jobs.rules import (
     next_step,
     spread,
     weigh,
+    with_doubt,
 )
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
@@ -68,7 +70,11 @@ def step_of(tries: list[Try], *choices: Choice) -> tuple[Step, list[frozenset[st
         excluded.append(names)
         return next(answers)
 
-    claim = Claim(
+    return next_step(claim_of(tries), choose, lambda _: COST, POLICY), excluded
+
+
+def claim_of(tries: list[Try]) -> Claim:
+    return Claim(
         1,
         "R",
         Mode.LIVE,
@@ -88,7 +94,6 @@ def step_of(tries: list[Try], *choices: Choice) -> tuple[Step, list[frozenset[st
         NOW,
         tries,
     )
-    return next_step(claim, choose, lambda _: COST, POLICY), excluded
 
 
 def case_of(state: State, *states: AttemptState, asked: int = 0) -> Case:
@@ -409,3 +414,60 @@ def test_money_moves_at_most_once_and_only_as_the_state_says(
         assert (case.posting is not None) == (case.state is State.DELIVERED)
         assert case.releases == (case.state is State.FAILED)
         assert not case.changed or (case.due_in_s is None) == (case.state.final or case.state is State.REVIEW)
+
+
+# A book that may have lost attempts ------------------------------------------------------------------------------------
+
+
+def doubted(tries: list[Try], choice: Choice, *, held: bool = False) -> Step:
+    step, _ = step_of(tries, choice, choice)
+    claim = claim_of(tries)
+    claim.doubtful = True
+    return with_doubt(claim, step, held=held)
+
+
+def test_in_doubt_a_first_attempt_is_asked_about_instead_of_made() -> None:
+    step = doubted([], P1)
+    assert isinstance(step, Presume)
+    assert (step.provider, step.number, step.reference) == ("p1", 1, "R-1")
+
+
+def test_in_doubt_nothing_is_bought_twice_from_one_provider_and_no_hold_goes_back() -> None:
+    assert isinstance(doubted(attempts(NOT_SENT), P1), Hesitate)
+    assert isinstance(doubted(attempts(NOT_SENT), P9), Presume)
+    assert isinstance(doubted(attempts(REFUSED), Nobody("nobody is left")), Hesitate)
+    assert isinstance(doubted(attempts(REFUSED, elsewhere=False), P1), Hesitate)
+
+
+@pytest.mark.parametrize(("tries", "state"), [([], State.ACCEPTED), (attempts(NOT_SENT), State.WAITING)])
+def test_while_sales_are_halted_nothing_new_is_given_to_anybody(tries: list[Try], state: State) -> None:
+    for choice in (P9, Nobody("nobody is left")):
+        step = doubted(tries, choice, held=True)
+        assert isinstance(step, Park)
+        assert step.state is state
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_open_attempt_is_asked_about_whatever_the_doubt(held: bool) -> None:
+    assert isinstance(doubted(attempts(UNKNOWN), P1, held=held), Ask)
+
+
+def test_in_doubt_a_refusal_and_giving_up_leave_the_hold_to_a_person() -> None:
+    for item in (word(Refused(Reason.REFUSED), asked=True), GivenUp(1, 9, "nobody is left")):
+        case = case_of(State.WAITING, *([STARTED] if isinstance(item, Word) else [NOT_SENT]))
+        case.doubtful = True
+        assert weigh(case, item, POLICY) is Effect.REVIEW
+        assert (case.state, case.releases, case.posting) == (State.REVIEW, False, None)
+        assert "has gone back" in case.notes[0]
+
+
+def test_in_doubt_a_word_on_an_attempt_that_is_not_there_is_kept() -> None:
+    case = case_of(State.ACCEPTED)
+    case.doubtful = True
+    assert weigh(case, word(Delivered()), POLICY) is Effect.REVIEW
+    assert case.state is State.REVIEW
+    assert "Delivered" in case.notes[0]
+    final = case_of(State.FAILED)
+    final.doubtful = True
+    assert weigh(final, word(Delivered()), POLICY) is Effect.CONTRADICTED
+    assert not final.changed

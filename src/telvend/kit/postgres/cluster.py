@@ -115,6 +115,7 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
         self._wait_fd: int | None = None
         self._announced = False
+        self._told = False
 
     def __enter__(self) -> Self:
         try:
@@ -220,10 +221,29 @@ class Cluster:
         if announce:
             self.announce()
 
+    async def start_async(self, *, announce: bool = True, timeout_s: float = START_TIMEOUT_S) -> None:
+        """`start()` that lets the event loop run while it waits. The loop has to be the main thread's."""
+        for wait_s in self._bring_up(timeout_s):
+            await asyncio.sleep(wait_s)
+        if announce:
+            self.announce()
+
     def announce(self) -> None:
-        """Let other programs use the server: server.json says `ready`. A restart keeps it so."""
+        """Let other programs use the server: server.json says `ready`. A restart keeps it so. Raises OSError."""
         self._announced = True
         self._write_state(ready=True)
+        self._told = True
+
+    def announce_again(self) -> None:
+        """After a restart: tell other programs that the server is ready, where there was no room for that yet."""
+        with suppress(OSError):
+            self._write_state(ready=True)
+            self._told = True
+
+    @property
+    def announced(self) -> bool:
+        """Whether other programs can find the server."""
+        return self._told or not self._announced
 
     async def restart_async(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
         """Bring PostgreSQL back after it died (or stop and start it, when it did not).
@@ -290,11 +310,14 @@ class Cluster:
 
     def _restart(self, timeout_s: float) -> _Waiting:
         if self._announced:
-            self._write_state(ready=False)
+            self._told = False
+            # On a full disk there is no room for it, and the database has to come back all the same.
+            with suppress(OSError):
+                self._write_state(ready=False)
         yield from self._end_process(STOP_TIMEOUT_S)
         yield from self._bring_up(timeout_s)
         if self._announced:
-            self._write_state(ready=True)
+            self.announce_again()
 
     def _bring_up(self, timeout_s: float) -> _Waiting:
         account = self._prepared.account
@@ -337,6 +360,8 @@ class Cluster:
                     send(process, name, uid, signal.SIGQUIT)
                 else:
                     send(process, name, uid, signal.SIGINT)
+                    # One that was stopped hears it only when it goes on.
+                    send(process, name, uid, signal.SIGCONT)
             yield 0.02
 
     def _disown_pid_file(self) -> None:
@@ -357,9 +382,10 @@ class Cluster:
                 os.unlink("postmaster.pid", dir_fd=self._prepared.pgdata_fd)
                 return
             lines = file.read().splitlines()
+            # Written over, and cut off only then: a full disk would not give back what was cut off first.
             file.seek(0)
-            file.truncate()
             file.write("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+            file.truncate()
 
     def _spawn(self) -> int:
         """Start the process; returns where in the log its words begin."""
@@ -442,6 +468,7 @@ class Cluster:
         ):
             until = time.monotonic() + patience_s
             self._process.send_signal(number)  # Does nothing when it has ended.
+            self._process.send_signal(signal.SIGCONT)  # One that was stopped hears it only when it goes on.
             while self.is_alive and time.monotonic() < until:
                 yield 0.01
         yield from self._end_leftovers()

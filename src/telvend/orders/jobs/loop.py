@@ -37,9 +37,11 @@ from telvend.orders.jobs.rules import (
     Item,
     Park,
     Policy,
+    Presume,
     Step,
     Word,
     next_step,
+    with_doubt,
 )
 from telvend.orders.model import State
 from telvend.providers.contract import Delivery, NotSent, Outcome, Provider, Unknown
@@ -65,6 +67,11 @@ _LOOK_PAST_FULL: Final = 8
 _LOOK_AT_PROVIDERS_S: Final = 5.0
 # Attempts that a worker knows it never sent are said to be so; the provider is not blamed.
 _NEVER_SENT: Final = "never sent: {}"
+# How often the due times of open orders are compared with the clock.
+_CORRECT_CLOCK_S: Final = 10.0
+_LEASES: Final = 4.0
+# How many attempts a worker remembers the beginning of.
+_REMEMBERED: Final = 100_000
 
 
 class _Hand:
@@ -84,12 +91,50 @@ class _Hand:
         self.given_up = False
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def number(self) -> int:
+        """The attempt that is called for; 0 where nobody is called."""
+        match self.step:
+            case Deliver():
+                return self.step.number
+            case Ask():
+                return self.step.attempt.number
+            case _:
+                return 0
+
+
+class _FirstSeen:
+    """When this process first knew of an attempt, by its monotonic clock.
+
+    The database's clock may jump, and an attempt would look an hour old that was made a moment ago. An attempt is at least as
+    old as this process has known it; one that another process made, or that was forgotten, counts as new.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[int, int], float] = {}
+
+    def note(self, order_id: int, number: int) -> None:
+        """Remember the attempt, where it is not known yet."""
+        self._seen.setdefault((order_id, number), self._clock.monotonic())
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+
+    def age_s(self, order_id: int, number: int) -> float:
+        """Return for how long the attempt has been known here."""
+        now = self._clock.monotonic()
+        return now - self._seen.get((order_id, number), now)
+
+    def forget(self, order_id: int, number: int) -> None:
+        self._seen.pop((order_id, number), None)
+
 
 class Fulfilment:
     """One worker. Its health, for others: `in_hand`, `waiting`.
 
     `pressure` answers how many purchases wait to be placed in this process; while there are many, fewer orders are
-    claimed at a time and less often, so that sales stay fast. `on_death` is called when a task of the worker dies,
+    claimed at a time and less often, so that sales stay fast. `held` answers whether providers may be given nothing new now;
+    they are still asked. `on_death` is called when a task of the worker dies,
     which only a bug can do.
     """
 
@@ -103,6 +148,7 @@ class Fulfilment:
         policy: Policy | None = None,
         ears: Ears | None = None,
         pressure: Callable[[], int] | None = None,
+        held: Callable[[], bool] | None = None,
         on_death: Callable[[BaseException], None] | None = None,
         concurrency: int = 600,
         batch: int = MAXIMUM_BATCH,
@@ -119,6 +165,7 @@ class Fulfilment:
         self._policy = policy or Policy()
         self._ears = ears or Ears()
         self._pressure = pressure or (lambda: 0)
+        self._held = held or (lambda: False)
         self._on_death = on_death
         self._concurrency = concurrency
         self._batch = min(batch, MAXIMUM_BATCH)
@@ -136,6 +183,7 @@ class Fulfilment:
             on_death=self._died,
         )
         self._hands: set[_Hand] = set()
+        self._first_seen = _FirstSeen(clock)
         self._calls: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -162,7 +210,11 @@ class Fulfilment:
         """Begin to work, in the running event loop."""
         self._lane.start()
         loop = asyncio.get_running_loop()
-        for name, work in (("claim", self._claim_for_ever()), ("renew", self._renew_for_ever())):
+        for name, work in (
+            ("claim", self._claim_for_ever()),
+            ("renew", self._renew_for_ever()),
+            ("clock", self._correct_clock_for_ever()),
+        ):
             task = loop.create_task(work, name=f"fulfilment {name}")
             task.add_done_callback(self._ended)
             self._tasks.append(task)
@@ -176,7 +228,8 @@ class Fulfilment:
         self._draining = True
         self._wake.set()
         deadline = self._clock.monotonic() + timeout_s
-        claiming, renewing = self._tasks
+        claiming, renewing, correcting = self._tasks
+        correcting.cancel()
         await asyncio.wait([claiming], timeout=timeout_s)
         claiming.cancel()
         while self._hands and (left_s := deadline - self._clock.monotonic()) > 0:
@@ -192,7 +245,7 @@ class Fulfilment:
         self._closing = True
         await asyncio.wait([*calls, asyncio.create_task(self._lane.close()), claiming], timeout=5)
         renewing.cancel()
-        await asyncio.wait([renewing])
+        await asyncio.wait([renewing, correcting])
         if left:
             _log.warning("drained_with_calls_in_flight", orders=len(left))
             try:
@@ -276,6 +329,7 @@ class Fulfilment:
             match step:
                 case Deliver() | Ask():
                     hand = _Hand(claim, step, deadline, claimed_at)
+                    self._first_seen.note(claim.id, hand.number)
                     self._hands.add(hand)
                     hand.task = loop.create_task(self._work(hand))
                 case GiveUp():
@@ -286,6 +340,8 @@ class Fulfilment:
                     self._parked += 1
                 case Hesitate():
                     _log.error("order_needs_review", order=claim.id, why=step.why)
+                case Presume():
+                    _log.warning("attempt_may_be_lost", order=claim.id, provider=step.provider)
         return len(work)
 
     def _decide(self, places: list[Chosen | str], claims: Sequence[Claim]) -> list[Step]:
@@ -297,6 +353,11 @@ class Fulfilment:
         step = next_step(
             claim, partial(self._choose, claim, costs, places), partial(_cost_of, claim, costs), self._policy
         )
+        held = self._held()
+        if held or claim.doubtful:
+            sure, step = step, with_doubt(claim, step, held=held)
+            if isinstance(sure, Deliver) and step is not sure:
+                self._give_place_back(places.pop())
         if isinstance(step, Ask):
             name = step.attempt.provider
             provider = self._router.provider(name)
@@ -353,8 +414,12 @@ class Fulfilment:
         elif isinstance(step, Ask):
             attempt = step.attempt
             number, asked = attempt.number, True
-            # Counted from after the claim, so that it is never more than the attempt's true age now.
-            age_s = (hand.claim.now - attempt.started_at).total_seconds() + self._clock.monotonic() - hand.claimed_at
+            # Counted from after the claim, so that it is never more than the attempt's true age now; and never more than what
+            # our own clock has seen of it, since the database's may have jumped.
+            age_s = min(
+                (hand.claim.now - attempt.started_at).total_seconds() + self._clock.monotonic() - hand.claimed_at,
+                self._first_seen.age_s(hand.claim.id, number),
+            )
             outcome, settles_after_s = await self._ask(hand, step)
         else:
             raise InvariantBroken(f"order {hand.claim.id} needs no call")
@@ -458,6 +523,8 @@ class Fulfilment:
         error = future.exception()
         if error is None:
             effect = future.result()
+            if effect is not Effect.ASK_LATER:
+                self._first_seen.forget(hand.claim.id, hand.number)
             if effect is Effect.TRY_AGAIN:
                 self._wake.set()
             elif effect is Effect.CONTRADICTED:
@@ -494,8 +561,12 @@ class Fulfilment:
     async def _renew_for_ever(self) -> None:
         lease_s = self._policy.lease_s
         while True:
+            before = self._clock.monotonic()
             await self._clock.sleep(lease_s / 3)
             now = self._clock.monotonic()
+            if now - before > lease_s:
+                # This process was stopped, and its calls with it: their time-outs have not had a turn yet.
+                continue
             held: dict[int, list[_Hand]] = {}
             for hand in list(self._hands):
                 if hand.call_ends_at is not None and now > hand.call_ends_at + _DEAF_CALL_S and not hand.given_up:
@@ -515,16 +586,29 @@ class Fulfilment:
                 for hand in held[order_id]:
                     hand.deadline = now + lease_s
 
+    async def _correct_clock_for_ever(self) -> None:
+        while True:
+            try:
+                corrected = await self._store.correct_jumped_clock(_LEASES * self._policy.lease_s)
+            except Busy:
+                pass
+            except Exception:
+                _log.exception("jumped_clock_not_corrected")
+            else:
+                if corrected:
+                    _log.warning("database_clock_jumped", orders=corrected)
+                    self._wake.set()
+            await self._clock.sleep(_CORRECT_CLOCK_S)
+
     def _give_call_up(self, hand: _Hand) -> None:
         """A call that has outlived its time-out, which it must have swallowed. Its order must not wait for it."""
         hand.given_up = True
         step, claim = hand.step, hand.claim
         _log.error("provider_ignores_its_timeout", order=claim.id)
-        number = step.number if isinstance(step, Deliver) else step.attempt.number if isinstance(step, Ask) else 0
         asked = isinstance(step, Ask)
         outcome = Unknown("no answer, and the call does not end")
         holds = self._clock.monotonic() < hand.deadline
-        self._submit(hand, Word(claim.id, claim.wallet_id, number, outcome, asked, 0.0, 0.0, holds))
+        self._submit(hand, Word(claim.id, claim.wallet_id, hand.number, outcome, asked, 0.0, 0.0, holds))
 
     # Ends ---------------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,12 @@ class FulfilmentStore(Protocol):
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         """Keep the leases of these orders for `lease_s` more. Answers those that were still held."""
 
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        """Correct the due times of open orders that were set by a clock that has jumped. Return how many.
+
+        An order that is claimed or fresh, and due later than `longest_lease_s` from now, is due now.
+        """
+
     async def hand_back(self, order_ids: Collection[int]) -> None:
         """Make these orders due now, where they are still leased."""
 

@@ -87,6 +87,8 @@ class Claim(msgspec.Struct):
     state: State
     now: datetime
     attempts: list[Try]
+    doubtful: bool = False
+    """The book may have lost attempts of this order; see `with_doubt`."""
 
 
 class Deliver(msgspec.Struct, frozen=True):
@@ -124,7 +126,20 @@ class Hesitate(msgspec.Struct, frozen=True):
     why: str
 
 
-Step = Deliver | Ask | GiveUp | Park | Hesitate
+class Presume(msgspec.Struct, frozen=True):
+    """Write down an attempt that the book may have lost, and ask about it instead of making it.
+
+    A lost attempt had the same reference where it was at the same provider.
+    """
+
+    provider: str
+    number: int
+    reference: str
+    cost: Money
+    why: str
+
+
+Step = Deliver | Ask | GiveUp | Park | Hesitate | Presume
 
 
 def next_step(
@@ -171,6 +186,35 @@ def next_step(
             return Park(max(0.05, choice.after_s * (1 + spread(claim.id, number))), state, choice.why)
         case _:
             return GiveUp(choice.why)
+
+
+# How soon an order is looked at again that may not be given to a provider now.
+_HELD_S: Final = 2.0
+_MAY_BE_LOST: Final = (
+    "The database has gone back and may have lost an attempt of this order, so that nothing is bought or given back"
+    " unseen. Compare with the provider, then resolve it."
+)
+
+
+def with_doubt(claim: Claim, step: Step, *, held: bool) -> Step:
+    """What to do instead where the book may have lost an attempt of the order, or where nothing may be sent now (`held`).
+
+    An attempt that is there is asked about as ever. Where a first one would be made at a provider it is asked about
+    instead; nothing is delivered and no hold is given back by the book's word alone.
+    """
+    if not isinstance(step, Deliver | GiveUp):
+        return step
+    if held:
+        state = State.WAITING if claim.attempts else State.ACCEPTED
+        return Park(_HELD_S, state, "sales are halted, or the database server has just changed")
+    if not claim.doubtful:
+        return step
+    if isinstance(step, Deliver):
+        name = step.chosen.provider.name
+        if name not in {attempt.provider for attempt in claim.attempts}:
+            return Presume(name, step.number, step.reference, step.cost, _MAY_BE_LOST)
+        return Hesitate(_MAY_BE_LOST)
+    return Hesitate(f"{_MAY_BE_LOST} It would have failed: {_clean(step.why)}")
 
 
 def spread(order_id: int, count: int) -> float:
@@ -271,6 +315,8 @@ class Case(msgspec.Struct):
     posting: Posting | None = None
     releases: bool = False
     notes: list[str] = []
+    doubtful: bool = False
+    created_at: datetime | None = None
 
     def become(self, state: State, due_in_s: float | None = None) -> None:
         """Change the state; a final one is never left. Raises InvariantBroken."""
@@ -322,9 +368,9 @@ def weigh(case: Case | None, item: Item, policy: Policy) -> Effect | TelvendErro
 
 def _weigh_word(case: Case, word: Word, policy: Policy) -> Effect:
     attempt = next((attempt for attempt in case.attempts if attempt.number == word.number), None)
-    if attempt is None:
-        raise InvariantBroken(f"attempt {word.number} of order {case.id} does not exist")
     outcome = believed(word)
+    if attempt is None:
+        return _weigh_lost_attempt(case, word, outcome)
     if not attempt.state.open:
         return _weigh_late(case, attempt, outcome)
     if isinstance(outcome, NotSent) and attempt.state is AttemptState.ACCEPTED:
@@ -367,6 +413,8 @@ def _weigh_word(case: Case, word: Word, policy: Policy) -> Effect:
             return Effect.DELIVERED
         case Refused() if outcome.elsewhere:
             case.become(State.DELIVERING, 0.0)
+        case Refused() if case.doubtful:
+            return _review(case, f"{_MAY_BE_LOST} Attempt {attempt.number} was refused: {attempt.text}")
         case Refused():
             case.releases = True
             case.become(State.FAILED)
@@ -375,6 +423,25 @@ def _weigh_word(case: Case, word: Word, policy: Policy) -> Effect:
             missed = sum(other.state is AttemptState.NOT_SENT for other in case.attempts)
             case.become(State.WAITING, _backoff(missed, policy))
     return Effect.TRY_AGAIN
+
+
+def _weigh_lost_attempt(case: Case, word: Word, outcome: Outcome) -> Effect:
+    """A word on an attempt that the book does not have: it has gone back. Raises InvariantBroken where it has not."""
+    if not case.doubtful:
+        raise InvariantBroken(f"attempt {word.number} of order {case.id} does not exist")
+    said = f"{type(outcome).__name__}: {_clean(outcome.text)}"
+    text = f"Attempt {word.number} is not in the database, which has gone back; its provider said {said}"
+    if case.state.final:
+        case.notes.append(f"{text}. The order was {case.state}; no money was moved.")
+        return Effect.CONTRADICTED
+    return _review(case, text)
+
+
+def _review(case: Case, note: str) -> Effect:
+    case.notes.append(note)
+    if case.state is not State.REVIEW:
+        case.become(State.REVIEW)
+    return Effect.REVIEW
 
 
 def _backoff(missed: int, policy: Policy) -> float:
@@ -465,6 +532,8 @@ def _weigh_giving_up(case: Case, item: GivenUp) -> Effect:
     # By the time this is weighed somebody else may have gone on with the order.
     if case.state.final or case.state is State.REVIEW or not _nothing_delivered(case.attempts):
         return Effect.NOTHING
+    if case.doubtful:
+        return _review(case, f"{_MAY_BE_LOST} It would have failed: {_clean(item.why)}")
     case.releases = True
     case.notes.append(f"Given up: {item.why}")
     case.become(State.FAILED)

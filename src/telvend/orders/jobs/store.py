@@ -5,15 +5,17 @@ everywhere: wallets by id, then orders by id, then what belongs to them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from telvend.errors import Busy, InvariantBroken, TelvendError
+from telvend.errors import InvariantBroken, TelvendError
 from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
-from telvend.kit.due import claim_sql, renew_sql
+from telvend.kit.due import claim_sql, correct_jumped_clock_sql, renew_sql
+from telvend.kit.facts import Fact, FactKind, remember
 from telvend.kit.failpoints import hit_async
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.ledger.model import AccountKind, Journal, Mode
@@ -28,6 +30,7 @@ from telvend.orders.jobs.rules import (
     Item,
     Park,
     Policy,
+    Presume,
     Step,
     Try,
     Verdict,
@@ -41,11 +44,17 @@ CLAIM: Final = claim_sql(
     "orders",
     returning="""claimed.id, claimed.reference, claimed.mode, claimed.wallet_id, claimed.country, claimed.network,
         claimed.product_id, claimed.product, claimed.size, claimed.subscriber, claimed.price_minor, claimed.cost_minor,
-        claimed.currency, before.state, before.attempts, now(), claimed.kind, claimed.validity_days, claimed.face_minor""",
+        claimed.currency, before.state, before.attempts, now(), claimed.kind, claimed.validity_days, claimed.face_minor,
+        claimed.created_at""",
     assignments="state = 'delivering', attempts = greatest(before.attempts, 1), updated_at = now()",
 )
 
 RENEW: Final = renew_sql("orders")
+
+# Fresh and claimed orders are due within a lease. A renewed lease does not touch updated_at.
+CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql(
+    "orders", also="state in ('accepted', 'delivering') and due_at > now() + make_interval(secs => $1)"
+)
 
 READ_ATTEMPTS: Final = """
     select a.order_id, a.number, a.provider, a.reference, a.state, a.asked, a.elsewhere, a.cost_minor, a.started_at, a.text,
@@ -74,7 +83,7 @@ CORRECT_CLAIMED: Final = """
 """
 
 LOCK_ORDERS: Final = """
-    select id, reference, wallet_id, mode, price_minor, currency, state, position from orders
+    select id, reference, wallet_id, mode, price_minor, currency, state, position, created_at from orders
     where id = any($1::bigint[]) order by id for no key update
 """
 
@@ -108,9 +117,19 @@ HAND_BACK: Final = """
 
 
 class PostgresFulfilmentStore:
-    """The fulfilment's rows in PostgreSQL. It owns two connections, one to claim with and one to settle with."""
+    """The fulfilment's rows in PostgreSQL. It owns two connections, one to claim with and one to settle with.
 
-    def __init__(self, database: Database, ledger: Ledger, policy: Policy | None = None) -> None:
+    `doubts` says whether an order of this moment may have had attempts that the database has lost.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        policy: Policy | None = None,
+        doubts: Callable[[datetime], bool] | None = None,
+    ) -> None:
+        self._doubts = doubts or (lambda _: False)
         self._database = database
         self._ledger = ledger
         self._policy = policy or Policy()
@@ -130,7 +149,7 @@ class PostgresFulfilmentStore:
             if not due:
                 return []
             tried = await self._attempts(tx, [row[0] for row in due if row[14]])
-            claims = [_claim_of(row, tried.get(row[0])) for row in due]
+            claims = [_claim_of(row, tried.get(row[0]), self._doubts(row[19])) for row in due]
             await hit_async("attempt.before_write")
             steps = decide(claims)
             await _write_steps(tx, claims, steps)
@@ -152,6 +171,10 @@ class PostgresFulfilmentStore:
         async with self._database.connection() as tx:
             return {row[0] for row in await tx.fetch(RENEW, list(order_ids), lease_s)}
 
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        async with self._database.connection() as tx:
+            return int((await tx.execute(CORRECT_JUMPED_CLOCK, longest_lease_s)).removeprefix("UPDATE "))
+
     async def hand_back(self, order_ids: Collection[int]) -> None:
         async with self._database.connection() as tx:
             await tx.execute(HAND_BACK, list(order_ids))
@@ -165,9 +188,9 @@ class PostgresFulfilmentStore:
                     yield tx
             except CONNECTION_LOSS as error:
                 dedicated.drop()
-                raise Busy from error
+                raise dedicated.busy(error) from error
             except TRANSIENT as error:
-                raise Busy from error
+                raise dedicated.busy(error) from error
             except asyncio.CancelledError:
                 # Whatever was being said on the connection is only half said.
                 dedicated.drop()
@@ -203,6 +226,8 @@ class PostgresFulfilmentStore:
                 State(row[6]),
                 attempts.get(row[0], []),
                 row[7],
+                doubtful=self._doubts(row[8]),
+                created_at=row[8],
             )
             for row in locked
         }
@@ -282,6 +307,10 @@ async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -
                 )
                 if count:
                     corrections.append(_Correction(claim.id, State.DELIVERING, step.number, True, None))
+            case Presume():
+                new.append(_NewAttempt(claim.id, step.number, step.provider, step.reference, step.cost.minor))
+                corrections.append(_Correction(claim.id, State.WAITING, step.number, False, 0.0))
+                notes.append(_Note(claim.id, step.why))
             case Park():
                 corrections.append(_Correction(claim.id, step.state, count, False, step.after_s))
             case Hesitate():
@@ -293,6 +322,12 @@ async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -
                 pass
     if new:
         await tx.execute(WRITE_ATTEMPTS, rows(new))
+        last = new[-1]
+        # The claim's clock is the transaction's, as is that of the attempts.
+        remember(
+            tx,
+            Fact(FactKind.ATTEMPT, last.order_id, part=last.number, at=claims[0].now, reference=last.reference),
+        )
     if corrections:
         await tx.execute(CORRECT_CLAIMED, rows(corrections), [correction.id for correction in corrections])
     if notes:
@@ -306,6 +341,11 @@ async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) 
     for case in cases:
         if case.changed:
             changes.append(_OrderChange(case.id, case.state, case.due_in_s, balances.get(case.id)))
+            if case.state.final:
+                remember(
+                    tx,
+                    Fact(FactKind.ORDER, case.id, at=case.created_at, final=True, reference=case.reference),
+                )
         notes += [_Note(case.id, text) for text in case.notes]
         attempts += [
             _AttemptChange(
@@ -331,7 +371,7 @@ async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) 
         await tx.execute(WRITE_NOTES, rows(notes))
 
 
-def _claim_of(row: Any, attempts: list[Try] | None) -> Claim:
+def _claim_of(row: Any, attempts: list[Try] | None, doubtful: bool) -> Claim:
     currency = CURRENCIES[row[12]]
     return Claim(
         row[0],
@@ -352,6 +392,7 @@ def _claim_of(row: Any, attempts: list[Try] | None) -> Claim:
         State(row[13]),
         row[15],
         attempts if attempts is not None else [],
+        doubtful,
     )
 
 

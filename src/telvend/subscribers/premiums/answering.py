@@ -99,9 +99,9 @@ class Answering:
             await transaction.commit()
         except CONNECTION_LOSS as error:
             self._connection.drop()
-            raise (_CommitLost if committing else Busy) from error
+            raise (_CommitLost() if committing else self._connection.busy(error)) from error
         except TRANSIENT as error:
-            raise Busy from error
+            raise self._connection.busy(error) from error
         return decisions.answers
 
     async def _provide_numbers(self, tx: Tx, count: int) -> None:

@@ -131,7 +131,7 @@ class _Source(Generic[Found]):
             found = await self._read(await self._connection.get(), list(dict.fromkeys(wanted)))
         except TRANSIENT as error:
             self._connection.drop()
-            raise Busy from error
+            raise self._connection.busy(error) from error
         return [found.get(key) or NotFound("Subscriber") for key in wanted]
 
     async def close(self) -> None:

@@ -25,6 +25,7 @@ from telvend.errors import (
     TelvendError,
 )
 from telvend.kit.db import Database, Tx
+from telvend.kit.facts import Fact, FactKind, remember
 from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
@@ -447,6 +448,8 @@ class _Decisions:
             await store.insert(tx, self.refills, self.now)
             await subscriber_store.write_accounts(tx, self._given())
             await ledger_store.write_journal(tx, self.journal)
+            last = self.refills[-1]
+            remember(tx, Fact(FactKind.REFILL, last.id, at=self.now, reference=last.reference))
         if self.uses:
             await voucher_store.use(tx, self.uses, self.now)
         if self.guards:

@@ -1,0 +1,69 @@
+"""`telvend shop`: whether this shop sells, and letting it sell again after its database has gone back."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from telvend.bootstrap import Shop
+from telvend.cli.frame import Output, command, time_text
+from telvend.sales.continuity.model import Halt
+
+app = typer.Typer(name="shop", help="Whether this shop sells.", no_args_is_help=True)
+
+
+@command(app, "status")
+async def status(shop: Shop) -> Output:
+    """Say whether sales are halted, and why; exit code 1 where they are. Also the halts that there were."""
+    halted = shop.continuity.halted
+    halts = await shop.continuity.history(shop.database)
+    data = {
+        "sells": not shop.gate.reasons,
+        "reasons": list(shop.gate.reasons),
+        "halts": [_halt(item) for item in halts],
+    }
+
+    def show(console: Console) -> None:
+        for reason in shop.gate.reasons:
+            console.print(reason, markup=False)
+        if not shop.gate.reasons:
+            console.print("Nothing halts sales.")
+        for item in halts:
+            console.print(f"\n{_told(item)}", markup=False)
+
+    return Output(data, show=show, exit_code=0 if halted is None else 1)
+
+
+@command(app, "release")
+async def release(
+    shop: Shop,
+    reason: Annotated[str, typer.Option("--reason", help="Why sales may go on; kept with the halt.")],
+    by: Annotated[str, typer.Option("--by", help="Who decides.")],
+) -> Output:
+    """Sell again with the database as it is, after it has gone back or was restored. Every node sells at once.
+
+    What it lacks is gone: compare with what providers have charged first. Where nothing is halted nothing happens.
+    """
+    ended = await shop.continuity.release(shop.database, by=by, reason=reason)
+    data = {"released": bool(ended), "halts": [_halt(item) for item in ended]}
+    if not ended:
+        return Output(data, "Nothing was halted.")
+    return Output(data, "\n".join(["Sales go on. Released:", *map(_told, ended)]))
+
+
+def _halt(item: Halt) -> dict[str, object]:
+    return {
+        "node": item.node,
+        "missing": item.missing,
+        "detected_at": item.detected_at,
+        "released_at": item.released_at,
+        "released_by": item.released_by,
+        "reason": item.reason,
+    }
+
+
+def _told(item: Halt) -> str:
+    text = f"{time_text(item.detected_at)} UTC: {item.node} found missing: {item.missing}"
+    if item.released_at is None:
+        return text
+    return f"{text}\n  released {time_text(item.released_at)} UTC by {item.released_by}: {item.reason}"

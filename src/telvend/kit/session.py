@@ -1,0 +1,192 @@
+"""What every session with PostgreSQL insists on: set, read back, and refused where it does not hold.
+
+Settings that were only sent along when the connection began may be dropped by a pooler in silence, or be overruled; so
+they are set by a statement in the session, and a second statement reads what is in force. The second also reads what
+only the server decides (fsync, a standby), since after a fail-over it is another server.
+
+A pooler that hands each transaction to another connection (transaction or statement pooling) is recognised and refused:
+what one statement sets there is gone for the next.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import asyncpg
+
+MINIMUM_VERSION: Final = 15
+
+SETTINGS: Final[Mapping[str, str]] = {
+    "application_name": "telvend",
+    # What is acknowledged is on disk. remote_apply promises more, and is not needed.
+    "synchronous_commit": "on",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    # The locks of a batch, and what is read after them, are written for it; a role may have another default.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    # A policy that hides rows makes a statement fail instead of finding less.
+    "row_security": "off",
+    "lock_timeout": "10s",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "30s",
+    "idle_session_timeout": "0",
+    "jit": "off",
+    "plan_cache_mode": "auto",
+    "enable_seqscan": "on",
+    "enable_indexscan": "on",
+}
+
+# Somebody waits for what a serving process has locked: a process that is stopped gives it up soon.
+SERVING_SETTINGS: Final[Mapping[str, str]] = {
+    **SETTINGS,
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "2s",
+}
+
+# A lane sends the same few statements for ever: planning each anew would cost as much as running it, and a table that
+# was empty when the plan was made must not be scanned from end to end when it is full.
+LANE_SETTINGS: Final[Mapping[str, str]] = {
+    **SERVING_SETTINGS,
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+}
+
+# Settings of newer servers, by the version that brought them.
+_SINCE: Final = {17: {"transaction_timeout": "0"}}
+
+_PROMISES: Final = {
+    "fsync": ("on", "can lose money that it has acknowledged"),
+    "full_page_writes": ("on", "can lose money in a power cut"),
+    "data_sync_retry": ("off", "goes on after its disk has lost what it wrote"),
+    "zero_damaged_pages": ("off", "empties damaged pages instead of saying so"),
+    "ignore_checksum_failure": ("off", "reads damaged pages instead of saying so"),
+    "session_replication_role": ("origin", "skips the triggers that keep transfers from being changed"),
+}
+"""What only the server or a superuser decides: the value that is needed, and what the database does otherwise."""
+
+SESSION_WORD: Final = "telvend.session"
+"""A setting that means nothing to the server; each session keeps a word of its own in it."""
+
+SET: Final = "select set_config(key, value, false) from json_each_text($1::text::json)"
+
+READ: Final = """
+    select pg_backend_pid() as pid, current_setting('telvend.session', true) as word,
+        (select json_object_agg(name, current_setting(name, true)) from unnest($1::text[]) as name)::text as settings,
+        current_setting('server_version_num')::int / 10000 as major, current_setting('server_encoding') as encoding,
+        pg_is_in_recovery() as standby, current_schema()::text as schema
+"""
+
+# Only a table that survives a crash may hold money, and the triggers that protect it must be on.
+BROKEN_TABLES: Final = """
+    select format('The table %s is unlogged: a crash empties it.', c.relname) as sentence
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'r' and c.relpersistence = 'u' and n.nspname in (current_schema(), 'simulator', 'sandbox')
+    union all
+    select format('The trigger %s of the table %s is switched off.', t.tgname, c.relname)
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+    where not t.tgisinternal and t.tgenabled not in ('O', 'A') and n.nspname = current_schema()
+    order by 1 limit 1
+"""
+
+_PROBE_ROUNDS: Final = 3
+_PROBE_TIMEOUT_S: Final = 5.0
+
+POOLED: Final = (
+    "A pooler in front of the database hands each transaction to another connection (transaction or statement pooling);"
+    " Telvend needs session pooling, or the address of the server itself."
+)
+
+# How a pooler of transactions shows itself before it is asked: the statement was prepared on another connection.
+_PREPARED_ELSEWHERE: Final = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+)
+
+
+class DatabaseRefused(Exception):
+    """The database is not one that money may be kept in. The message is one sentence for the operator."""
+
+
+async def prepare_session(connection: Any, url: str, settings: Mapping[str, str] = SETTINGS) -> str | None:
+    """Set what this session needs and read it back. Return the schema in which unqualified names are looked for.
+
+    Two statements; behind a pooler a few more, with a second connection to `url`. Raises DatabaseRefused.
+    """
+    wanted = _wanted(settings, connection.get_server_version().major)
+    word = secrets.token_hex(8)
+    try:
+        await connection.execute(SET, json.dumps({**wanted, SESSION_WORD: word}))
+        row = await connection.fetchrow(READ, [*wanted, *_PROMISES])
+        _require(row, wanted, word)
+        # A pooler invents the process number that it gives at the start; the server's own is the true one.
+        if connection.get_server_pid() != row["pid"]:
+            await _require_own_session(connection, url, row["pid"], word)
+    except _PREPARED_ELSEWHERE:
+        raise DatabaseRefused(POOLED) from None
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseRefused(f"The database does not let this role set what it needs: {error}.") from None
+    schema: str | None = row["schema"]
+    return schema
+
+
+def _wanted(settings: Mapping[str, str], major: int) -> dict[str, str]:
+    wanted = dict(settings)
+    for since, more in _SINCE.items():
+        if major >= since:
+            wanted |= more
+    return wanted
+
+
+def _require(row: Any, wanted: Mapping[str, str], word: str) -> None:
+    """Raise DatabaseRefused with the first thing that does not hold."""
+    if row["major"] < MINIMUM_VERSION:
+        raise DatabaseRefused(f"The database is PostgreSQL {row['major']}; Telvend needs {MINIMUM_VERSION} or newer.")
+    if row["word"] != word:
+        raise DatabaseRefused(POOLED)
+    found = json.loads(row["settings"])
+    for name, (value, otherwise) in _PROMISES.items():
+        # None: a setting that this server does not have, or does not show to this role.
+        if found[name] not in (value, None):
+            raise DatabaseRefused(f"The database runs with {name} = {found[name]} and {otherwise}.")
+    if row["standby"]:
+        raise DatabaseRefused("The database is a standby and takes no writes; give the address of the primary.")
+    if row["encoding"] != "UTF8":
+        raise DatabaseRefused(f"The database is encoded in {row['encoding']}; Telvend needs UTF8.")
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise DatabaseRefused(
+                f"The database keeps {name} = {found[name]} although {value} was set; without it money can be lost."
+            )
+
+
+async def _require_own_session(connection: Any, url: str, pid: int, word: str) -> None:
+    """Behind a pooler: raise DatabaseRefused unless this client has a server connection of its own.
+
+    A second client sets the same setting to something else, between two statements of the first. Where transactions are
+    handed out, the first one then finds the other's word, or another process, however many connections the pooler has.
+    """
+    probe = await asyncpg.connect(url, timeout=_PROBE_TIMEOUT_S, command_timeout=_PROBE_TIMEOUT_S)
+    try:
+        for _ in range(_PROBE_ROUNDS):
+            await probe.execute(SET, json.dumps({SESSION_WORD: "probe"}))
+            theirs = await probe.fetchrow(READ, [])
+            ours = await connection.fetchrow(READ, [])
+            if theirs["pid"] == pid or ours["pid"] != pid or ours["word"] != word or theirs["word"] != "probe":
+                raise DatabaseRefused(POOLED)
+    finally:
+        try:
+            await probe.close(timeout=1)
+        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            probe.terminate()
+
+
+async def require_sound_tables(connection: Any) -> None:
+    """Raise DatabaseRefused where a table would not survive a crash, or a trigger that protects money is off."""
+    sentence = await connection.fetchval(BROKEN_TABLES)
+    if sentence is not None:
+        raise DatabaseRefused(str(sentence))

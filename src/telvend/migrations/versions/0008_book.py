@@ -1,0 +1,10 @@
+"""What a node found missing in the book, and who let sales go on."""
+
+from telvend.migrations.script import run
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    run("0008_book")

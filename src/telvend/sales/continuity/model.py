@@ -1,0 +1,117 @@
+"""What a node remembers of the book, and what follows when the book does not have it. No database, no files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from telvend.kit.facts import Fact
+
+COMMAND = "telvend shop release --reason T --by WHO"
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Which PostgreSQL it is: the identifier of its cluster, and the timeline, which each promotion counts up.
+
+    None where the role may not ask.
+    """
+
+    system: str | None = None
+    timeline: int | None = None
+
+
+class Memory(msgspec.Struct, omit_defaults=True):
+    """What one process remembers, as it stands in its file.
+
+    `releases` are those that the book had when it was last found complete, `checked_at` is when that was, by the database's
+    clock.
+    """
+
+    shop: UUID | None = None
+    server: Server = Server()
+    releases: list[UUID] = []
+    facts: list[Fact] = []
+    checked_at: datetime | None = None
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Somebody has decided that sales go on with the book as it is."""
+
+    id: UUID
+    released_at: datetime
+
+
+class Halt(msgspec.Struct, frozen=True):
+    """A node has found that the book lacks something. `released_by` and `reason` are empty while sales are halted."""
+
+    number: int
+    node: str
+    missing: str
+    detected_at: datetime
+    released_at: datetime | None = None
+    released_by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the book says of itself. `halts` are the open ones; `doubted_before` is when it last was found to lack something."""
+
+    shop: UUID
+    now: datetime
+    releases: Sequence[Release] = ()
+    halts: Sequence[Halt] = ()
+    doubted_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What follows for one memory. `missing`: sentences on what the book lacks; empty when sales may go on.
+
+    `forgiven`: what it lacks, and somebody has released since.
+    """
+
+    missing: Sequence[str] = ()
+    forgiven: Sequence[Fact] = field(default=())
+
+
+def judge(memory: Memory, standing: Standing, absent: Sequence[Fact]) -> Judgement:
+    """Compare a memory with the book. `absent` are its facts that the book does not have.
+
+    A release that the memory does not know was made after it was last complete, and forgives what it lacks. One that it
+    knows does not, and has to be there.
+    """
+    known = set(memory.releases)
+    there = {release.id for release in standing.releases}
+    other_shop = memory.shop is not None and memory.shop != standing.shop and bool(memory.facts or memory.releases)
+    new = [release for release in standing.releases if release.id not in known]
+    if other_shop and memory.checked_at is not None:
+        # The other shop's own old releases say nothing of this memory.
+        new = [release for release in new if release.released_at > memory.checked_at]
+    if new:
+        return Judgement(forgiven=absent)
+    missing = []
+    if other_shop:
+        missing.append(
+            f"this data directory remembers the shop {memory.shop}, and the database holds the shop {standing.shop}"
+        )
+    missing += [f"{fact.text} of {fact.at:%Y-%m-%d %H:%M:%S} UTC" if fact.at else fact.text for fact in absent]
+    missing += [f"the release {release}" for release in memory.releases if release not in there]
+    return Judgement(missing=missing)
+
+
+def sentence(missing: str, node: str | None) -> str:
+    """Why nothing is sold, for start-up, readiness, the log and the doctor."""
+    found = f"The node {node} found that" if node else "It was found that"
+    return (
+        f"The database has gone back: {found} it lacks what was acknowledged ({missing}). Nothing is sold until"
+        f" `{COMMAND}`."
+    )
+
+
+def summary(missing: Sequence[str], most: int = 5) -> str:
+    """The first few, as one text."""
+    more = f", and {len(missing) - most} more" if len(missing) > most else ""
+    return "; ".join(missing[:most]) + more

@@ -1,0 +1,121 @@
+"""All SQL of noticing a database that has gone back, and of letting sales go on."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from telvend.kit.db import Tx, rows
+from telvend.kit.facts import Fact
+from telvend.sales.continuity.model import Halt, Release, Server, Standing
+
+# The rooms' tables are looked into by their keys only. A number alone is not enough: after the sequence has gone back it is
+# used again, so that the time belongs to it.
+MISSING: Final = """
+    select f.place from json_to_recordset($1::text::json)
+        as f(place integer, kind text, number bigint, part integer, at timestamptz, final boolean, detail text)
+    where not coalesce(case f.kind
+        when 'order' then (select not f.final or o.state not in ('accepted', 'delivering', 'waiting', 'review')
+            from orders o where o.id = f.number and o.created_at = f.at)
+        when 'attempt' then (select true from attempt a
+            where a.order_id = f.number and a.number = f.part and a.started_at = f.at)
+        when 'verification' then (select not f.final or v.state <> 'asking'
+            from verification v where v.id = f.number and v.created_at = f.at)
+        when 'refill' then (select true from refill r where r.id = f.number and r.created_at = f.at)
+        when 'transfer' then (select concat_ws(' ', t.debit, t.credit, t.amount_minor, t.wallet_id, t.wallet_sequence,
+            t.wallet_balance_minor) = f.detail from transfer t where t.cause = f.number and t.kind = f.part)
+        else true end, false)
+    order by f.place
+"""
+
+STANDING: Final = """
+    select (select id from installation) as shop, clock_timestamp() as now,
+        (select max(detected_at) from book_halt) as doubted_before,
+        array(select (id, released_at) from book_release order by number) as releases,
+        array(select (number, node, missing, detected_at) from book_halt where release is null order by number) as halts
+"""
+
+RELEASE: Final = """
+    with made as (insert into book_release (released_by, reason) values ($1, $2) returning number, released_at),
+    released as (
+        update book_halt set release = made.number from made where book_halt.release is null
+        returning book_halt.number, node, missing, detected_at, made.released_at
+    )
+    select number, node, missing, detected_at, released_at from released order by number
+"""
+
+HALTS: Final = """
+    select h.number, h.node, h.missing, h.detected_at, r.released_at, coalesce(r.released_by, '') as released_by,
+        coalesce(r.reason, '') as reason
+    from book_halt h left join book_release r on r.number = h.release order by h.number desc limit $1
+"""
+
+
+class _Row(msgspec.Struct):
+    place: int
+    kind: str
+    number: int
+    part: int
+    at: Any
+    final: bool
+    detail: str
+
+
+async def missing(tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
+    """Those of the facts that the book does not have."""
+    if not facts:
+        return []
+    wanted = [
+        _Row(place, fact.kind, fact.number, fact.part, fact.at, fact.final, fact.detail)
+        for place, fact in enumerate(facts)
+    ]
+    return [facts[row[0]] for row in await tx.fetch(MISSING, rows(wanted))]
+
+
+async def standing(tx: Tx) -> Standing:
+    """What the book says of itself."""
+    row = await tx.fetchrow(STANDING)
+    return Standing(
+        shop=row["shop"],
+        now=row["now"],
+        releases=[Release(*found) for found in row["releases"]],
+        halts=[Halt(*found) for found in row["halts"]],
+        doubted_before=row["doubted_before"],
+    )
+
+
+async def halt(tx: Tx, node: str, missing: str) -> None:
+    """Write down that sales are halted, unless this node has said the same already."""
+    await tx.execute(
+        "insert into book_halt (node, missing) select $1::text, $2::text where not exists"
+        " (select from book_halt where release is null and node = $1::text and missing = $2::text)",
+        node,
+        missing,
+    )
+
+
+async def release(tx: Tx, by: str, reason: str) -> list[Halt]:
+    """End every open halt. Answers what they were."""
+    return [
+        Halt(row["number"], row["node"], row["missing"], row["detected_at"], row["released_at"], by, reason)
+        for row in await tx.fetch(RELEASE, by, reason)
+    ]
+
+
+async def halts(tx: Tx, limit: int) -> list[Halt]:
+    """The halts that there were, newest first."""
+    return [Halt(*row) for row in await tx.fetch(HALTS, limit)]
+
+
+async def server(tx: Tx) -> Server:
+    """Which server this is. Empty where the role may not ask."""
+    try:
+        row = await tx.fetchrow(
+            "select system_identifier::text as system,"
+            " ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline"
+            " from pg_control_system()"
+        )
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError, asyncpg.FeatureNotSupportedError):
+        return Server()
+    return Server(row["system"], row["timeline"])

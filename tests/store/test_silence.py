@@ -1,0 +1,140 @@
+"""A database that falls silent: connections that are dead without a word, and hosts that accept and say nothing."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from telvend.errors import Busy
+from telvend.kit.clock import SystemClock
+from telvend.kit.db import CONNECTION_LOSS, Database, Dedicated
+from telvend.kit.watch import Watch
+from tests.conftest import Server
+
+BACK_WITHIN_S = 5.0
+
+
+class Line:
+    """A TCP address in front of the server. `dead` connections pass nothing and end nothing; a frozen line answers nobody."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket_path = socket_path
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.frozen = False
+        self.epoch = 0
+        self.port = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
+
+    def fall_silent(self) -> None:
+        """The connections of now pass nothing any more; new ones do."""
+        self.epoch += 1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        epoch = self.epoch
+        if self.frozen:
+            await asyncio.sleep(3600)
+        far_reader, far_writer = await asyncio.open_unix_connection(self._socket_path)
+        for source, target in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._pump(source, target, epoch))
+            self._tasks.add(task)
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, epoch: int) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                if epoch != self.epoch or self.frozen:
+                    await asyncio.sleep(3600)
+                target.write(data)
+                await target.drain()
+            if epoch == self.epoch:
+                target.close()
+
+
+@asynccontextmanager
+async def lines(url: str, count: int) -> AsyncIterator[tuple[list[Line], str]]:
+    parts = urlsplit(url)
+    folder, port = parse_qs(parts.query)["host"][0], parse_qs(parts.query)["port"][0]
+    made = [Line(f"{folder}/.s.PGSQL.{port}") for _ in range(count)]
+    for line in made:
+        await line.start()
+    hosts = ",".join(f"127.0.0.1:{line.port}" for line in made)
+    try:
+        yield made, f"postgresql://{parts.netloc.rpartition('@')[0]}@{hosts}{parts.path}"
+    finally:
+        for line in made:
+            await line.close()
+
+
+@asynccontextmanager
+async def watched(url: str) -> AsyncIterator[Database]:
+    database = await Database.open(url, pool_size=3, serves=True)
+    watch = Watch(database, SystemClock(), {}, lambda _: None)
+    watch.start()
+    try:
+        yield database
+    finally:
+        await watch.close()
+        await database.close()
+
+
+async def seconds_until_back(database: Database, lane: Dedicated) -> float:
+    """Until pool and lane both answer again; meanwhile nothing but an absent database may be heard."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    waiting = {"pool", "lane"}
+    while waiting:
+        for which in sorted(waiting):
+            try:
+                if which == "lane":
+                    await (await lane.get()).fetchval("select 1")
+                else:
+                    async with database.connection() as tx:
+                        await tx.fetchval("select 1")
+            except CONNECTION_LOSS:
+                lane.drop()
+            except Busy:
+                pass
+            else:
+                waiting.discard(which)
+        await asyncio.sleep(0.05)
+        assert loop.time() - began < 30
+    return loop.time() - began
+
+
+async def test_connections_that_are_dead_without_a_word_are_replaced_soon(server: Server, database_url: str) -> None:
+    async with lines(database_url, 1) as ((line,), url), watched(url) as database:
+        lane = Dedicated(database)
+        await lane.get()
+        async with asyncio.timeout(5):
+            async with database.connection() as one, database.connection() as two:
+                assert await one.fetchval("select 1") + await two.fetchval("select 1") == 2
+        line.fall_silent()
+        assert await seconds_until_back(database, lane) < BACK_WITHIN_S
+        await lane.close()
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["the first host", "the second host"])
+async def test_a_frozen_host_is_left_for_the_other(server: Server, database_url: str, first: bool) -> None:
+    async with lines(database_url, 2) as (both, url):
+        frozen = both[0] if first else both[1]
+        # The one that freezes is the one in use.
+        (both[1] if first else both[0]).frozen = True
+        async with watched(url) as database:
+            lane = Dedicated(database)
+            await lane.get()
+            (both[1] if first else both[0]).frozen = False
+            frozen.frozen = True
+            assert await seconds_until_back(database, lane) < BACK_WITHIN_S
+            await lane.close()
