@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint
-from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, Dispatch, decode
+from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, decode
 from telvend.errors import (
     BodyNotReadable,
     Busy,
@@ -589,22 +589,3 @@ def assert_plain(sentence: str) -> None:
     assert not set(sentence) & set("`\n\r\x00")
     for odd in ("Expected", "Invalid", "$.", "`", "Struct", "msgspec", " | "):
         assert odd not in sentence, sentence
-
-
-# Who a request belongs to
-
-
-async def test_the_longest_base_path_wins_and_a_longer_word_is_not_below_it() -> None:
-    def named(name: str) -> Any:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": name.encode()})
-
-        return app
-
-    app = Dispatch({"/api": named("short"), "/api/v1": named("long")}, named("pages"))
-    for path, expected in {
-        "/api": "short", "/api/": "short", "/api/v1": "long", "/api/v1/x": "long", "/api/v10": "short",
-        "/api/v2": "short", "/apis": "pages", "/": "pages", "": "pages", "/v1/api": "pages",
-    }.items():  # fmt: skip
-        assert (await request(app, "GET", path)).body == expected.encode(), path
