@@ -155,7 +155,7 @@ def _picture(content: bytes, media_type: str) -> Response:
     """A picture that browsers may keep for a day, and that runs nothing."""
     headers = {
         "cache-control": "public, max-age=86400",
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",
     }
     return Response(content, media_type=media_type, headers=headers)
