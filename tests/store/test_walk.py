@@ -92,6 +92,8 @@ class Walker:
         self.lines.clear()
         assert reply.header("x-content-type-options") == "nosniff", what
         assert reply.header("cache-control"), what
+        # The server ends a connection on any other header.
+        assert all(value.isprintable() for _, value in reply.headers), what
         if shape and method != "HEAD":
             assert reply.header("cache-control") == "no-store", what
             assert reply.status < 400 or reply.json.keys() >= SHAPES[shape], what

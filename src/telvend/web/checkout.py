@@ -33,6 +33,7 @@ BASE: Final = "/pay"
 FORM_LIMIT_BYTES: Final = 8 * 1024
 
 _log = log.get(__name__)
+_not_taken = log.LogLimit()
 
 STATUS_BY_STATE: Final = {
     FundingState.PENDING: "pending",
@@ -94,7 +95,7 @@ class _Counter:
             await self._fundings.notice(self._sandbox.name, headers, body)
         except Busy:
             # A real gateway would send it again. Here the shop asks by itself soon enough.
-            _log.warning("sandbox_notice_not_taken", payment=payment.gateway_reference)
+            _not_taken.write(_log.warning, "sandbox_notice_not_taken", source="", payment=payment.gateway_reference)
         return _see(payment.return_url, reference=payment.reference)
 
 
