@@ -141,7 +141,9 @@ def _host_problem(scope: Scope) -> str | None:
         server = scope.get("server")
         if server is not None and server[1] is not None:
             name = f"[{server[0]}]" if ":" in server[0] else server[0]
-            scope["headers"] = [*scope["headers"], (b"host", f"{name}:{server[1]}".encode())]
+            value = f"{name}:{server[1]}".encode()
+            if is_host(value):
+                scope["headers"] = [*scope["headers"], (b"host", value)]
         return None
     return None if scope["path"] in PROBES else "is missing"
 
