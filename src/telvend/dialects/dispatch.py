@@ -135,7 +135,7 @@ def _host_problem(scope: Scope) -> str | None:
         scope["headers"] = [(name, bare if name == b"host" else value) for name, value in scope["headers"]]
         return None
     if given:
-        return "stands there more than once"
+        return "is there more than once, or differs from the target of the request"
     if scope["http_version"] == "1.0":
         # Legal there. Absolute addresses in the answer are then those of the socket that was reached.
         server = scope.get("server")

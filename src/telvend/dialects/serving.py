@@ -286,7 +286,9 @@ class _Edge:
             _logger.critical("request failed", **facts, exc_info=cause)
         elif isinstance(error, NotAuthenticated):
             facts |= {"client": asked.client, "route": asked.route, "hint": hint_of(key) if key else None}
-            self._unauthenticated.write(_logger.warning, "not_authenticated", source=asked.client, **facts)
+            # A client that forgets its key does not hide one that tries keys from the same address.
+            source = f"{asked.client} {key is not None}"
+            self._unauthenticated.write(_logger.warning, "not_authenticated", source=source, **facts)
         elif status != 404:
             facts |= {"status": status, "error": type(error).__name__}
             if caller is None or isinstance(error, TooManyRequests):
