@@ -329,6 +329,7 @@ def load_modules() -> None:
     for name in (
         "dialects.openapi",
         "dialects.postman",
+        "dialects.dispatch",
         "dialects.serving",
         "web.checkout",
         "web.notices",
