@@ -64,7 +64,7 @@ from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from telvend.dialects.dispatch import Dispatch
 
 
 AUTHORITIES = (PREMBLY, DOJAH)
@@ -329,6 +329,7 @@ def load_modules() -> None:
     for name in (
         "dialects.openapi",
         "dialects.postman",
+        "dialects.dispatch",
         "dialects.serving",
         "web.checkout",
         "web.notices",
@@ -339,10 +340,11 @@ def load_modules() -> None:
         importlib.import_module(f"telvend.dialects.{name}.routes")
 
 
-def application(shop: Shop, run_dir: Path) -> "ASGIApp":
+def application(shop: Shop, run_dir: Path) -> "Dispatch":
     """The ASGI application of a serving process. What the processes of a node share is kept in `run_dir`."""
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, postman, serving
+    from telvend.dialects.dispatch import Dispatch, Served
     from telvend.dialects.madapi.routes import madapi
     from telvend.dialects.netpluse.routes import NETPLUSE
     from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
@@ -365,7 +367,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
                 "TELVEND_REDIS_URL is not the address of a Redis: redis://[:password@]host[:port][/number]."
             ) from None
     dialects = (NETPLUSE, NETWORKDATASUB, madapi(literal_999=shop.settings.madapi_literal_999))
-    apps: dict[str, ASGIApp] = {
+    apps: dict[str, Served] = {
         mount: app
         for dialect in dialects
         for app in [serving.DialectApp(dialect, shop.services, limiter)]
@@ -381,7 +383,7 @@ def application(shop: Shop, run_dir: Path) -> "ASGIApp":
     async def metrics_body() -> tuple[bytes, str]:
         return await measured(shop.services, shop.database), metrics.CONTENT_TYPE
 
-    return serving.Dispatch(
+    return Dispatch(
         apps, pages(shop.services.resellers, shop.settings.public_url, documents, metrics_body, shop.unready)
     )
 

@@ -3,6 +3,7 @@
     TelvendError
     ├── InvalidInput            a field that cannot be what it is
     │   ├── InvalidFields       several of them, each with its problem
+    │   ├── HostNotValid        a Host header that no answer could be built upon
     │   └── BodyNotReadable     malformed JSON, or JSON that is not an object
     │       └── MediaTypeNotRead  a body that says of itself that it is something else
     ├── BodyTooLarge            longer than the API reads
@@ -50,6 +51,13 @@ class InvalidFields(InvalidInput):
     def __init__(self, problems: dict[str, str]) -> None:
         self.problems = problems
         super().__init__(*next(iter(problems.items())))
+
+
+class HostNotValid(InvalidInput):
+    """The Host header is missing, malformed or there twice. Nothing of it is repeated."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("", f"The Host header {problem}.")
 
 
 class BodyNotReadable(InvalidInput):

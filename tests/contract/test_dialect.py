@@ -26,6 +26,7 @@ SAMPLES: dict[type[TelvendError], TelvendError] = {
     errors.TelvendError: errors.TelvendError("Something."),
     errors.InvalidInput: errors.InvalidInput("network", "must be one of MTN, Telecel, AirtelTigo"),
     errors.InvalidFields: errors.InvalidFields({"network": "field is required", "phone": "must be a string"}),
+    errors.HostNotValid: errors.HostNotValid("is missing"),
     errors.BodyNotReadable: errors.BodyNotReadable("The request body is not valid JSON."),
     errors.MediaTypeNotRead: errors.MediaTypeNotRead(),
     errors.BodyTooLarge: errors.BodyTooLarge(65536),
@@ -45,6 +46,7 @@ SAMPLES: dict[type[TelvendError], TelvendError] = {
 }
 # Where HTTP or the page of decisions leaves no choice, whatever the dialect.
 STATUSES = {
+    errors.HostNotValid: 400,
     errors.BodyNotReadable: 400,
     errors.BodyTooLarge: 413,
     errors.NotAuthenticated: 401,

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.funding import store
@@ -227,6 +228,16 @@ async def test_a_forged_notice_is_neither_kept_nor_followed(shop: Till) -> None:
     assert await shop.balance() == 0
     with pytest.raises(NotFound):
         await shop.fundings.notice("nobody", {"signed": "yes"}, body)
+
+
+async def test_forged_notices_are_a_line_a_minute_for_each_source(shop: Till) -> None:
+    with capture_logs() as lines:
+        for _ in range(50):
+            for source in ("192.0.2.1", "192.0.2.2"):
+                await shop.fundings.notice("told", {"signed": "no"}, b"x", source=source)
+    assert [(line["event"], line["client"]) for line in lines] == [
+        ("notice_forged", "192.0.2.1"), ("notice_forged", "192.0.2.2"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reference", ["FND-77-aaaaaa", "somebody else's", "\x00", "FND-1-000000", None])

@@ -37,8 +37,13 @@ async def request(
     cut_off: bool = False,
     query: bytes = b"",
     client: tuple[str, int] | None = ("127.0.0.1", 4711),
+    http_version: str = "1.1",
+    raw_headers: Iterable[tuple[bytes, bytes]] | None = None,
 ) -> Reply:
-    """Send one request. A body of several pieces arrives in them; `cut_off`: the caller goes away instead of ending."""
+    """Send one request, with a Host unless `headers` has one or `raw_headers`, which come before, says otherwise.
+
+    A body of several pieces arrives in them; `cut_off`: the caller goes away instead of ending.
+    """
     pieces = iter([body] if isinstance(body, bytes) else body)
     reply = Reply()
     following = next(pieces, b"")
@@ -62,14 +67,21 @@ async def request(
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
-        "http_version": "1.1",
+        "http_version": http_version,
         "method": method,
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query,
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+        "headers": [
+            *(
+                [(b"host", b"shop.example")]
+                if raw_headers is None and "host" not in (headers or {})
+                else raw_headers or ()
+            ),
+            *((name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()),
+        ],
         "server": ("127.0.0.1", 8000),
         "client": client,
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,6 +61,12 @@ def announce(settings: Settings, as_json: bool) -> None:
     typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
     if as_json:
         typer.echo(json_text({"url": f"http://{host}:{settings.port}", "pid": os.getpid()}))
+    if not settings.public_url and not _is_loopback(settings.host):
+        typer.echo(
+            "NOTE: public_url is not set: absolute addresses in answers, those of payment pages among them, are made of"
+            " the Host that each request names. Set TELVEND_PUBLIC_URL to the address that clients use.",
+            err=True,
+        )
     if any(simulator.live for simulator in settings.simulators.values()):
         typer.echo(
             "NOTE: live orders go to the SIMULATOR, which delivers nothing to anybody. No real upstream is connected.",
@@ -71,6 +78,13 @@ def announce(settings: Settings, as_json: bool) -> None:
             " No real upstream is connected.",
             err=True,
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def run_api(

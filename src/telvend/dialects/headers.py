@@ -4,8 +4,8 @@ Source: RFC 9110, section 5.5, and RFC 9112, section 5: a recipient excludes spa
 the leading ones only.
 """
 
-from collections.abc import Iterable, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from telvend.dialects.contract import Header
 
@@ -19,11 +19,6 @@ def header_values(headers: Iterable[Header]) -> dict[bytes, bytes]:
     value, so that a repeat stays a repeat.
     """
     return {name: value.strip(BLANKS) for name, value in headers}
-
-
-def trim_headers(scope: MutableMapping[str, Any]) -> None:
-    """Remove the blanks from a request that Starlette will read; what comes twice stays twice."""
-    scope["headers"] = [(name, value.strip(BLANKS)) for name, value in scope["headers"]]
 
 
 def header_text(value: bytes) -> str:

@@ -6,7 +6,7 @@ wrong on the way is rendered by the dialect's own error table, so nothing a clie
 
 import re
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -16,7 +16,8 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint, Header
-from telvend.dialects.headers import header_values, trim_headers
+from telvend.dialects.dispatch import API_HEADERS
+from telvend.dialects.headers import header_values
 from telvend.errors import (
     BodyNotReadable,
     BodyTooLarge,
@@ -31,14 +32,14 @@ from telvend.errors import (
 )
 from telvend.kit import log, metrics
 from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, Kind, Verdict
-from telvend.kit.ids import new_request_id
+from telvend.kit.ids import request_id_of
+from telvend.resellers.keyring import hint_of
 from telvend.resellers.model import Caller
 from telvend.services import Services
 
 BODY_LIMIT_BYTES: Final = 64 * 1024
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_REQUEST_ID = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
 _logger = log.get("telvend.http")
 
 
@@ -56,6 +57,14 @@ class DialectApp:
         self._plain: dict[str, ASGIApp] = {path: app for path, app in paths.items() if "{" not in path}
         self._patterns = [(compile_path(path)[0].fullmatch, app) for path, app in paths.items() if "{" in path]
         self._nothing = _Nothing(self._edge)
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._edge.dialect
+
+    async def refuse(self, scope: Scope, send: Send, error: TelvendError) -> None:
+        """Answer with `error` in the dialect's shape."""
+        await self._edge.refuse(scope, send, "", error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._plain.get(scope["path"])
@@ -146,7 +155,7 @@ class _Edge:
     """What every request goes through."""
 
     def __init__(self, dialect: Dialect, services: Services, limiter: Allowance) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._services = services
         self._limiter = limiter
         self._name = dialect.name
@@ -156,6 +165,8 @@ class _Edge:
         self._public_url = services.public_url
         self._cached = services.resellers.cached
         self._authenticate = services.resellers.authenticate
+        self._unauthenticated = log.LogLimit()
+        self._refused = log.LogLimit()
 
     async def serve(
         self,
@@ -170,6 +181,8 @@ class _Edge:
         asked = self._asked(scope, route)
         headers = asked.headers
         rate: tuple[Header, ...] = ()
+        key: str | None = None
+        caller: Caller | None = None
         try:
             form = None
             if endpoint.key_in_form is None:
@@ -177,27 +190,32 @@ class _Edge:
                 if not key:
                     raise NotAuthenticated
                 caller = self._cached(self._name, key) or await self._authenticate(self._name, key)
-                if self._second_key_of is not None:
-                    await self._mind_second_key(self._second_key_of(headers), caller)
+                second = None if self._second_key_of is None else self._second_key_of(headers)
+                if second:
+                    # Where both are sent, both must be of one key.
+                    key = second
+                    if (await self._authenticate(self._name, second)).key_id != caller.key_id:
+                        raise NotAuthenticated
             else:
                 form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
-                caller = await self._authenticate(self._name, endpoint.key_in_form(form, headers) or "")
+                key = endpoint.key_in_form(form, headers)
+                caller = await self._authenticate(self._name, key or "")
             limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
             # A key may be given more than can be counted; nobody reaches that.
             verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, min(limit, HIGHEST_LIMIT))
             rate = _rate_headers(verdict, limit)
             if not verdict.allowed:
-                metrics.rate_limited(self._dialect.name, endpoint.allowance.name.lower())
+                metrics.rate_limited(self.dialect.name, endpoint.allowance.name.lower())
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
             if decoder is not None and form is None:
                 form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
             answer = await endpoint.handler(Call(self._services, caller, form, scope.get("path_params", {}), asked))
         except TelvendError as error:
-            answer = self._render(error, asked)
+            answer = self._render(error, asked, caller, key)
         except Exception as error:
-            answer = self._render(_broken(error), asked, error)
+            answer = self._render(_broken(error), asked, caller, key, error)
         await self._send(send, answer, asked, rate)
-        metrics.request_finished(self._dialect.name, route, answer.status, time.perf_counter() - started)
+        metrics.request_finished(self.dialect.name, route, answer.status, time.perf_counter() - started)
 
     def _asked(self, scope: Scope, route: str) -> Asked:
         headers = header_values(scope["headers"])
@@ -210,7 +228,7 @@ class _Edge:
             headers,
             scope["scheme"],
             client[0] if client else "",
-            _request_id(headers),
+            request_id_of(headers.get(b"x-request-id")),
             self._public_url,
             self._trace_of(headers) if self._trace_of is not None else "",
         )
@@ -222,48 +240,67 @@ class _Edge:
         endpoint: Endpoint,
         decoder: "msgspec.json.Decoder[Any] | _Gathered | None",
     ) -> Any:
-        if self._dialect.minds_media_type:
+        if self.dialect.minds_media_type:
             mind_media_type(headers.get(b"content-type", b""), body)
         return _read_form(body, headers, endpoint, decoder)
-
-    async def _mind_second_key(self, second: str | None, caller: Caller) -> None:
-        """Raises NotAuthenticated where a second credential was sent and is not of the same key."""
-        if second and (await self._authenticate(self._name, second)).key_id != caller.key_id:
-            raise NotAuthenticated
 
     async def refuse(self, scope: Scope, send: Send, route: str, error: TelvendError) -> None:
         """Answer a request that is no endpoint's."""
         started = time.perf_counter()
         asked = self._asked(scope, route)
-        answer = self._render(error, asked)
+        # What is broken has been logged by whoever caught it.
+        broken = isinstance(error, InvariantBroken)
+        answer = self.dialect.error(error, asked) if broken else self._render(error, asked, None, None)
         await self._send(send, answer, asked, ())
-        metrics.request_finished(self._dialect.name, route or "(none)", answer.status, time.perf_counter() - started)
+        metrics.request_finished(self.dialect.name, route or "(none)", answer.status, time.perf_counter() - started)
 
-    def _render(self, error: TelvendError, asked: Asked, cause: Exception | None = None) -> Answer:
-        answer = self._dialect.error(error, asked)
+    def _render(
+        self,
+        error: TelvendError,
+        asked: Asked,
+        caller: Caller | None,
+        key: str | None,
+        cause: Exception | None = None,
+    ) -> Answer:
+        answer = self.dialect.error(error, asked)
         if isinstance(error, MethodNotAllowed):
             answer.headers += ((b"allow", ", ".join(error.allowed).encode()),)
         retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:
             answer.headers += ((b"retry-after", str(retry_after_s).encode()),)
-        if answer.status >= 500 and isinstance(error, InvariantBroken):
-            _logger.critical(
-                "request failed", request_id=asked.request_id.decode(), dialect=self._dialect.name, exc_info=cause
-            )
-        elif answer.status != 404 and answer.status != 401:
-            _logger.info(
-                "request refused",
-                request_id=asked.request_id.decode(),
-                dialect=self._dialect.name,
-                status=answer.status,
-                error=type(error).__name__,
-            )
+        self._log(error, answer.status, asked, caller, key, cause)
         return answer
+
+    def _log(
+        self,
+        error: TelvendError,
+        status: int,
+        asked: Asked,
+        caller: Caller | None,
+        key: str | None,
+        cause: Exception | None,
+    ) -> None:
+        """One line, except for what is not found. What needs no key, or has no allowance left, is bounded."""
+        facts: dict[str, object] = {"request_id": asked.request_id.decode(), "dialect": self._name}
+        if status >= 500 and isinstance(error, InvariantBroken):
+            _logger.critical("request failed", **facts, exc_info=cause)
+        elif isinstance(error, NotAuthenticated):
+            facts |= {"client": asked.client, "route": asked.route, "hint": hint_of(key) if key else None}
+            # A client that forgets its key does not hide one that tries keys from the same address.
+            source = f"{asked.client} {key is not None}"
+            self._unauthenticated.write(_logger.warning, "not_authenticated", source=source, **facts)
+        elif status != 404:
+            facts |= {"status": status, "error": type(error).__name__}
+            if caller is None or isinstance(error, TooManyRequests):
+                facts["client"] = asked.client
+                self._refused.write(_logger.info, "request refused", source=f"{asked.client} {status}", **facts)
+            else:
+                _logger.info("request refused", **facts)
 
     async def _send(self, send: Send, answer: Answer, asked: Asked, rate: tuple[Header, ...]) -> None:
         body = _encode(answer.body)
         if asked.trace:
-            rate += ((self._dialect.trace_header, asked.trace.encode()),)
+            rate += ((self.dialect.trace_header, asked.trace.encode()),)
         await send(
             {
                 "type": "http.response.start",
@@ -272,6 +309,7 @@ class _Edge:
                     (b"content-type", b"application/json"),
                     (b"content-length", b"%d" % len(body)),
                     (b"x-request-id", asked.request_id),
+                    *API_HEADERS,
                     *rate,
                     *answer.headers,
                 ],
@@ -282,13 +320,6 @@ class _Edge:
 
 def _broken(error: Exception) -> InvariantBroken:
     return error if isinstance(error, InvariantBroken) else InvariantBroken(type(error).__name__)
-
-
-def _request_id(headers: Mapping[bytes, bytes]) -> bytes:
-    given = headers.get(b"x-request-id")
-    if given is not None and _REQUEST_ID.match(given):
-        return given
-    return new_request_id()
 
 
 def _rate_headers(verdict: Verdict, limit: int) -> tuple[Header, ...]:
@@ -437,21 +468,3 @@ def _sentence(text: str) -> str:
     if unreadable := _UNREADABLE.fullmatch(text):
         return f"is not a valid {unreadable['what']}"
     return "is out of range" if text == "Number out of range" else "is not a valid value"
-
-
-class Dispatch:
-    """Sends each request to the dialect whose base path it begins with, the longest first; the rest to `pages`."""
-
-    def __init__(self, dialects: Mapping[str, ASGIApp], pages: ASGIApp) -> None:
-        self._dialects = sorted(dialects.items(), key=lambda item: -len(item[0]))
-        self._pages = pages
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path: str = scope["path"]
-            for base, app in self._dialects:
-                if path.startswith(base) and (len(path) == len(base) or path[len(base)] == "/"):
-                    await app(scope, receive, send)
-                    return
-            trim_headers(scope)
-        await self._pages(scope, receive, send)

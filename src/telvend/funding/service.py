@@ -93,6 +93,7 @@ class Fundings:
         self._expires_after_s = expires_after_s
         self.on_notice = on_notice
         self._salt: bytes | None = None
+        self._forged = log.LogLimit()
 
     # For callers ----------------------------------------------------------------------------------------------------------
 
@@ -195,19 +196,21 @@ class Fundings:
 
     # For gateways ---------------------------------------------------------------------------------------------------------
 
-    async def notice(self, gateway_name: str, headers: Mapping[str, str], body: bytes) -> Received:
+    async def notice(self, gateway_name: str, headers: Mapping[str, str], body: bytes, *, source: str = "") -> Received:
         """Take in what a gateway sent: verify its signature, keep it, and have the gateway asked. Credits nothing.
 
-        The names in `headers` are in lower case. Returns when it is durably stored. Raises NotFound for an unknown gateway,
-        and Busy: the gateway must send it again.
+        The names in `headers` are in lower case; `source` is the address that it came from. Returns when it is durably
+        stored. Raises NotFound for an unknown gateway, and Busy: the gateway must send it again.
         """
         gateway = self._gateways.named(gateway_name)
         if gateway is None:
             raise NotFound("Gateway")
         told = gateway.read_notice(headers, body)
         if isinstance(told, Forged):
-            # Not kept: anybody could fill the disk with them.
-            _log.warning("notice_forged", gateway=gateway_name, why=told.text)
+            # Not kept, and seldom logged: anybody could fill the disk with them.
+            self._forged.write(
+                _log.warning, "notice_forged", source=source, gateway=gateway_name, client=source, why=told.text
+            )
             return Received.FORGED
         number = number_in(told.reference) if told.reference else None
         async with self._database.transaction() as tx:

@@ -12,6 +12,7 @@ import uuid
 from typing import Final
 
 _REFERENCE = re.compile(r"\A([A-Z]{2,8})-([1-9]\d{0,17})-([0-9a-z]{6})\Z", re.ASCII)
+_REQUEST_ID = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
 _BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -42,3 +43,8 @@ _request_numbers = itertools.count(1)
 def new_request_id() -> bytes:
     """An identifier for one request: random for the process, then counted; cheap enough for every request."""
     return f"{_request_prefix}-{next(_request_numbers):x}".encode()
+
+
+def request_id_of(given: bytes | None) -> bytes:
+    """The client's own X-Request-ID where it can be used, else a new one."""
+    return given if given is not None and _REQUEST_ID.match(given) else new_request_id()

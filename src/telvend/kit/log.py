@@ -15,8 +15,10 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from io import StringIO
 from typing import Any, BinaryIO, TextIO, cast
 
 import msgspec
@@ -53,6 +55,13 @@ _DEEPEST = 8
 
 # Their lines at level info say what our own say, with whole addresses, in which numbers stand.
 _TALKATIVE = ("uvicorn.access", "httpx", "httpcore")
+
+# What these say of a connection or a request, anybody on the network can have them say.
+_PROVOKED = ("uvicorn.error", "asyncio")
+
+MOST_LINES = 60
+MOST_SOURCES = 1024
+"""How many lines of one event a LogLimit writes in a minute, and how many sources it tells apart."""
 
 
 def configure(level: str = "info", as_json: bool | None = None, *, stream: TextIO | None = None) -> None:
@@ -102,6 +111,9 @@ def configure(level: str = "info", as_json: bool | None = None, *, stream: TextI
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+    for name in _PROVOKED:
+        logger = logging.getLogger(name)
+        logger.filters[:] = [_LimitedRecords()]
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(lowest, logging.WARNING))
 
@@ -129,6 +141,60 @@ class OncePerMinute:
             return False
         self._next_s = now_s + 60
         return True
+
+
+class LogLimit:
+    """Bounds the lines of an event that anybody can provoke: one a minute for each source, MOST_LINES a minute in all.
+
+    Each line that is written carries as `left_out` how many were not written before it, so that none goes uncounted.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._minute_ends_s = float("-inf")
+        self._lines = 0
+        # By source: when its next line may be written, and how many were left out since its last.
+        self._sources: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._left_out_of_others = 0
+
+    def write(self, tell: Callable[..., object], event: str, *, source: str, **facts: object) -> None:
+        """Write the event with its facts by `tell`, such as `_log.warning`, unless its source has had its line."""
+        left_out = self.admit(source)
+        if left_out is not None:
+            tell(event, **facts, **({"left_out": left_out} if left_out else {}))
+
+    def admit(self, source: str) -> int | None:
+        """None where the line is to be left out, else how many were left out before it."""
+        now_s = self._clock()
+        if now_s >= self._minute_ends_s:
+            self._minute_ends_s, self._lines = now_s + 60, 0
+        next_s, left_out = self._sources.get(source, (float("-inf"), 0))
+        if now_s < next_s or self._lines >= MOST_LINES:
+            self._remember(source, next_s, left_out + 1)
+            return None
+        self._lines += 1
+        self._remember(source, now_s + 60, 0)
+        others, self._left_out_of_others = self._left_out_of_others, 0
+        return left_out + others
+
+    def _remember(self, source: str, next_s: float, left_out: int) -> None:
+        self._sources[source] = (next_s, left_out)
+        if len(self._sources) > MOST_SOURCES:
+            self._left_out_of_others += self._sources.popitem(last=False)[1][1]
+
+
+class _LimitedRecords(logging.Filter):
+    """Bounds the warnings of a library's logger by their text; `left_out` as with LogLimit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = LogLimit()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        left_out = self._limit.admit(str(record.msg))
+        if left_out:
+            record.msg = f"{record.msg} (and {left_out} more before)"
+        return left_out is not None
 
 
 def mask(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -230,13 +296,40 @@ def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
 
 
 class _ToConsole:
-    """Renders for people."""
+    """Renders for people: one line for each event, whatever was logged. Nothing in it is obeyed by a terminal.
+
+    A traceback follows its line, indented, so that no line of it reads like another event.
+    """
 
     def __init__(self, *, colors: bool) -> None:
-        self._render = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+        self._render = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_indented_traceback)
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> bytes:
-        return self._render(logger, method, event).encode(errors="replace")
+        shown: EventDict = {
+            _escaped(name) if isinstance(name, str) else name: value
+            if name in ("exc_info", "exception", "stack")
+            else _escaped(value if isinstance(value, str) else repr(value))
+            for name, value in event.items()
+        }
+        for name in ("exception", "stack"):
+            if name in shown:
+                shown[name] = _indented(str(shown[name]))
+        return self._render(logger, method, shown).encode(errors="replace")
+
+
+def _escaped(text: str) -> str:
+    """The text with everything that is no printable character written as in a Python literal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + _escaped(line.replace("\t", "    ")) for line in text.split("\n"))
+
+
+def _indented_traceback(file: TextIO, exc_info: Any) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    file.write("\n" + _indented(text.getvalue().strip("\n")))
 
 
 def _as_text(_logger: WrappedLogger, _method: str, line: Any) -> str:

@@ -48,6 +48,20 @@ def is_token(text: str) -> bool:
     return text.startswith(TOKEN_PREFIX)
 
 
+_STARTS: Final = (TOKEN_PREFIX, *(f"{prefix}{mode}_" for prefix in PREFIX.values() for mode in Mode), *PREFIX.values())
+
+
+def hint_of(text: str) -> str:
+    """What may be shown of a key or token: its beginning and four letters of either end, which leave 190 bits.
+
+    Of any other text only a beginning that keys have, and the length: it may be somebody's password.
+    """
+    start = next((start for start in _STARTS if text.startswith(start)), "")
+    if any(form(text) for form in _FORM.values()):
+        return f"{text[: len(start) + 4]}...{text[-4:]}"
+    return f"{start}... ({len(text)} characters)"
+
+
 _NOBODY: Final[tuple[Caller | None, float]] = (None, 0.0)
 
 

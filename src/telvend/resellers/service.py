@@ -14,7 +14,7 @@ from telvend.kit.secret import Secret, digest, random_text
 from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.resellers import store
-from telvend.resellers.keyring import KEY_LETTERS, PREFIX, TOKEN_PREFIX, TOPIC, Keyring, is_token
+from telvend.resellers.keyring import KEY_LETTERS, PREFIX, TOKEN_PREFIX, TOPIC, Keyring, hint_of, is_token
 from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller, is_email
 
 READ_LIMIT: Final = 60
@@ -166,10 +166,7 @@ class Resellers:
         reads = _limit("read_limit", read_limit, READ_LIMIT)
         purchases = _limit("purchase_limit", purchase_limit, PURCHASE_LIMIT)
         reseller = await self.find(email)
-        start = f"{PREFIX[known_api]}{mode}_"
-        text = start + random_text(KEY_LETTERS)
-        # The hint gives eight letters away and leaves 190 bits.
-        hint = f"{text[: len(start) + 4]}...{text[-4:]}"
+        text = f"{PREFIX[known_api]}{mode}_{random_text(KEY_LETTERS)}"
         secret = random_text(KEY_LETTERS) if known_api is Api.MADAPI else None
         async with self._database.transaction() as tx:
             key = await store.insert_key(
@@ -179,7 +176,7 @@ class Resellers:
                 known_api,
                 mode,
                 digest(text),
-                hint,
+                hint_of(text),
                 reads,
                 purchases,
                 digest(secret) if secret else None,

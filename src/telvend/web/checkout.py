@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit, urlunsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from telvend.errors import Busy, NotFound
+from telvend.errors import Busy, NotFound, TelvendError
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import RETURN_PATH, Fundings
 from telvend.gateways.contract import Method
@@ -25,6 +25,7 @@ from telvend.gateways.sandbox.client import PAGE, Sandbox
 from telvend.gateways.sandbox.model import Decision, Payment, PaymentState
 from telvend.kit import log
 from telvend.web.markup import Markup, Page, fill
+from telvend.web.site import Site
 
 BASE: Final = "/pay"
 """What the paths of these pages begin with."""
@@ -32,6 +33,7 @@ BASE: Final = "/pay"
 FORM_LIMIT_BYTES: Final = 8 * 1024
 
 _log = log.get(__name__)
+_not_taken = log.LogLimit()
 
 STATUS_BY_STATE: Final = {
     FundingState.PENDING: "pending",
@@ -42,7 +44,7 @@ STATUS_BY_STATE: Final = {
 """The word that is added to redirect_url as `status`. It is a courtesy: only the API's word may be relied on."""
 
 
-def checkout(fundings: Fundings, sandbox: Sandbox) -> ASGIApp:
+def checkout(fundings: Fundings, sandbox: Sandbox) -> Site:
     """All of `/pay`."""
 
     async def back(request: Request) -> Response:
@@ -60,7 +62,7 @@ def checkout(fundings: Fundings, sandbox: Sandbox) -> ASGIApp:
         Route(f"{RETURN_PATH}/{{reference}}", _Methods(GET=back)),
         Route(f"{PAGE}/{{token}}", _Methods(GET=counter.show, POST=counter.decide)),
     ]
-    return Router(routes=routes, default=_default, redirect_slashes=False)
+    return Site(Router(routes=routes, default=_default, redirect_slashes=False), _error_page)
 
 
 class _Counter:
@@ -93,11 +95,8 @@ class _Counter:
             await self._fundings.notice(self._sandbox.name, headers, body)
         except Busy:
             # A real gateway would send it again. Here the shop asks by itself soon enough.
-            _log.warning("sandbox_notice_not_taken", payment=payment.gateway_reference)
+            _not_taken.write(_log.warning, "sandbox_notice_not_taken", source="", payment=payment.gateway_reference)
         return _see(payment.return_url, reference=payment.reference)
-
-
-_NO_STORE: Final = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
 class _Methods:
@@ -144,7 +143,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 def _see(url: str, **fields: str) -> Response:
     """Send the browser on."""
-    return RedirectResponse(_with(url, **fields), 303, _NO_STORE)
+    return RedirectResponse(_with(url, **fields), 303)
 
 
 def _with(url: str, **fields: str) -> str:
@@ -272,6 +271,14 @@ def _result(funding: Funding) -> Response:
 
 def _nothing() -> Response:
     return _message("There is nothing here", "The address may be incomplete, or no longer in use.", 404)
+
+
+def _error_page(status: int, error: TelvendError) -> Response:
+    if status == 404:
+        return _nothing()
+    if status >= 500:
+        return _message("Something went wrong", "It has been recorded. Please try again in a moment.", status)
+    return _message("This cannot be read", str(error), status)
 
 
 def _message(

@@ -88,7 +88,7 @@ _PAGE: Final = """<!doctype html>
 
 
 class Page(Response):
-    """A whole page that nobody keeps, frames or tells others the address of."""
+    """A whole page. Site adds the headers that pages have in common."""
 
     media_type = "text/html"
 
@@ -107,11 +107,5 @@ class Page(Response):
         super().__init__(
             text,
             status_code,
-            {
-                "content-security-policy": _POLICY,
-                "cache-control": "no-store",
-                "referrer-policy": "no-referrer",
-                "x-content-type-options": "nosniff",
-                **(headers or {}),
-            },
+            {"content-security-policy": _POLICY, **(headers or {})},
         )

@@ -10,11 +10,12 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from telvend.errors import Busy, NotFound
 from telvend.funding.service import Fundings, Received
-from telvend.web.pages import Json
+from telvend.web.pages import Json, error_json
+from telvend.web.site import Site
 
 BASE: Final = "/gateways"
 """What the paths begin with."""
@@ -22,7 +23,7 @@ BASE: Final = "/gateways"
 BODY_LIMIT_BYTES: Final = 256 * 1024
 
 
-def notices(fundings: Fundings) -> ASGIApp:
+def notices(fundings: Fundings) -> Site:
     """All of `/gateways`."""
 
     async def notice(request: Request) -> Response:
@@ -37,7 +38,8 @@ def notices(fundings: Fundings) -> ASGIApp:
         except ClientDisconnect:
             return Json({"error": "The notice was cut off."}, status_code=400)
         try:
-            received = await fundings.notice(request.path_params["name"], dict(request.headers), body)
+            source = request.client.host if request.client else ""
+            received = await fundings.notice(request.path_params["name"], dict(request.headers), body, source=source)
         except NotFound as error:
             return Json({"error": str(error)}, status_code=404)
         except Busy as error:
@@ -46,7 +48,8 @@ def notices(fundings: Fundings) -> ASGIApp:
             return Json({"error": "The signature is missing or wrong."}, status_code=401)
         return Json({"status": "stored"})
 
-    return Router(routes=[Route("/gateways/{name}/notice", _Every(notice))], default=_nothing, redirect_slashes=False)
+    routes = [Route("/gateways/{name}/notice", _Every(notice))]
+    return Site(Router(routes=routes, default=_nothing, redirect_slashes=False), error_json)
 
 
 class _Every:

@@ -9,11 +9,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from telvend.errors import Busy, NotFound
+from telvend.errors import Busy, NotFound, TelvendError
 from telvend.resellers.service import Resellers
 from telvend.web.markup import Markup, Page, fill
+from telvend.web.site import Site
 
 
 class Json(Response):
@@ -25,6 +26,11 @@ class Json(Response):
         return _encode(content)
 
 
+def error_json(status: int, error: TelvendError) -> Response:
+    """An error that a page did not answer itself; what went wrong inside us is not told."""
+    return Json({"error": "Unexpected server error." if status == 500 else str(error)}, status_code=status)
+
+
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -34,7 +40,7 @@ def pages(
     documents: Mapping[str, Mapping[str, Callable[[str], dict[str, Any]]]],
     metrics: Callable[[], Awaitable[tuple[bytes, str]]],
     unready: Callable[[], Awaitable[str | None]],
-) -> ASGIApp:
+) -> Site:
     """`documents` gives for each kind of document (openapi, postman) and API what writes it for the server's address.
 
     `unready` says in one sentence why the server is not ready, or None. `metrics` answers a body and its type.
@@ -51,6 +57,10 @@ def pages(
         why = await unready()
         return Json({"status": "ready"}) if why is None else Json({"status": "not ready", "why": why}, status_code=503)
 
+    async def alive(_: Request) -> Response:
+        """Says only that this process answers; the database is not asked."""
+        return Json({"status": "alive"})
+
     async def measured(_: Request) -> Response:
         try:
             body, media_type = await metrics()
@@ -64,7 +74,7 @@ def pages(
         if write is None:
             return Json({"error": "There is no such API."}, status_code=404)
         base = public_url or f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
-        headers = {}
+        headers = {"cache-control": "private, max-age=300"}  # It holds the address by which it was asked for.
         if "download" in request.query_params:
             headers["content-disposition"] = f'attachment; filename="{_FILE_NAMES[kind].format(name=name)}"'
         return Json(write(base), headers=headers)
@@ -91,10 +101,12 @@ def pages(
     async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
         await Json({"error": "There is nothing at this path."}, status_code=404)(scope, receive, send)
 
-    return Router(
+    router = Router(
         routes=[
             Route("/", _Get(first)),
             Route("/healthz", _Get(health)),
+            Route("/livez", _Get(alive)),
+            Route("/readyz", _Get(health)),
             Route("/metrics", _Get(measured)),
             *(Route(f"/{kind}/{{name}}.json", _Get(partial(document, kind))) for kind in documents),
             Route("/logos/{name}.svg", _Get(logo)),
@@ -103,6 +115,7 @@ def pages(
         default=nothing,
         redirect_slashes=False,
     )
+    return Site(router, error_json)
 
 
 _FILE_NAMES = {"openapi": "telvend-{name}-openapi.json", "postman": "telvend-{name}.postman_collection.json"}
@@ -142,7 +155,7 @@ def _picture(content: bytes, media_type: str) -> Response:
     """A picture that browsers may keep for a day, and that runs nothing."""
     headers = {
         "cache-control": "public, max-age=86400",
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",
     }
     return Response(content, media_type=media_type, headers=headers)

@@ -1,10 +1,13 @@
-"""uvicorn's HTTP protocol with three habits of ours: an answer leaves in one piece, a client that has stopped sending still
-gets its answer, and what is not HTTP gets JSON too.
+"""uvicorn's HTTP protocol with some habits of ours: an answer leaves in one piece, a client that has stopped sending still
+gets its answer, what is not HTTP gets JSON too, and a method that nobody has heard of is answered like any wrong one.
 """
 
 import asyncio
+import re
+import sys
 from typing import Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 # MADAPI's document has an answer with this status, which is none of HTTP's; uvicorn can only say what is in its table.
@@ -14,13 +17,42 @@ _BODY = b'{"error":"This is not a valid HTTP request."}'
 _ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: "
     + str(len(_BODY)).encode()
-    + b"\r\nconnection: close\r\n\r\n"
+    + b"\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
     + _BODY
 )
+
+_MADE_UP_METHOD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) /[^\s]* HTTP/1\.[01]\r\n")
+_UNSERVED_METHOD = b"REPORT"
+"""One that the parser knows and nobody serves."""
+
+_ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection of a client."""
+
+    _received = b""
+    _made_up_method = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._received = data
+        super().data_received(data)
+        self._received = b""
+
+    def on_headers_complete(self) -> None:
+        absolute = _ABSOLUTE.match(self.url)
+        if absolute is not None:
+            self._compare_host(absolute[1])
+        super().on_headers_complete()
+        if self._made_up_method:
+            self.scope["method"] = self._made_up_method.decode()
+            self._made_up_method = b""
+
+    def _compare_host(self, authority: bytes) -> None:
+        """A target that names another server than Host counts as a second Host, which is refused."""
+        hosts = [value.strip(b" \t").lower() for name, value in self.headers if name == b"host"]
+        if hosts[:1] != [authority.lower()] and (hosts or self.parser.get_http_version() == "1.0"):
+            self.headers.append((b"host", authority))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, _Joining(transport)))
@@ -37,8 +69,26 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not for clients
+        if isinstance(sys.exception(), httptools.HttpParserInvalidMethodError) and self._take_made_up_method():
+            return
         self.transport.write(_ANSWER)
         self.transport.close()
+
+    def _take_made_up_method(self) -> bool:
+        """Read a request whose method the parser does not know as if it were another's, to have it answered with 405.
+
+        Only where the request begins with what was just received; any other one gets 400.
+        """
+        line = _MADE_UP_METHOD.match(self._received)
+        if line is None:
+            return False
+        self._made_up_method = line[1]
+        self.parser = httptools.HttpRequestParser(self)
+        try:
+            self.parser.feed_data(_UNSERVED_METHOD + self._received[line.end(1) :])
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        return True
 
 
 class _Joining:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telvend.dialects.headers import header_text, header_values
-from telvend.dialects.serving import Dispatch
+from telvend.web.pages import error_json
+from telvend.web.site import Site
 from tests.unit.asgi import request
 from tests.unit.dialects.test_serving import KEY, Shop, said, shop  # noqa: F401 - a fixture
 
@@ -49,7 +50,7 @@ async def test_a_request_with_blanks_around_every_value_is_the_same_request(shop
         "x-request-id": " mine-7 ",
         "transactionid": "OWS-000009 ",
     }
-    reply = await request(shop.app, "POST", "/base/buy", headers=sent, body=body)
+    reply = await request(shop.app, "POST", "/base/buy", headers=sent, body=body, raw_headers=())
     assert said(reply) == (200, "done")
     assert reply.header("x-request-id") == "mine-7"
     (call,) = shop.calls
@@ -68,5 +69,6 @@ async def test_pages_see_no_blanks_either() -> None:
     async def pages(scope: Any, receive: Any, send: Any) -> None:
         seen.extend(scope["headers"])
 
-    await request(Dispatch({}, pages), "POST", "/notices", headers={"x-signature": "ab12 ", "cookie": " a=b"})
+    sent = {"x-signature": "ab12 ", "cookie": " a=b"}
+    await request(Site(pages, error_json), "POST", "/notices", headers=sent, raw_headers=())
     assert seen == [(b"x-signature", b"ab12"), (b"cookie", b"a=b")]

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
+from structlog.testing import capture_logs
 
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint
-from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, Dispatch, decode
+from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, decode
 from telvend.errors import (
     BodyNotReadable,
     Busy,
@@ -591,20 +592,51 @@ def assert_plain(sentence: str) -> None:
         assert odd not in sentence, sentence
 
 
-# Who a request belongs to
+# What is logged of the refused ------------------------------------------------------------------------------------------
 
 
-async def test_the_longest_base_path_wins_and_a_longer_word_is_not_below_it() -> None:
-    def named(name: str) -> Any:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": name.encode()})
+async def test_a_401_is_logged_with_the_address_and_a_hint_and_never_the_key(shop: Shop) -> None:
+    key = "np_live_" + "Ab3" * 13 + "z"
+    with capture_logs() as lines:
+        await shop.get(headers={"x-key": key})
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("not_authenticated", "warning")
+    assert (line["client"], line["hint"], line["route"]) == ("127.0.0.1", "np_live_Ab3A...Ab3z", "/thing")
+    assert key not in str(lines)
 
-        return app
 
-    app = Dispatch({"/api": named("short"), "/api/v1": named("long")}, named("pages"))
-    for path, expected in {
-        "/api": "short", "/api/": "short", "/api/v1": "long", "/api/v1/x": "long", "/api/v10": "short",
-        "/api/v2": "short", "/apis": "pages", "/": "pages", "": "pages", "/v1/api": "pages",
-    }.items():  # fmt: skip
-        assert (await request(app, "GET", path)).body == expected.encode(), path
+async def test_a_flood_of_401s_is_a_line_a_minute_for_each_address(shop: Shop) -> None:
+    with capture_logs() as lines:
+        for number in range(50):
+            await shop.get(headers={"x-key": f"guess-{number}"})
+            await shop.get(headers={})
+    assert [(line["event"], line["hint"]) for line in lines] == [
+        ("not_authenticated", "... (7 characters)"), ("not_authenticated", None),
+    ]  # fmt: skip
+
+
+async def test_what_needs_no_key_or_has_no_allowance_left_is_bounded(shop: Shop) -> None:
+    shop.remaining = 3
+    with capture_logs() as lines:
+        for _ in range(20):
+            await request(shop.app, "FROB", "/base/thing")
+            await shop.get("/base/nothing")
+            await shop.buy(b"[]")
+    assert [(line["event"], line["status"]) for line in lines] == [
+        ("request refused", 405), ("request refused", 400), ("request refused", 400), ("request refused", 400),
+        ("request refused", 429),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["200", "400", "401", "404", "405", "429", "500"])
+async def test_no_answer_is_to_be_kept_or_sniffed(shop: Shop, status: str) -> None:
+    shop.remaining = 0 if status == "429" else 5
+    shop.raises = RuntimeError() if status == "500" else None
+    path = "/base/nothing" if status == "404" else "/base/buy"
+    method = "PUT" if status == "405" else "POST"
+    headers = {} if status == "401" else KEY
+    body = b"{}" if status == "400" else b'{"size": "1GB"}'
+    with capture_logs():
+        reply = await request(shop.app, method, path, headers=headers, body=body)
+    assert str(reply.status) == status
+    assert (reply.header("cache-control"), reply.header("x-content-type-options")) == ("no-store", "nosniff")

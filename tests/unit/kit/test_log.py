@@ -297,3 +297,90 @@ os._exit(0) if sys.stdout.flush() is None else None
 def test_once_per_minute_says_yes_once() -> None:
     once = log.OncePerMinute()
     assert [once(), once(), once()] == [True, False, False]
+
+
+# What anybody can provoke -----------------------------------------------------------------------------------------------
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_each_source_has_one_line_a_minute_and_none_goes_uncounted() -> None:
+    clock = Clock()
+    limit = log.LogLimit(clock)
+    written: list[tuple[str, int]] = []
+
+    def provoke(source: str) -> None:
+        limit.write(lambda _, **facts: written.append((source, facts.get("left_out", 0))), "e", source=source)
+
+    for _ in range(5):
+        provoke("a")
+    provoke("b")
+    assert written == [("a", 0), ("b", 0)]
+    clock.now_s += 59.9
+    provoke("a")
+    clock.now_s += 0.1
+    provoke("a")
+    provoke("b")
+    assert written[2:] == [("a", 5), ("b", 0)]
+
+
+def test_many_sources_share_a_bound_and_a_bounded_memory() -> None:
+    clock = Clock()
+    limit = log.LogLimit(clock)
+    count = 3 * log.MOST_SOURCES
+    lines = [left_out for number in range(count) if (left_out := limit.admit(str(number))) is not None]
+    assert lines == [0] * log.MOST_LINES
+    assert len(limit._sources) <= log.MOST_SOURCES
+    clock.now_s += 60
+    counted = [limit.admit(str(number)) for number in range(count - log.MOST_SOURCES, count)]
+    written = [left_out for left_out in counted if left_out is not None]
+    still = sum(left_out for _, left_out in limit._sources.values()) + limit._left_out_of_others
+    # The lines of the second minute that were left out are among those still to be told.
+    assert len(written) == log.MOST_LINES
+    assert sum(written) + still == (count - log.MOST_LINES) + (log.MOST_SOURCES - log.MOST_LINES)
+
+
+def test_what_a_library_says_of_bad_requests_is_bounded(written: io.TextIOWrapper) -> None:
+    log.configure("info", as_json=True, stream=written)
+    for _ in range(100):
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+        logging.getLogger("uvicorn.error").warning("Unsupported upgrade request.")
+    written.flush()
+    events = [json.loads(line)["event"] for line in written.buffer.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert events == ["Invalid HTTP request received.", "Unsupported upgrade request."]
+
+
+EVIL = "x\n2026-01-01T00:00:00Z [critical ] wallet_emptied\r\x1b[2J\x00\x9b\u2028\u202e"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_value_cannot_make_a_line_of_its_own_nor_be_obeyed_by_a_terminal(
+    written: io.TextIOWrapper, as_json: bool
+) -> None:
+    log.configure("info", as_json=as_json, stream=written)
+    log.get("a").info(EVIL, value=EVIL, inner={"a": [EVIL]}, **{EVIL: 1})
+    logging.getLogger("b").info("said %s", EVIL)
+    written.flush()
+    text = written.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert text.count("\n") == 2
+    assert not set(text) & set("\r\x1b\x00")
+    assert as_json or not set(text) & set("\x9b\u2028\u202e")
+
+
+def test_no_line_of_a_traceback_begins_like_another_event(written: io.TextIOWrapper) -> None:
+    log.configure("info", as_json=False, stream=written)
+    try:
+        raise ValueError(EVIL)
+    except ValueError:
+        log.get("a").exception("failed")
+        logging.getLogger("b").exception("failed")
+    written.flush()
+    lines = written.buffer.getvalue().decode().split("\n")  # type: ignore[attr-defined]
+    assert [line for line in lines if line and not line.startswith("    ")] == [lines[0], lines[len(lines) // 2]]
+    assert any("ValueError" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)

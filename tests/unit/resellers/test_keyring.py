@@ -10,7 +10,7 @@ import pytest
 from telvend.errors import Busy, NotAuthenticated
 from telvend.ledger.model import Mode
 from telvend.resellers import keyring
-from telvend.resellers.keyring import PREFIX, REFUSED_S, TRUSTED_S, Keyring
+from telvend.resellers.keyring import PREFIX, REFUSED_S, TRUSTED_S, Keyring, hint_of
 from telvend.resellers.model import Api, Caller
 
 KEY = "np_live_" + "a" * 40
@@ -270,3 +270,20 @@ async def test_a_database_that_is_away_is_busy_and_nothing_is_remembered_of_it()
 def test_every_api_has_a_prefix_of_its_own() -> None:
     assert set(PREFIX) == set(Api)
     assert len(set(PREFIX.values())) == len(Api)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("np_live_" + "a" * 20 + "b" * 20, "np_live_aaaa...bbbb"),
+        ("mtn_token_" + "a" * 20 + "b" * 20, "mtn_token_aaaa...bbbb"),
+        ("np_live_" + "a" * 39, "np_live_... (47 characters)"),
+        ("nds_test_\n\x1b", "nds_test_... (11 characters)"),
+        ("sk_live_of_somebody_else", "... (24 characters)"),
+        ("hunter2", "... (7 characters)"),
+        ("", "... (0 characters)"),
+        ("x" * 60_000, "... (60000 characters)"),
+    ],
+)
+def test_a_hint_shows_the_ends_of_a_key_and_nothing_of_another_secret(text: str, hint: str) -> None:
+    assert hint_of(text) == hint

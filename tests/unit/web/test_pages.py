@@ -66,6 +66,23 @@ async def test_health_says_whether_and_why(app: Any, state: State) -> None:
     assert (await request(app, "HEAD", "/healthz")).status == 503
 
 
+async def test_a_process_says_that_it_lives_without_the_database_and_is_ready_as_health_says(
+    app: Any, state: State
+) -> None:
+    state.why = "The database does not answer."
+    reply = await request(app, "GET", "/livez")
+    assert (reply.status, reply.json) == (200, {"status": "alive"})
+    assert (await request(app, "GET", "/readyz")).status == 503
+    state.why = None
+    assert (await request(app, "GET", "/readyz")).json == {"status": "ready"}
+
+
+async def test_only_documents_and_pictures_are_kept_by_anybody(app: Any) -> None:
+    kept = {"/openapi/netpluse.json": "private, max-age=300", "/logos/gh-mtn.svg": "public, max-age=86400"}
+    for path in ("/", "/healthz", "/metrics", "/nothing", "/logos/none.svg", *kept):
+        assert (await request(app, "GET", path)).header("cache-control") == kept.get(path, "no-store"), path
+
+
 async def test_metrics_are_text_and_503_while_the_database_is_away(app: Any, state: State) -> None:
     reply = await request(app, "GET", "/metrics")
     assert (reply.status, reply.body, reply.header("content-type")) == (
@@ -126,9 +143,9 @@ async def test_a_document_says_where_the_server_is(public_url: str, host: str | 
 
     app = pages(cast(Any, People()), public_url, DOCUMENTS, nothing, nothing)
     headers = {"host": host} if host else {}
-    reply = await request(app, "GET", "/openapi/netpluse.json", headers=headers)
+    reply = await request(app, "GET", "/openapi/netpluse.json", headers=headers, raw_headers=())
     assert reply.json["servers"] == [{"url": expected}]
-    reply = await request(app, "GET", "/postman/netpluse.json", headers=headers)
+    reply = await request(app, "GET", "/postman/netpluse.json", headers=headers, raw_headers=())
     assert reply.json == {"variable": [{"key": "baseUrl", "value": expected}]}
 
 

@@ -76,7 +76,12 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     while (message := await receive()).get("more_body"):
         body += message["body"]
     body += message.get("body", b"")
-    if what == "nothing":
+    if what == "request":
+        hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
+        text = f"{scope['method']} {scope['path']} {hosts} {body.decode()};".encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(text))]})
+        await send({"type": "http.response.body", "body": text})
+    elif what == "nothing":
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
     elif what == "dies":
@@ -180,3 +185,45 @@ async def test_what_is_not_http_is_400_in_json(sent: bytes) -> None:
     assert got.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n")
     assert got.endswith(b'{"error":"This is not a valid HTTP request."}')
     assert got.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("method", ["FROB", "get", "Post", "G-E_T", "X" * 64, "GETX", "PURGER"])
+async def test_a_method_that_nobody_has_heard_of_reaches_the_application_as_it_is(method: str) -> None:
+    async with server() as ask:
+        sent = f"{method} /request HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi".encode()
+        got = await ask(sent + b"GET /request HTTP/1.1\r\nhost: y\r\nconnection: close\r\n\r\n")
+    assert f"{method} /request ['x'] hi;" in got.decode()
+    assert got.endswith(b"GET /request ['y'] ;")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"FROB\r\n\r\n", b"FROB /request\r\n\r\n", b"FR(B /request HTTP/1.1\r\nhost: x\r\n\r\n", b"FROB x HTTP/1.1\r\n\r\n",
+     b"X" * 65 + b" /request HTTP/1.1\r\n\r\n", b"FROB /request HTTP/2.0\r\n\r\n", b"FROB /request HTTP/1.1\r\nbroken\r\n\r\n",
+     HELLO % b"nothing" + b"FROB / HTTP/1.1\r\nhost: x\r\n\r\n"],
+)  # fmt: skip
+async def test_a_made_up_method_in_a_broken_request_or_behind_another_is_400(sent: bytes) -> None:
+    async with server() as ask:
+        got = await ask(sent)
+    assert b"HTTP/1.1 400 Bad Request\r\n" in got
+    assert b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n" in got
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "seen"),
+    [("http://x/request", "host: x\r\n", ["x"]), ("HTTP://X/request", "host: x\r\n", ["x"]),
+     ("http://evil/request", "host: x\r\n", ["x", "evil"]), ("http://u:p@x/request", "host: x\r\n", ["x", "u:p@x"]),
+     ("http://x/request", "", []), ("/request", "host: x\r\nhost: y\r\n", ["x", "y"])],
+)  # fmt: skip
+async def test_a_target_that_names_another_server_than_host_is_a_second_host(
+    target: str, host: str, seen: list[str]
+) -> None:
+    async with server() as ask:
+        got = await ask(f"GET {target} HTTP/1.1\r\n{host}connection: close\r\n\r\n".encode())
+    assert got.endswith(f"GET /request {seen} ;".encode())
+
+
+async def test_in_http_1_0_a_target_may_name_the_server_alone() -> None:
+    async with server() as ask:
+        got = await ask(b"GET http://evil:80/request?a=http://b HTTP/1.0\r\n\r\n")
+    assert got.endswith(b"GET /request ['evil:80'] ;")

@@ -20,7 +20,6 @@ from telvend.resellers.keyring import is_token
 from telvend.resellers.service import TOKEN_VALID_S
 
 GRANT: Final = "client_credentials"
-_NO_STORE: Final = ((b"cache-control", b"no-store"),)
 
 
 def client_of(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str | None:
@@ -40,7 +39,7 @@ async def access_token(call: Call[dict[str, Any]]) -> Answer:
     if secret is None:
         raise NotAuthenticated
     token = await call.services.resellers.issue_token(call.caller, Secret(secret))
-    return Answer(200, Token(token.reveal(), "BearerToken", str(TOKEN_VALID_S)), _NO_STORE)
+    return Answer(200, Token(token.reveal(), "BearerToken", str(TOKEN_VALID_S)))
 
 
 def _credentials(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:

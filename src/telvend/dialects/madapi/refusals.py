@@ -88,6 +88,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], tuple[int, str]]] = {
     errors.TelvendError: (500, "3001"),
     errors.InvalidInput: (400, "5000"),
     errors.InvalidFields: (400, "5000"),
+    errors.HostNotValid: (400, "5000"),
     errors.BodyNotReadable: (400, "5000"),
     errors.MediaTypeNotRead: (415, "5000"),
     errors.BodyTooLarge: (413, "5000"),

@@ -131,6 +131,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
     errors.TelvendError: 500,
     errors.InvalidInput: 400,
     errors.InvalidFields: 400,
+    errors.HostNotValid: 400,
     errors.BodyNotReadable: 400,
     errors.MediaTypeNotRead: 400,
     errors.BodyTooLarge: 413,

@@ -451,6 +451,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
     errors.TelvendError: 500,
     errors.InvalidInput: 422,
     errors.InvalidFields: 422,
+    errors.HostNotValid: 400,
     errors.BodyNotReadable: 400,
     errors.MediaTypeNotRead: 400,
     errors.BodyTooLarge: 413,
