@@ -180,10 +180,13 @@ The settings file as it might look for a server behind a reverse proxy:
 port = 8100
 workers = 2
 public_url = "https://api.example.com"
+trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
 
 [simulators.simulator]
 timeout_s = 3.0
 ```
+
+In the environment a list is separated by commas: `TELVEND_TRUSTED_PROXIES=127.0.0.1,10.0.0.0/8`.
 
 A simulator is a pretended upstream (see [simulator.md](simulator.md)). Each has a table `[simulators.NAME]` of its own;
 naming any replaces the default one. In the environment the whole table is one value, in TOML's inline form:
@@ -208,7 +211,7 @@ def settings() -> str:
             shown = "`~/.local/share/telvend`"
         elif name == "simulators":
             shown = "one, called `simulator`"
-        elif default in (None, ""):
+        elif default in (None, "", ()):
             shown = ""
         else:
             shown = f"`{str(default).lower() if isinstance(default, bool) else default}`"

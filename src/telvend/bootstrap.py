@@ -37,6 +37,7 @@ from telvend.identity.service import Identity
 from telvend.kit import metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, Tx
+from telvend.kit.fresh import Fresh
 from telvend.kit.outage import AWAY
 from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
@@ -64,8 +65,13 @@ from telvend.subscribers.vouchers.service import Vouchers
 from telvend.transactions.service import Transactions
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from telvend.dialects.dispatch import Dispatch
 
+
+HEALTH_KEPT_FOR_S = 0.2
+"""For so long what `/healthz` found is told again: asking it often does not mean asking the database often."""
 
 AUTHORITIES = (PREMBLY, DOJAH)
 """The real authorities that there are, configured or not."""
@@ -342,6 +348,11 @@ def load_modules() -> None:
 
 def application(shop: Shop, run_dir: Path) -> "Dispatch":
     """The ASGI application of a serving process. What the processes of a node share is kept in `run_dir`."""
+    return applications(shop, run_dir)[0]
+
+
+def applications(shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
+    """The ASGI application of a serving process, and the one of its `metrics_port`."""
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
@@ -350,7 +361,7 @@ def application(shop: Shop, run_dir: Path) -> "Dispatch":
     from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
     from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
     from telvend.web.checkout import BASE, checkout
-    from telvend.web.measurements import measured
+    from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
     from telvend.web.pages import pages
 
@@ -380,12 +391,19 @@ def application(shop: Shop, run_dir: Path) -> "Dispatch":
         "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
     }
 
-    async def metrics_body() -> tuple[bytes, str]:
-        return await measured(shop.services, shop.database), metrics.CONTENT_TYPE
-
-    return Dispatch(
-        apps, pages(shop.services.resellers, shop.settings.public_url, documents, metrics_body, shop.unready)
+    measure = measurements(shop.services, shop.database)
+    main = Dispatch(
+        apps,
+        pages(
+            shop.services.resellers,
+            shop.settings.public_url,
+            documents,
+            measure,
+            Fresh(shop.unready, HEALTH_KEPT_FOR_S),
+            metrics_public=shop.settings.metrics_public,
+        ),
     )
+    return main, metrics_only(measure)
 
 
 def _batch(lane: str, size: int, orders: Orders) -> None:

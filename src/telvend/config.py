@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from telvend.kit.networks import NotANetwork, parse_network
 from telvend.kit.secret import Secret
 
 PREFIX: Final = "TELVEND_"
@@ -56,6 +57,44 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, _meta("server processes; each serves the API and fulfils", ge=1, le=64)] = 1
     fulfilment: Annotated[bool, _meta("whether serving processes also deliver orders")] = True
     public_url: Annotated[str, _meta("how clients reach this server, for absolute addresses in answers")] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _meta("addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed"),
+    ] = ()
+    max_header_bytes: Annotated[
+        int, _meta("request line, headers and trailers of one request; more is refused with 431", ge=8192, le=1048576)
+    ] = 65536
+    max_header_fields: Annotated[
+        int, _meta("header fields of one request; more are refused with 431", ge=16, le=10000)
+    ] = 128
+    max_pipelined_requests: Annotated[
+        int, _meta("requests that may wait on one connection; beyond them it is not read from", ge=2, le=1000)
+    ] = 16
+    client_header_timeout_s: Annotated[
+        float, _meta("how long the headers of a request may take, or the first byte of a connection", gt=0, le=3600)
+    ] = 15.0
+    client_body_timeout_s: Annotated[float, _meta("how long the body of a request may take", gt=0, le=3600)] = 30.0
+    keepalive_timeout_s: Annotated[
+        float, _meta("how long a connection may be idle between two requests", gt=0, le=3600)
+    ] = 60.0
+    send_timeout_s: Annotated[
+        float, _meta("how long a client may take to read what waits to be sent to it", gt=0, le=3600)
+    ] = 30.0
+    max_client_connections: Annotated[
+        int, _meta("connections of clients to one process; 0: as many as its open files allow, at most 10000", ge=0)
+    ] = 0
+    max_connections_per_address: Annotated[
+        int,
+        _meta("connections of one client address to one process; this machine and trusted proxies may have more", ge=1),
+    ] = 1024
+    metrics_port: Annotated[
+        int, _meta("a port of its own for `/metrics`, where nothing else is answered; 0: none", ge=0, le=65535)
+    ] = 0
+    metrics_host: Annotated[str, _meta("the address that `metrics_port` listens on")] = "127.0.0.1"
+    metrics_public: Annotated[
+        bool,
+        _meta("whether `port` answers `/metrics` to requests that a proxy passed on or that are not from this machine"),
+    ] = False
     redis_url: Annotated[Secret | None, _meta("a Redis that shares rate limits between nodes: redis://…")] = None
     pool_size: Annotated[
         int, _meta("database connections of a process, beside twelve for lanes, fulfilment and simulator", ge=1, le=100)
@@ -134,6 +173,10 @@ SECRETS: Final = {
 """The settings that are never shown, and what each may begin with."""
 
 
+NETWORKS: Final = frozenset({"trusted_proxies"})
+"""The settings that are lists of addresses and networks; in the environment separated by commas, or a list as in the file."""
+
+
 def default_data_dir() -> str:
     """Where data is kept when nobody says: the XDG data directory of the user."""
     base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
@@ -207,9 +250,25 @@ def _convert(name: str, value: Any, origin: str) -> Any:
     try:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]
+        if name in NETWORKS:
+            value = _networks(value, origin)
         return msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
+    except NotANetwork as error:
+        raise SettingsRefused(f"{where}: {error}.") from None
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
+
+
+def _networks(value: Any, origin: str) -> Any:
+    """The list, each entry in its one spelling. Raises NotANetwork."""
+    if origin == "environment":
+        text = str(value).strip()
+        value = tomllib.loads(f"value = {text}")["value"] if text.startswith("[") else text.split(",")
+        value = [part for part in value if not isinstance(part, str) or part.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
+        return value  # What it should be is said by its type.
+    networks = [parse_network(part) for part in value]
+    return [str(network.network_address if network.num_addresses == 1 else network) for network in networks]
 
 
 def described() -> dict[str, str]:

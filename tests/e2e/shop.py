@@ -9,6 +9,7 @@ shop.end()                            # nothing of it is left running, whatever 
 
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -89,10 +90,12 @@ class Shop:
 
     # Processes ---------------------------------------------------------------------------------------------------------
 
-    def start(self, *options: str, failpoints: str = "", may_end: bool = False, within_s: float = 30) -> float:
+    def start(
+        self, *options: str, failpoints: str = "", may_end: bool = False, within_s: float = 30, files: int = 0
+    ) -> float:
         """Start `telvend serve`. Answers how many seconds passed until it was ready.
 
-        `may_end`: an armed failpoint may end it before that.
+        `may_end`: an armed failpoint may end it before that. `files`: how many files it may open, as `ulimit -n` says.
         """
         with (self.data_dir / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -101,7 +104,7 @@ class Shop:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=partial(die_with_parent, os.getpid()),  # From the main thread only.
+                preexec_fn=partial(_as_child, os.getpid(), files),  # From the main thread only.
             )
         took_s = wait_for(lambda: self.is_ready() or self.has_ended(), within_s, "ready")
         assert may_end or not self.has_ended(), self.log()[-2000:]
@@ -262,6 +265,12 @@ class Shop:
             limits=limits,
             verify=_NO_CERTIFICATES,
         )
+
+
+def _as_child(parent: int, files: int) -> None:
+    die_with_parent(parent)
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
 def _children_of(pid: int) -> list[int]:

@@ -37,12 +37,14 @@ async def request(
     cut_off: bool = False,
     query: bytes = b"",
     client: tuple[str, int] | None = ("127.0.0.1", 4711),
+    peer: str | None = None,
     http_version: str = "1.1",
     raw_headers: Iterable[tuple[bytes, bytes]] | None = None,
 ) -> Reply:
     """Send one request, with a Host unless `headers` has one or `raw_headers`, which come before, says otherwise.
 
-    A body of several pieces arrives in them; `cut_off`: the caller goes away instead of ending.
+    A body of several pieces arrives in them; `cut_off`: the caller goes away instead of ending. `peer`: the trusted proxy that
+    passed it on for `client`.
     """
     pieces = iter([body] if isinstance(body, bytes) else body)
     reply = Reply()
@@ -64,7 +66,7 @@ async def request(
         else:
             reply.body += message.get("body", b"")
 
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": http_version,
@@ -85,5 +87,7 @@ async def request(
         "server": ("127.0.0.1", 8000),
         "client": client,
     }
+    if peer is not None:
+        scope["telvend.peer"] = (peer, 4711)
     await app(scope, receive, send)
     return reply

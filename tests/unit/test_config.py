@@ -175,3 +175,42 @@ def test_any_text_in_a_variable_is_a_value_or_one_sentence(name: str, text: str)
     else:
         return
     assert found.startswith(PREFIX + name.upper())
+
+
+@pytest.mark.parametrize(
+    ("environment", "proxies"),
+    [
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("127.0.0.1, 10.0.0.0/8,2001:DB8::/32,", ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32")),
+        ('["127.0.0.1", "::1"]', ("127.0.0.1", "::1")),
+        ("[]", ()),
+    ],
+)
+def test_trusted_proxies_in_the_environment_are_separated_by_commas_or_a_list(
+    folder: Path, environment: str, proxies: tuple[str, ...]
+) -> None:
+    given = {"TELVEND_TRUSTED_PROXIES": environment, "TELVEND_DATA_DIR": str(folder)}
+    assert load({}, given).settings.trusted_proxies == proxies
+
+
+def test_trusted_proxies_in_the_file_are_a_list_and_none_by_default(folder: Path) -> None:
+    assert load({"data_dir": str(folder)}, {}).settings.trusted_proxies == ()
+    write(folder, 'trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]')
+    assert load({"data_dir": str(folder)}, {}).settings.trusted_proxies == ("127.0.0.1", "10.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [("10.0.0.0/40", "'10.0.0.0/40' is not an IP address or network"), ("proxy.internal", "'proxy.internal' is not"),
+     ("10.0.0.1/8", "the network is 10.0.0.0/8"), ("0.0.0.0/0", "every address"), ("*", "'*' is not"),
+     ("[1]", "Expected `str`"), ("[", "TELVEND_TRUSTED_PROXIES"), ("127.0.0.1 10.0.0.1", "is not")],
+)  # fmt: skip
+def test_a_wrong_entry_of_trusted_proxies_is_named(environment: str, words: str) -> None:
+    text = sentence({}, {"TELVEND_TRUSTED_PROXIES": environment})
+    assert "TELVEND_TRUSTED_PROXIES" in text
+    assert words in text
+
+
+def test_trusted_proxies_in_the_file_must_be_a_list(folder: Path) -> None:
+    write(folder, 'trusted_proxies = "127.0.0.1"')
+    assert "trusted_proxies (file)" in sentence({"data_dir": str(folder)})

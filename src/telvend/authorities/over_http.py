@@ -7,7 +7,7 @@ What the statuses of HTTP itself mean is the same for everybody, and read here f
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -18,6 +18,9 @@ from telvend.kit.secret import Secret
 
 if TYPE_CHECKING:
     import httpx
+
+ANSWER_LIMIT_BYTES: Final = 4 * 1024 * 1024
+"""Records carry photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,9 @@ class AuthorityOverHttp(ABC):
             if not value.reveal().isascii() or not value.reveal().isprintable():
                 raise ValueError("the key and the app id are printable ASCII")
         self._name = name
-        self._client = http.client(base_url, timeout_s=TIMEOUT_S, transport=transport)
+        self._client = http.client(
+            base_url, timeout_s=TIMEOUT_S, transport=transport, answer_limit_bytes=ANSWER_LIMIT_BYTES
+        )
         self._headers = dict(headers)
 
     @property

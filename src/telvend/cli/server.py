@@ -7,17 +7,21 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import typer
 import uvicorn
 
-from telvend.bootstrap import Shop, application, open_shop
+from telvend.bootstrap import Shop, applications, open_shop
 from telvend.cli.frame import REFUSALS, json_text
+from telvend.cli.listening import listen_for_metrics
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
+from telvend.web.connections import Connections, Limits, most_connections, raise_file_limit
+from telvend.web.forwarded import TrustedProxies
 from telvend.web.protocol import HttpProtocol
 
 DEAD_LANE_EXIT_CODE: Final = 70
@@ -98,19 +102,31 @@ async def run_api(
     """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
     if settings.workers > 1:
         metrics.prepare(Path(settings.data_dir) / "run" / "metrics")
+    # After the database was started, which is left with the limit that it was given.
+    files = raise_file_limit()
     async with _running(settings, url, fulfilment=settings.fulfilment) as shop:
+        listeners = [listener] if listener else []
+        if settings.metrics_port:
+            listeners.append(listen_for_metrics(settings))
+        main, metrics_only = applications(shop, Path(settings.data_dir) / "run")
+        connections = Connections(
+            _limits(settings, files),
+            TrustedProxies(settings.trusted_proxies),
+            apps_by_port={settings.metrics_port: metrics_only} if settings.metrics_port else {},
+        )
         http = _Http(
             uvicorn.Config(
-                application(shop, Path(settings.data_dir) / "run"),
-                http=HttpProtocol,
+                main,
+                http=cast(Any, partial(HttpProtocol, connections=connections)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # Absolute addresses behind a proxy come from the setting public_url, not from what a client may claim.
+                # Who is believed is the setting trusted_proxies; variables that are meant for other programs decide nothing.
                 proxy_headers=False,
-                timeout_keep_alive=75,
+                forwarded_allow_ips="",
+                workers=1,
                 timeout_graceful_shutdown=10,
                 backlog=2048,
             )
@@ -120,7 +136,8 @@ async def run_api(
         gc.collect()
         gc.freeze()
         gc.set_threshold(25_000, 20, 50)
-        serving = asyncio.create_task(http.serve(sockets=[listener] if listener else None))
+        connections.start()
+        serving = asyncio.create_task(http.serve(sockets=listeners or None))
         try:
             if settings.workers == 1:
                 announce(settings, as_json)
@@ -133,6 +150,21 @@ async def run_api(
             # Requests in hand are answered, nobody new is let in; then the shop closes behind them.
             http.should_exit = True
             await serving
+            connections.close()
+
+
+def _limits(settings: Settings, files: int) -> Limits:
+    return Limits(
+        header_bytes=settings.max_header_bytes,
+        header_fields=settings.max_header_fields,
+        pipelined_requests=settings.max_pipelined_requests,
+        header_timeout_s=settings.client_header_timeout_s,
+        body_timeout_s=settings.client_body_timeout_s,
+        keepalive_timeout_s=settings.keepalive_timeout_s,
+        send_timeout_s=settings.send_timeout_s,
+        connections=most_connections(files, settings.pool_size, settings.max_client_connections),
+        connections_per_address=settings.max_connections_per_address,
+    )
 
 
 async def run_fulfilment(

@@ -28,7 +28,7 @@ def settings(
         value: Any = getattr(loaded.settings, name)
         if name in SECRETS:
             value = None if value is None else "********"
-        elif name == "simulators":
+        elif name == "simulators" or isinstance(value, tuple):
             value = ", ".join(value)
         rows.append((name, value, loaded.origins[name], PREFIX + name.upper(), text))
     data = {

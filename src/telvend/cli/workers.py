@@ -22,7 +22,7 @@ import uvloop
 from telvend.bootstrap import load_modules
 from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail
-from telvend.cli.listening import bound
+from telvend.cli.listening import BACKLOG, bound
 from telvend.config import Settings
 from telvend.kit import log, metrics
 from telvend.kit.db import CONNECTION_LOSS
@@ -242,9 +242,8 @@ def run_worker() -> None:
     settings = msgspec.convert(given["settings"], Settings, dec_hook=lambda _, text: Secret(text))
     server.configure_logs(settings)
     parent = _Parent(begun["saying"])
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with bound(family, settings, reuse_port=True) as listener:
-        listener.listen(2048)
+    with bound(settings.host, settings.port, reuse_port=True) as listener:
+        listener.listen(BACKLOG)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve_as_worker(settings, given["url"], listener, parent))

@@ -33,11 +33,15 @@ from telvend.errors import (
 from telvend.kit import log, metrics
 from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, Kind, Verdict
 from telvend.kit.ids import request_id_of
+from telvend.kit.turnstile import Budget
 from telvend.resellers.keyring import hint_of
 from telvend.resellers.model import Caller
 from telvend.services import Services
 
 BODY_LIMIT_BYTES: Final = 64 * 1024
+
+KEYLESS_BYTES: Final = 8 * 1024 * 1024
+"""What all bodies of a dialect may take together that are read before it is known whose they are. Beyond it, Busy."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _logger = log.get("telvend.http")
@@ -167,6 +171,7 @@ class _Edge:
         self._authenticate = services.resellers.authenticate
         self._unauthenticated = log.LogLimit()
         self._refused = log.LogLimit()
+        self._keyless = Budget(KEYLESS_BYTES)
 
     async def serve(
         self,
@@ -197,7 +202,8 @@ class _Edge:
                     if (await self._authenticate(self._name, second)).key_id != caller.key_id:
                         raise NotAuthenticated
             else:
-                form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
+                body = await read_body(receive, headers, self._keyless)
+                form = self._read_form(body, headers, endpoint, decoder)
                 key = endpoint.key_in_form(form, headers)
                 caller = await self._authenticate(self._name, key or "")
             limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
@@ -381,10 +387,10 @@ def decode_url_encoded(body: bytes) -> dict[str, Any]:
         raise BodyNotReadable("The request body is not a valid form.") from None
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], budget: Budget | None = None) -> bytes:
     """The whole body. Raises BodyNotReadable when the caller went away before its end.
 
-    Raises BodyTooLarge before reading on when it is longer than BODY_LIMIT_BYTES.
+    Raises BodyTooLarge before reading on when it is longer than BODY_LIMIT_BYTES, and Busy where `budget` has no more.
     """
     declared = headers.get(b"content-length")
     # A number of a hundred digits is too large without being read.
@@ -392,11 +398,22 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
         raise BodyTooLarge(BODY_LIMIT_BYTES)
     message: Message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
-        if len(body) > BODY_LIMIT_BYTES:
-            break
-        message = await receive()
-        body += message.get("body", b"")
+    if message.get("more_body", False):
+        pieces = [body]
+        size = len(body)
+        taken = 0
+        try:
+            while message.get("more_body", False) and size <= BODY_LIMIT_BYTES:
+                if budget is not None:
+                    budget.take(size - taken)
+                    taken = size
+                message = await receive()
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+        finally:
+            if budget is not None:
+                budget.give_back(taken)
+        body = b"".join(pieces)
     if message["type"] == "http.disconnect":
         # What arrived may read like a whole request and is not one: nothing may be bought with it.
         raise BodyNotReadable("The request body was cut off.")

@@ -123,6 +123,12 @@ def wrong_pins(kind: str) -> None:
     metrics.child(metrics.wrong_pins, kind).inc()
 
 
+def limit_reached(limit: str) -> None:
+    """Count one client that has reached a limit on connections; `limit` is the name of the setting."""
+    metrics = _recorded()
+    metrics.child(metrics.limit_reached, limit).inc()
+
+
 def lane_depth(lane: str, waiting: int) -> None:
     """Say how many are waiting in a lane of this process."""
     metrics = _recorded()
@@ -251,6 +257,12 @@ class _Recorded:
             "telvend_wrong_pins_limit_reached",
             "Limits of wrong PINs in a row that were reached.",
             ["kind"],
+            registry=registry,
+        )
+        self.limit_reached = Counter(
+            "telvend_http_limit_reached",
+            "Connections that reached a limit before anybody knew whose they are.",
+            ["limit"],
             registry=registry,
         )
         self.lane_depth = gauge_of("telvend_lane_depth", "Entries that wait in a lane.", "lane")

@@ -15,6 +15,7 @@ from typing import Final
 
 from telvend.errors import NotAuthenticated
 from telvend.kit.clock import Clock
+from telvend.kit.turnstile import Turnstile
 from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, Caller
 
@@ -33,6 +34,10 @@ TRUSTED_S: Final = 0.8
 REFUSED_S: Final = 1.0
 _MOST_REFUSED: Final = 4096
 _MOST_TOKENS: Final = 65536
+# Anybody can send what looks like a key and is none, each time another. They get half of the pool, so that those whose key is
+# known never wait long for theirs. After `forget` every key is looked up again, hence so many places to wait.
+_LOOKED_UP_AT_ONCE: Final = 2
+_MOST_WAITING: Final = 2048
 
 _FORM: Final[dict[str, Callable[[str], re.Match[str] | None]]] = {
     api: re.compile(rf"{prefix}(?:{'|'.join(Mode)})_[A-Za-z0-9]{{{KEY_LETTERS}}}", re.ASCII).fullmatch
@@ -78,6 +83,7 @@ class Keyring:
         self._tokens: OrderedDict[str, tuple[Caller, float]] = OrderedDict()  # With the monotonic time of their end.
         self._refused_at: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Caller | None]] = {}
+        self._turnstile = Turnstile(_LOOKED_UP_AT_ONCE, _MOST_WAITING)
 
     def cached(self, api: str, key_text: str) -> Caller | None:
         """Whose key this is, if that is remembered and may be trusted. None says nothing about the key."""
@@ -125,9 +131,10 @@ class Keyring:
         self._looked_at = at
 
     async def _look_up(self, key_text: str, generation: int) -> Caller | None:
-        asked_at = self._monotonic()
         try:
-            caller = await self._ask(key_text)
+            async with self._turnstile:
+                asked_at = self._monotonic()
+                caller = await self._ask(key_text)
         finally:
             if generation == self._generation:
                 self._asking.pop(key_text, None)

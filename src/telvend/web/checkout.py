@@ -24,6 +24,7 @@ from telvend.gateways.contract import Method
 from telvend.gateways.sandbox.client import PAGE, Sandbox
 from telvend.gateways.sandbox.model import Decision, Payment, PaymentState
 from telvend.kit import log
+from telvend.kit.turnstile import Turnstile
 from telvend.web.markup import Markup, Page, fill
 from telvend.web.site import Site
 
@@ -31,6 +32,11 @@ BASE: Final = "/pay"
 """What the paths of these pages begin with."""
 
 FORM_LIMIT_BYTES: Final = 8 * 1024
+
+# How many are looked up in the database together, and how many may wait for that: anybody may come to these pages. A payer who
+# has come back may wait for the gateway meanwhile.
+_PAYING_AT_ONCE: Final = (4, 256)
+_RETURNING_AT_ONCE: Final = (64, 256)
 
 _log = log.get(__name__)
 _not_taken = log.LogLimit()
@@ -47,9 +53,12 @@ STATUS_BY_STATE: Final = {
 def checkout(fundings: Fundings, sandbox: Sandbox) -> Site:
     """All of `/pay`."""
 
+    returning = Turnstile(*_RETURNING_AT_ONCE)
+
     async def back(request: Request) -> Response:
         try:
-            funding = await fundings.returned(request.path_params["reference"])
+            async with returning:
+                funding = await fundings.returned(request.path_params["reference"])
         except NotFound:
             return _nothing()
         if funding.redirect_url is not None:
@@ -71,9 +80,11 @@ class _Counter:
     def __init__(self, fundings: Fundings, sandbox: Sandbox) -> None:
         self._fundings = fundings
         self._sandbox = sandbox
+        self._turnstile = Turnstile(*_PAYING_AT_ONCE)
 
     async def show(self, request: Request) -> Response:
-        payment = await self._sandbox.payment(request.path_params["token"])
+        async with self._turnstile:
+            payment = await self._sandbox.payment(request.path_params["token"])
         if payment is None:
             return _nothing()
         return _checkout(payment) if payment.state is PaymentState.OPEN else _decided(payment)
@@ -85,7 +96,8 @@ class _Counter:
             method = Method(form["method"]) if "method" in form else None
         except (KeyError, ValueError):
             return _message("This form cannot be read", "Please go back and choose again.", 422)
-        payment = await self._sandbox.decide(request.path_params["token"], decision, method)
+        async with self._turnstile:
+            payment = await self._sandbox.decide(request.path_params["token"], decision, method)
         if payment is None:
             return _nothing()
         if payment.state is PaymentState.EXPIRED:

@@ -1,11 +1,33 @@
 """What `/metrics` says: what the processes of this node have counted, and what stands in the database right now."""
 
+import asyncio
 from collections import defaultdict
+from typing import Final
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from telvend.errors import Busy
 from telvend.kit import metrics
 from telvend.kit.db import Database
+from telvend.kit.fresh import Fresh
 from telvend.kit.money import CURRENCIES, Money
 from telvend.services import Services
+
+PATH: Final = "/metrics"
+
+KEPT_FOR_S: Final = 1.0
+"""For so long an answer is given again. Writing one takes milliseconds for each process of the node."""
+
+
+def measurements(services: Services, database: Database) -> Fresh[bytes]:
+    """What answers `/metrics`, however often it is asked. Raises Busy while the database is away."""
+
+    async def measure() -> bytes:
+        return await measured(services, database)
+
+    return Fresh(measure, KEPT_FOR_S)
 
 
 async def measured(services: Services, database: Database) -> bytes:
@@ -19,7 +41,9 @@ async def measured(services: Services, database: Database) -> bytes:
         oldest[row["state"], row["mode"], row["currency"]] = row["oldest_s"]
         held[row["mode"], row["currency"]] += row["minor"]
     state = ("state", "mode", "currency")
-    return metrics.render(
+    # In a thread: requests are answered meanwhile.
+    return await asyncio.to_thread(
+        metrics.render,
         (
             metrics.gauge("telvend_orders_open", "Orders that are not final.", state, counts),
             metrics.gauge("telvend_orders_oldest_seconds", "The age of the oldest order in a state.", state, oldest),
@@ -30,5 +54,29 @@ async def measured(services: Services, database: Database) -> bytes:
                 # For a graph only: the ledger itself knows no floats.
                 {key: float(Money(minor, CURRENCIES[key[1]]).decimal) for key, minor in held.items()},
             ),
-        )
+        ),
     )
+
+
+async def answered(measure: Fresh[bytes]) -> Response:
+    """The answer to a request for the metrics."""
+    try:
+        return Response(await measure(), media_type=metrics.CONTENT_TYPE)
+    except Busy as error:
+        return JSONResponse({"error": str(error)}, 503, {"retry-after": str(error.retry_after_s)})
+
+
+def metrics_only(measure: Fresh[bytes]) -> ASGIApp:
+    """What answers on `metrics_port`: the metrics, to whoever reaches it, and nothing else."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if request.url.path != PATH:
+            response: Response = JSONResponse({"error": "There is nothing at this path."}, 404)
+        elif request.method not in ("GET", "HEAD"):
+            response = JSONResponse({"error": "Method not allowed here."}, 405, {"allow": "GET, HEAD"})
+        else:
+            response = await answered(measure)
+        await response(scope, receive, send)
+
+    return app

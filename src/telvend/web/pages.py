@@ -3,17 +3,26 @@
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from telvend.errors import Busy, NotFound, TelvendError
+from telvend.kit import log
+from telvend.kit.fresh import Fresh
+from telvend.kit.sparse_warnings import SparseWarnings
+from telvend.kit.turnstile import Budget, Turnstile
 from telvend.resellers.service import Resellers
+from telvend.web.documents import Document, DocumentResponse
+from telvend.web.forwarded import is_local, peer_of
 from telvend.web.markup import Markup, Page, fill
+from telvend.web.measurements import PATH as METRICS
+from telvend.web.measurements import answered
+from telvend.web.pieces import LargeResponse
 from telvend.web.site import Site
 
 
@@ -31,6 +40,13 @@ def error_json(status: int, error: TelvendError) -> Response:
     return Json({"error": "Unexpected server error." if status == 500 else str(error)}, status_code=status)
 
 
+# How many read a picture from the database together, and how many may wait for that.
+_PICTURES_AT_ONCE: Final = (2, 64)
+_PICTURES_BYTES: Final = 32 * 1024 * 1024
+
+_METRICS_ADVICE: Final = "Read them on this machine, or see the settings metrics_port and metrics_public."
+_warnings = SparseWarnings(log.get("telvend.http"))
+
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -38,18 +54,27 @@ def pages(
     resellers: Resellers,
     public_url: str,
     documents: Mapping[str, Mapping[str, Callable[[str], dict[str, Any]]]],
-    metrics: Callable[[], Awaitable[tuple[bytes, str]]],
+    metrics: Fresh[bytes],
     unready: Callable[[], Awaitable[str | None]],
+    *,
+    metrics_public: bool = False,
 ) -> Site:
     """`documents` gives for each kind of document (openapi, postman) and API what writes it for the server's address.
 
-    `unready` says in one sentence why the server is not ready, or None. `metrics` answers a body and its type.
+    `unready` says in one sentence why the server is not ready, or None. `metrics_public`: the metrics are for everybody, and
+    not only for who asks on this machine.
     """
+    written = {(kind, name): Document(write) for kind, made in documents.items() for name, write in made.items()}
+    first_page: list[Response] = []
+    pictures = Turnstile(*_PICTURES_AT_ONCE)
+    together = Budget(_PICTURES_BYTES)
     addresses = {kind: {name: f"/{kind}/{name}.json" for name in made} for kind, made in documents.items()}
 
     async def first(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return _first_page(documents)
+            if not first_page:
+                first_page.append(_first_page(documents))
+            return first_page[0]
         found = {"apis": addresses.get("openapi", {}), "collections": addresses.get("postman", {})}
         return Json({"name": "Telvend", **found, "health": "/healthz"}, headers=_BY_ACCEPT)
 
@@ -61,23 +86,22 @@ def pages(
         """Says only that this process answers; the database is not asked."""
         return Json({"status": "alive"})
 
-    async def measured(_: Request) -> Response:
-        try:
-            body, media_type = await metrics()
-        except Busy as error:
-            return Json({"error": str(error)}, status_code=503)
-        return Response(body, media_type=media_type)
+    async def measured(request: Request) -> Response:
+        if not metrics_public and not is_local(request.scope):
+            _warnings.warning("metrics_refused", "metrics", peer=peer_of(request.scope), advice=_METRICS_ADVICE)
+            return Json({"error": "The metrics are not for everybody."}, status_code=403)
+        return await answered(metrics)
 
-    async def document(kind: str, request: Request) -> Response:
+    async def document(kind: str, request: Request) -> ASGIApp:
         name = request.path_params["name"]
-        write = documents.get(kind, {}).get(name)
-        if write is None:
+        found = written.get((kind, name))
+        if found is None:
             return Json({"error": "There is no such API."}, status_code=404)
         base = public_url or f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
         headers = {"cache-control": "private, max-age=300"}  # It holds the address by which it was asked for.
         if "download" in request.query_params:
             headers["content-disposition"] = f'attachment; filename="{_FILE_NAMES[kind].format(name=name)}"'
-        return Json(write(base), headers=headers)
+        return DocumentResponse(*found.at(base), headers)
 
     async def logo(request: Request) -> Response:
         picture = _PICTURES.get(request.path_params["name"])
@@ -91,7 +115,8 @@ def pages(
         number = request.path_params["number"]
         try:
             if number.isascii() and number.isdigit() and len(number) < 19:
-                return _picture(*await resellers.avatar(int(number)))
+                async with pictures:
+                    return _picture(*await resellers.avatar(int(number)), together)
         except NotFound:
             pass
         except Busy as error:
@@ -107,7 +132,7 @@ def pages(
             Route("/healthz", _Get(health)),
             Route("/livez", _Get(alive)),
             Route("/readyz", _Get(health)),
-            Route("/metrics", _Get(measured)),
+            Route(METRICS, _Get(measured)),
             *(Route(f"/{kind}/{{name}}.json", _Get(partial(document, kind))) for kind in documents),
             Route("/logos/{name}.svg", _Get(logo)),
             Route("/avatars/{number}", _Get(avatar)),
@@ -151,25 +176,27 @@ _PICTURES = {
 }
 
 
-def _picture(content: bytes, media_type: str) -> Response:
-    """A picture that browsers may keep for a day, and that runs nothing."""
+def _picture(content: bytes, media_type: str, budget: Budget | None = None) -> Response:
+    """A picture that browsers may keep for a day, and that runs nothing. Raises Busy where `budget` has no more."""
     headers = {
         "cache-control": "public, max-age=86400",
         "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",
     }
+    if budget is not None:
+        return LargeResponse(budget, content, media_type=media_type, headers=headers)
     return Response(content, media_type=media_type, headers=headers)
 
 
 class _Get:
     """A page that answers GET and HEAD, and says so in JSON to anything else."""
 
-    def __init__(self, page: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(self, page: Callable[[Request], Awaitable[ASGIApp]]) -> None:
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in ("GET", "HEAD"):
-            response = await self._page(Request(scope, receive))
+            response: ASGIApp = await self._page(Request(scope, receive))
         else:
             response = Json({"error": "Method not allowed here."}, status_code=405, headers={"allow": "GET, HEAD"})
         await response(scope, receive, send)

@@ -287,3 +287,21 @@ def test_every_api_has_a_prefix_of_its_own() -> None:
 )
 def test_a_hint_shows_the_ends_of_a_key_and_nothing_of_another_secret(text: str, hint: str) -> None:
     assert hint_of(text) == hint
+
+
+async def test_invented_keys_are_looked_up_few_at_a_time_and_known_ones_do_not_wait_for_them() -> None:
+    books = Books()
+    assert await books.keyring.authenticate(Api.NETPLUSE, KEY)
+    books.asked.clear()
+    books.gate.clear()
+    invented = [f"np_live_{number:040}" for number in range(3000)]
+    asking = [asyncio.ensure_future(books.keyring.authenticate(Api.NETPLUSE, key)) for key in invented]
+    await asyncio.sleep(0.05)
+    assert len(books.asked) == 2
+    assert books.keyring.cached(Api.NETPLUSE, KEY) is not None
+    books.gate.set()
+    ended = await asyncio.gather(*asking, return_exceptions=True)
+    kinds = [type(one) for one in ended]
+    assert kinds.count(NotAuthenticated) == 2050
+    assert kinds.count(Busy) == 950
+    assert not books.keyring._asking

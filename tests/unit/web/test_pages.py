@@ -1,5 +1,6 @@
 """What is no dialect's: health, metrics, documents, pictures. JSON for whatever is asked, and only GET and HEAD."""
 
+import asyncio
 import re
 from decimal import Decimal
 from typing import Any, cast
@@ -7,6 +8,8 @@ from typing import Any, cast
 import pytest
 
 from telvend.errors import Busy, NotFound
+from telvend.kit.fresh import Fresh
+from telvend.web.measurements import metrics_only
 from telvend.web.pages import pages
 from tests.unit.asgi import request
 
@@ -49,12 +52,12 @@ def app(state: State) -> Any:
     async def unready() -> str | None:
         return state.why
 
-    async def metrics() -> tuple[bytes, str]:
+    async def metrics() -> bytes:
         if state.away:
             raise Busy
-        return b"telvend_up 1\n", "text/plain; version=0.0.4"
+        return b"telvend_up 1\n"
 
-    return pages(cast(Any, People()), "", DOCUMENTS, metrics, unready)
+    return pages(cast(Any, People()), "", DOCUMENTS, Fresh(metrics, 0), unready)
 
 
 async def test_health_says_whether_and_why(app: Any, state: State) -> None:
@@ -141,7 +144,7 @@ async def test_amounts_in_documents_are_numbers_with_all_their_decimals(app: Any
 async def test_a_document_says_where_the_server_is(public_url: str, host: str | None, expected: str) -> None:
     async def nothing() -> Any: ...
 
-    app = pages(cast(Any, People()), public_url, DOCUMENTS, nothing, nothing)
+    app = pages(cast(Any, People()), public_url, DOCUMENTS, Fresh(nothing, 0), nothing)
     headers = {"host": host} if host else {}
     reply = await request(app, "GET", "/openapi/netpluse.json", headers=headers, raw_headers=())
     assert reply.json["servers"] == [{"url": expected}]
@@ -207,5 +210,88 @@ async def test_whoever_has_no_picture_is_nobody(app: Any, word: str) -> None:
     assert (reply.status, reply.header("content-type")) == (200, "image/svg+xml")
 
 
+async def test_avatars_that_nobody_reads_share_what_they_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telvend.web.pages._PICTURES_BYTES", 250_000)
+
+    class Large(People):
+        async def avatar(self, number: int) -> tuple[bytes, str]:  # noqa: ARG002
+            return b"x" * 100_000, "image/png"
+
+    async def nothing() -> Any: ...
+
+    app = pages(cast(Any, Large()), "", {}, Fresh(nothing, 0), nothing)
+    gate = asyncio.Event()
+    sizes: list[int] = []
+
+    async def slow() -> int:
+        status = 0
+
+        async def send(message: Any) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            sizes.append(len(message.get("body", b"")))
+            if status == 200:
+                await gate.wait()
+
+        scope = {"type": "http", "method": "GET", "path": "/avatars/1", "headers": [], "query_string": b""}
+        await app(scope, cast(Any, nothing), send)
+        return status
+
+    reading = [asyncio.create_task(slow()) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert sorted(await asyncio.gather(*reading)) == [200, 200, 503, 503, 503]
+    assert max(sizes) <= 32 * 1024
+    assert len((await request(app, "GET", "/avatars/1")).body) == 100_000
+    assert (await request(app, "HEAD", "/avatars/1")).body == b""
+
+
 async def test_an_avatar_is_503_while_the_database_is_away(app: Any) -> None:
     assert (await request(app, "GET", "/avatars/8")).status == 503
+
+
+@pytest.mark.parametrize(
+    ("client", "header", "status"),
+    [("127.0.0.1", None, 200), ("::1", None, 200), ("10.0.0.7", None, 403), ("192.0.2.1", None, 403),
+     ("127.0.0.1", "x-forwarded-for", 403), ("127.0.0.1", "x-forwarded-host", 403), ("127.0.0.1", "forwarded", 403),
+     ("127.0.0.1", "via", 403)],
+)  # fmt: skip
+async def test_metrics_are_for_who_asks_on_this_machine(client: str, header: str | None, status: int) -> None:
+    async def metrics() -> bytes:
+        return b"telvend_up 1\n"
+
+    async def nothing() -> Any: ...
+
+    headers = {header: "192.0.2.1"} if header else {}
+    app = pages(cast(Any, People()), "", DOCUMENTS, Fresh(metrics, 0), nothing)
+    for method in ("GET", "HEAD"):
+        assert (await request(app, method, "/metrics", headers=headers, client=(client, 4711))).status == status
+    public = pages(cast(Any, People()), "", DOCUMENTS, Fresh(metrics, 0), nothing, metrics_public=True)
+    assert (await request(public, "GET", "/metrics", headers=headers, client=(client, 4711))).status == 200
+
+
+async def test_a_client_behind_a_trusted_proxy_is_not_on_this_machine_whatever_its_address_says() -> None:
+    async def metrics() -> bytes:
+        return b"telvend_up 1\n"
+
+    async def nothing() -> Any: ...
+
+    app = pages(cast(Any, People()), "", DOCUMENTS, Fresh(metrics, 0), nothing)
+    reply = await request(app, "GET", "/metrics", client=("127.0.0.1", 4711), peer="10.0.0.1")
+    assert reply.status == 403
+
+
+async def test_metrics_on_a_port_of_their_own_are_all_there_is(state: State) -> None:
+    async def metrics() -> bytes:
+        if state.away:
+            raise Busy
+        return b"telvend_up 1\n"
+
+    app = metrics_only(Fresh(metrics, 0))
+    reply = await request(app, "GET", "/metrics", headers={"x-forwarded-for": "192.0.2.1"}, client=("10.0.0.7", 4711))
+    assert (reply.status, reply.body) == (200, b"telvend_up 1\n")
+    assert (await request(app, "POST", "/metrics")).status == 405
+    for path in ("/", "/healthz", "/api/v1/ping", "/metrics/"):
+        assert (await request(app, "GET", path)).status == 404
+    state.away = True
+    assert (await request(app, "GET", "/metrics")).status == 503

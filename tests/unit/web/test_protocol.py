@@ -9,6 +9,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from telvend.web.connections import Connections
+from telvend.web.forwarded import TrustedProxies, peer_of
 from telvend.web.protocol import HttpProtocol, _Joining
 
 HELLO = b"GET /%s HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -97,16 +99,25 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b"x" * length if what == "large" else body[:2] or b"ok"})
 
 
+async def caller(scope: Any, receive: Any, send: Any) -> None:
+    """Answers who asks, as far as it knows."""
+    body = f"{scope['client'][0]} {scope['scheme']} {peer_of(scope)}".encode()
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]}
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
 @asynccontextmanager
-async def server() -> AsyncIterator[Callable[[bytes], Any]]:
+async def server(app: Any = application, **options: Any) -> AsyncIterator[Callable[[bytes], Any]]:
     """Serves `application`; gives a function that sends bytes and answers everything that comes back."""
     config = uvicorn.Config(
-        application, http=HttpProtocol, ws="none", lifespan="off", log_config=None, access_log=False
+        app, http=HttpProtocol, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False
     )
     config.load()
     loop, state = asyncio.get_running_loop(), ServerState()
     listening = await loop.create_server(
-        lambda: HttpProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: HttpProtocol(config=config, server_state=state, app_state={}, **options), "127.0.0.1", 0
     )
     address = listening.sockets[0].getsockname()
 
@@ -227,3 +238,18 @@ async def test_in_http_1_0_a_target_may_name_the_server_alone() -> None:
     async with server() as ask:
         got = await ask(b"GET http://evil:80/request?a=http://b HTTP/1.0\r\n\r\n")
     assert got.endswith(b"GET /request ['evil:80'] ;")
+
+
+FORWARDED = (
+    b"GET /a HTTP/1.1\r\nhost: x\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nconnection: close\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said"),
+    [(["127.0.0.1"], b"192.0.2.7 https 127.0.0.1"), (["10.0.0.0/8"], b"127.0.0.1 http 127.0.0.1"), ([], b"127.0.0.1 http 127.0.0.1")],
+)  # fmt: skip
+async def test_only_a_trusted_proxy_says_who_the_client_is(trusted: list[str], said: bytes) -> None:
+    async with server(caller, connections=Connections(proxies=TrustedProxies(trusted))) as ask:
+        got = await ask(FORWARDED)
+    assert got.endswith(said)

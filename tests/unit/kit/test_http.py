@@ -1,0 +1,163 @@
+"""What an answer from outside may take: bounded on the wire, unpacked, and in time. On real sockets."""
+
+import asyncio
+import gzip
+import json
+import time
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from telvend.authorities.contract import Unavailable
+from telvend.authorities.prembly.client import Prembly
+from telvend.gateways.contract import Unknown
+from telvend.gateways.paystack.client import Paystack
+from telvend.kit import http
+from telvend.kit.secret import Secret
+
+Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def upstream(play: Play) -> AsyncIterator[str]:
+    """Somebody else's server, which answers each connection by `play`."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await play(reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+def says(body: bytes, *headers: str) -> Play:
+    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = ["HTTP/1.1 200 OK", f"content-length: {len(body)}", "connection: close", *headers]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await writer.drain()
+
+    return play
+
+
+def without_end(head: bytes, piece: bytes, pause_s: float = 0.0) -> Play:
+    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+
+    return play
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+ZEROS = bytes(64 * 1024 * 1024)
+BOMB = gzip.compress(ZEROS)
+
+ATTACKS = {
+    "gzip": says(BOMB, "content-encoding: gzip"),
+    "gzip in gzip": says(gzip.compress(BOMB), "content-encoding: gzip, gzip"),
+    "deflate": says(zlib.compress(ZEROS), "content-encoding: deflate"),
+    "raw deflate": says(zlib.compress(ZEROS)[2:-4], "content-encoding: deflate"),
+    "brotli": says(b"\x0b\x02\x80abc\x03", "content-encoding: br"),
+    "zstd": says(b"abc", "content-encoding: zstd"),
+    "nonsense": says(b"abcdefgh", "content-encoding: gzip"),
+    "half a gzip": says(gzip.compress(b"{}" * 1000)[:-12], "content-encoding: gzip"),
+    "long": says(b"x" * 3_000_000),
+    "endless": without_end(OK + b"\r\n", b"x" * 65536),
+    "endless chunks": without_end(OK + b"transfer-encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+    "endless headers": without_end(OK, b"a: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n" * 100),
+    "one endless header": without_end(OK + b"a: ", b"b" * 65536),
+    "endless go on": without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0.01),
+    "dripping body": without_end(OK + b"content-length: 1000\r\n\r\n", b"x", 0.05),
+    "dripping headers": without_end(OK, b"a", 0.05),
+    "silence": without_end(b"", b"", 0.05),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_an_answer_that_would_take_too_much_is_no_answer_and_may_have_arrived(attack: str) -> None:
+    async with upstream(ATTACKS[attack]) as url, http.client(url, timeout_s=0.4) as client:
+        tracemalloc.start()
+        started = time.monotonic()
+        try:
+            with pytest.raises(http.NO_ANSWER) as raised:
+                await client.post("/", json={})
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert not isinstance(raised.value, http.NEVER_ARRIVED)
+        assert time.monotonic() - started < 3
+        assert most < 12_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [(lambda text: text, "identity"), (gzip.compress, "gzip"), (gzip.compress, "GZIP"), (gzip.compress, "x-gzip"),
+     (zlib.compress, "deflate"), (lambda text: zlib.compress(text)[2:-4], "deflate")],
+)  # fmt: skip
+async def test_an_ordinary_answer_is_unpacked(body: Callable[[bytes], bytes], encoding: str) -> None:
+    said = {"names": ["Ama", "Kofi"] * 5000}
+    play = says(body(json.dumps(said).encode()), f"content-encoding: {encoding}", "x-one: 1", "x-one: 2")
+    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+        answer = await client.get("/")
+        assert answer.status_code == 200
+        assert answer.json() == said
+        assert answer.headers.get_list("x-one") == ["1", "2"]
+
+
+async def test_an_answer_up_to_the_limit_is_taken() -> None:
+    for size, limit in ((http.ANSWER_LIMIT_BYTES, http.ANSWER_LIMIT_BYTES), (3_000_000, 4_000_000)):
+        async with (
+            upstream(says(b"x" * size)) as url,
+            http.client(url, timeout_s=5, answer_limit_bytes=limit) as client,
+        ):
+            assert len((await client.get("/")).content) == size
+
+
+async def test_nobody_listening_is_still_known_for_what_it_is() -> None:
+    async with http.client("http://127.0.0.1:9", timeout_s=1) as client:
+        with pytest.raises(http.NEVER_ARRIVED):
+            await client.get("/")
+
+
+async def test_a_head_without_a_body_is_an_answer() -> None:
+    play = says(b"", "content-encoding: gzip")
+    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+        assert (await client.head("/")).content == b""
+        assert (await client.get("/")).content == b""
+
+
+@pytest.mark.parametrize("attack", ["gzip", "gzip in gzip", "endless chunks", "endless headers"])
+async def test_a_gateway_that_says_too_much_is_unknown(attack: str) -> None:
+    async with upstream(ATTACKS[attack]) as url:
+        gateway = Paystack("paystack", Secret("sk_test_1"), base_url=url, timeout_s=5)
+        assert isinstance(await gateway.verify("FND-1-abc"), Unknown)
+        await gateway.close()
+
+
+@pytest.mark.parametrize("attack", ["gzip", "gzip in gzip", "endless chunks", "endless headers"])
+async def test_an_authority_that_says_too_much_is_unavailable(attack: str) -> None:
+    async with upstream(ATTACKS[attack]) as url:
+        authority = Prembly(api_key=Secret("live_sk_1"), app_id="app", base_url=url)
+        assert isinstance(await authority.nin(Secret("12345678901")), Unavailable)
+        await authority.close()
+
+
+async def test_answers_are_never_streamed() -> None:
+    request = httpx.Request("GET", "http://127.0.0.1:9/")
+    async with http.client("http://127.0.0.1:9", timeout_s=1) as client:
+        with pytest.raises(RuntimeError):
+            await client.send(request, stream=True)
