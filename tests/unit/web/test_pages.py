@@ -23,18 +23,22 @@ DOCUMENTS = {
 }
 
 
+TOKEN = "0f" * 32
+AWAY = "a0" * 32
+
+
 class State:
     why: str | None = None
     away = False
 
 
 class People:
-    """Only number 7 has a picture; number 8 cannot be asked about."""
+    """Only this token has a picture; the database is away when another one is asked for."""
 
-    async def avatar(self, number: int) -> tuple[bytes, str]:
-        if number == 8:
+    async def avatar(self, token: str) -> tuple[bytes, str]:
+        if token == AWAY:
             raise Busy
-        if number != 7:
+        if token != TOKEN:
             raise NotFound("Picture")
         return b"\x89PNG\r\n\x1a\n...", "image/png"
 
@@ -197,15 +201,25 @@ async def test_a_logo_that_is_not_there_is_404(app: Any, path: str) -> None:
 
 
 async def test_an_avatar_is_the_picture_that_was_given(app: Any) -> None:
-    reply = await request(app, "GET", "/avatars/7")
+    reply = await request(app, "GET", f"/avatars/{TOKEN}")
     assert (reply.status, reply.header("content-type"), reply.body[:4]) == (200, "image/png", b"\x89PNG")
+    assert reply.header("cache-control") == "private, max-age=3600"
+    assert reply.header("x-content-type-options") == "nosniff"
+    assert "default-src 'none'" in (reply.header("content-security-policy") or "")
 
 
-@pytest.mark.parametrize("word", ["1", "none", "-7", "7.0", "٧", "9" * 40, "007x"])
-async def test_whoever_has_no_picture_is_nobody(app: Any, word: str) -> None:
-    reply = await request(app, "GET", f"/avatars/{word}")
+async def test_whoever_has_no_picture_is_nobody(app: Any) -> None:
+    reply = await request(app, "GET", "/avatars/none")
     assert (reply.status, reply.header("content-type")) == (200, "image/svg+xml")
 
 
+@pytest.mark.parametrize(
+    "word", ["1", "2", "7", "-7", "None", "٧", "9" * 40, "%00", TOKEN.upper(), TOKEN[:-1], TOKEN + "0"]
+)
+async def test_no_picture_is_found_by_a_number_or_another_word(app: Any, word: str) -> None:
+    reply = await request(app, "GET", f"/avatars/{word}")
+    assert (reply.status, reply.header("cache-control")) == (404, "no-store")
+
+
 async def test_an_avatar_is_503_while_the_database_is_away(app: Any) -> None:
-    assert (await request(app, "GET", "/avatars/8")).status == 503
+    assert (await request(app, "GET", f"/avatars/{AWAY}")).status == 503
