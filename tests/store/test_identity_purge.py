@@ -24,6 +24,8 @@ from telvend.identity.model import Checked
 from telvend.identity.vault import FILE, MasterKey, MasterKeys
 from telvend.kit.db import Database
 from telvend.kit.secret import Secret
+from telvend.upkeep.findings import Level
+from telvend.upkeep.identity_keys import check_identity_keys
 from tests.conftest import Server
 from tests.store.identifying import NUMBER, Bureau, Obedient, bureau, wants
 
@@ -314,6 +316,27 @@ async def test_a_key_of_the_settings_is_said_to_open_copies_until_it_is_replaced
     assert (await shop.identity.detail(shop.ama, Kind.NIN, young.verification.id)).record == NGOZI
     assert (await shop.check("70000000001", use_real_api=True)).verification.reused_id == young.verification.id
     assert not (await shop.identity.purge(MONTH)).still_opens
+
+
+async def test_a_key_of_the_settings_that_a_rotation_has_retired_opens_copies_too(
+    database: Database, tmp_path: Path, prembly: Obedient, shop: Bureau
+) -> None:
+    old, new = MasterKey.new().text(), MasterKey.new().text()
+    custody = Custody(database, tmp_path, Secret(old))
+    await custody.ready()
+    custody = Custody(database, tmp_path, Secret(f"{new},{old}"))
+    await custody.rotate()
+    await custody.forget_days()
+    assert custody.still_opens
+    (finding,) = await check_identity_keys(custody)
+    assert (finding.level, "moved-key" in finding.advice) == (Level.WARNING, True)
+    custody.write_moved(tmp_path / "moved")
+    assert (tmp_path / "moved").read_text() == f"{new}\n"
+    replaced = Custody(database, tmp_path, Secret(new))
+    (finding,) = await check_identity_keys(replaced)
+    assert finding.level is Level.OK
+    (finding,) = await check_identity_keys(Custody(database, tmp_path, Secret(old)))
+    assert (finding.level, "bring it back" in finding.text) == (Level.FAILURE, True)
 
 
 # A shop from before there were days -----------------------------------------------------------------------------------------

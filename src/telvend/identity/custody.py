@@ -28,6 +28,7 @@ from telvend.identity.vault import (
     DayKeys,
     KeyDestroyed,
     MasterKey,
+    MasterKeyMissing,
     MasterKeys,
     RecordKey,
     VaultRefused,
@@ -125,11 +126,26 @@ class Custody:
                 # Nothing was wrapped before today; with that known, numbers are looked for by few hashes.
                 await store.make_master_current(tx, first.id, max(day_of(today), first.days.first))
             elif keys.get(current.id) is None:
-                raise VaultRefused(
-                    f"The identity records of this database are sealed with master key {current.id}, which is not in"
-                    f" {keys.place}; bring it back."
-                )
+                raise MasterKeyMissing(_missing(current.id, keys.place))
         self._agreed = True
+
+    @property
+    def from_settings(self) -> bool:
+        """Whether the master keys stand in the settings."""
+        return self._given is not None
+
+    @property
+    def still_opens(self) -> bool:
+        """Whether a key of the settings opens copies of what was purged; known after `forget_days`. Raises VaultRefused."""
+        return self.from_settings and bool(self._keys.behind())
+
+    async def check(self) -> None:
+        """See that the master key in force, if any, is here; makes nothing. Raises VaultRefused, Busy."""
+        async with self._database.connection() as tx:
+            current = await store.current_master(tx)
+        keys = self._keys
+        if current is not None and keys.get(current.id) is None:
+            raise MasterKeyMissing(_missing(current.id, keys.place))
 
     async def ready_or_busy(self) -> None:
         """The same on the path of a request: what the shop-keeper has to mend is logged, the caller is told to wait."""
@@ -245,7 +261,7 @@ class Custody:
         keys = self._keys
         if not self._anything_to_destroy(masters):
             await self.forget_days()
-            still_opens = keys.from_settings and bool(keys.behind())
+            still_opens = self.still_opens
             return Purged(count, 0, keys.place if still_opens else None, still_opens)
         async with self._database.transaction() as tx:
             await store.hold_sealing_off(tx)
@@ -265,9 +281,8 @@ class Custody:
             await store.destroy_days_before(tx, master.id, first_day)
         await hit_async("purge.before_keys")
         await self.forget_days()
-        still_opens = keys.from_settings and bool(keys.behind())
         _log.info("identity_purged", checks=count, wrapped_anew=moved, first_day=first_day)
-        return Purged(count, moved, keys.place, still_opens)
+        return Purged(count, moved, keys.place, self.still_opens)
 
     def _anything_to_destroy(self, masters: list[Master]) -> bool:
         in_use = [one for one in masters if not one.retired]
@@ -299,7 +314,7 @@ class Custody:
             keys.move_forward(days)
             keys.drop_retired(retired, {one.id for one in masters if not one.retired})
         self._heeded = (days, retired)
-        if keys.from_settings and keys.behind() and not self._told_behind:
+        if self.still_opens and not self._told_behind:
             self._told_behind = True
             _log.warning("identity_master_key_opens_purged", place=keys.place)
 
@@ -366,6 +381,13 @@ class Custody:
     def _complain(self, event: str, why: str) -> None:
         if self._may_complain():
             _log.critical(event, why=why)
+
+
+def _missing(master_id: str, place: str) -> str:
+    return (
+        f"The identity records of this database are sealed with master key {master_id}, which is not in {place};"
+        " bring it back."
+    )
 
 
 def _to_heed(masters: list[Master]) -> tuple[dict[str, int], set[str]]:

@@ -26,6 +26,7 @@ import hmac
 import os
 import re
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -37,7 +38,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from telvend.errors import InvariantBroken
-from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyRefused, key_text, new_key
+from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyMissing, KeyRefused, key_text, new_key
 from telvend.kit.secret import Secret
 
 FILE: Final = Path("secret") / "identity-master-key"
@@ -57,6 +58,10 @@ class KeyDestroyed(Exception):
 
 class VaultRefused(KeyRefused):
     """The master key cannot be had. The message is one sentence for the shop-keeper."""
+
+
+class MasterKeyMissing(VaultRefused, KeyMissing):
+    """The master key in force is not here."""
 
 
 def day_of(day: date) -> int:
@@ -90,7 +95,7 @@ class RecordKey:
         return "RecordKey(********)"
 
 
-class WrappingKey:
+class WrappingKey(ABC):
     """What the keys of checks are wrapped with. `id` follows from it and gives nothing away; it stands beside what it wraps.
 
     `day` is that of the wrapped key; a key without days takes none.
@@ -116,11 +121,11 @@ class WrappingKey:
         """What a number is found by: the same for the same number and day, and of no use without the key."""
         return hmac.digest(self._lookup(day), f"{kind} {number}".encode(), hashlib.sha256)
 
-    def _wrapping(self, day: int | None) -> AESGCM:
-        raise NotImplementedError
+    @abstractmethod
+    def _wrapping(self, day: int | None) -> AESGCM: ...
 
-    def _lookup(self, day: int | None) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _lookup(self, day: int | None) -> bytes: ...
 
     def _bound_to(self, verification_id: int, day: int | None) -> str:
         suffix = "" if day is None else f" {day}"
@@ -237,6 +242,7 @@ class MasterKeys:
         self._by_id: dict[str, WrappingKey] = {}
         # How far the keys are to have moved, by id: what the settings hold stands as it is, and is moved in memory.
         self._forward: dict[str, int] = {}
+        self._retired: frozenset[str] = frozenset()
         self.reload()
 
     @property
@@ -279,8 +285,9 @@ class MasterKeys:
         }
 
     def behind(self) -> list[str]:
-        """The ids of keys that stand in their place as they were before a purge. Raises VaultRefused."""
-        return [key.id for key in self._read(self._file.words()) if self._moved(key) is not key]
+        """The ids of keys that stand in their place as they were before a purge or rotation. Raises VaultRefused."""
+        written = self._read(self._file.words())
+        return [key.id for key in written if self._moved(key) is not key or key.id in self._retired]
 
     def _moved(self, key: MasterKey) -> MasterKey:
         first = self._forward.get(key.id)
@@ -301,20 +308,25 @@ class MasterKeys:
         self._change(lambda keys: [key for key in keys if not _ids(key).isdisjoint(key_ids)])
 
     def drop_retired(self, retired: Collection[str], in_force: Collection[str]) -> None:
-        """Forget keys that are retired in every form. Only where they are in a file; those of settings stay."""
+        """Forget keys that are retired in every form. Where they are in the settings, they count as behind."""
 
         def kept(key: MasterKey) -> bool:
             return _ids(key).isdisjoint(retired) or not _ids(key).isdisjoint(in_force)
 
-        if not self.from_settings and not all(map(kept, self._keys)):
+        self._retired = frozenset(key.id for key in self._keys if not kept(key))
+        if self._retired and not self.from_settings:
             self._change(lambda keys: filter(kept, keys))
 
     def write_to(self, file: Path) -> None:
-        """Write the keys, as far as they have moved, into a new file, separated as a setting is. Raises VaultRefused."""
+        """Write the keys that are still needed, as far as they have moved, into a new file, as a setting holds them.
+
+        Raises VaultRefused.
+        """
+        words = [key.text() for key in self._keys if key.id not in self._retired]
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as out:
-                out.write(",".join(key.text() for key in self._keys) + "\n")
+                out.write(",".join(words) + "\n")
                 out.flush()
                 os.fsync(descriptor)
         except OSError as error:

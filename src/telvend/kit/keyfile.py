@@ -29,8 +29,21 @@ class KeyRefused(Exception):
     """A key cannot be had. The message is one sentence for the shop-keeper."""
 
 
+class KeyMissing(KeyRefused):
+    """There are keys, or none, but not the one that the database was written with."""
+
+
 def new_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
+
+
+def key_refusal(word: str) -> str | None:
+    """Why a word is not a key in base64; None where it is one. Does not repeat it."""
+    try:
+        key = base64.b64decode(word, validate=True)
+    except (binascii.Error, ValueError):
+        return "is not base64"
+    return None if len(key) == KEY_BYTES else f"is {len(key)} bytes in base64 instead of {KEY_BYTES}"
 
 
 def key_text(key: bytes) -> str:
@@ -80,20 +93,18 @@ class KeyFile:
             except (OSError, UnicodeDecodeError) as error:
                 raise self._refused(f"{self._file} cannot be read: {type(error).__name__}.") from None
             if (refusal := secret_refusal(self._file, "The key file")) is not None:
-                raise self._refused(refusal)
+                raise self._refused(f"{refusal}.")
         if not words:
             raise self._refused(f"{self.place[0].upper()}{self.place[1:]} is empty.")
         return words
 
     def decode(self, word: str) -> bytes:
         """The key in one word. Raises KeyRefused."""
-        try:
-            key = base64.b64decode(word, validate=True)
-        except (binascii.Error, ValueError):
-            raise self._refused(f"{self.place} does not hold {self._what}s in base64.") from None
-        if len(key) != KEY_BYTES:
-            raise self._refused(f"Each {self._what} is {KEY_BYTES} bytes in base64, not {len(key)}.")
-        return key
+        if (refusal := key_refusal(word)) is not None:
+            raise self._refused(
+                f"{self.place[0].upper()}{self.place[1:]} holds something that {refusal}: no {self._what}."
+            )
+        return base64.b64decode(word, validate=True)
 
     def make_first(self, key: bytes) -> None:
         """Make the file with this key, unless another process has just done so: read it again. Raises KeyRefused."""

@@ -1,7 +1,8 @@
 """Who else may write or read what belongs to a shop: its data directory, its key files, its settings.
 
-Each function returns None where all is well, else one sentence with the command that mends it. A name that does not exist
-is well. Folders above the data directory are not looked at: /tmp, which everybody may write, is a usual parent.
+Each function returns None where all is well, else one sentence without its full stop, with the command that mends it. A
+name that does not exist is well. Folders above the data directory are not looked at: /tmp, which everybody may write, is a
+usual parent.
 """
 
 import os
@@ -38,11 +39,19 @@ def secret_refusal(path: Path, what: str) -> str | None:
     )
 
 
+def reachable_secret_refusal(file: Path, what: str) -> str | None:
+    """The same for a file that a person writes: in a folder that nobody else may enter, its own mode does not matter."""
+    folder = _status(file.parent)
+    if folder is not None and not folder.st_mode & (stat.S_IXGRP | stat.S_IXOTH):
+        return folder_refusal(file.parent, "The folder")
+    return secret_refusal(file, what)
+
+
 def _owner_refusal(found: os.stat_result, path: Path, what: str) -> str | None:
     # Root may work for the owner, and whoever root has set something up for trusts root.
     if os.geteuid() == 0 or found.st_uid in (0, os.geteuid()):
         return None
-    return f"{what} {path} belongs to another user (number {found.st_uid}); run Telvend as that user, or chown it."
+    return f"{what} {path} belongs to another user (number {found.st_uid}); run Telvend as that user, or chown it"
 
 
 def _status(path: Path) -> os.stat_result | None:
