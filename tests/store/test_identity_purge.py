@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from telvend.authorities.contract import Found, Kind, NotOnRecord, Record
 from telvend.errors import NotFound
+from telvend.identity import store
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked
 from telvend.identity.vault import FILE, MasterKey, MasterKeys
@@ -192,6 +194,23 @@ async def test_a_purge_with_nothing_to_purge_leaves_the_key_as_it_is(shop: Burea
     purged = await shop.identity.purge(MONTH)
     assert (purged.count, purged.moved) == (0, 0)
     assert words(shop) == before
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_a_number_is_looked_for_in_the_index_however_many_days_there_are(shop: Bureau, analysed: bool) -> None:
+    await shop.check(use_real_api=True)
+    with psycopg.connect(shop.database.url, autocommit=True) as connection:
+        connection.execute("""
+            insert into verification select (json_populate_record(v, json_build_object(
+                'id', v.id + n, 'position', n + 5, 'number_hash', sha256(n::text::bytea)::text))).*
+            from verification v, generate_series(1, 20000) n""")
+        if analysed:
+            connection.execute("analyze verification")
+        plan = "\n".join(row[0] for row in connection.execute(f"explain (generic_plan) {store.ON_FILE}"))
+        connection.execute("delete from verification where position > 5")
+    assert "verification_on_file" in plan
+    assert "Seq Scan" not in plan
+    assert "verification_pkey" not in plan
 
 
 @pytest.mark.parametrize("failpoint", ["purge.after_rows", "purge.after_days", "purge.before_keys"])
