@@ -54,7 +54,8 @@ docs: $(INSTALLED)  ## write the pages of docs/reference/ that the code itself c
 
 lock: $(INSTALLED)  ## pin the dependencies of pyproject.toml again
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml -o requirements/telvend.lock
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --group dev requirements/build.in -o requirements/development.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 pyproject.toml --group dev requirements/build.in requirements/tools.in -o requirements/development.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements/development.lock requirements/build.in -o requirements/build.lock
 
 clean:  ## everything that was made here
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo tests/postman/node_modules

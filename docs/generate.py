@@ -59,7 +59,7 @@ These options stand on every command, before its name or after its arguments, an
 | option | what it does |
 |---|---|
 | `--data-dir DIR` | Where this shop is kept; also `TELVEND_DATA_DIR`. |
-| `--database-url URL` | A PostgreSQL to use instead of the embedded one; also `TELVEND_DATABASE_URL`. |
+| `--database-url URL` | A PostgreSQL to use instead of the embedded one; also `TELVEND_DATABASE_URL`, where a password belongs: in an argument, every user of the machine can read it. |
 | `--json` | Print one JSON object on stdout. Amounts are exact numbers, times are RFC 3339. |
 | `-h`, `--help` | What the command does. |
 

@@ -38,6 +38,8 @@ from telvend.kit import metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, Tx
 from telvend.kit.fresh import Fresh
+from telvend.kit.keyfile import KeyMissing
+from telvend.kit.log import get
 from telvend.kit.outage import AWAY
 from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
@@ -72,6 +74,8 @@ if TYPE_CHECKING:
 
 HEALTH_KEPT_FOR_S = 0.2
 """For so long what `/healthz` found is told again: asking it often does not mean asking the database often."""
+
+_log = get(__name__)
 
 AUTHORITIES = (PREMBLY, DOJAH)
 """The real authorities that there are, configured or not."""
@@ -420,6 +424,24 @@ class _Counted(Ears):
 
     def settled(self, count: int) -> None:
         metrics.lane_batch("settle", count)
+
+
+async def require_keys(settings: Settings, database: Database) -> None:
+    """Refuse keys that are no keys, and keys of the settings that are not those of this database.
+
+    A key file that is missing is told in the log only: the shop sells what needs no key. Raises KeyRefused.
+    """
+    folder = Path(settings.data_dir)
+    for what, keys in (
+        ("identity master key", Custody(database, folder, settings.identity_master_key)),
+        ("voucher key", PinKeys(database, folder, settings.voucher_key)),
+    ):
+        try:
+            await keys.check()
+        except KeyMissing as error:
+            if keys.from_settings:
+                raise
+            _log.critical("key_missing", key=what, why=str(error))
 
 
 async def prepare_database(database: Database, say: Callable[[str], None]) -> None:

@@ -7,6 +7,7 @@ Each setting `pool_size` is `TELVEND_POOL_SIZE` in the environment and `pool_siz
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from telvend.kit.keyfile import key_refusal
 from telvend.kit.networks import NotANetwork, parse_network
+from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal
 from telvend.kit.secret import Secret
 
 PREFIX: Final = "TELVEND_"
@@ -172,6 +175,21 @@ SECRETS: Final = {
 }
 """The settings that are never shown, and what each may begin with."""
 
+_IN_HEADERS: Final = frozenset(
+    (
+        "paystack_secret_key",
+        "paystack_test_secret_key",
+        "prembly_api_key",
+        "prembly_app_id",
+        "dojah_secret_key",
+        "dojah_app_id",
+    )
+)
+_HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
+_KEYS: Final = frozenset(("identity_master_key", "voucher_key"))
+_MOVED_KEY: Final = re.compile(r"[0-9a-f]{16}\.[0-9]{1,6}\.", re.ASCII)
+"""What stands before an identity master key that a purge has moved forward; identity/vault.py."""
+
 
 NETWORKS: Final = frozenset({"trusted_proxies"})
 """The settings that are lists of addresses and networks; in the environment separated by commas, or a list as in the file."""
@@ -197,10 +215,13 @@ def load(overrides: Mapping[str, Any] | None = None, environment: Mapping[str, s
     chosen = {name: value for name, value in (overrides or {}).items() if value is not None}
     named = {name: environment[PREFIX + name.upper()] for name in _NAMES if environment.get(PREFIX + name.upper())}
     data_dir = str(chosen.get("data_dir") or named.get("data_dir") or "")
+    _require_private(Path(data_dir or default_data_dir()).expanduser())
     file = _file(environment.get(PREFIX + "CONFIG"), data_dir or default_data_dir())
     values: dict[str, Any] = {}
     origins = dict.fromkeys(_NAMES, "default")
     for origin, source in (("file", _read(file)), ("environment", named), ("command line", chosen)):
+        if origin == "file" and file is not None:
+            _require_private_file(file, holds_secrets=any(source.get(name) for name in SECRETS))
         for name, value in source.items():
             if name not in _NAMES:
                 raise SettingsRefused(f"{file}: there is no setting {name!r}; `telvend settings` lists them.")
@@ -211,6 +232,22 @@ def load(overrides: Mapping[str, Any] | None = None, environment: Mapping[str, s
         values["data_dir"] = default_data_dir()
     values["data_dir"] = os.path.abspath(os.path.expanduser(values["data_dir"]))
     return Loaded(Settings(**values), origins, str(file) if file else None)
+
+
+def _require_private(data_dir: Path) -> None:
+    """Refuse a data directory that others may write to, and secrets in it that others may read."""
+    refusal = folder_refusal(data_dir, "The data directory") or secret_refusal(
+        data_dir / "secret", "The folder of keys and passwords"
+    )
+    if refusal is not None:
+        raise SettingsRefused(refusal + ".")
+
+
+def _require_private_file(file: Path, *, holds_secrets: bool) -> None:
+    check = reachable_secret_refusal if holds_secrets else folder_refusal
+    refusal = check(file, "The settings file")
+    if refusal is not None:
+        raise SettingsRefused(refusal + ".")
 
 
 def _file(named: str | None, data_dir: str) -> Path | None:
@@ -246,7 +283,11 @@ def _convert(name: str, value: Any, origin: str) -> Any:
         if secret is not None and not secret.reveal().startswith(SECRETS[name]):
             # The value itself may hold a password, and is not repeated.
             raise SettingsRefused(f"{where} must begin with {' or '.join(SECRETS[name])}.")
+        if secret is not None and (refusal := _refusal(name, secret.reveal())) is not None:
+            raise SettingsRefused(f"{where} {refusal}.")
         return secret
+    if name in _IN_HEADERS and value and (refusal := _refusal(name, str(value))) is not None:
+        raise SettingsRefused(f"{where} {refusal}.")
     try:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]
@@ -269,6 +310,21 @@ def _networks(value: Any, origin: str) -> Any:
         return value  # What it should be is said by its type.
     networks = [parse_network(part) for part in value]
     return [str(network.network_address if network.num_addresses == 1 else network) for network in networks]
+
+
+def _refusal(name: str, text: str) -> str | None:
+    """Why a text cannot be this setting, without repeating it; None where it can."""
+    if not text.strip():
+        return "is empty"
+    if name in _IN_HEADERS:
+        return None if _HEADER_TEXT.fullmatch(text) else "must be printable ASCII without blanks and line ends"
+    if name in _KEYS:
+        words = text.replace(",", " ").split()
+        if name == "identity_master_key":
+            words = [_MOVED_KEY.sub("", word, count=1) if _MOVED_KEY.match(word) else word for word in words]
+        refusal = next(filter(None, map(key_refusal, words)), None)
+        return refusal and f"holds something that {refusal}: no key"
+    return None if text.isprintable() and " " not in text else "must not hold blanks, line ends or control characters"
 
 
 def described() -> dict[str, str]:

@@ -606,3 +606,26 @@ def test_the_books_hold_after_it_all(market: Market) -> None:
         "every order is final but the one of which nobody knows",
     )
     market.shop.check_books()
+
+
+def test_a_purged_check_is_404_and_the_served_shop_goes_on_with_a_key_that_opens_it_no_more(
+    market: Market, ama: httpx.Client
+) -> None:
+    def bought(number: str) -> int:
+        form = {"nin": number, "card_type": "standard", "force_new": True}
+        return int(exact(ama.post("verification/nin", json=form))["data"]["verification_id"])
+
+    old, young = bought("12345678901"), bought("12345678902")
+    market.shop.sql("update verification set created_at = created_at - interval '400 days' where id = %s", old)
+    (wrapped,) = market.shop.sql("select wrapped_key from identity_sealed where id = %s", old)[0]
+    key_file = market.shop.data_dir / "secret" / "identity-master-key"
+    key = key_file.read_text()
+    assert market.shop.telvend("identity", "purge")["purged"] == 1
+    assert ama.get(f"verification/nin/{old}").status_code == 404
+    assert ama.get(f"verification/nin/{young}").status_code == 200
+    assert ama.get(f"verification/nin/{bought('12345678903')}").status_code == 200
+    # What is deleted is still on the disk; what opened it is not.
+    log_files = [path for path in (market.shop.data_dir / "postgres" / "pg_wal").iterdir() if path.is_file()]
+    assert any(wrapped in path.read_bytes() for path in log_files)
+    kept = [path for path in market.shop.data_dir.rglob("*") if path.is_file() and "postgres" not in path.parts]
+    assert not any(key.strip().encode() in path.read_bytes() for path in kept)

@@ -16,6 +16,11 @@ TWO_OF_A_NAME = "{own_network = {steered = false}}"
             TWO_OF_A_NAME,
             "These providers cannot stand side by side: two providers are called own_network.",
         ),
+        (
+            "prembly_api_key",
+            "line\nend",
+            "TELVEND_PREMBLY_API_KEY must be printable ASCII without blanks and line ends.",
+        ),
         ("redis_url", "redis://localhost:port", "TELVEND_REDIS_URL is not the address of a Redis"),
     ],
 )

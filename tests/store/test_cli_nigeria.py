@@ -61,6 +61,7 @@ def test_a_profile_keeps_what_is_not_named_and_takes_verification_back(shop: Sho
     assert "[bold]1 Broad St[/bold]" in shown
     assert re.search(r"email verified +no *\n", shown)
     assert shop.data("user", "set", EMAIL, "--address", "")["address"] == ""
+    assert shop.data("user", "set", EMAIL, "--remove-avatar")["avatar"] is False
 
 
 def test_a_profile_that_cannot_be_is_refused_and_changes_nothing(shop: Shop, tmp_path: Path) -> None:
@@ -200,18 +201,47 @@ def test_a_purge_destroys_what_is_older_than_the_setting_or_than_asked(
     for number, days in zip(ids, (366, 364, 9), strict=True):
         shop.execute(f"update verification set created_at = now() - interval '{days} days' where id = {number}")
     numbers = {one["id"]: one["number"] for one in shop.data("identity", "list")["checks"]}
-    assert shop.data("identity", "purge") == {"purged": 1, "older_than_days": 365}
+    master_key = str(data_dir / "secret" / "identity-master-key")
+    did = {"wrapped_anew": 2, "master_key": master_key, "key_still_opens_copies": False}
+    assert shop.data("identity", "purge") == {"purged": 1, "older_than_days": 365} | did
+    nothing = {"purged": 0, "wrapped_anew": 0, "master_key": None, "key_still_opens_copies": False}
+    assert shop.data("identity", "purge") == {"older_than_days": 365} | nothing
     left = {one["id"]: one["number"] for one in shop.data("identity", "list")["checks"]}
     assert left == numbers | {ids[0]: ""}
     assert "purged" in shop.run("identity", "list").stdout
     monkeypatch.setenv("TELVEND_IDENTITY_RETENTION_DAYS", "300")
-    assert shop.data("identity", "purge") == {"purged": 1, "older_than_days": 300}
-    assert shop.data("identity", "purge", "--older-than", "8") == {"purged": 1, "older_than_days": 8}
+    said = shop.run("identity", "purge").stdout
+    assert "Destroyed what 1 checks older than 300 days knew of people." in said
+    assert f"{master_key} opens no copy of them any more." in said
+    assert shop.data("identity", "purge", "--older-than", "8")["purged"] == 1
     assert shop.run("identity", "purge", "--older-than", "0", code=2).stdout == ""
     assert shop.data("ledger", "check")["ok"] is True
     monkeypatch.setenv("TELVEND_IDENTITY_RETENTION_DAYS", "0")
     result = CliRunner().invoke(app, ["identity", "purge", "--database-url", shop.url])
     assert (result.exit_code, "IDENTITY_RETENTION_DAYS" in result.stderr) == (1, True)
+
+
+def test_a_key_of_the_settings_is_moved_by_the_operator(
+    shop: Shop, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks(shop, data_dir)
+    file = data_dir / "secret" / "identity-master-key"
+    given = file.read_text().strip()
+    file.unlink()
+    monkeypatch.setenv("TELVEND_IDENTITY_MASTER_KEY", given)
+    shop.execute(
+        "update verification set created_at = now() - interval '400 days' where id = (select min(id) from verification)"
+    )
+    said = shop.run("identity", "purge").stdout
+    assert "The setting identity_master_key still opens copies of them" in said
+    assert given not in said
+    moved = tmp_path / "moved"
+    shop.run("identity", "moved-key", str(moved))
+    assert "cannot be written: File exists" in shop.refused("identity", "moved-key", str(moved))
+    monkeypatch.setenv("TELVEND_IDENTITY_MASTER_KEY", moved.read_text().strip())
+    assert shop.data("identity", "purge")["key_still_opens_copies"] is False
+    numbers = [one["number"] for one in shop.data("identity", "list")["checks"]]
+    assert numbers.count("") == 1
 
 
 def test_a_price_is_changed_taken_off_and_refused(shop: Shop) -> None:

@@ -130,8 +130,8 @@ async def test_a_purge_destroys_what_is_known_and_leaves_the_sale(shop: Bureau, 
     old, missing = await shop.check(use_real_api=True, reference="r"), await shop.check(NOBODY)
     await age(shop, 40)
     young = await shop.check("70000000001")
-    assert await shop.identity.purge(timedelta(days=30)) == 2
-    assert await shop.identity.purge(timedelta(days=30)) == 0
+    assert (await shop.identity.purge(timedelta(days=30))).count == 2
+    assert (await shop.identity.purge(timedelta(days=30))).count == 0
     number = old.verification.id
     with pytest.raises(NotFound):
         await shop.identity.detail(shop.ama, Kind.NIN, number)

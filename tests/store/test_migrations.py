@@ -169,6 +169,20 @@ async def test_what_keys_have_swept_is_their_resellers_in_each_mode(empty: Datab
     assert kept == 3
 
 
+async def test_pictures_from_before_get_addresses_that_nobody_guesses(empty: Database) -> None:
+    await bring_to(empty, "0007")
+    async with empty.connection() as tx:
+        await tx.execute("""
+            insert into reseller (id, email, name, phone, avatar, avatar_type)
+            select gen_random_uuid(), n || '@example.com', 'N', '+233241234567', case when n > 1 then ''::bytea end, 'image/png'
+            from generate_series(1, 3) as n""")
+    await brought(empty)
+    async with empty.connection() as tx:
+        found = [row[0] for row in await tx.fetch("select avatar_token from reseller order by email")]
+    assert [token and len(token) for token in found] == [None, 64, 64]
+    assert found[1] != found[2]
+
+
 def test_the_revisions_are_one_line_and_each_has_its_sql() -> None:
     versions = sorted((migrations.FOLDER / "versions").glob("[0-9]*.py"))
     assert {path.stem for path in versions} == {path.stem for path in (migrations.FOLDER / "sql").glob("*.sql")}

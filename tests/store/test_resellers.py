@@ -291,3 +291,32 @@ async def test_tokens_that_have_ended_are_refused_and_cleared_away(database: Dat
     async with database.connection() as tx:
         assert await tx.fetchval("select count(*) from access_token") == 1
         assert await tx.fetchval("select count(*) from access_token where digest = $1", old.reveal().encode()) == 0
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
+
+
+async def test_a_picture_has_an_address_that_nobody_guesses_and_a_new_picture_a_new_one(resellers: Resellers) -> None:
+    assert (await resellers.change(EMAIL, address="1 High St")).avatar_token is None
+    first = (await resellers.change(EMAIL, avatar=PNG)).avatar_token
+    assert first is not None
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    assert (await resellers.change(EMAIL, gender="Male")).avatar_token == first
+    assert await resellers.avatar(first) == (PNG, "image/png")
+    second = (await resellers.change(EMAIL, avatar=b"\xff\xd8\xff" + PNG)).avatar_token
+    assert second is not None
+    assert await resellers.avatar(second) == (b"\xff\xd8\xff" + PNG, "image/jpeg")
+    removed = await resellers.change(EMAIL, remove_avatar=True)
+    assert removed.avatar_token is None
+    for gone in ("1", "", first, second, "0" * 64, "\x00"):
+        with pytest.raises(NotFound):
+            await resellers.avatar(gone)
+    assert second not in repr(await resellers.change(EMAIL, avatar=PNG))
+
+
+async def test_a_picture_from_the_version_before_gets_an_address_too(database: Database, resellers: Resellers) -> None:
+    async with database.connection() as tx:
+        await tx.execute("update reseller set avatar = $1, avatar_type = 'image/png'", PNG)
+    token = (await resellers.change(EMAIL, address="1 High St")).avatar_token
+    assert token is not None
+    assert await resellers.avatar(token) == (PNG, "image/png")

@@ -1,9 +1,11 @@
 """Settings: the later source wins, and whatever cannot be is refused in one sentence that says where it stands."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -214,3 +216,116 @@ def test_a_wrong_entry_of_trusted_proxies_is_named(environment: str, words: str)
 def test_trusted_proxies_in_the_file_must_be_a_list(folder: Path) -> None:
     write(folder, 'trusted_proxies = "127.0.0.1"')
     assert "trusted_proxies (file)" in sentence({"data_dir": str(folder)})
+
+
+# What must not be sent, and what others must not read or write -----------------------------------------------------------------
+
+IN_HEADERS = (
+    "paystack_secret_key", "paystack_test_secret_key", "prembly_api_key", "prembly_app_id", "dojah_secret_key",
+    "dojah_app_id",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_HEADERS)
+@pytest.mark.parametrize(
+    "wrong", ["hunter2\n", "hunter2\r\nX-Evil: 1", "hunter2 ", "hünter2", "hunter2\x07", "h" * 1001]
+)
+def test_what_cannot_be_a_header_is_refused_at_start_and_not_repeated(folder: Path, name: str, wrong: str) -> None:
+    value = SECRETS.get(name, ("",))[0] + wrong
+    text = sentence({}, {f"{PREFIX}{name.upper()}": value, "TELVEND_DATA_DIR": str(folder)})
+    assert text == f"{PREFIX}{name.upper()} must be printable ASCII without blanks and line ends."
+    (folder / "telvend.toml").write_text(f"{name} = {msgspec.json.encode(value).decode()}")
+    assert sentence({"data_dir": str(folder)}).startswith(f"{name} (file) must be printable ASCII")
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_a_secret_that_is_empty_or_blank_is_refused(folder: Path, name: str) -> None:
+    for blank in ("", " "):
+        (folder / "telvend.toml").write_text(f'{name} = "{blank}"')
+        text = sentence({"data_dir": str(folder)})
+        assert text.startswith(f"{name} (file) ")
+        assert SECRETS[name][0] or text == f"{name} (file) is empty."
+
+
+@pytest.mark.parametrize("name", ["database_url", "redis_url"])
+def test_an_address_with_a_line_end_is_refused(name: str) -> None:
+    value = f"{SECRETS[name][0]}hunter2@db/x\n"
+    assert sentence({}, {f"{PREFIX}{name.upper()}": value}) == (
+        f"{PREFIX}{name.upper()} must not hold blanks, line ends or control characters."
+    )
+
+
+@pytest.mark.parametrize("name", ["identity_master_key", "voucher_key"])
+def test_what_is_no_key_is_refused_when_settings_are_read(name: str) -> None:
+    good, variable = "A" * 43 + "=", f"{PREFIX}{name.upper()}"
+    assert load({}, {variable: f"{good}, {good}\n"}).settings != Settings()
+    for wrong, why in (("hunter2!", "is not base64"), ("aHVudGVyMg==", "is 7 bytes in base64 instead of 32")):
+        text = sentence({}, {variable: f"{good},{wrong}"})
+        assert text == f"{variable} holds something that {why}: no key."
+    moved = f"0123456789abcdef.331.{good}"
+    if name == "identity_master_key":
+        load({}, {variable: moved})
+    else:
+        assert "is not base64" in sentence({}, {variable: moved})
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702, 0o720])
+def test_a_data_directory_that_others_may_write_is_refused_with_the_command_that_mends_it(
+    tmp_path: Path, mode: int
+) -> None:
+    folder = tmp_path / "my shop"
+    folder.mkdir()
+    folder.chmod(mode)
+    text = sentence({"data_dir": str(folder)})
+    assert text == f"The data directory {folder} may be written by other users; run: chmod go-w '{folder}'."
+    folder.chmod(mode & ~0o022)
+    assert load({"data_dir": str(folder)}, {}).settings.data_dir == str(folder)
+
+
+def test_a_data_directory_in_a_folder_that_everybody_writes_is_all_right(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    (tmp_path / "tmp" / "shop").mkdir(mode=0o755)
+    load({"data_dir": str(tmp_path / "tmp" / "shop")}, {})
+
+
+def test_a_data_directory_of_somebody_else_is_refused_unless_root_works_for_him(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = folder.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 4711)
+    if owner != 0:  # What belongs to root, everybody trusts.
+        assert "belongs to another user" in sentence({"data_dir": str(folder)})
+    else:
+        load({"data_dir": str(folder)}, {})
+        os.chown(folder, 4712, -1)
+        assert "belongs to another user (number 4712)" in sentence({"data_dir": str(folder)})
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    load({"data_dir": str(folder)}, {})
+
+
+def test_a_folder_of_keys_that_others_may_enter_is_refused(folder: Path) -> None:
+    (folder / "secret").mkdir(mode=0o755)
+    assert "chmod go= " in sentence({"data_dir": str(folder)})
+    (folder / "secret").chmod(0o700)
+    load({"data_dir": str(folder)}, {})
+
+
+def test_a_settings_file_with_a_secret_in_it_is_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir(mode=0o755)
+    write(folder, "port = 1001")
+    (folder / "telvend.toml").chmod(0o644)
+    load({"data_dir": str(folder)}, {})
+    write(folder, 'dojah_secret_key = "hunter2"')
+    text = sentence({"data_dir": str(folder)})
+    assert text.startswith("The settings file")
+    assert "chmod go= " in text
+    (folder / "telvend.toml").chmod(0o600)
+    load({"data_dir": str(folder)}, {})
+    (folder / "telvend.toml").chmod(0o644)
+    folder.chmod(0o700)  # Nobody else comes this far.
+    load({"data_dir": str(folder)}, {})
+    write(folder, "port = 1001")
+    (folder / "telvend.toml").chmod(0o666)
+    assert "may be written by other users" in sentence({"data_dir": str(folder)})

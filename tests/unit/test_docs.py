@@ -72,3 +72,20 @@ def test_every_page_of_the_documentation_can_be_reached_from_the_readme() -> Non
 @pytest.mark.parametrize("name", generate.pages())
 def test_a_generated_page_is_what_the_code_says(name: str) -> None:
     assert name not in generate.outdated(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_command_downloads_without_a_hash_or_shows_a_password_to_everybody(page: Path) -> None:
+    for block in _FENCED.findall(page.read_text("utf-8")):
+        for line in block.splitlines():
+            if "pip install" in line:
+                assert "--require-hashes" in line or "--no-deps --no-build-isolation" in line, line
+            assert "telvend db url)" not in line, line
+            assert not re.search(r"--database-url\S* *\S*://\S+:\S+@", line), line
+
+
+def test_what_builds_the_program_is_locked_by_hash() -> None:
+    lock = (ROOT / "requirements" / "build.lock").read_text("utf-8")
+    entries = re.split(r"\n(?=\S)", lock.strip())
+    assert any(entry.startswith("hatchling==") for entry in entries)
+    assert all(re.match(r"[a-z0-9-]+==\S+", entry) and "--hash=sha256:" in entry for entry in entries)

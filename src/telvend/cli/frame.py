@@ -32,6 +32,7 @@ from rich.table import Table
 from rich.text import Text
 
 from telvend.bootstrap import Shop, open_shop, prepare_database
+from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import Settings, SettingsRefused, load
 from telvend.errors import TelvendError
 from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused
@@ -46,7 +47,10 @@ DataDir = Annotated[
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
-        "--database-url", metavar="URL", help="A PostgreSQL to use instead of the embedded one.", show_default=False
+        "--database-url",
+        metavar="URL",
+        help="A PostgreSQL to use instead of the embedded one; its password belongs into TELVEND_DATABASE_URL.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -88,6 +92,7 @@ def settings_of(context: typer.Context, data_dir: str | None, database_url: str 
     """The settings of a command, from all their places. Ends the program where one cannot be."""
     before: Where = context.find_object(Where) or Where()
     chosen_url = database_url or before.database_url
+    warn_of_password(chosen_url)
     overrides = {
         "data_dir": data_dir or before.data_dir,
         "database_url": Secret(chosen_url) if chosen_url else None,

@@ -2,6 +2,7 @@
 
 import getpass
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -172,13 +173,45 @@ async def purge(
         typer.Option(min=1, max=36500, metavar="DAYS", help="Default: the setting identity_retention_days."),
     ] = None,
 ) -> Output:
-    """Destroy numbers and records of checks of that age, for good. The sales stay in the books."""
+    """Destroy numbers and records of checks of that age, for good. The sales stay in the books.
+
+    The keys that would open copies of them are destroyed as well: in backups, too, as long as nobody has kept a copy of the
+    master key from before.
+    """
     days = shop.settings.identity_retention_days if older_than is None else older_than
-    count = await shop.services.identity.purge(timedelta(days=days))
+    done = await shop.services.identity.purge(timedelta(days=days))
+    said = f"Destroyed what {done.count} checks older than {days} days knew of people."
+    if done.key_place is not None and done.still_opens:
+        said += (
+            f"\n{done.key_place[0].upper()}{done.key_place[1:]} still opens copies of them: put what"
+            " `telvend identity moved-key FILE` writes in its place, on every node, and destroy the copies of the old key."
+        )
+    elif done.key_place is not None:
+        said += (
+            f"\n{done.key_place} opens no copy of them any more. Back it up again, and destroy the copies of it that are"
+            " older."
+        )
     return Output(
-        {"purged": count, "older_than_days": days},
-        f"Destroyed what {count} checks older than {days} days knew of people.",
+        {
+            "purged": done.count,
+            "older_than_days": days,
+            "wrapped_anew": done.moved,
+            "master_key": done.key_place,
+            "key_still_opens_copies": done.still_opens,
+        },
+        said,
     )
+
+
+@command(app, "moved-key")
+async def moved_key(
+    shop: Shop, file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, which only you may read.")]
+) -> Output:
+    """Write the master key as it is to be after a purge, for the setting identity_master_key."""
+    custody = shop.services.identity.custody
+    await custody.forget_days()
+    custody.write_moved(file)
+    return Output({"file": str(file)}, f"The value for identity_master_key is in {file}; put it there on every node.")
 
 
 @command(app, "accesses")

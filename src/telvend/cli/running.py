@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import uvloop
 
-from telvend.bootstrap import load_modules, prepare_database
+from telvend.bootstrap import load_modules, prepare_database, require_keys
 from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail, progress
 from telvend.cli.listening import listen
@@ -84,10 +84,11 @@ def _revealed(settings: Settings) -> str:
     return settings.database_url.reveal()
 
 
-async def _prepare(url: str) -> None:
+async def _prepare(settings: Settings, url: str) -> None:
     database = await Database.open(url, pool_size=1)
     try:
         await prepare_database(database, progress)
+        await require_keys(settings, database)
     finally:
         await database.close()
 
@@ -130,7 +131,7 @@ async def _bring_up(settings: Settings, cluster: Cluster | None, stack: AsyncExi
     if cluster is not None:
         await cluster.start_async(announce=False)
     url = cluster.url if cluster else _revealed(settings)
-    await _prepare(url)
+    await _prepare(settings, url)
     if cluster is not None:
         cluster.announce()
         await stack.enter_async_context(DatabaseMinder(cluster))

@@ -5,6 +5,7 @@ from typing import Any
 import typer
 
 from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, emit, fail, table
+from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import PREFIX, SECRETS, SettingsRefused, described, load
 from telvend.kit.secret import Secret
 
@@ -19,6 +20,7 @@ def settings(
     """List every setting with its value, where it came from and what it is for. Secrets are starred."""
     before: Where = context.find_object(Where) or Where()
     chosen = database_url or before.database_url
+    warn_of_password(chosen)
     try:
         loaded = load({"data_dir": data_dir or before.data_dir, "database_url": Secret(chosen) if chosen else None})
     except SettingsRefused as error:

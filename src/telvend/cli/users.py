@@ -88,10 +88,11 @@ async def set_profile(
             exists=True, dir_okay=False, readable=True, metavar="FILE", help="A PNG or JPEG of at most 1 MiB."
         ),
     ] = None,
+    remove_avatar: Annotated[bool, typer.Option("--remove-avatar", help="Keep no picture any more.")] = False,
 ) -> Output:
     """Fill in what a shop-keeper knows about a reseller. What is not named stays as it is."""
     given = (address, gender, date_of_birth, email_verified, phone_verified, id_verified, avatar)
-    if all(value is None for value in given):
+    if all(value is None for value in given) and not remove_avatar:
         raise InvalidInput("", "Say what to set, such as --address or --email-verified.")
     profile = await shop.services.resellers.change(
         email,
@@ -102,6 +103,7 @@ async def set_profile(
         phone_verified=phone_verified,
         id_verified=id_verified,
         avatar=None if avatar is None else _picture(avatar),
+        remove_avatar=remove_avatar,
     )
     return _shown(profile)
 
@@ -176,7 +178,7 @@ def _shown(profile: Profile) -> Output:
         "email_verified": profile.email_verified,
         "phone_verified": profile.phone_verified,
         "id_verified": profile.id_verified,
-        "avatar": profile.has_avatar,
+        "avatar": profile.avatar_token is not None,
     }
     rows = [(name.replace("_", " "), _words(value)) for name, value in data.items()]
     return Output(data, show=table("", ("", profile.email), rows, ""))

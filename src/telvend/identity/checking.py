@@ -12,6 +12,7 @@ What the authority took for such an answer is the house's loss, like what it tak
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +33,7 @@ from telvend.authorities.contract import (
 )
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound, ProductUnavailable, ReferenceReused
 from telvend.identity import store
-from telvend.identity.custody import Custody, seal, seal_record
+from telvend.identity.custody import Custody, Wrapping, seal, seal_record
 from telvend.identity.model import (
     Checked,
     NotConfigured,
@@ -44,7 +45,7 @@ from telvend.identity.model import (
     Verification,
     is_number,
 )
-from telvend.identity.vault import MasterKey, RecordKey
+from telvend.identity.vault import RecordKey
 from telvend.kit.clock import Clock
 from telvend.kit.db import Database, Tx
 from telvend.kit.facts import Fact, FactKind, remember
@@ -185,7 +186,7 @@ class Checking:
             if now is None:
                 raise InvariantBroken("a caller's wallet does not exist")
             # First of all, so that every master key in force is known to whoever looks a number up below.
-            master = await self._custody.current(tx)
+            wrapping = await self._custody.current(tx)
             known = await self._known(tx, caller, request)
             if known is not None:
                 return known
@@ -196,7 +197,7 @@ class Checking:
                 raise NotConfigured(request.kind, request.provider)
             await self._mind_the_pace(tx, caller, now)
             return await self._hold(
-                tx, caller, request, authority, accounts, price, master, Journal(wallets), wallet_id, now
+                tx, caller, request, authority, accounts, price, wrapping, Journal(wallets), wallet_id, now
             )
 
     async def _known(self, tx: Tx, caller: Caller, request: Request) -> Verification | None:
@@ -211,7 +212,7 @@ class Checking:
                 raise ReferenceReused(reference)
             return None
         verification, number_hash = found
-        same_number = number_hash is None or number_hash in self._custody.lookups(request.kind, request.number)
+        same_number = number_hash is None or self._custody.is_of(number_hash, request.kind, request.number)
         if not verification.repeats(request) or not same_number:
             raise ReferenceReused(reference)
         if verification.purged_at is not None:
@@ -259,23 +260,27 @@ class Checking:
         authority: Authority,
         accounts: _Accounts,
         price: Price,
-        master: MasterKey,
+        wrapping: Wrapping,
         journal: Journal,
         wallet_id: int,
         now: datetime,
     ) -> Checked | _Sale:
         on_file = None
-        lookups = self._custody.lookups(request.kind, request.number)
+        record: Record | None = None
         if not request.force_new:
+            lookups = self._custody.lookups(wrapping, request.kind, request.number)
             on_file = await store.on_file(
                 tx, lookups, caller.reseller_id, caller.mode, request.kind, authority.name, now
             )
+        if on_file is not None:
+            try:
+                _, record = self._custody.number_and_record(on_file[0])
+            except NotFound:
+                on_file = None  # Of a backup from before a purge, which has destroyed its key.
         (number,) = await ledger_store.next_causes(tx, 1)
         after = journal.hold(number, wallet_id, accounts.in_flight, price.price)
         position = journal.enter(wallet_id, TransactionKind.VERIFICATION, number, credit=False)
-        record: Record | None = None
         if on_file is not None:
-            _, record = self._custody.number_and_record(on_file[0])
             journal.post(
                 number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price.price, _nothing()
             )
@@ -310,8 +315,8 @@ class Checking:
             updated_at=now,
         )
         key = RecordKey.new(number)
-        sealed = seal(master, key, number, request.number, record)
-        lookup = master.lookup(request.kind, request.number.reveal())
+        sealed = seal(wrapping, key, number, request.number, record)
+        lookup = wrapping.lookup(request.kind, request.number)
         await store.insert(tx, verification, lookup, sealed, self._policy.given_up_after_s)
         await ledger_store.write_journal(tx, journal)
         _remember(tx, verification)
@@ -403,7 +408,7 @@ class Checking:
                     tx, number, now, self._policy.record_months, cost.minor, seal_record(sale.key, answer.record)
                 ),
             )
-        return await self._release(tx, journal, before, accounts, now, _state_after(answer), cost, answer.text)
+        return await self._release(tx, journal, before, accounts, now, _state_after(answer), cost, _kept_text(answer))
 
     async def _release(
         self,
@@ -510,6 +515,13 @@ def _state_after(answer: Answer) -> State:
     if isinstance(answer, NotOnRecord):
         return State.NOT_ON_RECORD
     return State.BLOCKED if isinstance(answer, Blocked) else State.UNAVAILABLE
+
+
+def _kept_text(answer: Answer) -> str:
+    """What is kept of an authority's own words: where there was no answer, why, without a number."""
+    if not isinstance(answer, Unavailable | Unknown):
+        return ""
+    return re.sub(r"[0-9]{5,}", "*****", answer.text, flags=re.ASCII)
 
 
 def _retry(verification: Verification, answer: Answer) -> int | None:

@@ -1,6 +1,9 @@
-"""Giving up checks that nobody has an answer for: their process died between the hold and the answer.
+"""What identity does by itself, in every process that serves.
 
-Any number of processes may do this at once; each check is locked, and looked at again, before its hold is released.
+Giving up checks that nobody has an answer for: their process died between the hold and the answer. Any number of processes
+may do this at once; each check is locked, and looked at again, before its hold is released.
+
+Destroying this node's copies of keys that a purge, on whichever node, has made useless.
 """
 
 from collections.abc import Callable
@@ -8,12 +11,15 @@ from typing import Final
 
 from telvend.identity import store
 from telvend.identity.checking import Checking
+from telvend.identity.custody import Custody
+from telvend.identity.vault import VaultRefused
 from telvend.kit.clock import Clock
 from telvend.kit.db import Database
-from telvend.kit.log import get
+from telvend.kit.log import OncePerMinute, get
 from telvend.kit.repeating import Repeating
 
 LOOK_EVERY_S: Final = 1.0
+FORGET_EVERY_S: Final = 2.0
 _AT_ONCE: Final = 100
 _CORRECT_CLOCK_S: Final = 10.0
 
@@ -48,3 +54,20 @@ class GivingUp(Repeating):
                 given_up += 1
                 _log.warning("identity_check_given_up", check=verification_id)
         return given_up
+
+
+class ForgettingKeys(Repeating):
+    """Looks every two seconds, after `start`."""
+
+    def __init__(self, custody: Custody, clock: Clock, on_death: Callable[[BaseException], None] | None = None) -> None:
+        super().__init__("destroying purged keys", self.look, clock, every_s=FORGET_EVERY_S, on_death=on_death)
+        self._custody = custody
+        self._may_complain = OncePerMinute()
+
+    async def look(self) -> None:
+        """Destroy what is to be destroyed. A file that cannot be changed is told in the log. Raises Busy."""
+        try:
+            await self._custody.forget_days()
+        except VaultRefused as error:
+            if self._may_complain():
+                _log.critical("identity_keys_not_destroyed", why=str(error))

@@ -8,8 +8,8 @@ from telvend.authorities.contract import Authority, Kind
 from telvend.errors import InvalidInput, NotFound
 from telvend.identity import store
 from telvend.identity.checking import CURRENCY, Checking
-from telvend.identity.custody import Custody
-from telvend.identity.jobs import GivingUp
+from telvend.identity.custody import Custody, Purged
+from telvend.identity.jobs import ForgettingKeys, GivingUp
 from telvend.identity.model import (
     Access,
     Checked,
@@ -23,9 +23,11 @@ from telvend.identity.model import (
     Verification,
     masked_number,
 )
+from telvend.identity.store import Sealed
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.db import Database, Tx
 from telvend.kit.money import Money
+from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
@@ -74,14 +76,17 @@ class Identity:
             gate or SalesGate(),
         )
         self.giving_up = GivingUp(database, self._checking, clock, on_death)
+        self.forgetting_keys = ForgettingKeys(custody, clock, on_death)
 
     def start(self) -> None:
-        """Begin to give up checks whose process has died."""
+        """Begin to give up checks whose process has died, and to destroy keys when a purge somewhere says so."""
         self.giving_up.start()
+        self.forgetting_keys.start()
 
     async def close(self) -> None:
         """Wait for the authorities that are being asked, then give their connections back."""
         await self.giving_up.close()
+        await self.forgetting_keys.close()
         await self._checking.close()
         for authority in (self._personas, *self._authorities.values()):
             await authority.close()
@@ -114,7 +119,8 @@ class Identity:
         async with self._database.transaction() as tx:
             found = await store.history(tx, caller.reseller_id, caller.mode, kind, before, min(limit, LARGEST_PAGE))
             sealed = await store.sealed(tx, [item.id for item in found], records=False)
-            opened = [Opened(item, self.custody.number(sealed[item.id])) for item in found if item.id in sealed]
+            numbers = [(item, self._number(sealed.get(item.id))) for item in found]
+            opened = [Opened(item, number) for item, number in numbers if number is not None]
             await store.note_access(tx, "key", str(caller.key_id), "history", [item.verification.id for item in opened])
         return opened
 
@@ -169,10 +175,17 @@ class Identity:
             found = await store.listed(tx, reseller_id, kind, before, min(limit, LARGEST_PAGE))
             sealed = await store.sealed(tx, [item.id for item in found], records=False)
             await store.note_access(tx, "command line", reader, "list, masked", list(sealed))
-            return [
-                (item, masked_number(self.custody.number(sealed[item.id]).reveal()) if item.id in sealed else "")
-                for item in found
-            ]
+            numbers = [(item, self._number(sealed.get(item.id))) for item in found]
+            return [(item, "" if number is None else masked_number(number.reveal())) for item, number in numbers]
+
+    def _number(self, sealed: Sealed | None) -> Secret | None:
+        """None where it was purged."""
+        if sealed is None:
+            return None
+        try:
+            return self.custody.number(sealed)
+        except NotFound:
+            return None
 
     async def set_price(self, kind: Kind, card_type: str, price: Money, *, active: bool = True) -> None:
         """Change a line of the price list. Checks that were sold keep their price. Raises InvalidInput, NotFound."""
@@ -194,8 +207,11 @@ class Identity:
         async with self._database.connection() as tx:
             return await store.all_costs(tx)
 
-    async def purge(self, older_than: timedelta) -> int:
-        """Destroy what is known of people from checks older than that. Raises InvalidInput (less than a day), Busy."""
+    async def purge(self, older_than: timedelta) -> Purged:
+        """Destroy what is known of people from checks older than that, in copies of the database too.
+
+        Raises InvalidInput (less than a day), VaultRefused, Busy.
+        """
         return await self.custody.purge(older_than)
 
     async def accesses(self, verification_id: int | None = None, *, limit: int = 100) -> list[Access]:

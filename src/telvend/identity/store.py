@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,6 +17,8 @@ from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
 # Any number that nobody else uses: a rotation takes it for itself, whoever seals something shares it.
 _ROTATION: Final = 7_370_532
 
+_MASTER: Final = "id, current, retired_at is not null as retired, first_day, purged_day, destroyed_before"
+
 _COLUMNS: Final = """v.id, v.reference, v.reseller_id, v.key_id, v.dialect, v.mode, v.client_reference, v.wallet_id, v.position,
     v.kind, v.card_type, v.provider, v.force_new, v.use_real_api, v.source, v.reused_id, v.price_minor, v.cost_minor, v.currency,
     v.state, v.text, v.balance_before_minor, v.balance_after_minor, v.expires_at, v.purged_at, v.created_at, v.updated_at"""
@@ -24,13 +26,36 @@ _COLUMNS: Final = """v.id, v.reference, v.reseller_id, v.key_id, v.dialect, v.mo
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A row of the safe."""
+    """A row of the safe. `day`: the one that `wrapped_key` was wrapped for; None where `master` knows no days."""
 
     id: int
     master: str
+    day: int | None
     wrapped_key: bytes
     number: bytes
     record: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """What the database says of a key that wraps. Everything but `id` and `retired` means nothing where there are no days.
+
+    Nothing is wrapped for a day before `first_day`; `purged_day` is the last day that something was purged of; the keys of
+    days before `destroyed_before` are forgotten by every node. `oldest_day` is the first day that may still wrap something.
+    """
+
+    id: str
+    current: bool
+    retired: bool
+    first_day: int
+    purged_day: int | None
+    destroyed_before: int | None
+
+    @property
+    def oldest_day(self) -> int:
+        destroyed = self.destroyed_before or 0
+        unfinished = self.purged_day is not None and self.purged_day >= destroyed
+        return destroyed if unfinished else self.first_day
 
 
 # Prices and costs ---------------------------------------------------------------------------------------------------------
@@ -104,16 +129,40 @@ async def hold_sealing_off(tx: Tx) -> None:
     await tx.execute("select pg_advisory_xact_lock($1)", _ROTATION)
 
 
-async def current_master(tx: Tx) -> str | None:
-    found = await tx.fetchval("select id from identity_master where current")
-    return None if found is None else str(found)
+async def masters(tx: Tx) -> list[Master]:
+    """Every key that wraps or ever wrapped something, the one in force first."""
+    rows = await tx.fetch(f"select {_MASTER} from identity_master order by current desc, created_at desc")
+    return [_master(row) for row in rows]
 
 
-async def make_master_current(tx: Tx, master_id: str) -> None:
+async def current_master(tx: Tx) -> Master | None:
+    row = await tx.fetchrow(f"select {_MASTER} from identity_master where current")
+    return _master(row) if row else None
+
+
+async def current_master_and_day(tx: Tx) -> tuple[Master | None, date]:
+    """The key in force, and what day it is in UTC."""
+    row = await tx.fetchrow(
+        f"select (clock_timestamp() at time zone 'utc')::date as today, {_MASTER}"
+        " from (values (1)) one left join identity_master on current"
+    )
+    return (None if row["id"] is None else _master(row)), row["today"]
+
+
+async def make_master_current(tx: Tx, master_id: str, first_day: int) -> None:
+    """Put a key in force. From now on nothing is wrapped with it for a day before `first_day`."""
     await tx.execute("update identity_master set current = false where current and id <> $1", master_id)
     await tx.execute(
-        "insert into identity_master (id) values ($1) on conflict (id) do update set current = true, retired_at = null",
-        master_id,
+        "insert into identity_master as m (id, first_day) values ($1, $2) on conflict (id) do update"
+        " set current = true, retired_at = null, first_day = greatest(m.first_day, excluded.first_day)",
+        master_id, first_day,
+    )  # fmt: skip
+
+
+async def destroy_days_before(tx: Tx, master_id: str, day: int) -> None:
+    """Make every node forget the keys of earlier days. Nothing may be wrapped with them any more."""
+    await tx.execute(
+        "update identity_master set destroyed_before = greatest(destroyed_before, $2) where id = $1", master_id, day
     )
 
 
@@ -139,24 +188,35 @@ async def sealed_otherwise(tx: Tx, master_id: str, limit: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-async def lock_sealed(tx: Tx, ids: Sequence[int]) -> list[tuple[Sealed, Kind]]:
-    """Lock checks and their rows of the safe, in the order in which everybody locks them."""
+async def sealed_before(tx: Tx, master_id: str, day: int, after_id: int, limit: int) -> list[int]:
+    """Checks above `after_id` whose key is wrapped by this master key for an earlier day, oldest first."""
+    rows = await tx.fetch(
+        "select id from identity_sealed where master = $1 and id > $3 and day < $2 order by id limit $4",
+        master_id, day, after_id, limit,
+    )  # fmt: skip
+    return [row[0] for row in rows]
+
+
+async def lock_sealed(tx: Tx, ids: Sequence[int]) -> list[tuple[Sealed, Kind, date]]:
+    """Lock checks and their rows of the safe, in the order in which everybody locks them. With the days of their sales."""
     await tx.execute("select from verification where id = any($1::bigint[]) order by id for no key update", ids)
     rows = await tx.fetch(
-        "select s.id, s.master, s.wrapped_key, s.number, s.record, v.kind from identity_sealed s"
-        " join verification v on v.id = s.id where s.id = any($1::bigint[]) order by s.id for no key update of s",
+        "select s.id, s.master, s.day, s.wrapped_key, s.number, s.record, v.kind,"
+        " (v.created_at at time zone 'utc')::date as sold"
+        " from identity_sealed s join verification v on v.id = s.id"
+        " where s.id = any($1::bigint[]) order by s.id for no key update of s",
         ids,
     )
-    return [(_sealed(row), Kind(row["kind"])) for row in rows]
+    return [(_sealed(row), Kind(row["kind"]), row["sold"]) for row in rows]
 
 
-async def write_wrapping(tx: Tx, verification_id: int, master_id: str, wrapped_key: bytes, number_hash: bytes) -> None:
+async def write_wrapping(
+    tx: Tx, verification_id: int, master_id: str, day: int | None, wrapped_key: bytes, number_hash: bytes
+) -> None:
     await tx.execute(
-        "update identity_sealed set master = $2, wrapped_key = $3 where id = $1",
-        verification_id,
-        master_id,
-        wrapped_key,
-    )
+        "update identity_sealed set master = $2, day = $3, wrapped_key = $4 where id = $1",
+        verification_id, master_id, day, wrapped_key,
+    )  # fmt: skip
     await tx.execute("update verification set number_hash = $2 where id = $1", verification_id, number_hash)
 
 
@@ -181,8 +241,8 @@ async def insert(
         verification.expires_at, verification.created_at, given_up_after_s,
     )  # fmt: skip
     await tx.execute(
-        "insert into identity_sealed (id, master, wrapped_key, number, record) values ($1, $2, $3, $4, $5)",
-        sealed.id, sealed.master, sealed.wrapped_key, sealed.number, sealed.record,
+        "insert into identity_sealed (id, master, day, wrapped_key, number, record) values ($1, $2, $3, $4, $5, $6)",
+        sealed.id, sealed.master, sealed.day, sealed.wrapped_key, sealed.number, sealed.record,
     )  # fmt: skip
 
 
@@ -237,30 +297,50 @@ async def due(tx: Tx, limit: int) -> list[tuple[int, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class NumberHash:
+    """The keyed hash of a check's number, and the key and day that it belongs to."""
+
+    hash: bytes
+    master: str
+    day: int | None
+
+
 async def by_client_reference(
     tx: Tx, reseller_id: UUID, dialect: str, mode: Mode, client_reference: str
-) -> tuple[Verification, bytes | None] | None:
+) -> tuple[Verification, NumberHash | None] | None:
     """The check that holds this reference, with the keyed hash of its number; that is None after a purge."""
     row = await tx.fetchrow(
-        f"select {_COLUMNS}, v.number_hash from verification v where reseller_id = $1 and dialect = $2 and mode = $3"
-        " and client_reference = $4 and state <> 'unavailable'",
+        f"select {_COLUMNS}, v.number_hash, s.master, s.day from verification v left join identity_sealed s on s.id = v.id"
+        " where reseller_id = $1 and dialect = $2 and mode = $3 and client_reference = $4 and state <> 'unavailable'",
         reseller_id, dialect, mode, client_reference,
     )  # fmt: skip
-    return (verification_of(row), row["number_hash"]) if row else None
+    if row is None:
+        return None
+    gone = row["number_hash"] is None or row["master"] is None
+    return verification_of(row), None if gone else NumberHash(row["number_hash"], row["master"], row["day"])
+
+
+# One probe of an index for each hash, whatever the planner knows of the table: nothing but the hash is a condition before
+# `offset 0`, so that it cannot choose to read all checks of the reseller instead.
+ON_FILE: Final = """
+    select s.id, s.master, s.day, s.wrapped_key, s.number, s.record, found.expires_at
+    from (
+        select of_number.id, of_number.expires_at
+        from unnest($1::bytea[]) as wanted(number_hash) cross join lateral (
+            select * from verification v
+            where v.number_hash = wanted.number_hash and v.state = 'verified' and v.purged_at is null offset 0
+        ) of_number
+        where reseller_id = $2 and mode = $3 and kind = $4 and source = $5 and expires_at > $6
+        order by of_number.id desc limit 1
+    ) found join identity_sealed s on s.id = found.id"""
 
 
 async def on_file(
     tx: Tx, number_hashes: Sequence[bytes], reseller_id: UUID, mode: Mode, kind: Kind, source: str, now: datetime
 ) -> tuple[Sealed, datetime] | None:
     """The newest record of this account, mode, kind, number and source that has not expired, and when it will."""
-    row = await tx.fetchrow(
-        "select s.id, s.master, s.wrapped_key, s.number, s.record, v.expires_at"
-        " from verification v join identity_sealed s on s.id = v.id"
-        " where v.number_hash = any($1::bytea[]) and v.reseller_id = $2 and v.mode = $3 and v.kind = $4 and v.source = $5"
-        " and v.state = 'verified' and v.purged_at is null and v.expires_at > $6"
-        " order by v.id desc limit 1",
-        list(number_hashes), reseller_id, mode, kind, source, now,
-    )  # fmt: skip
+    row = await tx.fetchrow(ON_FILE, list(number_hashes), reseller_id, mode, kind, source, now)
     return (_sealed(row), row["expires_at"]) if row else None
 
 
@@ -301,7 +381,7 @@ async def sealed(tx: Tx, ids: Sequence[int], *, records: bool) -> dict[int, Seal
     """Rows of the safe; without the records where only numbers are wanted."""
     record = "record" if records else "null::bytea as record"
     rows = await tx.fetch(
-        f"select id, master, wrapped_key, number, {record} from identity_sealed where id = any($1::bigint[])", ids
+        f"select id, master, day, wrapped_key, number, {record} from identity_sealed where id = any($1::bigint[])", ids
     )
     return {row["id"]: _sealed(row) for row in rows}
 
@@ -327,20 +407,40 @@ async def accesses(tx: Tx, verification_id: int | None, limit: int) -> list[Acce
     ]
 
 
-async def purge(tx: Tx, older_than: timedelta, limit: int) -> int:
-    """Destroy the keys of up to `limit` checks of that age, with all that they seal. Answers how many there were."""
+async def now_in(tx: Tx) -> datetime:
+    found: datetime = await tx.fetchval("select now()")
+    return found
+
+
+async def purge(tx: Tx, before: datetime, limit: int) -> int:
+    """Forget what is known from up to `limit` checks that were sold before that moment. Answers how many there were.
+
+    The same transaction notes which days' keys are to be destroyed, so that whoever comes after a crash knows.
+    """
     rows = await tx.fetch(
-        "select id from verification where purged_at is null and state <> 'asking' and created_at < now() - $1::interval"
+        "select id from verification where purged_at is null and state <> 'asking' and created_at < $1"
         " order by id limit $2 for no key update",
-        older_than, limit,
+        before, limit,
     )  # fmt: skip
-    ids = [row[0] for row in rows]
-    if ids:
-        await tx.execute("delete from identity_sealed where id = any($1::bigint[])", ids)
+    await forget(tx, [row[0] for row in rows])
+    return len(rows)
+
+
+async def forget(tx: Tx, ids: Sequence[int]) -> None:
+    """Remove what is known from these checks, which are locked, and what an authority wrote about them."""
+    if not ids:
+        return
+    rows = await tx.fetch("delete from identity_sealed where id = any($1::bigint[]) returning master, day", ids)
+    days: dict[str, int] = {}
+    for row in rows:
+        days[row["master"]] = max(days.get(row["master"], -1), -1 if row["day"] is None else row["day"])
+    for master_id in sorted(days):
         await tx.execute(
-            "update verification set purged_at = now(), number_hash = null where id = any($1::bigint[])", ids
+            "update identity_master set purged_day = greatest(purged_day, $2) where id = $1", master_id, days[master_id]
         )
-    return len(ids)
+    await tx.execute(
+        "update verification set purged_at = now(), number_hash = null, text = '' where id = any($1::bigint[])", ids
+    )
 
 
 # Sweeping -----------------------------------------------------------------------------------------------------------------
@@ -494,8 +594,14 @@ def verification_of(row: Any) -> Verification:
     )
 
 
+def _master(row: Any) -> Master:
+    return Master(
+        row["id"], row["current"], row["retired"], row["first_day"], row["purged_day"], row["destroyed_before"]
+    )
+
+
 def _sealed(row: Any) -> Sealed:
-    return Sealed(row["id"], row["master"], row["wrapped_key"], row["number"], row["record"])
+    return Sealed(row["id"], row["master"], row["day"], row["wrapped_key"], row["number"], row["record"])
 
 
 def _uuid(value: UUID) -> UUID:

@@ -3,6 +3,7 @@
     keys = KeyFile(data_dir / "secret" / "identity-master-key", "identity master key", "identity_master_key", given)
     keys.read()                             # [bytes], newest first; [] where no file was made yet
     keys.make_first(new_key())              # unless somebody else has just done so: then theirs is the key
+    keys.change(lambda words: words[:1])    # rewrite the file; what it held is overwritten on the disk
 
 A key is 32 bytes, written in base64; a file holds one a line. Files are for their owner alone, appear whole or not at
 all, and are on the disk before anything is made with what is in them. No sentence repeats what it was given.
@@ -10,12 +11,15 @@ all, and are on the disk before anything is made with what is in them. No senten
 
 import base64
 import binascii
+import fcntl
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from telvend.kit.permissions import secret_refusal
 from telvend.kit.secret import Secret
 
 KEY_BYTES: Final = 32
@@ -25,8 +29,21 @@ class KeyRefused(Exception):
     """A key cannot be had. The message is one sentence for the shop-keeper."""
 
 
+class KeyMissing(KeyRefused):
+    """There are keys, or none, but not the one that the database was written with."""
+
+
 def new_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
+
+
+def key_refusal(word: str) -> str | None:
+    """Why a word is not a key in base64; None where it is one. Does not repeat it."""
+    try:
+        key = base64.b64decode(word, validate=True)
+    except (binascii.Error, ValueError):
+        return "is not base64"
+    return None if len(key) == KEY_BYTES else f"is {len(key)} bytes in base64 instead of {KEY_BYTES}"
 
 
 def key_text(key: bytes) -> str:
@@ -62,6 +79,10 @@ class KeyFile:
 
     def read(self) -> list[bytes]:
         """The keys, newest first; none where there is no file yet. Raises KeyRefused where what is there is not a key."""
+        return [self.decode(word) for word in self.words()]
+
+    def words(self) -> list[str]:
+        """The keys as they are written. Raises KeyRefused where the file cannot be read, is empty, or others may read it."""
         if self._given is not None:
             words = self._given.reveal().replace(",", " ").split()
         else:
@@ -71,49 +92,90 @@ class KeyFile:
                 return []
             except (OSError, UnicodeDecodeError) as error:
                 raise self._refused(f"{self._file} cannot be read: {type(error).__name__}.") from None
+            if (refusal := secret_refusal(self._file, "The key file")) is not None:
+                raise self._refused(f"{refusal}.")
         if not words:
             raise self._refused(f"{self.place[0].upper()}{self.place[1:]} is empty.")
-        try:
-            keys = [base64.b64decode(word, validate=True) for word in words]
-        except (binascii.Error, ValueError):
-            raise self._refused(f"{self.place} does not hold {self._what}s in base64.") from None
-        for key in keys:
-            if len(key) != KEY_BYTES:
-                raise self._refused(f"Each {self._what} is {KEY_BYTES} bytes in base64, not {len(key)}.")
-        return keys
+        return words
+
+    def decode(self, word: str) -> bytes:
+        """The key in one word. Raises KeyRefused."""
+        if (refusal := key_refusal(word)) is not None:
+            raise self._refused(
+                f"{self.place[0].upper()}{self.place[1:]} holds something that {refusal}: no {self._what}."
+            )
+        return base64.b64decode(word, validate=True)
 
     def make_first(self, key: bytes) -> None:
         """Make the file with this key, unless another process has just done so: read it again. Raises KeyRefused."""
-        self._write([key], replace=False)
+        with self._alone(make=True):
+            if not self._file.exists():
+                self._write([key_text(key)])
 
-    def replace(self, keys: Iterable[bytes]) -> None:
-        """Put these keys into the file instead of those that are there, all at once. Raises KeyRefused."""
-        self._write(keys, replace=True)
+    def change(self, new: Callable[[list[str]], list[str]]) -> None:
+        """Put what `new` makes of the words in the file in their place, all at once; the old file is overwritten.
 
-    def _write(self, keys: Iterable[bytes], *, replace: bool) -> None:
-        folder = self._file.parent
-        temporary = folder / f".{self._file.name}.{secrets.token_hex(4)}"
+        No other process changes the file meanwhile. One that was killed in the middle leaves the old words or the new
+        ones; remains are overwritten by the next change, also by one that changes nothing. Raises KeyRefused.
+        """
+        with self._alone(make=False):
+            before = self.words()
+            after = new(list(before))
+            if after != before:
+                self._write(after)
+            self._remove_remains()
+
+    def _write(self, words: list[str]) -> None:
+        folder, name = self._file.parent, self._file.name
+        temporary = folder / f".{name}.{secrets.token_hex(4)}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(descriptor, "".join(f"{word}\n" for word in words).encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if self._file.exists():
+            # A second name, so that the old words can be found and overwritten whenever we are killed.
+            os.link(self._file, folder / f".{name}.{secrets.token_hex(4)}")
+        temporary.replace(self._file)
+        _sync(folder)
+
+    def _remove_remains(self) -> None:
+        folder = self._file.parent
+        remains = [path for path in folder.glob(f".{self._file.name}.*") if path.is_file() and not path.is_symlink()]
+        for path in remains:
+            # A second name of the file that is in force, left by somebody who was killed before the rename.
+            if not path.samefile(self._file):
+                _overwrite(path)
+            path.unlink()
+        if remains:
+            _sync(folder)
+
+    @contextmanager
+    def _alone(self, *, make: bool) -> Iterator[None]:
+        """Keep other processes from changing files of this folder. Raises KeyRefused, also for what fails inside."""
+        try:
+            if make:
+                for folder in (self._file.parent.parent, self._file.parent):
+                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                os.write(descriptor, "".join(f"{key_text(key)}\n" for key in keys).encode())
-                os.fsync(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                yield
             finally:
                 os.close(descriptor)
-            try:
-                if replace:
-                    temporary.replace(self._file)
-                else:
-                    # Unlike a rename, a link never takes the place of what is there.
-                    os.link(temporary, self._file)
-            except FileExistsError:
-                pass  # Another process was first, and its key is the one.
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync(folder)
         except OSError as error:
             raise self._refused(f"{self._file} cannot be written: {error.strerror}.") from None
+
+
+def _overwrite(path: Path) -> None:
+    """Put zeros where the file's bytes are. A journaling or copying file system, or a disk, may still keep older ones."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        os.write(descriptor, bytes(os.fstat(descriptor).st_size))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync(folder: Path) -> None:

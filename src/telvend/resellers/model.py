@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
@@ -43,7 +43,10 @@ class Reseller:
 
 @dataclass(frozen=True, slots=True)
 class Profile(Reseller):
-    """An account with what the shop-keeper filled in about it. `has_avatar`: a picture is kept."""
+    """An account with what the shop-keeper filled in about it.
+
+    `avatar_token`: the random name of the picture that is kept, None without one. Whoever knows it may see the picture.
+    """
 
     address: str
     gender: str
@@ -51,7 +54,7 @@ class Profile(Reseller):
     email_verified: bool
     phone_verified: bool
     id_verified: bool
-    has_avatar: bool
+    avatar_token: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Resellers and their keys: adding, listing, revoking, and telling who a request comes from."""
 
+import re
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -28,6 +29,7 @@ _EXPIRED_AT_ONCE: Final = 100
 _LARGEST_LIMIT: Final = 1_000_000_000
 _LONGEST_NAME: Final = 200
 _LARGEST_PICTURE: Final = 1024 * 1024
+_AVATAR_TOKEN: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PICTURES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -92,10 +94,12 @@ class Resellers:
             raise NotFound("Reseller")
         return found
 
-    async def avatar(self, number: int) -> tuple[bytes, str]:
-        """A reseller's picture and its media type. Raises NotFound."""
-        async with self._database.connection() as tx:
-            found = await store.avatar_of(tx, number)
+    async def avatar(self, token: str) -> tuple[bytes, str]:
+        """The picture of this random name, and its media type. Raises NotFound."""
+        found = None
+        if _AVATAR_TOKEN.fullmatch(token):
+            async with self._database.connection() as tx:
+                found = await store.avatar_of(tx, token)
         if found is None:
             raise NotFound("Picture")
         return found
@@ -111,10 +115,11 @@ class Resellers:
         phone_verified: bool | None = None,
         id_verified: bool | None = None,
         avatar: bytes | None = None,
+        remove_avatar: bool = False,
     ) -> Profile:
         """Fill in what the shop-keeper knows about a reseller; None leaves a thing as it is.
 
-        `avatar` is a PNG or JPEG of at most 1 MiB. Raises NotFound, InvalidInput.
+        `avatar` is a PNG or JPEG of at most 1 MiB; the picture before it is found no more. Raises NotFound, InvalidInput.
         """
         reseller = await self.find(email)
         changes: dict[str, Any] = {
@@ -140,6 +145,8 @@ class Resellers:
             if media_type is None or len(avatar) > _LARGEST_PICTURE:
                 raise InvalidInput("avatar", "must be a PNG or JPEG of at most 1 MiB")
             changes |= {"avatar": avatar, "avatar_type": media_type}
+        elif remove_avatar:
+            changes |= {"avatar": None, "avatar_type": None}
         if changes:
             async with self._database.transaction() as tx:
                 await store.write_profile(tx, reseller.id, changes)

@@ -166,7 +166,7 @@ async def profile_of(tx: Tx, reseller_id: UUID) -> Profile | None:
     """Everything about a reseller but the picture itself."""
     row = await tx.fetchrow(
         "select id, number, email, name, phone, created_at, address, gender, date_of_birth, email_verified, phone_verified,"
-        " id_verified, avatar is not null as has_avatar from reseller where id = $1",
+        " id_verified, avatar_token from reseller where id = $1",
         reseller_id,
     )
     return Profile(**dict(row)) if row else None
@@ -178,7 +178,9 @@ async def write_profile(tx: Tx, reseller_id: UUID, changes: dict[str, Any]) -> N
     await tx.execute(f"update reseller set {assignments} where id = $1", reseller_id, *changes.values())
 
 
-async def avatar_of(tx: Tx, number: int) -> tuple[bytes, str] | None:
-    """The picture of the reseller of this number, and its media type."""
-    row = await tx.fetchrow("select avatar, avatar_type from reseller where number = $1 and avatar is not null", number)
+async def avatar_of(tx: Tx, token: str) -> tuple[bytes, str] | None:
+    """The picture of this random name, and its media type. The database makes the name whenever there is a new picture."""
+    row = await tx.fetchrow(
+        "select avatar, avatar_type from reseller where avatar_token = $1 and avatar is not null", token
+    )
     return (row["avatar"], row["avatar_type"]) if row else None

@@ -112,16 +112,17 @@ def pages(
         )
 
     async def avatar(request: Request) -> Response:
-        number = request.path_params["number"]
+        name = request.path_params["name"]
+        if name == "none":
+            return _picture(_PICTURES["nobody"], "image/svg+xml")
         try:
-            if number.isascii() and number.isdigit() and len(number) < 19:
-                async with pictures:
-                    return _picture(*await resellers.avatar(int(number)), together)
+            async with pictures:
+                found = await resellers.avatar(name)
+            return _picture(*found, together, cache_control="private, max-age=3600")
         except NotFound:
-            pass
+            return Json({"error": "There is no such picture."}, status_code=404, headers=_NOT_STORED)
         except Busy as error:
-            return Json({"error": str(error)}, status_code=503)
-        return _picture(_PICTURES["nobody"], "image/svg+xml")
+            return Json({"error": str(error)}, status_code=503, headers=_NOT_STORED)
 
     async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
         await Json({"error": "There is nothing at this path."}, status_code=404)(scope, receive, send)
@@ -135,7 +136,7 @@ def pages(
             Route(METRICS, _Get(measured)),
             *(Route(f"/{kind}/{{name}}.json", _Get(partial(document, kind))) for kind in documents),
             Route("/logos/{name}.svg", _Get(logo)),
-            Route("/avatars/{number}", _Get(avatar)),
+            Route("/avatars/{name}", _Get(avatar)),
         ],
         default=nothing,
         redirect_slashes=False,
@@ -145,6 +146,7 @@ def pages(
 
 _FILE_NAMES = {"openapi": "telvend-{name}-openapi.json", "postman": "telvend-{name}.postman_collection.json"}
 _BY_ACCEPT = {"vary": "Accept"}
+_NOT_STORED = {"cache-control": "no-store"}
 
 
 def _first_page(documents: Mapping[str, Mapping[str, Callable[[str], dict[str, Any]]]]) -> Response:
@@ -176,10 +178,16 @@ _PICTURES = {
 }
 
 
-def _picture(content: bytes, media_type: str, budget: Budget | None = None) -> Response:
-    """A picture that browsers may keep for a day, and that runs nothing. Raises Busy where `budget` has no more."""
+def _picture(
+    content: bytes,
+    media_type: str,
+    budget: Budget | None = None,
+    *,
+    cache_control: str = "public, max-age=86400",
+) -> Response:
+    """A picture that browsers may keep, and that runs nothing. Raises Busy where `budget` has no more."""
     headers = {
-        "cache-control": "public, max-age=86400",
+        "cache-control": cache_control,
         "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",
     }

@@ -26,18 +26,22 @@ DOCUMENTS = {
 }
 
 
+TOKEN = "0f" * 32
+AWAY = "a0" * 32
+
+
 class State:
     why: str | None = None
     away = False
 
 
 class People:
-    """Only number 7 has a picture; number 8 cannot be asked about."""
+    """Only this token has a picture; the database is away when another one is asked for."""
 
-    async def avatar(self, number: int) -> tuple[bytes, str]:
-        if number == 8:
+    async def avatar(self, token: str) -> tuple[bytes, str]:
+        if token == AWAY:
             raise Busy
-        if number != 7:
+        if token != TOKEN:
             raise NotFound("Picture")
         return b"\x89PNG\r\n\x1a\n...", "image/png"
 
@@ -200,13 +204,15 @@ async def test_a_logo_that_is_not_there_is_404(app: Any, path: str) -> None:
 
 
 async def test_an_avatar_is_the_picture_that_was_given(app: Any) -> None:
-    reply = await request(app, "GET", "/avatars/7")
+    reply = await request(app, "GET", f"/avatars/{TOKEN}")
     assert (reply.status, reply.header("content-type"), reply.body[:4]) == (200, "image/png", b"\x89PNG")
+    assert reply.header("cache-control") == "private, max-age=3600"
+    assert reply.header("x-content-type-options") == "nosniff"
+    assert "default-src 'none'" in (reply.header("content-security-policy") or "")
 
 
-@pytest.mark.parametrize("word", ["1", "none", "-7", "7.0", "٧", "9" * 40, "007x"])
-async def test_whoever_has_no_picture_is_nobody(app: Any, word: str) -> None:
-    reply = await request(app, "GET", f"/avatars/{word}")
+async def test_whoever_has_no_picture_is_nobody(app: Any) -> None:
+    reply = await request(app, "GET", "/avatars/none")
     assert (reply.status, reply.header("content-type")) == (200, "image/svg+xml")
 
 
@@ -214,7 +220,7 @@ async def test_avatars_that_nobody_reads_share_what_they_may_hold(monkeypatch: p
     monkeypatch.setattr("telvend.web.pages._PICTURES_BYTES", 250_000)
 
     class Large(People):
-        async def avatar(self, number: int) -> tuple[bytes, str]:  # noqa: ARG002
+        async def avatar(self, name: str) -> tuple[bytes, str]:  # noqa: ARG002
             return b"x" * 100_000, "image/png"
 
     async def nothing() -> Any: ...
@@ -233,7 +239,7 @@ async def test_avatars_that_nobody_reads_share_what_they_may_hold(monkeypatch: p
             if status == 200:
                 await gate.wait()
 
-        scope = {"type": "http", "method": "GET", "path": "/avatars/1", "headers": [], "query_string": b""}
+        scope = {"type": "http", "method": "GET", "path": f"/avatars/{TOKEN}", "headers": [], "query_string": b""}
         await app(scope, cast(Any, nothing), send)
         return status
 
@@ -242,12 +248,8 @@ async def test_avatars_that_nobody_reads_share_what_they_may_hold(monkeypatch: p
     gate.set()
     assert sorted(await asyncio.gather(*reading)) == [200, 200, 503, 503, 503]
     assert max(sizes) <= 32 * 1024
-    assert len((await request(app, "GET", "/avatars/1")).body) == 100_000
-    assert (await request(app, "HEAD", "/avatars/1")).body == b""
-
-
-async def test_an_avatar_is_503_while_the_database_is_away(app: Any) -> None:
-    assert (await request(app, "GET", "/avatars/8")).status == 503
+    assert len((await request(app, "GET", f"/avatars/{TOKEN}")).body) == 100_000
+    assert (await request(app, "HEAD", f"/avatars/{TOKEN}")).body == b""
 
 
 @pytest.mark.parametrize(
@@ -295,3 +297,15 @@ async def test_metrics_on_a_port_of_their_own_are_all_there_is(state: State) -> 
         assert (await request(app, "GET", path)).status == 404
     state.away = True
     assert (await request(app, "GET", "/metrics")).status == 503
+
+
+@pytest.mark.parametrize(
+    "word", ["1", "2", "7", "-7", "None", "٧", "9" * 40, "%00", TOKEN.upper(), TOKEN[:-1], TOKEN + "0"]
+)
+async def test_no_picture_is_found_by_a_number_or_another_word(app: Any, word: str) -> None:
+    reply = await request(app, "GET", f"/avatars/{word}")
+    assert (reply.status, reply.header("cache-control")) == (404, "no-store")
+
+
+async def test_an_avatar_is_503_while_the_database_is_away(app: Any) -> None:
+    assert (await request(app, "GET", f"/avatars/{AWAY}")).status == 503

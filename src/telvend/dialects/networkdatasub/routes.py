@@ -48,7 +48,7 @@ async def user(call: Call[None]) -> Answer:
 async def user_profile(call: Call[None]) -> Answer:
     profile = await call.services.resellers.profile(call.caller.reseller_id)
     summary = await call.services.transactions.summary(_wallet(call), NGN)
-    avatar = f"{call.base_url}/avatars/{profile.number if profile.has_avatar else 'none'}"
+    avatar = f"{call.base_url}/avatars/{profile.avatar_token or 'none'}"
     return wire.ok(wire.profile_body(profile, summary.balance, summary.last_funded_at, avatar))
 
 

@@ -242,7 +242,7 @@ STORY: Final = (
                 "name": "Ada Obi",
                 "email": "{{email}}",
                 "phone": "08031234567",
-                "avatar": "https://shop.example/avatars/1",
+                "avatar": "https://shop.example/avatars/none",
                 "address": "1 Broad Street, Lagos",
                 "gender": Maybe("Female"),
                 "date_of_birth": Maybe("1990-01-01"),

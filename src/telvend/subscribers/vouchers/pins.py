@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from telvend.errors import Busy
 from telvend.kit.db import Database
-from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyRefused, new_key
+from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyMissing, KeyRefused, new_key
 from telvend.kit.log import OncePerMinute, get
 from telvend.kit.secret import Secret
 from telvend.subscribers.vouchers import store
@@ -70,6 +70,19 @@ class PinKeys:
         self._agreeing = asyncio.Lock()
         self._may_complain = OncePerMinute()
 
+    @property
+    def from_settings(self) -> bool:
+        """Whether the keys stand in the settings."""
+        return self._file.from_settings
+
+    async def check(self) -> None:
+        """See that the key of the vouchers that were issued, if any, is here; makes nothing. Raises KeyRefused, Busy."""
+        async with self._database.connection() as tx:
+            recorded = await store.recorded_key(tx)
+        self._file.read()
+        if recorded is not None:
+            self._of_that_name(recorded)
+
     async def ready(self) -> PinKey:
         """The key; made now where no voucher was ever issued and there is none. Raises KeyRefused, Busy."""
         # The first of many that come together asks; the others find its answer.
@@ -116,7 +129,7 @@ class PinKeys:
         for key in map(PinKey, self._file.read()):
             if key.id == recorded:
                 return key
-        raise KeyRefused(
+        raise KeyMissing(
             f"The PINs of this database's vouchers were hashed with voucher key {recorded}, which is not in"
             f" {self._file.place}; bring it back."
         )

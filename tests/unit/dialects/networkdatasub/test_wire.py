@@ -85,7 +85,7 @@ SNAPSHOT = Snapshot.of(
 PROFILE = Profile(
     id=ID, number=1, email="[email\xa0protected]", name="John Doe", phone="+2348012345678",
     created_at=datetime(2024, 10, 15, 8, 45, 12, tzinfo=UTC), address="123 Main Street, Lagos", gender="Male",
-    date_of_birth=date(1990, 1, 1), email_verified=True, phone_verified=True, id_verified=False, has_avatar=True,
+    date_of_birth=date(1990, 1, 1), email_verified=True, phone_verified=True, id_verified=False, avatar_token="f" * 64,
 )  # fmt: skip
 FUNDED = datetime(2025, 4, 1, 12, 30, 45, tzinfo=UTC)
 SOLD = datetime(2025, 5, 15, 8, 30, 45, tzinfo=UTC)
