@@ -1,0 +1,14 @@
+"""What the checks of an open shop are given."""
+
+from dataclasses import dataclass
+
+from telvend.config import Settings
+from telvend.kit.db import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An open shop, as far as checks need it."""
+
+    settings: Settings
+    database: Database
