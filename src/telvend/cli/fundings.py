@@ -118,6 +118,47 @@ async def resolve(
     return Output(_data(funding), f"{funding.reference} is {funding.state}, and nobody has to look at it.")
 
 
+@command(app, "void")
+async def void(
+    shop: Shop,
+    reason: Annotated[str, typer.Option(help="Why; kept with the void.")],
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it; kept with the void.")],
+    reference: Annotated[str | None, typer.Argument(help="Our reference (FND-…), or --all-play.")] = None,
+    all_play: Annotated[bool, typer.Option("--all-play", help="All play money in all live wallets.")] = False,
+) -> Output:
+    """Take out of live wallets what a pretending gateway put in, never below zero; what was spent of it is written off."""
+    if (reference is not None) is all_play:
+        raise typer.BadParameter("give either the reference of one funding or --all-play")
+    play_money = shop.play_money
+    voided = await (play_money.void_all(reason, by) if reference is None else play_money.void(reference, reason, by))
+    data = {
+        "voided": [
+            {
+                "reference": one.funding.reference,
+                "email": one.funding.email,
+                "currency": one.taken.currency.code,
+                "taken": one.taken.decimal,
+                "spent": one.spent.decimal,
+                "left": one.left.decimal,
+            }
+            for one in voided
+        ]
+    }
+    nothing = "There is no play money in live wallets." if reference is None else f"{reference} was voided before."
+    rows = [
+        (row["reference"], row["email"], row["taken"], row["spent"], row["left"], row["currency"])
+        for row in data["voided"]
+    ]
+    columns = ("funding", "reseller", "taken out", "was spent", "in open sales", "")
+
+    def show(console: Console) -> None:
+        table("", columns, rows, nothing)(console)
+        if any(one.left.minor for one in voided):
+            console.print("\nWhat is in open sales is still play money. Run this again when they are final.")
+
+    return Output(data, show=show)
+
+
 @command(app, "strays")
 async def strays(
     shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from telvend.config import Settings
+from telvend.connected import Connected
 from telvend.kit.db import Database
 
 
@@ -12,3 +13,4 @@ class Examined:
 
     settings: Settings
     database: Database
+    connected: Connected
