@@ -12,6 +12,7 @@ from telvend.cli.frame import Output, command, page, table, time_text
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import FundingHistory
+from telvend.kit.money import Money
 
 app = typer.Typer(name="funding", help="Money that comes through gateways.", no_args_is_help=True)
 
@@ -90,6 +91,7 @@ async def show(shop: Shop, reference: Reference) -> Output:
     data = _data(history.funding) | {
         "notices_received": [_notice(notice) for notice in history.notices],
         "notes": [{"at": at, "text": text} for at, text in history.notes],
+        "voids": [_void(one, history.funding) for one in history.voids],
     }
     return Output(data, show=lambda console: _print(console, history))
 
@@ -187,6 +189,18 @@ def _notice(notice: Mapping[str, Any]) -> dict[str, Any]:
     return told | {"kept": _kept(notice)}
 
 
+def _void(row: Mapping[str, Any], funding: Funding) -> dict[str, Any]:
+    currency = funding.amount.currency
+    return {
+        "reference": row["reference"],
+        "at": row["created_at"],
+        "taken": Money(row["taken_minor"], currency).decimal,
+        "spent": Money(row["spent_minor"], currency).decimal,
+        "reason": row["reason"],
+        "by": row["by_whom"],
+    }
+
+
 def _kept(notice: Mapping[str, Any]) -> dict[str, Any]:
     """What was kept of a notice's body: no names, addresses or tokens of payers (gateways/contract.py)."""
     return msgspec.json.decode(notice["kept"], type=dict[str, Any])
@@ -218,6 +232,13 @@ def _print(console: Console, history: FundingHistory) -> None:
     ]
     console.print()
     table("Notices", ("first (UTC)", "event", "times", "why"), notices, "The gateway sent nothing by itself.")(console)
+    for row in history.voids:
+        void = _void(row, funding)
+        console.print(
+            f"\n{time_text(void['at'])} UTC: voided by {void['by']}: {void['reason']};"
+            f" {void['taken']} taken out, {void['spent']} was spent ({void['reference']})",
+            markup=False,
+        )
     for at, text in history.notes:
         console.print(f"\n{time_text(at)} UTC: {_clean(text)}", markup=False)
 
