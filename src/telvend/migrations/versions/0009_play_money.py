@@ -2,9 +2,9 @@
 
 from telvend.migrations.script import run
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
-    run("0008_play_money")
+    run("0009_play_money")
