@@ -86,7 +86,7 @@ class PlayMoney:
                 await bump(tx, TOPIC)
         for one in voided:
             taken, spent, left = one.taken.minor, one.spent.minor, one.left.minor
-            _log.warning("play_money_voided", funding=one.funding.reference, taken=taken, spent=spent, left=left)
+            _log.info("play_money_voided", funding=one.funding.reference, taken=taken, spent=spent, left=left)
         return voided
 
     async def _divided(self, tx: Tx, journal: Journal, found: Sequence[PlayFunding]) -> list[Voided]:
