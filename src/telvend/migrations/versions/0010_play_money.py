@@ -2,9 +2,9 @@
 
 from telvend.migrations.script import run
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:
-    run("0009_play_money")
+    run("0010_play_money")
