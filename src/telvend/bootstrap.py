@@ -255,6 +255,7 @@ async def open_shop(
         try:
             yield shop
         finally:
+            await watch.close()
             for provider in providers:
                 await provider.close()
             await gateways.close()

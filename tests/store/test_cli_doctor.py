@@ -1,7 +1,6 @@
 """`telvend doctor` against a real database, against none, and against one that it cannot use."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ from tests.store.test_cli import Shop
 
 
 @pytest.fixture(autouse=True)
-def nowhere(nobodys_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def nowhere(nobodys_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory that nobody uses."""
     folder = tmp_path / "data"
     monkeypatch.setenv("TELVEND_DATA_DIR", str(folder))
-    yield folder
-    assert not folder.exists()
+    return folder
 
 
 @pytest.fixture
@@ -65,6 +63,7 @@ def test_where_no_shop_is_none_is_made(nowhere: Path) -> None:
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0, result.stderr
     assert f"There is no shop at {nowhere} yet." in result.stdout
+    assert not nowhere.exists()
 
 
 def test_a_warning_does_not_end_with_exit_code_1(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

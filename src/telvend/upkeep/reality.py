@@ -48,7 +48,8 @@ def announcements(connected: Connected, wallets: Sequence[PlayWallet]) -> list[s
     said = []
     if pretending := [vendor.name for vendor in connected.vendors if vendor.role is Role.PROVIDER and vendor.pretends]:
         said.append(
-            f"NOTE: live orders go to {', '.join(pretending)}, which pretends: no phone gets anything."
+            f"NOTE: live orders go to {', '.join(pretending)}, which pretend{'' if pretending[1:] else 's'}:"
+            " no phone gets anything."
             " No real provider is connected."
         )
     if connected.idle_gateways:
