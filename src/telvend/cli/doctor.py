@@ -85,7 +85,9 @@ async def _of_database(settings: Settings, url: str) -> list[Finding]:
         return findings
     try:
         async with open_shop(settings, url) as shop:
-            return findings + await checks.look(checks.SHOP, Examined(settings, shop.database, shop.connected))
+            return findings + await checks.look(
+                checks.SHOP, Examined(settings, shop.database, shop.connected, shop.continuity.halted)
+            )
     except SettingsRefused as error:
         return [*findings, Finding("settings", Level.FAILURE, str(error), "`serve` refuses to start like this.")]
 

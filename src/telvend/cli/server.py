@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,6 +19,7 @@ from telvend.cli.listening import listen_for_metrics
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
+from telvend.upkeep.deployment import is_local
 from telvend.upkeep.reality import announcements
 from telvend.web.connections import Connections, Limits, most_connections, raise_file_limit
 from telvend.web.forwarded import TrustedProxies
@@ -69,13 +69,13 @@ async def standing_of(shop: Shop) -> list[str]:
     return announcements(shop.connected, wallets)
 
 
-def announce(settings: Settings, as_json: bool, standing: Sequence[str]) -> None:
+def announce(settings: Settings, as_json: bool, standing: Sequence[str] = ()) -> None:
     """Say where we are and how the shop stands. As JSON also one object on stdout."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
     if as_json:
         typer.echo(json_text({"url": f"http://{host}:{settings.port}", "pid": os.getpid()}))
-    if not settings.public_url and not _is_loopback(settings.host):
+    if not settings.public_url and not is_local(settings.host):
         typer.echo(
             "NOTE: public_url is not set: absolute addresses in answers, those of payment pages among them, are made of"
             " the Host that each request names. Set TELVEND_PUBLIC_URL to the address that clients use.",
@@ -83,13 +83,6 @@ def announce(settings: Settings, as_json: bool, standing: Sequence[str]) -> None
         )
     for sentence in standing:
         typer.echo(sentence, err=True)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def run_api(

@@ -15,7 +15,7 @@ from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log
 from telvend.kit.db import Database
-from telvend.upkeep import deployment, reality, storage
+from telvend.upkeep import book, deployment, reality, storage
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -27,7 +27,7 @@ Check = Callable[[T], Awaitable[Sequence[Finding]]]
 
 SETTINGS: Final[tuple[Check[Settings], ...]] = (deployment.public_address,)
 DATABASE: Final[tuple[Check[Database], ...]] = (storage.promises, storage.schema)
-SHOP: Final[tuple[Check[Examined], ...]] = (storage.wallets, reality.vendors, reality.play_money)
+SHOP: Final[tuple[Check[Examined], ...]] = (book.book, storage.wallets, reality.vendors, reality.play_money)
 
 
 async def look(checks: Sequence[Check[T]], subject: T) -> list[Finding]:

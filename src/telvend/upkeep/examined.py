@@ -14,3 +14,5 @@ class Examined:
     settings: Settings
     database: Database
     connected: Connected
+    book_halted: str | None = None
+    """Why nothing is sold of a book that has gone back; None where it is whole."""

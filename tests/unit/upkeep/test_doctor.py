@@ -1,12 +1,15 @@
 """How the checks of the doctor are run, and the ones that need only the settings."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.upkeep import deployment, doctor
+from telvend.upkeep.book import book
+from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
 
@@ -51,3 +54,11 @@ async def test_a_server_that_others_reach_should_know_its_address(host: str, pub
     (found,) = await deployment.public_address(Settings(host=host, public_url=public_url))
     assert found.level is level
     assert bool(found.advice) is (level is not Level.OK)
+
+
+@pytest.mark.parametrize(("halted", "level"), [(None, Level.OK), ("The sale 7 is missing.", Level.FAILURE)])
+async def test_a_book_that_went_back_is_a_failure(halted: str | None, level: Level) -> None:
+    shop = Examined(Settings(), Any, Any, halted)  # type: ignore[arg-type]
+    (found,) = await book(shop)
+    assert found.level is level
+    assert (halted or "") in found.text
