@@ -2,9 +2,9 @@
 
 from telvend.migrations.script import run
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:
-    run("0010_play_money")
+    run("0011_play_money")
