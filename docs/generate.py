@@ -68,7 +68,7 @@ Exit codes:
 | code | meaning |
 |---|---|
 | 0 | Done. |
-| 1 | Refused. One sentence on stderr says why. `ledger check` ends so when the books do not hold, `simulator book` when something was delivered twice, `product import` when a line of the file is wrong. |
+| 1 | Refused. One sentence on stderr says why. `ledger check` ends so when the books do not hold, `doctor` when something would lose money or stop sales, `simulator book` when something was delivered twice, `product import` when a line of the file is wrong. |
 | 2 | Wrong usage: an unknown command or option, or a value that cannot be one. |
 | 70 | `serve` or `work`: a task that others wait for has died, which only a bug can do. Start it again; nothing is lost. |
 | 130 | Interrupted by Ctrl-C. |

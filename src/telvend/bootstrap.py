@@ -25,9 +25,13 @@ from telvend.authorities.prembly.client import Prembly
 from telvend.catalog.service import TOPIC as CATALOGUE
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.config import Settings, SettingsRefused
+from telvend.connected import Connected
 from telvend.errors import Busy
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
+from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
+from telvend.funding.play_money.guard import PlayMoneyGuard
+from telvend.funding.play_money.voiding import PlayMoney
 from telvend.funding.service import Fundings
 from telvend.gateways.contract import Gateway
 from telvend.gateways.paystack.client import Paystack
@@ -98,6 +102,8 @@ class Shop:
     funding_worker: FundingWorker
     gate: SalesGate
     continuity: Continuity
+    connected: Connected
+    play_money: PlayMoney
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
@@ -140,7 +146,17 @@ async def open_shop(
             maximum_waiting=settings.lane_waiting,
             gate=gate,
         )
-        gateways, sandbox = await _gateways(settings, database)
+        authorities = _authorities(settings)
+        offering = Offering(database)
+        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
+        book = PostgresBook(database, on_death=on_death)
+        providers = _providers(settings, book, clock, subscribers, offering)
+        real_gateways = _real_gateways(settings)
+        connected = _connected(providers, authorities, real_gateways)
+        play_money = PlayMoney(database, ledger)
+        play_money_guard = PlayMoneyGuard(connected, gate)
+        sandbox = await Sandbox.open(database, live=connected.takes_play_money)
+        gateways = Gateways([*real_gateways, sandbox], idle=connected.idle_gateways)
         asking = Asking(database, ledger, gateways)
         funding_worker = FundingWorker(database, asking, clock, on_death=on_death)
         fundings = Fundings(
@@ -151,9 +167,10 @@ async def open_shop(
             expires_after_s=settings.funding_expires_s,
             on_notice=funding_worker.wake,
         )
-        identity = _identity(settings, database, ledger, clock, gate, on_death)
-        offering = Offering(database)
-        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
+        custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
+        identity = Identity(
+            database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death, gate=gate
+        )
         pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
         vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
         refills = Refills(
@@ -185,9 +202,7 @@ async def open_shop(
             creates_subscribers=settings.own_network_creates_subscribers,
             home_country=settings.madapi_home_country,
         )
-        book = PostgresBook(database, on_death=on_death)
-        providers = _providers(settings, book, clock, subscribers, offering)
-        router = _router(settings, providers, clock)
+        router = _router(settings, providers, clock, play_money_guard.refuses_live)
         jobs = PostgresFulfilmentStore(database, ledger, doubts=continuity.doubts)
         fulfilment = Fulfilment(
             jobs,
@@ -211,7 +226,12 @@ async def open_shop(
         watch = Watch(
             database,
             clock,
-            {KEYS: keys_changed, CATALOGUE: catalogue.load, NETWORK: network_changed},
+            {
+                KEYS: keys_changed,
+                CATALOGUE: catalogue.load,
+                NETWORK: network_changed,
+                PLAY_MONEY: play_money_guard.load,
+            },
             resellers.refreshed,
             each=continuity.check,
         )
@@ -229,10 +249,13 @@ async def open_shop(
             funding_worker,
             gate,
             continuity,
+            connected,
+            play_money,
         )
         try:
             yield shop
         finally:
+            await watch.close()
             for provider in providers:
                 await provider.close()
             await gateways.close()
@@ -263,33 +286,31 @@ async def _continuity(settings: Settings, database: Database, gate: SalesGate, s
     return continuity
 
 
-async def _gateways(settings: Settings, database: Database) -> tuple[Gateways, Sandbox]:
-    """Every gateway of this shop, the preferred one first, and the sandbox among them."""
+def _connected(providers: list[Provider], authorities: dict[str, Authority], gateways: list[Gateway]) -> Connected:
+    try:
+        # The personas answer wherever no authority is asked.
+        return Connected.of(providers, [Personas(), *authorities.values()], gateways)
+    except ValueError as error:
+        raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
+
+
+def _real_gateways(settings: Settings) -> list[Gateway]:
+    """Every gateway of this shop beside the sandbox, the preferred one first."""
     real: list[Gateway] = []
     for name, key in (("paystack", settings.paystack_secret_key), ("paystack-test", settings.paystack_test_secret_key)):
         if key is not None:
             real.append(Paystack(name, key))
-    # Play money must not buy anything real: the sandbox takes live fundings only where nothing real is delivered either.
-    pretends = settings.own_network or any(chosen.live for chosen in settings.simulators.values())
-    sandbox = await Sandbox.open(database, live=pretends and settings.paystack_secret_key is None)
-    return Gateways([*real, sandbox]), sandbox
+    return real
 
 
-def _identity(
-    settings: Settings,
-    database: Database,
-    ledger: Ledger,
-    clock: Clock,
-    gate: SalesGate,
-    on_death: Callable[[BaseException], None] | None,
-) -> Identity:
+def _authorities(settings: Settings) -> dict[str, Authority]:
+    """The real authorities of this shop, by their names."""
     authorities: dict[str, Authority] = {}
     if settings.prembly_api_key is not None:
         authorities[PREMBLY] = Prembly(api_key=settings.prembly_api_key, app_id=settings.prembly_app_id)
     if settings.dojah_secret_key is not None:
         authorities[DOJAH] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
-    custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
-    return Identity(database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death, gate=gate)
+    return authorities
 
 
 def _providers(
@@ -320,7 +341,9 @@ def _providers(
     return providers
 
 
-def _router(settings: Settings, providers: list[Provider], clock: Clock) -> Router:
+def _router(
+    settings: Settings, providers: list[Provider], clock: Clock, refuses_live: Callable[[], str | None]
+) -> Router:
     # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
     rules = {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
     if settings.own_network:
@@ -328,7 +351,7 @@ def _router(settings: Settings, providers: list[Provider], clock: Clock) -> Rout
         # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.
         rules[OWN_NETWORK] = Rule(priority=1000, breaker=False)
     try:
-        return Router(providers, clock, rules=rules)
+        return Router(providers, clock, rules=rules, refuses_live=refuses_live)
     except ValueError as error:
         raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 

@@ -55,7 +55,7 @@ def buckets(shop: Shop, msisdn: str) -> list[tuple[Any, ...]]:
 
 def test_sales_of_every_dialect_are_there_when_the_answer_is(fresh_shop: Shop, naira: httpx.Client, keys: Keys) -> None:
     shop = fresh_shop
-    assert "OWN NETWORK" in shop.log()
+    wait_for(lambda: "live orders go to own_network, which pretends" in shop.log(), 5, "said at the start")
     with shop.client(keys.ama) as cedi:
         assert cedi.post("purchase", json=purchase(GHANAIAN, "bundle")).status_code == 200
         wait_for(lambda: cedi.get("order-status/bundle").json()["status"] == "completed", 10, "delivered")
@@ -128,7 +128,8 @@ def test_a_simulator_that_was_set_live_goes_first(fresh_shop: Shop, keys: Keys) 
     """What it has not got (a number that ends in 0005) is delivered by our own network."""
     fresh_shop.settings = {"TELVEND_SIMULATORS": "{simulator = {live = true}}"}
     fresh_shop.start()
-    assert "SIMULATOR" in fresh_shop.log()
+    said = "live orders go to simulator, own_network, which pretend"
+    wait_for(lambda: said in fresh_shop.log(), 5, "said at the start")
     with fresh_shop.client(keys.ama) as client:
         for ending in ("0000", "0005"):
             assert client.post("purchase", json=purchase(f"024123{ending}")).status_code == 200

@@ -230,15 +230,28 @@ async def test_the_address_cannot_be_guessed(browser: Browser) -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9]{32}", token) for token in tokens)
 
 
-async def test_a_sandbox_for_test_keys_takes_no_live_payment(browser: Browser) -> None:
+async def test_a_live_payment_is_not_taken_any_more_when_something_real_is_connected(browser: Browser) -> None:
+    """It was begun while the shop pretended, and the payer comes to the page after a restart."""
     sandbox = await Sandbox.open(browser.shop.database, live=False)
     assert not sandbox.traits.takes(test=False)
-    # One that was begun before it was set up so is not credited when it is paid now.
-    funding = await browser.shop.start()
+    late, paid_before = await browser.shop.start(), await browser.shop.start()
     assert browser.shop.sandbox is not None
+    await browser.shop.execute(
+        "update sandbox.payment set state = 'paid', decided_at = now() where reference = $1", paid_before.reference
+    )
     browser.shop.sandbox._traits = sandbox.traits
-    await browser.follow(await browser.press(funding, "pay"))
-    assert (await browser.shop.now(funding)).attention
+    shown, pressed = await browser.http.get(late.payment_url or ""), await browser.press(late, "pay")
+    assert (shown.status_code, pressed.status_code) == (200, 409)
+    for page in (shown, pressed):
+        assert "This shop takes no play money any more" in page.text
+        assert "<form" not in page.text
+    await browser.shop.worker.work_off()
+    assert (await browser.shop.now(late)).state is FundingState.PENDING
+    # One that was paid, and not credited before the restart, waits for a person.
+    page = await browser.http.get(f"/pay/return/{paid_before.reference}")
+    assert "Not credited" in page.text
+    assert "http-equiv" not in page.text
+    assert (await browser.shop.now(paid_before)).attention
     assert await browser.shop.balance() == 0
 
 

@@ -113,12 +113,22 @@ Answer = Found | NotOnRecord | Blocked | Unavailable | Unknown
 ANSWERS: Final = (Found, NotOnRecord, Blocked, Unavailable, Unknown)
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the shop must know of an authority. `pretends`: its records are of nobody, and asking it costs nothing."""
+
+    pretends: bool = False
+
+
 class Authority(Protocol):
     """Somebody who keeps records of people. Implementations: `client.py` how to call, `wire.py` what they say."""
 
     @property
     def name(self) -> str:
         """The name in settings, on stored records and on the ledger's account: `prembly`."""
+
+    @property
+    def traits(self) -> Traits: ...
 
     async def nin(self, number: Secret) -> Answer:
         """Whose NIN is this (11 digits)? Called with no transaction open."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from telvend.authorities import reading
-from telvend.authorities.contract import TIMEOUT_S, Answer, Kind, Unavailable, Unknown
+from telvend.authorities.contract import TIMEOUT_S, Answer, Kind, Traits, Unavailable, Unknown
 from telvend.kit import http
 from telvend.kit.secret import Secret
 
@@ -56,6 +56,10 @@ class AuthorityOverHttp(ABC):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def traits(self) -> Traits:
+        return Traits()
 
     async def nin(self, number: Secret) -> Answer:
         return await self._ask(Kind.NIN, number)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final, TypeVar
 
-from telvend.authorities.contract import Answer, Blocked, Found, Gender, Kind, NotOnRecord, Record, Unavailable
+from telvend.authorities.contract import Answer, Blocked, Found, Gender, Kind, NotOnRecord, Record, Traits, Unavailable
 from telvend.authorities.portrait import portrait, signature
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.secret import Secret
@@ -108,6 +108,10 @@ class Personas:
     @property
     def name(self) -> str:
         return NAME
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(pretends=True)
 
     async def nin(self, number: Secret) -> Answer:
         return await self._answer(Kind.NIN, number.reveal())

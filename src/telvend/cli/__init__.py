@@ -8,6 +8,7 @@ from telvend.cli import (
     bundles,
     database,
     demo,
+    doctor,
     fundings,
     identity,
     keys,
@@ -61,6 +62,7 @@ for group in (
     app.add_typer(group)
 serve.add_to(app)
 demo.add_to(app)
+doctor.add_to(app)
 settings.add_to(app)
 
 

@@ -12,6 +12,7 @@ from telvend.cli.frame import Output, command, page, table, time_text
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import FundingHistory
+from telvend.kit.money import Money
 
 app = typer.Typer(name="funding", help="Money that comes through gateways.", no_args_is_help=True)
 
@@ -90,6 +91,7 @@ async def show(shop: Shop, reference: Reference) -> Output:
     data = _data(history.funding) | {
         "notices_received": [_notice(notice) for notice in history.notices],
         "notes": [{"at": at, "text": text} for at, text in history.notes],
+        "voids": [_void(one, history.funding) for one in history.voids],
     }
     return Output(data, show=lambda console: _print(console, history))
 
@@ -118,6 +120,47 @@ async def resolve(
     return Output(_data(funding), f"{funding.reference} is {funding.state}, and nobody has to look at it.")
 
 
+@command(app, "void")
+async def void(
+    shop: Shop,
+    reason: Annotated[str, typer.Option(help="Why; kept with the void.")],
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it; kept with the void.")],
+    reference: Annotated[str | None, typer.Argument(help="Our reference (FND-…), or --all-play.")] = None,
+    all_play: Annotated[bool, typer.Option("--all-play", help="All play money in all live wallets.")] = False,
+) -> Output:
+    """Take out of live wallets what a pretending gateway put in, never below zero; what was spent of it is written off."""
+    if (reference is not None) is all_play:
+        raise typer.BadParameter("give either the reference of one funding or --all-play")
+    play_money = shop.play_money
+    voided = await (play_money.void_all(reason, by) if reference is None else play_money.void(reference, reason, by))
+    data = {
+        "voided": [
+            {
+                "reference": one.funding.reference,
+                "email": one.funding.email,
+                "currency": one.taken.currency.code,
+                "taken": one.taken.decimal,
+                "spent": one.spent.decimal,
+                "left": one.left.decimal,
+            }
+            for one in voided
+        ]
+    }
+    nothing = "There is no play money in live wallets." if reference is None else f"{reference} was voided before."
+    rows = [
+        (row["reference"], row["email"], row["taken"], row["spent"], row["left"], row["currency"])
+        for row in data["voided"]
+    ]
+    columns = ("funding", "reseller", "taken out", "was spent", "in open sales", "")
+
+    def show(console: Console) -> None:
+        table("", columns, rows, nothing)(console)
+        if any(one.left.minor for one in voided):
+            console.print("\nWhat is in open sales is still play money. Run this again when they are final.")
+
+    return Output(data, show=show)
+
+
 @command(app, "strays")
 async def strays(
     shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
@@ -144,6 +187,18 @@ async def strays(
 def _notice(notice: Mapping[str, Any]) -> dict[str, Any]:
     told = {name: notice[name] for name in ("event", "concern", "times", "received_at", "last_at")}
     return told | {"kept": _kept(notice)}
+
+
+def _void(row: Mapping[str, Any], funding: Funding) -> dict[str, Any]:
+    currency = funding.amount.currency
+    return {
+        "reference": row["reference"],
+        "at": row["created_at"],
+        "taken": Money(row["taken_minor"], currency).decimal,
+        "spent": Money(row["spent_minor"], currency).decimal,
+        "reason": row["reason"],
+        "by": row["by_whom"],
+    }
 
 
 def _kept(notice: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,6 +232,13 @@ def _print(console: Console, history: FundingHistory) -> None:
     ]
     console.print()
     table("Notices", ("first (UTC)", "event", "times", "why"), notices, "The gateway sent nothing by itself.")(console)
+    for row in history.voids:
+        void = _void(row, funding)
+        console.print(
+            f"\n{time_text(void['at'])} UTC: voided by {void['by']}: {void['reason']};"
+            f" {void['taken']} taken out, {void['spent']} was spent ({void['reference']})",
+            markup=False,
+        )
     for at, text in history.notes:
         console.print(f"\n{time_text(at)} UTC: {_clean(text)}", markup=False)
 

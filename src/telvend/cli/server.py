@@ -2,10 +2,9 @@
 
 import asyncio
 import gc
-import ipaddress
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,8 @@ from telvend.cli.listening import listen_for_metrics
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
+from telvend.upkeep.deployment import is_local
+from telvend.upkeep.reality import announcements
 from telvend.web.connections import Connections, Limits, most_connections, raise_file_limit
 from telvend.web.forwarded import TrustedProxies
 from telvend.web.protocol import HttpProtocol
@@ -59,36 +60,29 @@ class Main(Protocol):
     ) -> None: ...
 
 
-def announce(settings: Settings, as_json: bool) -> None:
-    """Say where we are, and plainly that nothing real is delivered. As JSON also one object on stdout."""
+async def standing_of(shop: Shop) -> list[str]:
+    """What has to be said of a shop at its start: what pretends, what funds nothing, whether live sales are halted."""
+    try:
+        wallets = await shop.play_money.wallets()
+    except Busy:
+        wallets = []  # The gate has looked, and the log says it.
+    return announcements(shop.connected, wallets)
+
+
+def announce(settings: Settings, as_json: bool, standing: Sequence[str] = ()) -> None:
+    """Say where we are and how the shop stands. As JSON also one object on stdout."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
     if as_json:
         typer.echo(json_text({"url": f"http://{host}:{settings.port}", "pid": os.getpid()}))
-    if not settings.public_url and not _is_loopback(settings.host):
+    if not settings.public_url and not is_local(settings.host):
         typer.echo(
             "NOTE: public_url is not set: absolute addresses in answers, those of payment pages among them, are made of"
             " the Host that each request names. Set TELVEND_PUBLIC_URL to the address that clients use.",
             err=True,
         )
-    if any(simulator.live for simulator in settings.simulators.values()):
-        typer.echo(
-            "NOTE: live orders go to the SIMULATOR, which delivers nothing to anybody. No real upstream is connected.",
-            err=True,
-        )
-    elif settings.own_network:
-        typer.echo(
-            "NOTE: live orders go to this shop's OWN NETWORK: its sandbox subscribers get them, no phone does."
-            " No real upstream is connected.",
-            err=True,
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    for sentence in standing:
+        typer.echo(sentence, err=True)
 
 
 async def run_api(
@@ -140,7 +134,7 @@ async def run_api(
         serving = asyncio.create_task(http.serve(sockets=listeners or None))
         try:
             if settings.workers == 1:
-                announce(settings, as_json)
+                announce(settings, as_json, await standing_of(shop))
             if ready is not None:
                 await ready(shop, stop)
             stopping = asyncio.create_task(stop.wait())
@@ -178,6 +172,8 @@ async def run_fulfilment(
     """Deliver orders until asked to stop."""
     async with _running(settings, url, fulfilment=True) as shop:
         typer.echo("Telvend delivers orders; it does not listen.", err=True)
+        for sentence in await standing_of(shop):
+            typer.echo(sentence, err=True)
         if as_json:
             typer.echo(json_text({"pid": os.getpid()}))
         if ready is not None:

@@ -21,6 +21,7 @@ _WORDS = {
     TransferKind.HOLD: "order placed",
     TransferKind.RELEASE: "order failed, money back",
     TransferKind.CREDIT: "money in",
+    TransferKind.VOID: "play money taken out",
 }
 
 

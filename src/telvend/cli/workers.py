@@ -19,7 +19,7 @@ import msgspec
 import typer
 import uvloop
 
-from telvend.bootstrap import load_modules
+from telvend.bootstrap import load_modules, open_shop
 from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail
 from telvend.cli.listening import BACKLOG, bound
@@ -101,11 +101,20 @@ class Workers:
         await asyncio.wait([served, stopping], return_when=asyncio.FIRST_COMPLETED)
         served.cancel()
         if self._served.is_set():
-            server.announce(self._settings, as_json)
+            server.announce(self._settings, as_json, await self._standing(url))
         await stopping
         await asyncio.gather(*minders)
         if self._refusal is not None:
             raise WorkersRefused(self._refusal)
+
+    async def _standing(self, url: str) -> list[str]:
+        """How the shop stands, once for all workers. One that cannot be looked at is served all the same."""
+        try:
+            async with open_shop(self._settings, url) as shop:
+                return await server.standing_of(shop)
+        except (*REFUSALS, *CONNECTION_LOSS) as error:
+            _logger.warning("standing_not_known", error=server.sentence_of(error))
+            return []
 
     async def _mind(self, number: int, worker: _Worker | None) -> None:
         """Keep worker `number` running until everything stops; then let it drain."""

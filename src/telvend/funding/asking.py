@@ -11,7 +11,7 @@ Dying anywhere between leaves the funding as it was and due when its lease ends;
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -19,9 +19,10 @@ import asyncpg
 from telvend.errors import InvariantBroken
 from telvend.funding import store
 from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_step
+from telvend.funding.play_money.guard import TOPIC
 from telvend.gateways.contract import WORDS, Gateway, Method, Paid, Traits, Unknown, Word
 from telvend.kit import log
-from telvend.kit.db import Database, Tx
+from telvend.kit.db import Database, Tx, bump
 from telvend.kit.failpoints import hit_async
 from telvend.ledger.model import AccountKind, Journal
 from telvend.ledger.service import Ledger
@@ -32,10 +33,14 @@ _GONE: Final = Traits(live_mode=False, test_mode=False)
 
 
 class Gateways:
-    """The gateways of this shop, the preferred ones first."""
+    """The gateways of this shop, the preferred ones first. `idle` names those that begin no live funding (connected.py).
 
-    def __init__(self, gateways: Sequence[Gateway]) -> None:
+    A payment that was begun at one of these before is honoured: it is real money, and the payer has paid it.
+    """
+
+    def __init__(self, gateways: Sequence[Gateway], *, idle: Collection[str] = ()) -> None:
         """Raises ValueError where two have the same name."""
+        self._idle = frozenset(idle)
         self._by_name = {gateway.name: gateway for gateway in gateways}
         if len(self._by_name) < len(gateways):
             raise ValueError("two gateways have the same name")
@@ -50,6 +55,8 @@ class Gateways:
         """The first that takes this money in this way. Never another one when that one is down: the payer may have paid."""
         for gateway in self._by_name.values():
             traits = gateway.traits
+            if not test and gateway.name in self._idle:
+                continue
             if traits.takes(test=test) and (traits.currencies is None or currency in traits.currencies):
                 return gateway if method in traits.methods else None
         return None
@@ -126,7 +133,7 @@ class Asking:
             funding = await store.find(tx, asked.id) or asked
             step = next_step(funding, word, traits, await store.clock(tx))
             if isinstance(step, Credit):
-                await self._credit(tx, journal, funding, step.paid)
+                await self._credit(tx, journal, funding, step.paid, pretends=traits.pretends)
                 return
             if isinstance(step, End):
                 await store.end(tx, funding.id, step.state)
@@ -139,13 +146,15 @@ class Asking:
                 # Of the row as it was asked about: a notice that has come since is then seen to have come.
                 await store.postpone(tx, asked, due_at)
 
-    async def _credit(self, tx: Tx, journal: Journal, funding: Funding, paid: Paid) -> None:
+    async def _credit(self, tx: Tx, journal: Journal, funding: Funding, paid: Paid, *, pretends: bool) -> None:
         account = await self._account(funding)
         after = journal.credit(funding.id, funding.wallet_id, account, funding.amount)
-        if not await store.complete(tx, funding, paid, after - funding.amount, after):
+        if not await store.complete(tx, funding, paid, after - funding.amount, after, pretended=pretends):
             raise InvariantBroken(f"funding {funding.id} was completed under the lock")
         await store.revive(tx, funding.wallet_id, funding.position)
         await self._ledger.write(tx, journal)
+        if pretends and not funding.test:
+            await bump(tx, TOPIC)
         _log.info("funding_completed", funding=funding.reference, gateway=funding.gateway)
 
     async def _suspect(self, tx: Tx, asked: Funding, text: str) -> None:

@@ -23,6 +23,7 @@ from telvend.funding.model import (
     FundingState,
     is_redirect_url,
 )
+from telvend.funding.play_money import store as play_money_store
 from telvend.gateways.contract import (
     Beginning,
     Forged,
@@ -66,11 +67,12 @@ class Received(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FundingHistory:
-    """Everything about one funding: what its gateway sent, and what was noted."""
+    """Everything about one funding: what its gateway sent, what was noted, and what was voided of it."""
 
     funding: Funding
     notices: list[Mapping[str, Any]]
     notes: list[tuple[datetime, str]]
+    voids: list[Mapping[str, Any]]
 
 
 class Fundings:
@@ -254,7 +256,12 @@ class Fundings:
         """Everything about the funding with our reference. Raises NotFound."""
         funding = await self._known(reference)
         async with self._database.connection() as tx:
-            return FundingHistory(funding, await store.notices_of(tx, funding.id), await store.notes_of(tx, funding.id))
+            return FundingHistory(
+                funding,
+                await store.notices_of(tx, funding.id),
+                await store.notes_of(tx, funding.id),
+                await play_money_store.voids_of(tx, funding.id),
+            )
 
     async def stray_notices(self, limit: int = 50) -> list[Mapping[str, Any]]:
         """What gateways sent, signed, about nothing of ours: money may have come that no wallet has. Newest first."""

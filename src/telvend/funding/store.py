@@ -142,14 +142,15 @@ async def started(tx: Tx, funding_id: int, payment_url: str, gateway_reference: 
     return funding_in(row) if row else None
 
 
-async def complete(tx: Tx, funding: Funding, paid: Paid, before: Money, after: Money) -> bool:
-    """Say that it was credited; False where it was before. The only way to COMPLETED."""
+async def complete(tx: Tx, funding: Funding, paid: Paid, before: Money, after: Money, *, pretended: bool) -> bool:
+    """Say that it was credited, and whether its gateway pretended; False where it was before. The only way to COMPLETED."""
     return bool(
         await tx.fetchval(
             "update funding set state = 'completed', attention = false, gateway_reference = $2, channel = $3, bank = $4,"
             " balance_before_minor = $5, balance_after_minor = $6, due_at = null, updated_at = clock_timestamp(),"
-            " completed_at = clock_timestamp() where id = $1 and state <> 'completed' returning true",
+            " completed_at = clock_timestamp(), pretended = $7 where id = $1 and state <> 'completed' returning true",
             funding.id, paid.gateway_reference, paid.channel, paid.bank, before.minor, after.minor,
+            pretended,
         )
     )  # fmt: skip
 

@@ -57,6 +57,10 @@ class TransferKind(IntEnum):
     """loss → provider: the order was sold below cost; the house pays the difference."""
     CREDIT = 6
     """funding → wallet: money came in."""
+    VOID = 7
+    """wallet → funding: play money was taken out of a live wallet."""
+    WRITE_OFF = 8
+    """loss → funding: play money that a live wallet had spent; what it bought was entered as income."""
 
 
 class TransactionKind(StrEnum):
@@ -67,6 +71,7 @@ class TransactionKind(StrEnum):
     FUNDING = "f"
     VERIFICATION = "v"
     REFILL = "r"
+    VOID = "x"
 
 
 class Wallet(msgspec.Struct):
@@ -85,7 +90,7 @@ class Wallet(msgspec.Struct):
 
 
 class Entered(msgspec.Struct, frozen=True, gc=False):
-    """A new line of a wallet's list of transactions. `id` is that of the order, credit, funding, verification or refill."""
+    """A new line of a wallet's list of transactions. `id` is that of the order, credit, funding, verification, refill or void."""
 
     wallet_id: int
     position: int
@@ -166,8 +171,22 @@ class Journal:
         wallet.funded_minor += amount.minor
         return self._on_wallet(cause, TransferKind.CREDIT, wallet, funding, wallet_id, amount, amount.minor)
 
+    def void(self, cause: int, wallet_id: int, funding: int, amount: Money) -> Money:
+        """Take play money out of a wallet that has it. Answers the spendable balance after it.
+
+        Raises InsufficientBalance.
+        """
+        wallet = self.wallets[wallet_id]
+        if wallet.balance_minor < amount.minor:
+            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
+        return self._on_wallet(cause, TransferKind.VOID, wallet, wallet_id, funding, amount, -amount.minor)
+
+    def write_off(self, cause: int, loss: int, funding: int, amount: Money) -> None:
+        """Enter play money that was spent as the house's loss."""
+        self._in_house(cause, TransferKind.WRITE_OFF, loss, funding, amount.minor)
+
     def enter(self, wallet_id: int, kind: TransactionKind, id: int, *, credit: bool) -> int:  # noqa: A002
-        """Add a sale, credit, funding, verification or refill to the wallet's transactions. Answers its position."""
+        """Add a sale, credit, funding, verification, refill or void to the wallet's transactions. Answers its position."""
         wallet = self.wallets[wallet_id]
         wallet.transactions += 1
         wallet.changed = True

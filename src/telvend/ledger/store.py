@@ -238,6 +238,21 @@ async def taken_by_others(tx: Tx, kind: TransactionKind, wanted: Sequence[Refere
     return {wanted[row["place"]] for row in found}
 
 
+async def wallets_unlike_their_last_transfer(tx: Tx) -> list[str]:
+    """Wallets that do not stand as their last transfer left them, one sentence each, at most ten. One look-up a wallet."""
+    found = await tx.fetch("""
+        select format('wallet %s stores %s at %s, its last transfer says %s at %s', w.account_id, w.balance_minor, w.sequence,
+                      coalesce(t.wallet_balance_minor, 0), coalesce(t.wallet_sequence, 0))
+        from wallet w left join lateral (
+            select wallet_balance_minor, wallet_sequence from transfer
+            where wallet_id = w.account_id order by wallet_sequence desc limit 1
+        ) t on true
+        where (w.balance_minor, w.sequence) <> (coalesce(t.wallet_balance_minor, 0), coalesce(t.wallet_sequence, 0))
+        limit 10
+    """)
+    return [row[0] for row in found]
+
+
 # Each check is a statement that lists what is wrong as one text column, a few examples being enough.
 _CHECKS: Final = {
     "wallet balances equal their transfers": f"""

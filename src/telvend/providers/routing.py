@@ -15,7 +15,7 @@ fails because of a breaker. Nothing here is drawn by lot, so a simulation with a
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -151,8 +151,9 @@ class Health:
 class Router:
     """Chooses, and learns from what became of it. One for each process: health is what this process has seen itself.
 
-    Raises ValueError when two providers have the same name, a rule is for one that is not there, or one that pretends
-    would take live orders beside one that does not: now and then somebody would pay for what no phone gets.
+    `refuses_live` says why live sales get nobody now, None when they do: then a sale that nobody has been asked to deliver
+    fails, and its hold goes back. Raises ValueError when two providers have the same name, or a rule is for one that is not
+    there.
     """
 
     def __init__(
@@ -162,8 +163,10 @@ class Router:
         *,
         rules: Mapping[str, Rule] | None = None,
         limits: Limits | None = None,
+        refuses_live: Callable[[], str | None] | None = None,
     ) -> None:
         self._clock = clock
+        self._refuses_live = refuses_live or (lambda: None)
         self._limits = limits or Limits()
         self._desks: dict[str, _Desk] = {}
         rules = rules or {}
@@ -173,11 +176,6 @@ class Router:
             self._desks[provider.name] = _Desk(provider, rules.get(provider.name, Rule()), self._limits)
         if strangers := rules.keys() - self._desks.keys():
             raise ValueError(f"there is no provider {', '.join(sorted(strangers))}")
-        live = [desk.provider for desk in self._desks.values() if desk.provider.traits.live_mode]
-        real = [provider.name for provider in live if not provider.traits.pretends]
-        if real and len(real) < len(live):
-            pretended = ", ".join(provider.name for provider in live if provider.traits.pretends)
-            raise ValueError(f"{pretended} must not take live orders beside {', '.join(real)}")
 
     def provider(self, name: str) -> Provider | None:
         """The provider of this name, whatever its health: attempts are asked about where they were made."""
@@ -186,6 +184,8 @@ class Router:
 
     def choose(self, wanted: Wanted) -> Choice:
         """Who gets this sale. A `Chosen` holds a place until it is recorded or released."""
+        if not wanted.test and (why := self._refuses_live()) is not None:
+            return Nobody(why)
         candidates = [desk for desk in self._desks.values() if desk.serves(wanted)]
         if not candidates:
             return Nobody(f"nobody sells {wanted.network} of {wanted.country}" + (" for test keys" * wanted.test))

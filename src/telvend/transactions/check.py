@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telvend.funding import store as funding_store
+from telvend.funding.play_money import store as play_money_store
 from telvend.identity import store as identity_store
 from telvend.kit.db import Database
 from telvend.ledger import store as ledger_store
@@ -15,7 +16,15 @@ from telvend.orders import store as order_store
 from telvend.subscribers.checking import store as subscriber_store
 from telvend.subscribers.refills import store as refill_store
 
-_ROOMS: Final = (ledger_store, order_store, funding_store, identity_store, refill_store, subscriber_store)
+_ROOMS: Final = (
+    ledger_store,
+    order_store,
+    funding_store,
+    play_money_store,
+    identity_store,
+    refill_store,
+    subscriber_store,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 from telvend.errors import NotFound
 from telvend.funding import store as funding_store
 from telvend.funding.model import Funding, FundingState
+from telvend.funding.play_money import store as play_money_store
 from telvend.gateways.contract import Method
 from telvend.identity import store as identity_store
 from telvend.identity.model import State as CheckState
@@ -111,6 +112,7 @@ class Transactions:
         funded = await funding_store.by_ids(tx, by_kind.get(TransactionKind.FUNDING, []))
         checked = await identity_store.by_ids(tx, by_kind.get(TransactionKind.VERIFICATION, []))
         refilled = await refill_store.by_ids(tx, by_kind.get(TransactionKind.REFILL, []))
+        voided = await play_money_store.by_ids(tx, by_kind.get(TransactionKind.VOID, []))
         found = []
         for entry in entries:
             before, after = balances.get(entry["id"], (0, 0))
@@ -123,6 +125,8 @@ class Transactions:
                     found.append(_of_verification(checked[entry["id"]]))
                 case TransactionKind.REFILL:
                     found.append(_of_refill(refilled[entry["id"]], before, after))
+                case TransactionKind.VOID:
+                    found.append(_of_void(voided[entry["id"]], currency))
                 case _:
                     found.append(_of_credit(credits_[entry["id"]], before, after, currency, entry["created_at"]))
         return found
@@ -218,6 +222,26 @@ def _of_refill(refill: Refill, before: int, after: int) -> Transaction:
         created_at=refill.created_at,
         updated_at=refill.created_at,
         facts={"subscriber": refill.msisdn, "network": "", "size": refill.amount.text, "face": refill.amount},
+    )
+
+
+def _of_void(row: Any, currency: Currency) -> Transaction:
+    """Play money that was taken out. `service` is that of the funding which it takes back."""
+    taken, after = Money(row["taken_minor"], currency), Money(row["balance_after_minor"], currency)
+    return Transaction(
+        id=row["id"],
+        reference=row["reference"],
+        kind=TransactionKind.VOID,
+        credit=False,
+        amount=taken,
+        status=Status.COMPLETED,
+        before=after + taken,
+        after=after,
+        service="funding",
+        description=f"Play money taken back - {row['funding']}",
+        created_at=row["created_at"],
+        updated_at=row["created_at"],
+        facts={"funding_reference": row["funding"]},
     )
 
 

@@ -108,13 +108,14 @@ async def entries(tx: Tx, wallet_id: int, positions: Sequence[int]) -> list[Any]
 
 
 async def entry_of(tx: Tx, wallet_id: int, id: int) -> Any:  # noqa: A002
-    """The entry of this order, credit, funding, verification or refill on this wallet, or None."""
+    """The entry of this order, credit, funding, verification, refill or void on this wallet, or None."""
     return await tx.fetchrow(
         "select position, kind, id, credit, created_at from wallet_transaction where wallet_id = $1 and position = ("
         " select position from orders where id = $2 and wallet_id = $1"
         " union all select position from funding where id = $2 and wallet_id = $1"
         " union all select position from verification where id = $2 and wallet_id = $1"
         " union all select position from refill where id = $2 and wallet_id = $1"
+        " union all select position from funding_void where id = $2 and wallet_id = $1"
         " union all select position from wallet_credit where id = $2 and wallet_id = $1 limit 1)",
         wallet_id, id,
     )  # fmt: skip
@@ -141,11 +142,11 @@ async def balances_after(tx: Tx, causes: Sequence[int]) -> dict[int, tuple[int, 
 
 
 async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
-    """The references of these orders, credits, fundings, verifications and refills, by their numbers."""
+    """The references of these orders, credits, fundings, verifications, refills and voids, by their numbers."""
     rows = await tx.fetch(
         " union all ".join(
             f"select id, reference from {table} where id = any($1::bigint[])"
-            for table in ("orders", "wallet_credit", "funding", "verification", "refill")
+            for table in ("orders", "wallet_credit", "funding", "verification", "refill", "funding_void")
         ),
         ids,
     )

@@ -87,6 +87,8 @@ class _Counter:
             payment = await self._sandbox.payment(request.path_params["token"])
         if payment is None:
             return _nothing()
+        if self._sandbox.refuses(payment):
+            return _refused(payment)
         return _checkout(payment) if payment.state is PaymentState.OPEN else _decided(payment)
 
     async def decide(self, request: Request) -> Response:
@@ -100,6 +102,8 @@ class _Counter:
             payment = await self._sandbox.decide(request.path_params["token"], decision, method)
         if payment is None:
             return _nothing()
+        if self._sandbox.refuses(payment):
+            return _refused(payment, status=409)
         if payment.state is PaymentState.EXPIRED:
             return _decided(payment)
         headers, body = self._sandbox.notice(payment)
@@ -264,6 +268,23 @@ def _decided(payment: Payment) -> Response:
     return Page("Payment (play)", body)
 
 
+_REFUSED: Final = """{play}
+<div class="card"><h1>This shop takes no play money any more</h1><p class="amount">{amount}</p><p class="soft">{reference}</p>
+<p>It sells real things now, or takes real money. Nothing was paid, and nothing goes into the wallet.</p>
+<a class="button main" href="{url}">Go back</a></div>"""
+
+
+def _refused(payment: Payment, status: int = 200) -> Response:
+    body = fill(
+        _REFUSED,
+        play=_PLAY,
+        amount=payment.amount,
+        reference=payment.reference,
+        url=_with(payment.return_url, reference=payment.reference),
+    )
+    return Page("Payment (play)", body, status_code=status)
+
+
 _RESULT_BY_STATE: Final = {
     FundingState.PENDING: ("Waiting for the payment", "It has not arrived yet. This page looks again by itself."),
     FundingState.COMPLETED: ("Paid", "The wallet has the money. You can close this page."),
@@ -277,8 +298,15 @@ _RESULT: Final = """<div class="card" role="status"><h1>{title}</h1><p class="am
 
 def _result(funding: Funding) -> Response:
     title, text = _RESULT_BY_STATE[funding.state]
+    waits = funding.state is FundingState.PENDING
+    if waits and funding.attention:
+        title, text, waits = (
+            "Not credited",
+            "Something about this payment does not fit. The shop has to look at it.",
+            False,
+        )
     body = fill(_RESULT, title=title, amount=funding.amount, reference=funding.reference, text=text)
-    return Page(title, body, refresh_s=5 if funding.state is FundingState.PENDING else None)
+    return Page(title, body, refresh_s=5 if waits else None)
 
 
 def _nothing() -> Response:

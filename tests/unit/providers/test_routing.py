@@ -244,13 +244,13 @@ def test_names_are_checked(clock: FakeClock) -> None:
     assert Router([Named("a")], clock).provider("b") is None
 
 
-def test_who_pretends_takes_no_live_orders_beside_who_does_not(clock: FakeClock) -> None:
-    pretends = Named("pretends", pretends=True, test_mode=True)
-    with pytest.raises(ValueError, match="pretends must not take live orders beside real"):
-        Router([Named("real"), pretends], clock)
-    for_tests_only = Named("pretends", pretends=True, test_mode=True, live_mode=False)
-    assert name_of(Router([Named("real"), for_tests_only], clock).choose(GHANA)) == "real"
-    assert name_of(Router([pretends, Named("another", pretends=True)], clock).choose(GHANA)) == "another"
+def test_live_sales_that_are_refused_get_nobody_and_those_of_test_keys_go_on(clock: FakeClock) -> None:
+    why: list[str | None] = ["the wallets hold play money"]
+    router = Router([Named("a", test_mode=True)], clock, refuses_live=lambda: why[0])
+    assert router.choose(GHANA) == Nobody("the wallets hold play money")
+    assert name_of(router.choose(replace(GHANA, test=True))) == "a"
+    why[0] = None
+    assert name_of(router.choose(GHANA)) == "a"
 
 
 # Any history -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from telvend.gateways.contract import (
     Word,
 )
 from telvend.gateways.sandbox import store, wire
-from telvend.gateways.sandbox.model import STATE_BY_DECISION, Decision, Payment
+from telvend.gateways.sandbox.model import STATE_BY_DECISION, Decision, Payment, PaymentState
 from telvend.kit.db import Database
 from telvend.kit.secret import Secret, random_text
 
@@ -87,9 +87,19 @@ class Sandbox:
         async with self._database.connection() as tx:
             return await store.by_token(tx, token)
 
+    def refuses(self, payment: Payment) -> bool:
+        """Whether this payment may not be paid any more: it is for a live wallet, and the shop has begun to sell real things."""
+        return payment.state is PaymentState.OPEN and not self._traits.takes(test=payment.test)
+
     async def decide(self, token: str, decision: Decision, method: Method | None = None) -> Payment | None:
-        """Decide a payment, once: one that was decided before, or too late, is answered as it stands. Raises Busy."""
+        """Decide a payment, once: one that was decided before, or too late, is answered as it stands. Raises Busy.
+
+        One that is refused stays open.
+        """
         async with self._database.transaction() as tx:
+            payment = await store.by_token(tx, token)
+            if payment is not None and self.refuses(payment):
+                return payment
             return await store.decide(tx, token, STATE_BY_DECISION[decision], method) or await store.by_token(tx, token)
 
     def notice(self, payment: Payment) -> tuple[dict[str, str], bytes]:

@@ -1,0 +1,111 @@
+"""`telvend doctor`: what would lose money, stop sales or should be changed, one line each."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from telvend.bootstrap import open_shop
+from telvend.cli.frame import (
+    REFUSALS,
+    DatabaseUrl,
+    DataDir,
+    Json,
+    Output,
+    Where,
+    as_json_of,
+    database_of,
+    emit,
+)
+from telvend.config import Loaded, Settings, SettingsRefused, load
+from telvend.kit.db import CONNECTION_LOSS, Database
+from telvend.kit.secret import Secret
+from telvend.upkeep import doctor as checks
+from telvend.upkeep.examined import Examined
+from telvend.upkeep.findings import Finding, Level
+
+_STYLE: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Check this machine and this shop: one line each, and what to do about it.
+
+    Changes nothing, works while the server runs, and ends with exit code 1 when something would lose money or stop sales.
+    """
+    as_json = as_json_of(context, as_json)
+    before: Where = context.find_object(Where) or Where()
+    chosen = database_url or before.database_url
+    try:
+        loaded = load({"data_dir": data_dir or before.data_dir, "database_url": Secret(chosen) if chosen else None})
+    except SettingsRefused as error:
+        advice = "Correct it; `telvend settings` lists every setting."
+        findings = [Finding("settings", Level.FAILURE, str(error), advice)]
+    else:
+        findings = _examined(loaded)
+    emit(_output(findings), as_json)
+
+
+def _examined(loaded: Loaded) -> list[Finding]:
+    settings = loaded.settings
+    read = (
+        f"The settings were read from {loaded.file}." if loaded.file else "The settings can be read; there is no file."
+    )
+    findings = [Finding("settings", Level.OK, read), *asyncio.run(checks.look(checks.SETTINGS, settings))]
+    if settings.database_url is None and not Path(settings.data_dir).exists():
+        # Any other command would make one. This one only looks.
+        text = f"There is no shop at {settings.data_dir} yet."
+        return [*findings, Finding("database", Level.WARNING, text, "`telvend serve` makes one.")]
+    try:
+        with database_of(settings) as url:
+            return [*findings, *asyncio.run(_of_database(settings, url))]
+    except REFUSALS as error:
+        return [*findings, checks.unreachable(str(error))]
+    except (*CONNECTION_LOSS, asyncpg.PostgresError) as error:
+        return [*findings, checks.unreachable(f"The database cannot be used: {error or type(error).__name__}")]
+
+
+async def _of_database(settings: Settings, url: str) -> list[Finding]:
+    database = await Database.open(url, pool_size=1)
+    try:
+        findings = await checks.look(checks.DATABASE, database)
+    finally:
+        await database.close()
+    if any(finding.level is not Level.OK for finding in findings):
+        # What the shop's own checks read may not be there.
+        return findings
+    try:
+        async with open_shop(settings, url) as shop:
+            return findings + await checks.look(
+                checks.SHOP, Examined(settings, shop.database, shop.connected, shop.continuity.halted)
+            )
+    except SettingsRefused as error:
+        return [*findings, Finding("settings", Level.FAILURE, str(error), "`serve` refuses to start like this.")]
+
+
+def _output(findings: list[Finding]) -> Output:
+    failed = checks.failed(findings)
+    data = {
+        "ok": not failed,
+        "findings": [
+            {"check": one.check, "level": one.level, "text": one.text, "advice": one.advice} for one in findings
+        ],
+    }
+
+    def show(console: Console) -> None:
+        for one in findings:
+            line = Text.assemble(
+                (f"{one.level:8}", _STYLE[one.level]), f"{one.check}: {one.text} {one.advice}".rstrip()
+            )
+            console.print(line, soft_wrap=True)
+
+    return Output(data, show=show, exit_code=1 if failed else 0)

@@ -1,0 +1,156 @@
+"""All SQL of play money in live wallets."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from telvend.funding.play_money.model import PlayFunding, PlayWallet
+from telvend.kit.db import Tx, rows
+from telvend.kit.money import Money, currency_of
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import AccountKind, Finding, TransferKind
+
+
+class VoidRow(msgspec.Struct, frozen=True, gc=False):
+    """A void, as it is written."""
+
+    id: int
+    reference: str
+    funding_id: int
+    wallet_id: int
+    taken_minor: int
+    spent_minor: int
+    position: int | None
+    balance_after_minor: int
+
+
+async def fundings(tx: Tx, funding_id: int | None = None) -> list[PlayFunding]:
+    """Fundings with play money that was not voided, or this one of them, by wallet and then the oldest first."""
+    found = await tx.fetch(
+        "select p.id, p.reference, p.wallet_id, p.gateway, p.currency, p.outstanding_minor, r.email"
+        " from play_money p join reseller r on r.id = p.reseller_id"
+        " where $1::bigint is null or p.id = $1 order by p.wallet_id, p.id",
+        funding_id,
+    )
+    return [
+        PlayFunding(
+            row["id"],
+            row["reference"],
+            row["wallet_id"],
+            row["email"],
+            row["gateway"],
+            Money(row["outstanding_minor"], currency_of(row["currency"])),
+        )
+        for row in found
+    ]
+
+
+async def wallets(tx: Tx) -> list[PlayWallet]:
+    """Live wallets with play money, the reseller's e-mail address first."""
+    found = await tx.fetch(
+        "select r.email, p.currency, sum(p.outstanding_minor)::bigint as outstanding, w.balance_minor"
+        " from play_money p join reseller r on r.id = p.reseller_id join wallet w on w.account_id = p.wallet_id"
+        " group by r.email, p.currency, w.balance_minor order by r.email, p.currency"
+    )
+    return [
+        PlayWallet(
+            row["email"],
+            Money(row["outstanding"], currency_of(row["currency"])),
+            Money(row["balance_minor"], currency_of(row["currency"])),
+        )
+        for row in found
+    ]
+
+
+async def pretended(tx: Tx, funding_id: int) -> bool:
+    """Whether the gateway of a completed funding pretended."""
+    return bool(
+        await tx.fetchval("select coalesce(pretended, gateway = 'sandbox') from funding where id = $1", funding_id)
+    )
+
+
+async def in_flight(tx: Tx, wallet_ids: Sequence[int]) -> dict[int, int]:
+    """What sales that are not final hold of each of these wallets, in minor units; those with none are left out."""
+    found = await tx.fetch(
+        "select w.account_id, sum(s.price_minor)::bigint as minor from wallet w join sale s on s.reseller_id = w.reseller_id"
+        " and s.currency = w.currency and s.mode = w.mode"
+        " where s.open and w.account_id = any($1::bigint[]) group by w.account_id",
+        wallet_ids,
+    )
+    return {row["account_id"]: row["minor"] for row in found}
+
+
+async def write(tx: Tx, voids: Sequence[VoidRow], reason: str, by_whom: str) -> None:
+    await tx.execute(
+        "insert into funding_void (id, reference, funding_id, wallet_id, taken_minor, spent_minor, position,"
+        " balance_after_minor, reason, by_whom) select id, reference, funding_id, wallet_id, taken_minor, spent_minor,"
+        " position, balance_after_minor, $2, $3 from json_to_recordset($1::text::json) as new(id bigint, reference text,"
+        " funding_id bigint, wallet_id bigint, taken_minor bigint, spent_minor bigint, position bigint,"
+        " balance_after_minor bigint)",
+        rows(voids), reason, by_whom,
+    )  # fmt: skip
+
+
+async def voids_of(tx: Tx, funding_id: int) -> list[Any]:
+    """The voids of a funding, oldest first: reference, taken_minor, spent_minor, reason, by_whom, created_at."""
+    found: list[Any] = await tx.fetch(
+        "select reference, taken_minor, spent_minor, reason, by_whom, created_at from funding_void"
+        " where funding_id = $1 order by id",
+        funding_id,
+    )
+    return found
+
+
+async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Any]:
+    """Voids for lists of transactions: id, reference, taken_minor, balance_after_minor, funding (its reference), created_at."""
+    found = await tx.fetch(
+        "select v.id, v.reference, v.taken_minor, v.balance_after_minor, v.created_at, f.reference as funding"
+        " from funding_void v join funding f on f.id = v.funding_id where v.id = any($1::bigint[])",
+        ids,
+    )
+    return {row["id"]: row for row in found}
+
+
+_OF_FUNDING: Final = (
+    f"a.kind = '{AccountKind.FUNDING}' and a.owner = f.gateway and a.currency = f.currency and a.mode = f.mode"
+)
+
+_CHECKS: Final = {
+    "every void stands in the ledger with what it took and what was spent": f"""
+        select format('void %s (%s): %s taken and %s written off in the ledger, it says %s and %s', v.id, v.reference,
+                      coalesce(t.amount_minor, 0), coalesce(s.amount_minor, 0), v.taken_minor, v.spent_minor)
+        from funding_void v join funding f on f.id = v.funding_id
+        left join transfer t on t.cause = v.id and t.kind = {TransferKind.VOID}
+        left join transfer s on s.cause = v.id and s.kind = {TransferKind.WRITE_OFF}
+        where coalesce(t.amount_minor, 0) <> v.taken_minor or coalesce(s.amount_minor, 0) <> v.spent_minor
+            or t.cause is not null and (t.wallet_id is distinct from f.wallet_id
+                or t.debit <> f.wallet_id or t.wallet_balance_minor <> v.balance_after_minor
+                or not exists (select from account a where a.id = t.credit and {_OF_FUNDING}))
+            or s.cause is not null and (not exists (select from account a where a.id = s.credit and {_OF_FUNDING})
+                or not exists (select from account a where a.id = s.debit and a.kind = '{AccountKind.LOSS}'))
+            or v.position is distinct from (select x.position from wallet_transaction x
+                where x.wallet_id = v.wallet_id and x.position = v.position and x.kind = 'x' and x.id = v.id)
+        limit 10""",
+    "nothing else was voided or written off": f"""
+        select format('transfer %s of %s under cause %s', t.kind, t.amount_minor, t.cause)
+        from transfer t where t.kind in ({TransferKind.VOID}, {TransferKind.WRITE_OFF})
+            and not exists (select from funding_void v where v.id = t.cause) limit 10""",
+    "only what a pretending gateway put into a live wallet was voided, and not more": """
+        select format('funding %s (%s) of %s: %s voided', f.id, f.reference, f.amount_minor, v.minor)
+        from (select funding_id, sum(taken_minor + spent_minor) as minor from funding_void group by funding_id) v
+        join funding f on f.id = v.funding_id
+        where f.mode <> 'live' or f.state <> 'completed' or not coalesce(f.pretended, f.gateway = 'sandbox')
+            or v.minor > f.amount_minor
+        limit 10""",
+}
+
+
+async def findings(tx: Tx) -> list[Finding]:
+    """Everything about play money that does not hold; empty when the books are in order."""
+    return await ledger_store.findings_of(tx, _CHECKS)
+
+
+def checked_rules() -> tuple[str, ...]:
+    """The rules that `findings` looks at, in words."""
+    return tuple(_CHECKS)

@@ -1,0 +1,10 @@
+"""What pretending gateways put into live wallets, and how it is taken out."""
+
+from telvend.migrations.script import run
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    run("0011_play_money")

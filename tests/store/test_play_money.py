@@ -1,0 +1,355 @@
+"""Play money against a real database: what it halts on every node, how it is voided, and what the audit says of it."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from telvend import bootstrap
+from telvend.bootstrap import Shop as Opened
+from telvend.bootstrap import open_shop, prepare_database
+from telvend.config import Settings, SettingsRefused, SimulatorSettings
+from telvend.connected import Connected
+from telvend.errors import InvalidInput, NotFound
+from telvend.funding.play_money import store
+from telvend.funding.play_money.guard import PlayMoneyGuard
+from telvend.funding.play_money.voiding import PlayMoney
+from telvend.gateways.contract import Method
+from telvend.gateways.contract import Traits as GatewayTraits
+from telvend.kit.db import Database
+from telvend.kit.money import NGN, Money
+from telvend.kit.secret import Secret
+from telvend.ledger.model import Mode
+from telvend.sales.gate import SalesGate
+from telvend.transactions.check import check_books
+from telvend.transactions.model import Filter, Status
+from telvend.transactions.service import Transactions
+from tests.conftest import Server
+from tests.scenario.play_shop import FakePrembly, RealProvider
+from tests.store.paying import AMOUNT, BASE_URL, Till, another, caller_of, paid, till
+from tests.store.test_cli import Shop
+from tests.unit.test_connected import EXPECTED, PREMBLY, REFUSED, SANDBOX
+
+pytestmark = pytest.mark.usefixtures("nobodys_settings")
+
+
+@pytest.fixture
+async def shop(database: Database) -> AsyncIterator[Till]:
+    async with till(database, sandbox=True) as made:
+        yield made
+
+
+async def fund(shop: Till, caller: Any = None) -> str:
+    """A live funding that the payer has paid in the sandbox; answers its reference."""
+    funding = await shop.start(caller=caller)
+    await shop.execute(
+        "update sandbox.payment set state = 'paid', decided_at = now() where reference = $1", funding.reference
+    )
+    await shop.fundings.check(funding.reference)
+    return funding.reference
+
+
+REAL = Connected.of([], [PREMBLY], [SANDBOX])
+PRETENDING = Connected.of([], [], [SANDBOX])
+
+
+# What settings connect ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def connectable(server: Server) -> AsyncIterator[str]:
+    async with server.database("connectable") as url:
+        database = await Database.open(url, pool_size=1)
+        try:
+            await prepare_database(database, lambda _: None)
+            async with till(database, sandbox=True) as made:
+                await fund(made)
+        finally:
+            await database.close()
+        yield url
+
+
+@pytest.mark.parametrize("combination", EXPECTED, ids=str)
+async def test_a_shop_does_what_its_settings_connect(
+    connectable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, combination: tuple[int, ...]
+) -> None:
+    """The same table as of the rule, through everything that bootstrap makes of settings; a live wallet holds play money."""
+    own_network, live_simulator, real_provider, authority, live_key = combination
+    providers = bootstrap._providers
+    monkeypatch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
+    if real_provider:
+        monkeypatch.setattr(bootstrap, "_providers", lambda *given: [*providers(*given), RealProvider()])
+    for test_key in (None, Secret("sk_test_x")):
+        settings = Settings(
+            data_dir=str(tmp_path),
+            own_network=bool(own_network),
+            simulators={"simulator": SimulatorSettings(live=bool(live_simulator))},
+            prembly_api_key=Secret("x") if authority else None,
+            paystack_secret_key=Secret("sk_live_x") if live_key else None,
+            paystack_test_secret_key=test_key,
+        )
+        expected = EXPECTED[combination]
+        if expected == REFUSED:
+            with pytest.raises(
+                SettingsRefused, match=r"cannot stand side by side: .* must not take live orders beside vt"
+            ):
+                async with open_shop(settings, connectable):
+                    pass
+            continue
+        async with open_shop(settings, connectable) as opened:
+            await opened.watch.look()
+            gateways = opened.services.fundings._gateways
+            live = gateways.choose(test=False, currency="NGN", method=Method.CARD)
+            test = gateways.choose(test=True, currency="NGN", method=Method.CARD)
+            goes_on = not opened.gate.halts(Mode.LIVE)
+            assert (live and live.name, goes_on) == expected
+            assert test is not None
+            assert test.name == ("paystack-test" if test_key else "sandbox")
+            assert not opened.gate.halts(Mode.TEST)
+            if live is None:
+                await refused_to_fund(opened)
+
+
+async def refused_to_fund(opened: Opened) -> None:
+    reseller = (await opened.services.resellers.list_resellers())[0]
+    caller = await caller_of(opened.services.ledger, reseller.id)
+    with pytest.raises(InvalidInput, match="payment_method"):
+        await opened.services.fundings.start(caller, AMOUNT, Method.CARD, None, base_url=BASE_URL)
+
+
+# Halting on every node ------------------------------------------------------------------------------------------------------
+
+
+async def test_every_process_halts_and_goes_on_by_what_the_database_says(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three nodes: one with the old settings still takes play money while two have a key of Prembly."""
+    monkeypatch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
+    real = Settings(data_dir=str(tmp_path), prembly_api_key=Secret("x"))
+    async with (
+        open_shop(Settings(data_dir=str(tmp_path)), database_url) as old,
+        open_shop(real, database_url) as first,
+        open_shop(real, database_url) as second,
+    ):
+        nodes = (old, first, second)
+
+        async def halted() -> list[bool]:
+            for node in nodes:
+                await node.watch.look()
+            return [node.gate.halts(Mode.LIVE) for node in nodes]
+
+        assert await halted() == [False, False, False]
+        async with till(old.database, sandbox=True) as made:
+            reference = await fund(made)
+        assert await halted() == [False, True, True]
+        assert not first.gate.halts(Mode.TEST)
+        (reason,) = first.gate.reasons
+        assert "NGN 5,000.00" in reason
+        # A process that begins now is closed by its first look, which comes before it listens.
+        async with open_shop(real, database_url) as third:
+            await third.watch.look()
+            assert third.gate.halts(Mode.LIVE)
+        await second.play_money.void(reference, "going live", "Ada's shop")
+        assert await halted() == [False, False, False]
+
+
+async def test_money_of_a_test_wallet_and_real_money_halt_nothing(database: Database) -> None:
+    async with till(database, mode=Mode.TEST, sandbox=True) as made:
+        await fund(made)
+        gate = SalesGate()
+        async with database.connection() as tx:
+            await PlayMoneyGuard(REAL, gate).load(tx)
+    assert not gate.reasons
+
+
+async def test_a_funding_remembers_whether_its_gateway_pretended(database: Database) -> None:
+    """Whatever it is called; and one that was paid before this was written down is known by the sandbox's name."""
+    async with till(database) as made:
+        real, play = await made.start(), await made.start()
+        made.told.words = {one.reference: paid(one) for one in (real, play)}
+        await made.fundings.check(real.reference)
+        made.told.traits = GatewayTraits(live_mode=True, test_mode=True, pretends=True)
+        await made.fundings.check(play.reference)
+        async with database.connection() as tx:
+            assert [one.reference for one in await store.fundings(tx)] == [play.reference]
+        await made.execute("update funding set pretended = null")
+        async with database.connection() as tx:
+            assert await store.fundings(tx) == []
+            await tx.execute("update funding set gateway = 'sandbox' where id = $1", real.id)
+            assert [one.reference for one in await store.fundings(tx)] == [real.reference]
+
+
+# Voiding --------------------------------------------------------------------------------------------------------------------
+
+
+async def test_voids_at_once_take_it_once(shop: Till) -> None:
+    await fund(shop)
+    kofi = await another(shop.database, shop.ledger, "kofi@example.com")
+    await fund(shop, kofi)
+    play_money = PlayMoney(shop.database, shop.ledger)
+    done = await asyncio.gather(*(play_money.void_all("going live", "Ama") for _ in range(8)))
+    taken = [one.taken.minor for one in itertools.chain(*done) if one.taken.minor]
+    assert taken == [AMOUNT.minor, AMOUNT.minor]
+    assert await shop.balance() == 0
+    report = await check_books(shop.database)
+    assert report.ok, report.findings
+
+
+async def test_a_void_is_a_transaction_of_the_wallet(shop: Till) -> None:
+    reference = await fund(shop)
+    await PlayMoney(shop.database, shop.ledger).void(reference, "going live", "Ama")
+    transactions = Transactions(shop.database)
+    wallet = shop.caller.wallets["NGN"]
+    page = await transactions.page(wallet, NGN, Filter(), limit=10, offset=0)
+    newest = page.transactions[0]
+    assert (newest.credit, newest.amount, newest.before, newest.after) == (False, AMOUNT, AMOUNT, Money(0, NGN))
+    assert (newest.status, newest.service) == (Status.COMPLETED, "funding")
+    assert newest.description == f"Play money taken back - {reference}"
+    assert (await transactions.find(wallet, NGN, newest.reference)).id == newest.id
+    assert await transactions.references([newest.id]) == {newest.id: newest.reference}
+    debits = await transactions.page(wallet, NGN, Filter(credit=False), limit=10, offset=0)
+    assert [one.reference for one in debits.transactions] == [newest.reference]
+
+
+async def test_only_play_money_of_a_live_wallet_is_voided(database: Database) -> None:
+    async with till(database) as made:
+        play_money = PlayMoney(database, made.ledger)
+        pending, real = await made.start(), await made.start()
+        made.told.words = {real.reference: paid(real)}
+        await made.fundings.check(real.reference)
+        for reference, sentence in (
+            (pending.reference, "is pending"),
+            (real.reference, "real money, paid through told"),
+        ):
+            with pytest.raises(InvalidInput, match=sentence):
+                await play_money.void(reference, "going live", "Ama")
+        for reference in ("FND-1", "FND-999-abcdef", f"{real.reference[:-1]}!"):
+            with pytest.raises(NotFound):
+                await play_money.void(reference, "going live", "Ama")
+        for reason, by in (("", "Ama"), ("going live", " "), ("x" * 501, "Ama"), ("a\nb", "Ama")):
+            with pytest.raises(InvalidInput, match="must be 1 to 500"):
+                await play_money.void_all(reason, by)
+        assert await play_money.void_all("going live", "Ama") == []
+        assert await made.balance() == AMOUNT.minor
+
+
+async def test_play_money_of_a_test_wallet_is_left_where_it_belongs(database: Database) -> None:
+    async with till(database, mode=Mode.TEST, sandbox=True) as made:
+        reference = await fund(made)
+        with pytest.raises(InvalidInput, match="where it belongs"):
+            await PlayMoney(database, made.ledger).void(reference, "going live", "Ama")
+
+
+async def test_a_void_is_never_changed(shop: Till) -> None:
+    await PlayMoney(shop.database, shop.ledger).void(await fund(shop), "going live", "Ama")
+    for statement in ("update funding_void set taken_minor = 1", "delete from funding_void"):
+        with pytest.raises(Exception, match="never changed or removed"):
+            await shop.execute(statement)
+
+
+# Whether the books hold -----------------------------------------------------------------------------------------------------
+
+DAMAGES = {
+    "a void says more than the ledger": "update funding_void set taken_minor = taken_minor + 1",
+    "a void's write-off is not in the ledger": "update funding_void set spent_minor = spent_minor - 1",
+    "a void is gone": "delete from funding_void",
+    "a transfer of a void is gone": "delete from transfer where kind = 7",
+    "a write-off is entered as another gateway's": "update account set owner = 'told' where owner = 'sandbox'",
+    "a void stands elsewhere in the list": "update wallet_transaction set kind = 'c' where kind = 'x'",
+    "real money was voided": "update funding set pretended = false",
+    "more was voided than came in": "update funding set amount_minor = amount_minor - 1, balance_after_minor = balance_after_minor - 1",
+}
+
+
+@pytest.fixture(scope="module")
+async def damaged(server: Server) -> AsyncIterator[Database]:
+    """A void that has taken 4,900 of 5,000, and written 100 off."""
+    async with server.database("damaged") as url:
+        database = await Database.open(url, pool_size=2)
+        try:
+            async with till(database, sandbox=True) as made:
+                reference = await fund(made)
+                await made.execute("update wallet set balance_minor = balance_minor - 10000 where balance_minor > 0")
+                await PlayMoney(database, made.ledger).void(reference, "going live", "Ama")
+            yield database
+        finally:
+            await database.close()
+
+
+async def test_the_audit_of_sound_voids_finds_nothing(damaged: Database) -> None:
+    async with damaged.connection() as tx:
+        assert await store.findings(tx) == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_the_audit_finds(damaged: Database, damage: str) -> None:
+    async with damaged.connection() as tx:
+        transaction = tx.transaction()
+        await transaction.start()
+        try:
+            await tx.execute("set local session_replication_role = replica")
+            await tx.execute(DAMAGES[damage])
+            findings = await store.findings(tx)
+        finally:
+            await transaction.rollback()
+    assert findings
+    for finding in findings:
+        assert any(character.isdigit() for character in finding.text)
+
+
+# The commands ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_commands_say_whose_and_how_much_and_a_second_void_changes_nothing(
+    database_url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(database_url)
+    words = ("--reason", "going live", "--by", "Ada's shop")
+
+    async def funded(database: Database) -> list[str]:
+        async with till(database, sandbox=True) as made:
+            return [await fund(made), await fund(made)]
+
+    first, second = shop.work(funded)
+    assert level(shop.data("doctor"), "play money") == "ok"
+    monkeypatch.setenv("TELVEND_PREMBLY_API_KEY", "key")
+    halted = shop.data("doctor", code=1)
+    assert level(halted, "play money") == "failure"
+    assert level(halted, "live fundings") == "warning"
+    assert "NGN 10,000.00" in str(halted)
+    assert "telvend funding void --all-play" in str(halted)
+
+    (one,) = shop.data("funding", "void", first, *words)["voided"]
+    assert {name: str(one[name]) for name in ("reference", "taken", "spent", "left")} == {
+        "reference": first, "taken": "5000.00", "spent": "0.00", "left": "0.00",
+    }  # fmt: skip
+    assert shop.data("funding", "void", first, *words) == {"voided": []}
+    assert "was voided before" in shop.run("funding", "void", first, *words).stdout
+    assert [one["reference"] for one in shop.data("funding", "void", "--all-play", *words)["voided"]] == [second]
+    assert "no play money" in shop.run("funding", "void", "--all-play", *words).stdout
+    assert level(shop.data("doctor"), "play money") == "ok"
+    history = shop.data("funding", "show", first)
+    assert [(one["by"], one["reason"]) for one in history["voids"]] == [("Ada's shop", "going live")]
+    assert "Ada's shop" in shop.run("funding", "show", first).stdout
+    statement = shop.run("wallet", "statement", one["email"], "NGN").stdout
+    assert "play money taken out" in statement
+    assert shop.data("ledger", "check")["ok"]
+
+
+def level(answer: Any, check: str) -> str:
+    return next(str(finding["level"]) for finding in answer["findings"] if finding["check"] == check)
+
+
+def test_a_void_needs_a_reference_or_all_play_and_who_and_why(database_url: str, data_dir: Path) -> None:
+    shop = Shop(database_url)
+    words = ("--reason", "going live", "--by", "Ama")
+    wrong: list[Result] = [
+        shop.run("funding", "void", *arguments, code=2)
+        for arguments in (words, ("FND-1-abcdef", "--all-play", *words), ("--all-play", "--by", "x"), ("--all-play",))
+    ]
+    assert all(result.stdout == "" for result in wrong)
+    assert shop.refused("funding", "void", "FND-1-abcdef", *words) == "Funding not found."
