@@ -212,7 +212,7 @@ def complain(document: dict[str, Any], method: str, target: str, status: int, bo
     if status >= 500:
         return "a 5xx"
     path = template_of(document, target.partition("?")[0])
-    errors = "Error" if "Error" in document["components"]["schemas"] else "Envelope"
+    errors = "ErrorBody" if "ErrorBody" in document["components"]["schemas"] else "Envelope"
     operation = document["paths"].get(path, {}).get(method.lower().replace("head", "get"), {"responses": {}})
     if method == "HEAD":
         return None if body == b"" else "a body"
