@@ -199,12 +199,25 @@ def _operation(dialect: Dialect, endpoint: Endpoint, schemas: Schemas, name: str
         content: dict[str, Any] = {"schema": schemas.form(endpoint.form)}
         if examples := _named(dialect, ((step, step.body) for step in steps if step.status < 400)):
             content["examples"] = examples
-        kinds = ["application/json", *(["application/x-www-form-urlencoded"] if endpoint.url_encoded else [])]
-        operation["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, content)}
+        operation["requestBody"] = {"required": True, "content": {_media_type(steps): content}}
+        if endpoint.url_encoded and _media_type(steps) == _JSON:
+            operation["description"] = (
+                f"{operation.get('description', '')} The body may also be a form, `{_FORM}`.".strip()
+            )
     if endpoint.key_in_form is not None:
         operation["security"] = []
     operation["responses"] = _responses(dialect, endpoint, schemas, steps, name)
     return operation
+
+
+def _media_type(steps: list[Step]) -> str:
+    """JSON, unless the story sends a form. Only one: given two, generated clients send one as if it were the other."""
+    sent = (value for step in steps[:1] for name, value in step.headers.items() if name.lower() == "content-type")
+    return next(sent, _JSON)
+
+
+_JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
 
 
 def _path_parameters(dialect: Dialect, endpoint: Endpoint, steps: list[Step]) -> Iterator[dict[str, Any]]:
@@ -231,7 +244,7 @@ def _parameters(dialect: Dialect, endpoint: Endpoint, steps: list[Step]) -> Iter
             "in": parameter.where,
             "required": parameter.required,
             "description": parameter.about,
-            "schema": {"type": parameter.kind, **parameter.limits},
+            "schema": _portable({"type": parameter.kind, **parameter.limits}),
         }
         sent = [step.query if parameter.where == "query" else step.headers for step in steps if step.status < 400]
         example = next((given[parameter.name] for given in sent if parameter.name in given), None)
