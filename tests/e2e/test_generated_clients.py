@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.generated import DIALECTS, PYTHON, Market, make, ran
+from tests.e2e.generated import DIALECTS, PYTHON, Market, make, ran, sendable
 from tests.e2e.shop import Shop
 
 
@@ -30,5 +30,5 @@ def test_a_generated_python_client_sends_the_whole_story_and_reads_every_answer(
     config.write_text("post_hooks: []\n")  # It would only format what was generated.
     ran([*generator, "--config", config, "--path", market.document(name), "--output-path", tmp_path / "client"])
     answered = market.walk("openapi-python-client", tmp_path, "client", name)
-    told = [step.name for step in DIALECTS[name].story]
-    assert [step["name"] for step in answered] == [step for step in told if step != "A word that is none"]
+    assert [step["name"] for step in answered] == sendable(name)
+    assert len(answered) >= len(DIALECTS[name].story) - 1  # A typed client cannot write a word that an enum has not.
