@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NEWMAN := tests/postman/node_modules/.installed
-CLIENTS := tests/clients/.venv
-GENERATORS := tests/clients/.generators
+CLIENTS := .clients
+GENERATORS := .generators
 READERS := tests/clients/node_modules/.installed
 
 # Not empty where somebody has named a Python: an environment of another one is then made anew.

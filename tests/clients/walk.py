@@ -135,7 +135,7 @@ class GeneratorClient:
         call = next(getattr(api, name) for api in self.apis(configuration) if hasattr(api, name))
         given = {key: typed(call, key, value) for key, value in arguments(call, values).items()}
         if body is not None:
-            given |= self._body(call, body)
+            given |= self._body(call, step["form"], body)
         try:
             answer = call(**given)
         except self.root.ApiException as refusal:
@@ -143,13 +143,10 @@ class GeneratorClient:
             return refusal.status, json.loads(refusal.body), type(refusal.data).__name__
         return answer.status_code, json.loads(answer.raw_data), type(answer.data).__name__
 
-    def _body(self, call: Callable[..., Any], body: dict[str, Any]) -> dict[str, Any]:
-        names = inspect.signature(call).parameters
-        for name, parameter in names.items():
-            if name.endswith("_form") and plain(name) not in map(plain, body):
-                kind = getattr(self.root, str(parameter.annotation).rpartition(".")[2].strip("'>"))
-                return {name: kind.from_dict(body)}
-        return arguments(call, body)  # The fields of a form are parameters.
+    def _body(self, call: Callable[..., Any], form: str, body: dict[str, Any]) -> dict[str, Any]:
+        if not form:
+            return arguments(call, body)  # The fields of a form are parameters.
+        return arguments(call, {form: getattr(self.root, form).from_dict(body)})
 
 
 def main(kind: str, folder: str, package: str) -> None:

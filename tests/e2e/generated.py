@@ -21,7 +21,7 @@ from tests.e2e.shop import _NO_CERTIFICATES, Shop
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "tests" / "clients"
-PYTHON = TOOLS / ".venv" / "bin" / "python"
+CLIENTS, GENERATORS = ROOT / ".clients", ROOT / ".generators"
 DIALECTS = {dialect.name: dialect for dialect in (NETPLUSE, NETWORKDATASUB, MADAPI)}
 ADA = "ada@example.com"
 SUBSCRIBER, RECEIVER = "+2348031234567", "+2348031234568"
@@ -31,15 +31,23 @@ HEADERS = {"netpluse": ("x-api-key", ""), "networkdatasub": ("Authorization", "T
 
 
 def _more(operation: str, name: str, status: int = 200, **more: Any) -> dict[str, Any]:
-    step = {"values": {}, "body": None, "makes": {}, "keeps": {}, "keyless": False, "bearer": ""}
+    step = {"values": {}, "body": None, "form": "", "makes": {}, "keeps": {}, "keyless": False, "bearer": ""}
     return {**step, "name": name, "operation": operation, "status": status, **more}
 
 
 _AIRTIME = {"network": "mtn", "amount": 100}
 MORE = (
-    _more("airtime_purchase", "one that is refused", 400, body=_AIRTIME | {"phone": "08031230004"}),
-    _more("airtime_purchase", "one that is not known yet", body=_AIRTIME | {"phone": "08031230015"}),
-    _more("airtime_purchase", "more than there is", 400, body=_AIRTIME | {"phone": "08031230000", "amount": 45000}),
+    _more("airtime_purchase", "one that is refused", 400, form="AirtimeForm", body=_AIRTIME | {"phone": "08031230004"}),
+    _more(
+        "airtime_purchase", "one that is not known yet", form="AirtimeForm", body=_AIRTIME | {"phone": "08031230015"}
+    ),
+    _more(
+        "airtime_purchase",
+        "more than there is",
+        400,
+        form="AirtimeForm",
+        body=_AIRTIME | {"phone": "08031230000", "amount": 45000},
+    ),
     _more("transactions", "all", keeps={f"reference{n}": f"data.data[{n}].reference" for n in range(7)}),
     *(_more("transaction", f"number {n}", values={"reference": f"{{{{reference{n}}}}}"}) for n in range(7)),
 )
@@ -125,22 +133,26 @@ class Market:
 
     def walk(self, kind: str, folder: Path, package: str, name: str) -> list[dict[str, Any]]:
         """Send the story through a generated Python client; one entry for each step that was answered and read."""
-        done = subprocess.run(
-            [PYTHON, TOOLS / "walk.py", kind, folder, package],
-            input=msgspec.json.encode(self.plan(name)), capture_output=True, check=False, timeout=110,
-        )  # fmt: skip
+        python = (GENERATORS if kind == "openapi-generator" else CLIENTS) / "bin" / "python"
+        return self.walk_with([python, TOOLS / "walk.py", kind, folder, package], name)
+
+    def walk_with(self, program: list[Any], name: str) -> list[dict[str, Any]]:
+        """The same with a program that reads the plan and prints a line of JSON for each step."""
+        plan = msgspec.json.encode(self.plan(name))
+        done = subprocess.run(program, input=plan, capture_output=True, check=False, timeout=110)
         assert done.returncode == 0, (done.stdout + done.stderr).decode()[-6000:]
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def plan_steps(dialect: Dialect) -> Iterator[dict[str, Any]]:
     """The steps of a story that a typed client can send: one with a word that an enum has not cannot even be written."""
-    names: dict[str, str] = {}
+    names: dict[str, tuple[str, type[Any] | None]] = {}
     seen: dict[str, int] = {}
     for endpoint in dialect.endpoints:
         handler = endpoint.handler.__name__
         count = seen[handler] = seen.get(handler, 0) + 1
-        names[f"{endpoint.method} {plain_path(endpoint.path)}"] = handler + (str(count) if count > 1 else "")
+        name = handler + (str(count) if count > 1 else "")
+        names[f"{endpoint.method} {plain_path(endpoint.path)}"] = (name, endpoint.form)
     enums = {
         (f"{endpoint.method} {plain_path(endpoint.path)}", parameter.name): parameter.limits.get("enum")
         for endpoint in dialect.endpoints
@@ -149,7 +161,7 @@ def plan_steps(dialect: Dialect) -> Iterator[dict[str, Any]]:
     for step in dialect.story:
         query = filled(dict(step.query), dialect.variables)
         if all(value in (enums.get((step.endpoint, name)) or [value]) for name, value in query.items()):
-            yield plan_step(step, names[step.endpoint])
+            yield plan_step(step, *names[step.endpoint])
 
 
 def sendable(name: str) -> list[str]:
@@ -158,7 +170,7 @@ def sendable(name: str) -> list[str]:
     return [step["name"] for step in (*plan_steps(DIALECTS[name]), *more)]
 
 
-def plan_step(step: Step, operation: str) -> dict[str, Any]:
+def plan_step(step: Step, operation: str, form: type[Any] | None) -> dict[str, Any]:
     headers: Mapping[str, str] = {
         name: value for name, value in step.headers.items() if name not in ("Content-Type", "Authorization")
     }
@@ -168,6 +180,7 @@ def plan_step(step: Step, operation: str) -> dict[str, Any]:
         "status": step.status,
         "values": {**step.path, **step.query, **headers},
         "body": step.body,
+        "form": "" if form is None or "urlencoded" in step.headers.get("Content-Type", "") else form.__name__,
         "makes": step.makes,
         "keeps": step.keeps,
         "keyless": step.keyless,

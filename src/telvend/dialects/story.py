@@ -88,9 +88,10 @@ class Maybe:
 
 @dataclass(frozen=True, slots=True)
 class Sometimes:
-    """In an example of an answer: a property that not every answer has."""
+    """In an example of an answer: a property that not every answer has. `shown`: this one has it."""
 
     example: Any
+    shown: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,8 @@ def filled(value: Any, variables: Iterable[Variable]) -> Any:
         if isinstance(inner, MapOf):
             return {}
         if isinstance(inner, Mapping):
-            return {key: fill(item) for key, item in inner.items()}
+            there = ((key, item) for key, item in inner.items() if not isinstance(item, Sometimes) or item.shown)
+            return {key: fill(item) for key, item in there}
         if isinstance(inner, list):
             return [fill(item) for item in inner]
         if not isinstance(inner, str):

@@ -301,6 +301,7 @@ VARIABLES = (Variable("who", "Ama", ""), Variable("count", "7", ""))
 
 def test_variables_are_filled_wherever_they_stand() -> None:
     value = {
+        "z": Sometimes("{{who}}", shown=False),
         "a": ["hello {{who}}", Maybe("{{who}}"), Maybe("{{who}}", null=True), Sometimes("{{who}}")],
         "b": {"n": "{{#count}}", "t": "{{count}}"},
         "c": None,

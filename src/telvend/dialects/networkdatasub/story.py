@@ -100,8 +100,12 @@ _META: Final = {
     "phone": Sometimes("{{phone}}"),
     "network": Sometimes("mtn"),
     "plan": Sometimes(Maybe("1GB")),
+    "card_type": Sometimes("standard", shown=False),
+    "payment_method": Sometimes("card", shown=False),
+    "bank_name": Sometimes(Maybe("Access Bank"), shown=False),
+    "payment_reference": Sometimes(Maybe("FND-4713-x81c4t"), shown=False),
 }
-"""Of a sale of airtime or data. Another transaction has other properties beside `service_type`."""
+"""The first three are of a sale of airtime or data; a check has its `card_type`, a funding the last three."""
 
 
 def _bought(number: int, reference: str, amount: int, balance: Decimal) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def _bought(number: int, reference: str, amount: int, balance: Decimal) -> dict[
         "status": "completed",
         "created_at": _WHEN,
     }
-    return {"transaction": transaction, "new_balance": balance}
+    return {"transaction": transaction, "new_balance": balance, "status": Sometimes("pending", shown=False)}
 
 
 def _check(kind: str, number: int, price: int) -> dict[str, Any]:
