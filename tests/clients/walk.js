@@ -44,7 +44,7 @@ async function main() {
     const configuration = new client.Configuration({
       basePath: plan.address,
       ...(step.keyless ? {} : { apiKey: () => prefix + plan.key }),
-      ...(step.bearer ? { accessToken: filled(step.bearer) } : {}),
+      ...(step.bearer ? { accessToken: `Bearer ${filled(step.bearer)}` } : {}),
     });
     const method = `${camel(step.operation)}Raw`;
     const api = new (apis.find((kind) => method in kind.prototype))(configuration);
