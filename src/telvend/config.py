@@ -22,7 +22,7 @@ from telvend.kit.secret import Secret
 
 PREFIX: Final = "TELVEND_"
 
-CONNECTIONS_BESIDE_POOL: Final = 14
+CONNECTIONS_BESIDE_POOL: Final = 15
 """Database connections that a serving process holds beside its pool: one for each lane, store and reader that has its own.
 
 Every text takes the number from here; tests/store/test_connections.py counts them.

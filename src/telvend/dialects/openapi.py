@@ -155,7 +155,10 @@ class Schemas:
         return {"$ref": _REF + name}
 
     def standalone(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The schema with every component that it reaches, so that it can be used by itself."""
+        """The schema with every component that it reaches, so that it can be used by itself.
+
+        Without `double` and `int64`: they choose a type of a language, and a validator may refuse what it does not know.
+        """
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -163,7 +166,19 @@ class Schemas:
                 if name not in reached:
                     reached[name] = self.components[name]
                     waiting.append(reached[name])
-        return {"allOf": [schema], "components": {"schemas": reached}} if reached else schema
+        whole = {"allOf": [schema], "components": {"schemas": reached}} if reached else schema
+        plain: dict[str, Any] = _without_formats(whole)
+        return plain
+
+
+def _without_formats(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            name: _without_formats(inner)
+            for name, inner in schema.items()
+            if name != "format" or inner not in _FORMATS.values()
+        }
+    return [_without_formats(inner) for inner in schema] if isinstance(schema, list) else schema
 
 
 def _references(schema: Any) -> Iterator[str]:
