@@ -1,7 +1,7 @@
 """Send a story through a generated Python client: `python walk.py KIND FOLDER PACKAGE < plan.json`.
 
 KIND is `openapi-python-client` or `openapi-generator`, FOLDER holds the generated package. The plan comes from
-tests/e2e/test_generated_clients.py: an address, the credential, the variables, and the steps of a dialect's story. Each answer
+tests/e2e/generated.py: an address, the credential, the variables, and the steps of a dialect's story. Each answer
 must have the status of its step and be readable by the client's own types. Prints one line of JSON for each step. It runs in an
 environment without Telvend, as a reseller's program does.
 """
