@@ -98,7 +98,25 @@ def test_what_builds_the_program_is_locked_by_hash() -> None:
 
 # As rendered ------------------------------------------------------------------------------------------------------------
 
-LANGUAGES = {"sh", "text", "json", "python", "toml", "sql", "mermaid", "php", "ts"}
+LANGUAGES = {
+    *(
+        "sh",
+        "text",
+        "json",
+        "python",
+        "toml",
+        "sql",
+        "mermaid",
+        "php",
+        "ts",
+        "js",
+        "yaml",
+        "ini",
+        "nginx",
+        "html",
+        "csv",
+    ),
+}
 
 _MARKDOWN = MarkdownIt("commonmark").enable("table")
 _LIKE_A_SAMPLE = re.compile(
