@@ -110,7 +110,7 @@ def _command(path: str, command: Any) -> str:
 def _spelling(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         word = (parameter.metavar or parameter.name).upper()
-        return word if parameter.required else f"[{word}]"
+        return word if parameter.required or word.startswith("[") else f"[{word}]"
     names = "|".join((*parameter.opts, *parameter.secondary_opts))
     return names if parameter.is_flag else f"{names} {_value_word(parameter)}"
 

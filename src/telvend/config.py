@@ -22,6 +22,12 @@ from telvend.kit.secret import Secret
 
 PREFIX: Final = "TELVEND_"
 
+CONNECTIONS_BESIDE_POOL: Final = 15
+"""Database connections that a serving process holds beside its pool: one for each lane, store and reader that has its own.
+
+Every text takes the number from here; tests/store/test_connections.py counts them.
+"""
+
 
 class SettingsRefused(Exception):
     """A setting cannot be what it is. The message is one sentence that names it and where it came from."""
@@ -100,7 +106,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
     redis_url: Annotated[Secret | None, _meta("a Redis that shares rate limits between nodes: redis://…")] = None
     pool_size: Annotated[
-        int, _meta("database connections of a process, beside twelve for lanes, fulfilment and simulator", ge=1, le=100)
+        int,
+        _meta(
+            f"database connections of a process, beside {CONNECTIONS_BESIDE_POOL} for lanes, fulfilment and simulator",
+            ge=1,
+            le=100,
+        ),
     ] = 4
     fulfilment_concurrency: Annotated[int, _meta("orders that a process delivers at the same time", ge=1, le=10000)] = (
         600

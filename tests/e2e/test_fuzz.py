@@ -130,7 +130,8 @@ def requests(draw: st.DrawFn, document: dict[str, Any]) -> tuple[str, str, bytes
             queries.append(f"{name}={quote_from_bytes(value, safe='')}")
     body = None
     if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        (content,) = operation["requestBody"]["content"].values()
+        schema = content["schema"]
         meant = of_schema(document, schema).map(lambda value: json.dumps(value).encode())
         body = draw(
             weighted((6, meant), (1, junk.map(lambda value: json.dumps(value).encode())), (1, st.binary(max_size=60)))
@@ -212,7 +213,7 @@ def complain(document: dict[str, Any], method: str, target: str, status: int, bo
     if status >= 500:
         return "a 5xx"
     path = template_of(document, target.partition("?")[0])
-    errors = "Error" if "Error" in document["components"]["schemas"] else "Envelope"
+    errors = "ErrorBody" if "ErrorBody" in document["components"]["schemas"] else "Envelope"
     operation = document["paths"].get(path, {}).get(method.lower().replace("head", "get"), {"responses": {}})
     if method == "HEAD":
         return None if body == b"" else "a body"
@@ -226,7 +227,7 @@ def complain(document: dict[str, Any], method: str, target: str, status: int, bo
     else:
         schema = answer["content"]["application/json"]["schema"]
     if status == 409 and list(json.loads(body)) == ["error"]:
-        schema = {"$ref": "#/components/schemas/Error"}
+        schema = {"$ref": "#/components/schemas/ErrorBody"}
     fits = jsonschema_rs.is_valid({**schema, "components": document["components"]}, json.loads(body))
     return None if fits else "another shape than the document's"
 

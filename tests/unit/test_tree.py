@@ -126,8 +126,9 @@ def test_nothing_is_left_for_later() -> None:
         assert not later.search((SOURCE / path).read_text("utf-8")), path
 
 
-def test_the_lock_of_npm_names_hashes_and_no_addresses() -> None:
-    lock = json.loads((ROOT / "tests/postman/package-lock.json").read_text("utf-8"))
+@pytest.mark.parametrize("folder", ["postman", "clients"])
+def test_a_lock_of_npm_names_hashes_and_no_addresses(folder: str) -> None:
+    lock = json.loads((ROOT / "tests" / folder / "package-lock.json").read_text("utf-8"))
     packages = [found for name, found in lock["packages"].items() if name]
     assert len(packages) > 100
     assert all("integrity" in found and "resolved" not in found for found in packages)

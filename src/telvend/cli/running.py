@@ -10,7 +10,7 @@ import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import uvloop
 
@@ -21,12 +21,9 @@ from telvend.cli.listening import listen
 from telvend.cli.minder import DatabaseMinder
 from telvend.cli.server import Ready, configure_logs, run_api, run_fulfilment, sentence_of
 from telvend.cli.workers import Workers, run_worker
-from telvend.config import Settings
+from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
 from telvend.kit.db import CONNECTION_LOSS, Database
 from telvend.kit.postgres import Cluster, PostgresRefused
-
-CONNECTIONS_BESIDE_POOL: Final = 14
-"""A serving process has one for each of its lanes and stores, beside its pool."""
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
 

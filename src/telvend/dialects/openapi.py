@@ -56,14 +56,12 @@ def document(dialect: Dialect, version: str) -> dict[str, Any]:
     names: dict[str, int] = {}
     for endpoint in dialect.endpoints:
         path = plain_path(dialect.base_path + endpoint.path)
-        operation = _operation(dialect, endpoint, schemas)
         # One handler may serve two addresses; what a client generator calls its functions must differ all the same.
         count = names[endpoint.handler.__name__] = names.get(endpoint.handler.__name__, 0) + 1
-        if count > 1:
-            operation["operationId"] += str(count)
-        paths.setdefault(path, {})[endpoint.method.lower()] = operation
+        name = endpoint.handler.__name__ + (str(count) if count > 1 else "")
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(dialect, endpoint, schemas, name)
     folders = dict.fromkeys(step.folder for step in dialect.story if step.folder)
-    info = {"title": dialect.title, "version": version}
+    info: dict[str, Any] = {"title": dialect.title, "version": version}
     if dialect.about:
         info["description"] = dialect.about
     return {
@@ -84,7 +82,23 @@ def document(dialect: Dialect, version: str) -> dict[str, Any]:
 
 def with_address(made: dict[str, Any], base_url: str) -> dict[str, Any]:
     """The document for the server at this address."""
-    return made | {"servers": [{"url": base_url}]}
+    schemes = {
+        name: _with_token_url(scheme, base_url) for name, scheme in made["components"]["securitySchemes"].items()
+    }
+    return made | {
+        "info": made["info"] | {"contact": {"name": "The operator of this shop", "url": base_url}},
+        "servers": [{"url": base_url}],
+        "components": made["components"] | {"securitySchemes": schemes},
+    }
+
+
+def _with_token_url(scheme: Mapping[str, Any], base_url: str) -> dict[str, Any]:
+    """Generated clients fetch a token from `tokenUrl` as it stands; relative to the server it is no use to them."""
+    flows = {
+        name: flow | {"tokenUrl": base_url + flow["tokenUrl"]} if flow.get("tokenUrl", "").startswith("/") else flow
+        for name, flow in scheme.get("flows", {}).items()
+    }
+    return {**scheme, **({"flows": flows} if flows else {})}
 
 
 def plain_path(path: str) -> str:
@@ -104,27 +118,47 @@ class Schemas:
     def __init__(self, dialect: Dialect) -> None:
         types = list(_types(dialect.endpoints))
         made, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
-        self.components: dict[str, Any] = {name: _numbers(schema) for name, schema in components.items()}
-        self._by_type = dict(zip(types, map(_numbers, made), strict=True))
+        self.components: dict[str, Any] = {name: _portable(schema) for name, schema in components.items()}
+        self._by_type = dict(zip(types, map(_portable, made), strict=True))
 
     def form(self, kind: type[Any]) -> dict[str, Any]:
         schema: dict[str, Any] = self._by_type[kind]
         return schema
 
     def answer(self, kind: type[Any], example: Any) -> dict[str, Any]:
-        """Of a body; where its type leaves a property open, the example says what stands there."""
-        schema = self.form(kind)
-        if example is None or not self._is_open(schema):
-            return schema
-        return {"allOf": [schema, shape(example)]}
+        """Of a body; where its type leaves a property open, the example says what stands there.
 
-    def _is_open(self, schema: Mapping[str, Any]) -> bool:
-        name = schema.get("$ref", "").removeprefix(_REF)
-        properties = self.components.get(name, schema).get("properties", {})
-        return any(not inner.keys() - {"default", "description"} for inner in properties.values())
+        The two are merged into one object. Of an `allOf` client generators make what they can: a base class, a union, nothing.
+        """
+        schema = self.form(kind)
+        whole = self.components.get(schema.get("$ref", "").removeprefix(_REF), schema)
+        properties = whole.get("properties", {})
+        is_open = {name for name, inner in properties.items() if not inner.keys() - {"default", "description"}}
+        if example is None or not is_open:
+            return schema
+        seen = _portable(shape(example))
+        told = seen.get("properties", {})
+        return {
+            "type": "object",
+            "required": list(dict.fromkeys([*whole.get("required", []), *seen.get("required", [])])),
+            "properties": {
+                name: told.get(name, inner) if name in is_open else inner for name, inner in properties.items()
+            },
+        }
+
+    def named(self, name: str, schema: dict[str, Any]) -> dict[str, Any]:
+        """A reference to the schema as a component of this name: what a generated client calls its type."""
+        if "$ref" in schema:
+            return schema
+        if self.components.setdefault(name, schema) != schema:
+            raise errors.InvariantBroken(f"Two schemas have the name {name}.")
+        return {"$ref": _REF + name}
 
     def standalone(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The schema with every component that it reaches, so that it can be used by itself."""
+        """The schema with every component that it reaches, so that it can be used by itself.
+
+        Without `double` and `int64`: they choose a type of a language, and a validator may refuse what it does not know.
+        """
         reached: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -132,7 +166,19 @@ class Schemas:
                 if name not in reached:
                     reached[name] = self.components[name]
                     waiting.append(reached[name])
-        return {"allOf": [schema], "components": {"schemas": reached}} if reached else schema
+        whole = {"allOf": [schema], "components": {"schemas": reached}} if reached else schema
+        plain: dict[str, Any] = _without_formats(whole)
+        return plain
+
+
+def _without_formats(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            name: _without_formats(inner)
+            for name, inner in schema.items()
+            if name != "format" or inner not in _FORMATS.values()
+        }
+    return [_without_formats(inner) for inner in schema] if isinstance(schema, list) else schema
 
 
 def _references(schema: Any) -> Iterator[str]:
@@ -155,9 +201,9 @@ def _types(endpoints: Iterable[Endpoint]) -> list[type[Any]]:
     return list(found)
 
 
-def _operation(dialect: Dialect, endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
+def _operation(dialect: Dialect, endpoint: Endpoint, schemas: Schemas, name: str) -> dict[str, Any]:
     steps = steps_of(dialect, endpoint)
-    operation: dict[str, Any] = {"operationId": endpoint.handler.__name__, "summary": endpoint.summary}
+    operation: dict[str, Any] = {"operationId": name, "summary": endpoint.summary}
     if steps:
         operation["description"] = steps[0].about
         if steps[0].folder:
@@ -168,12 +214,25 @@ def _operation(dialect: Dialect, endpoint: Endpoint, schemas: Schemas) -> dict[s
         content: dict[str, Any] = {"schema": schemas.form(endpoint.form)}
         if examples := _named(dialect, ((step, step.body) for step in steps if step.status < 400)):
             content["examples"] = examples
-        kinds = ["application/json", *(["application/x-www-form-urlencoded"] if endpoint.url_encoded else [])]
-        operation["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, content)}
+        operation["requestBody"] = {"required": True, "content": {_media_type(steps): content}}
+        if endpoint.url_encoded and _media_type(steps) == _JSON:
+            operation["description"] = (
+                f"{operation.get('description', '')} The body may also be a form, `{_FORM}`.".strip()
+            )
     if endpoint.key_in_form is not None:
         operation["security"] = []
-    operation["responses"] = _responses(dialect, endpoint, schemas, steps)
+    operation["responses"] = _responses(dialect, endpoint, schemas, steps, name)
     return operation
+
+
+def _media_type(steps: list[Step]) -> str:
+    """JSON, unless the story sends a form. Only one: given two, generated clients send one as if it were the other."""
+    sent = (value for step in steps[:1] for name, value in step.headers.items() if name.lower() == "content-type")
+    return next(sent, _JSON)
+
+
+_JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
 
 
 def _path_parameters(dialect: Dialect, endpoint: Endpoint, steps: list[Step]) -> Iterator[dict[str, Any]]:
@@ -200,7 +259,7 @@ def _parameters(dialect: Dialect, endpoint: Endpoint, steps: list[Step]) -> Iter
             "in": parameter.where,
             "required": parameter.required,
             "description": parameter.about,
-            "schema": {"type": parameter.kind, **parameter.limits},
+            "schema": _portable({"type": parameter.kind, **parameter.limits}),
         }
         sent = [step.query if parameter.where == "query" else step.headers for step in steps if step.status < 400]
         example = next((given[parameter.name] for given in sent if parameter.name in given), None)
@@ -210,7 +269,7 @@ def _parameters(dialect: Dialect, endpoint: Endpoint, steps: list[Step]) -> Iter
         yield made
 
 
-def _responses(dialect: Dialect, endpoint: Endpoint, schemas: Schemas, steps: list[Step]) -> dict[str, Any]:
+def _responses(dialect: Dialect, endpoint: Endpoint, schemas: Schemas, steps: list[Step], name: str) -> dict[str, Any]:
     samples = _samples(dialect, endpoint)
     declared = dict(endpoint.answers)
     refusal = next((kind for status, kind in declared.items() if status >= 400), None)
@@ -220,7 +279,8 @@ def _responses(dialect: Dialect, endpoint: Endpoint, schemas: Schemas, steps: li
     for status, kind in sorted(declared.items()):
         shown = [step for step in steps if step.status == status and step.answer is not None]
         # Errors are of one type each, whatever the example; only of a success a type may leave something open.
-        content: dict[str, Any] = {"schema": schemas.answer(kind, shown[0].answer if shown and status < 400 else None)}
+        schema = schemas.answer(kind, shown[0].answer if shown and status < 400 else None)
+        content: dict[str, Any] = {"schema": schemas.named(_type_name(name, status), schema)}
         examples = _named(dialect, ((step, step.answer) for step in shown))
         for error, body in samples.get(status, ()):
             examples.setdefault(type(error).__name__, {"summary": str(error), "value": body})
@@ -293,12 +353,37 @@ def _headers(endpoint: Endpoint, status: int) -> list[str]:
     return names
 
 
-def _numbers(schema: Any) -> Any:
-    """Amounts go over the wire as exact JSON numbers; msgspec's schema says that a Decimal is a string."""
-    if isinstance(schema, dict):
-        if schema.get("type") == "string" and schema.get("format") == "decimal":
-            return {"type": "number"}
-        return {key: _numbers(value) for key, value in schema.items()}
+def _type_name(operation: str, status: int) -> str:
+    """`wallet_balance` answers a `WalletBalanceAnswer`; with another status than 200, a `WalletBalanceAnswer404`."""
+    return (
+        "".join(word.capitalize() for word in operation.split("_")) + "Answer" + ("" if status == 200 else str(status))
+    )
+
+
+def _portable(schema: Any) -> Any:
+    """The schema in words that every client generator makes the right type of.
+
+    Amounts go over the wire as exact JSON numbers; msgspec's schema says that a Decimal is a string. Without a format Go reads
+    a number as float32, which keeps seven digits, and Java an integer as 32 bits. A schema that is only null has no type in
+    most languages: what is always null is an object that is never there.
+    """
     if isinstance(schema, list):
-        return [_numbers(value) for value in schema]
-    return schema
+        return [_portable(value) for value in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("type") == "string" and schema.get("format") == "decimal":
+        return {"type": "number", "format": "double"}
+    made = {key: _portable(value) for key, value in schema.items() if key not in ("properties", "anyOf")}
+    if "properties" in schema:
+        made["properties"] = {name: _portable(value) for name, value in schema["properties"].items()}
+    if "anyOf" in schema:
+        made["anyOf"] = [choice if choice == _NULL else _portable(choice) for choice in schema["anyOf"]]
+    elif schema == _NULL:
+        made = {"anyOf": [{"type": "object"}, _NULL], "description": "Always null."}
+    elif schema.get("type") in _FORMATS:
+        made.setdefault("format", _FORMATS[schema["type"]])
+    return made
+
+
+_NULL: Final = {"type": "null"}
+_FORMATS: Final = {"number": "double", "integer": "int64"}

@@ -80,7 +80,23 @@ class More:
 
 @dataclass(frozen=True, slots=True)
 class Maybe:
-    """In an example of an answer: a value that may also be null."""
+    """In an example of an answer: a value that may also be null. `null`: it is null in this example."""
+
+    example: Any
+    null: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sometimes:
+    """In an example of an answer: a property that not every answer has. `shown`: this one has it."""
+
+    example: Any
+    shown: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """In an example of an answer: an object whose names are data, and whose values all look like this one."""
 
     example: Any
 
@@ -118,9 +134,14 @@ def filled(value: Any, variables: Iterable[Variable]) -> Any:
 
     def fill(inner: Any) -> Any:
         if isinstance(inner, Maybe):
+            return None if inner.null else fill(inner.example)
+        if isinstance(inner, Sometimes):
             return fill(inner.example)
+        if isinstance(inner, MapOf):
+            return {}
         if isinstance(inner, Mapping):
-            return {key: fill(item) for key, item in inner.items()}
+            there = ((key, item) for key, item in inner.items() if not isinstance(item, Sometimes) or item.shown)
+            return {key: fill(item) for key, item in there}
         if isinstance(inner, list):
             return [fill(item) for item in inner]
         if not isinstance(inner, str):
@@ -135,7 +156,7 @@ def filled(value: Any, variables: Iterable[Variable]) -> Any:
 
 def names_in(value: Any) -> set[str]:
     """The variables that a value holds."""
-    if isinstance(value, Maybe):
+    if isinstance(value, Maybe | Sometimes | MapOf):
         return names_in(value.example)
     if isinstance(value, Mapping):
         return set().union(*map(names_in, value.values()))
@@ -147,14 +168,20 @@ def names_in(value: Any) -> set[str]:
 def shape(example: Any) -> dict[str, Any]:
     """The JSON Schema of values that look like the example: every property is there and of the same kind.
 
-    More properties are allowed. Null says nothing about what else may stand there; `Maybe` does.
+    More properties are allowed. A whole number stands for whole numbers; an amount is a Decimal, though it be whole. Null says
+    nothing about what else may stand there; `Maybe` does.
     """
     if isinstance(example, Maybe):
         return {"anyOf": [shape(example.example), {"type": "null"}]}
+    if isinstance(example, Sometimes):
+        return shape(example.example)
+    if isinstance(example, MapOf):
+        return {"type": "object", "additionalProperties": shape(example.example)}
     if isinstance(example, Mapping):
+        required = [name for name, value in example.items() if not isinstance(value, Sometimes)]
         return {
             "type": "object",
-            "required": list(example),
+            **({"required": required} if required else {}),
             "properties": {name: shape(value) for name, value in example.items()},
         }
     if isinstance(example, list):
@@ -165,5 +192,5 @@ def shape(example: Any) -> dict[str, Any]:
         return {"type": "boolean"}
     if isinstance(example, str):
         whole = _VARIABLE.fullmatch(example)
-        return {"type": "number" if whole and whole[1] else "string"}
-    return {"type": "number"}
+        return {"type": "integer" if whole and whole[1] else "string"}
+    return {"type": "integer" if isinstance(example, int) else "number"}

@@ -12,7 +12,9 @@ import pytest
 
 from telvend.dialects import openapi
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
+from telvend.dialects.madapi.routes import MADAPI
 from telvend.dialects.netpluse.routes import NETPLUSE
+from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 
 
 class Inner(msgspec.Struct):
@@ -132,3 +134,102 @@ def test_what_is_encoded_fits_its_own_schema(prices: list[str]) -> None:
     jsonschema_rs.validate(schema, json.loads(body))
     with pytest.raises(jsonschema_rs.ValidationError):
         jsonschema_rs.validate(schema, {"items": [{"price": "4.50"}], "balance": None})
+
+
+# What client generators stumble over ------------------------------------------------------------------------------------
+
+RESERVED = {
+    "error",
+    "package",
+    "object",
+    "string",
+    "number",
+    "date",
+    "map",
+    "list",
+    "set",
+    "array",
+    "class",
+    "type",
+    "function",
+}
+"""Names that some language has already, and a generator renames."""
+
+
+@pytest.fixture(params=[NETPLUSE, NETWORKDATASUB, MADAPI], ids=lambda dialect: dialect.name)
+def public(request: pytest.FixtureRequest) -> dict[str, Any]:
+    encode = msgspec.json.Encoder(decimal_format="number").encode
+    made: dict[str, Any] = json.loads(encode(openapi.with_address(openapi.document(request.param, "1"), "https://a.b")))
+    return made
+
+
+def schemas(value: Any) -> Iterator[dict[str, Any]]:
+    """Every schema of a document; a property may have the name of a word of JSON Schema, and an example is none."""
+    if isinstance(value, list):
+        for inner in value:
+            yield from schemas(inner)
+    if isinstance(value, dict):
+        if isinstance(value.get("type"), str) or "anyOf" in value or "allOf" in value:
+            yield value
+        for name, inner in value.items():
+            if name == "properties":
+                for schema in inner.values():
+                    yield from schemas(schema)
+            elif name not in ("example", "examples", "default", "enum"):
+                yield from schemas(inner)
+
+
+def test_no_schema_is_only_null_and_none_is_put_together(public: dict[str, Any]) -> None:
+    found = list(schemas(public))
+    assert len(found) > 30
+    for schema in found:
+        assert "allOf" not in schema
+        if "anyOf" in schema:
+            value, null = schema["anyOf"]
+            assert null == {"type": "null"}
+            assert value != null
+    # Null stands inside of `anyOf` only, whose choices are shown as schemas of their own.
+    nulls = sum(schema == {"type": "null"} for schema in found)
+    assert nulls == sum("anyOf" in schema for schema in found)
+
+
+def test_numbers_have_room_in_every_language(public: dict[str, Any]) -> None:
+    wanted = {"number": "double", "integer": "int64"}
+    found = [
+        schema for schema in schemas(public["paths"] | public["components"]["schemas"]) if schema.get("type") in wanted
+    ]
+    assert [schema for schema in found if schema.get("format") != wanted[schema["type"]]] == []
+
+
+def test_names_are_nobody_elses_and_used_once(public: dict[str, Any]) -> None:
+    names = [name.lower() for name in public["components"]["schemas"]]
+    assert len(names) == len(set(names))
+    assert not RESERVED & set(names)
+    ids = [operation["operationId"] for _, _, operation in operations(public)]
+    assert len(ids) == len(set(ids))
+
+
+def test_answers_are_types_with_names_and_forms_have_one_media_type(public: dict[str, Any]) -> None:
+    for _, _, operation in operations(public):
+        for answer in operation["responses"].values():
+            assert answer["content"]["application/json"]["schema"].keys() == {"$ref"}
+        if "requestBody" in operation:
+            assert len(operation["requestBody"]["content"]) == 1
+
+
+def test_what_is_required_is_described(public: dict[str, Any]) -> None:
+    for schema in schemas(public):
+        assert set(schema.get("required", ())) <= schema.get("properties", {}).keys()
+
+
+def test_the_document_says_who_and_where_in_full(public: dict[str, Any]) -> None:
+    assert public["info"]["contact"]["url"] == "https://a.b"
+    for scheme in public["components"]["securitySchemes"].values():
+        for flow in scheme.get("flows", {}).values():
+            assert flow["tokenUrl"] == "https://a.b/v1/oauth/access_token"
+
+
+def test_a_schema_by_itself_has_no_words_that_a_validator_may_not_know() -> None:
+    made = openapi.Schemas(NETPLUSE)
+    schema = made.standalone(made.form(next(iter(NETPLUSE.endpoints[2].answers.values()))))
+    assert "format" not in json.dumps(schema)

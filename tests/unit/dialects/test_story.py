@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 import jsonschema_rs
@@ -16,7 +17,20 @@ from telvend.dialects.madapi.routes import MADAPI
 from telvend.dialects.netpluse.routes import NETPLUSE
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.dialects.openapi import Schemas, plain_path
-from telvend.dialects.story import Holds, Less, Maybe, More, OneOf, Step, Variable, filled, names_in, shape
+from telvend.dialects.story import (
+    Holds,
+    Less,
+    MapOf,
+    Maybe,
+    More,
+    OneOf,
+    Sometimes,
+    Step,
+    Variable,
+    filled,
+    names_in,
+    shape,
+)
 
 DIALECTS = (NETPLUSE, NETWORKDATASUB, MADAPI)
 _ANYWHERE = (401, 429, 500, 503)
@@ -286,8 +300,19 @@ VARIABLES = (Variable("who", "Ama", ""), Variable("count", "7", ""))
 
 
 def test_variables_are_filled_wherever_they_stand() -> None:
-    value = {"a": ["hello {{who}}", Maybe("{{who}}")], "b": {"n": "{{#count}}", "t": "{{count}}"}, "c": None, "d": True}
-    assert filled(value, VARIABLES) == {"a": ["hello Ama", "Ama"], "b": {"n": 7, "t": "7"}, "c": None, "d": True}
+    value = {
+        "z": Sometimes("{{who}}", shown=False),
+        "a": ["hello {{who}}", Maybe("{{who}}"), Maybe("{{who}}", null=True), Sometimes("{{who}}")],
+        "b": {"n": "{{#count}}", "t": "{{count}}"},
+        "c": None,
+        "d": True,
+    }
+    assert filled(value, VARIABLES) == {
+        "a": ["hello Ama", "Ama", None, "Ama"],
+        "b": {"n": 7, "t": "7"},
+        "c": None,
+        "d": True,
+    }
     assert names_in(value) == {"who", "count"}
     with pytest.raises(KeyError):
         filled("{{nobody}}", VARIABLES)
@@ -295,8 +320,11 @@ def test_variables_are_filled_wherever_they_stand() -> None:
 
 @pytest.mark.parametrize(
     ("example", "fits", "does_not"),
-    [("text", ["", "other"], [1, None]), (1, [2, 2.5], ["1", None, True]), (True, [False], [0, "true"]),
+    [("text", ["", "other"], [1, None]), (1, [2], [2.5, "1", None, True]),
+     (Decimal(1), [2, 2.5], ["1", None, True]), (True, [False], [0, "true"]),
      ("{{#count}}", [5], ["5"]), (None, [None, 1, "x"], []), (Maybe("x"), [None, "y"], [1]),
+     (Maybe("x", null=True), [None, "y"], [1]), (MapOf("x"), [{}, {"a": "y"}], [{"a": 1}, None]),
+     ({"a": Sometimes("x"), "b": 1}, [{"b": 1}, {"a": "y", "b": 1}], [{"a": "y"}, {"a": None, "b": 1}]),
      ([{"a": 1}], [[], [{"a": 2}], [{"a": 3, "more": 1}]], [[{}], [{"a": "x"}], {}, None]),
      ({"a": {"b": "x"}}, [{"a": {"b": ""}}], [{}, {"a": {}}, {"a": None}])],
 )  # fmt: skip

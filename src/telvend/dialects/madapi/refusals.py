@@ -1,6 +1,6 @@
 """Every error in MADAPI's words: its code, and one of four shapes that depend on what was asked for.
 
-    shape 1    `Error`: the general one, with timestamp, path and method
+    shape 1    `ErrorBody`: the general one, with timestamp, path and method
     shape 2    `PremiumError`: a premium's, with `_links`; its 404 is shape 3, its 405 shape 1
     shape 3    `Absent`: 404 where plans or a premium were asked for; `data` is null, for readers of either kind
     shape 4    `Unrouted`: an address that does not exist, as MTN's gateway answers
@@ -34,7 +34,7 @@ LITERAL_999: Final = 999
 """What the document prints for an unclassified failure of a refill; no status of HTTP, and sent only where a setting allows it."""
 
 
-class Error(msgspec.Struct, rename="camel"):
+class ErrorBody(msgspec.Struct, rename="camel"):
     """Shape 1. `supportMessage` is for whoever has written the client, `statusMessage` may be shown to anybody."""
 
     status_code: str
@@ -82,7 +82,7 @@ class Unrouted(msgspec.Struct):
     transaction_id: str = msgspec.field(name="transactionId")
 
 
-SHAPES: Final = frozenset({Error, PremiumError, Absent, Unrouted})
+SHAPES: Final = frozenset({ErrorBody, PremiumError, Absent, Unrouted})
 
 ERROR_TABLE: Final[dict[type[TelvendError], tuple[int, str]]] = {
     errors.TelvendError: (500, "3001"),
@@ -151,7 +151,7 @@ def error_answer(error: TelvendError, asked: Asked, *, literal_999: bool = False
         status = LITERAL_999
     sequence = asked.request_id.decode()
     return Answer(
-        status, Error(code, message, support, asked.trace, _now(), asked.path, asked.method, sequence), headers
+        status, ErrorBody(code, message, support, asked.trace, _now(), asked.path, asked.method, sequence), headers
     )
 
 

@@ -15,7 +15,7 @@ from telvend.dialects.headers import header_text
 from telvend.dialects.madapi import refusals, story, wire
 from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, long_id_of, plans_query, transaction_id_of
 from telvend.dialects.madapi.oauth import access_token, client_of
-from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, Error, PremiumError
+from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, ErrorBody, PremiumError
 from telvend.dialects.story import Parameter
 from telvend.errors import Busy, InvalidInput, NotFound, NotPermitted
 from telvend.kit.addresses import network_of
@@ -263,13 +263,13 @@ def _bearer(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 _REFUSALS: Final[dict[int, type[msgspec.Struct]]] = {
-    400: Error, 401: Error, 403: Error, 404: Error, 405: Error, 429: Error, 500: Error, 503: Error,
+    400: ErrorBody, 401: ErrorBody, 403: ErrorBody, 404: ErrorBody, 405: ErrorBody, 429: ErrorBody, 500: ErrorBody, 503: ErrorBody,
 }  # fmt: skip
 _READ: Final[dict[int, type[msgspec.Struct]]] = {200: wire.PlansAnswer, 207: wire.PlansAnswer, **_REFUSALS, 404: Absent}
-_BODY: Final[dict[int, type[msgspec.Struct]]] = {413: Error, 415: Error}
+_BODY: Final[dict[int, type[msgspec.Struct]]] = {413: ErrorBody, 415: ErrorBody}
 _PREMIUM: Final[dict[int, type[msgspec.Struct]]] = {
     200: wire.PremiumAnswer, 207: wire.PremiumAnswer, 400: PremiumError, 401: PremiumError, 403: PremiumError, 404: Absent,
-    405: Error, 413: PremiumError, 415: PremiumError, 429: PremiumError, 500: PremiumError, 503: PremiumError,
+    405: ErrorBody, 413: PremiumError, 415: PremiumError, 429: PremiumError, 500: PremiumError, 503: PremiumError,
 }  # fmt: skip
 
 

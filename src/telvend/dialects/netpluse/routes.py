@@ -32,7 +32,7 @@ async def packages(call: Call[None]) -> Answer:
         200,
         wire.Packages(
             [
-                wire.Package(product.network, product.size, product.price.decimal, product.validity)
+                wire.DataPackage(product.network, product.size, product.price.decimal, product.validity)
                 for product in on_sale
                 if product.price.currency == GHS
             ]
@@ -95,7 +95,7 @@ def _key_of(headers: Mapping[bytes, bytes]) -> str | None:
     return key.decode("latin-1") if key else None
 
 
-_REFUSALS: Final = {400: wire.Error, 401: wire.Error, 429: wire.Error, 503: wire.Error}
+_REFUSALS: Final = {400: wire.ErrorBody, 401: wire.ErrorBody, 429: wire.ErrorBody, 503: wire.ErrorBody}
 
 NETPLUSE: Final = Dialect(
     name="netpluse",
@@ -113,7 +113,7 @@ NETPLUSE: Final = Dialect(
             "/purchase",
             purchase,
             "Buy a bundle for a phone number",
-            {200: wire.Purchased, 402: wire.Error, 409: wire.DuplicateOrder, 413: wire.Error, **_REFUSALS},
+            {200: wire.Purchased, 402: wire.ErrorBody, 409: wire.DuplicateOrder, 413: wire.ErrorBody, **_REFUSALS},
             allowance=Kind.PURCHASE,
             form=wire.PurchaseForm,
         ),
@@ -122,7 +122,7 @@ NETPLUSE: Final = Dialect(
             "/order-status/{reference:path}",
             order_status,
             "The status of an order, by either reference",
-            {200: wire.OrderStatus, 404: wire.Error, **_REFUSALS},
+            {200: wire.OrderStatus, 404: wire.ErrorBody, **_REFUSALS},
             parameters=(story.REFERENCE,),
         ),
     ),

@@ -42,7 +42,7 @@ class Balance(msgspec.Struct):
     currency: str
 
 
-class Package(msgspec.Struct):
+class DataPackage(msgspec.Struct):
     """`capacity` is what `/purchase` takes; `price` in whole GHS; `validity` such as "30 Days"."""
 
     network: str
@@ -52,7 +52,7 @@ class Package(msgspec.Struct):
 
 
 class Packages(msgspec.Struct):
-    packages: list[Package]
+    packages: list[DataPackage]
 
 
 class PurchaseForm(msgspec.Struct, rename="camel"):
@@ -83,7 +83,7 @@ class OrderStatus(msgspec.Struct, rename="camel"):
     created_at: str
 
 
-class Error(msgspec.Struct):
+class ErrorBody(msgspec.Struct):
     """Every error: one sentence that names the field where there is one."""
 
     error: str
@@ -157,4 +157,4 @@ _UNEXPECTED: Final = "Unexpected server error. It is safe to retry a purchase wi
 def error_answer(error: TelvendError) -> Answer:
     """Any error in Netpluse's shape. What went wrong inside us is not told."""
     status: Any = nearest_row(ERROR_TABLE, error)
-    return Answer(status, Error(_UNEXPECTED if status == 500 else str(error)))
+    return Answer(status, ErrorBody(_UNEXPECTED if status == 500 else str(error)))

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, Final
 
-from telvend.dialects.story import Holds, Less, Maybe, Parameter, Pattern, Step, Variable
+from telvend.dialects.story import Holds, Less, MapOf, Maybe, Parameter, Pattern, Sometimes, Step, Variable
 
 ABOUT: Final = (
     "Airtime, data, wallet, transactions, NIN and BVN checks of Nigeria, from a wallet in NGN. The key is sent as"
@@ -81,7 +81,7 @@ _PLAN: Final = {
     "network_id": 1,
     "name": "1GB (30 Days)",
     "code": "1GB",
-    "amount": 300,
+    "amount": Decimal(300),
     "validity": "30 days",
     "type": "SME",
     "description": "1GB data valid for 30 days",
@@ -95,12 +95,28 @@ _TRANSACTION: Final = {
     "description": "MTN Data Purchase - 1GB",
     "status": "completed",
 }
-_META: Final = {"phone": "{{phone}}", "network": "mtn", "plan": Maybe("1GB"), "service_type": "data"}
+_META: Final = {
+    "service_type": "data",
+    "phone": Sometimes("{{phone}}"),
+    "network": Sometimes("mtn"),
+    "plan": Sometimes(Maybe("1GB")),
+    "card_type": Sometimes("standard", shown=False),
+    "payment_method": Sometimes("card", shown=False),
+    "bank_name": Sometimes(Maybe("Access Bank"), shown=False),
+    "payment_reference": Sometimes(Maybe("FND-4713-x81c4t"), shown=False),
+}
+"""The first three are of a sale of airtime or data; a check has its `card_type`, a funding the last three."""
 
 
 def _bought(number: int, reference: str, amount: int, balance: Decimal) -> dict[str, Any]:
-    transaction = {"id": number, "reference": reference, "amount": amount, "status": "completed", "created_at": _WHEN}
-    return {"transaction": transaction, "new_balance": balance}
+    transaction = {
+        "id": number,
+        "reference": reference,
+        "amount": Decimal(amount),
+        "status": "completed",
+        "created_at": _WHEN,
+    }
+    return {"transaction": transaction, "new_balance": balance, "status": Sometimes("pending", shown=False)}
 
 
 def _check(kind: str, number: int, price: int) -> dict[str, Any]:
@@ -111,7 +127,7 @@ def _check(kind: str, number: int, price: int) -> dict[str, Any]:
         "transaction_id": f"{kind.upper()}-{number}-0d2hq7",
         "status": "verified",
         "card_type": "standard",
-        "price": price,
+        "price": Decimal(price),
         "expires_at": _WHEN,
         "created_at": _WHEN,
         "updated_at": _WHEN,
@@ -119,33 +135,44 @@ def _check(kind: str, number: int, price: int) -> dict[str, Any]:
 
 
 _PICTURE: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
-_NIN_DETAILS: Final = {
-    "firstName": "John",
-    "middleName": Maybe("Doe"),
-    "lastName": "Smith",
-    "dateOfBirth": "01 Jan 1990",
-    "gender": "Male",
-    "issueDate": "18 May 2025",
-    "photo": _PICTURE,
-    "address": Maybe("123 Main Street"),
-    "state": Maybe("Lagos"),
-    "lga": Maybe("Ikeja"),
-    "town": Maybe("Ikeja"),
-    "mobile": Maybe("08012345678"),
-    "nin": "{{nin}}",
-    "signature": Maybe(_PICTURE),
-}
-_BVN_DETAILS: Final = {
-    "bvn": "{{bvn}}",
-    "firstName": "John",
-    "lastName": "Smith",
-    "middleName": Maybe("Doe"),
-    "dateOfBirth": "1990-01-01",
-    "phoneNumber": Maybe("08012345678"),
-    "gender": "Male",
-    "email": Maybe("john@example.com"),
-    "image": _PICTURE,
-}
+
+
+def _sometimes(details: dict[str, Any]) -> dict[str, Any]:
+    """The details of a check; where the record is not kept there are none at all."""
+    return {name: Sometimes(value) for name, value in details.items()}
+
+
+_NIN_DETAILS: Final = _sometimes(
+    {
+        "firstName": "John",
+        "middleName": Maybe("Doe"),
+        "lastName": "Smith",
+        "dateOfBirth": Maybe("01 Jan 1990"),
+        "gender": "Male",
+        "issueDate": "18 May 2025",
+        "photo": _PICTURE,
+        "address": Maybe("123 Main Street"),
+        "state": Maybe("Lagos"),
+        "lga": Maybe("Ikeja"),
+        "town": Maybe("Ikeja"),
+        "mobile": Maybe("08012345678"),
+        "nin": "{{nin}}",
+        "signature": Maybe(_PICTURE),
+    }
+)
+_BVN_DETAILS: Final = _sometimes(
+    {
+        "bvn": "{{bvn}}",
+        "firstName": "John",
+        "lastName": "Smith",
+        "middleName": Maybe("Doe"),
+        "dateOfBirth": Maybe("1990-01-01"),
+        "phoneNumber": Maybe("08012345678"),
+        "gender": "Male",
+        "email": Maybe("john@example.com"),
+        "image": _PICTURE,
+    }
+)
 
 
 def _verified(kind: str, number: int, amount: int, details: dict[str, Any], **more: str) -> dict[str, Any]:
@@ -154,7 +181,7 @@ def _verified(kind: str, number: int, amount: int, details: dict[str, Any], **mo
         "verification_id": f"{{{{#{kind}Id}}}}",
         "transaction_id": reference,
         "reference": reference,
-        "amount": amount,
+        "amount": Decimal(amount),
         **more,
         "details": details,
         "wallet_balance": "9500.00",
@@ -170,7 +197,15 @@ def _identity(kind: str, number: int, price: int, details: dict[str, Any], **mor
             "The price list. `card_type` is what a check takes.",
             folder,
             answer=_ok(
-                [{"id": 1, "card_type": "standard", "price": price, "is_active": True, "description": "Standard"}],
+                [
+                    {
+                        "id": 1,
+                        "card_type": "standard",
+                        "price": Decimal(price),
+                        "is_active": True,
+                        "description": "Standard",
+                    }
+                ],
                 f"{name} verification pricing retrieved successfully",
             ),
             expects={"success": True, "data": Holds({"card_type": "standard", "is_active": True})},
@@ -271,7 +306,7 @@ STORY: Final = (
             [
                 _NETWORK
                 | {
-                    "provider_codes": {},
+                    "provider_codes": MapOf("mtn-ng"),
                     "data_types": ["SME", "Direct", "Corporate"],
                     "supports_airtime": True,
                     "supports_data": True,
@@ -450,15 +485,15 @@ STORY: Final = (
         answer=_ok(
             {
                 "current_page": 1,
-                "data": [_TRANSACTION | {"meta": {"service_type": "data"}, "created_at": _WHEN}],
+                "data": [_TRANSACTION | {"meta": _META, "created_at": _WHEN}],
                 "first_page_url": "https://shop.example/api/transactions?per_page=50&page=1",
                 "from": Maybe(1),
                 "last_page": 1,
                 "last_page_url": "https://shop.example/api/transactions?per_page=50&page=1",
-                "next_page_url": Maybe("https://shop.example/api/transactions?per_page=50&page=2"),
+                "next_page_url": Maybe("https://shop.example/api/transactions?per_page=50&page=2", null=True),
                 "path": "https://shop.example/api/transactions",
                 "per_page": 50,
-                "prev_page_url": None,
+                "prev_page_url": Maybe("https://shop.example/api/transactions?per_page=50&page=1", null=True),
                 "to": Maybe(1),
                 "total": 1,
             },
@@ -483,9 +518,11 @@ STORY: Final = (
                 "balance_after": "9600.00",
                 "meta": _META
                 | {
-                    "validity": Maybe("30 days"),
-                    "provider_reference": Maybe("4712-1"),
-                    "provider_response": Maybe({"code": 200, "message": "Delivered", "bundle_remaining": None}),
+                    "validity": Sometimes(Maybe("30 days")),
+                    "provider_reference": Sometimes(Maybe("4712-1")),
+                    "provider_response": Sometimes(
+                        Maybe({"code": 200, "message": "Delivered", "bundle_remaining": Maybe("1024 MB", null=True)})
+                    ),
                 },
                 "created_at": _WHEN,
                 "updated_at": _WHEN,

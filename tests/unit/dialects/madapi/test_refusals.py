@@ -15,7 +15,7 @@ from telvend.dialects.madapi.refusals import (
     REFILL,
     STATUS_MESSAGE,
     Absent,
-    Error,
+    ErrorBody,
     PremiumError,
     Unrouted,
     error_answer,
@@ -90,7 +90,7 @@ def test_what_is_not_there_is_null_data(method: str, route: str) -> None:
 
 def test_a_refill_of_nobody_has_the_general_shape() -> None:
     answer = error_answer(errors.NotFound("Subscriber"), asked("PATCH", REFILL))
-    assert (answer.status, type(answer.body)) == (404, Error)
+    assert (answer.status, type(answer.body)) == (404, ErrorBody)
 
 
 def test_an_unknown_address_is_answered_as_by_the_gateway() -> None:
@@ -107,13 +107,24 @@ def test_an_unknown_address_is_answered_as_by_the_gateway() -> None:
 SHAPES = [
     (
         ("POST", PRODUCT),
-        {400: PremiumError, 401: PremiumError, 403: PremiumError, 404: Absent, 405: Error, 500: PremiumError},
+        {400: PremiumError, 401: PremiumError, 403: PremiumError, 404: Absent, 405: ErrorBody, 500: PremiumError},
     ),
-    (("GET", PLANS), {400: Error, 401: Error, 403: Error, 404: Absent, 405: Error, 500: Error}),
+    (("GET", PLANS), {400: ErrorBody, 401: ErrorBody, 403: ErrorBody, 404: Absent, 405: ErrorBody, 500: ErrorBody}),
     (("HEAD", PLANS), {404: Absent}),
-    (("PATCH", PLANS), {400: Error, 404: Error}),
-    (("PATCH", REFILL), {400: Error, 401: Error, 403: Error, 404: Error, 405: Error, 500: Error, 503: Error}),
-    (("GET", REFILL), {405: Error}),
+    (("PATCH", PLANS), {400: ErrorBody, 404: ErrorBody}),
+    (
+        ("PATCH", REFILL),
+        {
+            400: ErrorBody,
+            401: ErrorBody,
+            403: ErrorBody,
+            404: ErrorBody,
+            405: ErrorBody,
+            500: ErrorBody,
+            503: ErrorBody,
+        },
+    ),
+    (("GET", REFILL), {405: ErrorBody}),
 ]
 BY_STATUS: dict[int, TelvendError] = {
     400: errors.InvalidInput("plan", "is wrong"),
