@@ -731,14 +731,15 @@ async def test_a_line_cut_during_commit_is_looked_up_and_no_second_refill(
 
 async def test_without_a_database_a_refill_is_busy(net: Network, database: Database) -> None:
     await net.pay(5)
-    url = net.refills._refilling.together._connection._database.url
-    net.refills._refilling.together._connection.drop()
-    net.refills._refilling.together._connection._database.url = "postgresql://127.0.0.1:1/nowhere"
+    connection = net.refills._refilling.together._connection
+    here = connection._database
+    connection.drop()
+    connection._database = Database("postgresql://127.0.0.1:1/nowhere")
     try:
         with pytest.raises(Busy):
             await net.pay(5)
     finally:
-        net.refills._refilling.together._connection._database.url = url
+        connection._database = here
     await net.pay(5)
 
 

@@ -21,6 +21,7 @@ from telvend.dialects.headers import header_values
 from telvend.errors import (
     BodyNotReadable,
     BodyTooLarge,
+    Busy,
     InvalidInput,
     InvariantBroken,
     MediaTypeNotRead,
@@ -295,9 +296,12 @@ class _Edge:
             # A client that forgets its key does not hide one that tries keys from the same address.
             source = f"{asked.client} {key is not None}"
             self._unauthenticated.write(_logger.warning, "not_authenticated", source=source, **facts)
+        elif isinstance(error, BodyNotReadable) and str(error) == _CUT_OFF:
+            _logger.debug("caller has gone", **facts)
         elif status != 404:
             facts |= {"status": status, "error": type(error).__name__}
-            if caller is None or isinstance(error, TooManyRequests):
+            # An outage is told where it is noticed, not once for each request that it costs.
+            if caller is None or isinstance(error, TooManyRequests | Busy):
                 facts["client"] = asked.client
                 self._refused.write(_logger.info, "request refused", source=f"{asked.client} {status}", **facts)
             else:
@@ -387,6 +391,10 @@ def decode_url_encoded(body: bytes) -> dict[str, Any]:
         raise BodyNotReadable("The request body is not a valid form.") from None
 
 
+_CUT_OFF: Final = "The request body was cut off."
+"""What is said to a caller who has gone: to nobody."""
+
+
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], budget: Budget | None = None) -> bytes:
     """The whole body. Raises BodyNotReadable when the caller went away before its end.
 
@@ -416,7 +424,7 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], budget: Bu
         body = b"".join(pieces)
     if message["type"] == "http.disconnect":
         # What arrived may read like a whole request and is not one: nothing may be bought with it.
-        raise BodyNotReadable("The request body was cut off.")
+        raise BodyNotReadable(_CUT_OFF)
     if len(body) > BODY_LIMIT_BYTES:
         raise BodyTooLarge(BODY_LIMIT_BYTES)
     return body

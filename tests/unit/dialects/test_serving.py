@@ -628,6 +628,19 @@ async def test_what_needs_no_key_or_has_no_allowance_left_is_bounded(shop: Shop)
     ]  # fmt: skip
 
 
+async def test_an_outage_is_not_logged_for_each_request_and_a_caller_who_left_not_at_all(shop: Shop) -> None:
+    shop.remaining = 1000
+    shop.raises = Busy()
+    with capture_logs() as lines:
+        for _ in range(50):
+            assert (await shop.buy()).status == 503
+    assert [(line["event"], line["status"]) for line in lines] == [("request refused", 503)]
+    with capture_logs() as lines:
+        for _ in range(50):
+            await request(shop.app, "POST", "/base/buy", headers=KEY, body=b'{"size"', cut_off=True)
+    assert [line for line in lines if line["log_level"] != "debug"] == []
+
+
 @pytest.mark.parametrize("status", ["200", "400", "401", "404", "405", "429", "500"])
 async def test_no_answer_is_to_be_kept_or_sniffed(shop: Shop, status: str) -> None:
     shop.remaining = 0 if status == "429" else 5
