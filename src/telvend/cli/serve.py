@@ -55,7 +55,9 @@ def work(
     settings = settings_of(context, data_dir, database_url, workers=1)
     if settings.database_url is None and (url := running_url(Path(settings.data_dir))) is not None:
         settings = msgspec.structs.replace(settings, database_url=Secret(url))
-    running.run_server(settings, running.run_fulfilment, listens=False, as_json=as_json_of(context, as_json))
+    running.run_server(
+        settings, running.run_fulfilment, listens=False, opens=False, as_json=as_json_of(context, as_json)
+    )
 
 
 def worker() -> None:

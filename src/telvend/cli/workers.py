@@ -21,7 +21,7 @@ import uvloop
 
 from telvend.bootstrap import load_modules, open_shop
 from telvend.cli import server
-from telvend.cli.frame import REFUSALS, fail
+from telvend.cli.frame import REFUSALS, fail, refusal_text
 from telvend.cli.listening import BACKLOG, bound
 from telvend.config import Settings
 from telvend.kit import log, metrics
@@ -257,7 +257,7 @@ def run_worker() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve_as_worker(settings, given["url"], listener, parent))
         except (*REFUSALS, *CONNECTION_LOSS) as error:
-            sentence = server.sentence_of(error)
+            sentence = refusal_text(error, settings)
             if parent.serving:
                 fail(sentence)
             # Said once by the parent, not by each of us.
