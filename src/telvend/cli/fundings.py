@@ -84,7 +84,7 @@ async def list_fundings(
     columns = ("number", "reference", "begun (UTC)", "gateway", "mode", "amount", "", "state")
 
     return Output(
-        {"fundings": [_data(funding) for funding in fundings], "next": more.following, "more": more.count},
+        {"fundings": [_data(funding) for funding in fundings], "next": more.following, **more.left_off},
         show=page(columns, rows, "There are no such fundings.", more),
     )
 
@@ -184,7 +184,7 @@ async def strays(
         for one in found
     ]
     return Output(
-        {"notices": [{"gateway": one["gateway"]} | _notice(one) for one in found], "more": more.count},
+        {"notices": [{"gateway": one["gateway"]} | _notice(one) for one in found], **more.left_off},
         show=page(("last (UTC)", "gateway", "event", "times", "why", "it said"), rows, "There are none.", more),
     )
 

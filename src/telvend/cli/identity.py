@@ -55,7 +55,7 @@ async def list_checks(
     columns = ("id", "asked (UTC)", "kind", "number", "card", "answered by", "price", "state")
 
     return Output(
-        {"checks": [_data(check, number) for check, number in found], "next": more.following, "more": more.count},
+        {"checks": [_data(check, number) for check, number in found], "next": more.following, **more.left_off},
         show=page(columns, rows, "There are no such checks.", more),
     )
 
@@ -244,7 +244,7 @@ async def accesses(
                 }
                 for one in found
             ],
-            "more": more.count,
+            **more.left_off,
         },
         show=page(("at (UTC)", "by", "who", "what", "checks"), rows, "Nobody has read anything.", more),
     )

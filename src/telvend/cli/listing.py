@@ -37,6 +37,11 @@ class More:
         return self.cursor if self.count else None
 
     @property
+    def left_off(self) -> dict[str, int]:
+        """How many there are, for programs; nothing where everything was shown."""
+        return {"more": self.count} if self.count else {}
+
+    @property
     def text(self) -> str:
         """The line below a table; empty where there are no more."""
         if not self.count:

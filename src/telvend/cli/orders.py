@@ -77,7 +77,7 @@ async def list_orders(
     count = 50 if limit is None else limit
     orders = await fetch(before, count)
     more = await more_after(orders, count, _number, fetch)
-    data = {"orders": [_data(order) for order in orders], "next": more.following, "more": more.count}
+    data = {"orders": [_data(order) for order in orders], "next": more.following, **more.left_off}
     rows = [
         (
             o.id,

@@ -61,7 +61,7 @@ async def list_products(
         products, more = await fetch(limit), More(0)
     else:
         products, more = await first(limit, fetch, "--offset", offset + limit)
-    data = {"products": [_data(product) for product in products], "more": more.count}
+    data = {"products": [_data(product) for product in products], **more.left_off}
     if as_csv:
         return Output(data, sheet.write(products).rstrip("\n"))
     rows = [

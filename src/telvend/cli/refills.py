@@ -90,7 +90,7 @@ async def list_refills(
     columns = ("number", "reference", "at (UTC)", "mode", "subscriber", "amount", "", "paid by", "transaction")
 
     return Output(
-        {"refills": [_data(refill) for refill in found], "next": more.following, "more": more.count},
+        {"refills": [_data(refill) for refill in found], "next": more.following, **more.left_off},
         show=page(columns, rows, "There are no such refills.", more),
     )
 

@@ -87,8 +87,7 @@ async def book(
                 }
                 for x in lines
             ],
-            "next": more.following,
-            "more": more.count,
+            **more.left_off,
         },
         show=show,
         exit_code=1 if twice else 0,

@@ -121,7 +121,7 @@ async def list_subscribers(
     columns = ("id", "msisdn", "", "tariff plan", "status", "usable until")
     rows = [(s.id, s.msisdn, s.currency, s.tariff_plan, s.status, f"{s.usable_until:%F}") for s in found]
     return Output(
-        {"subscribers": [_data(one) for one in found], "next": more.following, "more": more.count},
+        {"subscribers": [_data(one) for one in found], "next": more.following, **more.left_off},
         show=page(columns, rows, "There are no such subscribers.", more),
     )
 
@@ -473,7 +473,7 @@ async def postings(
     ]
     columns = ("at (UTC)", "bucket", "number", "name", "what", "change", "holds", "cause")
     return Output(
-        {"postings": data, "next": more.following, "more": more.count},
+        {"postings": data, "next": more.following, **more.left_off},
         show=page(columns, rows, "Nothing has changed yet.", more),
     )
 

@@ -57,7 +57,7 @@ async def list_users(
     )
     rows = [(r.number, r.email, r.name, r.phone, f"{r.created_at:%Y-%m-%d}") for r in resellers]
     return Output(
-        {"users": [_data(reseller) for reseller in resellers], "more": more.count},
+        {"users": [_data(reseller) for reseller in resellers], **more.left_off},
         show=page(("number", "email", "name", "phone", "since"), rows, "There are no resellers yet.", more),
     )
 

@@ -161,7 +161,7 @@ async def batches(
     )  # fmt: skip
     data = [_batch_data(batch) | {"used": used} for batch, used in found]
     return Output(
-        {"batches": data, "next": more.following, "more": more.count},
+        {"batches": data, "next": more.following, **more.left_off},
         show=page(columns, rows, "No vouchers were issued yet.", more),
     )
 
@@ -218,7 +218,7 @@ async def list_vouchers(
     ]
     columns = ("serial", "batch", "mode", "amount", "", "state", "loaded by", "refill")
     return Output(
-        {"vouchers": [_data(voucher) for voucher in found], "next": more.following, "more": more.count},
+        {"vouchers": [_data(voucher) for voucher in found], "next": more.following, **more.left_off},
         show=page(columns, rows, "There are no such vouchers.", more),
     )
 
@@ -354,7 +354,7 @@ async def locks(
     ]
     columns = ("kind", "who", "wrong in a row", "tries left", "strikes", "locked until (UTC)")
     return Output(
-        {"locks": data, "more": more.count}, show=page(columns, rows, "Nobody has sent wrong PINs lately.", more)
+        {"locks": data, **more.left_off}, show=page(columns, rows, "Nobody has sent wrong PINs lately.", more)
     )
 
 

@@ -107,7 +107,7 @@ async def statement(
     data = await told(lines)
     rows = [(d["sequence"], time_text(d["at"]), d["what"], d["reference"], d["change"], d["balance"]) for d in data]
     return Output(
-        {"statement": data, "next": more.following, "more": more.count},
+        {"statement": data, "next": more.following, **more.left_off},
         show=page(columns, rows, "Nothing has moved yet.", more, f"{reseller.email}, {currency.upper()} ({mode})"),
     )
 

@@ -13,6 +13,7 @@ from telvend.kit.db import Database
 _MOST: Final = 3
 _LONGEST: Final = 80
 _LONG_OPEN_S: Final = 2
+_HIDDEN: Final = "<insufficient privilege>"
 _TEXT_BEGINS: Final = re.compile(r"'|\$[A-Za-z_]*\$|--|/\*")
 _NUMBER: Final = re.compile(r"[0-9]{3,}", re.ASCII)
 
@@ -37,21 +38,25 @@ _LONG_OPEN: Final = f"""
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A session of the database. `open_s`: for how long its transaction has been open; `doing`: how its statement begins."""
+    """A session of the database. `open_s`: for how long its transaction has been open; `doing`: how its statement begins.
+
+    Of sessions of another role PostgreSQL may tell neither (None, "").
+    """
 
     pid: int
     application: str
     user: str
     address: str
-    open_s: float
+    open_s: float | None
     doing: str
 
     @property
     def text(self) -> str:
         who = f"{self.application or 'an unnamed program'} as {self.user}" if self.user else self.application
         where = f" from {self.address}" if self.address else ""
+        since = f", its transaction open for {_duration(self.open_s)}" if self.open_s is not None else ""
         doing = f": {self.doing}" if self.doing else ""
-        return f"process {self.pid} ({who}{where}, its transaction open for {_duration(self.open_s)}{doing})"
+        return f"process {self.pid} ({who}{where}{since}{doing})"
 
 
 async def blocking(database: Database, application_name: str) -> list[Blocker]:
@@ -73,8 +78,8 @@ def _made(rows: list[Any]) -> list[Blocker]:
             row["application_name"] or ("" if row["backend_type"] == "client backend" else row["backend_type"] or ""),
             row["usename"] or "",
             row["address"],
-            row["open_s"] or 0.0,
-            shown(row["query"] or ""),
+            row["open_s"],
+            "" if row["query"] == _HIDDEN else shown(row["query"] or ""),
         )
         for row in rows
     }

@@ -2,12 +2,12 @@
 
 from telvend.migrations.script import run
 
-revision = "0008"
-down_revision = "0007"
+revision = "0011"
+down_revision = "0010"
 
 oldest_reader = None
 locks = "nothing: a new table"
 
 
 def upgrade() -> None:
-    run("0008_schema_steps")
+    run("0011_schema_steps")
