@@ -226,7 +226,9 @@ async def test_a_command_works_with_no_older_schema_and_brings_it_nowhere(empty:
     await bring_to(empty, before_last)
     with pytest.raises(SchemaRefused) as refused:
         await migrations.require(empty)
-    assert f"at revision {before_last} and this version of Telvend needs {last}: `telvend upgrade`" in str(refused.value)
+    assert f"at revision {before_last} and this version of Telvend needs {last}: `telvend upgrade`" in str(
+        refused.value
+    )
     assert await migrations.current(empty) == before_last
     await brought(empty)
     await migrations.require(empty)

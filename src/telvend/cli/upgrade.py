@@ -92,7 +92,12 @@ def _checked(found: Standing, in_the_way: list[Blocker]) -> Output:
         ],
         "lock_wait_s": LOCK_WAIT_S,
         "in_the_way": [
-            {"pid": one.pid, "application": one.application, "user": one.user, "open_s": None if one.open_s is None else round(one.open_s)}
+            {
+                "pid": one.pid,
+                "application": one.application,
+                "user": one.user,
+                "open_s": None if one.open_s is None else round(one.open_s),
+            }
             for one in in_the_way
         ],
     }

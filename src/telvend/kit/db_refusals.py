@@ -100,12 +100,15 @@ def _connection(error: BaseException, address: "_Address") -> str:
         return f"Nothing listens at {at}: the connection was refused."
     if isinstance(error, PermissionError):
         return f"This user may not connect to {at}: permission denied."
-    if isinstance(error, ConnectionResetError | BrokenPipeError | asyncpg.ConnectionDoesNotExistError):
-        return f"The connection to {at} was closed while it was being made; is it a PostgreSQL that listens there?"
+    hung_up = isinstance(error, ConnectionResetError | BrokenPipeError | asyncpg.ConnectionDoesNotExistError)
+    if hung_up or "connection_lost" in said:
+        return (
+            f"The connection to {at} was closed while it was being made; perhaps what listens there is no PostgreSQL."
+        )
     if isinstance(error, OSError):
         # With several addresses behind one name, the operating system's sentences stand in one text.
         return f"The database at {at} cannot be reached: {_clean(error.strerror or said) or type(error).__name__}."
-    return f"The connection to {at} failed: {_said(error)}; is it a PostgreSQL that listens there?"
+    return f"The connection to {at} failed: {_said(error)}; perhaps what listens there is no PostgreSQL."
 
 
 def _configuration(error: BaseException, address: "_Address") -> str:
@@ -183,8 +186,10 @@ class _Address:
                 self._secrets |= {secret, unquote(secret)}
         self.is_ambiguous = login.count("@") > 0
         self.has_password = bool(self._secrets)
-        hosts = unquote(self._options.get("host") or (hosts if at else parts.netloc))
-        ports = self._options.get("port", "")
+        hosts = unquote(hosts if at else parts.netloc)
+        ports = ""
+        if not hosts:
+            hosts, ports = self._options.get("host", ""), self._options.get("port", "")
         self.text = hosts or "the local socket"
         if hosts.startswith("/"):
             self.text = f"{hosts}/.s.PGSQL.{ports or 5432}"
