@@ -46,7 +46,7 @@ class More:
         """The line below a table; empty where there are no more."""
         if not self.count:
             return ""
-        number = f"{self.count:,} more" if self.count < COUNTED else f"{COUNTED:,} more or above"
+        number = f"{self.count:,} more" if self.count < COUNTED else f"{COUNTED:,} or more"
         return f"{number}: {self.option}{'' if self.cursor is None else f' {self.cursor}'}"
 
 

@@ -113,7 +113,7 @@ def _checked(found: Standing, in_the_way: list[Blocker]) -> Output:
             return
         console.print(
             f"Telvend {__version__} can take this shop over: schema {found.revision} to {found.target},"
-            f" {len(found.pending)} steps in one transaction.\n"
+            f" {_count(len(found.pending))} in one transaction.\n"
         )
         rows = [(step.revision, step.what, step.locks, _afterwards(step.oldest_reader)) for step in found.pending]
         table("", ("step", "what", "locks", "programs from before"), rows, "")(console)
@@ -129,3 +129,7 @@ def _checked(found: Standing, in_the_way: list[Blocker]) -> Output:
 
 def _afterwards(oldest_reader: str | None) -> str:
     return "go on" if oldest_reader is None else f"go on from schema {oldest_reader}"
+
+
+def _count(steps: int) -> str:
+    return "one step" if steps == 1 else f"{steps} steps"
