@@ -68,7 +68,13 @@ async def list_refills(
 
     async def fetch(before: int | None, count: int) -> list[Refill]:
         return await shop.services.refills.listed(
-            reseller_id=reseller_id, mode=mode, msisdn=subscriber, kind=kind, transaction_id=transaction, before=before, limit=count
+            reseller_id=reseller_id,
+            mode=mode,
+            msisdn=subscriber,
+            kind=kind,
+            transaction_id=transaction,
+            before=before,
+            limit=count,
         )
 
     found = await fetch(before, limit)

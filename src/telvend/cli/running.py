@@ -139,9 +139,7 @@ async def _supervise(
             await workers.run(url, as_json)
 
 
-async def _bring_up(
-    settings: Settings, cluster: Cluster | None, stack: AsyncExitStack, *, opens: bool
-) -> str:
+async def _bring_up(settings: Settings, cluster: Cluster | None, stack: AsyncExitStack, *, opens: bool) -> str:
     """Start the database and bring its schema to this version; answers its address."""
     if cluster is not None:
         await cluster.start_async(announce=False)
