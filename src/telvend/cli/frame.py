@@ -95,7 +95,7 @@ class Output:
 READING: Final = frozenset(
     (
         "accesses", "accounts", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor", "list",
-        "locks", "postings", "rates", "reconcile", "report", "settings", "show", "statement", "strays", "sweeps", "table", "url",
+        "locks", "postings", "rates", "reconcile", "report", "settings", "show", "statement", "status", "strays", "sweeps", "table", "url",
     )
 )  # fmt: skip
 """Commands whose work is what they print. All others have done something, printed or not."""
