@@ -7,6 +7,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -217,7 +218,8 @@ def test_a_setting_that_cannot_be_ends_every_command(furnished: Shop, monkeypatc
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(furnished: Shop) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "telvend", "product", "list", "--csv", "--database-url", furnished.url],
+        [sys.executable, "-m", "telvend", "product", "list", "--csv"],
+        env=os.environ | {"TELVEND_DATABASE_URL": furnished.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

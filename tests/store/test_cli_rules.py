@@ -25,7 +25,11 @@ def shop(nobodys_settings: None, database_url: str, tmp_path: Path, monkeypatch:
 
 
 def process(*arguments: str, into: str = "", **env: str) -> subprocess.CompletedProcess[bytes]:
-    """A command as a process of its own, in this environment."""
+    """A command as a process of its own, in this environment. The address goes there too, which may hold a password."""
+    if "--database-url" in arguments:
+        at = arguments.index("--database-url")
+        env["TELVEND_DATABASE_URL"] = arguments[at + 1]
+        arguments = (*arguments[:at], *arguments[at + 2 :])
     words = [sys.executable, "-m", "telvend", *arguments]
     if into:
         words = ["/bin/sh", "-c", f'exec "$@" {into}', "sh", *words]
