@@ -2,12 +2,12 @@
 
 from telvend.migrations.script import run
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 oldest_reader = None
 locks = "nothing: a new table"
 
 
 def upgrade() -> None:
-    run("0011_schema_steps")
+    run("0012_schema_steps")
