@@ -113,7 +113,7 @@ class Workers:
             async with open_shop(self._settings, url) as shop:
                 return await server.standing_of(shop)
         except (*REFUSALS, *CONNECTION_LOSS) as error:
-            _logger.warning("standing_not_known", error=server.sentence_of(error))
+            _logger.warning("standing_not_known", error=refusal_text(error, self._settings))
             return []
 
     async def _mind(self, number: int, worker: _Worker | None) -> None:

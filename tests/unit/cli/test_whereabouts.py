@@ -14,7 +14,8 @@ from tests.unit.cli.test_frame import EVERY
 ARGUMENTS = {
     name: name.split()
     for name, command in EVERY.items()
-    if not any(parameter.required for parameter in command.params) and name not in ("settings", "simulator table")
+    if not any(parameter.required for parameter in command.params)
+    and name not in ("settings", "simulator table", "doctor")
 }
 ARGUMENTS |= {
     "user add": ["user", "add", "a@b.co", "--name", "A", "--phone", "0241234567"],
@@ -47,6 +48,12 @@ def test_a_command_creates_no_shop_and_leaves_nothing_behind(name: str, tmp_path
     assert result.stderr == (
         f"telvend: There is no shop in {tmp_path}/wrong; only `telvend serve` and `telvend demo` open one.\n"
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--data-dir", str(tmp_path / "wrong")])
+    assert result.stdout  # It looks at the machine, shop or no shop.
     assert list(tmp_path.iterdir()) == []
 
 
