@@ -52,6 +52,15 @@ _COMMAND_LINE: Final = """
 Every command works while the server runs: it then uses the server's database. When nobody serves, it starts the
 embedded database for itself and stops it again.
 
+Only `serve` and `demo` open a shop. Any other command in a folder without one changes nothing, and says where it found
+a shop. Only `serve` and `upgrade` bring the database's schema to this version; any other command says that it is older.
+
+Telephone numbers are read as the APIs read them: E.164, international digits, or the national form of
+`madapi_home_country`, of Ghana or of Nigeria, with spaces and dashes.
+
+A list that leaves something off says below the table how many more there are (counted up to 1,000) and how to ask for
+them; as JSON it has `more`, and `next` where it can be gone on from. CSV is whole unless `--limit` is given.
+
 These options stand on every command, before its name or after its arguments, and are left out below.
 `simulator table` needs no shop and takes none of them; `serve` and `work` run until they are stopped and have no
 `--json`; `demo` keeps its shop in a folder of its own and takes only `--data-dir`.
@@ -68,10 +77,15 @@ Exit codes:
 | code | meaning |
 |---|---|
 | 0 | Done. |
-| 1 | Refused. One sentence on stderr says why. `ledger check` ends so when the books do not hold, `doctor` when something would lose money or stop sales, `simulator book` when something was delivered twice, `product import` when a line of the file is wrong. |
+| 1 | Refused. One sentence on stderr says why. `upgrade --check` ends so when this version cannot take the shop over, `ledger check` when the books do not hold, `doctor` when something would lose money or stop sales, `simulator book` when something was delivered twice, `product import` when a line of the file is wrong. |
 | 2 | Wrong usage: an unknown command or option, or a value that cannot be one. |
 | 70 | `serve` or `work`: a task that others wait for has died, which only a bug can do. Start it again; nothing is lost. |
 | 130 | Interrupted by Ctrl-C. |
+
+What a terminal cannot show is printed as an escape (`\\u1ecd`), which in JSON is the same letter. Where stdout cannot be
+written (a full disk, a closed pipe), a command that has changed something has done so: it ends with 0 and says on stderr
+that its output was lost. A command whose output is its work, such as a list, ends with 1; so does one that shows a key or
+another secret this once, and it says what to do.
 
 """  # noqa: E501 - a row of a table is one line
 
@@ -170,6 +184,13 @@ A setting comes from the first of these places that has it:
 `telvend settings` prints what is in force and where each value comes from; secrets are starred. An unknown name in the
 file, or a value that cannot be, stops the program with one sentence, so that a misspelt setting is not overlooked.
 Durations are in seconds.
+
+Nothing else decides what a shop does. Variables that were set for other programs and that a library would read are taken out
+when the program starts: `PGSERVICE`, `PGOPTIONS` and all others of PostgreSQL, `HTTP_PROXY` and the like, `SSL_CERT_FILE`,
+`SSLKEYLOGFILE`, `WEB_CONCURRENCY`, `PROMETHEUS_MULTIPROC_DIR` and more (`src/telvend/kit/environment.py` lists them). For a
+database of `database_url` two stay, so that secrets need not stand in the address: `PGPASSFILE` and `PGSSLROOTCERT`, beside
+the files `~/.pgpass` and `~/.postgresql/`. Everything else about it stands in the URL (`?sslmode=verify-full&…`).
+`OPENSSL_CONF` stays too: it is the policy of the whole machine. Calls to providers and gateways go through no proxy.
 
 """
 

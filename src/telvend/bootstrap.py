@@ -470,9 +470,17 @@ async def require_keys(settings: Settings, database: Database) -> None:
 async def prepare_database(database: Database, say: Callable[[str], None]) -> None:
     """Bring the schema to this version and fill an empty catalogue.
 
-    Raises DatabaseRefused, SchemaRefused.
+    Only for who may do that: `telvend serve`, `demo` and `upgrade`. Raises DatabaseRefused, SchemaRefused.
     """
     await database.check_promises()
     await migrations.ensure(database, say)
     async with database.transaction() as tx:
         await install_builtin(tx)
+
+
+async def enter_database(database: Database) -> None:
+    """Make sure that this version can work with the database as it is. Raises DatabaseRefused, SchemaRefused."""
+    await database.check_promises()
+    await migrations.require(database)
+    async with database.transaction() as tx:
+        await install_builtin(tx)  # Where whoever prepared the database was interrupted.

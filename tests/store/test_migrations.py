@@ -10,7 +10,9 @@ import pytest
 from telvend import migrations
 from telvend.kit.db import Database
 from telvend.migrations import SchemaRefused
+from telvend.migrations.blockers import shown
 from tests.conftest import Server
+from tests.hostile import HOSTILE
 
 _numbers = itertools.count(1)
 
@@ -116,8 +118,13 @@ async def test_a_migration_gives_up_soon_when_somebody_else_has_its_lock(empty: 
     async with empty.transaction() as tx:
         # Readers go on; whoever wants to write the version waits.
         await tx.execute("lock table alembic_version in share mode")
+        pid = await tx.fetchval("select pg_backend_pid()")
+        await tx.fetchval("select count(*) from orders where subscriber = '+233241234567' and price_minor > 12345")
         text = await refusal(empty)
     assert "lock timeout" in text
+    assert f"it waited 3 s for process {pid} (telvend as postgres, its transaction open for " in text
+    # How its statement begins, and nothing that may be somebody's.
+    assert "s: select count(*) from orders where subscriber = …)" in text
     assert time.monotonic() - began < 25  # Three seconds for the lock, the rest for a busy machine.
     assert await migrations.current(empty) == before_last
     await brought(empty)
@@ -181,6 +188,83 @@ async def test_pictures_from_before_get_addresses_that_nobody_guesses(empty: Dat
         found = [row[0] for row in await tx.fetch("select avatar_token from reseller order by email")]
     assert [token and len(token) for token in found] == [None, 64, 64]
     assert found[1] != found[2]
+
+
+async def test_a_program_of_before_goes_on_where_every_newer_step_lets_it(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await brought(empty)
+    last = migrations.known()[-1]
+    names = migrations._names()
+    async with empty.connection() as tx:
+        taken = dict(await tx.fetch("select revision, oldest_reader from schema_step"))
+        # As it is after two steps more, of which this version knows nothing.
+        await tx.execute("insert into schema_step (revision, program) values ('0998', '0.8'), ('0999', '0.9')")
+        await tx.execute("update alembic_version set version_num = '0999'")
+    assert taken[last] is None
+    for known in (names, names[:-1]):
+        monkeypatch.setattr(migrations, "_names", lambda known=known: known)
+        (said,) = await brought(empty)
+        assert "0999, newer" in said
+        await migrations.require(empty)
+    monkeypatch.setattr(migrations, "_names", lambda: names)
+
+    async with empty.connection() as tx:
+        # 0998 takes away what programs used before the last revision; this one does not.
+        await tx.execute("update schema_step set oldest_reader = $1 where revision = '0998'", last)
+    assert len(await brought(empty)) == 1
+    async with empty.connection() as tx:
+        await tx.execute("update schema_step set oldest_reader = '0998' where revision = '0998'")
+    text = await refusal(empty)
+    assert "step 0998 needs a program that knows 0998: install Telvend 0.9 again" in text
+    with pytest.raises(SchemaRefused):
+        await migrations.require(empty)
+
+
+async def test_a_command_works_with_no_older_schema_and_brings_it_nowhere(empty: Database) -> None:
+    before_last, last = migrations.known()[-2:]
+    await bring_to(empty, before_last)
+    with pytest.raises(SchemaRefused) as refused:
+        await migrations.require(empty)
+    assert f"at revision {before_last} and this version of Telvend needs {last}: `telvend upgrade`" in str(
+        refused.value
+    )
+    assert await migrations.current(empty) == before_last
+    await brought(empty)
+    await migrations.require(empty)
+
+
+async def test_nobody_elses_environment_reaches_a_migration(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in HOSTILE.items():
+        monkeypatch.setenv(name, value)
+    assert len(await brought(empty)) == 1
+
+
+def test_every_step_says_whom_it_lets_go_on_and_what_it_locks() -> None:
+    for name, step in zip(migrations._names(), migrations.steps(), strict=True):
+        text = (migrations.FOLDER / "versions" / f"{name}.py").read_text("utf-8")
+        assert "\noldest_reader = " in text, name
+        assert "\nlocks = " in text, name
+        assert step.oldest_reader is None or step.oldest_reader <= step.revision
+        assert step.what
+        assert step.locks
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("select 1", "select 1"),
+        ("  select *\n  from orders ", "select * from orders"),
+        ("select * from orders where subscriber = '+233241234567'", "select * from orders where subscriber = …"),
+        ("update wallet set pin = $$secret$$, x = 1", "update wallet set pin = …"),
+        ("select 233241234567 from t /* secret */", "select … from t …"),
+        ("alter role x password E'se\\'cret'", "alter role x password E …"),
+        ("x" * 100, "x" * 80 + " …"),
+        ("", ""),
+    ],
+)
+def test_of_a_statement_only_what_is_nobodys_is_shown(query: str, text: str) -> None:
+    assert shown(query) == text
 
 
 def test_the_revisions_are_one_line_and_each_has_its_sql() -> None:

@@ -23,11 +23,13 @@ from telvend.cli import (
     shop,
     simulator,
     subscribers,
+    upgrade,
     users,
     vouchers,
     wallets,
 )
 from telvend.cli.frame import common
+from telvend.cli.streams import OutputLost, install
 from telvend.kit import log
 
 app = typer.Typer(
@@ -64,17 +66,20 @@ serve.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)
 settings.add_to(app)
+upgrade.add_to(app)
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 refused (the sentence is on stderr), 2 wrong usage."""
+    install()
     # On stderr, since what stands on stdout is read by programs. A server takes its own level from the settings.
     log.configure("warning")
     try:
         app()
-    except BrokenPipeError:
-        # Whoever read our output, `head` for one, has seen enough.
-        sys.stderr.close()
+    except OutputLost as error:
+        # Of something that is printed piece by piece, or of a page of help.
+        if not error.by_reader:
+            sys.stderr.write(f"telvend: The output could not be written: {error}.\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, as_json_of, emit, fail, settings_of
+from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings
-from telvend.kit.postgres import PostgresRefused, client_programs_dir, running_url
+from telvend.kit.postgres import PostgresRefused, client_programs_dir, has_database, running_url
 from telvend.kit.postgres.environment import environment_of
 
 app = typer.Typer(name="db", help="The database itself.", no_args_is_help=True)
@@ -61,6 +62,8 @@ def _url(settings: Settings) -> str:
     if settings.database_url is not None:
         return settings.database_url.reveal()
     found = running_url(Path(settings.data_dir))
+    if found is None and not has_database(Path(settings.data_dir)):
+        fail(no_shop(settings))
     if found is None:
         fail("The embedded database only runs while somebody serves; start `telvend serve` first.")
     return found

@@ -7,17 +7,19 @@ A command is a coroutine that gets a `Shop` first and its own arguments after th
 
 `command` adds `--data-dir`, `--database-url` and `--json` to it. They may stand before the command as well. A command that
 prints by itself, piece by piece, takes `as_json: bool` and returns None.
+
+A command creates no shop and brings no schema anywhere: it works with what is there, or says what to do. Numbers of
+telephones are read before it begins, where a parameter is marked so (arguments.py). What it has done stays done and is
+said to be, whatever happens to its output (`emit`).
 """
 
 import asyncio
-import csv
 import functools
 import inspect
-import io
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -31,13 +33,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from telvend.bootstrap import Shop, open_shop, prepare_database
+from telvend.bootstrap import Shop, enter_database, open_shop
+from telvend.cli.arguments import numbers_read
 from telvend.cli.secret_arguments import warn_of_password
+from telvend.cli.streams import OutputLost
+from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings, SettingsRefused, load
-from telvend.errors import TelvendError
+from telvend.errors import Busy, InvalidInput, TelvendError
+from telvend.kit import environment
 from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused
+from telvend.kit.db_refusals import sentence_of
 from telvend.kit.keyfile import KeyRefused
-from telvend.kit.postgres import PostgresRefused, open_for_command
+from telvend.kit.postgres import NoDatabase, PostgresRefused, open_for_command
 from telvend.kit.secret import Secret
 from telvend.migrations import SchemaRefused
 
@@ -73,12 +80,25 @@ class Where:
 
 @dataclass(slots=True)
 class Output:
-    """What a command has to say: `data` for programs, `show` for people (or one `text`), `csv` where asked for."""
+    """What a command has to say: `data` for programs, `show` for people (or one `text`).
+
+    `if_lost` is for what is shown this once: a sentence on what to do when it could not be.
+    """
 
     data: dict[str, Any]
     text: str = ""
     show: Callable[[Console], None] | None = None
     exit_code: int = field(default=0)
+    if_lost: str = ""
+
+
+READING: Final = frozenset(
+    (
+        "accesses", "accounts", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor", "list",
+        "locks", "postings", "rates", "reconcile", "report", "settings", "show", "statement", "status", "strays", "sweeps", "table", "url",
+    )
+)  # fmt: skip
+"""Commands whose work is what they print. All others have done something, printed or not."""
 
 
 def common(
@@ -123,33 +143,61 @@ def progress(sentence: str) -> None:
 
 @contextmanager
 def database_of(settings: Settings) -> Iterator[str]:
-    """The URL of the shop's database: the one that was named, the running server's, or one started for the command."""
+    """The URL of the shop's database: the one that was named, the running server's, or one started for the command.
+
+    Creates nothing. Raises PostgresRefused; NoDatabase with where a shop was found instead.
+    """
     if settings.database_url is not None:
         yield settings.database_url.reveal()
-    else:
-        with open_for_command(Path(settings.data_dir), say=progress) as url:
-            yield url
+        return
+    environment.clean_for_embedded()
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(open_for_command(Path(settings.data_dir), say=progress))
+        except NoDatabase:
+            raise NoDatabase(no_shop(settings)) from None
+        yield url
 
 
 def run(settings: Settings, work: Callable[[Shop], Awaitable[T]]) -> T:
     """Open the shop, do the work, close it. Ends the program with a sentence where it is refused."""
+    done: list[T] = []
 
-    async def inside(url: str) -> T:
+    async def inside(url: str) -> None:
         database = await Database.open(url, pool_size=1)
         try:
-            await prepare_database(database, progress)
+            await enter_database(database)
         finally:
             await database.close()
         async with open_shop(settings, url) as shop:
-            return await work(shop)
+            done.append(await work(shop))
 
     try:
         with database_of(settings) as url:
-            return asyncio.run(inside(url))
-    except REFUSALS as error:
-        fail(error)
-    except (*CONNECTION_LOSS, asyncpg.PostgresError) as error:
-        fail(f"The database cannot be used: {error or type(error).__name__}")
+            asyncio.run(inside(url))
+    except OutputLost as error:
+        end_without_output(error)
+    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+        if not done:
+            fail(refusal_text(error, settings))
+        # The work is done; only closing what it was done with was not.
+        progress(f"telvend: done; afterwards: {refusal_text(error, settings)}")
+    return done[0]
+
+
+def refusal_text(error: BaseException, settings: Settings) -> str:
+    """The sentence for what has ended a command."""
+    url = settings.database_url.reveal() if settings.database_url else None
+    if isinstance(error, Busy) and isinstance(error.__cause__, (*CONNECTION_LOSS, asyncpg.PostgresError)):
+        return sentence_of(error.__cause__, url)
+    return str(error) if isinstance(error, REFUSALS) else sentence_of(error, url)
+
+
+def end_without_output(error: OutputLost) -> NoReturn:
+    """End a command whose output is its work and could not be written. A reader who has seen enough is told nothing."""
+    if error.by_reader:
+        raise typer.Exit(1)
+    fail(f"The output could not be written: {error}.")
 
 
 Command = Callable[Concatenate[Shop, P], Awaitable[Output | None]]
@@ -168,11 +216,15 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Command[P]
         ) -> None:
             settings = settings_of(context, data_dir, database_url)
             as_json = as_json_of(context, as_json)
+            try:
+                arguments = numbers_read(own, arguments, settings.madapi_home_country)
+            except InvalidInput as error:
+                fail(error)
             if prints_itself:
                 arguments["as_json"] = as_json
             output = run(settings, functools.partial(function, **arguments))
             if output is not None:
-                emit(output, as_json)
+                emit(output, as_json, reading=name in READING)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -212,17 +264,8 @@ def time_text(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """CSV for a spreadsheet. A text that it would take for a formula is marked as text with an apostrophe."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(row[name]) for name in columns})
-    return out.getvalue().rstrip("\n")
-
-
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value as a spreadsheet takes it. A text that it would take for a formula is marked as text with an apostrophe."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not _E164.match(value):
@@ -233,16 +276,27 @@ def _cell(value: Any) -> Any:
 _E164: Final = re.compile(r"\A\+[0-9]{6,15}\Z", re.ASCII)
 
 
-def emit(output: Output, as_json: bool) -> None:
-    """Print an output and end with its exit code."""
-    if as_json:
-        sys.stdout.write(json_text(output.data) + "\n")
-    elif output.show is not None:
-        # Into a file or a pipe, lines are as long as they are.
-        output.show(Console(highlight=False, width=None if sys.stdout.isatty() else 240))
-    elif output.text:
-        sys.stdout.write(output.text + "\n")
-    sys.stdout.flush()
+def emit(output: Output, as_json: bool, *, reading: bool = True) -> None:
+    """Print an output and end with its exit code.
+
+    Where it cannot be printed, a command whose work is what it prints (`reading`) ends with exit code 1, and so does one that
+    shows something this once. Any other has done its work, and ends as if it had been printed, with a sentence on stderr.
+    """
+    try:
+        if as_json:
+            sys.stdout.write(json_text(output.data) + "\n")
+        elif output.show is not None:
+            # Into a file or a pipe, lines are as long as they are.
+            output.show(Console(highlight=False, width=None if sys.stdout.isatty() else 240))
+        elif output.text:
+            sys.stdout.write(output.text + "\n")
+        sys.stdout.flush()
+    except OutputLost as error:
+        if output.if_lost:
+            fail(f"Done, but what is shown only now could not be written: {error}. {output.if_lost}")
+        if reading:
+            end_without_output(error)
+        progress(f"telvend: Done, but the output could not be written: {error}.")
     if output.exit_code:
         raise typer.Exit(output.exit_code)
 
@@ -261,19 +315,5 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], emp
         for row in rows:
             made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
         console.print(made)
-
-    return show
-
-
-def page(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, following: object, option: str = "--before"
-) -> Callable[[Console], None]:
-    """The table of one page; below it how the next one is asked for, where there may be one (`following` is not None)."""
-    listed = table("", columns, rows, empty)
-
-    def show(console: Console) -> None:
-        listed(console)
-        if following is not None:
-            console.print(f"\nMore: {option} {following}")
 
     return show

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, page, table, time_text
+from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import FundingHistory
@@ -59,10 +60,14 @@ async def list_fundings(
 ) -> Output:
     """List fundings, newest first."""
     reseller_id = (await shop.services.resellers.find(email)).id if email else None
-    fundings = await shop.services.fundings.list_fundings(
-        reseller_id=reseller_id, state=state, attention=attention, before=before, limit=limit
-    )
-    following = fundings[-1].id if len(fundings) == limit else None
+
+    async def fetch(before: int | None, count: int) -> list[Funding]:
+        return await shop.services.fundings.list_fundings(
+            reseller_id=reseller_id, state=state, attention=attention, before=before, limit=count
+        )
+
+    fundings = await fetch(before, limit)
+    more = await more_after(fundings, limit, lambda funding: funding.id, fetch)
     rows = [
         (
             f.id,
@@ -79,8 +84,8 @@ async def list_fundings(
     columns = ("number", "reference", "begun (UTC)", "gateway", "mode", "amount", "", "state")
 
     return Output(
-        {"fundings": [_data(funding) for funding in fundings], "next": following},
-        show=page(columns, rows, "There are no such fundings.", following),
+        {"fundings": [_data(funding) for funding in fundings], "next": more.following, **more.left_off},
+        show=page(columns, rows, "There are no such fundings.", more),
     )
 
 
@@ -166,7 +171,7 @@ async def strays(
     shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
 ) -> Output:
     """What gateways sent about nothing of ours, newest first: money may have come that no wallet has."""
-    found = await shop.services.fundings.stray_notices(limit)
+    found, more = await first(limit, shop.services.fundings.stray_notices)
     rows = [
         (
             time_text(one["last_at"]),
@@ -179,8 +184,8 @@ async def strays(
         for one in found
     ]
     return Output(
-        {"notices": [{"gateway": one["gateway"]} | _notice(one) for one in found]},
-        show=table("", ("last (UTC)", "gateway", "event", "times", "why", "it said"), rows, "There are none."),
+        {"notices": [{"gateway": one["gateway"]} | _notice(one) for one in found], **more.left_off},
+        show=page(("last (UTC)", "gateway", "event", "times", "why", "it said"), rows, "There are none.", more),
     )
 
 

@@ -9,7 +9,8 @@ import typer
 
 from telvend.authorities.contract import Kind
 from telvend.bootstrap import AUTHORITIES, Shop
-from telvend.cli.frame import Output, command, page, table, time_text
+from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.listing import COUNTED, More, first, page
 from telvend.errors import InvalidInput
 from telvend.identity.model import Cost, Verification
 from telvend.identity.service import LARGEST_PAGE
@@ -31,7 +32,13 @@ async def list_checks(
     found = await shop.services.identity.listed(
         _reader(), reseller_id=reseller_id, kind=kind, before=before, limit=limit
     )
-    following = found[-1][0].id if len(found) == limit else None
+    more = More(0)
+    if len(found) == limit:
+        last = found[-1][0].id
+        count = await shop.services.identity.count_listed(
+            reseller_id=reseller_id, kind=kind, before=last, limit=COUNTED
+        )
+        more = More(count, "--before", last)
     rows = [
         (
             check.id,
@@ -48,8 +55,8 @@ async def list_checks(
     columns = ("id", "asked (UTC)", "kind", "number", "card", "answered by", "price", "state")
 
     return Output(
-        {"checks": [_data(check, number) for check, number in found], "next": following},
-        show=page(columns, rows, "There are no such checks.", following),
+        {"checks": [_data(check, number) for check, number in found], "next": more.following, **more.left_off},
+        show=page(columns, rows, "There are no such checks.", more),
     )
 
 
@@ -223,7 +230,7 @@ async def accesses(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 100,
 ) -> Output:
     """Who took what out of the safe, newest first."""
-    found = await shop.services.identity.accesses(check_id, limit=limit)
+    found, more = await first(limit, lambda count: shop.services.identity.accesses(check_id, limit=count))
     rows = [(time_text(one.at), one.reader_kind, one.reader, one.action, _some(one.verification_ids)) for one in found]
     return Output(
         {
@@ -236,9 +243,10 @@ async def accesses(
                     "checks": one.verification_ids,
                 }
                 for one in found
-            ]
+            ],
+            **more.left_off,
         },
-        show=table("", ("at (UTC)", "by", "who", "what", "checks"), rows, "Nobody has read anything."),
+        show=page(("at (UTC)", "by", "who", "what", "checks"), rows, "Nobody has read anything.", more),
     )
 
 

@@ -41,7 +41,8 @@ async def add(
     shown = {"key": text.reveal()} | ({"secret": secret.reveal()} if secret else {})
     lines = [text.reveal(), *([f"secret: {secret.reveal()}"] if secret else [])]
     lines += ["", f"This {key.api} key ({key.mode}) is shown only now. Its id, to revoke it: {key.id}"]
-    return Output(_data(key) | shown, "\n".join(lines))
+    lost = f"Nobody knows the key: telvend key revoke {key.id}, and make another one."
+    return Output(_data(key) | shown, "\n".join(lines), if_lost=lost)
 
 
 @command(app, "revoke")

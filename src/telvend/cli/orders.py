@@ -6,7 +6,9 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, csv_text, page, table, time_text
+from telvend.cli.arguments import NUMBER
+from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.ledger.model import Mode
 from telvend.orders.model import Order, State
 from telvend.orders.service import OrderHistory
@@ -47,25 +49,35 @@ def _data(order: Order) -> dict[str, Any]:
 @command(app, "list")
 async def list_orders(
     shop: Shop,
+    as_json: bool,
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
     state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
-    subscriber: Annotated[str | None, typer.Option(help="Only for this number, in E.164.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="Only for this mobile number."), NUMBER] = None,
     mode: Annotated[Mode | None, typer.Option(help="Only real, or only play orders.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
+    ] = None,
     before: Annotated[
         int | None, typer.Option(min=1, max=2**62, help="Go on from this order's number, downwards.")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
-) -> Output:
+) -> Output | None:
     """List orders, newest first."""
     reseller_id = (await shop.services.resellers.find(email)).id if email else None
-    orders = await shop.services.orders.list_orders(
-        reseller_id=reseller_id, mode=mode, states=state or None, subscriber=subscriber, before=before, limit=limit
-    )
-    data = [_data(order) for order in orders]
-    following = orders[-1].id if len(orders) == limit else None
-    if as_csv:
-        return Output({"orders": data, "next": following}, csv_text(_COLUMNS, data))
+
+    async def fetch(before: int | None, count: int) -> list[Order]:
+        return await shop.services.orders.list_orders(
+            reseller_id=reseller_id, mode=mode, states=state or None, subscriber=subscriber, before=before, limit=count
+        )
+
+    if as_csv and not as_json:
+        parts = pages(limit, before, _number, fetch)
+        await print_csv(_COLUMNS, ([_data(order) for order in part] async for part in parts))
+        return None
+    count = 50 if limit is None else limit
+    orders = await fetch(before, count)
+    more = await more_after(orders, count, _number, fetch)
+    data = {"orders": [_data(order) for order in orders], "next": more.following, **more.left_off}
     rows = [
         (
             o.id,
@@ -80,8 +92,11 @@ async def list_orders(
         for o in orders
     ]
     columns = ("number", "reference", "placed (UTC)", "network", "size", "subscriber", "price", "state")
+    return Output(data, show=page(columns, rows, "There are no such orders.", more))
 
-    return Output({"orders": data, "next": following}, show=page(columns, rows, "There are no such orders.", following))
+
+def _number(order: Order) -> int:
+    return order.id
 
 
 @command(app, "show")

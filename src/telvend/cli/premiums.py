@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from telvend.bootstrap import Shop
-from telvend.cli.arguments import parsed_msisdn
+from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, table
 from telvend.ledger.model import Mode
 from telvend.subscribers.premiums.model import Premium, Rate
@@ -143,8 +143,8 @@ async def quote(
     email: Annotated[str, typer.Argument(help="The reseller who may use it.")],
     product: Product,
     transaction_type: Type,
-    sender: Annotated[str, typer.Argument(help="Who pays: a subscriber's number.")],
-    receiver: Annotated[str, typer.Argument(help="Who is covered: a subscriber's number.")],
+    sender: Annotated[str, typer.Argument(help="Who pays: a subscriber's number."), NUMBER],
+    receiver: Annotated[str, typer.Argument(help="Who is covered: a subscriber's number."), NUMBER],
     amount: Annotated[str, typer.Argument(help="What is sent, in whole units of the sender's currency.")],
     mode: Annotated[Mode, typer.Option(help="Real subscribers or play.")] = Mode.LIVE,
 ) -> Output:
@@ -158,8 +158,8 @@ async def quote(
             mode,
             product=product,
             transaction_type=transaction_type,
-            sender=parsed_msisdn(sender, "sender"),
-            receiver=parsed_msisdn(receiver, "receiver"),
+            sender=sender,
+            receiver=receiver,
             amount=amount,
         )
     finally:

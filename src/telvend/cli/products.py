@@ -1,5 +1,6 @@
 """`telvend product`: what the shop sells."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,8 @@ import typer
 from telvend.bootstrap import Shop
 from telvend.catalog import sheet
 from telvend.catalog.model import Product
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command
+from telvend.cli.listing import More, first, page
 
 app = typer.Typer(name="product", help="What the shop sells.", no_args_is_help=True)
 
@@ -48,10 +50,18 @@ async def list_products(
 ) -> Output:
     """List the products, cheapest first within each network."""
     catalogue = shop.services.catalogue
-    products = await catalogue.list_products(
-        country=country, network=network, active=active, limit=limit, offset=offset
-    )
-    data = {"products": [_data(product) for product in products]}
+
+    async def fetch(count: int | None) -> list[Product]:
+        return await catalogue.list_products(
+            country=country, network=network, active=active, limit=count, offset=offset
+        )
+
+    products: Sequence[Product]
+    if limit is None or as_csv:
+        products, more = await fetch(limit), More(0)
+    else:
+        products, more = await first(limit, fetch, "--offset", offset + limit)
+    data = {"products": [_data(product) for product in products], **more.left_off}
     if as_csv:
         return Output(data, sheet.write(products).rstrip("\n"))
     rows = [
@@ -72,7 +82,7 @@ async def list_products(
     columns = ("id", "code", "network", "type", "size", "validity", "price", "cost", "currency", "")
     return Output(
         data,
-        show=table("", columns, rows, "There are no such products."),
+        show=page(columns, rows, "There are no such products.", more),
     )
 
 

@@ -6,8 +6,9 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.arguments import parsed_msisdn
-from telvend.cli.frame import Output, command, page, table, time_text
+from telvend.cli.arguments import NUMBER
+from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.listing import more_after, page
 from telvend.ledger.model import Mode
 from telvend.subscribers.amounts import amount_text
 from telvend.subscribers.refills.model import OPERATOR, Refill, RefillKind
@@ -51,7 +52,7 @@ def _paid_by(refill: Refill) -> str:
 async def list_refills(
     shop: Shop,
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
-    subscriber: Annotated[str | None, typer.Option(help="Only for this number.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="Only for this mobile number."), NUMBER] = None,
     kind: Annotated[RefillKind | None, typer.Option(help="Only by voucher, or only paid from wallets.")] = None,
     transaction: Annotated[
         str | None, typer.Option(help="Only under this transactionId, as it was sent or as it was echoed.")
@@ -64,17 +65,20 @@ async def list_refills(
 ) -> Output:
     """List refills, newest first."""
     reseller_id = (await shop.services.resellers.find(email)).id if email else None
-    msisdn = None if subscriber is None else parsed_msisdn(subscriber, "subscriber")
-    found = await shop.services.refills.listed(
-        reseller_id=reseller_id,
-        mode=mode,
-        msisdn=msisdn,
-        kind=kind,
-        transaction_id=transaction,
-        before=before,
-        limit=limit,
-    )
-    following = found[-1].id if len(found) == limit else None
+
+    async def fetch(before: int | None, count: int) -> list[Refill]:
+        return await shop.services.refills.listed(
+            reseller_id=reseller_id,
+            mode=mode,
+            msisdn=subscriber,
+            kind=kind,
+            transaction_id=transaction,
+            before=before,
+            limit=count,
+        )
+
+    found = await fetch(before, limit)
+    more = await more_after(found, limit, lambda refill: refill.id, fetch)
     rows = [
         (
             r.id,
@@ -92,8 +96,8 @@ async def list_refills(
     columns = ("number", "reference", "at (UTC)", "mode", "subscriber", "amount", "", "paid by", "transaction")
 
     return Output(
-        {"refills": [_data(refill) for refill in found], "next": following},
-        show=page(columns, rows, "There are no such refills.", following),
+        {"refills": [_data(refill) for refill in found], "next": more.following, **more.left_off},
+        show=page(columns, rows, "There are no such refills.", more),
     )
 
 

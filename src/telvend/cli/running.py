@@ -12,18 +12,21 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import uvloop
 
-from telvend.bootstrap import load_modules, prepare_database, require_keys
+from telvend.bootstrap import enter_database, load_modules, prepare_database, require_keys
 from telvend.cli import server
-from telvend.cli.frame import REFUSALS, fail, progress
+from telvend.cli.frame import REFUSALS, fail, progress, refusal_text
 from telvend.cli.listening import listen
 from telvend.cli.minder import DatabaseMinder
-from telvend.cli.server import Ready, configure_logs, run_api, run_fulfilment, sentence_of
+from telvend.cli.server import Ready, configure_logs, run_api, run_fulfilment
+from telvend.cli.whereabouts import no_shop
 from telvend.cli.workers import Workers, run_worker
 from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
+from telvend.kit import environment
 from telvend.kit.db import CONNECTION_LOSS, Database
-from telvend.kit.postgres import Cluster, PostgresRefused
+from telvend.kit.postgres import Cluster, NoDatabase, PostgresRefused, has_database
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
 
@@ -33,12 +36,20 @@ def run_server(
     main: "server.Main",
     *,
     listens: bool = True,
+    opens: bool = True,
     ready: Ready | None = None,
     as_json: bool = False,
 ) -> None:
-    """Everything from the settings to the end of serving. Ends the program with one sentence where it is refused."""
+    """Everything from the settings to the end of serving. Ends the program with one sentence where it is refused.
+
+    `opens`: whether a shop is opened where there is none, and its schema brought to this version.
+    """
     configure_logs(settings)
     try:
+        if settings.database_url is None:
+            environment.clean_for_embedded()
+            if not opens and not has_database(Path(settings.data_dir)):
+                raise NoDatabase(no_shop(settings))
         _make_data_dir(settings)
         listener = listen(settings, shared=settings.workers > 1) if listens else None
         cluster = (
@@ -52,14 +63,14 @@ def run_server(
             if cluster is not None:
                 cluster.prepare()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_supervise(settings, listener, cluster, main, ready, as_json))
+                runner.run(_supervise(settings, listener, cluster, main, ready, as_json, opens=opens))
         finally:
             if listener is not None:
                 listener.close()
             if cluster is not None:
                 cluster.stop()
-    except (*REFUSALS, *CONNECTION_LOSS) as error:
-        fail(sentence_of(error))
+    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+        fail(refusal_text(error, settings))
 
 
 def _make_data_dir(settings: Settings) -> None:
@@ -81,10 +92,13 @@ def _revealed(settings: Settings) -> str:
     return settings.database_url.reveal()
 
 
-async def _prepare(settings: Settings, url: str) -> None:
+async def _prepare(settings: Settings, url: str, *, opens: bool) -> None:
     database = await Database.open(url, pool_size=1)
     try:
-        await prepare_database(database, progress)
+        if opens:
+            await prepare_database(database, progress)
+        else:
+            await enter_database(database)
         await require_keys(settings, database)
     finally:
         await database.close()
@@ -97,6 +111,8 @@ async def _supervise(
     main: "server.Main",
     ready: Ready | None,
     as_json: bool,
+    *,
+    opens: bool,
 ) -> None:
     """Bring the database up, then run one process here, or several beside us, until a signal asks to stop.
 
@@ -114,7 +130,7 @@ async def _supervise(
             await workers.begin()
         else:
             loop.run_in_executor(None, load_modules)
-        url = await _or_stopped(_bring_up(settings, cluster, stack), stop)
+        url = await _or_stopped(_bring_up(settings, cluster, stack, opens=opens), stop)
         if url is None:
             return
         if workers is None:
@@ -123,12 +139,12 @@ async def _supervise(
             await workers.run(url, as_json)
 
 
-async def _bring_up(settings: Settings, cluster: Cluster | None, stack: AsyncExitStack) -> str:
+async def _bring_up(settings: Settings, cluster: Cluster | None, stack: AsyncExitStack, *, opens: bool) -> str:
     """Start the database and bring its schema to this version; answers its address."""
     if cluster is not None:
         await cluster.start_async(announce=False)
     url = cluster.url if cluster else _revealed(settings)
-    await _prepare(settings, url)
+    await _prepare(settings, url, opens=opens)
     if cluster is not None:
         cluster.announce()
         await stack.enter_async_context(DatabaseMinder(cluster))

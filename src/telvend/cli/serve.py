@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from telvend.cli.frame import DatabaseUrl, DataDir, Json, as_json_of, settings_of
+from telvend.kit import environment
 from telvend.kit.postgres import running_url
 from telvend.kit.secret import Secret
 
@@ -49,13 +50,16 @@ def serve(
 def work(
     context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:
-    """Deliver orders and nothing else; beside `telvend serve --no-fulfilment`, on this machine or another."""
+    """Deliver orders and nothing else; beside `telvend serve --no-fulfilment`, on this machine or another. Opens no shop."""
     from telvend.cli import running
 
     settings = settings_of(context, data_dir, database_url, workers=1)
     if settings.database_url is None and (url := running_url(Path(settings.data_dir))) is not None:
+        environment.clean_for_embedded()
         settings = msgspec.structs.replace(settings, database_url=Secret(url))
-    running.run_server(settings, running.run_fulfilment, listens=False, as_json=as_json_of(context, as_json))
+    running.run_server(
+        settings, running.run_fulfilment, listens=False, opens=False, as_json=as_json_of(context, as_json)
+    )
 
 
 def worker() -> None:

@@ -14,8 +14,9 @@ import typer
 import uvicorn
 
 from telvend.bootstrap import Shop, applications, open_shop
-from telvend.cli.frame import REFUSALS, json_text
+from telvend.cli.frame import json_text
 from telvend.cli.listening import listen_for_metrics
+from telvend.cli.streams import OutputLost
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
@@ -32,13 +33,6 @@ _logger = log.get("telvend.serve")
 
 Ready = Callable[[Shop, asyncio.Event], Awaitable[None]]
 """Called once when a single process has begun to serve, with its shop and what stops it."""
-
-
-def sentence_of(error: BaseException) -> str:
-    """What is told of an error that ends serving."""
-    if isinstance(error, REFUSALS):
-        return str(error)
-    return f"The database cannot be reached: {str(error) or type(error).__name__}"
 
 
 def configure_logs(settings: Settings) -> None:
@@ -74,7 +68,7 @@ def announce(settings: Settings, as_json: bool, standing: Sequence[str] = ()) ->
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
     if as_json:
-        typer.echo(json_text({"url": f"http://{host}:{settings.port}", "pid": os.getpid()}))
+        _say_for_programs({"url": f"http://{host}:{settings.port}", "pid": os.getpid()})
     if not settings.public_url and not is_local(settings.host):
         typer.echo(
             "NOTE: public_url is not set: absolute addresses in answers, those of payment pages among them, are made of"
@@ -83,6 +77,14 @@ def announce(settings: Settings, as_json: bool, standing: Sequence[str] = ()) ->
         )
     for sentence in standing:
         typer.echo(sentence, err=True)
+
+
+def _say_for_programs(data: dict[str, object]) -> None:
+    try:
+        typer.echo(json_text(data))
+    except OutputLost as error:
+        # Whoever wanted to read it has gone; that is no reason not to serve.
+        _logger.warning("stdout_cannot_be_written", error=str(error))
 
 
 async def run_api(
@@ -175,7 +177,7 @@ async def run_fulfilment(
         for sentence in await standing_of(shop):
             typer.echo(sentence, err=True)
         if as_json:
-            typer.echo(json_text({"pid": os.getpid()}))
+            _say_for_programs({"pid": os.getpid()})
         if ready is not None:
             await ready(shop, stop)
         await stop.wait()

@@ -1,13 +1,17 @@
 """`telvend simulator`: the pretended upstream and its own book."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, command, emit, table
+from telvend.cli.arguments import NUMBER
+from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, command, emit
+from telvend.cli.listing import more_after, page
 from telvend.providers.simulator import table as behaviours
+from telvend.providers.simulator.book import Line
 
 app = typer.Typer(name="simulator", help="The pretended upstream.", no_args_is_help=True)
 
@@ -42,13 +46,18 @@ def show_table(
 @command(app, "book")
 async def book(
     shop: Shop,
-    subscriber: Annotated[str | None, typer.Option(help="Only for this number, in E.164.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="Only for this mobile number."), NUMBER] = None,
     reference: Annotated[str | None, typer.Option(help="Only of this order, or attempt.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this line, downwards.")] = None,
 ) -> Output:
     """What the simulator says that it delivered: its own book, not the shop's. Exit code 1 if anything came twice."""
-    lines = await shop.book.page(subscriber=subscriber, reference=reference, before=before, limit=limit)
+
+    async def fetch(before: int | None, count: int) -> Sequence[Line]:
+        return await shop.book.page(subscriber=subscriber, reference=reference, before=before, limit=count)
+
+    lines = await fetch(before, limit)
+    more = await more_after(lines, limit, lambda line: line.id, fetch)
     twice = await shop.book.delivered_twice()
     deliveries = await shop.book.deliveries()
     rows = [
@@ -58,7 +67,7 @@ async def book(
     columns = ("line", "provider", "reference", "subscriber", "product", "state", "times", "at (UTC)")
 
     def show(console: Console) -> None:
-        table("", columns, rows, "The book is empty.")(console)
+        page(columns, rows, "The book is empty.", more)(console)
         console.print(f"\n{deliveries} deliveries in all; {len(twice)} orders delivered more than once.")
 
     return Output(
@@ -78,6 +87,7 @@ async def book(
                 }
                 for x in lines
             ],
+            **more.left_off,
         },
         show=show,
         exit_code=1 if twice else 0,

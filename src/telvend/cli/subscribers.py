@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.arguments import parsed_currency, parsed_msisdn
+from telvend.cli.arguments import NUMBER, parsed_currency
 from telvend.cli.frame import Output, command, table
+from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
 from telvend.ledger.model import Mode
@@ -26,13 +27,17 @@ from telvend.subscribers.model import (
     Reservation,
     Status,
     Subscriber,
+    line_of,
 )
 from telvend.subscribers.offering.model import Fault, FaultyPart
+from telvend.subscribers.reading.store import PostingLine
 from telvend.subscribers.using.service import Done
 
 app = typer.Typer(name="subscriber", help="Who is on the network, and what they have.", no_args_is_help=True)
 
-Msisdn = Annotated[str, typer.Argument(metavar="MSISDN", help="A mobile number, such as +233241234567.")]
+Msisdn = Annotated[
+    str, typer.Argument(metavar="MSISDN", help="A mobile number, such as 0241234567 or +233241234567."), NUMBER
+]
 InMode = Annotated[Mode, typer.Option(help="The subscriber of live keys, or of test keys.")]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="1GB, 500MB, 30min, 100sms, or money such as 5.50.")]
 Named = Annotated[str, typer.Option("--reference", help="What names this; the same again does nothing.")]
@@ -84,7 +89,7 @@ async def add(
 ) -> Output:
     """Add a subscriber, for live and for test keys, with nothing yet."""
     made = await shop.services.subscribers.add(
-        parsed_msisdn(msisdn),
+        msisdn,
         tariff_plan=tariff_plan,
         currency=parsed_currency(currency),
         billing=billing,
@@ -106,19 +111,18 @@ async def list_subscribers(
     after: Annotated[int, typer.Option(min=0, max=2**62, help="Go on from this subscriber's id, upwards.")] = 0,
 ) -> Output:
     """List subscribers, the oldest first."""
-    found = await shop.services.subscribers.listed(
-        mode,
-        status=status,
-        currency=parsed_currency(currency) if currency else None,
-        after=after,
-        limit=limit,
-    )
+    unit = parsed_currency(currency) if currency else None
+
+    async def fetch(after: int, count: int) -> list[Subscriber]:
+        return await shop.services.subscribers.listed(mode, status=status, currency=unit, after=after, limit=count)
+
+    found = await fetch(after, limit)
+    more = await more_after(found, limit, lambda subscriber: subscriber.id, fetch, "--after")
+    columns = ("id", "msisdn", "", "tariff plan", "status", "usable until")
     rows = [(s.id, s.msisdn, s.currency, s.tariff_plan, s.status, f"{s.usable_until:%F}") for s in found]
     return Output(
-        {"subscribers": [_data(one) for one in found], "next": found[-1].id if len(found) == limit else None},
-        show=table(
-            "", ("id", "msisdn", "", "tariff plan", "status", "usable until"), rows, "There are no such subscribers."
-        ),
+        {"subscribers": [_data(one) for one in found], "next": more.following, **more.left_off},
+        show=page(columns, rows, "There are no such subscribers.", more),
     )
 
 
@@ -136,7 +140,7 @@ async def change(
 ) -> Output:
     """Change what a subscriber is: status, plan, language, and until when it can spend and be refilled."""
     found = await shop.services.subscribers.change(
-        parsed_msisdn(msisdn),
+        msisdn,
         mode=mode,
         status=status,
         billing=billing,
@@ -164,9 +168,8 @@ async def line(
     line: Annotated[str, typer.Argument(help="A fixed line or a router: letters and digits.")],
 ) -> Output:
     """Give a subscriber another line, with buckets of its own."""
-    number = parsed_msisdn(msisdn)
-    spelt = await shop.services.subscribers.add_line(number, line)
-    return Output({"msisdn": number, "line": spelt}, f"{spelt} is a line of {number}.")
+    spelt = await shop.services.subscribers.add_line(msisdn, line)
+    return Output({"msisdn": msisdn, "line": spelt}, f"{spelt} is a line of {msisdn}.")
 
 
 # What they have -------------------------------------------------------------------------------------------------------
@@ -215,12 +218,12 @@ def _momo_data(momo: MomoAccount, currency: Currency) -> dict[str, Any]:
 @command(app, "show")
 async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
     """Show what a subscriber has, in the order in which it is used, and why in that order."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
-    found = await verbs.find(mode, number)
-    buckets, now = await verbs.buckets(mode, number)
-    lines = await verbs.lines(mode, number)
-    reservations = await verbs.reservations(mode, number)
-    momo = await verbs.momo_state(mode, number)
+    verbs = shop.services.subscribers
+    found = await verbs.find(mode, msisdn)
+    buckets, now = await verbs.buckets(mode, msisdn)
+    lines = await verbs.lines(mode, msisdn)
+    reservations = await verbs.reservations(mode, msisdn)
+    momo = await verbs.momo_state(mode, msisdn)
     order = explained(buckets, now)
     rows = [
         (
@@ -240,7 +243,7 @@ async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
         "reservations": [_reservation_data(one, found.currency) for one in reservations],
         "momo": None if momo is None else _momo_data(momo, found.currency),
         "faults": {
-            part: how for (of, part), how in (await shop.services.offering.faults()).items() if of == number
+            part: how for (of, part), how in (await shop.services.offering.faults()).items() if of == msisdn
         },
     }  # fmt: skip
 
@@ -277,21 +280,25 @@ async def grant(
     line: OnLine = "",
 ) -> Output:
     """Give a subscriber something by hand. Money goes to the main account; with --days it is a bucket of its own."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
+    verbs = shop.services.subscribers
     if first_use and days is None:
         raise InvalidInput("days", "must be given for what begins with its first use")
-    subscriber = await verbs.find(mode, number)
+    subscriber = await verbs.find(mode, msisdn)
     grants = []
     for text in amounts:
         kind, amount = parse_amount(text, subscriber.currency)
         main = kind is Kind.MONEY and days is None and not line
-        grants.append(Grant(kind, amount, name or text, product, days, first_use, priority, line, main))
-    replayed = await verbs.grant(mode, number, grants, reference)
+        grants.append(Grant(kind, amount, name or text, product, days, first_use, priority, _line(line), main))
+    replayed = await verbs.grant(mode, msisdn, grants, reference)
     told = ", ".join(amount_text(one.kind, one.amount, subscriber.currency) for one in grants)
     return Output(
-        {"msisdn": number, "mode": mode, "reference": reference, "replayed": replayed},
-        f"{number} had been given {told} before." if replayed else f"{number} was given {told}.",
+        {"msisdn": msisdn, "mode": mode, "reference": reference, "replayed": replayed},
+        f"{msisdn} had been given {told} before." if replayed else f"{msisdn} was given {told}.",
     )
+
+
+def _line(text: str) -> str:
+    return line_of(text) if text else ""
 
 
 def _kind_and_amount(text: str, currency: Currency, momo: bool) -> tuple[Kind, int]:
@@ -333,9 +340,9 @@ async def consume(
     momo: OfMomo = False,
 ) -> Output:
     """Use something of what a subscriber has, as a session on the network would; all of it or nothing."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
-    kind, value = _kind_and_amount(amount, (await verbs.find(mode, number)).currency, momo)
-    return _done(await verbs.consume(mode, number, kind, value, reference, line=line), kind, "Used")
+    verbs = shop.services.subscribers
+    kind, value = _kind_and_amount(amount, (await verbs.find(mode, msisdn)).currency, momo)
+    return _done(await verbs.consume(mode, msisdn, kind, value, reference, line=_line(line)), kind, "Used")
 
 
 @command(app, "reserve")
@@ -350,9 +357,9 @@ async def reserve(
     momo: OfMomo = False,
 ) -> Output:
     """Keep something for a session that is under way."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
-    kind, value = _kind_and_amount(amount, (await verbs.find(mode, number)).currency, momo)
-    return _done(await verbs.reserve(mode, number, kind, value, reference, seconds, line=line), kind, "Reserved")
+    verbs = shop.services.subscribers
+    kind, value = _kind_and_amount(amount, (await verbs.find(mode, msisdn)).currency, momo)
+    return _done(await verbs.reserve(mode, msisdn, kind, value, reference, seconds, line=_line(line)), kind, "Reserved")
 
 
 Reserved = Annotated[str, typer.Argument(metavar="REFERENCE", help="What names the reservation.")]
@@ -368,18 +375,18 @@ async def capture(
     momo: OfMomo = False,
 ) -> Output:
     """Use what is reserved; the rest goes back."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
+    verbs = shop.services.subscribers
     kind, value = None, None
     if amount is not None:
-        kind, value = _kind_and_amount(amount, (await verbs.find(mode, number)).currency, momo)
-    done = await verbs.capture(mode, number, reference, value, kind)
+        kind, value = _kind_and_amount(amount, (await verbs.find(mode, msisdn)).currency, momo)
+    done = await verbs.capture(mode, msisdn, reference, value, kind)
     return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "Used")
 
 
 @command(app, "release")
 async def release(shop: Shop, msisdn: Msisdn, reference: Reserved, mode: InMode = Mode.LIVE) -> Output:
     """Give back what is reserved."""
-    done = await shop.services.subscribers.release(mode, parsed_msisdn(msisdn), reference)
+    done = await shop.services.subscribers.release(mode, msisdn, reference)
     return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "All of it went back.")
 
 
@@ -394,13 +401,13 @@ async def adjust(
     momo: OfMomo = False,
 ) -> Output:
     """Make a bucket hold so much."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
-    kind, value = parse_amount(amount, (await verbs.find(mode, number)).currency, least=0)
+    verbs = shop.services.subscribers
+    kind, value = parse_amount(amount, (await verbs.find(mode, msisdn)).currency, least=0)
     kind = Kind.MOMO if momo and kind is Kind.MONEY else kind
-    done = await verbs.adjust(mode, number, bucket, kind, value, reason)
+    done = await verbs.adjust(mode, msisdn, bucket, kind, value, reason)
     text = f"Bucket {bucket} holds {amount_text(kind, value, done.subscriber.currency)}."
     return Output(
-        {"msisdn": number, "bucket": bucket, "balance": amount_data(kind, value, done.subscriber.currency)}, text
+        {"msisdn": msisdn, "bucket": bucket, "balance": amount_data(kind, value, done.subscriber.currency)}, text
     )
 
 
@@ -420,14 +427,22 @@ async def postings(
     ] = None,
 ) -> Output:
     """Every change of what a subscriber has, newest first."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
-    currency = (await verbs.find(mode, number)).currency
+    verbs = shop.services.subscribers
+    currency = (await verbs.find(mode, msisdn)).currency
     if bucket is None:
-        found = await verbs.postings(mode, number, closed=closed, offset=offset, limit=limit)
-        following: int | None = offset + limit if len(found) == limit else None
+        found, more = await first(
+            limit,
+            lambda count: verbs.postings(mode, msisdn, closed=closed, offset=offset, limit=count),
+            "--offset",
+            offset + limit,
+        )
     else:
-        found = await verbs.postings_of_bucket(mode, number, bucket, before=before, limit=limit)
-        following = found[-1].number if len(found) == limit and found[-1].number > 1 else None
+
+        async def fetch(before: int | None, count: int) -> list[PostingLine]:
+            return await verbs.postings_of_bucket(mode, msisdn, bucket, before=before, limit=count)
+
+        found = await fetch(before, limit)
+        more = await more_after(found, limit, lambda posting: posting.number, fetch)
     rows = [
         (
             f"{p.created_at:%F %T}",
@@ -457,7 +472,10 @@ async def postings(
         for p in found
     ]
     columns = ("at (UTC)", "bucket", "number", "name", "what", "change", "holds", "cause")
-    return Output({"postings": data, "next": following}, show=table("", columns, rows, "Nothing has changed yet."))
+    return Output(
+        {"postings": data, "next": more.following, **more.left_off},
+        show=page(columns, rows, "Nothing has changed yet.", more),
+    )
 
 
 # Mobile money and faults ----------------------------------------------------------------------------------------------
@@ -484,8 +502,8 @@ async def momo(
     ] = False,
 ) -> Output:
     """Give a subscriber mobile money, or change it. Prints what partners send as `x-authorization`, this once."""
-    number, verbs = parsed_msisdn(msisdn), shop.services.subscribers
-    currency = (await verbs.find(mode, number)).currency
+    verbs = shop.services.subscribers
+    currency = (await verbs.find(mode, msisdn)).currency
 
     def minor(field: str, text: str | None) -> int | None:
         try:
@@ -506,15 +524,16 @@ async def momo(
         overdraft_interest=minor("overdraft interest", overdraft_interest),
         blocked=blocked,
     )
-    authorization = await verbs.momo(mode, number, change, renew=new_authorization)
-    state = await verbs.momo_state(mode, number)
-    data: dict[str, Any] = {"msisdn": number, "mode": mode, "momo": _momo_data(state, currency) if state else None}
-    text = f"{number} has mobile money: {Money(state.balance if state else 0, currency)}."
+    authorization = await verbs.momo(mode, msisdn, change, renew=new_authorization)
+    state = await verbs.momo_state(mode, msisdn)
+    data: dict[str, Any] = {"msisdn": msisdn, "mode": mode, "momo": _momo_data(state, currency) if state else None}
+    text = f"{msisdn} has mobile money: {Money(state.balance if state else 0, currency)}."
     if authorization is not None:
         # Shown once: only a digest is kept.
         data["x_authorization"] = authorization.reveal()
         text += f"\nx-authorization: {authorization.reveal()}"
-    return Output(data, text)
+    lost = f"To get another one: telvend subscriber momo {msisdn} --mode {mode} --new-authorization"
+    return Output(data, text, if_lost=lost if authorization is not None else "")
 
 
 @command(app, "fault")
@@ -525,9 +544,8 @@ async def fault(
     how: Annotated[str, typer.Argument(metavar="down|slow|off", help="At once, by not answering in time, or no more.")],
 ) -> Output:
     """Make a part of a subscriber's plans fail, so that partners see what their programs do then."""
-    number = parsed_msisdn(msisdn)
     if how not in ("off", *Fault):
         raise InvalidInput("how", "must be down, slow or off")
-    await shop.services.subscribers.fault(number, part, None if how == "off" else Fault(how))
+    await shop.services.subscribers.fault(msisdn, part, None if how == "off" else Fault(how))
     told = "works again" if how == "off" else f"is {how}"
-    return Output({"msisdn": number, "part": part, "how": how}, f"The {part} of {number} {told}.")
+    return Output({"msisdn": msisdn, "part": part, "how": how}, f"The {part} of {msisdn} {told}.")

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from telvend.bootstrap import Shop
+from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, table
+from telvend.cli.listing import first, page
 from telvend.errors import InvalidInput
 from telvend.resellers.model import Profile, Reseller
 
@@ -33,7 +35,7 @@ async def add(
     shop: Shop,
     email: Annotated[str, typer.Argument(help="E-mail address; names the reseller in every other command.")],
     name: Annotated[str, typer.Option(help="What people call the reseller.")],
-    phone: Annotated[str, typer.Option(help="A mobile number of any market.")],
+    phone: Annotated[str, typer.Option(help="A mobile number of any market."), NUMBER],
 ) -> Output:
     """Add a reseller; wallets open in GHS and NGN."""
     reseller = await shop.services.resellers.add(email, name, phone)
@@ -47,11 +49,16 @@ async def list_users(
     offset: Annotated[int, typer.Option(min=0, max=2**31, help="How many to pass over first.")] = 0,
 ) -> Output:
     """List the resellers, oldest first."""
-    resellers = await shop.services.resellers.list_resellers(limit=limit, offset=offset)
+    resellers, more = await first(
+        limit,
+        lambda count: shop.services.resellers.list_resellers(limit=count, offset=offset),
+        "--offset",
+        offset + limit,
+    )
     rows = [(r.number, r.email, r.name, r.phone, f"{r.created_at:%Y-%m-%d}") for r in resellers]
     return Output(
-        {"users": [_data(reseller) for reseller in resellers]},
-        show=table("", ("number", "email", "name", "phone", "since"), rows, "There are no resellers yet."),
+        {"users": [_data(reseller) for reseller in resellers], **more.left_off},
+        show=page(("number", "email", "name", "phone", "since"), rows, "There are no resellers yet.", more),
     )
 
 

@@ -13,9 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from telvend.bootstrap import Shop
-from telvend.cli.arguments import parsed_currency, parsed_msisdn
-from telvend.cli.frame import Output, command, json_text, page, progress, table, time_text
+from telvend.cli.arguments import NUMBER, parsed_currency, parsed_msisdn
+from telvend.cli.frame import Output, command, progress, time_text
 from telvend.cli.handing_over import NewFile, Printed, Receiver, bar, cards, csv_lines
+from telvend.cli.listing import first, more_after, page
+from telvend.cli.streams import OutputLost
 from telvend.errors import InvalidInput
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
@@ -53,7 +55,7 @@ async def issue(
     as_sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Write cards to print and cut to this new file, as HTML.")
     ] = None,
-) -> None:
+) -> Output | None:
     """Make vouchers. Their PINs are shown this once, or written to files; then they can be loaded."""
     unit = parsed_currency(currency)
     try:
@@ -69,17 +71,27 @@ async def issue(
         ]
         printed = Printed(as_json) if not outs else None
         receiver = Receiver(outs, printed, stack.enter_context(bar(count)), count)
-        batch = await shop.services.vouchers.issue(
-            money, count, receiver, mode=mode, profile=profile, expires_at=expires_at
-        )
-    if printed is not None:
-        printed.close(batch, _batch_data(batch))
-    elif as_json:
-        sys.stdout.write(json_text(_batch_data(batch) | {"files": [str(out.path) for out in outs]}) + "\n")
-    else:
-        typer.echo(f"Batch {batch.id}: {batch.count:,} vouchers of {batch.amount} can be loaded now.")
-        typer.echo(f"Their PINs are in {' and '.join(str(out.path) for out in outs)}, and nowhere else.")
+        try:
+            batch = await shop.services.vouchers.issue(
+                money, count, receiver, mode=mode, profile=profile, expires_at=expires_at
+            )
+        except OutputLost as error:
+            raise InvalidInput(
+                "", f"The vouchers could not be printed ({error}), so none of them can be loaded."
+            ) from None
     progress(odds(batch.count))
+    if printed is None:
+        text = (
+            f"Batch {batch.id}: {batch.count:,} vouchers of {batch.amount} can be loaded now.\n"
+            f"Their PINs are in {' and '.join(str(out.path) for out in outs)}, and nowhere else."
+        )
+        return Output(_batch_data(batch) | {"files": [str(out.path) for out in outs]}, text)
+    try:
+        printed.close(batch, _batch_data(batch))
+    except OutputLost as error:
+        # All PINs have been printed, and can be loaded.
+        progress(f"telvend: Done, but the end of the output could not be written: {error}.")
+    return None
 
 
 def odds(count: int) -> str:
@@ -122,7 +134,12 @@ async def batches(
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this batch, downwards.")] = None,
 ) -> Output:
     """List batches, newest first."""
-    found = await shop.services.vouchers.batches(mode=mode, before=before, limit=limit)
+
+    async def fetch(before: int | None, count: int) -> list[tuple[Batch, int]]:
+        return await shop.services.vouchers.batches(mode=mode, before=before, limit=count)
+
+    found = await fetch(before, limit)
+    more = await more_after(found, limit, lambda one: one[0].id, fetch)
     rows = [
         (
             batch.id,
@@ -142,9 +159,11 @@ async def batches(
     columns = (
         "batch", "issued (UTC)", "mode", "amount", "", "profile", "first serial", "count", "loaded", "ends (UTC)", "state",
     )  # fmt: skip
-    following = found[-1][0].id if len(found) == limit else None
     data = [_batch_data(batch) | {"used": used} for batch, used in found]
-    return Output({"batches": data, "next": following}, show=table("", columns, rows, "No vouchers were issued yet."))
+    return Output(
+        {"batches": data, "next": more.following, **more.left_off},
+        show=page(columns, rows, "No vouchers were issued yet.", more),
+    )
 
 
 @command(app, "stop")
@@ -187,17 +206,20 @@ async def list_vouchers(
     after: Annotated[str | None, typer.Option(help="Go on from this serial, upwards.")] = None,
 ) -> Output:
     """List vouchers by their serials, without PINs."""
-    found = await shop.services.vouchers.listed(batch_id=batch_id, after=after, limit=limit)
+
+    async def fetch(after: str | None, count: int) -> list[Voucher]:
+        return await shop.services.vouchers.listed(batch_id=batch_id, after=after, limit=count)
+
+    found = await fetch(after, limit)
+    more = await more_after(found, limit, lambda voucher: voucher.serial, fetch, "--after")
     rows = [
         (v.serial, v.batch_id, v.mode, v.amount.decimal, v.amount.currency.code, v.state, v.msisdn, v.refill)
         for v in found
     ]
     columns = ("serial", "batch", "mode", "amount", "", "state", "loaded by", "refill")
-    following = found[-1].serial if len(found) == limit else None
-
     return Output(
-        {"vouchers": [_data(voucher) for voucher in found], "next": following},
-        show=page(columns, rows, "There are no such vouchers.", following, "--after"),
+        {"vouchers": [_data(voucher) for voucher in found], "next": more.following, **more.left_off},
+        show=page(columns, rows, "There are no such vouchers.", more),
     )
 
 
@@ -260,15 +282,14 @@ async def reserve(
 @command(app, "commit")
 async def commit(
     shop: Shop,
-    msisdn: Annotated[str, typer.Argument(help="Who gets it.")],
+    msisdn: Annotated[str, typer.Argument(help="Who gets it: a mobile number."), NUMBER],
     name: Name,
     mode: InMode = Mode.LIVE,
 ) -> Output:
     """Load a reserved voucher for a subscriber. Its PIN is read from stdin; again does nothing more."""
-    number = parsed_msisdn(msisdn)
     pin = _pin()
     await shop.watch.look()
-    done = await shop.services.refills.commit(mode, pin, name, number)
+    done = await shop.services.refills.commit(mode, pin, name, msisdn)
     refill = done.refill
     return Output(
         {
@@ -305,7 +326,7 @@ async def locks(
     shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
 ) -> Output:
     """Who has sent wrong PINs in a row, the last one first, and until when they are locked. A source never is."""
-    found = await shop.services.vouchers.guards(limit)
+    found, more = await first(limit, shop.services.vouchers.guards)
     now = datetime.now(UTC)
     locked = {id(guard): guard.locked_until if guard.locked_for(now) > timedelta() else None for guard in found}
     rows = [
@@ -332,7 +353,9 @@ async def locks(
         for guard in found
     ]
     columns = ("kind", "who", "wrong in a row", "tries left", "strikes", "locked until (UTC)")
-    return Output({"locks": data}, show=table("", columns, rows, "Nobody has sent wrong PINs lately."))
+    return Output(
+        {"locks": data, **more.left_off}, show=page(columns, rows, "Nobody has sent wrong PINs lately.", more)
+    )
 
 
 @command(app, "unlock")
@@ -342,10 +365,15 @@ async def unlock(
     subject: Annotated[
         str,
         typer.Argument(
-            metavar="WHO", help="As `voucher locks` shows it; a partner without the address is meant at all of them."
+            metavar="WHO",
+            help="As `voucher locks` shows it: of a subscriber the number is enough, and a partner without the address is"
+            " meant at all of them.",
         ),
     ],
 ) -> Output:
     """Forget somebody's wrong PINs, and let him try again."""
+    if kind is Guarded.SUBSCRIBER:
+        mode, _, number = subject.partition(" ") if subject.startswith(tuple(Mode)) else (Mode.LIVE, "", subject)
+        subject = f"{mode} {parsed_msisdn(number, 'who', shop.settings.madapi_home_country)}"
     await shop.services.vouchers.unlock(kind, subject)
     return Output({"kind": kind, "subject": subject}, f"{subject} may try again.")

@@ -1,12 +1,14 @@
 """`telvend wallet`: resellers' money."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import parsed_currency
-from telvend.cli.frame import Output, command, csv_text, table, time_text
+from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.errors import InvalidInput
 from telvend.kit.money import Money
 from telvend.ledger.model import Mode, StatementLine, TransferKind
@@ -73,32 +75,45 @@ async def show(shop: Shop, email: Email) -> Output:
 @command(app, "statement")
 async def statement(
     shop: Shop,
+    as_json: bool,
     email: Email,
     currency: CurrencyCode,
     mode: InMode = Mode.LIVE,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many transfers.")] = 50,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="How many transfers; 50 without, and all with --csv.")
+    ] = None,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this transfer, downwards.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
-) -> Output:
+) -> Output | None:
     """Every movement on a wallet, newest first: holds and releases apart."""
     reseller = await shop.services.resellers.find(email)
-    lines = await shop.services.ledger.statement(
-        reseller.id, parsed_currency(currency), mode, before=before, limit=limit
-    )
-    references = await shop.services.transactions.references(list({line.cause for line in lines}))
-    data = [_data(line, references) for line in lines]
+    unit = parsed_currency(currency)
+
+    async def fetch(before: int | None, count: int) -> list[StatementLine]:
+        return await shop.services.ledger.statement(reseller.id, unit, mode, before=before, limit=count)
+
+    async def told(lines: Sequence[StatementLine]) -> list[dict[str, Any]]:
+        references = await shop.services.transactions.references(list({line.cause for line in lines}))
+        return [_data(line, references) for line in lines]
+
     columns = ("sequence", "at", "what", "reference", "change", "balance")
-    answer = {
-        "statement": data,
-        "next": lines[-1].sequence if len(lines) == limit and lines[-1].sequence > 1 else None,
-    }
-    if as_csv:
-        return Output(answer, csv_text(columns, data))
+    if as_csv and not as_json:
+        parts = pages(limit, before, _sequence, fetch)
+        await print_csv(columns, (await told(part) async for part in parts))
+        return None
+    count = 50 if limit is None else limit
+    lines = await fetch(before, count)
+    more = await more_after(lines, count, _sequence, fetch)
+    data = await told(lines)
     rows = [(d["sequence"], time_text(d["at"]), d["what"], d["reference"], d["change"], d["balance"]) for d in data]
     return Output(
-        answer,
-        show=table(f"{reseller.email}, {currency.upper()} ({mode})", columns, rows, "Nothing has moved yet."),
+        {"statement": data, "next": more.following, **more.left_off},
+        show=page(columns, rows, "Nothing has moved yet.", more, f"{reseller.email}, {currency.upper()} ({mode})"),
     )
+
+
+def _sequence(line: StatementLine) -> int:
+    return line.sequence
 
 
 def _data(line: StatementLine, references: dict[int, str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import uvloop
 
 from telvend.bootstrap import load_modules, open_shop
 from telvend.cli import server
-from telvend.cli.frame import REFUSALS, fail
+from telvend.cli.frame import REFUSALS, fail, refusal_text
 from telvend.cli.listening import BACKLOG, bound
 from telvend.config import Settings
 from telvend.kit import log, metrics
@@ -113,7 +113,7 @@ class Workers:
             async with open_shop(self._settings, url) as shop:
                 return await server.standing_of(shop)
         except (*REFUSALS, *CONNECTION_LOSS) as error:
-            _logger.warning("standing_not_known", error=server.sentence_of(error))
+            _logger.warning("standing_not_known", error=refusal_text(error, self._settings))
             return []
 
     async def _mind(self, number: int, worker: _Worker | None) -> None:
@@ -257,7 +257,7 @@ def run_worker() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve_as_worker(settings, given["url"], listener, parent))
         except (*REFUSALS, *CONNECTION_LOSS) as error:
-            sentence = server.sentence_of(error)
+            sentence = refusal_text(error, settings)
             if parent.serving:
                 fail(sentence)
             # Said once by the parent, not by each of us.

@@ -214,6 +214,13 @@ class Identity:
         """
         return await self.custody.purge(older_than)
 
+    async def count_listed(
+        self, *, reseller_id: UUID | None = None, kind: Kind | None = None, before: int, limit: int
+    ) -> int:
+        """How many of these checks there are, up to `limit`. Looks at no number, so it is not noted."""
+        async with self._database.connection() as tx:
+            return len(await store.listed(tx, reseller_id, kind, before, limit))
+
     async def accesses(self, verification_id: int | None = None, *, limit: int = 100) -> list[Access]:
         """Who took what out of the safe, newest first; of one check or of all."""
         async with self._database.connection() as tx:

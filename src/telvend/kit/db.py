@@ -18,6 +18,7 @@ from asyncpg.transaction import Transaction
 
 from telvend.errors import Busy
 from telvend.kit.connecting import Connector, for_asyncpg
+from telvend.kit.db_refusals import sentence_of
 from telvend.kit.facts import Fact
 from telvend.kit.log import get
 from telvend.kit.outage import AWAY, Outage
@@ -35,6 +36,7 @@ __all__ = [
     "TRANSIENT",
     "Database",
     "DatabaseRefused",
+    "DatabaseUnreachable",
     "Dedicated",
     "Tx",
     "bump",
@@ -51,6 +53,11 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 _log = get(__name__)
+
+
+class DatabaseUnreachable(DatabaseRefused, ConnectionError):
+    """No connection was had now; it may be tried again later, so it counts as a loss of the connection too."""
+
 
 CONNECTION_LOSS: Final = (
     asyncpg.PostgresConnectionError,
@@ -160,7 +167,7 @@ class Database:
     async def open(cls, url: str, *, pool_size: int = 8, serves: bool = False) -> "Database":
         """Connect. `serves`: locks and idle transactions are given up soon, since others wait for them.
 
-        Raises DatabaseRefused, or what asyncpg raises when there is no server.
+        Raises DatabaseRefused, which is DatabaseUnreachable where a later try may succeed.
         """
         try:
             opened = cls(url, serves=serves)
@@ -174,12 +181,15 @@ class Database:
                 command_timeout=opened._patience_s,
                 max_inactive_connection_lifetime=300,
             )
-        except (ValueError, OverflowError):
-            # What Python says of such an address may quote a part of the password.
-            raise DatabaseRefused(
-                "The address of the database cannot be read; it must look like postgresql://user:password@host:5432/name,"
-                " with odd letters percent-encoded."
-            ) from None
+        except DatabaseRefused:
+            raise
+        except (ValueError, OverflowError, asyncpg.PostgresError, *CONNECTION_LOSS) as error:
+            # A certificate that is not accepted is a ValueError to Python, and no later try cures it.
+            kind = DatabaseRefused
+            if isinstance(error, CONNECTION_LOSS) and not isinstance(error, ValueError):
+                kind = DatabaseUnreachable
+            # Without its cause: what Python says of an address may quote a part of the password.
+            raise kind(sentence_of(error, url)) from None
         return opened
 
     async def _connect(self, _dsn: str, *, loop: object = None, **options: Any) -> Tx:  # noqa: ARG002 - asyncpg's

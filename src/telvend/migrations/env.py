@@ -1,23 +1,42 @@
 """Alembic's entry: one connection, one transaction for all, one node at a time."""
 
 import os
+from typing import Any
 
 import psycopg
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-from telvend.migrations import URL_VARIABLE
+from telvend import __version__
+from telvend.migrations import APPLICATION_NAME, LOCK_WAIT_S, URL_VARIABLE, step_of
 
 # Any number that nobody else uses: nodes that start together take turns on it.
 _TURN = 7_370_531
 
+
+def record(ctx: object, step: Any, heads: object, run_args: object) -> None:  # noqa: ARG001 - as Alembic calls it
+    """Note a step in the database, for programs that do not know it; from the revision on that has a table for it."""
+    if connection.execute(text("select to_regclass('schema_step')")).scalar() is None:
+        return
+    taken = step_of(step.up_revision.module)
+    connection.execute(
+        text(
+            "insert into schema_step (revision, oldest_reader, program) values (:revision, :oldest_reader, :program)"
+            " on conflict (revision) do nothing"
+        ),
+        {"revision": taken.revision, "oldest_reader": taken.oldest_reader, "program": __version__},
+    )
+
+
 engine = create_engine(
-    "postgresql+psycopg://", creator=lambda: psycopg.connect(os.environ[URL_VARIABLE]), poolclass=pool.NullPool
+    "postgresql+psycopg://",
+    creator=lambda: psycopg.connect(os.environ[URL_VARIABLE], application_name=APPLICATION_NAME),
+    poolclass=pool.NullPool,
 )
 with engine.connect() as connection:
-    context.configure(connection=connection, transaction_per_migration=False)
+    context.configure(connection=connection, transaction_per_migration=False, on_version_apply=record)
     with context.begin_transaction():
         connection.execute(text(f"select pg_advisory_xact_lock({_TURN})"))
-        connection.execute(text("set local lock_timeout = '3s'"))
+        connection.execute(text(f"set local lock_timeout = '{LOCK_WAIT_S}s'"))
         context.run_migrations()
 engine.dispose()

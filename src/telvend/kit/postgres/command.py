@@ -1,5 +1,6 @@
 """The database for a command line program: the running server's, or one of our own for as long as the command takes."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from telvend.kit.postgres.cluster import LOCK_WAIT_S, Cluster
 from telvend.kit.postgres.files import read_state
 from telvend.kit.postgres.lock import POLL_S, DataDirectoryLock, Role, busy
 from telvend.kit.postgres.processes import is_running
+from telvend.kit.postgres.refused import NoDatabase
 
 
 def _silent(_: str) -> None:
@@ -23,12 +25,20 @@ def open_for_command(
 
     If `telvend serve` runs, the URL is its server's. If nobody does, the server is started here (from the main
     thread) and stopped on leaving. Another command that has the database is waited for, and so is a `serve` that is
-    not ready yet, each up to `wait_s`. Raises PostgresRefused.
+    not ready yet, each up to `wait_s`. Creates nothing. Raises PostgresRefused; NoDatabase where there is none.
     """
     cluster = Cluster(data_dir, role=Role.COMMAND, say=say)
     lock = DataDirectoryLock(cluster.data_dir)
     until = time.monotonic() + wait_s
-    while not cluster.try_prepare():
+    while True:
+        if has_database(cluster.data_dir):
+            if cluster.try_prepare():
+                break
+        elif not lock.is_held():
+            # Looked at again: a `serve` that was creating it may have finished and ended between the two.
+            if has_database(cluster.data_dir):
+                continue
+            raise NoDatabase(f"There is no shop in {cluster.data_dir}.")
         holder = lock.holder()
         state = read_state(cluster.data_dir)
         # The state of a server that was killed may still lie there; only the holder's own counts.
@@ -43,6 +53,11 @@ def open_for_command(
         yield cluster.url
     finally:
         cluster.stop()
+
+
+def has_database(data_dir: Path) -> bool:
+    """Whether a database has been created in this data directory."""
+    return os.path.lexists(data_dir / "postgres")
 
 
 def running_url(data_dir: Path) -> str | None:

@@ -84,6 +84,20 @@ class DataDirectoryLock:
                 raise busy(self._data_dir, holder)
             time.sleep(POLL_S)
 
+    def is_held(self) -> bool:
+        """Whether a process holds the lock now. Makes no file where there is none."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def holder(self) -> Holder | None:
         """Who wrote into the lock last: its holder, if anybody holds it."""
         try:

@@ -8,6 +8,7 @@ same, but root may not see it in a container without CAP_SYS_PTRACE.
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,21 @@ def is_running(pid: int) -> bool:
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def served_folders() -> list[Path]:
+    """The data directories whose database runs now, of those processes that we may look into."""
+    found = set()
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        with suppress(OSError):
+            arguments = Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if Path(arguments[0]).name == "postgres" and any(
+                word.startswith("cluster_name=telvend-") for word in arguments
+            ):
+                found.add(Path(os.readlink(f"/proc/{entry}/cwd")).parent)
+    return sorted(found)
 
 
 def _look_at(pid: int, name: str, uid: int) -> ServerProcess | None:

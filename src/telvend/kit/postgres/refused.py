@@ -1,4 +1,4 @@
-"""The one error of this room: the embedded database cannot be used, and why."""
+"""The errors of this room: the embedded database cannot be used, and why."""
 
 
 class PostgresRefused(Exception):
@@ -11,3 +11,7 @@ class PostgresRefused(Exception):
     def __init__(self, sentence: str, details: str = "") -> None:
         super().__init__(sentence)
         self.details = details
+
+
+class NoDatabase(PostgresRefused):
+    """There is no database in this data directory, and whoever asks does not create one."""

@@ -5,6 +5,9 @@ from telvend.migrations.script import run
 revision = "0001"
 down_revision = None
 
+oldest_reader = None
+locks = "nothing: new tables"
+
 
 def upgrade() -> None:
     run("0001_shop")

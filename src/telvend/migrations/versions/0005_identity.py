@@ -5,6 +5,9 @@ from telvend.migrations.script import run
 revision = "0005"
 down_revision = "0004"
 
+oldest_reader = None
+locks = "nothing: new tables"
+
 
 def upgrade() -> None:
     run("0005_identity")

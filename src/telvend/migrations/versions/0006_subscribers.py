@@ -5,6 +5,9 @@ from telvend.migrations.script import run
 revision = "0006"
 down_revision = "0005"
 
+oldest_reader = None
+locks = "orders, while the open ones get their validity"
+
 
 def upgrade() -> None:
     run("0006_subscribers")

@@ -5,6 +5,9 @@ from telvend.migrations.script import run
 revision = "0007"
 down_revision = "0006"
 
+oldest_reader = None
+locks = "wallet_transaction and wallet_failed, while their rows are counted: the more there are, the longer"
+
 
 def upgrade() -> None:
     run("0007_sales_and_counts")

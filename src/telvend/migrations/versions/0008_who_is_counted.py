@@ -5,6 +5,9 @@ from telvend.migrations.script import run
 revision = "0008"
 down_revision = "0007"
 
+oldest_reader = None
+locks = "verification, while an index is built: the more checks there are, the longer; then refill, until the last step"
+
 
 def upgrade() -> None:
     run("0008_who_is_counted")

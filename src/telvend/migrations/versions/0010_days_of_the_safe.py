@@ -5,6 +5,9 @@ from telvend.migrations.script import run
 revision = "0010"
 down_revision = "0009"
 
+oldest_reader = None
+locks = "identity_master, identity_sealed and reseller, while resellers with a picture get its name: an instant"
+
 
 def upgrade() -> None:
     run("0010_days_of_the_safe")

@@ -146,6 +146,9 @@ class Continuity:
             self._changed = True
             if self.save():
                 files.remove_ended(list(found))
+        else:
+            # A command has nothing of its own to remember until it has committed something, and leaves no file behind.
+            self._changed = False
 
     async def _forgive_each(self, tx: Tx, found: dict[Path, Memory]) -> None:
         """Drop what is missing from single files that a release has forgiven: each knew other releases."""
