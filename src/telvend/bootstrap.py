@@ -59,6 +59,7 @@ from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.service import Resellers
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
+from telvend.sales.promises import Promises
 from telvend.services import Services
 from telvend.subscribers.offering.model import FaultyPart
 from telvend.subscribers.offering.service import TOPIC as NETWORK
@@ -104,6 +105,7 @@ class Shop:
     continuity: Continuity
     connected: Connected
     play_money: PlayMoney
+    promises: Promises
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
@@ -114,7 +116,7 @@ class Shop:
                 return AWAY
         elif not self.watch.answers:
             return AWAY
-        return self.continuity.halted or self.database.outage.reason
+        return self.continuity.halted or self.promises.broken or self.database.outage.reason
 
 
 @asynccontextmanager
@@ -216,6 +218,12 @@ async def open_shop(
             concurrency=settings.fulfilment_concurrency,
         )
 
+        promises = Promises(gate)
+
+        async def look(tx: Tx) -> None:
+            await continuity.check(tx)
+            await promises.check(tx)
+
         async def keys_changed(_: Tx) -> None:
             resellers.forget()
 
@@ -233,7 +241,7 @@ async def open_shop(
                 PLAY_MONEY: play_money_guard.load,
             },
             resellers.refreshed,
-            each=continuity.check,
+            each=look,
         )
         shop = Shop(
             settings,
@@ -251,6 +259,7 @@ async def open_shop(
             continuity,
             connected,
             play_money,
+            promises,
         )
         try:
             yield shop

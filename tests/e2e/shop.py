@@ -91,11 +91,18 @@ class Shop:
     # Processes ---------------------------------------------------------------------------------------------------------
 
     def start(
-        self, *options: str, failpoints: str = "", may_end: bool = False, within_s: float = 30, files: int = 0
+        self,
+        *options: str,
+        failpoints: str = "",
+        may_end: bool = False,
+        halted: bool = False,
+        within_s: float = 30,
+        files: int = 0,
     ) -> float:
         """Start `telvend serve`. Answers how many seconds passed until it was ready.
 
-        `may_end`: an armed failpoint may end it before that. `files`: how many files it may open, as `ulimit -n` says.
+        `may_end`: an armed failpoint may end it before that. `halted`: it serves, and sells nothing.
+        `files`: how many files it may open, as `ulimit -n` says.
         """
         with (self.data_dir / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -106,7 +113,8 @@ class Shop:
                 stderr=log,
                 preexec_fn=partial(_as_child, os.getpid(), files),  # From the main thread only.
             )
-        took_s = wait_for(lambda: self.is_ready() or self.has_ended(), within_s, "ready")
+        wanted = self.is_halted if halted else self.is_ready
+        took_s = wait_for(lambda: wanted() or self.has_ended(), within_s, "halted" if halted else "ready")
         assert may_end or not self.has_ended(), self.log()[-2000:]
         self._see()
         return took_s
@@ -120,6 +128,13 @@ class Shop:
             return httpx.get(f"{self.url}/healthz", timeout=2, verify=_NO_CERTIFICATES).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def is_halted(self) -> bool:
+        try:
+            answer = httpx.get(f"{self.url}/healthz", timeout=2, verify=_NO_CERTIFICATES)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 503 and "shop release" in answer.text
 
     def has_ended(self) -> bool:
         return self._process is None or self._process.poll() is not None

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from telvend.errors import Busy, InvalidInput, SalesHalted
 from telvend.kit.db import Database
-from telvend.kit.facts import Fact, FactKind
+from telvend.kit.facts import Fact, FactKind, remember
 from telvend.kit.money import GHS, Money
 from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
@@ -142,13 +142,13 @@ async def test_a_book_without_the_last_sale_sells_nothing_until_it_is_released(
     assert node.gate.reasons == (sentence,)
     assert node.halts == [True]
     (ended,) = await node.release()
-    assert lost.reference in ended.missing
+    assert lost.reference in ended.why
     await node.sell(ama, "new")
     assert await node.look() is None
     assert node.halts == [True, False]
     (told,) = await node.continuity.history(node.database)
     assert (told.node, told.released_by, told.reason) == ("one", "Efua", "compared with the providers")
-    assert lost.reference in told.missing
+    assert lost.reference in told.why
     await ama.check_books()
 
 
@@ -182,7 +182,7 @@ async def test_a_number_that_is_used_again_is_not_taken_for_the_lost_sale(
         assert sentence is not None
         assert lost.reference in sentence
         # Written into the book: the other one, which misses nothing, sees it too, and so does one that starts now.
-        assert "node one" in (await other.look() or "")
+        assert "(node one)" in (await other.look() or "")
         assert isinstance(await other.place(ama, "more"), SalesHalted)
         async with started(database_url, tmp_path / "three", "three") as third:
             assert third.continuity.halted is not None
@@ -214,7 +214,23 @@ async def test_what_was_sold_is_remembered_over_a_restart(
             assert node.continuity.halted is None
             await node.sell(ama, "new")
             assert await node.look() is None
-    assert any(entry["event"] == "book_went_back" and entry["log_level"] == "critical" for entry in logs)
+    assert any(entry["event"] == "sales_halted" and entry["log_level"] == "critical" for entry in logs)
+
+
+async def test_a_command_remembers_only_where_there_is_a_data_directory(
+    ama: Customer, past: Past, database_url: str, tmp_path: Path
+) -> None:
+    for folder, written in ((tmp_path / "nowhere" / "book", False), (tmp_path / "book", True)):
+        database = await Database.open(database_url, pool_size=1)
+        continuity = Continuity(SalesGate(), folder, "one")
+        async with database.connection() as tx:
+            await continuity.open(tx)
+        assert not folder.exists()
+        database.on_commit = continuity.committed
+        await Ledger(database).credit(ama.reseller_id, Money(1, GHS), Mode.LIVE, str(folder)[-100:])
+        assert continuity.save()
+        assert folder.exists() is written
+        await database.close()
 
 
 async def test_a_release_holds_for_a_node_that_was_away_and_not_after_the_book_has_lost_it(
@@ -256,7 +272,7 @@ async def test_tables_that_are_gone_halt_whoever_remembers_a_sale(node: Node, am
     async with node.database.connection() as tx:
         await tx.execute("alter table installation rename to elsewhere")
         await node.continuity.check(tx)
-        assert "tables are gone" in (node.continuity.halted or "")
+        assert "the tables of this shop are gone" in (node.continuity.halted or "")
         await tx.execute("alter table elsewhere rename to installation")
         await node.continuity.check(tx)
     assert node.continuity.halted is None
@@ -282,6 +298,16 @@ async def test_a_release_of_nothing_says_so_and_needs_a_reason(node: Node, past:
             await node.release(by, reason)
 
 
+async def test_a_person_may_halt_every_node(node: Node, ama: Customer, database_url: str, tmp_path: Path) -> None:
+    async with started(database_url, tmp_path / "two", "two") as other:
+        await other.continuity.halt(other.database, by="Kofi", reason="the folder was put back")
+        assert "the folder was put back; said by Kofi (node two)" in (await node.look() or "")
+        order = await node.place(ama, "R1")
+        assert isinstance(order, SalesHalted)
+        await node.release()
+        assert await other.look() is None
+
+
 async def test_a_transaction_that_is_rolled_back_is_not_remembered(node: Node, ama: Customer) -> None:
     async def credit_and_fail() -> None:
         async with node.database.transaction() as tx:
@@ -294,6 +320,12 @@ async def test_a_transaction_that_is_rolled_back_is_not_remembered(node: Node, a
         await credit_and_fail()
     async with node.database.transaction() as tx:
         await tx.fetchval("select 1")
+    assert node.continuity._pending == []
+    async with node.database.transaction() as tx:
+        with suppress(LookupError):
+            async with tx.transaction():  # A savepoint.
+                remember(tx, Fact(FactKind.ORDER, 4711, at=datetime.now(UTC)))
+                raise LookupError
     assert node.continuity._pending == []
     assert await node.look() is None
 

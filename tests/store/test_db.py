@@ -11,12 +11,18 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from telvend.errors import Busy
 from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused, Dedicated, bump, revisions
 from telvend.kit.postgres import Cluster
 from telvend.kit.postgres import settings as fixed
+from telvend.kit.session import LANE_SETTINGS, SETTINGS
+from telvend.ledger.model import Mode
+from telvend.sales.gate import SalesGate
+from telvend.sales.promises import Promises
 from tests.conftest import Server
+from tests.store.pooling import Pooler, TransactionPooler, behind
 
 PATIENCE_S = 20
 
@@ -73,25 +79,38 @@ async def test_a_server_that_keeps_its_promises_is_taken(database: Database) -> 
     await database.check_promises()
 
 
-@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
-async def test_a_server_that_may_forget_what_it_said_is_refused(private: Cluster, setting: str) -> None:
-    async def switch(word: str) -> None:
-        connection = await asyncpg.connect(private.superuser_url)
-        try:
-            await connection.execute(f"alter system set {setting} = {word}")
-            await connection.execute("select pg_reload_conf()")
-            for _ in range(PATIENCE_S * 50):
-                if await connection.fetchval(f"show {setting}") == word:
-                    break
-                await asyncio.sleep(0.02)
-        finally:
-            await connection.close()
-
-    await switch("off")
+async def switch(private: Cluster, setting: str, word: str) -> None:
+    connection = await asyncpg.connect(private.superuser_url)
     try:
-        assert f"{setting} = off" in await refusal(private.url)
+        await connection.execute(f"alter system set {setting} = {word}")
+        await connection.execute("select pg_reload_conf()")
+        for _ in range(PATIENCE_S * 50):
+            if await connection.fetchval(f"show {setting}") == word:
+                break
+            await asyncio.sleep(0.02)
     finally:
-        await switch("on")
+        await connection.close()
+
+
+async def cut_all(private: Cluster) -> None:
+    connection = await asyncpg.connect(private.superuser_url)
+    try:
+        await connection.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid <> pg_backend_pid()"
+            " and backend_type = 'client backend'"
+        )
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(("setting"), ["fsync", "full_page_writes", "zero_damaged_pages", "ignore_checksum_failure"])
+async def test_a_server_that_may_forget_what_it_said_is_refused(private: Cluster, setting: str) -> None:
+    bad, good = ("off", "on") if setting in ("fsync", "full_page_writes") else ("on", "off")
+    await switch(private, setting, bad)
+    try:
+        assert f"{setting} = {bad}" in await refusal(private.url)
+    finally:
+        await switch(private, setting, good)
     async with opened(private.url) as database:
         await database.check_promises()
 
@@ -147,6 +166,144 @@ async def test_a_database_that_is_set_to_forget_is_overruled_by_every_connection
                 }.items():  # fmt: skip
                     assert await connection.fetchval(f"show {setting}") == expected
         await lane.close()
+
+
+# Everything that a role, a database or a pooler could set otherwise, and what it would break.
+OTHERWISE = {
+    "synchronous_commit": "off",
+    "timezone": "'Africa/Lagos'",
+    "datestyle": "'SQL, DMY'",
+    "standard_conforming_strings": "off",
+    "default_transaction_isolation": "'serializable'",
+    "default_transaction_deferrable": "on",
+    "row_security": "on",
+    "lock_timeout": "0",
+    "statement_timeout": "'1s'",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "'1s'",
+    "enable_indexscan": "off",
+    "jit": "on",
+}
+
+
+async def test_whatever_a_database_is_set_to_every_connection_has_what_money_needs(
+    server: Server, database_url: str
+) -> None:
+    name = name_of(database_url)
+    for setting, value in OTHERWISE.items():
+        await server.command(f"alter database {name} set {setting} = {value}")
+    async with opened(database_url) as database:
+        lane = Dedicated(database)
+        async with database.connection() as tx:
+            for connection, settings in ((tx, SETTINGS), (await lane.get(), LANE_SETTINGS)):
+                for setting, expected in settings.items():
+                    assert await connection.fetchval(f"show {setting}") == expected, setting
+        await lane.close()
+
+
+@pytest.mark.parametrize("level", ["off", "local", "remote_write", "remote_apply"])
+async def test_synchronous_commit_is_on_whatever_else_was_asked_for(
+    server: Server, database_url: str, level: str
+) -> None:
+    await server.command(f"alter database {name_of(database_url)} set synchronous_commit = {level}")
+    async with opened(database_url) as database, database.connection() as tx:
+        assert await tx.fetchval("show synchronous_commit") == "on"
+
+
+async def test_a_database_whose_triggers_do_not_fire_is_refused(server: Server, database_url: str) -> None:
+    await server.command(f"alter database {name_of(database_url)} set session_replication_role = replica")
+    assert "session_replication_role = replica" in await refusal(database_url)
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "says"),
+    [
+        ("alter table transfer disable trigger user", "alter table transfer enable trigger user", "is switched off"),
+        ("alter table attempt set unlogged", "alter table attempt set logged", "attempt is unlogged"),
+    ],
+)
+async def test_tables_that_would_not_keep_money_are_refused(
+    server: Server, database: Database, change: str, back: str, says: str
+) -> None:
+    name = name_of(database.url)
+    await server.command(change, name)
+    try:
+        with pytest.raises(DatabaseRefused, match=says):
+            await database.check_promises()
+    finally:
+        await server.command(back, name)
+    await database.check_promises()
+
+
+async def test_a_pooler_that_drops_what_was_sent_at_the_start_changes_nothing(
+    server: Server, database_url: str
+) -> None:
+    await server.command(f"alter database {name_of(database_url)} set synchronous_commit = off")
+    async with behind(Pooler, database_url) as url, opened(url) as database:
+        await database.check_promises()
+        lane = Dedicated(database)
+        async with database.connection() as tx:
+            for connection in (tx, await lane.get()):
+                assert connection.get_server_pid() != await connection.fetchval("select pg_backend_pid()")
+                assert await connection.fetchval("show synchronous_commit") == "on"
+        await lane.close()
+
+
+async def test_a_pooler_that_hands_each_transaction_to_another_connection_is_refused(database_url: str) -> None:
+    async with behind(TransactionPooler, database_url) as url:
+        assert "session pooling" in await refusal(url)
+
+
+async def test_a_server_that_forgets_after_the_start_counts_as_away_and_is_logged(private: Cluster) -> None:
+    """As after a fail-over to one that is set up otherwise."""
+    async with opened(private.url) as database:
+        lane = Dedicated(database)
+        await lane.get()
+        await switch(private, "fsync", "off")
+        try:
+            await cut_all(private)
+            with capture_logs() as logs:
+                for _ in range(3):
+                    with pytest.raises(Busy):
+                        await read(database)
+                lane.drop()
+                with pytest.raises(CONNECTION_LOSS):
+                    await lane.get()
+            assert {entry["event"] for entry in logs} == {"database_refused"}
+            assert len(logs) == 1
+            assert "fsync = off" in logs[0]["why"]
+        finally:
+            await switch(private, "fsync", "on")
+        await back(database)
+        await lane.get()
+        await lane.close()
+
+
+async def test_a_server_that_is_told_to_forget_while_it_runs_is_not_sold_from(private: Cluster) -> None:
+    gate = SalesGate()
+    promises = Promises(gate, every_s=0)
+    async with opened(private.url) as database, database.connection() as tx:
+        await promises.check(tx)
+        assert gate.reasons == ()
+        await switch(private, "fsync", "off")
+        try:
+            with capture_logs() as logs:
+                for _ in range(PATIENCE_S * 50):  # The server's own process has to hear of it, too.
+                    await promises.check(tx)
+                    if promises.broken:
+                        break
+                    await asyncio.sleep(0.02)
+            assert gate.halts(Mode.LIVE)
+            assert "fsync = off" in (promises.broken or "")
+            assert [entry["log_level"] for entry in logs] == ["critical"]
+        finally:
+            await switch(private, "fsync", "on")
+        for _ in range(PATIENCE_S * 50):
+            await promises.check(tx)
+            if promises.broken is None:
+                break
+            await asyncio.sleep(0.02)
+        gate.require_open(Mode.LIVE)
 
 
 async def test_a_transaction_is_all_or_nothing(database: Database) -> None:

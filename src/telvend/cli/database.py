@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, as_json_of, emit, fail, settings_of
+from telvend.cli.loading import load
 from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings
 from telvend.kit.postgres import PostgresRefused, client_programs_dir, has_database, running_url
@@ -56,6 +57,9 @@ def run(
         os.execvpe(words[0], words, environment)  # noqa: S606 - the program that the user has named
     except OSError as error:
         fail(f"{words[0]} cannot be run: {error.strerror}.")
+
+
+app.command("load")(load)
 
 
 def _url(settings: Settings) -> str:

@@ -220,7 +220,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         metrics.pool("shop", shop.database.size, shop.database.in_use)
         metrics.book_behind(shop.continuity.halted is not None)
         if shop.continuity.halted is not None:
-            typer.echo(f"NOTHING IS SOLD: {shop.continuity.halted}", err=True)
+            typer.echo(f"ATTENTION: {shop.continuity.halted}", err=True)
         remembering = shop.continuity.saving(shop.clock, died)
         remembering.start()
         shop.watch.start()

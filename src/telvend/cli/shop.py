@@ -51,10 +51,24 @@ async def release(
     return Output(data, "\n".join(["Sales go on. Released:", *map(_told, ended)]))
 
 
+@command(app, "halt")
+async def halt(
+    shop: Shop,
+    reason: Annotated[str, typer.Option("--reason", help="Why nothing may be sold.")],
+    by: Annotated[str, typer.Option("--by", help="Who decides.")],
+) -> Output:
+    """Sell nothing on any node until `telvend shop release`; after a copy of the data directory was put back, above all.
+
+    Orders that are open now are asked about, and never bought again unseen, also after the release.
+    """
+    await shop.continuity.halt(shop.database, by=by, reason=reason)
+    return Output({"halted": True, "why": shop.continuity.halted}, shop.continuity.halted or "")
+
+
 def _halt(item: Halt) -> dict[str, object]:
     return {
         "node": item.node,
-        "missing": item.missing,
+        "why": item.why,
         "detected_at": item.detected_at,
         "released_at": item.released_at,
         "released_by": item.released_by,
@@ -63,7 +77,7 @@ def _halt(item: Halt) -> dict[str, object]:
 
 
 def _told(item: Halt) -> str:
-    text = f"{time_text(item.detected_at)} UTC: {item.node} found missing: {item.missing}"
+    text = f"{time_text(item.detected_at)} UTC: {item.why} (node {item.node})"
     if item.released_at is None:
         return text
     return f"{text}\n  released {time_text(item.released_at)} UTC by {item.released_by}: {item.reason}"

@@ -40,6 +40,7 @@ __all__ = [
     "Dedicated",
     "Tx",
     "bump",
+    "holds_tables",
     "revisions",
     "rows",
 ]
@@ -111,6 +112,13 @@ class _Transaction(Transaction):  # type: ignore[misc]
         await super().__aexit__(kind, error, traceback)
         if kind is None:
             self._connection.hand_on_facts()
+        else:
+            self._connection.facts.clear()
+
+    async def rollback(self) -> None:
+        # Of a savepoint too: to forget what was remembered before it does no harm, to keep what was undone would.
+        self._connection.facts.clear()
+        await super().rollback()
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -305,7 +313,7 @@ class Database:
         Each connection has looked at its server and its own settings already; here come the tables.
         """
         async with self._pool.acquire(timeout=5) as connection:
-            await prepare_session(connection, for_asyncpg(self.url))
+            await prepare_session(connection, for_asyncpg(self.url), self._settings)
             await require_sound_tables(connection)
 
 
@@ -355,6 +363,15 @@ def rows(items: Sequence[Any]) -> str:
     A tenth of what it costs to hand every column over as an array of its own.
     """
     return _encode(items).decode()
+
+
+async def holds_tables(tx: Tx) -> bool:
+    """Whether anybody has tables in this database."""
+    found: bool = await tx.fetchval(
+        "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p')"
+        " and n.nspname <> 'information_schema' and n.nspname not like 'pg\\_%')"
+    )
+    return found
 
 
 async def bump(tx: Tx, topic: str) -> None:

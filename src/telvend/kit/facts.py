@@ -44,6 +44,8 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
     def text(self) -> str:
         """What people call it: `order NPAPI-17-abcdef`."""
         name = f"{self.kind} {self.reference or self.number}"
+        if self.kind is FactKind.TRANSFER:
+            name = f"transfer {self.part} of sale {self.number}"
         if self.kind is FactKind.ATTEMPT:
             name += f" ({self.part})"
         return f"outcome of {name}" if self.final else name

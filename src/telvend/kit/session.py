@@ -59,7 +59,7 @@ LANE_SETTINGS: Final[Mapping[str, str]] = {
 # Settings of newer servers, by the version that brought them.
 _SINCE: Final = {17: {"transaction_timeout": "0"}}
 
-_PROMISES: Final = {
+PROMISES: Final = {
     "fsync": ("on", "can lose money that it has acknowledged"),
     "full_page_writes": ("on", "can lose money in a power cut"),
     "data_sync_retry": ("off", "goes on after its disk has lost what it wrote"),
@@ -80,6 +80,8 @@ READ: Final = """
         current_setting('server_version_num')::int / 10000 as major, current_setting('server_encoding') as encoding,
         pg_is_in_recovery() as standby, current_schema()::text as schema
 """
+
+PROMISED: Final = "select json_object_agg(name, current_setting(name, true))::text from unnest($1::text[]) as name"
 
 # Only a table that survives a crash may hold money, and the triggers that protect it must be on.
 BROKEN_TABLES: Final = """
@@ -117,12 +119,12 @@ async def prepare_session(connection: Any, url: str, settings: Mapping[str, str]
 
     Two statements; behind a pooler a few more, with a second connection to `url`. Raises DatabaseRefused.
     """
-    wanted = _wanted(settings, connection.get_server_version().major)
+    wanted = for_version(settings, connection.get_server_version().major)
     word = secrets.token_hex(8)
     try:
         await connection.execute(SET, json.dumps({**wanted, SESSION_WORD: word}))
-        row = await connection.fetchrow(READ, [*wanted, *_PROMISES])
-        _require(row, wanted, word)
+        row = await connection.fetchrow(READ, [*wanted, *PROMISES])
+        require_session(row, wanted, word)
         # A pooler invents the process number that it gives at the start; the server's own is the true one.
         if connection.get_server_pid() != row["pid"]:
             await _require_own_session(connection, url, row["pid"], word)
@@ -134,7 +136,8 @@ async def prepare_session(connection: Any, url: str, settings: Mapping[str, str]
     return schema
 
 
-def _wanted(settings: Mapping[str, str], major: int) -> dict[str, str]:
+def for_version(settings: Mapping[str, str], major: int) -> dict[str, str]:
+    """The settings, with those that servers of this version have besides."""
     wanted = dict(settings)
     for since, more in _SINCE.items():
         if major >= since:
@@ -142,17 +145,16 @@ def _wanted(settings: Mapping[str, str], major: int) -> dict[str, str]:
     return wanted
 
 
-def _require(row: Any, wanted: Mapping[str, str], word: str) -> None:
-    """Raise DatabaseRefused with the first thing that does not hold."""
+def require_session(row: Any, wanted: Mapping[str, str], word: str) -> None:
+    """Raise DatabaseRefused with the first thing that does not hold, in a row of READ."""
     if row["major"] < MINIMUM_VERSION:
         raise DatabaseRefused(f"The database is PostgreSQL {row['major']}; Telvend needs {MINIMUM_VERSION} or newer.")
     if row["word"] != word:
         raise DatabaseRefused(POOLED)
     found = json.loads(row["settings"])
-    for name, (value, otherwise) in _PROMISES.items():
-        # None: a setting that this server does not have, or does not show to this role.
-        if found[name] not in (value, None):
-            raise DatabaseRefused(f"The database runs with {name} = {found[name]} and {otherwise}.")
+    broken = _broken(found)
+    if broken is not None:
+        raise DatabaseRefused(broken)
     if row["standby"]:
         raise DatabaseRefused("The database is a standby and takes no writes; give the address of the primary.")
     if row["encoding"] != "UTF8":
@@ -183,6 +185,19 @@ async def _require_own_session(connection: Any, url: str, pid: int, word: str) -
             await probe.close(timeout=1)
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             probe.terminate()
+
+
+async def broken_promise(connection: Any) -> str | None:
+    """What the server does not keep any more, in one sentence: its settings can be changed while it runs."""
+    return _broken(json.loads(await connection.fetchval(PROMISED, list(PROMISES))))
+
+
+def _broken(found: Mapping[str, str | None]) -> str | None:
+    for name, (value, otherwise) in PROMISES.items():
+        # None: a setting that this server does not have, or does not show to this role.
+        if found[name] not in (value, None):
+            return f"The database runs with {name} = {found[name]} and {otherwise}."
+    return None
 
 
 async def require_sound_tables(connection: Any) -> None:

@@ -8,6 +8,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
+from telvend.kit.session import DatabaseRefused
 from telvend.migrations import FOLDER
 
 
@@ -18,7 +19,7 @@ def main() -> None:
         command.upgrade(config, "head")
     except DBAPIError as error:
         sys.exit(_first_line(error.orig or error))
-    except (psycopg.Error, CommandError) as error:
+    except (psycopg.Error, CommandError, DatabaseRefused) as error:
         sys.exit(_first_line(error))
 
 

@@ -1,13 +1,17 @@
 """Alembic's entry: one connection, one transaction for all, one node at a time."""
 
+import json
 import os
 from typing import Any
 
 import psycopg
 from alembic import context
+from psycopg.rows import dict_row
 from sqlalchemy import create_engine, pool, text
 
 from telvend import __version__
+from telvend.kit.connecting import for_libpq
+from telvend.kit.session import PROMISES, READ, SESSION_WORD, SET, SETTINGS, for_version, require_session
 from telvend.migrations import APPLICATION_NAME, LOCK_WAIT_S, URL_VARIABLE, step_of
 
 # Any number that nobody else uses: nodes that start together take turns on it.
@@ -28,11 +32,19 @@ def record(ctx: object, step: Any, heads: object, run_args: object) -> None:  # 
     )
 
 
-engine = create_engine(
-    "postgresql+psycopg://",
-    creator=lambda: psycopg.connect(os.environ[URL_VARIABLE], application_name=APPLICATION_NAME),
-    poolclass=pool.NullPool,
-)
+def _connect() -> psycopg.Connection:
+    """A connection that has set what money needs and read it back, as every other one. Raises DatabaseRefused."""
+    connection = psycopg.connect(for_libpq(os.environ[URL_VARIABLE]), application_name=APPLICATION_NAME)
+    wanted = for_version({**SETTINGS, "application_name": APPLICATION_NAME}, connection.info.server_version // 10000)
+    with connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(SET.replace("$1", "%s"), [json.dumps({**wanted, SESSION_WORD: "migration"})])
+        cursor.execute(READ.replace("$1", "%s"), [[*wanted, *PROMISES]])
+        require_session(cursor.fetchone(), wanted, "migration")
+    connection.commit()
+    return connection
+
+
+engine = create_engine("postgresql+psycopg://", creator=_connect, poolclass=pool.NullPool)
 with engine.connect() as connection:
     context.configure(connection=connection, transaction_per_migration=False, on_version_apply=record)
     with context.begin_transaction():

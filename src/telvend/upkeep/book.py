@@ -11,4 +11,4 @@ async def book(shop: Examined) -> Sequence[Finding]:
     if shop.book_halted is None:
         return [Finding("book", Level.OK, "The database has every sale that this node remembers.")]
     advice = "Find out what is missing, then: telvend shop release --reason TEXT --by WHO"
-    return [Finding("book", Level.FAILURE, f"Nothing is sold: {shop.book_halted}", advice)]
+    return [Finding("book", Level.FAILURE, shop.book_halted, advice)]

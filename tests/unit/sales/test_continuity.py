@@ -61,7 +61,7 @@ def test_what_is_missing_is_named_as_people_name_it() -> None:
     assert text == "order NPAPI-17-abcdef of 2026-11-28 12:00:00 UTC"
     assert Fact(FactKind.ATTEMPT, 17, part=2, reference="NPAPI-17-abcdef-2").text == "attempt NPAPI-17-abcdef-2 (2)"
     assert Fact(FactKind.VERIFICATION, 5, final=True).text == "outcome of verification 5"
-    assert summary([str(number) for number in range(7)]) == "0; 1; 2; 3; 4, and 2 more"
+    assert summary([str(number) for number in range(7)]) == "0; 1; 2, and 4 more"
 
 
 def test_a_fact_is_remembered_where_somebody_keeps_them() -> None:

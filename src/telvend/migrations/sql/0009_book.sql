@@ -1,4 +1,4 @@
--- A database that was found to lack what it had acknowledged, and who let sales go on with it all the same.
+-- A database that was found to lack what it had acknowledged, or was loaded from a dump; and who let sales go on with it.
 
 create table book_release (
     number bigint generated always as identity primary key,
@@ -8,11 +8,11 @@ create table book_release (
     released_at timestamptz not null default clock_timestamp()
 );
 
--- Sales are halted while one has no release. node: who remembers what is missing.
+-- Sales are halted while one has no release. node: where it was found. why: what is missing.
 create table book_halt (
     number bigint generated always as identity primary key,
     node text not null,
-    missing text not null,
+    why text not null,
     detected_at timestamptz not null default clock_timestamp(),
     release bigint references book_release
 );

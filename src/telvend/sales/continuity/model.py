@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.kit.facts import Fact
+from telvend.kit.facts import Fact, FactKind
 
 COMMAND = "telvend shop release --reason T --by WHO"
 
@@ -44,11 +44,14 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """A node has found that the book lacks something. `released_by` and `reason` are empty while sales are halted."""
+    """Sales are halted on every node: the book was found to lack something, or somebody has said so.
+
+    `released_by` and `reason` are empty while they are.
+    """
 
     number: int
     node: str
-    missing: str
+    why: str
     detected_at: datetime
     released_at: datetime | None = None
     released_by: str = ""
@@ -97,21 +100,24 @@ def judge(memory: Memory, standing: Standing, absent: Sequence[Fact]) -> Judgeme
         missing.append(
             f"this data directory remembers the shop {memory.shop}, and the database holds the shop {standing.shop}"
         )
+    # People know orders; a transfer says little to them.
+    absent = sorted(absent, key=lambda fact: list(FactKind).index(fact.kind))
     missing += [f"{fact.text} of {fact.at:%Y-%m-%d %H:%M:%S} UTC" if fact.at else fact.text for fact in absent]
     missing += [f"the release {release}" for release in memory.releases if release not in there]
     return Judgement(missing=missing)
 
 
-def sentence(missing: str, node: str | None) -> str:
+def sentence(why: str, node: str) -> str:
     """Why nothing is sold, for start-up, readiness, the log and the doctor."""
-    found = f"The node {node} found that" if node else "It was found that"
-    return (
-        f"The database has gone back: {found} it lacks what was acknowledged ({missing}). Nothing is sold until"
-        f" `{COMMAND}`."
-    )
+    return f"Nothing is sold: {why} (node {node}). `{COMMAND}` lets sales go on."
 
 
-def summary(missing: Sequence[str], most: int = 5) -> str:
+def gone_back(missing: Sequence[str]) -> str:
+    """Why, where the book lacks something."""
+    return f"the database has gone back and lacks {summary(missing)}"
+
+
+def summary(missing: Sequence[str], most: int = 3) -> str:
     """The first few, as one text."""
     more = f", and {len(missing) - most} more" if len(missing) > most else ""
     return "; ".join(missing[:most]) + more

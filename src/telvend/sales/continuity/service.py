@@ -30,7 +30,17 @@ from telvend.kit.facts import Fact
 from telvend.kit.log import get
 from telvend.kit.repeating import Repeating
 from telvend.sales.continuity import files, store
-from telvend.sales.continuity.model import Halt, Judgement, Memory, Server, Standing, judge, sentence, summary
+from telvend.sales.continuity.model import (
+    Halt,
+    Judgement,
+    Memory,
+    Server,
+    Standing,
+    gone_back,
+    judge,
+    sentence,
+    summary,
+)
 from telvend.sales.gate import SalesGate
 
 CAUSE: Final = "book"
@@ -75,6 +85,8 @@ class Continuity:
         self._doubted_before: datetime | None = None
         self._hold_until = 0.0
         self._changed = False
+        self._taken_over: list[Path] = []
+        self._serves = True
         self._checking = asyncio.Lock()
 
     # What others ask ----------------------------------------------------------------------------------------------------
@@ -117,7 +129,6 @@ class Continuity:
                 )
                 self._hold_until = time.monotonic() + _OTHERS_MAY_SPEAK_S
             self._memory.server = found
-            self._changed = True
         await self.check(tx)
 
     # Looking ------------------------------------------------------------------------------------------------------------
@@ -125,9 +136,10 @@ class Continuity:
     async def open(self, tx: Tx, *, take_over: bool = False) -> None:
         """Read the node's memories and look whether the book has what they say.
 
-        `take_over`: keep them in this process's own file, and remove those of processes that have ended. A command only
-        reads them.
+        `take_over`: write this process's own file now, which takes the place of those of processes that have ended. A command
+        does so only when it has committed something.
         """
+        self._serves = take_over
         found = files.read_all(self._folder)
         for memory in found.values():
             self._older += [fact for fact in memory.facts if fact not in self._older]
@@ -142,13 +154,10 @@ class Continuity:
             )
         await self._forgive_each(tx, found)
         await self.connected(tx)
-        if take_over:
-            self._changed = True
-            if self.save():
-                files.remove_ended(list(found))
-        else:
-            # A command has nothing of its own to remember until it has committed something, and leaves no file behind.
-            self._changed = False
+        self._taken_over = list(found)
+        # A command has nothing of its own to remember until it has committed something, and leaves no file behind.
+        self._changed = take_over
+        self.save()
 
     async def _forgive_each(self, tx: Tx, found: dict[Path, Memory]) -> None:
         """Drop what is missing from single files that a release has forgiven: each knew other releases."""
@@ -177,7 +186,7 @@ class Continuity:
             except asyncpg.UndefinedTableError:
                 # No schema yet, or no schema any more.
                 if facts:
-                    self._say_halted(sentence("its tables are gone", None), "its tables are gone")
+                    self._say_halted("the tables of this shop are gone", self._node)
                 return
             judgement = judge(memory, standing, absent)
             if judgement.missing:
@@ -187,11 +196,11 @@ class Continuity:
 
     async def _halt(self, tx: Tx, standing: Standing, judgement: Judgement) -> Standing:
         # Closed before anything is waited for.
-        missing = summary(judgement.missing)
-        self._say_halted(sentence(missing, self._node), missing)
+        why = gone_back(judgement.missing)
+        self._say_halted(why, self._node)
         try:
             async with tx.transaction():
-                await store.halt(tx, self._node, missing)
+                await store.halt(tx, self._node, why)
             return await store.standing(tx)
         except (*CONNECTION_LOSS, asyncpg.PostgresError) as error:
             # The other nodes are not told yet; the next look tries again.
@@ -213,7 +222,7 @@ class Continuity:
             # Whoever has the newest has the older ones.
             self._older = sorted(self._older, key=lambda fact: fact.at or _NEVER)[-_MOST_OLDER:]
             known = [release.id for release in standing.releases]
-            if (known, standing.shop) != (self._memory.releases, self._memory.shop):
+            if self._memory.shop is not None and (known, standing.shop) != (self._memory.releases, self._memory.shop):
                 self._changed = True
             self._memory.releases, self._memory.shop = known, standing.shop
             self._memory.checked_at = standing.now
@@ -224,30 +233,34 @@ class Continuity:
             self._doubted_before = _EVERYTHING
         elif standing.halts:
             first = standing.halts[0]
-            self._say_halted(sentence(first.missing, first.node), first.missing)
+            self._say_halted(first.why, first.node, loud=self._serves)
         elif self._halted is not None:
             self._halted = None
             self._gate.open(CAUSE)
             if self._on_halted is not None:
                 self._on_halted(False)
-            _log.warning("sales_go_on", why="the database has everything, or what it lacks was released")
+            if self._serves:
+                _log.warning("sales_go_on", why="the database has everything, or what it lacks was released")
 
-    def _say_halted(self, text: str, missing: str) -> None:
+    def _say_halted(self, why: str, node: str, *, loud: bool = True) -> None:
+        text = sentence(why, node)
         self._gate.close(CAUSE, text)
         self._doubted_before = _EVERYTHING
         now = time.monotonic()
         if self._halted is None and self._on_halted is not None:
             self._on_halted(True)
-        if self._halted is None or now - self._said_at > _SAY_AGAIN_S:
+        # What stands in the book already a command need not log again.
+        if loud and (self._halted is None or now - self._said_at > _SAY_AGAIN_S):
             self._said_at = now
-            _log.critical("book_went_back", missing=missing, node=self._node, why=text)
+            _log.critical("sales_halted", why=why, found_by=node)
         self._halted = text
 
     # The file -----------------------------------------------------------------------------------------------------------
 
     def save(self) -> bool:
         """Write the file, where anything has changed. Whether what is remembered stands in it."""
-        if not self._changed:
+        # Where there is no data directory a command makes none: nobody would read it.
+        if not self._changed or not (self._serves or self._folder.parent.is_dir()):
             return True
         newest = dict(self._latest)
         for fact in self._pending:
@@ -256,6 +269,9 @@ class Continuity:
         memory = Memory(self._memory.shop, self._memory.server, self._memory.releases, facts, self._memory.checked_at)
         saved = files.write(self._folder, memory)
         self._changed = not saved
+        if saved and self._taken_over:
+            files.remove_ended(self._taken_over)
+            self._taken_over = []
         return saved
 
     def saving(self, clock: Clock, on_death: Callable[[BaseException], None] | None = None) -> Repeating:
@@ -273,9 +289,7 @@ class Continuity:
 
         Raises InvalidInput, Busy.
         """
-        for name, text in (("by", by), ("reason", reason)):
-            if not text.strip() or len(text) > 500 or not text.isprintable():
-                raise InvalidInput(name, "must be 1 to 500 printable characters")
+        _validate(by=by, reason=reason)
         async with database.connection() as tx:
             await self.check(tx)
             if self._halted is None:
@@ -285,10 +299,24 @@ class Continuity:
             await self.check(tx)
         return ended
 
+    async def halt(self, database: Database, *, by: str, reason: str) -> None:
+        """Halt sales on every node, until somebody releases them. Raises InvalidInput, Busy."""
+        _validate(by=by, reason=reason)
+        async with database.connection() as tx:
+            async with tx.transaction():
+                await store.halt(tx, self._node, f"{reason.strip()}; said by {by.strip()}")
+            await self.check(tx)
+
     async def history(self, database: Database, limit: int = 50) -> list[Halt]:
         """The halts that there were, newest first. Raises Busy."""
         async with database.connection() as tx:
             return await store.halts(tx, limit)
+
+
+def _validate(**texts: str) -> None:
+    for name, text in texts.items():
+        if not text.strip() or len(text) > 500 or not text.isprintable():
+            raise InvalidInput(name, "must be 1 to 500 printable characters")
 
 
 _log = get(__name__)

@@ -33,20 +33,20 @@ STANDING: Final = """
     select (select id from installation) as shop, clock_timestamp() as now,
         (select max(detected_at) from book_halt) as doubted_before,
         array(select (id, released_at) from book_release order by number) as releases,
-        array(select (number, node, missing, detected_at) from book_halt where release is null order by number) as halts
+        array(select (number, node, why, detected_at) from book_halt where release is null order by number) as halts
 """
 
 RELEASE: Final = """
     with made as (insert into book_release (released_by, reason) values ($1, $2) returning number, released_at),
     released as (
         update book_halt set release = made.number from made where book_halt.release is null
-        returning book_halt.number, node, missing, detected_at, made.released_at
+        returning book_halt.number, node, why, detected_at, made.released_at
     )
-    select number, node, missing, detected_at, released_at from released order by number
+    select number, node, why, detected_at, released_at from released order by number
 """
 
 HALTS: Final = """
-    select h.number, h.node, h.missing, h.detected_at, r.released_at, coalesce(r.released_by, '') as released_by,
+    select h.number, h.node, h.why, h.detected_at, r.released_at, coalesce(r.released_by, '') as released_by,
         coalesce(r.reason, '') as reason
     from book_halt h left join book_release r on r.number = h.release order by h.number desc limit $1
 """
@@ -85,20 +85,20 @@ async def standing(tx: Tx) -> Standing:
     )
 
 
-async def halt(tx: Tx, node: str, missing: str) -> None:
+async def halt(tx: Tx, node: str, why: str) -> None:
     """Write down that sales are halted, unless this node has said the same already."""
     await tx.execute(
-        "insert into book_halt (node, missing) select $1::text, $2::text where not exists"
-        " (select from book_halt where release is null and node = $1::text and missing = $2::text)",
+        "insert into book_halt (node, why) select $1::text, $2::text where not exists"
+        " (select from book_halt where release is null and node = $1::text and why = $2::text)",
         node,
-        missing,
+        why,
     )
 
 
 async def release(tx: Tx, by: str, reason: str) -> list[Halt]:
     """End every open halt. Answers what they were."""
     return [
-        Halt(row["number"], row["node"], row["missing"], row["detected_at"], row["released_at"], by, reason)
+        Halt(row["number"], row["node"], row["why"], row["detected_at"], row["released_at"], by, reason)
         for row in await tx.fetch(RELEASE, by, reason)
     ]
 
