@@ -387,13 +387,13 @@ async def test_after_all_that_the_books_still_hold(books: tuple[Database, dict[s
 
 
 async def test_the_check_sees_one_moment_while_the_shop_goes_on(database: Database) -> None:
-    ama = await customer(database, ghs_minor=450 * 200)
+    ama = await customer(database, ghs_minor=450 * 600)
     placing = Placing(database)
     done = asyncio.Event()
 
     async def sell() -> None:
         try:
-            for _ in range(20):
+            for _ in range(60):
                 await placing.place_all([ama.wants() for _ in range(10)])
         finally:
             done.set()

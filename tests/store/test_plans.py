@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from telvend.kit import db
 from telvend.kit.db import Database
+from telvend.kit.session import LANE_SETTINGS
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import TransactionKind
 from telvend.orders import store
@@ -166,7 +166,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def scans(connection: "psycopg.Connection[Any]") -> dict[str, list[str]]:
     """For each statement the tables that its plan reads from end to end."""
-    for name, value in db._LANE_SETTINGS.items():
+    for name, value in LANE_SETTINGS.items():
         connection.execute("select set_config(%s, %s, false)", [name, value])
     found = {}
     for name, statement in STATEMENTS.items():

@@ -23,6 +23,7 @@ class Line:
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self.frozen = False
         self.epoch = 0
         self.port = 0
@@ -35,6 +36,9 @@ class Line:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
         if self._server is not None:
             self._server.close()
 
@@ -44,12 +48,15 @@ class Line:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         epoch = self.epoch
+        self._writers.append(writer)
+        if task := asyncio.current_task():
+            self._tasks.add(task)
         if self.frozen:
             await asyncio.sleep(3600)
         far_reader, far_writer = await asyncio.open_unix_connection(self._socket_path)
+        self._writers.append(far_writer)
         for source, target in ((reader, far_writer), (far_reader, writer)):
-            task = asyncio.create_task(self._pump(source, target, epoch))
-            self._tasks.add(task)
+            self._tasks.add(asyncio.create_task(self._pump(source, target, epoch)))
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, epoch: int) -> None:
         with contextlib.suppress(OSError):
@@ -81,6 +88,7 @@ async def lines(url: str, count: int) -> AsyncIterator[tuple[list[Line], str]]:
 async def watched(url: str) -> AsyncIterator[Database]:
     database = await Database.open(url, pool_size=3, serves=True)
     watch = Watch(database, SystemClock(), {}, lambda _: None)
+    await watch.look()
     watch.start()
     try:
         yield database
@@ -123,6 +131,25 @@ async def test_connections_that_are_dead_without_a_word_are_replaced_soon(server
         line.fall_silent()
         assert await seconds_until_back(database, lane) < BACK_WITHIN_S
         await lane.close()
+
+
+async def test_a_watch_that_only_begins_when_the_host_freezes_takes_the_others_along(
+    server: Server, database_url: str
+) -> None:
+    async with lines(database_url, 2) as ((one, other), url):
+        database = await Database.open(url, pool_size=3, serves=True)
+        watch = Watch(database, SystemClock(), {}, lambda _: None)
+        lane = Dedicated(database)
+        await lane.get()
+        one.frozen = other.frozen = False
+        # Which of the two it is that both have gone to does not matter: the watch has no connection yet.
+        frozen = one if database._connector._winner == 0 else other
+        frozen.frozen = True
+        watch.start()
+        assert await seconds_until_back(database, lane) < BACK_WITHIN_S
+        await watch.close()
+        await lane.close()
+        await database.close()
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["the first host", "the second host"])

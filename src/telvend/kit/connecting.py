@@ -8,6 +8,7 @@ primary wins. The host that won last is tried first.
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -88,8 +89,12 @@ def _host_and_port(item: str) -> tuple[str, int | None]:
 class Connector:
     """Makes connections to the database at `url`, and remembers which of its hosts was the primary last."""
 
-    def __init__(self, url: str) -> None:
-        """Raises ValueError for a URL that cannot be read."""
+    def __init__(self, url: str, *, on_moved: Callable[[], None] | None = None) -> None:
+        """`on_moved` is called when another host than before has become the primary, before the first connection to it is handed out.
+
+        Raises ValueError for a URL that cannot be read.
+        """
+        self._on_moved = on_moved
         self._dsn = for_asyncpg(url)
         self._hosts = hosts_of(url)
         self._winner = 0
@@ -126,7 +131,10 @@ class Connector:
                     if (error := task.exception()) is not None:
                         errors.append(error)
                         continue
-                    self._winner = index
+                    if index != self._winner:
+                        self._winner = index
+                        if self._on_moved is not None:
+                            self._on_moved()
                     return task.result()
         finally:
             # Also one that has answered in the same moment.

@@ -91,7 +91,7 @@ TRANSIENT: Final = (
 LANE_PATIENCE_S: Final = 4.0
 """How long a lane waits for an answer: longer than any of its locks, and short enough to be back within five seconds."""
 
-_SERVING_PATIENCE_S: Final = 10.0
+_SERVING_PATIENCE_S: Final = 5.0
 _COMMAND_PATIENCE_S: Final = 30.0
 
 
@@ -163,7 +163,7 @@ class Database:
         self.outage = Outage()
         self.on_commit: Callable[[Collection[Fact]], None] | None = None
         self.on_connected: Callable[[Tx], Awaitable[None]] | None = None
-        self._connector = Connector(url)
+        self._connector = Connector(url, on_moved=self.drop_connections)
         self._settings = SERVING_SETTINGS if serves else SETTINGS
         self._patience_s = _SERVING_PATIENCE_S if serves else _COMMAND_PATIENCE_S
         self._pool = pool
@@ -246,7 +246,13 @@ class Database:
         """A connection without a transaction: each statement is its own. Raises Busy when the server is away."""
         try:
             async with self._pool.acquire(timeout=5) as connection:
-                yield connection
+                try:
+                    yield connection
+                except TimeoutError:
+                    # Whoever waits for a silent server to take a cancellation waits long, and the others are as silent.
+                    connection.terminate()
+                    await self._pool.expire_connections()
+                    raise
         except TRANSIENT as error:
             raise self.busy(error) from error
 
@@ -262,7 +268,8 @@ class Database:
 
         Whoever waits on one gets what is in CONNECTION_LOSS; the next statement makes a new one.
         """
-        for connection in [*self._dedicated, *(holder._con for holder in self._pool._holders)]:  # noqa: SLF001
+        pooled = (holder._con for holder in self._pool._holders) if self._pool is not None else ()  # noqa: SLF001
+        for connection in [*self._dedicated, *pooled]:
             if connection is not None and not connection.is_closed():
                 connection.terminate()
 
