@@ -115,6 +115,15 @@ async def test_a_book_that_has_everything_is_sold_from(node: Node, ama: Customer
     assert node.halts == []
 
 
+async def test_an_order_that_was_made_older_by_hand_is_still_there(node: Node, ama: Customer) -> None:
+    await node.sell(ama, "R1")
+    async with node.database.transaction() as tx:
+        await tx.execute("update orders set created_at = created_at - interval '10 minutes'")
+    assert await node.look() is None
+    await node.sell(ama, "R2")
+    assert await node.look() is None
+
+
 @pytest.mark.parametrize("cut", [False, True], ids=["restored into the live shop", "fail-over"])
 async def test_a_book_without_the_last_sale_sells_nothing_until_it_is_released(
     node: Node, ama: Customer, past: Past, cut: bool
