@@ -206,8 +206,9 @@ class Stand:
         """
         aside = len(
             await self.rows(
-                "update orders set due_at = now() + interval '1 day' where due_at < now() + interval '1 hour'"
-                " and state = 'accepted' returning 1"
+                # Fresh orders that are due tomorrow would be taken for those of a clock that has jumped.
+                "update orders set due_at = now() + interval '1 day', state = 'waiting'"
+                " where due_at < now() + interval '1 hour' and state = 'accepted' returning 1"
             )
         )
         for _ in range(150):  # What is in hand is being delivered, within seconds.
