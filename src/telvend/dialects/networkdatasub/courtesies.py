@@ -4,8 +4,7 @@ The printed spelling always comes first, and nothing that is printed changes its
 A request in a courtesy's spelling is the same request as its printed twin: both are read into the same values before anything
 is decided, so that they have one answer and, under one reference, one fingerprint.
 
-Source: `contracts/README.md`, networkdatasub, "Courtesies"; the shape of `/data/all-plans` is what published clients of the
-service (2026) record of its answers.
+Source: docs/decisions/0023; what published clients of the service send in 2026, and what they record of `/data/all-plans`.
 """
 
 from dataclasses import dataclass
