@@ -56,7 +56,7 @@ Only `serve` and `demo` open a shop. Any other command in a folder without one c
 a shop. Only `serve` and `upgrade` bring the database's schema to this version; any other command says that it is older.
 
 Telephone numbers are read as the APIs read them: E.164, international digits, or the national form of
-`madapi_home_country`, of Ghana or of Nigeria, with spaces and dashes.
+`madapi_home_country`, of Ghana or of Nigeria, with spaces and dashes; also those that `number_prefixes` adds.
 
 A list that leaves something off says below the table how many more there are (counted up to 1,000) and how to ask for
 them; as JSON it has `more`, and `next` where it can be gone on from. CSV is whole unless `--limit` is given.
@@ -203,9 +203,19 @@ workers = 2
 public_url = "https://api.example.com"
 trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
 
+[number_prefixes]
+NG = ["0918"]
+GH = ["0250", "0251", "0252", "0253", "0254", "0255"]
+
 [simulators.simulator]
 timeout_s = 3.0
 ```
+
+`number_prefixes` is for mobile numbers that a country gives out before this program knows them. A prefix is written as people
+write the number, with what stands before it in the country. Its numbers are then taken everywhere (every API, every command), in
+every spelling, and only with the length of the country's mobile numbers. A number that is known as something else, such as a
+landline, or as another country's, stays that. In the environment it is one value in TOML:
+`TELVEND_NUMBER_PREFIXES='{NG = ["0918"], GH = ["0250"]}'`. Every node of a shop needs the same.
 
 In the environment a list is separated by commas: `TELVEND_TRUSTED_PROXIES=127.0.0.1,10.0.0.0/8`.
 
@@ -232,7 +242,7 @@ def settings() -> str:
             shown = "`~/.local/share/telvend`"
         elif name == "simulators":
             shown = "one, called `simulator`"
-        elif default in (None, "", ()):
+        elif default in (None, "", ()) or fields[name].default_factory is dict:
             shown = ""
         else:
             shown = f"`{str(default).lower() if isinstance(default, bool) else default}`"

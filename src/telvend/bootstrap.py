@@ -45,6 +45,7 @@ from telvend.kit.fresh import Fresh
 from telvend.kit.keyfile import KeyMissing
 from telvend.kit.log import get
 from telvend.kit.outage import AWAY
+from telvend.kit.phone import use_prefixes
 from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
 from telvend.orders.jobs import Ears, Fulfilment, PostgresFulfilmentStore, Review
@@ -131,6 +132,7 @@ async def open_shop(
 
     `serves`: this process takes over what ended ones of this node remembered of the book.
     """
+    use_prefixes(settings.number_prefixes)
     clock = SystemClock()
     gate = SalesGate()
     database = await Database.open(url, pool_size=settings.pool_size, serves=serves)

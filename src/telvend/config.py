@@ -18,6 +18,7 @@ import msgspec
 from telvend.kit.keyfile import key_refusal
 from telvend.kit.networks import NotANetwork, parse_network
 from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal
+from telvend.kit.phone import NotAPrefix, validate_prefixes
 from telvend.kit.secret import Secret
 
 PREFIX: Final = "TELVEND_"
@@ -154,6 +155,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             pattern="^([A-Z]{2})?$",
         ),
     ] = ""
+    number_prefixes: Annotated[
+        dict[str, tuple[str, ...]],
+        _meta("prefixes of mobile numbers by country, beside those that the program knows; a table of the file"),
+    ] = msgspec.field(default_factory=dict)
     madapi_literal_999: Annotated[
         bool, _meta("whether a refill that failed for no known reason has the document's status 999 instead of 500")
     ] = False
@@ -302,13 +307,19 @@ def _convert(name: str, value: Any, origin: str) -> Any:
     try:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]
+        if origin == "environment" and name == "number_prefixes":
+            text = str(value).strip()
+            value = tomllib.loads(f"value = {text}")["value"] if text.startswith("{") else tomllib.loads(text)
         if name in NETWORKS:
             value = _networks(value, origin)
-        return msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
-    except NotANetwork as error:
+        converted = msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
+        if name == "number_prefixes":
+            validate_prefixes(converted)
+    except (NotANetwork, NotAPrefix) as error:
         raise SettingsRefused(f"{where}: {error}.") from None
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
+    return converted
 
 
 def _networks(value: Any, origin: str) -> Any:

@@ -141,7 +141,7 @@ async def test_three_hundred_who_wait_cost_no_connection_and_are_all_answered(ma
 
 def test_without_a_valid_key_every_endpoint_is_401(market: Market, keys: Keys) -> None:
     strangers = [
-        market.client(None), market.client("wrong"), market.client(keys.ama), market.client(market.ama, "Bearer"),
+        market.client(None), market.client("wrong"), market.client(keys.ama), market.client(market.ama, "Basic"),
         market.client(""), market.client(market.ama.upper()),
     ]  # fmt: skip
     for number, stranger in enumerate(strangers):
@@ -154,8 +154,9 @@ def test_without_a_valid_key_every_endpoint_is_401(market: Market, keys: Keys) -
         assert elsewhere.get("ping").status_code == 401
 
 
-def test_the_word_token_is_taken_in_any_case(market: Market) -> None:
-    with market.client(market.ama, "token") as client:
+@pytest.mark.parametrize("word", ["token", "Bearer", "BEARER"])
+def test_the_word_token_is_taken_in_any_case_and_bearer_as_a_courtesy(market: Market, word: str) -> None:
+    with market.client(market.ama, word) as client:
         exact(client.get("user"))
 
 
@@ -312,7 +313,7 @@ def test_what_is_no_object_is_refused_in_the_same_shape(ama: httpx.Client, conte
 
 def test_unknown_paths_and_methods_need_no_key(market: Market) -> None:
     with market.client(None) as nobody:
-        for path in ("", "nothing", "user/", "User", "wallet", "v2/user"):
+        for path in ("", "nothing", "user/", "User", "wallet/", "v2/user"):
             assert exact(nobody.get(path), 404).keys() == {"success", "message"}
         answer = nobody.delete("user")
         assert exact(answer, 405).keys() == {"success", "message"}

@@ -329,3 +329,37 @@ def test_a_settings_file_with_a_secret_in_it_is_for_its_owner_alone(tmp_path: Pa
     write(folder, "port = 1001")
     (folder / "telvend.toml").chmod(0o666)
     assert "may be written by other users" in sentence({"data_dir": str(folder)})
+
+
+def test_prefixes_of_numbers_are_a_table_of_the_file_or_toml_in_the_environment(folder: Path) -> None:
+    write(folder, '[number_prefixes]\nNG = ["0918"]\nGH = ["0250", "0255"]\n')
+    found = load({"data_dir": str(folder)}, {})
+    assert found.settings.number_prefixes == {"NG": ("0918",), "GH": ("0250", "0255")}
+    for text in ('{NG = ["0918"]}', ' NG = ["0918"] ', 'NG = [\n"0918",\n]'):
+        loaded = load({"data_dir": str(folder)}, {"TELVEND_NUMBER_PREFIXES": text})
+        assert (loaded.settings.number_prefixes, loaded.origins["number_prefixes"]) == (
+            {"NG": ("0918",)},
+            "environment",
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0918", "{", "NG = 0918", 'NG = "0918"', "NG = [918]", 'NG = ["918"]', 'NX = ["0918"]', 'NG = ["09"]', "[]"],
+)
+def test_prefixes_that_cannot_be_are_one_sentence(text: str) -> None:
+    assert "TELVEND_NUMBER_PREFIXES" in sentence({}, {"TELVEND_NUMBER_PREFIXES": text})
+
+
+def test_prefixes_of_the_file_that_cannot_be_are_one_sentence(folder: Path) -> None:
+    write(folder, '[number_prefixes]\nNG = ["918"]\n')
+    assert sentence({"data_dir": str(folder)}) == (
+        "number_prefixes (file): 918 of NG does not begin with 0, as people write numbers there."
+    )
+
+
+def test_prefixes_go_through_the_pipe_to_a_worker() -> None:
+    settings = Settings(number_prefixes={"NG": ("0918",)})
+    sent = msgspec.json.encode(msgspec.to_builtins(settings, enc_hook=Secret.reveal))
+    received = msgspec.convert(msgspec.json.decode(sent), Settings, dec_hook=lambda _, text: Secret(text))
+    assert received.number_prefixes == settings.number_prefixes

@@ -44,6 +44,7 @@ from telvend.kit import environment
 from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused
 from telvend.kit.db_refusals import sentence_of
 from telvend.kit.keyfile import KeyRefused
+from telvend.kit.phone import use_prefixes
 from telvend.kit.postgres import NoDatabase, PostgresRefused, open_for_command
 from telvend.kit.secret import Secret
 from telvend.migrations import SchemaRefused
@@ -119,9 +120,11 @@ def settings_of(context: typer.Context, data_dir: str | None, database_url: str 
         **others,
     }
     try:
-        return load(overrides).settings
+        settings = load(overrides).settings
     except SettingsRefused as error:
         fail(error)
+    use_prefixes(settings.number_prefixes)  # Before the numbers among the command's arguments are read.
+    return settings
 
 
 def as_json_of(context: typer.Context, as_json: bool) -> bool:

@@ -1,5 +1,6 @@
 """`telvend settings`: every setting, its value and where that came from."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -30,6 +31,8 @@ def settings(
         value: Any = getattr(loaded.settings, name)
         if name in SECRETS:
             value = None if value is None else "********"
+        elif name == "number_prefixes":
+            value = inline_prefixes(value)
         elif name == "simulators" or isinstance(value, tuple):
             value = ", ".join(value)
         rows.append((name, value, loaded.origins[name], PREFIX + name.upper(), text))
@@ -45,3 +48,11 @@ def settings(
         Output(data, show=table("", ("setting", "value", "from", "environment", "what it is"), shown, "")),
         as_json or before.json,
     )
+
+
+def inline_prefixes(prefixes: Mapping[str, Sequence[str]]) -> str:
+    """In TOML's inline form, as it may stand in the environment; "" for none."""
+    tables = [
+        f"{region} = [{', '.join(f'{chr(34)}{text}{chr(34)}' for text in texts)}]" for region, texts in prefixes.items()
+    ]
+    return f"{{{', '.join(tables)}}}" if tables else ""

@@ -101,6 +101,8 @@ class Endpoint:
     """Whether the handler reads the fields itself, to name every wrong one; `form` then only documents them."""
     url_encoded: bool = False
     """Whether the body may also be an application/x-www-form-urlencoded form. Only where the handler gathers."""
+    read_other: Callable[[bytes, bytes], dict[str, Any] | None] | None = None
+    """Reads a body that is not JSON, given its Content-Type; None where it is JSON. Only where the handler gathers."""
     key_in_form: Callable[[Any, Mapping[bytes, bytes]], str | None] | None = None
     """How this endpoint finds the key where the form carries it (the headers are given too); the form is then read first."""
     parameters: tuple[Parameter, ...] = ()
@@ -117,6 +119,8 @@ class Dialect:
     endpoints: tuple[Endpoint, ...]
     key_of: KeyOf
     error: Callable[[TelvendError, Asked], Answer]
+    courtesies: tuple[Endpoint, ...] = ()
+    """Addresses beside the contract, for clients that know them already. They are served and in no document or story."""
     security: Mapping[str, Any] = field(default_factory=dict)
     """The OpenAPI security scheme of the key."""
     more_security: Mapping[str, Any] = field(default_factory=dict)

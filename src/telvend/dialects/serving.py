@@ -54,7 +54,7 @@ class DialectApp:
     def __init__(self, dialect: Dialect, services: Services, limiter: Allowance) -> None:
         self._edge = _Edge(dialect, services, limiter)
         by_path: dict[str, dict[str, Endpoint]] = {}
-        for endpoint in dialect.endpoints:
+        for endpoint in (*dialect.endpoints, *dialect.courtesies):
             by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
         paths = {dialect.base_path + path: _Path(self._edge, path, endpoints) for path, endpoints in by_path.items()}
         # Most paths are plain and found in one step. Those with placeholders are tried in the order of the table, which takes
@@ -348,6 +348,10 @@ def _read_form(
 ) -> Any:
     if decoder is None:
         return None
+    if endpoint.read_other is not None:
+        other = endpoint.read_other(headers.get(b"content-type", b""), body)
+        if other is not None:
+            return other
     if endpoint.url_encoded and not body:
         return {}
     # What curl sends with -d says that it is a form, and is JSON all the same.

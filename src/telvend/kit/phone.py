@@ -4,12 +4,15 @@
 rules of a region once, makes one regular expression of them, and costs about 1 µs a call after that. A property test
 holds the two against each other.
 
+A country may give out numbers before the library knows them. `use_prefixes` adds their prefixes to the rules of this process.
+
 Source of the rules: the metadata of `phonenumbers`, a port of Google's libphonenumber.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from itertools import combinations
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberDesc, PhoneNumberFormat, PhoneNumberType
@@ -28,9 +31,23 @@ _NATIONAL_FORMS_OF = ("GH", "NG")
 _Rule = tuple[str, Callable[[str], re.Match[str] | None]]
 _rules: dict[str, _Rule] = {}
 
+# What `use_prefixes` has added: the beginnings of national significant numbers ("918") by region. They are part of the rules.
+_added: dict[str, tuple[str, ...]] = {}
+
+_ASKED_FIRST = (
+    "premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail",
+)  # fmt: skip
+
+_FEWEST_PREFIX_DIGITS = 2
+_FEWEST_DIGITS_AFTER = 4
+
 
 class NotAMobileNumber(ValueError):
     """The text is not a mobile number of the market. The sentence may be shown; it does not repeat the text."""
+
+
+class NotAPrefix(ValueError):
+    """A prefix of mobile numbers cannot be added. The sentence says why."""
 
 
 def parse_mobile(text: str, region: str) -> str:
@@ -85,6 +102,8 @@ def national_form(e164: str) -> str:
 
 def region_of(e164: str) -> str:
     """Return the country that a number in E.164 belongs to: "GH" for "+233241234567". Raises NotAMobileNumber."""
+    if (added := region_of_added(e164)) is not None:
+        return added
     try:
         region = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
     except NumberParseException:
@@ -92,6 +111,37 @@ def region_of(e164: str) -> str:
     if region is None:
         raise NotAMobileNumber("This is not a number in E.164, as in +233241234567.")
     return region
+
+
+def use_prefixes(prefixes: Mapping[str, Iterable[str]]) -> None:
+    """Take numbers with these prefixes for mobile numbers of their country from now on, beside those that the library knows.
+
+    `prefixes` are as people write them, by country: {"NG": ["0918"]}. They take the place of those given before. A number that
+    the library knows as something else, or as another country's, stays that. Raises NotAPrefix.
+    """
+    added = _significant(prefixes)
+    if added != _added:
+        _added.clear()
+        _added.update(added)
+        _rules.clear()
+
+
+def validate_prefixes(prefixes: Mapping[str, Iterable[str]]) -> None:
+    """Raises NotAPrefix for what `use_prefixes` would refuse."""
+    _significant(prefixes)
+
+
+def region_of_added(e164: str) -> str | None:
+    """Return the country that an added prefix makes this a mobile number of; None where none does."""
+    for region, prefixes in _added.items():
+        calling_code = f"+{phonenumbers.country_code_for_region(region)}"
+        if e164.startswith(tuple(calling_code + prefix for prefix in prefixes)):
+            try:
+                if parse_mobile(e164, region) == e164:
+                    return region
+            except NotAMobileNumber:
+                continue
+    return None
 
 
 def masked(number: str) -> str:
@@ -112,21 +162,11 @@ def _learn(region: str) -> _Rule:
         raise LookupError(f"phonenumbers knows no region {region!r}.")
     mobile = metadata.fixed_line if metadata.same_mobile_and_fixed_line_pattern else metadata.mobile
     # The library asks these first; a number that one of them claims is not a mobile number, though mobile matched too.
-    asked_first = (
-        metadata.premium_rate,
-        metadata.toll_free,
-        metadata.shared_cost,
-        metadata.voip,
-        metadata.personal_number,
-        metadata.pager,
-        metadata.uan,
-        metadata.voicemail,
-    )
-    others = [pattern for pattern in map(_pattern, asked_first) if pattern]
+    others = [pattern for kind in _ASKED_FIRST if (pattern := _pattern(getattr(metadata, kind)))]
     not_another = rf"(?!(?:{'|'.join(others)})\Z)" if others else ""
     in_front = [*_national_prefixes(region), rf"\+?{metadata.country_code}"]
     # What `mobile` lacks (a region without mobile numbers) becomes a pattern that matches nothing.
-    expression = rf"(?:{'|'.join(in_front)}){not_another}({_pattern(mobile) or '(?!)'})"
+    expression = rf"(?:{'|'.join(in_front)}){not_another}({_pattern(mobile) or '(?!)'}{_added_pattern(metadata)})"
     rule = (f"+{metadata.country_code}", re.compile(expression, re.ASCII).fullmatch)
     _rules[region] = rule
     return rule
@@ -139,6 +179,77 @@ def _pattern(description: PhoneNumberDesc | None) -> str:
     lengths = "|".join(rf"\d{{{length}}}\Z" for length in description.possible_length)
     demanded = f"(?={lengths})" if lengths else ""
     return f"{demanded}(?:{description.national_number_pattern})"
+
+
+def _added_pattern(metadata: PhoneMetadata) -> str:
+    """What is added to the pattern of a region's mobile numbers; "" where nothing is."""
+    region = metadata.id
+    if region not in _added:
+        return ""
+    length = _mobile_length(region)
+    added = "|".join(rf"{prefix}\d{{{length - len(prefix)}}}" for prefix in _added[region])
+    claimed = [metadata.fixed_line]
+    for other in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[phonenumbers.country_code_for_region(region)]:
+        if other != region and (theirs := PhoneMetadata.metadata_for_region(other, None)) is not None:
+            claimed += [getattr(theirs, kind) for kind in ("fixed_line", "mobile", *_ASKED_FIRST)]
+    patterns = "|".join(filter(None, map(_pattern, claimed)))
+    unclaimed = rf"(?!(?:{patterns})\Z)" if patterns else ""
+    return rf"|{unclaimed}(?:{added})"
+
+
+def _significant(prefixes: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """The prefixes as national significant numbers begin, by region. Raises NotAPrefix."""
+    found = {
+        region: tuple(dict.fromkeys(_significant_prefix(region, text) for text in texts))
+        for region, texts in prefixes.items()
+    }
+    for (one, ours), (other, theirs) in combinations(found.items(), 2):
+        if phonenumbers.country_code_for_region(one) == phonenumbers.country_code_for_region(other):
+            for prefix in ours:
+                if any(prefix.startswith(their) or their.startswith(prefix) for their in theirs):
+                    raise NotAPrefix(f"{one} and {other} have one country code, and {prefix} is given to both")
+    return {region: added for region, added in found.items() if added}
+
+
+def _significant_prefix(region: str, text: str) -> str:
+    length = _mobile_length(region)
+    if not (text.isascii() and text.isdigit()):
+        raise NotAPrefix(f"{text!r} of {region} is not digits such as 0918")
+    in_front = _national_prefixes(region)
+    before = max((prefix for prefix in in_front if text.startswith(prefix)), key=len, default=None)
+    if before is None:
+        raise NotAPrefix(f"{text} of {region} does not begin with {in_front[0]}, as people write numbers there")
+    significant = text.removeprefix(before)
+    longest = length - _FEWEST_DIGITS_AFTER
+    if not _FEWEST_PREFIX_DIGITS <= len(significant) <= longest:
+        fewest, most = (count + len(before) for count in (_FEWEST_PREFIX_DIGITS, longest))
+        raise NotAPrefix(f"{text} of {region} is not {fewest} to {most} digits long")
+    if before == "":
+        _require_own(region, significant, length)
+    return significant
+
+
+def _require_own(region: str, prefix: str, length: int) -> None:
+    """Raise NotAPrefix where numbers are written bare, and such a one could be international digits of another country."""
+    for calling_code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
+        if not (prefix.startswith(str(calling_code)) or str(calling_code).startswith(prefix)):
+            continue
+        for other in regions:
+            theirs = PhoneMetadata.metadata_for_region(other, None)
+            if theirs is None or theirs.mobile is None:
+                continue
+            if length - len(str(calling_code)) in theirs.mobile.possible_length:
+                raise NotAPrefix(f"{prefix} of {region} could begin a number of {other} with its country code")
+
+
+def _mobile_length(region: str) -> int:
+    """How many digits a mobile number of the region has, without what stands before it. Raises NotAPrefix."""
+    example = None
+    if region in phonenumbers.SUPPORTED_REGIONS:
+        example = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
+    if example is None:
+        raise NotAPrefix(f"{region!r} is not a country, such as NG")
+    return len(phonenumbers.national_significant_number(example))
 
 
 def _national_prefixes(region: str) -> list[str]:
@@ -166,6 +277,8 @@ def _national_prefix(calling_code: int) -> str:
 
 
 def _is_mobile_anywhere(e164: str) -> bool:
+    if region_of_added(e164) is not None:
+        return True
     try:
         number = phonenumbers.parse(e164)
     except NumberParseException:

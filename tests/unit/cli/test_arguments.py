@@ -1,5 +1,6 @@
 """Telephone numbers that commands take: read as the APIs read them, in every command, before it begins."""
 
+import json
 import re
 from collections.abc import Iterator
 from enum import Enum
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from telvend.cli import app
 from telvend.cli.arguments import parsed_msisdn
 from telvend.errors import InvalidInput
+from telvend.kit.phone import use_prefixes
 from tests.unit.cli.test_frame import EVERY
 
 # What a parameter is called that takes a number of somebody's telephone.
@@ -97,3 +99,28 @@ def test_bytes_that_are_no_letters_are_refused_in_one_sentence(tmp_path: Path) -
     result = CliRunner().invoke(app, arguments)
     assert result.stderr == "telvend: name: is not text in the encoding of this terminal\n"
     assert result.exit_code == 1
+
+
+def test_commands_read_numbers_by_the_added_prefixes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELVEND_NUMBER_PREFIXES", '{NG = ["0918"]}')
+    arguments = ["order", "list", "--subscriber", "0918 123 4567", "--data-dir", str(tmp_path)]
+    try:
+        added = CliRunner().invoke(app, arguments)
+        monkeypatch.delenv("TELVEND_NUMBER_PREFIXES")
+        unknown = CliRunner().invoke(app, arguments)
+    finally:
+        use_prefixes({})
+    assert "mobile number" not in added.output
+    assert "not a mobile number" in unknown.output
+
+
+def test_settings_show_the_prefixes_as_they_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown() -> str:
+        found = CliRunner().invoke(app, ["settings", "--json", "--data-dir", str(tmp_path)])
+        (line,) = [line for line in json.loads(found.stdout)["settings"] if line["name"] == "number_prefixes"]
+        return str(line["value"])
+
+    assert shown() == ""
+    text = '{NG = ["0918"], GH = ["0250", "0255"]}'
+    monkeypatch.setenv("TELVEND_NUMBER_PREFIXES", text)
+    assert shown() == text

@@ -22,7 +22,7 @@ from telvend.dialects.fields import FormFields, Problems
 from telvend.dialects.headers import header_text
 from telvend.errors import InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
-from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
+from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market, region_of_added
 from telvend.kit.secret import Secret
 from telvend.subscribers.model import line_of
 from telvend.subscribers.refills.model import RefillKind
@@ -62,12 +62,16 @@ def _number(text: str, home: str) -> str:
         except (NotAMobileNumber, LookupError):
             pass
     try:
-        return parse_mobile_of_any_market(digits)
+        number = parse_mobile_of_any_market(digits)
     except NotAMobileNumber:
-        found = {number for market in _OTHERS if (number := _national(digits, market))}
+        found = {theirs for market in _OTHERS if (theirs := _national(digits, market))}
         if len(found) != 1:
             raise
         return found.pop()
+    # By an added prefix it is Ghana's or Nigeria's; where it is another market's too, nobody knows which is meant.
+    if digits.startswith("0") and region_of_added(number) and any(_national(digits, market) for market in _OTHERS):
+        raise NotAMobileNumber("This may be a number of several markets.")
+    return number
 
 
 def _national(digits: str, market: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from telvend.dialects.fields import FormFields
 from telvend.dialects.headers import header_text
+from telvend.dialects.networkdatasub.courtesies import OTHER_NAME, number_in
 from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 
@@ -79,6 +80,31 @@ class Fields(FormFields):
         except NotAMobileNumber:
             self.wrong(name, "must be a mobile number of Nigeria, such as 08012345678")
             return ""
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not null."""
+        return self._form.get(name) is not None
+
+    def by_either_name(self, name: str, read: Callable[[str], T]) -> T:
+        """Read a field that has a courtesy's name besides its own. What is wrong with it is said of the printed name.
+
+        Where both are sent and are not the same, both are wrong.
+        """
+        other = OTHER_NAME[name]
+        if not self.has(other):
+            return read(name)
+        if not self.has(name):
+            self._form = {**self._form, name: self._form[other]}
+            return read(name)
+        value = read(name)
+        if read(other) != value:
+            self.wrong(name, f"differs from {other}")
+            self.wrong(other, f"differs from {name}")
+        return value
+
+    def number(self, name: str) -> int | None:
+        """The number that stands, as a courtesy, in the place of a word; None where none does."""
+        return number_in(name, self._form.get(name))
 
     def one_of(self, name: str, known: Callable[[str], T | None], problem: str) -> T | None:
         """A text that `known` knows; the problem where it does not."""

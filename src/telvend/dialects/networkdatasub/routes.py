@@ -1,6 +1,6 @@
 """networkdatasub (Nigeria): user, networks, airtime, data, wallet and transactions, under /api."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta, timezone
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -11,6 +11,7 @@ from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
 from telvend.dialects.networkdatasub import story, wire
+from telvend.dialects.networkdatasub.courtesies import SCHEMES, read_form_body
 from telvend.dialects.networkdatasub.fields import Fields
 from telvend.dialects.story import Parameter
 from telvend.errors import Busy, InsufficientBalance, NotFound
@@ -98,6 +99,22 @@ async def data_plans(call: Call[None]) -> Answer:
     return wire.ok([wire.plan(plan) for plan in plans], "Data plans retrieved successfully")
 
 
+async def all_data_plans(call: Call[None]) -> Answer:
+    """A courtesy: the plans of every network, or of those that `network` and `type` leave, in the service's own shape."""
+    fields = Fields(_query(call))
+    catalogue = call.services.catalogue.snapshot
+    network = _network(call, fields) if fields.has("network") else None
+    type_ = fields.text("type", required=False).casefold()
+    fields.done()
+    found = [
+        (network, plan)
+        for network in ((network,) if network else catalogue.networks(COUNTRY))
+        for plan in catalogue.plans(COUNTRY, network.code)
+        if not type_ or plan.type.casefold() == type_
+    ]
+    return wire.ok(wire.all_plans(found), "Data plans retrieved successfully")
+
+
 # Purchases --------------------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +122,7 @@ async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
     """Waits for the delivery; still open after the setting `delivery_wait_s` it is answered as pending."""
     fields = Fields(call.form)
     network = _network(call, fields)
-    phone = fields.phone("phone", COUNTRY)
+    phone = fields.by_either_name("phone", _phone(fields))
     amount = fields.amount("amount", SMALLEST_AIRTIME, LARGEST_AIRTIME)
     reference = fields.reference(call.headers.get(b"idempotency-key"))
     fields.done()
@@ -122,14 +139,21 @@ async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
 async def data_purchase(call: Call[dict[str, Any]]) -> Answer:
     """Waits for the delivery, as airtime does."""
     fields = Fields(call.form)
-    network = _network(call, fields)
-    plan_id = fields.whole_number("plan_id", minimum=1, maximum=2**31 - 1)
-    phone = fields.phone("phone", COUNTRY)
+    # A courtesy: under this name of the field the plan says whose it is.
+    by_plan = fields.has("data_plan_id") and not fields.has("network")
+    network = None if by_plan else _network(call, fields)
+    plan_id = fields.by_either_name("plan_id", lambda name: fields.whole_number(name, minimum=1, maximum=2**31 - 1))
+    phone = fields.by_either_name("phone", _phone(fields))
     reference = fields.reference(call.headers.get(b"idempotency-key"))
     plan: Product | None = None
-    if network is not None and "plan_id" not in fields.problems:
-        plan = call.services.catalogue.snapshot.product(plan_id)
-        if plan is None or (plan.country, plan.network) != (network.country, network.code):
+    if "plan_id" not in fields.problems and (by_plan or network is not None):
+        catalogue = call.services.catalogue.snapshot
+        plan = catalogue.product(plan_id)
+        if by_plan and plan is not None and plan.country == COUNTRY:
+            network = catalogue.network(COUNTRY, plan.network)
+        if network is None:
+            fields.wrong("plan_id", "is not a data plan")
+        elif plan is None or (plan.country, plan.network) != (network.country, network.code):
             fields.wrong("plan_id", f"is not a plan of {network.name}")
     fields.done()
     assert network is not None  # noqa: S101 - `done` has raised otherwise
@@ -348,7 +372,19 @@ def _lines(call: Call[None]) -> list[dict[str, Any]]:
 
 def _network(call: Call[Any], fields: Fields) -> Network | None:
     catalogue = call.services.catalogue.snapshot
-    return fields.one_of("network", lambda word: catalogue.network(COUNTRY, word.strip()), _UNKNOWN_NETWORK)
+    number = fields.number("network")
+    if number is None:
+        return fields.one_of("network", lambda word: catalogue.network(COUNTRY, word.strip()), _UNKNOWN_NETWORK)
+    # A courtesy. A code comes first, also one that is digits.
+    numbered = {network.id: network for network in catalogue.networks(COUNTRY)}
+    found = catalogue.network(COUNTRY, str(number)) or numbered.get(number)
+    if found is None:
+        fields.wrong("network", _UNKNOWN_NETWORK)
+    return found
+
+
+def _phone(fields: Fields) -> Callable[[str], str]:
+    return lambda name: fields.phone(name, COUNTRY)
 
 
 def _wallet(call: Call[Any]) -> int:
@@ -367,9 +403,9 @@ def _query(call: Call[Any]) -> dict[str, str]:
 
 
 def _key_of(headers: Mapping[bytes, bytes]) -> str | None:
-    """`Authorization: Token KEY`; the word in any case."""
+    """`Authorization: Token KEY`; the word in any case. As a courtesy also `Bearer`."""
     scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    return key.strip() if scheme.lower() == "token" else None
+    return key.strip() if scheme.lower() in SCHEMES else None
 
 
 def _get(path: str, handler: Any, summary: str) -> Endpoint:
@@ -378,7 +414,18 @@ def _get(path: str, handler: Any, summary: str) -> Endpoint:
 
 def _post(path: str, handler: Any, summary: str, form: type[msgspec.Struct]) -> Endpoint:
     parameters = _parameters("POST", path)
-    return Endpoint("POST", path, handler, summary, _BOUGHT, Kind.PURCHASE, form, gathers=True, parameters=parameters)
+    return Endpoint(
+        "POST",
+        path,
+        handler,
+        summary,
+        _BOUGHT,
+        Kind.PURCHASE,
+        form,
+        gathers=True,
+        read_other=read_form_body,
+        parameters=parameters,
+    )
 
 
 def _parameters(method: str, path: str) -> tuple[Parameter, ...]:
@@ -423,6 +470,10 @@ NETWORKDATASUB: Final = Dialect(
         _get("/verification/bvn/{id}", bvn_details, "One BVN check"),
         _get("/transactions", transactions, "The list of transactions"),
         _get("/transactions/{reference:path}", transaction, "One transaction"),
+    ),
+    courtesies=(
+        _get("/data/all-plans", all_data_plans, "Data plans of every network"),
+        _get("/wallet", wallet_balance, "The wallet's balance"),
     ),
     about=story.ABOUT,
     key_text="Token {key}",

@@ -8,7 +8,8 @@ from telvend.dialects.story import Holds, Less, MapOf, Maybe, Parameter, Pattern
 ABOUT: Final = (
     "Airtime, data, wallet, transactions, NIN and BVN checks of Nigeria, from a wallet in NGN. The key is sent as"
     " `Authorization: Token KEY`. Every answer has `success`; most have `message` and `data`. Amounts are strings with two"
-    " decimals in /wallet, /transactions and `wallet_balance`, exact numbers elsewhere."
+    " decimals in /wallet, /transactions and `wallet_balance`, exact numbers elsewhere. Other spellings that clients of the"
+    " original service send are taken as courtesies and are not part of this document; the reference of this API lists them."
 )
 
 VARIABLES: Final = (

@@ -5,7 +5,7 @@ Every answer has `success`; most have `message` and `data`. Amounts are strings 
 and `wallet_balance`, exact numbers elsewhere, as the document prints them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -20,7 +20,7 @@ from telvend.errors import InsufficientBalance, InvalidFields, InvalidInput, Tel
 from telvend.funding.model import Funding
 from telvend.identity.model import Checked, Opened, Price
 from telvend.identity.model import State as CheckState
-from telvend.kit.money import Money
+from telvend.kit.money import NGN, Money
 from telvend.kit.phone import national_form
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
 from telvend.resellers.model import Profile
@@ -186,6 +186,51 @@ def plan(product: Product) -> dict[str, Any]:
         "validity": validity,
         "type": product.type,
         "description": f"{product.size} data valid for {validity}",
+    }
+
+
+def all_plans(found: Sequence[tuple[Network, Product]]) -> dict[str, Any]:
+    """Of `/data/all-plans`, which the document does not print: everything on one page.
+
+    A plan has the fields that the service's clients read there, and beside them those of `/data-plans` whose names are free.
+    `id`, `plan_id` and `api_info.api_plan_id` are one number, so that it does not matter which of them a client buys by.
+    """
+    total = sum(plan.price.minor for _, plan in found)
+    average = Money(total // len(found) if found else 0, NGN)
+    return {
+        "plans": [_listed_plan(network, item) for network, item in found],
+        "pagination": {
+            "current_page": 1,
+            "per_page": len(found),
+            "total": len(found),
+            "total_pages": 1,
+            "has_next_page": False,
+            "has_prev_page": False,
+        },
+        "summary": {
+            "total_plans": len(found),
+            "active_plans": len(found),
+            "networks_count": len({network.id for network, _ in found}),
+            "average_price": number(average),
+        },
+    }
+
+
+def _listed_plan(network: Network, product: Product) -> dict[str, Any]:
+    return plan(product) | {
+        "plan_id": str(product.id),
+        "network": {"id": network.id, "name": network.name, "code": network.code},
+        "plan_name": f"{product.size} ({product.validity})",
+        "data_size": product.size,
+        "price": {
+            "amount": number(product.price),
+            "formatted": f"₦{product.price.decimal:,.2f}",
+            "currency": product.currency.code,
+        },
+        "validity": {"days": product.validity_days, "formatted": product.validity.lower()},
+        "type": {"name": product.type, "code": product.type.lower()},
+        "status": {"code": "active", "name": "Active", "is_active": True},
+        "api_info": {"api_plan_id": str(product.id)},
     }
 
 
