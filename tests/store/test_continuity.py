@@ -450,6 +450,22 @@ def said(order_id: int, outcome: Outcome, *, asked: bool = False) -> Word:
     return Word(order_id, 0, 1, outcome, asked, 1000.0 if asked else 0.0, 0.0, True)
 
 
+@pytest.mark.parametrize("created_at", ["now()", "created_at + interval '1 day'", "created_at - interval '90 days'"])
+async def test_an_order_whose_time_somebody_changes_is_the_same_order(
+    node: Node, ama: Customer, past: Past, created_at: str
+) -> None:
+    """Support, and tests of what depends on an order's age, write it by SQL. The ledger's own times cannot be changed."""
+    for reference in ("one", "two"):
+        await node.sell(ama, reference)
+    assert await node.look() is None
+    async with node.database.connection() as tx:
+        await tx.execute(f"update orders set created_at = {created_at}")
+    assert await node.look() is None
+    await node.sell(ama, "three")
+    await past.go_back()
+    assert await node.look() is not None
+
+
 async def test_credits_are_remembered_and_a_credit_that_is_entered_again_is_the_same(
     database: Database, server: Server, database_url: str
 ) -> None:
