@@ -488,7 +488,7 @@ async def prepare_database(database: Database, say: Callable[[str], None]) -> No
 
     Only for who may do that: `telvend serve`, `demo` and `upgrade`. Raises DatabaseRefused, SchemaRefused.
     """
-    await database.check_promises()
+    await database.check_promises(migrations.names())
     await migrations.ensure(database, say)
     async with database.transaction() as tx:
         await install_builtin(tx)
@@ -496,7 +496,7 @@ async def prepare_database(database: Database, say: Callable[[str], None]) -> No
 
 async def enter_database(database: Database) -> None:
     """Make sure that this version can work with the database as it is. Raises DatabaseRefused, SchemaRefused."""
-    await database.check_promises()
+    await database.check_promises(migrations.names())
     await migrations.require(database)
     async with database.transaction() as tx:
         await install_builtin(tx)  # Where whoever prepared the database was interrupted.

@@ -10,11 +10,12 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.kit.log import get
+from telvend.kit.log import OncePerMinute, get
 from telvend.kit.postgres.processes import is_running
 from telvend.sales.continuity.model import Memory
 
 _log = get(__name__)
+_may_complain = OncePerMinute()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,7 +62,9 @@ def write(folder: Path, shop: UUID, memory: Memory) -> bool:
             file.write(_encode(memory))
         temporary.replace(path)
     except OSError as error:
-        _log.error("memory_of_the_book_not_written", file=str(path), why=str(error))
+        # Tried once a second.
+        if _may_complain():
+            _log.error("memory_of_the_book_not_written", file=str(path), why=str(error))
         return False
     return True
 
