@@ -31,6 +31,7 @@ from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
 from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
 from telvend.funding.play_money.guard import PlayMoneyGuard
+from telvend.funding.play_money.real_process import RealProcess
 from telvend.funding.play_money.voiding import PlayMoney
 from telvend.funding.service import Fundings
 from telvend.gateways.contract import Gateway
@@ -159,6 +160,7 @@ async def open_shop(
         connected = _connected(providers, authorities, real_gateways)
         play_money = PlayMoney(database, ledger)
         play_money_guard = PlayMoneyGuard(connected, gate)
+        real_process = RealProcess(connected, gate, socket.gethostname(), clock)
         sandbox = await Sandbox.open(database, live=connected.takes_play_money)
         gateways = Gateways([*real_gateways, sandbox], idle=connected.idle_gateways)
         asking = Asking(database, ledger, gateways)
@@ -215,7 +217,7 @@ async def open_shop(
             costs=lambda product_id: catalogue.snapshot.costs(product_id),
             ears=_Counted(),
             pressure=lambda: orders.lane.load,
-            held=lambda: continuity.holds_deliveries,
+            held=lambda: continuity.holds_deliveries or real_process.yields,
             on_death=on_death,
             concurrency=settings.fulfilment_concurrency,
         )
@@ -225,6 +227,8 @@ async def open_shop(
         async def look(tx: Tx) -> None:
             await continuity.check(tx)
             await promises.check(tx)
+            if serves:
+                await real_process.check(tx)
 
         async def keys_changed(_: Tx) -> None:
             resellers.forget()
@@ -267,6 +271,7 @@ async def open_shop(
             yield shop
         finally:
             await watch.close()
+            await real_process.close(database)
             for provider in providers:
                 await provider.close()
             await gateways.close()
@@ -483,7 +488,7 @@ async def prepare_database(database: Database, say: Callable[[str], None]) -> No
 
     Only for who may do that: `telvend serve`, `demo` and `upgrade`. Raises DatabaseRefused, SchemaRefused.
     """
-    await database.check_promises()
+    await database.check_promises(migrations.names())
     await migrations.ensure(database, say)
     async with database.transaction() as tx:
         await install_builtin(tx)
@@ -491,7 +496,7 @@ async def prepare_database(database: Database, say: Callable[[str], None]) -> No
 
 async def enter_database(database: Database) -> None:
     """Make sure that this version can work with the database as it is. Raises DatabaseRefused, SchemaRefused."""
-    await database.check_promises()
+    await database.check_promises(migrations.names())
     await migrations.require(database)
     async with database.transaction() as tx:
         await install_builtin(tx)  # Where whoever prepared the database was interrupted.

@@ -207,15 +207,15 @@ async def test_what_was_sold_is_remembered_over_a_restart(
     with capture_logs() as logs:
         async with started(database_url, folder) as node:
             lost = await node.sell(ama, "lost")
-        (file,) = folder.iterdir()
+        (file,) = folder.glob("*/*.json")
         assert file.stat().st_mode & 0o777 == 0o600
-        assert folder.stat().st_mode & 0o777 == 0o700
-        file.rename(folder / "4194303.json")  # A process of another number.
+        assert file.parent.stat().st_mode & 0o777 == folder.stat().st_mode & 0o777 == 0o700
+        file.rename(file.with_name("4194303.json"))  # A process of another number.
         await past.go_back()
         async with started(database_url, folder) as node:
             assert lost.reference in (node.continuity.halted or "")
             assert isinstance(await node.place(ama, "new"), SalesHalted)
-            assert [path.name for path in folder.iterdir()] != ["4194303.json"]
+            assert [path.name for path in file.parent.iterdir()] != ["4194303.json"]
         async with started(database_url, folder) as node:  # Nor is it forgotten by starting again.
             assert node.continuity.halted is not None
             await node.release()
@@ -287,14 +287,53 @@ async def test_tables_that_are_gone_halt_whoever_remembers_a_sale(node: Node, am
     assert node.continuity.halted is None
 
 
-async def test_the_folder_of_another_shop_is_said_plainly(
+async def test_two_shops_may_be_run_from_one_data_directory(
+    ama: Customer, past: Past, database_url: str, tmp_path: Path
+) -> None:
+    """As from the default one, with another --database-url each: neither halts the other, and each is remembered."""
+    folder = tmp_path / "one"
+    first = await _shop_of(database_url)
+    with capture_logs() as logs:
+        async with started(database_url, folder) as node:
+            lost = await node.sell(ama, "of the first shop")
+        await _become(database_url, "gen_random_uuid()")
+        async with started(database_url, folder) as node:
+            assert node.continuity.halted is None
+            await node.sell(ama, "of the second shop")
+            assert len(list(folder.glob("*/*.json"))) == 2
+        await _become(database_url, f"'{first}'")
+        async with started(database_url, folder) as node:
+            assert node.continuity.halted is None
+        await past.go_back()
+        async with started(database_url, folder) as node:
+            assert lost.reference in (node.continuity.halted or "")
+    said = [entry for entry in logs if entry["event"] == "other_shops_remembered"]
+    assert said[0]["shops"] == [first]
+
+
+async def _shop_of(url: str) -> str:
+    database = await Database.open(url, pool_size=1)
+    async with database.connection() as tx:
+        shop = str((await store.standing(tx)).shop)
+    await database.close()
+    return shop
+
+
+async def _become(url: str, shop: str) -> None:
+    database = await Database.open(url, pool_size=1)
+    async with database.connection() as tx:
+        await tx.execute(f"update installation set id = {shop}")
+    await database.close()
+
+
+async def test_another_shop_in_the_database_while_this_one_is_served_halts(
     node: Node, ama: Customer, database_url: str, tmp_path: Path
 ) -> None:
     await node.sell(ama, "sold")
     assert await node.look() is None
     async with node.database.connection() as tx:
         await tx.execute("update installation set id = gen_random_uuid()")
-    assert "this data directory remembers the shop" in (await node.look() or "")
+    assert "this node remembers the shop" in (await node.look() or "")
     await node.release()
     assert await node.look() is None
 
@@ -409,6 +448,22 @@ async def test_orders_attempts_and_outcomes_are_remembered_and_missed(
 
 def said(order_id: int, outcome: Outcome, *, asked: bool = False) -> Word:
     return Word(order_id, 0, 1, outcome, asked, 1000.0 if asked else 0.0, 0.0, True)
+
+
+@pytest.mark.parametrize("created_at", ["now()", "created_at + interval '1 day'", "created_at - interval '90 days'"])
+async def test_an_order_whose_time_somebody_changes_is_the_same_order(
+    node: Node, ama: Customer, past: Past, created_at: str
+) -> None:
+    """Support, and tests of what depends on an order's age, write it by SQL. The ledger's own times cannot be changed."""
+    for reference in ("one", "two"):
+        await node.sell(ama, reference)
+    assert await node.look() is None
+    async with node.database.connection() as tx:
+        await tx.execute(f"update orders set created_at = {created_at}")
+    assert await node.look() is None
+    await node.sell(ama, "three")
+    await past.go_back()
+    assert await node.look() is not None
 
 
 async def test_credits_are_remembered_and_a_credit_that_is_entered_again_is_the_same(

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from telvend import migrations
 from telvend.errors import Busy
 from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused, Dedicated, bump, revisions
 from telvend.kit.postgres import Cluster
@@ -76,7 +77,7 @@ async def back(database: Database) -> None:
 
 
 async def test_a_server_that_keeps_its_promises_is_taken(database: Database) -> None:
-    await database.check_promises()
+    await database.check_promises(migrations.names())
 
 
 async def switch(private: Cluster, setting: str, word: str) -> None:
@@ -112,7 +113,7 @@ async def test_a_server_that_may_forget_what_it_said_is_refused(private: Cluster
     finally:
         await switch(private, setting, good)
     async with opened(private.url) as database:
-        await database.check_promises()
+        await database.check_promises(migrations.names())
 
 
 async def test_another_encoding_is_refused(server: Server) -> None:
@@ -126,7 +127,7 @@ async def test_another_encoding_is_refused(server: Server) -> None:
 async def test_an_old_server_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telvend.kit.session.MINIMUM_VERSION", 99)
     with pytest.raises(DatabaseRefused, match="needs 99 or newer"):
-        await database.check_promises()
+        await database.check_promises(migrations.names())
 
 
 async def test_a_standby_is_refused_and_cannot_be_written_to(private: Cluster) -> None:
@@ -229,10 +230,32 @@ async def test_tables_that_would_not_keep_money_are_refused(
     await server.command(change, name)
     try:
         with pytest.raises(DatabaseRefused, match=says):
-            await database.check_promises()
+            await database.check_promises(migrations.names())
     finally:
         await server.command(back, name)
-    await database.check_promises()
+    await database.check_promises(migrations.names())
+
+
+async def test_every_table_and_trigger_of_the_schema_is_looked_at(database: Database) -> None:
+    async with database.connection() as tx:
+        found = await tx.fetch(
+            "select relname::text as name from pg_class where relkind = 'r' and relname <> 'alembic_version'"
+            " and relnamespace::regnamespace::text in ('public', 'simulator', 'sandbox')"
+            " union select tgname::text from pg_trigger where not tgisinternal"
+        )
+    assert {row["name"] for row in found} == set(migrations.names())
+
+
+async def test_tables_and_triggers_of_somebody_else_are_not_looked_at(server: Server, database: Database) -> None:
+    """As `pgbench -i --unlogged-tables` makes, and a trigger of an administrator that is off for a while."""
+    name = name_of(database.url)
+    for statement in (
+        "create unlogged table pgbench_accounts (aid integer)",
+        "create trigger somebodys before update on orders for each row execute function suppress_redundant_updates_trigger()",
+        "alter table orders disable trigger somebodys",
+    ):
+        await server.command(statement, name)
+    await database.check_promises(migrations.names())
 
 
 async def test_a_pooler_that_drops_what_was_sent_at_the_start_changes_nothing(
@@ -240,7 +263,7 @@ async def test_a_pooler_that_drops_what_was_sent_at_the_start_changes_nothing(
 ) -> None:
     await server.command(f"alter database {name_of(database_url)} set synchronous_commit = off")
     async with behind(Pooler, database_url) as url, opened(url) as database:
-        await database.check_promises()
+        await database.check_promises(migrations.names())
         lane = Dedicated(database)
         async with database.connection() as tx:
             for connection in (tx, await lane.get()):

@@ -117,8 +117,10 @@ async def test_references_are_apart_for_each_reseller_dialect_and_mode(ama: Cust
 # Races --------------------------------------------------------------------------------------------------------------------
 
 
-async def test_two_lanes_sell_exactly_what_one_wallet_pays_for(ama: Customer) -> None:
+async def test_two_lanes_sell_exactly_what_one_wallet_pays_for(ama: Customer, armed: Any) -> None:
     """Notices a missing lock on the wallet: each lane would decide on a balance that the other has spent."""
+    # Without it the two might take turns by chance.
+    armed("lane.after_write=sleep:0.02")
     async with lanes(ama.database, 2, batch=8) as both:
         purchases = [both[number % 2].submit(ama.wants(f"r{number}")) for number in range(200)]
         answers = await asyncio.gather(*purchases, return_exceptions=True)

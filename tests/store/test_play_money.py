@@ -2,12 +2,15 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from structlog.testing import capture_logs
 
 from telvend import bootstrap
 from telvend.bootstrap import Shop as Opened
@@ -53,6 +56,7 @@ async def fund(shop: Till, caller: Any = None) -> str:
     return funding.reference
 
 
+STATE = "select state from funding where reference = $1"
 REAL = Connected.of([], [PREMBLY], [SANDBOX])
 PRETENDING = Connected.of([], [], [SANDBOX])
 
@@ -127,34 +131,104 @@ async def refused_to_fund(opened: Opened) -> None:
 async def test_every_process_halts_and_goes_on_by_what_the_database_says(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three nodes: one with the old settings still takes play money while two have a key of Prembly."""
+    """The play money was there before; three nodes, one of them with the old settings."""
+    monkeypatch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
+    real = Settings(data_dir=str(tmp_path), prembly_api_key=Secret("x"))
+    async with open_shop(Settings(data_dir=str(tmp_path)), database_url, serves=True) as old:
+        async with till(old.database, sandbox=True) as made:
+            reference = await fund(made)
+        async with (
+            open_shop(real, database_url, serves=True) as first,
+            open_shop(real, database_url, serves=True) as second,
+        ):
+            nodes = (old, first, second)
+
+            async def halted() -> list[bool]:
+                for node in nodes:
+                    await node.watch.look()
+                return [node.gate.halts(Mode.LIVE) for node in nodes]
+
+            assert await halted() == [False, True, True]
+            assert not first.gate.halts(Mode.TEST)
+            (reason,) = first.gate.reasons
+            assert "NGN 5,000.00" in reason
+            # A process that begins now is closed by its first look, which comes before it listens.
+            async with open_shop(real, database_url) as third:
+                await third.watch.look()
+                assert third.gate.halts(Mode.LIVE)
+            await second.play_money.void(reference, "going live", "Ada's shop")
+            assert await halted() == [False, False, False]
+
+
+async def test_a_node_with_the_old_settings_takes_no_play_money_beside_one_that_is_live(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its play money could buy from the other what is real, until that one has heard of it; and halt the whole shop."""
     monkeypatch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
     real = Settings(data_dir=str(tmp_path), prembly_api_key=Secret("x"))
     async with (
-        open_shop(Settings(data_dir=str(tmp_path)), database_url) as old,
-        open_shop(real, database_url) as first,
-        open_shop(real, database_url) as second,
+        open_shop(Settings(data_dir=str(tmp_path)), database_url, serves=True) as old,
+        till(old.database, sandbox=True) as made,
     ):
-        nodes = (old, first, second)
+        async with open_shop(real, database_url) as command:
+            await command.watch.look()
+        # A command is no node.
+        assert await made.value(STATE, await fund(made)) == "completed"
+        async with open_shop(real, database_url, serves=True) as live:
+            await live.watch.look()
+            with capture_logs() as logs:
+                reference = await fund(made)
+            assert "play_money_not_taken" in {entry["event"] for entry in logs}
+            assert await made.value(STATE, reference) == "pending"
+            # One that was killed, and says nothing any more, counts for a minute.
+            for seconds, state in ((15, "pending"), (6, "completed")):
+                await made.execute("update real_process set seen_at = seen_at - make_interval(secs => $1)", seconds)
+                await made.fundings.check(reference)
+                assert await made.value(STATE, reference) == state
+            await live.watch.look()
+            assert live.gate.halts(Mode.LIVE)
+        # One that has ended properly does not count at all.
+        assert await made.value(STATE, await fund(made)) == "completed"
 
-        async def halted() -> list[bool]:
-            for node in nodes:
+
+async def test_a_node_that_pretends_leaves_live_orders_to_one_that_delivers(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    providers = bootstrap._providers
+    settings = Settings(data_dir=str(tmp_path))
+    async with open_shop(settings, database_url, serves=True) as old:
+        monkeypatch.setattr(bootstrap, "_providers", lambda *given: [*providers(*given), RealProvider()])
+        real = Settings(data_dir=str(tmp_path), own_network=False)
+        async with open_shop(real, database_url, serves=True) as live:
+            for node in (live, old):
                 await node.watch.look()
-            return [node.gate.halts(Mode.LIVE) for node in nodes]
+            assert (live.gate.halts(Mode.LIVE), old.gate.halts(Mode.LIVE)) == (False, True)
+            assert not old.gate.halts(Mode.TEST)
+            assert "delivered for real elsewhere" in old.gate.reasons[0]
+            assert (live.fulfilment._held(), old.fulfilment._held()) == (False, True)
+        await old.watch.look()
+        assert old.gate.reasons == ()
+        assert not old.fulfilment._held()
+    # One of this node that was killed is forgotten at the next start, whatever that one has connected.
+    async with old_row(database_url):
+        monkeypatch.setattr(bootstrap, "_providers", providers)
+        async with open_shop(settings, database_url, serves=True) as again:
+            await again.watch.look()
+            assert again.gate.reasons == ()
 
-        assert await halted() == [False, False, False]
-        async with till(old.database, sandbox=True) as made:
-            reference = await fund(made)
-        assert await halted() == [False, True, True]
-        assert not first.gate.halts(Mode.TEST)
-        (reason,) = first.gate.reasons
-        assert "NGN 5,000.00" in reason
-        # A process that begins now is closed by its first look, which comes before it listens.
-        async with open_shop(real, database_url) as third:
-            await third.watch.look()
-            assert third.gate.halts(Mode.LIVE)
-        await second.play_money.void(reference, "going live", "Ada's shop")
-        assert await halted() == [False, False, False]
+
+@asynccontextmanager
+async def old_row(url: str) -> AsyncIterator[None]:
+    """A process of this node that has ended without a word."""
+    database = await Database.open(url, pool_size=1)
+    async with database.connection() as tx:
+        await tx.execute(
+            "insert into real_process (process, node, pid, vendors, delivers)"
+            " values (gen_random_uuid(), $1, 4194303, 'vt', true)",
+            socket.gethostname(),
+        )
+    await database.close()
+    yield
 
 
 async def test_money_of_a_test_wallet_and_real_money_halt_nothing(database: Database) -> None:

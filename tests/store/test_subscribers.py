@@ -251,7 +251,7 @@ async def test_two_processes_that_use_the_same_balance_wait_for_each_other(datab
     async with rooms(database, 2) as (one, other):
         await one.subscribers.add(AMA, tariff_plan="P", currency=GHS)
         await one.subscribers.grant(LIVE, AMA, [data(10)], "g")
-        armed("subscribers.after_locks=sleep:0.2")
+        armed("subscribers.before_commit=sleep:0.3")
         answers = await asyncio.gather(
             one.subscribers.consume(LIVE, AMA, Kind.DATA, 7, "c1"),
             other.subscribers.consume(LIVE, AMA, Kind.DATA, 7, "c2"),

@@ -54,7 +54,7 @@ def upgrade(
 async def _with(url: str, *, check: bool) -> Output:
     database = await Database.open(url, pool_size=1)
     try:
-        await database.check_promises()
+        await database.check_promises(migrations.names())
         found = await migrations.standing(database)
         if check:
             return _checked(found, await long_open(database) if found.pending else [])

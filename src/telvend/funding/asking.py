@@ -18,7 +18,8 @@ import asyncpg
 
 from telvend.errors import InvariantBroken
 from telvend.funding import store
-from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_step
+from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_ask, next_step
+from telvend.funding.play_money import store as play_money_store
 from telvend.funding.play_money.guard import TOPIC
 from telvend.gateways.contract import WORDS, Gateway, Method, Paid, Traits, Unknown, Word
 from telvend.kit import log
@@ -132,6 +133,12 @@ class Asking:
             # What others have done since is seen under the lock, and decided anew.
             funding = await store.find(tx, asked.id) or asked
             step = next_step(funding, word, traits, await store.clock(tx))
+            if isinstance(step, Credit) and traits.pretends and not funding.test:
+                elsewhere = await play_money_store.real_elsewhere(tx)
+                if elsewhere is not None:
+                    # Asked again, in case that one is gone by then.
+                    _log.warning("play_money_not_taken", funding=funding.reference, real=elsewhere)
+                    step = Wait(next_ask(funding, await store.clock(tx)))
             if isinstance(step, Credit):
                 await self._credit(tx, journal, funding, step.paid, pretends=traits.pretends)
                 return

@@ -314,14 +314,14 @@ class Database:
         self._dedicated.add(connection)
         return connection
 
-    async def check_promises(self) -> None:
+    async def check_promises(self, ours: Collection[str]) -> None:
         """Refuse a server that may forget what it has acknowledged. Raises DatabaseRefused.
 
-        Each connection has looked at its server and its own settings already; here come the tables.
+        Each connection has looked at its server and its own settings already; here come the tables and triggers of `ours`.
         """
         async with self._pool.acquire(timeout=5) as connection:
             await prepare_session(connection, for_asyncpg(self.url), self._settings)
-            await require_sound_tables(connection)
+            await require_sound_tables(connection, ours)
 
 
 class Dedicated:

@@ -10,7 +10,7 @@ what one statement sets there is gone for the next.
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -83,15 +83,18 @@ READ: Final = """
 
 PROMISED: Final = "select json_object_agg(name, current_setting(name, true))::text from unnest($1::text[]) as name"
 
-# Only a table that survives a crash may hold money, and the triggers that protect it must be on.
+# Only a table that survives a crash may hold money, and the triggers that protect it must be on. $1 names both: somebody may
+# have tables of their own beside them.
 BROKEN_TABLES: Final = """
     select format('The table %s is unlogged: a crash empties it.', c.relname) as sentence
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind = 'r' and c.relpersistence = 'u' and n.nspname in (current_schema(), 'simulator', 'sandbox')
+        and c.relname = any($1::text[])
     union all
     select format('The trigger %s of the table %s is switched off.', t.tgname, c.relname)
     from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
     where not t.tgisinternal and t.tgenabled not in ('O', 'A') and n.nspname = current_schema()
+        and t.tgname = any($1::text[])
     order by 1 limit 1
 """
 
@@ -200,8 +203,8 @@ def _broken(found: Mapping[str, str | None]) -> str | None:
     return None
 
 
-async def require_sound_tables(connection: Any) -> None:
-    """Raise DatabaseRefused where a table would not survive a crash, or a trigger that protects money is off."""
-    sentence = await connection.fetchval(BROKEN_TABLES)
+async def require_sound_tables(connection: Any, ours: Collection[str]) -> None:
+    """Raise DatabaseRefused where a table of `ours` would not survive a crash, or a trigger of `ours` is off."""
+    sentence = await connection.fetchval(BROKEN_TABLES, list(ours))
     if sentence is not None:
         raise DatabaseRefused(str(sentence))

@@ -20,6 +20,7 @@ Alembic and its SQLAlchemy are only loaded when there is something to do, in a p
 import asyncio
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,6 +79,13 @@ def known() -> list[str]:
 
 def _names() -> list[str]:
     return sorted(path.stem for path in (FOLDER / "versions").glob("[0-9]*.py"))
+
+
+def names() -> list[str]:
+    """The tables and triggers of this schema, without the names of their schemas."""
+    made = re.compile(r"create (?:table|trigger) (?:[a-z]+\.)?([a-z_]+)")
+    found = {name for file in (FOLDER / "sql").glob("*.sql") for name in made.findall(file.read_text("utf-8"))}
+    return sorted(found)
 
 
 def step_of(module: ModuleType) -> Step:

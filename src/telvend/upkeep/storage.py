@@ -12,7 +12,7 @@ from telvend.upkeep.findings import Finding, Level
 async def promises(database: Database) -> Sequence[Finding]:
     """Say whether the server keeps what it acknowledges. Raises Busy."""
     try:
-        await database.check_promises()
+        await database.check_promises(migrations.names())
     except DatabaseRefused as error:
         return [Finding("database", Level.FAILURE, str(error), "Change the server's settings; `serve` refuses it too.")]
     return [Finding("database", Level.OK, "The database answers and keeps what it has acknowledged.")]

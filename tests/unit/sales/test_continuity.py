@@ -79,25 +79,38 @@ def test_a_fact_is_remembered_where_somebody_keeps_them() -> None:
 def test_a_memory_comes_back_from_its_file_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     folder = tmp_path / "book"
     for facts in ([], [SALE]):
-        assert files.write(folder, Memory(SHOP, Server("1", 2), [R1], facts, NOW))
-    assert files.read_all(folder) == {files.path_of(folder): Memory(SHOP, Server("1", 2), [R1], [SALE], NOW)}
-    assert files.path_of(folder).stat().st_mode & 0o777 == 0o600
-    assert folder.stat().st_mode & 0o777 == 0o700
+        assert files.write(folder, SHOP, Memory(SHOP, Server("1", 2), [R1], facts, NOW))
+    own = files.path_of(folder, SHOP)
+    assert files.read_all(folder, SHOP) == {own: Memory(SHOP, Server("1", 2), [R1], [SALE], NOW)}
+    assert own.stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == own.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_remembered_of_another_shop_is_apart(tmp_path: Path) -> None:
+    assert files.other_shops(tmp_path / "nowhere", SHOP) == []
+    for shop in (SHOP, OTHER):
+        assert files.write(tmp_path, shop, Memory(shop))
+    assert [found.shop for found in files.read_all(tmp_path, SHOP).values()] == [SHOP]
+    assert files.other_shops(tmp_path, SHOP) == [str(OTHER)]
 
 
 def test_a_file_that_cannot_be_read_is_logged_and_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "1.json").write_bytes(b"")
-    (tmp_path / "2.json").write_text('{"facts": [{"kind": "nothing"}]}')
+    folder = tmp_path / str(SHOP)
+    folder.mkdir()
+    (folder / "1.json").write_bytes(b"")
+    (folder / "2.json").write_text('{"facts": [{"kind": "nothing"}]}')
     with capture_logs() as logs:
-        assert files.read_all(tmp_path) == {}
+        assert files.read_all(tmp_path, SHOP) == {}
     assert [entry["event"] for entry in logs] == ["memory_of_the_book_unreadable"] * 2
-    assert files.read_all(tmp_path / "nowhere") == {}
+    assert files.read_all(tmp_path / "nowhere", SHOP) == {}
 
 
 def test_a_folder_that_cannot_be_written_is_logged(tmp_path: Path) -> None:
     (tmp_path / "book").write_text("")
     with capture_logs() as logs:
-        assert not files.write(tmp_path / "book", Memory())
+        for _ in range(3):
+            assert not files.write(tmp_path / "book", SHOP, Memory())
+    # Once a minute, though it is tried once a second.
     assert [entry["event"] for entry in logs] == ["memory_of_the_book_not_written"]
 
 

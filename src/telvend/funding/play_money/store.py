@@ -1,7 +1,9 @@
 """All SQL of play money in live wallets."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -68,6 +70,51 @@ async def pretended(tx: Tx, funding_id: int) -> bool:
     return bool(
         await tx.fetchval("select coalesce(pretended, gateway = 'sandbox') from funding where id = $1", funding_id)
     )
+
+
+# Taken while play money is put into a live wallet, shared; and alone by a process that says that it is real.
+_TAKING: Final = 0x504C4159
+
+
+# A process that has said nothing for so long was killed.
+_FRESH: Final = "seen_at > clock_timestamp() - interval '20 seconds'"
+
+
+async def say_real(tx: Tx, process: UUID, node: str, vendors: str, *, delivers: bool) -> None:
+    """Say that something real is connected to this process. When it is committed, nothing more is put into live wallets."""
+    await tx.execute("select pg_advisory_xact_lock($1)", _TAKING)
+    await tx.execute("delete from real_process where seen_at < clock_timestamp() - interval '1 day'")
+    await tx.execute(
+        "insert into real_process (process, node, pid, vendors, delivers) values ($1, $2, $3, $4, $5)"
+        " on conflict (process) do update set seen_at = clock_timestamp()",
+        process, node, os.getpid(), vendors, delivers,
+    )  # fmt: skip
+
+
+async def take_back_real(tx: Tx, processes: Sequence[UUID]) -> None:
+    if processes:
+        await tx.execute("delete from real_process where process = any($1::uuid[])", processes)
+
+
+async def real_of(tx: Tx, node: str) -> list[tuple[UUID, int]]:
+    """The processes of this node that say so, with their numbers there."""
+    found = await tx.fetch("select process, pid from real_process where node = $1", node)
+    return [(row["process"], row["pid"]) for row in found]
+
+
+async def delivering_elsewhere(tx: Tx) -> str | None:
+    """Where live orders go to a real provider, and what else is real there; None where nowhere."""
+    found: str | None = await tx.fetchval(
+        f"select node || ': ' || vendors from real_process where delivers and {_FRESH} limit 1"
+    )
+    return found
+
+
+async def real_elsewhere(tx: Tx) -> str | None:
+    """Where something real is connected, and what; None when play money may be put into a live wallet until `tx` ends."""
+    await tx.execute("select pg_advisory_xact_lock_shared($1)", _TAKING)
+    found: str | None = await tx.fetchval(f"select node || ': ' || vendors from real_process where {_FRESH} limit 1")
+    return found
 
 
 async def in_flight(tx: Tx, wallet_ids: Sequence[int]) -> dict[int, int]:

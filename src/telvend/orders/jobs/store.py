@@ -7,7 +7,7 @@ everywhere: wallets by id, then orders by id, then what belongs to them.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -338,13 +338,21 @@ async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) 
     changes: list[_OrderChange] = []
     attempts: list[_AttemptChange] = []
     notes: list[_Note] = []
+    now = datetime.now(UTC)
     for case in cases:
         if case.changed:
             changes.append(_OrderChange(case.id, case.state, case.due_in_s, balances.get(case.id)))
             if case.state.final:
                 remember(
                     tx,
-                    Fact(FactKind.ORDER, case.id, at=case.created_at, final=True, reference=case.reference),
+                    Fact(
+                        FactKind.ORDER,
+                        case.id,
+                        # Now, as well as one may know it here: somebody may have changed the order's own time.
+                        at=max(case.created_at or now, now),
+                        final=True,
+                        reference=case.reference,
+                    ),
                 )
         notes += [_Note(case.id, text) for text in case.notes]
         attempts += [

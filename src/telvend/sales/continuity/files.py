@@ -1,26 +1,29 @@
-"""The memories of a node's processes as files outside the database: `DIR/<pid>.json`, one for each process.
+"""The memories of a node's processes as files outside the database: `DIR/<shop>/<pid>.json`, one for each process.
 
-A process that starts reads them all, keeps what they say in its own, and removes those of processes that have ended.
+A process that starts reads those of its shop, keeps what they say in its own, and removes those of processes that have ended.
+One data directory may have been used for several databases: what is remembered of another shop is left alone.
 """
 
 import os
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
-from telvend.kit.log import get
+from telvend.kit.log import OncePerMinute, get
 from telvend.kit.postgres.processes import is_running
 from telvend.sales.continuity.model import Memory
 
 _log = get(__name__)
+_may_complain = OncePerMinute()
 _encode = msgspec.json.Encoder().encode
 
 
-def read_all(folder: Path) -> dict[Path, Memory]:
-    """Every memory that lies there. One that cannot be read is logged and left out: it says nothing."""
+def read_all(folder: Path, shop: UUID) -> dict[Path, Memory]:
+    """Every memory of this shop that lies there. One that cannot be read is logged and left out: it says nothing."""
     found: dict[Path, Memory] = {}
     try:
-        paths = sorted(folder.glob("*.json"))
+        paths = sorted((folder / str(shop)).glob("*.json"))
     except OSError as error:
         _log.warning("memory_of_the_book_unreadable", folder=str(folder), why=str(error))
         return {}
@@ -34,23 +37,34 @@ def read_all(folder: Path) -> dict[Path, Memory]:
     return found
 
 
-def path_of(folder: Path) -> Path:
+def other_shops(folder: Path, shop: UUID) -> list[str]:
+    """The other shops of which something is remembered there."""
+    try:
+        return sorted({path.parent.name for path in folder.glob("*/*.json")} - {str(shop)})
+    except OSError:
+        return []
+
+
+def path_of(folder: Path, shop: UUID) -> Path:
     """The file of this process."""
-    return folder / f"{os.getpid()}.json"
+    return folder / str(shop) / f"{os.getpid()}.json"
 
 
-def write(folder: Path, memory: Memory) -> bool:
+def write(folder: Path, shop: UUID, memory: Memory) -> bool:
     """Put this process's memory in the place of the one before; readable for its owner alone. Whether it worked."""
-    path = path_of(folder)
+    path = path_of(folder, shop)
     temporary = path.with_suffix(".new")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(_encode(memory))
         temporary.replace(path)
     except OSError as error:
-        _log.error("memory_of_the_book_not_written", file=str(path), why=str(error))
+        # Tried once a second.
+        if _may_complain():
+            _log.error("memory_of_the_book_not_written", file=str(path), why=str(error))
         return False
     return True
 

@@ -97,9 +97,7 @@ def judge(memory: Memory, standing: Standing, absent: Sequence[Fact]) -> Judgeme
         return Judgement(forgiven=absent)
     missing = []
     if other_shop:
-        missing.append(
-            f"this data directory remembers the shop {memory.shop}, and the database holds the shop {standing.shop}"
-        )
+        missing.append(f"this node remembers the shop {memory.shop}, and the database holds the shop {standing.shop}")
     # People know orders; a transfer says little to them.
     absent = sorted(absent, key=lambda fact: list(FactKind).index(fact.kind))
     missing += [f"{fact.text} of {fact.at:%Y-%m-%d %H:%M:%S} UTC" if fact.at else fact.text for fact in absent]

@@ -140,7 +140,7 @@ class Continuity:
         does so only when it has committed something.
         """
         self._serves = take_over
-        found = files.read_all(self._folder)
+        found = await self._memories(tx)
         for memory in found.values():
             self._older += [fact for fact in memory.facts if fact not in self._older]
         if found:
@@ -158,6 +158,16 @@ class Continuity:
         # A command has nothing of its own to remember until it has committed something, and leaves no file behind.
         self._changed = take_over
         self.save()
+
+    async def _memories(self, tx: Tx) -> dict[Path, Memory]:
+        """What this node remembers of the shop in the database."""
+        try:
+            shop = (await store.standing(tx)).shop
+        except asyncpg.UndefinedTableError:
+            return {}
+        if self._serves and (others := files.other_shops(self._folder, shop)):
+            _log.warning("other_shops_remembered", folder=str(self._folder), shop=str(shop), shops=others)
+        return files.read_all(self._folder, shop)
 
     async def _forgive_each(self, tx: Tx, found: dict[Path, Memory]) -> None:
         """Drop what is missing from single files that a release has forgiven: each knew other releases."""
@@ -260,14 +270,15 @@ class Continuity:
     def save(self) -> bool:
         """Write the file, where anything has changed. Whether what is remembered stands in it."""
         # Where there is no data directory a command makes none: nobody would read it.
-        if not self._changed or not (self._serves or self._folder.parent.is_dir()):
+        shop = self._memory.shop
+        if not self._changed or shop is None or not (self._serves or self._folder.parent.is_dir()):
             return True
         newest = dict(self._latest)
         for fact in self._pending:
             newest[fact.kind, fact.final] = fact
         facts = list(dict.fromkeys([*self._missing, *self._older, *newest.values()]))
-        memory = Memory(self._memory.shop, self._memory.server, self._memory.releases, facts, self._memory.checked_at)
-        saved = files.write(self._folder, memory)
+        memory = Memory(shop, self._memory.server, self._memory.releases, facts, self._memory.checked_at)
+        saved = files.write(self._folder, shop, memory)
         self._changed = not saved
         if saved and self._taken_over:
             files.remove_ended(self._taken_over)

@@ -11,18 +11,22 @@ from telvend.kit.facts import Fact
 from telvend.sales.continuity.model import Halt, Release, Server, Standing
 
 # The rooms' tables are looked into by their keys only. A number alone is not enough: after the sequence has gone back it is
-# used again, by a row that is younger than the one that is lost.
-MISSING: Final = """
+# used again, by a row that is younger than the one that is lost. The time of an order may be changed by somebody; that of its
+# first transfer may not, and is as old.
+_FIRST_TRANSFER: Final = "(select min(t.created_at) from transfer t where t.cause = f.number)"
+
+MISSING: Final = f"""
     select f.place from json_to_recordset($1::text::json)
         as f(place integer, kind text, number bigint, part integer, at timestamptz, final boolean, detail text)
     where not coalesce(case f.kind
         when 'order' then (select not f.final or o.state not in ('accepted', 'delivering', 'waiting', 'review')
-            from orders o where o.id = f.number and o.created_at <= f.at)
+            from orders o where o.id = f.number and least(o.created_at, {_FIRST_TRANSFER}) <= f.at)
         when 'attempt' then (select true from attempt a
             where a.order_id = f.number and a.number = f.part and a.started_at <= f.at)
         when 'verification' then (select not f.final or v.state <> 'asking'
-            from verification v where v.id = f.number and v.created_at <= f.at)
-        when 'refill' then (select true from refill r where r.id = f.number and r.created_at <= f.at)
+            from verification v where v.id = f.number and least(v.created_at, {_FIRST_TRANSFER}) <= f.at)
+        when 'refill' then (select true
+            from refill r where r.id = f.number and least(r.created_at, {_FIRST_TRANSFER}) <= f.at)
         when 'transfer' then (select concat_ws(' ', t.debit, t.credit, t.amount_minor, t.wallet_id, t.wallet_sequence,
             t.wallet_balance_minor) = f.detail from transfer t where t.cause = f.number and t.kind = f.part)
         else true end, false)
