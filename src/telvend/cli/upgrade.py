@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated, Any
 
+import asyncpg
 import typer
 from rich.console import Console
 
@@ -46,7 +47,7 @@ def upgrade(
     try:
         with database_of(settings) as url:
             output = asyncio.run(_with(url, check=check))
-    except (*REFUSALS, *CONNECTION_LOSS) as error:
+    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
         fail(refusal_text(error, settings))
     emit(output, as_json_of(context, as_json), reading=check)
 

@@ -139,6 +139,21 @@ class Custody:
         """Whether a key of the settings opens copies of what was purged; known after `forget_days`. Raises VaultRefused."""
         return self.from_settings and bool(self._keys.behind())
 
+    @property
+    def place(self) -> str:
+        """Where the master keys are, for sentences. Raises VaultRefused."""
+        return self._keys.place
+
+    async def opens_purged(self) -> bool:
+        """Return whether a master key, as it stands in its place, opens copies of what was purged. Changes nothing.
+
+        Raises VaultRefused, Busy.
+        """
+        async with self._database.connection() as tx:
+            masters = await store.masters(tx)
+        days, retired = _to_heed(masters)
+        return self._keys.open_purged(days, retired, {one.id for one in masters if not one.retired})
+
     async def check(self) -> None:
         """See that the master key in force, if any, is here; makes nothing. Raises VaultRefused, Busy."""
         async with self._database.connection() as tx:
