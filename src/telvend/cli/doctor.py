@@ -77,7 +77,10 @@ def _examined(loaded: Loaded) -> list[Finding]:
         with database_of(settings) as url:
             return [*findings, *asyncio.run(_of_database(settings, url))]
     except NoDatabase as error:
-        return [*findings, Finding("database", Level.FAILURE, str(error), "Nothing else could be looked at.")]
+        return [
+            *findings,
+            Finding("database", Level.FAILURE, f"{str(error).removesuffix('.')}.", "Nothing else could be looked at."),
+        ]
     except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
         return [*findings, checks.unreachable(refusal_text(error, settings))]
 

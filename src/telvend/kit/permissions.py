@@ -1,8 +1,8 @@
 """Who else may write or read what belongs to a shop: its data directory, its key files, its settings.
 
 Each function returns None where all is well, else one sentence without its full stop, with the command that mends it. A
-name that does not exist is well, and so is something else in the place of a folder. Folders above the data directory are not looked at: /tmp, which everybody may write, is a
-usual parent.
+name that does not exist is well, and so is something else in the place of a folder. Folders above the data directory are not
+looked at: /tmp, which everybody may write, is a usual parent.
 """
 
 import os

@@ -33,7 +33,8 @@ def _findings(data_dir: Path, settings_file: Path | None) -> Iterator[Finding]:
     for text in filter(None, refusals):
         yield _finding(Level.FAILURE, text)
     try:
-        if stat.S_IMODE(data_dir.stat().st_mode) & _OTHERS and not any(refusals):
+        mode = data_dir.stat().st_mode
+        if stat.S_ISDIR(mode) and mode & _OTHERS and not any(refusals):
             yield Finding(
                 _CHECK,
                 Level.WARNING,
