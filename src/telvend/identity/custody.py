@@ -163,7 +163,7 @@ class Custody:
             raise MasterKeyMissing(_missing(current.id, keys.place))
 
     async def ready_or_busy(self) -> None:
-        """The same on the path of a request: what the shop-keeper has to mend is logged, the caller is told to wait."""
+        """The same on the path of a request: what the operator has to mend is logged, the caller is told to wait."""
         try:
             await self.ready()
         except VaultRefused as error:

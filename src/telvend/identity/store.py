@@ -365,7 +365,7 @@ async def history(
 async def listed(
     tx: Tx, reseller_id: UUID | None, kind: Kind | None, before: int | None, limit: int
 ) -> list[Verification]:
-    """Checks of everybody in any state, newest first, for the shop-keeper."""
+    """Checks of everybody in any state, newest first, for the operator."""
     rows = await tx.fetch(
         f"select {_COLUMNS} from verification v where ($1::uuid is null or reseller_id = $1) and ($2::text is null or kind = $2)"
         " and id < $3 order by id desc limit $4",

@@ -57,7 +57,7 @@ class KeyDestroyed(Exception):
 
 
 class VaultRefused(KeyRefused):
-    """The master key cannot be had. The message is one sentence for the shop-keeper."""
+    """The master key cannot be had. The message is one sentence for the operator."""
 
 
 class MasterKeyMissing(VaultRefused, KeyMissing):

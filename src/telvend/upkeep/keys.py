@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from telvend.identity.custody import Custody
-from telvend.kit.keyfile import KeyMissing, KeyRefused
+from telvend.kit.keyfile import KeyRefused
 from telvend.subscribers.vouchers.pins import PinKeys
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
@@ -54,5 +54,4 @@ async def check_voucher_key(keys: PinKeys) -> list[Finding]:
 
 
 def _refused(check: str, error: KeyRefused, advice: str) -> Finding:
-    more = " Bring back the key file or the setting." if isinstance(error, KeyMissing) else ""
-    return Finding(check, Level.FAILURE, str(error), f"{advice}{more}")
+    return Finding(check, Level.FAILURE, str(error), advice)
