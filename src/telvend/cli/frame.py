@@ -112,7 +112,7 @@ def common(
 
 
 def settings_of(context: typer.Context, data_dir: str | None, database_url: str | None, **others: Any) -> Settings:
-    """The settings of a command, from all their places. Ends the program where one cannot be."""
+    """The settings of a command, from all their places. Ends the program where one is invalid."""
     before: Where = context.find_object(Where) or Where()
     chosen_url = database_url or before.database_url
     warn_of_password(chosen_url)

@@ -1,4 +1,4 @@
-"""Where a shop is, for whoever looked for it in the wrong place."""
+"""The error message of a command that finds no shop: where shops were found instead."""
 
 import os
 from contextlib import suppress

@@ -215,7 +215,7 @@ class Custody:
             raise NotFound("Verification") from None
 
     async def rotate(self) -> int:
-        """Put a new master key in force and wrap every check's own key with it. Answers how many there were.
+        """Put a new master key in force and wrap every check's own key with it. Returns how many there were.
 
         Keys in a file: the new one is made, the old one is removed when nothing needs it. Keys in the settings: the new
         one has been put before the old one. May run while the shop sells; one that was interrupted goes on.
@@ -352,7 +352,7 @@ class Custody:
         return len(ids)
 
     async def _move_on(self, master_id: str, first_day: int) -> int:
-        """Wrap what stands under earlier days for `first_day`. Answers how many checks there were."""
+        """Wrap what stands under earlier days for `first_day`. Returns how many checks there were."""
         count = last = 0
         while True:
             async with self._database.transaction() as tx:

@@ -413,7 +413,7 @@ async def now_in(tx: Tx) -> datetime:
 
 
 async def purge(tx: Tx, before: datetime, limit: int) -> int:
-    """Forget what is known from up to `limit` checks that were sold before that moment. Answers how many there were.
+    """Forget what is known from up to `limit` checks that were sold before that moment. Returns how many there were.
 
     The same transaction notes which days' keys are to be destroyed, so that whoever comes after a crash knows.
     """

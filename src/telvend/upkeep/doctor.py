@@ -1,4 +1,4 @@
-"""What `telvend doctor` looks at: one list of checks for each thing that has to be there first.
+"""The checks of `telvend doctor`, in lists by what they need.
 
     SETTINGS    need only the settings, so that they are looked at when the database is away
     DATABASE    need a database that answers, whatever its schema

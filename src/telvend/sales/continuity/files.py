@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read_all(folder: Path) -> dict[Path, Memory]:
-    """Every memory that lies there. One that cannot be read is logged and left out: it says nothing."""
+    """Every memory that lies there. Unreadable ones are logged and left out."""
     found: dict[Path, Memory] = {}
     try:
         paths = sorted(folder.glob("*.json"))
