@@ -258,7 +258,7 @@ _SIMULATOR: Final = """
 # The simulator
 
 The simulator is a provider that pretends: it delivers nothing to anybody, and keeps a book of what it says that it
-delivered. Test keys buy from it and never from anybody else. Live orders go to it only where a shop-keeper wants that
+delivered. Test keys buy from it and never from anybody else. Live orders go to it only where an operator wants that
 (`live = true`, [settings.md](settings.md)), and start-up then says so; in a fresh shop they go to
 [our own network](own-network.md), which cannot be steered.
 

@@ -480,7 +480,7 @@ async def require_keys(settings: Settings, database: Database) -> None:
         except KeyMissing as error:
             if keys.from_settings:
                 raise
-            _log.critical("key_missing", key=what, why=str(error))
+            _log.critical("key_missing", what=what, why=str(error))
 
 
 async def prepare_database(database: Database, say: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@
     ├── TooManyRequests         the allowance of the key is used up
     ├── InsufficientBalance     the wallet cannot pay for this
     ├── ProductUnavailable      no such product on sale now
-    ├── AlreadyExists           the shop-keeper adds what is there already
+    ├── AlreadyExists           the operator adds what is there already
     ├── Busy                    try again in a moment; nothing happened
     │   └── SalesHalted         the operator has to act before anything is sold again
     └── InvariantBroken         a bug: nobody catches it, somebody is woken
@@ -157,7 +157,7 @@ class ProductUnavailable(TelvendError):
 
 
 class AlreadyExists(TelvendError):
-    """What the shop-keeper wants to add is there already, and different."""
+    """What the operator wants to add is there already, and different."""
 
     def __init__(self, what: str) -> None:
         self.what = what

@@ -439,7 +439,7 @@ def test_the_same_request_later_is_the_order_as_it_stands_now(shop: Shop, ama: h
 
 
 def test_a_known_reference_is_answered_when_product_network_and_price_have_changed(shop: Shop, keys: Keys) -> None:
-    """Also that the shop-keeper's changes reach both processes within a second."""
+    """Also that the operator's changes reach both processes within a second."""
     code = next(
         product["code"]
         for product in shop.telvend("product", "list", "--network", "telecel", "--country", "GH")["products"]

@@ -1,4 +1,4 @@
-"""The catalogue on a real database: the shop-keeper's verbs, import and export, the built-in lists, the snapshot."""
+"""The catalogue on a real database: the operator's verbs, import and export, the built-in lists, the snapshot."""
 
 import asyncio
 

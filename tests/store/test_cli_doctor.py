@@ -55,15 +55,18 @@ def test_a_setting_that_cannot_be_is_a_finding(shop: Shop, monkeypatch: pytest.M
     assert "TELVEND_POOL_SIZE" in answer["findings"][0]["text"]
 
 
-def test_where_no_shop_is_none_is_made(nowhere: Path) -> None:
+@pytest.mark.parametrize("made", [False, True])
+def test_where_no_shop_is_none_is_made_and_that_is_a_failure(nowhere: Path, made: bool) -> None:
     from typer.testing import CliRunner
 
     from telvend.cli import app
 
+    if made:
+        nowhere.mkdir(mode=0o700)
     result = CliRunner().invoke(app, ["doctor"])
-    assert result.exit_code == 0, result.stderr
-    assert f"There is no shop at {nowhere} yet." in result.stdout
-    assert not nowhere.exists()
+    assert result.exit_code == 1, result.stderr
+    assert f"There is no shop in {nowhere}; only `telvend serve` and `telvend demo` open one." in result.stdout
+    assert list(nowhere.iterdir()) == [] if made else not nowhere.exists()
 
 
 def test_a_warning_does_not_end_with_exit_code_1(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +80,7 @@ def test_a_schema_of_another_version_is_said_and_left_as_it_is(server: Server) -
     try:
         shop = Shop(server.url("undoctored"))
         assert levels(shop.data("doctor"))["schema"] == "warning"
+        assert "`telvend serve` opens" in str(shop.data("doctor"))
         shop.execute("create table alembic_version (version_num text); insert into alembic_version values ('9999')")
         answer = shop.data("doctor", code=1)
         assert levels(answer)["schema"] == "failure"
@@ -92,3 +96,65 @@ def test_a_wallet_unlike_its_last_transfer_is_a_failure(shop: Shop) -> None:
     answer = shop.data("doctor", code=1)
     assert levels(answer)["wallets"] == "failure"
     assert email not in str(answer)
+
+
+def set_schema(shop: Shop, revision: str, oldest_reader: str | None = None) -> None:
+    known = migrations.known()[-1]
+    shop.execute(
+        f"delete from schema_step where revision > '{known}'; update alembic_version set version_num = '{revision}'"
+    )
+    if revision > known:
+        reader = "null" if oldest_reader is None else f"'{oldest_reader}'"
+        shop.execute(
+            f"insert into schema_step (revision, oldest_reader, program) values ('{revision}', {reader}, '9.9')"
+        )
+
+
+def test_an_older_schema_says_which_command_brings_it_up(shop: Shop) -> None:
+    set_schema(shop, migrations.known()[-2])
+    try:
+        answer = shop.data("doctor")
+    finally:
+        set_schema(shop, migrations.known()[-1])
+    (schema,) = (finding for finding in answer["findings"] if finding["check"] == "schema")
+    assert schema["level"] == "warning"
+    assert schema["advice"].startswith(
+        "`telvend upgrade` brings it there, and so does the next start of `telvend serve`"
+    )
+    assert "wallets" not in levels(answer)
+
+
+@pytest.mark.parametrize(("oldest_reader", "level", "looks_on"), [(None, "warning", True), ("9998", "failure", False)])
+def test_a_newer_schema_is_a_failure_only_where_it_lets_this_version_not_go_on(
+    shop: Shop, oldest_reader: str | None, level: str, looks_on: bool
+) -> None:
+    set_schema(shop, "9999", oldest_reader)
+    try:
+        answer = shop.data("doctor", code=int(level == "failure"))
+    finally:
+        set_schema(shop, migrations.known()[-1])
+    assert levels(answer)["schema"] == level
+    assert ("wallets" in levels(answer)) is looks_on
+
+
+def test_files_that_others_may_read_are_found(shop: Shop, nowhere: Path) -> None:
+    (nowhere / "secret").mkdir(parents=True, mode=0o700)
+    nowhere.chmod(0o700)
+    assert levels(shop.data("doctor"))["file permissions"] == "ok"
+    (nowhere / "secret" / "voucher-key").touch(mode=0o644)
+    (nowhere / "secret" / "voucher-key").chmod(0o644)
+    answer = shop.data("doctor", code=1)
+    assert levels(answer)["file permissions"] == "failure"
+
+
+def test_a_key_that_the_database_was_written_with_and_is_missing_is_a_failure(shop: Shop, nowhere: Path) -> None:
+    nowhere.mkdir(mode=0o700)
+    answer = shop.data("doctor")
+    assert (levels(answer)["identity master key"], levels(answer)["voucher key"]) == ("ok", "ok")
+    shop.run("voucher", "issue", "--amount", "20", "--currency", "GHS", "--count", "1")
+    assert levels(shop.data("doctor"))["voucher key"] == "ok"
+    (nowhere / "secret" / "voucher-key").rename(nowhere / "elsewhere")
+    answer = shop.data("doctor", code=1)
+    assert levels(answer)["voucher key"] == "failure"
+    assert "bring it back" in str(answer)
+    (nowhere / "elsewhere").rename(nowhere / "secret" / "voucher-key")

@@ -186,6 +186,16 @@ def test_a_list_into_a_full_disk_ends_with_exit_code_1(shop: Shop) -> None:
         ), options  # fmt: skip
 
 
+def test_an_import_that_was_only_tried_and_could_not_be_printed_ends_with_exit_code_1(
+    shop: Shop, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.csv"
+    prices.write_text(shop.run("product", "list", "--csv").stdout)
+    for options, code in ((("--dry-run",), 1), ((), 0)):
+        done = process("product", "import", str(prices), *options, "--database-url", shop.url, into="> /dev/full")
+        assert done.returncode == code, done.stderr
+
+
 # Other people's environment
 
 
@@ -245,6 +255,8 @@ def test_only_upgrade_brings_the_schema_to_this_version(old: Shop) -> None:
     checked = old.data("upgrade", "--check")
     assert (checked["schema"], checked["target"], checked["can_take_over"]) == (before_last, last, True)
     assert [step["revision"] for step in checked["steps"]] == [last]
+    # Programs from before the table of steps start on no newer schema, whatever the steps let them do.
+    assert checked["older_programs_start_again"] is (before_last >= migrations.NOTED_SINCE)
     text = old.run("upgrade", "--check").stdout
     assert f"schema {before_last} to {last}" in text
     assert migrations.steps()[-1].locks.split(",")[0] in text

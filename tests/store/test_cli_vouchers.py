@@ -172,7 +172,7 @@ def test_a_till_reserves_commits_and_releases_with_the_pin_on_stdin(shop: Shop) 
     shown = shop.data("refill", "show", done["reference"])
     assert (shown["api"], shown["reseller_id"], shown["serial"]) == ("operator", None, one["serial"])
     assert shown["gave"] == [{"kind": "money", "name": "Main account", "amount": 10_000, "expires_at": None}]
-    assert "by the shop-keeper" in shop.run("refill", "show", done["reference"]).stdout
+    assert "by the operator" in shop.run("refill", "show", done["reference"]).stdout
     with_pin(shop, two["pin"], "voucher", "reserve", "--as", "till 7")
     said = with_pin(shop, two["pin"], "voucher", "release", "--as", "till 8", code=1)
     assert said == "telvend: The voucher cannot be loaded.\n"

@@ -27,7 +27,7 @@ from telvend.identity.vault import FILE, MasterKey, MasterKeys
 from telvend.kit.db import Database
 from telvend.kit.secret import Secret
 from telvend.upkeep.findings import Level
-from telvend.upkeep.identity_keys import check_identity_keys
+from telvend.upkeep.keys import check_identity_keys
 from tests.conftest import Server
 from tests.store.identifying import NUMBER, Bureau, Obedient, bureau, wants
 

@@ -50,7 +50,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Everything about a product that the shop-keeper decides.
+    """Everything about a product that the operator decides.
 
     `network` is the network's code as the catalogue spells it. `type` is the market's own word (`SME`, `Corporate`),
     empty where it knows none. `validity_days` is None for a bundle that does not expire. `price` is what the reseller

@@ -1,4 +1,4 @@
-"""The shop-keeper's verbs on what is sold, and the snapshot that sales look things up in.
+"""The operator's verbs on what is sold, and the snapshot that sales look things up in.
 
 A verb that writes begins with `bump`: it tells every process to load the catalogue again, and its row lock lets one
 writer in at a time, so that what a verb has read stays true until it commits.
@@ -263,7 +263,7 @@ class Catalogue:
 async def install_builtin(tx: Tx) -> bool:
     """Give a fresh shop its catalogue: Nigeria's and Ghana's. Answers whether there was anything to do.
 
-    Each list is installed once and remembered, so that nothing that the shop-keeper has changed comes back. What
+    Each list is installed once and remembered, so that nothing that the operator has changed comes back. What
     exists already under the same code is left alone.
     """
     installed = False

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from telvend import migrations
 from telvend.bootstrap import open_shop
 from telvend.cli.frame import (
     REFUSALS,
@@ -20,13 +21,19 @@ from telvend.cli.frame import (
     as_json_of,
     database_of,
     emit,
+    refusal_text,
 )
+from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import Loaded, Settings, SettingsRefused, load
+from telvend.errors import Busy
 from telvend.kit.db import CONNECTION_LOSS, Database
+from telvend.kit.postgres import NoDatabase
 from telvend.kit.secret import Secret
+from telvend.migrations import SchemaRefused
 from telvend.upkeep import doctor as checks
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
+from telvend.upkeep.permissions import check_permissions
 
 _STYLE: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
 
@@ -45,6 +52,7 @@ def doctor(
     as_json = as_json_of(context, as_json)
     before: Where = context.find_object(Where) or Where()
     chosen = database_url or before.database_url
+    warn_of_password(chosen)
     try:
         loaded = load({"data_dir": data_dir or before.data_dir, "database_url": Secret(chosen) if chosen else None})
     except SettingsRefused as error:
@@ -60,27 +68,31 @@ def _examined(loaded: Loaded) -> list[Finding]:
     read = (
         f"The settings were read from {loaded.file}." if loaded.file else "The settings can be read; there is no file."
     )
-    findings = [Finding("settings", Level.OK, read), *asyncio.run(checks.look(checks.SETTINGS, settings))]
-    if settings.database_url is None and not Path(settings.data_dir).exists():
-        # Any other command would make one. This one only looks.
-        text = f"There is no shop at {settings.data_dir} yet."
-        return [*findings, Finding("database", Level.WARNING, text, "`telvend serve` makes one.")]
+    findings = [
+        Finding("settings", Level.OK, read),
+        *check_permissions(Path(settings.data_dir), Path(loaded.file) if loaded.file else None),
+        *asyncio.run(checks.look(checks.SETTINGS, settings)),
+    ]
     try:
         with database_of(settings) as url:
             return [*findings, *asyncio.run(_of_database(settings, url))]
-    except REFUSALS as error:
-        return [*findings, checks.unreachable(str(error))]
-    except (*CONNECTION_LOSS, asyncpg.PostgresError) as error:
-        return [*findings, checks.unreachable(f"The database cannot be used: {error or type(error).__name__}")]
+    except NoDatabase as error:
+        return [
+            *findings,
+            Finding("database", Level.FAILURE, f"{str(error).removesuffix('.')}.", "Nothing else could be looked at."),
+        ]
+    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+        return [*findings, checks.unreachable(refusal_text(error, settings))]
 
 
 async def _of_database(settings: Settings, url: str) -> list[Finding]:
     database = await Database.open(url, pool_size=1)
     try:
         findings = await checks.look(checks.DATABASE, database)
+        usable = await _has_schema(database)
     finally:
         await database.close()
-    if any(finding.level is not Level.OK for finding in findings):
+    if checks.failed(findings) or not usable:
         # What the shop's own checks read may not be there.
         return findings
     try:
@@ -90,6 +102,14 @@ async def _of_database(settings: Settings, url: str) -> list[Finding]:
             )
     except SettingsRefused as error:
         return [*findings, Finding("settings", Level.FAILURE, str(error), "`serve` refuses to start like this.")]
+
+
+async def _has_schema(database: Database) -> bool:
+    try:
+        await migrations.require(database)
+    except (SchemaRefused, Busy):
+        return False
+    return True
 
 
 def _output(findings: list[Finding]) -> Output:

@@ -83,7 +83,8 @@ class Where:
 class Output:
     """What a command has to say: `data` for programs, `show` for people (or one `text`).
 
-    `if_lost` is for what is shown this once: a sentence on what to do when it could not be.
+    `if_lost` is for what is shown this once: a sentence on what to do when it could not be. `only_looked`: this call of a
+    command that can change something has changed nothing, so that what it prints is its work.
     """
 
     data: dict[str, Any]
@@ -91,6 +92,7 @@ class Output:
     show: Callable[[Console], None] | None = None
     exit_code: int = field(default=0)
     if_lost: str = ""
+    only_looked: bool = False
 
 
 READING: Final = frozenset(
@@ -110,7 +112,7 @@ def common(
 
 
 def settings_of(context: typer.Context, data_dir: str | None, database_url: str | None, **others: Any) -> Settings:
-    """The settings of a command, from all their places. Ends the program where one cannot be."""
+    """The settings of a command, from all their places. Ends the program where one is invalid."""
     before: Where = context.find_object(Where) or Where()
     chosen_url = database_url or before.database_url
     warn_of_password(chosen_url)
@@ -227,7 +229,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Command[P]
                 arguments["as_json"] = as_json
             output = run(settings, functools.partial(function, **arguments))
             if output is not None:
-                emit(output, as_json, reading=name in READING)
+                emit(output, as_json, reading=name in READING or output.only_looked)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Lists that may be long: how many more there are than are shown, and CSV that is whole.
+"""Long lists: how many more rows there are than are shown, and complete CSV.
 
 orders = await first(limit, lambda count: shop.services.orders.list_orders(..., limit=count))      # or
 found = await shop.services.orders.list_orders(..., before=before, limit=limit)

@@ -22,6 +22,7 @@ from telvend.cli.frame import (
     emit,
     fail,
     progress,
+    refusal_text,
     settings_of,
 )
 from telvend.config import Settings
@@ -62,10 +63,8 @@ def load(
             progress("Loading the dump …")
             _load(dump, url)
             asyncio.run(_halt(settings, url, dump))
-    except REFUSALS as error:
-        fail(error)
-    except (*CONNECTION_LOSS, asyncpg.PostgresError) as error:
-        fail(f"The database cannot be used: {error or type(error).__name__}")
+    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+        fail(refusal_text(error, settings))
     text = "Loaded. It sells nothing until `telvend shop release`; docs/howto/back-up-and-restore.md says what comes first."
     emit(Output({"loaded": str(dump)}, text), as_json_of(context, as_json))
 

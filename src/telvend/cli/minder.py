@@ -1,4 +1,4 @@
-"""Brings the embedded database back when it dies.
+"""Restarts the embedded database when it dies.
 
 Whatever goes wrong while it does, a full disk among it, is logged and tried again each second: nobody else would.
 """

@@ -171,7 +171,8 @@ async def import_csv(
             typer.echo(f"{csv}: {problem}", err=True)
         return Output(data, "Nothing was imported.", exit_code=1)
     would = "would be " if dry_run else ""
-    return Output(data, f"{done.added} {would}added, {done.changed} {would}changed, {done.unchanged} as they were.")
+    text = f"{done.added} {would}added, {done.changed} {would}changed, {done.unchanged} as they were."
+    return Output(data, text, only_looked=dry_run)
 
 
 def _text(path: Path) -> str:

@@ -89,7 +89,7 @@ async def list_refills(
             r.amount.decimal,
             r.amount.currency.code,
             _paid_by(r),
-            _called(r) if r.reseller_id != OPERATOR else "by the shop-keeper",
+            _called(r) if r.reseller_id != OPERATOR else "by the operator",
         )
         for r in found
     ]
@@ -112,7 +112,7 @@ async def show(
             {"kind": one.kind, "name": one.name, "amount": one.amount, "expires_at": one.expires_at} for one in given
         ]
     }
-    who = "the shop-keeper"
+    who = "the operator"
     if refill.reseller_id != OPERATOR:
         who = (await shop.services.resellers.profile(refill.reseller_id)).email
     return Output(data, show=lambda console: _print(console, refill, given, who))

@@ -91,7 +91,7 @@ class _Stdout(_Raw):
 
 
 class _Stderr(_Raw):
-    """Where it cannot be written nobody is left to be told."""
+    """Drops what cannot be written: there is nowhere else to report it."""
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated, Any
 
+import asyncpg
 import typer
 from rich.console import Console
 
@@ -24,7 +25,7 @@ from telvend.cli.frame import (
     table,
 )
 from telvend.kit.db import CONNECTION_LOSS, Database
-from telvend.migrations import LOCK_WAIT_S, SchemaRefused, Standing
+from telvend.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, Standing
 from telvend.migrations.blockers import Blocker, long_open
 
 
@@ -46,7 +47,7 @@ def upgrade(
     try:
         with database_of(settings) as url:
             output = asyncio.run(_with(url, check=check))
-    except (*REFUSALS, *CONNECTION_LOSS) as error:
+    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
         fail(refusal_text(error, settings))
     emit(output, as_json_of(context, as_json), reading=check)
 
@@ -90,6 +91,7 @@ def _checked(found: Standing, in_the_way: list[Blocker]) -> Output:
             }
             for step in found.pending
         ],
+        "older_programs_start_again": _start_again(found),
         "lock_wait_s": LOCK_WAIT_S,
         "in_the_way": [
             {
@@ -121,10 +123,25 @@ def _checked(found: Standing, in_the_way: list[Blocker]) -> Output:
             f"\nIt waits at most {LOCK_WAIT_S} s for each lock and gives up where it cannot have it; sales wait behind it for"
             " as long. What it has locked stays so until the last step is done.",
         )
+        if not _start_again(found):
+            console.print(
+                "Programs from before that are running go on, but cannot be started again afterwards: schemas from"
+                f" before {NOTED_SINCE} did not provide for it. Put this version on every node before you begin."
+            )
         for one in in_the_way:
             console.print(f"It may wait for {one.text}.", markup=False)
 
     return Output(data, show=show, exit_code=1 if refusal is not None else 0)
+
+
+def _start_again(found: Standing) -> bool:
+    """Return whether the programs that serve now can be started again after the pending steps."""
+    if not found.pending:
+        return True
+    before = found.revision or ""
+    return before >= NOTED_SINCE and all(
+        step.oldest_reader is None or step.oldest_reader <= before for step in found.pending
+    )
 
 
 def _afterwards(oldest_reader: str | None) -> str:

@@ -97,7 +97,7 @@ async def set_profile(
     ] = None,
     remove_avatar: Annotated[bool, typer.Option("--remove-avatar", help="Keep no picture any more.")] = False,
 ) -> Output:
-    """Fill in what a shop-keeper knows about a reseller. What is not named stays as it is."""
+    """Fill in what an operator knows about a reseller. What is not named stays as it is."""
     given = (address, gender, date_of_birth, email_verified, phone_verified, id_verified, avatar)
     if all(value is None for value in given) and not remove_avatar:
         raise InvalidInput("", "Say what to set, such as --address or --email-verified.")

@@ -1,4 +1,4 @@
-"""Where a shop is, for whoever looked for it in the wrong place."""
+"""The error message of a command that finds no shop: where shops were found instead."""
 
 import os
 from contextlib import suppress
@@ -10,6 +10,8 @@ from telvend.kit.postgres import has_database, served_folders
 
 _OF_THE_GUIDE: Final = Path("/var/lib/telvend")
 """Where docs/howto/install-on-a-server.md keeps a shop."""
+_MOST: Final = 4
+"""More places are only counted."""
 
 
 def no_shop(settings: Settings) -> str:
@@ -20,7 +22,8 @@ def no_shop(settings: Settings) -> str:
         return sentence
     if len(found) == 1:
         return f"{sentence} A shop was found in {found[0]}: use --data-dir {found[0]}"
-    return f"{sentence} Shops were found in {', '.join(found)}: use --data-dir {found[0]}"
+    more = f" and {len(found) - _MOST} more places" if found[_MOST:] else ""
+    return f"{sentence} Shops were found in {', '.join(found[:_MOST])}{more}: name one with --data-dir."
 
 
 def _shops() -> list[Path]:

@@ -1,4 +1,4 @@
-"""What every request passes first and last: whom it is for, whether its Host can be used, and the handler of the unexpected.
+"""The outermost layer of every request: dispatch by path, validation of Host, and the handler of unexpected errors.
 
 Dispatch
     ├── a dialect         its errors have its own shape

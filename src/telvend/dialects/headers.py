@@ -1,4 +1,4 @@
-"""The values of a request's headers, without the whitespace around them, which is not part of them.
+"""The values of a request's headers, without the optional whitespace around them.
 
 Source: RFC 9110, section 5.5, and RFC 9112, section 5: a recipient excludes spaces and tabs around a value. The parser removes
 the leading ones only.

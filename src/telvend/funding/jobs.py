@@ -81,7 +81,7 @@ class FundingWorker:
                 await asyncio.wait(late)
 
     async def work_off(self) -> int:
-        """Ask about everything that is due now, and wait for the answers. Answers how many there were. Raises Busy."""
+        """Ask about everything that is due now, and wait for the answers. Returns how many there were. Raises Busy."""
         count = 0
         while questions := await self._claim():
             count += len(questions)

@@ -235,7 +235,7 @@ class Fundings:
             self.on_notice()
         return Received.STORED
 
-    # For the shop-keeper --------------------------------------------------------------------------------------------------
+    # For the operator --------------------------------------------------------------------------------------------------
 
     async def list_fundings(
         self,

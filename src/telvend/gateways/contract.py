@@ -134,7 +134,7 @@ WORDS = (Paid, Pending, Declined, Abandoned, NotFound, Unknown)
 class Notice:
     """What a gateway sent by itself, signed. `reference` is the one to ask about; None where it names none of ours.
 
-    `event` is the gateway's word for what happened. `concern` is a sentence for the shop-keeper where a person has to look:
+    `event` is the gateway's word for what happened. `concern` is a sentence for the operator where a person has to look:
     a dispute, a refund. `kept` is what may be stored of it: no names, no addresses, no tokens.
     """
 

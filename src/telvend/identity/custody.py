@@ -139,6 +139,21 @@ class Custody:
         """Whether a key of the settings opens copies of what was purged; known after `forget_days`. Raises VaultRefused."""
         return self.from_settings and bool(self._keys.behind())
 
+    @property
+    def place(self) -> str:
+        """Where the master keys are, for sentences. Raises VaultRefused."""
+        return self._keys.place
+
+    async def opens_purged(self) -> bool:
+        """Return whether a master key, as it stands in its place, opens copies of what was purged. Changes nothing.
+
+        Raises VaultRefused, Busy.
+        """
+        async with self._database.connection() as tx:
+            masters = await store.masters(tx)
+        days, retired = _to_heed(masters)
+        return self._keys.open_purged(days, retired, {one.id for one in masters if not one.retired})
+
     async def check(self) -> None:
         """See that the master key in force, if any, is here; makes nothing. Raises VaultRefused, Busy."""
         async with self._database.connection() as tx:
@@ -148,7 +163,7 @@ class Custody:
             raise MasterKeyMissing(_missing(current.id, keys.place))
 
     async def ready_or_busy(self) -> None:
-        """The same on the path of a request: what the shop-keeper has to mend is logged, the caller is told to wait."""
+        """The same on the path of a request: what the operator has to mend is logged, the caller is told to wait."""
         try:
             await self.ready()
         except VaultRefused as error:
@@ -200,7 +215,7 @@ class Custody:
             raise NotFound("Verification") from None
 
     async def rotate(self) -> int:
-        """Put a new master key in force and wrap every check's own key with it. Answers how many there were.
+        """Put a new master key in force and wrap every check's own key with it. Returns how many there were.
 
         Keys in a file: the new one is made, the old one is removed when nothing needs it. Keys in the settings: the new
         one has been put before the old one. May run while the shop sells; one that was interrupted goes on.
@@ -337,7 +352,7 @@ class Custody:
         return len(ids)
 
     async def _move_on(self, master_id: str, first_day: int) -> int:
-        """Wrap what stands under earlier days for `first_day`. Answers how many checks there were."""
+        """Wrap what stands under earlier days for `first_day`. Returns how many checks there were."""
         count = last = 0
         while True:
             async with self._database.transaction() as tx:

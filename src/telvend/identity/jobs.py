@@ -42,7 +42,7 @@ class GivingUp(Repeating):
         self._correct_clock_at = 0.0
 
     async def look(self) -> int:
-        """Give up what is due now. Answers how many there were. Raises Busy."""
+        """Give up what is due now. Returns how many there were. Raises Busy."""
         async with self._database.connection() as tx:
             if (now := self._clock.monotonic()) >= self._correct_clock_at:
                 self._correct_clock_at = now + _CORRECT_CLOCK_S

@@ -155,7 +155,7 @@ class Identity:
         """The checks with these numbers, for lists of transactions: nothing of it is out of the safe."""
         return await store.by_ids(tx, ids)
 
-    # What the shop-keeper does ----------------------------------------------------------------------------------------
+    # What the operator does ----------------------------------------------------------------------------------------
 
     async def listed(
         self,

@@ -365,7 +365,7 @@ async def history(
 async def listed(
     tx: Tx, reseller_id: UUID | None, kind: Kind | None, before: int | None, limit: int
 ) -> list[Verification]:
-    """Checks of everybody in any state, newest first, for the shop-keeper."""
+    """Checks of everybody in any state, newest first, for the operator."""
     rows = await tx.fetch(
         f"select {_COLUMNS} from verification v where ($1::uuid is null or reseller_id = $1) and ($2::text is null or kind = $2)"
         " and id < $3 order by id desc limit $4",
@@ -413,7 +413,7 @@ async def now_in(tx: Tx) -> datetime:
 
 
 async def purge(tx: Tx, before: datetime, limit: int) -> int:
-    """Forget what is known from up to `limit` checks that were sold before that moment. Answers how many there were.
+    """Forget what is known from up to `limit` checks that were sold before that moment. Returns how many there were.
 
     The same transaction notes which days' keys are to be destroyed, so that whoever comes after a crash knows.
     """

@@ -57,7 +57,7 @@ class KeyDestroyed(Exception):
 
 
 class VaultRefused(KeyRefused):
-    """The master key cannot be had. The message is one sentence for the shop-keeper."""
+    """The master key cannot be had. The message is one sentence for the operator."""
 
 
 class MasterKeyMissing(VaultRefused, KeyMissing):
@@ -288,6 +288,16 @@ class MasterKeys:
         """The ids of keys that stand in their place as they were before a purge or rotation. Raises VaultRefused."""
         written = self._read(self._file.words())
         return [key.id for key in written if self._moved(key) is not key or key.id in self._retired]
+
+    def open_purged(self, first_days: dict[str, int], retired: Collection[str], in_force: Collection[str]) -> bool:
+        """Return whether `move_forward` or `drop_retired` would change a key that stands in its place. Raises VaultRefused."""
+        for key in self._read(self._file.words()):
+            first = first_days.get(key.id)
+            if first is not None and key.forward(first) is not key:
+                return True
+            if not _ids(key).isdisjoint(retired) and _ids(key).isdisjoint(in_force):
+                return True
+        return False
 
     def _moved(self, key: MasterKey) -> MasterKey:
         first = self._forward.get(key.id)

@@ -26,7 +26,7 @@ _KEEPALIVE_COUNT: Final = 3
 _UNACKNOWLEDGED_MS: Final = 4000
 
 
-# What libpq understands in a URL and asyncpg would hand to the server, which does not.
+# libpq-only URL options; asyncpg would forward them and the server would reject them.
 _ONLY_LIBPQ: Final = frozenset(
     (
         "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
@@ -61,7 +61,7 @@ def for_libpq(url: str) -> str:
 def hosts_of(url: str) -> list[tuple[str, int | None]]:
     """Return the hosts that a URL names, each with its port where it has one. Empty where it names none.
 
-    Raises ValueError for a port that is none.
+    Raises ValueError for an invalid port.
     """
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""What other programs' environment may say to this one: nothing, beyond the names that are listed here.
+"""Remove environment variables that are meant for other programs and that libraries here would read.
 
 Libraries read variables that were set for other programs: libpq and asyncpg read PGSERVICE, PGOPTIONS and forty more,
 uvicorn reads WEB_CONCURRENCY, prometheus_client a directory, ssl a file to write session keys into. What is this shop's own is

@@ -1,4 +1,4 @@
-"""What the database has acknowledged and must have for ever: a few facts that a process remembers of its commits.
+"""Facts: committed rows that a process remembers, to look for them later.
 
     remember(tx, Fact(FactKind.ORDER, order.id, at=order.created_at))     inside the transaction
     ...                                                                   handed to `Database.on_commit` when it commits

@@ -1,4 +1,4 @@
-"""An answer that everybody may have for a moment: made once for all who ask together, and kept for so long."""
+"""A result that is computed once for everybody who asks at the same time, and reused for a short time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ T = TypeVar("T")
 class Fresh(Generic[T]):
     """`await fresh()` returns what `make` has made, at most `for_s` seconds ago. An exception is kept and raised likewise.
 
-    However many ask, `make` runs once at a time; one who gives up does not take it from the others.
+    `make` runs at most once at a time. A caller that is cancelled does not cancel it for the others.
     """
 
     def __init__(self, make: Callable[[], Awaitable[T]], for_s: float, clock: Callable[[], float] = monotonic) -> None:
@@ -36,6 +36,6 @@ class Fresh(Generic[T]):
 
 
 def _retrieved(made: "asyncio.Future[T]") -> None:
-    """An exception that nobody waited for is no news."""
+    """Mark the exception as retrieved, or asyncio logs it when nobody has waited for it."""
     if not made.cancelled():
         made.exception()

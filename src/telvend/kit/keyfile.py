@@ -26,7 +26,7 @@ KEY_BYTES: Final = 32
 
 
 class KeyRefused(Exception):
-    """A key cannot be had. The message is one sentence for the shop-keeper."""
+    """A key cannot be had. The message is one sentence for the operator."""
 
 
 class KeyMissing(KeyRefused):

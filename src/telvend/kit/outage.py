@@ -1,9 +1,9 @@
-"""What the database cannot do at the moment: said once when it begins, once a minute while it lasts, and once when it is over.
+"""The state of a database that cannot do its work: logged when it begins, once a minute while it lasts, and when it ends.
 
 outage = Outage()
-outage.note(error)        # whoever got an error from the database; what says nothing of its state is ignored
+outage.note(error)        # for each error from the database; errors that say nothing of its state are ignored
 outage.reason             # one sentence while it lasts, for readiness; None when all is well
-outage.over()             # somebody has read and written again
+outage.over()             # after a read and a write that worked
 """
 
 import time

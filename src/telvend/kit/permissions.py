@@ -1,8 +1,8 @@
 """Who else may write or read what belongs to a shop: its data directory, its key files, its settings.
 
 Each function returns None where all is well, else one sentence without its full stop, with the command that mends it. A
-name that does not exist is well. Folders above the data directory are not looked at: /tmp, which everybody may write, is a
-usual parent.
+name that does not exist is well, and so is something else in the place of a folder. Folders above the data directory are not
+looked at: /tmp, which everybody may write, is a usual parent.
 """
 
 import os
@@ -18,7 +18,7 @@ _OTHERS_ANY: Final = stat.S_IRWXG | stat.S_IRWXO
 def folder_refusal(folder: Path, what: str) -> str | None:
     """Why a folder is not safe to keep a shop in: somebody else owns it or may write to it."""
     found = _status(folder)
-    if found is None:
+    if found is None or not stat.S_ISDIR(found.st_mode):
         return None
     return _owner_refusal(found, folder, what) or (
         f"{what} {folder} may be written by other users; run: chmod go-w {shlex.quote(str(folder))}"

@@ -1,4 +1,4 @@
-"""What every session with PostgreSQL insists on: set, read back, and refused where it does not hold.
+"""The settings that every session with PostgreSQL needs: set, read back, and refused where they do not hold.
 
 Settings that were only sent along when the connection began may be dropped by a pooler in silence, or be overruled; so
 they are set by a statement in the session, and a second statement reads what is in force. The second also reads what

@@ -1,4 +1,4 @@
-"""Warnings that anybody outside can provoke, said at most once a minute for each key, with how often it happened since."""
+"""Warnings that clients can provoke, logged at most once a minute for each key, with how many were left out."""
 
 from collections.abc import Callable
 from time import monotonic

@@ -1,4 +1,4 @@
-"""Telling systemd that a service is ready, and that it still lives. Source: sd_notify(3), sd_watchdog_enabled(3).
+"""Notifications to systemd: the service is ready, and it is still alive. Source: sd_notify(3), sd_watchdog_enabled(3).
 
 With `Type=notify` and `WatchdogSec=` in the unit, systemd replaces a server that stands still. Without systemd nothing happens.
 """

@@ -1,4 +1,4 @@
-"""Letting in few at a time those of whom nothing is known yet, so that they never take everything from those who pay."""
+"""Limits on the concurrency and the memory of requests that are not authenticated yet."""
 
 import asyncio
 from types import TracebackType
@@ -7,7 +7,7 @@ from telvend.errors import Busy
 
 
 class Turnstile:
-    """`async with turnstile:` waits while `at_once` are inside. Raises Busy where `waiting` wait already."""
+    """`async with turnstile:` admits `at_once` at a time; up to `waiting` more wait. Raises Busy beyond that."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._inside = asyncio.Semaphore(at_once)
@@ -33,14 +33,14 @@ class Turnstile:
 
 
 class Budget:
-    """A number of bytes that requests of whom nothing is known may hold in memory together."""
+    """A number of bytes that unauthenticated requests may hold in memory together."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._taken = 0
 
     def take(self, size: int) -> None:
-        """Take so many bytes, to be given back by whoever took them. Raises Busy where there are no more."""
+        """Take `size` bytes; the caller gives them back. Raises Busy when fewer are left."""
         if self._taken + size > self._size:
             raise Busy
         self._taken += size

@@ -151,7 +151,7 @@ class Journal:
     at: datetime | None = None
 
     def hold(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
-        """Reserve `amount` for order `cause`. Answers the spendable balance that is left.
+        """Reserve `amount` for order `cause`. Returns the spendable balance that is left.
 
         Raises InsufficientBalance.
         """
@@ -161,18 +161,18 @@ class Journal:
         return self._on_wallet(cause, TransferKind.HOLD, wallet, wallet_id, in_flight, amount, -amount.minor)
 
     def release(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
-        """Give a hold back. Answers the spendable balance after it."""
+        """Give a hold back. Returns the spendable balance after it."""
         wallet = self.wallets[wallet_id]
         return self._on_wallet(cause, TransferKind.RELEASE, wallet, in_flight, wallet_id, amount, amount.minor)
 
     def credit(self, cause: int, wallet_id: int, funding: int, amount: Money) -> Money:
-        """Put money into a wallet. Answers the spendable balance after it."""
+        """Put money into a wallet. Returns the spendable balance after it."""
         wallet = self.wallets[wallet_id]
         wallet.funded_minor += amount.minor
         return self._on_wallet(cause, TransferKind.CREDIT, wallet, funding, wallet_id, amount, amount.minor)
 
     def void(self, cause: int, wallet_id: int, funding: int, amount: Money) -> Money:
-        """Take play money out of a wallet that has it. Answers the spendable balance after it.
+        """Take play money out of a wallet that has it. Returns the spendable balance after it.
 
         Raises InsufficientBalance.
         """
@@ -186,7 +186,7 @@ class Journal:
         self._in_house(cause, TransferKind.WRITE_OFF, loss, funding, amount.minor)
 
     def enter(self, wallet_id: int, kind: TransactionKind, id: int, *, credit: bool) -> int:  # noqa: A002
-        """Add a sale, credit, funding, verification, refill or void to the wallet's transactions. Answers its position."""
+        """Add a sale, credit, funding, verification, refill or void to the wallet's transactions. Returns its position."""
         wallet = self.wallets[wallet_id]
         wallet.transactions += 1
         wallet.changed = True

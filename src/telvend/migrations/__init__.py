@@ -41,6 +41,8 @@ URL_VARIABLE: Final = "TELVEND_MIGRATE_URL"
 APPLICATION_NAME: Final = "telvend migration"
 LOCK_WAIT_S: Final = 3
 """How long a migration waits for one lock before it gives up; whoever wants to sell waits behind it for as long."""
+NOTED_SINCE: Final = "0012"
+"""The step that makes `schema_step`. Programs of before do not read it, and start on no schema newer than their own."""
 _LOOK_EVERY_S: Final = 0.3
 
 

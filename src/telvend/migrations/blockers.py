@@ -1,4 +1,4 @@
-"""Who holds up a migration: the other sessions of the database that have locks which it waits for, or would.
+"""The database sessions that block a migration, or would: they hold locks that it needs.
 
 Of what a session is doing only the beginning is shown, up to the first text in it: what stands in there may be a number or a
 secret of somebody.

@@ -43,7 +43,7 @@ class Reseller:
 
 @dataclass(frozen=True, slots=True)
 class Profile(Reseller):
-    """An account with what the shop-keeper filled in about it.
+    """An account with what the operator filled in about it.
 
     `avatar_token`: the random name of the picture that is kept, None without one. Whoever knows it may see the picture.
     """

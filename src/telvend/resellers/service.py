@@ -117,7 +117,7 @@ class Resellers:
         avatar: bytes | None = None,
         remove_avatar: bool = False,
     ) -> Profile:
-        """Fill in what the shop-keeper knows about a reseller; None leaves a thing as it is.
+        """Fill in what the operator knows about a reseller; None leaves a thing as it is.
 
         `avatar` is a PNG or JPEG of at most 1 MiB; the picture before it is found no more. Raises NotFound, InvalidInput.
         """

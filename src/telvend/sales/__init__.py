@@ -1,1 +1,1 @@
-"""What every sale shares, whoever ends it."""
+"""What every kind of sale shares."""

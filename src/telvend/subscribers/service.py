@@ -291,7 +291,7 @@ class Subscribers:
     # What they have ---------------------------------------------------------------------------------------------------
 
     async def grant(self, mode: Mode, msisdn: str, grants: Sequence[Grant], reference: str) -> bool:
-        """Give something by hand, once for each reference of the subscriber. Answers whether it had been given before.
+        """Give something by hand, once for each reference of the subscriber. Returns whether it had been given before.
 
         Raises InvalidInput, NotFound, SubscriberBarred, MaximumCredit, ReferenceReused, Busy.
         """

@@ -1,1 +1,1 @@
-"""Keeping a shop over the years: what is looked at, and what the operator is told about it."""
+"""The checks of `telvend doctor`, and what a server announces at its start."""

@@ -1,4 +1,4 @@
-"""Checks of how a shop is set up for the world outside. They need only the settings."""
+"""Checks of the addresses that clients use. They need only the settings."""
 
 import ipaddress
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What `telvend doctor` looks at: one list of checks for each thing that has to be there first.
+"""The checks of `telvend doctor`, in lists by what they need.
 
     SETTINGS    need only the settings, so that they are looked at when the database is away
     DATABASE    need a database that answers, whatever its schema
@@ -15,7 +15,7 @@ from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log
 from telvend.kit.db import Database
-from telvend.upkeep import book, deployment, reality, storage
+from telvend.upkeep import book, deployment, keys, reality, storage
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -27,7 +27,14 @@ Check = Callable[[T], Awaitable[Sequence[Finding]]]
 
 SETTINGS: Final[tuple[Check[Settings], ...]] = (deployment.public_address,)
 DATABASE: Final[tuple[Check[Database], ...]] = (storage.promises, storage.schema)
-SHOP: Final[tuple[Check[Examined], ...]] = (book.book, storage.wallets, reality.vendors, reality.play_money)
+SHOP: Final[tuple[Check[Examined], ...]] = (
+    book.book,
+    storage.wallets,
+    keys.identity_master_key,
+    keys.voucher_key,
+    reality.vendors,
+    reality.play_money,
+)
 
 
 async def look(checks: Sequence[Check[T]], subject: T) -> list[Finding]:
@@ -47,7 +54,7 @@ async def look(checks: Sequence[Check[T]], subject: T) -> list[Finding]:
 
 def unreachable(sentence: str) -> Finding:
     """Return what is said instead of every check that needs the database."""
-    advice = "Start it, or mend TELVEND_DATABASE_URL; nothing else could be looked at."
+    advice = "Correct that, or the setting database_url; nothing else could be looked at."
     return Finding("database", Level.FAILURE, sentence, advice)
 
 

@@ -1,4 +1,4 @@
-"""What a check of the doctor says."""
+"""The findings of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,11 +1,12 @@
-"""What the doctor says of files: whether somebody else may read or write what belongs to this shop."""
+"""Check of files: whether other users may read or write what belongs to this shop."""
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from telvend.kit.permissions import folder_refusal, secret_refusal
+from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal
 from telvend.upkeep.findings import Finding, Level
 
 _CHECK: Final = "file permissions"
@@ -13,9 +14,14 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_permissions(data_dir: Path, settings_file: Path | None = None) -> list[Finding]:
-    """Look at the data directory, its keys and passwords, and the settings file; one finding where all is well."""
+    """Look at the data directory, its keys and passwords, and the settings file; one finding where all is well.
+
+    Returns nothing where there is neither, as on a node that has everything from its environment.
+    """
+    if not os.path.lexists(data_dir) and settings_file is None:
+        return []
     found = list(_findings(data_dir, settings_file))
-    return found or [Finding(_CHECK, Level.OK, "Nobody else may read or write what belongs to this shop.")]
+    return found or [Finding(_CHECK, Level.OK, "No other user may read or write what belongs to this shop.")]
 
 
 def _findings(data_dir: Path, settings_file: Path | None) -> Iterator[Finding]:
@@ -27,16 +33,22 @@ def _findings(data_dir: Path, settings_file: Path | None) -> Iterator[Finding]:
     for text in filter(None, refusals):
         yield _finding(Level.FAILURE, text)
     try:
-        if stat.S_IMODE(data_dir.stat().st_mode) & _OTHERS and not any(refusals):
+        mode = data_dir.stat().st_mode
+        if stat.S_ISDIR(mode) and mode & _OTHERS and not any(refusals):
             yield Finding(
                 _CHECK,
                 Level.WARNING,
                 f"The data directory {data_dir} may be looked into by other users.",
                 f"Run: chmod go= {data_dir}.",
             )
+    except FileNotFoundError:
+        pass  # The settings file is somewhere else.
     except OSError as error:
         yield Finding(_CHECK, Level.WARNING, f"The data directory {data_dir} cannot be looked at: {error.strerror}.")
-    if settings_file is not None and (refusal := secret_refusal(settings_file, "The settings file")) is not None:
+    if (
+        settings_file is not None
+        and (refusal := reachable_secret_refusal(settings_file, "The settings file")) is not None
+    ):
         yield _finding(Level.WARNING, refusal)
 
 

@@ -20,14 +20,24 @@ async def promises(database: Database) -> Sequence[Finding]:
 
 async def schema(database: Database) -> Sequence[Finding]:
     """Compare the schema with what this version needs. Raises Busy."""
-    revision, newest = await migrations.current(database), migrations.known()[-1]
-    if revision == newest:
-        return [Finding("schema", Level.OK, f"The schema is at revision {newest}, as this version needs it.")]
-    if revision is not None and revision not in migrations.known():
-        text = f"The schema is at revision {revision}, newer than this version, which knows {newest}."
-        return [Finding("schema", Level.FAILURE, text, "Install the newer version again.")]
-    text = f"The schema is {f'at revision {revision}' if revision else 'empty'}; this version needs {newest}."
-    return [Finding("schema", Level.WARNING, text, "The next start, and any other command, brings it there.")]
+    found = await migrations.standing(database)
+    if found.refusal is not None:
+        return [
+            Finding("schema", Level.FAILURE, found.refusal, "No command works with it, and `serve` refuses to start.")
+        ]
+    if found.is_newer:
+        text = f"The schema is at revision {found.revision}; this version knows {found.target}, and may go on with it."
+        return [Finding("schema", Level.WARNING, text, "Install the newer version on this node too.")]
+    if found.revision is None or found.pending:
+        state = f"at revision {found.revision}" if found.revision else "empty"
+        text = f"The schema is {state}; this version needs {found.target}."
+        advice = (
+            "`telvend upgrade` brings it there, and so does the next start of `telvend serve`;"
+            if found.revision
+            else "`telvend serve` opens a shop here;"
+        )
+        return [Finding("schema", Level.WARNING, text, f"{advice} nothing else could be looked at.")]
+    return [Finding("schema", Level.OK, f"The schema is at revision {found.revision}, as this version needs it.")]
 
 
 async def wallets(shop: Examined) -> Sequence[Finding]:

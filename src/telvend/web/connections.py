@@ -1,4 +1,4 @@
-"""The connections of one serving process, and the limits on what they may take before anybody knows whose they are.
+"""The connections of one serving process, and the limits on unauthenticated ones.
 
     connections = Connections(Limits(), proxies)
     connections.start()                  # inside the event loop; one sweep for all connections, no timer for each

@@ -1,4 +1,4 @@
-"""Who a request comes from, behind reverse proxies: the setting `trusted_proxies`.
+"""The address of the client behind reverse proxies: the setting `trusted_proxies`.
 
 A proxy that is trusted adds the address of its peer to the right end of X-Forwarded-For. The header is read from there: over
 the addresses of trusted proxies, to the first that is none. What stands further to the left is only the word of that one,

@@ -22,7 +22,7 @@ KEPT_FOR_S: Final = 1.0
 
 
 def measurements(services: Services, database: Database) -> Fresh[bytes]:
-    """What answers `/metrics`, however often it is asked. Raises Busy while the database is away."""
+    """Return what computes the text of `/metrics`, at most once a second. Calling it raises Busy while the database is away."""
 
     async def measure() -> bytes:
         return await measured(services, database)
@@ -67,7 +67,7 @@ async def answered(measure: Fresh[bytes]) -> Response:
 
 
 def metrics_only(measure: Fresh[bytes]) -> ASGIApp:
-    """What answers on `metrics_port`: the metrics, to whoever reaches it, and nothing else."""
+    """The application on `metrics_port`: the metrics, without authentication, and nothing else."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

@@ -1,4 +1,4 @@
-"""Large bodies, sent so that a client that does not read keeps little of them in memory."""
+"""Large bodies in pieces, so that a client that does not read keeps only a piece in memory."""
 
 from collections.abc import Iterable
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What pages have in common, whoever wrote them: headers on every answer, and an error page for whatever goes wrong.
+"""What all pages share: headers on every answer, and an error page for every error.
 
     Site(router, render)        render(status, error) -> Response, in the shape of these pages
 
@@ -44,7 +44,7 @@ STATUS_BY_ERROR: Final[dict[type[TelvendError], int]] = {
 
 
 class Site:
-    """An ASGI application of pages. `routes` are those of its router, for whoever walks through them."""
+    """An ASGI application of pages. `routes` are those of its router."""
 
     def __init__(self, app: ASGIApp, render: Callable[[int, TelvendError], Response]) -> None:
         self._app = app
@@ -69,7 +69,7 @@ class Site:
             await self.refuse(scope, send, error)
 
     async def refuse(self, scope: Scope, send: Send, error: TelvendError) -> None:
-        """Answer with `error`. Nothing is said of one that is ours."""
+        """Send the error page for `error`, which for a 500 shows no details."""
         response = self._render(_status_of(error), error)
         retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:

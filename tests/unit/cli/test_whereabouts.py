@@ -89,4 +89,4 @@ def test_a_shop_that_is_somewhere_else_is_named(where: str, tmp_path: Path, monk
 def test_several_shops_are_all_named(tmp_path: Path) -> None:
     first, second = make_shop(tmp_path / "share/telvend"), make_shop(tmp_path / ".demo")
     result = CliRunner().invoke(app, ["order", "list", "--data-dir", str(tmp_path / "wrong")])
-    assert result.stderr.endswith(f" Shops were found in {first}, {second}: use --data-dir {first}\n")
+    assert result.stderr.endswith(f" Shops were found in {first}, {second}: name one with --data-dir.\n")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from telvend.kit.permissions import folder_refusal
 from telvend.upkeep.findings import Level
 from telvend.upkeep.permissions import check_permissions
 
@@ -31,7 +32,6 @@ def test_a_shop_of_its_owner_alone_is_well(shop: Path) -> None:
         ("secret", 0o755, Level.FAILURE),
         ("secret/voucher-key", 0o644, Level.FAILURE),
         ("run", 0o770, Level.FAILURE),
-        ("telvend.toml", 0o644, Level.WARNING),
     ],
 )
 def test_what_others_may_do_is_found_with_the_command_that_mends_it(
@@ -44,6 +44,20 @@ def test_what_others_may_do_is_found_with_the_command_that_mends_it(
     assert str(shop / name) in finding.text
 
 
-def test_a_shop_that_does_not_exist_yet_is_a_warning(tmp_path: Path) -> None:
-    (finding,) = check_permissions(tmp_path / "nowhere")
+def test_nothing_is_said_of_a_data_directory_that_does_not_exist(tmp_path: Path) -> None:
+    assert check_permissions(tmp_path / "nowhere") == []
+
+
+def test_a_settings_file_of_its_own_is_looked_at_without_a_data_directory(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    file = tmp_path / "telvend.toml"
+    file.touch(mode=0o600)
+    (finding,) = check_permissions(tmp_path / "nowhere", file)
+    assert finding.level is Level.OK
+    file.chmod(0o644)
+    (finding,) = check_permissions(tmp_path / "nowhere", file)
     assert finding.level is Level.WARNING
+
+
+def test_what_is_no_folder_gets_no_advice_on_its_permissions(tmp_path: Path) -> None:
+    assert folder_refusal(Path("/dev/null"), "The data directory") is None

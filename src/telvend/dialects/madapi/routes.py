@@ -176,7 +176,7 @@ async def migrate(call: Call[dict[str, Any]]) -> Answer:
 async def provision(call: Call[dict[str, Any]]) -> Answer:
     """Make the number a subscriber, who has nothing yet. One who is known already is 400/1002.
 
-    Not where the shop-keeper alone adds subscribers (setting `own_network_creates_subscribers`).
+    Not where the operator alone adds subscribers (setting `own_network_creates_subscribers`).
     """
     if not call.services.creates_subscribers:
         raise NotPermitted("provision subscribers")

@@ -11,7 +11,7 @@ Facts, with their sources (examples of each stand in tests/wire/paystack/):
   Source: github.com/PaystackOSS/openapi, errors/api-errors.json.
 - Money that comes to a dedicated account of a customer is told as `charge.success` with the channel `dedicated_nuban`, under
   a reference that we never gave. Whose it is says `metadata.receiver_account_number`. No funding expects it: it is kept
-  for the shop-keeper. Source: paystack.com/docs/payments/dedicated-virtual-accounts.
+  for the operator. Source: paystack.com/docs/payments/dedicated-virtual-accounts.
 - A notice is signed in the header `x-paystack-signature`: the hexadecimal HMAC-SHA512 of the raw body under the secret key.
   It has no time in it, so a copy is as good as the first one: only asking Paystack tells them apart.
   Source: paystack.com/docs/payments/webhooks.

@@ -1,4 +1,4 @@
-"""How other programs of PostgreSQL are told where a database is: by variables that only their own user can read.
+"""The address of a database as environment variables for the programs of PostgreSQL; only their own user can read them.
 
 A URL among a program's arguments is read by everybody who can list processes, password and all.
 Source: PostgreSQL 18 documentation, 32.1.1.2 "Connection URIs" and 32.15 "Environment Variables".

@@ -4,7 +4,7 @@
 class PostgresRefused(Exception):
     """The embedded PostgreSQL cannot be used as things stand.
 
-    The text is one sentence that a shop-keeper understands. `details` holds the last lines that PostgreSQL itself
+    The text is one sentence that an operator understands. `details` holds the last lines that PostgreSQL itself
     wrote, or nothing.
     """
 

@@ -309,7 +309,7 @@ class Fulfilment:
             timer.cancel()
 
     async def _take(self, limit: int) -> int:
-        """Claim and begin. Answers how many were claimed."""
+        """Claim and begin. Returns how many were claimed."""
         before = self._clock.monotonic()
         places: list[Chosen | str] = []
         try:

@@ -30,7 +30,7 @@ class FulfilmentStore(Protocol):
         """Weigh the items in their order and write what follows, money included. Answers what became of each."""
 
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
-        """Keep the leases of these orders for `lease_s` more. Answers those that were still held."""
+        """Keep the leases of these orders for `lease_s` more. Returns those that were still held."""
 
     async def correct_jumped_clock(self, longest_lease_s: float) -> int:
         """Correct the due times of open orders that were set by a clock that has jumped. Return how many.

@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def read_all(folder: Path, shop: UUID) -> dict[Path, Memory]:
-    """Every memory of this shop that lies there. One that cannot be read is logged and left out: it says nothing."""
+    """Every memory of this shop that lies there. Unreadable ones are logged and left out."""
     found: dict[Path, Memory] = {}
     try:
         paths = sorted((folder / str(shop)).glob("*.json"))

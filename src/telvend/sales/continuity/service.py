@@ -296,7 +296,7 @@ class Continuity:
     # Releasing ----------------------------------------------------------------------------------------------------------
 
     async def release(self, database: Database, *, by: str, reason: str) -> list[Halt]:
-        """Let sales go on with the book as it is, on every node. Answers the halts that end; none where nothing is halted.
+        """Let sales go on with the book as it is, on every node. Returns the halts that end; none where nothing is halted.
 
         Raises InvalidInput, Busy.
         """

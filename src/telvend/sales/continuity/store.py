@@ -100,7 +100,7 @@ async def halt(tx: Tx, node: str, why: str) -> None:
 
 
 async def release(tx: Tx, by: str, reason: str) -> list[Halt]:
-    """End every open halt. Answers what they were."""
+    """End every open halt and return them."""
     return [
         Halt(row["number"], row["node"], row["why"], row["detected_at"], row["released_at"], by, reason)
         for row in await tx.fetch(RELEASE, by, reason)

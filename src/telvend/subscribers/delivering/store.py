@@ -78,7 +78,7 @@ async def create_subscribers(tx: Tx, wanted: Sequence[NewSubscriber]) -> None:
 
 
 async def claim_references(tx: Tx, claims: Sequence[Claim]) -> set[str]:
-    """Write these references, each what it becomes. Answers those that were new; the others stay as they are."""
+    """Write these references, each what it becomes. Returns those that were new; the others stay as they are."""
     return {row[0] for row in await tx.fetch(CLAIM_REFERENCES, rows(claims))}
 
 

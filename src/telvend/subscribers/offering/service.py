@@ -1,4 +1,4 @@
-"""The shop-keeper's verbs on what products and refills turn into, and the snapshot that deliveries look them up in.
+"""The operator's verbs on what products and refills turn into, and the snapshot that deliveries look them up in.
 
 A verb that writes begins with `bump`: it tells every process to load the offering again, and its row lock lets one writer
 in at a time.

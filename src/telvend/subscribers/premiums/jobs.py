@@ -26,7 +26,7 @@ class Forgetting(Repeating):
         self._after_days = after_days
 
     async def look(self) -> int:
-        """Forget what is old enough now. Answers how many answers that were. Raises Busy."""
+        """Forget what is old enough now. Returns how many answers that were. Raises Busy."""
         forgotten = 0
         while True:
             async with self._database.connection() as tx:

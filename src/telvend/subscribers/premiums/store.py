@@ -209,7 +209,7 @@ async def mark_used(tx: Tx, used: Sequence[tuple[int, int]]) -> None:
 
 
 async def forget(tx: Tx, older_than_days: int, limit: int) -> int:
-    """Delete answers that are older than so many days, of the `limit` oldest. Answers how many went."""
+    """Delete answers that are older than so many days, of the `limit` oldest. Returns how many went."""
     done: str = await tx.execute(
         "delete from premium_quote where id = any(array(select id from premium_quote order by id limit $2))"
         " and created_at < clock_timestamp() - make_interval(days => $1)",

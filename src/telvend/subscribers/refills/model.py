@@ -15,7 +15,7 @@ OWN_NETWORK: Final = "own_network"
 """The provider of the ledger whose account a voucherless refill is paid to: the network that delivers it is ours."""
 
 OPERATOR: Final = UUID(int=0)
-"""Stands where a partner does for a refill that the shop-keeper makes; its dialect is `operator`."""
+"""Stands where a partner does for a refill that the operator makes; its dialect is `operator`."""
 
 OPERATOR_DIALECT: Final = "operator"
 
@@ -37,7 +37,7 @@ class RefillRequest:
     refill profile, `units` whole units of the subscriber's currency ("100" is NGN 100.00). `wallets` are the partner's, by
     currency. `transaction_id` makes it one of its kind for (reseller, dialect, mode); `sent_id` is what the partner called it,
     where that id stands in for a longer one. `source` is the client's address: wrong PINs are counted for the partner there.
-    `system` is what the client calls itself, for the log only. `reservation` is for the shop-keeper, who commits a voucher
+    `system` is what the client calls itself, for the log only. `reservation` is for the operator, who commits a voucher
     that is reserved under this name.
     """
 

@@ -91,7 +91,7 @@ class Item(msgspec.Struct, frozen=True):
 
     @property
     def guarded(self) -> bool:
-        """The shop-keeper, who commits a reservation, is not kept from trying."""
+        """The operator, who commits a reservation, is not kept from trying."""
         return self.request.reservation is None
 
 

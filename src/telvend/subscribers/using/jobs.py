@@ -41,7 +41,7 @@ class Sweeper(Repeating):
         self._database = database
 
     async def work_off(self) -> int:
-        """Sweep until nothing is left, or somebody else has it in hand. Answers how many were ended. Raises Busy."""
+        """Sweep until nothing is left, or somebody else has it in hand. Returns how many were ended. Raises Busy."""
         count = 0
         while swept := await self._sweep():
             count += swept

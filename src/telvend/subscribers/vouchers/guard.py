@@ -78,7 +78,7 @@ class Guard(msgspec.Struct):
         return max(LIMITS[self.kind] - self.wrong, 0)
 
     def count(self, now: datetime) -> bool:
-        """One more wrong PIN. Answers whether the limit is reached."""
+        """Count one more wrong PIN. Returns whether the limit is reached."""
         self.forget_if_quiet(now)
         self.wrong += 1
         self.last_at = now
@@ -121,7 +121,7 @@ class Guards(msgspec.Struct, frozen=True):
             raise LockedOut(ceil(longest.total_seconds()))
 
     def wrong(self, now: datetime) -> tuple[Guard, ...]:
-        """Count a wrong PIN for all three. Answers those that it has brought to their limit."""
+        """Count a wrong PIN for all three. Returns those that it has brought to their limit."""
         return tuple(guard for guard in self if guard.count(now))
 
     def right(self) -> None:

@@ -94,7 +94,7 @@ class PinKeys:
     async def ready_or_busy(self) -> PinKey:
         """The same on the path of a request, where nothing is made: as long as there is no voucher, any key will do.
 
-        What the shop-keeper has to mend is logged, the caller is told to wait.
+        What the operator has to mend is logged, the caller is told to wait.
         """
         if self._key is not None:
             return self._key

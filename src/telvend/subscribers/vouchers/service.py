@@ -266,7 +266,7 @@ class Vouchers:
     # Later work -------------------------------------------------------------------------------------------------------
 
     async def sweep(self) -> int:
-        """End reservations whose deadline is over, and forget old wrong PINs. Answers how many of the former. Raises Busy."""
+        """End reservations whose deadline is over, and forget old wrong PINs. Returns how many of the former. Raises Busy."""
         async with self._database.transaction() as tx:
             ended = await store.release_overdue(tx, _SWEPT_AT_ONCE)
             await store.forget_guards(tx, _SWEPT_AT_ONCE)

@@ -218,7 +218,7 @@ async def release(tx: Tx, serial: int) -> None:
 
 
 async def release_overdue(tx: Tx, limit: int) -> int:
-    """Clear reservations away whose deadline is over. Answers how many there were."""
+    """Clear reservations away whose deadline is over. Returns how many there were."""
     found = await tx.fetch(
         """
         with overdue as materialized (
@@ -366,7 +366,7 @@ async def write_guards(tx: Tx, guards: Collection[Guard]) -> None:
 
 
 async def forget_guards(tx: Tx, limit: int) -> int:
-    """Remove guards for which nothing has happened for long enough. Answers how many there were."""
+    """Remove guards for which nothing has happened for long enough. Returns how many there were."""
     found = await tx.fetch(
         """
         delete from pin_guard where (kind, subject) in (

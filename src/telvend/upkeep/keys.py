@@ -1,0 +1,57 @@
+"""Checks of the keys that are not in the database: whether they are here, and whether a purge is complete on this node."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from telvend.identity.custody import Custody
+from telvend.kit.keyfile import KeyRefused
+from telvend.subscribers.vouchers.pins import PinKeys
+from telvend.upkeep.examined import Examined
+from telvend.upkeep.findings import Finding, Level
+
+_MASTER: Final = "identity master key"
+_VOUCHERS: Final = "voucher key"
+
+
+async def identity_master_key(shop: Examined) -> Sequence[Finding]:
+    """Say whether identity checks can be sold. Raises Busy."""
+    settings = shop.settings
+    return await check_identity_keys(Custody(shop.database, Path(settings.data_dir), settings.identity_master_key))
+
+
+async def voucher_key(shop: Examined) -> Sequence[Finding]:
+    """Say whether vouchers can be loaded. Raises Busy."""
+    settings = shop.settings
+    return await check_voucher_key(PinKeys(shop.database, Path(settings.data_dir), settings.voucher_key))
+
+
+async def check_identity_keys(custody: Custody) -> list[Finding]:
+    """Say whether records can be opened, and whether copies of purged ones can. Raises Busy."""
+    try:
+        await custody.check()
+        opens_purged = await custody.opens_purged()
+    except KeyRefused as error:
+        return [_refused(_MASTER, error, "No NIN or BVN check is sold until then.")]
+    if not opens_purged:
+        return [Finding(_MASTER, Level.OK, "No identity master key is missing, and none opens what was purged.")]
+    text = f"An identity master key in {custody.place} opens copies of what was purged."
+    advice = (
+        "Put what `telvend identity moved-key FILE` writes in its place, on every node."
+        if custody.from_settings
+        else "A serving process destroys it within seconds; where none serves: telvend identity purge"
+    )
+    return [Finding(_MASTER, Level.WARNING, text, advice)]
+
+
+async def check_voucher_key(keys: PinKeys) -> list[Finding]:
+    """Say whether the PINs of issued vouchers can be recognised. Raises Busy."""
+    try:
+        await keys.check()
+    except KeyRefused as error:
+        return [_refused(_VOUCHERS, error, "No voucher is loaded until then.")]
+    return [Finding(_VOUCHERS, Level.OK, "No voucher key is missing.")]
+
+
+def _refused(check: str, error: KeyRefused, advice: str) -> Finding:
+    return Finding(check, Level.FAILURE, str(error), advice)

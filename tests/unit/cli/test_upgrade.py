@@ -1,0 +1,30 @@
+"""What `telvend upgrade --check` says of programs from before."""
+
+import pytest
+
+from telvend.cli.upgrade import _start_again
+from telvend.migrations import Standing, Step
+
+
+def pending(revision: str, oldest_reader: str | None) -> Standing:
+    return Standing(revision, "0014", [Step("0014", "", oldest_reader, "")], None, is_newer=False)
+
+
+@pytest.mark.parametrize(
+    ("revision", "oldest_reader", "start_again"),
+    [
+        ("0007", None, False),
+        ("0011", None, False),
+        ("0012", None, True),
+        ("0012", "0013", False),
+        ("0013", "0013", True),
+    ],
+)
+def test_a_program_starts_again_where_it_reads_the_steps_and_each_lets_it(
+    revision: str, oldest_reader: str | None, start_again: bool
+) -> None:
+    assert _start_again(pending(revision, oldest_reader)) is start_again
+
+
+def test_nothing_changes_for_programs_where_nothing_is_pending() -> None:
+    assert _start_again(Standing("0007", "0007", [], None, is_newer=False))
