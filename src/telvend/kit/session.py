@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
 MINIMUM_VERSION: Final = 15
 
@@ -95,6 +96,12 @@ BROKEN_TABLES: Final = """
     order by 1 limit 1
 """
 
+SERVER: Final = """
+    select system_identifier::text as system,
+        ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline
+    from pg_control_system()
+"""
+
 _PROBE_ROUNDS: Final = 3
 _PROBE_TIMEOUT_S: Final = 5.0
 
@@ -112,6 +119,39 @@ _PREPARED_ELSEWHERE: Final = (
 
 class DatabaseRefused(Exception):
     """The database is not one that money may be kept in. The message is one sentence for the operator."""
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Which PostgreSQL it is: the identifier of its cluster, and the timeline, which each promotion counts up.
+
+    None where the role may not ask.
+    """
+
+    system: str | None = None
+    timeline: int | None = None
+
+    def was_replaced_by(self, other: "Server") -> bool:
+        """Whether `other` was promoted after this one: what is written here from then on is not in `other`."""
+        return (
+            self.system == other.system
+            and self.timeline is not None
+            and other.timeline is not None
+            and self.timeline < other.timeline
+        )
+
+
+async def server_of(connection: Any) -> Server:
+    """Return which primary is at the other end. Empty where the role may not ask, or it is a standby."""
+    try:
+        row = await connection.fetchrow(SERVER)
+    except (
+        asyncpg.InsufficientPrivilegeError,
+        asyncpg.UndefinedFunctionError,
+        asyncpg.ObjectNotInPrerequisiteStateError,
+        asyncpg.FeatureNotSupportedError,
+    ):
+        return Server()
+    return Server(row["system"], row["timeline"])
 
 
 async def prepare_session(connection: Any, url: str, settings: Mapping[str, str] = SETTINGS) -> str | None:
