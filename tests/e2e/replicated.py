@@ -50,7 +50,9 @@ class Line:
         self._ends = True
         self._thread.join()
         for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
+            for end in (key.fileobj, key.data):
+                if isinstance(end, socket.socket):
+                    end.close()
         self._selector.close()
 
     def _run(self) -> None:

@@ -61,6 +61,9 @@ class Selling:
         self.sold: list[str] = []
         self.answers: set[int] = set()
 
+    def close(self) -> None:
+        self._client.close()
+
     def once(self) -> bool:
         """Try to sell. A refusal is 503, and nothing else."""
         reference = f"sale {next(self._numbers)}"
@@ -126,3 +129,4 @@ def test_the_shop_sells_on_the_new_primary_within_seconds_and_never_on_the_old_o
     )
     assert pair.primary.asks(everything, "telvend") == len(selling.sold)
     assert "sales_halted" not in shop.log()
+    selling.close()

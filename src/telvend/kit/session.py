@@ -42,6 +42,15 @@ SETTINGS: Final[Mapping[str, str]] = {
     "enable_indexscan": "on",
 }
 
+# Over TCP, so that the server ends a session soon whose client has gone without a word: the default is two hours, and until
+# then it keeps its place, and its locks. Not read back: over a socket of the machine itself they mean nothing.
+KEEPALIVES: Final[Mapping[str, str]] = {
+    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "4000",
+}
+
 # Somebody waits for what a serving process has locked: a process that is stopped gives it up soon.
 SERVING_SETTINGS: Final[Mapping[str, str]] = {
     **SETTINGS,
@@ -94,6 +103,15 @@ BROKEN_TABLES: Final = """
     from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
     where not t.tgisinternal and t.tgenabled not in ('O', 'A') and n.nspname = current_schema()
     order by 1 limit 1
+"""
+
+# The server does not count a session as idle that waits for the rest of a request: between the two halves of asyncpg's first
+# use of a statement no time-out of the server's applies, however long the other end is silent, and its locks stay.
+STUCK: Final = """
+    select count(pg_terminate_backend(pid)) from pg_stat_activity
+    where state = 'active' and wait_event = 'ClientRead' and xact_start is not null and application_name = 'telvend'
+        and usename = current_user and datname = current_database() and pid <> pg_backend_pid()
+        and state_change < clock_timestamp() - interval '3 s'
 """
 
 SERVER: Final = """
@@ -162,7 +180,7 @@ async def prepare_session(connection: Any, url: str, settings: Mapping[str, str]
     wanted = for_version(settings, connection.get_server_version().major)
     word = secrets.token_hex(8)
     try:
-        await connection.execute(SET, json.dumps({**wanted, SESSION_WORD: word}))
+        await connection.execute(SET, json.dumps({**KEEPALIVES, **wanted, SESSION_WORD: word}))
         row = await connection.fetchrow(READ, [*wanted, *PROMISES])
         require_session(row, wanted, word)
         # A pooler invents the process number that it gives at the start; the server's own is the true one.
@@ -225,6 +243,12 @@ async def _require_own_session(connection: Any, url: str, pid: int, word: str) -
             await probe.close(timeout=1)
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             probe.terminate()
+
+
+async def end_stuck_sessions(connection: Any) -> int:
+    """End sessions that hold a transaction and have waited for the rest of a request for three seconds; answers how many."""
+    ended: int = await connection.fetchval(STUCK)
+    return ended
 
 
 async def broken_promise(connection: Any) -> str | None:
