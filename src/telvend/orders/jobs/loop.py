@@ -199,6 +199,7 @@ class Fulfilment:
         self._concurrencies: dict[str, int] = {}
         self._draining = False
         self._closing = False
+        self._limit = log.LogLimit()
 
     @property
     def in_hand(self) -> int:
@@ -274,7 +275,7 @@ class Fulfilment:
             try:
                 claimed = await self._take(room)
             except Busy:
-                _log.warning("fulfilment_has_no_database", retry_s=retry_s)
+                self._limit.write(_log.warning, "fulfilment_has_no_database", source="claim")
             except Exception:
                 # One row may be what cannot be claimed: the next try takes fewer with it.
                 _log.exception("claim_failed", limit=room)
@@ -568,7 +569,7 @@ class Fulfilment:
             except Busy:
                 if self._closing:
                     raise
-                _log.warning("settling_has_no_database", outcomes=len(items), retry_s=retry_s)
+                self._limit.write(_log.warning, "settling_has_no_database", source="settle", outcomes=len(items))
             await self._clock.sleep(retry_s)
             retry_s = min(_LONGEST_RETRY_S, 2 * retry_s)
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from telvend.kit.log import get
+from telvend.kit.log import LogLimit, get
 from telvend.kit.postgres.processes import is_running
 from telvend.sales.continuity.model import Memory
 
 _log = get(__name__)
+# It is tried again each second, and a disk that is full stays so for a while.
+_limit = LogLimit()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,7 +52,7 @@ def write(folder: Path, memory: Memory) -> bool:
             file.write(_encode(memory))
         temporary.replace(path)
     except OSError as error:
-        _log.error("memory_of_the_book_not_written", file=str(path), why=str(error))
+        _limit.write(_log.error, "memory_of_the_book_not_written", source=str(path), file=str(path), why=str(error))
         return False
     return True
 
