@@ -14,7 +14,7 @@ from telvend.orders.jobs import loop as loop_module
 from telvend.orders.jobs.rules import Effect, Policy
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits, Unknown
-from telvend.providers.routing import Router, Rule
+from telvend.providers.routing import BreakerState, Router, Rule
 from tests.simulation.memory_store import MemoryStore, Row
 from tests.simulation.virtual_time import VirtualClock, VirtualLoop
 
@@ -60,8 +60,8 @@ class Stage:
         self.clock = VirtualClock(asyncio.get_running_loop())
         self.provider = Scripted(deliver)
         self.store = Away(self.clock, Policy(), Money(10_000, GHS))
-        router = Router([self.provider], self.clock, rules={"scripted": rule} if rule else None)
-        self.worker = Fulfilment(self.store, router, self.clock, poll_s=1.0, **settings)
+        self.router = Router([self.provider], self.clock, rules={"scripted": rule} if rule else None)
+        self.worker = Fulfilment(self.store, self.router, self.clock, poll_s=1.0, **settings)
 
     def place(self) -> Row:
         return self.store.place(len(self.store.orders) + 1, Money(100, GHS), Money(80, GHS))
@@ -158,6 +158,28 @@ def test_outcomes_are_kept_while_the_database_is_away_and_nothing_is_bought_twic
         await asyncio.sleep(3)
         assert {row.state for row in rows} == {State.DELIVERED}
         assert len(stage.provider.sent) == 3
+
+    loop.run_until_complete(play())
+
+
+def test_a_provider_whose_book_is_away_with_our_database_is_asked_again_at_once_and_not_blamed(
+    loop: VirtualLoop,
+) -> None:
+    async def out_of_reach(_: Delivery) -> Outcome:
+        return Unknown("its book is out of reach", ours=True)
+
+    async def play() -> None:
+        stage = Stage(out_of_reach)
+        rows = [stage.place() for _ in range(30)]
+        stage.provider.truth = Unknown("its book is out of reach", ours=True)
+        stage.worker.start()
+        await asyncio.sleep(300)
+        assert {(row.attempts[0].state, row.attempts[0].asked) for row in rows} == {(AttemptState.STARTED, 0)}
+        assert {health.state for health in stage.router.snapshot()} == {BreakerState.CLOSED}
+        stage.provider.truth = Delivered()
+        await asyncio.sleep(8)
+        assert {row.state for row in rows} == {State.DELIVERED}
+        assert len(stage.provider.sent) == 30
 
     loop.run_until_complete(play())
 

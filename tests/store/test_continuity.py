@@ -383,13 +383,42 @@ async def test_the_server_is_known_and_a_changed_one_is_logged_and_holds_deliver
     assert server.system is not None
     assert server.timeline == 1
     assert not node.continuity.holds_deliveries
-    node.continuity._memory.server = type(server)(server.system, 7)
+    node.continuity._memory.server = type(server)(server.system, 0)
     with capture_logs() as logs:
         async with node.database.connection() as tx:
             await node.continuity.connected(tx)
-    assert [(entry["event"], entry["timeline_before"]) for entry in logs] == [("database_server_changed", 7)]
+    assert [(entry["event"], entry["timeline_before"]) for entry in logs] == [("database_server_changed", 0)]
     assert node.continuity.holds_deliveries
     assert node.continuity.halted is None
+
+
+async def test_a_primary_that_was_replaced_is_not_used_and_at_the_start_it_halts_until_it_is_released(
+    node: Node, ama: Customer, database_url: str, tmp_path: Path, past: Past
+) -> None:
+    server = node.continuity._memory.server
+    await node.sell(ama, "sold")
+    later = node.continuity._memory.server = type(server)(server.system, 7)
+    # Its connections of before are gone, as a fail-over ends them.
+    node.database.drop_connections()
+    with capture_logs() as logs:
+        assert isinstance(await busy_or_answer(node, ama), Busy)
+        with pytest.raises(Busy):
+            await node.look()
+    assert {entry["event"] for entry in logs} >= {"database_refused"}
+    node.continuity._changed = True
+    assert node.continuity.save()
+    for _ in range(2):  # The second start finds the halt in the book.
+        with capture_logs():
+            async with started(database_url, tmp_path / "one") as again:
+                assert "its timeline is 1, and this node has seen 7" in (again.continuity.halted or "")
+                assert isinstance(await again.place(ama, "halted"), SalesHalted)
+    with capture_logs():
+        async with started(database_url, tmp_path / "one") as again:
+            assert again.continuity._memory.server != later
+            assert await again.release()
+            await again.sell(ama, "released")
+        async with started(database_url, tmp_path / "one") as again:
+            assert again.continuity.halted is None
 
 
 # Everything that was acknowledged ----------------------------------------------------------------------------------------

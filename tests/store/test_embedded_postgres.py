@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from telvend.kit.postgres import Cluster, PostgresRefused, Role, binaries, client_programs_dir, open_for_command
-from telvend.kit.postgres.processes import is_running, server_name, server_processes
+from telvend.kit.postgres.processes import ServerProcess, is_running, server_name, server_processes
 
 BACK_WITHIN_S = 5.0
 PRIVATE = 0o700
@@ -55,14 +56,14 @@ def data_dir(parent: Path) -> Iterator[Path]:
     cluster.prepare()
     cluster.stop()
     yield folder
-    assert processes_of(folder) == []
+    assert server_processes_of(folder) == []
 
 
-def processes_of(folder: Path) -> list[object]:
+def server_processes_of(folder: Path) -> list[ServerProcess]:
     pgdata = folder / "postgres"
     fd = os.open(pgdata, os.O_RDONLY)
     try:
-        return list(server_processes(server_name(fd), pgdata.stat().st_uid))
+        return server_processes(server_name(fd), pgdata.stat().st_uid)
     finally:
         os.close(fd)
 
@@ -183,6 +184,26 @@ def test_killed_parent_takes_postgres_along_and_the_next_one_is_ready_soon(data_
     running.wait()
 
 
+def test_a_server_whose_processes_were_all_stopped_is_woken_to_end(data_dir: Path) -> None:
+    process, url, _ = serve(data_dir)
+    running = load(url)
+    for found in server_processes_of(data_dir):
+        os.kill(found.pid, signal.SIGSTOP)
+    kill(process)
+    running.kill()
+    running.wait()
+    began = time.monotonic()
+    with Cluster(data_dir) as cluster:
+        took_s = time.monotonic() - began
+        assert psql(cluster.url, "SELECT 1") == "1"
+        for found in server_processes_of(data_dir):
+            with suppress(ProcessLookupError):  # The session of psql may just be ending.
+                os.kill(found.pid, signal.SIGSTOP)
+        began = time.monotonic()
+    # Where one of them stays asleep the server is given ten seconds to end, and twenty in a stop.
+    assert max(took_s, time.monotonic() - began) < 8
+
+
 def test_pid_file_that_names_a_stranger_does_not_stop_the_start(data_dir: Path) -> None:
     with Cluster(data_dir) as cluster:
         pid_file = data_dir / "postgres" / "postmaster.pid"
@@ -252,7 +273,7 @@ def test_command_alone_starts_its_own_server_and_the_next_takes_its_turn(data_di
     with open_for_command(data_dir) as url:
         assert first.wait() == 0
         assert psql(url, "SELECT 1") == "1"
-    assert processes_of(data_dir) == []
+    assert server_processes_of(data_dir) == []
     first.communicate()
 
 

@@ -133,6 +133,35 @@ async def test_connections_that_are_dead_without_a_word_are_replaced_soon(server
         await lane.close()
 
 
+async def test_a_session_that_fell_silent_within_a_request_gives_up_its_locks(
+    server: Server, database_url: str
+) -> None:
+    await server.command("create table wanted (id int); insert into wanted values (1)", "telvend_shared")
+    try:
+        async with lines(database_url, 1) as ((line,), url):
+            lost = await Database.open(url, pool_size=1, serves=True)
+            dead = await lost.dedicated()
+            await dead.execute("begin")
+            await dead.execute("select from wanted for update")
+            # The first half of a request, as asyncpg sends it: parse, and say what you think of it.
+            parse = b"\0select 1\0" + bytes(2)
+            dead._transport.write(b"P" + (len(parse) + 4).to_bytes(4, "big") + parse + b"H" + (4).to_bytes(4, "big"))
+            await asyncio.sleep(0.2)
+            line.fall_silent()
+            began = asyncio.get_running_loop().time()
+            async with watched(database_url) as database:
+                while True:
+                    with contextlib.suppress(Busy):
+                        async with database.transaction() as tx:
+                            await tx.execute("select from wanted for update")
+                            break
+            assert asyncio.get_running_loop().time() - began < BACK_WITHIN_S
+            dead.terminate()
+            await lost.close()
+    finally:
+        await server.command("drop table wanted", "telvend_shared")
+
+
 async def test_a_watch_that_only_begins_when_the_host_freezes_takes_the_others_along(
     server: Server, database_url: str
 ) -> None:

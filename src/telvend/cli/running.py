@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import uvloop
 
-from telvend.bootstrap import enter_database, load_modules, prepare_database, require_keys
+from telvend.bootstrap import Shop, enter_database, load_modules, prepare_database, require_keys
 from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail, progress, refusal_text
 from telvend.cli.listening import listen
@@ -24,7 +24,7 @@ from telvend.cli.server import Ready, configure_logs, run_api, run_fulfilment
 from telvend.cli.whereabouts import no_shop
 from telvend.cli.workers import Workers, run_worker
 from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
-from telvend.kit import environment
+from telvend.kit import environment, systemd
 from telvend.kit.db import CONNECTION_LOSS, Database
 from telvend.kit.postgres import Cluster, NoDatabase, PostgresRefused, has_database
 
@@ -122,7 +122,16 @@ async def _supervise(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    signs = systemd.SignsOfLife()
+
+    async def serving(shop: Shop, stop: asyncio.Event) -> None:
+        signs.begin()
+        if ready is not None:
+            await ready(shop, stop)
+
     async with AsyncExitStack() as stack:
+        # They go on while requests and calls are finished: a service that drains is alive.
+        stack.callback(signs.close)
         workers: Workers | None = None
         if settings.workers > 1:
             workers = Workers(settings, stop)
@@ -134,9 +143,9 @@ async def _supervise(
         if url is None:
             return
         if workers is None:
-            await main(settings, url, listener, stop, ready, as_json)
+            await main(settings, url, listener, stop, serving, as_json)
         else:
-            await workers.run(url, as_json)
+            await workers.run(url, as_json, served=signs.begin)
 
 
 async def _bring_up(settings: Settings, cluster: Cluster | None, stack: AsyncExitStack, *, opens: bool) -> str:

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -90,17 +91,21 @@ class Workers:
             await worker.process.wait()
         self._early.clear()
 
-    async def run(self, url: str, as_json: bool) -> None:
-        """Serve until asked to stop. Raises WorkersRefused where none of them could begin."""
+    async def run(self, url: str, as_json: bool, *, served: Callable[[], None]) -> None:
+        """Serve until asked to stop; `served` is called when the first worker serves.
+
+        Raises WorkersRefused where none of them could begin.
+        """
         settings = msgspec.to_builtins(self._settings, enc_hook=Secret.reveal)
         self._given = json.dumps({"settings": settings, "url": url}).encode()
         early, self._early = self._early, []
         minders = [asyncio.create_task(self._mind(number, worker)) for number, worker in enumerate(early)]
         stopping = asyncio.create_task(self._stop.wait())
-        served = asyncio.create_task(self._served.wait())
-        await asyncio.wait([served, stopping], return_when=asyncio.FIRST_COMPLETED)
-        served.cancel()
+        first = asyncio.create_task(self._served.wait())
+        await asyncio.wait([first, stopping], return_when=asyncio.FIRST_COMPLETED)
+        first.cancel()
         if self._served.is_set():
+            served()
             server.announce(self._settings, as_json, await self._standing(url))
         await stopping
         await asyncio.gather(*minders)

@@ -4,21 +4,30 @@ A URL may name several hosts (`postgresql://user@a:5432,b:5432/shop`, or `?host=
 within one time-out, so that a host that accepts connections and says nothing (a frozen machine) keeps the rest from being tried.
 Here each host has a time-out of its own, the next one is begun before the one before has failed, and the first that is a
 primary wins. The host that won last is tried first.
+
+After a fail-over the old primary may come back and still take itself for one (a machine that was frozen and goes on). Which
+of two was promoted later its timeline says; one that was replaced is passed by.
 """
 
 import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
+from telvend.kit.session import DatabaseRefused, Server, server_of
+
 HOST_TIMEOUT_S: Final = 3.0
 """How long one host may take to accept a connection."""
 STAGGER_S: Final = 0.3
 """After how long the next host is tried beside one that has not answered yet."""
+
+FIRST_LOOK_S: Final = 1.0
+"""How long the first connection of a process waits for other hosts, to learn which of two primaries is the later one."""
 
 _KEEPALIVE_IDLE_S: Final = 2
 _KEEPALIVE_INTERVAL_S: Final = 1
@@ -98,6 +107,8 @@ class Connector:
         self._dsn = for_asyncpg(url)
         self._hosts = hosts_of(url)
         self._winner = 0
+        self._server = Server()
+        self._looked_around = False
 
     async def connect(self, **options: Any) -> "asyncpg.Connection":
         """Return a connection to the primary. `options` are those of `asyncpg.connect`.
@@ -116,44 +127,99 @@ class Connector:
         loop = asyncio.get_running_loop()
         count = len(self._hosts)
         waiting = [(self._winner + step) % count for step in range(count)]
-        running: dict[asyncio.Task[Any], int] = {}
+        running: dict[asyncio.Task[_Primary], int] = {}
         errors: list[BaseException] = []
+        best: _Primary | None = None
+        until = 0.0
         try:
             while waiting or running:
                 if waiting:
                     index = waiting.pop(0)
                     running[loop.create_task(self._attempt(index, timeout_s, options))] = index
-                done, _ = await asyncio.wait(
-                    running, timeout=STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
-                )
+                patience_s = STAGGER_S if waiting else None
+                if best is not None:
+                    patience_s = 0 if waiting else max(0.0, until - loop.time())
+                done, _ = await asyncio.wait(running, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    index = running.pop(task)
+                    del running[task]
                     if (error := task.exception()) is not None:
                         errors.append(error)
                         continue
-                    if index != self._winner:
-                        self._winner = index
-                        if self._on_moved is not None:
-                            self._on_moved()
-                    return task.result()
+                    found = task.result()
+                    if best is None:
+                        best, until = found, loop.time() + FIRST_LOOK_S
+                    elif best.server.was_replaced_by(found.server):
+                        best.connection.terminate()
+                        best = found
+                    else:
+                        found.connection.terminate()
+                # Later on a server that was replaced is refused by itself.
+                if best is not None and (self._looked_around or (not waiting and loop.time() >= until)):
+                    break
+        except BaseException:
+            if best is not None:
+                best.connection.terminate()
+            raise
         finally:
             # Also one that has answered in the same moment.
             await _give_up(running)
-        # What a host said tells more than its silence.
-        raise next((error for error in errors if not isinstance(error, TimeoutError)), errors[-1])
+        if best is None:
+            # What a host said tells more than its silence, and one that has to be stopped is said first of all.
+            raise min(errors, key=_weight)
+        return self._won(best)
 
-    async def _attempt(self, index: int, timeout_s: float, options: dict[str, Any]) -> Any:
+    def _won(self, found: "_Primary") -> "asyncpg.Connection":
+        """Remember the winner. Raises DatabaseRefused where a later one has won meanwhile."""
+        if found.server.was_replaced_by(self._server):
+            found.connection.terminate()
+            raise self._replaced(found.index)
+        moved = found.index != self._winner or self._server.was_replaced_by(found.server)
+        self._winner, self._server, self._looked_around = found.index, found.server, True
+        if moved and self._on_moved is not None:
+            self._on_moved()
+        return found.connection
+
+    async def _attempt(self, index: int, timeout_s: float, options: dict[str, Any]) -> "_Primary":
         host, port = self._hosts[index]
         given = {"target_session_attrs": "primary"} | options
-        return await asyncpg.connect(self._dsn, host=host, port=port or 5432, timeout=timeout_s, **given)
+        connection = await asyncpg.connect(self._dsn, host=host, port=port or 5432, timeout=timeout_s, **given)
+        try:
+            async with asyncio.timeout(timeout_s):
+                server = await server_of(connection)
+            if server.was_replaced_by(self._server):
+                raise self._replaced(index)
+        except BaseException:
+            connection.terminate()
+            raise
+        return _Primary(index, connection, server)
+
+    def _replaced(self, index: int) -> DatabaseRefused:
+        host, port = self._hosts[index]
+        return DatabaseRefused(
+            f"The server at {host}:{port or 5432} takes itself for the primary, and another one was promoted after it:"
+            " stop it, or make it a standby."
+        )
 
 
-async def _give_up(attempts: "dict[asyncio.Task[Any], int]") -> None:
+def _weight(error: BaseException) -> int:
+    return 0 if isinstance(error, DatabaseRefused) else 2 if isinstance(error, TimeoutError) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Primary:
+    """A host that has answered, and which server it is."""
+
+    index: int
+    connection: Any
+    server: Server
+
+
+async def _give_up(attempts: "dict[asyncio.Task[_Primary], int]") -> None:
     for task in attempts:
         task.cancel()
     for result in await asyncio.gather(*attempts, return_exceptions=True):
         if not isinstance(result, BaseException):
-            result.terminate()
+            result.connection.terminate()
 
 
 def _notice_silence(connection: "asyncpg.Connection") -> None:

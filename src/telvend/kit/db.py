@@ -303,11 +303,13 @@ class Database:
 
         Raises DatabaseRefused, and what CONNECTION_LOSS has.
         """
-        connection = await self._connector.connect(connection_class=_Connection, command_timeout=LANE_PATIENCE_S)
+        connection = None
         try:
+            connection = await self._connector.connect(connection_class=_Connection, command_timeout=LANE_PATIENCE_S)
             await self._prepare(connection, LANE_SETTINGS if lane else None)
         except BaseException as error:
-            connection.terminate()
+            if connection is not None:
+                connection.terminate()
             if isinstance(error, DatabaseRefused):
                 self.report(error)
             raise

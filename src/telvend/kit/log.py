@@ -56,6 +56,9 @@ _DEEPEST = 8
 # Their lines at level info say what our own say, with whole addresses, in which numbers stand.
 _TALKATIVE = ("uvicorn.access", "httpx", "httpcore")
 
+# During an outage it warns with a traceback, again and again, of what outage.py says once.
+_REPEATING = ("asyncpg.pool",)
+
 # What these say of a connection or a request, anybody on the network can have them say.
 _PROVOKED = ("uvicorn.error", "asyncio")
 
@@ -114,6 +117,8 @@ def configure(level: str = "info", as_json: bool | None = None, *, stream: TextI
     for name in _PROVOKED:
         logger = logging.getLogger(name)
         logger.filters[:] = [_LimitedRecords()]
+    for name in _REPEATING:
+        logging.getLogger(name).setLevel(max(lowest, logging.ERROR))
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(lowest, logging.WARNING))
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from telvend.errors import Busy
 from telvend.kit.clock import Clock
-from telvend.kit.log import get
+from telvend.kit.log import LogLimit, get
 
 _log = get(__name__)
 
@@ -36,6 +36,7 @@ class Repeating:
         self._every_s = every_s
         self._on_death = on_death
         self._task: asyncio.Task[None] | None = None
+        self._limit = LogLimit()
 
     def start(self) -> None:
         """Begin to work; from inside the event loop."""
@@ -53,7 +54,7 @@ class Repeating:
             try:
                 await self._work()
             except Busy:
-                _log.warning("later_work_has_no_database", work=self._name)
+                self._limit.write(_log.warning, "later_work_has_no_database", source=self._name, work=self._name)
             await self._clock.sleep(self._every_s)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

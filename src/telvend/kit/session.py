@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
 MINIMUM_VERSION: Final = 15
 
@@ -39,6 +40,15 @@ SETTINGS: Final[Mapping[str, str]] = {
     "plan_cache_mode": "auto",
     "enable_seqscan": "on",
     "enable_indexscan": "on",
+}
+
+# Over TCP, so that the server ends a session soon whose client has gone without a word: the default is two hours, and until
+# then it keeps its place, and its locks. Not read back: over a socket of the machine itself they mean nothing.
+KEEPALIVES: Final[Mapping[str, str]] = {
+    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "4000",
 }
 
 # Somebody waits for what a serving process has locked: a process that is stopped gives it up soon.
@@ -98,6 +108,21 @@ BROKEN_TABLES: Final = """
     order by 1 limit 1
 """
 
+# The server does not count a session as idle that waits for the rest of a request: between the two halves of asyncpg's first
+# use of a statement no time-out of the server's applies, however long the other end is silent, and its locks stay.
+STUCK: Final = """
+    select count(pg_terminate_backend(pid)) from pg_stat_activity
+    where state = 'active' and wait_event = 'ClientRead' and xact_start is not null and application_name = 'telvend'
+        and usename = current_user and datname = current_database() and pid <> pg_backend_pid()
+        and state_change < clock_timestamp() - interval '3 s'
+"""
+
+SERVER: Final = """
+    select system_identifier::text as system,
+        ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline
+    from pg_control_system()
+"""
+
 _PROBE_ROUNDS: Final = 3
 _PROBE_TIMEOUT_S: Final = 5.0
 
@@ -117,6 +142,39 @@ class DatabaseRefused(Exception):
     """The database is not one that money may be kept in. The message is one sentence for the operator."""
 
 
+class Server(msgspec.Struct, frozen=True):
+    """Which PostgreSQL it is: the identifier of its cluster, and the timeline, which each promotion counts up.
+
+    None where the role may not ask.
+    """
+
+    system: str | None = None
+    timeline: int | None = None
+
+    def was_replaced_by(self, other: "Server") -> bool:
+        """Whether `other` was promoted after this one: what is written here from then on is not in `other`."""
+        return (
+            self.system == other.system
+            and self.timeline is not None
+            and other.timeline is not None
+            and self.timeline < other.timeline
+        )
+
+
+async def server_of(connection: Any) -> Server:
+    """Return which primary is at the other end. Empty where the role may not ask, or it is a standby."""
+    try:
+        row = await connection.fetchrow(SERVER)
+    except (
+        asyncpg.InsufficientPrivilegeError,
+        asyncpg.UndefinedFunctionError,
+        asyncpg.ObjectNotInPrerequisiteStateError,
+        asyncpg.FeatureNotSupportedError,
+    ):
+        return Server()
+    return Server(row["system"], row["timeline"])
+
+
 async def prepare_session(connection: Any, url: str, settings: Mapping[str, str] = SETTINGS) -> str | None:
     """Set what this session needs and read it back. Return the schema in which unqualified names are looked for.
 
@@ -125,7 +183,7 @@ async def prepare_session(connection: Any, url: str, settings: Mapping[str, str]
     wanted = for_version(settings, connection.get_server_version().major)
     word = secrets.token_hex(8)
     try:
-        await connection.execute(SET, json.dumps({**wanted, SESSION_WORD: word}))
+        await connection.execute(SET, json.dumps({**KEEPALIVES, **wanted, SESSION_WORD: word}))
         row = await connection.fetchrow(READ, [*wanted, *PROMISES])
         require_session(row, wanted, word)
         # A pooler invents the process number that it gives at the start; the server's own is the true one.
@@ -188,6 +246,12 @@ async def _require_own_session(connection: Any, url: str, pid: int, word: str) -
             await probe.close(timeout=1)
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             probe.terminate()
+
+
+async def end_stuck_sessions(connection: Any) -> int:
+    """End sessions that hold a transaction and have waited for the rest of a request for three seconds; answers how many."""
+    ended: int = await connection.fetchval(STUCK)
+    return ended
 
 
 async def broken_promise(connection: Any) -> str | None:

@@ -29,10 +29,23 @@ def watchdog_interval_s() -> float | None:
     return int(microseconds) / 2_000_000
 
 
-async def live() -> None:
-    """Say that we are ready, then give signs of life for as long as the event loop runs. Cancel it to end."""
-    notify("READY=1")
-    interval_s = watchdog_interval_s()
-    while interval_s:
+class SignsOfLife:
+    """Tells systemd that the service is ready, then that its event loop still runs, until `close`."""
+
+    def __init__(self) -> None:
+        self._next: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Say that we are ready. Needs a running event loop."""
+        notify("READY=1")
+        interval_s = watchdog_interval_s()
+        if interval_s:
+            self._beat(interval_s)
+
+    def close(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+
+    def _beat(self, interval_s: float) -> None:
         notify("WATCHDOG=1")
-        await asyncio.sleep(interval_s)
+        self._next = asyncio.get_running_loop().call_later(interval_s, self._beat, interval_s)

@@ -1,7 +1,8 @@
 """Noticing, within a quarter of a second, that another process has changed what this one remembers.
 
 It looks through a connection of its own, so that it also notices when the database does not answer: connections that are dead
-without a word cost whoever uses them their whole patience, and here all of them are ended after one look in vain.
+without a word cost whoever uses them their whole patience, and here all of them are ended after one look in vain. Once a second it
+also ends sessions, of any process, that the server would let keep their locks for ever.
 """
 
 import asyncio
@@ -12,10 +13,13 @@ from telvend.errors import Busy
 from telvend.kit.clock import Clock
 from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, revisions
 from telvend.kit.log import get
+from telvend.kit.session import end_stuck_sessions
 
 INTERVAL_S: Final = 0.25
 PATIENCE_S: Final = 3.0
 """How long one look may take before the database counts as away."""
+
+_END_STUCK_EVERY_S: Final = 1.0
 
 _log = get(__name__)
 
@@ -38,6 +42,7 @@ class Watch:
         self._database = database
         self._connection = Dedicated(database, lane=False)
         self._looked_at: float | None = None
+        self._ended_stuck_at = 0.0
         self._clock = clock
         self._changed = changed
         self._looked = looked
@@ -79,6 +84,10 @@ class Watch:
             if now.get(topic) != self._seen.get(topic):
                 await callback(tx)
         await self._database.probe(tx)
+        if self._task is not None and self._clock.monotonic() - self._ended_stuck_at >= _END_STUCK_EVERY_S:
+            self._ended_stuck_at = self._clock.monotonic()
+            if ended := await end_stuck_sessions(tx):
+                _log.warning("stuck_sessions_ended", sessions=ended)
         return now
 
     @property

@@ -87,9 +87,14 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody knows whether it was delivered. `text` is for the operator."""
+    """Nobody knows whether it was delivered. `text` is for the operator.
+
+    `ours`: the provider keeps its own book in our database, and that was away. This says nothing of the provider: it counts
+    neither for its breaker nor for the schedule of questions, and the attempt is asked about a few seconds later.
+    """
 
     text: str = "Unknown"
+    ours: bool = False
 
 
 Outcome = Delivered | Accepted | Refused | NotSent | Unknown

@@ -9,6 +9,7 @@ import pytest
 
 from telvend.kit import connecting
 from telvend.kit.connecting import Connector, for_asyncpg, for_libpq, hosts_of
+from telvend.kit.session import DatabaseRefused
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,18 @@ class Transport:
 
 
 class Connected:
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, server: tuple[str, int]) -> None:
         self.host = host
+        self.server = server
         self.terminated = False
         self._transport = Transport()
 
     def terminate(self) -> None:
         self.terminated = True
+
+    async def fetchrow(self, _: str) -> dict[str, Any]:
+        system, timeline = self.server
+        return {"system": system, "timeline": timeline}
 
 
 class Net:
@@ -64,6 +70,7 @@ class Net:
         self.hosts = hosts
         self.tried: list[str] = []
         self.made: list[Connected] = []
+        self.timelines: dict[str, int] = {}
 
     async def connect(self, _dsn: str, *, host: str, port: int, timeout: float, **options: Any) -> Connected:  # noqa: ASYNC109
         assert port == 5432
@@ -76,7 +83,7 @@ class Net:
             raise TimeoutError(host) from None
         if error is not None:
             raise error
-        self.made.append(Connected(host))
+        self.made.append(Connected(host, ("1", self.timelines.get(host, 1))))
         return self.made[-1]
 
 
@@ -86,6 +93,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Net]:
         made = Net(**hosts)
         monkeypatch.setattr(asyncpg, "connect", made.connect)
         monkeypatch.setattr(connecting, "STAGGER_S", 0.02)
+        monkeypatch.setattr(connecting, "FIRST_LOOK_S", 0.1)
         return made
 
     return make
@@ -130,3 +138,48 @@ async def test_what_a_host_said_tells_more_than_silence(net: Callable[..., Net])
     net(a=SILENT, b=SILENT)
     with pytest.raises(TimeoutError):
         await Connector("postgresql://u@a,b/shop").connect(timeout=0.05)
+
+
+@pytest.mark.parametrize("order", ["old,new", "new,old"])
+async def test_a_primary_that_was_replaced_is_never_taken_again(net: Callable[..., Net], order: str) -> None:
+    hosts = net(old=(0.0, None), new=STANDBY)
+    moves: list[str] = []
+    connector = Connector(f"postgresql://u@{order}/shop", on_moved=lambda: moves.append("moved"))
+    assert (await connector.connect()).host == "old"
+    moves.clear()
+    hosts.timelines["new"] = 2
+    hosts.hosts = {"old": SILENT, "new": (0.0, None)}
+    assert (await connector.connect(timeout=30)).host == "new"
+    assert moves == ["moved"]
+    # The old one goes on, and answers sooner.
+    hosts.hosts = {"old": (0.0, None), "new": (0.05, None)}
+    for _ in range(3):
+        assert (await connector.connect(timeout=30)).host == "new"
+    # It is alone: nobody at all is better.
+    hosts.hosts["new"] = (0.0, OSError("gone"))
+    with pytest.raises(DatabaseRefused, match="promoted after it"):
+        await connector.connect(timeout=30)
+    assert moves == ["moved"]
+    assert all(made.terminated for made in hosts.made[2:] if made.host == "old")
+
+
+@pytest.mark.parametrize("order", ["old,new", "new,old"])
+async def test_the_first_connection_takes_the_later_of_two_primaries(net: Callable[..., Net], order: str) -> None:
+    hosts = net(old=(0.0, None), new=(0.06, None))
+    hosts.timelines["new"] = 2
+    connector = Connector(f"postgresql://u@{order}/shop")
+    assert (await connector.connect(timeout=30)).host == "new"
+    assert [made.host for made in hosts.made if not made.terminated] == ["new"]
+
+
+async def test_a_later_timeline_at_the_same_host_ends_the_connections_of_before(net: Callable[..., Net]) -> None:
+    hosts = net(a=(0.0, None), b=STANDBY)
+    moves: list[str] = []
+    connector = Connector("postgresql://u@a,b/shop", on_moved=lambda: moves.append("moved"))
+    await connector.connect()
+    moves.clear()
+    await connector.connect()
+    assert moves == []
+    hosts.timelines["a"] = 2
+    await connector.connect()
+    assert moves == ["moved"]

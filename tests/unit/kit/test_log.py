@@ -123,6 +123,7 @@ def test_the_standard_library_comes_out_the_same_way(written: io.TextIOWrapper) 
     log.bind_request("req-1")
     logging.getLogger("uvicorn.error").info("Started on %s", 8000)
     logging.getLogger("uvicorn.access").info("GET /v2/customers/233241234567")
+    logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor; retrying")
     logging.getLogger("alembic.runtime").warning("odd")
     assert [(line["logger"], line["level"], line["event"], line["request_id"]) for line in lines(written)] == [
         ("uvicorn.error", "info", "Started on 8000", "req-1"),

@@ -20,17 +20,29 @@ def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
     return made
 
 
+def listener_has_more(listener: socket.socket) -> bool:
+    try:
+        return bool(listener.recv(100))
+    except BlockingIOError:
+        return False
+
+
 async def test_a_service_says_that_it_is_ready_and_then_that_it_lives(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
-    living = asyncio.create_task(systemd.live())
+    signs = systemd.SignsOfLife()
+    signs.begin()
     await asyncio.sleep(0.1)
-    living.cancel()
-    await asyncio.wait([living])
+    signs.close()
     with listener:
         assert [listener.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        listener.setblocking(False)
+        while listener_has_more(listener):
+            pass
+        await asyncio.sleep(0.05)
+        assert not listener_has_more(listener)
 
 
 def test_without_systemd_nothing_is_said_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:

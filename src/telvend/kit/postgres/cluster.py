@@ -360,8 +360,9 @@ class Cluster:
                     send(process, name, uid, signal.SIGQUIT)
                 else:
                     send(process, name, uid, signal.SIGINT)
-                    # One that was stopped hears it only when it goes on.
-                    send(process, name, uid, signal.SIGCONT)
+            # Those that were stopped hear it only when they go on, and a postmaster waits for all of its own.
+            for process in found:
+                send(process, name, uid, signal.SIGCONT)
             yield 0.02
 
     def _disown_pid_file(self) -> None:
@@ -469,10 +470,18 @@ class Cluster:
             until = time.monotonic() + patience_s
             self._process.send_signal(number)  # Does nothing when it has ended.
             self._process.send_signal(signal.SIGCONT)  # One that was stopped hears it only when it goes on.
+            if self.is_alive:
+                self._wake_children()
             while self.is_alive and time.monotonic() < until:
                 yield 0.01
         yield from self._end_leftovers()
         self._forget_process()
+
+    def _wake_children(self) -> None:
+        """A postmaster that ends waits for each of its processes, also for one that was stopped."""
+        name, uid = server_name(self._prepared.pgdata_fd), self._prepared.account.uid
+        for process in server_processes(name, uid):
+            send(process, name, uid, signal.SIGCONT)
 
     def _forget_process(self) -> None:
         self._process = None

@@ -103,6 +103,10 @@ class _Hand:
                 return 0
 
 
+class _OwnDatabaseAway(Exception):
+    """The provider's book is in our database, which is away: nobody has said anything."""
+
+
 class _FirstSeen:
     """When this process first knew of an attempt, by its monotonic clock.
 
@@ -195,6 +199,7 @@ class Fulfilment:
         self._concurrencies: dict[str, int] = {}
         self._draining = False
         self._closing = False
+        self._limit = log.LogLimit()
 
     @property
     def in_hand(self) -> int:
@@ -270,7 +275,7 @@ class Fulfilment:
             try:
                 claimed = await self._take(room)
             except Busy:
-                _log.warning("fulfilment_has_no_database", retry_s=retry_s)
+                self._limit.write(_log.warning, "fulfilment_has_no_database", source="claim")
             except Exception:
                 # One row may be what cannot be claimed: the next try takes fewer with it.
                 _log.exception("claim_failed", limit=room)
@@ -399,6 +404,9 @@ class Fulfilment:
         """Make the call of one hand and hand on what was said."""
         try:
             word = await self._word(hand)
+        except _OwnDatabaseAway:
+            # The attempt is open, and is asked about when the lease has ended.
+            self._let_go(hand)
         except Exception:
             # A bug. The attempt is still open, and is asked about when the lease has ended.
             _log.exception("call_failed", order=hand.claim.id)
@@ -437,6 +445,10 @@ class Fulfilment:
         outcome: Outcome = Unknown("the worker was stopped")
         try:
             outcome = await self._call(hand, chosen.provider, "deliver", step.reference, step.cost)
+        except _OwnDatabaseAway:
+            # Not the provider's failure: its breaker stays as it is.
+            self._router.release(chosen)
+            raise
         finally:
             self._calls[chosen.provider.name] -= 1
             change = self._router.record(chosen, outcome, self._clock.monotonic() - started)
@@ -462,7 +474,10 @@ class Fulfilment:
             self._calls[attempt.provider] -= 1
 
     async def _call(self, hand: _Hand, provider: Provider, verb: str, reference: str, cost: Money) -> Outcome:
-        """One call with its time-out. Whatever is not an outcome, exceptions included, is Unknown."""
+        """One call with its time-out. Whatever is not an outcome, exceptions included, is Unknown.
+
+        Raises _OwnDatabaseAway.
+        """
         claim = hand.claim
         delivery = Delivery(
             reference=reference,
@@ -503,6 +518,8 @@ class Fulfilment:
             outcome = Unknown(f"{type(error).__name__}: {error}")
         hand.call_ends_at = None
         self._ears.called(provider.name, verb, type(outcome).__name__.lower(), self._clock.monotonic() - started)
+        if isinstance(outcome, Unknown) and outcome.ours:
+            raise _OwnDatabaseAway
         return outcome  # type: ignore[no-any-return]
 
     # Settling -----------------------------------------------------------------------------------------------------------
@@ -552,7 +569,7 @@ class Fulfilment:
             except Busy:
                 if self._closing:
                     raise
-                _log.warning("settling_has_no_database", outcomes=len(items), retry_s=retry_s)
+                self._limit.write(_log.warning, "settling_has_no_database", source="settle", outcomes=len(items))
             await self._clock.sleep(retry_s)
             retry_s = min(_LONGEST_RETRY_S, 2 * retry_s)
 

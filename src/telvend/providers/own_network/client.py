@@ -58,13 +58,13 @@ class OwnNetwork:
         try:
             return outcome_of(await self._network.deliver(wanted))
         except Busy:
-            return Unknown("the network was busy")
+            return Unknown("the network was busy", ours=True)
 
     async def ask(self, delivery: Delivery) -> Outcome:
         try:
             return outcome_of(await self._network.ask(delivery.reference))
         except Busy:
-            return Unknown("the network was too busy to be asked")
+            return Unknown("the network was too busy to be asked", ours=True)
 
     async def close(self) -> None:
         """Nothing to give back: the network belongs to whoever opened it."""

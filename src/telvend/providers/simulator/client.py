@@ -9,7 +9,7 @@ A client translates what happens on the way; `wire.py` translates what was said.
 
 from telvend.kit.clock import Clock
 from telvend.providers.contract import Delivery, NotSent, Outcome, Traits, Unknown
-from telvend.providers.simulator.book import Book
+from telvend.providers.simulator.book import Book, BookUnavailable
 from telvend.providers.simulator.table import LONGEST_S
 from telvend.providers.simulator.upstream import Upstream
 from telvend.providers.simulator.wire import outcome_of
@@ -62,6 +62,8 @@ class Simulator:
             return NotSent("connection refused")
         except TimeoutError:
             return Unknown("timed out")
+        except BookUnavailable:
+            return Unknown("its book is out of reach", ours=True)
         return outcome_of(reply)
 
     async def ask(self, delivery: Delivery) -> Outcome:
@@ -70,6 +72,8 @@ class Simulator:
         except (ConnectionRefusedError, TimeoutError):
             # It is the question that did not arrive: this says nothing of the delivery.
             return Unknown("could not be asked")
+        except BookUnavailable:
+            return Unknown("its book is out of reach", ours=True)
         return outcome_of(reply)
 
     async def close(self) -> None:

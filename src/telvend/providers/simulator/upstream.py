@@ -12,7 +12,7 @@ import msgspec
 
 from telvend.kit.clock import Clock
 from telvend.providers.contract import Delivery
-from telvend.providers.simulator.book import Book, BookState, BookUnavailable, Line, asking, delivering
+from telvend.providers.simulator.book import Book, BookState, Line, asking, delivering
 from telvend.providers.simulator.table import AT_ONCE, ORDINARY, Act, Answer, Behaviour, behaviour_of
 from telvend.providers.simulator.wire import REASON_BY_CODE, Body, Reply, Status
 
@@ -40,7 +40,7 @@ _SERVER_ERROR: Final = Reply(500, b"<html><h1>500 Internal Server Error</h1></ht
 
 
 class Upstream:
-    """The pretended vendor. Raises ConnectionRefusedError and TimeoutError as a transport would, and nothing else.
+    """The pretended vendor. Raises ConnectionRefusedError and TimeoutError as a transport would, and BookUnavailable.
 
     `patience_s` is how long the client waits for a word; silence lasts exactly as long.
     """
@@ -62,30 +62,24 @@ class Upstream:
         line = None
         if behaviour.act is not Act.NOTHING:
             state, becomes = _WRITTEN_BY_ACT[behaviour.act]
-            try:
-                line = await self._book.write(
-                    delivering(
-                        self._name,
-                        delivery,
-                        self._clock.now(),
-                        state,
-                        becomes=becomes,
-                        after_s=behaviour.later_s,
-                        reason=behaviour.reason,
-                    )
+            line = await self._book.write(
+                delivering(
+                    self._name,
+                    delivery,
+                    self._clock.now(),
+                    state,
+                    becomes=becomes,
+                    after_s=behaviour.later_s,
+                    reason=behaviour.reason,
                 )
-            except BookUnavailable:
-                return _SERVER_ERROR
+            )
         return await self._answer(behaviour, line)
 
     async def ask(self, delivery: Delivery) -> Reply:
         if self._steered and behaviour_of(delivery.subscriber).mute:
             await self._clock.sleep(self._patience_s)
             raise TimeoutError
-        try:
-            return _truth(await self._book.write(asking(self._name, delivery, self._clock.now())))
-        except BookUnavailable:
-            return _SERVER_ERROR
+        return _truth(await self._book.write(asking(self._name, delivery, self._clock.now())))
 
     async def _answer(self, behaviour: Behaviour, line: Line | None) -> Reply:
         """The answer to a delivery, after what was done (or not) stands in the book."""

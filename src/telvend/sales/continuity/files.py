@@ -10,12 +10,13 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.kit.log import OncePerMinute, get
+from telvend.kit.log import LogLimit, get
 from telvend.kit.postgres.processes import is_running
 from telvend.sales.continuity.model import Memory
 
 _log = get(__name__)
-_may_complain = OncePerMinute()
+# It is tried again each second, and a disk that is full stays so for a while.
+_limit = LogLimit()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -62,9 +63,7 @@ def write(folder: Path, shop: UUID, memory: Memory) -> bool:
             file.write(_encode(memory))
         temporary.replace(path)
     except OSError as error:
-        # Tried once a second.
-        if _may_complain():
-            _log.error("memory_of_the_book_not_written", file=str(path), why=str(error))
+        _limit.write(_log.error, "memory_of_the_book_not_written", source=str(path), file=str(path), why=str(error))
         return False
     return True
 

@@ -8,18 +8,9 @@ from uuid import UUID
 import msgspec
 
 from telvend.kit.facts import Fact, FactKind
+from telvend.kit.session import Server
 
 COMMAND = "telvend shop release --reason T --by WHO"
-
-
-class Server(msgspec.Struct, frozen=True):
-    """Which PostgreSQL it is: the identifier of its cluster, and the timeline, which each promotion counts up.
-
-    None where the role may not ask.
-    """
-
-    system: str | None = None
-    timeline: int | None = None
 
 
 class Memory(msgspec.Struct, omit_defaults=True):
@@ -113,6 +104,14 @@ def sentence(why: str, node: str) -> str:
 def gone_back(missing: Sequence[str]) -> str:
     """Why, where the book lacks something."""
     return f"the database has gone back and lacks {summary(missing)}"
+
+
+def replaced(found: Server, before: Server) -> str:
+    """Why, where the server is one that another has taken the place of."""
+    return (
+        f"the database is a primary that was replaced: its timeline is {found.timeline}, and this node has seen"
+        f" {before.timeline}; sales of the time since are not in it"
+    )
 
 
 def summary(missing: Sequence[str], most: int = 3) -> str:

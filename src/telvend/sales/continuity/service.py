@@ -29,15 +29,16 @@ from telvend.kit.db import CONNECTION_LOSS, Database, Tx
 from telvend.kit.facts import Fact
 from telvend.kit.log import get
 from telvend.kit.repeating import Repeating
+from telvend.kit.session import DatabaseRefused, Server, server_of
 from telvend.sales.continuity import files, store
 from telvend.sales.continuity.model import (
     Halt,
     Judgement,
     Memory,
-    Server,
     Standing,
     gone_back,
     judge,
+    replaced,
     sentence,
     summary,
 )
@@ -115,9 +116,13 @@ class Continuity:
             del self._pending[: len(self._pending) - _MOST_PENDING]
 
     async def connected(self, tx: Tx) -> None:
-        """Look at the server of a new connection before it is used: a fail-over may lie behind it."""
-        found = await store.server(tx)
-        before = self._memory.server
+        """Look at the server of a new connection before it is used: a fail-over may lie behind it.
+
+        Raises DatabaseRefused for a primary that was replaced by one that this node has seen.
+        """
+        found, before = await server_of(tx), self._memory.server
+        if found.was_replaced_by(before):
+            raise DatabaseRefused(f"{replaced(found, before).capitalize()}.")
         if found != before and found != Server():
             if before != Server():
                 _log.warning(
@@ -153,6 +158,7 @@ class Continuity:
                 checked_at=newest.checked_at,
             )
         await self._forgive_each(tx, found)
+        await self._halt_on_replaced(tx)
         await self.connected(tx)
         self._taken_over = list(found)
         # A command has nothing of its own to remember until it has committed something, and leaves no file behind.
@@ -181,6 +187,23 @@ class Continuity:
                 self._older = [fact for fact in self._older if fact not in gone]
         except asyncpg.UndefinedTableError:
             return
+
+    async def _halt_on_replaced(self, tx: Tx) -> None:
+        """At the start: halt sales on a primary that was replaced, until a person says that it is the one.
+
+        Raises DatabaseRefused where it does not take the halt, as one whose synchronous standby has left it.
+        """
+        found, before = await server_of(tx), self._memory.server
+        if not found.was_replaced_by(before):
+            return
+        why = replaced(found, before)
+        try:
+            async with tx.transaction():
+                await store.halt(tx, self._node, why)
+        except (*CONNECTION_LOSS, asyncpg.PostgresError) as error:
+            raise DatabaseRefused(f"{why.capitalize()}.") from error
+        # From here on the book itself says that it is halted.
+        self._memory.server = found
 
     async def check(self, tx: Tx) -> None:
         """Look once. Raises what the database raises; then nothing has changed."""

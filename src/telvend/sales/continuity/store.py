@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-import asyncpg
 import msgspec
 
 from telvend.kit.db import Tx, rows
 from telvend.kit.facts import Fact
-from telvend.sales.continuity.model import Halt, Release, Server, Standing
+from telvend.sales.continuity.model import Halt, Release, Standing
 
 # The rooms' tables are looked into by their keys only. A number alone is not enough: after the sequence has gone back it is
 # used again, by a row that is younger than the one that is lost. The time of an order may be changed by somebody; that of its
@@ -110,16 +109,3 @@ async def release(tx: Tx, by: str, reason: str) -> list[Halt]:
 async def halts(tx: Tx, limit: int) -> list[Halt]:
     """The halts that there were, newest first."""
     return [Halt(*row) for row in await tx.fetch(HALTS, limit)]
-
-
-async def server(tx: Tx) -> Server:
-    """Which server this is. Empty where the role may not ask."""
-    try:
-        row = await tx.fetchrow(
-            "select system_identifier::text as system,"
-            " ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline"
-            " from pg_control_system()"
-        )
-    except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError, asyncpg.FeatureNotSupportedError):
-        return Server()
-    return Server(row["system"], row["timeline"])
