@@ -61,6 +61,8 @@ Telephone numbers are read as the APIs read them: E.164, international digits, o
 A list that leaves something off says below the table how many more there are (counted up to 1,000) and how to ask for
 them; as JSON it has `more`, and `next` where it can be gone on from. CSV is whole unless `--limit` is given.
 
+Times in tables are those of the setting `timezone`, which the headings name; JSON and CSV have them in UTC.
+
 These options stand on every command, before its name or after its arguments, and are left out below.
 `simulator table` needs no shop and takes none of them; `serve` and `work` run until they are stopped and have no
 `--json`; `demo` keeps its shop in a folder of its own and takes only `--data-dir`.
@@ -69,6 +71,7 @@ These options stand on every command, before its name or after its arguments, an
 |---|---|
 | `--data-dir DIR` | Where this shop is kept; also `TELVEND_DATA_DIR`. |
 | `--database-url URL` | A PostgreSQL to use instead of the embedded one; also `TELVEND_DATABASE_URL`, where a password belongs: in an argument, every user of the machine can read it. |
+| `--version` | Print the version, and end; only before a command. |
 | `--json` | Print one JSON object on stdout. Amounts are exact numbers, times are RFC 3339. |
 | `-h`, `--help` | What the command does. |
 

@@ -26,6 +26,7 @@ from telvend.catalog.service import TOPIC as CATALOGUE
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.config import Settings, SettingsRefused
 from telvend.connected import Connected
+from telvend.corrections.service import Corrections
 from telvend.errors import Busy
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
@@ -197,6 +198,7 @@ async def open_shop(
             identity=identity,
             ledger=ledger,
             transactions=Transactions(database),
+            corrections=Corrections(database, ledger),
             fundings=fundings,
             offering=offering,
             subscribers=subscribers,

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -166,6 +167,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watchdog_s: Annotated[
         float, _meta("after how long without a sign of life a worker is replaced; 0: never", ge=0, le=3600)
     ] = 10.0
+    timezone: Annotated[
+        str, _meta("the zone in which commands show times to people, as Africa/Accra; JSON and CSV stay in UTC")
+    ] = "UTC"
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"
     own_network: Annotated[
@@ -304,6 +308,8 @@ def _convert(name: str, value: Any, origin: str) -> Any:
         return secret
     if name in _IN_HEADERS and value and (refusal := _refusal(name, str(value))) is not None:
         raise SettingsRefused(f"{where} {refusal}.")
+    if name == "timezone" and not _is_zone(value):
+        raise SettingsRefused(f"{where} is {value!r}: no zone that is known here, such as Africa/Accra.")
     try:
         if origin == "environment" and name == "simulators":
             value = tomllib.loads(f"value = {value}")["value"]
@@ -320,6 +326,13 @@ def _convert(name: str, value: Any, origin: str) -> Any:
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
     return converted
+
+
+def _is_zone(name: Any) -> bool:
+    try:
+        return isinstance(name, str) and bool(ZoneInfo(name).key)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def _networks(value: Any, origin: str) -> Any:

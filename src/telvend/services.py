@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from telvend.catalog.service import Catalogue
+from telvend.corrections.service import Corrections
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
@@ -28,6 +29,7 @@ class Services:
     # Money.
     ledger: Ledger
     transactions: Transactions
+    corrections: Corrections
     fundings: Fundings
     # The operator's side.
     offering: Offering

@@ -319,11 +319,11 @@ class Stage:
         await self._let_time_pass("state = 'delivering'")
 
     async def _reprice(self, price: str) -> None:
-        await self._catalogue.change_price(self._bundle, price=price)
+        await self._catalogue.change_price(self._bundle, price=price, allow_loss=True)
         async with self._database.connection() as tx:
             await self._catalogue.load(tx)
 
     async def _discount(self, percent: str) -> None:
-        await self._catalogue.set_discount(self._reseller.id, self._country, self._network, percent)
+        await self._catalogue.set_discount(self._reseller.id, self._country, self._network, percent, allow_loss=True)
         async with self._database.connection() as tx:
             await self._catalogue.load(tx)

@@ -148,7 +148,7 @@ async def test_a_network_is_added_once_whatever_the_case(catalogue: Catalogue) -
 
 async def test_products_are_listed_by_network_price_and_switch_in_pages(catalogue: Catalogue) -> None:
     await add(catalogue, "B", size="2GB", price="9")
-    await add(catalogue, "C", network="Telecel", price="1")
+    await add(catalogue, "C", network="Telecel", price="1", cost="1")
     await add(catalogue, "D", country="NG", price="300")
     await catalogue.switch_product("B", active=False)
 

@@ -320,3 +320,36 @@ async def test_a_picture_from_the_version_before_gets_an_address_too(database: D
     token = (await resellers.change(EMAIL, address="1 High St")).avatar_token
     assert token is not None
     assert await resellers.avatar(token) == (PNG, "image/png")
+
+
+async def test_a_suspended_resellers_keys_and_tokens_stop_on_every_node_and_work_again_when_it_is_resumed(
+    database: Database, resellers: Resellers
+) -> None:
+    other_node = Resellers(database, Ledger(database))
+    _, plain, _ = await resellers.add_key(EMAIL, "netpluse")
+    _, revoked, _ = await resellers.add_key(EMAIL, "netpluse")
+    key, client, secret = await resellers.add_key(EMAIL, "madapi")
+    await resellers.revoke_key((await resellers.list_keys(EMAIL))[1].id)
+    assert secret is not None
+    token = await resellers.issue_token(await resellers.authenticate("madapi", client.reveal()), secret)
+    credentials = (("netpluse", plain.reveal()), ("madapi", client.reveal()), ("madapi", token.reveal()))
+    nodes = (resellers, other_node)
+    for node in nodes:
+        node.refreshed(SystemClock().monotonic())
+        for api, text in credentials:
+            assert (await node.authenticate(api, text)).key_id
+    before = await revision(database)
+    await resellers.suspend(EMAIL, "owes rent")
+    assert await revision(database) > before, "other nodes look again"
+    other_node.forget()
+    for node in nodes:
+        assert [await refused(node, api, text) for api, text in credentials] == [True] * 3
+    before = await revision(database)
+    await resellers.resume(EMAIL)
+    assert await revision(database) > before
+    other_node.forget()
+    for node in nodes:
+        assert [await refused(node, api, text) for api, text in credentials] == [False] * 3
+        assert await refused(node, "netpluse", revoked.reveal())
+    found, email = await resellers.find_key(token)
+    assert (found.id, email) == (key.id, EMAIL)

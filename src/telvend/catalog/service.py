@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.resources import files
+from typing import Final
 from uuid import UUID
 
 from telvend.catalog import sheet, store
@@ -77,6 +78,11 @@ class Catalogue:
             return False
         await self.load(tx)
         return True
+
+    async def network_codes(self, word: str) -> tuple[str, ...]:
+        """The codes of the networks that are called so in any case, in whatever country; empty where there is none."""
+        codes = {network.code for network in await self.list_networks()}
+        return tuple(sorted(code for code in codes if code.casefold() == word.casefold()))
 
     async def list_networks(self) -> list[Network]:
         """Every network in catalogue order, from the database."""
@@ -160,10 +166,12 @@ class Catalogue:
         cost: str,
         type: str = "",  # noqa: A002 - the word of the column
         active: bool = True,
+        allow_loss: bool = False,
     ) -> Product:
         """Add a product; amounts are text such as `4.50`. The very same product again is answered as it stands.
 
-        Raises InvalidInput with the first field that is wrong, AlreadyExists for the code of another product.
+        Raises InvalidInput with the first field that is wrong, also for a price below the cost unless `allow_loss` is set;
+        AlreadyExists for the code of another product.
         """
         fields = {
             "code": code, "country": country, "network": network, "type": type, "size": size, "validity": validity,
@@ -179,12 +187,20 @@ class Catalogue:
                 if before.terms != terms:
                     raise AlreadyExists(f"Product {terms.code}")
                 return before
+            _require_no_loss(terms, allow_loss)
             return await _write(tx, terms)
 
-    async def change_price(self, code: str, *, price: str | None = None, cost: str | None = None) -> Product:
+    async def product(self, code: str) -> Product:
+        """The product with this code, from the database. Raises NotFound."""
+        async with self._database.connection() as tx:
+            return await _existing(tx, code)
+
+    async def change_price(
+        self, code: str, *, price: str | None = None, cost: str | None = None, allow_loss: bool = False
+    ) -> Product:
         """Give a product a new price, a new cost, or both, as text such as `4.50`. Orders keep what they had.
 
-        Raises NotFound, InvalidInput.
+        Raises NotFound, InvalidInput, also for a price below the cost unless `allow_loss` is set.
         """
         if price is None and cost is None:
             raise InvalidInput("price", "a new price or a new cost is needed")
@@ -196,6 +212,7 @@ class Catalogue:
                 terms = replace(terms, price=_amount("price", price, before, positive=True))
             if cost is not None:
                 terms = replace(terms, cost=_amount("cost", cost, before))
+            _require_no_loss(terms, allow_loss)
             return await _write(tx, terms)
 
     async def set_offer(self, code: str, provider: str, *, cost: str | None) -> Offer:
@@ -213,8 +230,13 @@ class Catalogue:
             await store.write_offer(tx, offer)
         return offer
 
-    async def set_discount(self, reseller_id: UUID, country: str, network: str, percent: str) -> Airtime:
-        """Give a reseller airtime of a network for less, as text such as `2.5` percent. Raises NotFound, InvalidInput."""
+    async def set_discount(
+        self, reseller_id: UUID, country: str, network: str, percent: str, *, allow_loss: bool = False
+    ) -> Airtime:
+        """Give a reseller airtime of a network for less, as text such as `2.5` percent.
+
+        Raises NotFound, InvalidInput, also for more than is earned with it unless `allow_loss` is set.
+        """
         if not re.fullmatch(r"[0-9]{1,2}(?:\.[0-9]{1,2})?", percent, re.ASCII) or Decimal(percent) > LARGEST_DISCOUNT:
             raise InvalidInput("percent", f"must be from 0 to {LARGEST_DISCOUNT}, with at most two decimals")
         async with self._database.transaction() as tx:
@@ -226,7 +248,12 @@ class Catalogue:
             ]
             if not found:
                 raise NotFound("Airtime of this network")
-            await store.write_discount(tx, reseller_id, found[0].id, int(Decimal(percent) * 100))
+            basis_points = int(Decimal(percent) * 100)
+            earned = 10_000 - found[0].cost_basis_points
+            if basis_points > earned and not allow_loss:
+                problem = f"{percent} % is more than the {Decimal(earned) / 100} % that are earned with {found[0].code}"
+                raise InvalidInput("percent", f"{problem}; {LOSS_ADVICE}")
+            await store.write_discount(tx, reseller_id, found[0].id, basis_points)
         return found[0]
 
     async def discounts(self, reseller_id: UUID | None = None) -> list[Discount]:
@@ -241,8 +268,10 @@ class Catalogue:
             before = await _existing(tx, code)
             return await _write(tx, replace(before.terms, active=active))
 
-    async def import_csv(self, text: str, *, dry_run: bool = False) -> Imported:
+    async def import_csv(self, text: str, *, dry_run: bool = False, allow_loss: bool = False) -> Imported:
         """Add and change products as a sheet says (its form: sheet.py). Either all of it is written or nothing.
+
+        What it would add or change to a price below the cost is wrong unless `allow_loss` is set.
 
         Products that the sheet does not name stay as they are. A dry run writes nothing and counts all the same.
         """
@@ -255,6 +284,10 @@ class Catalogue:
             before = await store.products_of(tx, [terms.code for terms in read.products])
             added = [terms for terms in read.products if terms.code not in before]
             changed = [terms for terms in read.products if terms.code in before and before[terms.code].terms != terms]
+            losing = () if allow_loss else [(terms, why) for terms in [*added, *changed] if (why := _loss(terms))]
+            if losing:
+                problems = [sheet.Problem(read.lines[terms.code], "price", why) for terms, why in losing]
+                return Imported(0, 0, 0, tuple(sorted(problems, key=lambda problem: problem.line)))
             if not dry_run:
                 await store.write_products(tx, [*added, *changed])
         return Imported(len(added), len(changed), len(read.products) - len(added) - len(changed))
@@ -291,6 +324,21 @@ async def install_builtin(tx: Tx) -> bool:
     if installed:
         await bump(tx, TOPIC)
     return installed
+
+
+LOSS_ADVICE: Final = "with --yes it is set all the same"
+
+
+def _loss(terms: Terms) -> str | None:
+    """What is wrong with a price below the cost; None where it is not below."""
+    if terms.price.minor >= terms.cost.minor:
+        return None
+    return f"{terms.price} is below the cost of {terms.cost}, a loss with every sale; {LOSS_ADVICE}"
+
+
+def _require_no_loss(terms: Terms, allowed: bool) -> None:
+    if not allowed and (why := _loss(terms)) is not None:
+        raise InvalidInput("price", why)
 
 
 def _built_in(name: str) -> str:

@@ -10,7 +10,7 @@ the currency of the country, and `yes`. Everything that is wrong is found in one
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from telvend.catalog.model import (
@@ -54,6 +54,8 @@ class Sheet:
 
     products: tuple[Terms, ...]
     problems: tuple[Problem, ...]
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """Where each product stands, by its code."""
 
 
 def networks_by_word(networks: Iterable[Network]) -> Networks:
@@ -96,7 +98,7 @@ def read(text: str, networks: Networks) -> Sheet:
         problems.append(Problem(line, "", f"is not CSV: {error}"))
     if header is None and not problems:
         problems.append(Problem(1, "", f"the header is missing: {','.join(COLUMNS)}"))
-    return Sheet(tuple(products), tuple(problems))
+    return Sheet(tuple(products), tuple(problems), line_by_code)
 
 
 def read_fields(fields: Mapping[str, str], networks: Networks) -> tuple[Terms | None, list[tuple[str, str]]]:

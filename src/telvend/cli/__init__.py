@@ -1,9 +1,11 @@
 """The command line: one file a subject, each a Typer application; `frame.py` is what all commands share."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from telvend import __version__
 from telvend.cli import (
     bundles,
     database,
@@ -28,7 +30,8 @@ from telvend.cli import (
     vouchers,
     wallets,
 )
-from telvend.cli.frame import common
+from telvend.cli.frame import DatabaseUrl, DataDir, Json, common
+from telvend.cli.panels import EVERY_DAY, OPERATOR
 from telvend.cli.streams import OutputLost, install
 from telvend.kit import log
 
@@ -40,28 +43,59 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.callback()(common)
-for group in (
-    users.app,
-    keys.app,
-    wallets.app,
-    fundings.app,
-    products.app,
-    networks.app,
-    orders.app,
-    identity.app,
-    subscribers.app,
-    bundles.app,
-    bundles.profiles,
-    vouchers.app,
-    refills.app,
-    premiums.app,
-    ledger.app,
-    simulator.app,
-    database.app,
-    shop.app,
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"telvend {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+    version: Annotated[  # noqa: ARG001 - its callback has done everything
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    common(context, data_dir, database_url, as_json)
+
+
+for panel, groups in (
+    (
+        EVERY_DAY,
+        (
+            users.app,
+            keys.app,
+            wallets.app,
+            fundings.app,
+            products.app,
+            networks.app,
+            orders.app,
+            identity.app,
+            ledger.app,
+        ),
+    ),
+    (
+        OPERATOR,
+        (
+            subscribers.app,
+            bundles.app,
+            bundles.profiles,
+            vouchers.app,
+            refills.app,
+            premiums.app,
+            simulator.app,
+            database.app,
+            shop.app,
+        ),
+    ),
 ):
-    app.add_typer(group)
+    for group in groups:
+        app.add_typer(group, rich_help_panel=panel)
 serve.add_to(app)
 demo.add_to(app)
 doctor.add_to(app)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from telvend.cli.frame import DataDir, settings_of
+from telvend.cli.panels import EVERY_DAY
 from telvend.config import default_data_dir
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ PORTS: Final = range(8000, 8020)
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("demo")(demo)
+    app.command("demo", rich_help_panel=EVERY_DAY)(demo)
 
 
 def demo(

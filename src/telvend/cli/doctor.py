@@ -23,6 +23,7 @@ from telvend.cli.frame import (
     emit,
     refusal_text,
 )
+from telvend.cli.panels import EVERY_DAY
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import Loaded, Settings, SettingsRefused, load
 from telvend.errors import Busy
@@ -39,7 +40,7 @@ _STYLE: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bol
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("doctor")(doctor)
+    app.command("doctor", rich_help_panel=EVERY_DAY)(doctor)
 
 
 def doctor(

@@ -20,11 +20,13 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import msgspec
@@ -97,7 +99,7 @@ class Output:
 
 READING: Final = frozenset(
     (
-        "accesses", "accounts", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor", "list",
+        "accesses", "accounts", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor", "find", "list",
         "locks", "postings", "rates", "reconcile", "report", "settings", "show", "statement", "status", "strays", "sweeps", "table", "url",
     )
 )  # fmt: skip
@@ -221,6 +223,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Command[P]
         ) -> None:
             settings = settings_of(context, data_dir, database_url)
             as_json = as_json_of(context, as_json)
+            _zone.set(ZoneInfo(settings.timezone))
             try:
                 arguments = numbers_read(own, arguments, settings.madapi_home_country)
             except InvalidInput as error:
@@ -265,8 +268,27 @@ def json_text(data: Any) -> str:
 
 
 def time_text(at: datetime) -> str:
-    """A moment for people, to the second; the heading of the column says that it is UTC."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
+    """A moment for people, to the second, in the shop's zone; the heading of the column says which that is (`zone_name`)."""
+    return f"{at.astimezone(zone()):%Y-%m-%d %H:%M:%S}"
+
+
+def day_text(at: datetime) -> str:
+    """The day of a moment, in the shop's zone."""
+    return f"{at.astimezone(zone()):%Y-%m-%d}"
+
+
+def zone() -> ZoneInfo:
+    """The zone in which people read times: the setting `timezone` of the command that runs."""
+    return _zone.get() or _UTC
+
+
+def zone_name() -> str:
+    """What headings call it: `UTC`, `Africa/Accra`."""
+    return zone().key
+
+
+_UTC: Final = ZoneInfo("UTC")
+_zone: Final[ContextVar[ZoneInfo | None]] = ContextVar("zone", default=None)
 
 
 def csv_cell(value: Any) -> Any:

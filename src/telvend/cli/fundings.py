@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState
@@ -81,7 +81,7 @@ async def list_fundings(
         )
         for f in fundings
     ]
-    columns = ("number", "reference", "begun (UTC)", "gateway", "mode", "amount", "", "state")
+    columns = ("number", "reference", f"begun ({zone_name()})", "gateway", "mode", "amount", "", "state")
 
     return Output(
         {"fundings": [_data(funding) for funding in fundings], "next": more.following, **more.left_off},
@@ -185,7 +185,9 @@ async def strays(
     ]
     return Output(
         {"notices": [{"gateway": one["gateway"]} | _notice(one) for one in found], **more.left_off},
-        show=page(("last (UTC)", "gateway", "event", "times", "why", "it said"), rows, "There are none.", more),
+        show=page(
+            (f"last ({zone_name()})", "gateway", "event", "times", "why", "it said"), rows, "There are none.", more
+        ),
     )
 
 
@@ -220,11 +222,11 @@ def _print(console: Console, history: FundingHistory) -> None:
     console.print(f"[bold]{funding.reference}[/bold]  {funding.state}")
     console.print(
         f"{funding.amount} ({funding.mode}) by {funding.method} through {funding.gateway},"
-        f" begun {time_text(funding.created_at)} UTC, to be paid until {time_text(funding.expires_at)} UTC"
+        f" begun {time_text(funding.created_at)} {zone_name()}, to be paid until {time_text(funding.expires_at)} {zone_name()}"
     )
     if funding.completed_at is not None:
         console.print(
-            f"credited {time_text(funding.completed_at)} UTC, balance {funding.balance_before} → {funding.balance_after};"
+            f"credited {time_text(funding.completed_at)} {zone_name()}, balance {funding.balance_before} → {funding.balance_after};"
             f" the gateway's reference: {_clean(funding.gateway_reference)}",
             markup=False,
         )
@@ -236,16 +238,18 @@ def _print(console: Console, history: FundingHistory) -> None:
         (time_text(n["received_at"]), _clean(n["event"]), n["times"], _clean(n["concern"])) for n in history.notices
     ]
     console.print()
-    table("Notices", ("first (UTC)", "event", "times", "why"), notices, "The gateway sent nothing by itself.")(console)
+    table(
+        "Notices", (f"first ({zone_name()})", "event", "times", "why"), notices, "The gateway sent nothing by itself."
+    )(console)
     for row in history.voids:
         void = _void(row, funding)
         console.print(
-            f"\n{time_text(void['at'])} UTC: voided by {void['by']}: {void['reason']};"
+            f"\n{time_text(void['at'])} {zone_name()}: voided by {void['by']}: {void['reason']};"
             f" {void['taken']} taken out, {void['spent']} was spent ({void['reference']})",
             markup=False,
         )
     for at, text in history.notes:
-        console.print(f"\n{time_text(at)} UTC: {_clean(text)}", markup=False)
+        console.print(f"\n{time_text(at)} {zone_name()}: {_clean(text)}", markup=False)
 
 
 def _clean(text: str | None) -> str:

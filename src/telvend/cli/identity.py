@@ -9,7 +9,7 @@ import typer
 
 from telvend.authorities.contract import Kind
 from telvend.bootstrap import AUTHORITIES, Shop
-from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import COUNTED, More, first, page
 from telvend.errors import InvalidInput
 from telvend.identity.model import Cost, Verification
@@ -52,7 +52,7 @@ async def list_checks(
         )
         for check, number in found
     ]
-    columns = ("id", "asked (UTC)", "kind", "number", "card", "answered by", "price", "state")
+    columns = ("id", f"asked ({zone_name()})", "kind", "number", "card", "answered by", "price", "state")
 
     return Output(
         {"checks": [_data(check, number) for check, number in found], "next": more.following, **more.left_off},
@@ -246,7 +246,7 @@ async def accesses(
             ],
             **more.left_off,
         },
-        show=page(("at (UTC)", "by", "who", "what", "checks"), rows, "Nobody has read anything.", more),
+        show=page((f"at ({zone_name()})", "by", "who", "what", "checks"), rows, "Nobody has read anything.", more),
     )
 
 
@@ -291,8 +291,8 @@ async def sweeps(shop: Shop) -> Output:
         "reseller",
         "mode",
         "last key",
-        "first (UTC)",
-        "last (UTC)",
+        f"first ({zone_name()})",
+        f"last ({zone_name()})",
         "delays",
         "without a record",
         "different numbers",

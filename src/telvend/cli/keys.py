@@ -1,11 +1,14 @@
 """`telvend key`: the API keys of resellers."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, day_text, progress, table, zone_name
+from telvend.errors import InvalidInput
+from telvend.kit.secret import Secret
 from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, ApiKey
 
@@ -52,6 +55,40 @@ async def revoke(shop: Shop, key_id: Annotated[str, typer.Argument(help="The id 
     return Output(_data(key), f"The key {key.hint} no longer works.")
 
 
+_LONGEST_TEXT = 256
+ARGUMENT_WARNING = (
+    "the key in the arguments can be read by every user of this machine, and stays in the shell's history;"
+    " without an argument it is read from stdin"
+)
+
+
+@command(app, "find")
+async def find(
+    shop: Shop,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[KEY]", help="The key; without it, it is read from stdin, which is safer.")
+    ] = None,
+) -> Output:
+    """Say whose key a text is, to revoke it: one that has leaked. Also knows OAuth secrets and tokens. Prints no key."""
+    if text is not None and text != "-":
+        progress(f"telvend: {ARGUMENT_WARNING}.")
+    else:
+        if sys.stdin.isatty():
+            progress("The key:")
+        text = sys.stdin.readline(_LONGEST_TEXT)
+    text = text.strip()
+    if not text:
+        raise InvalidInput("key", "is empty: give the text that has leaked")
+    key, email = await shop.services.resellers.find_key(Secret(text))
+    if key.revoked_at is None:
+        advice = f"To make it worthless: telvend key revoke {key.id}"
+    else:
+        advice = f"It was revoked on {day_text(key.revoked_at)} ({zone_name()})."
+    return Output(
+        _data(key) | {"email": email}, f"{key.hint} is a {key.api} key ({key.mode}) of {email}, id {key.id}. {advice}"
+    )
+
+
 @command(app, "list")
 async def list_keys(shop: Shop, email: Annotated[str, typer.Argument(help="The reseller.")]) -> Output:
     """List a reseller's keys; their texts are not kept."""
@@ -64,8 +101,8 @@ async def list_keys(shop: Shop, email: Annotated[str, typer.Argument(help="The r
             k.hint,
             k.read_limit,
             k.purchase_limit,
-            f"{k.created_at:%Y-%m-%d}",
-            f"{k.revoked_at:%Y-%m-%d}" if k.revoked_at else "",
+            day_text(k.created_at),
+            day_text(k.revoked_at) if k.revoked_at else "",
         )
         for k in keys
     ]
@@ -73,7 +110,16 @@ async def list_keys(shop: Shop, email: Annotated[str, typer.Argument(help="The r
         {"keys": [_data(key) for key in keys]},
         show=table(
             "",
-            ("id", "api", "mode", "key", "reads/min", "purchases/min", "made", "revoked"),
+            (
+                "id",
+                "api",
+                "mode",
+                "key",
+                "reads/min",
+                "purchases/min",
+                f"made ({zone_name()})",
+                f"revoked ({zone_name()})",
+            ),
             rows,
             "There are no keys yet.",
         ),

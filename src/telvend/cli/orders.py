@@ -1,5 +1,8 @@
 """`telvend order`: the sales, and the ones that wait for a person."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import MAXYEAR, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -7,29 +10,38 @@ from rich.console import Console
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.frame import Output, command, table, time_text, zone, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
+from telvend.corrections.model import Refund
+from telvend.errors import InvalidInput
+from telvend.kit.money import Money
 from telvend.ledger.model import Mode
-from telvend.orders.model import Order, State
+from telvend.orders.model import Order, OrderFilter, State
 from telvend.orders.service import OrderHistory
 
 app = typer.Typer(name="order", help="The sales.", no_args_is_help=True)
 
 Reference = Annotated[str, typer.Argument(help="Our reference (NPAPI-…) or the order's number.")]
+AnyReference = Annotated[
+    str,
+    typer.Argument(metavar="REF", help="Our reference (NPAPI-…), the order's number, or the caller's own reference."),
+]
+OfEmail = Annotated[str | None, typer.Option(help="Whose order it is, where several callers have the same reference.")]
 
 
 _COLUMNS: Final = (
-    "id", "reference", "client_reference", "reseller_id", "api", "mode", "country", "network", "product", "size",
+    "id", "reference", "client_reference", "reseller_id", "email", "api", "mode", "country", "network", "product", "size",
     "subscriber", "price", "cost", "currency", "state", "created_at", "updated_at",
 )  # fmt: skip
 
 
-def _data(order: Order) -> dict[str, Any]:
+def _data(order: Order, email: str) -> dict[str, Any]:
     return {
         "id": order.id,
         "reference": order.reference,
         "client_reference": order.client_reference,
         "reseller_id": order.reseller_id,
+        "email": email,
         "api": order.dialect,
         "mode": order.mode,
         "country": order.country,
@@ -53,6 +65,19 @@ async def list_orders(
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
     state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
     subscriber: Annotated[str | None, typer.Option(help="Only for this mobile number."), NUMBER] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Only under this reference: ours, or one that a caller has given.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only from this day on, in the shop's zone."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only up to this day, which is included."),
+    ] = None,
+    network: Annotated[str | None, typer.Option(help="Only of this network, in any case.")] = None,
+    product: Annotated[str | None, typer.Option(help="Only of the product with this code.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="Only real, or only play orders.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
@@ -62,36 +87,55 @@ async def list_orders(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
 ) -> Output | None:
-    """List orders, newest first."""
-    reseller_id = (await shop.services.resellers.find(email)).id if email else None
+    """List orders, newest first, with who bought."""
+    if since is not None and until is not None and until < since:
+        raise InvalidInput("until", "must not be before --since")
+    wanted = OrderFilter(
+        reseller_id=(await shop.services.resellers.find(email)).id if email else None,
+        mode=mode,
+        states=tuple(state) if state else None,
+        subscriber=subscriber,
+        reference=reference,
+        since=None if since is None else _midnight(since),
+        until=None if until is None or until.year == MAXYEAR else _midnight(until + timedelta(days=1)),
+        networks=None if network is None else await shop.services.catalogue.network_codes(network),
+        product=product,
+    )
 
     async def fetch(before: int | None, count: int) -> list[Order]:
-        return await shop.services.orders.list_orders(
-            reseller_id=reseller_id, mode=mode, states=state or None, subscriber=subscriber, before=before, limit=count
-        )
+        return await shop.services.orders.list_orders(wanted, before=before, limit=count)
+
+    async def told(orders: Sequence[Order]) -> list[dict[str, Any]]:
+        emails = await shop.services.resellers.emails({order.reseller_id for order in orders})
+        return [_data(order, emails[order.reseller_id]) for order in orders]
 
     if as_csv and not as_json:
         parts = pages(limit, before, _number, fetch)
-        await print_csv(_COLUMNS, ([_data(order) for order in part] async for part in parts))
+        await print_csv(_COLUMNS, (await told(part) async for part in parts))
         return None
     count = 50 if limit is None else limit
     orders = await fetch(before, count)
     more = await more_after(orders, count, _number, fetch)
-    data = {"orders": [_data(order) for order in orders], "next": more.following, **more.left_off}
+    listed = await told(orders)
+    data = {"orders": listed, "next": more.following, **more.left_off}
     rows = [
         (
             o.id,
             o.reference,
             time_text(o.created_at),
+            told["email"],
             o.network,
             o.size,
             o.subscriber,
             o.price.decimal,
+            o.price.currency.code,
             o.state,
         )
-        for o in orders
+        for o, told in zip(orders, listed, strict=True)
     ]
-    columns = ("number", "reference", "placed (UTC)", "network", "size", "subscriber", "price", "state")
+    columns = (
+        "number", "reference", f"placed ({zone_name()})", "bought by", "network", "size", "subscriber", "price", "", "state",
+    )  # fmt: skip
     return Output(data, show=page(columns, rows, "There are no such orders.", more))
 
 
@@ -99,16 +143,54 @@ def _number(order: Order) -> int:
     return order.id
 
 
+def _midnight(day: datetime) -> datetime:
+    """When this day begins, in the shop's zone."""
+    return day.replace(tzinfo=zone())
+
+
+async def _find(shop: Shop, reference: str, email: str | None) -> tuple[Order, str]:
+    """The order that people call so, and the e-mail address of who bought it."""
+    reseller_id = (await shop.services.resellers.find(email)).id if email else None
+    order = await shop.services.orders.named(reference, reseller_id)
+    return order, (await shop.services.resellers.emails({order.reseller_id}))[order.reseller_id]
+
+
 @command(app, "show")
-async def show(shop: Shop, reference: Reference) -> Output:
-    """One order: what was asked of whom, what they said, and where the money went."""
-    history = await shop.services.orders.history(reference)
-    return Output(history_data(history), show=lambda console: print_history(console, history))
+async def show(shop: Shop, reference: AnyReference, email: OfEmail = None) -> Output:
+    """One order: who bought it, what was asked of whom, what they said, and where the money went."""
+    order, bought_by = await _find(shop, reference, email)
+    history = await shop.services.orders.history(order.reference)
+    refund = await shop.services.corrections.refund_of(order.id)
+    if refund is not None:
+        history = replace(history, entries=history.entries + await shop.services.ledger.entries(refund.id))
+    data = history_data(history, bought_by) | {"refund": None if refund is None else _refund_data(refund, order)}
+
+    def printed(console: Console) -> None:
+        print_history(console, history, bought_by)
+        if refund is not None:
+            console.print(
+                f"\n{time_text(refund.created_at)} {zone_name()}: refunded by {refund.by_whom}: {refund.reason}"
+                f" ({refund.our_reference})",
+                markup=False,
+            )
+
+    return Output(data, show=printed)
 
 
-def history_data(history: OrderHistory) -> dict[str, Any]:
-    """An order with its attempts, ledger entries and notes, for programs."""
-    return _data(history.order) | {
+def _refund_data(refund: Refund, order: Order) -> dict[str, Any]:
+    return {
+        "reference": refund.our_reference,
+        "amount": Money(refund.amount_minor, order.price.currency).decimal,
+        "currency": order.price.currency.code,
+        "reason": refund.reason,
+        "by": refund.by_whom,
+        "at": refund.created_at,
+    }
+
+
+def history_data(history: OrderHistory, email: str) -> dict[str, Any]:
+    """An order with its attempts, ledger entries and notes, for programs; `email` is who bought it."""
+    return _data(history.order, email) | {
         "attempts": [
             {
                 "number": attempt.number,
@@ -137,13 +219,15 @@ def history_data(history: OrderHistory) -> dict[str, Any]:
     }
 
 
-def print_history(console: Console, history: OrderHistory) -> None:
-    """An order with its attempts, ledger entries and notes, for people."""
+def print_history(console: Console, history: OrderHistory, email: str = "") -> None:
+    """An order with its attempts, ledger entries and notes, for people; `email` is who bought it."""
     order = history.order
     console.print(f"[bold]{order.reference}[/bold]  {order.state}", highlight=False)
     console.print(
-        f"{order.network} {order.size} for {order.subscriber}, {order.price}, placed {order.created_at:%F %T} UTC"
+        f"{order.network} {order.size} for {order.subscriber}, {order.price}, placed {time_text(order.created_at)} {zone_name()}"
     )
+    if email:
+        console.print(f"bought by {email}", markup=False)
     if order.client_reference:
         console.print(f"the caller's reference: {order.client_reference}", markup=False)
     attempts = [(a.number, a.provider, a.reference, a.state, a.asked, a.text) for a in history.attempts]
@@ -158,7 +242,7 @@ def print_history(console: Console, history: OrderHistory) -> None:
     console.print()
     table("Ledger", ("entry", "from", "to", "amount", ""), entries, "Nothing has moved.")(console)
     for at, text in history.notes:
-        console.print(f"\n{at:%F %T} UTC: {text}", markup=False)
+        console.print(f"\n{time_text(at)} {zone_name()}: {text}", markup=False)
 
 
 @command(app, "resolve")
@@ -180,6 +264,32 @@ async def ask(shop: Shop, reference: Reference) -> Output:
     return await _after(shop, reference)
 
 
+@command(app, "refund")
+async def refund(
+    shop: Shop,
+    reference: AnyReference,
+    reason: Annotated[str, typer.Option(help="Why; kept with the refund.")],
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it; kept with the refund.")],
+    email: OfEmail = None,
+) -> Output:
+    """Give the price of a delivered order back to the wallet, once, at the shop's loss. Again it only says so."""
+    order, bought_by = await _find(shop, reference, email)
+    done = await shop.services.corrections.refund(order.id, reason=reason, by_whom=by)
+    data = _data(order, bought_by) | {
+        "refund": _refund_data(done.refund, order),
+        "again": done.again,
+        "balance": done.balance.decimal,
+    }
+    if done.again:
+        text = (
+            f"{order.reference} was refunded before, {time_text(done.refund.created_at)} {zone_name()} by"
+            f" {done.refund.by_whom}: {done.refund.reason}. Nothing has moved now."
+        )
+    else:
+        text = f"{done.amount} of {order.reference} went back to {bought_by}, whose wallet holds {done.balance}."
+    return Output(data, text)
+
+
 async def _after(shop: Shop, reference: str) -> Output:
-    order = (await shop.services.orders.history(reference)).order
-    return Output(_data(order), f"{order.reference} is {order.state}.")
+    order, bought_by = await _find(shop, reference, None)
+    return Output(_data(order, bought_by), f"{order.reference} is {order.state}.")

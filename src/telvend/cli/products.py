@@ -9,12 +9,13 @@ import typer
 from telvend.bootstrap import Shop
 from telvend.catalog import sheet
 from telvend.catalog.model import Product
-from telvend.cli.frame import Output, command
+from telvend.cli.frame import Output, command, progress
 from telvend.cli.listing import More, first, page
 
 app = typer.Typer(name="product", help="What the shop sells.", no_args_is_help=True)
 
 Code = Annotated[str, typer.Argument(help="The product's code, such as GH-MTN-1GB-30D.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Also where the price is below the cost: each sale loses money.")]
 OfNetwork = Annotated[str | None, typer.Option("--network", metavar="N", help="Only of this network, in any case.")]
 OfCountry = Annotated[str | None, typer.Option("--country", metavar="CC", help="Only of this country: GH or NG.")]
 
@@ -97,10 +98,19 @@ async def add(
     cost: Annotated[str, typer.Option(help="What a provider takes.")],
     validity: Annotated[str, typer.Option(help='"30 Days", "1 Day" or "Non-expiry".')] = "30 Days",
     type_: Annotated[str, typer.Option("--type", help="SME, Corporate, Direct, … where the market knows types.")] = "",
+    yes: Yes = False,
 ) -> Output:
     """Add a product and put it on sale."""
     product = await shop.services.catalogue.add_product(
-        code=code, country=country, network=network, size=size, validity=validity, price=price, cost=cost, type=type_
+        code=code,
+        country=country,
+        network=network,
+        size=size,
+        validity=validity,
+        price=price,
+        cost=cost,
+        type=type_,
+        allow_loss=yes,
     )
     return Output(_data(product), f"{product.code} is on sale: {product.network} {product.size} for {product.price}.")
 
@@ -111,9 +121,10 @@ async def price(
     code: Code,
     price: Annotated[str | None, typer.Argument(help="The new price, in whole units.")] = None,
     cost: Annotated[str | None, typer.Option(help="The new cost.")] = None,
+    yes: Yes = False,
 ) -> Output:
     """Change what a product sells for, or costs. Orders that were placed keep theirs."""
-    product = await shop.services.catalogue.change_price(code, price=price, cost=cost)
+    product = await shop.services.catalogue.change_price(code, price=price, cost=cost, allow_loss=yes)
     return Output(_data(product), f"{product.code} sells for {product.price} and costs {product.cost}.")
 
 
@@ -128,6 +139,9 @@ async def offer(
 ) -> Output:
     """Say what one provider takes for a product; sales go to the cheapest of equal priority."""
     made = await shop.services.catalogue.set_offer(code, provider, cost=cost)
+    price = (await shop.services.catalogue.product(code)).price
+    if made.sold and made.cost.minor > price.minor:
+        progress(f"telvend: {code} sells for {price}: what {provider} delivers of it loses money.")
     data = {
         "code": code,
         "provider": made.provider,
@@ -157,9 +171,10 @@ async def import_csv(
     shop: Shop,
     csv: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="As `product list --csv` prints it.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and say what would happen.")] = False,
+    yes: Yes = False,
 ) -> Output:
     """Add and change products from a CSV file: all of it, or nothing where a line is wrong."""
-    done = await shop.services.catalogue.import_csv(_text(csv), dry_run=dry_run)
+    done = await shop.services.catalogue.import_csv(_text(csv), dry_run=dry_run, allow_loss=yes)
     data = {
         "added": done.added,
         "changed": done.changed,

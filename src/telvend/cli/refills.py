@@ -7,7 +7,7 @@ from rich.console import Console
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page
 from telvend.ledger.model import Mode
 from telvend.subscribers.amounts import amount_text
@@ -93,7 +93,17 @@ async def list_refills(
         )
         for r in found
     ]
-    columns = ("number", "reference", "at (UTC)", "mode", "subscriber", "amount", "", "paid by", "transaction")
+    columns = (
+        "number",
+        "reference",
+        f"at ({zone_name()})",
+        "mode",
+        "subscriber",
+        "amount",
+        "",
+        "paid by",
+        "transaction",
+    )
 
     return Output(
         {"refills": [_data(refill) for refill in found], "next": more.following, **more.left_off},
@@ -121,7 +131,7 @@ async def show(
 def _print(console: Console, refill: Refill, given: list[Given], who: str) -> None:
     console.print(f"[bold]{refill.reference}[/bold]  {refill.kind}, {refill.mode}", highlight=False)
     console.print(
-        f"{refill.amount} for {refill.msisdn}, {time_text(refill.created_at)} UTC, by {who} under {_called(refill)}",
+        f"{refill.amount} for {refill.msisdn}, {time_text(refill.created_at)} {zone_name()}, by {who} under {_called(refill)}",
         markup=False,
     )
     if refill.serial is not None:
@@ -140,4 +150,4 @@ def _print(console: Console, refill: Refill, given: list[Given], who: str) -> No
         for one in given
     ]
     console.print()
-    table(f"By profile {refill.profile}", ("bucket", "gave", "ends (UTC)"), rows, "Nothing.")(console)
+    table(f"By profile {refill.profile}", ("bucket", "gave", f"ends ({zone_name()})"), rows, "Nothing.")(console)

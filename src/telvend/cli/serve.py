@@ -7,14 +7,15 @@ import msgspec
 import typer
 
 from telvend.cli.frame import DatabaseUrl, DataDir, Json, as_json_of, settings_of
+from telvend.cli.panels import EVERY_DAY, OPERATOR
 from telvend.kit import environment
 from telvend.kit.postgres import running_url
 from telvend.kit.secret import Secret
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("serve")(serve)
-    app.command("work")(work)
+    app.command("serve", rich_help_panel=EVERY_DAY)(serve)
+    app.command("work", rich_help_panel=OPERATOR)(work)
     app.command("_worker", hidden=True)(worker)
 
 

@@ -6,13 +6,14 @@ from typing import Any
 import typer
 
 from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, emit, fail, table
+from telvend.cli.panels import OPERATOR
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import PREFIX, SECRETS, SettingsRefused, described, load
 from telvend.kit.secret import Secret
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("settings")(settings)
+    app.command("settings", rich_help_panel=OPERATOR)(settings)
 
 
 def settings(

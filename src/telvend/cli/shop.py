@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from telvend.bootstrap import Shop
-from telvend.cli.frame import Output, command, time_text
+from telvend.cli.frame import Output, command, time_text, zone_name
 from telvend.sales.continuity.model import Halt
 
 app = typer.Typer(name="shop", help="Whether this shop sells.", no_args_is_help=True)
@@ -77,7 +77,7 @@ def _halt(item: Halt) -> dict[str, object]:
 
 
 def _told(item: Halt) -> str:
-    text = f"{time_text(item.detected_at)} UTC: {item.why} (node {item.node})"
+    text = f"{time_text(item.detected_at)} {zone_name()}: {item.why} (node {item.node})"
     if item.released_at is None:
         return text
-    return f"{text}\n  released {time_text(item.released_at)} UTC by {item.released_by}: {item.reason}"
+    return f"{text}\n  released {time_text(item.released_at)} {zone_name()} by {item.released_by}: {item.reason}"

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, command, emit
+from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, command, emit, time_text, zone_name
 from telvend.cli.listing import more_after, page
 from telvend.providers.simulator import table as behaviours
 from telvend.providers.simulator.book import Line
@@ -61,10 +61,10 @@ async def book(
     twice = await shop.book.delivered_twice()
     deliveries = await shop.book.deliveries()
     rows = [
-        (x.id, x.provider, x.reference, x.subscriber, x.product, x.state, x.deliveries, f"{x.last_at:%F %T}")
+        (x.id, x.provider, x.reference, x.subscriber, x.product, x.state, x.deliveries, time_text(x.last_at))
         for x in lines
     ]
-    columns = ("line", "provider", "reference", "subscriber", "product", "state", "times", "at (UTC)")
+    columns = ("line", "provider", "reference", "subscriber", "product", "state", "times", f"at ({zone_name()})")
 
     def show(console: Console) -> None:
         page(columns, rows, "The book is empty.", more)(console)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER, parsed_currency
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
@@ -232,7 +232,7 @@ async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
             b.name,
             amount_text(b.kind, b.balance, found.currency),
             amount_text(b.kind, b.reserved, found.currency) if b.reserved else "",
-            "" if b.expires_at is None else f"{b.expires_at:%F %T}",
+            "" if b.expires_at is None else time_text(b.expires_at),
             f"{order[b.id][0]}. " * (order[b.id][0] is not None) + order[b.id][1],
         )
         for b in buckets
@@ -252,11 +252,12 @@ async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
             f"{found.msisdn} ({found.mode}), {found.country}, {found.billing}, {found.status}, {found.tariff_plan};"
             f" usable until {found.usable_until:%F}, reachable until {found.reachable_until:%F}"
         )
-        columns = ("bucket", "line", "name", "holds", "reserved", "ends (UTC)", "used")
+        columns = ("bucket", "line", "name", "holds", "reserved", f"ends ({zone_name()})", "used")
         table("", columns, rows, "There is nothing to use.")(console)
         for one in reservations:
             amount = amount_text(one.kind, one.amount, found.currency)
-            console.print(f"Reserved under {one.reference}: {amount} until {one.due_at:%F %T}")
+            until = "" if one.due_at is None else f" until {time_text(one.due_at)} {zone_name()}"
+            console.print(f"Reserved under {one.reference}: {amount}{until}")
         if lines:
             console.print(f"Lines: {', '.join(lines)}")
         if momo is not None:
@@ -445,7 +446,7 @@ async def postings(
         more = await more_after(found, limit, lambda posting: posting.number, fetch)
     rows = [
         (
-            f"{p.created_at:%F %T}",
+            time_text(p.created_at),
             p.bucket_id,
             p.number,
             p.name,
@@ -471,7 +472,7 @@ async def postings(
         }
         for p in found
     ]
-    columns = ("at (UTC)", "bucket", "number", "name", "what", "change", "holds", "cause")
+    columns = (f"at ({zone_name()})", "bucket", "number", "name", "what", "change", "holds", "cause")
     return Output(
         {"postings": data, "next": more.following, **more.left_off},
         show=page(columns, rows, "Nothing has changed yet.", more),

@@ -24,13 +24,14 @@ from telvend.cli.frame import (
     settings_of,
     table,
 )
+from telvend.cli.panels import OPERATOR
 from telvend.kit.db import CONNECTION_LOSS, Database
 from telvend.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, Standing
 from telvend.migrations.blockers import Blocker, long_open
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("upgrade")(upgrade)
+    app.command("upgrade", rich_help_panel=OPERATOR)(upgrade)
 
 
 def upgrade(

@@ -9,7 +9,7 @@ import typer
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, table
+from telvend.cli.frame import Output, command, day_text, table, time_text, zone_name
 from telvend.cli.listing import first, page
 from telvend.errors import InvalidInput
 from telvend.resellers.model import Profile, Reseller
@@ -27,6 +27,7 @@ def _data(reseller: Reseller) -> dict[str, Any]:
         "name": reseller.name,
         "phone": reseller.phone,
         "created_at": reseller.created_at,
+        "suspended_at": reseller.suspended_at,
     }
 
 
@@ -55,10 +56,14 @@ async def list_users(
         "--offset",
         offset + limit,
     )
-    rows = [(r.number, r.email, r.name, r.phone, f"{r.created_at:%Y-%m-%d}") for r in resellers]
+    rows = [
+        (r.number, r.email, r.name, r.phone, day_text(r.created_at), "suspended" if r.suspended_at else "")
+        for r in resellers
+    ]
+    columns = ("number", "email", "name", "phone", f"since ({zone_name()})", "")
     return Output(
         {"users": [_data(reseller) for reseller in resellers], **more.left_off},
-        show=page(("number", "email", "name", "phone", "since"), rows, "There are no resellers yet.", more),
+        show=page(columns, rows, "There are no resellers yet.", more),
     )
 
 
@@ -115,6 +120,38 @@ async def set_profile(
     return _shown(profile)
 
 
+@command(app, "rename")
+async def rename(
+    shop: Shop,
+    email: Email,
+    name: Annotated[str | None, typer.Option(help="What people call the reseller from now on.")] = None,
+    new_email: Annotated[
+        str | None, typer.Option("--email", help="The new e-mail address, by which every command finds the reseller.")
+    ] = None,
+) -> Output:
+    """Give a reseller another name or e-mail address. Keys, wallets and orders stay."""
+    reseller = await shop.services.resellers.rename(email, name=name, new_email=new_email)
+    return Output(_data(reseller), f"The reseller is now {reseller.name} <{reseller.email}>.")
+
+
+@command(app, "suspend")
+async def suspend(
+    shop: Shop,
+    email: Email,
+    reason: Annotated[str, typer.Option(help="Why; kept with the reseller until it is resumed.")] = "",
+) -> Output:
+    """Refuse all keys of a reseller, on every node within a second. Orders that are open go on."""
+    reseller = await shop.services.resellers.suspend(email, reason)
+    return Output(_data(reseller), f"No key of {reseller.email} works until: telvend user resume {reseller.email}")
+
+
+@command(app, "resume")
+async def resume(shop: Shop, email: Email) -> Output:
+    """Let the keys of a suspended reseller work again; revoked ones stay revoked."""
+    reseller = await shop.services.resellers.resume(email)
+    return Output(_data(reseller), f"The keys of {reseller.email} work again.")
+
+
 @command(app, "discount")
 async def discount(
     shop: Shop,
@@ -122,10 +159,11 @@ async def discount(
     network: Annotated[str, typer.Argument(help="The network's code, such as MTN.")],
     percent: Annotated[str, typer.Argument(help="How much less, such as 2.5; 0 ends the discount.")],
     country: Annotated[str, typer.Option(help="The network's country.")] = "NG",
+    yes: Annotated[bool, typer.Option("--yes", help="Also where that is more than airtime earns.")] = False,
 ) -> Output:
     """Sell a reseller airtime of a network for less than its face value."""
     reseller = await shop.services.resellers.find(email)
-    airtime = await shop.services.catalogue.set_discount(reseller.id, country, network, percent)
+    airtime = await shop.services.catalogue.set_discount(reseller.id, country, network, percent, allow_loss=yes)
     return Output(
         {
             "email": reseller.email,
@@ -179,6 +217,7 @@ def _picture(file: Path) -> bytes:
 
 def _shown(profile: Profile) -> Output:
     data = _data(profile) | {
+        "suspended_reason": profile.suspended_reason,
         "address": profile.address,
         "gender": profile.gender,
         "date_of_birth": profile.date_of_birth,
@@ -195,5 +234,5 @@ def _words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{time_text(value)} {zone_name()}"
     return "" if value is None else str(value)

@@ -14,7 +14,7 @@ import typer
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER, parsed_currency, parsed_msisdn
-from telvend.cli.frame import Output, command, progress, time_text
+from telvend.cli.frame import Output, command, progress, time_text, zone_name
 from telvend.cli.handing_over import NewFile, Printed, Receiver, bar, cards, csv_lines
 from telvend.cli.listing import first, more_after, page
 from telvend.cli.streams import OutputLost
@@ -157,7 +157,8 @@ async def batches(
         for batch, used in found
     ]
     columns = (
-        "batch", "issued (UTC)", "mode", "amount", "", "profile", "first serial", "count", "loaded", "ends (UTC)", "state",
+        "batch", f"issued ({zone_name()})", "mode", "amount", "", "profile", "first serial", "count", "loaded",
+        f"ends ({zone_name()})", "state",
     )  # fmt: skip
     data = [_batch_data(batch) | {"used": used} for batch, used in found]
     return Output(
@@ -234,7 +235,7 @@ def _shown(voucher: Voucher) -> Output:
     if voucher.msisdn is not None:
         text += f", loaded by {voucher.msisdn}: telvend refill show {voucher.refill}"
     elif voucher.state is VoucherState.RESERVED and voucher.reserved_until is not None:
-        text += f" as {voucher.reservation} until {time_text(voucher.reserved_until)} UTC"
+        text += f" as {voucher.reservation} until {time_text(voucher.reserved_until)} {zone_name()}"
     return Output(_data(voucher), f"{text}.")
 
 
@@ -352,7 +353,7 @@ async def locks(
         }
         for guard in found
     ]
-    columns = ("kind", "who", "wrong in a row", "tries left", "strikes", "locked until (UTC)")
+    columns = ("kind", "who", "wrong in a row", "tries left", "strikes", f"locked until ({zone_name()})")
     return Output(
         {"locks": data, **more.left_off}, show=page(columns, rows, "Nobody has sent wrong PINs lately.", more)
     )

@@ -7,8 +7,9 @@ import typer
 
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import parsed_currency
-from telvend.cli.frame import Output, command, table, time_text
+from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
+from telvend.cli.who import By, user_of_machine
 from telvend.errors import InvalidInput
 from telvend.kit.money import Money
 from telvend.ledger.model import Mode, StatementLine, TransferKind
@@ -24,6 +25,8 @@ _WORDS = {
     TransferKind.RELEASE: "order failed, money back",
     TransferKind.CREDIT: "money in",
     TransferKind.VOID: "play money taken out",
+    TransferKind.DEBIT: "taken back",
+    TransferKind.REFUND: "order refunded",
 }
 
 
@@ -37,15 +40,43 @@ async def credit(
     mode: InMode = Mode.LIVE,
 ) -> Output:
     """Put money into a wallet, once for each reference."""
+    reseller = await shop.services.resellers.find(email)
+    balance = await shop.services.ledger.credit(reseller.id, _amount(amount, currency), mode, reference)
+    return _holds(reseller.email, balance, mode)
+
+
+@command(app, "debit")
+async def debit(
+    shop: Shop,
+    email: Email,
+    amount: Annotated[str, typer.Argument(help="In whole units, such as 50 or 4.50.")],
+    currency: CurrencyCode,
+    reference: Annotated[
+        str, typer.Option(help="What names this debit; the same again debits nothing. May be that of the credit.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; kept with the debit.")],
+    by: By = None,
+    mode: InMode = Mode.LIVE,
+) -> Output:
+    """Take back what was credited by mistake, once for each reference, and never more than the wallet holds."""
+    reseller = await shop.services.resellers.find(email)
+    balance = await shop.services.corrections.debit(
+        reseller.id, _amount(amount, currency), mode, reference, reason=reason, by_whom=by or user_of_machine()
+    )
+    return _holds(reseller.email, balance, mode)
+
+
+def _amount(text: str, currency: str) -> Money:
     try:
-        money = Money.parse(amount, parsed_currency(currency))
+        return Money.parse(text, parsed_currency(currency))
     except ValueError as error:
         raise InvalidInput("amount", str(error)) from None
-    reseller = await shop.services.resellers.find(email)
-    balance = await shop.services.ledger.credit(reseller.id, money, mode, reference)
+
+
+def _holds(email: str, balance: Money, mode: Mode) -> Output:
     return Output(
         {"balance": balance.decimal, "currency": balance.currency.code, "mode": mode},
-        f"The wallet of {reseller.email} holds {balance}.",
+        f"The wallet of {email} holds {balance}.",
     )
 
 
@@ -93,10 +124,12 @@ async def statement(
         return await shop.services.ledger.statement(reseller.id, unit, mode, before=before, limit=count)
 
     async def told(lines: Sequence[StatementLine]) -> list[dict[str, Any]]:
-        references = await shop.services.transactions.references(list({line.cause for line in lines}))
-        return [_data(line, references) for line in lines]
+        causes = list({line.cause for line in lines})
+        references = await shop.services.transactions.references(causes)
+        corrections = await shop.services.transactions.corrections(causes)
+        return [_data(line, references, corrections.get(line.cause)) for line in lines]
 
-    columns = ("sequence", "at", "what", "reference", "change", "balance")
+    columns = ("sequence", "at", "what", "reference", "change", "balance", "about", "reason", "by")
     if as_csv and not as_json:
         parts = pages(limit, before, _sequence, fetch)
         await print_csv(columns, (await told(part) async for part in parts))
@@ -105,10 +138,14 @@ async def statement(
     lines = await fetch(before, count)
     more = await more_after(lines, count, _sequence, fetch)
     data = await told(lines)
-    rows = [(d["sequence"], time_text(d["at"]), d["what"], d["reference"], d["change"], d["balance"]) for d in data]
+    rows = [
+        (d["sequence"], time_text(d["at"]), d["what"], d["reference"], d["change"], d["balance"], _note(d))
+        for d in data
+    ]
+    heads = ("sequence", f"at ({zone_name()})", "what", "reference", "change", "balance", "")
     return Output(
         {"statement": data, "next": more.following, **more.left_off},
-        show=page(columns, rows, "Nothing has moved yet.", more, f"{reseller.email}, {currency.upper()} ({mode})"),
+        show=page(heads, rows, "Nothing has moved yet.", more, f"{reseller.email}, {currency.upper()} ({mode})"),
     )
 
 
@@ -116,7 +153,8 @@ def _sequence(line: StatementLine) -> int:
     return line.sequence
 
 
-def _data(line: StatementLine, references: dict[int, str]) -> dict[str, Any]:
+def _data(line: StatementLine, references: dict[int, str], correction: Any) -> dict[str, Any]:
+    """`about` is the operator's reference of a debit, or the order of a refund; both have a reason and a name."""
     return {
         "sequence": line.sequence,
         "at": line.created_at,
@@ -124,4 +162,11 @@ def _data(line: StatementLine, references: dict[int, str]) -> dict[str, Any]:
         "reference": references.get(line.cause, ""),
         "change": line.change.decimal,
         "balance": line.balance.decimal,
+        "about": correction["reference"] if correction else "",
+        "reason": correction["reason"] if correction else "",
+        "by": correction["by_whom"] if correction else "",
     }
+
+
+def _note(data: dict[str, Any]) -> str:
+    return f"{data['about']}: {data['reason']} (by {data['by']})" if data["by"] else ""

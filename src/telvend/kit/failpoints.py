@@ -50,6 +50,8 @@ FAILPOINTS = {
     "funding.before_credit": "The gateway has said that a funding was paid; nothing is written.",
     "funding.before_commit": "What follows from a gateway's word is written; the transaction is not committed.",
     "funding.after_commit": "What follows from a gateway's word is durable; nobody has been told.",
+    "correction.before_commit": "A debit or a refund is written; the transaction is not committed.",
+    "correction.after_commit": "A debit or a refund is durable; nobody has been told.",
 }
 
 

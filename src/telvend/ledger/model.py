@@ -7,7 +7,7 @@ written down. The accounts:
     in_flight  money held for orders that are not final; its sum is the sum of those orders
     provider   what a provider has earned from us
     margin     what is left for the house
-    loss       what the house adds when it sells below cost
+    loss       what the house adds: when it sells below cost, or refunds a delivered order
     funding    where wallet credits come from
 
 The database shows transfers as numbers of `TransferKind`; a cause (an order, a credit) has at most one of each kind.
@@ -61,6 +61,10 @@ class TransferKind(IntEnum):
     """wallet → funding: play money was taken out of a live wallet."""
     WRITE_OFF = 8
     """loss → funding: play money that a live wallet had spent; what it bought was entered as income."""
+    DEBIT = 9
+    """wallet → funding: a credit by mistake was taken back."""
+    REFUND = 10
+    """loss → wallet: the price of a delivered order was given back."""
 
 
 class TransactionKind(StrEnum):
@@ -72,6 +76,8 @@ class TransactionKind(StrEnum):
     VERIFICATION = "v"
     REFILL = "r"
     VOID = "x"
+    DEBIT = "d"
+    REFUND = "b"
 
 
 class Wallet(msgspec.Struct):
@@ -90,7 +96,9 @@ class Wallet(msgspec.Struct):
 
 
 class Entered(msgspec.Struct, frozen=True, gc=False):
-    """A new line of a wallet's list of transactions. `id` is that of the order, credit, funding, verification, refill or void."""
+    """A new line of a wallet's list of transactions. `id` is that of the order, credit, funding, verification, refill,
+    void, debit or refund.
+    """
 
     wallet_id: int
     position: int
@@ -185,8 +193,23 @@ class Journal:
         """Enter play money that was spent as the house's loss."""
         self._in_house(cause, TransferKind.WRITE_OFF, loss, funding, amount.minor)
 
+    def debit(self, cause: int, wallet_id: int, funding: int, amount: Money) -> Money:
+        """Take back what was credited by mistake. Returns the spendable balance after it.
+
+        Raises InsufficientBalance.
+        """
+        wallet = self.wallets[wallet_id]
+        if wallet.balance_minor < amount.minor:
+            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
+        return self._on_wallet(cause, TransferKind.DEBIT, wallet, wallet_id, funding, amount, -amount.minor)
+
+    def refund(self, cause: int, wallet_id: int, loss: int, amount: Money) -> Money:
+        """Give the price of a delivered order back, at the cost of the house. Returns the spendable balance after it."""
+        wallet = self.wallets[wallet_id]
+        return self._on_wallet(cause, TransferKind.REFUND, wallet, loss, wallet_id, amount, amount.minor)
+
     def enter(self, wallet_id: int, kind: TransactionKind, id: int, *, credit: bool) -> int:  # noqa: A002
-        """Add a sale, credit, funding, verification, refill or void to the wallet's transactions. Returns its position."""
+        """Add a sale, credit, funding, verification, refill, void, debit or refund to the wallet's list. Returns its position."""
         wallet = self.wallets[wallet_id]
         wallet.transactions += 1
         wallet.changed = True
@@ -214,7 +237,7 @@ class Journal:
     def pay(self, cause: int, wallet_id: int, in_flight: int, provider: int, price: Money) -> Money:
         """Hold and post at once, for what is delivered in the same transaction: the whole price is the provider's.
 
-        Answers the spendable balance that is left. Raises InsufficientBalance.
+        Returns the spendable balance that is left. Raises InsufficientBalance.
         """
         balance = self.hold(cause, wallet_id, in_flight, price)
         self._in_house(cause, TransferKind.COST, in_flight, provider, price.minor)

@@ -258,8 +258,8 @@ _CHECKS: Final = {
     "wallet balances equal their transfers": f"""
         select format('wallet %s stores %s, its transfers add up to %s', w.account_id, w.balance_minor, coalesce(s.minor, 0))
         from wallet w left join (
-            select wallet_id, sum(case when kind in ({TransferKind.RELEASE}, {TransferKind.CREDIT}) then amount_minor
-                                       else -amount_minor end) as minor
+            select wallet_id, sum(case when kind in ({TransferKind.RELEASE}, {TransferKind.CREDIT}, {TransferKind.REFUND})
+                                       then amount_minor else -amount_minor end) as minor
             from transfer where wallet_id is not null group by wallet_id
         ) s on s.wallet_id = w.account_id
         where w.balance_minor <> coalesce(s.minor, 0) limit 10""",

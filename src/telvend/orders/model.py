@@ -132,6 +132,25 @@ class Order(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """What a list of orders is narrowed to; None leaves a thing open.
+
+    `reference` is ours or a caller's own. `since` and `until` are moments, `until` itself not included. `networks`
+    and `product` are codes.
+    """
+
+    reseller_id: UUID | None = None
+    mode: Mode | None = None
+    states: tuple[State, ...] | None = None
+    subscriber: str | None = None
+    reference: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    networks: tuple[str, ...] | None = None
+    product: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """The answer to a purchase: the order as it stands now. `replayed`: it was there before this request.
 

@@ -3,27 +3,32 @@
 Delivering them is later work: `jobs/`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from telvend.catalog.model import Network, Product
 from telvend.catalog.service import Catalogue
-from telvend.errors import NotFound, ProductUnavailable
-from telvend.kit.db import Database
+from telvend.errors import InvalidInput, NotFound, ProductUnavailable
+from telvend.kit.db import Database, Tx
 from telvend.kit.ids import number_in
 from telvend.kit.lane import Lane
 from telvend.kit.money import Money
-from telvend.ledger.model import AccountKind, Entry, Mode
+from telvend.ledger.model import AccountKind, Entry
 from telvend.ledger.service import Ledger
 from telvend.orders import store
-from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
+from telvend.orders.model import Attempt, AttemptState, Order, OrderFilter, Placement
 from telvend.orders.placing import Placing, Purchase, Quote
 from telvend.orders.reading import Reading, Wanted
 from telvend.orders.waiting import Waiting
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
+
+EVERY_ORDER: Final = OrderFilter()
+LONGEST_NUMBER: Final = 19
+"""Digits beyond which a text is no order's number."""
+_LONGEST_REFERENCE: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,30 +200,52 @@ class Orders:
         return await self.reads.submit(Wanted(caller.reseller_id, caller.api, caller.mode, reference))
 
     async def list_orders(
-        self,
-        *,
-        reseller_id: UUID | None = None,
-        mode: Mode | None = None,
-        states: Sequence[State] | None = None,
-        subscriber: str | None = None,
-        before: int | None = None,
-        limit: int = 50,
+        self, wanted: OrderFilter = EVERY_ORDER, *, before: int | None = None, limit: int = 50
     ) -> list[Order]:
         """Orders, newest first; `before` is the number of the last one seen."""
         async with self._database.connection() as tx:
-            return await store.listed(
-                tx,
-                reseller_id=reseller_id,
-                mode=mode,
-                states=states,
-                subscriber=subscriber,
-                before=before,
-                limit=limit,
-            )
+            ids = None if wanted.reference is None else await self._named(tx, wanted.reference, wanted.reseller_id)
+            if ids == []:
+                return []
+            return await store.listed(tx, wanted, ids=ids, before=before, limit=limit)
+
+    async def named(self, reference: str, reseller_id: UUID | None = None) -> Order:
+        """The one order that people call so: by our reference, the order's number, or the caller's own reference.
+
+        Of one reseller, or of all. Our reference and the number go first: what a caller calls its orders hides nobody
+        else's. Raises NotFound, and InvalidInput where several callers have called an order so.
+        """
+        async with self._database.connection() as tx:
+            plain = reference.isascii() and reference.isdigit() and len(reference) < LONGEST_NUMBER
+            number = int(reference) if plain else number_in(reference)
+            if number is not None:
+                order = (await store.find_by_id(tx, [number])).get(number)
+                known = order is not None and reference in (order.reference, str(number))
+                if order is not None and known and reseller_id in (None, order.reseller_id):
+                    return order
+            ids = await store.ids_under(tx, reference, reseller_id) if _storable(reference) else []
+            found = await store.find_by_id(tx, ids)
+        if len(found) > 1:
+            ours = ", ".join(found[id].reference for id in ids)  # noqa: A001
+            raise InvalidInput("reference", f"names {len(found)} orders, {ours}; take one of these, or say whose it is")
+        if not found:
+            raise NotFound("Order")
+        return found[ids[0]]
+
+    async def _named(self, tx: Tx, reference: str, reseller_id: UUID | None) -> list[int]:
+        if not _storable(reference):
+            return []
+        number = number_in(reference)
+        ids = await store.ids_under(tx, reference, reseller_id)
+        if number is not None:
+            order = (await store.find_by_id(tx, [number])).get(number)
+            if order is not None and order.reference == reference:
+                ids.append(number)
+        return ids
 
     async def history(self, reference: str) -> OrderHistory:
         """Everything about the order with our reference (or its number). Raises NotFound."""
-        plain = reference.isascii() and reference.isdigit() and len(reference) < 19
+        plain = reference.isascii() and reference.isdigit() and len(reference) < LONGEST_NUMBER
         number = int(reference) if plain else number_in(reference)
         if number is None:
             raise NotFound("Order")
@@ -254,3 +281,8 @@ class Orders:
         """The orders that are not final, by state, currency and mode: count, minor, oldest_s."""
         async with self._database.connection() as tx:
             return await store.open_orders(tx)
+
+
+def _storable(reference: str) -> bool:
+    """Whether a caller's reference can be this: those that cannot need not be looked for."""
+    return 0 < len(reference) <= _LONGEST_REFERENCE and reference.isprintable()

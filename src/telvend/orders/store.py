@@ -13,7 +13,8 @@ from telvend.kit.money import CURRENCIES, Money
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
 from telvend.ledger.store import Reference
-from telvend.orders.model import Order, State
+from telvend.orders.model import Order, OrderFilter, State
+from telvend.resellers.model import Api
 
 _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
     o.position, o.kind, o.country, o.network, o.product_id, o.product, o.size, o.validity_days, o.subscriber, o.face_minor,
@@ -189,33 +190,59 @@ async def _insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
     )
 
 
+# The partial index of open orders serves a list of their states, where the statement says so in its words.
+_HAS_WORK: Final = frozenset({State.ACCEPTED, State.DELIVERING, State.WAITING})
+
+
+def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int | None) -> tuple[str, list[Any]]:
+    """The statement of `listed` and its values, without the limit. Only what is asked for stands in it, so that an index serves it."""
+    values: list[Any] = [before if before is not None else 2**62]
+    conditions = ["o.id < $1"]
+    for condition, value in (
+        ("o.id = any({}::bigint[])", None if ids is None else list(ids)),
+        ("o.reseller_id = {}", wanted.reseller_id),
+        ("o.mode = {}", wanted.mode),
+        ("o.subscriber = {}", wanted.subscriber),
+        ("o.created_at >= {}", wanted.since),
+        ("o.created_at < {}", wanted.until),
+        ("o.network = any({}::text[])", None if wanted.networks is None else list(wanted.networks)),
+        ("o.product = {}", wanted.product),
+    ):
+        if value is not None:
+            values.append(value)
+            conditions.append(condition.format(f"${len(values)}"))
+    if wanted.states is not None:
+        conditions.append("o.state in (" + ", ".join(f"'{State(state)}'" for state in wanted.states) + ")")
+        if _HAS_WORK.issuperset(wanted.states):
+            conditions.append("o.due_at is not null")
+    return f"select {_COLUMNS} from orders o where {' and '.join(conditions)} order by o.id desc", values
+
+
 async def listed(
-    tx: Tx,
-    *,
-    reseller_id: UUID | None,
-    mode: Mode | None,
-    states: Sequence[State] | None,
-    subscriber: str | None,
-    before: int | None,
-    limit: int,
+    tx: Tx, wanted: OrderFilter, *, ids: Sequence[int] | None, before: int | None, limit: int
 ) -> list[Order]:
-    """Orders, newest first, from below number `before`."""
-    found = await tx.fetch(
-        f"""
-        select {_COLUMNS} from orders o
-        where ($1::uuid is null or o.reseller_id = $1) and ($2::text is null or o.mode = $2)
-          and ($3::text[] is null or o.state = any($3)) and ($4::text is null or o.subscriber = $4)
-          and o.id < $5
-        order by o.id desc limit $6
-        """,
-        reseller_id,
-        mode,
-        states,
-        subscriber,
-        before if before is not None else 2**62,
-        limit,
-    )
-    return [order_of(row) for row in found]
+    """Orders, newest first, from below number `before`; of these numbers only, where `ids` are given."""
+    statement, values = list_statement(wanted, ids, before)
+    return [order_of(row) for row in await tx.fetch(f"{statement} limit {int(limit)}", *values)]
+
+
+# One look-up for each reseller, API and mode, in an index that every sale has anyway.
+FIND_UNDER_REFERENCE: Final = """
+    select found.id from reseller r cross join unnest($2::text[]) as d(dialect) cross join unnest($3::text[]) as m(mode)
+    cross join lateral (
+        select orders.id from orders where orders.reseller_id = r.id and orders.dialect = d.dialect
+            and orders.mode = m.mode and orders.client_reference = $1
+        limit 1
+    ) as found
+    where $4::uuid is null or r.id = $4
+    order by found.id
+"""
+
+
+async def ids_under(tx: Tx, reference: str, reseller_id: UUID | None) -> list[int]:
+    """The orders that callers have placed under this reference of their own, of one reseller or of all."""
+    rows = await tx.fetch(FIND_UNDER_REFERENCE, reference, list(Api), list(Mode), reseller_id)
+    return [row[0] for row in rows]
 
 
 async def attempts_of(tx: Tx, order_id: int) -> list[Any]:

@@ -31,7 +31,10 @@ _LONGEST_EMAIL: Final = 254  # RFC 5321 leaves room for no more.
 
 @dataclass(frozen=True, slots=True)
 class Reseller:
-    """An account. `number` is the integer that networkdatasub calls the user's id; `phone` is in E.164."""
+    """An account. `number` is the integer that networkdatasub calls the user's id; `phone` is in E.164.
+
+    `suspended_at` is None while its keys work.
+    """
 
     id: UUID
     number: int
@@ -39,6 +42,7 @@ class Reseller:
     name: str
     phone: str
     created_at: datetime
+    suspended_at: datetime | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Profile(Reseller):
     phone_verified: bool
     id_verified: bool
     avatar_token: str | None = field(repr=False)
+    suspended_reason: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Resellers and their keys: adding, listing, revoking, and telling who a request comes from."""
 
 import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -28,6 +29,7 @@ TOKEN_VALID_S: Final = 3599
 _EXPIRED_AT_ONCE: Final = 100
 _LARGEST_LIMIT: Final = 1_000_000_000
 _LONGEST_NAME: Final = 200
+_LONGEST_REASON: Final = 500
 _LARGEST_PICTURE: Final = 1024 * 1024
 _AVATAR_TOKEN: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PICTURES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -52,11 +54,7 @@ class Resellers:
         `phone` is a mobile number of any market. Raises InvalidInput; AlreadyExists for an e-mail address that is known
         in whatever case.
         """
-        email, name = email.strip(), name.strip()
-        if not is_email(email):
-            raise InvalidInput("email", "must be an e-mail address")
-        if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-            raise InvalidInput("name", f"must be 1 to {_LONGEST_NAME} printable characters")
+        email, name = _email(email), _name(name)
         try:
             number = parse_mobile_of_any_market(phone)
         except NotAMobileNumber as error:
@@ -69,6 +67,52 @@ class Resellers:
                 for currency in (GHS, NGN):
                     await self._ledger.open_wallet(tx, made.id, currency, mode)
         return made
+
+    async def rename(self, email: str, *, name: str | None = None, new_email: str | None = None) -> Reseller:
+        """Give a reseller another name, another e-mail address, or both. Keys, wallets and orders stay.
+
+        Raises NotFound, InvalidInput; AlreadyExists for the address of somebody else.
+        """
+        if name is None and new_email is None:
+            raise InvalidInput("", "Say what to change: --name, --email or both.")
+        name = None if name is None else _name(name)
+        new_email = None if new_email is None else _email(new_email)
+        reseller = await self.find(email)
+        async with self._database.transaction() as tx:
+            if not await store.rename(tx, reseller.id, name, new_email):
+                raise AlreadyExists(f"The reseller {new_email}")
+        return await self.find(new_email or email)
+
+    async def suspend(self, email: str, reason: str = "") -> Reseller:
+        """Refuse every key of a reseller until `resume`. Orders that are open go on. Again it changes nothing.
+
+        Here the keys are refused at once; in every other process when that has seen the revision, within a second.
+        Raises NotFound, InvalidInput.
+        """
+        if len(reason) > _LONGEST_REASON or not reason.isprintable():
+            raise InvalidInput("reason", f"must be at most {_LONGEST_REASON} printable characters")
+        return await self._switch(email, reason)
+
+    async def resume(self, email: str) -> Reseller:
+        """Let the keys of a suspended reseller work again, all but the revoked ones. Raises NotFound."""
+        return await self._switch(email, None)
+
+    async def _switch(self, email: str, reason: str | None) -> Reseller:
+        reseller = await self.find(email)
+        async with self._database.transaction() as tx:
+            if reason is None:
+                await store.resume(tx, reseller.id)
+            else:
+                await store.suspend(tx, reseller.id, reason)
+            await bump(tx, TOPIC)
+        self.forget()
+        return await self.find(email)
+
+    async def emails(self, reseller_ids: Collection[UUID]) -> dict[UUID, str]:
+        """The e-mail addresses of these resellers. Raises Busy."""
+        async with self._database.connection() as tx:
+            found = await store.emails_of(tx, reseller_ids)
+        return {reseller_id: found[reseller_id.bytes] for reseller_id in reseller_ids}
 
     async def find(self, email: str) -> Reseller:
         """The reseller of this e-mail address, in whatever case. Raises NotFound."""
@@ -208,6 +252,17 @@ class Resellers:
         self.forget()
         return key
 
+    async def find_key(self, text: Secret) -> tuple[ApiKey, str]:
+        """Whose key this text is, revoked or not, and the reseller's e-mail address; also an OAuth secret or a token of it.
+
+        Raises NotFound.
+        """
+        async with self._database.connection() as tx:
+            found = await store.key_by_digest(tx, digest(text.reveal()))
+        if found is None:
+            raise NotFound("Key")
+        return found
+
     async def list_keys(self, email: str) -> list[ApiKey]:
         """Every key of a reseller, oldest first, the revoked ones included. Raises NotFound."""
         reseller = await self.find(email)
@@ -230,6 +285,20 @@ class Resellers:
         look_up = store.caller_of_token if is_token(key_text) else store.caller_of
         async with self._database.connection() as tx:
             return await look_up(tx, digest(key_text))
+
+
+def _email(text: str) -> str:
+    email = text.strip()
+    if not is_email(email):
+        raise InvalidInput("email", "must be an e-mail address")
+    return email
+
+
+def _name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise InvalidInput("name", f"must be 1 to {_LONGEST_NAME} printable characters")
+    return name
 
 
 def _limit(field: str, given: int | None, otherwise: int) -> int:

@@ -1,13 +1,16 @@
 """All SQL of resellers and their keys."""
 
+from collections.abc import Collection
 from typing import Any, Final
 from uuid import UUID
+
+import asyncpg
 
 from telvend.kit.db import Tx
 from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller
 
-_RESELLER: Final = "select id, number, email, name, phone, created_at from reseller"
+_RESELLER: Final = "select id, number, email, name, phone, created_at, suspended_at from reseller"
 
 _KEY_COLUMNS: Final = "id, reseller_id, api, mode, hint, read_limit, purchase_limit, created_at, revoked_at"
 
@@ -22,14 +25,14 @@ _OWNER: Final = """
 _CALLER: Final = f"""
     select {_CALLER_COLUMNS}, null as expires_in_s
     from api_key k {_OWNER}
-    where k.digest = $1 and k.revoked_at is null
+    where k.digest = $1 and k.revoked_at is null and r.suspended_at is null
 """
 # A token dies with its key.
 _CALLER_OF_TOKEN: Final = f"""
     select {_CALLER_COLUMNS}, extract(epoch from t.expires_at - now()) as expires_in_s
     from access_token t
     join api_key k on k.id = t.key_id {_OWNER}
-    where t.digest = $1 and t.expires_at > now() and k.revoked_at is null
+    where t.digest = $1 and t.expires_at > now() and k.revoked_at is null and r.suspended_at is null
 """
 
 
@@ -37,7 +40,7 @@ async def insert_reseller(tx: Tx, reseller_id: UUID, email: str, name: str, phon
     """The new reseller, or None where the e-mail address is known, in whatever case."""
     row = await tx.fetchrow(
         "insert into reseller (id, email, name, phone) values ($1, $2, $3, $4) on conflict (lower(email)) do nothing"
-        " returning id, number, email, name, phone, created_at",
+        " returning id, number, email, name, phone, created_at, suspended_at",
         reseller_id, email, name, phone,
     )  # fmt: skip
     return _reseller(row) if row else None
@@ -47,6 +50,51 @@ async def reseller_of(tx: Tx, email: str) -> Reseller | None:
     """The reseller of this e-mail address, in whatever case."""
     row = await tx.fetchrow(f"{_RESELLER} where lower(email) = lower($1)", email)
     return _reseller(row) if row else None
+
+
+async def emails_of(tx: Tx, reseller_ids: Collection[UUID]) -> dict[bytes, str]:
+    """The e-mail addresses of these resellers, by the bytes of their ids."""
+    rows = await tx.fetch("select id, email from reseller where id = any($1::uuid[])", list(reseller_ids))
+    return {row["id"].bytes: row["email"] for row in rows}
+
+
+async def rename(tx: Tx, reseller_id: UUID, name: str | None, email: str | None) -> bool:
+    """Whether the reseller has the new name and e-mail address now; False where the address is another's.
+
+    A new address is not proven.
+    """
+    try:
+        await tx.execute(
+            "update reseller set name = coalesce($2, name), email = coalesce($3, email),"
+            " email_verified = email_verified and coalesce(lower($3) = lower(email), true) where id = $1",
+            reseller_id, name, email,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
+async def suspend(tx: Tx, reseller_id: UUID, reason: str) -> None:
+    """Suspend a reseller; one who is suspended stays so, with the first date and reason."""
+    await tx.execute(
+        "update reseller set suspended_at = now(), suspended_reason = $2 where id = $1 and suspended_at is null",
+        reseller_id, reason,
+    )  # fmt: skip
+
+
+async def resume(tx: Tx, reseller_id: UUID) -> None:
+    await tx.execute("update reseller set suspended_at = null, suspended_reason = '' where id = $1", reseller_id)
+
+
+async def key_by_digest(tx: Tx, digest: bytes) -> tuple[ApiKey, str] | None:
+    """The key whose text, OAuth secret or token has this digest, revoked or not, and its reseller's e-mail address."""
+    row = await tx.fetchrow(
+        f"select {', '.join('k.' + name for name in _KEY_COLUMNS.split(', '))}, r.email from api_key k"
+        " join reseller r on r.id = k.reseller_id where k.digest = $1 or k.secret_digest = $1"
+        " or k.id = (select key_id from access_token where digest = $1)",
+        digest,
+    )
+    return (_key(row), row["email"]) if row else None
 
 
 async def resellers(tx: Tx, limit: int | None, offset: int) -> list[Reseller]:
@@ -145,7 +193,15 @@ def _uuid(value: UUID) -> UUID:
 
 
 def _reseller(row: Any) -> Reseller:
-    return Reseller(_uuid(row["id"]), row["number"], row["email"], row["name"], row["phone"], row["created_at"])
+    return Reseller(
+        _uuid(row["id"]),
+        row["number"],
+        row["email"],
+        row["name"],
+        row["phone"],
+        row["created_at"],
+        suspended_at=row["suspended_at"],
+    )
 
 
 def _key(row: Any) -> ApiKey:
@@ -165,7 +221,8 @@ def _key(row: Any) -> ApiKey:
 async def profile_of(tx: Tx, reseller_id: UUID) -> Profile | None:
     """Everything about a reseller but the picture itself."""
     row = await tx.fetchrow(
-        "select id, number, email, name, phone, created_at, address, gender, date_of_birth, email_verified, phone_verified,"
+        "select id, number, email, name, phone, created_at, suspended_at, suspended_reason,"
+        " address, gender, date_of_birth, email_verified, phone_verified,"
         " id_verified, avatar_token from reseller where id = $1",
         reseller_id,
     )

@@ -1,4 +1,4 @@
-"""Whether the books hold: the ledger in itself, and against orders, fundings, checks and refills; and what subscribers have.
+"""Whether the books hold: the ledger in itself, against everything that moves money, and what subscribers have.
 
 All in one snapshot of the database.
 """
@@ -6,6 +6,7 @@ All in one snapshot of the database.
 from dataclasses import dataclass
 from typing import Final
 
+from telvend.corrections import store as correction_store
 from telvend.funding import store as funding_store
 from telvend.funding.play_money import store as play_money_store
 from telvend.identity import store as identity_store
@@ -21,6 +22,7 @@ _ROOMS: Final = (
     order_store,
     funding_store,
     play_money_store,
+    correction_store,
     identity_store,
     refill_store,
     subscriber_store,

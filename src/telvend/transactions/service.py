@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from telvend.corrections import store as correction_store
+from telvend.corrections.model import Debit, Refund
 from telvend.errors import NotFound
 from telvend.funding import store as funding_store
 from telvend.funding.model import Funding, FundingState
@@ -97,6 +99,11 @@ class Transactions:
         async with self._database.connection() as tx:
             return await store.references(tx, ids)
 
+    async def corrections(self, ids: Sequence[int]) -> dict[int, Any]:
+        """Those of these causes that are debits or refunds: reference, reason and by_whom. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await correction_store.notes_by_id(tx, ids)
+
     async def _read(self, tx: Tx, wallet_id: int, currency: Currency, positions: Sequence[int]) -> list[Transaction]:
         if not positions:
             return []
@@ -113,6 +120,8 @@ class Transactions:
         checked = await identity_store.by_ids(tx, by_kind.get(TransactionKind.VERIFICATION, []))
         refilled = await refill_store.by_ids(tx, by_kind.get(TransactionKind.REFILL, []))
         voided = await play_money_store.by_ids(tx, by_kind.get(TransactionKind.VOID, []))
+        debited = await correction_store.debits_by_id(tx, by_kind.get(TransactionKind.DEBIT, []))
+        refunded = await correction_store.refunds_by_id(tx, by_kind.get(TransactionKind.REFUND, []))
         found = []
         for entry in entries:
             before, after = balances.get(entry["id"], (0, 0))
@@ -127,6 +136,10 @@ class Transactions:
                     found.append(_of_refill(refilled[entry["id"]], before, after))
                 case TransactionKind.VOID:
                     found.append(_of_void(voided[entry["id"]], currency))
+                case TransactionKind.DEBIT:
+                    found.append(_of_debit(debited[entry["id"]], before, after, currency))
+                case TransactionKind.REFUND:
+                    found.append(_of_refund(refunded[entry["id"]], before, after, currency))
                 case _:
                     found.append(_of_credit(credits_[entry["id"]], before, after, currency, entry["created_at"]))
         return found
@@ -242,6 +255,44 @@ def _of_void(row: Any, currency: Currency) -> Transaction:
         created_at=row["created_at"],
         updated_at=row["created_at"],
         facts={"funding_reference": row["funding"]},
+    )
+
+
+def _of_debit(debit: Debit, before: int, after: int, currency: Currency) -> Transaction:
+    """A credit that was taken back. The reason and the name are the operator's, and not shown to the owner."""
+    return Transaction(
+        id=debit.id,
+        reference=debit.our_reference,
+        kind=TransactionKind.DEBIT,
+        credit=False,
+        amount=Money(debit.amount_minor, currency),
+        status=Status.COMPLETED,
+        before=Money(before, currency),
+        after=Money(after, currency),
+        service="funding",
+        description="Wallet credit taken back",
+        created_at=debit.created_at,
+        updated_at=debit.created_at,
+        facts={"payment_reference": debit.reference},
+    )
+
+
+def _of_refund(refund: Refund, before: int, after: int, currency: Currency) -> Transaction:
+    """The price of a delivered order that came back. The order's own line stays completed, as it was delivered."""
+    return Transaction(
+        id=refund.id,
+        reference=refund.our_reference,
+        kind=TransactionKind.REFUND,
+        credit=True,
+        amount=Money(refund.amount_minor, currency),
+        status=Status.COMPLETED,
+        before=Money(before, currency),
+        after=Money(after, currency),
+        service="refund",
+        description=f"Refund - {refund.order}",
+        created_at=refund.created_at,
+        updated_at=refund.created_at,
+        facts={"order_reference": refund.order},
     )
 
 

@@ -108,7 +108,7 @@ async def entries(tx: Tx, wallet_id: int, positions: Sequence[int]) -> list[Any]
 
 
 async def entry_of(tx: Tx, wallet_id: int, id: int) -> Any:  # noqa: A002
-    """The entry of this order, credit, funding, verification, refill or void on this wallet, or None."""
+    """The entry of this order, credit, funding, verification, refill, void, debit or refund on this wallet, or None."""
     return await tx.fetchrow(
         "select position, kind, id, credit, created_at from wallet_transaction where wallet_id = $1 and position = ("
         " select position from orders where id = $2 and wallet_id = $1"
@@ -116,6 +116,8 @@ async def entry_of(tx: Tx, wallet_id: int, id: int) -> Any:  # noqa: A002
         " union all select position from verification where id = $2 and wallet_id = $1"
         " union all select position from refill where id = $2 and wallet_id = $1"
         " union all select position from funding_void where id = $2 and wallet_id = $1"
+        " union all select position from wallet_debit where id = $2 and wallet_id = $1"
+        " union all select position from order_refund where id = $2 and wallet_id = $1"
         " union all select position from wallet_credit where id = $2 and wallet_id = $1 limit 1)",
         wallet_id, id,
     )  # fmt: skip
@@ -142,12 +144,13 @@ async def balances_after(tx: Tx, causes: Sequence[int]) -> dict[int, tuple[int, 
 
 
 async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
-    """The references of these orders, credits, fundings, verifications, refills and voids, by their numbers."""
+    """The references of these orders, credits, fundings, verifications, refills, voids, debits and refunds, by their numbers."""
+    tables = [
+        (name, "reference") for name in ("orders", "wallet_credit", "funding", "verification", "refill", "funding_void")
+    ]
+    tables += [(name, "our_reference") for name in ("wallet_debit", "order_refund")]
     rows = await tx.fetch(
-        " union all ".join(
-            f"select id, reference from {table} where id = any($1::bigint[])"
-            for table in ("orders", "wallet_credit", "funding", "verification", "refill", "funding_void")
-        ),
+        " union all ".join(f"select id, {column} from {name} where id = any($1::bigint[])" for name, column in tables),
         ids,
     )
     return {row[0]: row[1] for row in rows}

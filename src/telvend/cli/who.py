@@ -1,0 +1,22 @@
+"""Who gives a command, for entries that are kept with a name."""
+
+import getpass
+import os
+from typing import Annotated
+
+import typer
+
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", metavar="WHO", help="Who decided it; without it the user of this machine.", show_default=False
+    ),
+]
+
+
+def user_of_machine() -> str:
+    """The name of the user who runs this process; its number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,76 @@
+"""A debit takes back what was credited by mistake; a refund gives the price of a delivered order back. No database.
+
+Both are entries of their own with a reason and a name, each happens once, and neither changes what was entered before.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from telvend.errors import InvalidInput
+from telvend.kit.money import Money
+
+DEBIT_PREFIX: Final = "DEBIT"
+REFUND_PREFIX: Final = "REFUND"
+"""Our references of debits and refunds begin with them: DEBIT-4711-7kq2xd."""
+
+_LONGEST_REFERENCE: Final = 128
+_LONGEST_REASON: Final = 500
+_LONGEST_NAME: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Debit:
+    """A debit of a wallet. `reference` is the operator's, `our_reference` what the owner of the wallet sees."""
+
+    id: int
+    our_reference: str
+    wallet_id: int
+    reference: str
+    amount_minor: int
+    position: int
+    reason: str
+    by_whom: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """The refund of an order; `order` is our reference of it."""
+
+    id: int
+    our_reference: str
+    order_id: int
+    order: str
+    wallet_id: int
+    amount_minor: int
+    position: int
+    reason: str
+    by_whom: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """What a refund has done. `again`: the order had been refunded before, and nothing has moved now."""
+
+    refund: Refund
+    amount: Money
+    balance: Money
+    again: bool
+
+
+def require_reference(text: str) -> str:
+    """The operator's reference of a debit. Raises InvalidInput."""
+    if not 1 <= len(text) <= _LONGEST_REFERENCE or not text.isprintable():
+        raise InvalidInput("reference", f"must be 1 to {_LONGEST_REFERENCE} printable characters")
+    return text
+
+
+def require_reason(reason: str, by_whom: str) -> tuple[str, str]:
+    """The reason and the name, without blanks around them. Raises InvalidInput."""
+    reason, by_whom = reason.strip(), by_whom.strip()
+    for field, text, longest in (("reason", reason, _LONGEST_REASON), ("by", by_whom, _LONGEST_NAME)):
+        if not 1 <= len(text) <= longest or not text.isprintable():
+            raise InvalidInput(field, f"must be 1 to {longest} printable characters")
+    return reason, by_whom
