@@ -158,9 +158,10 @@ class Connections:
             else:
                 del self._by_address[key]
 
-    def may_keep(self, size: int) -> bool:
-        """Whether `size` bytes of pipelined requests may be kept until they can be read."""
-        return self.backlog_bytes + size <= _BACKLOG_BYTES
+    @property
+    def keeps_too_much(self) -> bool:
+        """Whether more is kept than may be, for all clients together, of requests that cannot be read yet."""
+        return self.backlog_bytes > _BACKLOG_BYTES
 
     def reached(self, limit: str, address: str) -> None:
         """Say that a client has reached a limit; `limit` is the name of its setting."""

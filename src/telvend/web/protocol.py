@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from telvend.kit.networks import is_loopback, parse_address
 from telvend.web.connections import Connections, Waiting
@@ -95,6 +95,10 @@ class HttpProtocol(HttpToolsProtocol):
         # What was received of the request that is being read and is not body, and how much of that its headers were.
         self._overhead_bytes = 0
         self._head_bytes = 0
+        # Received since others wait behind the request in hand: theirs, and read already.
+        self._queued_bytes = 0
+        self._in_hand: RequestResponseCycle | None = None
+        self._body_follows = False
         # Received and not yet given to the parser, from `_at` on.
         self._backlog = b""
         self._at = 0
@@ -130,6 +134,14 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.left(self)
         self._forget_waiting()
+        # uvicorn tells the request that was read last, which is another one where some waited.
+        for cycle in (self._in_hand, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.body = bytearray()
+                cycle.message_event.set()
+        # Whatever is large goes now: the rest of a connection refers to itself, and waits for the collector.
+        self.headers = []
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -139,14 +151,16 @@ class HttpProtocol(HttpToolsProtocol):
                 self.flow.pause_reading()
             return
         if self._backlog:
-            self._keep(self._backlog[self._at :] + data)
+            self._set_backlog(self._backlog[self._at :] + data)
+            self._check_kept()
         elif (len(data) <= self._small_bytes and not self.pipeline) or (
             len(data) <= _PIECE_BYTES and data.count(_END_OF_HEADERS) < self._most_waiting - len(self.pipeline)
         ):
             self._feed(data)
         else:
-            self._keep(data)
+            self._set_backlog(data)
             self._read_on()
+            self._check_kept()
         if self._overhead_bytes and self.waits_for <= _NEXT_REQUEST:
             self._wait_for(_HEADERS, self._all.header_s)
 
@@ -190,10 +204,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._made_up_method:
             self.scope["method"] = self._made_up_method.decode()
             self._made_up_method = b""
+        if self.parser.should_upgrade():
+            self._body_follows = any(name in _OF_BODIES and value != b"0" for name, value in self.headers)
         # Trailers come after these, and are none of the request's headers: nobody reads them.
         self.headers = []
         self._head_bytes = self._overhead_bytes
         if not self.pipeline:
+            self._in_hand = self.cycle
             self._wait_for(_BODY, self._all.body_s)
 
     def _compare_host(self, authority: bytes) -> None:
@@ -214,6 +231,8 @@ class HttpProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        if self._body_follows:
+            return  # The parser has passed over it.
         self._overhead_bytes = self._dropped_bytes = 0
         cycle = self.cycle
         cycle.more_body = False
@@ -236,6 +255,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self.pipeline:
             cycle, app = self.pipeline.pop()
+            self._in_hand = cycle
+            if not self.pipeline:
+                self._queued_bytes = 0
             self._start_asgi_task(cycle, app)
             if cycle.more_body:
                 self._wait_for(_BODY, self._all.body_s)
@@ -307,14 +329,13 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         if self._dropping:
             return self._dropped_bytes <= _LINGER_BYTES
-        return len(self.pipeline) < self._most_waiting
+        return len(self.pipeline) < self._most_waiting and self._queued_bytes <= HIGH_WATER_LIMIT
 
-    def _keep(self, data: bytes) -> None:
-        if not self._all.may_keep(len(data) - len(self._backlog)):
+    def _check_kept(self) -> None:
+        """Refuse this client where it has something kept, and there is too much of that in all."""
+        if self._backlog and self._all.keeps_too_much:
             self._all.reached("max_pipelined_requests", self.client[0] if self.client is not None else "")
             self._refuse(_FULL)
-            return
-        self._set_backlog(data)
 
     def _set_backlog(self, data: bytes) -> None:
         self._all.backlog_bytes += len(data) - len(self._backlog)
@@ -327,7 +348,7 @@ class HttpProtocol(HttpToolsProtocol):
         while self._backlog and self.parser is not None:
             room = self._most_waiting - len(self.pipeline)
             cycle = self.cycle
-            if room < 2:
+            if room < 2 or self._queued_bytes > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
                 if not self._pipelines:
                     self._pipelines = True
@@ -362,7 +383,8 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            self._pass_over_upgrade(len(piece) - upgrade.args[0])
+            self._pass_over_upgrade(piece[upgrade.args[0] :])
+            return
         except httptools.HttpParserError as error:
             # Where a request of this piece was read already, the piece is not to be read again: it would be done twice.
             unknown = isinstance(error, httptools.HttpParserInvalidMethodError)
@@ -372,6 +394,8 @@ class HttpProtocol(HttpToolsProtocol):
                 self._all.unreadable(self.client[0] if self.client is not None else "")
             self._refuse(self._verdict or _NOT_HTTP)
             return
+        if self.pipeline:
+            self._queued_bytes += len(piece)
         if self._overhead_bytes > _PIECE_BYTES:
             limits = self._all.limits
             if self._overhead_bytes > limits.header_bytes:
@@ -399,19 +423,20 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         return True
 
-    def _pass_over_upgrade(self, left: int) -> None:
-        """No other protocol is spoken here: the request is answered as if it had not asked for one.
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Read on as if the client had not asked for another protocol: none is spoken here (RFC 9110, section 7.8).
 
-        The parser does not read the body of such a request. What follows it would be taken for the next request, and is
-        dropped with the connection.
+        Java's own client and `curl --http2` ask for HTTP/2 with every request. The parser does not read the body of such a
+        request: another one does, which is told how long it is.
         """
-        lengths = {name: value for name, value in self.scope["headers"] if name in _OF_BODIES}
-        if left or lengths.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in lengths:
-            self._dropping = True
-            if self.cycle.response_complete:
-                self.transport.close()
-            else:
-                self.cycle.keep_alive = False
+        self._overhead_bytes = max(0, self._overhead_bytes - len(rest))
+        if self._body_follows:
+            self._body_follows = False
+            lengths = [b"%s: %s\r\n" % header for header in self.scope["headers"] if header[0] in _OF_BODIES]
+            self.parser = httptools.HttpRequestParser(_AfterHead(self))
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(lengths))
+        if rest:
+            self._feed(rest)
 
     def _judge(self, answer: bytes, limit: str) -> None:
         """Leave the parser, which ends in `_feed`."""
@@ -471,7 +496,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._set_backlog(b"")
         for cycle, _ in self.pipeline:
             cycle.disconnected = True
+            cycle.body = bytearray()
         self.pipeline.clear()
+        self._queued_bytes = 0
 
     def closing(self) -> None:
         """The transport was told to close: what it has to send is given as long as any answer."""
@@ -480,6 +507,36 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 _OF_BODIES: Final = frozenset((b"content-length", b"transfer-encoding"))
+
+
+class _AfterHead:
+    """What a parser calls that reads the body of a request whose head another one has read, and all that comes after it."""
+
+    def __init__(self, protocol: HttpProtocol) -> None:
+        self._protocol = protocol
+        self._is_known = True
+        self.on_body = protocol.on_body
+
+    def on_message_begin(self) -> None:
+        if not self._is_known:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_known:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers too: they are counted.
+        if not self._is_known:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._is_known:
+            self._protocol.on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_known = False
+        self._protocol.on_message_complete()
 
 
 class _Refused(Exception):

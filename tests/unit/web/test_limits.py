@@ -90,10 +90,11 @@ async def serve(
     *,
     trusted: tuple[str, ...] = (),
     apps_by_port: dict[int, Any] | None = None,
+    application: Any = None,
 ) -> AsyncIterator[Shop]:
     shop = Shop(Connections(limits, TrustedProxies(trusted), apps_by_port=apps_by_port))
     config = uvicorn.Config(
-        shop.application,
+        application or shop.application,
         interface="asgi3",
         http=HttpProtocol,
         ws="none",
@@ -586,9 +587,102 @@ async def test_a_question_for_another_protocol_is_answered_in_this_one() -> None
         for _ in range(2):
             client.send(upgrade)
             assert (await client.answer())[1] == b"/1:0"
-        # What follows in its body is never taken for a request.
-        client.send(b"POST /1 HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 30\r\n\r\n")
-        client.send(GET % 666)
-        got = await client.rest()
-        assert got.count(b"HTTP/1.1") == 1
-        assert "/666" not in shop.answered
+
+
+ASKS_FOR_HTTP2 = b"POST /%d HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+"""How Java's own client and `curl --http2` send everything that is not encrypted."""
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100, 5_000])
+async def test_a_body_behind_a_question_for_another_protocol_is_read_like_any_other(piece: int) -> None:
+    async with serve() as shop:
+        client = await shop.open()
+        inside = GET % 666
+        sent = (
+            ASKS_FOR_HTTP2 % 1 + b"content-length: %d\r\n\r\n" % len(inside) + inside
+            + ASKS_FOR_HTTP2 % 2 + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\na: b\r\n\r\n"
+            + ASKS_FOR_HTTP2 % 3 + b"content-length: 0\r\n\r\n"
+            + GET % 4
+            + ASKS_FOR_HTTP2 % 5 + b"content-length: 4\r\n\r\nGET "
+            + GET % 6
+        )  # fmt: skip
+        for start in range(0, len(sent), piece):
+            client.send(sent[start : start + piece])
+            await asyncio.sleep(0)
+        bodies = [(await client.answer())[1] for _ in range(6)]
+        assert bodies == [b"/1:%d" % len(inside), b"/2:5", b"/3:0", b"/4:0", b"/5:4", b"/6:0"]
+        assert shop.answered == ["/1", "/2", "/3", "/4", "/5", "/6"]
+
+
+async def test_trailers_behind_a_question_for_another_protocol_are_bounded() -> None:
+    async with serve() as shop:
+        client = await shop.open()
+        client.send(ASKS_FOR_HTTP2 % 1 + b"transfer-encoding: chunked\r\n\r\n0\r\n")
+        await client.flood(b"a: b\r\n" * 500_000)
+        assert b"431" in await client.rest()
+
+
+# Bodies that wait ---------------------------------------------------------------------------------------------------------
+
+
+async def test_large_requests_of_others_are_read_while_nothing_more_may_be_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("telvend.web.connections._BACKLOG_BYTES", 100_000)
+    async with serve() as shop:
+        shop.gate.clear()
+        hoarder = await shop.open()
+        await hoarder.flood(GET % 1 * 5_000)
+        shop.connections.backlog_bytes += 90_000
+        honest = await shop.open()
+        # Longer than what the parser gets at once, and whole: nothing of it is to be kept.
+        honest.send(b"POST /2 HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\n" + b"x" * 50_000)
+        await asyncio.sleep(0.1)
+        shop.gate.set()
+        assert (await honest.answer())[1] == b"/2:50000"
+        shop.connections.backlog_bytes -= 90_000
+
+
+@pytest.mark.parametrize(
+    "request_", [
+        b"POST /2 HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\n" + b"x" * 60_000,
+        b"GET /2 HTTP/1.1\r\nhost: x\r\na: " + b"x" * 60_000 + b"\r\n\r\n",
+    ], ids=["bodies", "heads"],
+)  # fmt: skip
+async def test_requests_that_wait_are_bounded_in_bytes_too(request_: bytes) -> None:
+    async with serve() as shop:
+        shop.gate.clear()
+        client = await shop.open()
+        flood = asyncio.create_task(client.flood(GET % 1 + request_ * 15 + GET % 3))
+        await asyncio.sleep(0.5)
+        waiting = [cycle for one in shop.state.connections for cycle, _ in one.pipeline]  # type: ignore[union-attr]
+        held = sum(len(cycle.body) + sum(len(value) for _, value in cycle.scope["headers"]) for cycle in waiting)
+        assert 0 < held < 200_000
+        shop.gate.set()
+        await flood
+        # And all are answered in the end.
+        size = b"60000" if b"POST" in request_ else b"0"
+        assert [(await client.answer())[1] for _ in range(17)] == [b"/1:0", *[b"/2:" + size] * 15, b"/3:0"]
+
+
+async def test_the_request_in_hand_hears_that_its_client_has_gone_though_others_wait() -> None:
+    heard: list[str] = []
+    started = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        started.set()
+        heard.append((await receive())["type"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"for nobody"})
+
+    async with serve(application=application) as shop:
+        client = await shop.open()
+        client.send(GET % 1 + GET % 2)
+        await asyncio.wait_for(started.wait(), 5)
+        client.writer.transport.abort()
+        for _ in range(50):
+            if heard:
+                break
+            await asyncio.sleep(0.02)
+    assert heard == ["http.disconnect"]
