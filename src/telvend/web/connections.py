@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from telvend.kit import log, metrics
 from telvend.kit.addresses import network_of
+from telvend.kit.memory import Excess
 from telvend.kit.networks import is_loopback
 from telvend.kit.sparse_warnings import SparseWarnings
 from telvend.web.forwarded import TrustedProxies
@@ -110,6 +111,7 @@ class Connections:
         self._by_address: dict[str, int] = {}
         self._nobody_until = float("-inf")
         self._warnings = SparseWarnings(_logger)
+        self._excess = Excess()
         self._timer: asyncio.TimerHandle | None = None
         self._clock: Callable[[], float] = lambda: 0.0
 
@@ -183,6 +185,7 @@ class Connections:
         self._timer = loop.call_later(self.tick_s, self._tick, loop)
         try:
             self.sweep(loop.time())
+            self._excess.check(loop.time())
         except Exception:
             _logger.exception("sweep_failed")
 
