@@ -417,14 +417,14 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], budget: Bu
         try:
             while message.get("more_body", False) and size <= BODY_LIMIT_BYTES:
                 if budget is not None:
-                    budget.take(size - taken)
+                    budget.grow(taken, size)
                     taken = size
                 message = await receive()
                 pieces.append(message.get("body", b""))
                 size += len(pieces[-1])
         finally:
             if budget is not None:
-                budget.give_back(taken)
+                budget.shrink(taken)
         body = b"".join(pieces)
     if message["type"] == "http.disconnect":
         # What arrived may read like a whole request and is not one: nothing may be bought with it.

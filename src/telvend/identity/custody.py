@@ -37,7 +37,7 @@ from telvend.identity.vault import (
 )
 from telvend.kit.db import Database, Tx
 from telvend.kit.failpoints import hit_async
-from telvend.kit.log import OncePerMinute, get
+from telvend.kit.log import LogLimit, get
 from telvend.kit.secret import Secret
 
 NUMBER: Final = "number"
@@ -94,7 +94,7 @@ class Custody:
         self._read: MasterKeys | None = None
         self._agreed = False
         self._agreeing = asyncio.Lock()
-        self._may_complain = OncePerMinute()
+        self._complaints = LogLimit()
         self._heeded: tuple[dict[str, int], set[str]] = ({}, set())
         self._told_behind = False
 
@@ -394,8 +394,7 @@ class Custody:
         return found
 
     def _complain(self, event: str, why: str) -> None:
-        if self._may_complain():
-            _log.critical(event, why=why)
+        self._complaints.write(_log.critical, event, source=event, why=why)
 
 
 def _missing(master_id: str, place: str) -> str:

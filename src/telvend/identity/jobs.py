@@ -15,7 +15,7 @@ from telvend.identity.custody import Custody
 from telvend.identity.vault import VaultRefused
 from telvend.kit.clock import Clock
 from telvend.kit.db import Database
-from telvend.kit.log import OncePerMinute, get
+from telvend.kit.log import LogLimit, get
 from telvend.kit.repeating import Repeating
 
 LOOK_EVERY_S: Final = 1.0
@@ -62,12 +62,11 @@ class ForgettingKeys(Repeating):
     def __init__(self, custody: Custody, clock: Clock, on_death: Callable[[BaseException], None] | None = None) -> None:
         super().__init__("destroying purged keys", self.look, clock, every_s=FORGET_EVERY_S, on_death=on_death)
         self._custody = custody
-        self._may_complain = OncePerMinute()
+        self._complaints = LogLimit()
 
     async def look(self) -> None:
         """Destroy what is to be destroyed. A file that cannot be changed is told in the log. Raises Busy."""
         try:
             await self._custody.forget_days()
         except VaultRefused as error:
-            if self._may_complain():
-                _log.critical("identity_keys_not_destroyed", why=str(error))
+            self._complaints.write(_log.critical, "identity_keys_not_destroyed", why=str(error))

@@ -43,7 +43,7 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.kit.log import OncePerMinute, get
+from telvend.kit.log import LogLimit, get
 
 WINDOW_S = 60
 _WINDOW_MS = WINDOW_S * 1000
@@ -144,7 +144,7 @@ class SharedAllowance:
         # Locks of fcntl belong to the process; this one keeps its threads apart.
         self._threads = threading.Lock()
         self._places: tuple[dict[bytes, tuple[int, int, int]], ...] = tuple({} for _ in Kind)
-        self._warn_of_eviction = OncePerMinute()
+        self._evictions = LogLimit()
 
     def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:
         """Count one request of `key`. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT."""
@@ -261,12 +261,10 @@ class SharedAllowance:
         _lockf(self._file, _LOCK, 1, lock)
         try:
             now_ms = self._clock_ns() // 1_000_000
-            if (
-                words[first_word]
-                and 0 <= now_ms - self._last_used_ms(first_word) < _WINDOW_MS
-                and self._warn_of_eviction()
-            ):
-                _log.warning("allowance_table_full", slots=self._slots, problem="a key in use lost its counts")
+            if words[first_word] and 0 <= now_ms - self._last_used_ms(first_word) < _WINDOW_MS:
+                self._evictions.write(
+                    _log.warning, "allowance_table_full", slots=self._slots, problem="a key in use lost its counts"
+                )
             # Nobody's first, the new owner's last: whoever dies in between leaves a slot that nobody looks for.
             words[first_word] = 0
             begin = first_word * _WORD_BYTES

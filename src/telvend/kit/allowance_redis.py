@@ -25,7 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from telvend.kit.allowance import HIGHEST_LIMIT, WINDOW_S, Kind, SharedAllowance, Verdict
-from telvend.kit.log import OncePerMinute, get
+from telvend.kit.log import LogLimit, get
 
 ANSWER_WITHIN_S = 0.2
 _LEAVE_ALONE_S = 1.0
@@ -48,7 +48,7 @@ class RedisAllowance:
         self._connections: BlockingConnectionPool | None = None
         self._leave_alone_until_s = 0.0
         self._away = False
-        self._warn = OncePerMinute()
+        self._failures = LogLimit()
 
     @classmethod
     def at(cls, url: str, fallback: SharedAllowance) -> Self:
@@ -87,10 +87,12 @@ class RedisAllowance:
         except (RedisError, OSError, TimeoutError) as error:
             self._away = True
             self._leave_alone_until_s = time.monotonic() + _LEAVE_ALONE_S
-            if self._warn():
-                _log.warning(
-                    "allowance_redis_away", problem=repr(error), consequence="each node grants limits by itself"
-                )
+            self._failures.write(
+                _log.warning,
+                "allowance_redis_away",
+                problem=repr(error),
+                consequence="each node grants limits by itself",
+            )
             return self._fallback.take(key, kind, limit)
         if self._away:
             self._away = False

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
 import httpx
@@ -47,6 +48,8 @@ def client(
         timeout=httpx.Timeout(timeout_s),
         headers={"accept-encoding": _ENCODINGS} | (headers or {}),
         transport=transport,
+        # Nobody we call needs to know us again by what they told us last time; and they could tell ever more.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         trust_env=False,
     )

@@ -129,22 +129,8 @@ def bind_request(request_id: str, **facts: object) -> None:
     bind_contextvars(request_id=request_id, **facts)
 
 
-class OncePerMinute:
-    """Says yes at most once a minute: for a warning that would otherwise stand on every request."""
-
-    def __init__(self) -> None:
-        self._next_s = 0.0
-
-    def __call__(self) -> bool:
-        now_s = time.monotonic()
-        if now_s < self._next_s:
-            return False
-        self._next_s = now_s + 60
-        return True
-
-
 class LogLimit:
-    """Bounds the lines of an event that anybody can provoke: one a minute for each source, MOST_LINES a minute in all.
+    """Bounds the lines of an event that comes with many requests: one a minute for each source, MOST_LINES a minute in all.
 
     Each line that is written carries as `left_out` how many were not written before it, so that none goes uncounted.
     """
@@ -157,7 +143,7 @@ class LogLimit:
         self._sources: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._left_out_of_others = 0
 
-    def write(self, tell: Callable[..., object], event: str, *, source: str, **facts: object) -> None:
+    def write(self, tell: Callable[..., object], event: str, *, source: str = "", **facts: object) -> None:
         """Write the event with its facts by `tell`, such as `_log.warning`, unless its source has had its line."""
         left_out = self.admit(source)
         if left_out is not None:

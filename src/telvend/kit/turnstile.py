@@ -2,6 +2,7 @@
 
 import asyncio
 from types import TracebackType
+from typing import Final
 
 from telvend.errors import Busy
 
@@ -32,12 +33,27 @@ class Turnstile:
         self._inside.release()
 
 
+SMALL_BYTES: Final = 16 * 1024
+
+
 class Budget:
-    """A number of bytes that unauthenticated requests may hold in memory together."""
+    """A number of bytes that unauthenticated requests may hold in memory together.
+
+    The first SMALL_BYTES of each are left out of it: that is what honest ones are as a rule, and those must not be shut out by
+    a few who send much and slowly. How many there can be of them is bounded by the connections.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._taken = 0
+
+    def grow(self, before: int, after: int) -> None:
+        """Take what a request needs that has grown, to be given back by `shrink`. Raises Busy where there are no more."""
+        self.take(max(0, after - SMALL_BYTES) - max(0, before - SMALL_BYTES))
+
+    def shrink(self, before: int) -> None:
+        """Give back all that a request of this size has taken."""
+        self.give_back(max(0, before - SMALL_BYTES))
 
     def take(self, size: int) -> None:
         """Take `size` bytes; the caller gives them back. Raises Busy when fewer are left."""

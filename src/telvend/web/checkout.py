@@ -111,7 +111,7 @@ class _Counter:
             await self._fundings.notice(self._sandbox.name, headers, body)
         except Busy:
             # A real gateway would send it again. Here the shop asks by itself soon enough.
-            _not_taken.write(_log.warning, "sandbox_notice_not_taken", source="", payment=payment.gateway_reference)
+            _not_taken.write(_log.warning, "sandbox_notice_not_taken", payment=payment.gateway_reference)
         return _see(payment.return_url, reference=payment.reference)
 
 

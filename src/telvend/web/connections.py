@@ -20,7 +20,6 @@ from telvend.kit import log, metrics
 from telvend.kit.addresses import network_of
 from telvend.kit.memory import Excess
 from telvend.kit.networks import is_loopback
-from telvend.kit.sparse_warnings import SparseWarnings
 from telvend.web.forwarded import TrustedProxies
 
 MOST_OPEN_FILES: Final = 65536
@@ -110,7 +109,8 @@ class Connections:
         self._open: set[Connection] = set()
         self._by_address: dict[str, int] = {}
         self._nobody_until = float("-inf")
-        self._warnings = SparseWarnings(_logger)
+        self._reached = log.LogLimit()
+        self._unreadable = log.LogLimit()
         self._excess = Excess()
         self._timer: asyncio.TimerHandle | None = None
         self._clock: Callable[[], float] = lambda: 0.0
@@ -168,11 +168,11 @@ class Connections:
     def reached(self, limit: str, address: str) -> None:
         """Say that a client has reached a limit; `limit` is the name of its setting."""
         metrics.limit_reached(limit)
-        self._warnings.warning("http_limit_reached", limit, limit=limit, client=address)
+        self._reached.write(_logger.warning, "http_limit_reached", source=limit, limit=limit, client=address)
 
     def unreadable(self, address: str) -> None:
         """Say that a client has sent what is not HTTP."""
-        self._warnings.warning("http_not_understood", "unreadable", client=address)
+        self._unreadable.write(_logger.warning, "http_not_understood", client=address)
 
     def sweep(self, now: float) -> None:
         """End what has waited too long."""

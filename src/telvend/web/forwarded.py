@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from telvend.kit import log
 from telvend.kit.networks import Networks, is_loopback, parse_address
-from telvend.kit.sparse_warnings import SparseWarnings
 
 PEER: Final = "telvend.peer"
 """The key in a request's scope under which the address of the connection stands where `client` is another."""
@@ -25,7 +24,8 @@ _MARKS: Final = frozenset((b"forwarded", b"via", b"x-real-ip"))
 
 Header = tuple[bytes, bytes]
 
-_warnings = SparseWarnings(log.get("telvend.http"))
+_logger = log.get("telvend.http")
+_ignored = log.LogLimit()
 
 
 class TrustedProxies:
@@ -107,8 +107,8 @@ def is_local(scope: Mapping[str, Any]) -> bool:
 def warn_if_unread(headers: Iterable[Header]) -> None:
     """Say once a minute that X-Forwarded-For came from this machine and is not read: a proxy that nobody has named."""
     if any(name == b"x-forwarded-for" for name, _ in headers):
-        _warnings.warning(
+        _ignored.write(
+            _logger.warning,
             "forwarded_header_ignored",
-            "loopback",
             advice="Every client of the reverse proxy counts as one address. Name the proxy in the setting trusted_proxies.",
         )

@@ -37,7 +37,7 @@ def notices(fundings: Fundings) -> Site:
         body = bytearray()
         try:
             async for part in request.stream():
-                together.take(len(part))
+                together.grow(len(body), len(body) + len(part))
                 body += part
                 if len(body) > BODY_LIMIT_BYTES:
                     return Json({"error": "The notice is too long."}, status_code=413)
@@ -52,7 +52,7 @@ def notices(fundings: Fundings) -> Site:
         except Busy as error:
             return Json({"error": str(error)}, status_code=503, headers={"retry-after": str(error.retry_after_s)})
         finally:
-            together.give_back(len(body))
+            together.shrink(len(body))
         if received is Received.FORGED:
             return Json({"error": "The signature is missing or wrong."}, status_code=401)
         return Json({"status": "stored"})

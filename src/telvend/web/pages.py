@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from telvend.errors import Busy, NotFound, TelvendError
 from telvend.kit import log
 from telvend.kit.fresh import Fresh
-from telvend.kit.sparse_warnings import SparseWarnings
 from telvend.kit.turnstile import Budget, Turnstile
 from telvend.resellers.service import Resellers
 from telvend.web.documents import Document, DocumentResponse
@@ -45,7 +44,8 @@ _PICTURES_AT_ONCE: Final = (2, 64)
 _PICTURES_BYTES: Final = 32 * 1024 * 1024
 
 _METRICS_ADVICE: Final = "Read them on this machine, or see the settings metrics_port and metrics_public."
-_warnings = SparseWarnings(log.get("telvend.http"))
+_logger = log.get("telvend.http")
+_metrics_refused = log.LogLimit()
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -88,7 +88,9 @@ def pages(
 
     async def measured(request: Request) -> Response:
         if not metrics_public and not is_local(request.scope):
-            _warnings.warning("metrics_refused", "metrics", peer=peer_of(request.scope), advice=_METRICS_ADVICE)
+            _metrics_refused.write(
+                _logger.warning, "metrics_refused", peer=peer_of(request.scope), advice=_METRICS_ADVICE
+            )
             return Json({"error": "The metrics are not for everybody."}, status_code=403)
         return await answered(metrics)
 

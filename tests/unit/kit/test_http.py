@@ -161,3 +161,20 @@ async def test_answers_are_never_streamed() -> None:
     async with http.client("http://127.0.0.1:9", timeout_s=1) as client:
         with pytest.raises(RuntimeError):
             await client.send(request, stream=True)
+
+
+async def test_what_an_upstream_wants_to_be_reminded_of_is_forgotten() -> None:
+    asked: list[bytes] = []
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for number in range(3):
+            cookies = b"".join(b"set-cookie: a%d%d=%s\r\n" % (number, one, b"x" * 500) for one in range(100))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n" + cookies + b"\r\n{}")
+            await writer.drain()
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+
+    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+        for _ in range(3):
+            assert (await client.get("/")).status_code == 200
+        assert not client.cookies
+    assert not any(b"cookie" in request.lower() for request in asked)

@@ -294,11 +294,6 @@ os._exit(0) if sys.stdout.flush() is None else None
     assert ended.stdout == "still here\n"
 
 
-def test_once_per_minute_says_yes_once() -> None:
-    once = log.OncePerMinute()
-    assert [once(), once(), once()] == [True, False, False]
-
-
 # What anybody can provoke -----------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ class Fundings:
 
 
 async def test_notices_that_are_being_read_share_what_they_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "TOGETHER_BYTES", 500_000)
+    monkeypatch.setattr(notices, "TOGETHER_BYTES", 400_000)
     app = notices.notices(cast(Any, Fundings()))
     gate = asyncio.Event()
 
@@ -56,6 +56,10 @@ async def test_notices_that_are_being_read_share_what_they_may_take(monkeypatch:
     reading = [asyncio.create_task(slow()) for _ in range(4)]
     await asyncio.sleep(0.01)
     assert [one.result() for one in reading if one.done()] == [503, 503]
+    # Who sends much and slowly does not shut out a notice as gateways send them, in pieces or whole.
+    for body in (b"x" * 16_000, [b"x" * 8_000] * 2):
+        assert (await request(app, "POST", "/gateways/paystack/notice", body=body)).status == 401
+    assert (await request(app, "POST", "/gateways/paystack/notice", body=b"x" * 250_000)).status == 503
     gate.set()
     assert sorted(await asyncio.gather(*reading)) == [401, 401, 503, 503]
     # What they took is there again.

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.kit.log import OncePerMinute, get
+from telvend.kit.log import LogLimit, get
 from telvend.kit.postgres.processes import is_running
 from telvend.sales.continuity.model import Memory
 
 _log = get(__name__)
-_may_complain = OncePerMinute()
+_complaints = LogLimit()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -63,8 +63,7 @@ def write(folder: Path, shop: UUID, memory: Memory) -> bool:
         temporary.replace(path)
     except OSError as error:
         # Tried once a second.
-        if _may_complain():
-            _log.error("memory_of_the_book_not_written", file=str(path), why=str(error))
+        _complaints.write(_log.error, "memory_of_the_book_not_written", file=str(path), why=str(error))
         return False
     return True
 

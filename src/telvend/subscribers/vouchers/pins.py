@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from telvend.errors import Busy
 from telvend.kit.db import Database
 from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyMissing, KeyRefused, new_key
-from telvend.kit.log import OncePerMinute, get
+from telvend.kit.log import LogLimit, get
 from telvend.kit.secret import Secret
 from telvend.subscribers.vouchers import store
 
@@ -68,7 +68,7 @@ class PinKeys:
         self._file = KeyFile(data_dir / FILE, "voucher key", "voucher_key", given)
         self._key: PinKey | None = None
         self._agreeing = asyncio.Lock()
-        self._may_complain = OncePerMinute()
+        self._complaints = LogLimit()
 
     @property
     def from_settings(self) -> bool:
@@ -107,8 +107,7 @@ class PinKeys:
                         return PinKey(new_key())
                     self._key = self._of_that_name(recorded)
         except KeyRefused as error:
-            if self._may_complain():
-                _log.critical("voucher_key_refused", why=str(error))
+            self._complaints.write(_log.critical, "voucher_key_refused", why=str(error))
             raise Busy(_RETRY_AFTER_S) from None
         return self._key
 
