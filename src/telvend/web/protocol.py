@@ -191,8 +191,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._judge(_LONG_URL, "url_bytes")
         if len(self.headers) > self._all.limits.header_fields:
             self._judge(_LONG_HEADERS, "max_header_fields")
-        absolute = _ABSOLUTE.match(self.url)
-        if absolute is not None:
+        if not self.url.startswith(b"/") and (absolute := _ABSOLUTE.match(self.url)) is not None:
             self._compare_host(absolute[1])
         if self._through_proxy:
             self._all.proxies.resolve(self.scope)  # type: ignore[arg-type]
@@ -204,14 +203,17 @@ class HttpProtocol(HttpToolsProtocol):
         if self._made_up_method:
             self.scope["method"] = self._made_up_method.decode()
             self._made_up_method = b""
-        if self.parser.should_upgrade():
-            self._body_follows = any(name in _OF_BODIES and value != b"0" for name, value in self.headers)
         # Trailers come after these, and are none of the request's headers: nobody reads them.
         self.headers = []
         self._head_bytes = self._overhead_bytes
         if not self.pipeline:
             self._in_hand = self.cycle
             self._wait_for(_BODY, self._all.body_s)
+
+    def _should_upgrade(self) -> bool:
+        """Asked by uvicorn about a request for another protocol: never. Remembers whether a body comes all the same."""
+        self._body_follows = any(name in _OF_BODIES and value != b"0" for name, value in self.headers)
+        return False
 
     def _compare_host(self, authority: bytes) -> None:
         """A target that names another server than Host counts as a second Host, which is refused."""
