@@ -18,7 +18,7 @@ import msgspec
 
 from telvend.kit.keyfile import key_refusal
 from telvend.kit.networks import NotANetwork, parse_network
-from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal
+from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal, write_refusal
 from telvend.kit.phone import NotAPrefix, validate_prefixes
 from telvend.kit.secret import Secret
 
@@ -264,7 +264,7 @@ def _require_private(data_dir: Path) -> None:
 
 
 def _require_private_file(file: Path, *, holds_secrets: bool) -> None:
-    check = reachable_secret_refusal if holds_secrets else folder_refusal
+    check = reachable_secret_refusal if holds_secrets else write_refusal
     refusal = check(file, "The settings file")
     if refusal is not None:
         raise SettingsRefused(refusal + ".")

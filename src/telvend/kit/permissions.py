@@ -20,8 +20,16 @@ def folder_refusal(folder: Path, what: str) -> str | None:
     found = _status(folder)
     if found is None or not stat.S_ISDIR(found.st_mode):
         return None
-    return _owner_refusal(found, folder, what) or (
-        f"{what} {folder} may be written by other users; run: chmod go-w {shlex.quote(str(folder))}"
+    return write_refusal(folder, what)
+
+
+def write_refusal(path: Path, what: str) -> str | None:
+    """Why a file or folder is not safe from changes: somebody else owns it or may write to it."""
+    found = _status(path)
+    if found is None:
+        return None
+    return _owner_refusal(found, path, what) or (
+        f"{what} {path} may be written by other users; run: chmod go-w {shlex.quote(str(path))}"
         if found.st_mode & _OTHERS_WRITE
         else None
     )
