@@ -343,7 +343,6 @@ def test_a_list_by_any_filter_that_has_an_index_reads_no_table_from_end_to_end(s
         found = []
         async with database.connection() as tx:
             for wanted in (
-                OrderFilter(subscriber="+233241000007"),
                 OrderFilter(reseller_id=order.reseller_id),
                 OrderFilter(since=order.created_at),
                 OrderFilter(networks=("MTN", "mtn"), product="GH-MTN-1GB-30D"),

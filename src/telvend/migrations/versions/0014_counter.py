@@ -1,4 +1,4 @@
-"""What a counter needs: debits, refunds, suspended resellers, and indexes to find orders by."""
+"""What a counter needs: debits, refunds, suspended resellers, and an index to find orders by day."""
 
 from telvend.migrations.script import run
 
@@ -7,8 +7,8 @@ down_revision = "0013"
 
 oldest_reader = None
 locks = (
-    "orders, against new sales, while three indexes are built: a few seconds for each million; then reseller and"
-    " wallet_transaction for a moment"
+    "orders, against new sales, while a summary of their days is built: about a second for each million; then reseller"
+    " and wallet_transaction for a moment"
 )
 
 
