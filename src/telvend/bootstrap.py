@@ -291,7 +291,7 @@ BOOK_FOLDER = "book"
 
 
 async def _continuity(settings: Settings, database: Database, gate: SalesGate, serves: bool) -> Continuity:
-    """What this node remembers of the book, compared with it. From here on every commit is remembered."""
+    """Open the node's memory of the book and compare it with the database. From here on every commit is remembered."""
     continuity = Continuity(
         gate,
         Path(settings.data_dir) / BOOK_FOLDER,
@@ -501,4 +501,4 @@ async def enter_database(database: Database) -> None:
     await database.check_promises(migrations.names())
     await migrations.require(database)
     async with database.transaction() as tx:
-        await install_builtin(tx)  # Where whoever prepared the database was interrupted.
+        await install_builtin(tx)  # The catalogue is missing where preparing the database was interrupted.

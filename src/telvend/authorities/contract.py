@@ -115,7 +115,7 @@ ANSWERS: Final = (Found, NotOnRecord, Blocked, Unavailable, Unknown)
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What the shop must know of an authority. `pretends`: its records are of nobody, and asking it costs nothing."""
+    """Facts about an authority. `pretends`: its records are invented, and a request to it costs nothing."""
 
     pretends: bool = False
 

@@ -330,7 +330,7 @@ LOSS_ADVICE: Final = "with --yes it is set all the same"
 
 
 def _loss(terms: Terms) -> str | None:
-    """What is wrong with a price below the cost; None where it is not below."""
+    """Return a sentence for a price below the cost; None for any other price."""
     if terms.price.minor >= terms.cost.minor:
         return None
     return f"{terms.price} is below the cost of {terms.cost}, a loss with every sale; {LOSS_ADVICE}"

@@ -1,4 +1,4 @@
-"""What people type behind a command, parsed: telephone numbers and currencies. Raises InvalidInput.
+"""Parse arguments of commands: telephone numbers and currencies. Raises InvalidInput.
 
 A parameter that is a telephone number is marked, and the frame reads it before the command begins:
 

@@ -94,7 +94,7 @@ async def _of_database(settings: Settings, url: str) -> list[Finding]:
     finally:
         await database.close()
     if checks.failed(findings) or not usable:
-        # What the shop's own checks read may not be there.
+        # The tables that the checks of the shop read may be missing.
         return findings
     try:
         async with open_shop(settings, url) as shop:

@@ -283,7 +283,7 @@ def zone() -> ZoneInfo:
 
 
 def zone_name() -> str:
-    """What headings call it: `UTC`, `Africa/Accra`."""
+    """Return the name of the zone for headings: `UTC`, `Africa/Accra`."""
     return zone().key
 
 

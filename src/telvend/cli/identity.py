@@ -257,7 +257,7 @@ def _some(ids: tuple[int, ...]) -> str:
 
 @command(app, "sweeps")
 async def sweeps(shop: Shop) -> Output:
-    """Resellers that look up numbers as nobody does who knows whose they are, the last one first."""
+    """Resellers that sweep numbers, newest first."""
     found = await shop.services.identity.sweeps()
     owners = {sweep.reseller_id for sweep in found}
     emails = {owner: (await shop.services.resellers.profile(owner)).email for owner in owners}
