@@ -13,14 +13,15 @@ from bench.stand import Stand, StandFailed
 from telvend.bootstrap import Shop
 from telvend.catalog.model import Network
 from telvend.errors import TelvendError
+from telvend.fulfilment import Fulfilment, PostgresFulfilmentStore
+from telvend.fulfilment.routing import Router, Rule
 from telvend.kit.clock import SystemClock
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS
-from telvend.ledger.model import AccountKind, Mode
-from telvend.orders.jobs import Fulfilment, PostgresFulfilmentStore
+from telvend.ledger.model import AccountKind
 from telvend.orders.model import Placement
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Provider, Traits
 from telvend.providers.own_network.client import OwnNetwork
-from telvend.providers.routing import Router, Rule
 from telvend.resellers.model import Api, Caller
 
 SUBMITTERS: Final = 256

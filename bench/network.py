@@ -11,8 +11,8 @@ from bench.load import Load, drive
 from bench.report import Quantity, Target, at_least
 from bench.session import Bench, no_errors, speed_of
 from bench.stand import LIMIT_PER_MINUTE, BooksWrong, Stand
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api
 
 MANY: Final = 1_000_000

@@ -21,10 +21,10 @@ import asyncpg
 
 from telvend.bootstrap import Shop, open_shop
 from telvend.config import load
+from telvend.embedded_postgres import running_url
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
-from telvend.kit.postgres import running_url
 from telvend.kit.processes import die_with_parent
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api
 
 if TYPE_CHECKING:

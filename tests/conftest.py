@@ -11,9 +11,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from telvend import migrations
-from telvend.kit.db import Database
-from telvend.kit.postgres import Cluster
+from telvend.database import migrations
+from telvend.database.connections import Database
+from telvend.embedded_postgres import Cluster
 
 _TEMPLATE = "telvend_template"
 _SHARED = "telvend_shared"

@@ -35,7 +35,7 @@ STORIES = "tests/scenario/test_money_stories.py"
 NIGERIA = "tests/scenario/test_nigerian_stories.py"
 SUBSCRIBERS = "tests/store/test_subscribers.py"
 DELIVERING = "tests/store/test_delivering.py"
-BALANCES = "tests/unit/subscribers/test_account.py"
+BALANCES = "tests/unit/operator/subscribers/test_account.py"
 REFILLS = "tests/store/test_refills.py"
 
 MUTANTS = (
@@ -48,7 +48,7 @@ MUTANTS = (
     ),
     Mutant(
         "the unique reference",
-        "src/telvend/migrations/sql/0001_shop.sql",
+        "src/telvend/database/migrations/sql/0001_shop.sql",
         "create unique index orders_client_reference",
         "create index orders_client_reference",
         (f"{PLACING}::test_one_reference_through_two_wallets_at_once_is_one_order",),
@@ -62,28 +62,28 @@ MUTANTS = (
     ),
     Mutant(
         "airtime arrives whole, whatever the reseller pays",
-        "src/telvend/orders/jobs/loop.py",
+        "src/telvend/fulfilment/worker.py",
         "face_value=claim.face,",
         "face_value=claim.price,",
         ("tests/store/test_own_network.py::test_a_subscriber_gets_what_was_sold_whatever_the_catalogue_says_by_then",),
     ),
     Mutant(
         "unknown is not a refusal",
-        "src/telvend/orders/jobs/rules.py",
+        "src/telvend/fulfilment/rules.py",
         "attempt.state = AttemptState.UNKNOWN",
         "attempt.state = AttemptState.REFUSED",
         (f"{STORIES}::test_unknown_outcome_keeps_the_hold_until_the_answer_is_delivered",),
     ),
     Mutant(
         "unknown is not 'not sent'",
-        "src/telvend/orders/jobs/rules.py",
+        "src/telvend/fulfilment/rules.py",
         "attempt.state = AttemptState.UNKNOWN",
         "attempt.state = AttemptState.NOT_SENT",
         (f"{STORIES}::test_unknown_outcome_keeps_the_hold_until_the_answer_is_delivered",),
     ),
     Mutant(
         "no timer ends an unknown",
-        "src/telvend/orders/jobs/rules.py",
+        "src/telvend/fulfilment/rules.py",
         """        case.become(State.REVIEW)
         return Effect.REVIEW
     delay_s *= """,
@@ -95,7 +95,7 @@ MUTANTS = (
     ),
     Mutant(
         "an open attempt is asked about",
-        "src/telvend/orders/jobs/rules.py",
+        "src/telvend/fulfilment/rules.py",
         """    if open_attempts:
         return Ask(open_attempts[0])
 """,
@@ -143,63 +143,63 @@ MUTANTS = (
     ),
     Mutant(
         "the lock on the subscriber",
-        "src/telvend/subscribers/store.py",
+        "src/telvend/operator/subscribers/store.py",
         "where id = any(array(select id from wanted)) order by id for no key update",
         "where id = any(array(select id from wanted)) order by id",
         (f"{SUBSCRIBERS}::test_two_processes_that_use_the_same_balance_wait_for_each_other",),
     ),
     Mutant(
         "a delivery gives what it has claimed, and nothing else",
-        "src/telvend/subscribers/delivering/service.py",
+        "src/telvend/operator/provisioning/service.py",
         "given = [item for item in deliveries if item.reference in claimed]",
         "given = deliveries",
         (f"{DELIVERING}::test_the_same_reference_gives_once_in_one_batch_and_later",),
     ),
     Mutant(
         "a question closes what nobody has heard of",
-        "src/telvend/subscribers/delivering/service.py",
+        "src/telvend/operator/provisioning/service.py",
         "return Claim(item.reference, DeliveryState.CLOSED)",
         "return Claim(item.reference, DeliveryState.REFUSED)",
         (f"{DELIVERING}::test_asking_about_an_unknown_reference_closes_it",),
     ),
     Mutant(
         "what is reserved nobody else can use",
-        "src/telvend/subscribers/model.py",
+        "src/telvend/operator/subscribers/model.py",
         "return self.balance - self.reserved",
         "return self.balance",
         (f"{BALANCES}::TestLife",),
     ),
     Mutant(
         "a consumption counts once",
-        "src/telvend/subscribers/using/service.py",
+        "src/telvend/operator/usage/service.py",
         "known = self.consumed.get((subscriber.id, request.reference))",
         "known = None",
         (f"{SUBSCRIBERS}::test_consuming_counts_once_for_its_reference",),
     ),
     Mutant(
         "what ends soonest is used first",
-        "src/telvend/subscribers/account.py",
+        "src/telvend/operator/subscribers/account.py",
         "return (bucket.priority, ends_at or _NEVER, bucket.created_at or now, bucket.id)",
         "return (bucket.priority, _NEVER, bucket.created_at or now, bucket.id)",
         (f"{BALANCES}::test_the_order_of_use_is_priority_expiry_age_id_whatever_order_they_come_in",),
     ),
     Mutant(
         "a known refill is looked up",
-        "src/telvend/subscribers/refills/refilling.py",
+        "src/telvend/operator/refills/refilling.py",
         "known = await store.find_by_transaction(tx, {item.transaction for item in items})",
         "known: dict[Transaction, tuple[Refill, str]] = {}",
         (f"{REFILLS}::test_the_same_request_again_is_the_same_refill_whatever_has_changed",),
     ),
     Mutant(
         "one refill for each transaction",
-        "src/telvend/migrations/sql/0006_subscribers.sql",
+        "src/telvend/database/migrations/sql/0006_subscribers.sql",
         "create unique index refill_transaction",
         "create index refill_transaction",
         (f"{REFILLS}::test_one_transaction_for_two_subscribers_at_once_in_two_processes_is_one",),
     ),
     Mutant(
         "the lock on a voucher",
-        "src/telvend/subscribers/vouchers/store.py",
+        "src/telvend/operator/vouchers/store.py",
         "where pin_hash = any($1::bytea[]) order by serial for no key update",
         "where pin_hash = any($1::bytea[]) order by serial",
         # The unique index on refill.serial still refuses the second: with a failure instead of an answer.
@@ -207,49 +207,49 @@ MUTANTS = (
     ),
     Mutant(
         "a voucher is used up within its batch",
-        "src/telvend/subscribers/refills/refilling.py",
+        "src/telvend/operator/refills/refilling.py",
         "voucher.state = VoucherState.USED",
         "pass",
         (f"{REFILLS}::test_one_batch_is_decided_in_its_order",),
     ),
     Mutant(
         "who stops a batch waits for whoever loads of it",
-        "src/telvend/subscribers/vouchers/store.py",
+        "src/telvend/operator/vouchers/store.py",
         "where id = any($1::bigint[]) order by id for share",
         "where id = any($1::bigint[]) order by id",
         (f"{REFILLS}::test_a_refill_under_way_is_waited_for_by_who_stops_the_batch",),
     ),
     Mutant(
         "the lock on who guesses",
-        "src/telvend/subscribers/vouchers/store.py",
+        "src/telvend/operator/vouchers/store.py",
         "and pin_guard.subject = wanted.subject for update",
         "and pin_guard.subject = wanted.subject",
         (f"{REFILLS}::test_sixty_wrong_pins_at_once_for_as_many_subscribers_are_fifty_tries",),
     ),
     Mutant(
         "a source is never locked",
-        "src/telvend/subscribers/vouchers/guard.py",
+        "src/telvend/operator/vouchers/guard.py",
         "return self.kind is not Guarded.SOURCE",
         "return True",
         (f"{REFILLS}::test_two_partners_who_guess_at_one_address_do_not_lock_a_third",),
     ),
     Mutant(
         "what the client calls itself is no part of the lock",
-        "src/telvend/subscribers/refills/refilling.py",
+        "src/telvend/operator/refills/refilling.py",
         "source = _plain(request.source)",
         'source = _plain(f"{request.source} {request.system}")',
         (f"{REFILLS}::test_another_name_is_not_another_allowance",),
     ),
     Mutant(
         "barred is said before any PIN is looked at",
-        "src/telvend/subscribers/refills/refilling.py",
+        "src/telvend/operator/refills/refilling.py",
         "            account.mind_status()\n",
         "",
         (f"{REFILLS}::test_a_subscriber_who_is_not_there_or_barred_is_told_before_any_pin_is_looked_at",),
     ),
     Mutant(
         "a batch is available only when all was handed over",
-        "src/telvend/subscribers/vouchers/store.py",
+        "src/telvend/operator/vouchers/store.py",
         "insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count, expires_at)\n"
         "            select $1, $2, $3, $4, coalesce(max(first_serial + count), {FIRST_SERIAL}), $5, $6 from voucher_batch",
         "insert into voucher_batch (mode, currency, amount_minor, profile, first_serial, count, expires_at, state)\n"

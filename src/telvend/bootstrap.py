@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telvend import __version__, migrations
+from telvend import __version__
 from telvend.authorities.contract import Authority
 from telvend.authorities.dojah.client import NAME as DOJAH
 from telvend.authorities.dojah.client import Dojah
@@ -27,7 +27,13 @@ from telvend.catalog.service import Catalogue, install_builtin
 from telvend.config import Settings, SettingsRefused
 from telvend.connected import Connected
 from telvend.corrections.service import Corrections
+from telvend.database import migrations
+from telvend.database.connections import Database, Tx
+from telvend.database.outage import AWAY
+from telvend.database.watch import Watch
 from telvend.errors import Busy
+from telvend.fulfilment import Ears, Fulfilment, PostgresFulfilmentStore, Review
+from telvend.fulfilment.routing import Router, Rule
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
 from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
@@ -42,20 +48,23 @@ from telvend.identity.custody import Custody
 from telvend.identity.service import Identity
 from telvend.kit import metrics
 from telvend.kit.clock import Clock, SystemClock
-from telvend.kit.db import Database, Tx
 from telvend.kit.fresh import Fresh
 from telvend.kit.keyfile import KeyMissing
 from telvend.kit.log import get
-from telvend.kit.outage import AWAY
 from telvend.kit.phone import use_prefixes
-from telvend.kit.watch import Watch
 from telvend.ledger.service import Ledger
-from telvend.orders.jobs import Ears, Fulfilment, PostgresFulfilmentStore, Review
+from telvend.operator.entitlements.model import FaultyPart
+from telvend.operator.entitlements.service import TOPIC as NETWORK
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.premiums.service import Premiums
+from telvend.operator.refills.service import Refills
+from telvend.operator.subscribers.service import Subscribers
+from telvend.operator.vouchers.pins import PinKeys
+from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.service import Orders
 from telvend.providers.contract import Provider
 from telvend.providers.own_network.client import NAME as OWN_NETWORK
 from telvend.providers.own_network.client import OwnNetwork
-from telvend.providers.routing import Router, Rule
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
@@ -64,15 +73,7 @@ from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
 from telvend.sales.promises import Promises
 from telvend.services import Services
-from telvend.subscribers.offering.model import FaultyPart
-from telvend.subscribers.offering.service import TOPIC as NETWORK
-from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.premiums.service import Premiums
-from telvend.subscribers.refills.service import Refills
-from telvend.subscribers.service import Subscribers
-from telvend.subscribers.vouchers.pins import PinKeys
-from telvend.subscribers.vouchers.service import Vouchers
-from telvend.transactions.service import Transactions
+from telvend.wallets.service import Transactions
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -7,14 +7,14 @@ from telvend.corrections.service import Corrections
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.premiums.service import Premiums
+from telvend.operator.refills.service import Refills
+from telvend.operator.subscribers.service import Subscribers
+from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
-from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.premiums.service import Premiums
-from telvend.subscribers.refills.service import Refills
-from telvend.subscribers.service import Subscribers
-from telvend.subscribers.vouchers.service import Vouchers
-from telvend.transactions.service import Transactions
+from telvend.wallets.service import Transactions
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,18 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final, Protocol
 
+from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database
 from telvend.kit.money import GHS, Money
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.provisioning.service import Answer, NetworkDelivery
+from telvend.operator.subscribers.service import Subscribers
 from telvend.providers.contract import Delivery, Provider
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
-from telvend.subscribers.delivering.service import Answer, NetworkDelivery
-from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.service import Subscribers
 from tests.clocks import FakeClock
 
 

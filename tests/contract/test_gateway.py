@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from telvend.database.connections import Database
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import Fundings, Received
@@ -25,7 +26,6 @@ from telvend.gateways.contract import (
     Started,
     Unknown,
 )
-from telvend.kit.db import Database
 from telvend.kit.money import NGN, Money
 from tests.contract.gateway_rigs import BROKEN, RIGS, Rig
 from tests.store.paying import AMOUNT, BASE_URL, caller_of

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from telvend.providers.contract import Delivered, Reason, Unknown
 from telvend.providers.simulator.book import Book, BookState, BookUnavailable, Line, MemoryBook, asking, delivering
 from telvend.providers.simulator.client import Simulator

@@ -25,8 +25,8 @@ from typing import Any, Self
 
 import psycopg
 
-from telvend.kit.postgres.binaries import binaries_for
-from telvend.kit.postgres.privileges import choose_account, run, spawn
+from telvend.embedded_postgres.binaries import binaries_for
+from telvend.embedded_postgres.privileges import choose_account, run, spawn
 from tests.e2e.shop import free_port, wait_for
 
 PROGRAMS_VARIABLE = "TELVEND_TEST_POSTGRES"

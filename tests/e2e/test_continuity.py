@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from telvend.kit.postgres.binaries import client_programs_dir
+from telvend.embedded_postgres.binaries import client_programs_dir
 from tests.e2e.conftest import Keys
 from tests.e2e.shop import Shop, purchase, wait_for
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from telvend.catalog.service import Catalogue
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from tests.e2e.conftest import PLENTY, Keys
 from tests.e2e.shop import _NO_CERTIFICATES, Shop, wait_for
 from tests.e2e.wire import Reply, Wire

@@ -12,10 +12,10 @@ from typing import Final
 
 from telvend.authorities.contract import Answer, Blocked, Found, Kind, NotOnRecord, Record, Unavailable, Unknown
 from telvend.authorities.personas import Personas
+from telvend.database.connections import Database
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Request, State
 from telvend.identity.service import Identity
-from telvend.kit.db import Database
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger

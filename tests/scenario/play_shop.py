@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from telvend import bootstrap
+from telvend.audit.service import check_books
 from telvend.authorities.contract import Found, Record
 from telvend.authorities.contract import Traits as AuthorityTraits
 from telvend.bootstrap import Shop, open_shop, prepare_database
@@ -22,13 +23,13 @@ from telvend.funding.model import Funding
 from telvend.gateways.contract import Method
 from telvend.gateways.sandbox.model import Decision
 from telvend.identity.model import Kind, Request
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import AccountKind, Mode
+from telvend.ledger.model import AccountKind
 from telvend.orders.model import Order
 from telvend.providers.contract import Delivered, Delivery, Outcome, Traits
 from telvend.resellers.model import Api, Caller
-from telvend.transactions.check import check_books
 from tests.scenario.telling import Verbs, do, mind_same, steps_of
 
 EMAIL: Final = "ada@example.com"

@@ -13,13 +13,14 @@ from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
 
+from telvend.database.connections import Database
 from telvend.errors import TelvendError
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import AccountKind, Mode
-from telvend.subscribers.refills.model import Refilled, RefillRequest
-from telvend.subscribers.vouchers.model import VoucherState
+from telvend.ledger.model import AccountKind
+from telvend.operator.refills.model import Refilled, RefillRequest
+from telvend.operator.vouchers.model import VoucherState
 from tests.scenario.telling import Verbs, do, mind_same, steps_of
 from tests.store.refilling import NGOZI, WRONG, Network, network
 

@@ -17,20 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from telvend.audit.service import check_books
 from telvend.catalog.model import Network
 from telvend.catalog.service import Catalogue, install_builtin
-from telvend.kit.db import Database
+from telvend.database.connections import Database
+from telvend.fulfilment import Fulfilment, Policy, PostgresFulfilmentStore, Review
+from telvend.fulfilment.routing import Router, Rule
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.ledger.model import AccountKind, Mode
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
-from telvend.orders.jobs import Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.orders.model import Placement
 from telvend.orders.service import Orders
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Traits, Unknown
-from telvend.providers.routing import Router, Rule
 from telvend.resellers.model import Api, Caller
 from telvend.resellers.service import Resellers
-from telvend.transactions.check import check_books
 from tests.clocks import FakeClock
 from tests.scenario.bureau import AUTHORITY, BureauOnStage
 from tests.scenario.telling import Verbs, do, mind_same, steps_of

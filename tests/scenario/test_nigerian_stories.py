@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from tests.scenario.stage import Stage
 
 

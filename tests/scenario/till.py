@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final
 
+from telvend.database.connections import Database
 from telvend.funding import store
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
@@ -15,7 +16,6 @@ from telvend.funding.model import Funding
 from telvend.funding.service import Fundings, Received
 from telvend.gateways.contract import Declined, Method
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database
 from telvend.kit.money import NGN, Money
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller

@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from telvend.errors import InvariantBroken, TelvendError
-from telvend.kit.clock import Clock
-from telvend.kit.money import Money
-from telvend.ledger.model import Journal, Mode, TransferKind, Wallet
-from telvend.orders.jobs.ports import Decide
-from telvend.orders.jobs.rules import (
+from telvend.fulfilment.ports import Decide
+from telvend.fulfilment.rules import (
     Case,
     Claim,
     Deliver,
@@ -30,6 +27,10 @@ from telvend.orders.jobs.rules import (
     may_release,
     weigh,
 )
+from telvend.kit.clock import Clock
+from telvend.kit.mode import Mode
+from telvend.kit.money import Money
+from telvend.ledger.model import Journal, TransferKind, Wallet
 from telvend.orders.model import AttemptState, State
 
 WALLET, IN_FLIGHT, MARGIN, LOSS, FUNDING = 1, 2, 3, 4, 5

@@ -17,13 +17,13 @@ from concurrent.futures import ProcessPoolExecutor
 import msgspec
 import pytest
 
-from telvend.orders.jobs import loop as loop_module
-from telvend.orders.jobs import rules
-from telvend.orders.jobs.loop import Fulfilment, _Hand
-from telvend.orders.jobs.rules import Case, Claim, Deliver, Effect, Policy, Step, Try, Word
+from telvend.fulfilment import rules
+from telvend.fulfilment import worker as loop_module
+from telvend.fulfilment.routing import Choice
+from telvend.fulfilment.rules import Case, Claim, Deliver, Effect, Policy, Step, Try, Word
+from telvend.fulfilment.worker import Fulfilment, _Hand
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import NotSent, Outcome, Unknown
-from telvend.providers.routing import Choice
 from tests.simulation import memory_store
 from tests.simulation.virtual_time import VirtualLoop
 from tests.simulation.world import Broken, World, run_seed

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from telvend.errors import Busy, TelvendError
+from telvend.fulfilment import Fulfilment
+from telvend.fulfilment import worker as loop_module
+from telvend.fulfilment.routing import BreakerState, Router, Rule
+from telvend.fulfilment.rules import Effect, Policy
 from telvend.kit.money import GHS, Money
-from telvend.orders.jobs import Fulfilment
-from telvend.orders.jobs import loop as loop_module
-from telvend.orders.jobs.rules import Effect, Policy
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits, Unknown
-from telvend.providers.routing import BreakerState, Router, Rule
 from tests.simulation.memory_store import MemoryStore, Row
 from tests.simulation.virtual_time import VirtualClock, VirtualLoop
 

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from telvend.errors import Busy, TelvendError
+from telvend.fulfilment import Fulfilment, Review
+from telvend.fulfilment import worker as loop_module
+from telvend.fulfilment.ports import Decide
+from telvend.fulfilment.routing import BreakerState, Limits, Router
+from telvend.fulfilment.rules import Claim, Effect, Item, Policy, Step
 from telvend.kit.money import GHS, Money
-from telvend.orders.jobs import Fulfilment, Review
-from telvend.orders.jobs import loop as loop_module
-from telvend.orders.jobs.ports import Decide
-from telvend.orders.jobs.rules import Claim, Effect, Item, Policy, Step
 from telvend.orders.model import State
 from telvend.providers.contract import Traits
-from telvend.providers.routing import BreakerState, Limits, Router
 from tests.simulation.memory_store import MemoryStore
 from tests.simulation.upstreams import Client, Fate, Upstream
 from tests.simulation.virtual_time import OWNER, VirtualClock, VirtualLoop

@@ -9,15 +9,15 @@ from typing import Any
 
 from telvend.authorities.contract import Answer, Authority, Found, Kind, Record
 from telvend.authorities.personas import Personas
+from telvend.database.connections import Database
 from telvend.identity import store
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, Request
 from telvend.identity.service import Identity
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret, digest
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
 from telvend.resellers.model import Caller

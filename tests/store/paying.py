@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
+from telvend.database.connections import Database
 from telvend.funding import store
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
@@ -29,10 +30,9 @@ from telvend.gateways.contract import (
 )
 from telvend.gateways.sandbox.client import Sandbox
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Api, Caller
 from telvend.resellers.service import Resellers

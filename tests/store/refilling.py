@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from telvend.kit.db import Database
+from telvend.audit.service import check_books
+from telvend.database.connections import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.refills.model import Refilled, RefillKind, RefillRequest
+from telvend.operator.refills.service import Refills
+from telvend.operator.vouchers.model import Batch, NewVoucher
+from telvend.operator.vouchers.pins import PinKeys
+from telvend.operator.vouchers.service import Vouchers
 from telvend.resellers.service import Resellers
-from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.refills.model import Refilled, RefillKind, RefillRequest
-from telvend.subscribers.refills.service import Refills
-from telvend.subscribers.vouchers.model import Batch, NewVoucher
-from telvend.subscribers.vouchers.pins import PinKeys
-from telvend.subscribers.vouchers.service import Vouchers
-from telvend.transactions.check import check_books
 from tests.store.subscribing import subscriber
 
 NGOZI = "+2348031234567"

@@ -6,14 +6,15 @@ from typing import Any
 
 import msgspec
 
+from telvend.audit.service import check_books
 from telvend.catalog.model import Product
-from telvend.kit.db import Database
+from telvend.database.connections import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Currency, Money
-from telvend.ledger.model import AccountKind, Mode
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.placing import Purchase, Quote
 from telvend.resellers.service import Resellers
-from telvend.transactions.check import check_books
 
 PRICE = Money(450, GHS)
 PRODUCT = Product(

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from telvend.kit.db import Database
-from telvend.ledger.model import Mode
-from telvend.subscribers import store
-from telvend.subscribers.model import Grant, Kind, PostingKind
+from telvend.database.connections import Database
+from telvend.kit.mode import Mode
+from telvend.operator.subscribers import store
+from telvend.operator.subscribers.model import Grant, Kind, PostingKind
 
 AMA = "+233241234567"
 FAR_AHEAD = datetime(2099, 1, 1, tzinfo=UTC)

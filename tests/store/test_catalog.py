@@ -6,8 +6,8 @@ import pytest
 
 from telvend.catalog.model import CURRENCY_BY_COUNTRY, Product
 from telvend.catalog.service import Catalogue, install_builtin
+from telvend.database.connections import Database, revisions
 from telvend.errors import AlreadyExists, InvalidInput, NotFound
-from telvend.kit.db import Database, revisions
 
 HEADER = "code,country,network,kind,type,size,validity,currency,price,cost,active\n"
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from telvend.database.connections import Database
 from telvend.funding.model import Funding, FundingState
 from telvend.gateways.paystack import wire
 from telvend.gateways.paystack.client import Paystack
 from telvend.gateways.sandbox.client import Sandbox
-from telvend.kit.db import Database
 from telvend.kit.secret import Secret
 from telvend.web import checkout, notices
 from tests.store.paying import AMOUNT, BASE_URL, Till, notice_about, paid, till

@@ -20,7 +20,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from telvend.cli import app
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from telvend.orders.model import Order, Placement
 from telvend.orders.placing import Placing
 from tests.conftest import Server

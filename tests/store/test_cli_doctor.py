@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from telvend import migrations
+from telvend.database import migrations
 from tests.conftest import Server
 from tests.store.test_cli import Shop
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from telvend import migrations
+from telvend.database import migrations
 from tests.conftest import Server
 from tests.hostile import FOR_THE_EMBEDDED, HOSTILE
 from tests.store.test_cli import EMAIL, Shop, one_object, sheet
@@ -278,7 +278,7 @@ def test_a_check_says_that_this_version_cannot_take_a_shop_over(old: Shop) -> No
 
 
 def test_a_check_names_who_would_be_in_the_way(old: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telvend.migrations.blockers._LONG_OPEN_S", 0)
+    monkeypatch.setattr("telvend.database.migrations.blockers._LONG_OPEN_S", 0)
 
     def reader(work: Callable[[], None]) -> None:
         async def inside(database: Any) -> None:
@@ -296,8 +296,8 @@ def test_a_check_names_who_would_be_in_the_way(old: Shop, monkeypatch: pytest.Mo
 
 
 def migrations_in_the_way(shop: Shop) -> list[str]:
-    from telvend.kit.db import Database
-    from telvend.migrations.blockers import long_open
+    from telvend.database.connections import Database
+    from telvend.database.migrations.blockers import long_open
 
     async def look() -> list[str]:
         database = await Database.open(shop.url, pool_size=1)

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from telvend.cli import app
+from telvend.database.connections import Database
 from telvend.errors import TelvendError
-from telvend.kit.db import Database
 from telvend.kit.keyfile import key_text, new_key
 from tests.store.refilling import NGOZI, WRONG, partner, refills_of
 from tests.store.subscribing import subscriber

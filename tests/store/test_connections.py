@@ -5,7 +5,7 @@ from pathlib import Path
 
 from telvend.bootstrap import open_shop
 from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
-from telvend.kit.db import Dedicated
+from telvend.database.connections import Dedicated
 
 
 async def test_a_process_has_as_many_connections_of_their_own_as_the_texts_say(

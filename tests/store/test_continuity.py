@@ -9,13 +9,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from telvend.database.connections import Database
+from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import Busy, InvalidInput, SalesHalted
-from telvend.kit.db import Database
-from telvend.kit.facts import Fact, FactKind, remember
-from telvend.kit.money import GHS, Money
-from telvend.ledger.model import Mode
-from telvend.ledger.service import Ledger
-from telvend.orders.jobs.rules import (
+from telvend.fulfilment.rules import (
     Ask,
     Claim,
     Deliver,
@@ -29,7 +26,10 @@ from telvend.orders.jobs.rules import (
     next_step,
     with_doubt,
 )
-from telvend.orders.jobs.store import PostgresFulfilmentStore
+from telvend.fulfilment.store import PostgresFulfilmentStore
+from telvend.kit.mode import Mode
+from telvend.kit.money import GHS, Money
+from telvend.ledger.service import Ledger
 from telvend.orders.model import Order, Placement
 from telvend.orders.placing import Placing
 from telvend.providers.contract import Delivered, NotSent, Outcome, Reason, Refused

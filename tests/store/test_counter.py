@@ -17,16 +17,16 @@ from telvend import __version__
 from telvend.cli import app
 from telvend.corrections import store
 from telvend.corrections.service import Corrections
+from telvend.database.connections import Database
 from telvend.dialects.networkdatasub import wire
-from telvend.kit.db import Database
 from telvend.kit.failpoints import VARIABLE
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
-from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.orders.model import Order, OrderFilter
 from telvend.orders.store import FIND_UNDER_REFERENCE, list_statement
-from telvend.transactions.model import Filter
-from telvend.transactions.service import Transactions
+from telvend.wallets.model import Filter
+from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.store.selling import customer
 from tests.store.test_cli import EMAIL, Shop, sheet

@@ -11,9 +11,9 @@ import pytest
 from telvend.bootstrap import application, prepare_database
 from telvend.cli.server import _running
 from telvend.config import Settings
-from telvend.kit.db import Database
+from telvend.database.connections import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api
 from tests.unit.asgi import request
 

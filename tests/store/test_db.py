@@ -13,13 +13,13 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from telvend import migrations
+from telvend.database import migrations
+from telvend.database.connections import CONNECTION_LOSS, Database, DatabaseRefused, Dedicated, bump, revisions
+from telvend.database.session import LANE_SETTINGS, SETTINGS
+from telvend.embedded_postgres import Cluster
+from telvend.embedded_postgres import settings as fixed
 from telvend.errors import Busy
-from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused, Dedicated, bump, revisions
-from telvend.kit.postgres import Cluster
-from telvend.kit.postgres import settings as fixed
-from telvend.kit.session import LANE_SETTINGS, SETTINGS
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 from telvend.sales.gate import SalesGate
 from telvend.sales.promises import Promises
 from tests.conftest import Server
@@ -125,7 +125,7 @@ async def test_another_encoding_is_refused(server: Server) -> None:
 
 
 async def test_an_old_server_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telvend.kit.session.MINIMUM_VERSION", 99)
+    monkeypatch.setattr("telvend.database.session.MINIMUM_VERSION", 99)
     with pytest.raises(DatabaseRefused, match="needs 99 or newer"):
         await database.check_promises(migrations.names())
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from telvend.kit.postgres import Cluster, PostgresRefused, Role, binaries, client_programs_dir, open_for_command
-from telvend.kit.postgres.processes import ServerProcess, is_running, server_name, server_processes
+from telvend.embedded_postgres import Cluster, PostgresRefused, Role, binaries, client_programs_dir, open_for_command
+from telvend.embedded_postgres.processes import ServerProcess, is_running, server_name, server_processes
 
 BACK_WITHIN_S = 5.0
 PRIVATE = 0o700
@@ -29,7 +29,7 @@ PRIVATE = 0o700
 SERVE = """
 import signal, sys
 from pathlib import Path
-from telvend.kit.postgres import Cluster, Role
+from telvend.embedded_postgres import Cluster, Role
 cluster = Cluster(Path(sys.argv[1]), role=Role(sys.argv[2]))
 cluster.prepare()
 cluster.start()
@@ -261,7 +261,7 @@ def test_command_alone_starts_its_own_server_and_the_next_takes_its_turn(data_di
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from telvend.kit.postgres import open_for_command\n"
+        "from telvend.embedded_postgres import open_for_command\n"
         "with open_for_command(Path(sys.argv[1])) as url:\n"
         "    print(url, flush=True)\n"
         "    time.sleep(0.5)\n"

@@ -13,17 +13,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound
-from telvend.kit.db import Database
-from telvend.kit.money import GHS, Money
-from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Mode, TransactionKind
-from telvend.ledger.service import Ledger
-from telvend.orders import store as orders_store
-from telvend.orders.jobs import store as jobs_store
-from telvend.orders.jobs.ports import FulfilmentStore
-from telvend.orders.jobs.review import Review
-from telvend.orders.jobs.rules import (
+from telvend.fulfilment import store as jobs_store
+from telvend.fulfilment.ports import FulfilmentStore
+from telvend.fulfilment.review import Review
+from telvend.fulfilment.routing import Chosen
+from telvend.fulfilment.rules import (
     Ask,
     Claim,
     Deliver,
@@ -37,10 +33,15 @@ from telvend.orders.jobs.rules import (
     Step,
     Word,
 )
-from telvend.orders.jobs.store import PostgresFulfilmentStore
+from telvend.fulfilment.store import PostgresFulfilmentStore
+from telvend.kit.mode import Mode
+from telvend.kit.money import GHS, Money
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import AccountKind, TransactionKind
+from telvend.ledger.service import Ledger
+from telvend.orders import store as orders_store
 from telvend.orders.model import Order, State
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
-from telvend.providers.routing import Chosen
 from tests.simulation.memory_store import MemoryStore
 
 LEASE_S = 5.0

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.funding import store
 from telvend.funding.asking import Asking, Gateways
@@ -29,9 +30,8 @@ from telvend.gateways.contract import (
     NotFound as NotKnown,
 )
 from telvend.kit import failpoints
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.ledger.model import Mode
 from tests.store.paying import AMOUNT, BASE_URL, Till, Told, another, caller_of, notice_about, paid, till
 
 HOUR = timedelta(hours=1)
@@ -478,7 +478,7 @@ async def test_one_whose_beginning_was_cut_off_is_credited_when_it_is_paid(shop:
 _ASK = """
 import asyncio, sys
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from telvend.ledger.service import Ledger
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker

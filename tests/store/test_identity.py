@@ -20,13 +20,13 @@ from telvend.authorities.contract import (
     Unavailable,
     Unknown,
 )
+from telvend.database.connections import Database
 from telvend.errors import InsufficientBalance, InvalidInput, NotFound, ProductUnavailable, ReferenceReused
 from telvend.identity.model import Checked, NotConfigured, Policy, State
 from telvend.kit import failpoints
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
 from tests.store.identifying import NUMBER, PRICE_MINOR, QUICK, Bureau, Obedient, bureau, caller, wants
 
 JOHN = "12345678901"
@@ -378,7 +378,7 @@ async def test_a_database_that_fails_at_the_end_is_asked_again(shop: Bureau, arm
 _BUYER = """
 import asyncio, sys
 from pathlib import Path
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from telvend.kit.secret import digest
 from telvend.resellers.store import caller_of
 from tests.store.identifying import QUICK, identity_of, wants

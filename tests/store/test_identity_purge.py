@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from telvend.authorities.contract import Found, Kind, NotOnRecord, Record
+from telvend.database.connections import Database
 from telvend.errors import NotFound
 from telvend.identity import store
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked
 from telvend.identity.vault import FILE, MasterKey, MasterKeys
-from telvend.kit.db import Database
 from telvend.kit.secret import Secret
 from telvend.upkeep.findings import Level
 from telvend.upkeep.keys import check_identity_keys

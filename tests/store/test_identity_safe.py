@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from telvend.authorities.contract import Found, Kind, NotOnRecord, Record
+from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound, TooManyRequests
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, State, SweepSlowed
 from telvend.identity.vault import FILE, MasterKey, SealBroken, VaultRefused
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from tests.store.identifying import NUMBER, Bureau, Obedient, bureau, new_key, wants
 

@@ -9,11 +9,11 @@ import pytest
 
 from telvend.bootstrap import require_keys
 from telvend.config import Settings
+from telvend.database.connections import Database
 from telvend.identity.custody import Custody
-from telvend.kit.db import Database
 from telvend.kit.keyfile import KeyRefused, key_text, new_key
 from telvend.kit.secret import Secret
-from telvend.subscribers.vouchers.pins import PinKeys
+from telvend.operator.vouchers.pins import PinKeys
 
 
 @pytest.fixture

@@ -8,17 +8,18 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from telvend.audit.service import check_books
+from telvend.database.connections import Database, revisions
 from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused
-from telvend.kit.db import Database, revisions
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, UGX, Money
 from telvend.ledger import store
-from telvend.ledger.model import AccountKind, Mode, TransferKind
+from telvend.ledger.model import AccountKind, TransferKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
 from telvend.orders.model import Placement
 from telvend.orders.placing import Placing
-from telvend.transactions.check import check_books
-from telvend.transactions.service import Transactions
+from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
 

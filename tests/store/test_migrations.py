@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from telvend import migrations
-from telvend.kit.db import Database
-from telvend.migrations import SchemaRefused
-from telvend.migrations.blockers import shown
+from telvend.database import migrations
+from telvend.database.connections import Database
+from telvend.database.migrations import SchemaRefused
+from telvend.database.migrations.blockers import shown
 from tests.conftest import Server
 from tests.hostile import HOSTILE
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from telvend.audit.service import check_books
 from telvend.bootstrap import Shop, open_shop, prepare_database
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
-from telvend.kit.db import bump
+from telvend.database.connections import bump
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import Mode
 from telvend.orders.model import Placement, State
 from telvend.resellers.model import Api, Caller
-from telvend.transactions.check import check_books
 
 ADA = "+2348031234567"
 

@@ -8,12 +8,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from telvend.database.connections import Database
+from telvend.database.lane import Lane
 from telvend.errors import Busy, InsufficientBalance, NotFound, ProductUnavailable, ReferenceReused
 from telvend.kit import failpoints
-from telvend.kit.db import Database
-from telvend.kit.lane import Lane
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.ledger.model import Mode
 from telvend.orders.model import Placement, State
 from telvend.orders.placing import Placing, Purchase
 from tests.store.counting import kinds

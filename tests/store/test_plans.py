@@ -10,20 +10,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from telvend.kit.db import Database
-from telvend.kit.session import LANE_SETTINGS
+from telvend.database.connections import Database
+from telvend.database.session import LANE_SETTINGS
+from telvend.fulfilment import store as jobs
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import TransactionKind
+from telvend.operator.plans import store as reading
+from telvend.operator.premiums import store as premiums
+from telvend.operator.provisioning import store as delivering
+from telvend.operator.refills import store as refills
+from telvend.operator.subscribers import store as subscribers
+from telvend.operator.usage import store as using
+from telvend.operator.vouchers import store as vouchers
 from telvend.orders import store
-from telvend.orders.jobs import store as jobs
 from telvend.orders.placing import Placing
-from telvend.subscribers import store as subscribers
-from telvend.subscribers.delivering import store as delivering
-from telvend.subscribers.premiums import store as premiums
-from telvend.subscribers.reading import store as reading
-from telvend.subscribers.refills import store as refills
-from telvend.subscribers.using import store as using
-from telvend.subscribers.vouchers import store as vouchers
 from tests.conftest import Server
 from tests.store.selling import customer
 

@@ -13,24 +13,24 @@ from click.testing import Result
 from structlog.testing import capture_logs
 
 from telvend import bootstrap
+from telvend.audit.service import check_books
 from telvend.bootstrap import Shop as Opened
 from telvend.bootstrap import open_shop, prepare_database
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
 from telvend.connected import Connected
+from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
 from telvend.funding.play_money import store
 from telvend.funding.play_money.guard import PlayMoneyGuard
 from telvend.funding.play_money.voiding import PlayMoney
 from telvend.gateways.contract import Method
 from telvend.gateways.contract import Traits as GatewayTraits
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
 from telvend.sales.gate import SalesGate
-from telvend.transactions.check import check_books
-from telvend.transactions.model import Filter, Status
-from telvend.transactions.service import Transactions
+from telvend.wallets.model import Filter, Status
+from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.scenario.play_shop import FakePrembly, RealProvider
 from tests.store.paying import AMOUNT, BASE_URL, Till, another, caller_of, paid, till

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import pytest
 
+from telvend.database.connections import Database, revisions
 from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database, revisions
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money, currency_of
-from telvend.ledger.model import Mode
-from telvend.subscribers.premiums.model import Loyalty, NoMobileMoney, Premium, PremiumRequest, QuoteRefused
-from telvend.subscribers.premiums.service import Premiums
+from telvend.operator.premiums.model import Loyalty, NoMobileMoney, Premium, PremiumRequest, QuoteRefused
+from telvend.operator.premiums.service import Premiums
 
 AMA, KOFI, CHIDI = "+233241234567", "+233241234568", "+2348031234567"
 PARTNER, NEIGHBOUR = UUID(int=7), UUID(int=8)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from telvend.kit.failpoints import FAILPOINTS, VARIABLE
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 from tests.store.refilling import EMEKA, NGOZI, WRONG, Network, network
 
 PROCESS = """
@@ -23,10 +23,10 @@ from pathlib import Path
 from uuid import UUID
 from telvend.errors import TelvendError
 from telvend.kit import log
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
-from telvend.subscribers.refills.model import RefillKind, RefillRequest
+from telvend.kit.mode import Mode
+from telvend.operator.refills.model import RefillKind, RefillRequest
 from tests.store.refilling import refills_of
 
 log.configure("error")
@@ -132,7 +132,7 @@ async def test_wrong_pins_count_though_the_process_is_killed_before_it_can_say_s
 async def test_killed_while_issuing_the_batch_stays_unavailable(net: Network) -> None:
     """Nothing marks it: its numbers say that it was never finished."""
     issue = (
-        "import asyncio, os, signal, sys\nfrom pathlib import Path\nfrom telvend.kit.db import Database\n"
+        "import asyncio, os, signal, sys\nfrom pathlib import Path\nfrom telvend.database.connections import Database\n"
         "from telvend.kit.money import NGN, Money\nfrom tests.store.refilling import Kept, refills_of\n"
         "class Dies(Kept):\n    async def take(self, vouchers):\n        await Kept.take(self, vouchers)\n"
         "        if len(self.vouchers) == 20:\n            print(self.pins[0], flush=True)\n"

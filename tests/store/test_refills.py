@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
+from telvend.database.connections import Database
 from telvend.errors import Busy, InsufficientBalance, InvalidInput, NotFound, ReferenceReused
 from telvend.kit import failpoints
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, ZAR, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
+from telvend.operator.entitlements.model import Bonus, Profile
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.refills import store
+from telvend.operator.refills.model import Refilled
+from telvend.operator.subscribers.model import Kind, MaximumCredit, SubscriberBarred
+from telvend.operator.vouchers.guard import Guarded
+from telvend.operator.vouchers.model import LockedOut, PinRefused, VoucherState
 from telvend.orders import store as orders_store
-from telvend.subscribers.model import Kind, MaximumCredit, SubscriberBarred
-from telvend.subscribers.offering.model import Bonus, Profile
-from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.refills import store
-from telvend.subscribers.refills.model import Refilled
-from telvend.subscribers.vouchers.guard import Guarded
-from telvend.subscribers.vouchers.model import LockedOut, PinRefused, VoucherState
-from telvend.transactions.model import Filter, Status
-from telvend.transactions.service import Transactions
+from telvend.wallets.model import Filter, Status
+from telvend.wallets.service import Transactions
 from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
 from tests.store.refilling import EMEKA, HUNDRED, NGOZI, WRONG, Network, network, partner, refills_of

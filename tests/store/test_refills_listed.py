@@ -4,11 +4,11 @@ from pathlib import Path
 
 from telvend.bootstrap import application, open_shop
 from telvend.config import Settings
-from telvend.kit.db import Database
+from telvend.database.connections import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import Mode
+from telvend.operator.refills.model import RefillKind, RefillRequest
 from telvend.resellers.model import Api
-from telvend.subscribers.refills.model import RefillKind, RefillRequest
 from tests.store.refilling import NGOZI
 from tests.store.subscribing import subscriber
 from tests.unit.asgi import request

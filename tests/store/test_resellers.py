@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
+from telvend.database.connections import Database, revisions
 from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database, revisions
+from telvend.kit.mode import Mode
 from telvend.kit.money import UGX, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.resellers.service import Resellers
 

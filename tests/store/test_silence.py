@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from telvend.database.connections import CONNECTION_LOSS, Database, Dedicated
+from telvend.database.watch import Watch
 from telvend.errors import Busy
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import CONNECTION_LOSS, Database, Dedicated
-from telvend.kit.watch import Watch
 from tests.conftest import Server
 
 BACK_WITHIN_S = 5.0

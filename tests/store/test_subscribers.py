@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
+from telvend.audit import subscribers as checking
+from telvend.audit.service import check_books
+from telvend.database.connections import Database
 from telvend.errors import AlreadyExists, Busy, InvalidInput, NotFound, NotPermitted, ReferenceReused
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
-from telvend.ledger.model import Mode
-from telvend.subscribers import store
-from telvend.subscribers.checking import store as checking
-from telvend.subscribers.model import (
+from telvend.operator.entitlements.model import Bonus, Fault, FaultyPart, Profile
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.plans.model import PlanPart, PlansWanted
+from telvend.operator.plans.service import LISTED, Reading
+from telvend.operator.subscribers import store
+from telvend.operator.subscribers.model import (
     Billing,
     Grant,
     Kind,
@@ -25,12 +30,7 @@ from telvend.subscribers.model import (
     Status,
     SubscriberBarred,
 )
-from telvend.subscribers.offering.model import Bonus, Fault, FaultyPart, Profile
-from telvend.subscribers.offering.service import Offering
-from telvend.subscribers.reading.model import PlanPart, PlansWanted
-from telvend.subscribers.reading.service import LISTED, Reading
-from telvend.subscribers.service import Subscribers
-from telvend.transactions.check import check_books
+from telvend.operator.subscribers.service import Subscribers
 from tests.store.subscribing import AMA, data, give, money, subscriber
 
 LIVE = Mode.LIVE

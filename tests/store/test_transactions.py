@@ -21,14 +21,15 @@ import asyncpg
 import psycopg
 import pytest
 
+from telvend.database.connections import Database
 from telvend.errors import NotFound
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import AccountKind, Mode, TransactionKind
+from telvend.ledger.model import AccountKind, TransactionKind
 from telvend.orders.model import State
 from telvend.orders.placing import Placing
-from telvend.transactions.model import Filter, Status
-from telvend.transactions.service import Transactions
+from telvend.wallets.model import Filter, Status
+from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
 

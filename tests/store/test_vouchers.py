@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from telvend.database.connections import Database
 from telvend.errors import InvalidInput, InvariantBroken, NotFound
-from telvend.kit.db import Database
 from telvend.kit.keyfile import KeyRefused, key_text, new_key
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
-from telvend.subscribers.vouchers.model import Batch, BatchState, NewVoucher, PinRefused, VoucherState
-from telvend.subscribers.vouchers.pins import FILE, PinKeys, new_pins
-from telvend.subscribers.vouchers.service import INTERRUPTED, LARGEST_BATCH, Vouchers, standing_of
+from telvend.operator.vouchers.model import Batch, BatchState, NewVoucher, PinRefused, VoucherState
+from telvend.operator.vouchers.pins import FILE, PinKeys, new_pins
+from telvend.operator.vouchers.service import INTERRUPTED, LARGEST_BATCH, Vouchers, standing_of
 from tests.store.refilling import HUNDRED, WRONG, Kept, Network, network
 
 

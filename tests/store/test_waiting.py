@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from telvend.database.connections import Database
 from telvend.errors import Busy
-from telvend.kit.db import Database
 from telvend.orders.model import Order, State
 from telvend.orders.placing import Placing
 from telvend.orders.waiting import Waiting

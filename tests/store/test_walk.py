@@ -20,13 +20,13 @@ from structlog.testing import capture_logs
 from telvend.bootstrap import application, prepare_database
 from telvend.cli.server import _running
 from telvend.config import Settings
+from telvend.database.connections import Database
 from telvend.dialects.contract import Endpoint
 from telvend.dialects.dispatch import Dispatch
 from telvend.dialects.serving import DialectApp
 from telvend.dialects.story import filled
-from telvend.kit.db import Database
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api
 from telvend.web.site import Site
 from tests.store.subscribing import subscriber

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from telvend.database import watch as watch_module
+from telvend.database.connections import Database, Dedicated, Tx, bump
+from telvend.database.watch import INTERVAL_S, Watch
 from telvend.errors import Busy
-from telvend.kit import watch as watch_module
 from telvend.kit.clock import SystemClock
-from telvend.kit.db import Database, Dedicated, Tx, bump
-from telvend.kit.watch import INTERVAL_S, Watch
 from tests.clocks import FakeClock
 from tests.conftest import Server
 

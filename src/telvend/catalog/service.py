@@ -26,8 +26,8 @@ from telvend.catalog.model import (
     is_product_code,
 )
 from telvend.catalog.sheet import Problem
+from telvend.database.connections import Database, Tx, bump
 from telvend.errors import AlreadyExists, InvalidInput, InvariantBroken, NotFound
-from telvend.kit.db import Database, Tx, bump
 from telvend.kit.money import Money
 
 TOPIC = "catalogue"

@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from telvend.catalog.model import CURRENCY_BY_COUNTRY, Airtime, Discount, Network, Offer, Product, Terms
-from telvend.kit.db import Tx
+from telvend.database.connections import Tx
 from telvend.kit.money import Money, currency_of
 
 _NETWORK: Final = "select id, country, code, name, active, created_at, updated_at from network"

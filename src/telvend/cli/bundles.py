@@ -12,9 +12,9 @@ from telvend.cli.frame import Output, command, table
 from telvend.cli.subscribers import amount_data
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
-from telvend.subscribers.amounts import amount_text, parse_amount
-from telvend.subscribers.model import Kind
-from telvend.subscribers.offering.model import Bonus, Bundle, Profile
+from telvend.operator.entitlements.model import Bonus, Bundle, Profile
+from telvend.operator.subscribers.amounts import amount_text, parse_amount
+from telvend.operator.subscribers.model import Kind
 
 app = typer.Typer(name="bundle", help="What a product of the network credits.", no_args_is_help=True)
 profiles = typer.Typer(name="refill-profile", help="What a refill turns into.", no_args_is_help=True)

@@ -10,8 +10,8 @@ from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, as_json_of, em
 from telvend.cli.loading import load
 from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings
-from telvend.kit.postgres import PostgresRefused, client_programs_dir, has_database, running_url
-from telvend.kit.postgres.environment import environment_of
+from telvend.embedded_postgres import PostgresRefused, client_programs_dir, has_database, running_url
+from telvend.embedded_postgres.environment import environment_of
 
 app = typer.Typer(name="db", help="The database itself.", no_args_is_help=True)
 

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from telvend import migrations
 from telvend.bootstrap import open_shop
 from telvend.cli.frame import (
     REFUSALS,
@@ -26,11 +25,12 @@ from telvend.cli.frame import (
 from telvend.cli.panels import EVERY_DAY
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import Loaded, Settings, SettingsRefused, load
+from telvend.database import migrations
+from telvend.database.connections import CONNECTION_LOSS, Database
+from telvend.database.migrations import SchemaRefused
+from telvend.embedded_postgres import NoDatabase
 from telvend.errors import Busy
-from telvend.kit.db import CONNECTION_LOSS, Database
-from telvend.kit.postgres import NoDatabase
 from telvend.kit.secret import Secret
-from telvend.migrations import SchemaRefused
 from telvend.upkeep import doctor as checks
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level

@@ -41,15 +41,15 @@ from telvend.cli.secret_arguments import warn_of_password
 from telvend.cli.streams import OutputLost
 from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings, SettingsRefused, load
+from telvend.database.connections import CONNECTION_LOSS, Database, DatabaseRefused
+from telvend.database.migrations import SchemaRefused
+from telvend.database.refusals import sentence_of
+from telvend.embedded_postgres import NoDatabase, PostgresRefused, open_for_command
 from telvend.errors import Busy, InvalidInput, TelvendError
 from telvend.kit import environment
-from telvend.kit.db import CONNECTION_LOSS, Database, DatabaseRefused
-from telvend.kit.db_refusals import sentence_of
 from telvend.kit.keyfile import KeyRefused
 from telvend.kit.phone import use_prefixes
-from telvend.kit.postgres import NoDatabase, PostgresRefused, open_for_command
 from telvend.kit.secret import Secret
-from telvend.migrations import SchemaRefused
 
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", metavar="DIR", help="Where this shop is kept.", show_default=False)

@@ -19,12 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from telvend.cli.frame import json_text
 from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.ledger.model import Mode
-from telvend.subscribers.vouchers import sheet
-from telvend.subscribers.vouchers.model import Batch, NewVoucher
-from telvend.subscribers.vouchers.pins import spaced
-from telvend.subscribers.vouchers.service import AT_A_TIME
+from telvend.operator.vouchers import sheet
+from telvend.operator.vouchers.model import Batch, NewVoucher
+from telvend.operator.vouchers.pins import spaced
+from telvend.operator.vouchers.service import AT_A_TIME
 
 _CSV_COLUMNS: Final = ("serial", "pin", "printed", "amount", "currency", "expires")
 

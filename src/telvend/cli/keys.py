@@ -8,8 +8,8 @@ import typer
 from telvend.bootstrap import Shop
 from telvend.cli.frame import Output, command, day_text, progress, table, zone_name
 from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, ApiKey
 
 app = typer.Typer(name="key", help="The API keys of resellers.", no_args_is_help=True)

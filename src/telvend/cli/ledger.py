@@ -3,10 +3,10 @@
 import typer
 from rich.console import Console
 
+from telvend.audit.service import check_books
 from telvend.bootstrap import Shop
 from telvend.cli.frame import Output, command, table
 from telvend.kit.money import Money
-from telvend.transactions.check import check_books
 
 app = typer.Typer(name="ledger", help="Whether the books hold.", no_args_is_help=True)
 

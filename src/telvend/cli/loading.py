@@ -26,11 +26,11 @@ from telvend.cli.frame import (
     settings_of,
 )
 from telvend.config import Settings
+from telvend.database.connections import CONNECTION_LOSS, Database, holds_tables
+from telvend.embedded_postgres import Cluster, client_programs_dir, running_url
+from telvend.embedded_postgres.environment import environment_of
+from telvend.embedded_postgres.lock import Role
 from telvend.kit import environment
-from telvend.kit.db import CONNECTION_LOSS, Database, holds_tables
-from telvend.kit.postgres import Cluster, client_programs_dir, running_url
-from telvend.kit.postgres.environment import environment_of
-from telvend.kit.postgres.lock import Role
 
 
 def load(

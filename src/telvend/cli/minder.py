@@ -6,8 +6,8 @@ Whatever goes wrong while it does, a full disk among it, is logged and tried aga
 import asyncio
 from typing import Final
 
+from telvend.embedded_postgres import Cluster
 from telvend.kit import log
-from telvend.kit.postgres import Cluster
 
 RETRY_S: Final = 1.0
 

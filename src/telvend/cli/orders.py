@@ -14,8 +14,8 @@ from telvend.cli.frame import Output, command, table, time_text, zone, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.corrections.model import Refund
 from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.ledger.model import Mode
 from telvend.orders.model import Order, OrderFilter, State
 from telvend.orders.service import OrderHistory
 

@@ -7,8 +7,8 @@ import typer
 from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, table
-from telvend.ledger.model import Mode
-from telvend.subscribers.premiums.model import Premium, Rate
+from telvend.kit.mode import Mode
+from telvend.operator.premiums.model import Premium, Rate
 
 app = typer.Typer(name="premium", help="Premiums: what cover for a transaction costs.", no_args_is_help=True)
 

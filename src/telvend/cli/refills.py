@@ -9,10 +9,10 @@ from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page
-from telvend.ledger.model import Mode
-from telvend.subscribers.amounts import amount_text
-from telvend.subscribers.refills.model import OPERATOR, Refill, RefillKind
-from telvend.subscribers.refills.service import LARGEST_PAGE, Given
+from telvend.kit.mode import Mode
+from telvend.operator.refills.model import OPERATOR, Refill, RefillKind
+from telvend.operator.refills.service import LARGEST_PAGE, Given
+from telvend.operator.subscribers.amounts import amount_text
 
 app = typer.Typer(name="refill", help="What subscribers were refilled with.", no_args_is_help=True)
 

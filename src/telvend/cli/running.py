@@ -24,9 +24,9 @@ from telvend.cli.server import Ready, configure_logs, run_api, run_fulfilment
 from telvend.cli.whereabouts import no_shop
 from telvend.cli.workers import Workers, run_worker
 from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
+from telvend.database.connections import CONNECTION_LOSS, Database
+from telvend.embedded_postgres import Cluster, NoDatabase, PostgresRefused, has_database
 from telvend.kit import environment, systemd
-from telvend.kit.db import CONNECTION_LOSS, Database
-from telvend.kit.postgres import Cluster, NoDatabase, PostgresRefused, has_database
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
 

@@ -8,8 +8,8 @@ import typer
 
 from telvend.cli.frame import DatabaseUrl, DataDir, Json, as_json_of, settings_of
 from telvend.cli.panels import EVERY_DAY, OPERATOR
+from telvend.embedded_postgres import running_url
 from telvend.kit import environment
-from telvend.kit.postgres import running_url
 from telvend.kit.secret import Secret
 
 

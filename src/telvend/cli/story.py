@@ -19,10 +19,10 @@ from telvend.cli.frame import table
 from telvend.cli.orders import print_history
 from telvend.config import Settings
 from telvend.errors import AlreadyExists
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.ledger.model import Mode
+from telvend.operator.vouchers.model import NewVoucher
 from telvend.resellers.model import Api
-from telvend.subscribers.vouchers.model import NewVoucher
 
 if TYPE_CHECKING:
     import httpx

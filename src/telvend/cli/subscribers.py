@@ -12,11 +12,13 @@ from telvend.cli.arguments import NUMBER, parsed_currency
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
-from telvend.ledger.model import Mode
-from telvend.subscribers.account import explained
-from telvend.subscribers.amounts import amount_text, parse_amount
-from telvend.subscribers.model import (
+from telvend.operator.entitlements.model import Fault, FaultyPart
+from telvend.operator.plans.store import PostingLine
+from telvend.operator.subscribers.account import explained
+from telvend.operator.subscribers.amounts import amount_text, parse_amount
+from telvend.operator.subscribers.model import (
     UNITS,
     Billing,
     Bucket,
@@ -29,9 +31,7 @@ from telvend.subscribers.model import (
     Subscriber,
     line_of,
 )
-from telvend.subscribers.offering.model import Fault, FaultyPart
-from telvend.subscribers.reading.store import PostingLine
-from telvend.subscribers.using.service import Done
+from telvend.operator.usage.service import Done
 
 app = typer.Typer(name="subscriber", help="Who is on the network, and what they have.", no_args_is_help=True)
 

@@ -7,7 +7,7 @@ import asyncpg
 import typer
 from rich.console import Console
 
-from telvend import __version__, migrations
+from telvend import __version__
 from telvend.bootstrap import prepare_database
 from telvend.cli.frame import (
     REFUSALS,
@@ -25,9 +25,10 @@ from telvend.cli.frame import (
     table,
 )
 from telvend.cli.panels import OPERATOR
-from telvend.kit.db import CONNECTION_LOSS, Database
-from telvend.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, Standing
-from telvend.migrations.blockers import Blocker, long_open
+from telvend.database import migrations
+from telvend.database.connections import CONNECTION_LOSS, Database
+from telvend.database.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, Standing
+from telvend.database.migrations.blockers import Blocker, long_open
 
 
 def add_to(app: typer.Typer) -> None:

@@ -19,14 +19,14 @@ from telvend.cli.handing_over import NewFile, Printed, Receiver, bar, cards, csv
 from telvend.cli.listing import first, more_after, page
 from telvend.cli.streams import OutputLost
 from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
-from telvend.subscribers.refills.service import mind_pin
-from telvend.subscribers.vouchers.guard import Guarded
-from telvend.subscribers.vouchers.model import Batch, Voucher, VoucherState
-from telvend.subscribers.vouchers.pins import POSSIBLE_PINS
-from telvend.subscribers.vouchers.service import LARGEST_BATCH, standing_of
+from telvend.operator.refills.service import mind_pin
+from telvend.operator.vouchers.guard import Guarded
+from telvend.operator.vouchers.model import Batch, Voucher, VoucherState
+from telvend.operator.vouchers.pins import POSSIBLE_PINS
+from telvend.operator.vouchers.service import LARGEST_BATCH, standing_of
 
 app = typer.Typer(name="voucher", help="Vouchers: PINs that load a subscriber.", no_args_is_help=True)
 

@@ -11,8 +11,9 @@ from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.cli.who import By, user_of_machine
 from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.ledger.model import Mode, StatementLine, TransferKind
+from telvend.ledger.model import StatementLine, TransferKind
 
 app = typer.Typer(name="wallet", help="Resellers' money.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from telvend.config import PREFIX, Settings, default_data_dir
-from telvend.kit.postgres import has_database, served_folders
+from telvend.embedded_postgres import has_database, served_folders
 
 _OF_THE_GUIDE: Final = Path("/var/lib/telvend")
 """Where docs/howto/install-on-a-server.md keeps a shop."""

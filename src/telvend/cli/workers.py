@@ -25,9 +25,9 @@ from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail, refusal_text
 from telvend.cli.listening import BACKLOG, bound
 from telvend.config import Settings
+from telvend.database.connections import CONNECTION_LOSS
+from telvend.embedded_postgres import PostgresRefused
 from telvend.kit import log, metrics
-from telvend.kit.db import CONNECTION_LOSS
-from telvend.kit.postgres import PostgresRefused
 from telvend.kit.processes import die_with_parent
 from telvend.kit.secret import Secret
 

@@ -11,13 +11,14 @@ from telvend.corrections.model import (
     require_reason,
     require_reference,
 )
+from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound, ReferenceReused
-from telvend.kit.db import Database
 from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Mode, TransactionKind
+from telvend.ledger.model import AccountKind, TransactionKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as order_store
 from telvend.orders.model import State

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from telvend.corrections.model import Debit, Refund
-from telvend.kit.db import Tx
+from telvend.database.connections import Tx
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, Finding, TransferKind
 

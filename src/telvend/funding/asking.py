@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from telvend.database.connections import Database, Tx, bump
 from telvend.errors import InvariantBroken
 from telvend.funding import store
 from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_ask, next_step
@@ -23,7 +24,6 @@ from telvend.funding.play_money import store as play_money_store
 from telvend.funding.play_money.guard import TOPIC
 from telvend.gateways.contract import WORDS, Gateway, Method, Paid, Traits, Unknown, Word
 from telvend.kit import log
-from telvend.kit.db import Database, Tx, bump
 from telvend.kit.failpoints import hit_async
 from telvend.ledger.model import AccountKind, Journal
 from telvend.ledger.service import Ledger

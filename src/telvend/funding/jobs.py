@@ -14,13 +14,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.funding import store
 from telvend.funding.asking import Asking
 from telvend.funding.model import Funding
 from telvend.kit import log
 from telvend.kit.clock import Clock
-from telvend.kit.db import Database
 
 _log = log.get(__name__)
 

@@ -29,8 +29,8 @@ from telvend.gateways.contract import (
     Unknown,
     Word,
 )
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.ledger.model import Mode
 
 PREFIX: Final = "FND"
 """Our references begin with it: FND-4711-7kq2xd."""

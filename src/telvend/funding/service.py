@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from telvend.database.connections import Database, Tx
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.funding import store
 from telvend.funding.asking import Asking, Gateways
@@ -35,12 +36,12 @@ from telvend.gateways.contract import (
     Unknown,
 )
 from telvend.kit import log
-from telvend.kit.db import Database, Tx
 from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import number_in, reference_of
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Mode, TransactionKind
+from telvend.ledger.model import TransactionKind
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
 

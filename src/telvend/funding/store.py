@@ -7,13 +7,14 @@ from uuid import UUID
 
 import msgspec
 
+from telvend.database.connections import Tx
+from telvend.database.due import claim_sql, correct_jumped_clock_sql
 from telvend.funding.model import FIRST_ASK, Funding, FundingState
 from telvend.gateways.contract import Method, Notice, Paid
-from telvend.kit.db import Tx
-from telvend.kit.due import claim_sql, correct_jumped_clock_sql
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Finding, Mode, TransferKind
+from telvend.ledger.model import AccountKind, Finding, TransferKind
 
 _NAMES: Final = (
     "id", "reference", "reseller_id", "wallet_id", "mode", "gateway", "method", "amount_minor", "currency", "redirect_url",

@@ -31,6 +31,8 @@ from telvend.authorities.contract import (
     Unavailable,
     Unknown,
 )
+from telvend.database.connections import Database, Tx
+from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound, ProductUnavailable, ReferenceReused
 from telvend.identity import store
 from telvend.identity.custody import Custody, Wrapping, seal, seal_record
@@ -47,15 +49,14 @@ from telvend.identity.model import (
 )
 from telvend.identity.vault import RecordKey
 from telvend.kit.clock import Clock
-from telvend.kit.db import Database, Tx
-from telvend.kit.facts import Fact, FactKind, remember
 from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.log import get
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Journal, Mode, TransactionKind
+from telvend.ledger.model import AccountKind, Journal, TransactionKind
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate

@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from telvend.authorities.contract import Kind, Record
+from telvend.database.connections import Database, Tx
 from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.identity import store
 from telvend.identity.store import Master, NumberHash, Sealed
@@ -35,7 +36,6 @@ from telvend.identity.vault import (
     WrappingKey,
     day_of,
 )
-from telvend.kit.db import Database, Tx
 from telvend.kit.failpoints import hit_async
 from telvend.kit.log import LogLimit, get
 from telvend.kit.secret import Secret

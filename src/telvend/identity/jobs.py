@@ -9,12 +9,12 @@ Destroying this node's copies of keys that a purge, on whichever node, has made 
 from collections.abc import Callable
 from typing import Final
 
+from telvend.database.connections import Database
 from telvend.identity import store
 from telvend.identity.checking import Checking
 from telvend.identity.custody import Custody
 from telvend.identity.vault import VaultRefused
 from telvend.kit.clock import Clock
-from telvend.kit.db import Database
 from telvend.kit.log import LogLimit, get
 from telvend.kit.repeating import Repeating
 

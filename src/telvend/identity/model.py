@@ -19,9 +19,9 @@ from uuid import UUID
 
 from telvend.authorities.contract import TIMEOUT_S, Kind, Record
 from telvend.errors import ProductUnavailable, TooManyRequests
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
 
 _NUMBER: Final = re.compile(r"[0-9]{11}", re.ASCII)
 

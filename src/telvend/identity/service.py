@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from telvend.authorities.contract import Authority, Kind
+from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, NotFound
 from telvend.identity import store
 from telvend.identity.checking import CURRENCY, Checking
@@ -25,7 +26,6 @@ from telvend.identity.model import (
 )
 from telvend.identity.store import Sealed
 from telvend.kit.clock import Clock, SystemClock
-from telvend.kit.db import Database, Tx
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger

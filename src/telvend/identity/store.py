@@ -7,12 +7,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from telvend.authorities.contract import Kind
+from telvend.database.connections import Tx
+from telvend.database.due import correct_jumped_clock_sql
 from telvend.identity.model import Access, Cost, Pace, Price, State, Sweep, Verification
-from telvend.kit.db import Tx
-from telvend.kit.due import correct_jumped_clock_sql
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
+from telvend.ledger.model import Finding, TransactionKind, TransferKind
 
 # Any number that nobody else uses: a rotation takes it for itself, whoever seals something shares it.
 _ROTATION: Final = 7_370_532

@@ -21,14 +21,8 @@ from uuid import UUID
 import msgspec
 
 from telvend.errors import InsufficientBalance, InvariantBroken
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-
-
-class Mode(StrEnum):
-    """Real money or play money. They share nothing: wallets, references and orders of their own."""
-
-    LIVE = "live"
-    TEST = "test"
 
 
 class AccountKind(StrEnum):

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
+from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx, bump
+from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound, ReferenceReused
-from telvend.kit.db import TRANSIENT, Database, Dedicated, Tx, bump
-from telvend.kit.lane import Lane
+from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money, currency_of
 from telvend.ledger import store
 from telvend.ledger.model import (
@@ -18,7 +19,6 @@ from telvend.ledger.model import (
     AccountTotal,
     Entry,
     Journal,
-    Mode,
     StatementLine,
     TransactionKind,
     TransferKind,

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.kit.db import Tx, rows
-from telvend.kit.facts import Fact, FactKind, remember
-from telvend.ledger.model import AccountKind, Finding, Journal, Mode, TransactionKind, Transfer, TransferKind, Wallet
+from telvend.database.connections import Tx, rows
+from telvend.database.facts import Fact, FactKind, remember
+from telvend.kit.mode import Mode
+from telvend.ledger.model import AccountKind, Finding, Journal, TransactionKind, Transfer, TransferKind, Wallet
 
 # The clock is read outside of what locks: inside it would be read before the wait.
 LOCK_WALLETS: Final = """

@@ -20,8 +20,8 @@ from uuid import UUID
 
 import msgspec
 
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.ledger.model import Mode
 
 
 class State(StrEnum):

@@ -13,6 +13,8 @@ from uuid import UUID
 import msgspec
 
 from telvend.catalog.model import Product
+from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
+from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import (
     Busy,
     InvariantBroken,
@@ -22,13 +24,12 @@ from telvend.errors import (
     SalesHalted,
     TelvendError,
 )
-from telvend.kit.db import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
-from telvend.kit.facts import Fact, FactKind, remember
 from telvend.kit.failpoints import hit, hit_async
 from telvend.kit.ids import reference_of
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Journal, Mode, TransactionKind
+from telvend.ledger.model import Journal, TransactionKind
 from telvend.ledger.store import Reference
 from telvend.orders import store
 from telvend.orders.model import Order, Placement, State

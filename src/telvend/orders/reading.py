@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from telvend.database.connections import TRANSIENT, Database, Dedicated
 from telvend.errors import NotFound
-from telvend.kit.db import TRANSIENT, Database, Dedicated
 from telvend.kit.ids import number_in
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 from telvend.orders import store
 from telvend.orders.model import Order
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from telvend.catalog.model import Network, Product
 from telvend.catalog.service import Catalogue
+from telvend.database.connections import Database, Tx
+from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound, ProductUnavailable
-from telvend.kit.db import Database, Tx
 from telvend.kit.ids import number_in
-from telvend.kit.lane import Lane
 from telvend.kit.money import Money
 from telvend.ledger.model import AccountKind, Entry
 from telvend.ledger.service import Ledger

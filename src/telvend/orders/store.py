@@ -8,10 +8,11 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from telvend.kit.db import Tx, rows
+from telvend.database.connections import Tx, rows
+from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Finding, Mode, TransactionKind, TransferKind
+from telvend.ledger.model import Finding, TransactionKind, TransferKind
 from telvend.ledger.store import Reference
 from telvend.orders.model import Order, OrderFilter, State
 from telvend.resellers.model import Api

@@ -7,8 +7,8 @@ delivered; who waits costs a future in a dictionary.
 import asyncio
 from typing import Final
 
+from telvend.database.connections import Database
 from telvend.errors import Busy
-from telvend.kit.db import Database
 from telvend.orders import store
 from telvend.orders.model import Order
 

@@ -15,8 +15,8 @@ from typing import Final
 
 from telvend.errors import NotAuthenticated
 from telvend.kit.clock import Clock
+from telvend.kit.mode import Mode
 from telvend.kit.turnstile import Turnstile
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, Caller
 
 TOPIC: Final = "keys"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 
 
 class Api(StrEnum):

@@ -6,14 +6,14 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from telvend.database.connections import Database, bump
 from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
 from telvend.kit.clock import Clock, SystemClock
-from telvend.kit.db import Database, bump
 from telvend.kit.ids import new_uuid
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.kit.secret import Secret, digest, random_text
-from telvend.ledger.model import Mode
 from telvend.ledger.service import Ledger
 from telvend.resellers import store
 from telvend.resellers.keyring import KEY_LETTERS, PREFIX, TOKEN_PREFIX, TOPIC, Keyring, hint_of, is_token

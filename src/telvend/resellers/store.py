@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from telvend.kit.db import Tx
-from telvend.ledger.model import Mode
+from telvend.database.connections import Tx
+from telvend.kit.mode import Mode
 from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller
 
 _RESELLER: Final = "select id, number, email, name, phone, created_at, suspended_at from reseller"

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from typing import Final
 
 from telvend.errors import SalesHalted
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 
 ALL_MODES: Final = frozenset(Mode)
 

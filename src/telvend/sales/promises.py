@@ -6,9 +6,9 @@ Settings of a running server can be changed: `alter system set fsync = off` need
 import time
 from typing import Final
 
-from telvend.kit.db import Tx
+from telvend.database.connections import Tx
+from telvend.database.session import broken_promise
 from telvend.kit.log import get
-from telvend.kit.session import broken_promise
 from telvend.sales.gate import SalesGate
 
 CAUSE: Final = "promises"

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from telvend.config import Settings
+from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
-from telvend.kit.db import Database
 from telvend.upkeep import book, deployment, keys, reality, storage
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from telvend.config import Settings
 from telvend.connected import Connected
-from telvend.kit.db import Database
+from telvend.database.connections import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from telvend.identity.custody import Custody
 from telvend.kit.keyfile import KeyRefused
-from telvend.subscribers.vouchers.pins import PinKeys
+from telvend.operator.vouchers.pins import PinKeys
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 

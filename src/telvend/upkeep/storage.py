@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from telvend import migrations
-from telvend.kit.db import Database, DatabaseRefused
+from telvend.database import migrations
+from telvend.database.connections import Database, DatabaseRefused
 from telvend.ledger import store as ledger_store
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level

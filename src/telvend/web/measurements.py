@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import metrics
-from telvend.kit.db import Database
 from telvend.kit.fresh import Fresh
 from telvend.kit.money import CURRENCIES, Money
 from telvend.services import Services

@@ -9,7 +9,7 @@ import pytest
 
 from telvend.cli import minder
 from telvend.cli.minder import DatabaseMinder
-from telvend.kit.postgres import Cluster, PostgresRefused
+from telvend.embedded_postgres import Cluster, PostgresRefused
 
 
 class Restarts:

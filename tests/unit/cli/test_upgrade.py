@@ -3,7 +3,7 @@
 import pytest
 
 from telvend.cli.upgrade import _start_again
-from telvend.migrations import Standing, Step
+from telvend.database.migrations import Standing, Step
 
 
 def pending(revision: str, oldest_reader: str | None) -> Standing:

@@ -26,8 +26,8 @@ from telvend.errors import (
     TelvendError,
 )
 from telvend.kit.allowance import HIGHEST_LIMIT, Kind, Verdict
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, Caller
 from tests.unit.asgi import Reply, request
 

@@ -30,8 +30,8 @@ from telvend.gateways.contract import (
     Unknown,
     Word,
 )
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import Mode
 
 OWNER = UUID(int=7)
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)

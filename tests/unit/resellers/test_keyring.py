@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from telvend.errors import Busy, NotAuthenticated
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 from telvend.resellers import keyring
 from telvend.resellers.keyring import PREFIX, REFUSED_S, TRUSTED_S, Keyring, hint_of
 from telvend.resellers.model import Api, Caller

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from telvend.kit.facts import Fact, FactKind, remember
+from telvend.database.facts import Fact, FactKind, remember
 from telvend.sales.continuity import files
 from telvend.sales.continuity.model import Memory, Release, Server, Standing, judge, summary
 

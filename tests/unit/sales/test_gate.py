@@ -3,7 +3,7 @@
 import pytest
 
 from telvend.errors import Busy, SalesHalted
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 from telvend.sales.gate import SalesGate
 
 

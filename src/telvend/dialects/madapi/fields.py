@@ -24,8 +24,8 @@ from telvend.errors import InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market, region_of_added
 from telvend.kit.secret import Secret
-from telvend.subscribers.model import line_of
-from telvend.subscribers.refills.model import RefillKind
+from telvend.operator.refills.model import RefillKind
+from telvend.operator.subscribers.model import line_of
 
 # Who a request is about -------------------------------------------------------------------------------------------------
 

@@ -19,9 +19,9 @@ from telvend import errors
 from telvend.dialects.contract import Answer, Asked, Header, nearest_row
 from telvend.dialects.madapi.wire import Links, links
 from telvend.errors import InvalidFields, TelvendError, UnknownPath
-from telvend.subscribers.model import MaximumCredit, NotEnough, SubscriberBarred
-from telvend.subscribers.premiums.model import NoMobileMoney, QuoteRefused
-from telvend.subscribers.vouchers.model import LockedOut, PinRefused
+from telvend.operator.premiums.model import NoMobileMoney, QuoteRefused
+from telvend.operator.subscribers.model import MaximumCredit, NotEnough, SubscriberBarred
+from telvend.operator.vouchers.model import LockedOut, PinRefused
 
 PLANS: Final = "/v2/customers/{customerId}/plans"
 PRODUCT: Final = f"{PLANS}/{{productCode}}"

@@ -22,11 +22,11 @@ from telvend.kit.addresses import network_of
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
 from telvend.kit.phone import region_of
+from telvend.operator.plans.model import Plans, PlansWanted
+from telvend.operator.premiums.model import PremiumRequest
+from telvend.operator.refills.model import RefillKind, RefillRequest
+from telvend.operator.vouchers.model import PinRefused
 from telvend.resellers.model import Api
-from telvend.subscribers.premiums.model import PremiumRequest
-from telvend.subscribers.reading.model import Plans, PlansWanted
-from telvend.subscribers.refills.model import RefillKind, RefillRequest
-from telvend.subscribers.vouchers.model import PinRefused
 
 _LONGEST_SOURCE_SYSTEM: Final = 64
 

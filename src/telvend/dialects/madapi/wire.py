@@ -20,10 +20,10 @@ import msgspec
 
 from telvend.dialects.contract import Answer, Asked, Header
 from telvend.kit.money import Currency, Money
-from telvend.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
-from telvend.subscribers.premiums.model import Loyalty, Premium
-from telvend.subscribers.reading.model import PlanPart, Plans
-from telvend.subscribers.refills.model import Refilled
+from telvend.operator.plans.model import PlanPart, Plans
+from telvend.operator.premiums.model import Loyalty, Premium
+from telvend.operator.refills.model import Refilled
+from telvend.operator.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
 
 SUCCESS_CODE: Final = "0000"
 SUCCESS: Final = "Success"

@@ -23,7 +23,7 @@ from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.model import TransactionKind
 from telvend.orders.model import Placement
-from telvend.transactions.model import Filter
+from telvend.wallets.model import Filter
 
 COUNTRY: Final = "NG"
 SMALLEST_AIRTIME: Final = Money(50_00, NGN)

@@ -24,7 +24,7 @@ from telvend.kit.money import NGN, Money
 from telvend.kit.phone import national_form
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
 from telvend.resellers.model import Profile
-from telvend.transactions.model import Status, Summary, Transaction
+from telvend.wallets.model import Status, Summary, Transaction
 
 PENDING_MESSAGE: Final = "The order was accepted and is still being delivered; ask for the transaction later"
 

@@ -7,11 +7,11 @@ has changed: when a pretending gateway has filled a live wallet, or a void has e
 from typing import Final
 
 from telvend.connected import Connected
+from telvend.database.connections import Tx
 from telvend.funding.play_money import store
 from telvend.funding.play_money.model import PlayWallet, halted_sentence
 from telvend.kit import log
-from telvend.kit.db import Tx
-from telvend.ledger.model import Mode
+from telvend.kit.mode import Mode
 from telvend.sales.gate import SalesGate
 
 TOPIC: Final = "play money"

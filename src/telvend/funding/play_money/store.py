@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
+from telvend.database.connections import Tx, rows
 from telvend.funding.play_money.model import PlayFunding, PlayWallet
-from telvend.kit.db import Tx, rows
 from telvend.kit.money import Money, currency_of
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, Finding, TransferKind

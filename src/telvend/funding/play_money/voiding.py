@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from telvend.database.connections import Database, Tx, bump
 from telvend.errors import InvalidInput, NotFound
 from telvend.funding import store as funding_store
 from telvend.funding.model import FundingState
@@ -10,11 +11,11 @@ from telvend.funding.play_money import store
 from telvend.funding.play_money.guard import TOPIC
 from telvend.funding.play_money.model import VOID_PREFIX, PlayFunding, PlayWallet, Voided, divide
 from telvend.kit import log
-from telvend.kit.db import Database, Tx, bump
 from telvend.kit.ids import number_in, reference_of
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Journal, Mode, TransactionKind
+from telvend.ledger.model import AccountKind, Journal, TransactionKind
 from telvend.ledger.service import Ledger
 
 _log = log.get(__name__)

@@ -7,6 +7,7 @@ decision, `notice` is what it then sends to the shop.
 from collections.abc import Mapping
 from typing import Final
 
+from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.gateways.contract import (
     Beginning,
@@ -23,7 +24,6 @@ from telvend.gateways.contract import (
 )
 from telvend.gateways.sandbox import store, wire
 from telvend.gateways.sandbox.model import STATE_BY_DECISION, Decision, Payment, PaymentState
-from telvend.kit.db import Database
 from telvend.kit.secret import Secret, random_text
 
 PAGE: Final = "/pay/sandbox"

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
+from telvend.database.connections import Tx
 from telvend.gateways.contract import Method, Start
 from telvend.gateways.sandbox.model import Payment, PaymentState
-from telvend.kit.db import Tx
 from telvend.kit.money import Money, currency_of
 
 _COLUMNS: Final = """id, token, reference, owner, amount_minor, currency, test, method, return_url, created_at, expires_at,

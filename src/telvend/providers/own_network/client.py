@@ -8,10 +8,10 @@ an answer                   whatever `wire.outcome_of` reads in it
 from typing import Protocol
 
 from telvend.errors import Busy, InvalidInput
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.provisioning.service import Answer, NetworkDelivery
 from telvend.providers.contract import Delivery, Outcome, Reason, Refused, Traits, Unknown
 from telvend.providers.own_network.wire import network_delivery, outcome_of
-from telvend.subscribers.delivering.service import Answer, NetworkDelivery
-from telvend.subscribers.offering.service import Offering
 
 NAME = "own_network"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import asyncpg
 
+from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx
+from telvend.database.lane import Lane
 from telvend.errors import Busy
-from telvend.kit.db import TRANSIENT, Database, Dedicated, Tx
-from telvend.kit.lane import Lane
 from telvend.kit.money import Money, currency_of
 from telvend.providers.contract import Reason
 from telvend.providers.simulator.book import BookState, BookUnavailable, Line, Twice

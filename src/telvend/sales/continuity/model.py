@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.kit.facts import Fact, FactKind
-from telvend.kit.session import Server
+from telvend.database.facts import Fact, FactKind
+from telvend.database.session import Server
 
 COMMAND = "telvend shop release --reason T --by WHO"
 

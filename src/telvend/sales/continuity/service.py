@@ -23,13 +23,13 @@ from typing import Final
 
 import asyncpg
 
+from telvend.database.connections import CONNECTION_LOSS, Database, Tx
+from telvend.database.facts import Fact
+from telvend.database.session import DatabaseRefused, Server, server_of
 from telvend.errors import InvalidInput
 from telvend.kit.clock import Clock
-from telvend.kit.db import CONNECTION_LOSS, Database, Tx
-from telvend.kit.facts import Fact
 from telvend.kit.log import get
 from telvend.kit.repeating import Repeating
-from telvend.kit.session import DatabaseRefused, Server, server_of
 from telvend.sales.continuity import files, store
 from telvend.sales.continuity.model import (
     Halt,

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.kit.db import Tx, rows
-from telvend.kit.facts import Fact
+from telvend.database.connections import Tx, rows
+from telvend.database.facts import Fact
 from telvend.sales.continuity.model import Halt, Release, Standing
 
 # The rooms' tables are looked into by their keys only. A number alone is not enough: after the sequence has gone back it is

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
-from telvend.ledger.model import Mode
-from telvend.subscribers.model import Billing, Bucket, Kind, MomoAccount, Status, Subscriber
-from telvend.subscribers.refills.model import Refill, Refilled, RefillKind
+from telvend.operator.refills.model import Refill, Refilled, RefillKind
+from telvend.operator.subscribers.model import Billing, Bucket, Kind, MomoAccount, Status, Subscriber
 
 NOW = datetime(2026, 11, 22, 9, 14, 5, 310_000, UTC)
 DAY = timedelta(days=1)

@@ -22,7 +22,7 @@ from telvend.dialects.madapi.fields import (
 )
 from telvend.errors import InvalidFields, InvalidInput
 from telvend.kit.money import NGN, UGX, Money
-from telvend.subscribers.refills.model import RefillKind
+from telvend.operator.refills.model import RefillKind
 
 SENDER = "+2348031234567"
 

@@ -22,9 +22,9 @@ from telvend.dialects.madapi.refusals import (
 )
 from telvend.errors import TelvendError
 from telvend.kit.money import NGN, Money
-from telvend.subscribers.model import SubscriberBarred
-from telvend.subscribers.premiums.model import QuoteRefused
-from telvend.subscribers.vouchers.model import LockedOut, PinRefused
+from telvend.operator.premiums.model import QuoteRefused
+from telvend.operator.subscribers.model import SubscriberBarred
+from telvend.operator.vouchers.model import LockedOut, PinRefused
 
 PATH = "/v2/customers/2348031234567/plans"
 CODES = {

@@ -24,15 +24,15 @@ from telvend.errors import (
 )
 from telvend.kit.allowance import Kind as Allowed
 from telvend.kit.allowance import Verdict
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode
+from telvend.operator.plans.model import PlanPart, Plans, PlansWanted
+from telvend.operator.premiums.model import NoMobileMoney, Premium, PremiumRequest, QuoteRefused
+from telvend.operator.refills.model import Refilled, RefillKind, RefillRequest
+from telvend.operator.subscribers.model import Kind, MaximumCredit, Status, Subscriber, SubscriberBarred
+from telvend.operator.vouchers.model import LockedOut, PinRefused
 from telvend.resellers.model import Api, Caller
-from telvend.subscribers.model import Kind, MaximumCredit, Status, Subscriber, SubscriberBarred
-from telvend.subscribers.premiums.model import NoMobileMoney, Premium, PremiumRequest, QuoteRefused
-from telvend.subscribers.reading.model import PlanPart, Plans, PlansWanted
-from telvend.subscribers.refills.model import Refilled, RefillKind, RefillRequest
-from telvend.subscribers.vouchers.model import LockedOut, PinRefused
 from tests.madapi_schema import mind
 from tests.unit.asgi import Reply, request
 from tests.unit.dialects.madapi.doubles import MAIN, MOMO, NOW, SUBSCRIBER, WEEKEND, refilled

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from telvend.dialects.contract import Answer, Asked
 from telvend.dialects.madapi import wire
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, UGX, Currency, Money
-from telvend.ledger.model import Mode
-from telvend.subscribers.model import Bucket, Kind
-from telvend.subscribers.premiums.model import Loyalty, Premium, PremiumRequest
-from telvend.subscribers.reading.model import PlanPart, Plans, Total
+from telvend.operator.plans.model import PlanPart, Plans, Total
+from telvend.operator.premiums.model import Loyalty, Premium, PremiumRequest
+from telvend.operator.subscribers.model import Bucket, Kind
 from tests.unit.dialects.madapi.doubles import DAY, MAIN, MB, MOMO, MONTHLY, NOW, SUBSCRIBER, UNUSED, WEEKEND, refilled
 
 ASKED = Asked(

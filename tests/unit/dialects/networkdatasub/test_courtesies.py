@@ -20,8 +20,8 @@ from telvend.dialects.openapi import document
 from telvend.dialects.serving import DialectApp
 from telvend.errors import BodyNotReadable, InsufficientBalance, NotAuthenticated
 from telvend.kit.allowance import Kind, Verdict
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import Mode
 from telvend.resellers.model import Api, Caller
 from tests.unit.asgi import Reply, request
 

@@ -28,12 +28,13 @@ from telvend.funding.model import Funding, FundingState
 from telvend.gateways.contract import Method
 from telvend.identity.model import Checked, NotConfigured, Opened, Price, Verification
 from telvend.identity.model import State as CheckState
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import Mode, TransactionKind
+from telvend.ledger.model import TransactionKind
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
 from telvend.resellers.model import Profile
-from telvend.transactions.model import Status, Summary, Transaction
+from telvend.wallets.model import Status, Summary, Transaction
 
 EXAMPLES = Path(__file__).parents[3] / "wire" / "networkdatasub"
 _encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from telvend.errors import Busy, InvalidInput
+from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.ledger.model import Mode
+from telvend.operator.entitlements.model import Bundle, Profile, Snapshot
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.provisioning.service import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.subscribers.model import Grant, Kind
 from telvend.providers.contract import ELSEWHERE, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.own_network.wire import REASON_BY_REFUSAL, network_delivery, outcome_of
-from telvend.subscribers.delivering.service import Answer, DeliveryState, NetworkDelivery, Refusal
-from telvend.subscribers.model import Grant, Kind
-from telvend.subscribers.offering.model import Bundle, Profile, Snapshot
-from telvend.subscribers.offering.service import Offering
 
 BUNDLE = Delivery(
     reference="NPAPI-1-abcdef-1",

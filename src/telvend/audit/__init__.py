@@ -1,0 +1,1 @@
+"""The audit: whether the books hold."""

@@ -1,0 +1,61 @@
+"""What the fulfilment needs from outside: a store for its rows, and ears for its metrics.
+
+`store.py` keeps the rows in PostgreSQL; the simulation has a twin in memory, and one contract test runs over both.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from telvend.errors import TelvendError
+from telvend.fulfilment.rules import Claim, Effect, Item, Step
+
+Decide = Callable[[Sequence[Claim]], Sequence[Step]]
+
+
+class FulfilmentStore(Protocol):
+    """Orders and attempts, as workers change them. Every method is one transaction.
+
+    Raises Busy when the database is away. Then nobody knows whether the transaction took place, so that whoever calls
+    `settle` again must expect that its items were weighed before; `rules.weigh` does.
+    """
+
+    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+        """Claim up to `limit` due orders, oldest first, for `lease_s`, and write down what is decided about them.
+
+        `decide` is called at most once, with all of them, and answers a step for each: a new attempt is written, a
+        parked order gets its time, the others stay claimed.
+        """
+
+    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+        """Weigh the items in their order and write what follows, money included. Answers what became of each."""
+
+    async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
+        """Keep the leases of these orders for `lease_s` more. Returns those that were still held."""
+
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        """Correct the due times of open orders that were set by a clock that has jumped. Return how many.
+
+        An order that is claimed or fresh, and due later than `longest_lease_s` from now, is due now.
+        """
+
+    async def hand_back(self, order_ids: Collection[int]) -> None:
+        """Make these orders due now, where they are still leased."""
+
+
+class Ears:
+    """Who wants to hear what happens, for metrics. These ears are deaf; override what is needed."""
+
+    def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
+        """A provider was called: `verb` is deliver or ask, `outcome` the name of the outcome's class in lower case."""
+
+    def claimed(self, count: int) -> None:
+        """A batch of due orders was claimed."""
+
+    def settled(self, count: int) -> None:
+        """A batch of outcomes was taken from the queue."""
+
+    def contradicted(self, order_id: int) -> None:
+        """A provider contradicted what was settled before: somebody should look."""
+
+    def breaker(self, provider: str, state: str) -> None:
+        """The breaker of a provider moved."""

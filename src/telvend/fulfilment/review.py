@@ -1,0 +1,50 @@
+"""What a person can do with an order that asking has not settled: decide it, or have the provider asked once more.
+
+Both work from any process, while the fulfilment runs or not, and may be repeated.
+"""
+
+from telvend.errors import InvalidInput, NotFound, TelvendError
+from telvend.fulfilment.ports import FulfilmentStore
+from telvend.fulfilment.rules import Effect, Item, LookAgain, Verdict
+from telvend.kit.ids import number_in
+
+
+class Review:
+    """The verbs of the review queue. `order` is our reference, or the order's number."""
+
+    def __init__(self, store: FulfilmentStore) -> None:
+        self._store = store
+
+    async def resolve(self, order: str | int, *, delivered: bool, text: str) -> Effect:
+        """Settle an open order by hand: post its hold or give it back. `text` says why, and is kept with the order.
+
+        For orders that wait or are in review. The same decision again changes nothing. Raises NotFound, InvalidInput
+        (decided otherwise already, with a provider right now, or no reason given), Busy.
+        """
+        if not text.strip():
+            raise InvalidInput("text", "must say why, for whoever looks at this order later")
+        number, reference = _names(order)
+        return await self._tell(Verdict(number, reference, delivered, text.strip()))
+
+    async def ask_again(self, order: str | int) -> Effect:
+        """Have the provider asked now. Raises NotFound, InvalidInput (final, or nothing to ask about), Busy."""
+        number, reference = _names(order)
+        return await self._tell(LookAgain(number, reference))
+
+    async def _tell(self, item: Item) -> Effect:
+        (answer,) = await self._store.settle([item])
+        if isinstance(answer, TelvendError):
+            raise answer
+        return answer
+
+
+def _names(order: str | int) -> tuple[int, str | None]:
+    """The order's number, and the reference that it must have. Raises NotFound."""
+    text = str(order)
+    if text.isascii() and text.isdigit():
+        number, reference = int(text), None
+    else:
+        number, reference = number_in(text) or 0, text
+    if not 0 < number < 2**63:
+        raise NotFound("Order")
+    return number, reference

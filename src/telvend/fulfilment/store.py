@@ -1,0 +1,420 @@
+"""All SQL of the fulfilment, and the transactions it stands in.
+
+Each transaction serves a batch with statements over whole sets, never one per order. Locks are taken in one order
+everywhere: wallets by id, then orders by id, then what belongs to them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
+from telvend.database.due import claim_sql, correct_jumped_clock_sql, renew_sql
+from telvend.database.facts import Fact, FactKind, remember
+from telvend.errors import InvariantBroken, TelvendError
+from telvend.fulfilment.ports import Decide
+from telvend.fulfilment.rules import (
+    Case,
+    Claim,
+    Deliver,
+    Effect,
+    Hesitate,
+    Item,
+    Park,
+    Policy,
+    Presume,
+    Step,
+    Try,
+    Verdict,
+    may_release,
+    weigh,
+)
+from telvend.kit.failpoints import hit_async
+from telvend.kit.mode import Mode
+from telvend.kit.money import CURRENCIES, Currency, Money
+from telvend.ledger.model import AccountKind, Journal
+from telvend.ledger.service import Ledger
+from telvend.orders.model import AttemptState, State
+
+# Almost every claimed order gets its first attempt, so that is counted here; the others are put right afterwards.
+CLAIM: Final = claim_sql(
+    "orders",
+    returning="""claimed.id, claimed.reference, claimed.mode, claimed.wallet_id, claimed.country, claimed.network,
+        claimed.product_id, claimed.product, claimed.size, claimed.subscriber, claimed.price_minor, claimed.cost_minor,
+        claimed.currency, before.state, before.attempts, now(), claimed.kind, claimed.validity_days, claimed.face_minor,
+        claimed.created_at""",
+    assignments="state = 'delivering', attempts = greatest(before.attempts, 1), updated_at = now()",
+)
+
+RENEW: Final = renew_sql("orders")
+
+# Fresh and claimed orders are due within a lease. A renewed lease does not touch updated_at.
+CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql(
+    "orders", also="state in ('accepted', 'delivering') and due_at > now() + make_interval(secs => $1)"
+)
+
+READ_ATTEMPTS: Final = """
+    select a.order_id, a.number, a.provider, a.reference, a.state, a.asked, a.elsewhere, a.cost_minor, a.started_at, a.text,
+        a.provider_reference
+    from unnest($1::bigint[]) as wanted(id)
+    cross join lateral (select * from attempt where attempt.order_id = wanted.id order by attempt.number) as a
+"""
+
+WRITE_ATTEMPTS: Final = """
+    insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)
+    select order_id, number, provider, reference, 'started', cost_minor, now()
+    from json_to_recordset($1::text::json)
+        as new(order_id bigint, number smallint, provider text, reference text, cost_minor bigint)
+"""
+
+# Statements that update from a set of rows name the numbers a second time, as an array: while a table is young the planner
+# would else rather read all of it through its index and join by hash, and keep that plan when the table has grown.
+
+# `leased` keeps the due time that the claim has set; else it is counted from now, and null means never.
+CORRECT_CLAIMED: Final = """
+    update orders set state = new.state, attempts = new.attempts,
+        due_at = case when new.leased then orders.due_at else now() + make_interval(secs => new.due_in_s) end
+    from json_to_recordset($1::text::json)
+        as new(id bigint, state text, attempts smallint, leased boolean, due_in_s float8)
+    where orders.id = new.id and orders.id = any($2::bigint[])
+"""
+
+LOCK_ORDERS: Final = """
+    select id, reference, wallet_id, mode, price_minor, currency, state, position, created_at from orders
+    where id = any($1::bigint[]) order by id for no key update
+"""
+
+CHANGE_ORDERS: Final = """
+    update orders set state = new.state, due_at = now() + make_interval(secs => new.due_in_s),
+        balance_after_minor = coalesce(new.balance_after_minor, orders.balance_after_minor), updated_at = now()
+    from json_to_recordset($1::text::json)
+        as new(id bigint, state text, due_in_s float8, balance_after_minor bigint)
+    where orders.id = new.id and orders.id = any($2::bigint[]) and orders.state not in ('delivered', 'failed')
+"""
+
+CHANGE_ATTEMPTS: Final = """
+    update attempt set state = new.state, asked = new.asked, elsewhere = new.elsewhere, cost_minor = new.cost_minor,
+        text = new.text, provider_reference = new.provider_reference,
+        finished_at = case when new.state in ('started', 'accepted', 'unknown') then null else now() end
+    from json_to_recordset($1::text::json) as new(order_id bigint, number smallint, state text, asked smallint,
+        elsewhere boolean, cost_minor bigint, text text, provider_reference text)
+    where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
+"""
+
+WRITE_NOTES: Final = """
+    insert into order_note (order_id, text)
+    select order_id, text from json_to_recordset($1::text::json) as new(order_id bigint, text text)
+"""
+
+WALLETS_OF: Final = "select distinct wallet_id from orders where id = any($1::bigint[])"
+
+HAND_BACK: Final = """
+    update orders set due_at = now() where id = any($1::bigint[]) and state = 'delivering' and due_at > now()
+"""
+
+
+class PostgresFulfilmentStore:
+    """The fulfilment's rows in PostgreSQL. It owns two connections, one to claim with and one to settle with.
+
+    `doubts` says whether an order of this moment may have had attempts that the database has lost.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        policy: Policy | None = None,
+        doubts: Callable[[datetime], bool] | None = None,
+    ) -> None:
+        self._doubts = doubts or (lambda _: False)
+        self._database = database
+        self._ledger = ledger
+        self._policy = policy or Policy()
+        self._claiming = Dedicated(database)
+        self._settling = Dedicated(database)
+        self._claiming_lock = asyncio.Lock()
+        self._settling_lock = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._claiming.close()
+        await self._settling.close()
+
+    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+        async with self._transaction(self._claiming, self._claiming_lock) as tx:
+            due = await tx.fetch(CLAIM, limit, lease_s)
+            if not due:
+                return []
+            tried = await self._attempts(tx, [row[0] for row in due if row[14]])
+            claims = [_claim_of(row, tried.get(row[0]), self._doubts(row[19])) for row in due]
+            await hit_async("attempt.before_write")
+            steps = decide(claims)
+            await _write_steps(tx, claims, steps)
+        return list(zip(claims, steps, strict=True))
+
+    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+        async with self._transaction(self._settling, self._settling_lock) as tx:
+            journal = await self._ledger.begin(tx, await self._wallets_of(tx, items))
+            cases = await self._cases(tx, {item.order_id for item in items})
+            effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
+            balances = await self._move_money(cases.values(), journal)
+            await self._ledger.write(tx, journal)
+            await _write_cases(tx, cases.values(), balances)
+            await hit_async("settle.before_commit")
+        await hit_async("settle.after_commit")
+        return effects
+
+    async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
+        async with self._database.connection() as tx:
+            return {row[0] for row in await tx.fetch(RENEW, list(order_ids), lease_s)}
+
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        async with self._database.connection() as tx:
+            return int((await tx.execute(CORRECT_JUMPED_CLOCK, longest_lease_s)).removeprefix("UPDATE "))
+
+    async def hand_back(self, order_ids: Collection[int]) -> None:
+        async with self._database.connection() as tx:
+            await tx.execute(HAND_BACK, list(order_ids))
+
+    @asynccontextmanager
+    async def _transaction(self, dedicated: Dedicated, lock: asyncio.Lock) -> AsyncIterator[Tx]:
+        async with lock:
+            try:
+                tx = await dedicated.get()
+                async with tx.transaction():
+                    yield tx
+            except CONNECTION_LOSS as error:
+                dedicated.drop()
+                raise dedicated.busy(error) from error
+            except TRANSIENT as error:
+                raise dedicated.busy(error) from error
+            except asyncio.CancelledError:
+                # Whatever was being said on the connection is only half said.
+                dedicated.drop()
+                raise
+
+    async def _wallets_of(self, tx: Tx, items: Sequence[Item]) -> set[int]:
+        """The wallets that may get a hold back. A verdict names none; an order never changes its wallet."""
+        releasing = [item for item in items if may_release(item)]
+        wallets = {item.wallet_id for item in releasing if not isinstance(item, Verdict) and hasattr(item, "wallet_id")}
+        decided = [item.order_id for item in releasing if isinstance(item, Verdict)]
+        if decided:
+            wallets.update(row[0] for row in await tx.fetch(WALLETS_OF, decided))
+        return wallets
+
+    async def _attempts(self, tx: Tx, order_ids: Sequence[int]) -> dict[int, list[Try]]:
+        found: dict[int, list[Try]] = {}
+        if order_ids:
+            for row in await tx.fetch(READ_ATTEMPTS, order_ids):
+                found.setdefault(row[0], []).append(_try_of(row))
+        return found
+
+    async def _cases(self, tx: Tx, order_ids: set[int]) -> dict[int, Case]:
+        """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
+        locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
+        attempts = await self._attempts(tx, [row[0] for row in locked])
+        return {
+            row[0]: Case(
+                row[0],
+                row[1],
+                row[2],
+                Mode(row[3]),
+                Money(row[4], CURRENCIES[row[5]]),
+                State(row[6]),
+                attempts.get(row[0], []),
+                row[7],
+                doubtful=self._doubts(row[8]),
+                created_at=row[8],
+            )
+            for row in locked
+        }
+
+    async def _move_money(self, cases: Iterable[Case], journal: Journal) -> dict[int, int]:
+        """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
+        balances: dict[int, int] = {}
+        for case in cases:
+            if case.posting is None and not case.releases:
+                continue
+            currency, mode = case.price.currency, case.mode
+            in_flight = await self._house(AccountKind.IN_FLIGHT, currency, mode)
+            if case.releases:
+                balances[case.id] = journal.release(case.id, case.wallet_id, in_flight, case.price).minor
+                journal.fail(case.wallet_id, case.position, credit=False)
+            elif case.posting is not None:
+                provider = await self._house(AccountKind.PROVIDER, currency, mode, case.posting.provider)
+                margin = await self._house(AccountKind.MARGIN, currency, mode)
+                loss = await self._house(AccountKind.LOSS, currency, mode)
+                journal.post(case.id, in_flight, provider, margin, loss, case.price, case.posting.cost)
+        return balances
+
+    async def _house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
+        found = self._ledger.known_house(kind, currency, mode, owner)
+        return found if found is not None else await self._ledger.house(kind, currency, mode, owner)
+
+
+class _NewAttempt(msgspec.Struct, gc=False):
+    order_id: int
+    number: int
+    provider: str
+    reference: str
+    cost_minor: int
+
+
+class _Correction(msgspec.Struct, gc=False):
+    id: int
+    state: State
+    attempts: int
+    leased: bool
+    due_in_s: float | None
+
+
+class _OrderChange(msgspec.Struct, gc=False):
+    id: int
+    state: State
+    due_in_s: float | None
+    balance_after_minor: int | None
+
+
+class _AttemptChange(msgspec.Struct, gc=False):
+    order_id: int
+    number: int
+    state: AttemptState
+    asked: int
+    elsewhere: bool
+    cost_minor: int
+    text: str
+    provider_reference: str | None
+
+
+class _Note(msgspec.Struct, gc=False):
+    order_id: int
+    text: str
+
+
+async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -> None:
+    new: list[_NewAttempt] = []
+    corrections: list[_Correction] = []
+    notes: list[_Note] = []
+    for claim, step in zip(claims, steps, strict=True):
+        count = len(claim.attempts)
+        match step:
+            case Deliver():
+                new.append(
+                    _NewAttempt(claim.id, step.number, step.chosen.provider.name, step.reference, step.cost.minor)
+                )
+                if count:
+                    corrections.append(_Correction(claim.id, State.DELIVERING, step.number, True, None))
+            case Presume():
+                new.append(_NewAttempt(claim.id, step.number, step.provider, step.reference, step.cost.minor))
+                corrections.append(_Correction(claim.id, State.WAITING, step.number, False, 0.0))
+                notes.append(_Note(claim.id, step.why))
+            case Park():
+                corrections.append(_Correction(claim.id, step.state, count, False, step.after_s))
+            case Hesitate():
+                corrections.append(_Correction(claim.id, State.REVIEW, count, False, None))
+                notes.append(_Note(claim.id, step.why))
+            case _ if not count:
+                corrections.append(_Correction(claim.id, State.DELIVERING, 0, True, None))
+            case _:
+                pass
+    if new:
+        await tx.execute(WRITE_ATTEMPTS, rows(new))
+        last = new[-1]
+        # The claim's clock is the transaction's, as is that of the attempts.
+        remember(
+            tx,
+            Fact(FactKind.ATTEMPT, last.order_id, part=last.number, at=claims[0].now, reference=last.reference),
+        )
+    if corrections:
+        await tx.execute(CORRECT_CLAIMED, rows(corrections), [correction.id for correction in corrections])
+    if notes:
+        await tx.execute(WRITE_NOTES, rows(notes))
+
+
+async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) -> None:
+    changes: list[_OrderChange] = []
+    attempts: list[_AttemptChange] = []
+    notes: list[_Note] = []
+    now = datetime.now(UTC)
+    for case in cases:
+        if case.changed:
+            changes.append(_OrderChange(case.id, case.state, case.due_in_s, balances.get(case.id)))
+            if case.state.final:
+                remember(
+                    tx,
+                    Fact(
+                        FactKind.ORDER,
+                        case.id,
+                        # Now, as well as one may know it here: somebody may have changed the order's own time.
+                        at=max(case.created_at or now, now),
+                        final=True,
+                        reference=case.reference,
+                    ),
+                )
+        notes += [_Note(case.id, text) for text in case.notes]
+        attempts += [
+            _AttemptChange(
+                case.id,
+                attempt.number,
+                attempt.state,
+                attempt.asked,
+                attempt.elsewhere,
+                attempt.cost_minor,
+                attempt.text,
+                attempt.provider_reference,
+            )
+            for attempt in case.attempts
+            if attempt.changed
+        ]
+    if changes:
+        written = await tx.execute(CHANGE_ORDERS, rows(changes), [change.id for change in changes])
+        if written != f"UPDATE {len(changes)}":
+            raise InvariantBroken(f"{len(changes)} locked orders were to change: {written}")
+    if attempts:
+        await tx.execute(CHANGE_ATTEMPTS, rows(attempts), [attempt.order_id for attempt in attempts])
+    if notes:
+        await tx.execute(WRITE_NOTES, rows(notes))
+
+
+def _claim_of(row: Any, attempts: list[Try] | None, doubtful: bool) -> Claim:
+    currency = CURRENCIES[row[12]]
+    return Claim(
+        row[0],
+        row[1],
+        Mode(row[2]),
+        row[3],
+        row[16],
+        row[4],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[17],
+        row[9],
+        Money(row[18], currency),
+        Money(row[10], currency),
+        Money(row[11], currency),
+        State(row[13]),
+        row[15],
+        attempts if attempts is not None else [],
+        doubtful,
+    )
+
+
+def _try_of(row: Any) -> Try:
+    return Try(
+        number=row[1],
+        provider=row[2],
+        reference=row[3],
+        state=AttemptState(row[4]),
+        asked=row[5],
+        elsewhere=row[6],
+        cost_minor=row[7],
+        started_at=row[8],
+        text=row[9],
+        provider_reference=row[10],
+    )

@@ -1,0 +1,36 @@
+"""Forgetting old answers, so that the table does not grow for ever.
+
+Any number of processes may do this at once.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from telvend.database.connections import Database
+from telvend.kit.clock import Clock
+from telvend.kit.repeating import Repeating
+from telvend.operator.premiums import store
+
+LOOK_EVERY_S: Final = 600.0
+_AT_ONCE: Final = 5_000
+
+
+class Forgetting(Repeating):
+    """Deletes answers that are older than `after_days`, every ten minutes after `start`."""
+
+    def __init__(
+        self, database: Database, clock: Clock, after_days: int, on_death: Callable[[BaseException], None] | None = None
+    ) -> None:
+        super().__init__("forgetting premiums", self.look, clock, every_s=LOOK_EVERY_S, on_death=on_death)
+        self._database = database
+        self._after_days = after_days
+
+    async def look(self) -> int:
+        """Forget what is old enough now. Returns how many answers that were. Raises Busy."""
+        forgotten = 0
+        while True:
+            async with self._database.connection() as tx:
+                gone = await store.forget(tx, self._after_days, _AT_ONCE)
+            forgotten += gone
+            if gone < _AT_ONCE:
+                return forgotten

@@ -1,0 +1,253 @@
+"""What the shop sells arrives at the network: the lane of deliveries, exactly once for each reference.
+
+- What a reference became first, it stays: a second delivery under it gives nothing and gets the same answer.
+- A question about a reference that nobody has heard of closes it, so that "never heard of it" can be believed at once: a
+  delivery that was still on its way finds it closed.
+- Both are one write, decided by which comes first, on the primary key.
+
+Everything that is waiting is one transaction: unknown subscribers are made, subscribers are locked in id order, references
+are claimed in their own order, and what is given is written set by set. A bundle is a new bucket, so that nothing of what the
+subscriber has is read for it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from telvend.database.connections import Database, Tx
+from telvend.errors import ReferenceReused
+from telvend.kit.failpoints import hit_async
+from telvend.kit.mode import Mode
+from telvend.kit.money import Currency
+from telvend.operator.provisioning import store
+from telvend.operator.provisioning.store import Claim
+from telvend.operator.subscribers.account import Account
+from telvend.operator.subscribers.model import Grant, MaximumCredit, PostingKind, Subscriber, SubscriberBarred
+from telvend.operator.subscribers.store import BucketNumbers, accounts_to_give, lock_by_number, write_accounts
+from telvend.operator.subscribers.together import Together
+
+
+class DeliveryState(StrEnum):
+    """What became of a reference."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    CLOSED = "closed"
+    """Asked about before it arrived; it never will."""
+
+
+class Refusal(StrEnum):
+    """Why nothing was given. It stays so under the same reference."""
+
+    UNKNOWN_SUBSCRIBER = "unknown_subscriber"
+    """There is no such subscriber, and the delivery was not to make one."""
+    BARRED = "barred"
+    """The subscriber's status forbids it, or the number has been given up."""
+    OTHER_CURRENCY = "other_currency"
+    """Money in a currency that is not the subscriber's."""
+    FULL = "full"
+    """There would be more than can be counted."""
+
+
+class NetworkDelivery(msgspec.Struct, frozen=True):
+    """What is to be given to a subscriber. `msisdn` is in E.164, `country` and `currency` are the market's.
+
+    `grants` come from the offering, as do the days by which the two clocks move. `creates`: an unknown subscriber is made.
+    `fingerprint` says what is wanted, for references that come from people; another one under the same reference is
+    ReferenceReused. `forgets`: a refusal leaves the reference free.
+    """
+
+    reference: str
+    msisdn: str
+    country: str
+    currency: Currency
+    grants: tuple[Grant, ...]
+    mode: Mode = Mode.LIVE
+    usable_days: int = 0
+    reachable_days: int = 0
+    creates: bool = True
+    fingerprint: str = ""
+    forgets: bool = False
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What became of a reference?"""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a reference. `reason` belongs to a refusal. `replayed`: it had been so before."""
+
+    state: DeliveryState
+    reason: Refusal | None = None
+    replayed: bool = False
+
+
+class Delivering:
+    """The lane, and the rules at the head of this file."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        on_batch: Callable[[str, int], None] | None = None,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.together: Together[NetworkDelivery | Question, Answer] = Together(
+            "deliveries", database, self._decide, _buckets_of, on_batch=on_batch, on_death=on_death
+        )
+
+    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+        """Give it, once for each reference. Raises ReferenceReused, and Busy: then nobody knows, and asking tells."""
+        return await self.together.submit(delivery)
+
+    async def ask(self, reference: str) -> Answer:
+        """What became of a reference; one that nobody has heard of is closed now. Raises Busy."""
+        return await self.together.submit(Question(reference))
+
+    async def _decide(
+        self, tx: Tx, items: list[NetworkDelivery | Question], numbers: BucketNumbers
+    ) -> Sequence[Answer | Exception]:
+        firsts: dict[str, NetworkDelivery | Question] = {}
+        for item in items:
+            firsts.setdefault(item.reference, item)
+        deliveries = [item for item in firsts.values() if isinstance(item, NetworkDelivery)]
+        subscribers, now = await _subscribers(tx, deliveries)
+        await hit_async("subscribers.after_locks")
+        claims = {reference: _claim(item, subscribers) for reference, item in firsts.items()}
+        claimed = await store.claim_references(tx, list(claims.values()))
+        others = [reference for reference in claims if reference not in claimed]
+        if others:
+            claims.update(await store.known_references(tx, others))
+        given = [item for item in deliveries if item.reference in claimed]
+        accounts = await _accounts(tx, given, subscribers, now, numbers)
+        await _give(tx, given, accounts, claims)
+        answered: set[str] = set(others)
+        answers: list[Answer | Exception] = []
+        for item in items:
+            answers.append(_answer(item, claims[item.reference], item.reference in answered))
+            answered.add(item.reference)
+        return answers
+
+
+async def _subscribers(
+    tx: Tx, deliveries: list[NetworkDelivery]
+) -> tuple[dict[tuple[Mode, str], Subscriber], datetime | None]:
+    """The subscribers of these, locked, and the moment after that. Unknown ones that are to be made are made first, in the
+    order of their numbers, and before anything is locked: who makes waits only for others who make, and who locks only for
+    others who lock."""
+    if not deliveries:
+        return {}, None
+    new = {item.msisdn: item for item in deliveries if item.creates}
+    if new:
+        await store.create_subscribers(
+            tx, [store.NewSubscriber(item.mode, item.msisdn, item.country, item.currency.code) for item in new.values()]
+        )
+    return await lock_by_number(tx, list({(item.mode, item.msisdn) for item in deliveries}))
+
+
+def _claim(item: NetworkDelivery | Question, subscribers: dict[tuple[Mode, str], Subscriber]) -> Claim:
+    """What a reference becomes if it is new; `_give` corrects what turns out to be refused."""
+    if isinstance(item, Question):
+        return Claim(item.reference, DeliveryState.CLOSED)
+    subscriber = subscribers.get((item.mode, item.msisdn))
+    return Claim(
+        item.reference,
+        DeliveryState.DELIVERED,
+        subscriber.id if subscriber is not None else None,
+        len(item.grants),
+        item.fingerprint,
+    )
+
+
+async def _accounts(
+    tx: Tx,
+    deliveries: list[NetworkDelivery],
+    subscribers: dict[tuple[Mode, str], Subscriber],
+    now: datetime | None,
+    numbers: BucketNumbers,
+) -> dict[tuple[Mode, str], Account]:
+    """What these are given to. Only airtime needs to know what there is: the main account, which it makes grow."""
+    if now is None:
+        return {}
+    wanted = {key: subscribers[key] for item in deliveries if (key := (item.mode, item.msisdn)) in subscribers}
+    mains = {
+        wanted[key].id
+        for item in deliveries
+        if (key := (item.mode, item.msisdn)) in wanted and any(grant.main for grant in item.grants)
+    }
+    accounts = await accounts_to_give(tx, wanted.values(), now, mains, numbers)
+    return {key: accounts[subscriber.id] for key, subscriber in wanted.items()}
+
+
+async def _give(
+    tx: Tx,
+    deliveries: list[NetworkDelivery],
+    accounts: dict[tuple[Mode, str], Account],
+    claims: dict[str, Claim],
+) -> None:
+    """Give what was claimed, and correct the claims of what is refused."""
+    refused, forgotten = [], []
+    for item in deliveries:
+        reason = _refused(item, accounts.get((item.mode, item.msisdn)))
+        if reason is not None:
+            claim = claims[item.reference]
+            claim = Claim(claim.reference, DeliveryState.REFUSED, claim.subscriber_id, 0, claim.fingerprint, reason)
+            claims[item.reference] = claim
+            if item.forgets:
+                forgotten.append(item.reference)
+            else:
+                refused.append(claim)
+    if refused:
+        await store.refuse_references(tx, refused)
+    if forgotten:
+        await store.forget_references(tx, forgotten)
+    await write_accounts(tx, accounts.values())
+
+
+def _refused(item: NetworkDelivery, account: Account | None) -> Refusal | None:
+    """Give it, or answer why it was not given."""
+    if account is None:
+        return Refusal.UNKNOWN_SUBSCRIBER
+    if account.subscriber.currency != item.currency and any(_is_money(grant) for grant in item.grants):
+        return Refusal.OTHER_CURRENCY
+    try:
+        account.give(item.grants, PostingKind.GRANT, item.reference)
+    except SubscriberBarred:
+        return Refusal.BARRED
+    except MaximumCredit:
+        return Refusal.FULL
+    account.move_clocks(item.usable_days, item.reachable_days)
+    return None
+
+
+def _is_money(grant: Grant) -> bool:
+    return grant.kind in ("money", "momo")
+
+
+def _answer(item: NetworkDelivery | Question, claim: Claim, replayed: bool) -> Answer | Exception:
+    state = DeliveryState(claim.state)
+    if (
+        isinstance(item, NetworkDelivery)
+        and state is not DeliveryState.CLOSED
+        and claim.fingerprint != item.fingerprint
+    ):
+        return ReferenceReused(item.reference)
+    return Answer(state, Refusal(claim.reason) if claim.reason else None, replayed)
+
+
+def _buckets_of(item: NetworkDelivery | Question) -> int:
+    return len(item.grants) if isinstance(item, NetworkDelivery) else 0
+
+
+def fingerprint_of(grants: Iterable[Grant]) -> str:
+    """What an operator gives, as one text."""
+    return "; ".join(
+        f"{grant.kind} {grant.amount} {'main' if grant.main else grant.validity_days} {grant.line} {grant.product}"
+        for grant in grants
+    )

@@ -1,0 +1,460 @@
+"""Refilling: the lane's one transaction, in which vouchers and money become what subscribers have.
+
+For whatever is waiting, together: lock wallets, subscribers, vouchers and guards, each in their order; look the partners'
+transactionIds up (after the locks, so that it sees what others committed before they let go); decide one after the other in
+plain Python; write everything with set-based statements; commit. Only then is anybody answered.
+
+What a refusal leaves behind is nothing, but for a wrong PIN: that is counted, in the same transaction.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from telvend.database.connections import Database, Tx
+from telvend.database.facts import Fact, FactKind, remember
+from telvend.errors import (
+    Busy,
+    InsufficientBalance,
+    InvalidInput,
+    InvariantBroken,
+    NotFound,
+    ReferenceReused,
+    SalesHalted,
+    TelvendError,
+)
+from telvend.kit.failpoints import hit_async
+from telvend.kit.ids import reference_of
+from telvend.kit.mode import Mode
+from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import AccountKind, Journal, TransactionKind
+from telvend.ledger.service import Ledger
+from telvend.operator.entitlements.model import Profile, Snapshot, grants_of_refill
+from telvend.operator.entitlements.service import Offering
+from telvend.operator.refills import store
+from telvend.operator.refills.model import OWN_NETWORK, Refill, Refilled, RefillKind, RefillRequest
+from telvend.operator.refills.store import NewRefill, Transaction, TransactionTaken
+from telvend.operator.subscribers import store as subscriber_store
+from telvend.operator.subscribers.account import Account
+from telvend.operator.subscribers.model import PostingKind, Subscriber
+from telvend.operator.subscribers.store import BucketNumbers
+from telvend.operator.subscribers.together import Together
+from telvend.operator.vouchers import store as voucher_store
+from telvend.operator.vouchers.guard import Guard, Guarded, Guards
+from telvend.operator.vouchers.model import PinRefused, VoucherState, serial_number, serial_text
+from telvend.operator.vouchers.store import GuardGone, Locked, Subject, Use
+from telvend.sales.gate import SalesGate
+
+PREFIX: Final = "RFL"
+_NUMBERS_AT_A_TIME: Final = 1024
+_LONGEST_SOURCE: Final = 200
+# The main account, and a bonus of each kind.
+_MOST_BUCKETS: Final = 5
+
+HouseAccounts = tuple[int, int]
+"""Of one currency and mode: what is in flight, and what our network has earned."""
+
+
+class SubscriberMoved(Exception):
+    """A subscriber changed currency between two looks; the transaction has to begin again."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A request with what is known of it before the database is asked. `pin_hash` belongs to one by voucher."""
+
+    request: RefillRequest
+    fingerprint: str
+    pin_hash: bytes | None
+
+    @property
+    def transaction(self) -> Transaction:
+        request = self.request
+        return (request.reseller_id, request.dialect, request.mode, request.transaction_id)
+
+    @property
+    def subscriber(self) -> tuple[Mode, str]:
+        return (self.request.mode, self.request.msisdn)
+
+    @property
+    def subjects(self) -> tuple[Subject, Subject, Subject]:
+        """Who answers for its PIN. What the client calls itself is no part of it: another name would be another allowance."""
+        request = self.request
+        source = _plain(request.source)
+        return (
+            (Guarded.SUBSCRIBER, f"{request.mode} {request.msisdn}"),
+            (Guarded.PARTNER, f"{request.mode} {request.reseller_id} {source}".rstrip()),
+            (Guarded.SOURCE, f"{request.mode} {source}"),
+        )
+
+    @property
+    def guarded(self) -> bool:
+        """The operator, who commits a reservation, is not kept from trying."""
+        return self.request.reservation is None
+
+
+def _plain(source: str) -> str:
+    """What a database cannot store, and what would fill it, does not get there."""
+    return "".join(letter if letter.isprintable() else "?" for letter in source[:_LONGEST_SOURCE])
+
+
+class Refilling:
+    """The lane of refills. Before `start` (a command) it serves one by one."""
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        offering: Offering,
+        gate: SalesGate,
+        *,
+        on_batch: Callable[[str, int], None] | None = None,
+        on_death: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._offering = offering
+        self._gate = gate
+        self._causes: list[int] = []
+        self._salt: bytes | None = None
+        self.together: Together[Item, Refilled] = Together(
+            "refills",
+            database,
+            self._decide,
+            lambda _: _MOST_BUCKETS,
+            again=(TransactionTaken, GuardGone, SubscriberMoved),
+            points="refill",
+            on_batch=on_batch,
+            on_death=on_death,
+        )
+
+    async def _decide(self, tx: Tx, items: list[Item], numbers: BucketNumbers) -> Sequence[Refilled | Exception]:
+        await self._provide_causes(tx, len(items))
+        found = await store.find_subscribers(tx, {item.subscriber for item in items})
+        house = await self._house_accounts(items, found)
+        payers = await _payers_of(tx, items, found)
+        wallets, _ = await ledger_store.lock_wallets(tx, sorted(set(payers.values())))
+        locked, now = await subscriber_store.lock_subscribers(tx, [number for number, _ in found.values()])
+        if now is None:
+            now = await voucher_store.clock(tx)
+        subscribers = {(subscriber.mode, subscriber.msisdn): subscriber for subscriber in locked.values()}
+        if any(subscriber.currency != found[key][1] for key, subscriber in subscribers.items()):
+            raise SubscriberMoved
+        known = await store.find_by_transaction(tx, {item.transaction for item in items})
+        new = [item for item in items if item.transaction not in known and item.subscriber in subscribers]
+        vouchers = await self._lock_vouchers(tx, new)
+        guards = await _lock_guards(tx, new, subscribers, vouchers, self._offering.snapshot, now)
+        await hit_async("refill.after_locks")
+        accounts = await subscriber_store.accounts_to_give(tx, locked.values(), now, list(locked), numbers)
+        decisions = _Decisions(
+            now,
+            Journal(wallets, at=now),
+            payers,
+            known,
+            subscribers,
+            accounts,
+            vouchers,
+            guards,
+            house,
+            self._offering.snapshot,
+            self._gate,
+        )
+        answers = [decisions.weigh(item, self._causes, self._salt or b"") for item in items]
+        await decisions.write(tx)
+        return answers
+
+    async def _provide_causes(self, tx: Tx, count: int) -> None:
+        # Taken ahead by the thousand: one statement less for almost every batch.
+        if len(self._causes) < count:
+            self._causes = (await ledger_store.next_causes(tx, max(_NUMBERS_AT_A_TIME, count)))[::-1]
+        if self._salt is None:
+            self._salt = await ledger_store.installation_salt(tx)
+
+    async def _house_accounts(
+        self, items: Sequence[Item], found: dict[tuple[Mode, str], tuple[int, Currency]]
+    ) -> dict[tuple[Mode, str], HouseAccounts]:
+        """By mode and currency. Remembered by the ledger, so that almost always nothing is asked."""
+        accounts: dict[tuple[Mode, str], HouseAccounts] = {}
+        for item in items:
+            if item.pin_hash is None and item.subscriber in found:
+                mode, currency = item.request.mode, found[item.subscriber][1]
+                if (mode, currency.code) not in accounts:
+                    accounts[mode, currency.code] = (
+                        await self._ledger.house(AccountKind.IN_FLIGHT, currency, mode),
+                        await self._ledger.house(AccountKind.PROVIDER, currency, mode, OWN_NETWORK),
+                    )
+        return accounts
+
+    async def _lock_vouchers(self, tx: Tx, items: Sequence[Item]) -> dict[bytes, Locked]:
+        hashes = {item.pin_hash for item in items if item.pin_hash is not None}
+        return await voucher_store.lock(tx, hashes) if hashes else {}
+
+
+Payer = tuple[UUID, Mode, str]
+"""A partner by mode and currency: who has one wallet at most."""
+
+
+async def _payers_of(
+    tx: Tx, items: Sequence[Item], found: dict[tuple[Mode, str], tuple[int, Currency]]
+) -> dict[Payer, int]:
+    """The wallets that voucherless refills are to be paid from.
+
+    A request may not know of a wallet that was opened a moment ago: what processes remember of a key is a quarter of a second
+    old. So one that it does not name is looked for.
+    """
+    payers: dict[Payer, int | None] = {}
+    for item in items:
+        if item.pin_hash is None and item.subscriber in found:
+            request, currency = item.request, found[item.subscriber][1].code
+            payer = (request.reseller_id, request.mode, currency)
+            if payer not in payers:
+                wallet_id = request.wallets.get(currency)
+                if wallet_id is None:
+                    wallet_id = await ledger_store.wallet_of(tx, request.reseller_id, currency, request.mode)
+                payers[payer] = wallet_id
+    return {payer: wallet_id for payer, wallet_id in payers.items() if wallet_id is not None}
+
+
+async def _lock_guards(
+    tx: Tx,
+    items: Sequence[Item],
+    subscribers: dict[tuple[Mode, str], Subscriber],
+    vouchers: dict[bytes, Locked],
+    offering: Snapshot,
+    now: datetime,
+) -> dict[Subject, Guard]:
+    """Everybody whom these PINs may be counted for. Who cannot have been wrong needs no row, if there is none."""
+    guarded = [item for item in items if item.pin_hash is not None and item.guarded]
+    if not guarded:
+        return {}
+    times: dict[bytes | None, int] = {}
+    for item in guarded:
+        times[item.pin_hash] = times.get(item.pin_hash, 0) + 1
+    counted: set[Subject] = set()
+    for item in guarded:
+        wrong = why_not(item, vouchers.get(item.pin_hash or b""), subscribers[item.subscriber], offering, now)
+        # Of two with the same PIN the second is wrong, whichever that will be.
+        if wrong is not None or times[item.pin_hash] > 1:
+            counted.update(item.subjects)
+    subjects = {subject for item in guarded for subject in item.subjects}
+    guards = await voucher_store.lock_guards(tx, subjects, counted)
+    return {subject: guards.get(subject) or Guard(*subject) for subject in subjects}
+
+
+def why_not(
+    item: Item, voucher: Locked | None, subscriber: Subscriber, offering: Snapshot, now: datetime
+) -> str | None:
+    """Why this PIN cannot be loaded, for the log only; None when it can."""
+    request = item.request
+    if voucher is None:
+        return "unknown"
+    batch = voucher.batch
+    if batch.mode is not request.mode:
+        return "other mode"
+    state = voucher.standing(now)
+    if request.reservation is not None:
+        if state is not VoucherState.RESERVED or voucher.reservation != request.reservation:
+            return f"not reserved by that name: {state}"
+    elif state is not VoucherState.AVAILABLE:
+        return str(state)
+    if request.serial is not None and serial_number(request.serial) != voucher.serial:
+        return "other serial"
+    if batch.amount.currency != subscriber.currency:
+        return "other currency"
+    profile = offering.profile(batch.profile)
+    if profile is not None:
+        try:
+            grants_of_refill(profile, batch.amount)
+        except InvalidInput:
+            return "worth nothing by its profile"
+    return None
+
+
+class _Decisions:
+    """What one transaction is about to do, and what each partner will be told."""
+
+    def __init__(
+        self,
+        now: datetime,
+        journal: Journal,
+        payers: dict[Payer, int],
+        known: dict[Transaction, tuple[Refill, str]],
+        subscribers: dict[tuple[Mode, str], Subscriber],
+        accounts: dict[int, Account],
+        vouchers: dict[bytes, Locked],
+        guards: dict[Subject, Guard],
+        house: dict[tuple[Mode, str], HouseAccounts],
+        offering: Snapshot,
+        gate: SalesGate,
+    ) -> None:
+        self.now = now
+        self.journal = journal
+        self.payers = payers
+        self.known = known
+        self.subscribers = subscribers
+        self.accounts = accounts
+        self.vouchers = vouchers
+        self.guards = guards
+        self.house = house
+        self.offering = offering
+        self.gate = gate
+        self.refills: list[NewRefill] = []
+        self.uses: list[Use] = []
+
+    def weigh(self, item: Item, causes: list[int], salt: bytes) -> Refilled | Exception:
+        """Decide one: a known transactionId first, then the subscriber, the lock-out, the voucher or the money."""
+        before = self.known.get(item.transaction)
+        if before is not None:
+            refill, fingerprint = before
+            if fingerprint != item.fingerprint:
+                return ReferenceReused(item.request.transaction_id)
+            return Refilled(refill, replayed=True)
+        if self.gate.halts(item.request.mode):
+            return SalesHalted()
+        subscriber = self.subscribers.get(item.subscriber)
+        if subscriber is None:
+            return NotFound("Subscriber")
+        account = self.accounts[subscriber.id]
+        try:
+            # Before any PIN is looked at: else the answer would tell a right one from a wrong one.
+            account.mind_status()
+            number = causes[-1]
+            reference = reference_of(PREFIX, number, salt)
+            if item.pin_hash is not None:
+                refill = self._by_voucher(item, item.pin_hash, account, number, reference)
+            else:
+                refill = self._voucherless(item, account, number, reference)
+        except TelvendError as error:
+            if isinstance(error, InvariantBroken):
+                raise
+            return error
+        causes.pop()
+        self.known[item.transaction] = (refill, item.fingerprint)
+        return Refilled(refill, replayed=False)
+
+    def _by_voucher(self, item: Item, pin_hash: bytes, account: Account, number: int, reference: str) -> Refill:
+        guards = Guards(*(self.guards[subject] for subject in item.subjects)) if item.guarded else None
+        if guards is not None:
+            guards.mind(self.now)
+        voucher = self.vouchers.get(pin_hash)
+        reason = why_not(item, voucher, account.subscriber, self.offering, self.now)
+        if reason is not None or voucher is None:
+            reached = guards.wrong(self.now) if guards is not None else ()
+            raise PinRefused(reason or "unknown", tuple(guard.kind for guard in reached))
+        batch = voucher.batch
+        profile = self.offering.profile(batch.profile)
+        if profile is None:
+            raise Busy  # It was made a moment ago, and this process has not heard of it yet.
+        account.give(grants_of_refill(profile, batch.amount), PostingKind.REFILL, reference)
+        # From here the refill succeeds.
+        if guards is not None:
+            guards.right()
+        voucher.state = VoucherState.USED
+        self.uses.append(Use(voucher.serial, account.subscriber.id, number))
+        return self._refill(item, account, number, reference, profile, batch.amount, serial=voucher.serial)
+
+    def _voucherless(self, item: Item, account: Account, number: int, reference: str) -> Refill:
+        request, currency = item.request, account.subscriber.currency
+        profile = self.offering.profile(request.profile or "")
+        if profile is None or not profile.active:
+            raise InvalidInput("profile", "there is no such refill profile")
+        amount = Money((request.units or 0) * 10**currency.digits, currency)
+        if not 0 < amount.minor <= MAXIMUM_MINOR:
+            raise InvalidInput("amount", "must be more than nothing, and less than can be counted")
+        grants = grants_of_refill(profile, amount)
+        wallet_id = self.payers.get((request.reseller_id, request.mode, currency.code))
+        if wallet_id is None:
+            raise InsufficientBalance(amount, Money(0, currency))
+        wallet = self.journal.wallets.get(wallet_id)
+        if wallet is None:
+            raise NotFound("The wallet")
+        if wallet.balance_minor < amount.minor:
+            raise InsufficientBalance(amount, Money(wallet.balance_minor, currency))
+        account.give(grants, PostingKind.REFILL, reference)
+        # From here the refill succeeds.
+        in_flight, provider = self.house[request.mode, currency.code]
+        after = self.journal.pay(number, wallet_id, in_flight, provider, amount)
+        position = self.journal.enter(wallet_id, TransactionKind.REFILL, number, credit=False)
+        return self._refill(
+            item, account, number, reference, profile, amount, wallet_id=wallet_id, position=position, after=after
+        )
+
+    def _refill(
+        self,
+        item: Item,
+        account: Account,
+        number: int,
+        reference: str,
+        profile: Profile,
+        amount: Money,
+        *,
+        serial: int | None = None,
+        wallet_id: int | None = None,
+        position: int | None = None,
+        after: Money | None = None,
+    ) -> Refill:
+        request = item.request
+        capped = account.move_clocks(profile.usable_days, profile.reachable_days)
+        before = None if after is None else after + amount
+        self.refills.append(
+            NewRefill(
+                number,
+                reference,
+                request.reseller_id,
+                request.dialect,
+                request.mode,
+                request.transaction_id,
+                item.fingerprint,
+                request.kind,
+                account.subscriber.id,
+                request.msisdn,
+                profile.id,
+                amount.minor,
+                amount.currency.code,
+                capped,
+                serial,
+                wallet_id,
+                position,
+                None if before is None else before.minor,
+                None if after is None else after.minor,
+                request.sent_id,
+            )
+        )
+        return Refill(
+            id=number,
+            reference=reference,
+            reseller_id=request.reseller_id,
+            dialect=request.dialect,
+            mode=request.mode,
+            transaction_id=request.transaction_id,
+            kind=RefillKind(request.kind),
+            msisdn=request.msisdn,
+            profile=profile.id,
+            amount=amount,
+            capped=capped,
+            serial=None if serial is None else serial_text(serial),
+            wallet_id=wallet_id,
+            position=position,
+            before=before,
+            after=after,
+            created_at=self.now,
+            sent_id=request.sent_id,
+        )
+
+    async def write(self, tx: Tx) -> None:
+        """Write what was decided. A batch that decided nothing writes nothing."""
+        if self.refills:
+            await store.insert(tx, self.refills, self.now)
+            await subscriber_store.write_accounts(tx, self._given())
+            await ledger_store.write_journal(tx, self.journal)
+            last = self.refills[-1]
+            remember(tx, Fact(FactKind.REFILL, last.id, at=self.now, reference=last.reference))
+        if self.uses:
+            await voucher_store.use(tx, self.uses, self.now)
+        if self.guards:
+            await voucher_store.write_guards(tx, self.guards.values())
+
+    def _given(self) -> Collection[Account]:
+        return [self.accounts[number] for number in {refill.subscriber_id for refill in self.refills}]

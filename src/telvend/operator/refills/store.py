@@ -1,0 +1,269 @@
+"""All SQL of refills."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from telvend.database.connections import Tx, rows
+from telvend.kit.mode import Mode
+from telvend.kit.money import CURRENCIES, Currency, Money
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import Finding, TransactionKind, TransferKind
+from telvend.operator.refills.model import OWN_NETWORK, Refill, RefillKind
+from telvend.operator.subscribers.model import PostingKind
+from telvend.operator.vouchers.model import serial_text
+
+_COLUMNS: Final = """r.id, r.reference, r.reseller_id, r.dialect, r.mode, r.transaction_id, r.fingerprint, r.kind, r.subscriber_id,
+    r.msisdn, r.profile, r.amount_minor, r.currency, r.capped, r.serial, r.wallet_id, r.position, r.balance_before_minor,
+    r.balance_after_minor, r.created_at, r.sent_id"""
+
+# A currency decides which wallet is locked, and wallets are locked before subscribers: so it is read without a lock.
+FIND_SUBSCRIBERS: Final = """
+    select wanted.place, s.id, s.currency
+    from json_to_recordset($1::text::json) as wanted(place integer, mode text, msisdn text)
+    cross join lateral (
+        select id, currency from subscriber where subscriber.msisdn = wanted.msisdn and subscriber.mode = wanted.mode limit 1
+    ) as s
+"""
+
+FIND_BY_TRANSACTION: Final = f"""
+    select wanted.place, {_COLUMNS}
+    from json_to_recordset($1::text::json)
+        as wanted(place integer, reseller_id uuid, dialect text, mode text, transaction_id text)
+    cross join lateral (
+        select * from refill where refill.reseller_id = wanted.reseller_id and refill.dialect = wanted.dialect
+            and refill.mode = wanted.mode and refill.transaction_id = wanted.transaction_id
+        limit 1
+    ) as r
+"""
+
+INSERT: Final = """
+    insert into refill (id, reference, reseller_id, dialect, mode, transaction_id, fingerprint, kind, subscriber_id, msisdn,
+        profile, amount_minor, currency, capped, serial, wallet_id, position, balance_before_minor, balance_after_minor,
+        sent_id, created_at)
+    select id, reference, reseller_id, dialect, mode, transaction_id, fingerprint, kind, subscriber_id, msisdn,
+        profile, amount_minor, currency, capped, serial, wallet_id, position, balance_before_minor, balance_after_minor,
+        sent_id, $2
+    from json_to_recordset($1::text::json) as new(id bigint, reference text, reseller_id uuid, dialect text, mode text,
+        transaction_id text, fingerprint text, kind text, subscriber_id bigint, msisdn text, profile text,
+        amount_minor bigint, currency text, capped boolean, serial bigint, wallet_id bigint, position bigint,
+        balance_before_minor bigint, balance_after_minor bigint, sent_id text)
+"""
+
+Transaction = tuple[UUID, str, str, str]
+"""What makes a partner's transactionId one of its kind: reseller, dialect, mode, text."""
+
+
+class TransactionTaken(Exception):
+    """A partner's transactionId came to stand in the database after it was looked up; the transaction is lost."""
+
+
+class NewRefill(msgspec.Struct, gc=False):
+    """A new refill, as INSERT reads it."""
+
+    id: int
+    reference: str
+    reseller_id: UUID
+    dialect: str
+    mode: str
+    transaction_id: str
+    fingerprint: str
+    kind: str
+    subscriber_id: int
+    msisdn: str
+    profile: str
+    amount_minor: int
+    currency: str
+    capped: bool
+    serial: int | None
+    wallet_id: int | None
+    position: int | None
+    balance_before_minor: int | None
+    balance_after_minor: int | None
+    sent_id: str | None
+
+
+class _Wanted(msgspec.Struct, gc=False):
+    """A partner's transactionId, as FIND_BY_TRANSACTION reads it."""
+
+    place: int
+    reseller_id: UUID
+    dialect: str
+    mode: str
+    transaction_id: str
+
+
+class _Key(msgspec.Struct, gc=False):
+    """A subscriber, as FIND_SUBSCRIBERS reads it."""
+
+    place: int
+    mode: str
+    msisdn: str
+
+
+async def find_subscribers(
+    tx: Tx, wanted: Collection[tuple[Mode, str]]
+) -> dict[tuple[Mode, str], tuple[int, Currency]]:
+    """Id and currency of those of these subscribers, by mode and MSISDN, that exist. Locks nothing."""
+    keys = list(wanted)
+    found = await tx.fetch(
+        FIND_SUBSCRIBERS, rows([_Key(place, mode, msisdn) for place, (mode, msisdn) in enumerate(keys)])
+    )
+    return {keys[row[0]]: (row[1], CURRENCIES[row[2]]) for row in found}
+
+
+async def find_by_transaction(tx: Tx, wanted: Collection[Transaction]) -> dict[Transaction, tuple[Refill, str]]:
+    """The refills that stand under these transactionIds, with their fingerprints."""
+    keys = list(wanted)
+    found = await tx.fetch(FIND_BY_TRANSACTION, rows([_Wanted(place, *key) for place, key in enumerate(keys)]))
+    return {keys[row["place"]]: (refill_of(row), row["fingerprint"]) for row in found}
+
+
+async def insert(tx: Tx, refills: Sequence[NewRefill], now: datetime) -> None:
+    """Write new refills. Raises TransactionTaken."""
+    try:
+        await tx.execute(INSERT, rows(refills), now)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "refill_transaction":
+            raise TransactionTaken from error
+        raise
+
+
+async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Refill]:
+    """The refills with these numbers."""
+    found = await tx.fetch(f"select {_COLUMNS} from refill r where r.id = any($1::bigint[])", ids)
+    return {row["id"]: refill_of(row) for row in found}
+
+
+async def listed(
+    tx: Tx,
+    *,
+    reseller_id: UUID | None,
+    mode: Mode | None,
+    msisdn: str | None,
+    kind: RefillKind | None,
+    transaction_id: str | None,
+    before: int | None,
+    limit: int,
+) -> list[Refill]:
+    """Refills, newest first, from below number `before`. `transaction_id`: the one in force, or what was sent."""
+    narrowed = "" if msisdn is None else "r.subscriber_id in (select id from subscriber where msisdn = $3) and"
+    found = await tx.fetch(
+        f"""
+        select {_COLUMNS} from refill r
+        where {narrowed} ($1::uuid is null or r.reseller_id = $1) and ($2::text is null or r.mode = $2)
+          and ($3::text is null or r.msisdn = $3) and ($4::text is null or r.kind = $4) and r.id < $5
+          and ($7::text is null or r.transaction_id = $7 or r.sent_id = $7)
+        order by r.id desc limit $6
+        """,
+        reseller_id, mode, msisdn, kind, before if before is not None else 2**62, limit, transaction_id,
+    )  # fmt: skip
+    return [refill_of(row) for row in found]
+
+
+async def given(tx: Tx, refill_id: int) -> list[Any]:
+    """What a refill gave: kind, name, change, expires_at of the buckets, in their order."""
+    found: list[Any] = await tx.fetch(
+        f"""
+        select b.kind, b.name, p.change, b.expires_at
+        from refill r join bucket b on b.subscriber_id = r.subscriber_id
+        join bucket_posting p on p.bucket_id = b.id and p.kind = '{PostingKind.REFILL}' and p.cause = r.reference
+        where r.id = $1 order by b.id
+        """,
+        refill_id,
+    )
+    return found
+
+
+def refill_of(row: Any) -> Refill:
+    """The refill in a row of `_COLUMNS`."""
+    currency = CURRENCIES[row["currency"]]
+    paid = row["wallet_id"] is not None
+    return Refill(
+        id=row["id"],
+        reference=row["reference"],
+        # asyncpg's own class compares equal, but hashes and pickles by other means than the standard one.
+        reseller_id=UUID(bytes=row["reseller_id"].bytes),
+        dialect=row["dialect"],
+        mode=Mode(row["mode"]),
+        transaction_id=row["transaction_id"],
+        kind=RefillKind(row["kind"]),
+        msisdn=row["msisdn"],
+        profile=row["profile"],
+        amount=Money(row["amount_minor"], currency),
+        capped=row["capped"],
+        serial=None if row["serial"] is None else serial_text(row["serial"]),
+        wallet_id=row["wallet_id"],
+        position=row["position"],
+        before=Money(row["balance_before_minor"], currency) if paid else None,
+        after=Money(row["balance_after_minor"], currency) if paid else None,
+        created_at=row["created_at"],
+        sent_id=row["sent_id"],
+    )
+
+
+# Whether the books hold ---------------------------------------------------------------------------------------------------
+
+_CHECKS: Final = {
+    "every refill that was paid for is held and posted once and in full, and no other": f"""
+        select format('refill %s (%s, %s): %s %s held and %s posted, price %s', r.id, r.reference, r.kind,
+                      coalesce(t.held, 0), r.currency, coalesce(t.posted, 0), r.amount_minor)
+        from refill r left join (
+            select t.cause, sum(t.amount_minor) filter (where t.kind = {TransferKind.HOLD}) as held,
+                   max(t.wallet_id) filter (where t.kind = {TransferKind.HOLD}) as wallet_id,
+                   sum(t.amount_minor) filter (where t.kind = {TransferKind.COST} and a.owner = '{OWN_NETWORK}') as posted,
+                   count(*) as transfers
+            from transfer t join account a on a.id = t.credit where t.cause in (select id from refill) group by t.cause
+        ) t on t.cause = r.id
+        where case when r.kind = '{RefillKind.VOUCHERLESS}'
+                   then (t.held, t.posted, t.transfers, t.wallet_id)
+                        is distinct from (r.amount_minor::numeric, r.amount_minor::numeric, 2::bigint, r.wallet_id)
+                   else t.cause is not null end limit 10""",
+    "every refill that was paid for stands in its wallet's list": f"""
+        select format('refill %s (%s) at position %s', r.id, r.reference, r.position)
+        from refill r left join wallet_transaction t on t.wallet_id = r.wallet_id and t.position = r.position
+        left join wallet_failed f on f.wallet_id = r.wallet_id and f.position = r.position
+        where r.wallet_id is not null
+          and (t.kind is distinct from '{TransactionKind.REFILL}'::"char" or t.id <> r.id or f.position is not null) limit 10""",
+    "every voucher that was used has one refill, and every refill by voucher its voucher": f"""
+        select case when r.id is null then format('voucher %s is used, refill %s is not its own', v.serial, v.refill_id)
+                    else format('refill %s (%s) by voucher %s, which is %s for refill %s', r.id, r.reference, r.serial,
+                                coalesce(v.state, 'not there'), coalesce(v.refill_id::text, 'nobody')) end
+        from (select * from voucher where state = 'used') v
+        full join (select * from refill where kind = '{RefillKind.VOUCHER}') r on r.serial = v.serial
+        left join voucher_batch b on b.id = v.batch_id
+        where r.id is null or v.serial is null or v.refill_id <> r.id or v.subscriber_id <> r.subscriber_id
+           or (b.amount_minor, b.currency, b.mode) is distinct from (r.amount_minor, r.currency, r.mode) limit 10""",
+    "every refill has given something to its subscriber, and to nobody else": f"""
+        select coalesce(format('refill %s (%s) for subscriber %s gave to %s', r.id, r.reference, r.subscriber_id,
+                               coalesce(p.owners::text, 'nobody')),
+                        format('a posting says refill %s, which is not there', p.cause))
+        from refill r full join (
+            select p.cause, array_agg(distinct b.subscriber_id) as owners
+            from bucket_posting p join bucket b on b.id = p.bucket_id
+            where p.kind = '{PostingKind.REFILL}' group by p.cause
+        ) p on p.cause = r.reference
+        where p.owners is distinct from array[r.subscriber_id] limit 10""",
+    "what a refill has given came once to each bucket": f"""
+        select format('bucket %s got refill %s %s times', p.bucket_id, p.cause, count(*))
+        from bucket_posting p where p.kind = '{PostingKind.REFILL}'
+        group by p.bucket_id, p.cause having count(*) > 1 limit 10""",
+    "every batch has as many vouchers as were issued": """
+        select format('batch %s: %s issued, %s there', b.id, b.issued, coalesce(v.count, 0))
+        from voucher_batch b left join (select batch_id, count(*) as count from voucher group by batch_id) v on v.batch_id = b.id
+        where b.issued <> coalesce(v.count, 0) or (b.state = 'available' and b.issued <> b.count) limit 10""",
+}
+
+
+async def findings(tx: Tx) -> list[Finding]:
+    """Everything between refills, vouchers, subscribers and ledger that does not hold."""
+    return await ledger_store.findings_of(tx, _CHECKS)
+
+
+def checked_rules() -> tuple[str, ...]:
+    """The rules that `findings` looks at, in words."""
+    return tuple(_CHECKS)

@@ -1,0 +1,473 @@
+"""The fulfilment's decisions as tables: what a worker does next, what a word means, when to ask again."""
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telvend.errors import InvalidInput, InvariantBroken, NotFound
+from telvend.fulfilment.routing import Choice, Chosen, Later, Nobody
+from telvend.fulfilment.rules import (
+    Ask,
+    Case,
+    Claim,
+    Deliver,
+    Effect,
+    GivenUp,
+    GiveUp,
+    Hesitate,
+    LookAgain,
+    Park,
+    Policy,
+    Posting,
+    Presume,
+    Step,
+    Try,
+    Verdict,
+    Word,
+    ask_delay_s,
+    believed,
+    may_release,
+    next_step,
+    spread,
+    weigh,
+    with_doubt,
+)
+from telvend.kit.mode import Mode
+from telvend.kit.money import GHS, NGN, Money
+from telvend.orders.model import AttemptState, State
+from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+POLICY = Policy()
+PRICE, COST = Money(450, GHS), Money(400, GHS)
+STARTED, ACCEPTED, UNKNOWN = AttemptState.STARTED, AttemptState.ACCEPTED, AttemptState.UNKNOWN
+DELIVERED, REFUSED, NOT_SENT = AttemptState.DELIVERED, AttemptState.REFUSED, AttemptState.NOT_SENT
+
+
+class Named:
+    """As much of a provider as a choice needs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def attempts(*states: AttemptState, asked: int = 0, elsewhere: bool = True) -> list[Try]:
+    return [
+        Try(number, f"p{number}", f"R-{number}", state, asked, elsewhere and state is REFUSED, COST.minor, NOW)
+        for number, state in enumerate(states, 1)
+    ]
+
+
+def step_of(tries: list[Try], *choices: Choice) -> tuple[Step, list[frozenset[str]]]:
+    """The next step, and what was excluded each time that a provider was looked for."""
+    excluded: list[frozenset[str]] = []
+    answers = iter(choices)
+
+    def choose(names: frozenset[str]) -> Choice:
+        excluded.append(names)
+        return next(answers)
+
+    return next_step(claim_of(tries), choose, lambda _: COST, POLICY), excluded
+
+
+def claim_of(tries: list[Try]) -> Claim:
+    return Claim(
+        1,
+        "R",
+        Mode.LIVE,
+        9,
+        "data",
+        "GH",
+        "MTN",
+        1,
+        "GH-MTN-1GB",
+        "1GB",
+        30,
+        "+233241234567",
+        PRICE,
+        PRICE,
+        COST,
+        State.WAITING,
+        NOW,
+        tries,
+    )
+
+
+def case_of(state: State, *states: AttemptState, asked: int = 0) -> Case:
+    return Case(1, "R", 9, Mode.LIVE, PRICE, state, attempts(*states, asked=asked))
+
+
+def word(outcome: Outcome, number: int = 1, *, asked: bool = False, age_s: float = 0.0, holds: bool = True) -> Word:
+    return Word(1, 9, number, outcome, asked, age_s, 300.0, holds)
+
+
+# The next step ---------------------------------------------------------------------------------------------------------
+
+P1 = Chosen(Named("p1"), probe=False)  # type: ignore[arg-type]
+P9 = Chosen(Named("p9"), probe=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", [STARTED, ACCEPTED, UNKNOWN])
+def test_an_open_attempt_is_asked_about_whoever_left_it(state: AttemptState) -> None:
+    tries = attempts(NOT_SENT, REFUSED, state)
+    assert step_of(tries) == (Ask(tries[2]), [])
+
+
+def test_a_fresh_order_gets_its_first_attempt() -> None:
+    assert step_of([], P9) == (Deliver(P9, 1, "R-1", COST), [frozenset()])
+
+
+def test_after_a_refusal_that_allows_it_somebody_else_is_tried() -> None:
+    assert step_of(attempts(REFUSED), P9) == (Deliver(P9, 2, "R-2", COST), [frozenset({"p1"})])
+
+
+def test_what_was_not_sent_goes_elsewhere_first_and_else_to_the_same_provider() -> None:
+    assert step_of(attempts(NOT_SENT), P9) == (Deliver(P9, 2, "R-2", COST), [frozenset({"p1"})])
+    for nowhere in (Nobody("all tried"), Later(10, "resting")):
+        step, excluded = step_of(attempts(NOT_SENT), nowhere, P1)
+        assert step == Deliver(P1, 2, "R-2", COST)
+        assert excluded == [frozenset({"p1"}), frozenset()]
+
+
+def test_nobody_left_gives_up() -> None:
+    assert step_of(attempts(REFUSED), Nobody("all tried"))[0] == GiveUp("all tried")
+    assert step_of([], Nobody("nobody sells it"))[0] == GiveUp("nobody sells it")
+
+
+def test_a_definite_refusal_is_never_followed_by_another_attempt() -> None:
+    assert isinstance(step_of(attempts(REFUSED, elsewhere=False))[0], GiveUp)
+
+
+def test_too_many_attempts_that_never_arrived_give_up() -> None:
+    assert isinstance(step_of(attempts(*[NOT_SENT] * 3), P9)[0], Deliver)
+    assert isinstance(step_of(attempts(*[NOT_SENT] * 4))[0], GiveUp)
+
+
+@pytest.mark.parametrize(("tries", "state"), [([], State.ACCEPTED), (attempts(REFUSED), State.WAITING)])
+def test_breakers_and_full_providers_only_put_it_off(tries: list[Try], state: State) -> None:
+    step, _ = step_of(tries, Later(10, "resting"))
+    assert isinstance(step, Park)
+    assert (step.state, step.why) == (state, "resting")
+    assert 9 <= step.after_s <= 11
+
+
+@pytest.mark.parametrize("states", [(DELIVERED,), (DELIVERED, STARTED), (STARTED, UNKNOWN)])
+def test_what_does_not_fit_together_is_left_to_a_person(states: tuple[AttemptState, ...]) -> None:
+    assert isinstance(step_of(attempts(*states))[0], Hesitate)
+
+
+# What a word means ----------------------------------------------------------------------------------------------------
+
+ELSEWHERE, PLAIN = Refused(Reason.NO_FLOAT), Refused(Reason.BARRED)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked", "attempt", "order", "effect"),
+    [
+        (Delivered(), False, DELIVERED, State.DELIVERED, Effect.DELIVERED),
+        (Delivered(), True, DELIVERED, State.DELIVERED, Effect.DELIVERED),
+        (PLAIN, False, REFUSED, State.FAILED, Effect.FAILED),
+        (ELSEWHERE, False, REFUSED, State.DELIVERING, Effect.TRY_AGAIN),
+        (NotSent(), False, NOT_SENT, State.WAITING, Effect.TRY_AGAIN),
+        (NotSent(), True, UNKNOWN, State.WAITING, Effect.ASK_LATER),
+        (Accepted(), False, ACCEPTED, State.WAITING, Effect.ASK_LATER),
+        (Unknown(), False, UNKNOWN, State.WAITING, Effect.ASK_LATER),
+        (Unknown(), True, UNKNOWN, State.WAITING, Effect.ASK_LATER),
+    ],
+)
+def test_the_first_word(outcome: Outcome, asked: bool, attempt: AttemptState, order: State, effect: Effect) -> None:
+    case = case_of(State.DELIVERING, STARTED)
+    assert weigh(case, word(outcome, asked=asked), POLICY) is effect
+    assert (case.attempts[0].state, case.state) == (attempt, order)
+    assert case.attempts[0].asked == asked
+    assert (case.posting is not None, case.releases) == (order is State.DELIVERED, order is State.FAILED)
+    assert (case.due_in_s is None) == order.final
+
+
+def test_never_heard_of_it_is_believed_only_when_the_attempt_is_old_enough() -> None:
+    assert isinstance(believed(word(NotSent(), asked=True, age_s=299.9)), Unknown)
+    assert isinstance(believed(word(NotSent(), asked=True, age_s=300)), NotSent)
+    assert isinstance(believed(word(NotSent(), asked=False)), NotSent)
+
+
+def test_a_young_attempt_that_was_never_heard_of_is_asked_about_when_the_answer_can_be_believed() -> None:
+    case = case_of(State.DELIVERING, UNKNOWN, asked=4)
+    weigh(case, word(NotSent(), asked=True, age_s=290), POLICY)
+    assert case.due_in_s == pytest.approx(10)
+
+
+def test_never_heard_of_it_after_accepted_is_unknown_at_any_age() -> None:
+    case = case_of(State.DELIVERING, ACCEPTED)
+    assert weigh(case, word(NotSent(), asked=True, age_s=1e6), POLICY) is Effect.ASK_LATER
+    assert case.attempts[0].state is ACCEPTED
+
+
+def test_the_provider_names_the_cost_and_else_it_is_the_attempts() -> None:
+    for named, posted, notes in [(None, COST, 0), (Money(390, GHS), Money(390, GHS), 0), (Money(1, NGN), COST, 1)]:
+        case = case_of(State.DELIVERING, STARTED)
+        weigh(case, word(Delivered("X-1", named)), POLICY)
+        assert case.posting == Posting("p1", posted)
+        assert (case.attempts[0].provider_reference, len(case.notes)) == ("X-1", notes)
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome", "effect"),
+    [
+        (DELIVERED, Delivered(), Effect.NOTHING),
+        (DELIVERED, Unknown(), Effect.NOTHING),
+        (DELIVERED, Accepted(), Effect.NOTHING),
+        (DELIVERED, PLAIN, Effect.CONTRADICTED),
+        (DELIVERED, NotSent(), Effect.CONTRADICTED),
+        (REFUSED, PLAIN, Effect.NOTHING),
+        (REFUSED, NotSent(), Effect.NOTHING),
+        (REFUSED, Unknown(), Effect.NOTHING),
+        (REFUSED, Delivered(), Effect.CONTRADICTED),
+        (NOT_SENT, Delivered(), Effect.CONTRADICTED),
+    ],
+)
+def test_a_second_word_moves_no_money(before: AttemptState, outcome: Outcome, effect: Effect) -> None:
+    state = State.DELIVERED if before is DELIVERED else State.FAILED
+    case = case_of(state, before)
+    assert weigh(case, word(outcome), POLICY) is effect
+    assert (case.changed, case.posting, case.releases, case.attempts[0].changed) == (False, None, False, False)
+    assert bool(case.notes) == (effect is Effect.CONTRADICTED)
+
+
+def test_delivered_after_all_while_another_attempt_is_on_sends_the_order_to_review_for_good() -> None:
+    case = case_of(State.DELIVERING, NOT_SENT, STARTED)
+    assert weigh(case, word(Delivered()), POLICY) is Effect.CONTRADICTED
+    assert (case.state, case.due_in_s, case.posting) == (State.REVIEW, None, None)
+    # Whatever the second attempt brings, a person decides; nor can it be sent out again.
+    assert weigh(case, word(PLAIN, number=2), POLICY) is Effect.REVIEW
+    assert (case.state, case.releases) == (State.REVIEW, False)
+    assert isinstance(weigh(case, LookAgain(1, None), POLICY), InvalidInput)
+
+
+def test_in_review_a_word_is_noted_and_the_hold_stays() -> None:
+    for outcome in (Delivered(), PLAIN, ELSEWHERE, NotSent()):
+        case = case_of(State.REVIEW, UNKNOWN, asked=11)
+        assert weigh(case, word(outcome), POLICY) is Effect.REVIEW
+        assert (case.changed, case.posting, case.releases, len(case.notes)) == (False, None, False, 1)
+
+
+def test_a_worker_without_the_lease_decides_nothing_about_time() -> None:
+    case = case_of(State.DELIVERING, STARTED)
+    assert weigh(case, word(Unknown(), holds=False), POLICY) is Effect.NOTHING
+    assert (case.changed, case.attempts[0].state) == (False, UNKNOWN)
+
+
+def test_a_text_that_no_database_takes_is_cleaned() -> None:
+    case = case_of(State.DELIVERING, STARTED)
+    weigh(case, word(Unknown("a\x00b\ud800" + "x" * 9999)), POLICY)
+    assert case.attempts[0].text.startswith("ab?xxx")
+    assert len(case.attempts[0].text) == 500
+
+
+def test_what_does_not_exist_is_a_bug() -> None:
+    with pytest.raises(InvariantBroken):
+        weigh(None, word(Delivered()), POLICY)
+    with pytest.raises(InvariantBroken):
+        weigh(case_of(State.DELIVERING), word(Delivered()), POLICY)
+    with pytest.raises(InvariantBroken):
+        case_of(State.FAILED).become(State.REVIEW)
+
+
+# Giving up, and people -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "states", "effect"),
+    [
+        (State.DELIVERING, (), Effect.FAILED),
+        (State.DELIVERING, (REFUSED, NOT_SENT), Effect.FAILED),
+        (State.DELIVERING, (REFUSED, STARTED), Effect.NOTHING),
+        (State.REVIEW, (REFUSED,), Effect.NOTHING),
+        (State.FAILED, (REFUSED,), Effect.NOTHING),
+        (State.DELIVERED, (DELIVERED,), Effect.NOTHING),
+    ],
+)
+def test_giving_up_needs_that_nothing_can_have_been_delivered(
+    state: State, states: tuple[AttemptState, ...], effect: Effect
+) -> None:
+    case = case_of(state, *states)
+    assert weigh(case, GivenUp(1, 9, "nobody"), POLICY) is effect
+    assert case.releases is (effect is Effect.FAILED)
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.REVIEW])
+def test_a_person_settles_an_open_order_once(state: State) -> None:
+    for delivered, final, attempt in [(True, State.DELIVERED, DELIVERED), (False, State.FAILED, REFUSED)]:
+        case = case_of(state, NOT_SENT, UNKNOWN)
+        verdict = Verdict(1, "R", delivered, "they sent a list")
+        assert weigh(case, verdict, POLICY) == final.value
+        assert (case.state, case.attempts[1].state, case.due_in_s) == (final, attempt, None)
+        assert (case.posting, case.releases) == (Posting("p2", COST) if delivered else None, not delivered)
+        assert "they sent a list" in case.notes[0]
+        again = case_of(final, NOT_SENT, attempt)
+        assert weigh(again, verdict, POLICY) is Effect.NOTHING
+        assert isinstance(weigh(again, Verdict(1, None, not delivered, "no"), POLICY), InvalidInput)
+        assert not again.changed
+
+
+def test_what_a_person_cannot_do() -> None:
+    assert isinstance(weigh(None, Verdict(1, None, True, ""), POLICY), NotFound)
+    assert isinstance(weigh(case_of(State.REVIEW, UNKNOWN), Verdict(1, "other", True, ""), POLICY), NotFound)
+    assert isinstance(weigh(case_of(State.DELIVERING, STARTED), Verdict(1, None, False, ""), POLICY), InvalidInput)
+    assert isinstance(weigh(case_of(State.ACCEPTED), Verdict(1, None, False, ""), POLICY), InvalidInput)
+    assert isinstance(weigh(case_of(State.REVIEW), Verdict(1, None, True, ""), POLICY), InvalidInput)
+    assert isinstance(weigh(case_of(State.FAILED, REFUSED), LookAgain(1, None), POLICY), InvalidInput)
+    assert isinstance(weigh(case_of(State.REVIEW, REFUSED), LookAgain(1, None), POLICY), InvalidInput)
+
+
+def test_asking_again_makes_it_due_and_may_be_repeated() -> None:
+    case = case_of(State.REVIEW, UNKNOWN, asked=11)
+    for _ in range(2):
+        assert weigh(case, LookAgain(1, "R"), POLICY) is Effect.ASK_LATER
+        assert (case.state, case.due_in_s) == (State.WAITING, 0.0)
+    assert weigh(case_of(State.DELIVERING, UNKNOWN), LookAgain(1, None), POLICY) is Effect.NOTHING
+    # Nobody knows still: back to review at once.
+    assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.REVIEW
+
+
+# When to ask again -----------------------------------------------------------------------------------------------------
+
+
+def delays(state: AttemptState, outcome: Outcome) -> list[float | None]:
+    return [ask_delay_s(attempts(state, asked=asked)[0], outcome, POLICY) for asked in range(12)]
+
+
+def test_the_schedule_ends_with_a_person() -> None:
+    hours = [3600, 10800, 21600, 43200]
+    assert delays(UNKNOWN, Unknown()) == [5, 15, 45, 120, 300, 900, *hours, None, None]
+    assert delays(ACCEPTED, Accepted()) == [2, 5, 15, 45, 120, 300, 900, *hours, None]
+
+
+def test_a_hint_decides_about_the_first_question_and_may_put_off_later_ones() -> None:
+    assert delays(ACCEPTED, Accepted(ask_after_s=20))[:5] == [20, 20, 20, 45, 120]
+    assert delays(ACCEPTED, Accepted(ask_after_s=0))[:3] == [0, 5, 15]
+    assert delays(ACCEPTED, Accepted(ask_after_s=1e12))[:1] == [43200]
+    for nonsense in (-1.0, math.nan, math.inf, "soon"):
+        assert delays(ACCEPTED, Accepted(ask_after_s=nonsense))[:2] == [2, 5]  # type: ignore[arg-type]
+
+
+def test_an_unknown_order_ends_in_review_with_its_hold() -> None:
+    case = case_of(State.DELIVERING, STARTED)
+    weigh(case, word(Unknown()), POLICY)
+    total_s = case.due_in_s or 0.0
+    for _ in range(9):
+        assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.ASK_LATER
+        total_s += case.due_in_s or 0.0
+    assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.REVIEW
+    assert (case.state, case.releases, case.posting, case.due_in_s) == (State.REVIEW, False, None, None)
+    assert 0.9 * 80585 <= total_s <= 1.1 * 80585
+
+
+@given(st.integers(1, 2**62), st.integers(0, 100))
+def test_the_spread_is_within_a_tenth_and_always_the_same(order_id: int, count: int) -> None:
+    assert -0.1 <= spread(order_id, count) <= 0.1
+    assert spread(order_id, count) == spread(order_id, count)
+
+
+# Whatever comes, in whatever order --------------------------------------------------------------------------------------
+
+OUTCOMES = st.sampled_from(
+    [Delivered(), Delivered(cost=Money(1, GHS)), PLAIN, ELSEWHERE, NotSent(), Accepted(), Unknown()]
+)
+ITEMS = st.one_of(
+    st.builds(
+        word,
+        OUTCOMES,
+        number=st.sampled_from([1, 2]),
+        asked=st.booleans(),
+        age_s=st.sampled_from([0.0, 300.0]),
+        holds=st.booleans(),
+    ),
+    st.just(GivenUp(1, 9, "nobody")),
+    st.builds(Verdict, st.just(1), st.none(), st.booleans(), st.just("said so")),
+    st.just(LookAgain(1, None)),
+)
+STATES = st.sampled_from([(STARTED,), (NOT_SENT, STARTED), (REFUSED, UNKNOWN), (ACCEPTED,)])
+
+
+@given(STATES, st.lists(ITEMS, max_size=12))
+def test_money_moves_at_most_once_and_only_as_the_state_says(
+    states: tuple[AttemptState, ...], items: list[Word]
+) -> None:
+    case = case_of(State.DELIVERING, *states)
+    final: State | None = None
+    for item in items:
+        if isinstance(item, Word) and item.number > len(states):
+            continue
+        moved = (case.posting, case.releases)
+        releasable = may_release(item)
+        weigh(case, item, POLICY)
+        if final is not None:
+            assert (case.state, (case.posting, case.releases)) == (final, moved)
+        if case.releases and not moved[1]:
+            assert releasable
+        if case.state.final:
+            final = case.state
+            assert not any(attempt.state.open for attempt in case.attempts)
+        assert (case.posting is not None) == (case.state is State.DELIVERED)
+        assert case.releases == (case.state is State.FAILED)
+        assert not case.changed or (case.due_in_s is None) == (case.state.final or case.state is State.REVIEW)
+
+
+# A book that may have lost attempts ------------------------------------------------------------------------------------
+
+
+def doubted(tries: list[Try], choice: Choice, *, held: bool = False) -> Step:
+    step, _ = step_of(tries, choice, choice)
+    claim = claim_of(tries)
+    claim.doubtful = True
+    return with_doubt(claim, step, held=held)
+
+
+def test_in_doubt_a_first_attempt_is_asked_about_instead_of_made() -> None:
+    step = doubted([], P1)
+    assert isinstance(step, Presume)
+    assert (step.provider, step.number, step.reference) == ("p1", 1, "R-1")
+
+
+def test_in_doubt_nothing_is_bought_twice_from_one_provider_and_no_hold_goes_back() -> None:
+    assert isinstance(doubted(attempts(NOT_SENT), P1), Hesitate)
+    assert isinstance(doubted(attempts(NOT_SENT), P9), Presume)
+    assert isinstance(doubted(attempts(REFUSED), Nobody("nobody is left")), Hesitate)
+    assert isinstance(doubted(attempts(REFUSED, elsewhere=False), P1), Hesitate)
+
+
+@pytest.mark.parametrize(("tries", "state"), [([], State.ACCEPTED), (attempts(NOT_SENT), State.WAITING)])
+def test_while_sales_are_halted_nothing_new_is_given_to_anybody(tries: list[Try], state: State) -> None:
+    for choice in (P9, Nobody("nobody is left")):
+        step = doubted(tries, choice, held=True)
+        assert isinstance(step, Park)
+        assert step.state is state
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_an_open_attempt_is_asked_about_whatever_the_doubt(held: bool) -> None:
+    assert isinstance(doubted(attempts(UNKNOWN), P1, held=held), Ask)
+
+
+def test_in_doubt_a_refusal_and_giving_up_leave_the_hold_to_a_person() -> None:
+    for item in (word(Refused(Reason.REFUSED), asked=True), GivenUp(1, 9, "nobody is left")):
+        case = case_of(State.WAITING, *([STARTED] if isinstance(item, Word) else [NOT_SENT]))
+        case.doubtful = True
+        assert weigh(case, item, POLICY) is Effect.REVIEW
+        assert (case.state, case.releases, case.posting) == (State.REVIEW, False, None)
+        assert "has gone back" in case.notes[0]
+
+
+def test_in_doubt_a_word_on_an_attempt_that_is_not_there_is_kept() -> None:
+    case = case_of(State.ACCEPTED)
+    case.doubtful = True
+    assert weigh(case, word(Delivered()), POLICY) is Effect.REVIEW
+    assert case.state is State.REVIEW
+    assert "Delivered" in case.notes[0]
+    final = case_of(State.FAILED)
+    final.doubtful = True
+    assert weigh(final, word(Delivered()), POLICY) is Effect.CONTRADICTED
+    assert not final.changed
