@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from telvend.audit import subscribers as checking
 from telvend.database.connections import Database
 from telvend.errors import Busy, ReferenceReused
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
 from telvend.operator.provisioning.service import Answer, Delivering, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.subscribers import invariants as checking
 from telvend.operator.subscribers.account import MAXIMUM
 from telvend.operator.subscribers.model import Grant
 from tests.store.subscribing import AMA, data, money, subscriber

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from telvend.audit import subscribers as checking
 from telvend.audit.service import check_books
 from telvend.database.connections import Database
 from telvend.errors import AlreadyExists, Busy, InvalidInput, NotFound, NotPermitted, ReferenceReused
@@ -19,6 +18,7 @@ from telvend.operator.entitlements.model import Bonus, Fault, FaultyPart, Profil
 from telvend.operator.entitlements.service import Offering
 from telvend.operator.plans.model import PlanPart, PlansWanted
 from telvend.operator.plans.service import LISTED, Reading
+from telvend.operator.subscribers import invariants as checking
 from telvend.operator.subscribers import store
 from telvend.operator.subscribers.model import (
     Billing,
