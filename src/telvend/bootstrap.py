@@ -52,6 +52,7 @@ from telvend.kit.fresh import Fresh
 from telvend.kit.keyfile import KeyMissing
 from telvend.kit.log import get
 from telvend.kit.phone import use_prefixes
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.model import FaultyPart
 from telvend.operator.entitlements.service import TOPIC as NETWORK
@@ -128,7 +129,7 @@ async def open_shop(
     settings: Settings,
     url: str,
     *,
-    on_death: Callable[[BaseException], None] | None = None,
+    runtime: Runtime = NO_RUNTIME,
     serves: bool = False,
 ) -> AsyncIterator[Shop]:
     """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does.
@@ -141,22 +142,21 @@ async def open_shop(
     database = await Database.open(url, pool_size=settings.pool_size, serves=serves)
     try:
         continuity = await _continuity(settings, database, gate, serves)
-        ledger = Ledger(database, on_batch=lambda size: metrics.lane_batch("balance reads", size), on_death=on_death)
+        ledger = Ledger(database, runtime=runtime)
         catalogue = Catalogue(database)
         resellers = Resellers(database, ledger, clock)
         orders = Orders(
             database,
             ledger,
             catalogue,
-            on_batch=lambda lane, size: _batch(lane, size, orders),
-            on_death=on_death,
+            runtime=runtime,
             maximum_waiting=settings.lane_waiting,
             gate=gate,
         )
         authorities = _authorities(settings)
         offering = Offering(database)
-        subscribers = Subscribers(database, offering, clock, on_batch=metrics.lane_batch, on_death=on_death)
-        book = PostgresBook(database, on_death=on_death)
+        subscribers = Subscribers(database, offering, clock, runtime=runtime)
+        book = PostgresBook(database, runtime=runtime)
         providers = _providers(settings, book, clock, subscribers, offering)
         real_gateways = _real_gateways(settings)
         connected = _connected(providers, authorities, real_gateways)
@@ -166,7 +166,7 @@ async def open_shop(
         sandbox = await Sandbox.open(database, live=connected.takes_play_money)
         gateways = Gateways([*real_gateways, sandbox], idle=connected.idle_gateways)
         asking = Asking(database, ledger, gateways)
-        funding_worker = FundingWorker(database, asking, clock, on_death=on_death)
+        funding_worker = FundingWorker(database, asking, clock, runtime=runtime)
         fundings = Fundings(
             database,
             ledger,
@@ -177,20 +177,17 @@ async def open_shop(
         )
         custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
         identity = Identity(
-            database, ledger, custody, Personas(clock), authorities, clock=clock, on_death=on_death, gate=gate
+            database, ledger, custody, Personas(clock), authorities, clock=clock, runtime=runtime, gate=gate
         )
         pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
-        vouchers = Vouchers(database, pin_keys, clock=clock, on_death=on_death)
-        refills = Refills(
-            database, ledger, offering, pin_keys, on_batch=metrics.lane_batch, on_death=on_death, gate=gate
-        )
+        vouchers = Vouchers(database, pin_keys, clock=clock, runtime=runtime)
+        refills = Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate)
         premiums = Premiums(
             database,
             clock,
             retention_days=settings.premium_retention_days,
             loyalty_readable=lambda msisdn: offering.snapshot.fault(msisdn, FaultyPart.LOYALTY) is None,
-            on_batch=lambda size: metrics.lane_batch("premiums", size),
-            on_death=on_death,
+            runtime=runtime,
         )
         services = Services(
             catalogue=catalogue,
@@ -221,7 +218,7 @@ async def open_shop(
             ears=_Counted(),
             pressure=lambda: orders.lane.load,
             held=lambda: continuity.holds_deliveries or real_process.yields,
-            on_death=on_death,
+            runtime=runtime,
             concurrency=settings.fulfilment_concurrency,
         )
 
@@ -452,20 +449,11 @@ def applications(shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
     return main, metrics_only(measure)
 
 
-def _batch(lane: str, size: int, orders: Orders) -> None:
-    metrics.lane_batch(lane, size)
-    if lane == orders.lane.name:
-        metrics.lane_depth(lane, orders.lane.depth)
-
-
 class _Counted(Ears):
     """Tells the metrics what the fulfilment hears."""
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
         metrics.provider_answered(provider, f"{verb} {outcome}", duration_s)
-
-    def settled(self, count: int) -> None:
-        metrics.lane_batch("settle", count)
 
 
 async def require_keys(settings: Settings, database: Database) -> None:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telvend.database.connections import Database
+from telvend.kit.runtime import Runtime
 from telvend.providers.contract import Delivered, Reason, Unknown
 from telvend.providers.simulator.book import Book, BookState, BookUnavailable, Line, MemoryBook, asking, delivering
 from telvend.providers.simulator.client import Simulator
@@ -195,7 +196,7 @@ async def test_line_that_cannot_be_written_fails_alone(database: Database) -> No
 async def test_hundreds_at_once_are_written_in_few_commits(database: Database) -> None:
     book = PostgresBook(database)
     batches: list[int] = []
-    book._lane._on_batch = batches.append
+    book._lane._runtime = Runtime(batch=lambda _, size, __: batches.append(size))
     simulator = Simulator("simulator", book, FakeClock())
     outcomes = await asyncio.gather(
         *(simulator.deliver(delivery_to("+233241234567", f"R-{number}-1")) for number in range(600))

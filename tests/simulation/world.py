@@ -19,6 +19,7 @@ from telvend.fulfilment.ports import Decide
 from telvend.fulfilment.routing import BreakerState, Limits, Router
 from telvend.fulfilment.rules import Claim, Effect, Item, Policy, Step
 from telvend.kit.money import GHS, Money
+from telvend.kit.runtime import Runtime
 from telvend.orders.model import State
 from telvend.providers.contract import Traits
 from tests.simulation.memory_store import MemoryStore
@@ -91,7 +92,7 @@ class _Worker:
             world.clock,
             costs=lambda _: {"cheap": 80, "dear": 95},
             policy=world.policy,
-            on_death=self._died,
+            runtime=Runtime(died=self._died),
             concurrency=world.concurrency,
             poll_s=world.poll_s,
             dice=dice,

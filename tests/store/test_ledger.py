@@ -13,6 +13,7 @@ from telvend.database.connections import Database, revisions
 from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, UGX, Money
+from telvend.kit.runtime import Runtime
 from telvend.ledger import store
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.ledger.service import Ledger
@@ -163,7 +164,7 @@ async def test_a_wallet_that_does_not_exist_has_no_statement(ama: Customer) -> N
 async def test_balances_that_are_asked_for_together_are_read_together_and_never_stale(database: Database) -> None:
     sizes: list[int] = []
     ama = await customer(database, ghs_minor=700, ngn_minor=30)
-    ledger = Ledger(database, on_batch=sizes.append)
+    ledger = Ledger(database, runtime=Runtime(batch=lambda _, size, __: sizes.append(size)))
     ledger.start()
     try:
         wanted = [ama.wallets["GHS"], ama.wallets["NGN"], ama.wallets["GHS"]]

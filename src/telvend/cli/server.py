@@ -20,6 +20,7 @@ from telvend.cli.streams import OutputLost
 from telvend.config import Settings
 from telvend.errors import Busy
 from telvend.kit import log, metrics
+from telvend.kit.runtime import Runtime
 from telvend.upkeep.deployment import is_local
 from telvend.upkeep.reality import announcements
 from telvend.web.connections import Connections, Limits, most_connections, raise_file_limit
@@ -208,7 +209,8 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         _logger.critical("lane_died", error=repr(error))
         asyncio.get_running_loop().call_later(0.2, os._exit, DEAD_LANE_EXIT_CODE)
 
-    async with open_shop(settings, url, on_death=died, serves=True) as shop:
+    runtime = Runtime(died=died, batch=metrics.lane_batch)
+    async with open_shop(settings, url, runtime=runtime, serves=True) as shop:
         services = shop.services
         while True:
             try:
@@ -221,7 +223,7 @@ async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIt
         metrics.book_behind(shop.continuity.halted is not None)
         if shop.continuity.halted is not None:
             typer.echo(f"ATTENTION: {shop.continuity.halted}", err=True)
-        remembering = shop.continuity.saving(shop.clock, died)
+        remembering = shop.continuity.saving(shop.clock, runtime)
         remembering.start()
         shop.watch.start()
         services.ledger.start()

@@ -8,7 +8,7 @@ one commit and two hundred wait for one commit too.
 
 What can go wrong, and what becomes of the waiters: `process` raises Busy: all of the batch get it. It raises anything
 else: one of the items is poison; the batch is tried again in halves until the one that fails alone gets the exception.
-The task itself dies: everybody waiting gets Busy, and `on_death` is called, which ends the process.
+The task itself dies: everybody waiting gets Busy, and the runtime is told, which ends a process that serves.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from telvend.errors import Busy
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 
 MAXIMUM_BATCH: Final = 256
 RECENT_S: Final = 0.1
@@ -27,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Lane(Generic[Item, Result]):
-    """See the head of this file. `on_batch` is told the size of each batch, for metrics."""
+    """See the head of this file."""
 
     def __init__(
         self,
@@ -36,15 +37,13 @@ class Lane(Generic[Item, Result]):
         *,
         maximum_batch: int = MAXIMUM_BATCH,
         maximum_waiting: int = 8192,
-        on_batch: Callable[[int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self.name = name
         self._process = process
         self._maximum_batch = maximum_batch
         self._maximum_waiting = maximum_waiting
-        self._on_batch = on_batch
-        self._on_death = on_death
+        self._runtime = runtime
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -98,8 +97,7 @@ class Lane(Generic[Item, Result]):
                 continue
             waiting = self._waiting
             batch = [waiting.popleft() for _ in range(min(len(waiting), self._maximum_batch))]
-            if self._on_batch is not None:
-                self._on_batch(len(batch))
+            self._runtime.batch(self.name, len(batch), len(waiting))
             self._latest_batch, self._latest_at = len(batch), time.monotonic()
             try:
                 await self._serve(batch)
@@ -140,5 +138,5 @@ class Lane(Generic[Item, Result]):
             _, future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(Busy())
-        if died and self._on_death is not None:
-            self._on_death(error or asyncio.CancelledError())
+        if died:
+            self._runtime.died(error or asyncio.CancelledError())

@@ -51,9 +51,6 @@ class Ears:
     def claimed(self, count: int) -> None:
         """A batch of due orders was claimed."""
 
-    def settled(self, count: int) -> None:
-        """A batch of outcomes was taken from the queue."""
-
     def contradicted(self, order_id: int) -> None:
         """A provider contradicted what was settled before: somebody should look."""
 

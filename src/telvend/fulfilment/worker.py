@@ -14,6 +14,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.orders.model import State
 from telvend.providers.contract import Delivery, NotSent, Outcome, Provider, Unknown
 
@@ -138,8 +140,7 @@ class Fulfilment:
 
     `pressure` answers how many purchases wait to be placed in this process; while there are many, fewer orders are
     claimed at a time and less often, so that sales stay fast. `held` answers whether providers may be given nothing new now;
-    they are still asked. `on_death` is called when a task of the worker dies,
-    which only a bug can do.
+    they are still asked.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Fulfilment:
         ears: Ears | None = None,
         pressure: Callable[[], int] | None = None,
         held: Callable[[], bool] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
         concurrency: int = 600,
         batch: int = MAXIMUM_BATCH,
         poll_s: float = 0.25,
@@ -170,7 +171,7 @@ class Fulfilment:
         self._ears = ears or Ears()
         self._pressure = pressure or (lambda: 0)
         self._held = held or (lambda: False)
-        self._on_death = on_death
+        self._runtime = runtime
         self._concurrency = concurrency
         self._batch = min(batch, MAXIMUM_BATCH)
         self._poll_s = poll_s
@@ -183,8 +184,7 @@ class Fulfilment:
             "settle",
             self._settle,
             maximum_waiting=4 * concurrency + 4096,
-            on_batch=self._ears.settled,
-            on_death=self._died,
+            runtime=replace(runtime, died=self._died),
         )
         self._hands: set[_Hand] = set()
         self._first_seen = _FirstSeen(clock)
@@ -636,8 +636,7 @@ class Fulfilment:
     def _died(self, error: BaseException) -> None:
         if not self._draining:
             _log.critical("fulfilment_died", exc_info=error)
-            if self._on_death is not None:
-                self._on_death(error)
+            self._runtime.died(error)
 
 
 def _cost_of(claim: Claim, costs: Mapping[str, int | None], provider: str) -> Money:

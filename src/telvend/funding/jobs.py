@@ -11,7 +11,6 @@ how often it is asked about after that is decided by `model.next_step`.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from telvend.database.connections import Database
@@ -21,6 +20,7 @@ from telvend.funding.asking import Asking
 from telvend.funding.model import Funding
 from telvend.kit import log
 from telvend.kit.clock import Clock
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 
 _log = log.get(__name__)
 
@@ -32,7 +32,7 @@ _CORRECT_CLOCK_S: Final = 10.0
 
 
 class FundingWorker:
-    """See the head of this file. `on_death` is called when its task dies, which only a bug can do."""
+    """See the head of this file."""
 
     def __init__(
         self,
@@ -42,14 +42,14 @@ class FundingWorker:
         *,
         concurrency: int = 16,
         poll_s: float = 1.0,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._database = database
         self._asking = asking
         self._clock = clock
         self._concurrency = concurrency
         self._poll_s = poll_s
-        self._on_death = on_death
+        self._runtime = runtime
         self._questions: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._draining = False
@@ -148,5 +148,4 @@ class FundingWorker:
         error = task.exception()
         if error is not None:
             _log.critical("funding_worker_died", exc_info=error)
-            if self._on_death is not None:
-                self._on_death(error)
+            self._runtime.died(error)

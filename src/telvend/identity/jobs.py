@@ -6,7 +6,6 @@ may do this at once; each check is locked, and looked at again, before its hold 
 Destroying this node's copies of keys that a purge, on whichever node, has made useless.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from telvend.database.connections import Database
@@ -17,6 +16,7 @@ from telvend.identity.vault import VaultRefused
 from telvend.kit.clock import Clock
 from telvend.kit.log import LogLimit, get
 from telvend.kit.repeating import Repeating
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 
 LOOK_EVERY_S: Final = 1.0
 FORGET_EVERY_S: Final = 2.0
@@ -34,9 +34,9 @@ class GivingUp(Repeating):
         database: Database,
         checking: Checking,
         clock: Clock,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
-        super().__init__("giving identity checks up", self.look, clock, every_s=LOOK_EVERY_S, on_death=on_death)
+        super().__init__("giving identity checks up", self.look, clock, every_s=LOOK_EVERY_S, runtime=runtime)
         self._database = database
         self._checking = checking
         self._correct_clock_at = 0.0
@@ -59,8 +59,8 @@ class GivingUp(Repeating):
 class ForgettingKeys(Repeating):
     """Looks every two seconds, after `start`."""
 
-    def __init__(self, custody: Custody, clock: Clock, on_death: Callable[[BaseException], None] | None = None) -> None:
-        super().__init__("destroying purged keys", self.look, clock, every_s=FORGET_EVERY_S, on_death=on_death)
+    def __init__(self, custody: Custody, clock: Clock, runtime: Runtime = NO_RUNTIME) -> None:
+        super().__init__("destroying purged keys", self.look, clock, every_s=FORGET_EVERY_S, runtime=runtime)
         self._custody = custody
         self._complaints = LogLimit()
 

@@ -1,6 +1,6 @@
 """The verbs of identity: buy a check, read what was bought, and keep shop."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from telvend.identity.model import (
 from telvend.identity.store import Sealed
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.money import Money
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
@@ -54,7 +55,7 @@ class Identity:
         clock: Clock | None = None,
         policy: Policy | None = None,
         gate: SalesGate | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         clock = clock or SystemClock()
         self._database = database
@@ -75,8 +76,8 @@ class Identity:
             policy or Policy(),
             gate or SalesGate(),
         )
-        self.giving_up = GivingUp(database, self._checking, clock, on_death)
-        self.forgetting_keys = ForgettingKeys(custody, clock, on_death)
+        self.giving_up = GivingUp(database, self._checking, clock, runtime)
+        self.forgetting_keys = ForgettingKeys(custody, clock, runtime)
 
     def start(self) -> None:
         """Begin to give up checks whose process has died, and to destroy keys when a purge somewhere says so."""

@@ -129,16 +129,11 @@ def limit_reached(limit: str) -> None:
     metrics.child(metrics.limit_reached, limit).inc()
 
 
-def lane_depth(lane: str, waiting: int) -> None:
-    """Say how many are waiting in a lane of this process."""
-    metrics = _recorded()
-    metrics.child(metrics.lane_depth, lane).set(waiting)
-
-
-def lane_batch(lane: str, size: int) -> None:
-    """Count one committed batch of a lane."""
+def lane_batch(lane: str, size: int, waiting: int) -> None:
+    """Count one batch of a lane of this process, and say how many wait for the next one."""
     metrics = _recorded()
     metrics.child(metrics.lane_batch, lane).observe(size)
+    metrics.child(metrics.lane_depth, lane).set(waiting)
 
 
 def provider_answered(provider: str, outcome: str, duration_s: float) -> None:

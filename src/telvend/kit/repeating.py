@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from telvend.errors import Busy
 from telvend.kit.clock import Clock
 from telvend.kit.log import LogLimit, get
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 
 _log = get(__name__)
 
@@ -18,7 +19,7 @@ _log = get(__name__)
 class Repeating:
     """Calls `work`, waits for `every_s` seconds, and so on. While the database is away (Busy) it only tries again.
 
-    `on_death` is called when the task dies of anything else, which only a bug can do.
+    Tell the runtime when the task dies of anything else.
     """
 
     def __init__(
@@ -28,13 +29,13 @@ class Repeating:
         clock: Clock,
         *,
         every_s: float,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._name = name
         self._work = work
         self._clock = clock
         self._every_s = every_s
-        self._on_death = on_death
+        self._runtime = runtime
         self._task: asyncio.Task[None] | None = None
         self._limit = LogLimit()
 
@@ -60,5 +61,4 @@ class Repeating:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.critical("later_work_died", work=self._name, exc_info=error)
-            if self._on_death is not None:
-                self._on_death(error)
+            self._runtime.died(error)

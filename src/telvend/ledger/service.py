@@ -5,7 +5,7 @@ what the journal gathered. What stands between is plain Python that cannot fail 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx, bump
@@ -13,6 +13,7 @@ from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound, ReferenceReused
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money, currency_of
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger import store
 from telvend.ledger.model import (
     AccountKind,
@@ -33,12 +34,11 @@ class Ledger:
         self,
         database: Database,
         *,
-        on_batch: Callable[[int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._database = database
         self._reading = Dedicated(database)
-        self.reads: Lane[int, int] = Lane("balance reads", self._read_balances, on_batch=on_batch, on_death=on_death)
+        self.reads: Lane[int, int] = Lane("balance reads", self._read_balances, runtime=runtime)
         # Accounts of the house never change once they exist; a few dozen at most.
         self._opening = asyncio.Lock()
         self._house: dict[tuple[AccountKind, str, str, Mode], int] = {}

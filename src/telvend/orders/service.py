@@ -15,6 +15,7 @@ from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound, ProductUnavailable
 from telvend.kit.ids import number_in
 from telvend.kit.money import Money
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger.model import AccountKind, Entry
 from telvend.ledger.service import Ledger
 from telvend.orders import store
@@ -51,8 +52,7 @@ class Orders:
         catalogue: Catalogue,
         *,
         on_placed: Callable[[], None] | None = None,
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
         maximum_waiting: int = 8192,
         gate: SalesGate | None = None,
     ) -> None:
@@ -64,19 +64,13 @@ class Orders:
         self._reading = Reading(database)
         self._waiting = Waiting(database)
 
-        def batch(name: str) -> Callable[[int], None] | None:
-            return (lambda size: on_batch(name, size)) if on_batch else None
-
         self.lane: Lane[Purchase, Placement] = Lane(
             "orders",
             self._placing.place_all,
             maximum_waiting=maximum_waiting,
-            on_batch=batch("orders"),
-            on_death=on_death,
+            runtime=runtime,
         )
-        self.reads: Lane[Wanted, Order] = Lane(
-            "order reads", self._reading.find_all, on_batch=batch("order reads"), on_death=on_death
-        )
+        self.reads: Lane[Wanted, Order] = Lane("order reads", self._reading.find_all, runtime=runtime)
 
     def start(self) -> None:
         self.lane.start()

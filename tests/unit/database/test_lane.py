@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from telvend.database.lane import RECENT_S, Lane
 from telvend.errors import Busy
+from telvend.kit.runtime import Runtime
 
 LONG_S = 5
 
@@ -62,7 +63,7 @@ async def test_the_load_does_not_dip_between_two_batches_and_is_forgotten_soon()
 async def test_what_comes_during_a_batch_is_served_together_by_the_next_one() -> None:
     counter, sizes = Counter(), list[int]()
     counter.gate.clear()
-    lane = Lane("test", counter.process, on_batch=sizes.append)
+    lane = Lane("test", counter.process, runtime=Runtime(batch=lambda _, size, __: sizes.append(size)))
     lane.start()
     first = lane.submit(0)
     await started(counter)
@@ -192,7 +193,7 @@ async def test_wrong_number_of_answers_ends_the_lane_and_everybody_is_told() -> 
     async def process(items: list[int]) -> Sequence[int]:
         return items[1:]
 
-    lane = Lane("test", process, maximum_batch=2, on_death=deaths.append)
+    lane = Lane("test", process, maximum_batch=2, runtime=Runtime(died=deaths.append))
     lane.start()
     found = await answers(*[lane.submit(number) for number in range(5)])
     assert [type(one) for one in found] == [Busy] * 5
@@ -205,7 +206,7 @@ async def test_wrong_number_of_answers_ends_the_lane_and_everybody_is_told() -> 
 async def test_when_the_task_dies_in_the_middle_nobody_waits_for_ever() -> None:
     counter, deaths = Counter(), list[BaseException]()
     counter.gate.clear()
-    lane = Lane("test", counter.process, maximum_batch=2, on_death=deaths.append)
+    lane = Lane("test", counter.process, maximum_batch=2, runtime=Runtime(died=deaths.append))
     lane.start()
     waiting = [lane.submit(number) for number in range(5)]
     await started(counter)
@@ -233,7 +234,7 @@ async def test_the_half_that_was_answered_keeps_its_answers_when_the_task_dies()
 async def test_closing_serves_who_is_waiting_and_takes_nobody_else() -> None:
     counter, deaths = Counter(), list[BaseException]()
     counter.gate.clear()
-    lane = Lane("test", counter.process, maximum_batch=2, on_death=deaths.append)
+    lane = Lane("test", counter.process, maximum_batch=2, runtime=Runtime(died=deaths.append))
     lane.start()
     waiting = [lane.submit(number) for number in range(5)]
     await started(counter)

@@ -33,8 +33,7 @@ metrics.request_finished("netpluse", "/purchase", 200, 0.004)
 metrics.request_finished("netpluse", "/purchase", 200, 0.004)
 metrics.request_finished("netpluse", "/purchase", 402, 0.2)
 metrics.rate_limited("netpluse", "purchase")
-metrics.lane_depth("orders", 7)
-metrics.lane_batch("orders", 33)
+metrics.lane_batch("orders", 33, 7)
 metrics.provider_answered("simulator", "delivered", 1.1)
 metrics.pool("reads", 10, 3)
 held = metrics.gauge("telvend_orders", "Orders by state.", ["state", "mode"], {("open", "live"): 12, ("final", "test"): 3})
@@ -95,14 +94,14 @@ for number in (1, 2):
     child = os.fork()
     if not child:
         metrics.request_finished("netpluse", "/ping", 200, 0.001)
-        metrics.lane_depth("orders", number)
+        metrics.lane_batch("orders", 1, number)
         os.write(done_write, b".")
         os.read(go_read, 1)
         os._exit(0)
     os.read(done_read, 1)
     children.append((child, go_write))
 metrics.request_finished("netpluse", "/ping", 200, 0.001)
-metrics.lane_depth("orders", 4)
+metrics.lane_batch("orders", 1, 4)
 
 def show():
     print([line.rpartition(" ")[2] for line in metrics.render().decode().splitlines()
@@ -157,7 +156,7 @@ def test_a_worker_that_takes_the_place_of_a_dead_one_leaves_its_counts_in_the_su
 
 def test_preparing_too_late_is_an_error_and_no_silent_loss(tmp_path: Path) -> None:
     code = """
-metrics.lane_depth("orders", 1)
+metrics.lane_batch("orders", 1, 1)
 try:
     metrics.prepare(Path(sys.argv[1]))
 except RuntimeError as error:

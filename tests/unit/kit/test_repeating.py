@@ -4,6 +4,7 @@ import asyncio
 
 from telvend.errors import Busy
 from telvend.kit.repeating import Repeating
+from telvend.kit.runtime import Runtime
 from tests.clocks import FakeClock
 
 
@@ -49,7 +50,7 @@ async def test_a_database_that_is_away_is_waited_for() -> None:
     clock = FakeClock()
     deaths: list[BaseException] = []
     work = Work(clock, Busy(), Busy())
-    repeating = Repeating("tests", work, clock, every_s=5, on_death=deaths.append)
+    repeating = Repeating("tests", work, clock, every_s=5, runtime=Runtime(died=deaths.append))
     repeating.start()
     await turns()
     await repeating.close()
@@ -61,7 +62,7 @@ async def test_a_bug_ends_the_task_and_is_told() -> None:
     clock = FakeClock()
     deaths: list[BaseException] = []
     bug = RuntimeError("a bug")
-    repeating = Repeating("tests", Work(clock, None, bug), clock, every_s=5, on_death=deaths.append)
+    repeating = Repeating("tests", Work(clock, None, bug), clock, every_s=5, runtime=Runtime(died=deaths.append))
     repeating.start()
     await turns()
     assert deaths == [bug]

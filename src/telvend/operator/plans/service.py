@@ -18,6 +18,7 @@ from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx
 from telvend.database.lane import Lane
 from telvend.errors import Busy, NotFound, NotPermitted
 from telvend.kit.money import CURRENCIES, Currency
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import digest
 from telvend.operator.entitlements.model import Fault, FaultyPart, Snapshot
 from telvend.operator.plans import store
@@ -118,13 +119,11 @@ class _Source(Generic[Found]):
         name: str,
         database: Database,
         read: "Callable[[Tx, list[Any]], Awaitable[dict[Any, Found | Exception]]]",
-        on_batch: Callable[[str, int], None] | None,
-        on_death: Callable[[BaseException], None] | None,
+        runtime: Runtime,
     ) -> None:
         self._connection = Dedicated(database)
         self._read = read
-        counted = (lambda size: on_batch(name, size)) if on_batch else None
-        self.lane: Lane[Any, Found] = Lane(name, self._read_all, on_batch=counted, on_death=on_death)
+        self.lane: Lane[Any, Found] = Lane(name, self._read_all, runtime=runtime)
 
     async def _read_all(self, wanted: list[Any]) -> Sequence[Found | Exception]:
         try:
@@ -148,18 +147,15 @@ class Reading:
         offering: Callable[[], Snapshot],
         *,
         deadline_s: float = DEADLINE_S,
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         """`offering` gives the snapshot in which faults are looked up."""
         self._offering = offering
         self._deadline_s = deadline_s
-        self._plan: _Source[_Plan] = _Source("plan reads", database, _read_plans, on_batch, on_death)
-        self._balance: _Source[_Balance | _Many] = _Source(
-            "balance parts", database, _read_balances, on_batch, on_death
-        )
-        self._many: _Source[_Balance] = _Source("many buckets", database, _read_many, on_batch, on_death)
-        self._momo: _Source[_Momo] = _Source("momo reads", database, _read_momo, on_batch, on_death)
+        self._plan: _Source[_Plan] = _Source("plan reads", database, _read_plans, runtime)
+        self._balance: _Source[_Balance | _Many] = _Source("balance parts", database, _read_balances, runtime)
+        self._many: _Source[_Balance] = _Source("many buckets", database, _read_many, runtime)
+        self._momo: _Source[_Momo] = _Source("momo reads", database, _read_momo, runtime)
 
     def start(self) -> None:
         """Begin to answer; from inside the event loop."""

@@ -3,12 +3,12 @@
 Any number of processes may do this at once.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from telvend.database.connections import Database
 from telvend.kit.clock import Clock
 from telvend.kit.repeating import Repeating
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.premiums import store
 
 LOOK_EVERY_S: Final = 600.0
@@ -18,10 +18,8 @@ _AT_ONCE: Final = 5_000
 class Forgetting(Repeating):
     """Deletes answers that are older than `after_days`, every ten minutes after `start`."""
 
-    def __init__(
-        self, database: Database, clock: Clock, after_days: int, on_death: Callable[[BaseException], None] | None = None
-    ) -> None:
-        super().__init__("forgetting premiums", self.look, clock, every_s=LOOK_EVERY_S, on_death=on_death)
+    def __init__(self, database: Database, clock: Clock, after_days: int, runtime: Runtime = NO_RUNTIME) -> None:
+        super().__init__("forgetting premiums", self.look, clock, every_s=LOOK_EVERY_S, runtime=runtime)
         self._database = database
         self._after_days = after_days
 

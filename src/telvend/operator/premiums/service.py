@@ -13,6 +13,7 @@ from telvend.errors import InvalidInput, NotFound
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.entitlements.service import TOPIC
 from telvend.operator.premiums import store
 from telvend.operator.premiums.answering import Answering, Rates, premium_of, quote_number
@@ -43,16 +44,13 @@ class Premiums:
         *,
         retention_days: int = 365,
         loyalty_readable: Callable[[str], bool] = lambda _: True,
-        on_batch: Callable[[int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._database = database
         self._rates = Rates()
         self._answering = Answering(database, lambda: self._rates, loyalty_readable)
-        self.forgetting = Forgetting(database, clock, retention_days, on_death)
-        self.lane: Lane[PremiumRequest, Premium] = Lane(
-            "premiums", self._answering.answer_all, on_batch=on_batch, on_death=on_death
-        )
+        self.forgetting = Forgetting(database, clock, retention_days, runtime)
+        self.lane: Lane[PremiumRequest, Premium] = Lane("premiums", self._answering.answer_all, runtime=runtime)
 
     def start(self) -> None:
         self.lane.start()

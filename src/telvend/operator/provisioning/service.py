@@ -10,7 +10,7 @@ are claimed in their own order, and what is given is written set by set. A bundl
 subscriber has is read for it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,7 @@ from telvend.errors import ReferenceReused
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.provisioning import store
 from telvend.operator.provisioning.store import Claim
 from telvend.operator.subscribers.account import Account
@@ -95,11 +96,10 @@ class Delivering:
         self,
         database: Database,
         *,
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self.together: Together[NetworkDelivery | Question, Answer] = Together(
-            "deliveries", database, self._decide, _buckets_of, on_batch=on_batch, on_death=on_death
+            "deliveries", database, self._decide, _buckets_of, runtime=runtime
         )
 
     async def deliver(self, delivery: NetworkDelivery) -> Answer:

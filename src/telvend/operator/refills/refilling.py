@@ -7,7 +7,7 @@ plain Python; write everything with set-based statements; commit. Only then is a
 What a refusal leaves behind is nothing, but for a wrong PIN: that is counted, in the same transaction.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -30,6 +30,7 @@ from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, Journal, TransactionKind
 from telvend.ledger.service import Ledger
@@ -111,8 +112,7 @@ class Refilling:
         offering: Offering,
         gate: SalesGate,
         *,
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._ledger = ledger
         self._offering = offering
@@ -126,8 +126,7 @@ class Refilling:
             lambda _: _MOST_BUCKETS,
             again=(TransactionTaken, GuardGone, SubscriberMoved),
             points="refill",
-            on_batch=on_batch,
-            on_death=on_death,
+            runtime=runtime,
         )
 
     async def _decide(self, tx: Tx, items: list[Item], numbers: BucketNumbers) -> Sequence[Refilled | Exception]:

@@ -1,6 +1,6 @@
 """The verbs of refills: make one, find one, look at many."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,6 +12,7 @@ from telvend.kit import metrics
 from telvend.kit.ids import number_in
 from telvend.kit.log import get
 from telvend.kit.mode import Mode
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.service import Offering
@@ -53,15 +54,12 @@ class Refills:
         offering: Offering,
         keys: PinKeys,
         *,
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
         gate: SalesGate | None = None,
     ) -> None:
         self._database = database
         self._keys = keys
-        self._refilling = Refilling(
-            database, ledger, offering, gate or SalesGate(), on_batch=on_batch, on_death=on_death
-        )
+        self._refilling = Refilling(database, ledger, offering, gate or SalesGate(), runtime=runtime)
 
     def start(self) -> None:
         """Serve those together who come together."""

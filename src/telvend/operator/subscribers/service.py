@@ -6,7 +6,7 @@
 A subscriber is one row for each mode. `msisdn` is in E.164 everywhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -17,6 +17,7 @@ from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
 from telvend.kit.phone import NotAMobileNumber, region_of
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret, digest, random_text
 from telvend.operator.entitlements.model import Fault, FaultyPart
 from telvend.operator.entitlements.service import Offering
@@ -63,7 +64,7 @@ _AUTHORIZATION_LENGTH: Final = 32
 
 
 class Subscribers:
-    """See the head of this file. `on_batch` is told the name of a lane and the size of each of its batches."""
+    """See the head of this file."""
 
     def __init__(
         self,
@@ -71,15 +72,14 @@ class Subscribers:
         offering: Offering,
         clock: Clock,
         *,
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._database = database
         self._offering = offering
-        self._delivering = Delivering(database, on_batch=on_batch, on_death=on_death)
-        self._using = Using(database, on_batch=on_batch, on_death=on_death)
-        self._reading = Reading(database, lambda: offering.snapshot, on_batch=on_batch, on_death=on_death)
-        self.sweeper = Sweeper(database, clock, on_death=on_death)
+        self._delivering = Delivering(database, runtime=runtime)
+        self._using = Using(database, runtime=runtime)
+        self._reading = Reading(database, lambda: offering.snapshot, runtime=runtime)
+        self.sweeper = Sweeper(database, clock, runtime=runtime)
 
     def start(self) -> None:
         """Begin to serve and to sweep; from inside the event loop."""

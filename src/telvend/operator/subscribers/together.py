@@ -13,6 +13,7 @@ from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, D
 from telvend.database.lane import Lane
 from telvend.errors import Busy
 from telvend.kit.failpoints import hit, hit_async
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.subscribers.store import NUMBERS_AT_A_TIME, BucketNumbers
 
 _TRIES: Final = 5
@@ -36,8 +37,7 @@ class Together(Generic[Item, Result]):
         *,
         again: tuple[type[Exception], ...] = (),
         points: str = "subscribers",
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         """`buckets_of`: how many new buckets an item may need. `again`: what `decide` raises where the batch has to be decided
         anew, because somebody else was quicker. `points`: how the names of its failpoints begin."""
@@ -49,8 +49,7 @@ class Together(Generic[Item, Result]):
         self._numbers = BucketNumbers()
         self._alone = asyncio.Lock()
         self._started = False
-        counted = (lambda size: on_batch(name, size)) if on_batch else None
-        self.lane: Lane[Item, Result] = Lane(name, self._process, on_batch=counted, on_death=on_death)
+        self.lane: Lane[Item, Result] = Lane(name, self._process, runtime=runtime)
 
     def start(self) -> None:
         """Begin to serve whoever comes together; from inside the event loop."""

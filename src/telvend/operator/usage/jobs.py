@@ -9,7 +9,7 @@ subscriber's balances next. Any number may run, in any number of processes; they
 subscriber whose books are damaged is logged and passed over, so that the others are swept.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 from telvend.database.connections import Database
@@ -17,6 +17,7 @@ from telvend.errors import Busy
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.repeating import Repeating
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.subscribers.model import ReservationState
 from telvend.operator.subscribers.store import BucketNumbers, load_accounts, lock_subscribers, write_accounts
 from telvend.operator.usage import store
@@ -35,9 +36,9 @@ class Sweeper(Repeating):
         clock: Clock,
         *,
         poll_s: float = 1.0,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
-        super().__init__("sweeper", self.work_off, clock, every_s=poll_s, on_death=on_death)
+        super().__init__("sweeper", self.work_off, clock, every_s=poll_s, runtime=runtime)
         self._database = database
 
     async def work_off(self) -> int:

@@ -5,7 +5,7 @@ looked up after that, and each request is decided by `account.py` in the order i
 reference: the same again gives the same answer and takes nothing.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, NotFound, ReferenceReused, TelvendError
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.subscribers.account import Account
 from telvend.operator.subscribers.model import (
     Bucket,
@@ -127,11 +128,10 @@ class Using:
         self,
         database: Database,
         *,
-        on_batch: Callable[[str, int], None] | None = None,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self.together: Together[Request, Done] = Together(
-            "subscribers", database, self._decide, lambda _: 0, on_batch=on_batch, on_death=on_death
+            "subscribers", database, self._decide, lambda _: 0, runtime=runtime
         )
 
     async def _decide(self, tx: Tx, requests: list[Request], numbers: BucketNumbers) -> Sequence[Done | Exception]:

@@ -15,6 +15,7 @@ from telvend.kit.log import get
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.repeating import Repeating
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
 from telvend.operator.subscribers.model import mind_text
 from telvend.operator.vouchers import store
@@ -70,14 +71,14 @@ class Vouchers:
         *,
         clock: Clock | None = None,
         pins: Callable[[int], list[str]] = new_pins,
-        on_death: Callable[[BaseException], None] | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._database = database
         self.keys = keys
         self._clock = clock or SystemClock()
         self._pins = pins
         self._sweeping = Repeating(
-            "voucher reservations", self.sweep, self._clock, every_s=_SWEEP_EVERY_S, on_death=on_death
+            "voucher reservations", self.sweep, self._clock, every_s=_SWEEP_EVERY_S, runtime=runtime
         )
 
     def start(self) -> None:

@@ -4,7 +4,7 @@ Everybody's lines that are waiting are written with one statement and one commit
 moment cost a few commits. The rules are those of `book.py`; here they stand in SQL, and a test compares the two.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -13,6 +13,7 @@ from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx
 from telvend.database.lane import Lane
 from telvend.errors import Busy
 from telvend.kit.money import Money, currency_of
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.providers.contract import Reason
 from telvend.providers.simulator.book import BookState, BookUnavailable, Line, Twice
 
@@ -63,12 +64,12 @@ _DELIVERIES = "select coalesce(sum(deliveries), 0) from simulator.book"
 
 
 class PostgresBook:
-    """A book that outlives everybody. `on_death` is told when the task that writes has died, as `Lane` does."""
+    """A book that outlives everybody."""
 
-    def __init__(self, database: Database, *, on_death: Callable[[BaseException], None] | None = None) -> None:
+    def __init__(self, database: Database, *, runtime: Runtime = NO_RUNTIME) -> None:
         self._database = database
         self._connection = Dedicated(database)
-        self._lane: Lane[Line, Line] = Lane("simulator", self._write_together, on_death=on_death)
+        self._lane: Lane[Line, Line] = Lane("simulator", self._write_together, runtime=runtime)
         self._started = False
 
     async def write(self, line: Line) -> Line:

@@ -30,6 +30,7 @@ from telvend.errors import InvalidInput
 from telvend.kit.clock import Clock
 from telvend.kit.log import get
 from telvend.kit.repeating import Repeating
+from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.sales.continuity import files, store
 from telvend.sales.continuity.model import (
     Halt,
@@ -308,13 +309,13 @@ class Continuity:
             self._taken_over = []
         return saved
 
-    def saving(self, clock: Clock, on_death: Callable[[BaseException], None] | None = None) -> Repeating:
+    def saving(self, clock: Clock, runtime: Runtime = NO_RUNTIME) -> Repeating:
         """The task that writes the file once a second."""
 
         async def save() -> None:
             self.save()
 
-        return Repeating("memory of the book", save, clock, every_s=SAVE_EVERY_S, on_death=on_death)
+        return Repeating("memory of the book", save, clock, every_s=SAVE_EVERY_S, runtime=runtime)
 
     # Releasing ----------------------------------------------------------------------------------------------------------
 
