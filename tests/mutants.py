@@ -61,6 +61,13 @@ MUTANTS = (
         (f"{PLACING}::test_four_lanes_place_one_reference_once",),
     ),
     Mutant(
+        "a COMMIT whose reply was lost is looked for",
+        "src/telvend/database/batch.py",
+        "await self._find(decided.after_lost_commit, error)",
+        "pass",
+        (f"{PLACING}::test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothing",),
+    ),
+    Mutant(
         "airtime arrives whole, whatever the reseller pays",
         "src/telvend/fulfilment/worker.py",
         "face_value=claim.face,",

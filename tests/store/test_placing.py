@@ -212,7 +212,7 @@ async def test_a_connection_lost_before_commit_places_nothing_and_the_next_purch
 
 
 async def terminate_backend(ama: Customer, placing: Placing) -> None:
-    pid = (await placing._connection.get()).get_server_pid()
+    pid = (await placing._batch._connection.get()).get_server_pid()
     assert await ama.value("select pg_terminate_backend($1)", pid)
 
 

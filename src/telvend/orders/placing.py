@@ -13,10 +13,10 @@ from uuid import UUID
 import msgspec
 
 from telvend.catalog.model import Product
-from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
+from telvend.database.batch import BatchFailpoints, BatchTransaction, DecidedBatch, NumberBlock
+from telvend.database.connections import Database, Tx
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import (
-    Busy,
     InvariantBroken,
     NotFound,
     ProductUnavailable,
@@ -24,7 +24,7 @@ from telvend.errors import (
     SalesHalted,
     TelvendError,
 )
-from telvend.kit.failpoints import hit, hit_async
+from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -38,8 +38,6 @@ from telvend.sales.gate import SalesGate
 _NUMBERS_AT_A_TIME: Final = 1024
 # Where more than orders is sold, something else may stand under a caller's reference; elsewhere nobody needs to look.
 _DIALECTS_THAT_SELL_MORE: Final = frozenset({"networkdatasub"})
-# More than two lanes can race for the references of one batch, one after the other.
-_TRIES: Final = 5
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -91,67 +89,32 @@ class Purchase(msgspec.Struct, frozen=True):
 
 
 class Placing:
-    """`place_all` is what the lane calls. It owns one connection and is never called twice at once."""
+    """`place_all` is what the lane calls: the batch transaction of purchases."""
 
     def __init__(self, database: Database, gate: SalesGate | None = None) -> None:
-        self._connection = Dedicated(database)
         self._gate = gate or SalesGate()
-        self._numbers: list[int] = []
+        self._numbers = NumberBlock(ledger_store.next_causes, _NUMBERS_AT_A_TIME)
         self._salt: bytes | None = None
+        self._batch: BatchTransaction[Purchase, Placement] = BatchTransaction(
+            database,
+            self._decide,
+            supplies={self._numbers: len},
+            # Another lane has just committed one of these references, through another wallet of the same reseller: its lock
+            # was not ours to wait for. Now that it is there, it is found.
+            again=(store.ReferenceTaken,),
+            failpoints=BatchFailpoints("lane.before_begin", "lane.after_write", "lane.after_commit"),
+        )
 
     async def close(self) -> None:
-        await self._connection.close()
+        await self._batch.close()
 
     async def place_all(self, purchases: list[Purchase]) -> Sequence[Placement | Exception]:
         """One transaction for all of them. Raises Busy when the database is away and nothing was written."""
-        for _ in range(_TRIES):
-            try:
-                return await self._place(purchases)
-            except store.ReferenceTaken:
-                # Another lane has just committed one of these references, through another wallet of the same reseller:
-                # its lock was not ours to wait for. Now that it is there, it is found.
-                continue
-        raise Busy
+        return await self._batch.run(purchases)
 
-    async def _place(self, purchases: list[Purchase]) -> Sequence[Placement | Exception]:
-        decided: _Decisions | None = None
-        try:
-            tx = await self._connection.get()
-            await self._provide_numbers(tx, len(purchases))
-            await hit_async("lane.before_begin")
-            transaction = tx.transaction()
-            await transaction.start()
-            try:
-                decided = await self._decide(tx, purchases)
-                if decided.orders:
-                    await store.insert(tx, decided.orders, decided.now)
-                    await ledger_store.write_journal(tx, decided.journal)
-                    remember(tx, _fact_of(decided.orders[-1]))
-                await hit_async("lane.after_write")
-            except BaseException:
-                decided = None  # Nothing was committed, whatever is raised.
-                await self._connection.roll_back(transaction)
-                raise
-            await transaction.commit()
-        except CONNECTION_LOSS as error:
-            self._connection.drop()
-            if decided is None or not decided.orders:
-                raise self._connection.busy(error) from error
-            # The connection broke during COMMIT: nobody knows yet whether it happened.
-            await self._look_again(decided)
-        except TRANSIENT as error:
-            raise self._connection.busy(error) from error
-        hit("lane.after_commit")
-        return decided.answers
-
-    async def _provide_numbers(self, tx: Tx, count: int) -> None:
-        # Taken ahead by the thousand: one statement less for almost every batch.
-        if len(self._numbers) < count:
-            self._numbers = (await ledger_store.next_causes(tx, max(_NUMBERS_AT_A_TIME, count)))[::-1]
+    async def _decide(self, tx: Tx, purchases: list[Purchase]) -> DecidedBatch[Placement]:
         if self._salt is None:
             self._salt = await ledger_store.installation_salt(tx)
-
-    async def _decide(self, tx: Tx, purchases: list[Purchase]) -> "_Decisions":
         wallets, now = await ledger_store.lock_wallets(tx, sorted({purchase.wallet_id for purchase in purchases}))
         await hit_async("lane.after_locks")
         keys = list({key for purchase in purchases if (key := purchase.key) is not None})
@@ -162,28 +125,9 @@ class Placing:
         taken = await ledger_store.taken_by_others(tx, TransactionKind.ORDER, doubtful) if doubtful else set()
         decisions = _Decisions(now, Journal(wallets, at=now), known, taken, self._gate)
         for purchase in purchases:
-            decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt or b""))
-        return decisions
-
-    async def _look_again(self, decided: "_Decisions") -> None:
-        """After a COMMIT whose answer was lost: see whether it happened. Raises Busy when it did not.
-
-        Locking the wallets first waits for a server process that may still be committing the lost transaction. One
-        order speaks for all: they were committed together, or none was, and then every answer that reckoned with them
-        (too little money, a reference in use) is worth nothing either.
-        """
-        try:
-            tx = await self._connection.get()
-            async with tx.transaction():
-                await ledger_store.lock_wallets(tx, sorted(decided.journal.wallets))
-                there = await store.find_by_id(tx, [decided.orders[0].id])
-                if there:
-                    remember(tx, _fact_of(decided.orders[-1]))
-        except TRANSIENT as error:
-            self._connection.drop()
-            raise self._connection.busy(error) from error
-        if not there:
-            raise Busy
+            decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt))
+        await decisions.write(tx)
+        return DecidedBatch(decisions.answers, wrote=bool(decisions.orders), after_lost_commit=decisions.look_again)
 
 
 def _fact_of(order: Order) -> Fact:
@@ -209,7 +153,21 @@ class _Decisions:
         self.orders: list[Order] = []
         self.answers: list[Placement | Exception] = []
 
-    def weigh(self, purchase: Purchase, numbers: list[int], salt: bytes) -> Placement | Exception:
+    async def write(self, tx: Tx) -> None:
+        if self.orders:
+            await store.insert(tx, self.orders, self.now)
+            await ledger_store.write_journal(tx, self.journal)
+            remember(tx, _fact_of(self.orders[-1]))
+
+    async def look_again(self, tx: Tx) -> bool:
+        """Return whether all this was committed: one order speaks for all."""
+        await ledger_store.lock_wallets(tx, sorted(self.journal.wallets))
+        there = await store.find_by_id(tx, [self.orders[0].id])
+        if there:
+            remember(tx, _fact_of(self.orders[-1]))
+        return bool(there)
+
+    def weigh(self, purchase: Purchase, numbers: NumberBlock, salt: bytes) -> Placement | Exception:
         """Decide one purchase: a known reference first, then the product, then the money."""
         key = purchase.key
         if key is not None and (before := self.known.get(key)) is not None:
@@ -225,12 +183,12 @@ class _Decisions:
             return ProductUnavailable(purchase.network, purchase.size)
         if purchase.wallet_id not in self.journal.wallets:
             return NotFound("The wallet")
-        number = numbers[-1]
+        number = numbers.peek()
         try:
             balance = self.journal.hold(number, purchase.wallet_id, purchase.in_flight, quote.price)
         except TelvendError as error:
             return error
-        numbers.pop()
+        numbers.take()
         position = self.journal.enter(purchase.wallet_id, TransactionKind.ORDER, number, credit=False)
         order = self._order(purchase, quote, number, salt, balance, position)
         self.orders.append(order)
