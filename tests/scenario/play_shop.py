@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from telvend import bootstrap
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books
 from telvend.authorities.contract import Found, Record
 from telvend.authorities.contract import Traits as AuthorityTraits
 from telvend.bootstrap import Shop, open_shop, prepare_database
@@ -127,7 +127,7 @@ class PlayShop:
             self._said = ""
             await do(self._verbs, row[0])
             went.append([row[0], *[await self._column(name) for name in head[1:]]])
-            report = await check_books(self.shop.database)
+            report = await audit_books(self.shop.database)
             assert report.ok, (row[0], report.findings)
         mind_same(went, [head, *told])
 

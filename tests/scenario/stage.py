@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books
 from telvend.catalog.model import Network
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.database.connections import Database
@@ -170,7 +170,7 @@ class Stage:
         assert await self._read(columns) == went[-1][1:]
         assert all(provider.calls.empty() for provider in self._providers.values()), "a call that nobody answered"
         assert self._bureau.is_idle, "a check that nobody answered"
-        report = await check_books(self._database)
+        report = await audit_books(self._database)
         assert report.ok, report.findings
 
     async def _until(self, columns: list[str], expected: list[str]) -> list[str]:

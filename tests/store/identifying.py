@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from telvend.audit.service import audit_books
 from telvend.authorities.contract import Answer, Authority, Found, Kind, Record
 from telvend.authorities.personas import Personas
 from telvend.database.connections import Database
-from telvend.identity import store
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, Request
 from telvend.identity.service import Identity
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret, digest
-from telvend.ledger import store as ledger_store
 from telvend.ledger.service import Ledger
-from telvend.orders import store as orders_store
 from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from telvend.resellers.store import caller_of
@@ -106,13 +104,7 @@ class Bureau:
         }
 
     async def check_books(self) -> None:
-        async with self.database.snapshot() as tx:
-            found = [
-                *await ledger_store.findings(tx),
-                *await orders_store.findings(tx),
-                *await store.findings(tx),
-            ]
-        assert found == []
+        assert (await audit_books(self.database)).findings == ()
 
 
 def identity_of(

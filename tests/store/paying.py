@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
+from telvend.audit.service import audit_books
 from telvend.database.connections import Database
 from telvend.funding import store
 from telvend.funding.asking import Asking, Gateways
@@ -32,7 +33,6 @@ from telvend.gateways.sandbox.client import Sandbox
 from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
-from telvend.ledger import store as ledger_store
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Api, Caller
 from telvend.resellers.service import Resellers
@@ -144,8 +144,7 @@ class Till:
         )  # fmt: skip
 
     async def check_books(self) -> None:
-        async with self.database.snapshot() as tx:
-            assert [*await ledger_store.findings(tx), *await store.findings(tx)] == []
+        assert (await audit_books(self.database)).findings == ()
 
 
 @asynccontextmanager

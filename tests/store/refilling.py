@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books
 from telvend.database.connections import Database
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
@@ -127,7 +127,7 @@ class Network:
         return int(await self.value(f"select count(*) from {table}"))
 
     async def check_books(self) -> None:
-        report = await check_books(self.database)
+        report = await audit_books(self.database)
         assert report.ok, report.findings
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books
 from telvend.catalog.model import Product
 from telvend.database.connections import Database
 from telvend.kit.mode import Mode
@@ -79,7 +79,7 @@ class Customer:
             return await tx.fetchval(statement, *values)
 
     async def check_books(self) -> None:
-        report = await check_books(self.database)
+        report = await audit_books(self.database)
         assert report.ok, report.findings
 
 

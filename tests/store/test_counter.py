@@ -14,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from telvend import __version__
+from telvend.audit.service import findings_of
 from telvend.cli import app
-from telvend.corrections import store
+from telvend.corrections.invariants import INVARIANTS
 from telvend.corrections.service import Corrections
 from telvend.database.connections import Database
 from telvend.dialects.networkdatasub import wire
@@ -259,7 +260,7 @@ def test_the_audit_finds(damaged: Shop, damage: str | None) -> None:
                 await tx.execute("set local session_replication_role = replica")
                 if damage is not None:
                     await tx.execute(DAMAGES[damage])
-                return list(await store.findings(tx))
+                return list(await findings_of(tx, INVARIANTS))
             finally:
                 await transaction.rollback()
 

@@ -8,14 +8,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from telvend.audit.service import findings_of
 from telvend.database.connections import Database
 from telvend.errors import Busy, ReferenceReused
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
 from telvend.operator.provisioning.service import Answer, Delivering, DeliveryState, NetworkDelivery, Refusal
-from telvend.operator.subscribers import invariants as checking
 from telvend.operator.subscribers.account import MAXIMUM
+from telvend.operator.subscribers.invariants import INVARIANTS
 from telvend.operator.subscribers.model import Grant
 from tests.store.subscribing import AMA, data, money, subscriber
 from tests.store.test_placing import Proxy
@@ -57,7 +58,7 @@ async def balances(database: Database) -> list[Any]:
 
 async def check(database: Database) -> None:
     async with database.snapshot() as tx:
-        assert await checking.findings(tx) == []
+        assert await findings_of(tx, INVARIANTS) == []
 
 
 async def test_an_unknown_subscriber_is_made_in_both_modes_and_gets_it_in_one(database: Database) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from telvend.audit.service import findings_of
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.fulfilment import store as jobs_store
@@ -40,6 +41,7 @@ from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind, TransactionKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
+from telvend.orders.invariants import INVARIANTS
 from telvend.orders.model import Order, State
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 from tests.simulation.memory_store import MemoryStore
@@ -228,7 +230,7 @@ class PostgresBench:
 
     async def problems(self) -> list[str]:
         async with self.database.transaction() as tx:
-            found = await orders_store.findings(tx)
+            found = await findings_of(tx, INVARIANTS)
         return [f"{finding.rule}: {finding.text}" for finding in found]
 
 

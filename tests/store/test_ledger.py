@@ -8,18 +8,20 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books, findings_of
 from telvend.database.connections import Database, revisions
 from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, UGX, Money
 from telvend.kit.runtime import Runtime
-from telvend.ledger import store
+from telvend.ledger import invariants as ledger_invariants
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.ledger.service import Ledger
-from telvend.orders import store as orders_store
+from telvend.orders import invariants as orders_invariants
 from telvend.orders.model import Placement
 from telvend.orders.placing import Placing
+from telvend.sales import invariants as sales_invariants
+from telvend.wallets import invariants as wallets_invariants
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
@@ -260,7 +262,7 @@ async def furnished(database: Database) -> dict[str, int]:
             " select id, 1, 'simulator', reference || '-1', 'accepted', cost_minor, now() from orders where id = $1",
             orders[0].id,
         )
-    assert (await check_books(database)).findings == ()
+    assert (await audit_books(database)).findings == ()
     return {
         "open": orders[0].id,
         "delivered": orders[1].id,
@@ -291,6 +293,13 @@ ATTEMPTS = "a final order has no open attempt, and no order has two"
 _ATTEMPT = (
     "insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)"
     " values ({%s}, 2, 'simulator', 'x', '%s', 1, now())"
+)
+BOOKS = (
+    *ledger_invariants.INVARIANTS,
+    *wallets_invariants.INVARIANTS,
+    *wallets_invariants.CREDITS,
+    *sales_invariants.INVARIANTS,
+    *orders_invariants.INVARIANTS,
 )
 DAMAGES = {
     "a wallet has more than came in": ("update wallet set balance_minor = balance_minor + 1 where account_id = {wallet}",
@@ -369,7 +378,7 @@ async def test_the_check_finds(books: tuple[Database, dict[str, int]], damage: s
             # A superuser can do this; so can whoever restores half a backup.
             await tx.execute("set local session_replication_role = replica")
             await tx.execute(statement.format_map(numbers))
-            findings = [*await store.findings(tx), *await orders_store.findings(tx)]
+            findings = await findings_of(tx, BOOKS)
         finally:
             await transaction.rollback()
     assert expected <= {finding.rule for finding in findings}
@@ -379,11 +388,11 @@ async def test_the_check_finds(books: tuple[Database, dict[str, int]], damage: s
 
 def test_every_rule_is_broken_by_some_damage_here() -> None:
     broken = set().union(*(rules for _, rules in DAMAGES.values()))
-    assert broken == {*store.checked_rules(), *orders_store.checked_rules()}
+    assert broken == {invariant.rule for invariant in BOOKS}
 
 
 async def test_after_all_that_the_books_still_hold(books: tuple[Database, dict[str, int]]) -> None:
-    report = await check_books(books[0])
+    report = await audit_books(books[0])
     assert report.ok
     assert (report.orders, report.transfers) == (4, 3 + 4 + 2 + 2 + 1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books
 from telvend.bootstrap import Shop, open_shop, prepare_database
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
 from telvend.database.connections import bump
@@ -79,7 +79,7 @@ async def test_a_subscriber_gets_what_was_sold_whatever_the_catalogue_says_by_th
         ("data", 1024**3, 30, f"{bundle.order.reference}-1"),
         ("money", 10_000, None, f"{airtime.order.reference}-1"),
     ]
-    report = await check_books(shop.database)
+    report = await audit_books(shop.database)
     assert report.ok, report.findings
 
 

@@ -13,7 +13,7 @@ from click.testing import Result
 from structlog.testing import capture_logs
 
 from telvend import bootstrap
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books, findings_of
 from telvend.bootstrap import Shop as Opened
 from telvend.bootstrap import open_shop, prepare_database
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
@@ -22,6 +22,7 @@ from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
 from telvend.funding.play_money import store
 from telvend.funding.play_money.guard import PlayMoneyGuard
+from telvend.funding.play_money.invariants import INVARIANTS
 from telvend.funding.play_money.voiding import PlayMoney
 from telvend.gateways.contract import Method
 from telvend.gateways.contract import Traits as GatewayTraits
@@ -269,7 +270,7 @@ async def test_voids_at_once_take_it_once(shop: Till) -> None:
     taken = [one.taken.minor for one in itertools.chain(*done) if one.taken.minor]
     assert taken == [AMOUNT.minor, AMOUNT.minor]
     assert await shop.balance() == 0
-    report = await check_books(shop.database)
+    report = await audit_books(shop.database)
     assert report.ok, report.findings
 
 
@@ -356,7 +357,7 @@ async def damaged(server: Server) -> AsyncIterator[Database]:
 
 async def test_the_audit_of_sound_voids_finds_nothing(damaged: Database) -> None:
     async with damaged.connection() as tx:
-        assert await store.findings(tx) == []
+        assert await findings_of(tx, INVARIANTS) == []
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -367,7 +368,7 @@ async def test_the_audit_finds(damaged: Database, damage: str) -> None:
         try:
             await tx.execute("set local session_replication_role = replica")
             await tx.execute(DAMAGES[damage])
-            findings = await store.findings(tx)
+            findings = await findings_of(tx, INVARIANTS)
         finally:
             await transaction.rollback()
     assert findings

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from telvend.audit.service import findings_of
 from telvend.database.connections import Database
 from telvend.errors import Busy, InsufficientBalance, InvalidInput, NotFound, ReferenceReused
 from telvend.kit import failpoints
@@ -18,12 +19,12 @@ from telvend.kit.money import GHS, NGN, ZAR, Money
 from telvend.kit.secret import Secret
 from telvend.operator.entitlements.model import Bonus, Profile
 from telvend.operator.entitlements.service import Offering
-from telvend.operator.refills import store
+from telvend.operator.refills import invariants as refills
 from telvend.operator.refills.model import Refilled
 from telvend.operator.subscribers.model import Kind, MaximumCredit, SubscriberBarred
 from telvend.operator.vouchers.guard import Guarded
 from telvend.operator.vouchers.model import LockedOut, PinRefused, VoucherState
-from telvend.orders import store as orders_store
+from telvend.orders import invariants as orders
 from telvend.wallets.model import Filter, Status
 from telvend.wallets.service import Transactions
 from tests.store.counting import kinds
@@ -839,8 +840,8 @@ async def test_the_check_of_the_books_notices(net: Network, damage: str) -> None
         await tx.execute("set local session_replication_role = replica")
         await tx.execute(DAMAGES[damage])
     async with net.database.snapshot() as tx:
-        assert await store.findings(tx) + [
-            found for found in await orders_store.findings(tx) if "a refill" in found.rule
+        assert await findings_of(tx, refills.INVARIANTS) + [
+            found for found in await findings_of(tx, orders.INVARIANTS) if "a refill" in found.rule
         ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books, findings_of
 from telvend.database.connections import Database
 from telvend.errors import AlreadyExists, Busy, InvalidInput, NotFound, NotPermitted, ReferenceReused
 from telvend.kit.clock import SystemClock
@@ -18,8 +18,8 @@ from telvend.operator.entitlements.model import Bonus, Fault, FaultyPart, Profil
 from telvend.operator.entitlements.service import Offering
 from telvend.operator.plans.model import PlanPart, PlansWanted
 from telvend.operator.plans.service import LISTED, Reading
-from telvend.operator.subscribers import invariants as checking
 from telvend.operator.subscribers import store
+from telvend.operator.subscribers.invariants import INVARIANTS
 from telvend.operator.subscribers.model import (
     Billing,
     Grant,
@@ -55,7 +55,7 @@ class Room:
 
     async def check(self) -> None:
         async with self.database.snapshot() as tx:
-            assert await checking.findings(tx) == []
+            assert await findings_of(tx, INVARIANTS) == []
 
     async def data(self, mode: Mode = LIVE) -> list[int]:
         buckets, _ = await self.subscribers.buckets(mode, AMA)
@@ -622,16 +622,16 @@ async def test_the_check_of_the_books_sees_what_is_damaged(database: Database, r
     await room.subscribers.grant(LIVE, AMA, [money(5), data(10)], "g")
     await room.subscribers.consume(LIVE, AMA, Kind.DATA, 1, "c")
     await room.subscribers.reserve(LIVE, AMA, Kind.DATA, 2, "s", 60)
-    assert (await check_books(database)).ok
+    assert (await audit_books(database)).ok
     await room.execute(damage)
-    report = await check_books(database)
+    report = await audit_books(database)
     assert rule in {finding.rule for finding in report.findings}
     assert rule in report.rules
     await room.subscribers.close()
 
 
 def test_every_rule_of_the_books_is_tried() -> None:
-    assert [rule for rule, _ in BROKEN] == list(checking.checked_rules())
+    assert [rule for rule, _ in BROKEN] == [invariant.rule for invariant in INVARIANTS]
 
 
 async def test_reservations_end_in_one_of_three_ways(ama: Room) -> None:

@@ -1,1 +1,1 @@
-"""The audit: whether the books hold."""
+"""The audit: whether the books hold. Each room states what must hold in its `invariants.py`."""

@@ -1,37 +1,51 @@
-"""Whether the books hold: the ledger in itself, against everything that moves money, and what subscribers have.
+"""Whether the books hold: the invariants of every room, looked at in one snapshot of the database."""
 
-All in one snapshot of the database.
-"""
-
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from telvend.corrections import store as correction_store
-from telvend.database.connections import Database
-from telvend.funding import store as funding_store
-from telvend.funding.play_money import store as play_money_store
-from telvend.identity import store as identity_store
-from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Finding
-from telvend.operator.refills import store as refill_store
-from telvend.operator.subscribers import invariants as subscriber_invariants
-from telvend.orders import store as order_store
+from telvend.corrections import invariants as corrections
+from telvend.database.connections import Database, Tx
+from telvend.database.invariants import Invariant
+from telvend.funding import invariants as funding
+from telvend.funding.play_money import invariants as play_money
+from telvend.identity import invariants as identity
+from telvend.ledger import invariants as ledger
+from telvend.ledger.store import count_transfers
+from telvend.operator.refills import invariants as refills
+from telvend.operator.subscribers import invariants as subscribers
+from telvend.orders import invariants as orders
+from telvend.orders.store import count_orders
+from telvend.sales import invariants as sales
+from telvend.wallets import invariants as wallets
 
-_ROOMS: Final = (
-    ledger_store,
-    order_store,
-    funding_store,
-    play_money_store,
-    correction_store,
-    identity_store,
-    refill_store,
-    subscriber_invariants,
+# In the order in which `telvend ledger check` has always printed them.
+_INVARIANTS: Final = (
+    *ledger.INVARIANTS,
+    *wallets.INVARIANTS,
+    *sales.INVARIANTS,
+    *wallets.CREDITS,
+    *orders.INVARIANTS,
+    *funding.INVARIANTS,
+    *play_money.INVARIANTS,
+    *corrections.INVARIANTS,
+    *identity.INVARIANTS,
+    *refills.INVARIANTS,
+    *subscribers.INVARIANTS,
 )
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that breaks an invariant, in one sentence with the numbers."""
+
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What `telvend ledger check` says. `rules` is everything that was looked at, `findings` what does not hold."""
+    """What the audit says. `rules` is everything that was looked at, `findings` what does not hold."""
 
     rules: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -43,12 +57,17 @@ class Report:
         return not self.findings
 
 
-async def check_books(database: Database) -> Report:
+async def audit_books(database: Database) -> Report:
     """Recompute everything from the transfers. May run while the shop sells: it sees one moment. Raises Busy."""
     async with database.snapshot() as tx:
         return Report(
-            tuple(rule for room in _ROOMS for rule in room.checked_rules()),
-            tuple([finding for room in _ROOMS for finding in await room.findings(tx)]),
-            await ledger_store.count_transfers(tx),
-            await order_store.count_orders(tx),
+            tuple(invariant.rule for invariant in _INVARIANTS),
+            tuple(await findings_of(tx, _INVARIANTS)),
+            await count_transfers(tx),
+            await count_orders(tx),
         )
+
+
+async def findings_of(tx: Tx, invariants: Iterable[Invariant]) -> list[Finding]:
+    """Return what breaks these invariants; empty where all of them hold."""
+    return [Finding(invariant.rule, row[0]) for invariant in invariants for row in await tx.fetch(invariant.sql)]

@@ -3,7 +3,7 @@
 import typer
 from rich.console import Console
 
-from telvend.audit.service import check_books
+from telvend.audit.service import audit_books
 from telvend.bootstrap import Shop
 from telvend.cli.frame import Output, command, table
 from telvend.kit.money import Money
@@ -12,9 +12,9 @@ app = typer.Typer(name="ledger", help="Whether the books hold.", no_args_is_help
 
 
 @command(app, "check")
-async def check(shop: Shop) -> Output:
+async def audit(shop: Shop) -> Output:
     """Recompute everything and say whether the books hold; exit code 1 and what is wrong where they do not."""
-    report = await check_books(shop.database)
+    report = await audit_books(shop.database)
     data = {
         "ok": report.ok,
         "transfers": report.transfers,

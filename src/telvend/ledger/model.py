@@ -287,11 +287,3 @@ class AccountTotal:
     owner: str
     mode: Mode
     total: Money
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that `telvend ledger check` found wrong, in one sentence with the numbers."""
-
-    rule: str
-    text: str

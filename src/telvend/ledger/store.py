@@ -1,6 +1,6 @@
 """All SQL of the ledger."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,7 @@ import msgspec
 from telvend.database.connections import Tx, rows
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.kit.mode import Mode
-from telvend.ledger.model import AccountKind, Finding, Journal, TransactionKind, Transfer, TransferKind, Wallet
+from telvend.ledger.model import AccountKind, Journal, TransactionKind, Transfer, Wallet
 
 # The clock is read outside of what locks: inside it would be read before the wait.
 LOCK_WALLETS: Final = """
@@ -252,108 +252,3 @@ async def wallets_unlike_their_last_transfer(tx: Tx) -> list[str]:
         limit 10
     """)
     return [row[0] for row in found]
-
-
-# Each check is a statement that lists what is wrong as one text column, a few examples being enough.
-_CHECKS: Final = {
-    "wallet balances equal their transfers": f"""
-        select format('wallet %s stores %s, its transfers add up to %s', w.account_id, w.balance_minor, coalesce(s.minor, 0))
-        from wallet w left join (
-            select wallet_id, sum(case when kind in ({TransferKind.RELEASE}, {TransferKind.CREDIT}, {TransferKind.REFUND})
-                                       then amount_minor else -amount_minor end) as minor
-            from transfer where wallet_id is not null group by wallet_id
-        ) s on s.wallet_id = w.account_id
-        where w.balance_minor <> coalesce(s.minor, 0) limit 10""",
-    "wallet sequences have no gaps": """
-        select format('wallet %s is at %s and has %s transfers up to %s', w.account_id, w.sequence,
-                      coalesce(s.count, 0), coalesce(s.last, 0))
-        from wallet w left join (
-            select wallet_id, count(*) as count, max(wallet_sequence) as last, min(wallet_sequence) as first
-            from transfer where wallet_id is not null group by wallet_id
-        ) s on s.wallet_id = w.account_id
-        where w.sequence <> coalesce(s.count, 0) or w.sequence <> coalesce(s.last, 0) or coalesce(s.first, 1) <> 1
-        limit 10""",
-    "balances after each transfer follow from the one before": """
-        select format('wallet %s, transfer %s: balance %s after %s', wallet_id, wallet_sequence, wallet_balance_minor, before)
-        from (
-            select wallet_id, wallet_sequence, wallet_balance_minor,
-                   case when credit = wallet_id then amount_minor else -amount_minor end as change,
-                   lag(wallet_balance_minor, 1, 0::bigint) over (partition by wallet_id order by wallet_sequence) as before
-            from transfer where wallet_id is not null
-        ) t where wallet_balance_minor <> before + change limit 10""",
-    "no wallet is negative": """
-        select format('wallet %s stands at %s', account_id, balance_minor) from wallet where balance_minor < 0 limit 10""",
-    "every transfer stands between two known accounts of one currency and mode": """
-        select format('transfer %s of cause %s: account %s to account %s', t.kind, t.cause, t.debit, t.credit)
-        from transfer t left join account d on d.id = t.debit left join account c on c.id = t.credit
-        where d.id is null or c.id is null or d.currency <> c.currency or d.mode <> c.mode
-           or (t.wallet_id is not null and not exists (select from wallet w where w.account_id = t.wallet_id))
-           or (t.wallet_id is null and 'wallet' in (d.kind, c.kind))
-        limit 10""",
-    "a wallet counts its transactions and what came in": f"""
-        select format('wallet %s: %s transactions counted, %s listed up to %s; %s came in, %s counted', w.account_id,
-                      w.transactions, coalesce(t.count, 0), coalesce(t.last, 0), coalesce(c.minor, 0), w.funded_minor)
-        from wallet w left join (
-            select wallet_id, count(*) as count, max(position) as last from wallet_transaction group by wallet_id
-        ) t on t.wallet_id = w.account_id left join (
-            select wallet_id, sum(amount_minor) as minor from transfer where kind = {TransferKind.CREDIT} group by wallet_id
-        ) c on c.wallet_id = w.account_id
-        where w.transactions <> coalesce(t.count, 0) or w.transactions <> coalesce(t.last, 0)
-           or w.funded_minor <> coalesce(c.minor, 0) limit 10""",
-    "the counts of a wallet's blocks are those of its list": """
-        select format('wallet %s, block %s: %s came in and %s failed, %s and %s counted', wallet_id, block, sum(credits),
-                      sum(failed), sum(counted_credits), sum(counted_failed))
-        from (
-            select wallet_id, block, 0 as credits, 0 as failed, 0 as failed_credits, credits as counted_credits,
-                   failed as counted_failed, failed_credits as counted_failed_credits from wallet_block
-            union all
-            select wallet_id, position >> 10, 1, 0, 0, 0, 0, 0 from wallet_transaction where credit
-            union all
-            select wallet_id, position >> 10, 0, 1, case when credit then 1 else 0 end, 0, 0, 0 from wallet_failed
-        ) as counted
-        group by wallet_id, block
-        having sum(credits) <> sum(counted_credits) or sum(failed) <> sum(counted_failed)
-            or sum(failed_credits) <> sum(counted_failed_credits) limit 10""",
-    "every hold belongs to a sale": f"""
-        select format('%s of %s under cause %s', case t.kind when {TransferKind.HOLD} then 'hold' else 'loss' end,
-                      t.amount_minor, t.cause)
-        from transfer t left join sale s on s.id = t.cause and (t.kind = {TransferKind.HOLD} or s.may_lose)
-        where t.kind in ({TransferKind.HOLD}, {TransferKind.LOSS}) and s.id is null limit 10""",
-    "what is in flight equals the sales that are not final": """
-        select format('%s %s in flight, open sales come to %s (%s)', coalesce(a.minor, 0), coalesce(a.currency, s.currency),
-                      coalesce(s.minor, 0), coalesce(a.mode, s.mode))
-        from (
-            select account.currency, account.mode, sum(case when t.credit = account.id then t.amount_minor
-                                                            else -t.amount_minor end) as minor
-            from account join transfer t on account.id in (t.credit, t.debit) where account.kind = 'in_flight'
-            group by account.currency, account.mode
-        ) a full join (
-            select currency, mode, sum(price_minor) as minor from sale where open group by currency, mode
-        ) s on s.currency = a.currency and s.mode = a.mode
-        where coalesce(a.minor, 0) <> coalesce(s.minor, 0)""",
-    "every credit stands in the ledger, and no other": f"""
-        select case when c.id is null then format('transfer of %s to wallet %s under cause %s is nobody''s credit',
-                                                  t.amount_minor, t.wallet_id, t.cause)
-                    else format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference) end
-        from wallet_credit c
-        full join (select cause, wallet_id, amount_minor from transfer where kind = {TransferKind.CREDIT}) t on t.cause = c.id
-        where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor
-           or c.id is null and not exists (
-               select from wallet_transaction f where f.wallet_id = t.wallet_id and f.kind = 'f' and f.id = t.cause)
-        limit 10""",
-}
-
-
-async def findings_of(tx: Tx, checks: Mapping[str, str]) -> list[Finding]:
-    """What these checks find: each is a rule in words, and a statement that lists what breaks it as one text column."""
-    return [Finding(rule, row[0]) for rule, sql in checks.items() for row in await tx.fetch(sql)]
-
-
-async def findings(tx: Tx) -> list[Finding]:
-    """Everything in the ledger itself that does not hold; empty when the books are in order."""
-    return await findings_of(tx, _CHECKS)
-
-
-def checked_rules() -> tuple[str, ...]:
-    """The rules that `findings` looks at, in words."""
-    return tuple(_CHECKS)

@@ -1,20 +1,23 @@
-"""The rules of subscribers' books, each a statement that lists what breaks it as one text column."""
+"""What must hold of subscribers' buckets, of what was posted to them, and of reservations."""
 
 from typing import Final
 
-from telvend.database.connections import Tx
-from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Finding
+from telvend.database.invariants import Invariant
 
-_CHECKS: Final = {
-    "what a bucket holds is the sum of its postings": """
+INVARIANTS: Final = (
+    Invariant(
+        "what a bucket holds is the sum of its postings",
+        """
         select format('bucket %s of subscriber %s holds %s, its postings add up to %s', b.id, b.subscriber_id, b.balance,
                       coalesce(p.sum, 0))
         from bucket b left join (
             select bucket_id, sum(change) as sum from bucket_posting group by bucket_id
         ) p on p.bucket_id = b.id
         where b.balance <> coalesce(p.sum, 0) limit 10""",
-    "postings of a bucket have no gaps": """
+    ),
+    Invariant(
+        "postings of a bucket have no gaps",
+        """
         select format('bucket %s has %s postings, %s are there, from %s to %s', coalesce(b.id, p.bucket_id), b.postings,
                       coalesce(p.count, 0), p.first, p.last)
         from bucket b full join (
@@ -24,14 +27,20 @@ _CHECKS: Final = {
         where b.id is null or b.postings <> coalesce(p.count, 0) or b.postings <> coalesce(p.last, 0)
            or coalesce(p.first, 1) <> 1
         limit 10""",
-    "what a bucket holds after each posting follows from the one before": """
+    ),
+    Invariant(
+        "what a bucket holds after each posting follows from the one before",
+        """
         select format('bucket %s, posting %s: %s after %s', bucket_id, number, balance_after, before)
         from (
             select bucket_id, number, balance_after, change,
                    lag(balance_after, 1, 0::bigint) over (partition by bucket_id order by number) as before
             from bucket_posting
         ) p where balance_after <> before + change limit 10""",
-    "what is reserved of a bucket is what reservations keep of it": """
+    ),
+    Invariant(
+        "what is reserved of a bucket is what reservations keep of it",
+        """
         select format('%s reserved of bucket %s, reservations keep %s', coalesce(b.reserved, 0),
                       coalesce(b.id, r.bucket_id), coalesce(r.sum, 0))
         from (select id, reserved from bucket where reserved > 0) b full join (
@@ -40,13 +49,22 @@ _CHECKS: Final = {
             group by p.bucket_id
         ) r on r.bucket_id = b.id
         where coalesce(b.reserved, 0) <> coalesce(r.sum, 0) limit 10""",
-    "a closed bucket holds nothing, an open one something": """
+    ),
+    Invariant(
+        "a closed bucket holds nothing, an open one something",
+        """
         select format('bucket %s is %s and holds %s', id, case when open then 'open' else 'closed' end, balance)
         from bucket where open <> (balance > 0 or main or kind = 'momo') limit 10""",
-    "every bucket is a subscriber's": """
+    ),
+    Invariant(
+        "every bucket is a subscriber's",
+        """
         select format('bucket %s belongs to subscriber %s, who is not there', b.id, b.subscriber_id)
         from bucket b left join subscriber s on s.id = b.subscriber_id where s.id is null limit 10""",
-    "a delivery gave each of its parts once, and nothing was given without one": """
+    ),
+    Invariant(
+        "a delivery gave each of its parts once, and nothing was given without one",
+        """
         select format('delivery %s is %s with %s parts, %s were given', coalesce(d.reference, p.cause),
                       coalesce(d.state, 'not there'), coalesce(d.parts, 0), coalesce(p.count, 0))
         from network_delivery d full join (
@@ -56,7 +74,10 @@ _CHECKS: Final = {
         ) p on p.cause = d.reference and p.subscriber_id = d.subscriber_id
         where coalesce(d.parts, 0) <> coalesce(p.count, 0) or (coalesce(d.parts, 0) > 0 and d.state <> 'delivered')
         limit 10""",
-    "what was consumed under a reference was taken once": """
+    ),
+    Invariant(
+        "what was consumed under a reference was taken once",
+        """
         select format('%s of %s consumed under %s, %s taken', coalesce(c.amount, 0), coalesce(c.kind, p.kind),
                       coalesce(c.reference, p.cause), coalesce(p.sum, 0))
         from consumption c full join (
@@ -65,7 +86,10 @@ _CHECKS: Final = {
             group by b.subscriber_id, p.cause
         ) p on p.subscriber_id = c.subscriber_id and p.cause = c.reference
         where coalesce(c.amount, 0) <> coalesce(p.sum, 0) or c.kind <> p.kind limit 10""",
-    "a reservation keeps what it says, and what was captured was taken once": """
+    ),
+    Invariant(
+        "a reservation keeps what it says, and what was captured was taken once",
+        """
         select format('reservation %s of subscriber %s (%s): %s in parts of %s, %s taken of %s captured', r.reference,
                       r.subscriber_id, r.state, coalesce(k.sum, 0), r.amount, coalesce(p.sum, 0), r.captured)
         from reservation r
@@ -78,14 +102,5 @@ _CHECKS: Final = {
             group by b.subscriber_id, p.cause
         ) p on p.subscriber_id = r.subscriber_id and p.cause = r.reference
         where r.id is null or r.amount <> coalesce(k.sum, 0) or r.captured <> coalesce(p.sum, 0) limit 10""",
-}
-
-
-async def findings(tx: Tx) -> list[Finding]:
-    """Everything among subscribers, buckets and reservations that does not hold."""
-    return await ledger_store.findings_of(tx, _CHECKS)
-
-
-def checked_rules() -> tuple[str, ...]:
-    """The rules that `findings` looks at, in words."""
-    return tuple(_CHECKS)
+    ),
+)

@@ -1,0 +1,56 @@
+"""What must hold of the lists of wallets, of what they count, and of credits by hand."""
+
+from typing import Final
+
+from telvend.database.invariants import Invariant
+from telvend.ledger.model import TransferKind
+
+INVARIANTS: Final = (
+    Invariant(
+        "a wallet counts its transactions and what came in",
+        f"""
+        select format('wallet %s: %s transactions counted, %s listed up to %s; %s came in, %s counted', w.account_id,
+                      w.transactions, coalesce(t.count, 0), coalesce(t.last, 0), coalesce(c.minor, 0), w.funded_minor)
+        from wallet w left join (
+            select wallet_id, count(*) as count, max(position) as last from wallet_transaction group by wallet_id
+        ) t on t.wallet_id = w.account_id left join (
+            select wallet_id, sum(amount_minor) as minor from transfer where kind = {TransferKind.CREDIT} group by wallet_id
+        ) c on c.wallet_id = w.account_id
+        where w.transactions <> coalesce(t.count, 0) or w.transactions <> coalesce(t.last, 0)
+           or w.funded_minor <> coalesce(c.minor, 0) limit 10""",
+    ),
+    Invariant(
+        "the counts of a wallet's blocks are those of its list",
+        """
+        select format('wallet %s, block %s: %s came in and %s failed, %s and %s counted', wallet_id, block, sum(credits),
+                      sum(failed), sum(counted_credits), sum(counted_failed))
+        from (
+            select wallet_id, block, 0 as credits, 0 as failed, 0 as failed_credits, credits as counted_credits,
+                   failed as counted_failed, failed_credits as counted_failed_credits from wallet_block
+            union all
+            select wallet_id, position >> 10, 1, 0, 0, 0, 0, 0 from wallet_transaction where credit
+            union all
+            select wallet_id, position >> 10, 0, 1, case when credit then 1 else 0 end, 0, 0, 0 from wallet_failed
+        ) as counted
+        group by wallet_id, block
+        having sum(credits) <> sum(counted_credits) or sum(failed) <> sum(counted_failed)
+            or sum(failed_credits) <> sum(counted_failed_credits) limit 10""",
+    ),
+)
+
+CREDITS: Final = (
+    Invariant(
+        "every credit stands in the ledger, and no other",
+        f"""
+        select case when c.id is null then format('transfer of %s to wallet %s under cause %s is nobody''s credit',
+                                                  t.amount_minor, t.wallet_id, t.cause)
+                    else format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference) end
+        from wallet_credit c
+        full join (select cause, wallet_id, amount_minor from transfer where kind = {TransferKind.CREDIT}) t on t.cause = c.id
+        where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor
+           or c.id is null and not exists (
+               select from wallet_transaction f where f.wallet_id = t.wallet_id and f.kind = 'f' and f.id = t.cause)
+        limit 10""",
+    ),
+)
+"""Of credits by hand."""
