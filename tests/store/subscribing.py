@@ -28,7 +28,7 @@ async def subscriber(
 
 async def give(database: Database, subscriber_id: int, *grants: Grant, cause: str = "test") -> None:
     """Give something, through the same functions as a refill does."""
-    numbers = store.BucketNumbers()
+    numbers = store.bucket_numbers()
     async with database.transaction() as tx:
         subscribers, now = await store.lock_subscribers(tx, [subscriber_id])
         assert now is not None

@@ -33,8 +33,8 @@ async def delivering(database: Database, count: int = 1, *, started: bool = True
         for _ in range(count):
             one = Delivering(database)
             if started:
-                one.together.start()
-            stack.push_async_callback(one.together.close)
+                one.start()
+            stack.push_async_callback(one.close)
             made.append(one)
         yield made
 
@@ -178,7 +178,7 @@ async def test_a_connection_that_breaks_before_the_commit_is_made_up_for(
         armed(f"{moment}=sleep:0.2@1")
         under_way = asyncio.create_task(lane.deliver(sold("r1")))
         await asyncio.sleep(0.1)
-        pid = (await lane.together._connection.get()).get_server_pid()
+        pid = (await lane._batch._connection.get()).get_server_pid()
         async with database.connection() as tx:
             assert await tx.fetchval("select pg_terminate_backend($1)", pid)
         assert await under_way == DELIVERED
@@ -214,8 +214,8 @@ async def test_without_a_database_it_is_busy(database: Database, armed: Any) -> 
         with pytest.raises(failpoints.FailpointError):
             await lane.deliver(sold("r1"))
         armed("")
-        lane.together._connection._database = Database("postgresql://127.0.0.1:1/nowhere", None)
-        lane.together._connection.drop()
+        lane._batch._connection._database = Database("postgresql://127.0.0.1:1/nowhere", None)
+        lane._batch._connection.drop()
         with pytest.raises(Busy):
             await lane.deliver(sold("r1"))
     assert await rows(database, "select count(*) from network_delivery") == [(0,)]

@@ -395,7 +395,7 @@ async def test_a_commit_whose_answer_was_lost_is_looked_for(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     quote = await desk.ask()
-    dedicated = desk.premiums._answering._connection
+    dedicated = desk.premiums._answering._batch._connection
     get, broken = dedicated.get, []
 
     async def breaking() -> Any:
@@ -419,7 +419,7 @@ async def test_while_the_database_is_away_it_is_busy_and_nothing_is_written(
         raise ConnectionRefusedError
 
     with monkeypatch.context() as patched:
-        patched.setattr(desk.premiums._answering._connection, "get", away)
+        patched.setattr(desk.premiums._answering._batch._connection, "get", away)
         with pytest.raises(Busy):
             await desk.ask()
     assert not (await desk.ask()).replayed

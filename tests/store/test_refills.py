@@ -560,7 +560,7 @@ async def test_one_batch_is_decided_in_its_order(net: Network) -> None:
         net.ada.voucherless(400, "T-3"),
     ]
     items = [await net.refills._item(request) for request in requests]
-    answers = await net.refills._refilling.together._process(items)
+    answers = await net.refills._refilling._batch.run(items)
     assert [type(answer).__name__ for answer in answers] == [
         "Refilled", "Refilled", "PinRefused", "ReferenceReused", "Refilled", "InsufficientBalance", "Refilled", "NotFound",
         "Refilled", "ReferenceReused",
@@ -732,7 +732,7 @@ async def test_a_line_cut_during_commit_is_looked_up_and_no_second_refill(
 
 async def test_without_a_database_a_refill_is_busy(net: Network, database: Database) -> None:
     await net.pay(5)
-    connection = net.refills._refilling.together._connection
+    connection = net.refills._refilling._batch._connection
     here = connection._database
     connection.drop()
     connection._database = Database("postgresql://127.0.0.1:1/nowhere")

@@ -112,7 +112,7 @@ async def test_buckets_are_loaded_in_the_order_in_which_python_uses_them(databas
     ama = await subscriber(database)
     await give(database, ama, data(1, days=None), data(2, days=30), data(3, days=7, first_use=True), data(4, days=5))
     await give(database, ama, data(5, days=5), data(6, days=1, line="router"), data(7, priority=10), money(8))
-    numbers = store.BucketNumbers()
+    numbers = store.bucket_numbers()
     async with database.transaction() as tx:
         subscribers, now = await store.lock_subscribers(tx, [ama])
         assert now is not None
@@ -344,7 +344,7 @@ async def test_a_connection_that_breaks_is_made_up_for(ama: Room, armed: Any, mo
     armed(f"{moment}=sleep:0.2@1")
     under_way = asyncio.create_task(ama.subscribers.consume(LIVE, AMA, Kind.DATA, 3, "c"))
     await asyncio.sleep(0.1)
-    pid = (await ama.subscribers._using.together._connection.get()).get_server_pid()
+    pid = (await ama.subscribers._using._batch._connection.get()).get_server_pid()
     await ama.execute("select pg_terminate_backend($1)", pid)
     assert not (await under_way).replayed
     assert await ama.data() == [6]

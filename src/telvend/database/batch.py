@@ -53,8 +53,8 @@ class DecidedBatch(Generic[Result]):
     """A batch that is decided and written, but not committed. `wrote`: whether a lost COMMIT can lose anything."""
 
     answers: Sequence[Result | Exception]
-    wrote: bool
     after_lost_commit: Look | AfterLostCommit
+    wrote: bool = True
 
 
 Decide = Callable[[Tx, list[Item]], Awaitable[DecidedBatch[Result]]]

@@ -6,6 +6,8 @@ one commit and two hundred wait for one commit too.
     lane = Lane("orders", process)       # process(list of items) -> list of results or exceptions, in the same order
     result = await lane.submit(item)     # raises Busy at once when the queue is full
 
+A command does not start its lanes: there `await lane.serve(item)` processes the item alone.
+
 What can go wrong, and what becomes of the waiters: `process` raises Busy: all of the batch get it. It raises anything
 else: one of the items is poison; the batch is tried again in halves until the one that fails alone gets the exception.
 The task itself dies: everybody waiting gets Busy, and the runtime is told, which ends a process that serves.
@@ -80,6 +82,18 @@ class Lane(Generic[Item, Result]):
         self._wake.set()
         return future
 
+    async def serve(self, item: Item) -> Result:
+        """Serve `item`: with whoever else is waiting, or alone in a process that has not started the lane.
+
+        Raises what `item` is answered with, and Busy. Alone, `process` may be called while it is running.
+        """
+        if self._task is not None or self._closing:
+            return await self.submit(item)
+        (answer,) = await self._process([item])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
     async def close(self) -> None:
         """Serve who is waiting, take nobody else, end."""
         self._closing = True
@@ -100,14 +114,14 @@ class Lane(Generic[Item, Result]):
             self._runtime.batch(self.name, len(batch), len(waiting))
             self._latest_batch, self._latest_at = len(batch), time.monotonic()
             try:
-                await self._serve(batch)
+                await self._serve_batch(batch)
                 self._latest_at = time.monotonic()
             except BaseException:
                 # Those of this batch that have no answer yet wait like the others for `_ended`.
                 waiting.extendleft(reversed(batch))
                 raise
 
-    async def _serve(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
+    async def _serve_batch(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
         try:
             results = await self._process([item for item, _ in batch])
         except Busy as error:
@@ -117,8 +131,8 @@ class Lane(Generic[Item, Result]):
                 results = [error]
             else:
                 middle = len(batch) // 2
-                await self._serve(batch[:middle])
-                await self._serve(batch[middle:])
+                await self._serve_batch(batch[:middle])
+                await self._serve_batch(batch[middle:])
                 return
         if len(results) != len(batch):
             raise RuntimeError(f"lane {self.name} got {len(results)} answers for {len(batch)} items")

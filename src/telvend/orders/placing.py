@@ -127,7 +127,7 @@ class Placing:
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt))
         await decisions.write(tx)
-        return DecidedBatch(decisions.answers, wrote=bool(decisions.orders), after_lost_commit=decisions.look_again)
+        return DecidedBatch(decisions.answers, decisions.look_again, wrote=bool(decisions.orders))
 
 
 def _fact_of(order: Order) -> Fact:

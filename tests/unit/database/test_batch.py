@@ -124,7 +124,7 @@ class Shop:
         new = [item for item in items if item != "!" and item not in self.server.rows]
         tx.written += new
         answers = [ValueError(item) if item == "!" else ("new" if item in new else "known") for item in items]
-        return DecidedBatch(cast("Sequence[str | Exception]", answers), bool(new), self.after)
+        return DecidedBatch(cast("Sequence[str | Exception]", answers), self.after, bool(new))
 
     async def look(self, _tx: FakeConnection) -> bool:
         self.server.step("look")

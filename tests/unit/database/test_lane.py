@@ -47,6 +47,33 @@ async def started(counter: Counter) -> None:
         await counter.began.wait()
 
 
+async def test_without_a_start_each_is_served_alone_and_after_the_end_nobody() -> None:
+    counter = Counter()
+    lane: Lane[int, int] = Lane("test", counter.process)
+    assert await asyncio.gather(lane.serve(1), lane.serve(2)) == [10, 20]
+    assert counter.batches == [[1], [2]]
+    counter.poison = {3}
+    with pytest.raises(ValueError, match="poison"):
+        await lane.serve(3)
+    lane.start()
+    assert await asyncio.gather(lane.serve(1), lane.serve(2)) == [10, 20]
+    assert counter.batches[-1] == [1, 2]
+    await lane.close()
+    with pytest.raises(Busy):
+        await lane.serve(1)
+
+
+async def test_what_is_answered_with_an_exception_raises_it_alone_too() -> None:
+    error = ValueError("refused")
+
+    async def refuse(items: list[int]) -> Sequence[int | Exception]:
+        return [error] * len(items)
+
+    lane: Lane[int, int] = Lane("test", refuse)
+    with pytest.raises(ValueError, match="refused"):
+        await lane.serve(1)
+
+
 async def test_the_load_does_not_dip_between_two_batches_and_is_forgotten_soon() -> None:
     counter = Counter()
     lane: Lane[int, int] = Lane("test", counter.process)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
-from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused, TelvendError
+from telvend.database.batch import AfterLostCommit, BatchTransaction, DecidedBatch, NumberBlock
+from telvend.database.connections import Database, Tx
+from telvend.errors import InvalidInput, NotFound, ReferenceReused, TelvendError
 from telvend.kit.ids import number_in, reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
@@ -29,7 +30,6 @@ from telvend.operator.premiums.store import Party, Stored, Transaction, Transact
 
 PREFIX: Final = "PRM"
 _NUMBERS_AT_A_TIME: Final = 500
-_TRIES: Final = 3
 
 
 class Rates:
@@ -49,69 +49,35 @@ class Rates:
 
 
 class Answering:
-    """`answer_all` is what the lane calls. It owns one connection and is never called twice at once.
+    """`answer_all` is what the lane calls: the batch transaction of premiums. It is never called twice at once.
 
     `rates` gives the rates in force; `loyalty_readable` says of an MSISDN whether its loyalty can be read.
     """
 
     def __init__(self, database: Database, rates: Callable[[], Rates], loyalty_readable: Callable[[str], bool]) -> None:
-        self._connection = Dedicated(database)
         self._rates = rates
         self._loyalty_readable = loyalty_readable
-        self._numbers: list[int] = []
+        self._numbers = NumberBlock(store.next_numbers, _NUMBERS_AT_A_TIME)
         self._salt: bytes | None = None
+        self._ours: set[int] = set()
+        self._batch: BatchTransaction[PremiumRequest, Premium] = BatchTransaction(
+            database,
+            self._decide,
+            supplies={self._numbers: len},
+            again=(TransactionTaken,),  # Now that it is there, it is found.
+        )
 
     async def close(self) -> None:
-        await self._connection.close()
+        await self._batch.close()
 
     async def answer_all(self, requests: list[PremiumRequest]) -> Sequence[Premium | Exception]:
         """One transaction for all of them. Raises Busy when the database is away and nothing was written."""
-        ours: set[int] = set()
-        for _ in range(_TRIES):
-            try:
-                return await self._answer(requests, ours)
-            except TransactionTaken:
-                continue  # Now that it is there, it is found.
-            except _CommitLost:
-                # Nobody knows whether it was committed. Its quotes and transactionIds tell, also while the server is still
-                # at it: the next try waits for them.
-                continue
-        raise Busy
+        self._ours.clear()
+        return await self._batch.run(requests)
 
-    async def _answer(self, requests: list[PremiumRequest], ours: set[int]) -> Sequence[Premium | Exception]:
-        committing = False
-        try:
-            tx = await self._connection.get()
-            await self._provide_numbers(tx, len(requests))
-            transaction = tx.transaction()
-            await transaction.start()
-            try:
-                decisions = await self._decide(tx, requests, ours)
-                if decisions.made:
-                    await store.insert(tx, decisions.made)
-                if decisions.used:
-                    await store.mark_used(tx, decisions.used)
-            except BaseException:
-                await self._connection.roll_back(transaction)
-                raise
-            committing = bool(decisions.made)
-            ours |= {made.id for made in decisions.made}
-            await transaction.commit()
-        except CONNECTION_LOSS as error:
-            self._connection.drop()
-            raise (_CommitLost() if committing else self._connection.busy(error)) from error
-        except TRANSIENT as error:
-            raise self._connection.busy(error) from error
-        return decisions.answers
-
-    async def _provide_numbers(self, tx: Tx, count: int) -> None:
-        # Taken ahead by the hundred: one statement less for almost every batch.
-        if len(self._numbers) < count:
-            self._numbers = (await store.next_numbers(tx, max(_NUMBERS_AT_A_TIME, count)))[::-1]
+    async def _decide(self, tx: Tx, requests: list[PremiumRequest]) -> DecidedBatch[Premium]:
         if self._salt is None:
             self._salt = await ledger_store.installation_salt(tx)
-
-    async def _decide(self, tx: Tx, requests: list[PremiumRequest], ours: set[int]) -> "_Decisions":
         named = {number for request in requests if (number := quote_number(request.quote)) is not None}
         quotes = await store.lock_quotes(tx, sorted(named)) if named else {}
         transactions = {_transaction(request) for request in requests if request.transaction_id}
@@ -120,12 +86,13 @@ class Answering:
         parties = await store.parties(tx, people)
         decisions = _Decisions(await store.clock(tx), self._rates(), quotes, known, parties, self._loyalty_readable)
         for request in requests:
-            decisions.answers.append(decisions.weigh(request, ours, self._numbers, self._salt or b""))
-        return decisions
-
-
-class _CommitLost(Exception):
-    """The connection broke during COMMIT."""
+            decisions.answers.append(decisions.weigh(request, self._ours, self._numbers, self._salt))
+        await decisions.write(tx)
+        # What an earlier try has written, if its COMMIT was lost, is no repeat.
+        self._ours |= {made.id for made in decisions.made}
+        # After a lost COMMIT the quotes and transactionIds tell, also while the server is still at it: the next try waits
+        # for them.
+        return DecidedBatch(decisions.answers, AfterLostCommit.DECIDE_AGAIN, wrote=bool(decisions.made))
 
 
 class _Decisions:
@@ -150,7 +117,14 @@ class _Decisions:
         self.used: list[tuple[int, int]] = []
         self.answers: list[Premium | Exception] = []
 
-    def weigh(self, request: PremiumRequest, ours: set[int], numbers: list[int], salt: bytes) -> Premium | Exception:
+    async def write(self, tx: Tx) -> None:
+        """Raises TransactionTaken."""
+        if self.made:
+            await store.insert(tx, self.made)
+        if self.used:
+            await store.mark_used(tx, self.used)
+
+    def weigh(self, request: PremiumRequest, ours: set[int], numbers: NumberBlock, salt: bytes) -> Premium | Exception:
         """Decide one request: a known transactionId first, then who and what, then the quote or the rate.
 
         `ours` are the answers that this very call has written before its connection broke: no repeats.
@@ -161,10 +135,10 @@ class _Decisions:
                 return ReferenceReused(request.transaction_id)
             return _told(before, request, replayed=before.id not in ours)
         try:
-            made = self._new(request, numbers[-1], salt)
+            made = self._new(request, numbers.peek(), salt)
         except TelvendError as error:
             return error
-        numbers.pop()
+        numbers.take()
         self.made.append(made)
         if request.transaction_id:
             self._known[_transaction(request)] = made

@@ -10,14 +10,16 @@ are claimed in their own order, and what is given is written set by set. A bundl
 subscriber has is read for it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
-from telvend.database.connections import Database, Tx
+from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch, NumberBlock
+from telvend.database.connections import TRANSIENT, Database, Tx
+from telvend.database.lane import Lane
 from telvend.errors import ReferenceReused
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
@@ -27,8 +29,13 @@ from telvend.operator.provisioning import store
 from telvend.operator.provisioning.store import Claim
 from telvend.operator.subscribers.account import Account
 from telvend.operator.subscribers.model import Grant, MaximumCredit, PostingKind, Subscriber, SubscriberBarred
-from telvend.operator.subscribers.store import BucketNumbers, accounts_to_give, lock_by_number, write_accounts
-from telvend.operator.subscribers.together import Together
+from telvend.operator.subscribers.store import (
+    NUMBERS_AT_A_TIME,
+    accounts_to_give,
+    bucket_numbers,
+    lock_by_number,
+    write_accounts,
+)
 
 
 class DeliveryState(StrEnum):
@@ -98,21 +105,38 @@ class Delivering:
         *,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
-        self.together: Together[NetworkDelivery | Question, Answer] = Together(
-            "deliveries", database, self._decide, _buckets_of, runtime=runtime
+        self._numbers = bucket_numbers()
+        self._batch: BatchTransaction[NetworkDelivery | Question, Answer] = BatchTransaction(
+            database,
+            self._decide,
+            supplies={self._numbers: lambda items: sum(map(_buckets_of, items))},
+            # Everything is known by its reference, so that a second try is always safe.
+            again=TRANSIENT,
+            failpoints=BatchFailpoints(
+                before_commit="subscribers.before_commit", after_commit="subscribers.after_commit"
+            ),
         )
+        self.lane: Lane[NetworkDelivery | Question, Answer] = Lane("deliveries", self._batch.run, runtime=runtime)
+
+    def start(self) -> None:
+        """Begin to serve whoever comes together; from inside the event loop. Without it (a command) each is served alone."""
+        self._numbers.size = NUMBERS_AT_A_TIME
+        self.lane.start()
+
+    async def close(self) -> None:
+        """Answer who is waiting, then give the connection back."""
+        await self.lane.close()
+        await self._batch.close()
 
     async def deliver(self, delivery: NetworkDelivery) -> Answer:
         """Give it, once for each reference. Raises ReferenceReused, and Busy: then nobody knows, and asking tells."""
-        return await self.together.submit(delivery)
+        return await self.lane.serve(delivery)
 
     async def ask(self, reference: str) -> Answer:
         """What became of a reference; one that nobody has heard of is closed now. Raises Busy."""
-        return await self.together.submit(Question(reference))
+        return await self.lane.serve(Question(reference))
 
-    async def _decide(
-        self, tx: Tx, items: list[NetworkDelivery | Question], numbers: BucketNumbers
-    ) -> Sequence[Answer | Exception]:
+    async def _decide(self, tx: Tx, items: list[NetworkDelivery | Question]) -> DecidedBatch[Answer]:
         firsts: dict[str, NetworkDelivery | Question] = {}
         for item in items:
             firsts.setdefault(item.reference, item)
@@ -125,14 +149,14 @@ class Delivering:
         if others:
             claims.update(await store.known_references(tx, others))
         given = [item for item in deliveries if item.reference in claimed]
-        accounts = await _accounts(tx, given, subscribers, now, numbers)
+        accounts = await _accounts(tx, given, subscribers, now, self._numbers)
         await _give(tx, given, accounts, claims)
         answered: set[str] = set(others)
         answers: list[Answer | Exception] = []
         for item in items:
             answers.append(_answer(item, claims[item.reference], item.reference in answered))
             answered.add(item.reference)
-        return answers
+        return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
 
 
 async def _subscribers(
@@ -170,7 +194,7 @@ async def _accounts(
     deliveries: list[NetworkDelivery],
     subscribers: dict[tuple[Mode, str], Subscriber],
     now: datetime | None,
-    numbers: BucketNumbers,
+    numbers: NumberBlock,
 ) -> dict[tuple[Mode, str], Account]:
     """What these are given to. Only airtime needs to know what there is: the main account, which it makes grow."""
     if now is None:

@@ -14,8 +14,10 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.database.connections import Database, Tx
+from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch, NumberBlock
+from telvend.database.connections import TRANSIENT, Database, Tx
 from telvend.database.facts import Fact, FactKind, remember
+from telvend.database.lane import Lane
 from telvend.errors import (
     Busy,
     InsufficientBalance,
@@ -42,8 +44,7 @@ from telvend.operator.refills.store import NewRefill, Transaction, TransactionTa
 from telvend.operator.subscribers import store as subscriber_store
 from telvend.operator.subscribers.account import Account
 from telvend.operator.subscribers.model import PostingKind, Subscriber
-from telvend.operator.subscribers.store import BucketNumbers
-from telvend.operator.subscribers.together import Together
+from telvend.operator.subscribers.store import NUMBERS_AT_A_TIME, bucket_numbers
 from telvend.operator.vouchers import store as voucher_store
 from telvend.operator.vouchers.guard import Guard, Guarded, Guards
 from telvend.operator.vouchers.model import PinRefused, VoucherState, serial_number, serial_text
@@ -51,7 +52,7 @@ from telvend.operator.vouchers.store import GuardGone, Locked, Subject, Use
 from telvend.sales.gate import SalesGate
 
 PREFIX: Final = "RFL"
-_NUMBERS_AT_A_TIME: Final = 1024
+_CAUSES_AT_A_TIME: Final = 1024
 _LONGEST_SOURCE: Final = 200
 # The main account, and a bonus of each kind.
 _MOST_BUCKETS: Final = 5
@@ -117,20 +118,33 @@ class Refilling:
         self._ledger = ledger
         self._offering = offering
         self._gate = gate
-        self._causes: list[int] = []
+        self._causes = NumberBlock(ledger_store.next_causes, _CAUSES_AT_A_TIME)
+        self._buckets = bucket_numbers()
         self._salt: bytes | None = None
-        self.together: Together[Item, Refilled] = Together(
-            "refills",
+        self._batch: BatchTransaction[Item, Refilled] = BatchTransaction(
             database,
             self._decide,
-            lambda _: _MOST_BUCKETS,
-            again=(TransactionTaken, GuardGone, SubscriberMoved),
-            points="refill",
-            runtime=runtime,
+            supplies={self._causes: len, self._buckets: lambda items: len(items) * _MOST_BUCKETS},
+            # Somebody else was quicker; or the database failed: a refill is known by its transactionId, so that a second try
+            # is always safe.
+            again=(TransactionTaken, GuardGone, SubscriberMoved, *TRANSIENT),
+            failpoints=BatchFailpoints(before_commit="refill.before_commit", after_commit="refill.after_commit"),
         )
+        self.lane: Lane[Item, Refilled] = Lane("refills", self._batch.run, runtime=runtime)
 
-    async def _decide(self, tx: Tx, items: list[Item], numbers: BucketNumbers) -> Sequence[Refilled | Exception]:
-        await self._provide_causes(tx, len(items))
+    def start(self) -> None:
+        """Begin to serve whoever comes together; from inside the event loop."""
+        self._buckets.size = NUMBERS_AT_A_TIME
+        self.lane.start()
+
+    async def close(self) -> None:
+        """Answer who is waiting, then give the connection back."""
+        await self.lane.close()
+        await self._batch.close()
+
+    async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Refilled]:
+        if self._salt is None:
+            self._salt = await ledger_store.installation_salt(tx)
         found = await store.find_subscribers(tx, {item.subscriber for item in items})
         house = await self._house_accounts(items, found)
         payers = await _payers_of(tx, items, found)
@@ -146,7 +160,7 @@ class Refilling:
         vouchers = await self._lock_vouchers(tx, new)
         guards = await _lock_guards(tx, new, subscribers, vouchers, self._offering.snapshot, now)
         await hit_async("refill.after_locks")
-        accounts = await subscriber_store.accounts_to_give(tx, locked.values(), now, list(locked), numbers)
+        accounts = await subscriber_store.accounts_to_give(tx, locked.values(), now, list(locked), self._buckets)
         decisions = _Decisions(
             now,
             Journal(wallets, at=now),
@@ -160,16 +174,9 @@ class Refilling:
             self._offering.snapshot,
             self._gate,
         )
-        answers = [decisions.weigh(item, self._causes, self._salt or b"") for item in items]
+        answers = [decisions.weigh(item, self._causes, self._salt) for item in items]
         await decisions.write(tx)
-        return answers
-
-    async def _provide_causes(self, tx: Tx, count: int) -> None:
-        # Taken ahead by the thousand: one statement less for almost every batch.
-        if len(self._causes) < count:
-            self._causes = (await ledger_store.next_causes(tx, max(_NUMBERS_AT_A_TIME, count)))[::-1]
-        if self._salt is None:
-            self._salt = await ledger_store.installation_salt(tx)
+        return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
 
     async def _house_accounts(
         self, items: Sequence[Item], found: dict[tuple[Mode, str], tuple[int, Currency]]
@@ -302,7 +309,7 @@ class _Decisions:
         self.refills: list[NewRefill] = []
         self.uses: list[Use] = []
 
-    def weigh(self, item: Item, causes: list[int], salt: bytes) -> Refilled | Exception:
+    def weigh(self, item: Item, causes: NumberBlock, salt: bytes) -> Refilled | Exception:
         """Decide one: a known transactionId first, then the subscriber, the lock-out, the voucher or the money."""
         before = self.known.get(item.transaction)
         if before is not None:
@@ -319,7 +326,7 @@ class _Decisions:
         try:
             # Before any PIN is looked at: else the answer would tell a right one from a wrong one.
             account.mind_status()
-            number = causes[-1]
+            number = causes.peek()
             reference = reference_of(PREFIX, number, salt)
             if item.pin_hash is not None:
                 refill = self._by_voucher(item, item.pin_hash, account, number, reference)
@@ -329,7 +336,7 @@ class _Decisions:
             if isinstance(error, InvariantBroken):
                 raise
             return error
-        causes.pop()
+        causes.take()
         self.known[item.transaction] = (refill, item.fingerprint)
         return Refilled(refill, replayed=False)
 

@@ -63,11 +63,11 @@ class Refills:
 
     def start(self) -> None:
         """Serve those together who come together."""
-        self._refilling.together.start()
+        self._refilling.start()
 
     async def close(self) -> None:
         """Answer who is waiting, then give the connection back."""
-        await self._refilling.together.close()
+        await self._refilling.close()
 
     async def refill(self, request: RefillRequest) -> Refilled:
         """Refill a subscriber by voucher, or from the partner's wallet: once for each transactionId of the partner.
@@ -79,7 +79,7 @@ class Refills:
         """
         item = await self._item(request)
         try:
-            return await self._refilling.together.submit(item)
+            return await self._refilling.lane.serve(item)
         except PinRefused as error:
             # The true reason is told to nobody but the log.
             _log.info("voucher_refused", reason=error.reason, **_who(request))

@@ -50,7 +50,6 @@ from telvend.operator.subscribers.model import (
     line_of,
     mind_text,
 )
-from telvend.operator.subscribers.store import BucketNumbers
 from telvend.operator.usage import store as using_store
 from telvend.operator.usage.jobs import Sweeper
 from telvend.operator.usage.service import Adjust, Capture, Consume, Done, Release, Reserve, Using, mind_reference
@@ -83,8 +82,8 @@ class Subscribers:
 
     def start(self) -> None:
         """Begin to serve and to sweep; from inside the event loop."""
-        self._delivering.together.start()
-        self._using.together.start()
+        self._delivering.start()
+        self._using.start()
         self._reading.start()
         self.sweeper.start()
 
@@ -92,8 +91,8 @@ class Subscribers:
         """Serve who is waiting, take nobody else, end."""
         await self.sweeper.close()
         await self._reading.close()
-        await self._using.together.close()
-        await self._delivering.together.close()
+        await self._using.close()
+        await self._delivering.close()
 
     # Who there is -----------------------------------------------------------------------------------------------------
 
@@ -261,7 +260,7 @@ class Subscribers:
     async def _set_momo_balance(
         self, tx: Tx, subscribers: dict[int, Subscriber], now: datetime, subscriber_id: int, balance: int | None
     ) -> None:
-        numbers = BucketNumbers()
+        numbers = store.bucket_numbers()
         await numbers.provide(tx, 1)
         accounts = await store.load_accounts(tx, subscribers, now, numbers)
         account = accounts[subscriber_id]
@@ -325,7 +324,7 @@ class Subscribers:
         Raises InvalidInput, NotFound, SubscriberBarred, NotEnough, ReferenceReused, Busy.
         """
         mind_reference(reference)
-        return await self._using.together.submit(Consume(mode, msisdn, reference, kind, amount, line))
+        return await self._using.lane.serve(Consume(mode, msisdn, reference, kind, amount, line))
 
     async def reserve(
         self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, hold_s: float, *, line: str = ""
@@ -337,7 +336,7 @@ class Subscribers:
         mind_reference(reference)
         if not 1 <= hold_s <= LONGEST_HOLD_S:
             raise InvalidInput("time", f"must be from 1 to {LONGEST_HOLD_S} seconds")
-        return await self._using.together.submit(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
+        return await self._using.lane.serve(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
 
     async def capture(
         self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: Kind | None = None
@@ -346,16 +345,16 @@ class Subscribers:
 
         Raises NotFound, InvalidInput (it has ended, is less, or of another kind), Busy.
         """
-        return await self._using.together.submit(Capture(mode, msisdn, reference, amount, kind))
+        return await self._using.lane.serve(Capture(mode, msisdn, reference, amount, kind))
 
     async def release(self, mode: Mode, msisdn: str, reference: str) -> Done:
         """Give back what is reserved. Raises NotFound, InvalidInput (it was used), Busy."""
-        return await self._using.together.submit(Release(mode, msisdn, reference))
+        return await self._using.lane.serve(Release(mode, msisdn, reference))
 
     async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, kind: Kind, balance: int, reason: str) -> Done:
         """Make a bucket of this kind hold so much. Raises InvalidInput, NotFound, Busy."""
         mind_reference(reason)
-        return await self._using.together.submit(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
+        return await self._using.lane.serve(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
 
     async def buckets(self, mode: Mode, msisdn: str) -> tuple[tuple[Bucket, ...], datetime]:
         """The open buckets of every line and kind: main account first, then by kind and in the order of use; and the

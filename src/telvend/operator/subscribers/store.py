@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
+from telvend.database.batch import NumberBlock
 from telvend.database.connections import Tx, rows
-from telvend.errors import InvariantBroken
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES
 from telvend.operator.subscribers.account import Account
@@ -137,23 +137,14 @@ UPDATE_SUBSCRIBERS: Final = """
 NEXT_NUMBERS: Final = "select nextval('bucket_number') from generate_series(1, $1::int)"
 
 
-class BucketNumbers:
-    """Numbers of buckets, taken ahead where `ahead` says so: an unused one stays a gap. One for each connection or task."""
+async def next_numbers(tx: Tx, count: int) -> list[int]:
+    """`count` fresh numbers of buckets. Not part of the transaction: an unused one stays a gap."""
+    return [row[0] for row in await tx.fetch(NEXT_NUMBERS, count)]
 
-    def __init__(self, ahead: int = 1) -> None:
-        self.ahead = ahead
-        self._numbers: list[int] = []
 
-    async def provide(self, tx: Tx, count: int) -> None:
-        """Have `count` of them at hand. Not part of the transaction."""
-        if len(self._numbers) < count:
-            found = await tx.fetch(NEXT_NUMBERS, max(self.ahead, count))
-            self._numbers = [row[0] for row in found][::-1]
-
-    def __call__(self) -> int:
-        if not self._numbers:
-            raise InvariantBroken("numbers of buckets were not provided for")
-        return self._numbers.pop()
+def bucket_numbers() -> NumberBlock:
+    """Return an empty block of numbers of buckets. A lane fetches `NUMBERS_AT_A_TIME`, others what they need."""
+    return NumberBlock(next_numbers)
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -194,7 +185,7 @@ async def load_accounts(
     tx: Tx,
     subscribers: Mapping[int, Subscriber],
     now: datetime,
-    numbers: BucketNumbers,
+    numbers: NumberBlock,
     *,
     uses: Collection[Use] = (),
     buckets: Collection[int] = (),
@@ -215,7 +206,7 @@ async def load_accounts(
         if row["subscriber_id"] in loaded:
             loaded[row["subscriber_id"]][row["id"]] = bucket_of(row)
     return {
-        subscriber_id: Account(subscriber, list(loaded[subscriber_id].values()), now, numbers)
+        subscriber_id: Account(subscriber, list(loaded[subscriber_id].values()), now, numbers.take)
         for subscriber_id, subscriber in subscribers.items()
     }
 
@@ -255,10 +246,10 @@ async def lock_by_number(
 
 
 async def accounts_to_give(
-    tx: Tx, subscribers: Iterable[Subscriber], now: datetime, mains: Collection[int], numbers: BucketNumbers
+    tx: Tx, subscribers: Iterable[Subscriber], now: datetime, mains: Collection[int], numbers: NumberBlock
 ) -> dict[int, Account]:
     """Accounts of locked subscribers to which something is given: with the main accounts of `mains` only."""
-    accounts = {subscriber.id: Account(subscriber, [], now, numbers) for subscriber in subscribers}
+    accounts = {subscriber.id: Account(subscriber, [], now, numbers.take) for subscriber in subscribers}
     if mains:
         for row in await tx.fetch(MAIN_ACCOUNTS, list(mains)):
             accounts[row["subscriber_id"]].buckets.append(bucket_of(row))

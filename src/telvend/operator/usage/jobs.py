@@ -19,7 +19,7 @@ from telvend.kit.clock import Clock
 from telvend.kit.repeating import Repeating
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.subscribers.model import ReservationState
-from telvend.operator.subscribers.store import BucketNumbers, load_accounts, lock_subscribers, write_accounts
+from telvend.operator.subscribers.store import bucket_numbers, load_accounts, lock_subscribers, write_accounts
 from telvend.operator.usage import store
 
 AT_A_TIME: Final = 500
@@ -81,7 +81,7 @@ class Sweeper(Repeating):
             reservations = await store.overdue_reservations(tx, list(subscribers), now)
             buckets = {part.bucket_id for item in reservations for part in item.parts}
             buckets |= {bucket_id for subscriber_id, bucket_id in over if subscriber_id in subscribers}
-            accounts = await load_accounts(tx, subscribers, now, BucketNumbers(), buckets=buckets)
+            accounts = await load_accounts(tx, subscribers, now, bucket_numbers(), buckets=buckets)
             for item in reservations:
                 accounts[item.subscriber_id].release(item, ReservationState.EXPIRED)
             for account in accounts.values():

@@ -5,13 +5,15 @@ looked up after that, and each request is decided by `account.py` in the order i
 reference: the same again gives the same answer and takes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import msgspec
 
-from telvend.database.connections import Database, Tx
+from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
+from telvend.database.connections import TRANSIENT, Database, Tx
+from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound, ReferenceReused, TelvendError
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
@@ -29,13 +31,12 @@ from telvend.operator.subscribers.model import (
 )
 from telvend.operator.subscribers.store import (
     MOST_LOADED,
-    BucketNumbers,
     Use,
+    bucket_numbers,
     load_accounts,
     lock_by_number,
     write_accounts,
 )
-from telvend.operator.subscribers.together import Together
 from telvend.operator.usage import store
 from telvend.operator.usage.store import Consumption
 
@@ -130,23 +131,39 @@ class Using:
         *,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
-        self.together: Together[Request, Done] = Together(
-            "subscribers", database, self._decide, lambda _: 0, runtime=runtime
+        self._batch: BatchTransaction[Request, Done] = BatchTransaction(
+            database,
+            self._decide,
+            # Everything is known by its reference, so that a second try is always safe.
+            again=TRANSIENT,
+            failpoints=BatchFailpoints(
+                before_commit="subscribers.before_commit", after_commit="subscribers.after_commit"
+            ),
         )
+        self.lane: Lane[Request, Done] = Lane("subscribers", self._batch.run, runtime=runtime)
 
-    async def _decide(self, tx: Tx, requests: list[Request], numbers: BucketNumbers) -> Sequence[Done | Exception]:
+    def start(self) -> None:
+        """Begin to serve whoever comes together; from inside the event loop. Without it (a command) each is served alone."""
+        self.lane.start()
+
+    async def close(self) -> None:
+        """Answer who is waiting, then give the connection back."""
+        await self.lane.close()
+        await self._batch.close()
+
+    async def _decide(self, tx: Tx, requests: list[Request]) -> DecidedBatch[Done]:
         subscribers, now = await lock_by_number(tx, list({(item.mode, item.msisdn) for item in requests}))
         await hit_async("subscribers.after_locks")
         if now is None:
-            return [NotFound("Subscriber")] * len(requests)
+            return DecidedBatch([NotFound("Subscriber")] * len(requests), AfterLostCommit.DECIDE_AGAIN)
         try:
-            batch = await _Batch.load(tx, requests, subscribers, now, numbers, MOST_LOADED)
+            batch = await _Batch.load(tx, requests, subscribers, now, MOST_LOADED)
             answers = [batch.answer(request) for request in requests]
         except _NotAllLoaded:
-            batch = await _Batch.load(tx, requests, subscribers, now, numbers, None)
+            batch = await _Batch.load(tx, requests, subscribers, now, None)
             answers = [batch.answer(request) for request in requests]
         await batch.write(tx)
-        return answers
+        return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
 
 
 @dataclass(slots=True)
@@ -173,7 +190,6 @@ class _Batch:
         requests: list[Request],
         subscribers: dict[tuple[Mode, str], Subscriber],
         now: datetime,
-        numbers: BucketNumbers,
         most: int | None,
     ) -> "_Batch":
         """What these need; at most `most` buckets of each kind. Raises _NotAllLoaded."""
@@ -194,7 +210,7 @@ class _Batch:
             if isinstance(request, Consume | Reserve)
         }
         momo = {use.subscriber_id for use in uses if use.kind is Kind.MOMO}
-        accounts = await load_accounts(tx, by_id, now, numbers, uses=uses, buckets=wanted, most=most)
+        accounts = await load_accounts(tx, by_id, now, bucket_numbers(), uses=uses, buckets=wanted, most=most)
         batch = cls(
             subscribers,
             now,
