@@ -17,12 +17,13 @@ import msgspec
 import typer
 
 from telvend import errors
+from telvend.bootstrap import FAILPOINTS
 from telvend.cli import app
 from telvend.config import PREFIX, SECRETS, Settings, described
 from telvend.dialects.madapi.refusals import ERROR_TABLE as MADAPI
 from telvend.dialects.netpluse.wire import ERROR_TABLE as NETPLUSE
 from telvend.dialects.networkdatasub.wire import ERROR_TABLE as NETWORKDATASUB
-from telvend.kit.failpoints import FAILPOINTS, VARIABLE
+from telvend.kit.failpoints import VARIABLE
 from telvend.providers.simulator import table as simulator_table
 
 FOLDER: Final = Path(__file__).parent / "reference"

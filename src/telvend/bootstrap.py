@@ -26,6 +26,7 @@ from telvend.catalog.service import TOPIC as CATALOGUE
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.config import Settings, SettingsRefused
 from telvend.connected import Connected
+from telvend.corrections import failpoints as correction_points
 from telvend.corrections.service import Corrections
 from telvend.database import migrations
 from telvend.database.connections import Database, Tx
@@ -33,7 +34,9 @@ from telvend.database.outage import AWAY
 from telvend.database.watch import Watch
 from telvend.errors import Busy
 from telvend.fulfilment import Ears, Fulfilment, PostgresFulfilmentStore, Review
+from telvend.fulfilment import failpoints as fulfilment_points
 from telvend.fulfilment.routing import Router, Rule
+from telvend.funding import failpoints as funding_points
 from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
 from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
@@ -44,9 +47,10 @@ from telvend.funding.service import Fundings
 from telvend.gateways.contract import Gateway
 from telvend.gateways.paystack.client import Paystack
 from telvend.gateways.sandbox.client import Sandbox
+from telvend.identity import failpoints as identity_points
 from telvend.identity.custody import Custody
 from telvend.identity.service import Identity
-from telvend.kit import metrics
+from telvend.kit import failpoints, metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.fresh import Fresh
 from telvend.kit.keyfile import KeyMissing
@@ -58,10 +62,13 @@ from telvend.operator.entitlements.model import FaultyPart
 from telvend.operator.entitlements.service import TOPIC as NETWORK
 from telvend.operator.entitlements.service import Offering
 from telvend.operator.premiums.service import Premiums
+from telvend.operator.refills import failpoints as refill_points
 from telvend.operator.refills.service import Refills
+from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.operator.subscribers.service import Subscribers
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.operator.vouchers.service import Vouchers
+from telvend.orders import failpoints as order_points
 from telvend.orders.service import Orders
 from telvend.providers.contract import Provider
 from telvend.providers.own_network.client import NAME as OWN_NETWORK
@@ -89,6 +96,24 @@ _log = get(__name__)
 
 AUTHORITIES = (PREMBLY, DOJAH)
 """The real authorities that there are, configured or not."""
+
+FAILPOINTS = {
+    name: sentence
+    for room in (
+        order_points,
+        fulfilment_points,
+        identity_points,
+        subscriber_points,
+        refill_points,
+        funding_points,
+        correction_points,
+    )
+    for name, sentence in room.FAILPOINTS.items()
+}
+"""Every failpoint, and what has happened when it is reached."""
+
+# On import, so that no process of a server starts with a name in TELVEND_FAILPOINTS that does not exist.
+failpoints.know(FAILPOINTS)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Iterable
 
 import pytest
 
-from telvend.kit.failpoints import FAILPOINTS
+from telvend.bootstrap import FAILPOINTS
 from tests.e2e.conftest import Keys
 from tests.e2e.shop import Shop, load, purchase, wait_for
 from tests.e2e.wire import Wire

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from telvend.bootstrap import FAILPOINTS
 from telvend.kit import failpoints
 
 
 @pytest.fixture
 def armed() -> Any:
     """Arms failpoints for one test."""
+    failpoints.know(FAILPOINTS)
     yield failpoints.arm
     failpoints.arm("")
 

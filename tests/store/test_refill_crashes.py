@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from telvend.bootstrap import FAILPOINTS
 from telvend.database.connections import Database
-from telvend.kit.failpoints import FAILPOINTS, VARIABLE
+from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
 from tests.store.refilling import EMEKA, NGOZI, WRONG, Network, network
 

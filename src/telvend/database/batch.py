@@ -23,7 +23,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
 from telvend.errors import Busy, InvariantBroken
-from telvend.kit.failpoints import FAILPOINTS, FailpointsMisspelt, hit_async
+from telvend.kit.failpoints import hit_async, require_known
 
 TRIES: Final = 5
 """More than two processes can race for the references of one batch, one after the other."""
@@ -110,8 +110,8 @@ class BatchFailpoints:
 
     def __post_init__(self) -> None:
         for name in (self.before_begin, self.before_commit, self.after_commit):
-            if name is not None and name not in FAILPOINTS:
-                raise FailpointsMisspelt(f"There is no failpoint {name!r}.")
+            if name is not None:
+                require_known(name)
 
 
 class BatchTransaction(Generic[Item, Result]):

@@ -6,8 +6,10 @@ TELVEND_FAILPOINTS arms it when the process starts:
     TELVEND_FAILPOINTS="lane.after_write=kill;attempt.after_send=kill@3;lane.after_locks=sleep:0.5;settle.before_commit=error"
 
 `kill` ends the process with SIGKILL, as a power cut would; `sleep:S` waits S seconds; `error` raises FailpointError.
-With `@N` that happens the Nth time only, without it every time; each process counts for itself. A name or an action
-that nobody knows is an error at start, so that a misspelt test does not pass.
+With `@N` that happens the Nth time only, without it every time; each process counts for itself.
+
+Each room lists its own failpoints in `failpoints.py`, and bootstrap hands all of them to `know`. An action that does not
+exist, and a name that no room has, are errors at start, so that a misspelt test does not pass.
 """
 
 import asyncio
@@ -15,44 +17,11 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 VARIABLE = "TELVEND_FAILPOINTS"
-
-FAILPOINTS = {
-    "lane.before_begin": "A batch of orders has been taken from the queue; no transaction has begun.",
-    "lane.after_locks": "The wallets of the batch are locked; nothing has been written.",
-    "lane.after_write": "Orders, transfers and wallets are written; the transaction is not committed.",
-    "lane.after_commit": "The batch is durable; nobody has been answered.",
-    "attempt.before_write": "An order is claimed; no attempt is recorded and the provider knows nothing.",
-    "attempt.after_write": "The attempt is durable; the provider has not been called.",
-    "attempt.after_send": "The request has gone to the provider; its answer has not been read.",
-    "attempt.after_answer": "The provider has answered; the outcome has not been handed on.",
-    "settle.before_commit": "Outcomes and their transfers are written; the transaction is not committed.",
-    "settle.after_commit": "The outcomes are durable; their claims have not been given back.",
-    "identity.after_hold": "The price of an identity check is held; the authority has not been asked.",
-    "identity.after_answer": "The authority has answered; nothing of it is written.",
-    "identity.before_commit": "What the answer means is written; the transaction is not committed.",
-    "identity.after_commit": "An identity check is durable; its caller has not been answered.",
-    "purge.after_rows": "A batch of purged checks is durable; no key has been destroyed.",
-    "purge.after_days": "Nothing is wrapped for the purged days any more; what stays of them is not wrapped anew.",
-    "purge.before_keys": "The database says that keys are to be destroyed; no node has done it.",
-    "subscribers.after_locks": "The subscribers of a batch are locked; nothing has been written.",
-    "subscribers.before_commit": "What subscribers get or use is written; the transaction is not committed.",
-    "subscribers.after_commit": "What subscribers get or use is durable; nobody has been answered.",
-    "refill.after_locks": "Everything that a batch of refills touches is locked; nothing has been written.",
-    "refill.before_commit": "Refills, vouchers, buckets, transfers and wallets are written; the transaction is not committed.",
-    "refill.after_commit": "The batch of refills is durable; nobody has been answered.",
-    "funding.before_start": "A funding is durable; the gateway knows nothing of it.",
-    "funding.after_start": "The gateway has begun a payment; its address is not written.",
-    "funding.after_notice": "A gateway's notice is durable; the gateway has not been answered.",
-    "funding.before_credit": "The gateway has said that a funding was paid; nothing is written.",
-    "funding.before_commit": "What follows from a gateway's word is written; the transaction is not committed.",
-    "funding.after_commit": "What follows from a gateway's word is durable; nobody has been told.",
-    "correction.before_commit": "A debit or a refund is written; the transaction is not committed.",
-    "correction.after_commit": "A debit or a refund is durable; nobody has been told.",
-}
 
 
 class FailpointError(Exception):
@@ -72,6 +41,7 @@ class _Armed:
 
 
 _armed: dict[str, _Armed] = {}
+_known: Mapping[str, str] | None = None
 
 
 def hit(name: str) -> None:
@@ -91,16 +61,32 @@ def armed() -> list[str]:
     return sorted(_armed)
 
 
+def know(points: Mapping[str, str]) -> None:
+    """Set which failpoints there are, each with its sentence. Raises FailpointsMisspelt where another is armed."""
+    global _known
+    _known = points
+    for name in _armed:
+        require_known(name)
+
+
 def arm(specification: str) -> None:
-    """Arm what `specification` says, in the language above, and disarm everything else. Raises FailpointsMisspelt."""
+    """Arm what `specification` says, in the language above, and disarm everything else.
+
+    Raises FailpointsMisspelt; for a name that does not exist only once `know` was called.
+    """
     points: dict[str, _Armed] = {}
     for part in filter(None, (part.strip() for part in specification.split(";"))):
         name, _, action = part.partition("=")
-        if name not in FAILPOINTS:
-            raise FailpointsMisspelt(f"{VARIABLE}: there is no failpoint {name!r}; there are {', '.join(FAILPOINTS)}.")
+        require_known(name)
         points[name] = _read_action(part, action)
     _armed.clear()
     _armed.update(points)
+
+
+def require_known(name: str) -> None:
+    """Raise FailpointsMisspelt for a name that no room has. Before `know` was called every name passes."""
+    if _known is not None and name not in _known:
+        raise FailpointsMisspelt(f"{VARIABLE}: there is no failpoint {name!r}; there are {', '.join(_known)}.")
 
 
 def _read_action(part: str, text: str) -> _Armed:
@@ -127,8 +113,7 @@ def _pass(name: str) -> float:
     """Count the hit and do what is armed; return the seconds that the caller is to sleep."""
     point = _armed.get(name)
     if point is None:
-        if name not in FAILPOINTS:
-            raise FailpointsMisspelt(f"There is no failpoint {name!r}.")
+        require_known(name)
         return 0.0
     point.times += 1
     if point.only_time is not None and point.times != point.only_time:

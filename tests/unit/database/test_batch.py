@@ -7,6 +7,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
+from telvend.bootstrap import FAILPOINTS
 from telvend.database.batch import (
     TRIES,
     AfterLostCommit,
@@ -345,6 +346,7 @@ async def test_failpoints_stand_before_begin_and_around_the_commit(point: str, l
 
 
 def test_a_failpoint_that_nobody_knows_is_an_error_at_once() -> None:
+    failpoints.know(FAILPOINTS)
     with pytest.raises(FailpointsMisspelt):
         BatchFailpoints(before_commit="lane.nowhere")
 

@@ -1,0 +1,12 @@
+"""The failpoints of fulfilment: each with what has happened when it is reached (kit/failpoints.py)."""
+
+from typing import Final
+
+FAILPOINTS: Final = {
+    "attempt.before_write": "An order is claimed; no attempt is recorded and the provider knows nothing.",
+    "attempt.after_write": "The attempt is durable; the provider has not been called.",
+    "attempt.after_send": "The request has gone to the provider; its answer has not been read.",
+    "attempt.after_answer": "The provider has answered; the outcome has not been handed on.",
+    "settle.before_commit": "Outcomes and their transfers are written; the transaction is not committed.",
+    "settle.after_commit": "The outcomes are durable; their claims have not been given back.",
+}
