@@ -6,12 +6,13 @@ transaction. The contract test runs over this twin and over PostgreSQL.
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from telvend.errors import InvariantBroken, TelvendError
-from telvend.fulfilment.ports import Decide
+from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.rules import (
     Case,
     Claim,
@@ -53,6 +54,17 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
 
+class _Claim:
+    """A claim whose steps are kept until it commits."""
+
+    def __init__(self, orders: Sequence[Claim]) -> None:
+        self.orders = orders
+        self.steps: Sequence[Step] = []
+
+    async def write(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
+
+
 class MemoryStore:
     """One wallet, any number of orders. Every method is one transaction: it happens entirely or not at all."""
 
@@ -79,19 +91,19 @@ class MemoryStore:
         self.orders[order_id] = row
         return row
 
-    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+    @asynccontextmanager
+    async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
         now = self._clock.now()
         due = sorted(
             (row for row in self.orders.values() if row.due_at is not None and row.due_at <= now),
             key=lambda row: row.due_at or now,
         )[:limit]
-        if not due:
-            return []
-        claims = [self._claim_of(row, now) for row in due]
-        steps = decide(claims)
-        for row, step in zip(due, steps, strict=True):
+        claim = _Claim([self._claim_of(row, now) for row in due])
+        yield claim
+        if due and not claim.steps:
+            raise InvariantBroken(f"{len(due)} orders were claimed and no steps written")
+        for row, step in zip(due, claim.steps, strict=True):
             self._write_step(row, step, now, lease_s)
-        return list(zip(claims, steps, strict=True))
 
     async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from telvend.errors import Busy, TelvendError
-from telvend.fulfilment import Fulfilment
-from telvend.fulfilment import worker as loop_module
+from telvend.fulfilment import Fulfilment, leases
 from telvend.fulfilment.routing import BreakerState, Router, Rule
 from telvend.fulfilment.rules import Effect, Policy
 from telvend.kit.money import GHS, Money
@@ -61,7 +60,7 @@ class Stage:
         self.provider = Scripted(deliver)
         self.store = Away(self.clock, Policy(), Money(10_000, GHS))
         self.router = Router([self.provider], self.clock, rules={"scripted": rule} if rule else None)
-        self.worker = Fulfilment(self.store, self.router, self.clock, poll_s=1.0, **settings)
+        self.worker = Fulfilment(self.store, self.router, self.clock, policy=Policy(), poll_s=1.0, **settings)
 
     def place(self) -> Row:
         return self.store.place(len(self.store.orders) + 1, Money(100, GHS), Money(80, GHS))
@@ -202,7 +201,7 @@ def test_a_drain_waits_for_calls_and_hands_back_what_does_not_end(loop: VirtualL
         assert second.due_at is not None
         assert second.due_at <= stage.clock.now()
         # The next worker asks about it, and does not buy it again.
-        successor = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock)
+        successor = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy())
         successor.start()
         await asyncio.sleep(1)
         assert second.state is State.DELIVERED
@@ -255,9 +254,9 @@ def test_under_pressure_fewer_are_claimed_at_a_time(loop: VirtualLoop) -> None:
         sizes: list[int] = []
 
         class Counting(Away):
-            async def claim(self, limit: int, *more: Any) -> Any:
+            def claim(self, limit: int, lease_s: float) -> Any:
                 sizes.append(limit)
-                return await super().claim(limit, *more)
+                return super().claim(limit, lease_s)
 
         stage = Stage(at_once, pressure=lambda: 100, batch_under_pressure=5)
         stage.worker._store = Counting(stage.clock, Policy(), Money(10_000, GHS))
@@ -280,7 +279,9 @@ def test_never_heard_of_it_is_not_believed_earlier_because_the_databases_clock_j
         await asyncio.sleep(40)
         assert [attempt.state for attempt in row.attempts] == [AttemptState.UNKNOWN]
         # A worker that has known it for no time believes no more of it.
-        stranger = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock, poll_s=1.0)
+        stranger = Fulfilment(
+            stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy(), poll_s=1.0
+        )
         await stage.worker.drain(1)
         stranger.start()
         await asyncio.sleep(30)
@@ -296,7 +297,7 @@ def test_a_call_is_not_given_up_because_the_whole_process_was_stopped(
     loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(loop_module._log, "error", lambda event, **_: said.append(event), raising=False)
+    monkeypatch.setattr(leases._log, "error", lambda event, **_: said.append(event), raising=False)
 
     async def slow(_: Delivery) -> Outcome:
         await asyncio.sleep(2)

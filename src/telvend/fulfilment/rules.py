@@ -10,7 +10,7 @@ late, twice, or from a worker that has lost its lease posts nothing, and one tha
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -139,17 +139,21 @@ class Presume(msgspec.Struct, frozen=True):
     why: str
 
 
+class FindProvider(msgspec.Struct, frozen=True):
+    """Another attempt may begin, where the router has a place for it.
+
+    `excluded`: who may not be tried. Each entry is used only when the one before found no place.
+    """
+
+    number: int
+    excluded: tuple[frozenset[str], ...]
+
+
 Step = Deliver | Ask | GiveUp | Park | Hesitate | Presume
 
 
-def next_step(
-    claim: Claim, choose: Callable[[frozenset[str]], Choice], cost_of: Callable[[str], Money], policy: Policy
-) -> Step:
-    """What to do with an order that has just been claimed.
-
-    `choose` takes the names of providers that may not be tried and answers with the router's choice; `cost_of` is what
-    a provider takes for it.
-    """
+def next_step(claim: Claim, policy: Policy) -> Step | FindProvider:
+    """Return what to do with an order that has just been claimed; `with_choice` makes a step of FindProvider."""
     number = 0
     open_attempts: list[Try] = []
     refused: set[str] = set()
@@ -174,16 +178,23 @@ def next_step(
     if len(missed) >= policy.maximum_not_sent:
         return GiveUp(f"{len(missed)} attempts did not reach a provider")
     # Elsewhere first; where nobody else has a place, the provider that was not reached may be tried again.
-    choice = choose(frozenset(refused.union(missed)))
-    if missed and not isinstance(choice, Chosen):
-        choice = choose(frozenset(refused))
+    excluded = (frozenset(refused.union(missed)),)
+    return FindProvider(number + 1, (*excluded, frozenset(refused)) if missed else excluded)
+
+
+def with_choice(claim: Claim, find: FindProvider, choice: Choice, costs: Mapping[str, int | None]) -> Step:
+    """Return the step that follows from the router's choice.
+
+    `costs` is what each provider takes, in minor units; one that is missing takes what the order expects.
+    """
     match choice:
         case Chosen():
-            number += 1
-            return Deliver(choice, number, f"{claim.reference}-{number}", cost_of(choice.provider.name))
+            minor = costs.get(choice.provider.name)
+            cost = claim.cost if minor is None else Money(minor, claim.cost.currency)
+            return Deliver(choice, find.number, f"{claim.reference}-{find.number}", cost)
         case Later():
             state = State.WAITING if claim.attempts else State.ACCEPTED
-            return Park(max(0.05, choice.after_s * (1 + spread(claim.id, number))), state, choice.why)
+            return Park(max(0.05, choice.after_s * (1 + spread(claim.id, find.number - 1))), state, choice.why)
         case _:
             return GiveUp(choice.why)
 
