@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from telvend.errors import InvariantBroken, TelvendError
+from telvend.errors import InvariantBroken
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.rules import (
     Case,
@@ -105,7 +105,7 @@ class MemoryStore:
         for row, step in zip(due, claim.steps, strict=True):
             self._write_step(row, step, now, lease_s)
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}
         journal = Journal(wallets)
         cases = {

@@ -1,13 +1,13 @@
 """Single situations of the worker in virtual time, where the runs with many faults would be too crowded to see them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from telvend.errors import Busy, TelvendError
+from telvend.errors import Busy
 from telvend.fulfilment import Fulfilment, leases
 from telvend.fulfilment.routing import BreakerState, Router, Rule
 from telvend.fulfilment.rules import Effect, Policy
@@ -46,7 +46,7 @@ class Away(MemoryStore):
 
     away = False
 
-    async def settle(self, items: Any) -> list[Effect | TelvendError]:
+    async def settle(self, items: Any) -> Sequence[Effect | Exception]:
         if self.away:
             raise Busy
         return await super().settle(items)

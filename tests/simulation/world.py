@@ -47,7 +47,7 @@ class _WorkerStore:
             self._world.check(*(order.id for order in claim.orders))
         await self._after()
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         await self._before()
         effects = await self._world.store.settle(items)
         self._world.check(*(item.order_id for item in items))

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from telvend.audit.service import findings_of
+from telvend.database import batch as batch_module
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.fulfilment import store as jobs_store
@@ -624,7 +625,7 @@ async def test_a_settlement_that_fails_before_its_commit_leaves_nothing(
         if name == "settle.before_commit":
             raise ZeroDivisionError
 
-    monkeypatch.setattr(jobs_store, "hit_async", fail)
+    monkeypatch.setattr(batch_module, "hit_async", fail)
     with pytest.raises(ZeroDivisionError):
         await postgres.store.settle([word(order_id, postgres._wallet_id, Delivered())])
     assert (await postgres.order(order_id)).state is State.DELIVERING

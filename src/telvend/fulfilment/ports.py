@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from telvend.errors import TelvendError
 from telvend.fulfilment.rules import Claim, Effect, Item, Step
 
 
@@ -41,7 +40,7 @@ class FulfilmentStore(Protocol):
         orders, with InvariantBroken.
         """
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         """Weigh the items in their order and write what follows, money included. Answers what became of each."""
 
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
 from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
 from telvend.database.due import claim_sql, correct_jumped_clock_sql, renew_sql
 from telvend.database.facts import Fact, FactKind, remember
-from telvend.errors import InvariantBroken, TelvendError
+from telvend.errors import InvariantBroken
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.rules import (
     Case,
@@ -135,9 +136,10 @@ class PostgresFulfilmentStore:
         self._ledger = ledger
         self._policy = policy
         self._claiming = Dedicated(database)
-        self._settling = Dedicated(database)
         self._claiming_lock = asyncio.Lock()
-        self._settling_lock = asyncio.Lock()
+        self._settling: BatchTransaction[Item, Effect] = BatchTransaction(
+            database, self._settle, failpoints=BatchFailpoints(None, "settle.before_commit", "settle.after_commit")
+        )
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -146,7 +148,7 @@ class PostgresFulfilmentStore:
 
     @asynccontextmanager
     async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
-        async with self._transaction(self._claiming, self._claiming_lock) as tx:
+        async with self._claiming_transaction() as tx:
             due = await tx.fetch(CLAIM, limit, lease_s)
             tried = await self._attempts(tx, [row["id"] for row in due if row["attempts"]])
             claim = _Claim(
@@ -156,17 +158,8 @@ class PostgresFulfilmentStore:
             if due and not claim.written:
                 raise InvariantBroken(f"{len(due)} orders were claimed and no steps written")
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
-        async with self._transaction(self._settling, self._settling_lock) as tx:
-            journal = await self._ledger.begin(tx, await self._wallets_of(tx, items))
-            cases = await self._cases(tx, {item.order_id for item in items})
-            effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
-            balances = await self._move_money(cases.values(), journal)
-            await self._ledger.write(tx, journal)
-            await _write_cases(tx, cases.values(), balances)
-            await hit_async("settle.before_commit")
-        await hit_async("settle.after_commit")
-        return effects
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
+        return await self._settling.run(list(items))
 
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         async with self._database.connection() as tx:
@@ -181,21 +174,32 @@ class PostgresFulfilmentStore:
             await tx.execute(HAND_BACK, list(order_ids))
 
     @asynccontextmanager
-    async def _transaction(self, dedicated: Dedicated, lock: asyncio.Lock) -> AsyncIterator[Tx]:
-        async with lock:
+    async def _claiming_transaction(self) -> AsyncIterator[Tx]:
+        async with self._claiming_lock:
             try:
-                tx = await dedicated.get()
+                tx = await self._claiming.get()
                 async with tx.transaction():
                     yield tx
             except CONNECTION_LOSS as error:
-                dedicated.drop()
-                raise dedicated.busy(error) from error
+                self._claiming.drop()
+                raise self._claiming.busy(error) from error
             except TRANSIENT as error:
-                raise dedicated.busy(error) from error
+                raise self._claiming.busy(error) from error
             except asyncio.CancelledError:
                 # Whatever was being said on the connection is only half said.
-                dedicated.drop()
+                self._claiming.drop()
                 raise
+
+    async def _settle(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
+        journal = await self._ledger.begin(tx, await self._wallets_of(tx, items))
+        cases = await self._cases(tx, {item.order_id for item in items})
+        effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
+        balances = await self._move_money(cases.values(), journal)
+        await self._ledger.write(tx, journal)
+        await _write_cases(tx, cases.values(), balances)
+        # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
+        # is told to try again, for the same reason.
+        return DecidedBatch(effects, AfterLostCommit.BUSY)
 
     async def _wallets_of(self, tx: Tx, items: Sequence[Item]) -> set[int]:
         """The wallets that may get a hold back. A verdict names none; an order never changes its wallet."""

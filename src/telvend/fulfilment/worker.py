@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final
 
 from telvend.database.lane import MAXIMUM_BATCH, Lane
-from telvend.errors import Busy, TelvendError
+from telvend.errors import Busy
 from telvend.fulfilment.calls import OwnDatabaseAway, ProviderCalls
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
 from telvend.fulfilment.leases import correct_clock_for_ever, renew_for_ever
@@ -337,7 +337,7 @@ class Fulfilment:
         if self._draining:
             self._idle.set()
 
-    async def _settle(self, items: list[Item]) -> Sequence[Effect | TelvendError]:
+    async def _settle(self, items: list[Item]) -> Sequence[Effect | Exception]:
         """What the lane does with a batch: again and again until the database takes it."""
         retry_s = _SHORTEST_RETRY_S
         while True:
