@@ -46,6 +46,7 @@ class Row:
     price: Money
     cost: Money
     due_at: datetime | None
+    updated_at: datetime
     mode: Mode = Mode.LIVE
     state: State = State.ACCEPTED
     attempts: list[Try] = field(default_factory=list)
@@ -86,7 +87,13 @@ class MemoryStore:
         balance = journal.hold(order_id, WALLET, IN_FLIGHT, price)
         self._write(journal)
         row = Row(
-            order_id, f"NPAPI-{order_id}-abcdef", price, cost, self._clock.now(), balance_after_minor=balance.minor
+            order_id,
+            f"NPAPI-{order_id}-abcdef",
+            price,
+            cost,
+            self._clock.now(),
+            self._clock.now(),
+            balance_after_minor=balance.minor,
         )
         self.orders[order_id] = row
         return row
@@ -140,6 +147,7 @@ class MemoryStore:
                     raise InvariantBroken(f"order {row.id} was {row.state} and becomes {case.state}")
                 row.state = case.state
                 row.due_at = None if case.due_in_s is None else now + timedelta(seconds=case.due_in_s)
+                row.updated_at = now
                 row.balance_after_minor = balances.get(case.id, row.balance_after_minor)
             for attempt in case.attempts:
                 attempt.changed = False
@@ -159,12 +167,20 @@ class MemoryStore:
 
     async def correct_jumped_clock(self, longest_lease_s: float) -> int:
         now = self._clock.now()
+        slack = timedelta(seconds=5)
         count = 0
         for row in self.orders.values():
+            if row.due_at is None or row.due_at <= now + slack:
+                continue
             fresh = row.state in (State.ACCEPTED, State.DELIVERING)
-            if fresh and row.due_at is not None and row.due_at > now + timedelta(seconds=longest_lease_s):
+            if fresh and row.due_at > now + timedelta(seconds=longest_lease_s):
                 row.due_at = now
-                count += 1
+            elif row.updated_at > now + slack:
+                row.due_at = now + max(row.due_at - row.updated_at, timedelta())
+            else:
+                continue
+            row.updated_at = min(row.updated_at, now)
+            count += 1
         return count
 
     async def hand_back(self, order_ids: Collection[int]) -> None:
@@ -198,6 +214,7 @@ class MemoryStore:
 
     def _write_step(self, row: Row, step: Step, now: datetime, lease_s: float) -> None:
         row.state = State.DELIVERING
+        row.updated_at = now
         row.due_at = now + timedelta(seconds=lease_s)
         match step:
             case Deliver() | Presume():

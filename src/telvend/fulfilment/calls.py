@@ -55,12 +55,8 @@ class ProviderCalls:
         elif isinstance(step, Ask):
             attempt = step.attempt
             number, asked = attempt.number, True
-            # Counted from after the claim, so that it is never more than the attempt's true age now; and never more than what
-            # our own clock has seen of it, since the database's may have jumped.
-            age_s = min(
-                (order.claim.now - attempt.started_at).total_seconds() + self._clock.monotonic() - order.claimed_at,
-                self._ages.age_s(order.claim.id, number),
-            )
+            # Before the question is put. The database's clock says nothing here: it may have jumped since the attempt was made.
+            age_s = self._ages.least_s(order.claim.id, number)
             outcome, settles_after_s = await self._ask(order, step)
         else:
             raise InvariantBroken(f"order {order.claim.id} needs no call")
@@ -82,7 +78,17 @@ class ProviderCalls:
         asked: bool,
     ) -> Word:
         holds = not order.abandoned and self._clock.monotonic() < order.deadline
-        return Word(order.claim.id, order.claim.wallet_id, number, outcome, asked, age_s, settles_after_s, holds)
+        return Word(
+            order_id=order.claim.id,
+            wallet_id=order.claim.wallet_id,
+            number=number,
+            outcome=outcome,
+            asked=asked,
+            age_s=age_s,
+            settles_after_s=settles_after_s,
+            holds=holds,
+            schedule_age_s=self._ages.likely_s(order),
+        )
 
     async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:
         chosen = step.chosen

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from telvend.fulfilment.rules import Ask, Claim, Deliver, GiveUp
+from telvend.fulfilment.rules import Ask, Claim, Deliver, GiveUp, Try
 from telvend.kit.clock import Clock
 
 # How many attempts a worker remembers the beginning of.
@@ -40,26 +40,56 @@ class InFlightOrder:
 
 
 class AttemptAges:
-    """When this process first knew of an attempt, by its monotonic clock.
+    """How old attempts are by this process's monotonic clock, which no jump of the database's clock touches.
 
-    The database's clock may jump, and an attempt would look an hour old that was made a moment ago. An attempt is at least as
-    old as this process has known it; one that another process made, or that was forgotten, counts as new.
+    An attempt is at least as old as it has been known here. One that was forgotten counts as new.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: dict[tuple[int, int], float] = {}
+        # When it was first seen, how old it was then as well as that was known, and whether it was begun here.
+        self._seen: dict[tuple[int, int], tuple[float, float | None, bool]] = {}
 
-    def note(self, order_id: int, number: int) -> None:
-        """Remember the attempt, where it is not known yet."""
-        self._seen.setdefault((order_id, number), self._clock.monotonic())
+    def note(self, claim: Claim, step: Deliver | Ask) -> None:
+        """Remember the attempt of `step`, where it is not known yet."""
+        now = self._clock.monotonic()
+        if isinstance(step, Deliver):
+            self._seen.setdefault((claim.id, step.number), (now, 0.0, True))
+        elif (claim.id, step.attempt.number) not in self._seen:
+            self._seen[claim.id, step.attempt.number] = (now, _age_at_claim_s(claim, step.attempt), False)
         if len(self._seen) > _REMEMBERED:
             del self._seen[next(iter(self._seen))]
 
-    def age_s(self, order_id: int, number: int) -> float:
-        """Return for how long the attempt has been known here."""
+    def least_s(self, order_id: int, number: int) -> float:
+        """Return how old the attempt is at least."""
+        seen = self._seen.get((order_id, number))
+        return 0.0 if seen is None else self._clock.monotonic() - seen[0]
+
+    def likely_s(self, order: InFlightOrder) -> float | None:
+        """Return how old the attempt of this order is; None where that is not known.
+
+        Exact where it was begun here. Else the database's clock says it, now or when the attempt was first seen here, whichever
+        makes it younger: a clock that is ahead may have spoken.
+        """
         now = self._clock.monotonic()
-        return now - self._seen.get((order_id, number), now)
+        ages: list[float] = []
+        if (seen := self._seen.get((order.claim.id, order.number))) is not None:
+            at, age_s, begun = seen
+            if begun:
+                return now - at
+            if age_s is not None:
+                ages.append(age_s + now - at)
+        if isinstance(order.step, Ask):
+            age_s = _age_at_claim_s(order.claim, order.step.attempt)
+            if age_s is not None:
+                ages.append(age_s + now - order.claimed_at)
+        return min(ages, default=None)
 
     def forget(self, order_id: int, number: int) -> None:
         self._seen.pop((order_id, number), None)
+
+
+def _age_at_claim_s(claim: Claim, attempt: Try) -> float | None:
+    """The attempt's age by the database's clock; None where it was started in the future: the clock was set back since."""
+    age_s = (claim.now - attempt.started_at).total_seconds()
+    return age_s if age_s >= 0 else None

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -228,6 +229,10 @@ def with_doubt(claim: Claim, step: Step, *, held: bool) -> Step:
     return Hesitate(f"{_MAY_BE_LOST} It would have failed: {_clean(step.why)}")
 
 
+# The share of its time after which a step is behind an attempt: less than what `spread` leaves of it.
+_EARLIEST: Final = 0.85
+
+
 def spread(order_id: int, count: int) -> float:
     """From -0.1 to 0.1, always the same for the same order and count: keeps orders of one moment from coming back together."""
     return zlib.crc32(b"%d.%d" % (order_id, count)) / 2**32 * 0.2 - 0.1
@@ -239,8 +244,9 @@ def spread(order_id: int, count: int) -> float:
 class Word(msgspec.Struct, frozen=True):
     """What a provider said about one attempt: to its delivery, or when it was asked (`asked`).
 
-    `age_s`: how old the attempt was, at least, when the question was put. `holds`: the worker still had the order's
-    lease; one that has not may say something definite, and does not decide when to look again.
+    `age_s`: how old the attempt was, at least, when the question was put. `schedule_age_s`: how old it is now, as well as that
+    is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome still
+    counts; rescheduling does not.
     """
 
     order_id: int
@@ -251,6 +257,7 @@ class Word(msgspec.Struct, frozen=True):
     age_s: float
     settles_after_s: float
     holds: bool
+    schedule_age_s: float | None = None
 
 
 class GivenUp(msgspec.Struct, frozen=True):
@@ -473,7 +480,7 @@ def _ask_later(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: P
     if not word.holds:
         # Whoever has the order now decides when to look again; if nobody has, it is due already.
         return Effect.NOTHING
-    delay_s = ask_delay_s(attempt, outcome, policy)
+    delay_s = ask_delay_s(attempt, outcome, policy, word.schedule_age_s)
     if delay_s is None:
         case.notes.append(f"Asked {attempt.asked} times about attempt {attempt.number}; last: {attempt.text}")
         case.become(State.REVIEW)
@@ -486,8 +493,11 @@ def _ask_later(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: P
     return Effect.ASK_LATER
 
 
-def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy) -> float | None:
+def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy, age_s: float | None = None) -> float | None:
     """Seconds until an open attempt is asked about again, without the jitter; None: it has been asked often enough.
+
+    The step of the schedule is the one by the number of questions or the one by the attempt's age, whichever is shorter:
+    questions that a jump of the database's clock or a person brought forward do not put off the next one.
 
     A provider's hint decides about the first question, and may put off later ones; it never brings them forward, since
     each counts.
@@ -496,12 +506,19 @@ def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy) -> float | None:
     position = attempt.asked - accepted
     if position >= len(policy.ask_delays_s):
         return None
+    if age_s is not None:
+        position = min(position, _steps_by_age(age_s, policy))
     scheduled = policy.first_ask_s if position < 0 else policy.ask_delays_s[position]
     hint = outcome.ask_after_s if isinstance(outcome, Accepted) else None
     if not isinstance(hint, int | float) or not math.isfinite(hint) or hint < 0:
         return scheduled
     hint = min(float(hint), policy.longest_hint_s)
     return hint if attempt.asked == 0 else max(scheduled, hint)
+
+
+def _steps_by_age(age_s: float, policy: Policy) -> int:
+    """How many steps of the schedule an attempt of this age has behind it; the jitter may have made each of them shorter."""
+    return sum(age_s >= _EARLIEST * total_s for total_s in accumulate(policy.ask_delays_s))
 
 
 def _weigh_late(case: Case, attempt: Try, outcome: Outcome) -> Effect:

@@ -262,7 +262,7 @@ class Fulfilment:
         if isinstance(order.step, GiveUp):
             self._submit(order, GivenUp(order.claim.id, order.claim.wallet_id, order.step.why))
             return
-        self._ages.note(order.claim.id, order.number)
+        self._ages.note(order.claim, order.step)
         order.task = asyncio.get_running_loop().create_task(self._work(order))
 
     def _decide(self, claim: Claim, reserved: Reserved) -> Step:

@@ -388,6 +388,34 @@ def test_a_hint_decides_about_the_first_question_and_may_put_off_later_ones() ->
         assert delays(ACCEPTED, Accepted(ask_after_s=nonsense))[:2] == [2, 5]  # type: ignore[arg-type]
 
 
+@given(st.integers(1, 2**62), st.floats(0, 40), st.sampled_from([UNKNOWN, ACCEPTED]))
+def test_an_attempt_that_was_asked_about_in_time_has_the_delays_of_its_count(
+    order_id: int, answer_s: float, state: AttemptState
+) -> None:
+    case = Case(order_id, "R", 9, Mode.LIVE, PRICE, State.DELIVERING, attempts(state))
+    outcome = Unknown() if state is UNKNOWN else Accepted()
+    age_s, asked = answer_s, False
+    while True:
+        attempt = case.attempts[0]
+        said = Word(order_id, 9, 1, outcome, asked, 0.0, 0.0, True, age_s)
+        if weigh(case, said, POLICY) is Effect.REVIEW:
+            break
+        assert ask_delay_s(attempt, outcome, POLICY, age_s) == ask_delay_s(attempt, outcome, POLICY)
+        assert case.due_in_s is not None
+        age_s, asked = age_s + case.due_in_s + answer_s, True
+    assert case.attempts[0].asked == 10 + (state is ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "asked", "delay_s"),
+    [(0, 4, 5), (10, 4, 15), (50, 4, 45), (100, 6, 120), (400, 8, 300), (400, 2, 45), (1e9, 0, 5), (0, 10, None)],
+)
+def test_questions_that_came_too_early_do_not_put_off_the_next_one(
+    age_s: float, asked: int, delay_s: float | None
+) -> None:
+    assert ask_delay_s(attempts(UNKNOWN, asked=asked)[0], Unknown(), POLICY, age_s) == delay_s
+
+
 def test_an_unknown_order_ends_in_review_with_its_hold() -> None:
     case = case_of(State.DELIVERING, STARTED)
     weigh(case, word(Unknown()), POLICY)
