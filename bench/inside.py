@@ -13,7 +13,7 @@ from bench.stand import Stand, StandFailed
 from telvend.bootstrap import Shop
 from telvend.catalog.model import Network
 from telvend.errors import TelvendError
-from telvend.fulfilment import Fulfilment, PostgresFulfilmentStore
+from telvend.fulfilment import Fulfilment, Policy, PostgresFulfilmentStore
 from telvend.fulfilment.routing import Router, Rule
 from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
@@ -110,9 +110,10 @@ async def settle_all(stand: Stand, count: int, *, own_network: bool) -> float:
         provider = Counted(
             OwnNetwork(subscribers, offering, concurrency=concurrency) if own_network else Instant(concurrency)
         )
-        store = PostgresFulfilmentStore(shop.database, shop.services.ledger)
+        policy = Policy()
+        store = PostgresFulfilmentStore(shop.database, shop.services.ledger, policy)
         router = Router([provider], clock, rules={provider.name: Rule(breaker=False)})
-        fulfilment = Fulfilment(store, router, clock, concurrency=concurrency)
+        fulfilment = Fulfilment(store, router, clock, policy=policy, concurrency=concurrency)
         begun = time.perf_counter()
         fulfilment.start()
         while provider.delivered < count or fulfilment.in_hand:

@@ -33,7 +33,7 @@ from telvend.database.connections import Database, Tx
 from telvend.database.outage import AWAY
 from telvend.database.watch import Watch
 from telvend.errors import Busy
-from telvend.fulfilment import Ears, Fulfilment, PostgresFulfilmentStore, Review
+from telvend.fulfilment import Ears, Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.fulfilment import failpoints as fulfilment_points
 from telvend.fulfilment.routing import Router, Rule
 from telvend.funding import failpoints as funding_points
@@ -234,11 +234,13 @@ async def open_shop(
             home_country=settings.madapi_home_country,
         )
         router = _router(settings, providers, clock, play_money_guard.refuses_live)
-        jobs = PostgresFulfilmentStore(database, ledger, doubts=continuity.doubts)
+        policy = Policy()
+        jobs = PostgresFulfilmentStore(database, ledger, policy, doubts=continuity.doubts)
         fulfilment = Fulfilment(
             jobs,
             router,
             clock,
+            policy=policy,
             costs=lambda product_id: catalogue.snapshot.costs(product_id),
             ears=_Counted(),
             pressure=lambda: orders.lane.load,

@@ -311,7 +311,7 @@ class Stage:
         for provider in self._providers.values():
             while not provider.calls.empty():
                 provider.calls.get_nowait()
-        tasks: list[Any] = [*self._fulfilment._tasks, *(hand.task for hand in self._fulfilment._hands)]
+        tasks: list[Any] = [*self._fulfilment._tasks, *(order.task for order in self._fulfilment._in_flight)]
         for task in filter(None, tasks):
             task.cancel()
         await asyncio.sleep(0.01)

@@ -6,12 +6,13 @@ transaction. The contract test runs over this twin and over PostgreSQL.
 
 import copy
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from telvend.errors import InvariantBroken, TelvendError
-from telvend.fulfilment.ports import Decide
+from telvend.errors import InvariantBroken
+from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.rules import (
     Case,
     Claim,
@@ -45,12 +46,24 @@ class Row:
     price: Money
     cost: Money
     due_at: datetime | None
+    updated_at: datetime
     mode: Mode = Mode.LIVE
     state: State = State.ACCEPTED
     attempts: list[Try] = field(default_factory=list)
     count: int = 0
     balance_after_minor: int = 0
     notes: list[str] = field(default_factory=list)
+
+
+class _Claim:
+    """A claim whose steps are kept until it commits."""
+
+    def __init__(self, orders: Sequence[Claim]) -> None:
+        self.orders = orders
+        self.steps: Sequence[Step] = []
+
+    async def write(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
 
 
 class MemoryStore:
@@ -74,26 +87,32 @@ class MemoryStore:
         balance = journal.hold(order_id, WALLET, IN_FLIGHT, price)
         self._write(journal)
         row = Row(
-            order_id, f"NPAPI-{order_id}-abcdef", price, cost, self._clock.now(), balance_after_minor=balance.minor
+            order_id,
+            f"NPAPI-{order_id}-abcdef",
+            price,
+            cost,
+            self._clock.now(),
+            self._clock.now(),
+            balance_after_minor=balance.minor,
         )
         self.orders[order_id] = row
         return row
 
-    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+    @asynccontextmanager
+    async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
         now = self._clock.now()
         due = sorted(
             (row for row in self.orders.values() if row.due_at is not None and row.due_at <= now),
             key=lambda row: row.due_at or now,
         )[:limit]
-        if not due:
-            return []
-        claims = [self._claim_of(row, now) for row in due]
-        steps = decide(claims)
-        for row, step in zip(due, steps, strict=True):
+        claim = _Claim([self._claim_of(row, now) for row in due])
+        yield claim
+        if due and not claim.steps:
+            raise InvariantBroken(f"{len(due)} orders were claimed and no steps written")
+        for row, step in zip(due, claim.steps, strict=True):
             self._write_step(row, step, now, lease_s)
-        return list(zip(claims, steps, strict=True))
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}
         journal = Journal(wallets)
         cases = {
@@ -128,6 +147,7 @@ class MemoryStore:
                     raise InvariantBroken(f"order {row.id} was {row.state} and becomes {case.state}")
                 row.state = case.state
                 row.due_at = None if case.due_in_s is None else now + timedelta(seconds=case.due_in_s)
+                row.updated_at = now
                 row.balance_after_minor = balances.get(case.id, row.balance_after_minor)
             for attempt in case.attempts:
                 attempt.changed = False
@@ -147,12 +167,20 @@ class MemoryStore:
 
     async def correct_jumped_clock(self, longest_lease_s: float) -> int:
         now = self._clock.now()
+        slack = timedelta(seconds=5)
         count = 0
         for row in self.orders.values():
+            if row.due_at is None or row.due_at <= now + slack:
+                continue
             fresh = row.state in (State.ACCEPTED, State.DELIVERING)
-            if fresh and row.due_at is not None and row.due_at > now + timedelta(seconds=longest_lease_s):
+            if fresh and row.due_at > now + timedelta(seconds=longest_lease_s):
                 row.due_at = now
-                count += 1
+            elif row.updated_at > now + slack:
+                row.due_at = now + max(row.due_at - row.updated_at, timedelta())
+            else:
+                continue
+            row.updated_at = min(row.updated_at, now)
+            count += 1
         return count
 
     async def hand_back(self, order_ids: Collection[int]) -> None:
@@ -186,6 +214,7 @@ class MemoryStore:
 
     def _write_step(self, row: Row, step: Step, now: datetime, lease_s: float) -> None:
         row.state = State.DELIVERING
+        row.updated_at = now
         row.due_at = now + timedelta(seconds=lease_s)
         match step:
             case Deliver() | Presume():

@@ -18,10 +18,11 @@ import msgspec
 import pytest
 
 from telvend.fulfilment import rules
-from telvend.fulfilment import worker as loop_module
-from telvend.fulfilment.routing import Choice
-from telvend.fulfilment.rules import Case, Claim, Deliver, Effect, Policy, Step, Try, Word
-from telvend.fulfilment.worker import Fulfilment, _Hand
+from telvend.fulfilment import worker as worker_module
+from telvend.fulfilment.calls import ProviderCalls
+from telvend.fulfilment.in_flight import InFlightOrder
+from telvend.fulfilment.places import Places
+from telvend.fulfilment.rules import Case, Claim, Deliver, Effect, FindProvider, Policy, Step, Try, Word
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import NotSent, Outcome, Unknown
 from tests.simulation import memory_store
@@ -123,26 +124,26 @@ def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
 def _an_attempt_that_a_dead_worker_left_is_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:
     next_step = rules.next_step
 
-    def forgetful(claim: Claim, choose: Callable[[frozenset[str]], Choice], *more: object) -> Step:
+    def forgetful(claim: Claim, policy: Policy) -> Step | FindProvider:
         claim.attempts = [
             msgspec.structs.replace(attempt, state=AttemptState.NOT_SENT)
             if attempt.state is AttemptState.STARTED
             else attempt
             for attempt in claim.attempts
         ]
-        return next_step(claim, choose, *more)  # type: ignore[arg-type]
+        return next_step(claim, policy)
 
-    monkeypatch.setattr(loop_module, "next_step", forgetful)
+    monkeypatch.setattr(worker_module, "next_step", forgetful)
 
 
 def _a_call_begins_after_the_lease_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    deliver = Fulfilment._deliver
+    deliver = ProviderCalls._deliver
 
-    async def careless(worker: Fulfilment, hand: _Hand, step: Deliver) -> Outcome:
-        hand.deadline += 1e9
-        return await deliver(worker, hand, step)
+    async def careless(calls: ProviderCalls, order: InFlightOrder, step: Deliver) -> Outcome:
+        order.deadline += 1e9
+        return await deliver(calls, order, step)
 
-    monkeypatch.setattr(Fulfilment, "_deliver", careless)
+    monkeypatch.setattr(ProviderCalls, "_deliver", careless)
 
 
 def _the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +174,7 @@ def test_the_checker_notices_when(
 
 
 def test_a_place_that_is_never_given_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fulfilment, "_give_place_back", lambda *_: None)
+    monkeypatch.setattr(Places, "release", lambda *_: None)
     with pytest.raises(Broken):
         _run_until_broken()
 

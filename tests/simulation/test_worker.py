@@ -1,15 +1,14 @@
 """Single situations of the worker in virtual time, where the runs with many faults would be too crowded to see them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from telvend.errors import Busy, TelvendError
-from telvend.fulfilment import Fulfilment
-from telvend.fulfilment import worker as loop_module
+from telvend.errors import Busy
+from telvend.fulfilment import Fulfilment, leases
 from telvend.fulfilment.routing import BreakerState, Router, Rule
 from telvend.fulfilment.rules import Effect, Policy
 from telvend.kit.money import GHS, Money
@@ -47,10 +46,19 @@ class Away(MemoryStore):
 
     away = False
 
-    async def settle(self, items: Any) -> list[Effect | TelvendError]:
+    async def settle(self, items: Any) -> Sequence[Effect | Exception]:
         if self.away:
             raise Busy
         return await super().settle(items)
+
+
+class DatabaseClock(VirtualClock):
+    """The database's clock: it may be `ahead` of ours."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
 
 
 class Stage:
@@ -58,10 +66,11 @@ class Stage:
 
     def __init__(self, deliver: Deliver, *, rule: Rule | None = None, **settings: Any) -> None:
         self.clock = VirtualClock(asyncio.get_running_loop())
+        self.database_clock = DatabaseClock(asyncio.get_running_loop())
         self.provider = Scripted(deliver)
-        self.store = Away(self.clock, Policy(), Money(10_000, GHS))
+        self.store = Away(self.database_clock, Policy(), Money(10_000, GHS))
         self.router = Router([self.provider], self.clock, rules={"scripted": rule} if rule else None)
-        self.worker = Fulfilment(self.store, self.router, self.clock, poll_s=1.0, **settings)
+        self.worker = Fulfilment(self.store, self.router, self.clock, policy=Policy(), poll_s=1.0, **settings)
 
     def place(self) -> Row:
         return self.store.place(len(self.store.orders) + 1, Money(100, GHS), Money(80, GHS))
@@ -79,6 +88,13 @@ def loop() -> Iterator[VirtualLoop]:
 
 async def at_once(_: Delivery) -> Outcome:
     return Delivered()
+
+
+def _always(outcome: Outcome) -> Deliver:
+    async def say(_: Delivery) -> Outcome:
+        return outcome
+
+    return say
 
 
 async def silence(_: Delivery) -> Outcome:
@@ -202,7 +218,7 @@ def test_a_drain_waits_for_calls_and_hands_back_what_does_not_end(loop: VirtualL
         assert second.due_at is not None
         assert second.due_at <= stage.clock.now()
         # The next worker asks about it, and does not buy it again.
-        successor = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock)
+        successor = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy())
         successor.start()
         await asyncio.sleep(1)
         assert second.state is State.DELIVERED
@@ -255,9 +271,9 @@ def test_under_pressure_fewer_are_claimed_at_a_time(loop: VirtualLoop) -> None:
         sizes: list[int] = []
 
         class Counting(Away):
-            async def claim(self, limit: int, *more: Any) -> Any:
+            def claim(self, limit: int, lease_s: float) -> Any:
                 sizes.append(limit)
-                return await super().claim(limit, *more)
+                return super().claim(limit, lease_s)
 
         stage = Stage(at_once, pressure=lambda: 100, batch_under_pressure=5)
         stage.worker._store = Counting(stage.clock, Policy(), Money(10_000, GHS))
@@ -280,7 +296,9 @@ def test_never_heard_of_it_is_not_believed_earlier_because_the_databases_clock_j
         await asyncio.sleep(40)
         assert [attempt.state for attempt in row.attempts] == [AttemptState.UNKNOWN]
         # A worker that has known it for no time believes no more of it.
-        stranger = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock, poll_s=1.0)
+        stranger = Fulfilment(
+            stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy(), poll_s=1.0
+        )
         await stage.worker.drain(1)
         stranger.start()
         await asyncio.sleep(30)
@@ -292,11 +310,82 @@ def test_never_heard_of_it_is_not_believed_earlier_because_the_databases_clock_j
     loop.run_until_complete(play())
 
 
+@pytest.mark.parametrize("successor", [False, True])
+def test_steps_of_the_schedule_that_a_jumping_clock_used_up_are_not_missed_afterwards(
+    loop: VirtualLoop, successor: bool
+) -> None:
+    async def play() -> None:
+        stage = Stage(at_once)
+        unknown = Unknown("nobody knows")
+        stage.provider.deliver = stage.provider.ask = _always(unknown)  # type: ignore[method-assign]
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(2)
+        if successor:
+            # Another process does not know when the attempt began; the database does.
+            await stage.worker.drain(1)
+            Fulfilment(
+                stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy(), poll_s=1.0
+            ).start()
+        await asyncio.sleep(6)
+        # Each time the clock is ahead whatever waits is due, and is asked about; a few seconds later it is back.
+        for turn in range(5):
+            await asyncio.sleep(4)
+            stage.database_clock.ahead = timedelta(hours=1 + turn)
+            await asyncio.sleep(4)
+            stage.database_clock.ahead = timedelta()
+        asked = row.attempts[0].asked
+        assert asked >= 6
+        # 48 s old. By the count of questions the next one would come after 15 minutes.
+        await asyncio.sleep(65)
+        assert row.attempts[0].asked == asked + 1
+        stage.provider.ask = _always(Delivered())  # type: ignore[method-assign]
+        await asyncio.sleep(145)
+        assert row.state is State.DELIVERED
+
+    loop.run_until_complete(play())
+
+
+@pytest.mark.parametrize("jump", [timedelta(minutes=-10), timedelta(hours=-1)])
+def test_when_the_databases_clock_goes_back_for_good_nothing_waits_longer_than_its_step(
+    loop: VirtualLoop, jump: timedelta
+) -> None:
+    async def play() -> None:
+        stage = Stage(silence)
+        stage.provider.truth = Unknown("nobody knows")
+        asked_about = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(30)
+        assert (asked_about.state, asked_about.attempts[0].asked) == (State.WAITING, 2)
+        stage.database_clock.ahead = jump
+        stage.provider.truth = Delivered()
+        # The clock is compared every ten seconds; the step was 45 s.
+        await asyncio.sleep(65)
+        assert asked_about.state is State.DELIVERED
+
+    loop.run_until_complete(play())
+
+
+def test_never_heard_of_it_is_believed_no_later_because_the_databases_clock_went_back(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(silence)
+        stage.provider.truth = NotSent("never heard of it")
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(4)
+        stage.database_clock.ahead = timedelta(minutes=-10)
+        # It is believed after 60 s: `settles_after_s`.
+        await asyncio.sleep(90)
+        assert row.attempts[0].state is AttemptState.NOT_SENT
+
+    loop.run_until_complete(play())
+
+
 def test_a_call_is_not_given_up_because_the_whole_process_was_stopped(
     loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(loop_module._log, "error", lambda event, **_: said.append(event), raising=False)
+    monkeypatch.setattr(leases._log, "error", lambda event, **_: said.append(event), raising=False)
 
     async def slow(_: Delivery) -> Outcome:
         await asyncio.sleep(2)

@@ -8,16 +8,16 @@ everything has to come to an end.
 
 import asyncio
 import random
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from unittest.mock import patch
 
 from telvend.errors import Busy, TelvendError
-from telvend.fulfilment import Fulfilment, Review
-from telvend.fulfilment import worker as loop_module
-from telvend.fulfilment.ports import Decide
+from telvend.fulfilment import Fulfilment, Review, calls, leases
+from telvend.fulfilment import worker as worker_module
+from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.routing import BreakerState, Limits, Router
-from telvend.fulfilment.rules import Claim, Effect, Item, Policy, Step
+from telvend.fulfilment.rules import Effect, Item, Policy
 from telvend.kit.money import GHS, Money
 from telvend.kit.runtime import Runtime
 from telvend.orders.model import State
@@ -38,15 +38,16 @@ class _WorkerStore:
         self._world = world
         self._worker = worker
 
-    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+    @asynccontextmanager
+    async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
         await self._before()
-        work = await self._world.store.claim(limit, lease_s, decide)
-        if work:
-            self._world.check(*(claim.id for claim, _ in work))
+        async with self._world.store.claim(limit, lease_s) as claim:
+            yield claim
+        if claim.orders:
+            self._world.check(*(order.id for order in claim.orders))
         await self._after()
-        return work
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         await self._before()
         effects = await self._world.store.settle(items)
         self._world.check(*(item.order_id for item in items))
@@ -268,10 +269,9 @@ class World:
         for worker in self.workers[:1]:
             await worker.fulfilment.drain(5)
         for worker in self.workers:
-            if worker.fulfilment.in_hand or +worker.fulfilment._calls:
-                raise Broken(
-                    f"worker {worker.number} has {worker.fulfilment.in_hand} in hand, {worker.fulfilment._calls}"
-                )
+            in_flight = worker.fulfilment._places.in_flight
+            if worker.fulfilment.in_hand or in_flight:
+                raise Broken(f"worker {worker.number} has {worker.fulfilment.in_hand} in hand, {in_flight}")
             if taken := [health for health in worker.router.snapshot() if health.in_flight]:
                 raise Broken(f"worker {worker.number} holds places: {taken}")
         await asyncio.sleep(0)
@@ -331,12 +331,10 @@ class _Listener:
 
 @contextmanager
 def _listening(world: "World") -> Iterator[None]:
-    before = loop_module._log
-    loop_module._log = cast(Any, world.listener)
-    try:
+    with ExitStack() as stack:
+        for module in (worker_module, calls, leases):
+            stack.enter_context(patch.object(module, "_log", world.listener))
         yield
-    finally:
-        loop_module._log = before
 
 
 def run_seed(seed: int) -> World:

@@ -17,6 +17,7 @@ from telvend.fulfilment.rules import (
     Claim,
     Deliver,
     Effect,
+    FindProvider,
     Park,
     Policy,
     Presume,
@@ -24,6 +25,7 @@ from telvend.fulfilment.rules import (
     Verdict,
     Word,
     next_step,
+    with_choice,
     with_doubt,
 )
 from telvend.fulfilment.store import PostgresFulfilmentStore
@@ -41,7 +43,7 @@ from tests.store.identifying import bureau
 from tests.store.refilling import network
 from tests.store.rewinding import Past, past_of
 from tests.store.selling import Customer, customer
-from tests.store.test_fulfilment_store import CHOSEN, COST
+from tests.store.test_fulfilment_store import CHOSEN, COST, claim_and
 
 
 class Node:
@@ -446,7 +448,7 @@ async def test_orders_attempts_and_outcomes_are_remembered_and_missed(
     ama = await customer(database, ghs_minor=100_000)
     async with past_of(server, database_url) as past:
         remembered = Remembered(database)
-        jobs = PostgresFulfilmentStore(database, ama.ledger)
+        jobs = PostgresFulfilmentStore(database, ama.ledger, Policy())
         placing = Placing(database)
         (placed,) = await placing.place_all([ama.wants("R1")])
         assert isinstance(placed, Placement)
@@ -457,13 +459,13 @@ async def test_orders_attempts_and_outcomes_are_remembered_and_missed(
             return [Deliver(CHOSEN, 1, f"{claim.reference}-1", COST) for claim in claims]
 
         await past.remember()
-        await jobs.claim(10, 5.0, begin)
+        await claim_and(jobs, 10, 5.0, begin)
         assert remembered.kinds() == {"order", "transfer", "attempt"}
         assert await remembered.missing() == set()
         await past.go_back()
         assert await remembered.missing() == {"attempt"}
 
-        await jobs.claim(10, 5.0, begin)
+        await claim_and(jobs, 10, 5.0, begin)
         await past.remember()
         (effect,) = await jobs.settle([said(placed.order.id, Delivered())])
         assert effect is Effect.DELIVERED
@@ -552,7 +554,7 @@ async def test_an_order_whose_attempt_is_lost_is_asked_about_and_never_bought_ag
     node: Node, ama: Customer, past: Past, database_url: str
 ) -> None:
     """The attempt was written and delivered; the book that is left has the order, and no attempt."""
-    jobs = PostgresFulfilmentStore(node.database, ama.ledger, doubts=node.continuity.doubts)
+    jobs = PostgresFulfilmentStore(node.database, ama.ledger, Policy(), doubts=node.continuity.doubts)
     order = await node.sell(ama, "R1")
     await past.remember()
     made: list[str] = []
@@ -560,25 +562,25 @@ async def test_an_order_whose_attempt_is_lost_is_asked_about_and_never_bought_ag
     def decide(claims: Sequence[Claim]) -> list[Step]:
         steps: list[Step] = []
         for claim in claims:
-            step = next_step(claim, lambda _: CHOSEN, lambda _: COST, Policy())
+            step = chosen_step(claim)
             step = with_doubt(claim, step, held=node.continuity.holds_deliveries)
             steps.append(step)
             if isinstance(step, Deliver):
                 made.append(step.reference)
         return steps
 
-    await jobs.claim(10, 5.0, decide)
+    await claim_and(jobs, 10, 5.0, decide)
     assert made == [f"{order.reference}-1"]
     await past.go_back()
     assert await node.look() is not None
-    ((_, parked),) = await jobs.claim(10, 5.0, decide)
+    ((_, parked),) = await claim_and(jobs, 10, 5.0, decide)
     assert isinstance(parked, Park)
     await node.release()
     await due(node)
-    ((_, presumed),) = await jobs.claim(10, 5.0, decide)
+    ((_, presumed),) = await claim_and(jobs, 10, 5.0, decide)
     assert isinstance(presumed, Presume)
     assert presumed.reference == made[0]
-    ((_, asked),) = await jobs.claim(10, 5.0, decide)
+    ((_, asked),) = await claim_and(jobs, 10, 5.0, decide)
     assert isinstance(asked, Ask)
     assert asked.attempt.reference == made[0]
     assert len(made) == 1
@@ -587,7 +589,7 @@ async def test_an_order_whose_attempt_is_lost_is_asked_about_and_never_bought_ag
     await ama.check_books()
     # Whoever buys after the release is served as ever.
     later = await node.sell(ama, "R2")
-    ((_, step),) = await jobs.claim(10, 5.0, decide)
+    ((_, step),) = await claim_and(jobs, 10, 5.0, decide)
     assert isinstance(step, Deliver)
     assert step.reference == f"{later.reference}-1"
     await jobs.close()
@@ -597,7 +599,7 @@ async def test_an_order_whose_attempt_is_lost_is_asked_about_and_never_bought_ag
 async def test_an_order_of_the_book_that_went_back_is_left_to_a_person_unless_it_was_delivered(
     node: Node, ama: Customer, past: Past, outcome: Outcome
 ) -> None:
-    jobs = PostgresFulfilmentStore(node.database, ama.ledger, doubts=node.continuity.doubts)
+    jobs = PostgresFulfilmentStore(node.database, ama.ledger, Policy(), doubts=node.continuity.doubts)
     order = await node.sell(ama, "R1")
     await past.remember()
     await node.sell(ama, "lost")
@@ -606,16 +608,13 @@ async def test_an_order_of_the_book_that_went_back_is_left_to_a_person_unless_it
     await node.release()
 
     def decide(claims: Sequence[Claim]) -> list[Step]:
-        return [
-            with_doubt(claim, next_step(claim, lambda _: CHOSEN, lambda _: COST, Policy()), held=False)
-            for claim in claims
-        ]
+        return [with_doubt(claim, chosen_step(claim), held=False) for claim in claims]
 
-    await jobs.claim(10, 5.0, decide)
-    await jobs.claim(10, 5.0, decide)
+    await claim_and(jobs, 10, 5.0, decide)
+    await claim_and(jobs, 10, 5.0, decide)
     await jobs.settle([said(order.id, outcome, asked=True)])
     await due(node)
-    await jobs.claim(10, 5.0, decide)
+    await claim_and(jobs, 10, 5.0, decide)
     assert await ama.value("select state from orders") == "review"
     assert "has gone back" in await ama.value("select string_agg(text, ' ') from order_note")
     assert await ama.value("select count(*) from attempt") == 1
@@ -630,10 +629,12 @@ async def test_a_word_on_an_attempt_that_the_book_has_lost_is_kept_for_a_person(
     node: Node, ama: Customer, past: Past
 ) -> None:
     """The provider was being called while the book went back."""
-    jobs = PostgresFulfilmentStore(node.database, ama.ledger, doubts=node.continuity.doubts)
+    jobs = PostgresFulfilmentStore(node.database, ama.ledger, Policy(), doubts=node.continuity.doubts)
     order = await node.sell(ama, "R1")
     await past.remember()
-    await jobs.claim(10, 5.0, lambda claims: [Deliver(CHOSEN, 1, f"{claim.reference}-1", COST) for claim in claims])
+    await claim_and(
+        jobs, 10, 5.0, lambda claims: [Deliver(CHOSEN, 1, f"{claim.reference}-1", COST) for claim in claims]
+    )
     await past.go_back(cut=True)
     with suppress(Busy):
         await jobs.settle([said(order.id, Delivered(text="done"))])
@@ -647,3 +648,9 @@ async def test_a_word_on_an_attempt_that_the_book_has_lost_is_kept_for_a_person(
 async def due(node: Node) -> None:
     async with node.database.connection() as tx:
         await tx.execute("update orders set due_at = now() where due_at is not null")
+
+
+def chosen_step(claim: Claim) -> Step:
+    """The next step where the router always has a place."""
+    step = next_step(claim, Policy())
+    return with_choice(claim, step, CHOSEN, {}) if isinstance(step, FindProvider) else step

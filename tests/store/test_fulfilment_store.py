@@ -5,7 +5,7 @@ PostgreSQL has: plans, races between workers, a connection that is lost.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -14,8 +14,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from telvend.audit.service import findings_of
+from telvend.database import batch as batch_module
 from telvend.database.connections import Database
-from telvend.errors import Busy, InvalidInput, NotFound
+from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.fulfilment import store as jobs_store
 from telvend.fulfilment.ports import FulfilmentStore
 from telvend.fulfilment.review import Review
@@ -133,7 +134,7 @@ class PostgresBench:
     def __init__(self, database: Database, reseller_id: UUID, wallet_id: int, in_flight: int, ledger: Ledger) -> None:
         self.database = database
         self.ledger = ledger
-        self.store: FulfilmentStore = PostgresFulfilmentStore(database, ledger)
+        self.store: FulfilmentStore = PostgresFulfilmentStore(database, ledger, Policy())
         self._reseller_id = reseller_id
         self._wallet_id = wallet_id
         self._in_flight = in_flight
@@ -254,6 +255,18 @@ async def postgres(database: Database) -> AsyncIterator[PostgresBench]:
         yield made
 
 
+Decide = Callable[[Sequence[Claim]], Sequence[Step]]
+
+
+async def claim_and(store: FulfilmentStore, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+    """Claim, decide and write, as a worker does; nothing is written where nothing was due."""
+    async with store.claim(limit, lease_s) as claim:
+        steps = decide(claim.orders) if claim.orders else []
+        if steps:
+            await claim.write(steps)
+    return list(zip(claim.orders, steps, strict=True))
+
+
 def delivering(claims: Sequence[Claim]) -> list[Step]:
     """The next attempt for everybody."""
     return [
@@ -269,7 +282,7 @@ def asking(claims: Sequence[Claim]) -> list[Step]:
 async def begin(bench: Bench) -> int:
     """An order with its first attempt under way."""
     order_id = await bench.place()
-    assert [claim.id for claim, _ in await bench.store.claim(10, LEASE_S, delivering)] == [order_id]
+    assert [claim.id for claim, _ in await claim_and(bench.store, 10, LEASE_S, delivering)] == [order_id]
     return order_id
 
 
@@ -292,9 +305,9 @@ async def test_a_claimed_order_has_its_attempt_and_belongs_to_nobody_else_until_
     order_id = await begin(bench)
     seen = await bench.order(order_id)
     assert (seen.state, seen.count, seen.due_in_s, seen.attempts) == (State.DELIVERING, 1, 5, [("started", 0, "")])
-    assert await bench.store.claim(10, LEASE_S, delivering) == []
+    assert await claim_and(bench.store, 10, LEASE_S, delivering) == []
     await bench.pass_time(6)
-    ((claim, step),) = await bench.store.claim(10, LEASE_S, asking)
+    ((claim, step),) = await claim_and(bench.store, 10, LEASE_S, asking)
     assert (claim.id, claim.state, claim.price, claim.cost) == (order_id, State.DELIVERING, PRICE, COST)
     assert (claim.kind, claim.size, claim.validity_days, claim.face) == ("data", "1GB", 30, PRICE)
     assert isinstance(step, Ask)
@@ -309,8 +322,8 @@ async def test_the_oldest_are_claimed_first_and_no_more_than_asked_for(bench: Be
     for _ in range(3):
         ids.append(await bench.place())
         await bench.pass_time(1)
-    assert [claim.id for claim, _ in await bench.store.claim(2, LEASE_S, delivering)] == ids[:2]
-    assert [claim.id for claim, _ in await bench.store.claim(2, LEASE_S, delivering)] == ids[2:]
+    assert [claim.id for claim, _ in await claim_and(bench.store, 2, LEASE_S, delivering)] == ids[:2]
+    assert [claim.id for claim, _ in await claim_and(bench.store, 2, LEASE_S, delivering)] == ids[2:]
 
 
 async def test_a_lease_is_renewed_while_it_is_held_and_not_after(bench: Bench) -> None:
@@ -325,7 +338,7 @@ async def test_a_lease_is_renewed_while_it_is_held_and_not_after(bench: Bench) -
 async def test_an_order_that_is_handed_back_is_due_at_once(bench: Bench) -> None:
     order_id = await begin(bench)
     await bench.store.hand_back([order_id])
-    assert [claim.id for claim, _ in await bench.store.claim(10, LEASE_S, asking)] == [order_id]
+    assert [claim.id for claim, _ in await claim_and(bench.store, 10, LEASE_S, asking)] == [order_id]
     await hear(bench, order_id, Unknown())
     await bench.store.hand_back([order_id])
     assert (await bench.order(order_id)).due_in_s in (4, 5, 6)
@@ -335,7 +348,7 @@ async def test_each_step_leaves_the_order_as_it_says(bench: Bench) -> None:
     steps: list[Step] = [GiveUp("nobody"), Park(60, State.ACCEPTED, "full"), Hesitate("odd")]
     ids = [await bench.place() for _ in steps]
     await bench.pass_time(1)
-    await bench.store.claim(10, LEASE_S, lambda claims: [steps[ids.index(claim.id)] for claim in claims])
+    await claim_and(bench.store, 10, LEASE_S, lambda claims: [steps[ids.index(claim.id)] for claim in claims])
     seen = [await bench.order(order_id) for order_id in ids]
     assert [(order.state, order.count, order.due_in_s, order.notes) for order in seen] == [
         (State.DELIVERING, 0, 5, []),
@@ -352,7 +365,32 @@ async def test_a_claim_whose_decision_fails_changes_nothing(bench: Bench) -> Non
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await bench.store.claim(10, LEASE_S, fail)
+        await claim_and(bench.store, 10, LEASE_S, fail)
+    seen = await bench.order(order_id)
+    assert (seen.state, seen.count, seen.attempts) == (State.ACCEPTED, 0, [])
+
+
+async def test_a_claim_for_which_no_steps_are_written_is_undone(bench: Bench) -> None:
+    order_id = await bench.place()
+    with pytest.raises(InvariantBroken):
+        async with bench.store.claim(10, LEASE_S) as claim:
+            assert [order.id for order in claim.orders] == [order_id]
+    seen = await bench.order(order_id)
+    assert (seen.state, seen.count, seen.attempts) == (State.ACCEPTED, 0, [])
+    async with bench.store.claim(0, LEASE_S) as claim:
+        assert list(claim.orders) == []
+
+
+async def test_steps_that_are_written_are_undone_when_the_block_raises(bench: Bench) -> None:
+    order_id = await bench.place()
+
+    async def write_and_fail() -> None:
+        async with bench.store.claim(10, LEASE_S) as claim:
+            await claim.write(delivering(claim.orders))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write_and_fail()
     seen = await bench.order(order_id)
     assert (seen.state, seen.count, seen.attempts) == (State.ACCEPTED, 0, [])
 
@@ -389,12 +427,12 @@ async def test_refused_gives_the_hold_back_in_the_same_transaction(bench: Bench)
 async def test_refused_elsewhere_tries_another_and_giving_up_gives_the_hold_back(bench: Bench) -> None:
     order_id = await begin(bench)
     assert await hear(bench, order_id, Refused(Reason.NO_FLOAT)) is Effect.TRY_AGAIN
-    ((claim, _),) = await bench.store.claim(10, LEASE_S, delivering)
+    ((claim, _),) = await claim_and(bench.store, 10, LEASE_S, delivering)
     assert (claim.attempts[0].elsewhere, claim.attempts[0].state) == (True, "refused")
     assert await hear(bench, order_id, Refused(Reason.NOT_SOLD), 2) is Effect.TRY_AGAIN
     seen = await bench.order(order_id)
     assert (seen.state, seen.count, seen.due_in_s, len(seen.attempts)) == (State.DELIVERING, 2, 0, 2)
-    ((claim, _),) = await bench.store.claim(10, LEASE_S, lambda claims: [GiveUp("nobody")] * len(claims))
+    ((claim, _),) = await claim_and(bench.store, 10, LEASE_S, lambda claims: [GiveUp("nobody")] * len(claims))
     assert await bench.store.settle([GivenUp(order_id, claim.wallet_id, "nobody")]) == [Effect.FAILED]
     assert await bench.store.settle([GivenUp(order_id, claim.wallet_id, "nobody")]) == [Effect.NOTHING]
     assert (await bench.order(order_id)).notes == ["Given up: nobody"]
@@ -408,7 +446,7 @@ async def test_unknown_outcome_keeps_the_hold_until_a_person_decides(bench: Benc
     assert (await bench.order(order_id)).due_in_s in (4, 5, 6)
     for asked in range(1, 11):
         await bench.pass_time(50_000)
-        await bench.store.claim(10, LEASE_S, asking)
+        await claim_and(bench.store, 10, LEASE_S, asking)
         effect = await hear(bench, order_id, Unknown("still"), asked=True)
         assert effect is (Effect.REVIEW if asked == 10 else Effect.ASK_LATER)
         assert await bench.money() == {"wallet": 99_550, "in_flight": 450}
@@ -444,7 +482,7 @@ async def test_delivered_after_the_next_attempt_has_begun_goes_to_a_person(bench
     order_id = await begin(bench)
     await hear(bench, order_id, NotSent())
     await bench.pass_time(5)
-    await bench.store.claim(10, LEASE_S, delivering)
+    await claim_and(bench.store, 10, LEASE_S, delivering)
     assert await hear(bench, order_id, Delivered()) is Effect.CONTRADICTED
     seen = await bench.order(order_id)
     assert (seen.state, seen.due_in_s) == (State.REVIEW, None)
@@ -535,11 +573,11 @@ async def test_orders_that_were_written_while_the_clock_was_ahead_come_back(
 
 async def test_any_number_of_workers_claim_each_order_once(postgres: PostgresBench) -> None:
     ids = {await postgres.place() for _ in range(30)}
-    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger) for _ in range(4)]
+    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, Policy()) for _ in range(4)]
     claimed: list[int] = []
 
     async def work(store: PostgresFulfilmentStore) -> None:
-        while batch := await store.claim(3, LEASE_S, delivering):
+        while batch := await claim_and(store, 3, LEASE_S, delivering):
             claimed.extend(claim.id for claim, _ in batch)
 
     await asyncio.gather(*(work(store) for store in stores))
@@ -549,7 +587,7 @@ async def test_any_number_of_workers_claim_each_order_once(postgres: PostgresBen
 
 
 async def test_the_same_and_contradicting_outcomes_racing_each_other_settle_once(postgres: PostgresBench) -> None:
-    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger) for _ in range(3)]
+    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, Policy()) for _ in range(3)]
     for _ in range(5):
         order_id = await begin(postgres)
         await asyncio.gather(
@@ -573,8 +611,8 @@ async def test_a_lost_connection_is_at_most_busy_and_the_next_call_has_a_new_one
         )
     # Whether the loss is noticed before or by the next statement is a matter of microseconds.
     with suppress(Busy):
-        await postgres.store.claim(10, LEASE_S, delivering)
-    assert await postgres.store.claim(10, LEASE_S, delivering) == []
+        await claim_and(postgres.store, 10, LEASE_S, delivering)
+    assert await claim_and(postgres.store, 10, LEASE_S, delivering) == []
     assert await postgres.store.settle([word(order_id, postgres._wallet_id, Delivered())]) == [Effect.DELIVERED]
 
 
@@ -587,7 +625,7 @@ async def test_a_settlement_that_fails_before_its_commit_leaves_nothing(
         if name == "settle.before_commit":
             raise ZeroDivisionError
 
-    monkeypatch.setattr(jobs_store, "hit_async", fail)
+    monkeypatch.setattr(batch_module, "hit_async", fail)
     with pytest.raises(ZeroDivisionError):
         await postgres.store.settle([word(order_id, postgres._wallet_id, Delivered())])
     assert (await postgres.order(order_id)).state is State.DELIVERING

@@ -3,13 +3,24 @@
 `store.py` keeps the rows in PostgreSQL; the simulation has a twin in memory, and one contract test runs over both.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from telvend.errors import TelvendError
 from telvend.fulfilment.rules import Claim, Effect, Item, Step
 
-Decide = Callable[[Sequence[Claim]], Sequence[Step]]
+
+class ClaimTransaction(Protocol):
+    """The orders that were claimed, in a transaction that is still open."""
+
+    orders: Sequence[Claim]
+    """Locked until the end of the block; nothing where nothing was due."""
+
+    async def write(self, steps: Sequence[Step]) -> None:
+        """Write down what was decided, a step for each order: a new attempt is written, a parked order gets its time.
+
+        The others stay claimed.
+        """
 
 
 class FulfilmentStore(Protocol):
@@ -19,14 +30,17 @@ class FulfilmentStore(Protocol):
     `settle` again must expect that its items were weighed before; `rules.weigh` does.
     """
 
-    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
-        """Claim up to `limit` due orders, oldest first, for `lease_s`, and write down what is decided about them.
+    def claim(self, limit: int, lease_s: float) -> AbstractAsyncContextManager[ClaimTransaction]:
+        """Claim up to `limit` due orders, oldest first, for `lease_s`.
 
-        `decide` is called at most once, with all of them, and answers a step for each: a new attempt is written, a
-        parked order gets its time, the others stay claimed.
+            async with store.claim(limit, lease_s) as claim:
+                await claim.write([step_for(order) for order in claim.orders])
+
+        Commits at the end of the block. What the block raises undoes the claim; so does a block that writes no steps for the
+        orders, with InvariantBroken.
         """
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         """Weigh the items in their order and write what follows, money included. Answers what became of each."""
 
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:

@@ -3,7 +3,7 @@
 Both work from any process, while the fulfilment runs or not, and may be repeated.
 """
 
-from telvend.errors import InvalidInput, NotFound, TelvendError
+from telvend.errors import InvalidInput, NotFound
 from telvend.fulfilment.ports import FulfilmentStore
 from telvend.fulfilment.rules import Effect, Item, LookAgain, Verdict
 from telvend.kit.ids import number_in
@@ -33,7 +33,7 @@ class Review:
 
     async def _tell(self, item: Item) -> Effect:
         (answer,) = await self._store.settle([item])
-        if isinstance(answer, TelvendError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 

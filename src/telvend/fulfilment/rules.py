@@ -10,9 +10,10 @@ late, twice, or from a worker that has lost its lease posts nothing, and one tha
 
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -139,17 +140,21 @@ class Presume(msgspec.Struct, frozen=True):
     why: str
 
 
+class FindProvider(msgspec.Struct, frozen=True):
+    """Another attempt may begin, where the router has a place for it.
+
+    `excluded`: who may not be tried. Each entry is used only when the one before found no place.
+    """
+
+    number: int
+    excluded: tuple[frozenset[str], ...]
+
+
 Step = Deliver | Ask | GiveUp | Park | Hesitate | Presume
 
 
-def next_step(
-    claim: Claim, choose: Callable[[frozenset[str]], Choice], cost_of: Callable[[str], Money], policy: Policy
-) -> Step:
-    """What to do with an order that has just been claimed.
-
-    `choose` takes the names of providers that may not be tried and answers with the router's choice; `cost_of` is what
-    a provider takes for it.
-    """
+def next_step(claim: Claim, policy: Policy) -> Step | FindProvider:
+    """Return what to do with an order that has just been claimed; `with_choice` makes a step of FindProvider."""
     number = 0
     open_attempts: list[Try] = []
     refused: set[str] = set()
@@ -174,16 +179,23 @@ def next_step(
     if len(missed) >= policy.maximum_not_sent:
         return GiveUp(f"{len(missed)} attempts did not reach a provider")
     # Elsewhere first; where nobody else has a place, the provider that was not reached may be tried again.
-    choice = choose(frozenset(refused.union(missed)))
-    if missed and not isinstance(choice, Chosen):
-        choice = choose(frozenset(refused))
+    excluded = (frozenset(refused.union(missed)),)
+    return FindProvider(number + 1, (*excluded, frozenset(refused)) if missed else excluded)
+
+
+def with_choice(claim: Claim, find: FindProvider, choice: Choice, costs: Mapping[str, int | None]) -> Step:
+    """Return the step that follows from the router's choice.
+
+    `costs` is what each provider takes, in minor units; one that is missing takes what the order expects.
+    """
     match choice:
         case Chosen():
-            number += 1
-            return Deliver(choice, number, f"{claim.reference}-{number}", cost_of(choice.provider.name))
+            minor = costs.get(choice.provider.name)
+            cost = claim.cost if minor is None else Money(minor, claim.cost.currency)
+            return Deliver(choice, find.number, f"{claim.reference}-{find.number}", cost)
         case Later():
             state = State.WAITING if claim.attempts else State.ACCEPTED
-            return Park(max(0.05, choice.after_s * (1 + spread(claim.id, number))), state, choice.why)
+            return Park(max(0.05, choice.after_s * (1 + spread(claim.id, find.number - 1))), state, choice.why)
         case _:
             return GiveUp(choice.why)
 
@@ -217,6 +229,10 @@ def with_doubt(claim: Claim, step: Step, *, held: bool) -> Step:
     return Hesitate(f"{_MAY_BE_LOST} It would have failed: {_clean(step.why)}")
 
 
+# The share of its time after which a step is behind an attempt: less than what `spread` leaves of it.
+_EARLIEST: Final = 0.85
+
+
 def spread(order_id: int, count: int) -> float:
     """From -0.1 to 0.1, always the same for the same order and count: keeps orders of one moment from coming back together."""
     return zlib.crc32(b"%d.%d" % (order_id, count)) / 2**32 * 0.2 - 0.1
@@ -228,8 +244,9 @@ def spread(order_id: int, count: int) -> float:
 class Word(msgspec.Struct, frozen=True):
     """What a provider said about one attempt: to its delivery, or when it was asked (`asked`).
 
-    `age_s`: how old the attempt was, at least, when the question was put. `holds`: the worker still had the order's
-    lease; one that has not may say something definite, and does not decide when to look again.
+    `age_s`: how old the attempt was, at least, when the question was put. `schedule_age_s`: how old it is now, as well as that
+    is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome still
+    counts; rescheduling does not.
     """
 
     order_id: int
@@ -240,6 +257,7 @@ class Word(msgspec.Struct, frozen=True):
     age_s: float
     settles_after_s: float
     holds: bool
+    schedule_age_s: float | None = None
 
 
 class GivenUp(msgspec.Struct, frozen=True):
@@ -462,7 +480,7 @@ def _ask_later(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: P
     if not word.holds:
         # Whoever has the order now decides when to look again; if nobody has, it is due already.
         return Effect.NOTHING
-    delay_s = ask_delay_s(attempt, outcome, policy)
+    delay_s = ask_delay_s(attempt, outcome, policy, word.schedule_age_s)
     if delay_s is None:
         case.notes.append(f"Asked {attempt.asked} times about attempt {attempt.number}; last: {attempt.text}")
         case.become(State.REVIEW)
@@ -475,8 +493,11 @@ def _ask_later(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: P
     return Effect.ASK_LATER
 
 
-def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy) -> float | None:
+def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy, age_s: float | None = None) -> float | None:
     """Seconds until an open attempt is asked about again, without the jitter; None: it has been asked often enough.
+
+    The step of the schedule is the one by the number of questions or the one by the attempt's age, whichever is shorter:
+    questions that a jump of the database's clock or a person brought forward do not put off the next one.
 
     A provider's hint decides about the first question, and may put off later ones; it never brings them forward, since
     each counts.
@@ -485,12 +506,19 @@ def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy) -> float | None:
     position = attempt.asked - accepted
     if position >= len(policy.ask_delays_s):
         return None
+    if age_s is not None:
+        position = min(position, _steps_by_age(age_s, policy))
     scheduled = policy.first_ask_s if position < 0 else policy.ask_delays_s[position]
     hint = outcome.ask_after_s if isinstance(outcome, Accepted) else None
     if not isinstance(hint, int | float) or not math.isfinite(hint) or hint < 0:
         return scheduled
     hint = min(float(hint), policy.longest_hint_s)
     return hint if attempt.asked == 0 else max(scheduled, hint)
+
+
+def _steps_by_age(age_s: float, policy: Policy) -> int:
+    """How many steps of the schedule an attempt of this age has behind it; the jitter may have made each of them shorter."""
+    return sum(age_s >= _EARLIEST * total_s for total_s in accumulate(policy.ask_delays_s))
 
 
 def _weigh_late(case: Case, attempt: Try, outcome: Outcome) -> Effect:

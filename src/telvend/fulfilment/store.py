@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
+from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
 from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
 from telvend.database.due import claim_sql, correct_jumped_clock_sql, renew_sql
 from telvend.database.facts import Fact, FactKind, remember
-from telvend.errors import InvariantBroken, TelvendError
-from telvend.fulfilment.ports import Decide
+from telvend.errors import InvariantBroken
+from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.rules import (
     Case,
     Claim,
@@ -127,46 +128,38 @@ class PostgresFulfilmentStore:
         self,
         database: Database,
         ledger: Ledger,
-        policy: Policy | None = None,
+        policy: Policy,
         doubts: Callable[[datetime], bool] | None = None,
     ) -> None:
         self._doubts = doubts or (lambda _: False)
         self._database = database
         self._ledger = ledger
-        self._policy = policy or Policy()
+        self._policy = policy
         self._claiming = Dedicated(database)
-        self._settling = Dedicated(database)
         self._claiming_lock = asyncio.Lock()
-        self._settling_lock = asyncio.Lock()
+        self._settling: BatchTransaction[Item, Effect] = BatchTransaction(
+            database, self._settle, failpoints=BatchFailpoints(None, "settle.before_commit", "settle.after_commit")
+        )
 
     async def close(self) -> None:
         """Give the connections back."""
         await self._claiming.close()
         await self._settling.close()
 
-    async def claim(self, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
-        async with self._transaction(self._claiming, self._claiming_lock) as tx:
+    @asynccontextmanager
+    async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
+        async with self._claiming_transaction() as tx:
             due = await tx.fetch(CLAIM, limit, lease_s)
-            if not due:
-                return []
-            tried = await self._attempts(tx, [row[0] for row in due if row[14]])
-            claims = [_claim_of(row, tried.get(row[0]), self._doubts(row[19])) for row in due]
-            await hit_async("attempt.before_write")
-            steps = decide(claims)
-            await _write_steps(tx, claims, steps)
-        return list(zip(claims, steps, strict=True))
+            tried = await self._attempts(tx, [row["id"] for row in due if row["attempts"]])
+            claim = _Claim(
+                tx, [_claim_of(row, tried.get(row["id"], []), self._doubts(row["created_at"])) for row in due]
+            )
+            yield claim
+            if due and not claim.written:
+                raise InvariantBroken(f"{len(due)} orders were claimed and no steps written")
 
-    async def settle(self, items: Sequence[Item]) -> list[Effect | TelvendError]:
-        async with self._transaction(self._settling, self._settling_lock) as tx:
-            journal = await self._ledger.begin(tx, await self._wallets_of(tx, items))
-            cases = await self._cases(tx, {item.order_id for item in items})
-            effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
-            balances = await self._move_money(cases.values(), journal)
-            await self._ledger.write(tx, journal)
-            await _write_cases(tx, cases.values(), balances)
-            await hit_async("settle.before_commit")
-        await hit_async("settle.after_commit")
-        return effects
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
+        return await self._settling.run(list(items))
 
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         async with self._database.connection() as tx:
@@ -181,21 +174,32 @@ class PostgresFulfilmentStore:
             await tx.execute(HAND_BACK, list(order_ids))
 
     @asynccontextmanager
-    async def _transaction(self, dedicated: Dedicated, lock: asyncio.Lock) -> AsyncIterator[Tx]:
-        async with lock:
+    async def _claiming_transaction(self) -> AsyncIterator[Tx]:
+        async with self._claiming_lock:
             try:
-                tx = await dedicated.get()
+                tx = await self._claiming.get()
                 async with tx.transaction():
                     yield tx
             except CONNECTION_LOSS as error:
-                dedicated.drop()
-                raise dedicated.busy(error) from error
+                self._claiming.drop()
+                raise self._claiming.busy(error) from error
             except TRANSIENT as error:
-                raise dedicated.busy(error) from error
+                raise self._claiming.busy(error) from error
             except asyncio.CancelledError:
                 # Whatever was being said on the connection is only half said.
-                dedicated.drop()
+                self._claiming.drop()
                 raise
+
+    async def _settle(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
+        journal = await self._ledger.begin(tx, await self._wallets_of(tx, items))
+        cases = await self._cases(tx, {item.order_id for item in items})
+        effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
+        balances = await self._move_money(cases.values(), journal)
+        await self._ledger.write(tx, journal)
+        await _write_cases(tx, cases.values(), balances)
+        # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
+        # is told to try again, for the same reason.
+        return DecidedBatch(effects, AfterLostCommit.BUSY)
 
     async def _wallets_of(self, tx: Tx, items: Sequence[Item]) -> set[int]:
         """The wallets that may get a hold back. A verdict names none; an order never changes its wallet."""
@@ -210,25 +214,25 @@ class PostgresFulfilmentStore:
         found: dict[int, list[Try]] = {}
         if order_ids:
             for row in await tx.fetch(READ_ATTEMPTS, order_ids):
-                found.setdefault(row[0], []).append(_try_of(row))
+                found.setdefault(row["order_id"], []).append(_try_of(row))
         return found
 
     async def _cases(self, tx: Tx, order_ids: set[int]) -> dict[int, Case]:
         """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
         locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
-        attempts = await self._attempts(tx, [row[0] for row in locked])
+        attempts = await self._attempts(tx, [row["id"] for row in locked])
         return {
-            row[0]: Case(
-                row[0],
-                row[1],
-                row[2],
-                Mode(row[3]),
-                Money(row[4], CURRENCIES[row[5]]),
-                State(row[6]),
-                attempts.get(row[0], []),
-                row[7],
-                doubtful=self._doubts(row[8]),
-                created_at=row[8],
+            row["id"]: Case(
+                id=row["id"],
+                reference=row["reference"],
+                wallet_id=row["wallet_id"],
+                mode=Mode(row["mode"]),
+                price=Money(row["price_minor"], CURRENCIES[row["currency"]]),
+                state=State(row["state"]),
+                attempts=attempts.get(row["id"], []),
+                position=row["position"],
+                doubtful=self._doubts(row["created_at"]),
+                created_at=row["created_at"],
             )
             for row in locked
         }
@@ -293,6 +297,20 @@ class _AttemptChange(msgspec.Struct, gc=False):
 class _Note(msgspec.Struct, gc=False):
     order_id: int
     text: str
+
+
+class _Claim:
+    """See ClaimTransaction."""
+
+    def __init__(self, tx: Tx, orders: Sequence[Claim]) -> None:
+        self._tx = tx
+        self.orders = orders
+        self.written = False
+
+    async def write(self, steps: Sequence[Step]) -> None:
+        await hit_async("attempt.before_write")
+        await _write_steps(self._tx, self.orders, steps)
+        self.written = True
 
 
 async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -> None:
@@ -380,41 +398,41 @@ async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) 
         await tx.execute(WRITE_NOTES, rows(notes))
 
 
-def _claim_of(row: Any, attempts: list[Try] | None, doubtful: bool) -> Claim:
-    currency = CURRENCIES[row[12]]
+def _claim_of(row: Any, attempts: list[Try], doubtful: bool) -> Claim:
+    currency = CURRENCIES[row["currency"]]
     return Claim(
-        row[0],
-        row[1],
-        Mode(row[2]),
-        row[3],
-        row[16],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[17],
-        row[9],
-        Money(row[18], currency),
-        Money(row[10], currency),
-        Money(row[11], currency),
-        State(row[13]),
-        row[15],
-        attempts if attempts is not None else [],
-        doubtful,
+        id=row["id"],
+        reference=row["reference"],
+        mode=Mode(row["mode"]),
+        wallet_id=row["wallet_id"],
+        kind=row["kind"],
+        country=row["country"],
+        network=row["network"],
+        product_id=row["product_id"],
+        product=row["product"],
+        size=row["size"],
+        validity_days=row["validity_days"],
+        subscriber=row["subscriber"],
+        face=Money(row["face_minor"], currency),
+        price=Money(row["price_minor"], currency),
+        cost=Money(row["cost_minor"], currency),
+        state=State(row["state"]),
+        now=row["now"],
+        attempts=attempts,
+        doubtful=doubtful,
     )
 
 
 def _try_of(row: Any) -> Try:
     return Try(
-        number=row[1],
-        provider=row[2],
-        reference=row[3],
-        state=AttemptState(row[4]),
-        asked=row[5],
-        elsewhere=row[6],
-        cost_minor=row[7],
-        started_at=row[8],
-        text=row[9],
-        provider_reference=row[10],
+        number=row["number"],
+        provider=row["provider"],
+        reference=row["reference"],
+        state=AttemptState(row["state"]),
+        asked=row["asked"],
+        elsewhere=row["elsewhere"],
+        cost_minor=row["cost_minor"],
+        started_at=row["started_at"],
+        text=row["text"],
+        provider_reference=row["provider_reference"],
     )

@@ -3,6 +3,7 @@
 import math
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from telvend.fulfilment.rules import (
     Claim,
     Deliver,
     Effect,
+    FindProvider,
     GivenUp,
     GiveUp,
     Hesitate,
@@ -33,6 +35,7 @@ from telvend.fulfilment.rules import (
     next_step,
     spread,
     weigh,
+    with_choice,
     with_doubt,
 )
 from telvend.kit.mode import Mode
@@ -63,14 +66,18 @@ def attempts(*states: AttemptState, asked: int = 0, elsewhere: bool = True) -> l
 
 def step_of(tries: list[Try], *choices: Choice) -> tuple[Step, list[frozenset[str]]]:
     """The next step, and what was excluded each time that a provider was looked for."""
-    excluded: list[frozenset[str]] = []
+    claim = claim_of(tries)
+    step = next_step(claim, POLICY)
+    if not isinstance(step, FindProvider):
+        return step, []
     answers = iter(choices)
-
-    def choose(names: frozenset[str]) -> Choice:
-        excluded.append(names)
-        return next(answers)
-
-    return next_step(claim_of(tries), choose, lambda _: COST, POLICY), excluded
+    looked_for: list[frozenset[str]] = []
+    for excluded in step.excluded:
+        looked_for.append(excluded)
+        choice = next(answers)
+        if isinstance(choice, Chosen):
+            break
+    return with_choice(claim, step, choice, {}), looked_for
 
 
 def claim_of(tries: list[Try]) -> Claim:
@@ -157,6 +164,34 @@ def test_breakers_and_full_providers_only_put_it_off(tries: list[Try], state: St
 @pytest.mark.parametrize("states", [(DELIVERED,), (DELIVERED, STARTED), (STARTED, UNKNOWN)])
 def test_what_does_not_fit_together_is_left_to_a_person(states: tuple[AttemptState, ...]) -> None:
     assert isinstance(step_of(attempts(*states))[0], Hesitate)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(AttemptState), st.booleans()), max_size=6),
+    st.sampled_from([P1, P9, Later(10, "resting"), Nobody("nobody sells it")]),
+)
+def test_a_new_attempt_needs_that_no_other_can_deliver(tries: list[tuple[AttemptState, bool]], choice: Choice) -> None:
+    claim = claim_of(
+        [
+            Try(number, f"p{number}", f"R-{number}", state, 0, elsewhere, COST.minor, NOW)
+            for number, (state, elsewhere) in enumerate(tries, 1)
+        ]
+    )
+    before = msgspec.msgpack.encode(claim.attempts)
+    step = next_step(claim, POLICY)
+    assert step == next_step(claim, POLICY)
+    may_deliver = all(state is NOT_SENT or (state is REFUSED and elsewhere) for state, elsewhere in tries)
+    if isinstance(step, FindProvider):
+        assert may_deliver
+        assert all(f"p{number}" in step.excluded[-1] for number, (state, _) in enumerate(tries, 1) if state is REFUSED)
+        chosen = with_choice(claim, step, choice, {"p9": 390})
+        assert isinstance(chosen, Deliver) == isinstance(choice, Chosen)
+        if isinstance(chosen, Deliver):
+            assert (chosen.number, chosen.reference) == (len(tries) + 1, f"R-{len(tries) + 1}")
+            assert chosen.cost.minor == (390 if choice is P9 else COST.minor)
+    elif any(state.open for state, _ in tries):
+        assert isinstance(step, Ask | Hesitate | GiveUp)
+    assert msgspec.msgpack.encode(claim.attempts) == before
 
 
 # What a word means ----------------------------------------------------------------------------------------------------
@@ -351,6 +386,34 @@ def test_a_hint_decides_about_the_first_question_and_may_put_off_later_ones() ->
     assert delays(ACCEPTED, Accepted(ask_after_s=1e12))[:1] == [43200]
     for nonsense in (-1.0, math.nan, math.inf, "soon"):
         assert delays(ACCEPTED, Accepted(ask_after_s=nonsense))[:2] == [2, 5]  # type: ignore[arg-type]
+
+
+@given(st.integers(1, 2**62), st.floats(0, 40), st.sampled_from([UNKNOWN, ACCEPTED]))
+def test_an_attempt_that_was_asked_about_in_time_has_the_delays_of_its_count(
+    order_id: int, answer_s: float, state: AttemptState
+) -> None:
+    case = Case(order_id, "R", 9, Mode.LIVE, PRICE, State.DELIVERING, attempts(state))
+    outcome = Unknown() if state is UNKNOWN else Accepted()
+    age_s, asked = answer_s, False
+    while True:
+        attempt = case.attempts[0]
+        said = Word(order_id, 9, 1, outcome, asked, 0.0, 0.0, True, age_s)
+        if weigh(case, said, POLICY) is Effect.REVIEW:
+            break
+        assert ask_delay_s(attempt, outcome, POLICY, age_s) == ask_delay_s(attempt, outcome, POLICY)
+        assert case.due_in_s is not None
+        age_s, asked = age_s + case.due_in_s + answer_s, True
+    assert case.attempts[0].asked == 10 + (state is ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "asked", "delay_s"),
+    [(0, 4, 5), (10, 4, 15), (50, 4, 45), (100, 6, 120), (400, 8, 300), (400, 2, 45), (1e9, 0, 5), (0, 10, None)],
+)
+def test_questions_that_came_too_early_do_not_put_off_the_next_one(
+    age_s: float, asked: int, delay_s: float | None
+) -> None:
+    assert ask_delay_s(attempts(UNKNOWN, asked=asked)[0], Unknown(), POLICY, age_s) == delay_s
 
 
 def test_an_unknown_order_ends_in_review_with_its_hold() -> None:

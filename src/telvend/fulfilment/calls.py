@@ -1,0 +1,179 @@
+"""One call to a provider for an order in flight, and the word that comes of it.
+
+No transaction is open. Whatever a provider does, exceptions and silence included, becomes an outcome.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from telvend.errors import InvariantBroken
+from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
+from telvend.fulfilment.places import Places
+from telvend.fulfilment.ports import Ears
+from telvend.fulfilment.routing import Router
+from telvend.fulfilment.rules import OUTCOMES, Ask, Deliver, Policy, Word
+from telvend.kit import log
+from telvend.kit.clock import Clock
+from telvend.kit.failpoints import hit_async
+from telvend.kit.money import Money
+from telvend.providers.contract import Delivery, NotSent, Outcome, Provider, Unknown
+
+_log = log.get(__name__)
+
+# Attempts that a worker knows it never sent are said to be so; the provider is not blamed.
+_NEVER_SENT: Final = "never sent: {}"
+
+
+class OwnDatabaseAway(Exception):
+    """The provider's book is in our database, which is away: nobody has said anything."""
+
+
+class ProviderCalls:
+    """Makes the calls of one worker. After `stop` nothing new is sent; providers are still asked."""
+
+    def __init__(
+        self, router: Router, places: Places, ages: AttemptAges, clock: Clock, policy: Policy, ears: Ears
+    ) -> None:
+        self._router = router
+        self._places = places
+        self._ages = ages
+        self._clock = clock
+        self._policy = policy
+        self._ears = ears
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Send nothing new from now on."""
+        self._stopping = True
+
+    async def make(self, order: InFlightOrder) -> Word:
+        """Make the call that the order's step demands. Its place is given back. Raises OwnDatabaseAway."""
+        step = order.step
+        if isinstance(step, Deliver):
+            outcome = await self._deliver(order, step)
+            number, asked, age_s, settles_after_s = step.number, False, 0.0, 0.0
+        elif isinstance(step, Ask):
+            attempt = step.attempt
+            number, asked = attempt.number, True
+            # Before the question is put. The database's clock says nothing here: it may have jumped since the attempt was made.
+            age_s = self._ages.least_s(order.claim.id, number)
+            outcome, settles_after_s = await self._ask(order, step)
+        else:
+            raise InvariantBroken(f"order {order.claim.id} needs no call")
+        return self._word(order, outcome, age_s, settles_after_s, number=number, asked=asked)
+
+    def abandoned(self, order: InFlightOrder) -> Word:
+        """What is said of a call that does not end."""
+        outcome = Unknown("no answer, and the call does not end")
+        return self._word(order, outcome, 0.0, 0.0, number=order.number, asked=isinstance(order.step, Ask))
+
+    def _word(
+        self,
+        order: InFlightOrder,
+        outcome: Outcome,
+        age_s: float,
+        settles_after_s: float,
+        *,
+        number: int,
+        asked: bool,
+    ) -> Word:
+        holds = not order.abandoned and self._clock.monotonic() < order.deadline
+        return Word(
+            order_id=order.claim.id,
+            wallet_id=order.claim.wallet_id,
+            number=number,
+            outcome=outcome,
+            asked=asked,
+            age_s=age_s,
+            settles_after_s=settles_after_s,
+            holds=holds,
+            schedule_age_s=self._ages.likely_s(order),
+        )
+
+    async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:
+        chosen = step.chosen
+        if self._stopping or self._clock.monotonic() > order.deadline - self._policy.lease_margin_s:
+            # Somebody else may have the order by now. Nothing was sent, and nothing will be.
+            self._places.release(chosen)
+            why = "the worker is stopping" if self._stopping else "the lease was about to end"
+            return NotSent(_NEVER_SENT.format(why))
+        started = self._clock.monotonic()
+        outcome: Outcome = Unknown("the worker was stopped")
+        try:
+            outcome = await self._call(order, chosen.provider, "deliver", step.reference, step.cost)
+        except OwnDatabaseAway:
+            # Not the provider's failure: its breaker stays as it is.
+            self._router.release(chosen)
+            raise
+        finally:
+            self._places.ended(chosen.provider.name)
+            change = self._router.record(chosen, outcome, self._clock.monotonic() - started)
+            if change is not None:
+                self._ears.breaker(change.provider, change.after)
+                tell = _log.error if change.ours_to_mend else _log.warning
+                tell(
+                    "breaker_moved", provider=change.provider, before=change.before, after=change.after, why=change.why
+                )
+        return outcome
+
+    async def _ask(self, order: InFlightOrder, step: Ask) -> tuple[Outcome, float]:
+        """What the provider says of the attempt, and from what age on it can be believed never to have heard of it."""
+        attempt = step.attempt
+        try:
+            provider = self._router.provider(attempt.provider)
+            if provider is None:
+                return Unknown(f"{attempt.provider} is not set up here and cannot be asked"), 0.0
+            cost = Money(attempt.cost_minor, order.claim.price.currency)
+            outcome = await self._call(order, provider, "ask", attempt.reference, cost)
+            return outcome, provider.traits.settles_after_s
+        finally:
+            self._places.ended(attempt.provider)
+
+    async def _call(self, order: InFlightOrder, provider: Provider, verb: str, reference: str, cost: Money) -> Outcome:
+        """One call with its time-out. Whatever is not an outcome, exceptions included, is Unknown.
+
+        Raises OwnDatabaseAway.
+        """
+        claim = order.claim
+        delivery = Delivery(
+            reference=reference,
+            kind=claim.kind,
+            country=claim.country,
+            network=claim.network,
+            product=claim.product,
+            size=claim.size,
+            validity_days=claim.validity_days,
+            subscriber=claim.subscriber,
+            face_value=claim.face,
+            cost=cost,
+        )
+        timeout_s = provider.traits.timeout_s
+        started = self._clock.monotonic()
+        order.call_ends_at = started + timeout_s
+        outcome: Any
+        try:
+            if verb == "deliver":
+                await hit_async("attempt.after_write")
+            async with asyncio.timeout(timeout_s):
+                outcome = await (provider.deliver(delivery) if verb == "deliver" else provider.ask(delivery))
+            if verb == "deliver":
+                await hit_async("attempt.after_send")
+                await hit_async("attempt.after_answer")
+            if not isinstance(outcome, OUTCOMES):
+                _log.error("provider_answered_no_outcome", provider=provider.name, verb=verb, order=claim.id)
+                outcome = Unknown(f"not an outcome: {outcome!r}")
+        except TimeoutError:
+            outcome = Unknown(f"no answer within {timeout_s:g} s")
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            outcome = Unknown("the provider's client was cancelled")
+        except Exception as error:
+            _log.exception("provider_raised", provider=provider.name, verb=verb, order=claim.id)
+            outcome = Unknown(f"{type(error).__name__}: {error}")
+        order.call_ends_at = None
+        self._ears.called(provider.name, verb, type(outcome).__name__.lower(), self._clock.monotonic() - started)
+        if isinstance(outcome, Unknown) and outcome.ours:
+            raise OwnDatabaseAway
+        return outcome  # type: ignore[no-any-return]
