@@ -20,8 +20,8 @@ from telvend.bootstrap import Shop, open_shop, prepare_database
 from telvend.config import Settings, SimulatorSettings
 from telvend.errors import InvalidInput, SalesHalted, TelvendError
 from telvend.funding.model import Funding
+from telvend.gateways.checkout import Decision
 from telvend.gateways.contract import Method
-from telvend.gateways.sandbox.model import Decision
 from telvend.identity.model import Kind, Request
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
