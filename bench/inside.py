@@ -22,7 +22,7 @@ from telvend.ledger.model import AccountKind
 from telvend.orders.model import Placement
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Provider, Traits
 from telvend.providers.own_network.client import OwnNetwork
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.model import Caller
 
 SUBMITTERS: Final = 256
 _SETTLED_WITHIN_S: Final = 300
@@ -149,7 +149,7 @@ class _Counter:
 async def _counter(stand: Stand, keys: Sequence[str]) -> AsyncIterator[_Counter]:
     async with stand.shop() as shop:
         services = shop.services
-        callers = [await services.resellers.authenticate(Api.NETPLUSE, key) for key in keys]
+        callers = [await services.resellers.authenticate("netpluse", key) for key in keys]
         network = services.catalogue.snapshot.network("GH", "MTN")
         assert network is not None
         await services.ledger.house(AccountKind.IN_FLIGHT, GHS, Mode.LIVE)

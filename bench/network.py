@@ -13,7 +13,6 @@ from bench.session import Bench, no_errors, speed_of
 from bench.stand import LIMIT_PER_MINUTE, BooksWrong, Stand
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.resellers.model import Api
 
 MANY: Final = 1_000_000
 SPREAD: Final = 1000
@@ -121,7 +120,7 @@ async def _key(stand: Stand) -> str:
         email = f"partner-{time.time_ns()}@bench.example"
         reseller = await services.resellers.add(email, "Bench", "08031234567")
         await services.ledger.credit(reseller.id, _WALLET, Mode.LIVE, "bench")
-        _, text, _ = await services.resellers.add_key(email, Api.MADAPI, Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE)
+        _, text, _ = await services.resellers.add_key(email, "madapi", Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE)
         return text.reveal()
 
 

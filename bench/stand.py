@@ -25,7 +25,6 @@ from telvend.embedded_postgres import running_url
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.kit.processes import die_with_parent
-from telvend.resellers.model import Api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,7 +155,7 @@ class Stand:
                 reseller = await services.resellers.add(email, f"Bench {name} {number}", f"+23324{number:07d}")
                 await services.ledger.credit(reseller.id, Money(CREDIT_MINOR, GHS), Mode.LIVE, "bench")
                 _, key, _ = await services.resellers.add_key(
-                    email, Api.NETPLUSE, Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE
+                    email, "netpluse", Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE
                 )
                 return key.reveal()
 

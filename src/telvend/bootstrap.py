@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from telvend import __version__
@@ -32,6 +33,7 @@ from telvend.database import migrations
 from telvend.database.connections import Database, Tx
 from telvend.database.outage import AWAY
 from telvend.database.watch import Watch
+from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import Busy
 from telvend.fulfilment import Ears, Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.fulfilment import failpoints as fulfilment_points
@@ -76,6 +78,7 @@ from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
+from telvend.resellers.model import KeyForm
 from telvend.resellers.service import Resellers
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
@@ -86,6 +89,7 @@ from telvend.wallets.service import Transactions
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
 
 
@@ -96,6 +100,9 @@ _log = get(__name__)
 
 AUTHORITIES = (PREMBLY, DOJAH)
 """The real authorities that there are, configured or not."""
+
+APIS = (netpluse.KEYS, networkdatasub.KEYS, madapi.KEYS)
+"""The public APIs, each by the name and form of its keys. A new dialect gets its line here; its `routes.py` has `dialect`."""
 
 FAILPOINTS = {
     name: sentence
@@ -169,11 +176,12 @@ async def open_shop(
         continuity = await _continuity(settings, database, gate, serves)
         ledger = Ledger(database, runtime=runtime)
         catalogue = Catalogue(database)
-        resellers = Resellers(database, ledger, clock)
+        resellers = Resellers(database, ledger, APIS, clock)
         orders = Orders(
             database,
             ledger,
             catalogue,
+            apis=[keys.api for keys in APIS],
             runtime=runtime,
             maximum_waiting=settings.lane_waiting,
             gate=gate,
@@ -412,8 +420,13 @@ def load_modules() -> None:
         "web.pages",
     ):
         importlib.import_module(f"telvend.{name}")
-    for name in ("netpluse", "networkdatasub", "madapi"):
-        importlib.import_module(f"telvend.dialects.{name}.routes")
+    for keys in APIS:
+        _routes_of(keys)
+
+
+def _routes_of(keys: KeyForm) -> ModuleType:
+    """Import the routes of a dialect. They need the web framework, which commands do not."""
+    return importlib.import_module(f"telvend.dialects.{keys.api}.routes")
 
 
 def application(shop: Shop, run_dir: Path) -> "Dispatch":
@@ -426,9 +439,6 @@ def applications(shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
-    from telvend.dialects.madapi.routes import madapi
-    from telvend.dialects.netpluse.routes import NETPLUSE
-    from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
     from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
     from telvend.web.checkout import BASE, checkout
     from telvend.web.measurements import measurements, metrics_only
@@ -447,7 +457,7 @@ def applications(shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
             raise SettingsRefused(
                 "TELVEND_REDIS_URL is not the address of a Redis: redis://[:password@]host[:port][/number]."
             ) from None
-    dialects = (NETPLUSE, NETWORKDATASUB, madapi(literal_999=shop.settings.madapi_literal_999))
+    dialects: list[Dialect] = [_routes_of(keys).dialect(shop.settings) for keys in APIS]
     apps: dict[str, Served] = {
         mount: app
         for dialect in dialects

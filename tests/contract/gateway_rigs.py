@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol
 import httpx
 
 from telvend.database.connections import Database
+from telvend.gateways.checkout import Decision
 from telvend.gateways.contract import Gateway
 from telvend.gateways.paystack import wire as paystack_wire
 from telvend.gateways.paystack.client import Paystack
 from telvend.gateways.sandbox import wire as sandbox_wire
 from telvend.gateways.sandbox.client import Sandbox
-from telvend.gateways.sandbox.model import Decision
 from telvend.kit.secret import Secret
 
 Signed = tuple[dict[str, str], bytes]

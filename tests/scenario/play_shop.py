@@ -20,8 +20,8 @@ from telvend.bootstrap import Shop, open_shop, prepare_database
 from telvend.config import Settings, SimulatorSettings
 from telvend.errors import InvalidInput, SalesHalted, TelvendError
 from telvend.funding.model import Funding
+from telvend.gateways.checkout import Decision
 from telvend.gateways.contract import Method
-from telvend.gateways.sandbox.model import Decision
 from telvend.identity.model import Kind, Request
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
@@ -29,7 +29,7 @@ from telvend.kit.secret import Secret
 from telvend.ledger.model import AccountKind
 from telvend.orders.model import Order
 from telvend.providers.contract import Delivered, Delivery, Outcome, Traits
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.model import Caller
 from tests.scenario.telling import Verbs, do, mind_same, steps_of
 
 EMAIL: Final = "ada@example.com"
@@ -171,13 +171,13 @@ class PlayShop:
         self._opened.push_async_callback(services.orders.close)
         if not any(one.email == EMAIL for one in await services.resellers.list_resellers()):
             await services.resellers.add(EMAIL, "Ada", "08031234567")
-            self._keys = {mode: (await services.resellers.add_key(EMAIL, Api.NETWORKDATASUB, mode))[1] for mode in Mode}
+            self._keys = {mode: (await services.resellers.add_key(EMAIL, "networkdatasub", mode))[1] for mode in Mode}
             reseller = await services.resellers.find(EMAIL)
             await services.ledger.credit(reseller.id, Money(100_000, NGN), Mode.TEST, "to play with")
             await self.shop.watch.look()
 
     async def _caller(self, mode: Mode = Mode.LIVE) -> Caller:
-        return await self.shop.services.resellers.authenticate(Api.NETWORKDATASUB, self._keys[mode].reveal())
+        return await self.shop.services.resellers.authenticate("networkdatasub", self._keys[mode].reveal())
 
     async def _ask_for(self, amount: str) -> None:
         money = Money.parse(amount.replace(",", ""), NGN)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from telvend.audit.service import audit_books
+from telvend.bootstrap import APIS
 from telvend.catalog.model import Network
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.database.connections import Database
@@ -30,7 +31,7 @@ from telvend.ledger.service import Ledger
 from telvend.orders.model import Placement
 from telvend.orders.service import Orders
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Traits, Unknown
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from tests.clocks import FakeClock
 from tests.scenario.bureau import AUTHORITY, BureauOnStage
@@ -43,8 +44,8 @@ POLICY: Final = Policy(ask_delays_s=(5, 15))
 
 # Where a story may play: its money, its network as requests name it, the API of its keys, and the bundle whose price changes.
 PLACES: Final = {
-    "GH": (GHS, "MTN", Api.NETPLUSE, "GH-MTN-1GB-30D"),
-    "NG": (NGN, "mtn", Api.NETWORKDATASUB, "NG-MTN-SME-1GB-30D"),
+    "GH": (GHS, "MTN", "netpluse", "GH-MTN-1GB-30D"),
+    "NG": (NGN, "mtn", "networkdatasub", "NG-MTN-SME-1GB-30D"),
 }
 
 WORDS: Final[dict[str, Outcome]] = {
@@ -98,8 +99,8 @@ class Stage:
         self._clock = FakeClock(hurry=False)
         self._ledger = Ledger(database)
         self._catalogue = Catalogue(database)
-        self._resellers = Resellers(database, self._ledger, self._clock)
-        self._orders = Orders(database, self._ledger, self._catalogue)
+        self._resellers = Resellers(database, self._ledger, APIS, self._clock)
+        self._orders = Orders(database, self._ledger, self._catalogue, apis=[keys.api for keys in APIS])
         self._providers = {name: Scripted(name) for name in ("first", "second")}
         self._jobs = PostgresFulfilmentStore(database, self._ledger, POLICY)
         self._review = Review(self._jobs)

@@ -10,6 +10,7 @@ from typing import Any
 from telvend.audit.service import audit_books
 from telvend.authorities.contract import Answer, Authority, Found, Kind, Record
 from telvend.authorities.personas import Personas
+from telvend.bootstrap import APIS
 from telvend.database.connections import Database
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, Request
@@ -122,7 +123,7 @@ def identity_of(
 async def caller(database: Database, *, ngn_minor: int = 0, mode: Mode = Mode.LIVE) -> Caller:
     """A new reseller with so much money and a key for networkdatasub."""
     ledger = Ledger(database)
-    resellers = Resellers(database, ledger)
+    resellers = Resellers(database, ledger, APIS)
     email = f"ada{next(_numbers)}@example.com"
     reseller = await resellers.add(email, "Ada", "08031234567")
     if ngn_minor:
@@ -131,7 +132,7 @@ async def caller(database: Database, *, ngn_minor: int = 0, mode: Mode = Mode.LI
 
 
 async def new_key(database: Database, email: str, mode: Mode = Mode.LIVE) -> Caller:
-    _, text, _ = await Resellers(database, Ledger(database)).add_key(email, "networkdatasub", mode)
+    _, text, _ = await Resellers(database, Ledger(database), APIS).add_key(email, "networkdatasub", mode)
     async with database.connection() as tx:
         found = await caller_of(tx, digest(text.reveal()))
     assert found is not None

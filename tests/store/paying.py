@@ -10,6 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from telvend.audit.service import audit_books
+from telvend.bootstrap import APIS
 from telvend.database.connections import Database
 from telvend.funding import store
 from telvend.funding.asking import Asking, Gateways
@@ -34,7 +35,7 @@ from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.ledger.service import Ledger
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from tests.store.selling import customer
 
@@ -184,10 +185,10 @@ async def caller_of(ledger: Ledger, reseller_id: Any, mode: Mode = Mode.LIVE) ->
         if found.mode is mode
     }
     key_id = uuid4()
-    return Caller(reseller_id, 1, key_id, key_id.bytes, Api.NETWORKDATASUB, mode, 60, 30, wallets)
+    return Caller(reseller_id, 1, key_id, key_id.bytes, "networkdatasub", mode, 60, 30, wallets)
 
 
 async def another(database: Database, ledger: Ledger, email: str) -> Caller:
     """A second reseller's caller."""
-    reseller = await Resellers(database, ledger).add(email, "Kofi", "0241234568")
+    reseller = await Resellers(database, ledger, APIS).add(email, "Kofi", "0241234568")
     return await caller_of(ledger, reseller.id)

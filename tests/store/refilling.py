@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from telvend.audit.service import audit_books
+from telvend.bootstrap import APIS
 from telvend.database.connections import Database
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
@@ -146,7 +147,7 @@ async def refills_of(database: Database, data_dir: Path) -> tuple[Refills, Vouch
 async def partner(database: Database, *, live_minor: int = 0, test_minor: int = 0, currency: Currency = NGN) -> Partner:
     """A new reseller with so much money."""
     ledger = Ledger(database)
-    reseller = await Resellers(database, ledger).add(f"ada{next(_numbers)}@example.com", "Ada", "08031234567")
+    reseller = await Resellers(database, ledger, APIS).add(f"ada{next(_numbers)}@example.com", "Ada", "08031234567")
     for minor, mode in ((live_minor, Mode.LIVE), (test_minor, Mode.TEST)):
         if minor:
             await ledger.credit(reseller.id, Money(minor, currency), mode, "opening")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from telvend.audit.service import audit_books
+from telvend.bootstrap import APIS
 from telvend.catalog.model import Product
 from telvend.database.connections import Database
 from telvend.kit.mode import Mode
@@ -87,7 +88,7 @@ async def customer(database: Database, *, ghs_minor: int = 0, ngn_minor: int = 0
     """A new reseller with so much money."""
     ledger = Ledger(database)
     number = next(_numbers)
-    reseller = await Resellers(database, ledger).add(f"ama{number}@example.com", "Ama", "0241234567")
+    reseller = await Resellers(database, ledger, APIS).add(f"ama{number}@example.com", "Ama", "0241234567")
     for minor, currency in ((ghs_minor, GHS), (ngn_minor, NGN)):
         if minor:
             await ledger.credit(reseller.id, Money(minor, currency), Mode.LIVE, "opening")

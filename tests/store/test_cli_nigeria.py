@@ -15,8 +15,8 @@ from telvend.authorities.contract import Found, Kind, Record
 from telvend.cli import app
 from telvend.database.connections import Database
 from telvend.funding.model import Funding
+from telvend.gateways.checkout import PaymentState
 from telvend.gateways.sandbox import store as sandbox_store
-from telvend.gateways.sandbox.model import PaymentState
 from tests.store.identifying import NUMBER, Obedient, bureau
 from tests.store.paying import notice_about, till
 from tests.store.test_cli import EMAIL, Shop, one_object

@@ -14,7 +14,6 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.resellers.model import Api
 from tests.unit.asgi import request
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -41,7 +40,7 @@ async def buy(database: Database, database_url: str, tmp_path: Path) -> Any:
     async with _running(settings, database_url, fulfilment=False) as shop:
         await shop.watch.look()
         ada = await shop.services.resellers.add("ada@example.com", "Ada", "08031234567")
-        _, key, _ = await shop.services.resellers.add_key(ada.email, Api.NETWORKDATASUB, Mode.LIVE, 10_000, 10_000)
+        _, key, _ = await shop.services.resellers.add_key(ada.email, "networkdatasub", Mode.LIVE, 10_000, 10_000)
         await shop.services.ledger.credit(ada.id, Money(10_000_00, NGN), Mode.LIVE, "opening")
         app = application(shop, tmp_path / "run")
 

@@ -13,7 +13,7 @@ from telvend.database.connections import bump
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.orders.model import Placement, State
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.model import Caller
 
 ADA = "+2348031234567"
 
@@ -37,9 +37,9 @@ async def caller_of(shop: Shop) -> Caller:
     ada = await services.resellers.add("ada@example.com", "Ada", "08031234567")
     await services.ledger.credit(ada.id, Money(100_000, NGN), Mode.LIVE, "opening")
     await services.catalogue.set_discount(ada.id, "NG", "mtn", "2.5")
-    _, key, _ = await services.resellers.add_key(ada.email, Api.NETWORKDATASUB, Mode.LIVE)
+    _, key, _ = await services.resellers.add_key(ada.email, "networkdatasub", Mode.LIVE)
     await shop.watch.look()
-    return await services.resellers.authenticate(Api.NETWORKDATASUB, key.reveal())
+    return await services.resellers.authenticate("networkdatasub", key.reveal())
 
 
 async def until_final(shop: Shop, *placed: Placement) -> list[State]:

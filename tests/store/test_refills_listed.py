@@ -8,7 +8,6 @@ from telvend.database.connections import Database
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.operator.refills.model import RefillKind, RefillRequest
-from telvend.resellers.model import Api
 from tests.store.refilling import NGOZI
 from tests.store.subscribing import subscriber
 from tests.unit.asgi import request
@@ -20,7 +19,7 @@ async def test_a_refill_is_listed_and_shown_as_airtime(database: Database, datab
         await shop.watch.look()
         services = shop.services
         reseller = await services.resellers.add("ada@example.com", "Ada", "08031234567")
-        _, key, _ = await services.resellers.add_key(reseller.email, Api.NETWORKDATASUB, Mode.LIVE)
+        _, key, _ = await services.resellers.add_key(reseller.email, "networkdatasub", Mode.LIVE)
         await services.ledger.credit(reseller.id, Money(500_00, NGN), Mode.LIVE, "opening")
         wallets = {w.balance.currency.code: w.wallet_id for w in await services.ledger.wallets(reseller.id)}
         live = {w.mode: w for w in await services.ledger.wallets(reseller.id) if w.balance.currency == NGN}[Mode.LIVE]

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from telvend.bootstrap import APIS
 from telvend.database.connections import Database, revisions
 from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
 from telvend.kit.clock import SystemClock
@@ -22,7 +23,7 @@ EMAIL = "Kofi@example.com"
 @pytest.fixture
 async def resellers(database: Database) -> Resellers:
     """A shop with one reseller."""
-    resellers = Resellers(database, Ledger(database))
+    resellers = Resellers(database, Ledger(database), APIS)
     await resellers.add(EMAIL, "Kofi Mensah", "024 123 4567")
     return resellers
 
@@ -212,7 +213,7 @@ async def test_adding_and_revoking_are_seen_by_other_processes(database: Databas
 
 
 async def test_a_process_that_nobody_tells_checks_every_request(database: Database, resellers: Resellers) -> None:
-    elsewhere = Resellers(database, Ledger(database))
+    elsewhere = Resellers(database, Ledger(database), APIS)
     key, secret, _ = await resellers.add_key(EMAIL, "netpluse")
     await elsewhere.authenticate("netpluse", secret.reveal())
     assert elsewhere.cached("netpluse", secret.reveal()) is None
@@ -325,7 +326,7 @@ async def test_a_picture_from_the_version_before_gets_an_address_too(database: D
 async def test_a_suspended_resellers_keys_and_tokens_stop_on_every_node_and_work_again_when_it_is_resumed(
     database: Database, resellers: Resellers
 ) -> None:
-    other_node = Resellers(database, Ledger(database))
+    other_node = Resellers(database, Ledger(database), APIS)
     _, plain, _ = await resellers.add_key(EMAIL, "netpluse")
     _, revoked, _ = await resellers.add_key(EMAIL, "netpluse")
     key, client, secret = await resellers.add_key(EMAIL, "madapi")

@@ -1,18 +1,24 @@
 """`telvend key`: the API keys of resellers."""
 
 import sys
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
+from telvend.bootstrap import APIS, Shop
 from telvend.cli.frame import Output, command, day_text, progress, table, zone_name
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
-from telvend.resellers.model import Api, ApiKey
+from telvend.resellers.model import ApiKey
 
 app = typer.Typer(name="key", help="The API keys of resellers.", no_args_is_help=True)
+
+if TYPE_CHECKING:
+    Api = str
+else:
+    Api = StrEnum("Api", [(keys.api, keys.api) for keys in APIS])
 
 
 def _data(key: ApiKey) -> dict[str, Any]:

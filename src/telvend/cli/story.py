@@ -18,11 +18,11 @@ from rich.console import Console
 from telvend.cli.frame import table
 from telvend.cli.orders import print_history
 from telvend.config import Settings
+from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import AlreadyExists
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.operator.vouchers.model import NewVoucher
-from telvend.resellers.model import Api
 
 if TYPE_CHECKING:
     import httpx
@@ -201,12 +201,12 @@ class Story:
         except (OSError, ValueError):
             keys, nothing_missing = {}, False
         if not nothing_missing:
-            _, secret, _ = await resellers.add_key(EMAIL, Api.NETWORKDATASUB, Mode.LIVE, 600, 300)
+            _, secret, _ = await resellers.add_key(EMAIL, networkdatasub.KEYS.api, Mode.LIVE, 600, 300)
             keys = {"nigeria": secret.reveal()}
-            _, secret, _ = await resellers.add_key(EMAIL, Api.MADAPI, Mode.LIVE, 600, 300)
+            _, secret, _ = await resellers.add_key(EMAIL, madapi.KEYS.api, Mode.LIVE, 600, 300)
             keys["operator"] = secret.reveal()
             for mode in Mode:
-                _, secret, _ = await resellers.add_key(EMAIL, Api.NETPLUSE, mode, 600, 300)
+                _, secret, _ = await resellers.add_key(EMAIL, netpluse.KEYS.api, mode, 600, 300)
                 keys[mode] = secret.reveal()
             descriptor = os.open(self._keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:

@@ -6,7 +6,6 @@ one that is away.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -29,7 +28,7 @@ from telvend.database.session import (
     require_sound_tables,
 )
 from telvend.errors import Busy
-from telvend.kit.log import get
+from telvend.kit.log import LogLimit, get
 
 __all__ = [
     "CONNECTION_LOSS",
@@ -47,8 +46,6 @@ __all__ = [
 
 Tx = Any
 """A connection inside a transaction (asyncpg's Connection; its package has no types)."""
-
-_SAY_AGAIN_S: Final = 10.0
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -169,7 +166,7 @@ class Database:
         self._pool = pool
         self._dedicated: WeakSet[Any] = WeakSet()
         self._schema: str | None = None
-        self._refusal = ("", 0.0)
+        self._refusals = LogLimit()
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int = 8, serves: bool = False) -> "Database":
@@ -221,11 +218,8 @@ class Database:
             self.on_commit(facts)
 
     def report(self, error: DatabaseRefused) -> None:
-        """Log that a server was refused after the start: it counts as away. The same sentence at most every ten seconds."""
-        said, at = self._refusal
-        if str(error) != said or time.monotonic() - at > _SAY_AGAIN_S:
-            self._refusal = (str(error), time.monotonic())
-            _log.error("database_refused", why=str(error))
+        """Log that a server was refused after the start: it counts as away. The same sentence at most once a minute."""
+        self._refusals.write(_log.error, "database_refused", source=str(error), why=str(error))
 
     async def close(self) -> None:
         try:

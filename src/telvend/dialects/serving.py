@@ -35,7 +35,6 @@ from telvend.kit import log, metrics
 from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, Kind, Verdict
 from telvend.kit.ids import request_id_of
 from telvend.kit.turnstile import Budget
-from telvend.resellers.keyring import hint_of
 from telvend.resellers.model import Caller
 from telvend.services import Services
 
@@ -292,7 +291,11 @@ class _Edge:
         if status >= 500 and isinstance(error, InvariantBroken):
             _logger.critical("request failed", **facts, exc_info=cause)
         elif isinstance(error, NotAuthenticated):
-            facts |= {"client": asked.client, "route": asked.route, "hint": hint_of(key) if key else None}
+            facts |= {
+                "client": asked.client,
+                "route": asked.route,
+                "hint": self._services.resellers.hint_of(key) if key else None,
+            }
             # A client that forgets its key does not hide one that tries keys from the same address.
             source = f"{asked.client} {key is not None}"
             self._unauthenticated.write(_logger.warning, "not_authenticated", source=source, **facts)

@@ -3,7 +3,7 @@
 Delivering them is later work: `jobs/`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -43,7 +43,10 @@ class OrderHistory:
 
 
 class Orders:
-    """Orders of one shop. `start` it inside the event loop before placing or finding through it."""
+    """Orders of one shop. `start` it inside the event loop before placing or finding through it.
+
+    `apis`: the names of the APIs that sell, below which callers' references stand.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Orders:
         ledger: Ledger,
         catalogue: Catalogue,
         *,
+        apis: Iterable[str],
         on_placed: Callable[[], None] | None = None,
         runtime: Runtime = NO_RUNTIME,
         maximum_waiting: int = 8192,
@@ -59,6 +63,7 @@ class Orders:
         self._database = database
         self._ledger = ledger
         self._catalogue = catalogue
+        self._apis = list(apis)
         self.on_placed = on_placed
         self._placing = Placing(database, gate)
         self._reading = Reading(database)
@@ -217,7 +222,7 @@ class Orders:
                 known = order is not None and reference in (order.reference, str(number))
                 if order is not None and known and reseller_id in (None, order.reseller_id):
                     return order
-            ids = await store.ids_under(tx, reference, reseller_id) if _storable(reference) else []
+            ids = await store.ids_under(tx, reference, self._apis, reseller_id) if _storable(reference) else []
             found = await store.find_by_id(tx, ids)
         if len(found) > 1:
             ours = ", ".join(found[id].reference for id in ids)  # noqa: A001
@@ -230,7 +235,7 @@ class Orders:
         if not _storable(reference):
             return []
         number = number_in(reference)
-        ids = await store.ids_under(tx, reference, reseller_id)
+        ids = await store.ids_under(tx, reference, self._apis, reseller_id)
         if number is not None:
             order = (await store.find_by_id(tx, [number])).get(number)
             if order is not None and order.reference == reference:

@@ -13,7 +13,6 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
 from telvend.ledger.store import Reference
 from telvend.orders.model import Order, OrderFilter, State
-from telvend.resellers.model import Api
 
 _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
     o.position, o.kind, o.country, o.network, o.product_id, o.product, o.size, o.validity_days, o.subscriber, o.face_minor,
@@ -238,9 +237,9 @@ FIND_UNDER_REFERENCE: Final = """
 """
 
 
-async def ids_under(tx: Tx, reference: str, reseller_id: UUID | None) -> list[int]:
-    """The orders that callers have placed under this reference of their own, of one reseller or of all."""
-    rows = await tx.fetch(FIND_UNDER_REFERENCE, reference, list(Api), list(Mode), reseller_id)
+async def ids_under(tx: Tx, reference: str, apis: Sequence[str], reseller_id: UUID | None) -> list[int]:
+    """The orders that callers of these APIs have placed under this reference of their own, of one reseller or of all."""
+    rows = await tx.fetch(FIND_UNDER_REFERENCE, reference, apis, list(Mode), reseller_id)
     return [row[0] for row in rows]
 
 

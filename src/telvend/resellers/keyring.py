@@ -8,27 +8,18 @@ checked with the database, so that a revoked key is refused within a second what
 """
 
 import asyncio
-import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from telvend.errors import NotAuthenticated
 from telvend.kit.clock import Clock
-from telvend.kit.mode import Mode
 from telvend.kit.turnstile import Turnstile
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.keyforms import KeyForms
+from telvend.resellers.model import Caller
 
 TOPIC: Final = "keys"
 """The revision that counts the changes of keys, and of the wallets that a caller has."""
-
-PREFIX: Final = {Api.NETPLUSE: "np_", Api.NETWORKDATASUB: "nds_", Api.MADAPI: "mtn_"}
-"""What keys of each API begin with; the mode and `KEY_LETTERS` letters and digits follow."""
-
-KEY_LETTERS: Final = 40
-
-TOKEN_PREFIX: Final = "mtn_token_"  # noqa: S105 - no token, only its beginning
-"""What tokens begin with; `KEY_LETTERS` letters and digits follow. Only MADAPI has them."""
 
 TRUSTED_S: Final = 0.8
 REFUSED_S: Final = 1.0
@@ -39,42 +30,15 @@ _MOST_TOKENS: Final = 65536
 _LOOKED_UP_AT_ONCE: Final = 2
 _MOST_WAITING: Final = 2048
 
-_FORM: Final[dict[str, Callable[[str], re.Match[str] | None]]] = {
-    api: re.compile(rf"{prefix}(?:{'|'.join(Mode)})_[A-Za-z0-9]{{{KEY_LETTERS}}}", re.ASCII).fullmatch
-    for api, prefix in PREFIX.items()
-}
-_FORM[Api.MADAPI] = re.compile(
-    rf"(?:{PREFIX[Api.MADAPI]}(?:{'|'.join(Mode)})_|{TOKEN_PREFIX})[A-Za-z0-9]{{{KEY_LETTERS}}}", re.ASCII
-).fullmatch
-
-
-def is_token(text: str) -> bool:
-    """Whether a text that was sent as a credential would be a token rather than a key."""
-    return text.startswith(TOKEN_PREFIX)
-
-
-_STARTS: Final = (TOKEN_PREFIX, *(f"{prefix}{mode}_" for prefix in PREFIX.values() for mode in Mode), *PREFIX.values())
-
-
-def hint_of(text: str) -> str:
-    """What may be shown of a key or token: its beginning and four letters of either end, which leave 190 bits.
-
-    Of any other text only a beginning that keys have, and the length: it may be somebody's password.
-    """
-    start = next((start for start in _STARTS if text.startswith(start)), "")
-    if any(form(text) for form in _FORM.values()):
-        return f"{text[: len(start) + 4]}...{text[-4:]}"
-    return f"{start}... ({len(text)} characters)"
-
-
 _NOBODY: Final[tuple[Caller | None, float]] = (None, 0.0)
 
 
 class Keyring:
     """Remembers whose key a text is. `ask` looks it up in the database; None for an unknown or revoked one."""
 
-    def __init__(self, ask: Callable[[str], Awaitable[Caller | None]], clock: Clock) -> None:
+    def __init__(self, ask: Callable[[str], Awaitable[Caller | None]], forms: KeyForms, clock: Clock) -> None:
         self._ask = ask
+        self._forms = forms
         self._monotonic = clock.monotonic
         self._looked_at = float("-inf")
         self._generation = 0
@@ -104,8 +68,7 @@ class Keyring:
         caller = self.cached(api, key_text)
         if caller is not None:
             return caller
-        form = _FORM.get(api)
-        if form is None or not form(key_text) or self._refused_lately(key_text):
+        if not self._forms.fits(api, key_text) or self._refused_lately(key_text):
             raise NotAuthenticated
         # Requests with one key that come together ask once: after `forget` all of them come at the same moment.
         asking = self._asking.get(key_text)

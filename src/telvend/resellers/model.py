@@ -4,20 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from telvend.kit.mode import Mode
-
-
-class Api(StrEnum):
-    """The APIs that a key may be for. A key of one is worth nothing in another."""
-
-    NETPLUSE = "netpluse"
-    NETWORKDATASUB = "networkdatasub"
-    MADAPI = "madapi"
-
 
 # What browsers take for an e-mail address. It is ASCII only, so that the database and we agree on capitals.
 # Source: HTML Standard, "valid email address", https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
@@ -63,6 +53,23 @@ class Profile(Reseller):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyForm:
+    """The keys of one public API: its name, and what they begin with. A key of one API is worth nothing in another.
+
+    `token_prefix` is what its access tokens begin with, where a key has a secret too and the two are turned into tokens by
+    OAuth; empty where a key stands alone.
+    """
+
+    api: str
+    prefix: str
+    token_prefix: str = ""
+
+    @property
+    def has_secret(self) -> bool:
+        return self.token_prefix != ""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """What is known of a key after it was shown: never its text. Limits are requests per minute.
 
@@ -71,7 +78,7 @@ class ApiKey:
 
     id: UUID
     reseller_id: UUID
-    api: Api
+    api: str
     mode: Mode
     hint: str
     read_limit: int
@@ -93,7 +100,7 @@ class Caller:
     reseller_number: int
     key_id: UUID
     key_bytes: bytes
-    api: Api
+    api: str
     mode: Mode
     read_limit: int
     purchase_limit: int

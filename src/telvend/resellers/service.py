@@ -1,7 +1,7 @@
 """Resellers and their keys: adding, listing, revoking, and telling who a request comes from."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -16,8 +16,9 @@ from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.kit.secret import Secret, digest, random_text
 from telvend.ledger.service import Ledger
 from telvend.resellers import store
-from telvend.resellers.keyring import KEY_LETTERS, PREFIX, TOKEN_PREFIX, TOPIC, Keyring, hint_of, is_token
-from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller, is_email
+from telvend.resellers.keyforms import KEY_LETTERS, KeyForms
+from telvend.resellers.keyring import TOPIC, Keyring
+from telvend.resellers.model import ApiKey, Caller, KeyForm, Profile, Reseller, is_email
 
 READ_LIMIT: Final = 60
 PURCHASE_LIMIT: Final = 30
@@ -36,12 +37,20 @@ _PICTURES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/j
 
 
 class Resellers:
-    """The resellers of one shop. For `cached` to answer, somebody must keep calling `refreshed` (see keyring.py)."""
+    """The resellers of one shop, whose keys are of these forms: one for each API that is served.
 
-    def __init__(self, database: Database, ledger: Ledger, clock: Clock | None = None) -> None:
+    For `cached` to answer, somebody must keep calling `refreshed` (see keyring.py).
+    """
+
+    def __init__(
+        self, database: Database, ledger: Ledger, forms: Iterable[KeyForm], clock: Clock | None = None
+    ) -> None:
+        """Raises ValueError where two APIs share a name or a prefix."""
         self._database = database
         self._ledger = ledger
-        self._keyring = Keyring(self._ask, clock or SystemClock())
+        self._forms = KeyForms(forms)
+        self.hint_of = self._forms.hint_of
+        self._keyring = Keyring(self._ask, self._forms, clock or SystemClock())
         # Bound here, since they stand on the path of every request.
         self.cached = self._keyring.cached
         self.authenticate = self._keyring.authenticate
@@ -206,28 +215,27 @@ class Resellers:
     ) -> tuple[ApiKey, Secret, Secret | None]:
         """Make a key; its text is in the answer and nowhere else. Limits are requests per minute, 1 or more.
 
-        A key of madapi also has a secret, for OAuth with the key as client_id.
+        Where the API's keys have a secret it is made too, for OAuth with the key as client_id.
 
         Raises NotFound for an unknown reseller, InvalidInput.
         """
-        try:
-            known_api = Api(api)
-        except ValueError:
-            raise InvalidInput("api", f"must be one of {', '.join(Api)}") from None
+        form = self._forms.of(api)
+        if form is None:
+            raise InvalidInput("api", f"must be one of {', '.join(self._forms.names)}")
         reads = _limit("read_limit", read_limit, READ_LIMIT)
         purchases = _limit("purchase_limit", purchase_limit, PURCHASE_LIMIT)
         reseller = await self.find(email)
-        text = f"{PREFIX[known_api]}{mode}_{random_text(KEY_LETTERS)}"
-        secret = random_text(KEY_LETTERS) if known_api is Api.MADAPI else None
+        text = f"{form.prefix}{mode}_{random_text(KEY_LETTERS)}"
+        secret = random_text(KEY_LETTERS) if form.has_secret else None
         async with self._database.transaction() as tx:
             key = await store.insert_key(
                 tx,
                 new_uuid(),
                 reseller.id,
-                known_api,
+                form.api,
                 mode,
                 digest(text),
-                hint_of(text),
+                self.hint_of(text),
                 reads,
                 purchases,
                 digest(secret) if secret else None,
@@ -272,9 +280,12 @@ class Resellers:
     async def issue_token(self, caller: Caller, secret: Secret) -> Secret:
         """A token that stands for the key of `caller` for TOKEN_VALID_S seconds, or until the key is revoked.
 
-        Raises NotAuthenticated where the secret is not the key's.
+        Raises NotAuthenticated where the secret is not the key's, and where keys of its API have none.
         """
-        text = TOKEN_PREFIX + random_text(KEY_LETTERS)
+        form = self._forms.of(caller.api)
+        if form is None or not form.has_secret:
+            raise NotAuthenticated
+        text = form.token_prefix + random_text(KEY_LETTERS)
         async with self._database.transaction() as tx:
             if not await store.insert_token(tx, digest(text), caller.key_id, digest(secret.reveal()), TOKEN_VALID_S):
                 raise NotAuthenticated
@@ -282,7 +293,7 @@ class Resellers:
         return Secret(text)
 
     async def _ask(self, key_text: str) -> Caller | None:
-        look_up = store.caller_of_token if is_token(key_text) else store.caller_of
+        look_up = store.caller_of_token if self._forms.is_token(key_text) else store.caller_of
         async with self._database.connection() as tx:
             return await look_up(tx, digest(key_text))
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from telvend.database.connections import Tx
 from telvend.kit.mode import Mode
-from telvend.resellers.model import Api, ApiKey, Caller, Profile, Reseller
+from telvend.resellers.model import ApiKey, Caller, Profile, Reseller
 
 _RESELLER: Final = "select id, number, email, name, phone, created_at, suspended_at from reseller"
 
@@ -107,7 +107,7 @@ async def insert_key(
     tx: Tx,
     key_id: UUID,
     reseller_id: UUID,
-    api: Api,
+    api: str,
     mode: Mode,
     digest: bytes,
     hint: str,
@@ -178,7 +178,7 @@ def _caller(rows: list[Any]) -> Caller | None:
         reseller_number=first["number"],
         key_id=_uuid(first["id"]),
         key_bytes=first["id"].bytes,
-        api=Api(first["api"]),
+        api=first["api"],
         mode=Mode(first["mode"]),
         read_limit=first["read_limit"],
         purchase_limit=first["purchase_limit"],
@@ -208,7 +208,7 @@ def _key(row: Any) -> ApiKey:
     return ApiKey(
         _uuid(row["id"]),
         _uuid(row["reseller_id"]),
-        Api(row["api"]),
+        row["api"],
         Mode(row["mode"]),
         row["hint"],
         row["read_limit"],

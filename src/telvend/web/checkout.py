@@ -1,4 +1,4 @@
-"""The pages that a payer sees: the sandbox gateway's checkout, and where every gateway sends payers back to.
+"""The pages that a payer sees: the checkout of the gateway that pretends, and where every gateway sends payers back to.
 
     GET  /pay/sandbox/TOKEN      what is to be paid, and three ways to pretend to
     POST /pay/sandbox/TOKEN      decision=pay|decline|abandon, method=card|bank_transfer|ussd, urlencoded
@@ -20,9 +20,8 @@ from starlette.types import Receive, Scope, Send
 from telvend.errors import Busy, NotFound, TelvendError
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import RETURN_PATH, Fundings
+from telvend.gateways.checkout import Checkout, Decision, Payment, PaymentState
 from telvend.gateways.contract import Method
-from telvend.gateways.sandbox.client import PAGE, Sandbox
-from telvend.gateways.sandbox.model import Decision, Payment, PaymentState
 from telvend.kit import log
 from telvend.kit.turnstile import Turnstile
 from telvend.web.markup import Markup, Page, fill
@@ -50,7 +49,7 @@ STATUS_BY_STATE: Final = {
 """The word that is added to redirect_url as `status`. It is a courtesy: only the API's word may be relied on."""
 
 
-def checkout(fundings: Fundings, sandbox: Sandbox) -> Site:
+def checkout(fundings: Fundings, gateway: Checkout) -> Site:
     """All of `/pay`."""
 
     returning = Turnstile(*_RETURNING_AT_ONCE)
@@ -66,28 +65,28 @@ def checkout(fundings: Fundings, sandbox: Sandbox) -> Site:
             return _see(funding.redirect_url, reference=funding.reference, status=STATUS_BY_STATE[funding.state])
         return _result(funding)
 
-    counter = _Counter(fundings, sandbox)
+    counter = _Counter(fundings, gateway)
     routes = [
         Route(f"{RETURN_PATH}/{{reference}}", _Methods(GET=back)),
-        Route(f"{PAGE}/{{token}}", _Methods(GET=counter.show, POST=counter.decide)),
+        Route(f"{gateway.page}/{{token}}", _Methods(GET=counter.show, POST=counter.decide)),
     ]
     return Site(Router(routes=routes, default=_default, redirect_slashes=False), _error_page)
 
 
 class _Counter:
-    """The sandbox's own page: shows a payment, and takes the payer's decision."""
+    """The page of a gateway that has none of its own: shows a payment, and takes the payer's decision."""
 
-    def __init__(self, fundings: Fundings, sandbox: Sandbox) -> None:
+    def __init__(self, fundings: Fundings, gateway: Checkout) -> None:
         self._fundings = fundings
-        self._sandbox = sandbox
+        self._gateway = gateway
         self._turnstile = Turnstile(*_PAYING_AT_ONCE)
 
     async def show(self, request: Request) -> Response:
         async with self._turnstile:
-            payment = await self._sandbox.payment(request.path_params["token"])
+            payment = await self._gateway.payment(request.path_params["token"])
         if payment is None:
             return _nothing()
-        if self._sandbox.refuses(payment):
+        if self._gateway.refuses(payment):
             return _refused(payment)
         return _checkout(payment) if payment.state is PaymentState.OPEN else _decided(payment)
 
@@ -99,16 +98,16 @@ class _Counter:
         except (KeyError, ValueError):
             return _message("This form cannot be read", "Please go back and choose again.", 422)
         async with self._turnstile:
-            payment = await self._sandbox.decide(request.path_params["token"], decision, method)
+            payment = await self._gateway.decide(request.path_params["token"], decision, method)
         if payment is None:
             return _nothing()
-        if self._sandbox.refuses(payment):
+        if self._gateway.refuses(payment):
             return _refused(payment, status=409)
         if payment.state is PaymentState.EXPIRED:
             return _decided(payment)
-        headers, body = self._sandbox.notice(payment)
+        headers, body = self._gateway.notice(payment)
         try:
-            await self._fundings.notice(self._sandbox.name, headers, body)
+            await self._fundings.notice(self._gateway.name, headers, body)
         except Busy:
             # A real gateway would send it again. Here the shop asks by itself soon enough.
             _not_taken.write(_log.warning, "sandbox_notice_not_taken", payment=payment.gateway_reference)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from structlog.testing import capture_logs
 
+from telvend.bootstrap import APIS
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint
 from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, decode
 from telvend.errors import (
@@ -28,7 +29,8 @@ from telvend.errors import (
 from telvend.kit.allowance import HIGHEST_LIMIT, Kind, Verdict
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.keyforms import KeyForms
+from telvend.resellers.model import Caller
 from tests.unit.asgi import Reply, request
 
 KEY = {"x-key": "good"}
@@ -37,7 +39,7 @@ CALLER = Caller(
     reseller_number=1,
     key_id=UUID(int=2),
     key_bytes=UUID(int=2).bytes,
-    api=Api.NETPLUSE,
+    api="netpluse",
     mode=Mode.LIVE,
     read_limit=60,
     purchase_limit=30,
@@ -88,6 +90,9 @@ class Shop:
     def key_of(self, headers: Any) -> str | None:
         found = headers.get(b"x-key")
         return found.decode() if found else None
+
+    def hint_of(self, text: str) -> str:
+        return KeyForms(APIS).hint_of(text)
 
     def cached(self, api: str, key: str) -> Caller | None:
         assert api == "test"

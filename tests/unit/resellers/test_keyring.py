@@ -7,11 +7,13 @@ from uuid import uuid4
 
 import pytest
 
+from telvend.bootstrap import APIS
 from telvend.errors import Busy, NotAuthenticated
 from telvend.kit.mode import Mode
 from telvend.resellers import keyring
-from telvend.resellers.keyring import PREFIX, REFUSED_S, TRUSTED_S, Keyring, hint_of
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.keyforms import KeyForms
+from telvend.resellers.keyring import REFUSED_S, TRUSTED_S, Keyring
+from telvend.resellers.model import Caller, KeyForm
 
 KEY = "np_live_" + "a" * 40
 OTHER = "np_live_" + "b" * 40
@@ -33,7 +35,7 @@ class Clock:
         self.seconds += seconds
 
 
-def caller(api: Api = Api.NETPLUSE) -> Caller:
+def caller(api: str = "netpluse") -> Caller:
     key_id = uuid4()
     return Caller(uuid4(), 1, key_id, key_id.bytes, api, Mode.LIVE, 60, 30, {"GHS": 1, "NGN": 2})
 
@@ -48,7 +50,7 @@ class Books:
         self.away = False
         self.gate = asyncio.Event()
         self.gate.set()
-        self.keyring = Keyring(self.ask, self.clock)
+        self.keyring = Keyring(self.ask, KeyForms(APIS), self.clock)
         self.keyring.refreshed(self.clock.monotonic())
 
     async def ask(self, key_text: str) -> Caller | None:
@@ -72,7 +74,7 @@ TOKEN = "mtn_token_" + "t" * 40
 
 async def test_a_token_is_remembered_no_longer_than_it_lasts() -> None:
     books = Books()
-    books.callers[TOKEN] = replace(caller(Api.MADAPI), expires_in_s=2.0)
+    books.callers[TOKEN] = replace(caller("madapi"), expires_in_s=2.0)
     first = await books.keyring.authenticate("madapi", TOKEN)
     assert books.keyring.cached("madapi", TOKEN) is first
     assert books.keyring.cached("netpluse", TOKEN) is None
@@ -86,7 +88,7 @@ async def test_a_token_is_remembered_no_longer_than_it_lasts() -> None:
 
 async def test_tokens_are_forgotten_with_the_keys() -> None:
     books = Books()
-    books.callers[TOKEN] = replace(caller(Api.MADAPI), expires_in_s=3599.0)
+    books.callers[TOKEN] = replace(caller("madapi"), expires_in_s=3599.0)
     await books.keyring.authenticate("madapi", TOKEN)
     books.keyring.forget()
     del books.callers[TOKEN]
@@ -99,7 +101,7 @@ async def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatc
     books = Books()
     texts = [f"mtn_token_{letter * 40}" for letter in "abc"]
     for text in texts:
-        books.callers[text] = replace(caller(Api.MADAPI), expires_in_s=3599.0)
+        books.callers[text] = replace(caller("madapi"), expires_in_s=3599.0)
         await books.keyring.authenticate("madapi", text)
     assert [books.keyring.cached("madapi", text) is not None for text in texts] == [False, True, True]
 
@@ -164,7 +166,7 @@ async def test_nothing_remembered_is_trusted_when_nobody_watches() -> None:
 
 async def test_nothing_is_trusted_before_the_first_look() -> None:
     books = Books()
-    books.keyring = Keyring(books.ask, books.clock)
+    books.keyring = Keyring(books.ask, KeyForms(APIS), books.clock)
     await books.keyring.authenticate("netpluse", KEY)
     assert books.keyring.cached("netpluse", KEY) is None
 
@@ -268,8 +270,27 @@ async def test_a_database_that_is_away_is_busy_and_nothing_is_remembered_of_it()
 
 
 def test_every_api_has_a_prefix_of_its_own() -> None:
-    assert set(PREFIX) == set(Api)
-    assert len(set(PREFIX.values())) == len(Api)
+    assert len({form.prefix for form in APIS}) == len({form.api for form in APIS}) == len(APIS)
+
+
+@pytest.mark.parametrize(
+    "other", [KeyForm("a", "b_"), KeyForm("b", "a_"), KeyForm("b", "b_", "a_"), KeyForm("b", "t_")]
+)
+def test_two_apis_that_share_a_name_or_a_prefix_are_refused(other: KeyForm) -> None:
+    with pytest.raises(ValueError, match="share a name or a prefix"):
+        KeyForms([KeyForm("a", "a_", "t_"), other])
+
+
+def test_a_key_fits_its_own_api_and_a_token_only_one_that_has_them() -> None:
+    forms = KeyForms(APIS)
+    assert forms.fits("netpluse", KEY)
+    assert forms.fits("madapi", TOKEN)
+    assert not forms.fits("madapi", KEY)
+    assert not forms.fits("netpluse", "np_token_" + "t" * 40)
+    assert not forms.fits("plain", KEY)
+    assert forms.is_token(TOKEN)
+    assert not forms.is_token(KEY)
+    assert not KeyForms([KeyForm("plain", "pl_")]).is_token(TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -286,19 +307,19 @@ def test_every_api_has_a_prefix_of_its_own() -> None:
     ],
 )
 def test_a_hint_shows_the_ends_of_a_key_and_nothing_of_another_secret(text: str, hint: str) -> None:
-    assert hint_of(text) == hint
+    assert KeyForms(APIS).hint_of(text) == hint
 
 
 async def test_invented_keys_are_looked_up_few_at_a_time_and_known_ones_do_not_wait_for_them() -> None:
     books = Books()
-    assert await books.keyring.authenticate(Api.NETPLUSE, KEY)
+    assert await books.keyring.authenticate("netpluse", KEY)
     books.asked.clear()
     books.gate.clear()
     invented = [f"np_live_{number:040}" for number in range(3000)]
-    asking = [asyncio.ensure_future(books.keyring.authenticate(Api.NETPLUSE, key)) for key in invented]
+    asking = [asyncio.ensure_future(books.keyring.authenticate("netpluse", key)) for key in invented]
     await asyncio.sleep(0.05)
     assert len(books.asked) == 2
-    assert books.keyring.cached(Api.NETPLUSE, KEY) is not None
+    assert books.keyring.cached("netpluse", KEY) is not None
     books.gate.set()
     ended = await asyncio.gather(*asking, return_exceptions=True)
     kinds = [type(one) for one in ended]

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from telvend.dialects.contract import Answer, Call
+from telvend.dialects.madapi import KEYS
 from telvend.dialects.madapi.fields import Query
 from telvend.dialects.madapi.wire import Token
 from telvend.errors import InvalidInput, NotAuthenticated
 from telvend.kit.secret import Secret
-from telvend.resellers.keyring import is_token
 from telvend.resellers.service import TOKEN_VALID_S
 
 GRANT: Final = "client_credentials"
@@ -25,7 +25,7 @@ GRANT: Final = "client_credentials"
 def client_of(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str | None:
     """The key that the request is made with. A token is none: it cannot be turned into another one."""
     key = _credentials(form, headers)[0]
-    return None if key is None or is_token(key) else key
+    return None if key is None or key.startswith(KEYS.token_prefix) else key
 
 
 async def access_token(call: Call[dict[str, Any]]) -> Answer:

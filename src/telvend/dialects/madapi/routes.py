@@ -10,9 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from telvend.catalog.model import is_product_code
+from telvend.config import Settings
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
 from telvend.dialects.headers import header_text
-from telvend.dialects.madapi import refusals, story, wire
+from telvend.dialects.madapi import KEYS, refusals, story, wire
 from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, long_id_of, plans_query, transaction_id_of
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, ErrorBody, PremiumError
@@ -26,7 +27,6 @@ from telvend.operator.plans.model import Plans, PlansWanted
 from telvend.operator.premiums.model import PremiumRequest
 from telvend.operator.refills.model import RefillKind, RefillRequest
 from telvend.operator.vouchers.model import PinRefused
-from telvend.resellers.model import Api
 
 _LONGEST_SOURCE_SYSTEM: Final = 64
 
@@ -100,7 +100,7 @@ async def refill(call: Call[dict[str, Any]]) -> Answer:
     fields.done()
     request = RefillRequest(
         reseller_id=call.caller.reseller_id,
-        dialect=Api.MADAPI,
+        dialect=KEYS.api,
         mode=call.caller.mode,
         transaction_id=call.asked.trace,
         kind=kind,
@@ -370,7 +370,7 @@ ENDPOINTS: Final = (
 def madapi(*, literal_999: bool = False) -> Dialect:
     """The dialect. `literal_999`: an unclassified failure of a refill has the document's status instead of 500."""
     return Dialect(
-        name="madapi",
+        name=KEYS.api,
         title="MTN MADAPI Plans v2",
         base_path="",
         mounts=("/v2", "/v1/oauth"),
@@ -395,3 +395,8 @@ def madapi(*, literal_999: bool = False) -> Dialect:
 
 
 MADAPI: Final = madapi()
+
+
+def dialect(settings: Settings) -> Dialect:
+    """Return the dialect as the settings want it."""
+    return madapi(literal_999=settings.madapi_literal_999)

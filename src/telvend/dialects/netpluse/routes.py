@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from telvend.catalog.model import Network
+from telvend.config import Settings
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
-from telvend.dialects.netpluse import story, wire
+from telvend.dialects.netpluse import KEYS, story, wire
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, Money
@@ -98,7 +99,7 @@ def _key_of(headers: Mapping[bytes, bytes]) -> str | None:
 _REFUSALS: Final = {400: wire.ErrorBody, 401: wire.ErrorBody, 429: wire.ErrorBody, 503: wire.ErrorBody}
 
 NETPLUSE: Final = Dialect(
-    name="netpluse",
+    name=KEYS.api,
     title="Netpluse",
     base_path="/api/v1",
     key_of=_key_of,
@@ -130,3 +131,8 @@ NETPLUSE: Final = Dialect(
     variables=story.VARIABLES,
     story=story.STORY,
 )
+
+
+def dialect(_: Settings) -> Dialect:
+    """Return the dialect; no setting changes it."""
+    return NETPLUSE

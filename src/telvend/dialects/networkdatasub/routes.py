@@ -9,8 +9,9 @@ import msgspec
 
 from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product
+from telvend.config import Settings
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
-from telvend.dialects.networkdatasub import story, wire
+from telvend.dialects.networkdatasub import KEYS, story, wire
 from telvend.dialects.networkdatasub.courtesies import SCHEMES, read_form_body
 from telvend.dialects.networkdatasub.fields import Fields
 from telvend.dialects.story import Parameter
@@ -436,7 +437,7 @@ _ANSWERS: Final = dict.fromkeys((200, 401, 404, 422, 429, 503), wire.Envelope)
 _BOUGHT: Final = _ANSWERS | dict.fromkeys((400, 409, 413), wire.Envelope)
 
 NETWORKDATASUB: Final = Dialect(
-    name="networkdatasub",
+    name=KEYS.api,
     title="networkdatasub",
     base_path="/api",
     key_of=_key_of,
@@ -480,3 +481,8 @@ NETWORKDATASUB: Final = Dialect(
     variables=story.VARIABLES,
     story=story.STORY,
 )
+
+
+def dialect(_: Settings) -> Dialect:
+    """Return the dialect; no setting changes it."""
+    return NETWORKDATASUB

@@ -1,7 +1,7 @@
 """How the pretended gateway is called: the smallest complete gateway. Copy its shape to write another.
 
-Beside a gateway's verbs it has what its own page needs: `payment` shows one to the payer, `decide` takes the payer's
-decision, `notice` is what it then sends to the shop.
+Beside a gateway's verbs it is a `Checkout`, since its page is served here: `payment` shows one to the payer, `decide` takes
+the payer's decision, `notice` is what it then sends to the shop.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Final
 
 from telvend.database.connections import Database
 from telvend.errors import Busy
+from telvend.gateways.checkout import Decision, Payment, PaymentState
 from telvend.gateways.contract import (
     Beginning,
     Forged,
@@ -23,13 +24,18 @@ from telvend.gateways.contract import (
     Word,
 )
 from telvend.gateways.sandbox import store, wire
-from telvend.gateways.sandbox.model import STATE_BY_DECISION, Decision, Payment, PaymentState
 from telvend.kit.secret import Secret, random_text
 
 PAGE: Final = "/pay/sandbox"
 """Where its page is served, below the address of this server."""
 
 _TOKEN_LENGTH: Final = 32
+
+_STATE_BY_DECISION: Final = {
+    Decision.PAY: PaymentState.PAID,
+    Decision.DECLINE: PaymentState.DECLINED,
+    Decision.ABANDON: PaymentState.ABANDONED,
+}
 
 
 class Sandbox:
@@ -50,6 +56,10 @@ class Sandbox:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def page(self) -> str:
+        return PAGE
 
     @property
     def traits(self) -> Traits:
@@ -100,7 +110,9 @@ class Sandbox:
             payment = await store.by_token(tx, token)
             if payment is not None and self.refuses(payment):
                 return payment
-            return await store.decide(tx, token, STATE_BY_DECISION[decision], method) or await store.by_token(tx, token)
+            return await store.decide(tx, token, _STATE_BY_DECISION[decision], method) or await store.by_token(
+                tx, token
+            )
 
     def notice(self, payment: Payment) -> tuple[dict[str, str], bytes]:
         """The notice about a decided payment: headers and body."""

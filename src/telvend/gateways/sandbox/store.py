@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from telvend.database.connections import Tx
+from telvend.gateways.checkout import Payment, PaymentState
 from telvend.gateways.contract import Method, Start
-from telvend.gateways.sandbox.model import Payment, PaymentState
 from telvend.kit.money import Money, currency_of
 
 _COLUMNS: Final = """id, token, reference, owner, amount_minor, currency, test, method, return_url, created_at, expires_at,
@@ -62,4 +62,5 @@ def _payment(row: Any) -> Payment:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         decided_at=row["decided_at"],
+        gateway_reference=f"SBX-{row['id']}",
     )

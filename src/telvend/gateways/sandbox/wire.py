@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from telvend.gateways.checkout import Payment, PaymentState
 from telvend.gateways.contract import (
     Abandoned,
     Declined,
@@ -21,7 +22,6 @@ from telvend.gateways.contract import (
     Pending,
     Word,
 )
-from telvend.gateways.sandbox.model import Payment, PaymentState
 from telvend.kit.secret import Secret
 
 SIGNATURE_HEADER: Final = "x-sandbox-signature"

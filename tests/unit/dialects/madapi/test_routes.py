@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from telvend.bootstrap import APIS
 from telvend.dialects.madapi.routes import madapi
 from telvend.dialects.serving import DialectApp
 from telvend.errors import (
@@ -32,7 +33,8 @@ from telvend.operator.premiums.model import NoMobileMoney, Premium, PremiumReque
 from telvend.operator.refills.model import Refilled, RefillKind, RefillRequest
 from telvend.operator.subscribers.model import Kind, MaximumCredit, Status, Subscriber, SubscriberBarred
 from telvend.operator.vouchers.model import LockedOut, PinRefused
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.keyforms import KeyForms
+from telvend.resellers.model import Caller
 from tests.madapi_schema import mind
 from tests.unit.asgi import Reply, request
 from tests.unit.dialects.madapi.doubles import MAIN, MOMO, NOW, SUBSCRIBER, WEEKEND, refilled
@@ -48,7 +50,7 @@ CALLER = Caller(
     reseller_number=1,
     key_id=UUID(int=2),
     key_bytes=UUID(int=2).bytes,
-    api=Api.MADAPI,
+    api="madapi",
     mode=Mode.TEST,
     read_limit=60,
     purchase_limit=30,
@@ -86,6 +88,9 @@ class Shop:
         self.app = DialectApp(madapi(literal_999=self.literal_999), services, self)
 
     # Keys
+
+    def hint_of(self, text: str) -> str:
+        return KeyForms(APIS).hint_of(text)
 
     def cached(self, api: str, key: str) -> Caller | None:
         assert api == "madapi"

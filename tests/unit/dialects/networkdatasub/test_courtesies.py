@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telvend.bootstrap import APIS
 from telvend.catalog.model import Network, Product, Snapshot
 from telvend.dialects.networkdatasub.courtesies import TABLE, Part, number_in, read_form_body
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
@@ -22,7 +23,8 @@ from telvend.errors import BodyNotReadable, InsufficientBalance, NotAuthenticate
 from telvend.kit.allowance import Kind, Verdict
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.resellers.model import Api, Caller
+from telvend.resellers.keyforms import KeyForms
+from telvend.resellers.model import Caller
 from tests.unit.asgi import Reply, request
 
 KEY = {"authorization": "Token good"}
@@ -71,9 +73,12 @@ class Shop:
         services.public_url = "https://shop.example"
         self.app = DialectApp(NETWORKDATASUB, services, self)
 
+    def hint_of(self, text: str) -> str:
+        return KeyForms(APIS).hint_of(text)
+
     def cached(self, api: str, key: str) -> Caller | None:  # noqa: ARG002
         limits = {"read_limit": 60, "purchase_limit": 30}
-        caller = Caller(UUID(int=1), 1, UUID(int=2), b"k", Api.NETWORKDATASUB, Mode.LIVE, wallets={"NGN": 7}, **limits)  # type: ignore[arg-type]
+        caller = Caller(UUID(int=1), 1, UUID(int=2), b"k", "networkdatasub", Mode.LIVE, wallets={"NGN": 7}, **limits)  # type: ignore[arg-type]
         return caller if key == "good" else None
 
     async def authenticate(self, api: str, key: str) -> Caller:  # noqa: ARG002
