@@ -215,8 +215,8 @@ MUTANTS = (
     Mutant(
         "a known refill is looked up",
         "src/telvend/operator/refills/refilling.py",
-        "known = await store.find_by_transaction(tx, {item.transaction for item in items})",
-        "known: dict[Transaction, tuple[Refill, str]] = {}",
+        "await self._sale.look_up(tx, {item.key for item in items}, store.find_by_transaction)",
+        "await self._sale.look_up(tx, set(), store.find_by_transaction)",
         (f"{REFILLS}::test_the_same_request_again_is_the_same_refill_whatever_has_changed",),
     ),
     Mutant(

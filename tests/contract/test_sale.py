@@ -32,7 +32,7 @@ from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from telvend.resellers.store import caller_of
 from telvend.sales.gate import SalesGate
-from tests.contract.sale_rigs import DIES_AT, MONEY, RIGS, CheckRig, Rig, Sold
+from tests.contract.sale_rigs import DIES_AT, MONEY, RIGS, CheckRig, OrderRig, Rig, Sold
 from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
 from tests.store.refilling import EMEKA, NGOZI
@@ -40,7 +40,7 @@ from tests.store.subscribing import subscriber
 
 STEPS = "lane.after_locks=sleep:0.03;lane.after_write=sleep:0.03;refill.after_locks=sleep:0.03;refill.before_commit=sleep:0.03"
 """Slows batches down, so that processes meet in the middle of them."""
-PAIRS = [*itertools.permutations(("order", "identity check"), 2), ("refill", "order"), ("refill", "identity check")]
+PAIRS = list(itertools.permutations(RIGS, 2))
 
 
 class World:
@@ -219,7 +219,7 @@ async def test_two_contents_at_once_in_two_processes_are_one_sale(world: World, 
     await world.expect((both[0], 3))
 
 
-@pytest.mark.parametrize(("name", "another"), [("order", "identity check")])
+@pytest.mark.parametrize(("name", "another"), list(itertools.combinations(RIGS, 2)))
 async def test_two_kinds_at_once_under_one_reference_are_one_sale(
     world: World, name: str, another: str, armed: Any
 ) -> None:
@@ -232,6 +232,27 @@ async def test_two_kinds_at_once_under_one_reference_are_one_sale(
         assert kinds(answers) == {"Sold": 1, "ReferenceReused": 1}
         counted[isinstance(answers[1], Sold)] += 1
     await world.expect((rig, counted[0]), (other, counted[1]))
+
+
+@pytest.mark.parametrize("another", ["identity check", "refill"])
+async def test_two_kinds_at_once_from_two_wallets_are_one_sale(world: World, another: str, armed: Any) -> None:
+    """They share no lock on a wallet."""
+    orders, other = await world.open("order"), await world.open(another)
+    assert isinstance(orders, OrderRig)
+    armed(STEPS)
+    counted = 0
+    for number in range(4):
+        answers = await asyncio.gather(
+            outcome(orders.sell(world.buyer, f"r{number}", country="GH")),
+            outcome(other.sell(world.buyer, f"r{number}")),
+        )
+        assert kinds(answers) == {"Sold": 1, "ReferenceReused": 1}
+        counted += isinstance(answers[1], Sold)
+    assert await world.value("select count(*) from sale") == 4
+    assert await world.value("select count(*) from sale where currency = 'NGN'") == counted
+    report = await audit_books(world.database)
+    assert report.ok, report.findings
+    await world.expect_nothing_open()
 
 
 @over_kinds
@@ -324,7 +345,7 @@ async def test_halted_sales_leave_nothing_behind_and_the_reference_free(world: W
     await world.expect((rig, 1))
 
 
-@pytest.mark.parametrize("another", ["order"])
+@pytest.mark.parametrize("another", ["order", "refill"])
 async def test_a_check_that_was_purged_keeps_its_reference(world: World, another: str) -> None:
     rig, other = await world.open("identity check"), await world.open(another)
     assert isinstance(rig, CheckRig)
