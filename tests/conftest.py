@@ -4,16 +4,18 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from telvend.bootstrap import FAILPOINTS
 from telvend.database import migrations
 from telvend.database.connections import Database
 from telvend.embedded_postgres import Cluster
+from telvend.kit import failpoints
 
 _TEMPLATE = "telvend_template"
 _SHARED = "telvend_shared"
@@ -133,3 +135,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     opened = await Database.open(database_url, pool_size=4)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def armed() -> Iterator[Callable[[str], None]]:
+    """Arms failpoints for one test."""
+    failpoints.know(FAILPOINTS)
+    yield failpoints.arm
+    failpoints.arm("")

@@ -31,6 +31,7 @@ class Mutant:
 
 
 PLACING = "tests/store/test_placing.py"
+SALE = "tests/contract/test_sale.py"
 STORIES = "tests/scenario/test_money_stories.py"
 NIGERIA = "tests/scenario/test_nigerian_stories.py"
 SUBSCRIBERS = "tests/store/test_subscribers.py"
@@ -55,10 +56,31 @@ MUTANTS = (
     ),
     Mutant(
         "a reference is looked up",
-        "src/telvend/orders/placing.py",
-        "await store.find_by_client_reference(tx, keys) if keys else {}",
-        "{}",
+        "src/telvend/sales/kind.py",
+        "held = await find(tx, keys) if keys else {}",
+        "held: dict[SaleKey, tuple[Sale, str]] = {}",
         (f"{PLACING}::test_four_lanes_place_one_reference_once",),
+    ),
+    Mutant(
+        "a reference is looked for in every kind of sale",
+        "src/telvend/sales/kind.py",
+        "taken = await store.taken_by_others(tx, self.kind, shared) if shared else set()",
+        "taken: set[SaleKey] = set()",
+        (f"{SALE}::test_a_reference_that_another_kind_of_sale_has_is_refused",),
+    ),
+    Mutant(
+        "the lock on a reference that several kinds may take",
+        "src/telvend/sales/kind.py",
+        "await store.lock_references(tx, shared)",
+        "pass",
+        (f"{SALE}::test_two_kinds_at_once_from_two_wallets_are_one_sale",),
+    ),
+    Mutant(
+        "another request under the reference",
+        "src/telvend/sales/replay.py",
+        "if before[1] != fingerprint:",
+        "if False:",
+        (f"{SALE}::test_other_content_under_the_reference_is_refused",),
     ),
     Mutant(
         "a COMMIT whose reply was lost is looked for",
@@ -193,8 +215,8 @@ MUTANTS = (
     Mutant(
         "a known refill is looked up",
         "src/telvend/operator/refills/refilling.py",
-        "known = await store.find_by_transaction(tx, {item.transaction for item in items})",
-        "known: dict[Transaction, tuple[Refill, str]] = {}",
+        "await self._sale.look_up(tx, {item.key for item in items}, store.find_by_transaction)",
+        "await self._sale.look_up(tx, set(), store.find_by_transaction)",
         (f"{REFILLS}::test_the_same_request_again_is_the_same_refill_whatever_has_changed",),
     ),
     Mutant(

@@ -1,23 +1,11 @@
-"""Fixtures of the tests against a database: failpoints, and commands that nobody's settings reach."""
+"""Fixtures of the tests against a database: commands that nobody's settings reach."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-
-from telvend.bootstrap import FAILPOINTS
-from telvend.kit import failpoints
-
-
-@pytest.fixture
-def armed() -> Any:
-    """Arms failpoints for one test."""
-    failpoints.know(FAILPOINTS)
-    yield failpoints.arm
-    failpoints.arm("")
 
 
 @pytest.fixture

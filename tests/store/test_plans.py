@@ -14,7 +14,6 @@ from telvend.database.connections import Database
 from telvend.database.session import LANE_SETTINGS
 from telvend.fulfilment import store as jobs
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import TransactionKind
 from telvend.operator.plans import store as reading
 from telvend.operator.premiums import store as premiums
 from telvend.operator.provisioning import store as delivering
@@ -24,14 +23,17 @@ from telvend.operator.usage import store as using
 from telvend.operator.vouchers import store as vouchers
 from telvend.orders import store
 from telvend.orders.placing import Placing
+from telvend.sales import store as sales_store
+from telvend.sales.model import SaleKind
 from tests.conftest import Server
 from tests.store.selling import customer
 
 STATEMENTS = {
     "placing: lock wallets": ledger_store.LOCK_WALLETS,
     "placing: find by client reference": store.FIND_BY_CLIENT_REFERENCE,
-    "placing: find what else was sold under a reference": ledger_store.FIND_TAKEN % TransactionKind.ORDER,
-    "identity: find what else was sold under a reference": ledger_store.FIND_TAKEN % TransactionKind.VERIFICATION,
+    "placing: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.ORDER,
+    "identity: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.VERIFICATION,
+    "refilling: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.REFILL,
     "placing: insert orders": store.INSERT,
     "placing: write transfers": ledger_store.WRITE_TRANSFERS,
     "placing: write wallets": ledger_store.WRITE_WALLETS,

@@ -13,7 +13,7 @@ What the authority took for such an answer is the house's loss, like what it tak
 import asyncio
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,8 +32,7 @@ from telvend.authorities.contract import (
     Unknown,
 )
 from telvend.database.connections import Database, Tx
-from telvend.database.facts import Fact, FactKind, remember
-from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound, ProductUnavailable, ReferenceReused
+from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound, ProductUnavailable
 from telvend.identity import store
 from telvend.identity.custody import Custody, Wrapping, seal, seal_record
 from telvend.identity.model import (
@@ -47,19 +46,20 @@ from telvend.identity.model import (
     Verification,
     is_number,
 )
+from telvend.identity.store import NumberHash
 from telvend.identity.vault import RecordKey
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit, hit_async
-from telvend.kit.ids import reference_of
 from telvend.kit.log import get
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Journal, TransactionKind
+from telvend.ledger.model import AccountKind, Journal
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
-from telvend.sales.gate import SalesGate
+from telvend.sales.kind import KindOfSale, sale_numbers
+from telvend.sales.model import SaleKey
 
 CURRENCY: Final = NGN
 
@@ -107,7 +107,7 @@ class Checking:
         default_authority: str | None,
         clock: Clock,
         policy: Policy,
-        gate: SalesGate,
+        sale: KindOfSale,
     ) -> None:
         self._database = database
         self._ledger = ledger
@@ -117,8 +117,7 @@ class Checking:
         self._default_authority = default_authority
         self._clock = clock
         self._policy = policy
-        self._gate = gate
-        self._salt: bytes | None = None
+        self._sale = sale
         self._asking: dict[int, asyncio.Task[Checked]] = {}
 
     async def close(self) -> None:
@@ -191,7 +190,6 @@ class Checking:
             known = await self._known(tx, caller, request)
             if known is not None:
                 return known
-            self._gate.require_open(caller.mode)
             if not price.active:
                 raise ProductUnavailable(request.kind.upper(), request.card_type)
             if authority is None:
@@ -202,23 +200,29 @@ class Checking:
             )
 
     async def _known(self, tx: Tx, caller: Caller, request: Request) -> Verification | None:
-        """The check under the caller's reference. Raises ReferenceReused, and NotFound where it was purged."""
+        """Return the check under the caller's reference; None for a new one.
+
+        Raises ReferenceReused, SalesHalted, and NotFound where the check was purged.
+        """
         reference = request.client_reference
-        if reference is None:
-            return None
-        found = await store.by_client_reference(tx, caller.reseller_id, caller.api, caller.mode, reference)
-        if found is None:
-            key = (caller.reseller_id, caller.api, caller.mode, reference)
-            if await ledger_store.taken_by_others(tx, TransactionKind.VERIFICATION, [key]):
-                raise ReferenceReused(reference)
-            return None
-        verification, number_hash = found
-        same_number = number_hash is None or self._custody.is_of(number_hash, request.kind, request.number)
-        if not verification.repeats(request) or not same_number:
-            raise ReferenceReused(reference)
-        if verification.purged_at is not None:
+        key = None if reference is None else (caller.reseller_id, caller.api, caller.mode, reference)
+
+        async def find(tx: Tx, keys: Collection[SaleKey]) -> dict[SaleKey, tuple[Verification, str]]:
+            found = {key: await store.by_client_reference(tx, key) for key in keys}
+            return {key: self._standing(*check, request) for key, check in found.items() if check is not None}
+
+        references = await self._sale.look_up(tx, [] if key is None else [key], find)
+        verification = references.repeated(key, request.fingerprint, caller.mode)
+        if verification is not None and verification.purged_at is not None:
             raise NotFound("Verification")
         return verification
+
+    def _standing(
+        self, verification: Verification, number_hash: NumberHash | None, request: Request
+    ) -> tuple[Verification, str]:
+        """A check with its fingerprint, which is not the request's where it was sold for another number."""
+        same = number_hash is None or self._custody.is_of(number_hash, request.kind, request.number)
+        return verification, verification.fingerprint if same else f"{verification.fingerprint} of another number"
 
     async def _mind_the_pace(self, tx: Tx, caller: Caller, now: datetime) -> None:
         """Slow a reseller down that sweeps numbers, with however many keys. Raises SweepSlowed.
@@ -278,25 +282,24 @@ class Checking:
                 _, record = self._custody.number_and_record(on_file[0])
             except NotFound:
                 on_file = None  # Of a backup from before a purge, which has destroyed its key.
-        (number,) = await ledger_store.next_causes(tx, 1)
-        after = journal.hold(number, wallet_id, accounts.in_flight, price.price)
-        position = journal.enter(wallet_id, TransactionKind.VERIFICATION, number, credit=False)
+        numbers = sale_numbers()
+        await numbers.provide(tx, 1)
+        held = self._sale.open(journal, numbers, request.kind.upper(), wallet_id, accounts.in_flight, price.price)
+        number = held.number
         if on_file is not None:
             journal.post(
                 number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price.price, _nothing()
             )
-        if self._salt is None:
-            self._salt = await ledger_store.installation_salt(tx)
         verification = Verification(
             id=number,
-            reference=reference_of(request.kind.upper(), number, self._salt),
+            reference=held.reference,
             reseller_id=caller.reseller_id,
             key_id=caller.key_id,
             dialect=caller.api,
             mode=caller.mode,
             client_reference=request.client_reference,
             wallet_id=wallet_id,
-            position=position,
+            position=held.position,
             kind=request.kind,
             card_type=request.card_type,
             provider=request.provider,
@@ -308,8 +311,8 @@ class Checking:
             cost=_nothing(),
             state=State.ASKING if on_file is None else State.VERIFIED,
             text="",
-            before=after + price.price,
-            after=after,
+            before=held.after + price.price,
+            after=held.after,
             expires_at=None if on_file is None else on_file[1],
             purged_at=None,
             created_at=now,
@@ -320,7 +323,7 @@ class Checking:
         lookup = wrapping.lookup(request.kind, request.number)
         await store.insert(tx, verification, lookup, sealed, self._policy.given_up_after_s)
         await ledger_store.write_journal(tx, journal)
-        _remember(tx, verification)
+        self._remember(tx, verification)
         if on_file is None:
             return _Sale(verification, request.number, key, authority, accounts)
         await store.note_access(tx, "key", str(caller.key_id), "check, from file", [number, on_file[0].id])
@@ -403,7 +406,7 @@ class Checking:
             _post(journal, number, accounts, price, cost)
             await ledger_store.write_journal(tx, journal)
             await store.note_access(tx, "key", str(before.key_id), "check", [number])
-            return _remember(
+            return self._remember(
                 tx,
                 await store.finish_verified(
                     tx, number, now, self._policy.record_months, cost.minor, seal_record(sale.key, answer.record)
@@ -426,7 +429,7 @@ class Checking:
         journal.fail(verification.wallet_id, verification.position, credit=False)
         _post(journal, verification.id, accounts, _nothing(), cost)
         await ledger_store.write_journal(tx, journal)
-        return _remember(tx, await store.finish_released(tx, verification.id, now, state, cost.minor, text))
+        return self._remember(tx, await store.finish_released(tx, verification.id, now, state, cost.minor, text))
 
     async def _cost(self, tx: Tx, sale: _Sale, answer: Answer) -> Money:
         """What the authority takes for this answer. Nobody knows what it takes for one that did not come: nothing."""
@@ -459,6 +462,11 @@ class Checking:
             )
         return True
 
+    def _remember(self, tx: Tx, check: Verification) -> Verification:
+        """Remember that the book must have this check, and its outcome where it has one."""
+        self._sale.remember(tx, check.id, check.reference, check.created_at, final=check.state.final)
+        return check
+
     # Repeats ----------------------------------------------------------------------------------------------------------
 
     async def _as_it_stands(self, caller: Caller, verification: Verification) -> Checked:
@@ -484,15 +492,6 @@ class Checking:
                 await store.note_access(tx, "key", str(caller.key_id), "repeat", [verification.id])
         retry_after_s = _RETRY_AFTER_S if verification.state is State.UNAVAILABLE else None
         return Checked(verification, number, record, replayed=True, retry_after_s=retry_after_s)
-
-
-def _remember(tx: Tx, check: Verification) -> Verification:
-    """Remember that the book must have this check, and its outcome where it has one."""
-    fact = Fact(
-        FactKind.VERIFICATION, check.id, at=check.created_at, final=check.state.final, reference=check.reference
-    )
-    remember(tx, fact)
-    return check
 
 
 def _validate(request: Request) -> None:

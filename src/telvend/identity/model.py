@@ -22,6 +22,7 @@ from telvend.errors import ProductUnavailable, TooManyRequests
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
+from telvend.sales.model import fingerprint_of
 
 _NUMBER: Final = re.compile(r"[0-9]{11}", re.ASCII)
 
@@ -106,6 +107,11 @@ class Request:
     use_real_api: bool = False
     client_reference: str | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """What is asked for, but for the number: of that only a keyed hash is kept."""
+        return _fingerprint(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -144,15 +150,10 @@ class Verification:
     created_at: datetime
     updated_at: datetime
 
-    def repeats(self, request: Request) -> bool:
-        """Whether `request` asks for the same, as far as that can be told without the number."""
-        return (self.kind, self.card_type, self.provider, self.force_new, self.use_real_api) == (
-            request.kind,
-            request.card_type,
-            request.provider,
-            request.force_new,
-            request.use_real_api,
-        )
+    @property
+    def fingerprint(self) -> str:
+        """What was asked for, but for the number."""
+        return _fingerprint(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,12 @@ class Sweep:
     delays: int
     unknown: int
     numbers: int
+
+
+def _fingerprint(asked: Request | Verification) -> str:
+    return fingerprint_of(
+        asked.kind, asked.card_type, str(asked.provider), str(asked.force_new), str(asked.use_real_api)
+    )
 
 
 def is_number(text: str) -> bool:

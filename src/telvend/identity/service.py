@@ -32,6 +32,8 @@ from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
+from telvend.sales.kind import KindOfSale
+from telvend.sales.model import KindsByDialect, SaleKind
 
 LARGEST_PAGE = 1000
 
@@ -55,6 +57,7 @@ class Identity:
         clock: Clock | None = None,
         policy: Policy | None = None,
         gate: SalesGate | None = None,
+        kinds: KindsByDialect | None = None,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
         clock = clock or SystemClock()
@@ -74,7 +77,7 @@ class Identity:
             default_authority,
             clock,
             policy or Policy(),
-            gate or SalesGate(),
+            KindOfSale(SaleKind.VERIFICATION, gate, kinds),
         )
         self.giving_up = GivingUp(database, self._checking, clock, runtime)
         self.forgetting_keys = ForgettingKeys(custody, clock, runtime)

@@ -12,6 +12,7 @@ from telvend.database.due import correct_jumped_clock_sql
 from telvend.identity.model import Access, Cost, Pace, Price, State, Sweep, Verification
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
+from telvend.sales.model import SaleKey
 
 # Any number that nobody else uses: a rotation takes it for itself, whoever seals something shares it.
 _ROTATION: Final = 7_370_532
@@ -305,15 +306,13 @@ class NumberHash:
     day: int | None
 
 
-async def by_client_reference(
-    tx: Tx, reseller_id: UUID, dialect: str, mode: Mode, client_reference: str
-) -> tuple[Verification, NumberHash | None] | None:
+async def by_client_reference(tx: Tx, key: SaleKey) -> tuple[Verification, NumberHash | None] | None:
     """The check that holds this reference, with the keyed hash of its number; that is None after a purge."""
     row = await tx.fetchrow(
         f"select {_COLUMNS}, v.number_hash, s.master, s.day from verification v left join identity_sealed s on s.id = v.id"
         " where reseller_id = $1 and dialect = $2 and mode = $3 and client_reference = $4 and state <> 'unavailable'",
-        reseller_id, dialect, mode, client_reference,
-    )  # fmt: skip
+        *key,
+    )
     if row is None:
         return None
     gone = row["number_hash"] is None or row["master"] is None

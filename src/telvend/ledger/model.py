@@ -228,14 +228,9 @@ class Journal:
         elif cost.minor > price.minor:
             self._in_house(cause, TransferKind.LOSS, loss, provider, cost.minor - price.minor)
 
-    def pay(self, cause: int, wallet_id: int, in_flight: int, provider: int, price: Money) -> Money:
-        """Hold and post at once, for what is delivered in the same transaction: the whole price is the provider's.
-
-        Returns the spendable balance that is left. Raises InsufficientBalance.
-        """
-        balance = self.hold(cause, wallet_id, in_flight, price)
+    def pay(self, cause: int, in_flight: int, provider: int, price: Money) -> None:
+        """Post a hold whose whole price is the provider's."""
         self._in_house(cause, TransferKind.COST, in_flight, provider, price.minor)
-        return balance
 
     def changed_wallets(self) -> list[Wallet]:
         """The wallets that have to be written, in id order."""

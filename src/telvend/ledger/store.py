@@ -5,12 +5,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
-
 from telvend.database.connections import Tx, rows
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.kit.mode import Mode
-from telvend.ledger.model import AccountKind, Journal, TransactionKind, Transfer, Wallet
+from telvend.ledger.model import AccountKind, Journal, Transfer, Wallet
 
 # The clock is read outside of what locks: inside it would be read before the wait.
 LOCK_WALLETS: Final = """
@@ -50,22 +48,6 @@ WRITE_FAILED: Final = """
     insert into wallet_failed (wallet_id, position, credit)
     select wallet_id, position, credit from json_to_recordset($1::text::json)
         as new(wallet_id bigint, position bigint, credit boolean)
-"""
-
-
-Reference = tuple[UUID, str, str, str]
-"""What makes a caller's reference one of its kind: reseller, dialect, mode, text."""
-
-# A plain join here is planned as a scan of whole tables while their statistics are young; the lateral look-up of one row
-# each cannot be. tests/store/test_plans.py holds it to that.
-FIND_TAKEN: Final = """
-    select wanted.place from json_to_recordset($1::text::json)
-        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
-    cross join lateral (
-        select from sale where sale.kind <> '%s' and sale.reseller_id = wanted.reseller_id and sale.dialect = wanted.dialect
-            and sale.mode = wanted.mode and sale.client_reference = wanted.client_reference and sale.holds_reference
-        limit 1
-    ) as sold_under_it
 """
 
 
@@ -219,24 +201,6 @@ async def totals(tx: Tx) -> list[Any]:
 
 async def count_transfers(tx: Tx) -> int:
     return int(await tx.fetchval("select count(*) from transfer"))
-
-
-class _Wanted(msgspec.Struct, gc=False):
-    """A caller's reference, as FIND_TAKEN reads it."""
-
-    place: int
-    reseller_id: UUID
-    dialect: str
-    mode: str
-    client_reference: str
-
-
-async def taken_by_others(tx: Tx, kind: TransactionKind, wanted: Sequence[Reference]) -> set[Reference]:
-    """Those of these references under which something was sold that is not of this kind."""
-    found = await tx.fetch(
-        FIND_TAKEN % kind, rows([_Wanted(place, *reference) for place, reference in enumerate(wanted)])
-    )
-    return {wanted[row["place"]] for row in found}
 
 
 async def wallets_unlike_their_last_transfer(tx: Tx) -> list[str]:

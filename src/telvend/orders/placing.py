@@ -5,9 +5,8 @@ the locks, so that it sees what others committed before they let go), decide one
 orders, transfers and wallets with set-based statements, commit. Only then is anybody answered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -15,29 +14,18 @@ import msgspec
 from telvend.catalog.model import Product
 from telvend.database.batch import BatchFailpoints, BatchTransaction, DecidedBatch, NumberBlock
 from telvend.database.connections import Database, Tx
-from telvend.database.facts import Fact, FactKind, remember
-from telvend.errors import (
-    InvariantBroken,
-    NotFound,
-    ProductUnavailable,
-    ReferenceReused,
-    SalesHalted,
-    TelvendError,
-)
+from telvend.errors import InvariantBroken, ProductUnavailable, TelvendError
 from telvend.kit.failpoints import hit_async
-from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Journal, TransactionKind
-from telvend.ledger.store import Reference
+from telvend.ledger.model import Journal
 from telvend.orders import store
 from telvend.orders.model import Order, Placement, State
 from telvend.sales.gate import SalesGate
-
-_NUMBERS_AT_A_TIME: Final = 1024
-# Where more than orders is sold, something else may stand under a caller's reference; elsewhere nobody needs to look.
-_DIALECTS_THAT_SELL_MORE: Final = frozenset({"networkdatasub"})
+from telvend.sales.kind import NUMBERS_AT_A_TIME, KindOfSale, sale_numbers
+from telvend.sales.model import HeldSale, KindsByDialect, SaleKey, SaleKind
+from telvend.sales.replay import References
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -82,7 +70,7 @@ class Purchase(msgspec.Struct, frozen=True):
     prefix: str
 
     @property
-    def key(self) -> Reference | None:
+    def key(self) -> SaleKey | None:
         if self.client_reference is None:
             return None
         return (self.reseller_id, self.dialect, self.mode, self.client_reference)
@@ -91,10 +79,9 @@ class Purchase(msgspec.Struct, frozen=True):
 class Placing:
     """`place_all` is what the lane calls: the batch transaction of purchases."""
 
-    def __init__(self, database: Database, gate: SalesGate | None = None) -> None:
-        self._gate = gate or SalesGate()
-        self._numbers = NumberBlock(ledger_store.next_causes, _NUMBERS_AT_A_TIME)
-        self._salt: bytes | None = None
+    def __init__(self, database: Database, gate: SalesGate | None = None, kinds: KindsByDialect | None = None) -> None:
+        self._sale = KindOfSale(SaleKind.ORDER, gate, kinds)
+        self._numbers = sale_numbers(NUMBERS_AT_A_TIME)
         self._batch: BatchTransaction[Purchase, Placement] = BatchTransaction(
             database,
             self._decide,
@@ -113,25 +100,22 @@ class Placing:
         return await self._batch.run(purchases)
 
     async def _decide(self, tx: Tx, purchases: list[Purchase]) -> DecidedBatch[Placement]:
-        if self._salt is None:
-            self._salt = await ledger_store.installation_salt(tx)
         wallets, now = await ledger_store.lock_wallets(tx, sorted({purchase.wallet_id for purchase in purchases}))
         await hit_async("lane.after_locks")
         keys = list({key for purchase in purchases if (key := purchase.key) is not None})
-        known = await store.find_by_client_reference(tx, keys) if keys else {}
+        references = await self._sale.look_up(tx, keys, _find)
         if now is None:
             raise InvariantBroken("a caller's wallet does not exist")
-        doubtful = [key for key in keys if key[1] in _DIALECTS_THAT_SELL_MORE]
-        taken = await ledger_store.taken_by_others(tx, TransactionKind.ORDER, doubtful) if doubtful else set()
-        decisions = _Decisions(now, Journal(wallets, at=now), known, taken, self._gate)
+        decisions = _Decisions(self._sale, now, Journal(wallets, at=now), references, self._numbers)
         for purchase in purchases:
-            decisions.answers.append(decisions.weigh(purchase, self._numbers, self._salt))
+            decisions.answers.append(decisions.weigh(purchase))
         await decisions.write(tx)
         return DecidedBatch(decisions.answers, decisions.look_again, wrote=bool(decisions.orders))
 
 
-def _fact_of(order: Order) -> Fact:
-    return Fact(FactKind.ORDER, order.id, at=order.created_at, reference=order.reference)
+async def _find(tx: Tx, keys: Collection[SaleKey]) -> dict[SaleKey, tuple[Order, str]]:
+    found = await store.find_by_client_reference(tx, list(keys))
+    return {key: (order, order.fingerprint) for key, order in found.items()}
 
 
 class _Decisions:
@@ -139,17 +123,17 @@ class _Decisions:
 
     def __init__(
         self,
+        sale: KindOfSale,
         now: datetime,
         journal: Journal,
-        known: dict[Reference, Order],
-        taken: set[Reference],
-        gate: SalesGate,
+        references: References[Order],
+        numbers: NumberBlock,
     ) -> None:
+        self.sale = sale
         self.now = now
         self.journal = journal
-        self.known = known
-        self.taken = taken
-        self.gate = gate
+        self.references = references
+        self.numbers = numbers
         self.orders: list[Order] = []
         self.answers: list[Placement | Exception] = []
 
@@ -157,58 +141,54 @@ class _Decisions:
         if self.orders:
             await store.insert(tx, self.orders, self.now)
             await ledger_store.write_journal(tx, self.journal)
-            remember(tx, _fact_of(self.orders[-1]))
+            self._remember(tx)
 
     async def look_again(self, tx: Tx) -> bool:
         """Return whether all this was committed: one order speaks for all."""
         await ledger_store.lock_wallets(tx, sorted(self.journal.wallets))
         there = await store.find_by_id(tx, [self.orders[0].id])
         if there:
-            remember(tx, _fact_of(self.orders[-1]))
+            self._remember(tx)
         return bool(there)
 
-    def weigh(self, purchase: Purchase, numbers: NumberBlock, salt: bytes) -> Placement | Exception:
+    def _remember(self, tx: Tx) -> None:
+        last = self.orders[-1]
+        self.sale.remember(tx, last.id, last.reference, last.created_at)
+
+    def weigh(self, purchase: Purchase) -> Placement | Exception:
         """Decide one purchase: a known reference first, then the product, then the money."""
         key = purchase.key
-        if key is not None and (before := self.known.get(key)) is not None:
-            if before.fingerprint != purchase.fingerprint:
-                return ReferenceReused(key[3])
-            return Placement(before, replayed=True, age_s=max(0.0, (self.now - before.created_at).total_seconds()))
-        if key is not None and key in self.taken:
-            return ReferenceReused(key[3])
-        if self.gate.halts(purchase.mode):
-            return SalesHalted()
-        quote = purchase.quote
-        if quote is None:
-            return ProductUnavailable(purchase.network, purchase.size)
-        if purchase.wallet_id not in self.journal.wallets:
-            return NotFound("The wallet")
-        number = numbers.peek()
         try:
-            balance = self.journal.hold(number, purchase.wallet_id, purchase.in_flight, quote.price)
+            before = self.references.repeated(key, purchase.fingerprint, purchase.mode)
+            if before is not None:
+                age_s = max(0.0, (self.now - before.created_at).total_seconds())
+                return Placement(before, replayed=True, age_s=age_s)
+            quote = purchase.quote
+            if quote is None:
+                return ProductUnavailable(purchase.network, purchase.size)
+            held = self.sale.open(
+                self.journal, self.numbers, purchase.prefix, purchase.wallet_id, purchase.in_flight, quote.price
+            )
         except TelvendError as error:
+            if isinstance(error, InvariantBroken):
+                raise
             return error
-        numbers.take()
-        position = self.journal.enter(purchase.wallet_id, TransactionKind.ORDER, number, credit=False)
-        order = self._order(purchase, quote, number, salt, balance, position)
+        order = self._order(purchase, quote, held)
         self.orders.append(order)
-        if key is not None:
-            self.known[key] = order
+        self.references.add(key, purchase.fingerprint, order)
         return Placement(order, replayed=False, age_s=0.0)
 
-    def _order(
-        self, purchase: Purchase, quote: Quote, number: int, salt: bytes, balance: Money, position: int
-    ) -> Order:
+    def _order(self, purchase: Purchase, quote: Quote, held: HeldSale) -> Order:
         return Order(
-            id=number,
-            reference=reference_of(purchase.prefix, number, salt),
+            id=held.number,
+            reference=held.reference,
             reseller_id=purchase.reseller_id,
             dialect=purchase.dialect,
             mode=purchase.mode,
             client_reference=purchase.client_reference,
             fingerprint=purchase.fingerprint,
             wallet_id=purchase.wallet_id,
-            position=position,
+            position=held.position,
             kind=quote.kind,
             country=purchase.country,
             network=purchase.network,
@@ -221,7 +201,7 @@ class _Decisions:
             price=quote.price,
             cost=quote.cost,
             state=State.ACCEPTED,
-            balance_after=balance,
+            balance_after=held.after,
             created_at=self.now,
             updated_at=self.now,
         )

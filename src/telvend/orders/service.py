@@ -25,6 +25,7 @@ from telvend.orders.reading import Reading, Wanted
 from telvend.orders.waiting import Waiting
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
+from telvend.sales.model import KindsByDialect, fingerprint_of
 
 EVERY_ORDER: Final = OrderFilter()
 LONGEST_NUMBER: Final = 19
@@ -59,13 +60,14 @@ class Orders:
         runtime: Runtime = NO_RUNTIME,
         maximum_waiting: int = 8192,
         gate: SalesGate | None = None,
+        kinds: KindsByDialect | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._catalogue = catalogue
         self._apis = list(apis)
         self.on_placed = on_placed
-        self._placing = Placing(database, gate)
+        self._placing = Placing(database, gate, kinds)
         self._reading = Reading(database)
         self._waiting = Waiting(database)
 
@@ -175,7 +177,7 @@ class Orders:
                 dialect=caller.api,
                 mode=caller.mode,
                 client_reference=client_reference,
-                fingerprint=f"{network.country}/{network.code}/{subscriber}/{wanted}",
+                fingerprint=fingerprint_of(network.country, network.code, subscriber, wanted),
                 wallet_id=wallet_id,
                 in_flight=in_flight,
                 country=network.country,

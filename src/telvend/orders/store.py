@@ -11,8 +11,9 @@ import msgspec
 from telvend.database.connections import Tx, rows
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
-from telvend.ledger.store import Reference
 from telvend.orders.model import Order, OrderFilter, State
+from telvend.sales.model import SaleKey
+from telvend.sales.store import wanted_rows
 
 _COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
     o.position, o.kind, o.country, o.network, o.product_id, o.product, o.size, o.validity_days, o.subscriber, o.face_minor,
@@ -79,16 +80,6 @@ class _Row(msgspec.Struct, gc=False):
     validity_days: int | None
 
 
-class _Wanted(msgspec.Struct, gc=False):
-    """A caller's reference, as FIND_BY_CLIENT_REFERENCE reads it."""
-
-    place: int
-    reseller_id: UUID
-    dialect: str
-    mode: str
-    client_reference: str
-
-
 def order_of(row: Any) -> Order:
     """The order in a row of `_COLUMNS`."""
     currency = CURRENCIES[row["currency"]]
@@ -120,11 +111,9 @@ def order_of(row: Any) -> Order:
     )
 
 
-async def find_by_client_reference(tx: Tx, wanted: Sequence[Reference]) -> dict[Reference, Order]:
+async def find_by_client_reference(tx: Tx, wanted: Sequence[SaleKey]) -> dict[SaleKey, Order]:
     """The orders that stand under these references."""
-    found = await tx.fetch(
-        FIND_BY_CLIENT_REFERENCE, rows([_Wanted(place, *reference) for place, reference in enumerate(wanted)])
-    )
+    found = await tx.fetch(FIND_BY_CLIENT_REFERENCE, wanted_rows(wanted))
     return {wanted[row["place"]]: order_of(row) for row in found}
 
 

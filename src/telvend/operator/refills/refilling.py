@@ -16,7 +16,6 @@ import msgspec
 
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch, NumberBlock
 from telvend.database.connections import TRANSIENT, Database, Tx
-from telvend.database.facts import Fact, FactKind, remember
 from telvend.database.lane import Lane
 from telvend.errors import (
     Busy,
@@ -24,23 +23,20 @@ from telvend.errors import (
     InvalidInput,
     InvariantBroken,
     NotFound,
-    ReferenceReused,
-    SalesHalted,
     TelvendError,
 )
 from telvend.kit.failpoints import hit_async
-from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Journal, TransactionKind
+from telvend.ledger.model import AccountKind, Journal
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.model import Profile, Snapshot, grants_of_refill
 from telvend.operator.entitlements.service import Offering
 from telvend.operator.refills import store
 from telvend.operator.refills.model import OWN_NETWORK, Refill, Refilled, RefillKind, RefillRequest
-from telvend.operator.refills.store import NewRefill, Transaction, TransactionTaken
+from telvend.operator.refills.store import NewRefill, TransactionTaken
 from telvend.operator.subscribers import store as subscriber_store
 from telvend.operator.subscribers.account import Account
 from telvend.operator.subscribers.model import PostingKind, Subscriber
@@ -49,10 +45,12 @@ from telvend.operator.vouchers import store as voucher_store
 from telvend.operator.vouchers.guard import Guard, Guarded, Guards
 from telvend.operator.vouchers.model import PinRefused, VoucherState, serial_number, serial_text
 from telvend.operator.vouchers.store import GuardGone, Locked, Subject, Use
-from telvend.sales.gate import SalesGate
+from telvend.sales.kind import NUMBERS_AT_A_TIME as CAUSES_AT_A_TIME
+from telvend.sales.kind import KindOfSale, sale_numbers
+from telvend.sales.model import SaleKey
+from telvend.sales.replay import References
 
 PREFIX: Final = "RFL"
-_CAUSES_AT_A_TIME: Final = 1024
 _LONGEST_SOURCE: Final = 200
 # The main account, and a bonus of each kind.
 _MOST_BUCKETS: Final = 5
@@ -73,7 +71,7 @@ class Item(msgspec.Struct, frozen=True):
     pin_hash: bytes | None
 
     @property
-    def transaction(self) -> Transaction:
+    def key(self) -> SaleKey:
         request = self.request
         return (request.reseller_id, request.dialect, request.mode, request.transaction_id)
 
@@ -111,20 +109,19 @@ class Refilling:
         database: Database,
         ledger: Ledger,
         offering: Offering,
-        gate: SalesGate,
+        sale: KindOfSale,
         *,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._ledger = ledger
         self._offering = offering
-        self._gate = gate
-        self._causes = NumberBlock(ledger_store.next_causes, _CAUSES_AT_A_TIME)
+        self._sale = sale
+        self._numbers = sale_numbers(CAUSES_AT_A_TIME)
         self._buckets = bucket_numbers()
-        self._salt: bytes | None = None
         self._batch: BatchTransaction[Item, Refilled] = BatchTransaction(
             database,
             self._decide,
-            supplies={self._causes: len, self._buckets: lambda items: len(items) * _MOST_BUCKETS},
+            supplies={self._numbers: len, self._buckets: lambda items: len(items) * _MOST_BUCKETS},
             # Somebody else was quicker; or the database failed: a refill is known by its transactionId, so that a second try
             # is always safe.
             again=(TransactionTaken, GuardGone, SubscriberMoved, *TRANSIENT),
@@ -143,8 +140,6 @@ class Refilling:
         await self._batch.close()
 
     async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Refilled]:
-        if self._salt is None:
-            self._salt = await ledger_store.installation_salt(tx)
         found = await store.find_subscribers(tx, {item.subscriber for item in items})
         house = await self._house_accounts(items, found)
         payers = await _payers_of(tx, items, found)
@@ -155,26 +150,26 @@ class Refilling:
         subscribers = {(subscriber.mode, subscriber.msisdn): subscriber for subscriber in locked.values()}
         if any(subscriber.currency != found[key][1] for key, subscriber in subscribers.items()):
             raise SubscriberMoved
-        known = await store.find_by_transaction(tx, {item.transaction for item in items})
-        new = [item for item in items if item.transaction not in known and item.subscriber in subscribers]
+        references = await self._sale.look_up(tx, {item.key for item in items}, store.find_by_transaction)
+        new = [item for item in items if references.is_free(item.key) and item.subscriber in subscribers]
         vouchers = await self._lock_vouchers(tx, new)
         guards = await _lock_guards(tx, new, subscribers, vouchers, self._offering.snapshot, now)
         await hit_async("refill.after_locks")
         accounts = await subscriber_store.accounts_to_give(tx, locked.values(), now, list(locked), self._buckets)
         decisions = _Decisions(
+            self._sale,
             now,
             Journal(wallets, at=now),
+            references,
             payers,
-            known,
             subscribers,
             accounts,
             vouchers,
             guards,
             house,
             self._offering.snapshot,
-            self._gate,
         )
-        answers = [decisions.weigh(item, self._causes, self._salt) for item in items]
+        answers = [decisions.weigh(item, self._numbers) for item in items]
         await decisions.write(tx)
         return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
 
@@ -283,51 +278,47 @@ class _Decisions:
 
     def __init__(
         self,
+        sale: KindOfSale,
         now: datetime,
         journal: Journal,
+        references: References[Refill],
         payers: dict[Payer, int],
-        known: dict[Transaction, tuple[Refill, str]],
         subscribers: dict[tuple[Mode, str], Subscriber],
         accounts: dict[int, Account],
         vouchers: dict[bytes, Locked],
         guards: dict[Subject, Guard],
         house: dict[tuple[Mode, str], HouseAccounts],
         offering: Snapshot,
-        gate: SalesGate,
     ) -> None:
+        self.sale = sale
         self.now = now
         self.journal = journal
+        self.references = references
         self.payers = payers
-        self.known = known
         self.subscribers = subscribers
         self.accounts = accounts
         self.vouchers = vouchers
         self.guards = guards
         self.house = house
         self.offering = offering
-        self.gate = gate
         self.refills: list[NewRefill] = []
         self.uses: list[Use] = []
 
-    def weigh(self, item: Item, causes: NumberBlock, salt: bytes) -> Refilled | Exception:
+    def weigh(self, item: Item, numbers: NumberBlock) -> Refilled | Exception:
         """Decide one: a known transactionId first, then the subscriber, the lock-out, the voucher or the money."""
-        before = self.known.get(item.transaction)
-        if before is not None:
-            refill, fingerprint = before
-            if fingerprint != item.fingerprint:
-                return ReferenceReused(item.request.transaction_id)
-            return Refilled(refill, replayed=True)
-        if self.gate.halts(item.request.mode):
-            return SalesHalted()
-        subscriber = self.subscribers.get(item.subscriber)
-        if subscriber is None:
-            return NotFound("Subscriber")
-        account = self.accounts[subscriber.id]
+        key = item.key
         try:
+            before = self.references.repeated(key, item.fingerprint, item.request.mode)
+            if before is not None:
+                return Refilled(before, replayed=True)
+            subscriber = self.subscribers.get(item.subscriber)
+            if subscriber is None:
+                return NotFound("Subscriber")
+            account = self.accounts[subscriber.id]
             # Before any PIN is looked at: else the answer would tell a right one from a wrong one.
             account.mind_status()
-            number = causes.peek()
-            reference = reference_of(PREFIX, number, salt)
+            number = numbers.peek()
+            reference = self.sale.reference(PREFIX, number)
             if item.pin_hash is not None:
                 refill = self._by_voucher(item, item.pin_hash, account, number, reference)
             else:
@@ -336,8 +327,8 @@ class _Decisions:
             if isinstance(error, InvariantBroken):
                 raise
             return error
-        causes.take()
-        self.known[item.transaction] = (refill, item.fingerprint)
+        numbers.take()
+        self.references.add(key, item.fingerprint, refill)
         return Refilled(refill, replayed=False)
 
     def _by_voucher(self, item: Item, pin_hash: bytes, account: Account, number: int, reference: str) -> Refill:
@@ -373,16 +364,12 @@ class _Decisions:
         wallet_id = self.payers.get((request.reseller_id, request.mode, currency.code))
         if wallet_id is None:
             raise InsufficientBalance(amount, Money(0, currency))
-        wallet = self.journal.wallets.get(wallet_id)
-        if wallet is None:
-            raise NotFound("The wallet")
-        if wallet.balance_minor < amount.minor:
-            raise InsufficientBalance(amount, Money(wallet.balance_minor, currency))
+        self.sale.require_funds(self.journal, wallet_id, amount)
         account.give(grants, PostingKind.REFILL, reference)
         # From here the refill succeeds.
         in_flight, provider = self.house[request.mode, currency.code]
-        after = self.journal.pay(number, wallet_id, in_flight, provider, amount)
-        position = self.journal.enter(wallet_id, TransactionKind.REFILL, number, credit=False)
+        after, position = self.sale.hold(self.journal, number, wallet_id, in_flight, amount)
+        self.journal.pay(number, in_flight, provider, amount)
         return self._refill(
             item, account, number, reference, profile, amount, wallet_id=wallet_id, position=position, after=after
         )
@@ -456,7 +443,7 @@ class _Decisions:
             await subscriber_store.write_accounts(tx, self._given())
             await ledger_store.write_journal(tx, self.journal)
             last = self.refills[-1]
-            remember(tx, Fact(FactKind.REFILL, last.id, at=self.now, reference=last.reference))
+            self.sale.remember(tx, last.id, last.reference, self.now)
         if self.uses:
             await voucher_store.use(tx, self.uses, self.now)
         if self.guards:

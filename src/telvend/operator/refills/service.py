@@ -25,6 +25,8 @@ from telvend.operator.vouchers.guard import LIMITS, Guarded
 from telvend.operator.vouchers.model import LockedOut, PinRefused
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.sales.gate import SalesGate
+from telvend.sales.kind import KindOfSale
+from telvend.sales.model import KindsByDialect, SaleKind, fingerprint_of
 
 SHORTEST_PIN: Final = 8
 LONGEST_PIN: Final = 20
@@ -56,10 +58,13 @@ class Refills:
         *,
         runtime: Runtime = NO_RUNTIME,
         gate: SalesGate | None = None,
+        kinds: KindsByDialect | None = None,
     ) -> None:
         self._database = database
         self._keys = keys
-        self._refilling = Refilling(database, ledger, offering, gate or SalesGate(), runtime=runtime)
+        self._refilling = Refilling(
+            database, ledger, offering, KindOfSale(SaleKind.REFILL, gate, kinds), runtime=runtime
+        )
 
     def start(self) -> None:
         """Serve those together who come together."""
@@ -132,15 +137,15 @@ class Refills:
             if request.serial is not None:
                 mind_text("serial", request.serial, _LONGEST_TEXT)
             pin_hash = (await self._keys.ready_or_busy()).hash(request.pin.reveal())
-            return Item(
-                request, f"voucher/{request.msisdn}/{pin_hash.hex()}/{(request.serial or '').strip()}", pin_hash
-            )
+            serial = (request.serial or "").strip()
+            return Item(request, fingerprint_of("voucher", request.msisdn, pin_hash.hex(), serial), pin_hash)
         if request.units is None or request.units <= 0:
             raise InvalidInput("amount", "must be a whole number of units, more than nothing")
         if not request.profile:
             raise InvalidInput("profile", "must be given for a voucherless refill")
         mind_text("profile", request.profile, _LONGEST_TEXT)
-        return Item(request, f"voucherless/{request.msisdn}/{request.profile}/{request.units}", None)
+        asked = fingerprint_of("voucherless", request.msisdn, request.profile, str(request.units))
+        return Item(request, asked, None)
 
     async def find(self, reseller_id: UUID, dialect: str, mode: Mode, transaction_id: str) -> Refill:
         """The partner's refill under this transactionId. Raises NotFound, Busy."""

@@ -14,6 +14,8 @@ from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.operator.refills.model import Refill, RefillKind
 from telvend.operator.subscribers.model import PostingKind
 from telvend.operator.vouchers.model import serial_text
+from telvend.sales.model import SaleKey
+from telvend.sales.store import wanted_rows
 
 _COLUMNS: Final = """r.id, r.reference, r.reseller_id, r.dialect, r.mode, r.transaction_id, r.fingerprint, r.kind, r.subscriber_id,
     r.msisdn, r.profile, r.amount_minor, r.currency, r.capped, r.serial, r.wallet_id, r.position, r.balance_before_minor,
@@ -31,10 +33,10 @@ FIND_SUBSCRIBERS: Final = """
 FIND_BY_TRANSACTION: Final = f"""
     select wanted.place, {_COLUMNS}
     from json_to_recordset($1::text::json)
-        as wanted(place integer, reseller_id uuid, dialect text, mode text, transaction_id text)
+        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
     cross join lateral (
         select * from refill where refill.reseller_id = wanted.reseller_id and refill.dialect = wanted.dialect
-            and refill.mode = wanted.mode and refill.transaction_id = wanted.transaction_id
+            and refill.mode = wanted.mode and refill.transaction_id = wanted.client_reference
         limit 1
     ) as r
 """
@@ -51,9 +53,6 @@ INSERT: Final = """
         amount_minor bigint, currency text, capped boolean, serial bigint, wallet_id bigint, position bigint,
         balance_before_minor bigint, balance_after_minor bigint, sent_id text)
 """
-
-Transaction = tuple[UUID, str, str, str]
-"""What makes a partner's transactionId one of its kind: reseller, dialect, mode, text."""
 
 
 class TransactionTaken(Exception):
@@ -85,16 +84,6 @@ class NewRefill(msgspec.Struct, gc=False):
     sent_id: str | None
 
 
-class _Wanted(msgspec.Struct, gc=False):
-    """A partner's transactionId, as FIND_BY_TRANSACTION reads it."""
-
-    place: int
-    reseller_id: UUID
-    dialect: str
-    mode: str
-    transaction_id: str
-
-
 class _Key(msgspec.Struct, gc=False):
     """A subscriber, as FIND_SUBSCRIBERS reads it."""
 
@@ -114,10 +103,10 @@ async def find_subscribers(
     return {keys[row[0]]: (row[1], CURRENCIES[row[2]]) for row in found}
 
 
-async def find_by_transaction(tx: Tx, wanted: Collection[Transaction]) -> dict[Transaction, tuple[Refill, str]]:
+async def find_by_transaction(tx: Tx, wanted: Collection[SaleKey]) -> dict[SaleKey, tuple[Refill, str]]:
     """The refills that stand under these transactionIds, with their fingerprints."""
     keys = list(wanted)
-    found = await tx.fetch(FIND_BY_TRANSACTION, rows([_Wanted(place, *key) for place, key in enumerate(keys)]))
+    found = await tx.fetch(FIND_BY_TRANSACTION, wanted_rows(keys))
     return {keys[row["place"]]: (refill_of(row), row["fingerprint"]) for row in found}
 
 
