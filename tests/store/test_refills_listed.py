@@ -10,7 +10,7 @@ from telvend.kit.money import NGN, Money
 from telvend.operator.refills.model import RefillKind, RefillRequest
 from telvend.resellers.model import Api
 from tests.store.refilling import NGOZI
-from tests.store.subscribing import subscriber
+from tests.store.subscribers import subscriber
 from tests.unit.asgi import request
 
 

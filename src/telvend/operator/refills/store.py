@@ -12,7 +12,7 @@ from telvend.database.connections import Tx, rows
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.operator.refills.model import Refill, RefillKind
-from telvend.operator.subscribers.model import PostingKind
+from telvend.operator.subscribers.balances.model import PostingKind
 from telvend.operator.vouchers.model import serial_text
 
 _COLUMNS: Final = """r.id, r.reference, r.reseller_id, r.dialect, r.mode, r.transaction_id, r.fingerprint, r.kind, r.subscriber_id,
