@@ -35,7 +35,7 @@ class Services:
     transactions: Transactions
     corrections: Corrections
     fundings: Fundings
-    # The operator's side.
+    # The operator's side: one service for each room.
     subscribers: Subscribers
     mobile_money: MobileMoney
     entitlements: Offering

@@ -1,4 +1,4 @@
-"""The verbs of provisioning: deliver what the shop sells to the network, exactly once for each reference.
+"""The verbs of provisioning: deliver, ask, grant; each delivery exactly once for its reference.
 
 - What a reference became first, it stays: a second delivery under it gives nothing and gets the same answer.
 - A question about a reference that nobody has heard of closes it, so that "never heard of it" can be believed at once: a
@@ -83,7 +83,7 @@ class Delivering:
         return await self.lane.serve(Question(reference))
 
     async def grant(self, mode: Mode, msisdn: str, grants: Sequence[Grant], reference: str) -> bool:
-        """Give something by hand, once for each reference of the subscriber. Returns whether it had been given before.
+        """Give something by hand, once for each reference of the subscriber. Return whether it had been given before.
 
         Raises InvalidInput, NotFound, SubscriberBarred, MaximumCredit, ReferenceReused, Busy.
         """

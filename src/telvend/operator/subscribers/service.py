@@ -46,7 +46,7 @@ class Subscribers:
         usable_days: int = store.NEW_USABLE_DAYS,
         reachable_days: int = store.NEW_REACHABLE_DAYS,
     ) -> Subscriber:
-        """Add a subscriber, in both modes, with nothing yet. Answers the live one. Raises InvalidInput, AlreadyExists."""
+        """Add a subscriber, in both modes, with nothing yet. Return the live one. Raises InvalidInput, AlreadyExists."""
         mind_text("tariff plan", tariff_plan)
         mind_text("language", language)
         if not 0 <= usable_days <= reachable_days <= _LONGEST_DAYS:
@@ -75,7 +75,7 @@ class Subscribers:
         return next(subscriber for subscriber in made if subscriber.mode is Mode.LIVE)
 
     async def find(self, mode: Mode, msisdn: str) -> Subscriber:
-        """The subscriber of this number. Raises NotFound."""
+        """Return the subscriber of this number. Raises NotFound."""
         async with self._database.connection() as tx:
             return await require_subscriber(tx, mode, msisdn)
 
@@ -88,7 +88,7 @@ class Subscribers:
         after: int = 0,
         limit: int = 50,
     ) -> list[Subscriber]:
-        """Subscribers in the order in which they came, those after the id `after`."""
+        """Return subscribers in the order of their ids, from above `after`."""
         async with self._database.connection() as tx:
             return await store.listed(
                 tx, mode, status=status, currency=currency.code if currency else None, after=after, limit=limit
@@ -106,7 +106,7 @@ class Subscribers:
         usable_until: datetime | None = None,
         reachable_until: datetime | None = None,
     ) -> list[Subscriber]:
-        """Change what is not None, in one mode or (None) in both. Answers the subscriber in these modes.
+        """Change what is not None, in one mode or (None) in both. Return the subscriber in these modes.
 
         Raises InvalidInput, NotFound.
         """
@@ -147,7 +147,7 @@ class Subscribers:
     # Lines ------------------------------------------------------------------------------------------------------------
 
     async def add_line(self, msisdn: str, line: str) -> str:
-        """Give a subscriber another line, in both modes; the same again changes nothing. Answers how it is spelt.
+        """Give a subscriber another line, in both modes; the same again changes nothing. Return its one spelling.
 
         Raises InvalidInput, NotFound, AlreadyExists (somebody else's).
         """
@@ -160,15 +160,17 @@ class Subscribers:
         return line
 
     async def lines(self, mode: Mode, msisdn: str) -> list[str]:
-        """The subscriber's other lines. Raises NotFound."""
+        """Return the subscriber's other lines. Raises NotFound."""
         async with self._database.connection() as tx:
             return await store.lines_of(tx, (await require_subscriber(tx, mode, msisdn)).id)
 
     # What they have ---------------------------------------------------------------------------------------------------
 
     async def buckets(self, mode: Mode, msisdn: str) -> tuple[tuple[Bucket, ...], datetime]:
-        """The open buckets of every line and kind: main account first, then by kind and in the order of use; and the
-        moment for which that is so. Of more than MOST_SHOWN the oldest. Raises NotFound."""
+        """Return the open buckets of every line and kind, and the moment of reading.
+
+        Main account first, then by kind and in the order of use; of more than MOST_SHOWN the oldest. Raises NotFound.
+        """
         async with self._database.connection() as tx:
             subscriber = await require_subscriber(tx, mode, msisdn)
             now = await balances.clock(tx)
@@ -177,7 +179,7 @@ class Subscribers:
     async def postings(
         self, mode: Mode, msisdn: str, *, closed: bool = False, offset: int = 0, limit: int = 50
     ) -> list[PostingLine]:
-        """Every change of what a subscriber has, newest first; `closed`: of what is used up, too. Raises NotFound."""
+        """Return the postings of a subscriber's buckets, newest first; `closed`: of used-up buckets too. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await require_subscriber(tx, mode, msisdn)
             return await balances.postings_of(tx, subscriber.id, closed=closed, offset=offset, limit=limit)
@@ -185,7 +187,7 @@ class Subscribers:
     async def postings_of_bucket(
         self, mode: Mode, msisdn: str, bucket_id: int, *, before: int | None = None, limit: int = 50
     ) -> list[PostingLine]:
-        """Every change of one bucket, newest first, from below number `before`. Raises NotFound."""
+        """Return the postings of one bucket, newest first, from below number `before`. Raises NotFound."""
         async with self._database.connection() as tx:
             subscriber = await require_subscriber(tx, mode, msisdn)
             return await balances.postings_of_bucket(tx, subscriber.id, bucket_id, before or 2**31 - 1, limit)

@@ -65,7 +65,7 @@ class Using:
     async def consume(
         self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, *, line: str = ""
     ) -> Done:
-        """Use so much, from the buckets in their order, once for each reference of the subscriber; all of it or nothing.
+        """Use `amount` of `kind`, all of it or nothing, once for each reference of the subscriber.
 
         Raises InvalidInput, NotFound, SubscriberBarred, NotEnough, ReferenceReused, Busy.
         """
@@ -75,7 +75,7 @@ class Using:
     async def reserve(
         self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, hold_s: float, *, line: str = ""
     ) -> Done:
-        """Keep so much for `hold_s` seconds, once for each reference of the subscriber; then it goes back by itself.
+        """Reserve `amount` of `kind` for `hold_s` seconds, once for each reference of the subscriber.
 
         Raises what `consume` raises.
         """
@@ -87,23 +87,23 @@ class Using:
     async def capture(
         self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: Kind | None = None
     ) -> Done:
-        """Use what is reserved, or (`amount`, which is of `kind`) a part of it; the rest goes back.
+        """Use what is reserved, or `amount` of it, which is of `kind`; release the rest.
 
         Raises NotFound, InvalidInput (it has ended, is less, or of another kind), Busy.
         """
         return await self.lane.serve(Capture(mode, msisdn, reference, amount, kind))
 
     async def release(self, mode: Mode, msisdn: str, reference: str) -> Done:
-        """Give back what is reserved. Raises NotFound, InvalidInput (it was used), Busy."""
+        """Release what is reserved. Raises NotFound, InvalidInput (it was captured), Busy."""
         return await self.lane.serve(Release(mode, msisdn, reference))
 
     async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, kind: Kind, balance: int, reason: str) -> Done:
-        """Make a bucket of this kind hold so much. Raises InvalidInput, NotFound, Busy."""
+        """Set the balance of a bucket of this kind. Raises InvalidInput, NotFound, Busy."""
         mind_reference(reason)
         return await self.lane.serve(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
 
     async def reservations(self, mode: Mode, msisdn: str) -> list[Reservation]:
-        """What is kept for sessions that are under way, oldest first. Raises NotFound."""
+        """Return the reservations that are held, oldest first. Raises NotFound."""
         async with self._database.connection() as tx:
             return await store.held_reservations(tx, (await require_subscriber(tx, mode, msisdn)).id)
 

@@ -27,7 +27,8 @@ class MobileMoney:
     async def change(self, mode: Mode, msisdn: str, change: MomoChange, *, renew: bool = False) -> Secret | None:
         """Give a subscriber mobile money, or change what it is.
 
-        Answers what partners send as `x-authorization`, this once: when the account is new, or to be given another one.
+        Return what partners send as `x-authorization`, only when the account is new or `renew` asks for another one: a digest
+        is all that is kept.
         Raises InvalidInput, NotFound.
         """
         columns = {
@@ -70,14 +71,14 @@ class MobileMoney:
         await write_accounts(tx, accounts.values())
 
     async def find(self, mode: Mode, msisdn: str) -> MomoAccount | None:
-        """The subscriber's mobile money, None for who has none. Raises NotFound."""
+        """Return the subscriber's mobile money; None where there is none. Raises NotFound."""
         async with self._database.connection() as tx:
             await require_subscriber(tx, mode, msisdn)
             (row,) = await store.read_momo(tx, [{"place": 0, "mode": mode, "msisdn": msisdn}])
         return store.momo_of(row)
 
     async def set_blocked(self, mode: Mode, msisdn: str, blocked: bool) -> None:
-        """Block a subscriber's mobile money, or let it go again. Raises NotFound, also for who has none."""
+        """Block a subscriber's mobile money, or unblock it. Raises NotFound, also where there is none."""
         async with self._database.transaction() as tx:
             subscriber = await require_subscriber(tx, mode, msisdn)
             if not await store.change_momo(tx, subscriber.id, {"blocked": blocked}):

@@ -32,13 +32,13 @@ BLOCKED: Final = """
 
 
 async def read_momo(tx: Tx, wanted: Sequence[Any]) -> list[Any]:
-    """Mobile money of those who exist; its columns are null for who has none."""
+    """Return rows of READ_MOMO for the subscribers that exist; its columns are null where there is no mobile money."""
     found: list[Any] = await tx.fetch(READ_MOMO, rows(wanted))
     return found
 
 
 def momo_of(row: Any) -> MomoAccount | None:
-    """Mobile money in a row of READ_MOMO; None for who has none."""
+    """Return the mobile money in a row of READ_MOMO; None where there is none."""
     if row["subscriber_id"] is None:
         return None
     return MomoAccount(
@@ -59,7 +59,7 @@ def momo_of(row: Any) -> MomoAccount | None:
 
 
 async def blocked(tx: Tx, subscriber_ids: Collection[int]) -> set[int]:
-    """Those of locked subscribers whose mobile money is blocked."""
+    """Return those of these subscribers whose mobile money is blocked."""
     return {row[0] for row in await tx.fetch(BLOCKED, list(subscriber_ids))}
 
 
@@ -67,7 +67,7 @@ async def blocked(tx: Tx, subscriber_ids: Collection[int]) -> set[int]:
 
 
 async def momo_bucket(tx: Tx, subscriber_id: int) -> Bucket | None:
-    """The bucket that holds a subscriber's mobile money."""
+    """Return the bucket that holds a subscriber's mobile money."""
     row = await tx.fetchrow(
         f"select {BUCKET} from bucket b where b.subscriber_id = $1 and b.kind = 'momo'", subscriber_id
     )
@@ -75,7 +75,7 @@ async def momo_bucket(tx: Tx, subscriber_id: int) -> Bucket | None:
 
 
 async def insert_momo(tx: Tx, subscriber_id: int, authorization_digest: bytes) -> bool:
-    """Whether the account was made now; False where there was one."""
+    """Return whether the account is new; one that exists stays as it is."""
     made = await tx.fetchval(
         "insert into momo_account (subscriber_id, authorization_digest) values ($1, $2) on conflict do nothing"
         " returning true",
@@ -85,7 +85,7 @@ async def insert_momo(tx: Tx, subscriber_id: int, authorization_digest: bytes) -
 
 
 async def change_momo(tx: Tx, subscriber_id: int, changes: Mapping[str, int | bool | bytes]) -> bool:
-    """Set these columns of a subscriber's mobile money; whether there is any."""
+    """Set these columns of a subscriber's mobile money. Return whether there is any."""
     names = list(changes)
     assignments = "".join(f", {name} = ${place}" for place, name in enumerate(names, 2))
     changed = await tx.fetchval(
