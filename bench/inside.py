@@ -105,10 +105,10 @@ async def settle_all(stand: Stand, count: int, *, own_network: bool) -> float:
     async with stand.shop() as shop:
         clock = SystemClock()
         concurrency = shop.settings.fulfilment_concurrency
-        subscribers, offering = shop.services.subscribers, shop.services.offering
-        subscribers.start()
+        provisioning, entitlements = shop.services.provisioning, shop.services.entitlements
+        provisioning.start()
         provider = Counted(
-            OwnNetwork(subscribers, offering, concurrency=concurrency) if own_network else Instant(concurrency)
+            OwnNetwork(provisioning, entitlements, concurrency=concurrency) if own_network else Instant(concurrency)
         )
         policy = Policy()
         store = PostgresFulfilmentStore(shop.database, shop.services.ledger, policy)

@@ -34,9 +34,9 @@ PLACING = "tests/store/test_placing.py"
 SALE = "tests/contract/test_sale.py"
 STORIES = "tests/scenario/test_money_stories.py"
 NIGERIA = "tests/scenario/test_nigerian_stories.py"
-SUBSCRIBERS = "tests/store/test_subscribers.py"
-DELIVERING = "tests/store/test_delivering.py"
-BALANCES = "tests/unit/operator/subscribers/test_account.py"
+USAGE = "tests/store/test_usage.py"
+PROVISIONING = "tests/store/test_provisioning.py"
+BALANCES = "tests/unit/operator/subscribers/balances/test_account.py"
 REFILLS = "tests/store/test_refills.py"
 
 MUTANTS = (
@@ -175,39 +175,39 @@ MUTANTS = (
         "src/telvend/operator/subscribers/store.py",
         "where id = any(array(select id from wanted)) order by id for no key update",
         "where id = any(array(select id from wanted)) order by id",
-        (f"{SUBSCRIBERS}::test_two_processes_that_use_the_same_balance_wait_for_each_other",),
+        (f"{USAGE}::test_two_processes_that_use_the_same_balance_wait_for_each_other",),
     ),
     Mutant(
         "a delivery gives what it has claimed, and nothing else",
         "src/telvend/operator/provisioning/service.py",
         "given = [item for item in deliveries if item.reference in claimed]",
         "given = deliveries",
-        (f"{DELIVERING}::test_the_same_reference_gives_once_in_one_batch_and_later",),
+        (f"{PROVISIONING}::test_the_same_reference_gives_once_in_one_batch_and_later",),
     ),
     Mutant(
         "a question closes what nobody has heard of",
         "src/telvend/operator/provisioning/service.py",
         "return Claim(item.reference, DeliveryState.CLOSED)",
         "return Claim(item.reference, DeliveryState.REFUSED)",
-        (f"{DELIVERING}::test_asking_about_an_unknown_reference_closes_it",),
+        (f"{PROVISIONING}::test_asking_about_an_unknown_reference_closes_it",),
     ),
     Mutant(
         "what is reserved nobody else can use",
-        "src/telvend/operator/subscribers/model.py",
+        "src/telvend/operator/subscribers/balances/model.py",
         "return self.balance - self.reserved",
         "return self.balance",
         (f"{BALANCES}::TestLife",),
     ),
     Mutant(
         "a consumption counts once",
-        "src/telvend/operator/usage/service.py",
+        "src/telvend/operator/usage/decisions.py",
         "known = self.consumed.get((subscriber.id, request.reference))",
         "known = None",
-        (f"{SUBSCRIBERS}::test_consuming_counts_once_for_its_reference",),
+        (f"{USAGE}::test_consuming_counts_once_for_its_reference",),
     ),
     Mutant(
         "what ends soonest is used first",
-        "src/telvend/operator/subscribers/account.py",
+        "src/telvend/operator/subscribers/balances/account.py",
         "return (bucket.priority, ends_at or _NEVER, bucket.created_at or now, bucket.id)",
         "return (bucket.priority, _NEVER, bucket.created_at or now, bucket.id)",
         (f"{BALANCES}::test_the_order_of_use_is_priority_expiry_age_id_whatever_order_they_come_in",),
@@ -250,14 +250,14 @@ MUTANTS = (
     ),
     Mutant(
         "the lock on who guesses",
-        "src/telvend/operator/vouchers/store.py",
+        "src/telvend/operator/vouchers/guard/store.py",
         "and pin_guard.subject = wanted.subject for update",
         "and pin_guard.subject = wanted.subject",
         (f"{REFILLS}::test_sixty_wrong_pins_at_once_for_as_many_subscribers_are_fifty_tries",),
     ),
     Mutant(
         "a source is never locked",
-        "src/telvend/operator/vouchers/guard.py",
+        "src/telvend/operator/vouchers/guard/model.py",
         "return self.kind is not Guarded.SOURCE",
         "return True",
         (f"{REFILLS}::test_two_partners_who_guess_at_one_address_do_not_lock_a_third",),

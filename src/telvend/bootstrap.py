@@ -63,11 +63,15 @@ from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.model import FaultyPart
 from telvend.operator.entitlements.service import TOPIC as NETWORK
 from telvend.operator.entitlements.service import Offering
+from telvend.operator.plans.service import Reading
 from telvend.operator.premiums.service import Premiums
+from telvend.operator.provisioning.service import Delivering
 from telvend.operator.refills import failpoints as refill_points
 from telvend.operator.refills.service import Refills
 from telvend.operator.subscribers import failpoints as subscriber_points
+from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
+from telvend.operator.usage.service import Using
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.operator.vouchers.service import Vouchers
 from telvend.orders import failpoints as order_points
@@ -188,9 +192,11 @@ async def open_shop(
         )
         authorities = _authorities(settings)
         offering = Offering(database)
-        subscribers = Subscribers(database, offering, clock, runtime=runtime)
+        provisioning = Delivering(database, runtime=runtime)
+        usage = Using(database, clock, runtime=runtime)
+        plans = Reading(database, lambda: offering.snapshot, runtime=runtime)
         book = PostgresBook(database, runtime=runtime)
-        providers = _providers(settings, book, clock, subscribers, offering)
+        providers = _providers(settings, book, clock, provisioning, offering)
         real_gateways = _real_gateways(settings)
         connected = _connected(providers, authorities, real_gateways)
         play_money = PlayMoney(database, ledger)
@@ -231,8 +237,12 @@ async def open_shop(
             transactions=Transactions(database),
             corrections=Corrections(database, ledger),
             fundings=fundings,
-            offering=offering,
-            subscribers=subscribers,
+            subscribers=Subscribers(database),
+            mobile_money=MobileMoney(database),
+            entitlements=offering,
+            provisioning=provisioning,
+            usage=usage,
+            plans=plans,
             vouchers=vouchers,
             refills=refills,
             premiums=premiums,
@@ -311,7 +321,9 @@ async def open_shop(
                 await provider.close()
             await gateways.close()
             await jobs.close()
-            await subscribers.close()
+            await usage.close()
+            await plans.close()
+            await provisioning.close()
             await refills.close()
             await book.close()
             continuity.save()
@@ -365,7 +377,7 @@ def _authorities(settings: Settings) -> dict[str, Authority]:
 
 
 def _providers(
-    settings: Settings, book: PostgresBook, clock: Clock, subscribers: Subscribers, offering: Offering
+    settings: Settings, book: PostgresBook, clock: Clock, provisioning: Delivering, offering: Offering
 ) -> list[Provider]:
     """Every provider of this shop. A new one gets its line here."""
     providers: list[Provider] = [
@@ -383,7 +395,7 @@ def _providers(
     if settings.own_network:
         providers.append(
             OwnNetwork(
-                subscribers,
+                provisioning,
                 offering,
                 creates_subscribers=settings.own_network_creates_subscribers,
                 concurrency=settings.fulfilment_concurrency,

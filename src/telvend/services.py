@@ -8,9 +8,13 @@ from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.service import Offering
+from telvend.operator.plans.service import Reading
 from telvend.operator.premiums.service import Premiums
+from telvend.operator.provisioning.service import Delivering
 from telvend.operator.refills.service import Refills
+from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
+from telvend.operator.usage.service import Using
 from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
@@ -31,9 +35,13 @@ class Services:
     transactions: Transactions
     corrections: Corrections
     fundings: Fundings
-    # The operator's side.
-    offering: Offering
+    # The operator's side: one service for each room.
     subscribers: Subscribers
+    mobile_money: MobileMoney
+    entitlements: Offering
+    provisioning: Delivering
+    usage: Using
+    plans: Reading
     vouchers: Vouchers
     refills: Refills
     premiums: Premiums

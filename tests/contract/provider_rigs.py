@@ -13,11 +13,10 @@ from typing import Final, Protocol
 
 from telvend.database.connections import Database
 from telvend.errors import Busy
-from telvend.kit.clock import SystemClock
 from telvend.kit.money import GHS, Money
 from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.service import Answer, NetworkDelivery
-from telvend.operator.subscribers.service import Subscribers
+from telvend.operator.provisioning.model import Answer, NetworkDelivery
+from telvend.operator.provisioning.service import Delivering
 from telvend.providers.contract import Delivery, Provider
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
@@ -134,7 +133,7 @@ class OwnNetworkRig:
     def __init__(self, database: Database) -> None:
         self.database = database
         offering = Offering(database)
-        self.network = Subscribers(database, offering, SystemClock())
+        self.network = Delivering(database)
         self.network.start()
         self.provider: Provider = OwnNetwork(self, offering)
         self._situations: dict[str, Situation] = {}

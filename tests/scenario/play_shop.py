@@ -167,7 +167,7 @@ class PlayShop:
         await prepare_database(self.shop.database, lambda _: None)
         await self.shop.watch.look()
         services.orders.start()
-        services.subscribers.start()
+        services.provisioning.start()
         self._opened.push_async_callback(services.orders.close)
         if not any(one.email == EMAIL for one in await services.resellers.list_resellers()):
             await services.resellers.add(EMAIL, "Ada", "08031234567")

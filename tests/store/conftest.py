@@ -1,11 +1,15 @@
-"""Fixtures of the tests against a database: commands that nobody's settings reach."""
+"""Fixtures of the tests against a database: subscribers, and commands that nobody's settings reach."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+
+from telvend.database.connections import Database
+from telvend.kit.money import GHS
+from tests.store.subscribers import AMA, Room, rooms
 
 
 @pytest.fixture
@@ -24,3 +28,16 @@ def data_dir(nobodys_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
     # In this process nobody has said where logs go; a command by itself says so.
     with capture_logs():
         yield folder
+
+
+@pytest.fixture
+async def room(database: Database) -> AsyncIterator[Room]:
+    async with rooms(database, 1) as (made,):
+        yield made
+
+
+@pytest.fixture
+async def ama(room: Room) -> Room:
+    """The room, with one subscriber in it who has nothing."""
+    await room.subscribers.add(AMA, tariff_plan="PulsePlus", currency=GHS)
+    return room

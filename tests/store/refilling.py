@@ -20,7 +20,7 @@ from telvend.operator.vouchers.model import Batch, NewVoucher
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.operator.vouchers.service import Vouchers
 from telvend.resellers.service import Resellers
-from tests.store.subscribing import subscriber
+from tests.store.subscribers import subscriber
 
 NGOZI = "+2348031234567"
 EMEKA = "+2348031234568"

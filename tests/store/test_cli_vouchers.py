@@ -17,7 +17,7 @@ from telvend.database.connections import Database
 from telvend.errors import TelvendError
 from telvend.kit.keyfile import key_text, new_key
 from tests.store.refilling import NGOZI, WRONG, partner, refills_of
-from tests.store.subscribing import subscriber
+from tests.store.subscribers import subscriber
 from tests.store.test_cli import Shop, one_object
 
 pytestmark = pytest.mark.usefixtures("data_dir")

@@ -19,8 +19,11 @@ from telvend.operator.premiums import store as premiums
 from telvend.operator.provisioning import store as delivering
 from telvend.operator.refills import store as refills
 from telvend.operator.subscribers import store as subscribers
+from telvend.operator.subscribers.balances import store as balances
+from telvend.operator.subscribers.momo import store as momo
 from telvend.operator.usage import store as using
 from telvend.operator.vouchers import store as vouchers
+from telvend.operator.vouchers.guard import store as guards
 from telvend.orders import store
 from telvend.orders.placing import Placing
 from telvend.sales import store as sales_store
@@ -54,11 +57,11 @@ STATEMENTS = {
     "refilling: lock vouchers": vouchers.LOCK_VOUCHERS,
     "refilling: lock batches": vouchers.LOCK_BATCHES,
     "refilling: use vouchers": vouchers.USE_VOUCHERS,
-    "refilling: add guards": vouchers.ADD_GUARDS,
-    "refilling: lock guards": vouchers.LOCK_GUARDS,
-    "refilling: write guards": vouchers.WRITE_GUARDS,
-    "refilling: remove guards": vouchers.REMOVE_GUARDS,
-    "delivering: create subscribers": delivering.CREATE_SUBSCRIBERS,
+    "refilling: add guards": guards.ADD_GUARDS,
+    "refilling: lock guards": guards.LOCK_GUARDS,
+    "refilling: write guards": guards.WRITE_GUARDS,
+    "refilling: remove guards": guards.REMOVE_GUARDS,
+    "delivering: create subscribers": subscribers.CREATE_SUBSCRIBERS,
     "delivering: lock by number": subscribers.LOCK_BY_NUMBER,
     "delivering: claim references": delivering.CLAIM_REFERENCES,
     "delivering: known references": delivering.KNOWN_REFERENCES,
@@ -67,12 +70,12 @@ STATEMENTS = {
     "accounts: lock": subscribers.LOCK,
     "accounts: lock who is free": subscribers.LOCK_WHO_IS_FREE,
     "accounts: find ids": subscribers.FIND_IDS,
-    "accounts: main accounts": subscribers.MAIN_ACCOUNTS,
-    "accounts: buckets by id": subscribers.BUCKETS_BY_ID,
-    "accounts: buckets to use": subscribers.BUCKETS_TO_USE,
-    "accounts: insert buckets": subscribers.INSERT_BUCKETS,
-    "accounts: update buckets": subscribers.UPDATE_BUCKETS,
-    "accounts: insert postings": subscribers.INSERT_POSTINGS,
+    "accounts: main accounts": balances.MAIN_ACCOUNTS,
+    "accounts: buckets by id": balances.BUCKETS_BY_ID,
+    "accounts: buckets to use": balances.BUCKETS_TO_USE,
+    "accounts: insert buckets": balances.INSERT_BUCKETS,
+    "accounts: update buckets": balances.UPDATE_BUCKETS,
+    "accounts: insert postings": balances.INSERT_POSTINGS,
     "accounts: update subscribers": subscribers.UPDATE_SUBSCRIBERS,
     "using: find consumptions": using.FIND_CONSUMPTIONS,
     "using: insert consumptions": using.INSERT_CONSUMPTIONS,
@@ -82,14 +85,14 @@ STATEMENTS = {
     "using: insert reservations": using.INSERT_RESERVATIONS,
     "using: insert parts": using.INSERT_PARTS,
     "using: update reservations": using.UPDATE_RESERVATIONS,
-    "using: blocked mobile money": using.MOMO_BLOCKED,
+    "using: blocked mobile money": momo.BLOCKED,
     "sweeping: due reservations": using.DUE_RESERVATIONS,
     "sweeping: buckets that are over": using.OVER_BUCKETS,
     "plans: subscribers": reading.READ_SUBSCRIBERS,
     "plans: buckets": reading.READ_BUCKETS,
     "plans: first buckets": reading.READ_FIRST_BUCKETS,
     "plans: totals": reading.READ_TOTALS,
-    "plans: mobile money": reading.READ_MOMO,
+    "plans: mobile money": momo.READ_MOMO,
     "premiums: lock quotes": premiums.LOCK_QUOTES,
     "premiums: find": premiums.FIND,
     "premiums: parties": premiums.PARTIES,

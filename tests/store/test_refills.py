@@ -21,8 +21,10 @@ from telvend.operator.entitlements.model import Bonus, Profile
 from telvend.operator.entitlements.service import Offering
 from telvend.operator.refills import invariants as refills
 from telvend.operator.refills.model import Refilled
-from telvend.operator.subscribers.model import Kind, MaximumCredit, SubscriberBarred
-from telvend.operator.vouchers.guard import Guarded
+from telvend.operator.subscribers.balances.model import Kind, MaximumCredit
+from telvend.operator.subscribers.model import SubscriberBarred
+from telvend.operator.vouchers import invariants as vouchers
+from telvend.operator.vouchers.guard.model import Guarded
 from telvend.operator.vouchers.model import LockedOut, PinRefused, VoucherState
 from telvend.orders import invariants as orders
 from telvend.wallets.model import Filter, Status
@@ -30,7 +32,7 @@ from telvend.wallets.service import Transactions
 from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
 from tests.store.refilling import EMEKA, HUNDRED, NGOZI, WRONG, Network, network, partner, refills_of
-from tests.store.subscribing import subscriber
+from tests.store.subscribers import subscriber
 
 
 @pytest.fixture
@@ -840,7 +842,7 @@ async def test_the_check_of_the_books_notices(net: Network, damage: str) -> None
         await tx.execute("set local session_replication_role = replica")
         await tx.execute(DAMAGES[damage])
     async with net.database.snapshot() as tx:
-        assert await findings_of(tx, refills.INVARIANTS) + [
+        assert await findings_of(tx, (*refills.INVARIANTS, *vouchers.INVARIANTS)) + [
             found for found in await findings_of(tx, orders.INVARIANTS) if "a refill" in found.rule
         ]
 

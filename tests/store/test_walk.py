@@ -28,7 +28,7 @@ from telvend.dialects.story import filled
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.web.site import Site
-from tests.store.subscribing import subscriber
+from tests.store.subscribers import subscriber
 from tests.unit.asgi import Reply, request
 
 PLENTY = 1_000_000_000

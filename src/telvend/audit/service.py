@@ -12,8 +12,11 @@ from telvend.funding.play_money import invariants as play_money
 from telvend.identity import invariants as identity
 from telvend.ledger import invariants as ledger
 from telvend.ledger.store import count_transfers
+from telvend.operator.provisioning import invariants as provisioning
 from telvend.operator.refills import invariants as refills
 from telvend.operator.subscribers import invariants as subscribers
+from telvend.operator.usage import invariants as usage
+from telvend.operator.vouchers import invariants as vouchers
 from telvend.orders import invariants as orders
 from telvend.orders.store import count_orders
 from telvend.sales import invariants as sales
@@ -31,7 +34,10 @@ _INVARIANTS: Final = (
     *corrections.INVARIANTS,
     *identity.INVARIANTS,
     *refills.INVARIANTS,
+    *vouchers.INVARIANTS,
     *subscribers.INVARIANTS,
+    *provisioning.INVARIANTS,
+    *usage.INVARIANTS,
 )
 
 

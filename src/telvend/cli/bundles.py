@@ -13,8 +13,8 @@ from telvend.cli.subscribers import amount_data
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
 from telvend.operator.entitlements.model import Bonus, Bundle, Profile
-from telvend.operator.subscribers.amounts import amount_text, parse_amount
-from telvend.operator.subscribers.model import Kind
+from telvend.operator.subscribers.balances.amounts import amount_text, parse_amount
+from telvend.operator.subscribers.balances.model import Kind
 
 app = typer.Typer(name="bundle", help="What a product of the network credits.", no_args_is_help=True)
 profiles = typer.Typer(name="refill-profile", help="What a refill turns into.", no_args_is_help=True)
@@ -66,7 +66,7 @@ async def set_bundle(
     currency: InCurrency = None,
 ) -> Output:
     """Say what a product credits. One that is not set credits what its size says."""
-    made = await shop.services.offering.set_bundle(
+    made = await shop.services.entitlements.set_bundle(
         code,
         [parse_amount(text, _currency(currency)) for text in amounts],
         name=name or code,
@@ -81,7 +81,7 @@ async def set_bundle(
 @command(app, "list")
 async def list_bundles(shop: Shop) -> Output:
     """List the products that are set."""
-    found = await shop.services.offering.bundles()
+    found = await shop.services.entitlements.bundles()
     rows = [
         (
             b.code,
@@ -103,7 +103,7 @@ async def list_bundles(shop: Shop) -> Output:
 @command(app, "remove")
 async def remove(shop: Shop, code: Code) -> Output:
     """Let a product credit what its size says again."""
-    await shop.services.offering.remove_bundle(code)
+    await shop.services.entitlements.remove_bundle(code)
     return Output({"code": code}, f"{code} credits what its size says.")
 
 
@@ -157,7 +157,7 @@ async def set_profile(
     currency: InCurrency = None,
 ) -> Output:
     """Add a refill profile, or change it: what an amount of money turns into."""
-    made = await shop.services.offering.set_profile(
+    made = await shop.services.entitlements.set_profile(
         Profile(
             profile_id,
             description,
@@ -200,7 +200,7 @@ def _bonus(text: str, currency: Currency) -> Bonus:
 @command(profiles, "list")
 async def list_profiles(shop: Shop) -> Output:
     """List the refill profiles."""
-    found = await shop.services.offering.profiles()
+    found = await shop.services.entitlements.profiles()
     rows = [
         (
             p.id,

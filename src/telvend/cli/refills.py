@@ -12,7 +12,7 @@ from telvend.cli.listing import more_after, page
 from telvend.kit.mode import Mode
 from telvend.operator.refills.model import OPERATOR, Refill, RefillKind
 from telvend.operator.refills.service import LARGEST_PAGE, Given
-from telvend.operator.subscribers.amounts import amount_text
+from telvend.operator.subscribers.balances.amounts import amount_text
 
 app = typer.Typer(name="refill", help="What subscribers were refilled with.", no_args_is_help=True)
 

@@ -15,23 +15,13 @@ from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
 from telvend.operator.entitlements.model import Fault, FaultyPart
-from telvend.operator.plans.store import PostingLine
-from telvend.operator.subscribers.account import explained
-from telvend.operator.subscribers.amounts import amount_text, parse_amount
-from telvend.operator.subscribers.model import (
-    UNITS,
-    Billing,
-    Bucket,
-    Grant,
-    Kind,
-    MomoAccount,
-    MomoChange,
-    Reservation,
-    Status,
-    Subscriber,
-    line_of,
-)
-from telvend.operator.usage.service import Done
+from telvend.operator.subscribers.balances.account import explained
+from telvend.operator.subscribers.balances.amounts import amount_text, parse_amount
+from telvend.operator.subscribers.balances.model import UNITS, Bucket, Grant, Kind, Reservation
+from telvend.operator.subscribers.balances.store import PostingLine
+from telvend.operator.subscribers.model import Billing, Status, Subscriber, line_of
+from telvend.operator.subscribers.momo.model import MomoAccount, MomoChange
+from telvend.operator.usage.model import Done
 
 app = typer.Typer(name="subscriber", help="Who is on the network, and what they have.", no_args_is_help=True)
 
@@ -222,8 +212,8 @@ async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
     found = await verbs.find(mode, msisdn)
     buckets, now = await verbs.buckets(mode, msisdn)
     lines = await verbs.lines(mode, msisdn)
-    reservations = await verbs.reservations(mode, msisdn)
-    momo = await verbs.momo_state(mode, msisdn)
+    reservations = await shop.services.usage.reservations(mode, msisdn)
+    momo = await shop.services.mobile_money.find(mode, msisdn)
     order = explained(buckets, now)
     rows = [
         (
@@ -243,7 +233,7 @@ async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
         "reservations": [_reservation_data(one, found.currency) for one in reservations],
         "momo": None if momo is None else _momo_data(momo, found.currency),
         "faults": {
-            part: how for (of, part), how in (await shop.services.offering.faults()).items() if of == msisdn
+            part: how for (of, part), how in (await shop.services.entitlements.faults()).items() if of == msisdn
         },
     }  # fmt: skip
 
@@ -281,16 +271,15 @@ async def grant(
     line: OnLine = "",
 ) -> Output:
     """Give a subscriber something by hand. Money goes to the main account; with --days it is a bucket of its own."""
-    verbs = shop.services.subscribers
     if first_use and days is None:
         raise InvalidInput("days", "must be given for what begins with its first use")
-    subscriber = await verbs.find(mode, msisdn)
+    subscriber = await shop.services.subscribers.find(mode, msisdn)
     grants = []
     for text in amounts:
         kind, amount = parse_amount(text, subscriber.currency)
         main = kind is Kind.MONEY and days is None and not line
         grants.append(Grant(kind, amount, name or text, product, days, first_use, priority, _line(line), main))
-    replayed = await verbs.grant(mode, msisdn, grants, reference)
+    replayed = await shop.services.provisioning.grant(mode, msisdn, grants, reference)
     told = ", ".join(amount_text(one.kind, one.amount, subscriber.currency) for one in grants)
     return Output(
         {"msisdn": msisdn, "mode": mode, "reference": reference, "replayed": replayed},
@@ -341,9 +330,9 @@ async def consume(
     momo: OfMomo = False,
 ) -> Output:
     """Use something of what a subscriber has, as a session on the network would; all of it or nothing."""
-    verbs = shop.services.subscribers
-    kind, value = _kind_and_amount(amount, (await verbs.find(mode, msisdn)).currency, momo)
-    return _done(await verbs.consume(mode, msisdn, kind, value, reference, line=_line(line)), kind, "Used")
+    kind, value = _kind_and_amount(amount, (await shop.services.subscribers.find(mode, msisdn)).currency, momo)
+    done = await shop.services.usage.consume(mode, msisdn, kind, value, reference, line=_line(line))
+    return _done(done, kind, "Used")
 
 
 @command(app, "reserve")
@@ -358,9 +347,9 @@ async def reserve(
     momo: OfMomo = False,
 ) -> Output:
     """Keep something for a session that is under way."""
-    verbs = shop.services.subscribers
-    kind, value = _kind_and_amount(amount, (await verbs.find(mode, msisdn)).currency, momo)
-    return _done(await verbs.reserve(mode, msisdn, kind, value, reference, seconds, line=_line(line)), kind, "Reserved")
+    kind, value = _kind_and_amount(amount, (await shop.services.subscribers.find(mode, msisdn)).currency, momo)
+    done = await shop.services.usage.reserve(mode, msisdn, kind, value, reference, seconds, line=_line(line))
+    return _done(done, kind, "Reserved")
 
 
 Reserved = Annotated[str, typer.Argument(metavar="REFERENCE", help="What names the reservation.")]
@@ -376,18 +365,17 @@ async def capture(
     momo: OfMomo = False,
 ) -> Output:
     """Use what is reserved; the rest goes back."""
-    verbs = shop.services.subscribers
     kind, value = None, None
     if amount is not None:
-        kind, value = _kind_and_amount(amount, (await verbs.find(mode, msisdn)).currency, momo)
-    done = await verbs.capture(mode, msisdn, reference, value, kind)
+        kind, value = _kind_and_amount(amount, (await shop.services.subscribers.find(mode, msisdn)).currency, momo)
+    done = await shop.services.usage.capture(mode, msisdn, reference, value, kind)
     return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "Used")
 
 
 @command(app, "release")
 async def release(shop: Shop, msisdn: Msisdn, reference: Reserved, mode: InMode = Mode.LIVE) -> Output:
     """Give back what is reserved."""
-    done = await shop.services.subscribers.release(mode, msisdn, reference)
+    done = await shop.services.usage.release(mode, msisdn, reference)
     return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "All of it went back.")
 
 
@@ -402,10 +390,10 @@ async def adjust(
     momo: OfMomo = False,
 ) -> Output:
     """Make a bucket hold so much."""
-    verbs = shop.services.subscribers
-    kind, value = parse_amount(amount, (await verbs.find(mode, msisdn)).currency, least=0)
+    currency = (await shop.services.subscribers.find(mode, msisdn)).currency
+    kind, value = parse_amount(amount, currency, least=0)
     kind = Kind.MOMO if momo and kind is Kind.MONEY else kind
-    done = await verbs.adjust(mode, msisdn, bucket, kind, value, reason)
+    done = await shop.services.usage.adjust(mode, msisdn, bucket, kind, value, reason)
     text = f"Bucket {bucket} holds {amount_text(kind, value, done.subscriber.currency)}."
     return Output(
         {"msisdn": msisdn, "bucket": bucket, "balance": amount_data(kind, value, done.subscriber.currency)}, text
@@ -503,8 +491,8 @@ async def momo(
     ] = False,
 ) -> Output:
     """Give a subscriber mobile money, or change it. Prints what partners send as `x-authorization`, this once."""
-    verbs = shop.services.subscribers
-    currency = (await verbs.find(mode, msisdn)).currency
+    verbs = shop.services.mobile_money
+    currency = (await shop.services.subscribers.find(mode, msisdn)).currency
 
     def minor(field: str, text: str | None) -> int | None:
         try:
@@ -525,8 +513,8 @@ async def momo(
         overdraft_interest=minor("overdraft interest", overdraft_interest),
         blocked=blocked,
     )
-    authorization = await verbs.momo(mode, msisdn, change, renew=new_authorization)
-    state = await verbs.momo_state(mode, msisdn)
+    authorization = await verbs.change(mode, msisdn, change, renew=new_authorization)
+    state = await verbs.find(mode, msisdn)
     data: dict[str, Any] = {"msisdn": msisdn, "mode": mode, "momo": _momo_data(state, currency) if state else None}
     text = f"{msisdn} has mobile money: {Money(state.balance if state else 0, currency)}."
     if authorization is not None:
@@ -547,6 +535,6 @@ async def fault(
     """Make a part of a subscriber's plans fail, so that partners see what their programs do then."""
     if how not in ("off", *Fault):
         raise InvalidInput("how", "must be down, slow or off")
-    await shop.services.subscribers.fault(msisdn, part, None if how == "off" else Fault(how))
+    await shop.services.entitlements.set_fault(msisdn, part, None if how == "off" else Fault(how))
     told = "works again" if how == "off" else f"is {how}"
     return Output({"msisdn": msisdn, "part": part, "how": how}, f"The {part} of {msisdn} {told}.")

@@ -23,7 +23,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.operator.refills.service import mind_pin
-from telvend.operator.vouchers.guard import Guarded
+from telvend.operator.vouchers.guard.model import Guarded
 from telvend.operator.vouchers.model import Batch, Voucher, VoucherState
 from telvend.operator.vouchers.pins import POSSIBLE_PINS
 from telvend.operator.vouchers.service import LARGEST_BATCH, standing_of

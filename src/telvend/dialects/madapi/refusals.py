@@ -20,7 +20,8 @@ from telvend.dialects.contract import Answer, Asked, Header, nearest_row
 from telvend.dialects.madapi.wire import Links, links
 from telvend.errors import InvalidFields, TelvendError, UnknownPath
 from telvend.operator.premiums.model import NoMobileMoney, QuoteRefused
-from telvend.operator.subscribers.model import MaximumCredit, NotEnough, SubscriberBarred
+from telvend.operator.subscribers.balances.model import MaximumCredit, NotEnough
+from telvend.operator.subscribers.model import SubscriberBarred
 from telvend.operator.vouchers.model import LockedOut, PinRefused
 
 PLANS: Final = "/v2/customers/{customerId}/plans"

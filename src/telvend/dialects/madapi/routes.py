@@ -43,7 +43,7 @@ async def plans(call: Call[None]) -> Answer:
     """What the subscriber is and has. Parts are read apart from each other: 207 where one cannot be."""
     msisdn = _customer(call)
     wanted = plans_query(call.query)
-    found = await call.services.subscribers.plans(
+    found = await call.services.plans.read(
         PlansWanted(
             call.caller.mode,
             msisdn,
@@ -66,7 +66,7 @@ async def plans_for_product(call: Call[None]) -> Answer:
     """The same, cut down to what came from one product. One that is known and was never bought is `balance: null`."""
     msisdn = _customer(call)
     product = _product(call)
-    found = await call.services.subscribers.plans(PlansWanted(call.caller.mode, msisdn, product=product))
+    found = await call.services.plans.read(PlansWanted(call.caller.mode, msisdn, product=product))
     if found.buckets == () and not _is_known(call, product):
         raise NotFound("Product")
     return wire.plans_answer(found, wire.Shown(), call.asked)
@@ -76,7 +76,7 @@ def _is_known(call: Call[None], product: str) -> bool:
     """Whether the shop sells it, the network defines it, or premiums are asked for it."""
     services = call.services
     return (
-        services.offering.snapshot.bundle(product) is not None
+        services.entitlements.snapshot.bundle(product) is not None
         or services.catalogue.snapshot.product_by_code(product) is not None
         or services.premiums.knows(product)
     )
@@ -205,12 +205,12 @@ async def set_fri_state(call: Call[dict[str, Any]]) -> Answer:
     blocked = fields.one_of("state", ("ACTIVE", "BLOCKED")) == "BLOCKED"
     fields.done()
     found = await _momo(call, msisdn)
-    await call.services.subscribers.set_momo_blocked(call.caller.mode, msisdn, blocked)
+    await call.services.mobile_money.set_blocked(call.caller.mode, msisdn, blocked)
     return wire.fri_answer(found.msisdn, blocked, found.currency, call.asked)
 
 
 async def _momo(call: Call[Any], msisdn: str) -> Plans:
-    found = await call.services.subscribers.plans(
+    found = await call.services.plans.read(
         PlansWanted(call.caller.mode, msisdn, kinds=frozenset(), momo_authorization=_authorization(call))
     )
     if found.momo is None:

@@ -23,7 +23,9 @@ from telvend.kit.money import Currency, Money
 from telvend.operator.plans.model import PlanPart, Plans
 from telvend.operator.premiums.model import Loyalty, Premium
 from telvend.operator.refills.model import Refilled
-from telvend.operator.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
+from telvend.operator.subscribers.balances.model import Bucket, Kind
+from telvend.operator.subscribers.model import Subscriber
+from telvend.operator.subscribers.momo.model import MomoAccount
 
 SUCCESS_CODE: Final = "0000"
 SUCCESS: Final = "Success"

@@ -10,8 +10,8 @@ from typing import Final
 
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
-from telvend.operator.subscribers.amounts import parse_amount
-from telvend.operator.subscribers.model import Grant, Kind
+from telvend.operator.subscribers.balances.amounts import parse_amount
+from telvend.operator.subscribers.balances.model import Grant, Kind
 
 WHOLE: Final = 10_000
 """All of it, in basis points."""

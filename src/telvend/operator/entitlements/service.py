@@ -10,6 +10,7 @@ from typing import Final
 
 from telvend.database.connections import Database, Tx, bump
 from telvend.errors import InvalidInput, NotFound
+from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
 from telvend.operator.entitlements import store
 from telvend.operator.entitlements.model import (
@@ -22,7 +23,9 @@ from telvend.operator.entitlements.model import (
     Snapshot,
     grants_of_refill,
 )
-from telvend.operator.subscribers.model import Grant, Kind, mind_text
+from telvend.operator.subscribers.balances.model import Grant, Kind
+from telvend.operator.subscribers.model import mind_text
+from telvend.operator.subscribers.store import require_subscriber
 
 TOPIC: Final = "network"
 """The revision that counts the changes of bundles, refill profiles, faults, and premium rates."""
@@ -149,9 +152,10 @@ class Offering:
             return await store.faults(tx)
 
     async def set_fault(self, msisdn: str, part: FaultyPart, how: Fault | None) -> None:
-        """Make a part of a subscriber (E.164, both modes) fail, or (None) work again."""
+        """Make a part of a subscriber (E.164, both modes) fail, or (None) work again. Raises NotFound."""
         async with self._database.transaction() as tx:
             await bump(tx, TOPIC)
+            await require_subscriber(tx, Mode.LIVE, msisdn)
             await store.write_fault(tx, msisdn, part, how)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from telvend.database.connections import Tx
 from telvend.operator.entitlements.model import Bonus, Bundle, Fault, FaultyPart, Profile
-from telvend.operator.subscribers.model import Kind
+from telvend.operator.subscribers.balances.model import Kind
 
 
 async def bundles(tx: Tx) -> dict[str, Bundle]:

@@ -1,1 +1,1 @@
-"""Reading a subscriber's plans: each part from a source of its own, with a deadline."""
+"""Plans as partners read them: each part from a source of its own, with a deadline."""

@@ -1,13 +1,15 @@
 """What is read of a subscriber: the parts of a plan, each from a source of its own, and what could not be read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
-from telvend.operator.subscribers.model import Bucket, Kind, MomoAccount, Subscriber
+from telvend.operator.subscribers.balances.model import Bucket, Kind
+from telvend.operator.subscribers.model import Subscriber
+from telvend.operator.subscribers.momo.model import MomoAccount
 
 
 class PlanPart(StrEnum):
@@ -72,3 +74,26 @@ class Plans:
     missing: frozenset[PlanPart]
     now: datetime
     totals: Mapping[tuple[Kind, bool], Total] | None = None
+
+
+def totals_of(buckets: Iterable[Bucket], now: datetime) -> dict[tuple[Kind, bool], Total]:
+    """What buckets that are not over add up to, by kind and whether it is the main account."""
+    grouped: dict[tuple[Kind, bool], list[Bucket]] = {}
+    for bucket in buckets:
+        grouped.setdefault((bucket.kind, bucket.main), []).append(bucket)
+    return {key: _total(of_kind, now) for key, of_kind in grouped.items()}
+
+
+def _total(buckets: list[Bucket], now: datetime) -> Total:
+    active = unused = reserved = 0
+    expires_at: datetime | None = None
+    for bucket in buckets:
+        free = bucket.balance - bucket.reserved
+        reserved += bucket.reserved
+        if bucket.starts_at is None or bucket.starts_at > now:
+            unused += free
+            continue
+        active += free
+        if free and bucket.expires_at is not None and (expires_at is None or bucket.expires_at < expires_at):
+            expires_at = bucket.expires_at
+    return Total(active, unused, reserved, expires_at, len(buckets))

@@ -1,1 +1,1 @@
-"""What was sold arrives: once for each reference."""
+"""Provisioning: delivers what was sold to a subscriber, once for each reference."""

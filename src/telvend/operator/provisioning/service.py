@@ -1,4 +1,4 @@
-"""What the shop sells arrives at the network: the lane of deliveries, exactly once for each reference.
+"""The verbs of provisioning: deliver, ask, grant; each delivery exactly once for its reference.
 
 - What a reference became first, it stays: a second delivery under it gives nothing and gets the same answer.
 - A question about a reference that nobody has heard of closes it, so that "never heard of it" can be believed at once: a
@@ -10,90 +10,35 @@ are claimed in their own order, and what is given is written set by set. A bundl
 subscriber has is read for it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from enum import StrEnum
-
-import msgspec
 
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch, NumberBlock
 from telvend.database.connections import TRANSIENT, Database, Tx
 from telvend.database.lane import Lane
-from telvend.errors import ReferenceReused
+from telvend.errors import NotFound, ReferenceReused
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
-from telvend.kit.money import Currency
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.provisioning import store
+from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Question, Refusal
 from telvend.operator.provisioning.store import Claim
-from telvend.operator.subscribers.account import Account
-from telvend.operator.subscribers.model import Grant, MaximumCredit, PostingKind, Subscriber, SubscriberBarred
-from telvend.operator.subscribers.store import (
+from telvend.operator.subscribers.balances.account import Account
+from telvend.operator.subscribers.balances.model import Grant, MaximumCredit, PostingKind
+from telvend.operator.subscribers.balances.store import (
     NUMBERS_AT_A_TIME,
     accounts_to_give,
     bucket_numbers,
-    lock_by_number,
     write_accounts,
 )
-
-
-class DeliveryState(StrEnum):
-    """What became of a reference."""
-
-    DELIVERED = "delivered"
-    REFUSED = "refused"
-    CLOSED = "closed"
-    """Asked about before it arrived; it never will."""
-
-
-class Refusal(StrEnum):
-    """Why nothing was given. It stays so under the same reference."""
-
-    UNKNOWN_SUBSCRIBER = "unknown_subscriber"
-    """There is no such subscriber, and the delivery was not to make one."""
-    BARRED = "barred"
-    """The subscriber's status forbids it, or the number has been given up."""
-    OTHER_CURRENCY = "other_currency"
-    """Money in a currency that is not the subscriber's."""
-    FULL = "full"
-    """There would be more than can be counted."""
-
-
-class NetworkDelivery(msgspec.Struct, frozen=True):
-    """What is to be given to a subscriber. `msisdn` is in E.164, `country` and `currency` are the market's.
-
-    `grants` come from the offering, as do the days by which the two clocks move. `creates`: an unknown subscriber is made.
-    `fingerprint` says what is wanted, for references that come from people; another one under the same reference is
-    ReferenceReused. `forgets`: a refusal leaves the reference free.
-    """
-
-    reference: str
-    msisdn: str
-    country: str
-    currency: Currency
-    grants: tuple[Grant, ...]
-    mode: Mode = Mode.LIVE
-    usable_days: int = 0
-    reachable_days: int = 0
-    creates: bool = True
-    fingerprint: str = ""
-    forgets: bool = False
-
-
-class Question(msgspec.Struct, frozen=True):
-    """What became of a reference?"""
-
-    reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a reference. `reason` belongs to a refusal. `replayed`: it had been so before."""
-
-    state: DeliveryState
-    reason: Refusal | None = None
-    replayed: bool = False
+from telvend.operator.subscribers.model import Subscriber, SubscriberBarred, mind_reference
+from telvend.operator.subscribers.store import (
+    NewSubscriber,
+    create_subscribers,
+    lines_of,
+    lock_by_number,
+    require_subscriber,
+)
 
 
 class Delivering:
@@ -105,6 +50,7 @@ class Delivering:
         *,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
+        self._database = database
         self._numbers = bucket_numbers()
         self._batch: BatchTransaction[NetworkDelivery | Question, Answer] = BatchTransaction(
             database,
@@ -136,6 +82,35 @@ class Delivering:
         """What became of a reference; one that nobody has heard of is closed now. Raises Busy."""
         return await self.lane.serve(Question(reference))
 
+    async def grant(self, mode: Mode, msisdn: str, grants: Sequence[Grant], reference: str) -> bool:
+        """Give something by hand, once for each reference of the subscriber. Return whether it had been given before.
+
+        Raises InvalidInput, NotFound, SubscriberBarred, MaximumCredit, ReferenceReused, Busy.
+        """
+        mind_reference(reference)
+        async with self._database.connection() as tx:
+            subscriber = await require_subscriber(tx, mode, msisdn)
+            await _mind_lines(tx, subscriber, {grant.line for grant in grants})
+        answer = await self.deliver(
+            NetworkDelivery(
+                reference=f"grant {mode} {msisdn} {reference}",
+                msisdn=msisdn,
+                country=subscriber.country,
+                currency=subscriber.currency,
+                grants=tuple(grants),
+                mode=mode,
+                creates=False,
+                fingerprint=fingerprint_of(grants),
+                forgets=True,
+            )
+        )
+        if answer.state is DeliveryState.DELIVERED:
+            return answer.replayed
+        if answer.reason is Refusal.FULL:
+            raise MaximumCredit
+        async with self._database.connection() as tx:
+            raise SubscriberBarred((await require_subscriber(tx, mode, msisdn)).status)
+
     async def _decide(self, tx: Tx, items: list[NetworkDelivery | Question]) -> DecidedBatch[Answer]:
         firsts: dict[str, NetworkDelivery | Question] = {}
         for item in items:
@@ -159,6 +134,12 @@ class Delivering:
         return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
 
 
+async def _mind_lines(tx: Tx, subscriber: Subscriber, lines: set[str]) -> None:
+    """Raises NotFound for a line that is not the subscriber's."""
+    if lines - {""} and not lines - {""} <= set(await lines_of(tx, subscriber.id)):
+        raise NotFound("Line")
+
+
 async def _subscribers(
     tx: Tx, deliveries: list[NetworkDelivery]
 ) -> tuple[dict[tuple[Mode, str], Subscriber], datetime | None]:
@@ -169,8 +150,8 @@ async def _subscribers(
         return {}, None
     new = {item.msisdn: item for item in deliveries if item.creates}
     if new:
-        await store.create_subscribers(
-            tx, [store.NewSubscriber(item.mode, item.msisdn, item.country, item.currency.code) for item in new.values()]
+        await create_subscribers(
+            tx, [NewSubscriber(item.mode, item.msisdn, item.country, item.currency.code) for item in new.values()]
         )
     return await lock_by_number(tx, list({(item.mode, item.msisdn) for item in deliveries}))
 

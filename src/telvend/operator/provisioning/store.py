@@ -1,4 +1,4 @@
-"""The SQL of deliveries: who is made because something arrived for them, and what each reference became."""
+"""All SQL of deliveries: what each reference became."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,22 +6,6 @@ from typing import Final
 import msgspec
 
 from telvend.database.connections import Tx, rows
-from telvend.operator.subscribers.store import NEW_REACHABLE_DAYS, NEW_TARIFF_PLAN, NEW_USABLE_DAYS
-
-# Whoever has a row in one mode has one in the other. The limit keeps the planner from reading all subscribers.
-CREATE_SUBSCRIBERS: Final = """
-    insert into subscriber (mode, msisdn, country, currency, tariff_plan, usable_until, reachable_until)
-    select m.mode, new.msisdn, new.country, new.currency, $2, now() + make_interval(days => $3),
-           now() + make_interval(days => $4)
-    from json_to_recordset($1::text::json) as new(mode text, msisdn text, country text, currency text)
-    cross join (values ('live'), ('test')) as m(mode)
-    left join lateral (
-        select true as there from subscriber s where s.msisdn = new.msisdn and s.mode = new.mode limit 1
-    ) as known on true
-    where known.there is null
-    order by new.msisdn, m.mode
-    on conflict (msisdn, mode) do nothing
-"""
 
 # One that another process has written and not committed yet is waited for; in the order of the references, so that two
 # never wait for each other.
@@ -52,15 +36,6 @@ REFUSE_REFERENCES: Final = """
 FORGET_REFERENCES: Final = "delete from network_delivery where reference = any($1::text[])"
 
 
-class NewSubscriber(msgspec.Struct, frozen=True, gc=False):
-    """Somebody who may have to be made, in both modes, because something arrived for the one in `mode`."""
-
-    mode: str
-    msisdn: str
-    country: str
-    currency: str
-
-
 class Claim(msgspec.Struct, frozen=True, gc=False):
     """A reference of a delivery: what it became, or becomes if it is new. `parts`: how many postings it made."""
 
@@ -70,11 +45,6 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     parts: int = 0
     fingerprint: str = ""
     reason: str | None = None
-
-
-async def create_subscribers(tx: Tx, wanted: Sequence[NewSubscriber]) -> None:
-    """Make those of these that do not exist, in both modes. Call it before anything is locked in `tx`."""
-    await tx.execute(CREATE_SUBSCRIBERS, rows(wanted), NEW_TARIFF_PLAN, NEW_USABLE_DAYS, NEW_REACHABLE_DAYS)
 
 
 async def claim_references(tx: Tx, claims: Sequence[Claim]) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Final
 from telvend.database.invariants import Invariant
 from telvend.ledger.model import TransactionKind, TransferKind
 from telvend.operator.refills.model import OWN_NETWORK, RefillKind
-from telvend.operator.subscribers.model import PostingKind
+from telvend.operator.subscribers.balances.model import PostingKind
 
 INVARIANTS: Final = (
     Invariant(
@@ -65,12 +65,5 @@ INVARIANTS: Final = (
         select format('bucket %s got refill %s %s times', p.bucket_id, p.cause, count(*))
         from bucket_posting p where p.kind = '{PostingKind.REFILL}'
         group by p.bucket_id, p.cause having count(*) > 1 limit 10""",
-    ),
-    Invariant(
-        "every batch has as many vouchers as were issued",
-        """
-        select format('batch %s: %s issued, %s there', b.id, b.issued, coalesce(v.count, 0))
-        from voucher_batch b left join (select batch_id, count(*) as count from voucher group by batch_id) v on v.batch_id = b.id
-        where b.issued <> coalesce(v.count, 0) or (b.state = 'available' and b.issued <> b.count) limit 10""",
     ),
 )

@@ -38,13 +38,21 @@ from telvend.operator.refills import store
 from telvend.operator.refills.model import OWN_NETWORK, Refill, Refilled, RefillKind, RefillRequest
 from telvend.operator.refills.store import NewRefill, TransactionTaken
 from telvend.operator.subscribers import store as subscriber_store
-from telvend.operator.subscribers.account import Account
-from telvend.operator.subscribers.model import PostingKind, Subscriber
-from telvend.operator.subscribers.store import NUMBERS_AT_A_TIME, bucket_numbers
+from telvend.operator.subscribers.balances.account import Account
+from telvend.operator.subscribers.balances.model import PostingKind
+from telvend.operator.subscribers.balances.store import (
+    NUMBERS_AT_A_TIME,
+    accounts_to_give,
+    bucket_numbers,
+    write_accounts,
+)
+from telvend.operator.subscribers.model import Subscriber
 from telvend.operator.vouchers import store as voucher_store
-from telvend.operator.vouchers.guard import Guard, Guarded, Guards
+from telvend.operator.vouchers.guard import store as guard_store
+from telvend.operator.vouchers.guard.model import Guard, Guarded, Guards
+from telvend.operator.vouchers.guard.store import GuardGone, Subject
 from telvend.operator.vouchers.model import PinRefused, VoucherState, serial_number, serial_text
-from telvend.operator.vouchers.store import GuardGone, Locked, Subject, Use
+from telvend.operator.vouchers.store import Locked, Use
 from telvend.sales.kind import NUMBERS_AT_A_TIME as CAUSES_AT_A_TIME
 from telvend.sales.kind import KindOfSale, sale_numbers
 from telvend.sales.model import SaleKey
@@ -155,7 +163,7 @@ class Refilling:
         vouchers = await self._lock_vouchers(tx, new)
         guards = await _lock_guards(tx, new, subscribers, vouchers, self._offering.snapshot, now)
         await hit_async("refill.after_locks")
-        accounts = await subscriber_store.accounts_to_give(tx, locked.values(), now, list(locked), self._buckets)
+        accounts = await accounts_to_give(tx, locked.values(), now, list(locked), self._buckets)
         decisions = _Decisions(
             self._sale,
             now,
@@ -240,7 +248,7 @@ async def _lock_guards(
         if wrong is not None or times[item.pin_hash] > 1:
             counted.update(item.subjects)
     subjects = {subject for item in guarded for subject in item.subjects}
-    guards = await voucher_store.lock_guards(tx, subjects, counted)
+    guards = await guard_store.lock_guards(tx, subjects, counted)
     return {subject: guards.get(subject) or Guard(*subject) for subject in subjects}
 
 
@@ -440,14 +448,14 @@ class _Decisions:
         """Write what was decided. A batch that decided nothing writes nothing."""
         if self.refills:
             await store.insert(tx, self.refills, self.now)
-            await subscriber_store.write_accounts(tx, self._given())
+            await write_accounts(tx, self._given())
             await ledger_store.write_journal(tx, self.journal)
             last = self.refills[-1]
             self.sale.remember(tx, last.id, last.reference, self.now)
         if self.uses:
             await voucher_store.use(tx, self.uses, self.now)
         if self.guards:
-            await voucher_store.write_guards(tx, self.guards.values())
+            await guard_store.write_guards(tx, self.guards.values())
 
     def _given(self) -> Collection[Account]:
         return [self.accounts[number] for number in {refill.subscriber_id for refill in self.refills}]

@@ -19,9 +19,10 @@ from telvend.operator.entitlements.service import Offering
 from telvend.operator.refills import store
 from telvend.operator.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
 from telvend.operator.refills.refilling import Item, Refilling
-from telvend.operator.subscribers.model import Kind, mind_text
+from telvend.operator.subscribers.balances.model import Kind
+from telvend.operator.subscribers.model import mind_text
 from telvend.operator.vouchers import store as voucher_store
-from telvend.operator.vouchers.guard import LIMITS, Guarded
+from telvend.operator.vouchers.guard.model import LIMITS, Guarded
 from telvend.operator.vouchers.model import LockedOut, PinRefused
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.sales.gate import SalesGate

@@ -12,7 +12,7 @@ from telvend.database.connections import Tx, rows
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.operator.refills.model import Refill, RefillKind
-from telvend.operator.subscribers.model import PostingKind
+from telvend.operator.subscribers.balances.model import PostingKind
 from telvend.operator.vouchers.model import serial_text
 from telvend.sales.model import SaleKey
 from telvend.sales.store import wanted_rows

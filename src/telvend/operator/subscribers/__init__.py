@@ -1,1 +1,1 @@
-"""Subscribers: accounts, the buckets of what they have, and the postings that change them."""
+"""Subscribers: who there is (accounts and lines), what they have (balances/), and their mobile money (momo/)."""

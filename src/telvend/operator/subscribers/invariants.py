@@ -1,4 +1,4 @@
-"""What must hold of subscribers' buckets, of what was posted to them, and of reservations."""
+"""What must hold of subscribers' buckets: what was posted to them, and what is reserved of them."""
 
 from typing import Final
 
@@ -61,46 +61,5 @@ INVARIANTS: Final = (
         """
         select format('bucket %s belongs to subscriber %s, who is not there', b.id, b.subscriber_id)
         from bucket b left join subscriber s on s.id = b.subscriber_id where s.id is null limit 10""",
-    ),
-    Invariant(
-        "a delivery gave each of its parts once, and nothing was given without one",
-        """
-        select format('delivery %s is %s with %s parts, %s were given', coalesce(d.reference, p.cause),
-                      coalesce(d.state, 'not there'), coalesce(d.parts, 0), coalesce(p.count, 0))
-        from network_delivery d full join (
-            select b.subscriber_id, p.cause, count(*) as count
-            from bucket_posting p join bucket b on b.id = p.bucket_id where p.kind = 'grant'
-            group by b.subscriber_id, p.cause
-        ) p on p.cause = d.reference and p.subscriber_id = d.subscriber_id
-        where coalesce(d.parts, 0) <> coalesce(p.count, 0) or (coalesce(d.parts, 0) > 0 and d.state <> 'delivered')
-        limit 10""",
-    ),
-    Invariant(
-        "what was consumed under a reference was taken once",
-        """
-        select format('%s of %s consumed under %s, %s taken', coalesce(c.amount, 0), coalesce(c.kind, p.kind),
-                      coalesce(c.reference, p.cause), coalesce(p.sum, 0))
-        from consumption c full join (
-            select b.subscriber_id, p.cause, min(b.kind) as kind, -sum(p.change) as sum
-            from bucket_posting p join bucket b on b.id = p.bucket_id where p.kind = 'consume'
-            group by b.subscriber_id, p.cause
-        ) p on p.subscriber_id = c.subscriber_id and p.cause = c.reference
-        where coalesce(c.amount, 0) <> coalesce(p.sum, 0) or c.kind <> p.kind limit 10""",
-    ),
-    Invariant(
-        "a reservation keeps what it says, and what was captured was taken once",
-        """
-        select format('reservation %s of subscriber %s (%s): %s in parts of %s, %s taken of %s captured', r.reference,
-                      r.subscriber_id, r.state, coalesce(k.sum, 0), r.amount, coalesce(p.sum, 0), r.captured)
-        from reservation r
-        left join (
-            select reservation_id, sum(amount) as sum from reservation_part group by reservation_id
-        ) k on k.reservation_id = r.id
-        full join (
-            select b.subscriber_id, p.cause, -sum(p.change) as sum
-            from bucket_posting p join bucket b on b.id = p.bucket_id where p.kind = 'capture'
-            group by b.subscriber_id, p.cause
-        ) p on p.subscriber_id = r.subscriber_id and p.cause = r.reference
-        where r.id is null or r.amount <> coalesce(k.sum, 0) or r.captured <> coalesce(p.sum, 0) limit 10""",
     ),
 )

@@ -1,19 +1,12 @@
-"""A subscriber and what the subscriber has: the records, the states and their words.
-
-Amounts are whole numbers whose unit follows from the kind: minor units of the subscriber's currency, bytes, seconds,
-messages. A *bucket* is what came from one source and lasts equally long: the main account, one bundle, one bonus. Every
-change of a bucket is a *posting*; its balance is the sum of them.
-"""
+"""A subscriber: the record, the states and their words, and the spelling of what names things."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 import msgspec
 
-from telvend.errors import InvalidInput, NotPermitted, TelvendError
+from telvend.errors import InvalidInput, NotPermitted
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
 
@@ -41,101 +34,6 @@ class Status(StrEnum):
     """Barred for good: neither."""
 
 
-class Kind(StrEnum):
-    """What a bucket holds, and in which unit it is counted."""
-
-    MONEY = "money"
-    """Minor units of the subscriber's currency."""
-    DATA = "data"
-    """Bytes."""
-    MINUTES = "minutes"
-    """Seconds."""
-    SMS = "sms"
-    """Messages."""
-    MOMO = "momo"
-    """Mobile money, in minor units; never used by anything but mobile money."""
-
-
-UNITS: Final = {
-    Kind.MONEY: "minor units",
-    Kind.DATA: "bytes",
-    Kind.MINUTES: "seconds",
-    Kind.SMS: "messages",
-    Kind.MOMO: "minor units",
-}
-"""What an amount of each kind counts."""
-
-
-class PostingKind(StrEnum):
-    """Why a bucket changed."""
-
-    GRANT = "grant"
-    """A bundle was delivered, or an operator gave it."""
-    REFILL = "refill"
-    """A refill turned into it."""
-    CONSUME = "consume"
-    """It was used."""
-    CAPTURE = "capture"
-    """What had been reserved was used."""
-    EXPIRE = "expire"
-    """It was not used in time."""
-    ADJUST = "adjust"
-    """An operator corrected it."""
-
-
-class Bucket(msgspec.Struct):
-    """A row of the table, as it is weighed and changed. `changed`: it has to be written; `new`: inserted.
-
-    `starts_at` None: unused, begins with its first use and then lasts `validity_days`. `expires_at` None: never, or not
-    begun. `reserved` is the part of `balance` that is kept for reservations. `number` of the last posting is `postings`.
-    """
-
-    id: int
-    kind: Kind
-    name: str
-    balance: int
-    reserved: int = 0
-    postings: int = 0
-    line: str = ""
-    main: bool = False
-    product: str = ""
-    priority: int = 100
-    validity_days: int | None = None
-    starts_at: datetime | None = None
-    expires_at: datetime | None = None
-    created_at: datetime | None = None
-    open: bool = True
-    changed: bool = False
-    new: bool = False
-
-    def active(self, now: datetime) -> bool:
-        """Whether it can be used now: begun, and not over."""
-        return self.open and self.starts_at is not None and self.starts_at <= now and not self.over(now)
-
-    def unused(self, now: datetime) -> bool:
-        """Whether it has not begun: it begins later, or with its first use."""
-        return self.open and (self.starts_at is None or self.starts_at > now) and not self.over(now)
-
-    def over(self, now: datetime) -> bool:
-        return self.expires_at is not None and self.expires_at <= now
-
-    @property
-    def free(self) -> int:
-        """What is not reserved."""
-        return self.balance - self.reserved
-
-
-class Posting(msgspec.Struct, frozen=True, gc=False):
-    """One change of a bucket, as it is written. `cause` is the reference of what made it."""
-
-    bucket_id: int
-    number: int
-    kind: PostingKind
-    change: int
-    balance_after: int
-    cause: str
-
-
 class Subscriber(msgspec.Struct):
     """Somebody with a SIM card. `msisdn` is in E.164, `country` an ISO 3166 code.
 
@@ -158,103 +56,15 @@ class Subscriber(msgspec.Struct):
     changed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Something that a subscriber is given. `validity_days` None: it does not expire. `first_use`: it begins with that."""
-
-    kind: Kind
-    amount: int
-    name: str
-    product: str = ""
-    validity_days: int | None = None
-    first_use: bool = False
-    priority: int = 100
-    line: str = ""
-    main: bool = False
-
-
-class ReservationState(StrEnum):
-    """Where a reservation stands."""
-
-    HELD = "held"
-    """Kept: it is still in the buckets, and nobody else can use it."""
-    CAPTURED = "captured"
-    """Used; what was not captured went back."""
-    RELEASED = "released"
-    """Gone back."""
-    EXPIRED = "expired"
-    """Gone back by itself, at its deadline."""
-
-
-class Part(msgspec.Struct, frozen=True):
-    """What a reservation keeps of one bucket; they are captured in the order of `place`."""
-
-    place: int
-    bucket_id: int
-    amount: int
-
-
-class Reservation(msgspec.Struct):
-    """Something kept for a session that is under way. `reference` is the caller's own, unique for the subscriber.
-
-    `id` is 0 until it is written.
-    """
-
-    id: int
-    subscriber_id: int
-    reference: str
-    kind: Kind
-    amount: int
-    captured: int
-    state: ReservationState
-    due_at: datetime | None
-    parts: list[Part]
-
-
-@dataclass(frozen=True, slots=True)
-class MomoAccount:
-    """Mobile money of a subscriber, in minor units. `balance` is the bucket's, `reserved` what reservations keep of it.
-
-    `positive` is on its way in and cannot be spent yet; `negative` is held for an outgoing payment.
-    Source of the words: Ericsson's converged wallet, as MADAPI shows it.
-    """
-
-    balance: int
-    reserved: int
-    positive: int
-    negative: int
-    loyalty_generated: int
-    loyalty_consumed: int
-    loyalty_balance: int
-    overdraft_balance: int
-    overdraft_limit: int
-    overdraft_fee: int
-    overdraft_interest: int
-    blocked: bool
-    authorization_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class MomoChange:
-    """What an operator sets of somebody's mobile money, in minor units; None: as it is. The words are MomoAccount's."""
-
-    balance: int | None = None
-    positive: int | None = None
-    negative: int | None = None
-    loyalty_generated: int | None = None
-    loyalty_consumed: int | None = None
-    loyalty_balance: int | None = None
-    overdraft_balance: int | None = None
-    overdraft_limit: int | None = None
-    overdraft_fee: int | None = None
-    overdraft_interest: int | None = None
-    blocked: bool | None = None
-
-
 def mind_text(field: str, text: str, longest: int = 64) -> None:
     """Raises InvalidInput for a text that is empty, too long, or cannot be printed."""
     if not 1 <= len(text) <= longest or not text.isprintable():
         raise InvalidInput(field, f"must be 1 to {longest} printable characters")
+
+
+def mind_reference(reference: str) -> None:
+    """Raises InvalidInput for a reference that cannot be one."""
+    mind_text("reference", reference, 128)
 
 
 def line_of(text: str) -> str:
@@ -275,21 +85,3 @@ class SubscriberBarred(NotPermitted):
         super().__init__("do this for the subscriber")
         self.status = status
         self.args = (f"The subscriber is {status}.",)
-
-
-class MaximumCredit(NotPermitted):
-    """The bucket would hold more than can be counted. Nothing was changed."""
-
-    def __init__(self) -> None:
-        super().__init__("refill the subscriber any further")
-        self.args = ("The subscriber's maximum credit would be exceeded.",)
-
-
-class NotEnough(TelvendError):
-    """The buckets that may be used hold `available`, and `required` is needed. Nothing was taken. Units as in `Kind`."""
-
-    def __init__(self, kind: Kind, required: int, available: int) -> None:
-        self.kind = kind
-        self.required = required
-        self.available = available
-        super().__init__(f"Not enough {kind}: {required} {UNITS[kind]} needed, {available} available.")

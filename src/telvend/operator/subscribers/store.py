@@ -1,35 +1,19 @@
-"""The SQL of subscribers and of what they have, as far as it is everybody's who changes them.
+"""All SQL of subscribers and their lines: who there is.
 
-What only one of the sub-rooms says to the database stands in its own store: `delivering/`, `using/`, `reading/`.
-
-Whoever changes what subscribers have does it in four steps inside a transaction, for as many of them as come together:
-
-    subscribers, now = await lock_subscribers(tx, ids)                 in id order; `now` is the clock after the locks
-    accounts = await load_accounts(tx, subscribers, now, numbers)      main accounts, and what else is asked for
-    accounts[id].give(...)                                             the rules, in plain Python: account.py
-    await write_accounts(tx, accounts.values())                        set by set, only what has changed
-
-The lock of a subscriber's row guards all of the subscriber's buckets and reservations.
+What they have is `balances/`. The lock of a subscriber's row guards all of the subscriber's buckets and reservations.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from telvend.database.batch import NumberBlock
 from telvend.database.connections import Tx, rows
+from telvend.errors import NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES
-from telvend.operator.subscribers.account import Account
-from telvend.operator.subscribers.model import Billing, Bucket, Kind, Status, Subscriber
-
-MOST_LOADED: Final = 500
-"""How many buckets of one kind are loaded to be used from, in the order of use. Almost nobody has more; who has is
-loaded whole where these are not enough."""
-
-NUMBERS_AT_A_TIME: Final = 1024
+from telvend.operator.subscribers.model import Billing, Status, Subscriber
 
 NEW_TARIFF_PLAN: Final = "Prepaid"
 NEW_USABLE_DAYS: Final = 90
@@ -38,14 +22,6 @@ NEW_REACHABLE_DAYS: Final = 180
 
 SUBSCRIBER: Final = """id, mode, msisdn, country, currency, billing, status, tariff_plan, language, usable_until,
     reachable_until, created_at"""
-
-BUCKET: Final = """b.subscriber_id, b.id, b.kind, b.name, b.balance, b.reserved, b.postings, b.line, b.main, b.product,
-    b.priority, b.validity_days, b.starts_at, b.expires_at, b.created_at, b.open"""
-
-# The order in which buckets are used, as account.rank says it; a test holds the two together. $2 is the moment.
-IN_ORDER_OF_USE: Final = """b.priority, coalesce(b.expires_at,
-        case when b.starts_at is null then $2::timestamptz + make_interval(days => b.validity_days) end, 'infinity'),
-        b.created_at, b.id"""
 
 # The clock is read outside of what locks: inside it would be read before the wait.
 LOCK: Final = f"""
@@ -76,55 +52,6 @@ FIND_IDS: Final = """
     ) as s
 """
 
-MAIN_ACCOUNTS: Final = f"""
-    select {BUCKET} from unnest($1::bigint[]) as wanted(id)
-    cross join lateral (select * from bucket where bucket.subscriber_id = wanted.id and bucket.main limit 1) as b
-"""
-
-BUCKETS_BY_ID: Final = f"""
-    select {BUCKET} from unnest($1::bigint[]) as wanted(id)
-    cross join lateral (select * from bucket where bucket.id = wanted.id limit 1) as b
-"""
-
-# $3 is how many of each at most.
-BUCKETS_TO_USE: Final = f"""
-    select {BUCKET} from json_to_recordset($1::text::json) as wanted(subscriber_id bigint, kind text, line text)
-    cross join lateral (
-        select * from bucket b
-        where b.subscriber_id = wanted.subscriber_id and b.open and b.kind = wanted.kind and b.line = wanted.line
-          and b.balance > b.reserved and (b.starts_at is null or b.starts_at <= $2)
-          and (b.expires_at is null or b.expires_at > $2)
-        order by {IN_ORDER_OF_USE}
-        limit $3
-    ) as b
-"""
-
-INSERT_BUCKETS: Final = """
-    insert into bucket (id, subscriber_id, line, kind, main, name, product, priority, balance, reserved, postings,
-        validity_days, starts_at, expires_at, open, created_at)
-    select id, subscriber_id, line, kind, main, name, product, priority, balance, reserved, postings,
-        validity_days, starts_at, expires_at, open, created_at
-    from json_to_recordset($1::text::json) as new(id bigint, subscriber_id bigint, line text, kind text, main boolean,
-        name text, product text, priority smallint, balance bigint, reserved bigint, postings integer,
-        validity_days integer, starts_at timestamptz, expires_at timestamptz, open boolean, created_at timestamptz)
-"""
-
-# The ids stand there twice: without the array the planner would read all of a young table and keep to that plan.
-UPDATE_BUCKETS: Final = """
-    update bucket set balance = new.balance, reserved = new.reserved, postings = new.postings,
-        starts_at = new.starts_at, expires_at = new.expires_at, open = new.open
-    from json_to_recordset($1::text::json) as new(id bigint, balance bigint, reserved bigint, postings integer,
-        starts_at timestamptz, expires_at timestamptz, open boolean)
-    where bucket.id = new.id and bucket.id = any($2::bigint[])
-"""
-
-INSERT_POSTINGS: Final = """
-    insert into bucket_posting (bucket_id, number, kind, change, balance_after, cause, created_at)
-    select bucket_id, number, kind, change, balance_after, cause, $2
-    from json_to_recordset($1::text::json)
-        as new(bucket_id bigint, number integer, kind text, change bigint, balance_after bigint, cause text)
-"""
-
 UPDATE_SUBSCRIBERS: Final = """
     update subscriber set billing = new.billing, status = new.status, tariff_plan = new.tariff_plan,
         language = new.language, usable_until = new.usable_until, reachable_until = new.reachable_until,
@@ -134,25 +61,29 @@ UPDATE_SUBSCRIBERS: Final = """
     where subscriber.id = new.id and subscriber.id = any($2::bigint[])
 """
 
-NEXT_NUMBERS: Final = "select nextval('bucket_number') from generate_series(1, $1::int)"
+# Whoever has a row in one mode has one in the other. The limit keeps the planner from reading all subscribers.
+CREATE_SUBSCRIBERS: Final = """
+    insert into subscriber (mode, msisdn, country, currency, tariff_plan, usable_until, reachable_until)
+    select m.mode, new.msisdn, new.country, new.currency, $2, now() + make_interval(days => $3),
+           now() + make_interval(days => $4)
+    from json_to_recordset($1::text::json) as new(mode text, msisdn text, country text, currency text)
+    cross join (values ('live'), ('test')) as m(mode)
+    left join lateral (
+        select true as there from subscriber s where s.msisdn = new.msisdn and s.mode = new.mode limit 1
+    ) as known on true
+    where known.there is null
+    order by new.msisdn, m.mode
+    on conflict (msisdn, mode) do nothing
+"""
 
 
-async def next_numbers(tx: Tx, count: int) -> list[int]:
-    """`count` fresh numbers of buckets. Not part of the transaction: an unused one stays a gap."""
-    return [row[0] for row in await tx.fetch(NEXT_NUMBERS, count)]
+class NewSubscriber(msgspec.Struct, frozen=True, gc=False):
+    """Somebody who may have to be made, in both modes, because something arrived for the one in `mode`."""
 
-
-def bucket_numbers() -> NumberBlock:
-    """Return an empty block of numbers of buckets. A lane fetches `NUMBERS_AT_A_TIME`, others what they need."""
-    return NumberBlock(next_numbers)
-
-
-class Use(msgspec.Struct, frozen=True):
-    """What somebody is about to use of: the buckets of one kind on one line of a subscriber."""
-
-    subscriber_id: int
-    kind: Kind
-    line: str = ""
+    mode: str
+    msisdn: str
+    country: str
+    currency: str
 
 
 class _Key(msgspec.Struct, gc=False):
@@ -181,58 +112,6 @@ async def lock_subscribers(
     return {row["id"]: subscriber_of(row) for row in found}, found[-1]["now"] if found else None
 
 
-async def load_accounts(
-    tx: Tx,
-    subscribers: Mapping[int, Subscriber],
-    now: datetime,
-    numbers: NumberBlock,
-    *,
-    uses: Collection[Use] = (),
-    buckets: Collection[int] = (),
-    most: int | None = MOST_LOADED,
-) -> dict[int, Account]:
-    """The accounts of locked subscribers, with their main accounts; giving needs no more.
-
-    `uses`: with what can be used so, too, at most `most` buckets of each, in the order of use. `buckets`: with those of
-    these that are theirs.
-    """
-    found = list(await tx.fetch(MAIN_ACCOUNTS, list(subscribers)))
-    if uses:
-        found += await tx.fetch(BUCKETS_TO_USE, rows(list(uses)), now, most)
-    if buckets:
-        found += await tx.fetch(BUCKETS_BY_ID, list(buckets))
-    loaded: dict[int, dict[int, Bucket]] = {subscriber_id: {} for subscriber_id in subscribers}
-    for row in found:
-        if row["subscriber_id"] in loaded:
-            loaded[row["subscriber_id"]][row["id"]] = bucket_of(row)
-    return {
-        subscriber_id: Account(subscriber, list(loaded[subscriber_id].values()), now, numbers.take)
-        for subscriber_id, subscriber in subscribers.items()
-    }
-
-
-async def write_accounts(tx: Tx, accounts: Iterable[Account]) -> None:
-    """Write what the accounts' verbs have changed: subscribers, buckets, postings. Each is written once."""
-    touched = [account for account in accounts if account.touched]
-    if not touched:
-        return
-    now = touched[0].now
-    new = [_new_row(account, bucket) for account in touched for bucket in account.buckets if bucket.new]
-    changed = [bucket for account in touched for bucket in account.buckets if bucket.changed and not bucket.new]
-    postings = [posting for account in touched for posting in account.postings]
-    subscribers = [account.subscriber for account in touched if account.subscriber.changed]
-    if new:
-        await tx.execute(INSERT_BUCKETS, rows(new))
-    if changed:
-        await tx.execute(UPDATE_BUCKETS, rows(changed), [bucket.id for bucket in changed])
-    if postings:
-        await tx.execute(INSERT_POSTINGS, rows(postings), now)
-    if subscribers:
-        await tx.execute(UPDATE_SUBSCRIBERS, rows(subscribers), [subscriber.id for subscriber in subscribers])
-    for account in touched:
-        account.written()
-
-
 async def lock_by_number(
     tx: Tx, wanted: Sequence[tuple[Mode, str]]
 ) -> tuple[dict[tuple[Mode, str], Subscriber], datetime | None]:
@@ -245,64 +124,20 @@ async def lock_by_number(
     )
 
 
-async def accounts_to_give(
-    tx: Tx, subscribers: Iterable[Subscriber], now: datetime, mains: Collection[int], numbers: NumberBlock
-) -> dict[int, Account]:
-    """Accounts of locked subscribers to which something is given: with the main accounts of `mains` only."""
-    accounts = {subscriber.id: Account(subscriber, [], now, numbers.take) for subscriber in subscribers}
-    if mains:
-        for row in await tx.fetch(MAIN_ACCOUNTS, list(mains)):
-            accounts[row["subscriber_id"]].buckets.append(bucket_of(row))
-    return accounts
+async def create_subscribers(tx: Tx, wanted: Sequence[NewSubscriber]) -> None:
+    """Make those of these that do not exist, in both modes. Call it before anything is locked in `tx`."""
+    await tx.execute(CREATE_SUBSCRIBERS, rows(wanted), NEW_TARIFF_PLAN, NEW_USABLE_DAYS, NEW_REACHABLE_DAYS)
 
 
-class _NewBucket(msgspec.Struct, gc=False):
-    """A new bucket, as INSERT_BUCKETS reads it."""
-
-    id: int
-    subscriber_id: int
-    line: str
-    kind: str
-    main: bool
-    name: str
-    product: str
-    priority: int
-    balance: int
-    reserved: int
-    postings: int
-    validity_days: int | None
-    starts_at: datetime | None
-    expires_at: datetime | None
-    open: bool
-    created_at: datetime | None
-
-
-def _new_row(account: Account, bucket: Bucket) -> _NewBucket:
-    return _NewBucket(
-        bucket.id,
-        account.subscriber.id,
-        bucket.line,
-        bucket.kind,
-        bucket.main,
-        bucket.name,
-        bucket.product,
-        bucket.priority,
-        bucket.balance,
-        bucket.reserved,
-        bucket.postings,
-        bucket.validity_days,
-        bucket.starts_at,
-        bucket.expires_at,
-        bucket.open,
-        bucket.created_at,
-    )
+async def write_subscribers(tx: Tx, subscribers: Sequence[Subscriber]) -> None:
+    """Write locked subscribers as they are now."""
+    await tx.execute(UPDATE_SUBSCRIBERS, rows(subscribers), [subscriber.id for subscriber in subscribers])
 
 
 # A look-up in a dictionary takes a fifth of the time of a call of the enumeration.
 _MODES: Final = {mode.value: mode for mode in Mode}
 _BILLINGS: Final = {billing.value: billing for billing in Billing}
 _STATUSES: Final = {status.value: status for status in Status}
-_KINDS: Final = {kind.value: kind for kind in Kind}
 
 
 def subscriber_of(row: Any) -> Subscriber:
@@ -323,28 +158,7 @@ def subscriber_of(row: Any) -> Subscriber:
     )
 
 
-def bucket_of(row: Any) -> Bucket:
-    """The bucket in a row of `BUCKET`."""
-    return Bucket(
-        row["id"],
-        _KINDS[row["kind"]],
-        row["name"],
-        row["balance"],
-        row["reserved"],
-        row["postings"],
-        row["line"],
-        row["main"],
-        row["product"],
-        row["priority"],
-        row["validity_days"],
-        row["starts_at"],
-        row["expires_at"],
-        row["created_at"],
-        row["open"],
-    )
-
-
-# Who there is: none of this is on anybody's path -----------------------------------------------------------------------
+# For people: none of this is on anybody's path -------------------------------------------------------------------------
 
 
 async def insert_subscriber(
@@ -383,6 +197,14 @@ async def find_subscriber(tx: Tx, mode: Mode, msisdn: str, *, lock: bool = False
     return subscriber_of(row) if row else None
 
 
+async def require_subscriber(tx: Tx, mode: Mode, msisdn: str, *, lock: bool = False) -> Subscriber:
+    """Return the subscriber of this number as `find_subscriber` does. Raises NotFound."""
+    found = await find_subscriber(tx, mode, msisdn, lock=lock)
+    if found is None:
+        raise NotFound("Subscriber")
+    return found
+
+
 async def listed(
     tx: Tx, mode: Mode, *, status: str | None, currency: str | None, after: int, limit: int
 ) -> list[Subscriber]:
@@ -398,11 +220,6 @@ async def listed(
     return [subscriber_of(row) for row in found]
 
 
-async def write_subscribers(tx: Tx, subscribers: Sequence[Subscriber]) -> None:
-    """Write locked subscribers as they are now."""
-    await tx.execute(UPDATE_SUBSCRIBERS, rows(subscribers), [subscriber.id for subscriber in subscribers])
-
-
 async def insert_line(tx: Tx, mode: Mode, line: str, subscriber_id: int) -> int:
     """Give a subscriber a line; whose it is: somebody else's stays that."""
     await tx.execute(
@@ -415,32 +232,3 @@ async def insert_line(tx: Tx, mode: Mode, line: str, subscriber_id: int) -> int:
 async def lines_of(tx: Tx, subscriber_id: int) -> list[str]:
     found = await tx.fetch("select line from subscriber_line where subscriber_id = $1 order by line", subscriber_id)
     return [row[0] for row in found]
-
-
-async def momo_bucket(tx: Tx, subscriber_id: int) -> Bucket | None:
-    """The bucket that holds a subscriber's mobile money."""
-    row = await tx.fetchrow(
-        f"select {BUCKET} from bucket b where b.subscriber_id = $1 and b.kind = 'momo'", subscriber_id
-    )
-    return bucket_of(row) if row else None
-
-
-async def insert_momo(tx: Tx, subscriber_id: int, authorization_digest: bytes) -> bool:
-    """Whether the account was made now; False where there was one."""
-    made = await tx.fetchval(
-        "insert into momo_account (subscriber_id, authorization_digest) values ($1, $2) on conflict do nothing"
-        " returning true",
-        subscriber_id, authorization_digest,
-    )  # fmt: skip
-    return bool(made)
-
-
-async def change_momo(tx: Tx, subscriber_id: int, changes: Mapping[str, int | bool | bytes]) -> bool:
-    """Set these columns of a subscriber's mobile money; whether there is any."""
-    names = list(changes)
-    assignments = "".join(f", {name} = ${place}" for place, name in enumerate(names, 2))
-    changed = await tx.fetchval(
-        f"update momo_account set subscriber_id = $1{assignments} where subscriber_id = $1 returning true",
-        subscriber_id, *(changes[name] for name in names),
-    )  # fmt: skip
-    return bool(changed)

@@ -1,1 +1,1 @@
-"""Using what subscribers have: consumed, reserved, corrected by hand, and taken away when it is over."""
+"""Usage: consumes, reserves and corrects what subscribers have, and takes away what is over."""

@@ -18,8 +18,9 @@ from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.repeating import Repeating
 from telvend.kit.runtime import NO_RUNTIME, Runtime
-from telvend.operator.subscribers.model import ReservationState
-from telvend.operator.subscribers.store import bucket_numbers, load_accounts, lock_subscribers, write_accounts
+from telvend.operator.subscribers.balances.model import ReservationState
+from telvend.operator.subscribers.balances.store import bucket_numbers, load_accounts, write_accounts
+from telvend.operator.subscribers.store import lock_subscribers
 from telvend.operator.usage import store
 
 AT_A_TIME: Final = 500

@@ -1,125 +1,30 @@
-"""Using what subscribers have: the lane in which it is consumed, reserved, captured, released and corrected.
+"""The verbs of usage: consume, reserve, capture, release and correct what subscribers have.
 
 Everything that is waiting is one transaction: the subscribers are locked in id order, what stands under the references is
-looked up after that, and each request is decided by `account.py` in the order in which it came. All of it is known by its
-reference: the same again gives the same answer and takes nothing.
+looked up after that, and each request is decided by `balances/account.py` in the order in which it came. All of it is known
+by its reference: the same again gives the same answer and takes nothing.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-
-import msgspec
+from typing import Final
 
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
 from telvend.database.connections import TRANSIENT, Database, Tx
 from telvend.database.lane import Lane
-from telvend.errors import InvalidInput, NotFound, ReferenceReused, TelvendError
+from telvend.errors import InvalidInput, NotFound
+from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
-from telvend.operator.subscribers.account import Account
-from telvend.operator.subscribers.model import (
-    Bucket,
-    Kind,
-    NotEnough,
-    Reservation,
-    ReservationState,
-    Subscriber,
-    SubscriberBarred,
-    mind_text,
-)
-from telvend.operator.subscribers.store import (
-    MOST_LOADED,
-    Use,
-    bucket_numbers,
-    load_accounts,
-    lock_by_number,
-    write_accounts,
-)
+from telvend.operator.subscribers.balances.model import Kind, Reservation
+from telvend.operator.subscribers.balances.store import MOST_LOADED
+from telvend.operator.subscribers.model import mind_reference
+from telvend.operator.subscribers.store import lock_by_number, require_subscriber
 from telvend.operator.usage import store
-from telvend.operator.usage.store import Consumption
+from telvend.operator.usage.decisions import Decisions, NotAllLoaded
+from telvend.operator.usage.jobs import Sweeper
+from telvend.operator.usage.model import Adjust, Capture, Consume, Done, Release, Request, Reserve
 
-
-class Consume(msgspec.Struct, frozen=True):
-    """Use so much of one kind, on one line."""
-
-    mode: Mode
-    msisdn: str
-    reference: str
-    kind: Kind
-    amount: int
-    line: str = ""
-
-
-class Reserve(msgspec.Struct, frozen=True):
-    """Keep so much of one kind for `hold_s` seconds at most."""
-
-    mode: Mode
-    msisdn: str
-    reference: str
-    kind: Kind
-    amount: int
-    hold_s: float
-    line: str = ""
-
-
-class Capture(msgspec.Struct, frozen=True):
-    """Use what is reserved, all (None) or a part; the rest goes back. `kind`: what the amount is of, where one is given."""
-
-    mode: Mode
-    msisdn: str
-    reference: str
-    amount: int | None = None
-    kind: Kind | None = None
-
-
-class Release(msgspec.Struct, frozen=True):
-    """Give back what is reserved."""
-
-    mode: Mode
-    msisdn: str
-    reference: str
-
-
-class Adjust(msgspec.Struct, frozen=True):
-    """Make a bucket hold so much, as an operator says. `reference` is the posting's cause."""
-
-    mode: Mode
-    msisdn: str
-    reference: str
-    bucket_id: int
-    kind: Kind
-    balance: int
-
-
-Request = Consume | Reserve | Capture | Release | Adjust
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What was taken from, or is kept in, one bucket."""
-
-    bucket_id: int
-    name: str
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The answer. `taken`: from which buckets, in the order of use; empty in a replay of a consumption.
-
-    `reservation` belongs to those three verbs. `replayed`: it had been done before.
-    """
-
-    subscriber: Subscriber
-    taken: tuple[Taken, ...] = ()
-    reservation: Reservation | None = None
-    replayed: bool = False
-
-
-class _NotAllLoaded(Exception):
-    """Somebody has more buckets than were loaded, and they are needed."""
+LONGEST_HOLD_S: Final = 7 * 24 * 3600
 
 
 class Using:
@@ -128,9 +33,11 @@ class Using:
     def __init__(
         self,
         database: Database,
+        clock: Clock,
         *,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
+        self._database = database
         self._batch: BatchTransaction[Request, Done] = BatchTransaction(
             database,
             self._decide,
@@ -141,15 +48,64 @@ class Using:
             ),
         )
         self.lane: Lane[Request, Done] = Lane("subscribers", self._batch.run, runtime=runtime)
+        self.sweeper = Sweeper(database, clock, runtime=runtime)
 
     def start(self) -> None:
-        """Begin to serve whoever comes together; from inside the event loop. Without it (a command) each is served alone."""
+        """Begin to serve whoever comes together, and to sweep; from inside the event loop. Without it (a command) each is
+        served alone."""
         self.lane.start()
+        self.sweeper.start()
 
     async def close(self) -> None:
         """Answer who is waiting, then give the connection back."""
+        await self.sweeper.close()
         await self.lane.close()
         await self._batch.close()
+
+    async def consume(
+        self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, *, line: str = ""
+    ) -> Done:
+        """Use `amount` of `kind`, all of it or nothing, once for each reference of the subscriber.
+
+        Raises InvalidInput, NotFound, SubscriberBarred, NotEnough, ReferenceReused, Busy.
+        """
+        mind_reference(reference)
+        return await self.lane.serve(Consume(mode, msisdn, reference, kind, amount, line))
+
+    async def reserve(
+        self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, hold_s: float, *, line: str = ""
+    ) -> Done:
+        """Reserve `amount` of `kind` for `hold_s` seconds, once for each reference of the subscriber.
+
+        Raises what `consume` raises.
+        """
+        mind_reference(reference)
+        if not 1 <= hold_s <= LONGEST_HOLD_S:
+            raise InvalidInput("time", f"must be from 1 to {LONGEST_HOLD_S} seconds")
+        return await self.lane.serve(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
+
+    async def capture(
+        self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: Kind | None = None
+    ) -> Done:
+        """Use what is reserved, or `amount` of it, which is of `kind`; release the rest.
+
+        Raises NotFound, InvalidInput (it has ended, is less, or of another kind), Busy.
+        """
+        return await self.lane.serve(Capture(mode, msisdn, reference, amount, kind))
+
+    async def release(self, mode: Mode, msisdn: str, reference: str) -> Done:
+        """Release what is reserved. Raises NotFound, InvalidInput (it was captured), Busy."""
+        return await self.lane.serve(Release(mode, msisdn, reference))
+
+    async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, kind: Kind, balance: int, reason: str) -> Done:
+        """Set the balance of a bucket of this kind. Raises InvalidInput, NotFound, Busy."""
+        mind_reference(reason)
+        return await self.lane.serve(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
+
+    async def reservations(self, mode: Mode, msisdn: str) -> list[Reservation]:
+        """Return the reservations that are held, oldest first. Raises NotFound."""
+        async with self._database.connection() as tx:
+            return await store.held_reservations(tx, (await require_subscriber(tx, mode, msisdn)).id)
 
     async def _decide(self, tx: Tx, requests: list[Request]) -> DecidedBatch[Done]:
         subscribers, now = await lock_by_number(tx, list({(item.mode, item.msisdn) for item in requests}))
@@ -157,214 +113,10 @@ class Using:
         if now is None:
             return DecidedBatch([NotFound("Subscriber")] * len(requests), AfterLostCommit.DECIDE_AGAIN)
         try:
-            batch = await _Batch.load(tx, requests, subscribers, now, MOST_LOADED)
-            answers = [batch.answer(request) for request in requests]
-        except _NotAllLoaded:
-            batch = await _Batch.load(tx, requests, subscribers, now, None)
-            answers = [batch.answer(request) for request in requests]
-        await batch.write(tx)
+            decisions = await Decisions.load(tx, requests, subscribers, now, MOST_LOADED)
+            answers = [decisions.answer(request) for request in requests]
+        except NotAllLoaded:
+            decisions = await Decisions.load(tx, requests, subscribers, now, None)
+            answers = [decisions.answer(request) for request in requests]
+        await decisions.write(tx)
         return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one transaction knows and is about to do.
-
-    `cut`: subscribers of whom not everything may be loaded; `blocked`: those whose mobile money may not be used.
-    """
-
-    subscribers: dict[tuple[Mode, str], Subscriber]
-    now: datetime
-    accounts: dict[int, Account]
-    consumed: dict[tuple[int, str], Consumption]
-    reservations: dict[tuple[int, str], Reservation]
-    cut: set[int]
-    blocked: set[int]
-    new: list[Consumption] = field(default_factory=list)
-    changed: dict[tuple[int, str], Reservation] = field(default_factory=dict)
-
-    @classmethod
-    async def load(
-        cls,
-        tx: Tx,
-        requests: list[Request],
-        subscribers: dict[tuple[Mode, str], Subscriber],
-        now: datetime,
-        most: int | None,
-    ) -> "_Batch":
-        """What these need; at most `most` buckets of each kind. Raises _NotAllLoaded."""
-        here = [(request, found) for request in requests if (found := subscribers.get((request.mode, request.msisdn)))]
-        consumed = [(found.id, request.reference) for request, found in here if isinstance(request, Consume)]
-        reserved = [
-            (found.id, request.reference) for request, found in here if isinstance(request, Reserve | Capture | Release)
-        ]
-        by_id = {subscriber.id: subscriber for subscriber in subscribers.values()}
-        overdue = await store.overdue_reservations(tx, by_id, now)
-        named = await store.find_reservations(tx, dict.fromkeys(reserved)) if reserved else []
-        reservations = {(item.subscriber_id, item.reference): item for item in [*named, *overdue]}
-        wanted = {part.bucket_id for item in reservations.values() if _held(item) for part in item.parts}
-        wanted |= {request.bucket_id for request, _ in here if isinstance(request, Adjust)}
-        uses = {
-            Use(found.id, request.kind, request.line)
-            for request, found in here
-            if isinstance(request, Consume | Reserve)
-        }
-        momo = {use.subscriber_id for use in uses if use.kind is Kind.MOMO}
-        accounts = await load_accounts(tx, by_id, now, bucket_numbers(), uses=uses, buckets=wanted, most=most)
-        batch = cls(
-            subscribers,
-            now,
-            accounts,
-            await store.find_consumptions(tx, dict.fromkeys(consumed)) if consumed else {},
-            reservations,
-            {key for key, account in accounts.items() if most is not None and len(account.buckets) >= most},
-            await store.momo_blocked(tx, momo) if momo else set(),
-        )
-        # What goes back to a bucket that is loaded anyway would be used before buckets that are not and come first.
-        if any(item.subscriber_id in batch.cut for item in reservations.values() if _held(item)):
-            raise _NotAllLoaded
-        for item in overdue:
-            batch.let_go(item, ReservationState.EXPIRED)
-        return batch
-
-    def answer(self, request: Request) -> Done | Exception:
-        """Decide one request. Raises _NotAllLoaded."""
-        subscriber = self.subscribers.get((request.mode, request.msisdn))
-        if subscriber is None:
-            return NotFound("Subscriber")
-        try:
-            match request:
-                case Consume():
-                    return self._consume(request, subscriber)
-                case Reserve():
-                    return self._reserve(request, subscriber)
-                case Capture():
-                    return self._capture(request, subscriber)
-                case Release():
-                    return self._release(request, subscriber)
-                case Adjust():
-                    return self._adjust(request, subscriber)
-        except NotEnough as error:
-            if subscriber.id in self.cut:
-                raise _NotAllLoaded from error
-            return error
-        except TelvendError as error:
-            return error
-
-    def _consume(self, request: Consume, subscriber: Subscriber) -> Done:
-        known = self.consumed.get((subscriber.id, request.reference))
-        if known is not None:
-            _mind_same(request.reference, (known.kind, known.amount), request)
-            return Done(subscriber, replayed=True)
-        self._mind_blocked(request)
-        account = self.accounts[subscriber.id]
-        postings = account.consume(request.kind, request.amount, request.reference, line=request.line)
-        consumption = Consumption(subscriber.id, request.reference, request.kind, request.amount)
-        self.consumed[subscriber.id, request.reference] = consumption
-        self.new.append(consumption)
-        return Done(subscriber, _named(account, [(posting.bucket_id, -posting.change) for posting in postings]))
-
-    def _reserve(self, request: Reserve, subscriber: Subscriber) -> Done:
-        key = (subscriber.id, request.reference)
-        account = self.accounts[subscriber.id]
-        known = self.reservations.get(key)
-        if known is not None:
-            _mind_same(request.reference, (known.kind, known.amount), request)
-            return Done(subscriber, reservation=known, replayed=True)
-        self._mind_blocked(request)
-        parts = account.reserve(request.kind, request.amount, line=request.line)
-        made = Reservation(
-            id=0,
-            subscriber_id=subscriber.id,
-            reference=request.reference,
-            kind=request.kind,
-            amount=request.amount,
-            captured=0,
-            state=ReservationState.HELD,
-            due_at=self.now + timedelta(seconds=request.hold_s),
-            parts=parts,
-        )
-        self.reservations[key] = self.changed[key] = made
-        return Done(subscriber, _named(account, [(part.bucket_id, part.amount) for part in parts]), made)
-
-    def _capture(self, request: Capture, subscriber: Subscriber) -> Done:
-        found = self._reservation(request.reference, subscriber)
-        amount = found.amount if request.amount is None else request.amount
-        if request.kind not in (None, found.kind):
-            raise InvalidInput("amount", f"must be of {found.kind}, as what was reserved")
-        if found.state is ReservationState.CAPTURED and found.captured == amount:
-            return Done(subscriber, reservation=found, replayed=True)
-        account = self.accounts[subscriber.id]
-        first = len(account.postings)
-        account.capture(found, amount, request.reference)
-        self.changed[subscriber.id, request.reference] = found
-        taken = [
-            (posting.bucket_id, -posting.change) for posting in account.postings[first:] if posting.kind == "capture"
-        ]
-        return Done(subscriber, _named(account, taken), found)
-
-    def _release(self, request: Release, subscriber: Subscriber) -> Done:
-        found = self._reservation(request.reference, subscriber)
-        if found.state in (ReservationState.RELEASED, ReservationState.EXPIRED):
-            return Done(subscriber, reservation=found, replayed=True)
-        self.let_go(found, ReservationState.RELEASED)
-        return Done(subscriber, reservation=found)
-
-    def _adjust(self, request: Adjust, subscriber: Subscriber) -> Done:
-        account = self.accounts[subscriber.id]
-        bucket = next((bucket for bucket in account.buckets if bucket.id == request.bucket_id), None)
-        if bucket is None:
-            raise NotFound("Bucket")
-        if bucket.kind is not request.kind:
-            raise InvalidInput("balance", f"must be of {bucket.kind}, as the bucket")
-        before = bucket.balance
-        account.adjust(bucket, request.balance, request.reference)
-        return Done(subscriber, (Taken(bucket.id, bucket.name, before - bucket.balance),))
-
-    def _mind_blocked(self, request: Consume | Reserve) -> None:
-        """Raises SubscriberBarred; the subscriber's status is the first reason that is named."""
-        subscriber_id = self.subscribers[request.mode, request.msisdn].id
-        if request.kind is Kind.MOMO and subscriber_id in self.blocked:
-            self.accounts[subscriber_id].mind_status()
-            raise SubscriberBarred("blocked for mobile money")
-
-    def _reservation(self, reference: str, subscriber: Subscriber) -> Reservation:
-        """The reservation; one whose deadline has passed has gone back. Raises NotFound."""
-        found = self.reservations.get((subscriber.id, reference))
-        if found is None:
-            raise NotFound("Reservation")
-        if _held(found) and found.due_at is not None and found.due_at <= self.now:
-            self.let_go(found, ReservationState.EXPIRED)
-        return found
-
-    def let_go(self, reservation: Reservation, state: ReservationState) -> None:
-        """Give back what a reservation keeps."""
-        self.accounts[reservation.subscriber_id].release(reservation, state)
-        self.changed[reservation.subscriber_id, reservation.reference] = reservation
-
-    async def write(self, tx: Tx) -> None:
-        """Write down what was decided."""
-        await write_accounts(tx, self.accounts.values())
-        if self.new:
-            await store.write_consumptions(tx, self.new, self.now)
-        if self.changed:
-            await store.write_reservations(tx, list(self.changed.values()), self.now)
-
-
-def _held(reservation: Reservation) -> bool:
-    return reservation.state is ReservationState.HELD
-
-
-def _mind_same(reference: str, known: tuple[str, int], request: Consume | Reserve) -> None:
-    if known != (request.kind, request.amount):
-        raise ReferenceReused(reference)
-
-
-def _named(account: Account, taken: Iterable[tuple[int, int]]) -> tuple[Taken, ...]:
-    buckets: dict[int, Bucket] = {bucket.id: bucket for bucket in account.buckets}
-    return tuple(Taken(bucket_id, buckets[bucket_id].name, amount) for bucket_id, amount in taken)
-
-
-def mind_reference(reference: str) -> None:
-    """Raises InvalidInput for a reference that cannot be one."""
-    mind_text("reference", reference, 128)

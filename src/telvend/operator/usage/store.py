@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from telvend.database.connections import Tx, rows
-from telvend.operator.subscribers.model import Kind, Part, Reservation, ReservationState
+from telvend.operator.subscribers.balances.model import Kind, Part, Reservation, ReservationState
 
 _REFERENCES: Final = "json_to_recordset($1::text::json) as wanted(subscriber_id bigint, reference text)"
 
@@ -68,14 +68,6 @@ UPDATE_RESERVATIONS: Final = """
     update reservation set captured = new.captured, state = new.state, due_at = new.due_at
     from json_to_recordset($1::text::json) as new(id bigint, captured bigint, state text, due_at timestamptz)
     where reservation.id = new.id and reservation.id = any($2::bigint[])
-"""
-
-MOMO_BLOCKED: Final = """
-    select wanted.id from unnest($1::bigint[]) as wanted(id)
-    cross join lateral (
-        select blocked from momo_account where momo_account.subscriber_id = wanted.id limit 1
-    ) as m
-    where m.blocked
 """
 
 DUE_RESERVATIONS: Final = "select subscriber_id from reservation where due_at <= now() order by due_at limit $1"
@@ -166,11 +158,6 @@ async def write_reservations(tx: Tx, reservations: Sequence[Reservation], now: d
         await tx.execute(INSERT_PARTS, rows(parts))
     if ended:
         await tx.execute(UPDATE_RESERVATIONS, rows(ended), [item.id for item in ended])
-
-
-async def momo_blocked(tx: Tx, subscriber_ids: Collection[int]) -> set[int]:
-    """Those of locked subscribers whose mobile money is blocked."""
-    return {row[0] for row in await tx.fetch(MOMO_BLOCKED, list(subscriber_ids))}
 
 
 async def overdue(tx: Tx, limit: int) -> tuple[set[int], list[tuple[int, int]]]:

@@ -19,7 +19,8 @@ from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
 from telvend.operator.subscribers.model import mind_text
 from telvend.operator.vouchers import store
-from telvend.operator.vouchers.guard import Guard, Guarded
+from telvend.operator.vouchers.guard import store as guard_store
+from telvend.operator.vouchers.guard.model import Guard, Guarded
 from telvend.operator.vouchers.model import (
     MARKS,
     Batch,
@@ -249,7 +250,7 @@ class Vouchers:
     async def guards(self, limit: int = 50) -> list[Guard]:
         """For whom wrong PINs are counted, the last one first."""
         async with self._database.connection() as tx:
-            return await store.guards(tx, limit)
+            return await guard_store.guards(tx, limit)
 
     async def unlock(self, kind: Guarded, subject: str) -> None:
         """Forget the wrong PINs of somebody; of a partner without a source (`live UUID`), at every source.
@@ -257,9 +258,9 @@ class Vouchers:
         Raises NotFound where none are counted.
         """
         async with self._database.transaction() as tx:
-            gone = await store.remove_guard(tx, (kind, subject))
+            gone = await guard_store.remove_guard(tx, (kind, subject))
             if kind is Guarded.PARTNER and subject.count(" ") == 1:
-                gone |= await store.remove_guards_at_every_source(tx, subject)
+                gone |= await guard_store.remove_guards_at_every_source(tx, subject)
             if not gone:
                 raise NotFound("Lock")
         _log.info("lock_removed", kind=kind)
@@ -270,7 +271,7 @@ class Vouchers:
         """End reservations whose deadline is over, and forget old wrong PINs. Returns how many of the former. Raises Busy."""
         async with self._database.transaction() as tx:
             ended = await store.release_overdue(tx, _SWEPT_AT_ONCE)
-            await store.forget_guards(tx, _SWEPT_AT_ONCE)
+            await guard_store.forget_guards(tx, _SWEPT_AT_ONCE)
         return ended
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from telvend.errors import Busy, InvalidInput
 from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.service import Answer, NetworkDelivery
+from telvend.operator.provisioning.model import Answer, NetworkDelivery
 from telvend.providers.contract import Delivery, Outcome, Reason, Refused, Traits, Unknown
 from telvend.providers.own_network.wire import network_delivery, outcome_of
 
@@ -17,7 +17,7 @@ NAME = "own_network"
 
 
 class Network(Protocol):
-    """As much of `Subscribers` as is needed here. A reference is delivered at most once; asking closes an unknown one."""
+    """What is needed here of `operator/provisioning`. A reference is delivered at most once; asking closes an unknown one."""
 
     async def deliver(self, delivery: NetworkDelivery) -> Answer:
         """Raises Busy: then nobody knows, and asking tells."""

@@ -1,13 +1,13 @@
 """What our own network is told of a sale, and what its answers mean.
 
 Nothing is put into bytes: the network is in this process, and what goes there and comes back are the records of
-`operator/provisioning/service.py`. This is still the only place that knows both languages.
+`operator/provisioning/model.py`. This is still the only place that knows both languages.
 """
 
 from typing import Final
 
 from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.service import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Refusal
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Reason, Refused
 
 REASON_BY_REFUSAL: Final = {

@@ -6,7 +6,9 @@ from uuid import UUID
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.operator.refills.model import Refill, Refilled, RefillKind
-from telvend.operator.subscribers.model import Billing, Bucket, Kind, MomoAccount, Status, Subscriber
+from telvend.operator.subscribers.balances.model import Bucket, Kind
+from telvend.operator.subscribers.model import Billing, Status, Subscriber
+from telvend.operator.subscribers.momo.model import MomoAccount
 
 NOW = datetime(2026, 11, 22, 9, 14, 5, 310_000, UTC)
 DAY = timedelta(days=1)

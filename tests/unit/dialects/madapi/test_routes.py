@@ -31,7 +31,8 @@ from telvend.kit.secret import Secret
 from telvend.operator.plans.model import PlanPart, Plans, PlansWanted
 from telvend.operator.premiums.model import NoMobileMoney, Premium, PremiumRequest, QuoteRefused
 from telvend.operator.refills.model import Refilled, RefillKind, RefillRequest
-from telvend.operator.subscribers.model import Kind, MaximumCredit, Status, Subscriber, SubscriberBarred
+from telvend.operator.subscribers.balances.model import Kind, MaximumCredit
+from telvend.operator.subscribers.model import Status, Subscriber, SubscriberBarred
 from telvend.operator.vouchers.model import LockedOut, PinRefused
 from telvend.resellers.keyforms import KeyForms
 from telvend.resellers.model import Caller
@@ -82,7 +83,8 @@ class Shop:
     literal_999: bool = False
 
     def __post_init__(self) -> None:
-        self.resellers = self.subscribers = self.premiums = self.refills = self.offering = self.catalogue = self
+        self.resellers = self.subscribers = self.premiums = self.refills = self.catalogue = self
+        self.entitlements = self.plans = self.mobile_money = self
         self.snapshot = self
         services: Any = self
         self.app = DialectApp(madapi(literal_999=self.literal_999), services, self)
@@ -128,7 +130,7 @@ class Shop:
 
     # Verbs
 
-    async def plans(self, wanted: PlansWanted) -> Plans:
+    async def read(self, wanted: PlansWanted) -> Plans:
         return self._answer(wanted, self.found)
 
     async def refill(self, wanted: RefillRequest) -> Refilled:
@@ -152,7 +154,7 @@ class Shop:
     async def add(self, msisdn: str, *, tariff_plan: str, currency: Any) -> Subscriber:
         return self._answer((msisdn, tariff_plan, currency), replace_plan(tariff_plan))
 
-    async def set_momo_blocked(self, mode: Mode, msisdn: str, blocked: bool) -> None:
+    async def set_blocked(self, mode: Mode, msisdn: str, blocked: bool) -> None:
         self.asked.append((mode, msisdn, blocked))
 
     def _answer(self, wanted: Any, answer: Any) -> Any:

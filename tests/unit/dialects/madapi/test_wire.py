@@ -15,7 +15,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, UGX, Currency, Money
 from telvend.operator.plans.model import PlanPart, Plans, Total
 from telvend.operator.premiums.model import Loyalty, Premium, PremiumRequest
-from telvend.operator.subscribers.model import Bucket, Kind
+from telvend.operator.subscribers.balances.model import Bucket, Kind
 from tests.unit.dialects.madapi.doubles import DAY, MAIN, MB, MOMO, MONTHLY, NOW, SUBSCRIBER, UNUSED, WEEKEND, refilled
 
 ASKED = Asked(

@@ -16,7 +16,7 @@ from telvend.operator.entitlements.model import (
     Snapshot,
     grants_of_refill,
 )
-from telvend.operator.subscribers.model import Grant, Kind
+from telvend.operator.subscribers.balances.model import Grant, Kind
 
 DEFAULT = Profile("DB00", "The whole amount", WHOLE, 90, 180, active=True)
 COMBO = Bundle("C-1", "Combo", 7, True, 50, ((Kind.DATA, 1024), (Kind.SMS, 10)))

@@ -9,8 +9,8 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.operator.entitlements.model import Bundle, Profile, Snapshot
 from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.service import Answer, DeliveryState, NetworkDelivery, Refusal
-from telvend.operator.subscribers.model import Grant, Kind
+from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.subscribers.balances.model import Grant, Kind
 from telvend.providers.contract import ELSEWHERE, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.own_network.wire import REASON_BY_REFUSAL, network_delivery, outcome_of

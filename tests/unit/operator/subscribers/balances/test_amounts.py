@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from telvend.errors import InvalidInput
 from telvend.kit.money import GHS, UGX, Currency
-from telvend.operator.subscribers.amounts import amount_text, in_units, parse_amount
-from telvend.operator.subscribers.model import Kind
+from telvend.operator.subscribers.balances.amounts import amount_text, in_units, parse_amount
+from telvend.operator.subscribers.balances.model import Kind
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Final
 
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
-from telvend.operator.subscribers.model import Kind
+from telvend.operator.subscribers.balances.model import Kind
 
 _BYTES: Final = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
 _SECONDS: Final = {"s": 1, "sec": 1, "min": 60, "mins": 60, "minutes": 60, "h": 3600}

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from telvend.errors import InvalidInput, InvariantBroken
-from telvend.operator.subscribers.model import (
+from telvend.operator.subscribers.balances.model import (
     Bucket,
     Grant,
     Kind,
@@ -31,10 +31,8 @@ from telvend.operator.subscribers.model import (
     PostingKind,
     Reservation,
     ReservationState,
-    Status,
-    Subscriber,
-    SubscriberBarred,
 )
+from telvend.operator.subscribers.model import Status, Subscriber, SubscriberBarred
 
 MAXIMUM: Final = 10**15
 """The most that a bucket holds, in its unit. It leaves room for sums in 64 bits."""
@@ -43,6 +41,7 @@ LONGEST_USABLE: Final = timedelta(days=365)
 LONGEST_REACHABLE: Final = timedelta(days=545)
 """How far ahead of now refills move the two clocks at most."""
 
+_KINDS: Final = {kind: place for place, kind in enumerate(Kind)}
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 MAIN_ACCOUNT: Final = "Main account"
@@ -308,6 +307,21 @@ def explained(buckets: Sequence[Bucket], now: datetime) -> dict[int, tuple[int |
             found[bucket.id] = (place, why(bucket, before, now))
             before = bucket
     return found
+
+
+def in_order(buckets: Iterable[Bucket], now: datetime) -> tuple[Bucket, ...]:
+    """Main account first, then by kind, then what can be used in the order of use, then what begins later."""
+    return tuple(
+        sorted(
+            buckets,
+            key=lambda bucket: (
+                not bucket.main,
+                _KINDS[bucket.kind],
+                bucket.starts_at is not None and bucket.starts_at > now,
+                rank(bucket, now),
+            ),
+        )
+    )
 
 
 def _eligible(bucket: Bucket, now: datetime) -> bool:

@@ -14,9 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS
-from telvend.operator.subscribers.account import LONGEST_REACHABLE, LONGEST_USABLE, MAXIMUM, Account, why
-from telvend.operator.subscribers.model import (
-    Billing,
+from telvend.operator.subscribers.balances.account import LONGEST_REACHABLE, LONGEST_USABLE, MAXIMUM, Account, why
+from telvend.operator.subscribers.balances.model import (
     Bucket,
     Grant,
     Kind,
@@ -25,10 +24,8 @@ from telvend.operator.subscribers.model import (
     PostingKind,
     Reservation,
     ReservationState,
-    Status,
-    Subscriber,
-    SubscriberBarred,
 )
+from telvend.operator.subscribers.model import Billing, Status, Subscriber, SubscriberBarred
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

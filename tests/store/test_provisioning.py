@@ -14,11 +14,12 @@ from telvend.errors import Busy, ReferenceReused
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
-from telvend.operator.provisioning.service import Answer, Delivering, DeliveryState, NetworkDelivery, Refusal
-from telvend.operator.subscribers.account import MAXIMUM
-from telvend.operator.subscribers.invariants import INVARIANTS
-from telvend.operator.subscribers.model import Grant
-from tests.store.subscribing import AMA, data, money, subscriber
+from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.provisioning.service import Delivering
+from telvend.operator.subscribers.balances.account import MAXIMUM
+from telvend.operator.subscribers.balances.model import Grant
+from telvend.operator.subscribers.model import Status, SubscriberBarred
+from tests.store.subscribers import AMA, INVARIANTS, LIVE, Room, data, money, subscriber
 from tests.store.test_placing import Proxy
 
 DELIVERED = Answer(DeliveryState.DELIVERED)
@@ -225,3 +226,16 @@ async def test_play_money_makes_nothing_live(database: Database) -> None:
     async with delivering(database) as (lane,):
         await lane.deliver(sold("r1", mode=Mode.TEST))
     assert await balances(database) == [(AMA, "test", "data", 1024, 1)]
+
+
+async def test_a_grant_is_given_once_for_its_reference_and_a_refused_one_leaves_it_free(ama: Room) -> None:
+    await ama.subscribers.change(AMA, status=Status.SUSPENDED)
+    with pytest.raises(SubscriberBarred):
+        await ama.provisioning.grant(LIVE, AMA, [data(5)], "g")
+    await ama.subscribers.change(AMA, status=Status.ACTIVE)
+    assert await ama.provisioning.grant(LIVE, AMA, [data(5)], "g") is False
+    assert await ama.provisioning.grant(LIVE, AMA, [data(5)], "g") is True
+    with pytest.raises(ReferenceReused):
+        await ama.provisioning.grant(LIVE, AMA, [data(6)], "g")
+    assert await ama.provisioning.grant(Mode.TEST, AMA, [data(6)], "g") is False
+    assert (await ama.data(), await ama.data(Mode.TEST)) == ([5], [6])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telvend.operator.vouchers.guard import (
+from telvend.operator.vouchers.guard.model import (
     FIRST_DELAY,
     FORGOTTEN_AFTER,
     LIMITS,

@@ -1,0 +1,1 @@
+"""Mobile money of subscribers: the account, and who may read it."""
