@@ -36,7 +36,7 @@ from tests.contract.sale_rigs import DIES_AT, MONEY, RIGS, CheckRig, OrderRig, R
 from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
 from tests.store.refilling import EMEKA, NGOZI
-from tests.store.subscribing import subscriber
+from tests.store.subscribers import subscriber
 
 STEPS = "lane.after_locks=sleep:0.03;lane.after_write=sleep:0.03;refill.after_locks=sleep:0.03;refill.before_commit=sleep:0.03"
 """Slows batches down, so that processes meet in the middle of them."""
