@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from telvend.kit.money import GHS, Money
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits, Unknown
 from tests.simulation.memory_store import MemoryStore, Row
-from tests.simulation.virtual_time import VirtualClock, VirtualLoop
+from tests.simulation.virtual_time import DatabaseClock, VirtualClock, VirtualLoop
 
 Deliver = Callable[[Delivery], Awaitable[Outcome]]
 
@@ -50,15 +50,6 @@ class Away(MemoryStore):
         if self.away:
             raise Busy
         return await super().settle(items)
-
-
-class DatabaseClock(VirtualClock):
-    """The database's clock: it may be `ahead` of ours."""
-
-    ahead = timedelta()
-
-    def now(self) -> datetime:
-        return super().now() + self.ahead
 
 
 class Stage:

@@ -87,3 +87,12 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class DatabaseClock(VirtualClock):
+    """The database's clock: it may be `ahead` of the others, or behind, and jump at any time."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead

@@ -1,8 +1,8 @@
 """One run: workers, a wallet, faulty providers and a store that goes away, all drawn from one seed.
 
 First come the faults: workers are killed at any await (between the attempt and the call, after sending, before
-settling), stall for longer than their leases, lose the database before, during and after a commit; providers do what
-`upstreams.py` says. After every transaction and every delivery the books are looked at. Then the faults stop, and
+settling), stall for longer than their leases, lose the database before, during and after a commit; its clock jumps; providers
+do what `upstreams.py` says. After every transaction and every delivery the books are looked at. Then the faults stop, and
 everything has to come to an end.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 from unittest.mock import patch
 
 from telvend.errors import Busy, TelvendError
@@ -24,7 +25,7 @@ from telvend.orders.model import State
 from telvend.providers.contract import Traits
 from tests.simulation.memory_store import MemoryStore
 from tests.simulation.upstreams import Client, Fate, Upstream
-from tests.simulation.virtual_time import OWNER, VirtualClock, VirtualLoop
+from tests.simulation.virtual_time import OWNER, DatabaseClock, VirtualClock, VirtualLoop
 
 
 class Broken(AssertionError):
@@ -59,6 +60,10 @@ class _WorkerStore:
         renewed = await self._world.store.renew(order_ids, lease_s)
         await self._after()
         return renewed
+
+    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
+        await self._before()
+        return await self._world.store.correct_jumped_clock(longest_lease_s)
 
     async def hand_back(self, order_ids: Collection[int]) -> None:
         await self._before()
@@ -130,6 +135,7 @@ class World:
         self.dice = random.Random(seed)
         self.loop = loop
         self.clock = VirtualClock(loop)
+        self.database_clock = DatabaseClock(loop)
         self.faulty = True
         self.database_away = False
         self.broken: list[str] = []
@@ -147,7 +153,7 @@ class World:
             lease_s=lease_s,
             lease_margin_s=lease_s / 5,
         )
-        self.store = MemoryStore(self.clock, self.policy, Money(2000, GHS))
+        self.store = MemoryStore(self.database_clock, self.policy, Money(2000, GHS))
         self.upstreams = [self._upstream(name) for name in ("cheap", "dear")]
         self.workers: list[_Worker] = []
         self._count = 0
@@ -248,6 +254,8 @@ class World:
                     self.kill(self.dice.choice(self.workers))
                 case 6:
                     await self._decide_by_hand()
+                case 7:
+                    self.database_clock.ahead = timedelta(seconds=self.dice.choice([0, 5, 60, 3600, -20, -600]))
             self._complain()
         await self._come_to_an_end()
 
@@ -255,6 +263,7 @@ class World:
         """Liveness: without faults every order is final or in review within the schedule's time, and nothing is left."""
         self.faulty = False
         self.database_away = False
+        self.database_clock.ahead = timedelta()
         for upstream in self.upstreams:
             upstream.sick = False
             upstream.faults = 0

@@ -37,6 +37,7 @@ from telvend.kit.money import GHS, NGN, Money
 from tests.store.paying import AMOUNT, BASE_URL, Till, Told, another, caller_of, notice_about, paid, till
 
 HOUR = timedelta(hours=1)
+TEN_MINUTES = timedelta(minutes=10)
 
 
 @pytest.fixture
@@ -573,3 +574,24 @@ async def test_a_test_key_funds_its_own_wallet_with_play_money(database: Databas
         assert isinstance(shop.told.words[funding.reference], Paid)
         assert (done.state, done.mode) == (FundingState.COMPLETED, Mode.TEST)
         await shop.check_books()
+
+
+# A clock that jumps --------------------------------------------------------------------------------------------------------
+
+
+async def test_when_the_clock_goes_back_fundings_are_asked_about_when_their_step_is_over(shop: Till) -> None:
+    never_asked, asked = await shop.start(), await shop.start()
+    # As if the database's clock had been set back by ten minutes after this.
+    await shop.execute(
+        "update funding set updated_at = updated_at + $1::interval, due_at = now() + $1::interval + interval '30 seconds'",
+        TEN_MINUTES,
+    )
+    await shop.execute("update funding set asked_at = now() + $1::interval where id = $2", TEN_MINUTES, asked.id)
+    await shop.worker.work_off()
+    for funding in (never_asked, asked):
+        due_in_s = await shop.value(
+            "select extract(epoch from due_at - now())::float8 from funding where id = $1", funding.id
+        )
+        assert 25 < due_in_s <= 31
+        assert await shop.value("select greatest(updated_at, asked_at) <= now() from funding where id = $1", funding.id)
+    assert (await shop.now(never_asked)).asked_at is None

@@ -352,6 +352,22 @@ async def test_nothing_is_given_up_before_its_time(shop: Bureau, prembly: Obedie
     assert (await buying).verification.state is State.VERIFIED
 
 
+async def test_when_the_clock_goes_back_a_check_is_given_up_after_its_time_all_the_same(
+    shop: Bureau, prembly: Obedient
+) -> None:
+    prembly.may_answer.clear()
+    buying = asyncio.create_task(shop.check(use_real_api=True))
+    await prembly.was_asked.wait()
+    # As if the database's clock had been set back by ten minutes after this.
+    ahead = "updated_at = now() + interval '10 minutes', due_at = now() + interval '10 minutes 0.3 s'"
+    async with shop.database.connection() as tx:
+        await tx.execute(f"update verification set {ahead}")
+    assert await shop.identity.giving_up.look() == 0
+    assert await shop.value("select due_at <= now() + interval '0.3 s' and updated_at <= now() from verification")
+    prembly.may_answer.set()
+    assert (await buying).verification.state is State.VERIFIED
+
+
 async def test_a_caller_who_hangs_up_has_bought_the_answer(shop: Bureau, prembly: Obedient) -> None:
     prembly.may_answer.clear()
     buying = asyncio.create_task(shop.check(reference="r", use_real_api=True))

@@ -37,7 +37,8 @@ def correct_jumped_clock_sql(table: str, *, written: Sequence[str] = ("updated_a
     condition for rows that are due now whatever they say.
     """
     latest = f"greatest({', '.join(written)})"
-    clamped = ", ".join(f"{column} = least({column}, now())" for column in written)
+    # Not `least`, which would make a time of null.
+    clamped = ", ".join(f"{column} = case when {column} > now() then now() else {column} end" for column in written)
     return f"""
         update {table} set {clamped},
             due_at = case when {also} then now() else now() + greatest(due_at - {latest}, interval '0') end
