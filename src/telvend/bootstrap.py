@@ -57,7 +57,6 @@ from telvend.kit import failpoints, metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.fresh import Fresh
 from telvend.kit.lifecycle import Closes, Lifecycle
-from telvend.kit.log import get
 from telvend.kit.phone import use_prefixes
 from telvend.kit.runtime import NO_RUNTIME, Runtime, runtime_of_server
 from telvend.ledger.service import Ledger
@@ -100,15 +99,13 @@ if TYPE_CHECKING:
     from telvend.web.server import HttpServer
 
 
-_LOOK_AGAIN_S: Final = 0.1
-
 HEALTH_KEPT_FOR_S = 0.2
 """For so long what `/healthz` found is told again: asking it often does not mean asking the database often."""
 
 BOOK_FOLDER = "book"
 """Where the processes of a node keep what they remember of the book, below the data directory."""
 
-_log = get(__name__)
+_LOOK_AGAIN_S: Final = 0.1
 
 AUTHORITIES = (PREMBLY, DOJAH)
 """The real authorities that there are, configured or not."""
@@ -229,7 +226,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
 
 
 async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runtime, *, serves: bool) -> Shop:
-    """Make every component, in the order in which they start. They close in the reverse one: who asks before who answers."""
+    """Make every component, in the order in which they start. They close in the reverse one: callers first."""
     use_prefixes(settings.number_prefixes)
     clock = SystemClock()
     data_dir = Path(settings.data_dir)
@@ -245,7 +242,7 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
     database.on_commit, database.on_connected = continuity.committed, continuity.connected
     life.runs(continuity)
 
-    # Money, what is sold, who buys.
+    # The ledger, what is sold, who buys.
     ledger = life.runs(Ledger(database, runtime=runtime))
     catalogue = Catalogue(database)
     resellers = Resellers(database, ledger, APIS, clock)
@@ -268,7 +265,7 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
         )
     )
 
-    # Who delivers, who knows people, who brings money, and what follows from them together.
+    # Providers, authorities and gateways, and what follows from which of them are real.
     book = life.opened(PostgresBook(database, runtime=runtime))
     providers = _providers(settings, book, clock, provisioning, offering)
     personas, authorities, gateways = Personas(clock), _authorities(settings), _gateways(settings)
@@ -284,7 +281,8 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
     real_process = RealProcess(connected, gate, node, clock)
     life.push_async_callback(real_process.close, database)
 
-    # What others change in the database. It goes on until everything below is closed.
+    # The watch loads what other processes change. Below stands what may still call somebody real when it is closed: until
+    # then the watch keeps saying that this process is real.
     async def look(tx: Tx) -> None:
         await continuity.check(tx)
         await promises.check(tx)
@@ -306,7 +304,7 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
     }
     watch = life.runs(Watch(database, clock, changed, resellers.refreshed, each=look))
 
-    # What is sold, and what comes of it later.
+    # Sales, money coming in, deliveries.
     orders = life.runs(
         Orders(
             database,
