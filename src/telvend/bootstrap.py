@@ -1,11 +1,13 @@
-"""Puts the rooms together. The only file that knows concrete providers and dialects.
+"""Puts the rooms together, starts everything and closes everything. The only file that knows concrete providers and dialects.
 
-async with open_shop(settings, url) as shop:            what a command line program needs
-    ...
-async with open_shop(settings, url) as shop:            what a server needs
-    app = serving(shop, limiter, metrics)
+    async with open_shop(settings, url) as shop:             what a command needs; nothing runs
+    async with work(settings, url) as shop:                  a process that delivers orders
+    async with serve(settings, url, listen) as (shop, http): a process that answers HTTP, and may deliver
+
+A new provider, authority, gateway or dialect gets its line in `_providers`, `_authorities`, `_gateways` or `APIS`.
 """
 
+import asyncio
 import importlib
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from telvend import __version__
 from telvend.authorities.contract import Authority
@@ -24,12 +26,11 @@ from telvend.authorities.personas import Personas
 from telvend.authorities.prembly.client import NAME as PREMBLY
 from telvend.authorities.prembly.client import Prembly
 from telvend.catalog.service import TOPIC as CATALOGUE
-from telvend.catalog.service import Catalogue, install_builtin
+from telvend.catalog.service import Catalogue
 from telvend.config import Settings, SettingsRefused
 from telvend.connected import Connected
 from telvend.corrections import failpoints as correction_points
 from telvend.corrections.service import Corrections
-from telvend.database import migrations
 from telvend.database.connections import Database, Tx
 from telvend.database.outage import AWAY
 from telvend.database.watch import Watch
@@ -55,10 +56,9 @@ from telvend.identity.service import Identity
 from telvend.kit import failpoints, metrics
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.fresh import Fresh
-from telvend.kit.keyfile import KeyMissing
-from telvend.kit.log import get
+from telvend.kit.lifecycle import Closes, Lifecycle
 from telvend.kit.phone import use_prefixes
-from telvend.kit.runtime import NO_RUNTIME, Runtime
+from telvend.kit.runtime import NO_RUNTIME, Runtime, runtime_of_server
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.model import FaultyPart
 from telvend.operator.entitlements.service import TOPIC as NETWORK
@@ -95,12 +95,17 @@ if TYPE_CHECKING:
 
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
+    from telvend.kit.allowance import Allowance
+    from telvend.web.server import HttpServer
 
 
 HEALTH_KEPT_FOR_S = 0.2
 """For so long what `/healthz` found is told again: asking it often does not mean asking the database often."""
 
-_log = get(__name__)
+BOOK_FOLDER = "book"
+"""Where the processes of a node keep what they remember of the book, below the data directory."""
+
+_LOOK_AGAIN_S: Final = 0.1
 
 AUTHORITIES = (PREMBLY, DOJAH)
 """The real authorities that there are, configured or not."""
@@ -161,27 +166,147 @@ class Shop:
 
 
 @asynccontextmanager
-async def open_shop(
-    settings: Settings,
-    url: str,
-    *,
-    runtime: Runtime = NO_RUNTIME,
-    serves: bool = False,
-) -> AsyncIterator[Shop]:
-    """The shop in the database at `url`, whose schema is in place. Nothing runs yet; closing it stops what does.
+async def open_shop(settings: Settings, url: str, *, serves: bool = False) -> AsyncIterator[Shop]:
+    """The shop in the database at `url`, whose schema is in place. Nothing of it runs.
 
     `serves`: this process takes over what ended ones of this node remembered of the book.
     """
+    async with Lifecycle() as life:
+        yield await _assemble(life, settings, url, NO_RUNTIME, serves=serves)
+
+
+@asynccontextmanager
+async def work(settings: Settings, url: str, *, fulfilment: bool = True) -> AsyncIterator[Shop]:
+    """A shop whose lanes, watch and later work run, and its deliveries where `fulfilment`. Closing it drains them."""
+    async with Lifecycle() as life:
+        yield await _run(life, settings, url, fulfilment=fulfilment)
+
+
+@asynccontextmanager
+async def serve(
+    settings: Settings, url: str, listen: Callable[[], list[socket.socket]]
+) -> "AsyncIterator[tuple[Shop, HttpServer]]":
+    """A shop that runs, and answers HTTP on what `listen` gives; it is asked when the shop runs.
+
+    Closing it answers the requests in hand, then drains the shop.
+    """
+    from telvend.web.connections import raise_file_limit
+    from telvend.web.server import HttpServer
+
+    run_dir = Path(settings.data_dir) / "run"
+    if settings.workers > 1:
+        metrics.prepare(run_dir / "metrics")
+    # After the database was started, which is left with the limit that it was given.
+    open_files = raise_file_limit()
+    async with Lifecycle() as life:
+        shop = await _run(life, settings, url, fulfilment=settings.fulfilment)
+        app, metrics_app = applications(life, shop, run_dir)
+        http = life.runs(HttpServer(settings, listen(), app, metrics_app, open_files))
+        life.start()
+        yield shop, http
+
+
+async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: bool) -> Shop:
+    """Open the shop and start it, once the database has answered one look: what is remembered is loaded then."""
+    shop = await _assemble(life, settings, url, runtime_of_server(), serves=True)
+    while True:
+        try:
+            await shop.watch.look()
+            break
+        except Busy:
+            await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
+    metrics.pool("shop", shop.database.size, shop.database.in_use)
+    metrics.book_behind(shop.continuity.halted is not None)
+    if fulfilment:
+        shop.services.orders.on_placed = shop.fulfilment.wake
+        life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
+        life.starts(shop.fulfilment)
+    life.start()
+    return shop
+
+
+async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runtime, *, serves: bool) -> Shop:
+    """Make every component, in the order in which they start. They close in the reverse one: callers first."""
     use_prefixes(settings.number_prefixes)
     clock = SystemClock()
+    data_dir = Path(settings.data_dir)
+    node = socket.gethostname()
     gate = SalesGate()
-    database = await Database.open(url, pool_size=settings.pool_size, serves=serves)
-    try:
-        continuity = await _continuity(settings, database, gate, serves)
-        ledger = Ledger(database, runtime=runtime)
-        catalogue = Catalogue(database)
-        resellers = Resellers(database, ledger, APIS, clock)
-        orders = Orders(
+
+    # The database, and the node's memory of the book: from here on every commit is remembered.
+    database = life.opened(await Database.open(url, pool_size=settings.pool_size, serves=serves))
+    on_halted = metrics.book_behind if serves else None
+    continuity = Continuity(gate, data_dir / BOOK_FOLDER, node, on_halted=on_halted, clock=clock, runtime=runtime)
+    async with database.connection() as tx:
+        await continuity.open(tx, take_over=serves)
+    database.on_commit, database.on_connected = continuity.committed, continuity.connected
+    life.runs(continuity)
+
+    # The ledger, what is sold, who buys.
+    ledger = life.runs(Ledger(database, runtime=runtime))
+    catalogue = Catalogue(database)
+    resellers = Resellers(database, ledger, APIS, clock)
+
+    # The operator's side.
+    offering = Offering(database)
+    provisioning = life.runs(Delivering(database, runtime=runtime))
+    plans = life.runs(Reading(database, lambda: offering.snapshot, runtime=runtime))
+    usage = life.runs(Using(database, clock, runtime=runtime))
+    pin_keys = PinKeys(database, data_dir, settings.voucher_key)
+    vouchers = life.runs(Vouchers(database, pin_keys, clock=clock, runtime=runtime))
+    refills = life.runs(Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate))
+    premiums = life.runs(
+        Premiums(
+            database,
+            clock,
+            retention_days=settings.premium_retention_days,
+            loyalty_readable=lambda msisdn: offering.snapshot.fault(msisdn, FaultyPart.LOYALTY) is None,
+            runtime=runtime,
+        )
+    )
+
+    # Providers, authorities and gateways, and what follows from which of them are real.
+    book = life.opened(PostgresBook(database, runtime=runtime))
+    providers = _providers(settings, book, clock, provisioning, offering)
+    personas, authorities, gateways = Personas(clock), _authorities(settings), _gateways(settings)
+    vendors: list[Closes] = [*providers, personas, *authorities.values(), *gateways]
+    for vendor in vendors:
+        life.opened(vendor)
+    # The personas answer wherever no authority is asked.
+    connected = _connected(providers, [personas, *authorities.values()], gateways)
+    sandbox = life.opened(await Sandbox.open(database, live=connected.takes_play_money))
+    play_money = PlayMoney(database, ledger)
+    play_money_guard = PlayMoneyGuard(connected, gate)
+    promises = Promises(gate)
+    real_process = RealProcess(connected, gate, node, clock)
+    life.push_async_callback(real_process.close, database)
+
+    # The watch loads what other processes change. Below stands what may still call somebody real when it is closed: until
+    # then the watch keeps saying that this process is real.
+    async def look(tx: Tx) -> None:
+        await continuity.check(tx)
+        await promises.check(tx)
+        if serves:
+            await real_process.check(tx)
+
+    async def keys_changed(_: Tx) -> None:
+        resellers.forget()
+
+    async def network_changed(tx: Tx) -> None:
+        await offering.load(tx)
+        await premiums.load(tx)
+
+    changed = {
+        KEYS: keys_changed,
+        CATALOGUE: catalogue.load,
+        NETWORK: network_changed,
+        PLAY_MONEY: play_money_guard.load,
+    }
+    watch = life.runs(Watch(database, clock, changed, resellers.refreshed, each=look))
+
+    # Sales, money coming in, deliveries.
+    orders = life.runs(
+        Orders(
             database,
             ledger,
             catalogue,
@@ -190,180 +315,94 @@ async def open_shop(
             maximum_waiting=settings.lane_waiting,
             gate=gate,
         )
-        authorities = _authorities(settings)
-        offering = Offering(database)
-        provisioning = Delivering(database, runtime=runtime)
-        usage = Using(database, clock, runtime=runtime)
-        plans = Reading(database, lambda: offering.snapshot, runtime=runtime)
-        book = PostgresBook(database, runtime=runtime)
-        providers = _providers(settings, book, clock, provisioning, offering)
-        real_gateways = _real_gateways(settings)
-        connected = _connected(providers, authorities, real_gateways)
-        play_money = PlayMoney(database, ledger)
-        play_money_guard = PlayMoneyGuard(connected, gate)
-        real_process = RealProcess(connected, gate, socket.gethostname(), clock)
-        sandbox = await Sandbox.open(database, live=connected.takes_play_money)
-        gateways = Gateways([*real_gateways, sandbox], idle=connected.idle_gateways)
-        asking = Asking(database, ledger, gateways)
-        funding_worker = FundingWorker(database, asking, clock, runtime=runtime)
-        fundings = Fundings(
-            database,
-            ledger,
-            gateways,
-            asking,
-            expires_after_s=settings.funding_expires_s,
-            on_notice=funding_worker.wake,
-        )
-        custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
-        identity = Identity(
-            database, ledger, custody, Personas(clock), authorities, clock=clock, runtime=runtime, gate=gate
-        )
-        pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
-        vouchers = Vouchers(database, pin_keys, clock=clock, runtime=runtime)
-        refills = Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate)
-        premiums = Premiums(
-            database,
-            clock,
-            retention_days=settings.premium_retention_days,
-            loyalty_readable=lambda msisdn: offering.snapshot.fault(msisdn, FaultyPart.LOYALTY) is None,
-            runtime=runtime,
-        )
-        services = Services(
-            catalogue=catalogue,
-            resellers=resellers,
-            orders=orders,
-            identity=identity,
-            ledger=ledger,
-            transactions=Transactions(database),
-            corrections=Corrections(database, ledger),
-            fundings=fundings,
-            subscribers=Subscribers(database),
-            mobile_money=MobileMoney(database),
-            entitlements=offering,
-            provisioning=provisioning,
-            usage=usage,
-            plans=plans,
-            vouchers=vouchers,
-            refills=refills,
-            premiums=premiums,
-            public_url=settings.public_url,
-            delivery_wait_s=settings.delivery_wait_s,
-            creates_subscribers=settings.own_network_creates_subscribers,
-            home_country=settings.madapi_home_country,
-        )
-        router = _router(settings, providers, clock, play_money_guard.refuses_live)
-        policy = Policy()
-        jobs = PostgresFulfilmentStore(database, ledger, policy, doubts=continuity.doubts)
-        fulfilment = Fulfilment(
-            jobs,
-            router,
-            clock,
-            policy=policy,
-            costs=lambda product_id: catalogue.snapshot.costs(product_id),
-            ears=_Counted(),
-            pressure=lambda: orders.lane.load,
-            held=lambda: continuity.holds_deliveries or real_process.yields,
-            runtime=runtime,
-            concurrency=settings.fulfilment_concurrency,
-        )
-
-        promises = Promises(gate)
-
-        async def look(tx: Tx) -> None:
-            await continuity.check(tx)
-            await promises.check(tx)
-            if serves:
-                await real_process.check(tx)
-
-        async def keys_changed(_: Tx) -> None:
-            resellers.forget()
-
-        async def network_changed(tx: Tx) -> None:
-            await offering.load(tx)
-            await premiums.load(tx)
-
-        watch = Watch(
-            database,
-            clock,
-            {
-                KEYS: keys_changed,
-                CATALOGUE: catalogue.load,
-                NETWORK: network_changed,
-                PLAY_MONEY: play_money_guard.load,
-            },
-            resellers.refreshed,
-            each=look,
-        )
-        shop = Shop(
-            settings,
-            database,
-            services,
-            router,
-            book,
-            fulfilment,
-            Review(jobs),
-            watch,
-            clock,
-            sandbox,
-            funding_worker,
-            gate,
-            continuity,
-            connected,
-            play_money,
-            promises,
-        )
-        try:
-            yield shop
-        finally:
-            await watch.close()
-            await real_process.close(database)
-            for provider in providers:
-                await provider.close()
-            await gateways.close()
-            await jobs.close()
-            await usage.close()
-            await plans.close()
-            await provisioning.close()
-            await refills.close()
-            await book.close()
-            continuity.save()
-    finally:
-        await database.close()
-
-
-BOOK_FOLDER = "book"
-"""Where the processes of a node keep what they remember of the book, below the data directory."""
-
-
-async def _continuity(settings: Settings, database: Database, gate: SalesGate, serves: bool) -> Continuity:
-    """Open the node's memory of the book and compare it with the database. From here on every commit is remembered."""
-    continuity = Continuity(
-        gate,
-        Path(settings.data_dir) / BOOK_FOLDER,
-        socket.gethostname(),
-        on_halted=metrics.book_behind if serves else None,
     )
-    async with database.connection() as tx:
-        await continuity.open(tx, take_over=serves)
-    database.on_commit, database.on_connected = continuity.committed, continuity.connected
-    return continuity
+    custody = Custody(database, data_dir, settings.identity_master_key)
+    identity = life.runs(
+        Identity(database, ledger, custody, personas, authorities, clock=clock, runtime=runtime, gate=gate)
+    )
+    payable = Gateways([*gateways, sandbox], idle=connected.idle_gateways)
+    asking = Asking(database, ledger, payable)
+    funding_worker = life.starts(FundingWorker(database, asking, clock, runtime=runtime))
+    life.push_async_callback(funding_worker.drain, settings.drain_s)
+    fundings = Fundings(
+        database,
+        ledger,
+        payable,
+        asking,
+        expires_after_s=settings.funding_expires_s,
+        on_notice=funding_worker.wake,
+    )
+    router = _router(settings, providers, clock, play_money_guard.refuses_live)
+    policy = Policy()
+    jobs = life.opened(PostgresFulfilmentStore(database, ledger, policy, doubts=continuity.doubts))
+    # Started, and drained, only where this process delivers.
+    fulfilment = Fulfilment(
+        jobs,
+        router,
+        clock,
+        policy=policy,
+        costs=lambda product_id: catalogue.snapshot.costs(product_id),
+        ears=_Counted(),
+        pressure=lambda: orders.lane.load,
+        held=lambda: continuity.holds_deliveries or real_process.yields,
+        runtime=runtime,
+        concurrency=settings.fulfilment_concurrency,
+    )
+
+    services = Services(
+        catalogue=catalogue,
+        resellers=resellers,
+        orders=orders,
+        identity=identity,
+        ledger=ledger,
+        transactions=Transactions(database),
+        corrections=Corrections(database, ledger),
+        fundings=fundings,
+        subscribers=Subscribers(database),
+        mobile_money=MobileMoney(database),
+        entitlements=offering,
+        provisioning=provisioning,
+        usage=usage,
+        plans=plans,
+        vouchers=vouchers,
+        refills=refills,
+        premiums=premiums,
+        public_url=settings.public_url,
+        delivery_wait_s=settings.delivery_wait_s,
+        creates_subscribers=settings.own_network_creates_subscribers,
+        home_country=settings.madapi_home_country,
+    )
+    return Shop(
+        settings,
+        database,
+        services,
+        router,
+        book,
+        fulfilment,
+        Review(jobs),
+        watch,
+        clock,
+        sandbox,
+        funding_worker,
+        gate,
+        continuity,
+        connected,
+        play_money,
+        promises,
+    )
 
 
-def _connected(providers: list[Provider], authorities: dict[str, Authority], gateways: list[Gateway]) -> Connected:
+def _connected(providers: list[Provider], authorities: list[Authority], gateways: list[Gateway]) -> Connected:
     try:
-        # The personas answer wherever no authority is asked.
-        return Connected.of(providers, [Personas(), *authorities.values()], gateways)
+        return Connected.of(providers, authorities, gateways)
     except ValueError as error:
         raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 
 
-def _real_gateways(settings: Settings) -> list[Gateway]:
+def _gateways(settings: Settings) -> list[Gateway]:
     """Every gateway of this shop beside the sandbox, the preferred one first."""
-    real: list[Gateway] = []
-    for name, key in (("paystack", settings.paystack_secret_key), ("paystack-test", settings.paystack_test_secret_key)):
-        if key is not None:
-            real.append(Paystack(name, key))
-    return real
+    keys = {"paystack": settings.paystack_secret_key, "paystack-test": settings.paystack_test_secret_key}
+    return [Paystack(name, key) for name, key in keys.items() if key is not None]
 
 
 def _authorities(settings: Settings) -> dict[str, Authority]:
@@ -421,7 +460,6 @@ def _router(
 
 def load_modules() -> None:
     """Import what serving needs, and commands do not. It takes a second, for which a starting database need not wait."""
-    importlib.import_module("uvicorn")
     for name in (
         "dialects.openapi",
         "dialects.postman",
@@ -430,6 +468,7 @@ def load_modules() -> None:
         "web.checkout",
         "web.notices",
         "web.pages",
+        "web.server",
     ):
         importlib.import_module(f"telvend.{name}")
     for keys in APIS:
@@ -441,35 +480,40 @@ def _routes_of(keys: KeyForm) -> ModuleType:
     return importlib.import_module(f"telvend.dialects.{keys.api}.routes")
 
 
-def application(shop: Shop, run_dir: Path) -> "Dispatch":
-    """The ASGI application of a serving process. What the processes of a node share is kept in `run_dir`."""
-    return applications(shop, run_dir)[0]
+def _limiter(life: Lifecycle, settings: Settings, run_dir: Path) -> "Allowance":
+    """What the requests of keys are counted with: on this node, or on all of them with Redis."""
+    from telvend.kit.allowance import NodeAllowance, SharedAllowance
+
+    shared = SharedAllowance(run_dir / "allowance")
+    life.callback(shared.close)
+    if settings.redis_url is None:
+        return NodeAllowance(shared)
+    from telvend.kit.allowance_redis import RedisAllowance
+
+    try:
+        return life.opened(RedisAllowance.at(settings.redis_url.reveal(), shared))
+    except ValueError:  # Its text repeats parts of the address, which may be those of a password.
+        raise SettingsRefused(
+            "TELVEND_REDIS_URL is not the address of a Redis: redis://[:password@]host[:port][/number]."
+        ) from None
 
 
-def applications(shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
-    """The ASGI application of a serving process, and the one of its `metrics_port`."""
+def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
+    """The ASGI application of a serving process, and the one of its `metrics_port`.
+
+    What the processes of a node share is kept in `run_dir`.
+    """
     # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
-    from telvend.kit.allowance import Allowance, NodeAllowance, SharedAllowance
     from telvend.web.checkout import BASE, checkout
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
     from telvend.web.pages import pages
 
-    run_dir.mkdir(mode=0o700, exist_ok=True)
-    shared = SharedAllowance(run_dir / "allowance")
-    limiter: Allowance = NodeAllowance(shared)
-    if shop.settings.redis_url is not None:
-        from telvend.kit.allowance_redis import RedisAllowance
-
-        try:
-            limiter = RedisAllowance.at(shop.settings.redis_url.reveal(), shared)
-        except ValueError:  # Its text repeats parts of the address, which may be those of a password.
-            raise SettingsRefused(
-                "TELVEND_REDIS_URL is not the address of a Redis: redis://[:password@]host[:port][/number]."
-            ) from None
     dialects: list[Dialect] = [_routes_of(keys).dialect(shop.settings) for keys in APIS]
+    run_dir.mkdir(mode=0o700, exist_ok=True)
+    limiter = _limiter(life, shop.settings, run_dir)
     apps: dict[str, Served] = {
         mount: app
         for dialect in dialects
@@ -503,40 +547,3 @@ class _Counted(Ears):
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
         metrics.provider_answered(provider, f"{verb} {outcome}", duration_s)
-
-
-async def require_keys(settings: Settings, database: Database) -> None:
-    """Refuse keys that are no keys, and keys of the settings that are not those of this database.
-
-    A key file that is missing is told in the log only: the shop sells what needs no key. Raises KeyRefused.
-    """
-    folder = Path(settings.data_dir)
-    for what, keys in (
-        ("identity master key", Custody(database, folder, settings.identity_master_key)),
-        ("voucher key", PinKeys(database, folder, settings.voucher_key)),
-    ):
-        try:
-            await keys.check()
-        except KeyMissing as error:
-            if keys.from_settings:
-                raise
-            _log.critical("key_missing", what=what, why=str(error))
-
-
-async def prepare_database(database: Database, say: Callable[[str], None]) -> None:
-    """Bring the schema to this version and fill an empty catalogue.
-
-    Only for who may do that: `telvend serve`, `demo` and `upgrade`. Raises DatabaseRefused, SchemaRefused.
-    """
-    await database.check_promises(migrations.names())
-    await migrations.ensure(database, say)
-    async with database.transaction() as tx:
-        await install_builtin(tx)
-
-
-async def enter_database(database: Database) -> None:
-    """Make sure that this version can work with the database as it is. Raises DatabaseRefused, SchemaRefused."""
-    await database.check_promises(migrations.names())
-    await migrations.require(database)
-    async with database.transaction() as tx:
-        await install_builtin(tx)  # The catalogue is missing where preparing the database was interrupted.

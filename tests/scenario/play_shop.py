@@ -16,7 +16,7 @@ from telvend import bootstrap
 from telvend.audit.service import audit_books
 from telvend.authorities.contract import Found, Record
 from telvend.authorities.contract import Traits as AuthorityTraits
-from telvend.bootstrap import Shop, open_shop, prepare_database
+from telvend.bootstrap import Shop, open_shop
 from telvend.config import Settings, SimulatorSettings
 from telvend.errors import InvalidInput, SalesHalted, TelvendError
 from telvend.funding.model import Funding
@@ -30,6 +30,7 @@ from telvend.ledger.model import AccountKind
 from telvend.orders.model import Order
 from telvend.providers.contract import Delivered, Delivery, Outcome, Traits
 from telvend.resellers.model import Caller
+from telvend.upkeep.preparation import prepare_database
 from tests.scenario.telling import Verbs, do, mind_same, steps_of
 
 EMAIL: Final = "ada@example.com"

@@ -8,12 +8,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from telvend.bootstrap import application, prepare_database
-from telvend.cli.server import _running
+from telvend.bootstrap import applications, work
 from telvend.config import Settings
 from telvend.database.connections import Database
+from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
+from telvend.upkeep.preparation import prepare_database
 from tests.unit.asgi import request
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -37,12 +38,12 @@ async def buy(database: Database, database_url: str, tmp_path: Path) -> Any:
     """Post as ada, who has 10,000.00."""
     settings = Settings(data_dir=str(tmp_path), delivery_wait_s=0)
     await prepare_database(database, lambda _: None)
-    async with _running(settings, database_url, fulfilment=False) as shop:
+    async with work(settings, database_url, fulfilment=False) as shop, Lifecycle() as life:
         await shop.watch.look()
         ada = await shop.services.resellers.add("ada@example.com", "Ada", "08031234567")
         _, key, _ = await shop.services.resellers.add_key(ada.email, "networkdatasub", Mode.LIVE, 10_000, 10_000)
         await shop.services.ledger.credit(ada.id, Money(10_000_00, NGN), Mode.LIVE, "opening")
-        app = application(shop, tmp_path / "run")
+        app, _ = applications(life, shop, tmp_path / "run")
 
         async def post(path: str, kind: str, body: bytes, reference: str, word: str = "Token") -> Any:
             headers = {

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from telvend.bootstrap import require_keys
 from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.identity.custody import Custody
 from telvend.kit.keyfile import KeyRefused, key_text, new_key
 from telvend.kit.secret import Secret
 from telvend.operator.vouchers.pins import PinKeys
+from telvend.upkeep.preparation import require_keys
 
 
 @pytest.fixture

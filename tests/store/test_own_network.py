@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from telvend.audit.service import audit_books
-from telvend.bootstrap import Shop, open_shop, prepare_database
+from telvend.bootstrap import Shop, open_shop
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
 from telvend.database.connections import bump
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.orders.model import Placement, State
 from telvend.resellers.model import Caller
+from telvend.upkeep.preparation import prepare_database
 
 ADA = "+2348031234567"
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from telvend import bootstrap
 from telvend.audit.service import audit_books, findings_of
 from telvend.bootstrap import Shop as Opened
-from telvend.bootstrap import open_shop, prepare_database
+from telvend.bootstrap import open_shop
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
 from telvend.connected import Connected
 from telvend.database.connections import Database
@@ -30,6 +30,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.sales.gate import SalesGate
+from telvend.upkeep.preparation import prepare_database
 from telvend.wallets.model import Filter, Status
 from telvend.wallets.service import Transactions
 from tests.conftest import Server

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from telvend.bootstrap import application, open_shop
+from telvend.bootstrap import applications, open_shop
 from telvend.config import Settings
 from telvend.database.connections import Database
+from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.operator.refills.model import RefillKind, RefillRequest
@@ -15,7 +16,7 @@ from tests.unit.asgi import request
 
 async def test_a_refill_is_listed_and_shown_as_airtime(database: Database, database_url: str, tmp_path: Path) -> None:
     await subscriber(database, NGOZI, currency="NGN")
-    async with open_shop(Settings(data_dir=str(tmp_path)), database_url) as shop:
+    async with open_shop(Settings(data_dir=str(tmp_path)), database_url) as shop, Lifecycle() as life:
         await shop.watch.look()
         services = shop.services
         reseller = await services.resellers.add("ada@example.com", "Ada", "08031234567")
@@ -37,7 +38,7 @@ async def test_a_refill_is_listed_and_shown_as_airtime(database: Database, datab
                 units=100,
             )
         )
-        app = application(shop, tmp_path / "run")
+        app, _ = applications(life, shop, tmp_path / "run")
         headers = {"authorization": f"Token {key.reveal()}"}
         listed = await request(app, "GET", "/api/transactions", headers=headers)
         assert listed.status == 200, listed.body

@@ -17,16 +17,17 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from telvend.bootstrap import APIS, application, prepare_database
-from telvend.cli.server import _running
+from telvend.bootstrap import APIS, applications, work
 from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.dialects.contract import Endpoint
 from telvend.dialects.dispatch import Dispatch
 from telvend.dialects.serving import DialectApp
 from telvend.dialects.story import filled
+from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
+from telvend.upkeep.preparation import prepare_database
 from telvend.web.site import Site
 from tests.store.subscribers import subscriber
 from tests.unit.asgi import Reply, request
@@ -124,7 +125,8 @@ async def walker(database: Database, database_url: str, tmp_path: Path) -> Async
     for msisdn in ("+2348031234567", "+2348031234568"):
         await subscriber(database, msisdn, currency="NGN")
     with capture_logs() as lines:
-        async with _running(settings, database_url, fulfilment=False) as shop:
+        async with work(settings, database_url, fulfilment=False) as shop, Lifecycle() as life:
+            app, _ = applications(life, shop, tmp_path / "run")
             await shop.watch.look()
             people = shop.services.resellers
             ada = await people.add("ada@example.com", "Ada", "08031234567")
@@ -138,7 +140,7 @@ async def walker(database: Database, database_url: str, tmp_path: Path) -> Async
                     variables |= {"key": key.reveal(), "secret": secret.reveal()}
             for currency in (GHS, NGN):
                 await shop.services.ledger.credit(ada.id, Money(PLENTY, currency), Mode.LIVE, "opening")
-            yield Walker(application(shop, tmp_path / "run"), database, keys, variables, lines)
+            yield Walker(app, database, keys, variables, lines)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from telvend.bootstrap import Shop, enter_database, open_shop
+from telvend.bootstrap import Shop, open_shop
 from telvend.cli.arguments import numbers_read
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.cli.streams import OutputLost
@@ -50,6 +50,7 @@ from telvend.kit import environment
 from telvend.kit.keyfile import KeyRefused
 from telvend.kit.phone import use_prefixes
 from telvend.kit.secret import Secret
+from telvend.upkeep.preparation import enter_database
 
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", metavar="DIR", help="Where this shop is kept.", show_default=False)

@@ -11,7 +11,7 @@ from typing import IO, Annotated
 import asyncpg
 import typer
 
-from telvend.bootstrap import open_shop, prepare_database
+from telvend.bootstrap import open_shop
 from telvend.cli.frame import (
     REFUSALS,
     DatabaseUrl,
@@ -31,6 +31,7 @@ from telvend.embedded_postgres import Cluster, client_programs_dir, running_url
 from telvend.embedded_postgres.environment import environment_of
 from telvend.embedded_postgres.lock import Role
 from telvend.kit import environment
+from telvend.upkeep.preparation import prepare_database
 
 
 def load(

@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 import uvloop
 
-from telvend.bootstrap import Shop, enter_database, load_modules, prepare_database, require_keys
+from telvend.bootstrap import Shop, load_modules
 from telvend.cli import server
 from telvend.cli.frame import REFUSALS, fail, progress, refusal_text
 from telvend.cli.listening import listen
@@ -27,6 +27,7 @@ from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
 from telvend.database.connections import CONNECTION_LOSS, Database
 from telvend.embedded_postgres import Cluster, NoDatabase, PostgresRefused, has_database
 from telvend.kit import environment, systemd
+from telvend.upkeep.preparation import enter_database, prepare_database, require_keys
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
 

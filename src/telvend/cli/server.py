@@ -1,33 +1,22 @@
-"""One serving process: opens the shop, starts its tasks, answers HTTP until asked to stop, then drains."""
+"""What one serving process does between its start and the signal to stop, and what it says. `bootstrap` starts and closes it."""
 
 import asyncio
-import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import typer
-import uvicorn
 
-from telvend.bootstrap import Shop, applications, open_shop
+from telvend.bootstrap import Shop, serve, work
 from telvend.cli.frame import json_text
 from telvend.cli.listening import listen_for_metrics
 from telvend.cli.streams import OutputLost
 from telvend.config import Settings
 from telvend.errors import Busy
-from telvend.kit import log, metrics
-from telvend.kit.runtime import Runtime
+from telvend.kit import log
 from telvend.upkeep.deployment import is_local
 from telvend.upkeep.reality import announcements
-from telvend.web.connections import Connections, Limits, most_connections, raise_file_limit
-from telvend.web.forwarded import TrustedProxies
-from telvend.web.protocol import HttpProtocol
-
-DEAD_LANE_EXIT_CODE: Final = 70
 
 _logger = log.get("telvend.serve")
 
@@ -97,71 +86,21 @@ async def run_api(
     as_json: bool,
 ) -> None:
     """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
-    if settings.workers > 1:
-        metrics.prepare(Path(settings.data_dir) / "run" / "metrics")
-    # After the database was started, which is left with the limit that it was given.
-    files = raise_file_limit()
-    async with _running(settings, url, fulfilment=settings.fulfilment) as shop:
-        listeners = [listener] if listener else []
-        if settings.metrics_port:
-            listeners.append(listen_for_metrics(settings))
-        main, metrics_only = applications(shop, Path(settings.data_dir) / "run")
-        connections = Connections(
-            _limits(settings, files),
-            TrustedProxies(settings.trusted_proxies),
-            apps_by_port={settings.metrics_port: metrics_only} if settings.metrics_port else {},
-        )
-        http = _Http(
-            uvicorn.Config(
-                main,
-                http=cast(Any, partial(HttpProtocol, connections=connections)),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                # Who is believed is the setting trusted_proxies; variables that are meant for other programs decide nothing.
-                proxy_headers=False,
-                forwarded_allow_ips="",
-                workers=1,
-                timeout_graceful_shutdown=10,
-                backlog=2048,
-            )
-        )
-        # What is here now stays for good: the collector need not walk through it again while somebody waits, and young
-        # objects of a few hundred requests at once are looked at less often.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(25_000, 20, 50)
-        connections.start()
-        serving = asyncio.create_task(http.serve(sockets=listeners or None))
-        try:
-            if settings.workers == 1:
-                announce(settings, as_json, await standing_of(shop))
-            if ready is not None:
-                await ready(shop, stop)
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-        finally:
-            # Requests in hand are answered, nobody new is let in; then the shop closes behind them.
-            http.should_exit = True
-            await serving
-            connections.close()
 
+    def listen() -> list[socket.socket]:
+        mine = [listener] if listener else []
+        return [*mine, listen_for_metrics(settings)] if settings.metrics_port else mine
 
-def _limits(settings: Settings, files: int) -> Limits:
-    return Limits(
-        header_bytes=settings.max_header_bytes,
-        header_fields=settings.max_header_fields,
-        pipelined_requests=settings.max_pipelined_requests,
-        header_timeout_s=settings.client_header_timeout_s,
-        body_timeout_s=settings.client_body_timeout_s,
-        keepalive_timeout_s=settings.keepalive_timeout_s,
-        send_timeout_s=settings.send_timeout_s,
-        connections=most_connections(files, settings.pool_size, settings.max_client_connections),
-        connections_per_address=settings.max_connections_per_address,
-    )
+    async with serve(settings, url, listen) as (shop, http):
+        _say_halted(shop)
+        if settings.workers == 1:
+            announce(settings, as_json, await standing_of(shop))
+        if ready is not None:
+            await ready(shop, stop)
+        ends = [asyncio.create_task(stop.wait()), asyncio.create_task(http.ended())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
 
 
 async def run_fulfilment(
@@ -173,7 +112,8 @@ async def run_fulfilment(
     as_json: bool,
 ) -> None:
     """Deliver orders until asked to stop."""
-    async with _running(settings, url, fulfilment=True) as shop:
+    async with work(settings, url) as shop:
+        _say_halted(shop)
         typer.echo("Telvend delivers orders; it does not listen.", err=True)
         for sentence in await standing_of(shop):
             typer.echo(sentence, err=True)
@@ -184,71 +124,6 @@ async def run_fulfilment(
         await stop.wait()
 
 
-class _Http(uvicorn.Server):
-    """uvicorn without its own signal handlers: stopping is decided above."""
-
-    def install_signal_handlers(self) -> None:
-        """Left to serve.py."""
-
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Left to serve.py."""
-        return _nothing()
-
-
-class _nothing:  # noqa: N801 - a context manager, as contextlib spells them
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
-
-
-@asynccontextmanager
-async def _running(settings: Settings, url: str, *, fulfilment: bool) -> AsyncIterator[Shop]:
-    """A shop with its lanes, its watch and, where asked, its fulfilment running."""
-
-    def died(error: BaseException) -> None:
-        # A lane without its task would leave everybody waiting for ever. Somebody else starts us again.
-        _logger.critical("lane_died", error=repr(error))
-        asyncio.get_running_loop().call_later(0.2, os._exit, DEAD_LANE_EXIT_CODE)
-
-    runtime = Runtime(died=died, batch=metrics.lane_batch)
-    async with open_shop(settings, url, runtime=runtime, serves=True) as shop:
-        services = shop.services
-        while True:
-            try:
-                await shop.watch.look()
-                break
-            except Busy:
-                await asyncio.sleep(0.1)  # The database is just coming back.
-        # Loaded now, and not while somebody waits for the first answer.
-        metrics.pool("shop", shop.database.size, shop.database.in_use)
-        metrics.book_behind(shop.continuity.halted is not None)
-        if shop.continuity.halted is not None:
-            typer.echo(f"ATTENTION: {shop.continuity.halted}", err=True)
-        remembering = shop.continuity.saving(shop.clock, runtime)
-        remembering.start()
-        shop.watch.start()
-        services.ledger.start()
-        services.orders.start()
-        services.identity.start()
-        services.premiums.start()
-        services.provisioning.start()
-        services.usage.start()
-        services.plans.start()
-        services.vouchers.start()
-        services.refills.start()
-        shop.funding_worker.start()
-        if fulfilment:
-            services.orders.on_placed = shop.fulfilment.wake
-            shop.fulfilment.start()
-        try:
-            yield shop
-        finally:
-            if fulfilment:
-                await shop.fulfilment.drain(settings.drain_s)
-            await shop.funding_worker.drain(settings.drain_s)
-            await services.premiums.close()
-            await services.identity.close()
-            await services.vouchers.close()
-            await services.orders.close()
-            await services.ledger.close()
-            await shop.watch.close()
-            await remembering.close()
+def _say_halted(shop: Shop) -> None:
+    if shop.continuity.halted is not None:
+        typer.echo(f"ATTENTION: {shop.continuity.halted}", err=True)

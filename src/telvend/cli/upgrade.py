@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 
 from telvend import __version__
-from telvend.bootstrap import prepare_database
 from telvend.cli.frame import (
     REFUSALS,
     DatabaseUrl,
@@ -29,6 +28,7 @@ from telvend.database import migrations
 from telvend.database.connections import CONNECTION_LOSS, Database
 from telvend.database.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, Standing
 from telvend.database.migrations.blockers import Blocker, long_open
+from telvend.upkeep.preparation import prepare_database
 
 
 def add_to(app: typer.Typer) -> None:

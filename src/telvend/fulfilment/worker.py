@@ -154,6 +154,8 @@ class Fulfilment:
 
     async def drain(self, timeout_s: float) -> None:
         """Claim no more, give calls in flight up to `timeout_s`, settle, hand back what is left."""
+        if not self._tasks:
+            return
         self._draining = True
         self._calls.stop()
         self._wake.set()

@@ -62,10 +62,6 @@ class Gateways:
                 return gateway if method in traits.methods else None
         return None
 
-    async def close(self) -> None:
-        for gateway in self._by_name.values():
-            await gateway.close()
-
 
 class Asking:
     """See the head of this file."""

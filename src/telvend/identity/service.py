@@ -63,7 +63,6 @@ class Identity:
         clock = clock or SystemClock()
         self._database = database
         self._ledger = ledger
-        self._personas = personas
         self._authorities = dict(authorities or {})
         if default_authority is None:
             default_authority = next(iter(self._authorities), None)
@@ -88,12 +87,10 @@ class Identity:
         self.forgetting_keys.start()
 
     async def close(self) -> None:
-        """Wait for the authorities that are being asked, then give their connections back."""
+        """Wait for the authorities that are being asked. They are closed by whoever has made them."""
         await self.giving_up.close()
         await self.forgetting_keys.close()
         await self._checking.close()
-        for authority in (self._personas, *self._authorities.values()):
-            await authority.close()
 
     # What resellers do ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
     continuity = Continuity(gate, folder, node)
     database.on_commit, database.on_connected = continuity.committed, continuity.connected
     await continuity.check(tx)       # at the start, and a few times a second
-    continuity.save()                # once a second
+    continuity.start()               # a server: write the file once a second
+    await continuity.close()         # write it a last time
 
 What a process has committed it remembers as facts, in memory and in a file. A book that does not have one of them has lost
 acknowledged sales: by a fail-over to a standby that was behind, or a restore. Then the gate is closed, the halt is written
@@ -27,7 +28,7 @@ from telvend.database.connections import CONNECTION_LOSS, Database, Tx
 from telvend.database.facts import Fact
 from telvend.database.session import DatabaseRefused, Server, server_of
 from telvend.errors import InvalidInput
-from telvend.kit.clock import Clock
+from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.log import get
 from telvend.kit.repeating import Repeating
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -69,6 +70,8 @@ class Continuity:
         node: str,
         *,
         on_halted: Callable[[bool], None] | None = None,
+        clock: Clock | None = None,
+        runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._gate = gate
         self._folder = folder
@@ -90,6 +93,9 @@ class Continuity:
         self._taken_over: list[Path] = []
         self._serves = True
         self._checking = asyncio.Lock()
+        self._saving = Repeating(
+            "memory of the book", self._save_again, clock or SystemClock(), every_s=SAVE_EVERY_S, runtime=runtime
+        )
 
     # What others ask ----------------------------------------------------------------------------------------------------
 
@@ -309,13 +315,17 @@ class Continuity:
             self._taken_over = []
         return saved
 
-    def saving(self, clock: Clock, runtime: Runtime = NO_RUNTIME) -> Repeating:
-        """The task that writes the file once a second."""
+    def start(self) -> None:
+        """Write the file once a second from now on; from inside the event loop."""
+        self._saving.start()
 
-        async def save() -> None:
-            self.save()
+    async def close(self) -> None:
+        """Write the file a last time."""
+        await self._saving.close()
+        self.save()
 
-        return Repeating("memory of the book", save, clock, every_s=SAVE_EVERY_S, runtime=runtime)
+    async def _save_again(self) -> None:
+        self.save()
 
     # Releasing ----------------------------------------------------------------------------------------------------------
 
