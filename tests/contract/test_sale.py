@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.subscribing import subscriber
 
 from telvend.audit.service import audit_books
 from telvend.database.connections import Database
