@@ -20,7 +20,8 @@ import asyncpg
 import pytest
 
 from telvend.embedded_postgres import Cluster, PostgresRefused, Role, binaries, client_programs_dir, open_for_command
-from telvend.embedded_postgres.processes import ServerProcess, is_running, server_name, server_processes
+from telvend.embedded_postgres.processes import ServerProcess, server_name, server_processes
+from telvend.kit.processes import is_running
 
 BACK_WITHIN_S = 5.0
 PRIVATE = 0o700

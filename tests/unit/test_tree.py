@@ -7,6 +7,7 @@ import ast
 import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,13 @@ SQL_STANDS_IN = re.compile(
 )
 STARLETTE_STANDS_IN = re.compile(r"(dialects|web)/.+")
 HTTPX_STANDS_IN = re.compile(r"kit/http\.py")
+
+CONTRACTS = {
+    contract["id"]: contract
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+}
+ROOMS = {path.parts[0].removesuffix(".py") for path in FILES} - {"__init__", "__main__"}
+DIALECTS = {path.parts[1] for path in FILES if path.parts[0] == "dialects" and len(path.parts) > 2}
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -96,6 +104,31 @@ def test_a_library_stands_only_where_the_drawing_says(package: str, where: re.Pa
     users = {path for path, tree in TREES.items() if package in imported(tree)}
     assert users
     assert [path for path in users if not where.fullmatch(path)] == []
+
+
+def listed(modules: list[str]) -> set[str]:
+    """The rooms that a contract of import-linter names."""
+    return {name.strip().split(".")[1] for line in modules for name in line.split("|")}
+
+
+def test_the_drawing_of_import_linter_has_every_room() -> None:
+    assert listed(CONTRACTS["layers"]["layers"]) == ROOMS
+    assert listed(CONTRACTS["web-framework"]["source_modules"]) == ROOMS - {"bootstrap", "dialects", "web"}
+    assert listed(CONTRACTS["concrete-providers"]["source_modules"]) == ROOMS - {"bootstrap", "cli"}
+    assert set(CONTRACTS["dialects"]["modules"]) == {f"telvend.dialects.{name}" for name in DIALECTS}
+
+
+def test_no_room_below_the_dialects_knows_the_name_of_one() -> None:
+    name = re.compile("|".join(DIALECTS), re.IGNORECASE)
+    found = [
+        f"{path}:{line}: {text[:60]!r}"
+        for path, tree in TREES.items()
+        # A setting may be about one dialect, and says so in its sentence.
+        if path.split("/")[0] not in ("dialects", "bootstrap.py", "cli", "web", "config.py")
+        for line, text in texts(tree)
+        if name.search(text)
+    ]
+    assert found == []
 
 
 def test_no_ready_made_layer_between_us_and_the_database() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from telvend.embedded_postgres.cluster import LOCK_WAIT_S, Cluster
 from telvend.embedded_postgres.files import read_state
 from telvend.embedded_postgres.lock import POLL_S, DataDirectoryLock, Role, busy
-from telvend.embedded_postgres.processes import is_running
 from telvend.embedded_postgres.refused import NoDatabase
+from telvend.kit.processes import is_running
 
 
 def _silent(_: str) -> None:

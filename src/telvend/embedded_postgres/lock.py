@@ -13,8 +13,8 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
-from telvend.embedded_postgres.processes import is_running
 from telvend.embedded_postgres.refused import PostgresRefused
+from telvend.kit.processes import is_running
 
 POLL_S = 0.05
 # A killed server holds its lock until the kernel has taken it apart.

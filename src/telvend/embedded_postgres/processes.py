@@ -47,15 +47,6 @@ def send(process: ServerProcess, name: str, uid: int, number: signal.Signals) ->
         os.close(handle)
 
 
-def is_running(pid: int) -> bool:
-    """Whether there is a process `pid` that has not ended (a zombie has)."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
-
-
 def served_folders() -> list[Path]:
     """The data directories whose database runs now, of those processes that we may look into."""
     found = set()

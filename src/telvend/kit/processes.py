@@ -1,11 +1,21 @@
-"""Ties a child process to its parent, so that a killed parent leaves no orphans."""
+"""Processes of this machine: whether one runs, and children that end with their parent."""
 
 import ctypes
 import os
 import signal
+from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process `pid` that has not ended (a zombie has)."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def die_with_parent(parent_pid: int) -> None:

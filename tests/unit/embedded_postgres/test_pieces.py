@@ -15,8 +15,9 @@ from telvend.embedded_postgres import PostgresRefused, binaries, sockets
 from telvend.embedded_postgres.creation import telling_line
 from telvend.embedded_postgres.files import ServerState, password_of, read_state, write_state
 from telvend.embedded_postgres.privileges import Account, choose_account, spawn
-from telvend.embedded_postgres.processes import is_running, send, server_processes
+from telvend.embedded_postgres.processes import send, server_processes
 from telvend.embedded_postgres.settings import PROMISES, command_line
+from telvend.kit.processes import is_running
 
 OURSELVES = Account("me", os.geteuid(), os.getegid(), changed=False)
 

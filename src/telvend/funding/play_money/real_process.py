@@ -12,12 +12,12 @@ from uuid import uuid4
 
 from telvend.connected import Connected
 from telvend.database.connections import Database, Tx
-from telvend.embedded_postgres.processes import is_running
 from telvend.errors import Busy
 from telvend.funding.play_money import store
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
+from telvend.kit.processes import is_running
 from telvend.sales.gate import SalesGate
 
 CAUSE: Final = "another process is real"

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.embedded_postgres.processes import is_running
 from telvend.kit.log import LogLimit, get
+from telvend.kit.processes import is_running
 from telvend.sales.continuity.model import Memory
 
 _log = get(__name__)
