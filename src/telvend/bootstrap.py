@@ -86,6 +86,7 @@ from telvend.resellers.model import KeyForm
 from telvend.resellers.service import Resellers
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
+from telvend.sales.model import KindsByDialect
 from telvend.sales.promises import Promises
 from telvend.services import Services
 from telvend.wallets.service import Transactions
@@ -143,6 +144,7 @@ class Shop:
     sandbox: Sandbox
     funding_worker: FundingWorker
     gate: SalesGate
+    kinds: KindsByDialect
     continuity: Continuity
     connected: Connected
     play_money: PlayMoney
@@ -174,7 +176,7 @@ async def open_shop(
     """
     use_prefixes(settings.number_prefixes)
     clock = SystemClock()
-    gate = SalesGate()
+    gate, kinds = SalesGate(), KindsByDialect()
     database = await Database.open(url, pool_size=settings.pool_size, serves=serves)
     try:
         continuity = await _continuity(settings, database, gate, serves)
@@ -189,6 +191,7 @@ async def open_shop(
             runtime=runtime,
             maximum_waiting=settings.lane_waiting,
             gate=gate,
+            kinds=kinds,
         )
         authorities = _authorities(settings)
         offering = Offering(database)
@@ -216,11 +219,19 @@ async def open_shop(
         )
         custody = Custody(database, Path(settings.data_dir), settings.identity_master_key)
         identity = Identity(
-            database, ledger, custody, Personas(clock), authorities, clock=clock, runtime=runtime, gate=gate
+            database,
+            ledger,
+            custody,
+            Personas(clock),
+            authorities,
+            clock=clock,
+            runtime=runtime,
+            gate=gate,
+            kinds=kinds,
         )
         pin_keys = PinKeys(database, Path(settings.data_dir), settings.voucher_key)
         vouchers = Vouchers(database, pin_keys, clock=clock, runtime=runtime)
-        refills = Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate)
+        refills = Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate, kinds=kinds)
         premiums = Premiums(
             database,
             clock,
@@ -307,6 +318,7 @@ async def open_shop(
             sandbox,
             funding_worker,
             gate,
+            kinds,
             continuity,
             connected,
             play_money,
@@ -470,6 +482,8 @@ def applications(shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
                 "TELVEND_REDIS_URL is not the address of a Redis: redis://[:password@]host[:port][/number]."
             ) from None
     dialects: list[Dialect] = [_routes_of(keys).dialect(shop.settings) for keys in APIS]
+    for dialect in dialects:
+        shop.kinds.declare(dialect.name, dialect.sells)
     apps: dict[str, Served] = {
         mount: app
         for dialect in dialects
