@@ -23,6 +23,7 @@ from telvend.orders.model import Placement
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Provider, Traits
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.resellers.model import Caller
+from telvend.sales.model import SaleKind
 
 SUBMITTERS: Final = 256
 _SETTLED_WITHIN_S: Final = 300
@@ -149,6 +150,8 @@ class _Counter:
 async def _counter(stand: Stand, keys: Sequence[str]) -> AsyncIterator[_Counter]:
     async with stand.shop() as shop:
         services = shop.services
+        # As a server declares it: a bench without it would look for identity checks under every reference.
+        shop.kinds.declare("netpluse", {SaleKind.ORDER})
         callers = [await services.resellers.authenticate("netpluse", key) for key in keys]
         network = services.catalogue.snapshot.network("GH", "MTN")
         assert network is not None

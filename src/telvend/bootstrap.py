@@ -86,6 +86,7 @@ from telvend.resellers.model import KeyForm
 from telvend.resellers.service import Resellers
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
+from telvend.sales.model import KindsByDialect
 from telvend.sales.promises import Promises
 from telvend.services import Services
 from telvend.wallets.service import Transactions
@@ -148,6 +149,7 @@ class Shop:
     sandbox: Sandbox
     funding_worker: FundingWorker
     gate: SalesGate
+    kinds: KindsByDialect
     continuity: Continuity
     connected: Connected
     play_money: PlayMoney
@@ -231,7 +233,7 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
     clock = SystemClock()
     data_dir = Path(settings.data_dir)
     node = socket.gethostname()
-    gate = SalesGate()
+    gate, kinds = SalesGate(), KindsByDialect()
 
     # The database, and the node's memory of the book: from here on every commit is remembered.
     database = life.opened(await Database.open(url, pool_size=settings.pool_size, serves=serves))
@@ -254,7 +256,7 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
     usage = life.runs(Using(database, clock, runtime=runtime))
     pin_keys = PinKeys(database, data_dir, settings.voucher_key)
     vouchers = life.runs(Vouchers(database, pin_keys, clock=clock, runtime=runtime))
-    refills = life.runs(Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate))
+    refills = life.runs(Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate, kinds=kinds))
     premiums = life.runs(
         Premiums(
             database,
@@ -314,11 +316,12 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
             runtime=runtime,
             maximum_waiting=settings.lane_waiting,
             gate=gate,
+            kinds=kinds,
         )
     )
     custody = Custody(database, data_dir, settings.identity_master_key)
     identity = life.runs(
-        Identity(database, ledger, custody, personas, authorities, clock=clock, runtime=runtime, gate=gate)
+        Identity(database, ledger, custody, personas, authorities, clock=clock, runtime=runtime, gate=gate, kinds=kinds)
     )
     payable = Gateways([*gateways, sandbox], idle=connected.idle_gateways)
     asking = Asking(database, ledger, payable)
@@ -385,6 +388,7 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
         sandbox,
         funding_worker,
         gate,
+        kinds,
         continuity,
         connected,
         play_money,
@@ -512,6 +516,8 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     from telvend.web.pages import pages
 
     dialects: list[Dialect] = [_routes_of(keys).dialect(shop.settings) for keys in APIS]
+    for dialect in dialects:
+        shop.kinds.declare(dialect.name, dialect.sells)
     run_dir.mkdir(mode=0o700, exist_ok=True)
     limiter = _limiter(life, shop.settings, run_dir)
     apps: dict[str, Served] = {

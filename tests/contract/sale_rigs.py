@@ -31,6 +31,7 @@ from telvend.orders.service import Orders
 from telvend.resellers.model import Caller
 from telvend.resellers.store import caller_of
 from telvend.sales.gate import SalesGate
+from telvend.sales.model import KindsByDialect
 from tests.clocks import FakeClock
 from tests.store.refilling import EMEKA, NGOZI
 
@@ -73,10 +74,10 @@ class OrderRig:
     kind = "o"
     price = held = MONEY
 
-    def __init__(self, database: Database, gate: SalesGate) -> None:
+    def __init__(self, database: Database, gate: SalesGate, kinds: KindsByDialect) -> None:
         self._database = database
         self._catalogue = Catalogue(database)
-        self._orders = Orders(database, Ledger(database), self._catalogue, gate=gate)
+        self._orders = Orders(database, Ledger(database), self._catalogue, gate=gate, kinds=kinds)
 
     async def start(self) -> None:
         await self._load()
@@ -119,10 +120,10 @@ class CheckRig:
     held = Money(0, NGN)
     _POLICY: Final = Policy(timeout_s=0.4, grace_s=0.3)
 
-    def __init__(self, database: Database, data_dir: Path, gate: SalesGate) -> None:
+    def __init__(self, database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> None:
         custody = Custody(database, data_dir)
         self.identity = Identity(
-            database, Ledger(database), custody, Personas(FakeClock()), policy=self._POLICY, gate=gate
+            database, Ledger(database), custody, Personas(FakeClock()), policy=self._POLICY, gate=gate, kinds=kinds
         )
 
     async def sell(self, buyer: Caller, reference: str, content: int = 0) -> Sold:
@@ -149,10 +150,12 @@ class RefillRig:
     price = MONEY
     held = Money(0, NGN)
 
-    def __init__(self, database: Database, data_dir: Path, gate: SalesGate) -> None:
+    def __init__(self, database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> None:
         self._offering = Offering(database)
         self._database = database
-        self._refills = Refills(database, Ledger(database), self._offering, PinKeys(database, data_dir), gate=gate)
+        self._refills = Refills(
+            database, Ledger(database), self._offering, PinKeys(database, data_dir), gate=gate, kinds=kinds
+        )
 
     async def start(self) -> None:
         await self._load()
@@ -190,23 +193,23 @@ class RefillRig:
         await self._refills.close()
 
 
-async def orders(database: Database, data_dir: Path, gate: SalesGate) -> OrderRig:
-    rig = OrderRig(database, gate)
+async def orders(database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> OrderRig:
+    rig = OrderRig(database, gate, kinds)
     await rig.start()
     return rig
 
 
-async def checks(database: Database, data_dir: Path, gate: SalesGate) -> CheckRig:
-    return CheckRig(database, data_dir, gate)
+async def checks(database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> CheckRig:
+    return CheckRig(database, data_dir, gate, kinds)
 
 
-async def refills(database: Database, data_dir: Path, gate: SalesGate) -> RefillRig:
-    rig = RefillRig(database, data_dir, gate)
+async def refills(database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> RefillRig:
+    rig = RefillRig(database, data_dir, gate, kinds)
     await rig.start()
     return rig
 
 
-Open = Callable[[Database, Path, SalesGate], Awaitable[Rig]]
+Open = Callable[[Database, Path, SalesGate, KindsByDialect], Awaitable[Rig]]
 
 RIGS: Final[Mapping[str, Open]] = {"order": orders, "identity check": checks, "refill": refills}
 """Every kind of sale, by a name for people."""
@@ -230,7 +233,7 @@ async def sell_all(given: dict[str, Any]) -> None:
     async with database.connection() as tx:
         buyer = await caller_of(tx, bytes.fromhex(given["key"]))
     assert buyer is not None
-    rig = await RIGS[given["rig"]](database, Path(given["data_dir"]), SalesGate())
+    rig = await RIGS[given["rig"]](database, Path(given["data_dir"]), SalesGate(), KindsByDialect())
 
     async def one(reference: str) -> None:
         try:

@@ -78,6 +78,11 @@ def test_every_dialect_of_the_source_is_registered() -> None:
     assert sorted(folder.parent.name for folder in Path(source).glob("*/routes.py")) == sorted(DIALECTS)
 
 
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_dialect_declares_what_it_sells(name: str) -> None:
+    assert DIALECTS[name].dialect.sells
+
+
 def test_every_error_has_a_sample_here() -> None:
     assert set(tree()) == SAMPLES.keys()
 

@@ -21,8 +21,17 @@ from typing import Any
 import pytest
 
 from telvend.audit.service import audit_books
+from telvend.bootstrap import APIS
 from telvend.database.connections import Database
-from telvend.errors import Busy, InsufficientBalance, NotFound, ReferenceReused, SalesHalted, TelvendError
+from telvend.errors import (
+    Busy,
+    InsufficientBalance,
+    InvariantBroken,
+    NotFound,
+    ReferenceReused,
+    SalesHalted,
+    TelvendError,
+)
 from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
@@ -32,6 +41,7 @@ from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from telvend.resellers.store import caller_of
 from telvend.sales.gate import SalesGate
+from telvend.sales.model import KindsByDialect, SaleKind
 from tests.contract.sale_rigs import DIES_AT, MONEY, RIGS, CheckRig, OrderRig, Rig, Sold
 from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
@@ -52,6 +62,7 @@ class World:
         self.buyer = buyer
         self.key = key
         self.gate = SalesGate()
+        self.kinds = KindsByDialect()
         self.stack = AsyncExitStack()
 
     async def open(self, name: str, database: Database | None = None) -> Rig:
@@ -59,7 +70,7 @@ class World:
         if database is None:
             database = await Database.open(self.database.url, pool_size=4)
             self.stack.push_async_callback(database.close)
-        rig = await RIGS[name](database, self.data_dir, self.gate)
+        rig = await RIGS[name](database, self.data_dir, self.gate, self.kinds)
         self.stack.push_async_callback(rig.close)
         return rig
 
@@ -111,7 +122,7 @@ class World:
 @pytest.fixture
 async def world(database: Database, tmp_path: Path) -> AsyncIterator[World]:
     ledger = Ledger(database)
-    resellers = Resellers(database, ledger)
+    resellers = Resellers(database, ledger, APIS)
     reseller = await resellers.add("ama@example.com", "Ama", "0241234567")
     for currency in (NGN, GHS):
         await ledger.credit(reseller.id, Money(10 * MONEY.minor, currency), Mode.LIVE, "opening")
@@ -156,7 +167,7 @@ async def test_a_repeat_is_answered_by_the_first_in_every_process(world: World, 
 async def test_a_reference_is_the_callers_own_in_each_dialect(world: World, name: str) -> None:
     rig = await world.open(name)
     first = await rig.sell(world.buyer, "r")
-    elsewhere = await rig.sell(replace(world.buyer, api="madapi"), "r", 1)  # type: ignore[arg-type]
+    elsewhere = await rig.sell(replace(world.buyer, api="madapi"), "r", 1)
     assert not elsewhere.replayed
     assert elsewhere.number != first.number
     await world.expect((rig, 2))
@@ -194,6 +205,31 @@ async def test_a_reference_that_another_kind_of_sale_has_is_refused(world: World
     with pytest.raises(ReferenceReused):
         await other.sell(world.buyer, "r")
     assert await rig.sell(world.buyer, "r") == replace(first, replayed=True)
+    await world.expect((rig, 1), (other, 0))
+
+
+@pytest.mark.parametrize(("name", "another"), PAIRS)
+async def test_a_new_dialect_that_sells_two_kinds_needs_to_declare_them_and_no_more(
+    world: World, name: str, another: str
+) -> None:
+    rig, other = await world.open(name), await world.open(another)
+    world.kinds.declare("bazaar", {SaleKind(rig.kind), SaleKind(other.kind)})
+    buyer = replace(world.buyer, api="bazaar")
+    await rig.sell(buyer, "r")
+    with pytest.raises(ReferenceReused):
+        await other.sell(buyer, "r")
+    await world.expect((rig, 1), (other, 0))
+
+
+@pytest.mark.parametrize(("name", "another"), PAIRS)
+async def test_a_dialect_cannot_sell_what_it_does_not_declare(world: World, name: str, another: str) -> None:
+    rig, other = await world.open(name), await world.open(another)
+    world.kinds.declare("kiosk", {SaleKind(rig.kind)})
+    buyer = replace(world.buyer, api="kiosk")
+    first = await rig.sell(buyer, "r")
+    assert await rig.sell(buyer, "r") == replace(first, replayed=True)
+    with pytest.raises(InvariantBroken):
+        await other.sell(buyer, "r2")
     await world.expect((rig, 1), (other, 0))
 
 
@@ -272,7 +308,7 @@ async def test_two_processes_sell_what_the_wallet_pays_for(world: World, name: s
 async def test_a_commit_whose_answer_is_lost_is_no_second_sale(world: World, name: str, cut: str) -> None:
     async with behind_a_proxy(world.database.url) as (proxy, url):
         behind = await Database.open(url, pool_size=2)
-        rig = await RIGS[name](behind, world.data_dir, world.gate)
+        rig = await RIGS[name](behind, world.data_dir, world.gate, world.kinds)
         await rig.sell(world.buyer, "before")
         proxy.cut = cut
         first = await outcome(rig.sell(world.buyer, "r"))

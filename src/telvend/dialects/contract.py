@@ -15,6 +15,7 @@ from telvend.dialects.story import Parameter, Step, Variable
 from telvend.errors import TelvendError
 from telvend.kit.allowance import Kind
 from telvend.resellers.model import Caller
+from telvend.sales.model import SaleKind
 from telvend.services import Services
 
 Header = tuple[bytes, bytes]
@@ -119,6 +120,9 @@ class Dialect:
     endpoints: tuple[Endpoint, ...]
     key_of: KeyOf
     error: Callable[[TelvendError, Asked], Answer]
+    sells: frozenset[SaleKind] = frozenset()
+    """The kinds of sale that it sells, all that it ever sold included: a reference is looked for in each of them. Empty:
+    not declared, and looked for in every kind."""
     courtesies: tuple[Endpoint, ...] = ()
     """Addresses beside the contract, for clients that know them already. They are served and in no document or story."""
     security: Mapping[str, Any] = field(default_factory=dict)

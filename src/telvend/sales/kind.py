@@ -62,12 +62,14 @@ class KindOfSale:
         """Return what stands under these references, of this kind and of any other.
 
         The wallets have to be locked: the statements in here then see what others committed before they let go of them. A
-        statement that began earlier would not.
+        statement that began earlier would not. Raises InvariantBroken where a dialect sells what it has not declared.
         """
         if self._salt is None:
             self._salt = await ledger_store.installation_salt(tx)
         alone = self._kinds.selling_only(self.kind)
         shared = [key for key in keys if key[1] not in alone]
+        for dialect in {key[1] for key in shared}:
+            self._kinds.require_declared(dialect, self.kind)
         if shared:
             await store.lock_references(tx, shared)
         held = await find(tx, keys) if keys else {}

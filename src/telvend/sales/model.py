@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from telvend.errors import InvariantBroken
 from telvend.kit.money import Money
 
 
@@ -54,14 +55,22 @@ class KindsByDialect:
     """
 
     def __init__(self) -> None:
-        self._single: dict[SaleKind, frozenset[str]] = {}
+        self._declared: dict[str, frozenset[SaleKind]] = {}
+        self._only: dict[SaleKind, frozenset[str]] = {}
 
     def declare(self, dialect: str, kinds: Collection[SaleKind]) -> None:
         """Declare all kinds that a dialect sells. None is the same as not declaring it."""
-        for kind in SaleKind:
-            others = self.selling_only(kind) - {dialect}
-            self._single[kind] = others | {dialect} if set(kinds) == {kind} else others
+        self._declared[dialect] = frozenset(kinds)
+        self._only = {
+            kind: frozenset(name for name, sold in self._declared.items() if sold == {kind}) for kind in SaleKind
+        }
 
     def selling_only(self, kind: SaleKind) -> frozenset[str]:
         """Return the dialects that are declared to sell this kind and no other."""
-        return self._single.get(kind, _NO_DIALECTS)
+        return self._only.get(kind, _NO_DIALECTS)
+
+    def require_declared(self, dialect: str, kind: SaleKind) -> None:
+        """Raise InvariantBroken where a declared dialect sells what it has not declared: others do not look for it."""
+        declared = self._declared.get(dialect)
+        if declared and kind not in declared:
+            raise InvariantBroken(f"dialect {dialect} sells {kind.name.lower()}, which it does not declare")

@@ -27,6 +27,7 @@ from telvend.operator.plans.model import Plans, PlansWanted
 from telvend.operator.premiums.model import PremiumRequest
 from telvend.operator.refills.model import RefillKind, RefillRequest
 from telvend.operator.vouchers.model import PinRefused
+from telvend.sales.model import SaleKind
 
 _LONGEST_SOURCE_SYSTEM: Final = 64
 
@@ -379,6 +380,7 @@ def madapi(*, literal_999: bool = False) -> Dialect:
         trace_of=transaction_id_of,
         trace_header=b"transactionid",
         minds_media_type=True,
+        sells=frozenset({SaleKind.REFILL}),
         error=partial(refusals.error_answer, literal_999=literal_999),
         security={"type": "apiKey", "in": "header", "name": "X-API-Key"},
         more_security={

@@ -11,6 +11,7 @@ from telvend.errors import InvalidInput, NotFound
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
+from telvend.sales.model import SaleKind
 
 COUNTRY: Final = "GH"
 REFERENCE_LENGTH: Final = 64
@@ -103,6 +104,7 @@ NETPLUSE: Final = Dialect(
     title="Netpluse",
     base_path="/api/v1",
     key_of=_key_of,
+    sells=frozenset({SaleKind.ORDER}),
     error=alike(wire.error_answer),
     security={"type": "apiKey", "in": "header", "name": "x-api-key"},
     endpoints=(

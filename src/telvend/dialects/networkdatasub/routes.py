@@ -24,6 +24,7 @@ from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.model import TransactionKind
 from telvend.orders.model import Placement
+from telvend.sales.model import SaleKind
 from telvend.wallets.model import Filter
 
 COUNTRY: Final = "NG"
@@ -441,6 +442,7 @@ NETWORKDATASUB: Final = Dialect(
     title="networkdatasub",
     base_path="/api",
     key_of=_key_of,
+    sells=frozenset({SaleKind.ORDER, SaleKind.VERIFICATION}),
     error=alike(wire.error_answer),
     security={
         "type": "apiKey",
