@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.store.subscribing import subscriber
 
 from telvend.audit.service import audit_books
 from telvend.database.connections import Database
@@ -36,7 +37,6 @@ from tests.contract.sale_rigs import DIES_AT, MONEY, RIGS, CheckRig, OrderRig, R
 from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
 from tests.store.refilling import EMEKA, NGOZI
-from tests.store.subscribing import subscriber
 
 STEPS = "lane.after_locks=sleep:0.03;lane.after_write=sleep:0.03;refill.after_locks=sleep:0.03;refill.before_commit=sleep:0.03"
 """Slows batches down, so that processes meet in the middle of them."""
