@@ -98,21 +98,21 @@ MUTANTS = (
     ),
     Mutant(
         "unknown is not a refusal",
-        "src/telvend/fulfilment/rules.py",
+        "src/telvend/fulfilment/weighing.py",
         "attempt.state = AttemptState.UNKNOWN",
         "attempt.state = AttemptState.REFUSED",
         (f"{STORIES}::test_unknown_outcome_keeps_the_hold_until_the_answer_is_delivered",),
     ),
     Mutant(
         "unknown is not 'not sent'",
-        "src/telvend/fulfilment/rules.py",
+        "src/telvend/fulfilment/weighing.py",
         "attempt.state = AttemptState.UNKNOWN",
         "attempt.state = AttemptState.NOT_SENT",
         (f"{STORIES}::test_unknown_outcome_keeps_the_hold_until_the_answer_is_delivered",),
     ),
     Mutant(
         "no timer ends an unknown",
-        "src/telvend/fulfilment/rules.py",
+        "src/telvend/fulfilment/weighing.py",
         """        case.become(State.REVIEW)
         return Effect.REVIEW
     delay_s *= """,

@@ -12,22 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from telvend.errors import InvariantBroken
+from telvend.fulfilment.model import Case, Claim, Deliver, Effect, Hesitate, Item, Park, Policy, Presume, Step, Try
 from telvend.fulfilment.ports import ClaimTransaction
-from telvend.fulfilment.rules import (
-    Case,
-    Claim,
-    Deliver,
-    Effect,
-    Hesitate,
-    Item,
-    Park,
-    Policy,
-    Presume,
-    Step,
-    Try,
-    may_release,
-    weigh,
-)
+from telvend.fulfilment.weighing import may_release, weigh
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money

@@ -17,12 +17,12 @@ from concurrent.futures import ProcessPoolExecutor
 import msgspec
 import pytest
 
-from telvend.fulfilment import rules
+from telvend.fulfilment import weighing
 from telvend.fulfilment import worker as worker_module
 from telvend.fulfilment.calls import ProviderCalls
 from telvend.fulfilment.in_flight import InFlightOrder
+from telvend.fulfilment.model import Case, Claim, Deliver, Effect, FindProvider, Policy, Step, Try, Word
 from telvend.fulfilment.places import Places
-from telvend.fulfilment.rules import Case, Claim, Deliver, Effect, FindProvider, Policy, Step, Try, Word
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import NotSent, Outcome, Unknown
 from tests.simulation import memory_store
@@ -93,36 +93,36 @@ def _run_until_broken() -> None:
 
 
 def _unknown_is_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    believed = rules.believed
+    believed = weighing.believed
 
     def credulous(word: Word) -> Outcome:
         outcome = believed(word)
         return NotSent(outcome.text) if isinstance(outcome, Unknown) else outcome
 
-    monkeypatch.setattr(rules, "believed", credulous)
+    monkeypatch.setattr(weighing, "believed", credulous)
 
 
 def _never_heard_of_it_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "believed", lambda word: word.outcome)
+    monkeypatch.setattr(weighing, "believed", lambda word: word.outcome)
 
 
 def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask_later = rules._ask_later
+    ask_later = weighing._ask_later
 
     def impatient(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: Policy) -> Effect:
-        if rules.ask_delay_s(attempt, outcome, policy) is not None:
+        if weighing.ask_delay_s(attempt, outcome, policy) is not None:
             return ask_later(case, attempt, word, outcome, policy)
         attempt.state = AttemptState.REFUSED
         case.releases = True
         case.become(State.FAILED)
         return Effect.FAILED
 
-    monkeypatch.setattr(rules, "_ask_later", impatient)
+    monkeypatch.setattr(weighing, "_ask_later", impatient)
     monkeypatch.setattr(memory_store, "may_release", lambda _: True)
 
 
 def _an_attempt_that_a_dead_worker_left_is_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    next_step = rules.next_step
+    next_step = worker_module.next_step
 
     def forgetful(claim: Claim, policy: Policy) -> Step | FindProvider:
         claim.attempts = [
@@ -151,7 +151,7 @@ def _the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         attempt.state = AttemptState.UNKNOWN
         return Effect.NOTHING
 
-    monkeypatch.setattr(rules, "_weigh_late", fickle)
+    monkeypatch.setattr(weighing, "_weigh_late", fickle)
 
 
 @pytest.mark.parametrize(

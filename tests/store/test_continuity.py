@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from telvend.database.connections import Database
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import Busy, InvalidInput, SalesHalted
-from telvend.fulfilment.rules import (
+from telvend.fulfilment.model import (
     Ask,
     Claim,
     Deliver,
@@ -24,10 +24,8 @@ from telvend.fulfilment.rules import (
     Step,
     Verdict,
     Word,
-    next_step,
-    with_choice,
-    with_doubt,
 )
+from telvend.fulfilment.rules import next_step, with_choice, with_doubt
 from telvend.fulfilment.store import PostgresFulfilmentStore
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money

@@ -18,10 +18,7 @@ from telvend.database import batch as batch_module
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.fulfilment import store as jobs_store
-from telvend.fulfilment.ports import FulfilmentStore
-from telvend.fulfilment.review import Review
-from telvend.fulfilment.routing import Chosen
-from telvend.fulfilment.rules import (
+from telvend.fulfilment.model import (
     Ask,
     Claim,
     Deliver,
@@ -35,6 +32,9 @@ from telvend.fulfilment.rules import (
     Step,
     Word,
 )
+from telvend.fulfilment.ports import FulfilmentStore
+from telvend.fulfilment.review import Review
+from telvend.fulfilment.routing import Chosen
 from telvend.fulfilment.store import PostgresFulfilmentStore
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money

@@ -1,12 +1,12 @@
 """Fulfilment: what happens to an order after it has been sold.
 
-`rules.py` decides, without any I/O; `worker.py` is what that claims, calls and settles; `store.py` is all its SQL
-behind the port of `ports.py`; `review.py` is what a person can do.
+`rules.py` (what to do next) and `weighing.py` (what a word means) decide, without any I/O; `worker.py` is what claims, calls and
+settles, `store.py` all SQL behind the port of `ports.py`, `review.py` what a person can do.
 """
 
+from telvend.fulfilment.model import Effect, Policy
 from telvend.fulfilment.ports import Ears, FulfilmentStore
 from telvend.fulfilment.review import Review
-from telvend.fulfilment.rules import Effect, Policy
 from telvend.fulfilment.store import PostgresFulfilmentStore
 from telvend.fulfilment.worker import Costs, Fulfilment
 

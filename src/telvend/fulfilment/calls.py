@@ -8,17 +8,19 @@ from typing import Any, Final
 
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
+from telvend.fulfilment.model import Ask, Deliver, Policy, Word
 from telvend.fulfilment.places import Places
 from telvend.fulfilment.ports import Ears
 from telvend.fulfilment.routing import Router
-from telvend.fulfilment.rules import OUTCOMES, Ask, Deliver, Policy, Word
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
 from telvend.kit.money import Money
-from telvend.providers.contract import Delivery, NotSent, Outcome, Provider, Unknown
+from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Provider, Refused, Unknown
 
 _log = log.get(__name__)
+
+_OUTCOMES: Final = (Delivered, Accepted, Refused, NotSent, Unknown)
 
 # Attempts that a worker knows it never sent are said to be so; the provider is not blamed.
 _NEVER_SENT: Final = "never sent: {}"
@@ -159,7 +161,7 @@ class ProviderCalls:
             if verb == "deliver":
                 await hit_async("attempt.after_send")
                 await hit_async("attempt.after_answer")
-            if not isinstance(outcome, OUTCOMES):
+            if not isinstance(outcome, _OUTCOMES):
                 _log.error("provider_answered_no_outcome", provider=provider.name, verb=verb, order=claim.id)
                 outcome = Unknown(f"not an outcome: {outcome!r}")
         except TimeoutError:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from telvend.fulfilment.rules import Ask, Claim, Deliver, GiveUp, Try
+from telvend.fulfilment.model import Ask, Claim, Deliver, GiveUp, Try
 from telvend.kit.clock import Clock
 
 # How many attempts a worker remembers the beginning of.

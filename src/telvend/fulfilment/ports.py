@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from telvend.fulfilment.rules import Claim, Effect, Item, Step
+from telvend.fulfilment.model import Claim, Effect, Item, Step
 
 
 class ClaimTransaction(Protocol):
@@ -27,7 +27,7 @@ class FulfilmentStore(Protocol):
     """Orders and attempts, as workers change them. Every method is one transaction.
 
     Raises Busy when the database is away. Then nobody knows whether the transaction took place, so that whoever calls
-    `settle` again must expect that its items were weighed before; `rules.weigh` does.
+    `settle` again must expect that its items were weighed before; `weighing.weigh` does.
     """
 
     def claim(self, limit: int, lease_s: float) -> AbstractAsyncContextManager[ClaimTransaction]:

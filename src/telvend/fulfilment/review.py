@@ -4,8 +4,8 @@ Both work from any process, while the fulfilment runs or not, and may be repeate
 """
 
 from telvend.errors import InvalidInput, NotFound
+from telvend.fulfilment.model import Effect, Item, LookAgain, Verdict
 from telvend.fulfilment.ports import FulfilmentStore
-from telvend.fulfilment.rules import Effect, Item, LookAgain, Verdict
 from telvend.kit.ids import number_in
 
 

@@ -17,8 +17,7 @@ from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, D
 from telvend.database.due import claim_sql, correct_jumped_clock_sql, renew_sql
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import InvariantBroken
-from telvend.fulfilment.ports import ClaimTransaction
-from telvend.fulfilment.rules import (
+from telvend.fulfilment.model import (
     Case,
     Claim,
     Deliver,
@@ -31,9 +30,9 @@ from telvend.fulfilment.rules import (
     Step,
     Try,
     Verdict,
-    may_release,
-    weigh,
 )
+from telvend.fulfilment.ports import ClaimTransaction
+from telvend.fulfilment.weighing import may_release, weigh
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Currency, Money

@@ -22,10 +22,7 @@ from telvend.errors import Busy
 from telvend.fulfilment.calls import OwnDatabaseAway, ProviderCalls
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
 from telvend.fulfilment.leases import correct_clock_for_ever, renew_for_ever
-from telvend.fulfilment.places import FULL_S, Places, Reserved, full
-from telvend.fulfilment.ports import Ears, FulfilmentStore
-from telvend.fulfilment.routing import Choice, Chosen, Nobody, Router, Wanted
-from telvend.fulfilment.rules import (
+from telvend.fulfilment.model import (
     Ask,
     Claim,
     Deliver,
@@ -39,10 +36,11 @@ from telvend.fulfilment.rules import (
     Policy,
     Presume,
     Step,
-    next_step,
-    with_choice,
-    with_doubt,
 )
+from telvend.fulfilment.places import FULL_S, Places, Reserved, full
+from telvend.fulfilment.ports import Ears, FulfilmentStore
+from telvend.fulfilment.routing import Choice, Chosen, Nobody, Router, Wanted
+from telvend.fulfilment.rules import next_step, with_choice, with_doubt
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telvend.errors import InvalidInput, InvariantBroken, NotFound
-from telvend.fulfilment.routing import Choice, Chosen, Later, Nobody
-from telvend.fulfilment.rules import (
+from telvend.fulfilment.model import (
     Ask,
     Case,
     Claim,
@@ -29,15 +28,11 @@ from telvend.fulfilment.rules import (
     Try,
     Verdict,
     Word,
-    ask_delay_s,
-    believed,
-    may_release,
-    next_step,
     spread,
-    weigh,
-    with_choice,
-    with_doubt,
 )
+from telvend.fulfilment.routing import Choice, Chosen, Later, Nobody
+from telvend.fulfilment.rules import next_step, with_choice, with_doubt
+from telvend.fulfilment.weighing import ask_delay_s, believed, may_release, weigh
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.orders.model import AttemptState, State

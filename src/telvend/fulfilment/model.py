@@ -1,0 +1,269 @@
+"""What the fulfilment decides about, and what it can decide: orders and attempts as they were read, steps, words and effects.
+
+`rules.py` makes steps of claimed orders; `weighing.py` makes effects of what was said. Both are pure.
+"""
+
+import zlib
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from telvend.errors import InvariantBroken
+from telvend.fulfilment.routing import Chosen
+from telvend.kit.mode import Mode
+from telvend.kit.money import Money
+from telvend.orders.model import AttemptState, State
+from telvend.providers.contract import Outcome
+
+_LONGEST_TEXT: Final = 500
+
+MAY_BE_LOST: Final = (
+    "The database has gone back and may have lost an attempt of this order, so that nothing is bought or given back"
+    " unseen. Compare with the provider, then resolve it."
+)
+"""Why a person has to look at an order that the book may have lost attempts of."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How patient the fulfilment is. Durations are seconds.
+
+    `ask_delays_s`: when to ask about an attempt whose outcome is unknown, each counted from the answer before; after
+    the last one the order waits for a person. An accepted attempt is asked about after `first_ask_s` (or the
+    provider's hint) and then by the same schedule.
+    `maximum_not_sent`: after so many attempts that never arrived the order has failed. Between them it waits
+    `backoff_s`, doubling.
+    `lease_s`: for how long a claimed order is ours. Nothing is sent during the last `lease_margin_s` of it.
+    """
+
+    ask_delays_s: tuple[float, ...] = (5, 15, 45, 120, 300, 900, 3600, 10800, 21600, 43200)
+    first_ask_s: float = 2.0
+    longest_hint_s: float = 43200.0
+    maximum_not_sent: int = 4
+    backoff_s: float = 1.0
+    longest_backoff_s: float = 60.0
+    lease_s: float = 5.0
+    lease_margin_s: float = 1.0
+
+
+class Try(msgspec.Struct):
+    """One attempt as the decisions see it. `changed`: it has to be written."""
+
+    number: int
+    provider: str
+    reference: str
+    state: AttemptState
+    asked: int
+    elsewhere: bool
+    cost_minor: int
+    started_at: datetime
+    text: str = ""
+    provider_reference: str | None = None
+    changed: bool = False
+
+
+class Claim(msgspec.Struct):
+    """An order that a worker has just claimed. `state` is the one it had before; `now` is the database's clock."""
+
+    id: int
+    reference: str
+    mode: Mode
+    wallet_id: int
+    kind: str
+    country: str
+    network: str
+    product_id: int
+    product: str
+    size: str
+    validity_days: int | None
+    subscriber: str
+    face: Money
+    price: Money
+    cost: Money
+    state: State
+    now: datetime
+    attempts: list[Try]
+    doubtful: bool = False
+    """The book may have lost attempts of this order; see `with_doubt`."""
+
+
+# What is done with a claimed order ---------------------------------------------------------------------------------------
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """Begin another attempt, with a place at a provider."""
+
+    chosen: Chosen
+    number: int
+    reference: str
+    cost: Money
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Ask about the attempt that is open."""
+
+    attempt: Try
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """Nothing can have been delivered and nobody is left: the hold goes back."""
+
+    why: str
+
+
+class Park(msgspec.Struct, frozen=True):
+    """Nobody can take it right now; look again `after_s` later. `state` is what it is until then."""
+
+    after_s: float
+    state: State
+    why: str
+
+
+class Hesitate(msgspec.Struct, frozen=True):
+    """What the attempts say does not fit together: a person has to look."""
+
+    why: str
+
+
+class Presume(msgspec.Struct, frozen=True):
+    """Write down an attempt that the book may have lost, and ask about it instead of making it.
+
+    A lost attempt had the same reference where it was at the same provider.
+    """
+
+    provider: str
+    number: int
+    reference: str
+    cost: Money
+    why: str
+
+
+class FindProvider(msgspec.Struct, frozen=True):
+    """Another attempt may begin, where the router has a place for it.
+
+    `excluded`: who may not be tried. Each entry is used only when the one before found no place.
+    """
+
+    number: int
+    excluded: tuple[frozenset[str], ...]
+
+
+Step = Deliver | Ask | GiveUp | Park | Hesitate | Presume
+
+
+# What was said, and what became of it --------------------------------------------------------------------------------------
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What a provider said about one attempt: to its delivery, or when it was asked (`asked`).
+
+    `age_s`: how old the attempt was, at least, when the question was put. `schedule_age_s`: how old it is now, as well as that
+    is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome still
+    counts; rescheduling does not.
+    """
+
+    order_id: int
+    wallet_id: int
+    number: int
+    outcome: Outcome
+    asked: bool
+    age_s: float
+    settles_after_s: float
+    holds: bool
+    schedule_age_s: float | None = None
+
+
+class GivenUp(msgspec.Struct, frozen=True):
+    """A worker found that nobody is left to try."""
+
+    order_id: int
+    wallet_id: int
+    why: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A person decides. `reference`, where given, must be the order's."""
+
+    order_id: int
+    reference: str | None
+    delivered: bool
+    text: str
+
+
+class LookAgain(msgspec.Struct, frozen=True):
+    """A person wants the provider to be asked now. `reference`, where given, must be the order's."""
+
+    order_id: int
+    reference: str | None
+
+
+Item = Word | GivenUp | Verdict | LookAgain
+
+
+class Effect(StrEnum):
+    """What became of an item."""
+
+    DELIVERED = "delivered"
+    """The hold is posted."""
+    FAILED = "failed"
+    """The hold is released."""
+    ASK_LATER = "ask_later"
+    """The hold stays; the provider is asked again."""
+    TRY_AGAIN = "try_again"
+    """Definitely not delivered; somebody else, or the same one, is tried."""
+    REVIEW = "review"
+    """The hold stays; a person decides."""
+    CONTRADICTED = "contradicted"
+    """It contradicts what was settled before: noted, and no money moved."""
+    NOTHING = "nothing"
+    """It was known already, or came too late to change anything."""
+
+
+class Posting(msgspec.Struct, frozen=True):
+    """Post the hold: `cost` to this provider, the rest is margin."""
+
+    provider: str
+    cost: Money
+
+
+class Case(msgspec.Struct):
+    """An order with all of its attempts, locked, as they are weighed and changed.
+
+    When `changed`, `state` and `due_in_s` (None: never) have to be written; `posting` or `releases` say what happens to
+    the hold, and `notes` are for people.
+    """
+
+    id: int
+    reference: str
+    wallet_id: int
+    mode: Mode
+    price: Money
+    state: State
+    attempts: list[Try]
+    position: int = 0
+    changed: bool = False
+    due_in_s: float | None = None
+    posting: Posting | None = None
+    releases: bool = False
+    notes: list[str] = []
+    doubtful: bool = False
+    created_at: datetime | None = None
+
+    def become(self, state: State, due_in_s: float | None = None) -> None:
+        """Change the state; a final one is never left. Raises InvariantBroken."""
+        if self.state.final:
+            raise InvariantBroken(f"order {self.id} is {self.state} and was about to become {state}")
+        self.state = state
+        self.due_in_s = due_in_s
+        self.changed = True
+
+
+def spread(order_id: int, count: int) -> float:
+    """From -0.1 to 0.1, always the same for the same order and count: keeps orders of one moment from coming back together."""
+    return zlib.crc32(b"%d.%d" % (order_id, count)) / 2**32 * 0.2 - 0.1
+
+
+def clean(text: object) -> str:
+    """A provider's text as PostgreSQL takes it: without NUL and half characters, and not too long."""
+    return str(text).replace("\x00", "").encode("utf-8", "replace").decode()[:_LONGEST_TEXT]

@@ -1,0 +1,306 @@
+"""What a word means for an order, without database, clock or network.
+
+`weigh` looks at one thing that was said about an order (what a provider answered, what a person decided) beside the
+order and all of its attempts, locked, as they stand now. The first definite word on an attempt wins: one that comes
+late, twice, or from a worker that has lost its lease posts nothing, and one that contradicts is noted for a person.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final
+
+from telvend.errors import InvalidInput, InvariantBroken, NotFound, TelvendError
+from telvend.fulfilment.model import (
+    MAY_BE_LOST,
+    Case,
+    Effect,
+    GivenUp,
+    Item,
+    LookAgain,
+    Policy,
+    Posting,
+    Try,
+    Verdict,
+    Word,
+    clean,
+    spread,
+)
+from telvend.kit.money import MAXIMUM_MINOR, Money
+from telvend.orders.model import AttemptState, State
+from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Refused, Unknown
+
+# The share of its time after which a step is behind an attempt: less than what `spread` leaves of it.
+_EARLIEST: Final = 0.85
+
+
+def believed(word: Word) -> Outcome:
+    """The outcome as far as it can be believed: "never heard of it" only once the request cannot arrive any more."""
+    if isinstance(word.outcome, NotSent) and word.asked and word.age_s < word.settles_after_s:
+        return Unknown(f"not heard of yet: {word.outcome.text}")
+    return word.outcome
+
+
+def may_release(item: Item) -> bool:
+    """Whether weighing the item can give a hold back, so that the wallet has to be locked beforehand."""
+    match item:
+        case Word():
+            return isinstance(item.outcome, Refused) and not item.outcome.elsewhere
+        case Verdict():
+            return not item.delivered
+        case _:
+            return isinstance(item, GivenUp)
+
+
+def weigh(case: Case | None, item: Item, policy: Policy) -> Effect | TelvendError:
+    """Change `case` as `item` demands. Answers what happened, or the error that a person gets.
+
+    Raises InvariantBroken where a worker speaks of an order or attempt that does not exist.
+    """
+    match item:
+        case Verdict() | LookAgain() if case is None or item.reference not in (None, case.reference):
+            return NotFound("Order")
+    if case is None:
+        raise InvariantBroken(f"order {item.order_id} does not exist")
+    match item:
+        case Word():
+            return _weigh_word(case, item, policy)
+        case GivenUp():
+            return _weigh_giving_up(case, item)
+        case Verdict():
+            return _weigh_verdict(case, item)
+        case LookAgain():
+            return _weigh_look_again(case)
+
+
+def _weigh_word(case: Case, word: Word, policy: Policy) -> Effect:
+    attempt = next((attempt for attempt in case.attempts if attempt.number == word.number), None)
+    outcome = believed(word)
+    if attempt is None:
+        return _weigh_lost_attempt(case, word, outcome)
+    if not attempt.state.open:
+        return _weigh_late(case, attempt, outcome)
+    if isinstance(outcome, NotSent) and attempt.state is AttemptState.ACCEPTED:
+        # It said that it would deliver. That it now knows nothing of it is no promise not to.
+        outcome = Unknown(f"accepted before, and now: {outcome.text}")
+    attempt.changed = True
+    attempt.text = clean(outcome.text)
+    if word.asked:
+        attempt.asked += 1
+    match outcome:
+        case Delivered():
+            attempt.state = AttemptState.DELIVERED
+            _take_details(case, attempt, outcome)
+        case Refused():
+            attempt.state = AttemptState.REFUSED
+            attempt.elsewhere = outcome.elsewhere
+        case NotSent():
+            attempt.state = AttemptState.NOT_SENT
+        case Accepted():
+            attempt.state = AttemptState.ACCEPTED
+            attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
+        case Unknown() if attempt.state is AttemptState.STARTED:
+            attempt.state = AttemptState.UNKNOWN
+    if case.state.final:
+        raise InvariantBroken(f"order {case.id} is {case.state} and attempt {attempt.number} was open")
+    if case.state is State.REVIEW:
+        return _tell_the_reviewer(case, attempt)
+    if attempt.state.open:
+        return _ask_later(case, attempt, word, outcome, policy)
+    if any(
+        other.state.open or other.state is AttemptState.DELIVERED for other in case.attempts if other is not attempt
+    ):
+        case.notes.append(f"Attempt {attempt.number} is {attempt.state} while another one was delivered or is open.")
+        case.become(State.REVIEW)
+        return Effect.REVIEW
+    match outcome:
+        case Delivered():
+            case.posting = Posting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
+            case.become(State.DELIVERED)
+            return Effect.DELIVERED
+        case Refused() if outcome.elsewhere:
+            case.become(State.DELIVERING, 0.0)
+        case Refused() if case.doubtful:
+            return _review(case, f"{MAY_BE_LOST} Attempt {attempt.number} was refused: {attempt.text}")
+        case Refused():
+            case.releases = True
+            case.become(State.FAILED)
+            return Effect.FAILED
+        case _:
+            missed = sum(other.state is AttemptState.NOT_SENT for other in case.attempts)
+            case.become(State.WAITING, _backoff(missed, policy))
+    return Effect.TRY_AGAIN
+
+
+def _weigh_lost_attempt(case: Case, word: Word, outcome: Outcome) -> Effect:
+    """A word on an attempt that the book does not have: it has gone back. Raises InvariantBroken where it has not."""
+    if not case.doubtful:
+        raise InvariantBroken(f"attempt {word.number} of order {case.id} does not exist")
+    said = f"{type(outcome).__name__}: {clean(outcome.text)}"
+    text = f"Attempt {word.number} is not in the database, which has gone back; its provider said {said}"
+    if case.state.final:
+        case.notes.append(f"{text}. The order was {case.state}; no money was moved.")
+        return Effect.CONTRADICTED
+    return _review(case, text)
+
+
+def _review(case: Case, note: str) -> Effect:
+    case.notes.append(note)
+    if case.state is not State.REVIEW:
+        case.become(State.REVIEW)
+    return Effect.REVIEW
+
+
+def _backoff(missed: int, policy: Policy) -> float:
+    """How long to wait after the attempts that never arrived; the last one is given up at once."""
+    if missed >= policy.maximum_not_sent:
+        return 0.0
+    return min(policy.longest_backoff_s, policy.backoff_s * 2.0 ** min(missed - 1, 16))
+
+
+def _tell_the_reviewer(case: Case, attempt: Try) -> Effect:
+    """Only a person leads out of review, so that whatever is said meanwhile is theirs to read."""
+    if not attempt.state.open:
+        case.notes.append(f"While in review: attempt {attempt.number} is {attempt.state}: {attempt.text}")
+    return Effect.REVIEW
+
+
+def _ask_later(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: Policy) -> Effect:
+    if not word.holds:
+        # Whoever has the order now decides when to look again; if nobody has, it is due already.
+        return Effect.NOTHING
+    delay_s = ask_delay_s(attempt, outcome, policy, word.schedule_age_s)
+    if delay_s is None:
+        case.notes.append(f"Asked {attempt.asked} times about attempt {attempt.number}; last: {attempt.text}")
+        case.become(State.REVIEW)
+        return Effect.REVIEW
+    delay_s *= 1 + spread(case.id, attempt.asked)
+    if isinstance(word.outcome, NotSent) and isinstance(outcome, Unknown) and word.age_s < word.settles_after_s:
+        # Asked again as soon as the same answer can be believed.
+        delay_s = min(delay_s, max(1.0, word.settles_after_s - word.age_s))
+    case.become(State.WAITING, delay_s)
+    return Effect.ASK_LATER
+
+
+def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy, age_s: float | None = None) -> float | None:
+    """Seconds until an open attempt is asked about again, without the jitter; None: it has been asked often enough.
+
+    The step of the schedule is the one by the number of questions or the one by the attempt's age, whichever is shorter:
+    questions that a jump of the database's clock or a person brought forward do not put off the next one.
+
+    A provider's hint decides about the first question, and may put off later ones; it never brings them forward, since
+    each counts.
+    """
+    accepted = attempt.state is AttemptState.ACCEPTED
+    position = attempt.asked - accepted
+    if position >= len(policy.ask_delays_s):
+        return None
+    if age_s is not None:
+        position = min(position, _steps_by_age(age_s, policy))
+    scheduled = policy.first_ask_s if position < 0 else policy.ask_delays_s[position]
+    hint = outcome.ask_after_s if isinstance(outcome, Accepted) else None
+    if not isinstance(hint, int | float) or not math.isfinite(hint) or hint < 0:
+        return scheduled
+    hint = min(float(hint), policy.longest_hint_s)
+    return hint if attempt.asked == 0 else max(scheduled, hint)
+
+
+def _steps_by_age(age_s: float, policy: Policy) -> int:
+    """How many steps of the schedule an attempt of this age has behind it; the jitter may have made each of them shorter."""
+    return sum(age_s >= _EARLIEST * total_s for total_s in accumulate(policy.ask_delays_s))
+
+
+def _weigh_late(case: Case, attempt: Try, outcome: Outcome) -> Effect:
+    """A word on an attempt that already had a definite one."""
+    was_delivered = attempt.state is AttemptState.DELIVERED
+    if isinstance(outcome, Delivered) and not was_delivered:
+        case.notes.append(
+            f"Attempt {attempt.number} ({attempt.provider}) was {attempt.state}, and is delivered after all:"
+            f" {clean(outcome.text)}. The order was {case.state}; no money was moved."
+        )
+        if not case.state.final:
+            # Recorded as delivered, so that nothing but a person moves the order from now on.
+            attempt.changed = True
+            attempt.state = AttemptState.DELIVERED
+            attempt.text = clean(outcome.text)
+            _take_details(case, attempt, outcome)
+            case.become(State.REVIEW)
+        return Effect.CONTRADICTED
+    if isinstance(outcome, Refused | NotSent) and was_delivered:
+        case.notes.append(
+            f"Attempt {attempt.number} ({attempt.provider}) was delivered, and is now said not to be:"
+            f" {clean(outcome.text)}. The order is {case.state}; no money was moved."
+        )
+        return Effect.CONTRADICTED
+    return Effect.NOTHING
+
+
+def _take_details(case: Case, attempt: Try, outcome: Delivered) -> None:
+    attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
+    cost = outcome.cost
+    if isinstance(cost, Money):
+        if cost.currency == case.price.currency and 0 <= cost.minor <= MAXIMUM_MINOR:
+            attempt.cost_minor = cost.minor
+        else:
+            case.notes.append(f"Attempt {attempt.number}: the cost that {attempt.provider} names cannot be: {cost!r}")
+
+
+def _weigh_giving_up(case: Case, item: GivenUp) -> Effect:
+    # By the time this is weighed somebody else may have gone on with the order.
+    if case.state.final or case.state is State.REVIEW or not _nothing_delivered(case.attempts):
+        return Effect.NOTHING
+    if case.doubtful:
+        return _review(case, f"{MAY_BE_LOST} It would have failed: {clean(item.why)}")
+    case.releases = True
+    case.notes.append(f"Given up: {item.why}")
+    case.become(State.FAILED)
+    return Effect.FAILED
+
+
+def _nothing_delivered(attempts: Sequence[Try]) -> bool:
+    return all(attempt.state in (AttemptState.REFUSED, AttemptState.NOT_SENT) for attempt in attempts)
+
+
+def _weigh_verdict(case: Case, verdict: Verdict) -> Effect | TelvendError:
+    wanted = State.DELIVERED if verdict.delivered else State.FAILED
+    if case.state is wanted:
+        return Effect.NOTHING
+    if case.state.final:
+        return InvalidInput("order", f"is {case.state} already, and the money has moved")
+    if case.state not in (State.REVIEW, State.WAITING):
+        return InvalidInput("order", "is with a provider right now; decide when it is waiting or in review")
+    if verdict.delivered and not case.attempts:
+        return InvalidInput("order", "was never sent to a provider, so that nobody can have delivered it")
+    case.notes.append(f"Decided by hand, {wanted}: {clean(verdict.text)}")
+    for attempt in case.attempts:
+        if attempt.state.open:
+            attempt.changed = True
+            attempt.state = AttemptState.DELIVERED if verdict.delivered else AttemptState.REFUSED
+            attempt.text = f"decided by hand: {clean(verdict.text)}"
+    if verdict.delivered:
+        delivered = [attempt for attempt in case.attempts if attempt.state is AttemptState.DELIVERED]
+        attempt = (delivered or case.attempts)[-1]
+        attempt.changed = True
+        attempt.state = AttemptState.DELIVERED
+        case.posting = Posting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
+    else:
+        case.releases = True
+    case.become(wanted)
+    return Effect.DELIVERED if verdict.delivered else Effect.FAILED
+
+
+def _weigh_look_again(case: Case) -> Effect | TelvendError:
+    if case.state.final:
+        return InvalidInput("order", f"is {case.state} already")
+    if case.state in (State.ACCEPTED, State.DELIVERING):
+        return Effect.NOTHING  # It is being looked at.
+    if case.state is State.REVIEW:
+        open_attempts = sum(attempt.state.open for attempt in case.attempts)
+        if open_attempts != 1 or any(attempt.state is AttemptState.DELIVERED for attempt in case.attempts):
+            return InvalidInput("order", "has nothing that a provider could be asked; decide whether it was delivered")
+    case.become(State.WAITING, 0.0)
+    return Effect.ASK_LATER
+
+
+def _reference(text: object) -> str | None:
+    return None if text is None else clean(text)
