@@ -77,7 +77,9 @@ class OrderRig:
     def __init__(self, database: Database, gate: SalesGate, kinds: KindsByDialect) -> None:
         self._database = database
         self._catalogue = Catalogue(database)
-        self._orders = Orders(database, Ledger(database), self._catalogue, gate=gate, kinds=kinds)
+        self._orders = Orders(
+            database, Ledger(database), self._catalogue, apis=["networkdatasub"], gate=gate, kinds=kinds
+        )
 
     async def start(self) -> None:
         await self._load()
