@@ -80,17 +80,9 @@ class ProviderCalls:
         asked: bool,
     ) -> Word:
         holds = not order.abandoned and self._clock.monotonic() < order.deadline
-        return Word(
-            order_id=order.claim.id,
-            wallet_id=order.claim.wallet_id,
-            number=number,
-            outcome=outcome,
-            asked=asked,
-            age_s=age_s,
-            settles_after_s=settles_after_s,
-            holds=holds,
-            schedule_age_s=self._ages.likely_s(order),
-        )
+        schedule_age_s = self._ages.likely_s(order)
+        claim = order.claim
+        return Word(claim.id, claim.wallet_id, number, outcome, asked, age_s, settles_after_s, holds, schedule_age_s)
 
     async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:
         chosen = step.chosen

@@ -72,13 +72,12 @@ class AttemptAges:
         makes it younger: a clock that is ahead may have spoken.
         """
         now = self._clock.monotonic()
+        seen = self._seen.get((order.claim.id, order.number))
+        if seen is not None and seen[2]:
+            return now - seen[0]
         ages: list[float] = []
-        if (seen := self._seen.get((order.claim.id, order.number))) is not None:
-            at, age_s, begun = seen
-            if begun:
-                return now - at
-            if age_s is not None:
-                ages.append(age_s + now - at)
+        if seen is not None and seen[1] is not None:
+            ages.append(seen[1] + now - seen[0])
         if isinstance(order.step, Ask):
             age_s = _age_at_claim_s(order.claim, order.step.attempt)
             if age_s is not None:

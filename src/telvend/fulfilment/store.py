@@ -43,10 +43,10 @@ from telvend.orders.model import AttemptState, State
 # Almost every claimed order gets its first attempt, so that is counted here; the others are put right afterwards.
 CLAIM: Final = claim_sql(
     "orders",
-    returning="""claimed.id, claimed.reference, claimed.mode, claimed.wallet_id, claimed.country, claimed.network,
-        claimed.product_id, claimed.product, claimed.size, claimed.subscriber, claimed.price_minor, claimed.cost_minor,
-        claimed.currency, before.state, before.attempts, now(), claimed.kind, claimed.validity_days, claimed.face_minor,
-        claimed.created_at""",
+    returning="""claimed.id, claimed.reference, claimed.mode, claimed.wallet_id, claimed.kind, claimed.country,
+        claimed.network, claimed.product_id, claimed.product, claimed.size, claimed.validity_days, claimed.subscriber,
+        claimed.currency, claimed.face_minor, claimed.price_minor, claimed.cost_minor, before.state, before.attempts,
+        claimed.created_at, now()""",
     assignments="state = 'delivering', attempts = greatest(before.attempts, 1), updated_at = now()",
 )
 
@@ -221,19 +221,7 @@ class PostgresFulfilmentStore:
         locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
         attempts = await self._attempts(tx, [row["id"] for row in locked])
         return {
-            row["id"]: Case(
-                id=row["id"],
-                reference=row["reference"],
-                wallet_id=row["wallet_id"],
-                mode=Mode(row["mode"]),
-                price=Money(row["price_minor"], CURRENCIES[row["currency"]]),
-                state=State(row["state"]),
-                attempts=attempts.get(row["id"], []),
-                position=row["position"],
-                doubtful=self._doubts(row["created_at"]),
-                created_at=row["created_at"],
-            )
-            for row in locked
+            row["id"]: _case_of(row, attempts.get(row["id"], []), self._doubts(row["created_at"])) for row in locked
         }
 
     async def _move_money(self, cases: Iterable[Case], journal: Journal) -> dict[int, int]:
@@ -397,41 +385,51 @@ async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) 
         await tx.execute(WRITE_NOTES, rows(notes))
 
 
+# Rows are taken apart in the order of their columns and put together in that of the fields: a keyword for each would cost as much
+# as all else of it.
+
+
 def _claim_of(row: Any, attempts: list[Try], doubtful: bool) -> Claim:
-    currency = CURRENCIES[row["currency"]]
+    (
+        order_id, reference, mode, wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
+        currency_code, face_minor, price_minor, cost_minor, state, _, _, now,
+    ) = row  # fmt: skip
+    currency = CURRENCIES[currency_code]
     return Claim(
-        id=row["id"],
-        reference=row["reference"],
-        mode=Mode(row["mode"]),
-        wallet_id=row["wallet_id"],
-        kind=row["kind"],
-        country=row["country"],
-        network=row["network"],
-        product_id=row["product_id"],
-        product=row["product"],
-        size=row["size"],
-        validity_days=row["validity_days"],
-        subscriber=row["subscriber"],
-        face=Money(row["face_minor"], currency),
-        price=Money(row["price_minor"], currency),
-        cost=Money(row["cost_minor"], currency),
-        state=State(row["state"]),
-        now=row["now"],
-        attempts=attempts,
-        doubtful=doubtful,
-    )
+        order_id, reference, Mode(mode), wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
+        Money(face_minor, currency), Money(price_minor, currency), Money(cost_minor, currency), State(state), now,
+        attempts, doubtful,
+    )  # fmt: skip
 
 
 def _try_of(row: Any) -> Try:
+    _, number, provider, reference, state, asked, elsewhere, cost_minor, started_at, text, provider_reference = row
     return Try(
-        number=row["number"],
-        provider=row["provider"],
-        reference=row["reference"],
-        state=AttemptState(row["state"]),
-        asked=row["asked"],
-        elsewhere=row["elsewhere"],
-        cost_minor=row["cost_minor"],
-        started_at=row["started_at"],
-        text=row["text"],
-        provider_reference=row["provider_reference"],
+        number,
+        provider,
+        reference,
+        AttemptState(state),
+        asked,
+        elsewhere,
+        cost_minor,
+        started_at,
+        text,
+        provider_reference,
+    )
+
+
+def _case_of(row: Any, attempts: list[Try], doubtful: bool) -> Case:
+    order_id, reference, wallet_id, mode, price_minor, currency_code, state, position, created_at = row
+    price = Money(price_minor, CURRENCIES[currency_code])
+    return Case(
+        order_id,
+        reference,
+        wallet_id,
+        Mode(mode),
+        price,
+        State(state),
+        attempts,
+        position,
+        doubtful=doubtful,
+        created_at=created_at,
     )

@@ -368,8 +368,8 @@ def _choose(claim: Claim, find: FindProvider, costs: Mapping[str, int | None], r
     not_sold = costs.keys() - known.keys()
     choice: Choice = Nobody("every provider has been tried")
     for excluded in find.excluded:
-        wanted = Wanted(claim.country, claim.network, claim.mode is Mode.TEST, known, excluded.union(not_sold))
-        choice = reserved.delivery(wanted)
+        names = excluded | not_sold if not_sold else excluded
+        choice = reserved.delivery(Wanted(claim.country, claim.network, claim.mode is Mode.TEST, known, names))
         if isinstance(choice, Chosen):
             break
     return choice
