@@ -119,7 +119,7 @@ async def _key(stand: Stand) -> str:
         services = shop.services
         email = f"partner-{time.time_ns()}@bench.example"
         reseller = await services.resellers.add(email, "Bench", "08031234567")
-        await services.ledger.credit(reseller.id, _WALLET, Mode.LIVE, "bench")
+        await services.credits.add(reseller.id, _WALLET, Mode.LIVE, "bench")
         _, text, _ = await services.resellers.add_key(email, "madapi", Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE)
         return text.reveal()
 

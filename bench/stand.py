@@ -153,7 +153,7 @@ class Stand:
             async def one(number: int) -> str:
                 email = f"{name}-{number}@bench.example"
                 reseller = await services.resellers.add(email, f"Bench {name} {number}", f"+23324{number:07d}")
-                await services.ledger.credit(reseller.id, Money(CREDIT_MINOR, GHS), Mode.LIVE, "bench")
+                await services.credits.add(reseller.id, Money(CREDIT_MINOR, GHS), Mode.LIVE, "bench")
                 _, key, _ = await services.resellers.add_key(
                     email, "netpluse", Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE
                 )

@@ -38,10 +38,10 @@ from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import Busy
 from telvend.fulfilment import Ears, Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.fulfilment import failpoints as fulfilment_points
-from telvend.fulfilment.metrics import provider_answered
 from telvend.fulfilment.routing import Router, Rule
 from telvend.funding import failpoints as funding_points
 from telvend.funding.asking import Asking, Gateways
+from telvend.funding.credits import Credits
 from telvend.funding.jobs import FundingWorker
 from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
 from telvend.funding.play_money.guard import PlayMoneyGuard
@@ -85,13 +85,12 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.model import KeyForm
 from telvend.resellers.service import Resellers
-from telvend.sales.continuity.metrics import BOOK_BEHIND
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect
 from telvend.sales.promises import Promises
 from telvend.services import Services
-from telvend.wallets.service import Transactions
+from telvend.wallets.service import Transactions, Wallets
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -220,7 +219,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
         except Busy:
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
-    BOOK_BEHIND.set(shop.continuity.halted is not None)
+    metrics.book_behind(shop.continuity.halted is not None)
     if fulfilment:
         shop.services.orders.on_placed = shop.fulfilment.wake
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
@@ -239,15 +238,16 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
 
     # The database, and the node's memory of the book: from here on every commit is remembered.
     database = life.opened(await Database.open(url, pool_size=settings.pool_size, serves=serves))
-    on_halted = BOOK_BEHIND.set if serves else None
+    on_halted = metrics.book_behind if serves else None
     continuity = Continuity(gate, data_dir / BOOK_FOLDER, node, on_halted=on_halted, clock=clock, runtime=runtime)
     async with database.connection() as tx:
         await continuity.open(tx, take_over=serves)
     database.on_commit, database.on_connected = continuity.committed, continuity.connected
     life.runs(continuity)
 
-    # The ledger, what is sold, who buys.
-    ledger = life.runs(Ledger(database, runtime=runtime))
+    # The ledger, wallets, what is sold, who buys.
+    ledger = Ledger(database)
+    wallets = life.runs(Wallets(database, runtime=runtime))
     catalogue = Catalogue(database)
     resellers = Resellers(database, ledger, APIS, clock)
 
@@ -360,7 +360,9 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
         orders=orders,
         identity=identity,
         ledger=ledger,
+        wallets=wallets,
         transactions=Transactions(database),
+        credits=Credits(database, ledger),
         corrections=Corrections(database, ledger),
         fundings=fundings,
         subscribers=Subscribers(database),
@@ -554,4 +556,4 @@ class _Counted(Ears):
     """Tells the metrics what the fulfilment hears."""
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
-        provider_answered(provider, f"{verb} {outcome}", duration_s)
+        metrics.provider_answered(provider, f"{verb} {outcome}", duration_s)

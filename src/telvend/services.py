@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from telvend.catalog.service import Catalogue
 from telvend.corrections.service import Corrections
+from telvend.funding.credits import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
@@ -18,7 +19,7 @@ from telvend.operator.usage.service import Using
 from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
-from telvend.wallets.service import Transactions
+from telvend.wallets.service import Transactions, Wallets
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Services:
     identity: Identity
     # Money.
     ledger: Ledger
+    wallets: Wallets
     transactions: Transactions
+    credits: Credits
     corrections: Corrections
     fundings: Fundings
     # The operator's side: one service for each room.

@@ -171,7 +171,7 @@ class Wallet:
         self.fundings = Fundings(database, ama.ledger, gateways, Asking(database, ama.ledger, gateways))
 
     async def start(self) -> Funding:
-        caller = await caller_of(self.ama.ledger, self.ama.reseller_id)
+        caller = await caller_of(self.ama.database, self.ama.reseller_id)
         return await self.fundings.start(caller, AMOUNT, Method.CARD, None, base_url=BASE_URL)
 
     async def told(self, headers: dict[str, str], body: bytes, funding: Funding) -> Received:

@@ -174,7 +174,7 @@ class PlayShop:
             await services.resellers.add(EMAIL, "Ada", "08031234567")
             self._keys = {mode: (await services.resellers.add_key(EMAIL, "networkdatasub", mode))[1] for mode in Mode}
             reseller = await services.resellers.find(EMAIL)
-            await services.ledger.credit(reseller.id, Money(100_000, NGN), Mode.TEST, "to play with")
+            await services.credits.add(reseller.id, Money(100_000, NGN), Mode.TEST, "to play with")
             await self.shop.watch.look()
 
     async def _caller(self, mode: Mode = Mode.LIVE) -> Caller:
@@ -205,7 +205,7 @@ class PlayShop:
 
     async def _credit(self, amount: str) -> None:
         reseller = await self.shop.services.resellers.find(EMAIL)
-        await self.shop.services.ledger.credit(
+        await self.shop.services.credits.add(
             reseller.id, Money.parse(amount.replace(",", ""), NGN), Mode.LIVE, f"by hand {amount}"
         )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from telvend.database.connections import Database
 from telvend.errors import TelvendError
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
@@ -115,7 +116,9 @@ class RefillStage:
     async def _fund(self, amount: str) -> None:
         self._count += 1
         money = Money.parse(amount.replace(",", ""), NGN)
-        await self._net.ledger.credit(self._net.ada.reseller_id, money, Mode.LIVE, f"funding {self._count}")
+        await Credits(self._net.database, self._net.ledger).add(
+            self._net.ada.reseller_id, money, Mode.LIVE, f"funding {self._count}"
+        )
 
     async def _issue(self, count: str, amount: str) -> None:
         batch, self._pins = await self._net.issue(int(count), Money.parse(amount, NGN))

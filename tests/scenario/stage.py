@@ -24,6 +24,7 @@ from telvend.catalog.service import Catalogue, install_builtin
 from telvend.database.connections import Database
 from telvend.fulfilment import Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.fulfilment.routing import Router, Rule
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.ledger.model import AccountKind
@@ -33,6 +34,7 @@ from telvend.orders.service import Orders
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Traits, Unknown
 from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
+from telvend.wallets.service import Wallets
 from tests.clocks import FakeClock
 from tests.scenario.bureau import AUTHORITY, BureauOnStage
 from tests.scenario.telling import Verbs, do, mind_same, steps_of
@@ -145,7 +147,6 @@ class Stage:
         await self._till.close()
         await self._bureau.close()
         await self._orders.close()
-        await self._ledger.close()
         await self._jobs.close()
 
     def _begin_work(self) -> None:
@@ -219,7 +220,7 @@ class Stage:
     async def _fund(self, amount: str, mode: Mode) -> None:
         self._count += 1
         money = self._money(amount)
-        await self._ledger.credit(self._reseller.id, money, mode, f"funding {self._count}")
+        await Credits(self._database, self._ledger).add(self._reseller.id, money, mode, f"funding {self._count}")
 
     async def _place(self, size: str, mode: Mode) -> None:
         self._count += 1
@@ -273,7 +274,7 @@ class Stage:
         key, _, _ = await self._resellers.add_key(self._reseller.email, self._api, mode)
         wallets = {
             wallet.balance.currency.code: wallet.wallet_id
-            for wallet in await self._ledger.wallets(self._reseller.id)
+            for wallet in await Wallets(self._database).of_reseller(self._reseller.id)
             if wallet.mode is mode
         }
         return Caller(self._reseller.id, self._reseller.number, key.id, key.id.bytes, self._api, mode, 60, 30, wallets)

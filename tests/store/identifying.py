@@ -12,6 +12,7 @@ from telvend.authorities.contract import Answer, Authority, Found, Kind, Record
 from telvend.authorities.personas import Personas
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database
+from telvend.funding.credits import Credits
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, Request
 from telvend.identity.service import Identity
@@ -127,7 +128,7 @@ async def caller(database: Database, *, ngn_minor: int = 0, mode: Mode = Mode.LI
     email = f"ada{next(_numbers)}@example.com"
     reseller = await resellers.add(email, "Ada", "08031234567")
     if ngn_minor:
-        await ledger.credit(reseller.id, Money(ngn_minor, NGN), mode, "opening")
+        await Credits(database, ledger).add(reseller.id, Money(ngn_minor, NGN), mode, "opening")
     return await new_key(database, email, mode)
 
 

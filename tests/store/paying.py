@@ -37,6 +37,7 @@ from telvend.kit.money import NGN, Currency, Money
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
+from telvend.wallets.service import Wallets
 from tests.store.selling import customer
 
 BASE_URL = "https://shop.example"
@@ -163,7 +164,7 @@ async def till(
     made = Till(
         database,
         ama.ledger,
-        await caller_of(ama.ledger, ama.reseller_id, mode),
+        await caller_of(ama.database, ama.reseller_id, mode),
         gateways,
         asking,
         fundings,
@@ -177,11 +178,11 @@ async def till(
         await worker.drain(1)
 
 
-async def caller_of(ledger: Ledger, reseller_id: Any, mode: Mode = Mode.LIVE) -> Caller:
+async def caller_of(database: Database, reseller_id: Any, mode: Mode = Mode.LIVE) -> Caller:
     """A caller with the reseller's wallets in this mode."""
     wallets = {
         found.balance.currency.code: found.wallet_id
-        for found in await ledger.wallets(reseller_id)
+        for found in await Wallets(database).of_reseller(reseller_id)
         if found.mode is mode
     }
     key_id = uuid4()

@@ -9,6 +9,7 @@ from typing import Any
 from telvend.audit.service import audit_books
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.kit.secret import Secret
@@ -20,6 +21,7 @@ from telvend.operator.vouchers.model import Batch, NewVoucher
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.operator.vouchers.service import Vouchers
 from telvend.resellers.service import Resellers
+from telvend.wallets.service import Wallets
 from tests.store.subscribers import subscriber
 
 NGOZI = "+2348031234567"
@@ -150,9 +152,9 @@ async def partner(database: Database, *, live_minor: int = 0, test_minor: int = 
     reseller = await Resellers(database, ledger, APIS).add(f"ada{next(_numbers)}@example.com", "Ada", "08031234567")
     for minor, mode in ((live_minor, Mode.LIVE), (test_minor, Mode.TEST)):
         if minor:
-            await ledger.credit(reseller.id, Money(minor, currency), mode, "opening")
+            await Credits(database, ledger).add(reseller.id, Money(minor, currency), mode, "opening")
     wallets: dict[Mode, dict[str, int]] = {Mode.LIVE: {}, Mode.TEST: {}}
-    for found in await ledger.wallets(reseller.id):
+    for found in await Wallets(database).of_reseller(reseller.id):
         wallets[found.mode][found.balance.currency.code] = found.wallet_id
     return Partner(reseller.id, wallets)
 

@@ -10,12 +10,14 @@ from telvend.audit.service import audit_books
 from telvend.bootstrap import APIS
 from telvend.catalog.model import Product
 from telvend.database.connections import Database
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.placing import Purchase, Quote
 from telvend.resellers.service import Resellers
+from telvend.wallets.service import Wallets
 
 PRICE = Money(450, GHS)
 PRODUCT = Product(
@@ -91,10 +93,10 @@ async def customer(database: Database, *, ghs_minor: int = 0, ngn_minor: int = 0
     reseller = await Resellers(database, ledger, APIS).add(f"ama{number}@example.com", "Ama", "0241234567")
     for minor, currency in ((ghs_minor, GHS), (ngn_minor, NGN)):
         if minor:
-            await ledger.credit(reseller.id, Money(minor, currency), Mode.LIVE, "opening")
+            await Credits(database, ledger).add(reseller.id, Money(minor, currency), Mode.LIVE, "opening")
     wallets = {
         found.balance.currency.code: found.wallet_id
-        for found in await ledger.wallets(reseller.id)
+        for found in await Wallets(database).of_reseller(reseller.id)
         if found.mode is Mode.LIVE
     }
     in_flight = {

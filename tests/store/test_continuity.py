@@ -27,6 +27,7 @@ from telvend.fulfilment.model import (
 )
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
 from telvend.fulfilment.store import PostgresFulfilmentStore
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger.service import Ledger
@@ -36,6 +37,7 @@ from telvend.providers.contract import Delivered, NotSent, Outcome, Reason, Refu
 from telvend.sales.continuity import store
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
+from telvend.wallets.journal import WalletJournal
 from tests.conftest import Server
 from tests.store.identifying import bureau
 from tests.store.refilling import network
@@ -236,7 +238,7 @@ async def test_a_command_remembers_only_where_there_is_a_data_directory(
             await continuity.open(tx)
         assert not folder.exists()
         database.on_commit = continuity.committed
-        await Ledger(database).credit(ama.reseller_id, Money(1, GHS), Mode.LIVE, str(folder)[-100:])
+        await Credits(database, Ledger(database)).add(ama.reseller_id, Money(1, GHS), Mode.LIVE, str(folder)[-100:])
         assert continuity.save()
         assert folder.exists() is written
         await database.close()
@@ -359,9 +361,9 @@ async def test_a_person_may_halt_every_node(node: Node, ama: Customer, database_
 async def test_a_transaction_that_is_rolled_back_is_not_remembered(node: Node, ama: Customer) -> None:
     async def credit_and_fail() -> None:
         async with node.database.transaction() as tx:
-            journal = await Ledger(node.database).begin(tx, [ama.wallets["GHS"]])
+            journal = await WalletJournal.begin(tx, [ama.wallets["GHS"]])
             journal.credit(99, ama.wallets["GHS"], ama.in_flight["GHS"], Money(1, GHS))
-            await Ledger(node.database).write(tx, journal)
+            await journal.write(tx)
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -503,7 +505,7 @@ async def test_credits_are_remembered_and_a_credit_that_is_entered_again_is_the_
         remembered = Remembered(database)
 
         async def credit() -> None:
-            await ama.ledger.credit(ama.reseller_id, Money(50, GHS), Mode.LIVE, "second")
+            await Credits(ama.database, ama.ledger).add(ama.reseller_id, Money(50, GHS), Mode.LIVE, "second")
 
         await credit()
         assert remembered.kinds() == {"transfer"}

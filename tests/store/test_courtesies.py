@@ -42,7 +42,7 @@ async def buy(database: Database, database_url: str, tmp_path: Path) -> Any:
         await shop.watch.look()
         ada = await shop.services.resellers.add("ada@example.com", "Ada", "08031234567")
         _, key, _ = await shop.services.resellers.add_key(ada.email, "networkdatasub", Mode.LIVE, 10_000, 10_000)
-        await shop.services.ledger.credit(ada.id, Money(10_000_00, NGN), Mode.LIVE, "opening")
+        await shop.services.credits.add(ada.id, Money(10_000_00, NGN), Mode.LIVE, "opening")
         app, _ = applications(life, shop, tmp_path / "run")
 
         async def post(path: str, kind: str, body: bytes, reference: str, word: str = "Token") -> Any:

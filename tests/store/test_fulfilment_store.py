@@ -36,15 +36,18 @@ from telvend.fulfilment.ports import FulfilmentStore
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import Chosen
 from telvend.fulfilment.store import PostgresFulfilmentStore
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, TransactionKind
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
 from telvend.orders.invariants import INVARIANTS
 from telvend.orders.model import Order, State
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.model import TransactionKind
 from tests.simulation.memory_store import MemoryStore
 
 LEASE_S = 5.0
@@ -149,7 +152,7 @@ class PostgresBench:
                 reseller_id,
             )
         ledger = Ledger(database)
-        await ledger.credit(reseller_id, FUNDS, Mode.LIVE, "cash")
+        await Credits(database, ledger).add(reseller_id, FUNDS, Mode.LIVE, "cash")
         in_flight = await ledger.house(AccountKind.IN_FLIGHT, GHS, Mode.LIVE)
         async with database.connection() as tx:
             wallet_id = await ledger_store.wallet_of(tx, reseller_id, "GHS", Mode.LIVE)
@@ -168,10 +171,10 @@ class PostgresBench:
     async def place(self) -> int:
         async with self.database.transaction() as tx:
             (number,) = await ledger_store.next_causes(tx, 1)
-            journal = await self.ledger.begin(tx, [self._wallet_id])
+            journal = await WalletJournal.begin(tx, [self._wallet_id])
             balance = journal.hold(number, self._wallet_id, self._in_flight, PRICE)
             position = journal.enter(self._wallet_id, TransactionKind.ORDER, number, credit=False)
-            await self.ledger.write(tx, journal)
+            await journal.write(tx)
             now = await tx.fetchval("select now()")
             order = Order(
                 id=number,

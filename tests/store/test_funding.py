@@ -34,6 +34,7 @@ from telvend.gateways.contract import (
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
+from telvend.wallets import store as wallet_store
 from tests.store.paying import AMOUNT, BASE_URL, Till, Told, another, caller_of, notice_about, paid, till
 
 HOUR = timedelta(hours=1)
@@ -68,7 +69,7 @@ async def test_a_funding_begins_pending_with_an_address_to_pay_at(shop: Till) ->
 async def test_nobody_else_finds_it(shop: Till) -> None:
     funding = await shop.start()
     kofi = await another(shop.database, shop.ledger, "kofi@example.com")
-    in_test = await caller_of(shop.ledger, shop.caller.reseller_id, Mode.TEST)
+    in_test = await caller_of(shop.database, shop.caller.reseller_id, Mode.TEST)
     for caller in (kofi, in_test):
         with pytest.raises(NotFound):
             await shop.fundings.find(caller, funding.reference)
@@ -160,7 +161,7 @@ async def test_a_paid_funding_is_credited_with_its_balances(shop: Till) -> None:
     owner = "select owner from account a join transfer t on t.debit = a.id where t.cause = $1"
     assert await shop.value(owner, second.id) == "told"
     async with shop.database.connection() as tx:
-        assert set(await store.by_ids(tx, [first.id, second.id, 999])) == {first.id, second.id}
+        assert set(await wallet_store.references(tx, [first.id, second.id, 999])) == {first.id, second.id}
     await shop.check_books()
 
 

@@ -11,6 +11,7 @@ import pytest
 from telvend.authorities.contract import Found, Kind, NotOnRecord, Record
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound, TooManyRequests
+from telvend.funding.credits import Credits
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, State, SweepSlowed
 from telvend.identity.vault import FILE, MasterKey, SealBroken, VaultRefused
@@ -309,7 +310,7 @@ async def test_a_reseller_that_asks_for_unknown_numbers_is_slowed_down_more_and_
     email = await shop.value("select email from reseller where id = $1", shop.ama.reseller_id)
     with pytest.raises(SweepSlowed):
         await shop.identity.check(await new_key(database, email), wants())
-    await Ledger(database).credit(shop.ama.reseller_id, Money(100_000, NGN), Mode.TEST, "play")
+    await Credits(database, Ledger(database)).add(shop.ama.reseller_id, Money(100_000, NGN), Mode.TEST, "play")
     await shop.identity.check(await new_key(database, email, Mode.TEST), wants())
     # An hour later the reseller is as good as any other; that it swept stays on record.
     await shop.value("update verification set created_at = created_at - interval '1 hour' returning 1")

@@ -11,6 +11,8 @@ import pytest
 from telvend.audit.service import audit_books, findings_of
 from telvend.database.connections import Database, revisions
 from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused
+from telvend.funding import invariants as funding_invariants
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, UGX, Money
 from telvend.kit.runtime import Runtime
@@ -22,7 +24,8 @@ from telvend.orders.model import Placement
 from telvend.orders.placing import Placing
 from telvend.sales import invariants as sales_invariants
 from telvend.wallets import invariants as wallets_invariants
-from telvend.wallets.service import Transactions
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.service import Transactions, Wallets
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
 
@@ -34,7 +37,7 @@ async def ama(database: Database) -> Customer:
 
 
 async def credit(ama: Customer, minor: int, reference: str, mode: Mode = Mode.LIVE) -> int:
-    return (await ama.ledger.credit(ama.reseller_id, Money(minor, GHS), mode, reference)).minor
+    return (await Credits(ama.database, ama.ledger).add(ama.reseller_id, Money(minor, GHS), mode, reference)).minor
 
 
 # Money that comes in -------------------------------------------------------------------------------------------------
@@ -59,7 +62,7 @@ async def test_references_belong_to_one_wallet(database: Database, ama: Customer
     kofi = await customer(database)
     assert await credit(ama, 1000, "r1") == await credit(kofi, 1000, "r1") == 1000
     assert await credit(ama, 1000, "r1", Mode.TEST) == 1000
-    ngn = await ama.ledger.credit(ama.reseller_id, Money(7, NGN), Mode.LIVE, "r1")
+    ngn = await Credits(ama.database, ama.ledger).add(ama.reseller_id, Money(7, NGN), Mode.LIVE, "r1")
     assert ngn == Money(7, NGN)
     assert await ama.balance() == 1000
 
@@ -67,7 +70,7 @@ async def test_references_belong_to_one_wallet(database: Database, ama: Customer
 async def test_of_many_equal_credits_at_once_one_counts(database: Database, ama: Customer) -> None:
     ledgers = [Ledger(database) for _ in range(3)]
     found = await asyncio.gather(
-        *(ledger.credit(ama.reseller_id, Money(1000, GHS), Mode.LIVE, "r1") for ledger in ledgers * 4)
+        *(Credits(database, ledger).add(ama.reseller_id, Money(1000, GHS), Mode.LIVE, "r1") for ledger in ledgers * 4)
     )
     assert {money.minor for money in found} == {1000}
     assert await ama.balance() == 1000
@@ -78,12 +81,12 @@ async def test_different_credits_at_once_all_count_in_one_gap_free_line(database
     ledgers = [Ledger(database) for _ in range(3)]
     await asyncio.gather(
         *(
-            ledgers[number % 3].credit(ama.reseller_id, Money(number, GHS), Mode.LIVE, f"r{number}")
+            Credits(database, ledgers[number % 3]).add(ama.reseller_id, Money(number, GHS), Mode.LIVE, f"r{number}")
             for number in range(1, 21)
         )
     )
     assert await ama.balance() == sum(range(1, 21))
-    assert [line.sequence for line in await ama.ledger.statement(ama.reseller_id, GHS, Mode.LIVE)] == list(
+    assert [line.sequence for line in await Wallets(ama.database).statement(ama.reseller_id, GHS, Mode.LIVE)] == list(
         range(20, 0, -1)
     )
     await ama.check_books()
@@ -93,11 +96,14 @@ async def test_a_new_currency_opens_a_wallet_and_tells_every_process_once(databa
     async with database.connection() as tx:
         before = (await revisions(tx))["keys"]
     await asyncio.gather(
-        *(Ledger(database).credit(ama.reseller_id, Money(1500, UGX), Mode.LIVE, f"r{n}") for n in range(4))
+        *(
+            Credits(database, Ledger(database)).add(ama.reseller_id, Money(1500, UGX), Mode.LIVE, f"r{n}")
+            for n in range(4)
+        )
     )
     async with database.connection() as tx:
         assert (await revisions(tx))["keys"] == before + 1
-    opened = [w for w in await ama.ledger.wallets(ama.reseller_id) if w.balance.currency == UGX]
+    opened = [w for w in await Wallets(ama.database).of_reseller(ama.reseller_id) if w.balance.currency == UGX]
     assert [(wallet.mode, str(wallet.balance), wallet.sequence) for wallet in opened] == [(Mode.LIVE, "UGX 6,000", 4)]
 
 
@@ -108,14 +114,14 @@ async def test_what_cannot_be_a_credit_is_refused_and_opens_nothing(database: Da
         (5, "a\nb", "reference"), (5, "\x00", "reference"), (5, "\ud800", "reference"),
     ):  # fmt: skip
         with pytest.raises(InvalidInput) as refused:
-            await ledger.credit(nobody, Money(minor, GHS), Mode.LIVE, reference)
+            await Credits(database, ledger).add(nobody, Money(minor, GHS), Mode.LIVE, reference)
         assert refused.value.field == field
-    assert await ledger.wallets(nobody) == []
+    assert await Wallets(database).of_reseller(nobody) == []
 
 
 async def test_money_for_nobody_is_refused_by_the_database(database: Database) -> None:
     with pytest.raises(asyncpg.ForeignKeyViolationError):
-        await Ledger(database).credit(UUID(int=1), Money(5, GHS), Mode.LIVE, "r")
+        await Credits(database, Ledger(database)).add(UUID(int=1), Money(5, GHS), Mode.LIVE, "r")
     async with database.connection() as tx:
         assert await tx.fetchval("select count(*) from transfer") == 0
 
@@ -142,7 +148,7 @@ async def test_a_statement_comes_in_pages_that_follow_from_each_other(ama: Custo
     for number in range(1, 8):
         await credit(ama, number, f"r{number}")
     pages, before = [], None
-    while page := await ama.ledger.statement(ama.reseller_id, GHS, Mode.LIVE, before=before, limit=3):
+    while page := await Wallets(ama.database).statement(ama.reseller_id, GHS, Mode.LIVE, before=before, limit=3):
         pages.append(page)
         before = page[-1].sequence
         # What is added meanwhile moves no page.
@@ -157,48 +163,48 @@ async def test_a_statement_comes_in_pages_that_follow_from_each_other(ama: Custo
 
 
 async def test_a_wallet_that_does_not_exist_has_no_statement(ama: Customer) -> None:
-    assert await ama.ledger.statement(ama.reseller_id, NGN, Mode.TEST) == []
+    assert await Wallets(ama.database).statement(ama.reseller_id, NGN, Mode.TEST) == []
     for reseller_id, currency in ((ama.reseller_id, UGX), (UUID(int=1), GHS)):
         with pytest.raises(NotFound):
-            await ama.ledger.statement(reseller_id, currency, Mode.LIVE)
+            await Wallets(ama.database).statement(reseller_id, currency, Mode.LIVE)
 
 
 async def test_balances_that_are_asked_for_together_are_read_together_and_never_stale(database: Database) -> None:
     sizes: list[int] = []
     ama = await customer(database, ghs_minor=700, ngn_minor=30)
-    ledger = Ledger(database, runtime=Runtime(batch=lambda _, size, __: sizes.append(size)))
-    ledger.start()
+    wallets = Wallets(database, runtime=Runtime(batch=lambda _, size, __: sizes.append(size)))
+    wallets.start()
     try:
         wanted = [ama.wallets["GHS"], ama.wallets["NGN"], ama.wallets["GHS"]]
-        assert await asyncio.gather(*map(ledger.balance, wanted)) == [700, 30, 700]
+        assert await asyncio.gather(*map(wallets.balance, wanted)) == [700, 30, 700]
         assert sizes == [3]
         for _ in range(3):
             await credit(ama, 100, f"r{_}")
-            assert await ledger.balance(wanted[0]) == await ama.balance()
-        found = await asyncio.gather(ledger.balance(wanted[0]), ledger.balance(10**9), return_exceptions=True)
+            assert await wallets.balance(wanted[0]) == await ama.balance()
+        found = await asyncio.gather(wallets.balance(wanted[0]), wallets.balance(10**9), return_exceptions=True)
         assert found[0] == 1000
         assert isinstance(found[1], NotFound)
     finally:
-        await ledger.close()
+        await wallets.close()
 
 
 async def test_reading_a_balance_is_busy_while_the_connection_is_lost_and_works_again(
     server: Server, database: Database
 ) -> None:
     ama = await customer(database, ghs_minor=700)
-    ledger = Ledger(database)
-    ledger.start()
+    wallets = Wallets(database)
+    wallets.start()
     try:
-        assert await ledger.balance(ama.wallets["GHS"]) == 700
-        pid = await (await ledger._reading.get()).fetchval("select pg_backend_pid()")
+        assert await wallets.balance(ama.wallets["GHS"]) == 700
+        pid = await (await wallets._reading.get()).fetchval("select pg_backend_pid()")
         await server.command(f"select pg_terminate_backend({pid}, 5000)")
         answers = [
-            (await asyncio.gather(ledger.balance(ama.wallets["GHS"]), return_exceptions=True))[0] for _ in range(3)
+            (await asyncio.gather(wallets.balance(ama.wallets["GHS"]), return_exceptions=True))[0] for _ in range(3)
         ]
         assert answers[-1] == 700
         assert all(answer == 700 or isinstance(answer, Busy) for answer in answers)
     finally:
-        await ledger.close()
+        await wallets.close()
 
 
 async def test_the_database_refuses_to_change_or_remove_a_transfer(database: Database) -> None:
@@ -241,7 +247,7 @@ async def furnished(database: Database) -> dict[str, int]:
     }
     wallet_id, in_flight, price = ama.wallets["GHS"], house[AccountKind.IN_FLIGHT], orders[0].price
     async with database.transaction() as tx:
-        journal = await ama.ledger.begin(tx, [wallet_id])
+        journal = await WalletJournal.begin(tx, [wallet_id])
         for order, cost in ((orders[1], 390), (orders[2], 500)):
             journal.post(
                 order.id,
@@ -254,7 +260,7 @@ async def furnished(database: Database) -> dict[str, int]:
             )
         journal.release(orders[3].id, wallet_id, in_flight, price)
         journal.fail(wallet_id, orders[3].position, credit=False)
-        await ama.ledger.write(tx, journal)
+        await journal.write(tx)
         for order, state in ((orders[1], "delivered"), (orders[2], "delivered"), (orders[3], "failed")):
             await tx.execute("update orders set state = $2, due_at = null where id = $1", order.id, state)
         await tx.execute(
@@ -297,7 +303,7 @@ _ATTEMPT = (
 BOOKS = (
     *ledger_invariants.INVARIANTS,
     *wallets_invariants.INVARIANTS,
-    *wallets_invariants.CREDITS,
+    *funding_invariants.CREDITS,
     *sales_invariants.INVARIANTS,
     *orders_invariants.INVARIANTS,
 )

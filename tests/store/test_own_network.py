@@ -36,7 +36,7 @@ async def caller_of(shop: Shop) -> Caller:
     """Somebody with NGN 1,000 who pays 2.5 % less for airtime of MTN."""
     services = shop.services
     ada = await services.resellers.add("ada@example.com", "Ada", "08031234567")
-    await services.ledger.credit(ada.id, Money(100_000, NGN), Mode.LIVE, "opening")
+    await services.credits.add(ada.id, Money(100_000, NGN), Mode.LIVE, "opening")
     await services.catalogue.set_discount(ada.id, "NG", "mtn", "2.5")
     _, key, _ = await services.resellers.add_key(ada.email, "networkdatasub", Mode.LIVE)
     await shop.watch.look()

@@ -11,6 +11,7 @@ import pytest
 from telvend.database.connections import Database
 from telvend.database.lane import Lane
 from telvend.errors import Busy, InsufficientBalance, NotFound, ProductUnavailable, ReferenceReused
+from telvend.funding.credits import Credits
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
@@ -101,7 +102,7 @@ async def test_a_refusal_leaves_the_reference_free(database: Database, placing: 
     assert (await kofi.orders(), await kofi.balance()) == (0, PRICE_MINOR - 1)
     (gone,) = await placing.place_all([kofi.wants("r", quote=None)])
     assert isinstance(gone, ProductUnavailable)
-    await kofi.ledger.credit(kofi.reseller_id, refused.required, Mode.LIVE, "more")
+    await Credits(kofi.database, kofi.ledger).add(kofi.reseller_id, refused.required, Mode.LIVE, "more")
     (placed,) = await placing.place_all([kofi.wants("r", fingerprint="something else")])
     assert isinstance(placed, Placement)
 
@@ -292,8 +293,10 @@ async def test_the_database_refuses_what_must_not_happen_to_money(ama: Customer,
 
 async def test_the_same_credit_at_once_is_one(ama: Customer) -> None:
     money = Money(1000, GHS)
-    await asyncio.gather(*(ama.ledger.credit(ama.reseller_id, money, Mode.LIVE, "again") for _ in range(20)))
+    await asyncio.gather(
+        *(Credits(ama.database, ama.ledger).add(ama.reseller_id, money, Mode.LIVE, "again") for _ in range(20))
+    )
     assert await ama.balance() == 50 * PRICE_MINOR + 1000
     with pytest.raises(ReferenceReused):
-        await ama.ledger.credit(ama.reseller_id, Money(1001, GHS), Mode.LIVE, "again")
+        await Credits(ama.database, ama.ledger).add(ama.reseller_id, Money(1001, GHS), Mode.LIVE, "again")
     await ama.check_books()

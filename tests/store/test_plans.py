@@ -28,6 +28,7 @@ from telvend.orders import store
 from telvend.orders.placing import Placing
 from telvend.sales import store as sales_store
 from telvend.sales.model import SaleKind
+from telvend.wallets import store as wallet_store
 from tests.conftest import Server
 from tests.store.selling import customer
 
@@ -37,6 +38,9 @@ STATEMENTS = {
     "placing: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.ORDER,
     "identity: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.VERIFICATION,
     "refilling: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.REFILL,
+    "wallets: what stands on a page": wallet_store.ENTRIES,
+    "wallets: an entry by its number": wallet_store.ENTRY_OF,
+    "wallets: a credit by its reference": wallet_store.ENTRY_OF_CREDIT,
     "placing: insert orders": store.INSERT,
     "placing: write transfers": ledger_store.WRITE_TRANSFERS,
     "placing: write wallets": ledger_store.WRITE_WALLETS,

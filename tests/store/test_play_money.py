@@ -122,7 +122,7 @@ async def test_a_shop_does_what_its_settings_connect(
 
 async def refused_to_fund(opened: Opened) -> None:
     reseller = (await opened.services.resellers.list_resellers())[0]
-    caller = await caller_of(opened.services.ledger, reseller.id)
+    caller = await caller_of(opened.database, reseller.id)
     with pytest.raises(InvalidInput, match="payment_method"):
         await opened.services.fundings.start(caller, AMOUNT, Method.CARD, None, base_url=BASE_URL)
 

@@ -13,6 +13,7 @@ import pytest
 from telvend.audit.service import findings_of
 from telvend.database.connections import Database
 from telvend.errors import Busy, InsufficientBalance, InvalidInput, NotFound, ReferenceReused
+from telvend.funding.credits import Credits
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, ZAR, Money
@@ -457,7 +458,7 @@ async def test_without_a_wallet_in_the_subscribers_currency_nothing_is_available
 
 async def test_a_wallet_opened_since_the_process_learnt_of_the_key_pays_too(net: Network, database: Database) -> None:
     await subscriber(database, "+233241234567", currency="ZAR")
-    await net.ledger.credit(net.ada.reseller_id, Money(7_00, ZAR), Mode.LIVE, "opening")
+    await Credits(net.database, net.ledger).add(net.ada.reseller_id, Money(7_00, ZAR), Mode.LIVE, "opening")
     answers = [await net.pay(5, "T-1", msisdn="+233241234567", wallets={}) for _ in range(2)]
     assert [answer.replayed for answer in answers] == [False, True]
     with pytest.raises(InsufficientBalance) as refused:

@@ -21,9 +21,11 @@ async def test_a_refill_is_listed_and_shown_as_airtime(database: Database, datab
         services = shop.services
         reseller = await services.resellers.add("ada@example.com", "Ada", "08031234567")
         _, key, _ = await services.resellers.add_key(reseller.email, "networkdatasub", Mode.LIVE)
-        await services.ledger.credit(reseller.id, Money(500_00, NGN), Mode.LIVE, "opening")
-        wallets = {w.balance.currency.code: w.wallet_id for w in await services.ledger.wallets(reseller.id)}
-        live = {w.mode: w for w in await services.ledger.wallets(reseller.id) if w.balance.currency == NGN}[Mode.LIVE]
+        await services.credits.add(reseller.id, Money(500_00, NGN), Mode.LIVE, "opening")
+        wallets = {w.balance.currency.code: w.wallet_id for w in await services.wallets.of_reseller(reseller.id)}
+        live = {w.mode: w for w in await services.wallets.of_reseller(reseller.id) if w.balance.currency == NGN}[
+            Mode.LIVE
+        ]
         done = await services.refills.refill(
             RefillRequest(
                 reseller_id=reseller.id,

@@ -10,12 +10,14 @@ import pytest
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database, revisions
 from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
+from telvend.funding.credits import Credits
 from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
 from telvend.kit.money import UGX, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from telvend.resellers.service import Resellers
+from telvend.wallets.service import Wallets
 
 EMAIL = "Kofi@example.com"
 
@@ -108,7 +110,7 @@ async def test_numbers_count_up_and_resellers_come_in_pages(resellers: Resellers
 
 
 async def test_wallets_are_open_in_two_currencies_and_both_modes(database: Database, resellers: Resellers) -> None:
-    wallets = await Ledger(database).wallets((await resellers.find(EMAIL)).id)
+    wallets = await Wallets(database).of_reseller((await resellers.find(EMAIL)).id)
     assert sorted((wallet.mode.value, str(wallet.balance)) for wallet in wallets) == [
         ("live", "GHS 0.00"), ("live", "NGN 0.00"), ("test", "GHS 0.00"), ("test", "NGN 0.00"),
     ]  # fmt: skip
@@ -131,7 +133,7 @@ async def test_a_key_tells_who_its_caller_is(
     reseller = await resellers.find(EMAIL)
     caller = await resellers.authenticate(api, secret.reveal())
     wallets = {
-        w.balance.currency.code: w.wallet_id for w in await Ledger(database).wallets(reseller.id) if w.mode == mode
+        w.balance.currency.code: w.wallet_id for w in await Wallets(database).of_reseller(reseller.id) if w.mode == mode
     }
     assert (caller.reseller_id, caller.reseller_number) == (reseller.id, reseller.number)
     assert (caller.key_id, caller.key_bytes, caller.api, caller.mode) == (key.id, key.id.bytes, api, mode)
@@ -226,7 +228,7 @@ async def test_a_wallet_that_is_opened_later_is_known_after_forget(database: Dat
     resellers.refreshed(SystemClock().monotonic())
     before = await resellers.authenticate("netpluse", secret.reveal())
     seen = await revision(database)
-    await Ledger(database).credit(before.reseller_id, Money(5000, UGX), Mode.LIVE, "first")
+    await Credits(database, Ledger(database)).add(before.reseller_id, Money(5000, UGX), Mode.LIVE, "first")
     assert await revision(database) > seen
     resellers.forget()
     after = await resellers.authenticate("netpluse", secret.reveal())

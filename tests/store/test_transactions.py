@@ -23,12 +23,14 @@ import pytest
 
 from telvend.database.connections import Database
 from telvend.errors import NotFound
+from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.ledger.model import AccountKind, TransactionKind
+from telvend.ledger.model import AccountKind
 from telvend.orders.model import State
 from telvend.orders.placing import Placing
-from telvend.wallets.model import Filter, Status
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.model import Filter, Status, TransactionKind
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.store.selling import Customer, customer
@@ -237,7 +239,7 @@ async def test_a_credit_by_hand_is_found_though_it_is_called_like_an_order(datab
     await placing.close()
     order = cast(Any, placed).order
     taken = f"FND-{order.id}-abcdef"
-    await who.ledger.credit(who.reseller_id, Money(5, NGN), Mode.LIVE, taken)
+    await Credits(who.database, who.ledger).add(who.reseller_id, Money(5, NGN), Mode.LIVE, taken)
     transactions = Transactions(database)
     assert (await transactions.find(who.wallets["NGN"], NGN, taken)).amount == Money(5, NGN)
     assert (await transactions.find(who.wallets["NGN"], NGN, order.reference)).id == order.id
@@ -249,10 +251,10 @@ async def test_a_credit_by_hand_is_found_though_it_is_called_like_an_order(datab
 async def release(who: Customer, order: Any) -> None:
     """What settling does to an order that has definitely failed."""
     async with who.database.transaction() as tx:
-        journal = await who.ledger.begin(tx, [order.wallet_id])
+        journal = await WalletJournal.begin(tx, [order.wallet_id])
         journal.release(order.id, order.wallet_id, who.in_flight["NGN"], order.price)
         journal.fail(order.wallet_id, order.position, credit=False)
-        await who.ledger.write(tx, journal)
+        await journal.write(tx)
         await tx.execute("update orders set state = 'failed', due_at = null where id = $1", order.id)
 
 
@@ -271,7 +273,9 @@ async def test_positions_have_no_gaps_whoever_races_and_the_summary_is_exact(dat
 
     async def credit() -> None:
         for number in range(15):
-            await who.ledger.credit(who.reseller_id, Money(100 + number, NGN), Mode.LIVE, f"c{number}")
+            await Credits(who.database, who.ledger).add(
+                who.reseller_id, Money(100 + number, NGN), Mode.LIVE, f"c{number}"
+            )
 
     bought, *_ = await asyncio.gather(asyncio.gather(*(buy(placing) for placing in placings)), credit(), credit())
     orders = [order for part in bought for order in part]

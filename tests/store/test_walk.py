@@ -139,7 +139,7 @@ async def walker(database: Database, database_url: str, tmp_path: Path) -> Async
                 if secret is not None:
                     variables |= {"key": key.reveal(), "secret": secret.reveal()}
             for currency in (GHS, NGN):
-                await shop.services.ledger.credit(ada.id, Money(PLENTY, currency), Mode.LIVE, "opening")
+                await shop.services.credits.add(ada.id, Money(PLENTY, currency), Mode.LIVE, "opening")
             yield Walker(app, database, keys, variables, lines)
 
 

@@ -27,7 +27,7 @@ _INVARIANTS: Final = (
     *ledger.INVARIANTS,
     *wallets.INVARIANTS,
     *sales.INVARIANTS,
-    *wallets.CREDITS,
+    *funding.CREDITS,
     *orders.INVARIANTS,
     *funding.INVARIANTS,
     *play_money.INVARIANTS,

@@ -185,16 +185,17 @@ class Story:
     async def _furnish(self) -> dict[str, str]:
         """A reseller with money and keys. The keys are kept beside the demo's data so that its curl lines go on working."""
         self._step("The shop: a reseller with a wallet and keys")
-        resellers, ledger = self._shop.services.resellers, self._shop.services.ledger
+        services = self._shop.services
+        resellers = services.resellers
         # A second demonstration in the same folder finds her there.
         with suppress(AlreadyExists):
             await resellers.add(EMAIL, "Ama's Airtime", PHONE)
         ama = await resellers.find(EMAIL)
         for mode in Mode:
-            wallets = await ledger.wallets(ama.id)
+            wallets = await services.wallets.of_reseller(ama.id)
             balance = next(w.balance for w in wallets if w.mode is mode and w.balance.currency == GHS)
             if balance.minor < MONEY.minor // 2:
-                await ledger.credit(ama.id, MONEY, mode, f"demo {time.time_ns()}")
+                await services.credits.add(ama.id, MONEY, mode, f"demo {time.time_ns()}")
         try:
             keys: dict[str, str] = json.loads(self._keys.read_text())
             nothing_missing = keys.keys() >= {*Mode, "nigeria", "operator"}

@@ -13,7 +13,8 @@ from telvend.cli.who import By, user_of_machine
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.ledger.model import StatementLine, TransferKind
+from telvend.ledger.model import TransferKind
+from telvend.wallets.model import StatementLine
 
 app = typer.Typer(name="wallet", help="Resellers' money.", no_args_is_help=True)
 
@@ -42,7 +43,7 @@ async def credit(
 ) -> Output:
     """Put money into a wallet, once for each reference."""
     reseller = await shop.services.resellers.find(email)
-    balance = await shop.services.ledger.credit(reseller.id, _amount(amount, currency), mode, reference)
+    balance = await shop.services.credits.add(reseller.id, _amount(amount, currency), mode, reference)
     return _holds(reseller.email, balance, mode)
 
 
@@ -85,7 +86,7 @@ def _holds(email: str, balance: Money, mode: Mode) -> Output:
 async def show(shop: Shop, email: Email) -> Output:
     """Show what a reseller can spend."""
     reseller = await shop.services.resellers.find(email)
-    wallets = await shop.services.ledger.wallets(reseller.id)
+    wallets = await shop.services.wallets.of_reseller(reseller.id)
     rows = [(w.mode, w.balance.currency, w.balance.text, w.sequence) for w in wallets]
     return Output(
         {
@@ -122,12 +123,12 @@ async def statement(
     unit = parsed_currency(currency)
 
     async def fetch(before: int | None, count: int) -> list[StatementLine]:
-        return await shop.services.ledger.statement(reseller.id, unit, mode, before=before, limit=count)
+        return await shop.services.wallets.statement(reseller.id, unit, mode, before=before, limit=count)
 
     async def told(lines: Sequence[StatementLine]) -> list[dict[str, Any]]:
         causes = list({line.cause for line in lines})
         references = await shop.services.transactions.references(causes)
-        corrections = await shop.services.transactions.corrections(causes)
+        corrections = await shop.services.corrections.notes(causes)
         return [_data(line, references, corrections.get(line.cause)) for line in lines]
 
     columns = ("sequence", "at", "what", "reference", "change", "balance", "about", "reason", "by")

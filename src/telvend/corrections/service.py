@@ -1,5 +1,7 @@
 """The verbs of mistakes: take a credit back, refund a delivered order."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from telvend.corrections import store
@@ -18,10 +20,12 @@ from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, TransactionKind
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as order_store
 from telvend.orders.model import State
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.model import TransactionKind
 
 
 class Corrections:
@@ -50,7 +54,7 @@ class Corrections:
             if wallet_id is None:
                 raise NotFound(f"A {mode} wallet in {amount.currency}")
             salt = await ledger_store.installation_salt(tx)
-            journal = await self._ledger.begin(tx, [wallet_id])
+            journal = await WalletJournal.begin(tx, [wallet_id])
             before = await store.debit_under(tx, wallet_id, reference)
             if before is not None:
                 if before.amount_minor != amount.minor:
@@ -61,7 +65,7 @@ class Corrections:
             position = journal.enter(wallet_id, TransactionKind.DEBIT, cause, credit=False)
             ours = reference_of(DEBIT_PREFIX, cause, salt)
             await store.write_debit(tx, cause, ours, wallet_id, reference, amount.minor, position, reason, by_whom)
-            await self._ledger.write(tx, journal)
+            await journal.write(tx)
             await hit_async("correction.before_commit")
         await hit_async("correction.after_commit")
         return balance
@@ -90,7 +94,7 @@ class Corrections:
         loss = await self._ledger.house(AccountKind.LOSS, currency, order.mode)
         async with self._database.transaction() as tx:
             salt = await ledger_store.installation_salt(tx)
-            journal = await self._ledger.begin(tx, [order.wallet_id])
+            journal = await WalletJournal.begin(tx, [order.wallet_id])
             before = await store.refund_of(tx, order.id)
             if before is not None:
                 balance = Money(journal.wallets[order.wallet_id].balance_minor, currency)
@@ -109,7 +113,7 @@ class Corrections:
                 reason,
                 by_whom,
             )
-            await self._ledger.write(tx, journal)
+            await journal.write(tx)
             await hit_async("correction.before_commit")
         await hit_async("correction.after_commit")
         return Refunded(refund, order.price, balance, again=False)
@@ -118,3 +122,8 @@ class Corrections:
         """The refund of an order, if it was refunded. Raises Busy."""
         async with self._database.connection() as tx:
             return await store.refund_of(tx, order_id)
+
+    async def notes(self, numbers: Sequence[int]) -> dict[int, Any]:
+        """Return reference, reason and by_whom of those of these causes that are debits or refunds. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.notes_by_id(tx, numbers)

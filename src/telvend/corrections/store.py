@@ -37,13 +37,6 @@ async def write_debit(
     )  # fmt: skip
 
 
-async def debits_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Debit]:
-    """The debits with these numbers. A list that has none of them costs no question."""
-    if not ids:
-        return {}
-    return {row["id"]: Debit(**dict(row)) for row in await tx.fetch(f"{_DEBIT} where id = any($1::bigint[])", ids)}
-
-
 async def refund_of(tx: Tx, order_id: int) -> Refund | None:
     """The refund of this order, if it was refunded."""
     row = await tx.fetchrow(f"{_REFUND} where f.order_id = $1", order_id)
@@ -69,13 +62,6 @@ async def write_refund(
     )  # fmt: skip
     row = await tx.fetchrow(f"{_REFUND} where f.id = $1", cause)
     return Refund(**dict(row))
-
-
-async def refunds_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Refund]:
-    """The refunds with these numbers. A list that has none of them costs no question."""
-    if not ids:
-        return {}
-    return {row["id"]: Refund(**dict(row)) for row in await tx.fetch(f"{_REFUND} where f.id = any($1::bigint[])", ids)}
 
 
 async def notes_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Any]:

@@ -36,9 +36,10 @@ from telvend.fulfilment.weighing import may_release, weigh
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Currency, Money
-from telvend.ledger.model import AccountKind, Journal
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import AttemptState, State
+from telvend.wallets.journal import WalletJournal
 
 # Almost every claimed order gets its first attempt, so that is counted here; the others are put right afterwards.
 CLAIM: Final = claim_sql(
@@ -190,11 +191,11 @@ class PostgresFulfilmentStore:
                 raise
 
     async def _settle(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
-        journal = await self._ledger.begin(tx, await self._wallets_of(tx, items))
+        journal = await WalletJournal.begin(tx, await self._wallets_of(tx, items))
         cases = await self._cases(tx, {item.order_id for item in items})
         effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
         balances = await self._move_money(cases.values(), journal)
-        await self._ledger.write(tx, journal)
+        await journal.write(tx)
         await _write_cases(tx, cases.values(), balances)
         # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
         # is told to try again, for the same reason.
@@ -224,7 +225,7 @@ class PostgresFulfilmentStore:
             row["id"]: _case_of(row, attempts.get(row["id"], []), self._doubts(row["created_at"])) for row in locked
         }
 
-    async def _move_money(self, cases: Iterable[Case], journal: Journal) -> dict[int, int]:
+    async def _move_money(self, cases: Iterable[Case], journal: WalletJournal) -> dict[int, int]:
         """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
         balances: dict[int, int] = {}
         for case in cases:

@@ -25,8 +25,10 @@ from telvend.funding.play_money.guard import TOPIC
 from telvend.gateways.contract import WORDS, Gateway, Method, Paid, Traits, Unknown, Word
 from telvend.kit import log
 from telvend.kit.failpoints import hit_async
-from telvend.ledger.model import AccountKind, Journal
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
+from telvend.wallets import store as wallet_store
+from telvend.wallets.journal import WalletJournal
 
 _log = log.get(__name__)
 
@@ -125,7 +127,7 @@ class Asking:
     async def _do(self, tx: Tx, asked: Funding, word: Word, traits: Traits) -> None:
         step = next_step(asked, word, traits, await store.clock(tx))
         if isinstance(step, Credit | End):
-            journal = await self._ledger.begin(tx, [asked.wallet_id])
+            journal = await WalletJournal.begin(tx, [asked.wallet_id])
             # What others have done since is seen under the lock, and decided anew.
             funding = await store.find(tx, asked.id) or asked
             step = next_step(funding, word, traits, await store.clock(tx))
@@ -141,7 +143,7 @@ class Asking:
             if isinstance(step, End):
                 await store.end(tx, funding.id, step.state)
                 journal.fail(funding.wallet_id, funding.position, credit=True)
-                await self._ledger.write(tx, journal)
+                await journal.write(tx)
         match step:
             case Suspect(text):
                 await self._suspect(tx, asked, text)
@@ -149,13 +151,13 @@ class Asking:
                 # Of the row as it was asked about: a notice that has come since is then seen to have come.
                 await store.postpone(tx, asked, due_at)
 
-    async def _credit(self, tx: Tx, journal: Journal, funding: Funding, paid: Paid, *, pretends: bool) -> None:
+    async def _credit(self, tx: Tx, journal: WalletJournal, funding: Funding, paid: Paid, *, pretends: bool) -> None:
         account = await self._account(funding)
         after = journal.credit(funding.id, funding.wallet_id, account, funding.amount)
         if not await store.complete(tx, funding, paid, after - funding.amount, after, pretended=pretends):
             raise InvariantBroken(f"funding {funding.id} was completed under the lock")
-        await store.revive(tx, funding.wallet_id, funding.position)
-        await self._ledger.write(tx, journal)
+        await wallet_store.revive(tx, funding.wallet_id, funding.position)
+        await journal.write(tx)
         if pretends and not funding.test:
             await bump(tx, TOPIC)
         _log.info("funding_completed", funding=funding.reference, gateway=funding.gateway)

@@ -41,9 +41,10 @@ from telvend.kit.ids import number_in, reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import TransactionKind
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.model import TransactionKind
 
 _log = log.get(__name__)
 
@@ -124,7 +125,7 @@ class Fundings:
             email = await store.email_of(tx, caller.reseller_id)
             salt = await self._salt_of(tx)
             (number,) = await ledger_store.next_causes(tx, 1)
-            journal = await self._ledger.begin(tx, [wallet_id])
+            journal = await WalletJournal.begin(tx, [wallet_id])
             position = journal.enter(wallet_id, TransactionKind.FUNDING, number, credit=True)
             funding = await store.insert(
                 tx,
@@ -141,7 +142,7 @@ class Fundings:
                 balance=Money(journal.wallets[wallet_id].balance_minor, amount.currency),
                 expires_after_s=self._expires_after_s,
             )
-            await self._ledger.write(tx, journal)
+            await journal.write(tx)
         await hit_async("funding.before_start")
         begun = await self._begin(
             gateway,
@@ -311,11 +312,11 @@ class Fundings:
     async def _fail(self, funding: Funding, text: str, *, ask: bool) -> None:
         """Fail a funding if it is still pending, and note why. `ask`: go on asking, since it may be paid all the same."""
         async with self._database.transaction() as tx:
-            journal = await self._ledger.begin(tx, [funding.wallet_id])
+            journal = await WalletJournal.begin(tx, [funding.wallet_id])
             await store.note(tx, funding.id, text)
             if await store.end(tx, funding.id, FundingState.FAILED):
                 journal.fail(funding.wallet_id, funding.position, credit=True)
-                await self._ledger.write(tx, journal)
+                await journal.write(tx)
                 if not ask:
                     await store.postpone(tx, funding, None)
 

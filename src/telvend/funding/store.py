@@ -1,6 +1,6 @@
-"""All SQL of fundings, of their notes, and of what gateways sent."""
+"""All SQL of fundings, of their notes, of what gateways sent, and of credits by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -64,12 +64,6 @@ async def insert(
 async def find(tx: Tx, funding_id: int) -> Funding | None:
     row = await tx.fetchrow(f"select {_COLUMNS} from funding where id = $1", funding_id)
     return funding_in(row) if row else None
-
-
-async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Funding]:
-    """Those of these numbers that are fundings."""
-    rows = await tx.fetch(f"select {_COLUMNS} from funding where id = any($1::bigint[])", ids)
-    return {row["id"]: funding_in(row) for row in rows}
 
 
 async def listed(
@@ -165,11 +159,6 @@ async def end(tx: Tx, funding_id: int, state: FundingState) -> bool:
     )  # fmt: skip
 
 
-async def revive(tx: Tx, wallet_id: int, position: int) -> None:
-    """Take a transaction off the list of those that came to nothing: its money has come after all."""
-    await tx.execute("delete from wallet_failed where wallet_id = $1 and position = $2", wallet_id, position)
-
-
 async def postpone(tx: Tx, funding: Funding, due_at: datetime | None) -> None:
     """Say when to ask again. A notice that came while it was being asked makes it due at once."""
     await tx.execute(
@@ -257,6 +246,21 @@ async def stray_notices(tx: Tx, limit: int) -> list[Mapping[str, Any]]:
         limit,
     )
     return [dict(row) for row in rows]
+
+
+async def credit_of(tx: Tx, wallet_id: int, reference: str) -> int | None:
+    """The amount in minor units that was credited under this reference, if any."""
+    found = await tx.fetchval(
+        "select amount_minor from wallet_credit where wallet_id = $1 and reference = $2", wallet_id, reference
+    )
+    return None if found is None else int(found)
+
+
+async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amount_minor: int, position: int) -> None:
+    await tx.execute(
+        "insert into wallet_credit (id, wallet_id, reference, amount_minor, position) values ($1, $2, $3, $4, $5)",
+        cause, wallet_id, reference, amount_minor, position,
+    )  # fmt: skip
 
 
 def funding_in(row: Any) -> Funding:

@@ -55,11 +55,12 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Journal
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
 from telvend.sales.kind import KindOfSale, sale_numbers
 from telvend.sales.model import SaleKey
+from telvend.wallets.journal import WalletJournal
 
 CURRENCY: Final = NGN
 
@@ -196,7 +197,7 @@ class Checking:
                 raise NotConfigured(request.kind, request.provider)
             await self._mind_the_pace(tx, caller, now)
             return await self._hold(
-                tx, caller, request, authority, accounts, price, wrapping, Journal(wallets), wallet_id, now
+                tx, caller, request, authority, accounts, price, wrapping, WalletJournal(wallets), wallet_id, now
             )
 
     async def _known(self, tx: Tx, caller: Caller, request: Request) -> Verification | None:
@@ -266,7 +267,7 @@ class Checking:
         accounts: _Accounts,
         price: Price,
         wrapping: Wrapping,
-        journal: Journal,
+        journal: WalletJournal,
         wallet_id: int,
         now: datetime,
     ) -> Checked | _Sale:
@@ -322,7 +323,7 @@ class Checking:
         sealed = seal(wrapping, key, number, request.number, record)
         lookup = wrapping.lookup(request.kind, request.number)
         await store.insert(tx, verification, lookup, sealed, self._policy.given_up_after_s)
-        await ledger_store.write_journal(tx, journal)
+        await journal.write(tx)
         self._remember(tx, verification)
         if on_file is None:
             return _Sale(verification, request.number, key, authority, accounts)
@@ -393,18 +394,18 @@ class Checking:
         before = await store.lock(tx, number)
         if before is None or now is None:
             raise InvariantBroken(f"identity check {number} has gone")
-        journal = Journal(wallets)
+        journal = WalletJournal(wallets)
         cost = await self._cost(tx, sale, answer)
         if before.state.final:
             # An earlier try of ours was committed after all; or the check was given up, and this answer comes too late.
             if before.state is State.UNAVAILABLE and cost.minor and not before.cost.minor:
                 _post(journal, number, accounts, _nothing(), cost)
-                await ledger_store.write_journal(tx, journal)
+                await journal.write(tx)
                 await store.write_late_cost(tx, number, cost.minor)
             return before
         if isinstance(answer, Found):
             _post(journal, number, accounts, price, cost)
-            await ledger_store.write_journal(tx, journal)
+            await journal.write(tx)
             await store.note_access(tx, "key", str(before.key_id), "check", [number])
             return self._remember(
                 tx,
@@ -417,7 +418,7 @@ class Checking:
     async def _release(
         self,
         tx: Tx,
-        journal: Journal,
+        journal: WalletJournal,
         verification: Verification,
         accounts: _Accounts,
         now: datetime,
@@ -428,7 +429,7 @@ class Checking:
         journal.release(verification.id, verification.wallet_id, accounts.in_flight, verification.price)
         journal.fail(verification.wallet_id, verification.position, credit=False)
         _post(journal, verification.id, accounts, _nothing(), cost)
-        await ledger_store.write_journal(tx, journal)
+        await journal.write(tx)
         return self._remember(tx, await store.finish_released(tx, verification.id, now, state, cost.minor, text))
 
     async def _cost(self, tx: Tx, sale: _Sale, answer: Answer) -> Money:
@@ -452,7 +453,7 @@ class Checking:
                 return False
             await self._release(
                 tx,
-                Journal(wallets),
+                WalletJournal(wallets),
                 before,
                 _Accounts(in_flight, 0, 0, 0),
                 now,
@@ -506,7 +507,7 @@ def _nothing() -> Money:
     return Money(0, CURRENCY)
 
 
-def _post(journal: Journal, number: int, accounts: _Accounts, price: Money, cost: Money) -> None:
+def _post(journal: WalletJournal, number: int, accounts: _Accounts, price: Money, cost: Money) -> None:
     """The authority's cost and the margin; without a price the whole cost is the house's loss."""
     journal.post(number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price, cost)
 

@@ -3,7 +3,8 @@
 from typing import Final
 
 from telvend.database.invariants import Invariant
-from telvend.ledger.model import TransactionKind, TransferKind
+from telvend.ledger.model import TransferKind
+from telvend.wallets.model import TransactionKind
 
 _SETTLED: Final = f"({TransferKind.COST}, {TransferKind.MARGIN})"
 _TAKEN: Final = f"({TransferKind.COST}, {TransferKind.LOSS})"

@@ -16,7 +16,6 @@ The database shows transfers as numbers of `TransferKind`; a cause (an order, a 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from uuid import UUID
 
 import msgspec
 
@@ -61,24 +60,11 @@ class TransferKind(IntEnum):
     """loss → wallet: the price of a delivered order was given back."""
 
 
-class TransactionKind(StrEnum):
-    """What a transaction of a wallet is. The letters stand in the database and never change."""
-
-    ORDER = "o"
-    CREDIT = "c"
-    FUNDING = "f"
-    VERIFICATION = "v"
-    REFILL = "r"
-    VOID = "x"
-    DEBIT = "d"
-    REFUND = "b"
-
-
 class Wallet(msgspec.Struct):
     """A wallet whose row this transaction has locked.
 
-    `sequence` is that of its last transfer, `transactions` the position of its last transaction; `funded_minor` is all
-    that ever came in.
+    `sequence` is that of its last transfer; `funded_minor` is all that ever came in. `transactions` is the last position of the
+    wallet's list, which `wallets/` counts up: it stands in this row because the row is locked and written with every sale.
     """
 
     id: int
@@ -87,37 +73,6 @@ class Wallet(msgspec.Struct):
     transactions: int = 0
     funded_minor: int = 0
     changed: bool = False
-
-
-class Entered(msgspec.Struct, frozen=True, gc=False):
-    """A new line of a wallet's list of transactions. `id` is that of the order, credit, funding, verification, refill,
-    void, debit or refund.
-    """
-
-    wallet_id: int
-    position: int
-    kind: str
-    id: int
-    credit: bool
-
-
-class FailedEntry(msgspec.Struct, frozen=True, gc=False):
-    """A transaction that came to nothing."""
-
-    wallet_id: int
-    position: int
-    credit: bool
-
-
-@dataclass(frozen=True, slots=True)
-class WalletBalance:
-    """What a reseller can spend in one currency and mode right now."""
-
-    wallet_id: int
-    reseller_id: UUID
-    mode: Mode
-    balance: Money
-    sequence: int
 
 
 class Transfer(msgspec.Struct, frozen=True, gc=False):
@@ -148,8 +103,6 @@ class Journal:
 
     wallets: dict[int, Wallet]
     transfers: list[Transfer] = field(default_factory=list)
-    entered: list[Entered] = field(default_factory=list)
-    failed: list[FailedEntry] = field(default_factory=list)
     at: datetime | None = None
 
     def hold(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
@@ -202,18 +155,6 @@ class Journal:
         wallet = self.wallets[wallet_id]
         return self._on_wallet(cause, TransferKind.REFUND, wallet, loss, wallet_id, amount, amount.minor)
 
-    def enter(self, wallet_id: int, kind: TransactionKind, id: int, *, credit: bool) -> int:  # noqa: A002
-        """Add a sale, credit, funding, verification, refill, void, debit or refund to the wallet's list. Returns its position."""
-        wallet = self.wallets[wallet_id]
-        wallet.transactions += 1
-        wallet.changed = True
-        self.entered.append(Entered(wallet_id, wallet.transactions, kind, id, credit))
-        return wallet.transactions
-
-    def fail(self, wallet_id: int, position: int, *, credit: bool) -> None:
-        """Say that a transaction came to nothing."""
-        self.failed.append(FailedEntry(wallet_id, position, credit))
-
     def post(
         self, cause: int, in_flight: int, provider: int, margin: int, loss: int, price: Money, cost: Money
     ) -> None:
@@ -249,18 +190,6 @@ class Journal:
 
     def _in_house(self, cause: int, kind: TransferKind, debit: int, credit: int, amount_minor: int) -> None:
         self.transfers.append(Transfer(cause, kind, debit, credit, amount_minor, None, None, None))
-
-
-@dataclass(frozen=True, slots=True)
-class StatementLine:
-    """One transfer on a wallet. `change` is positive when money came in; `cause` is the order or the credit."""
-
-    sequence: int
-    kind: TransferKind
-    cause: int
-    change: Money
-    balance: Money
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

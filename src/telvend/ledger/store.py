@@ -37,20 +37,6 @@ WRITE_WALLETS: Final = """
 """
 
 
-WRITE_TRANSACTIONS: Final = """
-    insert into wallet_transaction (wallet_id, position, kind, id, credit, created_at)
-    select wallet_id, position, kind::"char", id, credit, coalesce($2::timestamptz, clock_timestamp())
-    from json_to_recordset($1::text::json)
-        as new(wallet_id bigint, position bigint, kind text, id bigint, credit boolean)
-"""
-
-WRITE_FAILED: Final = """
-    insert into wallet_failed (wallet_id, position, credit)
-    select wallet_id, position, credit from json_to_recordset($1::text::json)
-        as new(wallet_id bigint, position bigint, credit boolean)
-"""
-
-
 async def lock_wallets(tx: Tx, wallet_ids: Sequence[int]) -> tuple[dict[int, Wallet], datetime | None]:
     """Lock the rows of these wallets in id order, so that two transactions never wait for each other.
 
@@ -61,15 +47,11 @@ async def lock_wallets(tx: Tx, wallet_ids: Sequence[int]) -> tuple[dict[int, Wal
     return wallets, found[-1][5] if found else None
 
 
-async def write_journal(tx: Tx, journal: Journal) -> None:
-    """Write the journal's transfers and transactions, and the wallets that they changed."""
+async def write_transfers(tx: Tx, journal: Journal) -> None:
+    """Write the journal's transfers, and the wallets that it changed."""
     if journal.transfers:
         await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
         remember(tx, _fact_of(journal.transfers[-1]))
-    if journal.entered:
-        await tx.execute(WRITE_TRANSACTIONS, rows(journal.entered), journal.at)
-    if journal.failed:
-        await tx.execute(WRITE_FAILED, rows(journal.failed))
     changed = journal.changed_wallets()
     if changed:
         await tx.execute(WRITE_WALLETS, rows(changed), [wallet.id for wallet in changed])
@@ -130,39 +112,6 @@ async def wallet_of(tx: Tx, reseller_id: UUID, currency: str, mode: Mode) -> int
     return None if found is None else int(found)
 
 
-async def wallets_of(tx: Tx, reseller_id: UUID) -> list[Any]:
-    """Every wallet of a reseller: account_id, currency, mode, balance_minor, sequence."""
-    found: list[Any] = await tx.fetch(
-        "select account_id, currency, mode, balance_minor, sequence from wallet where reseller_id = $1"
-        " order by mode, currency",
-        reseller_id,
-    )
-    return found
-
-
-async def balances(tx: Tx, wallet_ids: Sequence[int]) -> dict[int, int]:
-    """The spendable balance of each wallet, in minor units."""
-    found = await tx.fetch(
-        "select account_id, balance_minor from wallet where account_id = any($1::bigint[])", wallet_ids
-    )
-    return {row[0]: row[1] for row in found}
-
-
-async def credit_of(tx: Tx, wallet_id: int, reference: str) -> int | None:
-    """The amount in minor units that was credited under this reference, if any."""
-    found = await tx.fetchval(
-        "select amount_minor from wallet_credit where wallet_id = $1 and reference = $2", wallet_id, reference
-    )
-    return None if found is None else int(found)
-
-
-async def write_credit(tx: Tx, cause: int, wallet_id: int, reference: str, amount_minor: int, position: int) -> None:
-    await tx.execute(
-        "insert into wallet_credit (id, wallet_id, reference, amount_minor, position) values ($1, $2, $3, $4, $5)",
-        cause, wallet_id, reference, amount_minor, position,
-    )  # fmt: skip
-
-
 async def statement(tx: Tx, wallet_id: int, before: int | None, limit: int) -> list[Any]:
     """The wallet's transfers, newest first, from below sequence `before`."""
     found: list[Any] = await tx.fetch(
@@ -171,6 +120,17 @@ async def statement(tx: Tx, wallet_id: int, before: int | None, limit: int) -> l
         wallet_id, before if before is not None else 2**62, limit,
     )  # fmt: skip
     return found
+
+
+async def first_balances(tx: Tx, causes: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """The balance before and after the first transfer of each cause on a wallet, in minor units."""
+    found = await tx.fetch(
+        "select distinct on (cause) cause, case when credit = wallet_id then -amount_minor else amount_minor end"
+        " + wallet_balance_minor as before, wallet_balance_minor as after"
+        " from transfer where cause = any($1::bigint[]) and wallet_id is not null order by cause, kind",
+        causes,
+    )
+    return {row["cause"]: (row["before"], row["after"]) for row in found}
 
 
 async def entries(tx: Tx, cause: int) -> list[Any]:

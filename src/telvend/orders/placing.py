@@ -19,13 +19,13 @@ from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Journal
 from telvend.orders import store
 from telvend.orders.model import Order, Placement, State
 from telvend.sales.gate import SalesGate
 from telvend.sales.kind import NUMBERS_AT_A_TIME, KindOfSale, sale_numbers
 from telvend.sales.model import HeldSale, KindsByDialect, SaleKey, SaleKind
 from telvend.sales.replay import References
+from telvend.wallets.journal import WalletJournal
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -106,7 +106,7 @@ class Placing:
         references = await self._sale.look_up(tx, keys, _find)
         if now is None:
             raise InvariantBroken("a caller's wallet does not exist")
-        decisions = _Decisions(self._sale, now, Journal(wallets, at=now), references, self._numbers)
+        decisions = _Decisions(self._sale, now, WalletJournal(wallets, at=now), references, self._numbers)
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase))
         await decisions.write(tx)
@@ -125,7 +125,7 @@ class _Decisions:
         self,
         sale: KindOfSale,
         now: datetime,
-        journal: Journal,
+        journal: WalletJournal,
         references: References[Order],
         numbers: NumberBlock,
     ) -> None:
@@ -140,7 +140,7 @@ class _Decisions:
     async def write(self, tx: Tx) -> None:
         if self.orders:
             await store.insert(tx, self.orders, self.now)
-            await ledger_store.write_journal(tx, self.journal)
+            await self.journal.write(tx)
             self._remember(tx)
 
     async def look_again(self, tx: Tx) -> bool:

@@ -20,14 +20,21 @@ from telvend.errors import InsufficientBalance, InvariantBroken, NotFound
 from telvend.kit.ids import reference_of
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import Journal, TransactionKind
 from telvend.sales import store
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import HeldSale, KindsByDialect, SaleKey, SaleKind
 from telvend.sales.replay import References
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.model import TransactionKind
 
 NUMBERS_AT_A_TIME: Final = 1024
 """How many numbers a lane takes ahead."""
+
+_FACTS: Final = {
+    SaleKind.ORDER: FactKind.ORDER,
+    SaleKind.VERIFICATION: FactKind.VERIFICATION,
+    SaleKind.REFILL: FactKind.REFILL,
+}
 
 Sale = TypeVar("Sale")
 
@@ -49,7 +56,7 @@ class KindOfSale:
         self._gate = gate or SalesGate()
         self._kinds = kinds or KindsByDialect()
         self._listed_as = TransactionKind(kind)
-        self._fact = FactKind[kind.name]
+        self._fact = _FACTS[kind]
         self._salt: bytes | None = None
 
     async def look_up(self, tx: Tx, keys: Collection[SaleKey], find: Find[Sale]) -> References[Sale]:
@@ -76,7 +83,7 @@ class KindOfSale:
             raise InvariantBroken("a sale begins before its reference was looked up")
         return reference_of(prefix, number, self._salt)
 
-    def require_funds(self, journal: Journal, wallet_id: int, price: Money) -> None:
+    def require_funds(self, journal: WalletJournal, wallet_id: int, price: Money) -> None:
         """Raise NotFound where there is no such wallet, InsufficientBalance where it has less than `price`."""
         wallet = journal.wallets.get(wallet_id)
         if wallet is None:
@@ -84,7 +91,9 @@ class KindOfSale:
         if wallet.balance_minor < price.minor:
             raise InsufficientBalance(price, Money(wallet.balance_minor, price.currency))
 
-    def hold(self, journal: Journal, number: int, wallet_id: int, in_flight: int, price: Money) -> tuple[Money, int]:
+    def hold(
+        self, journal: WalletJournal, number: int, wallet_id: int, in_flight: int, price: Money
+    ) -> tuple[Money, int]:
         """Hold the price of sale `number`, and enter it in the wallet's list.
 
         Returns what the wallet can still spend, and the position in the list. Raises InsufficientBalance.
@@ -93,7 +102,7 @@ class KindOfSale:
         return after, journal.enter(wallet_id, self._listed_as, number, credit=False)
 
     def open(
-        self, journal: Journal, numbers: NumberBlock, prefix: str, wallet_id: int, in_flight: int, price: Money
+        self, journal: WalletJournal, numbers: NumberBlock, prefix: str, wallet_id: int, in_flight: int, price: Money
     ) -> HeldSale:
         """Begin a sale: take a number, hold the price, enter it in the wallet's list.
 

@@ -1,4 +1,4 @@
-"""What must hold of the lists of wallets, of what they count, and of credits by hand."""
+"""What must hold of the lists of wallets and of what they count."""
 
 from typing import Final
 
@@ -37,20 +37,3 @@ INVARIANTS: Final = (
             or sum(failed_credits) <> sum(counted_failed_credits) limit 10""",
     ),
 )
-
-CREDITS: Final = (
-    Invariant(
-        "every credit stands in the ledger, and no other",
-        f"""
-        select case when c.id is null then format('transfer of %s to wallet %s under cause %s is nobody''s credit',
-                                                  t.amount_minor, t.wallet_id, t.cause)
-                    else format('credit %s of wallet %s under %s', c.id, c.wallet_id, c.reference) end
-        from wallet_credit c
-        full join (select cause, wallet_id, amount_minor from transfer where kind = {TransferKind.CREDIT}) t on t.cause = c.id
-        where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor
-           or c.id is null and not exists (
-               select from wallet_transaction f where f.wallet_id = t.wallet_id and f.kind = 'f' and f.id = t.cause)
-        limit 10""",
-    ),
-)
-"""Of credits by hand."""

@@ -1,12 +1,27 @@
-"""One line of a wallet's list of transactions, whatever it is."""
+"""What the owner of a wallet sees: its balance, its list of transactions, its statement, and the wallet in numbers."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.ledger.model import TransactionKind
+from telvend.ledger.model import TransferKind
+
+
+class TransactionKind(StrEnum):
+    """What a transaction of a wallet is. The letters stand in the database and never change."""
+
+    ORDER = "o"
+    CREDIT = "c"
+    FUNDING = "f"
+    VERIFICATION = "v"
+    REFILL = "r"
+    VOID = "x"
+    DEBIT = "d"
+    REFUND = "b"
 
 
 class Status(StrEnum):
@@ -72,3 +87,26 @@ class Summary:
     count: int
     last_at: datetime | None
     last_funded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WalletBalance:
+    """What a reseller can spend in one currency and mode right now."""
+
+    wallet_id: int
+    reseller_id: UUID
+    mode: Mode
+    balance: Money
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One transfer on a wallet. `change` is positive when money came in; `cause` is the order or the credit."""
+
+    sequence: int
+    kind: TransferKind
+    cause: int
+    change: Money
+    balance: Money
+    created_at: datetime

@@ -1,14 +1,55 @@
-"""The SQL of the list of transactions. Which positions belong on a page is worked out in `paging.py`."""
+"""All SQL of wallets: the list of transactions and what reads the wallet's row. `paging.py` works out what is on a page.
+
+The row in `wallet` is written by the ledger alone, which holds its lock. What stands behind a line belongs to other rooms
+and is read through the views `wallet_entry` and `wallet_open`.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
+
+import msgspec
 
 from telvend.database.connections import Tx
+from telvend.database.connections import rows as json_rows
 from telvend.wallets.model import Filter, Status
 
 BLOCK_BITS: Final = 10
 """A position without its lowest ten bits is its block's number: the migration's triggers count by that."""
+
+WRITE_LINES: Final = """
+    insert into wallet_transaction (wallet_id, position, kind, id, credit, created_at)
+    select wallet_id, position, kind::"char", id, credit, coalesce($2::timestamptz, clock_timestamp())
+    from json_to_recordset($1::text::json)
+        as new(wallet_id bigint, position bigint, kind text, id bigint, credit boolean)
+"""
+
+WRITE_FAILED: Final = """
+    insert into wallet_failed (wallet_id, position, credit)
+    select wallet_id, position, credit from json_to_recordset($1::text::json)
+        as new(wallet_id bigint, position bigint, credit boolean)
+"""
+
+_SHOWN: Final = """t.kind, t.id, t.credit, e.reference, e.amount_minor, e.status, e.before_minor, e.after_minor, e.service, e.facts,
+    coalesce(e.created_at, t.created_at) as created_at, coalesce(e.updated_at, t.created_at) as updated_at"""
+
+# Lateral look-ups of one row each: a plain join could be planned as a scan of every table behind the view. By kind and number
+# only the table of that kind is looked into.
+ENTRIES: Final = f"""
+    select {_SHOWN} from wallet_transaction t cross join lateral (
+        select * from wallet_entry where wallet_entry.kind = t.kind and wallet_entry.id = t.id limit 1
+    ) as e
+    where t.wallet_id = $1 and t.position = any($2::bigint[]) order by t.position desc
+"""
+
+_LINE_OF_ENTRY: Final = f"""
+    select {_SHOWN} from wallet_entry e cross join lateral (
+        select * from wallet_transaction where wallet_id = e.wallet_id and position = e.position limit 1
+    ) as t
+"""
+ENTRY_OF: Final = f"{_LINE_OF_ENTRY} where e.wallet_id = $1 and e.id = $2"
+ENTRY_OF_CREDIT: Final = f"{_LINE_OF_ENTRY} where e.kind = 'c' and e.wallet_id = $1 and e.reference = $2"
 
 
 async def wallet(tx: Tx, wallet_id: int) -> Any:
@@ -41,19 +82,11 @@ async def first_position_from(tx: Tx, wallet_id: int, last: int, moment: datetim
 
 
 async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
-    """The positions of the wallet's sales, fundings and verifications that are open. There are never many.
+    """The positions of the wallet's open transactions. There are never many.
 
     A refill is never open: it is paid for in the transaction in which it arrives.
     """
-    rows = await tx.fetch(
-        """
-        select position from orders where wallet_id = $1 and due_at is not null
-        union all select position from orders where wallet_id = $1 and state = 'review'
-        union all select position from funding where wallet_id = $1 and state = 'pending'
-        union all select position from verification where wallet_id = $1 and due_at is not null
-        """,
-        wallet_id,
-    )
+    rows = await tx.fetch("select position from wallet_open where wallet_id = $1", wallet_id)
     return [row[0] for row in rows]
 
 
@@ -98,65 +131,58 @@ def _members_of(wanted: Filter) -> str:
 
 
 async def entries(tx: Tx, wallet_id: int, positions: Sequence[int]) -> list[Any]:
-    """What stands at these positions, the highest first: position, kind, id, credit, created_at."""
-    found: list[Any] = await tx.fetch(
-        "select position, kind, id, credit, created_at from wallet_transaction"
-        " where wallet_id = $1 and position = any($2::bigint[]) order by position desc",
-        wallet_id, positions,
-    )  # fmt: skip
+    """What stands at these positions, the highest first, with the columns of `_SHOWN`."""
+    found: list[Any] = await tx.fetch(ENTRIES, wallet_id, positions)
     return found
 
 
-async def entry_of(tx: Tx, wallet_id: int, id: int) -> Any:  # noqa: A002
-    """The entry of this order, credit, funding, verification, refill, void, debit or refund on this wallet, or None."""
-    return await tx.fetchrow(
-        "select position, kind, id, credit, created_at from wallet_transaction where wallet_id = $1 and position = ("
-        " select position from orders where id = $2 and wallet_id = $1"
-        " union all select position from funding where id = $2 and wallet_id = $1"
-        " union all select position from verification where id = $2 and wallet_id = $1"
-        " union all select position from refill where id = $2 and wallet_id = $1"
-        " union all select position from funding_void where id = $2 and wallet_id = $1"
-        " union all select position from wallet_debit where id = $2 and wallet_id = $1"
-        " union all select position from order_refund where id = $2 and wallet_id = $1"
-        " union all select position from wallet_credit where id = $2 and wallet_id = $1 limit 1)",
-        wallet_id, id,
-    )  # fmt: skip
+async def entry_of(tx: Tx, wallet_id: int, number: int) -> Any:
+    """The entry of this wallet with this number, of any kind, or None."""
+    return await tx.fetchrow(ENTRY_OF, wallet_id, number)
 
 
 async def entry_of_credit(tx: Tx, wallet_id: int, reference: str) -> Any:
     """The entry of the credit by hand under this reference, or None."""
-    return await tx.fetchrow(
-        "select t.position, t.kind, t.id, t.credit, t.created_at from wallet_credit c join wallet_transaction t"
-        " on t.wallet_id = c.wallet_id and t.position = c.position where c.wallet_id = $1 and c.reference = $2",
-        wallet_id, reference,
-    )  # fmt: skip
+    return await tx.fetchrow(ENTRY_OF_CREDIT, wallet_id, reference)
 
 
-async def balances_after(tx: Tx, causes: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """The balance before and after the first transfer of each cause on a wallet, in minor units."""
-    rows = await tx.fetch(
-        "select distinct on (cause) cause, case when credit = wallet_id then -amount_minor else amount_minor end"
-        " + wallet_balance_minor as before, wallet_balance_minor as after"
-        " from transfer where cause = any($1::bigint[]) and wallet_id is not null order by cause, kind",
-        causes,
-    )
-    return {row["cause"]: (row["before"], row["after"]) for row in rows}
-
-
-async def references(tx: Tx, ids: Sequence[int]) -> dict[int, str]:
-    """The references of these orders, credits, fundings, verifications, refills, voids, debits and refunds, by their numbers."""
-    tables = [
-        (name, "reference") for name in ("orders", "wallet_credit", "funding", "verification", "refill", "funding_void")
-    ]
-    tables += [(name, "our_reference") for name in ("wallet_debit", "order_refund")]
-    rows = await tx.fetch(
-        " union all ".join(f"select id, {column} from {name} where id = any($1::bigint[])" for name, column in tables),
-        ids,
-    )
+async def references(tx: Tx, numbers: Sequence[int]) -> dict[int, str]:
+    """What the owners of wallets call these numbers of sales, credits, fundings, voids, debits and refunds."""
+    rows = await tx.fetch("select id, reference from wallet_entry where id = any($1::bigint[])", numbers)
     return {row[0]: row[1] for row in rows}
 
 
-async def credits_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Any]:
-    """Credits by hand: id, reference, amount_minor."""
-    rows = await tx.fetch("select id, reference, amount_minor from wallet_credit where id = any($1::bigint[])", ids)
-    return {row["id"]: row for row in rows}
+async def write_lines(tx: Tx, lines: Sequence[msgspec.Struct], at: datetime | None) -> None:
+    """Add lines to wallets' lists, entered at `at`. The caller holds the locks on the wallets."""
+    await tx.execute(WRITE_LINES, json_rows(lines), at)
+
+
+async def write_failed(tx: Tx, lines: Sequence[msgspec.Struct]) -> None:
+    """Mark lines as failed. The caller holds the locks on the wallets."""
+    await tx.execute(WRITE_FAILED, json_rows(lines))
+
+
+async def revive(tx: Tx, wallet_id: int, position: int) -> None:
+    """Unmark a failed line: its money has come after all. The caller holds the lock on the wallet."""
+    await tx.execute("delete from wallet_failed where wallet_id = $1 and position = $2", wallet_id, position)
+
+
+# Balances ----------------------------------------------------------------------------------------------------------------
+
+
+async def balances(tx: Tx, wallet_ids: Sequence[int]) -> dict[int, int]:
+    """The spendable balance of each wallet, in minor units."""
+    found = await tx.fetch(
+        "select account_id, balance_minor from wallet where account_id = any($1::bigint[])", wallet_ids
+    )
+    return {row[0]: row[1] for row in found}
+
+
+async def wallets_of(tx: Tx, reseller_id: UUID) -> list[Any]:
+    """Every wallet of a reseller: account_id, currency, mode, balance_minor, sequence."""
+    found: list[Any] = await tx.fetch(
+        "select account_id, currency, mode, balance_minor, sequence from wallet where reseller_id = $1"
+        " order by mode, currency",
+        reseller_id,
+    )
+    return found

@@ -11,10 +11,11 @@ from telvend.database.facts import Fact, FactKind
 from telvend.errors import InsufficientBalance, NotFound, ReferenceReused
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
-from telvend.ledger.model import Journal, TransferKind, Wallet
+from telvend.ledger.model import TransferKind, Wallet
 from telvend.sales.kind import KindOfSale, sale_numbers
 from telvend.sales.model import KindsByDialect, SaleKey, SaleKind
 from telvend.sales.store import FIND_TAKEN, LOCK_REFERENCES
+from telvend.wallets.journal import WalletJournal
 
 KEY: SaleKey = (UUID(int=1), "netpluse", Mode.LIVE, "r")
 WALLET, IN_FLIGHT = 1, 2
@@ -72,7 +73,7 @@ async def test_a_sale_is_a_number_a_reference_a_hold_and_a_line_of_the_list() ->
     kind, numbers = KindOfSale(SaleKind.ORDER), sale_numbers(2)
     tx, _ = await begun(kind)
     await numbers.provide(tx, 1)
-    journal = Journal({WALLET: Wallet(WALLET, 1000, 5, transactions=8)})
+    journal = WalletJournal({WALLET: Wallet(WALLET, 1000, 5, transactions=8)})
     held = kind.open(journal, numbers, "NPAPI", WALLET, IN_FLIGHT, Money(450, GHS))
     assert (held.number, held.position, held.after) == (4711, 9, Money(550, GHS))
     assert held.reference.startswith("NPAPI-4711-")
@@ -94,7 +95,7 @@ async def test_a_refusal_takes_no_number_and_changes_nothing() -> None:
     kind, numbers = KindOfSale(SaleKind.REFILL), sale_numbers()
     tx, _ = await begun(kind)
     await numbers.provide(tx, 1)
-    journal, unchanged = (Journal({WALLET: Wallet(WALLET, 449, 5)}) for _ in range(2))
+    journal, unchanged = (WalletJournal({WALLET: Wallet(WALLET, 449, 5)}) for _ in range(2))
     for wallet_id, error in ((WALLET, InsufficientBalance), (77, NotFound)):
         with pytest.raises(error):
             kind.open(journal, numbers, "NPAPI", wallet_id, IN_FLIGHT, Money(450, GHS))

@@ -23,7 +23,7 @@ async def ping(call: Call[None]) -> Answer:
 
 async def balance(call: Call[None]) -> Answer:
     wallet_id = call.caller.wallets.get(GHS.code)
-    minor = 0 if wallet_id is None else await call.services.ledger.balance(wallet_id)
+    minor = 0 if wallet_id is None else await call.services.wallets.balance(wallet_id)
     return Answer(200, wire.Balance(Money(minor, GHS).decimal, GHS.code))
 
 

@@ -22,10 +22,9 @@ from telvend.identity.model import Request, is_number
 from telvend.kit.allowance import Kind
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import TransactionKind
 from telvend.orders.model import Placement
 from telvend.sales.model import SaleKind
-from telvend.wallets.model import Filter
+from telvend.wallets.model import Filter, TransactionKind
 
 COUNTRY: Final = "NG"
 SMALLEST_AIRTIME: Final = Money(50_00, NGN)
@@ -397,7 +396,7 @@ def _wallet(call: Call[Any]) -> int:
 
 
 async def _balance(call: Call[Any]) -> Money:
-    return Money(await call.services.ledger.balance(_wallet(call)), NGN)
+    return Money(await call.services.wallets.balance(_wallet(call)), NGN)
 
 
 def _query(call: Call[Any]) -> dict[str, str]:

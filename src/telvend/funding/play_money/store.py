@@ -145,13 +145,3 @@ async def voids_of(tx: Tx, funding_id: int) -> list[Any]:
         funding_id,
     )
     return found
-
-
-async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Any]:
-    """Voids for lists of transactions: id, reference, taken_minor, balance_after_minor, funding (its reference), created_at."""
-    found = await tx.fetch(
-        "select v.id, v.reference, v.taken_minor, v.balance_after_minor, v.created_at, f.reference as funding"
-        " from funding_void v join funding f on f.id = v.funding_id where v.id = any($1::bigint[])",
-        ids,
-    )
-    return {row["id"]: row for row in found}

@@ -15,8 +15,10 @@ from telvend.kit.ids import number_in, reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
-from telvend.ledger.model import AccountKind, Journal, TransactionKind
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.model import TransactionKind
 
 _log = log.get(__name__)
 
@@ -71,7 +73,7 @@ class PlayMoney:
         for funding in expected:
             await self._accounts(funding)
         async with self._database.transaction() as tx:
-            journal = await self._ledger.begin(tx, {funding.wallet_id for funding in expected})
+            journal = await WalletJournal.begin(tx, {funding.wallet_id for funding in expected})
             # What others have voided since is seen under the locks. A wallet that was not locked is left for the next time.
             found = [one for one in await store.fundings(tx, funding_id) if one.wallet_id in journal.wallets]
             voided = await self._divided(tx, journal, found)
@@ -83,14 +85,14 @@ class PlayMoney:
             ]
             if written:
                 await store.write(tx, written, reason, by_whom)
-                await self._ledger.write(tx, journal)
+                await journal.write(tx)
                 await bump(tx, TOPIC)
         for one in voided:
             taken, spent, left = one.taken.minor, one.spent.minor, one.left.minor
             _log.info("play_money_voided", funding=one.funding.reference, taken=taken, spent=spent, left=left)
         return voided
 
-    async def _divided(self, tx: Tx, journal: Journal, found: Sequence[PlayFunding]) -> list[Voided]:
+    async def _divided(self, tx: Tx, journal: WalletJournal, found: Sequence[PlayFunding]) -> list[Voided]:
         in_flight = await store.in_flight(tx, list(journal.wallets)) if found else {}
         voided = []
         for wallet_id, group in groupby(found, lambda funding: funding.wallet_id):
@@ -105,7 +107,7 @@ class PlayMoney:
                 voided.append(Voided(funding, Money(taken, currency), Money(spent, currency)))
         return voided
 
-    async def _written(self, journal: Journal, voided: Voided, cause: int, reference: str) -> store.VoidRow:
+    async def _written(self, journal: WalletJournal, voided: Voided, cause: int, reference: str) -> store.VoidRow:
         funding = voided.funding
         account, loss = await self._accounts(funding)
         position = None

@@ -3,9 +3,10 @@
 from typing import Final
 
 from telvend.database.invariants import Invariant
-from telvend.ledger.model import TransactionKind, TransferKind
+from telvend.ledger.model import TransferKind
 from telvend.operator.refills.model import OWN_NETWORK, RefillKind
 from telvend.operator.subscribers.balances.model import PostingKind
+from telvend.wallets.model import TransactionKind
 
 INVARIANTS: Final = (
     Invariant(

@@ -1,13 +1,13 @@
 """The verbs of refills: make one, find one, look at many."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.database.connections import Database, Tx
+from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
+from telvend.kit import metrics
 from telvend.kit.ids import number_in
 from telvend.kit.log import get
 from telvend.kit.mode import Mode
@@ -16,14 +16,12 @@ from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.service import Offering
 from telvend.operator.refills import store
-from telvend.operator.refills.decisions import Item
 from telvend.operator.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
-from telvend.operator.refills.refilling import Refilling
+from telvend.operator.refills.refilling import Item, Refilling
 from telvend.operator.subscribers.balances.model import Kind
 from telvend.operator.subscribers.model import mind_text
 from telvend.operator.vouchers import store as voucher_store
 from telvend.operator.vouchers.guard.model import LIMITS, Guarded
-from telvend.operator.vouchers.metrics import WRONG_PINS
 from telvend.operator.vouchers.model import LockedOut, PinRefused
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.sales.gate import SalesGate
@@ -91,7 +89,7 @@ class Refills:
             # The true reason is told to nobody but the log.
             _log.info("voucher_refused", reason=error.reason, **_who(request))
             for kind in error.reached:
-                WRONG_PINS.count(kind)
+                metrics.wrong_pins(kind)
                 if kind == Guarded.SOURCE:
                     _log.warning("wrong_pins_from_source", wrong_in_a_row=LIMITS[Guarded.SOURCE], **_who(request))
                 else:
@@ -199,10 +197,6 @@ class Refills:
                 before=before,
                 limit=min(limit, LARGEST_PAGE),
             )
-
-    async def by_ids(self, tx: Tx, ids: Sequence[int]) -> dict[int, Refill]:
-        """The refills with these numbers, for lists of transactions."""
-        return await store.by_ids(tx, ids)
 
 
 def _who(request: RefillRequest) -> dict[str, Any]:

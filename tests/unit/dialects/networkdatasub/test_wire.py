@@ -31,10 +31,9 @@ from telvend.identity.model import State as CheckState
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.ledger.model import TransactionKind
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
 from telvend.resellers.model import Profile
-from telvend.wallets.model import Status, Summary, Transaction
+from telvend.wallets.model import Status, Summary, Transaction, TransactionKind
 
 EXAMPLES = Path(__file__).parents[3] / "wire" / "networkdatasub"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
