@@ -115,7 +115,7 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "Using.close",
         "Reading.close",
         "Delivering.close",
-        "Ledger.close",
+        "Wallets.close",
         "Continuity.close",
         "Database.close",
     ]
