@@ -46,7 +46,7 @@ from telvend.sales.model import KindsByDialect, SaleKind
 from tests.contract.sale_rigs import DIES_AT, MONEY, RIGS, CheckRig, OrderRig, Rig, Sold
 from tests.store.counting import kinds
 from tests.store.cutting import behind_a_proxy
-from tests.store.refilling import EMEKA, NGOZI
+from tests.store.refilling import EMEKA, NGOZI, Kept, Partner, refills_of
 from tests.store.subscribers import subscriber
 
 STEPS = "lane.after_locks=sleep:0.03;lane.after_write=sleep:0.03;refill.after_locks=sleep:0.03;refill.before_commit=sleep:0.03"
@@ -207,6 +207,35 @@ async def test_a_reference_that_another_kind_of_sale_has_is_refused(world: World
         await other.sell(world.buyer, "r")
     assert await rig.sell(world.buyer, "r") == replace(first, replayed=True)
     await world.expect((rig, 1), (other, 0))
+
+
+@pytest.mark.parametrize("another", ["order", "identity check"])
+async def test_a_refill_by_voucher_keeps_its_reference_though_it_takes_no_money(world: World, another: str) -> None:
+    """They are raced too: such a refill locks no wallet."""
+    refills, vouchers = await refills_of(world.database, world.data_dir)
+    kept, other, loaded = Kept(), await world.open(another), 0
+    world.stack.push_async_callback(refills.close)
+    refills.start()
+    await vouchers.issue(MONEY, 4, kept)
+
+    async def load(pin: str, reference: str) -> Sold:
+        buyer = Partner(world.buyer.reseller_id, {world.buyer.mode: world.buyer.wallets})
+        done = await refills.refill(buyer.by_voucher(pin, reference, dialect=world.buyer.api))
+        return Sold(done.refill.id, done.refill.reference, done.replayed)
+
+    await load(kept.pins[0], "first")
+    with pytest.raises(ReferenceReused):
+        await other.sell(world.buyer, "first")
+    for number, pin in enumerate(kept.pins[1:]):
+        answers = await asyncio.gather(outcome(load(pin, f"r{number}")), outcome(other.sell(world.buyer, f"r{number}")))
+        assert kinds(answers) == {"Sold": 1, "ReferenceReused": 1}
+        loaded += isinstance(answers[0], Sold)
+    assert await world.value("select count(*) from refill") == 1 + loaded
+    assert await world.value("select count(*) from sale") == 4
+    assert await world.value("select sum(price_minor) from sale where kind = 'r'") == 0
+    report = await audit_books(world.database)
+    assert report.ok, report.findings
+    await world.expect_nothing_open()
 
 
 @pytest.mark.parametrize(("name", "another"), PAIRS)
