@@ -38,6 +38,7 @@ from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import Busy
 from telvend.fulfilment import Ears, Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.fulfilment import failpoints as fulfilment_points
+from telvend.fulfilment.metrics import provider_answered
 from telvend.fulfilment.routing import Router, Rule
 from telvend.funding import failpoints as funding_points
 from telvend.funding.asking import Asking, Gateways
@@ -85,6 +86,7 @@ from telvend.providers.simulator.store import PostgresBook
 from telvend.resellers.keyring import TOPIC as KEYS
 from telvend.resellers.model import KeyForm
 from telvend.resellers.service import Resellers
+from telvend.sales.continuity.metrics import BOOK_BEHIND
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect
@@ -219,7 +221,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
         except Busy:
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
-    metrics.book_behind(shop.continuity.halted is not None)
+    BOOK_BEHIND.set(shop.continuity.halted is not None)
     if fulfilment:
         shop.services.orders.on_placed = shop.fulfilment.wake
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
@@ -238,7 +240,7 @@ async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runt
 
     # The database, and the node's memory of the book: from here on every commit is remembered.
     database = life.opened(await Database.open(url, pool_size=settings.pool_size, serves=serves))
-    on_halted = metrics.book_behind if serves else None
+    on_halted = BOOK_BEHIND.set if serves else None
     continuity = Continuity(gate, data_dir / BOOK_FOLDER, node, on_halted=on_halted, clock=clock, runtime=runtime)
     async with database.connection() as tx:
         await continuity.open(tx, take_over=serves)
@@ -556,4 +558,4 @@ class _Counted(Ears):
     """Tells the metrics what the fulfilment hears."""
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
-        metrics.provider_answered(provider, f"{verb} {outcome}", duration_s)
+        provider_answered(provider, f"{verb} {outcome}", duration_s)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint, Header
 from telvend.dialects.dispatch import API_HEADERS
 from telvend.dialects.headers import header_values
+from telvend.dialects.metrics import rate_limited, request_finished
 from telvend.errors import (
     BodyNotReadable,
     BodyTooLarge,
@@ -31,7 +32,7 @@ from telvend.errors import (
     TooManyRequests,
     UnknownPath,
 )
-from telvend.kit import log, metrics
+from telvend.kit import log
 from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, Kind, Verdict
 from telvend.kit.ids import request_id_of
 from telvend.kit.turnstile import Budget
@@ -211,7 +212,7 @@ class _Edge:
             verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, min(limit, HIGHEST_LIMIT))
             rate = _rate_headers(verdict, limit)
             if not verdict.allowed:
-                metrics.rate_limited(self.dialect.name, endpoint.allowance.name.lower())
+                rate_limited(self.dialect.name, endpoint.allowance.name.lower())
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
             if decoder is not None and form is None:
                 form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
@@ -221,7 +222,7 @@ class _Edge:
         except Exception as error:
             answer = self._render(_broken(error), asked, caller, key, error)
         await self._send(send, answer, asked, rate)
-        metrics.request_finished(self.dialect.name, route, answer.status, time.perf_counter() - started)
+        request_finished(self.dialect.name, route, answer.status, time.perf_counter() - started)
 
     def _asked(self, scope: Scope, route: str) -> Asked:
         headers = header_values(scope["headers"])
@@ -258,7 +259,7 @@ class _Edge:
         broken = isinstance(error, InvariantBroken)
         answer = self.dialect.error(error, asked) if broken else self._render(error, asked, None, None)
         await self._send(send, answer, asked, ())
-        metrics.request_finished(self.dialect.name, route or "(none)", answer.status, time.perf_counter() - started)
+        request_finished(self.dialect.name, route or "(none)", answer.status, time.perf_counter() - started)
 
     def _render(
         self,

@@ -4,8 +4,13 @@ Each process writes its numbers into files of its own in one directory; whicheve
 entry of every process calls `prepare(directory)` before anything else is recorded; the one that starts the others
 says `process_ended(pid)` when one is gone. Without `prepare` (tests, short commands) the numbers stay in the process.
 
-Numbers that stand in the database (orders by state, holds) are read when somebody asks and handed to `render`.
-One HTTP request costs about 2.5 µs here: the children of a metric are looked up once per combination of labels.
+A room declares what it counts beside the code that counts it:
+
+    _REFUSED = metrics.Counter("telvend_rate_limited", "Requests refused by their key's allowance.", "dialect", "kind")
+    _REFUSED.count("netpluse", "read")
+
+Numbers that stand in the database are read when somebody asks, and handed to `render`. A number costs about 2 µs: the children
+of a metric are looked up once for each combination of labels.
 
 The library is imported by the first use and not before, because it decides on import whether there are several
 processes. Nothing else in Telvend imports it.
@@ -14,7 +19,8 @@ processes. Nothing else in Telvend imports it.
 import os
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,17 +29,13 @@ from telvend.kit.log import get
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
+    from prometheus_client.registry import CollectorRegistry
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-_SECONDS_OF_REQUESTS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_SECONDS_OF_PROVIDERS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
 _SIZES_OF_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-
-_REQUEST_DURATION = "telvend_http_request_duration_seconds"
-_REQUEST_LABELS = ("dialect", "route", "status")
 
 _FIRST_PROCESS = "first-process"
 _ROOM_BYTES = {"counter": 256 << 10, "histogram": 2 << 20, "gauge_livesum": 64 << 10}
@@ -104,55 +106,97 @@ def _give_room_back(path: Path) -> None:
         return
 
 
-def request_finished(dialect: str, route: str, status: int, duration_s: float) -> None:
-    """Count one HTTP request. `route` is the template of the path ("/order-status/{reference}"), never the path."""
-    metrics = _recorded()
-    observe = metrics.requests.get((dialect, route, status)) or metrics.learn_request(dialect, route, status)
-    observe(duration_s)
+class _Metric(ABC):
+    """One that is declared when its room is imported, and made by the first number of the process."""
+
+    def __init__(self, name: str, sentence: str, *labels: str) -> None:
+        self.name = name
+        self.sentence = sentence
+        self.labels = labels
+        _declared.append(self)
+
+    @abstractmethod
+    def make(self, registry: "CollectorRegistry") -> Any:
+        """Make the library's object for it."""
+
+    def of(self, *values: str) -> Any:
+        """Return the library's child for these values of the labels."""
+        return _recorded().child(self, values)
 
 
-def rate_limited(dialect: str, kind: str) -> None:
-    """Count one request that was refused by its key's allowance; `kind` is "read" or "purchase"."""
-    metrics = _recorded()
-    metrics.child(metrics.rate_limited, dialect, kind).inc()
+_declared: list[_Metric] = []
 
 
-def wrong_pins(kind: str) -> None:
-    """Count one `subscriber` or `partner` who was locked for wrong PINs, or one `source` that sent as many."""
-    metrics = _recorded()
-    metrics.child(metrics.wrong_pins, kind).inc()
+class Counter(_Metric):
+    """Something that is counted. Its name on /metrics ends in `_total`."""
+
+    def make(self, registry: "CollectorRegistry") -> Any:
+        from prometheus_client import Counter as Made
+
+        return Made(self.name, self.sentence, self.labels, registry=registry)
+
+    def count(self, *values: str) -> None:
+        self.of(*values).inc()
 
 
-def limit_reached(limit: str) -> None:
-    """Count one client that has reached a limit on connections; `limit` is the name of the setting."""
-    metrics = _recorded()
-    metrics.child(metrics.limit_reached, limit).inc()
+class Gauge(_Metric):
+    """What this process holds at the moment. The living processes are summed; what a dead one had is forgotten with it."""
+
+    def make(self, registry: "CollectorRegistry") -> Any:
+        from prometheus_client import Gauge as Made
+
+        return Made(self.name, self.sentence, self.labels, registry=registry, multiprocess_mode="livesum")
+
+    def set(self, value: float, *values: str) -> None:
+        self.of(*values).set(value)
+
+
+class Histogram(_Metric):
+    """How long something took, or how large it was.
+
+    `counted_as`: the name and sentence of a counter that /metrics shows beside it: a counter of its own would cost another
+    microsecond for each number.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sentence: str,
+        *labels: str,
+        buckets: tuple[float, ...],
+        counted_as: tuple[str, str] | None = None,
+    ) -> None:
+        super().__init__(name, sentence, *labels)
+        self.buckets = buckets
+        self.counted_as = counted_as
+
+    def make(self, registry: "CollectorRegistry") -> Any:
+        from prometheus_client import Histogram as Made
+
+        return Made(self.name, self.sentence, self.labels, registry=registry, buckets=self.buckets)
+
+    def observe(self, value: float, *values: str) -> None:
+        self.of(*values).observe(value)
+
+
+_LANE_DEPTH = Gauge("telvend_lane_depth", "Entries that wait in a lane.", "lane")
+_LANE_BATCH = Histogram(
+    "telvend_lane_batch_size", "Entries per committed batch of a lane.", "lane", buckets=_SIZES_OF_BATCHES
+)
+_POOL_SIZE = Gauge("telvend_pool_size", "Connections to the database.", "pool")
+_POOL_IN_USE = Gauge("telvend_pool_in_use", "Connections to the database that are at work.", "pool")
 
 
 def lane_batch(lane: str, size: int, waiting: int) -> None:
     """Count one batch of a lane of this process, and say how many wait for the next one."""
-    metrics = _recorded()
-    metrics.child(metrics.lane_batch, lane).observe(size)
-    metrics.child(metrics.lane_depth, lane).set(waiting)
-
-
-def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
-    """Count one call of a provider; `outcome` is what was asked and what was said: `deliver delivered`, `ask unknown`."""
-    metrics = _recorded()
-    metrics.child(metrics.provider_outcomes, provider, outcome).inc()
-    metrics.child(metrics.provider_duration, provider).observe(duration_s)
+    _LANE_BATCH.observe(size, lane)
+    _LANE_DEPTH.set(waiting, lane)
 
 
 def pool(name: str, size: int, in_use: int) -> None:
     """Say how many connections a pool of this process has, and how many of them are at work."""
-    metrics = _recorded()
-    metrics.child(metrics.pool_size, name).set(size)
-    metrics.child(metrics.pool_in_use, name).set(in_use)
-
-
-def book_behind(behind: bool) -> None:
-    """Say whether this process sells nothing because the database has gone back."""
-    _recorded().book_behind.set(behind)
+    _POOL_SIZE.set(size, name)
+    _POOL_IN_USE.set(in_use, name)
 
 
 def gauge(name: str, sentence: str, labels: Iterable[str], rows: Mapping[tuple[str, ...], float]) -> "Metric":
@@ -176,20 +220,23 @@ def render(extra: Iterable["Metric"] = ()) -> bytes:
         recorded = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
     metrics = list(recorded.collect())
     registry = CollectorRegistry()
-    registry.register(_Given([*metrics, *_requests_total(metrics), *extra]))
+    registry.register(_Given([*metrics, *_counted(metrics), *extra]))
     return generate_latest(registry)
 
 
-def _requests_total(metrics: Iterable["Metric"]) -> Iterable["Metric"]:
-    """The number of requests as a counter, out of their histogram."""
+def _counted(metrics: Iterable["Metric"]) -> Iterable["Metric"]:
+    """The counters of histograms that are counted by another name as well."""
     from prometheus_client.core import CounterMetricFamily
 
-    family = CounterMetricFamily("telvend_http_requests", "HTTP requests.", labels=_REQUEST_LABELS)
-    for metric in metrics:
-        for sample in metric.samples:
-            if sample.name == f"{_REQUEST_DURATION}_count":
-                family.add_metric([sample.labels[label] for label in _REQUEST_LABELS], sample.value)
-    yield family
+    for declared in _declared:
+        if not isinstance(declared, Histogram) or declared.counted_as is None:
+            continue
+        family = CounterMetricFamily(*declared.counted_as, labels=declared.labels)
+        for metric in metrics:
+            for sample in metric.samples:
+                if sample.name == f"{declared.name}_count":
+                    family.add_metric([sample.labels[label] for label in declared.labels], sample.value)
+        yield family
 
 
 def _process(pid: str) -> str:
@@ -223,82 +270,21 @@ class _Recorded:
                 _remember_pid()
             else:
                 del os.environ[_DIRECTORY_VARIABLE]
-        from prometheus_client import Counter, Gauge, Histogram
         from prometheus_client.registry import CollectorRegistry
 
         _Recorded.made = True
         self.registry = CollectorRegistry()
-        self.children: dict[tuple[Any, ...], Any] = {}
-        self.requests: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._children: dict[tuple[_Metric, tuple[str, ...]], Any] = {}
+        self._made = {metric: metric.make(self.registry) for metric in _declared}
 
-        def gauge_of(name: str, sentence: str, label: str) -> Gauge:
-            # Summed over the processes that live; what a dead one had is forgotten with it.
-            return Gauge(name, sentence, [label], registry=self.registry, multiprocess_mode="livesum")
-
-        registry = self.registry
-        # It counts them too, and is shown a second time as telvend_http_requests_total: a counter of its own would
-        # cost another microsecond per request.
-        self.request_duration = Histogram(
-            _REQUEST_DURATION,
-            "Time from a request to its answer.",
-            _REQUEST_LABELS,
-            registry=registry,
-            buckets=_SECONDS_OF_REQUESTS,
-        )
-        self.rate_limited = Counter(
-            "telvend_rate_limited", "Requests refused by their key's allowance.", ["dialect", "kind"], registry=registry
-        )
-        self.wrong_pins = Counter(
-            "telvend_wrong_pins_limit_reached",
-            "Limits of wrong PINs in a row that were reached.",
-            ["kind"],
-            registry=registry,
-        )
-        self.limit_reached = Counter(
-            "telvend_http_limit_reached",
-            "Connections that reached a limit before anybody knew whose they are.",
-            ["limit"],
-            registry=registry,
-        )
-        self.lane_depth = gauge_of("telvend_lane_depth", "Entries that wait in a lane.", "lane")
-        self.lane_batch = Histogram(
-            "telvend_lane_batch_size",
-            "Entries per committed batch of a lane.",
-            ["lane"],
-            registry=registry,
-            buckets=_SIZES_OF_BATCHES,
-        )
-        self.provider_outcomes = Counter(
-            "telvend_provider_outcomes", "What providers said.", ["provider", "outcome"], registry=registry
-        )
-        self.provider_duration = Histogram(
-            "telvend_provider_duration_seconds",
-            "Time from a call of a provider to its answer.",
-            ["provider"],
-            registry=registry,
-            buckets=_SECONDS_OF_PROVIDERS,
-        )
-        self.pool_size = gauge_of("telvend_pool_size", "Connections to the database.", "pool")
-        self.pool_in_use = gauge_of("telvend_pool_in_use", "Connections to the database that are at work.", "pool")
-
-        self.book_behind = Gauge(
-            "telvend_book_behind",
-            "Processes that sell nothing because the database has gone back.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-
-    def child(self, metric: Any, *labels: str) -> Any:
-        key = (metric, labels)
-        found = self.children.get(key)
+    def child(self, metric: _Metric, values: tuple[str, ...]) -> Any:
+        found = self._children.get((metric, values))
         if found is None:
-            found = self.children[key] = metric.labels(*labels)
+            made = self._made.get(metric)
+            if made is None:  # Its room was imported after the first number.
+                made = self._made[metric] = metric.make(self.registry)
+            found = self._children[metric, values] = made.labels(*values) if values else made
         return found
-
-    def learn_request(self, dialect: str, route: str, status: int) -> Callable[[float], None]:
-        observe = self.request_duration.labels(dialect, route, str(status)).observe
-        self.requests[dialect, route, status] = observe
-        return observe
 
 
 @cache

@@ -36,6 +36,10 @@ _NOBODY_S: Final = 0.25
 _CLOSED_AT_ONCE: Final = 16
 
 _logger = log.get("telvend.http")
+_LIMIT_REACHED: Final = metrics.Counter(
+    "telvend_http_limit_reached", "Connections that reached a limit before anybody knew whose they are.", "limit"
+)
+"""`limit` is the name of the setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ class Connections:
 
     def reached(self, limit: str, address: str) -> None:
         """Say that a client has reached a limit; `limit` is the name of its setting."""
-        metrics.limit_reached(limit)
+        _LIMIT_REACHED.count(limit)
         self._reached.write(_logger.warning, "http_limit_reached", source=limit, limit=limit, client=address)
 
     def unreadable(self, address: str) -> None:

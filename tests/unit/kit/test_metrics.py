@@ -11,6 +11,8 @@ RECORD = """
 import os, sys
 from pathlib import Path
 from telvend.kit import metrics
+from telvend.dialects.metrics import rate_limited, request_finished
+from telvend.fulfilment.metrics import provider_answered
 """
 
 
@@ -29,12 +31,12 @@ def run(code: str, *arguments: str) -> str:
 
 
 EVERYTHING = """
-metrics.request_finished("netpluse", "/purchase", 200, 0.004)
-metrics.request_finished("netpluse", "/purchase", 200, 0.004)
-metrics.request_finished("netpluse", "/purchase", 402, 0.2)
-metrics.rate_limited("netpluse", "purchase")
+request_finished("netpluse", "/purchase", 200, 0.004)
+request_finished("netpluse", "/purchase", 200, 0.004)
+request_finished("netpluse", "/purchase", 402, 0.2)
+rate_limited("netpluse", "purchase")
 metrics.lane_batch("orders", 33, 7)
-metrics.provider_answered("simulator", "delivered", 1.1)
+provider_answered("simulator", "delivered", 1.1)
 metrics.pool("reads", 10, 3)
 held = metrics.gauge("telvend_orders", "Orders by state.", ["state", "mode"], {("open", "live"): 12, ("final", "test"): 3})
 print(metrics.render([held]).decode())
@@ -93,14 +95,14 @@ for number in (1, 2):
     done_read, done_write = os.pipe()
     child = os.fork()
     if not child:
-        metrics.request_finished("netpluse", "/ping", 200, 0.001)
+        request_finished("netpluse", "/ping", 200, 0.001)
         metrics.lane_batch("orders", 1, number)
         os.write(done_write, b".")
         os.read(go_read, 1)
         os._exit(0)
     os.read(done_read, 1)
     children.append((child, go_write))
-metrics.request_finished("netpluse", "/ping", 200, 0.001)
+request_finished("netpluse", "/ping", 200, 0.001)
 metrics.lane_batch("orders", 1, 4)
 
 def show():
@@ -140,8 +142,9 @@ worker = '''
 import sys
 from pathlib import Path
 from telvend.kit import metrics
+from telvend.dialects.metrics import request_finished
 metrics.prepare(Path(sys.argv[1]))
-metrics.request_finished("netpluse", "/ping", 200, 0.001)
+request_finished("netpluse", "/ping", 200, 0.001)
 '''
 for _ in range(3):
     subprocess.run([sys.executable, "-c", worker, sys.argv[1]], check=True)
@@ -174,17 +177,17 @@ def test_ten_thousand_requests_over_all_routes_take_less_than_two_megabytes(tmp_
 def resident_kb():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
 metrics.prepare(Path(sys.argv[1]))
-metrics.request_finished("netpluse", "/ping", 200, 0.001)
+request_finished("netpluse", "/ping", 200, 0.001)
 before = resident_kb()
 for number in range(10_000):
-    metrics.request_finished("netpluse", f"/route/{number % 20}", 200 + number % 5, 0.001 * (number % 90))
+    request_finished("netpluse", f"/route/{number % 20}", 200 + number % 5, 0.001 * (number % 90))
 print(resident_kb() - before)
 """
     assert int(run(code, str(tmp_path))) < 2048
 
 
 def test_the_files_are_allocated_since_a_full_disk_would_end_the_process_later(tmp_path: Path) -> None:
-    run('metrics.prepare(Path(sys.argv[1]))\nmetrics.request_finished("netpluse", "/ping", 200, 0.001)', str(tmp_path))
+    run('metrics.prepare(Path(sys.argv[1]))\nrequest_finished("netpluse", "/ping", 200, 0.001)', str(tmp_path))
     sparse = [path.name for path in tmp_path.glob("*.db") if path.stat().st_blocks * 512 < path.stat().st_size]
     assert sparse == []
     assert (next(tmp_path.glob("histogram_*.db"))).stat().st_size == 2 << 20
@@ -196,7 +199,7 @@ def full(*_):
     raise OSError(28, "No space left on device")
 metrics.prepare(Path(sys.argv[1]))
 os.posix_fallocate = full
-metrics.request_finished("netpluse", "/ping", 200, 0.001)
+request_finished("netpluse", "/ping", 200, 0.001)
 print(metrics.render().decode())
 """
     samples = values(run(code, str(tmp_path)).partition("\n# ")[2])
@@ -207,7 +210,7 @@ print(metrics.render().decode())
 def test_the_file_of_an_ended_process_is_cut_to_what_is_used(tmp_path: Path) -> None:
     code = """
 metrics.prepare(Path(sys.argv[1]))
-metrics.request_finished("netpluse", "/ping", 200, 0.001)
+request_finished("netpluse", "/ping", 200, 0.001)
 metrics.process_ended(os.getpid())
 print(metrics.render().decode())
 """

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
-from telvend.kit import metrics
 from telvend.kit.ids import number_in
 from telvend.kit.log import get
 from telvend.kit.mode import Mode
@@ -22,6 +21,7 @@ from telvend.operator.subscribers.balances.model import Kind
 from telvend.operator.subscribers.model import mind_text
 from telvend.operator.vouchers import store as voucher_store
 from telvend.operator.vouchers.guard.model import LIMITS, Guarded
+from telvend.operator.vouchers.metrics import WRONG_PINS
 from telvend.operator.vouchers.model import LockedOut, PinRefused
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.sales.gate import SalesGate
@@ -89,7 +89,7 @@ class Refills:
             # The true reason is told to nobody but the log.
             _log.info("voucher_refused", reason=error.reason, **_who(request))
             for kind in error.reached:
-                metrics.wrong_pins(kind)
+                WRONG_PINS.count(kind)
                 if kind == Guarded.SOURCE:
                     _log.warning("wrong_pins_from_source", wrong_in_a_row=LIMITS[Guarded.SOURCE], **_who(request))
                 else:

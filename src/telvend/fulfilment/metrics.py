@@ -1,0 +1,19 @@
+"""What is counted of providers."""
+
+from typing import Final
+
+from telvend.kit.metrics import Counter, Histogram
+
+_OUTCOMES: Final = Counter("telvend_provider_outcomes", "What providers said.", "provider", "outcome")
+_DURATION: Final = Histogram(
+    "telvend_provider_duration_seconds",
+    "Time from a call of a provider to its answer.",
+    "provider",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0),
+)
+
+
+def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
+    """Count one call of a provider; `outcome` is what was asked and what was said: `deliver delivered`, `ask unknown`."""
+    _OUTCOMES.count(provider, outcome)
+    _DURATION.observe(duration_s, provider)
