@@ -93,15 +93,14 @@ class World:
         totals = await Ledger(self.database).totals()
         in_flight = [total.total.minor for total in totals if total.kind == "in_flight" and total.total.currency is NGN]
         assert sum(in_flight) == held
-        for letter in "ovr":
-            wanted = sum(count for rig, count in sold if rig.kind == letter)
+        for kind in SaleKind:
+            wanted = sum(count for rig, count in sold if rig.kind == kind)
             assert (
-                await self.value("select count(*) from sale where kind::text = $1 and holds_reference", letter)
-                == wanted
+                await self.value("select count(*) from sale where kind::text = $1 and holds_reference", kind) == wanted
             )
             listed = "select count(*) from wallet_transaction t where kind::text = $1 and not exists (select from"
             listed += " wallet_failed f where f.wallet_id = t.wallet_id and f.position = t.position)"
-            assert await self.value(listed, letter) == wanted
+            assert await self.value(listed, kind) == wanted
         report = await audit_books(self.database)
         assert report.ok, report.findings
         await self.expect_nothing_open()

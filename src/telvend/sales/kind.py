@@ -30,12 +30,6 @@ from telvend.wallets.model import TransactionKind
 NUMBERS_AT_A_TIME: Final = 1024
 """How many numbers a lane takes ahead."""
 
-_FACTS: Final = {
-    SaleKind.ORDER: FactKind.ORDER,
-    SaleKind.VERIFICATION: FactKind.VERIFICATION,
-    SaleKind.REFILL: FactKind.REFILL,
-}
-
 Sale = TypeVar("Sale")
 
 Find = Callable[[Tx, Collection[SaleKey]], Awaitable[dict[SaleKey, tuple[Sale, str]]]]
@@ -56,7 +50,7 @@ class KindOfSale:
         self._gate = gate or SalesGate()
         self._kinds = kinds or KindsByDialect()
         self._listed_as = TransactionKind(kind)
-        self._fact = _FACTS[kind]
+        self._fact = FactKind[kind.name]
         self._salt: bytes | None = None
 
     async def look_up(self, tx: Tx, keys: Collection[SaleKey], find: Find[Sale]) -> References[Sale]:
