@@ -236,7 +236,7 @@ MUTANTS = (
     ),
     Mutant(
         "a voucher is used up within its batch",
-        "src/telvend/operator/refills/refilling.py",
+        "src/telvend/operator/refills/decisions.py",
         "voucher.state = VoucherState.USED",
         "pass",
         (f"{REFILLS}::test_one_batch_is_decided_in_its_order",),
@@ -264,14 +264,14 @@ MUTANTS = (
     ),
     Mutant(
         "what the client calls itself is no part of the lock",
-        "src/telvend/operator/refills/refilling.py",
+        "src/telvend/operator/refills/decisions.py",
         "source = _plain(request.source)",
         'source = _plain(f"{request.source} {request.system}")',
         (f"{REFILLS}::test_another_name_is_not_another_allowance",),
     ),
     Mutant(
         "barred is said before any PIN is looked at",
-        "src/telvend/operator/refills/refilling.py",
+        "src/telvend/operator/refills/decisions.py",
         "            account.mind_status()\n",
         "",
         (f"{REFILLS}::test_a_subscriber_who_is_not_there_or_barred_is_told_before_any_pin_is_looked_at",),

@@ -15,8 +15,9 @@ from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.service import Offering
 from telvend.operator.refills import store
+from telvend.operator.refills.decisions import Item
 from telvend.operator.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
-from telvend.operator.refills.refilling import Item, Refilling
+from telvend.operator.refills.refilling import Refilling
 from telvend.operator.subscribers.balances.model import Kind
 from telvend.operator.subscribers.model import mind_text
 from telvend.operator.vouchers import store as voucher_store
