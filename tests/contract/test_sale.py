@@ -80,7 +80,7 @@ class World:
             return await tx.fetchval(statement, *values)
 
     async def funded(self, buyer: Caller, money: Money, reference: str) -> None:
-        await Ledger(self.database).credit(buyer.reseller_id, money, buyer.mode, reference)
+        await Credits(self.database, Ledger(self.database)).add(buyer.reseller_id, money, buyer.mode, reference)
 
     async def expect(self, *sold: tuple[Rig, int]) -> None:
         """So many of each were sold from the wallet in NGN, and nothing else has happened."""
