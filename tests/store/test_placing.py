@@ -227,6 +227,28 @@ async def test_an_error_at_any_moment_places_nothing(ama: Customer, placing: Pla
     assert kinds(await placing.place_all([ama.wants("r")])) == {"Placement": 1}
 
 
+async def test_what_fails_after_commit_sells_nothing_a_second_time(
+    database: Database, ama: Customer, armed: Any
+) -> None:
+    """Without references nothing would find the orders that are there."""
+
+    def forget(_: object) -> None:
+        raise RuntimeError("no room to remember it")
+
+    wanted = [ama.wants(), ama.wants()]
+    async with lanes(ama.database, 1) as (lane,):
+        armed("lane.after_commit=error")
+        answers = await asyncio.gather(*map(lane.submit, wanted), return_exceptions=True)
+        assert kinds(answers) == {"FailpointError": 2}
+        assert await ama.orders() == 2
+        armed("")
+        database.on_commit = forget
+        answers = await asyncio.gather(*map(lane.submit, wanted), return_exceptions=True)
+        assert kinds(answers) == {"Placement": 2}
+    assert await ama.orders() == 4
+    await ama.check_books()
+
+
 @pytest.fixture
 async def cut_off(database_url: str) -> AsyncIterator[tuple[Proxy, Placing]]:
     """A lane's transaction behind a proxy."""
