@@ -39,8 +39,8 @@ PRODUCT = Product(
 _numbers = itertools.count(1)
 
 KINDS = KindsByDialect()
-"""What the dialect of these purchases sells, as bootstrap declares it: its references are looked for in orders alone."""
-KINDS.declare("netpluse", NETPLUSE.sells)
+"""What the dialect of these purchases sells, as bootstrap declares it: it stands on the unique index alone."""
+KINDS.declare(NETPLUSE.name, NETPLUSE.sells)
 
 
 @dataclass(frozen=True, slots=True)
