@@ -98,7 +98,7 @@ STATEMENTS = {
     "plans: mobile money": momo.READ_MOMO,
     "premiums: lock quotes": premiums.LOCK_QUOTES,
     "premiums: find": premiums.FIND,
-    "premiums: parties": premiums.PARTIES,
+    "premiums: parties": momo.PARTIES,
     "premiums: insert": premiums.INSERT,
     "premiums: mark used": premiums.MARK_USED,
 }
