@@ -90,6 +90,22 @@ MUTANTS = (
         (f"{PLACING}::test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothing",),
     ),
     Mutant(
+        "what fails after COMMIT is not decided again",
+        "src/telvend/database/batch.py",
+        "            return [error] * len(items)",
+        "            raise",
+        (f"{PLACING}::test_what_fails_after_commit_sells_nothing_a_second_time",),
+    ),
+    Mutant(
+        "a committed sale stands, whatever becomes of the memory of it",
+        "src/telvend/database/connections.py",
+        """            except Exception:
+                # The transaction is committed.""",
+        """            except ZeroDivisionError:
+                # The transaction is committed.""",
+        (f"{PLACING}::test_what_fails_after_commit_sells_nothing_a_second_time",),
+    ),
+    Mutant(
         "airtime arrives whole, whatever the reseller pays",
         "src/telvend/fulfilment/calls.py",
         "face_value=claim.face,",

@@ -192,4 +192,4 @@ async def caller_of(database: Database, reseller_id: Any, mode: Mode = Mode.LIVE
 async def another(database: Database, ledger: Ledger, email: str) -> Caller:
     """A second reseller's caller."""
     reseller = await Resellers(database, ledger, APIS).add(email, "Kofi", "0241234568")
-    return await caller_of(ledger, reseller.id)
+    return await caller_of(database, reseller.id)

@@ -9,6 +9,7 @@ from typing import Any
 from telvend.audit.service import audit_books
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database
+from telvend.dialects.madapi.routes import MADAPI
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
@@ -21,6 +22,7 @@ from telvend.operator.vouchers.model import Batch, NewVoucher
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.operator.vouchers.service import Vouchers
 from telvend.resellers.service import Resellers
+from telvend.sales.model import KindsByDialect
 from telvend.wallets.service import Wallets
 from tests.store.subscribers import subscriber
 
@@ -29,6 +31,10 @@ EMEKA = "+2348031234568"
 WRONG = "0000000000000000"
 HUNDRED = Money(100_00, NGN)
 _numbers = itertools.count(1)
+
+KINDS = KindsByDialect()
+"""What the dialect of these refills sells, as bootstrap declares it: it stands on the unique index alone."""
+KINDS.declare(MADAPI.name, MADAPI.sells)
 
 
 @dataclass(slots=True)
@@ -143,7 +149,7 @@ async def refills_of(database: Database, data_dir: Path) -> tuple[Refills, Vouch
     ledger, offering, keys = Ledger(database), Offering(database), PinKeys(database, data_dir)
     async with database.connection() as tx:
         await offering.load(tx)
-    return Refills(database, ledger, offering, keys), Vouchers(database, keys)
+    return Refills(database, ledger, offering, keys, kinds=KINDS), Vouchers(database, keys)
 
 
 async def partner(database: Database, *, live_minor: int = 0, test_minor: int = 0, currency: Currency = NGN) -> Partner:

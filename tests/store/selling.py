@@ -10,6 +10,7 @@ from telvend.audit.service import audit_books
 from telvend.bootstrap import APIS
 from telvend.catalog.model import Product
 from telvend.database.connections import Database
+from telvend.dialects.netpluse.routes import NETPLUSE
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Currency, Money
@@ -17,6 +18,7 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.placing import Purchase, Quote
 from telvend.resellers.service import Resellers
+from telvend.sales.model import KindsByDialect
 from telvend.wallets.service import Wallets
 
 PRICE = Money(450, GHS)
@@ -35,6 +37,10 @@ PRODUCT = Product(
     network_id=1,
 )
 _numbers = itertools.count(1)
+
+KINDS = KindsByDialect()
+"""What the dialect of these purchases sells, as bootstrap declares it: it stands on the unique index alone."""
+KINDS.declare(NETPLUSE.name, NETPLUSE.sells)
 
 
 @dataclass(frozen=True, slots=True)

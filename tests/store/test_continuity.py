@@ -25,8 +25,8 @@ from telvend.fulfilment.model import (
     Verdict,
     Word,
 )
+from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
-from telvend.fulfilment.store import PostgresFulfilmentStore
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money

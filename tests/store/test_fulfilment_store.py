@@ -33,9 +33,9 @@ from telvend.fulfilment.model import (
     Word,
 )
 from telvend.fulfilment.ports import FulfilmentStore
+from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import Chosen
-from telvend.fulfilment.store import PostgresFulfilmentStore
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money

@@ -19,7 +19,7 @@ from telvend.orders.model import Placement, State
 from telvend.orders.placing import Placing, Purchase
 from tests.store.counting import kinds
 from tests.store.cutting import Proxy, behind_a_proxy
-from tests.store.selling import Customer, customer
+from tests.store.selling import KINDS, Customer, customer
 
 PRICE_MINOR = 450
 
@@ -32,7 +32,7 @@ async def ama(database: Database) -> Customer:
 
 @pytest.fixture
 async def placing(database: Database) -> AsyncIterator[Placing]:
-    opened = Placing(database)
+    opened = Placing(database, kinds=KINDS)
     yield opened
     await opened.close()
 
@@ -43,7 +43,7 @@ async def lanes(database: Database, count: int, *, batch: int = 256) -> AsyncIte
     async with AsyncExitStack() as stack:
         made = []
         for number in range(count):
-            placing = Placing(database)
+            placing = Placing(database, kinds=KINDS)
             stack.push_async_callback(placing.close)
             lane: Lane[Purchase, Placement] = Lane(str(number), placing.place_all, maximum_batch=batch)
             lane.start()
@@ -227,12 +227,34 @@ async def test_an_error_at_any_moment_places_nothing(ama: Customer, placing: Pla
     assert kinds(await placing.place_all([ama.wants("r")])) == {"Placement": 1}
 
 
+async def test_what_fails_after_commit_sells_nothing_a_second_time(
+    database: Database, ama: Customer, armed: Any
+) -> None:
+    """Without references nothing would find the orders that are there."""
+
+    def forget(_: object) -> None:
+        raise RuntimeError("no room to remember it")
+
+    wanted = [ama.wants(), ama.wants()]
+    async with lanes(ama.database, 1) as (lane,):
+        armed("lane.after_commit=error")
+        answers = await asyncio.gather(*map(lane.submit, wanted), return_exceptions=True)
+        assert kinds(answers) == {"FailpointError": 2}
+        assert await ama.orders() == 2
+        armed("")
+        database.on_commit = forget
+        answers = await asyncio.gather(*map(lane.submit, wanted), return_exceptions=True)
+        assert kinds(answers) == {"Placement": 2}
+    assert await ama.orders() == 4
+    await ama.check_books()
+
+
 @pytest.fixture
 async def cut_off(database_url: str) -> AsyncIterator[tuple[Proxy, Placing]]:
     """A lane's transaction behind a proxy."""
     async with behind_a_proxy(database_url) as (proxy, url):
         behind = await Database.open(url, pool_size=1)
-        placing = Placing(behind)
+        placing = Placing(behind, kinds=KINDS)
         yield proxy, placing
         await placing.close()
         await behind.close()

@@ -12,6 +12,7 @@
 | the connection is lost before COMMIT, or there is another transient error | Busy, unless `again` names it |
 | the connection is lost during COMMIT | what `DecidedBatch.after_lost_commit` says |
 | any other exception | rolled back and raised; the lane tries the batch in halves (lane.py) |
+| anything, after COMMIT | each gets an answer, if only an error: what `run` raises then the lane would decide again |
 | the task is cancelled | the connection is dropped, since a statement may be half sent |
 """
 
@@ -23,7 +24,10 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
 from telvend.errors import Busy, InvariantBroken
-from telvend.kit.failpoints import hit_async, require_known
+from telvend.kit.failpoints import FailpointError, hit_async, require_known
+from telvend.kit.log import get
+
+_log = get(__name__)
 
 TRIES: Final = 5
 """More than two processes can race for the references of one batch, one after the other."""
@@ -143,7 +147,7 @@ class BatchTransaction(Generic[Item, Result]):
         """Decide `items` in one transaction; return their answers when it is durable.
 
         Raises Busy, and what `decide` raises. Nothing was written then, but for a Busy after a lost COMMIT that nobody could
-        look for, or that was not to be looked for.
+        look for, or that was not to be looked for. So whoever gets another exception may decide the items again.
         """
         async with self._one_at_a_time:
             try:
@@ -151,7 +155,10 @@ class BatchTransaction(Generic[Item, Result]):
             except asyncio.CancelledError:
                 self._connection.drop()
                 raise
-        await _pass(self._failpoints.after_commit)
+        try:
+            await _pass(self._failpoints.after_commit)
+        except FailpointError as error:
+            return [error] * len(items)
         return decided.answers
 
     async def _commit(self, items: list[Item]) -> DecidedBatch[Result]:
@@ -203,8 +210,11 @@ class BatchTransaction(Generic[Item, Result]):
             tx = await self._connection.get()
             async with tx.transaction():
                 there = await look(tx)
-        except TRANSIENT as error:
+        except Exception as error:
+            # Also for a bug: the lane would decide the batch again, though it may be committed.
             self._connection.drop()
+            if not isinstance(error, TRANSIENT):
+                _log.exception("lost_commit_not_found")
             raise self._connection.busy(error) from error
         if not there:
             raise Busy from lost

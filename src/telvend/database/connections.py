@@ -142,8 +142,12 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
     def hand_on_facts(self) -> None:
         """Say what has been committed. A savepoint commits nothing."""
         if self.facts and not self.is_in_transaction():
-            if self.on_commit is not None:
-                self.on_commit(list(self.facts.values()))
+            try:
+                if self.on_commit is not None:
+                    self.on_commit(list(self.facts.values()))
+            except Exception:
+                # The transaction is committed. Whoever has begun it must not hear that it failed, and begin it again.
+                _log.exception("commit_not_noted", facts=len(self.facts))
             self.facts.clear()
 
 

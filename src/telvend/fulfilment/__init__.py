@@ -1,13 +1,14 @@
 """Fulfilment: what happens to an order after it has been sold.
 
 `rules.py` (what to do next) and `weighing.py` (what a word means) decide, without any I/O; `worker.py` is what claims, calls and
-settles, `store.py` all SQL behind the port of `ports.py`, `review.py` what a person can do.
+settles. Behind the port of `ports.py` stand the two transactions, the claim in `postgres.py` and the settlement in
+`settlement.py`, and all SQL in `store.py`. `review.py` is what a person can do.
 """
 
 from telvend.fulfilment.model import Effect, Policy
 from telvend.fulfilment.ports import Ears, FulfilmentStore
+from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
-from telvend.fulfilment.store import PostgresFulfilmentStore
 from telvend.fulfilment.worker import Costs, Fulfilment
 
 __all__ = ["Costs", "Ears", "Effect", "Fulfilment", "FulfilmentStore", "Policy", "PostgresFulfilmentStore", "Review"]

@@ -1,6 +1,6 @@
 """What the fulfilment needs from outside: a store for its rows, and ears for its metrics.
 
-`store.py` keeps the rows in PostgreSQL; the simulation has a twin in memory, and one contract test runs over both.
+`postgres.py` keeps the rows in PostgreSQL; the simulation has a twin in memory, and one contract test runs over both.
 """
 
 from collections.abc import Collection, Sequence

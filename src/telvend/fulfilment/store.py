@@ -1,19 +1,16 @@
-"""All SQL of the fulfilment, and the transactions it stands in.
+"""All SQL of the fulfilment. The transactions that it stands in: postgres.py claims, settlement.py settles.
 
-Each transaction serves a batch with statements over whole sets, never one per order. Locks are taken in one order
-everywhere: wallets by id, then orders by id, then what belongs to them.
+Each statement serves a batch, as a whole set, never one order. Locks are taken in one order everywhere: wallets by id, then
+orders by id, then what belongs to them.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
-from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
-from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, rows
+from telvend.database.connections import Tx, rows
 from telvend.database.due import claim_sql, correct_jumped_clock_sql, renew_sql
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import InvariantBroken
@@ -21,25 +18,15 @@ from telvend.fulfilment.model import (
     Case,
     Claim,
     Deliver,
-    Effect,
     Hesitate,
-    Item,
     Park,
-    Policy,
     Presume,
     Step,
     Try,
-    Verdict,
 )
-from telvend.fulfilment.ports import ClaimTransaction
-from telvend.fulfilment.weighing import may_release, weigh
-from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
-from telvend.kit.money import CURRENCIES, Currency, Money
-from telvend.ledger.model import AccountKind
-from telvend.ledger.service import Ledger
+from telvend.kit.money import CURRENCIES, Money
 from telvend.orders.model import AttemptState, State
-from telvend.wallets.journal import WalletJournal
 
 # Almost every claimed order gets its first attempt, so that is counted here; the others are put right afterwards.
 CLAIM: Final = claim_sql(
@@ -118,134 +105,46 @@ HAND_BACK: Final = """
 """
 
 
-class PostgresFulfilmentStore:
-    """The fulfilment's rows in PostgreSQL. It owns two connections, one to claim with and one to settle with.
+async def claim_due(tx: Tx, limit: int, lease_s: float, doubts: Callable[[datetime], bool]) -> list[Claim]:
+    """Claim up to `limit` due orders, oldest first, with their attempts. `doubts`: whether one of this moment is doubtful."""
+    due = await tx.fetch(CLAIM, limit, lease_s)
+    tried = await _attempts(tx, [row["id"] for row in due if row["attempts"]])
+    return [_claim_of(row, tried.get(row["id"], []), doubts(row["created_at"])) for row in due]
 
-    `doubts` says whether an order of this moment may have had attempts that the database has lost.
-    """
 
-    def __init__(
-        self,
-        database: Database,
-        ledger: Ledger,
-        policy: Policy,
-        doubts: Callable[[datetime], bool] | None = None,
-    ) -> None:
-        self._doubts = doubts or (lambda _: False)
-        self._database = database
-        self._ledger = ledger
-        self._policy = policy
-        self._claiming = Dedicated(database)
-        self._claiming_lock = asyncio.Lock()
-        self._settling: BatchTransaction[Item, Effect] = BatchTransaction(
-            database, self._settle, failpoints=BatchFailpoints(None, "settle.before_commit", "settle.after_commit")
-        )
+async def lock_cases(tx: Tx, order_ids: Collection[int], doubts: Callable[[datetime], bool]) -> dict[int, Case]:
+    """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
+    locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
+    attempts = await _attempts(tx, [row["id"] for row in locked])
+    return {row["id"]: _case_of(row, attempts.get(row["id"], []), doubts(row["created_at"])) for row in locked}
 
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._claiming.close()
-        await self._settling.close()
 
-    @asynccontextmanager
-    async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
-        async with self._claiming_transaction() as tx:
-            due = await tx.fetch(CLAIM, limit, lease_s)
-            tried = await self._attempts(tx, [row["id"] for row in due if row["attempts"]])
-            claim = _Claim(
-                tx, [_claim_of(row, tried.get(row["id"], []), self._doubts(row["created_at"])) for row in due]
-            )
-            yield claim
-            if due and not claim.written:
-                raise InvariantBroken(f"{len(due)} orders were claimed and no steps written")
+async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[Try]]:
+    found: dict[int, list[Try]] = {}
+    if order_ids:
+        for row in await tx.fetch(READ_ATTEMPTS, order_ids):
+            found.setdefault(row["order_id"], []).append(_try_of(row))
+    return found
 
-    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
-        return await self._settling.run(list(items))
 
-    async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
-        async with self._database.connection() as tx:
-            return {row[0] for row in await tx.fetch(RENEW, list(order_ids), lease_s)}
+async def wallets_of(tx: Tx, order_ids: Sequence[int]) -> set[int]:
+    """The wallets that these orders were paid from."""
+    return {row[0] for row in await tx.fetch(WALLETS_OF, order_ids)}
 
-    async def correct_jumped_clock(self, longest_lease_s: float) -> int:
-        async with self._database.connection() as tx:
-            return int((await tx.execute(CORRECT_JUMPED_CLOCK, longest_lease_s)).removeprefix("UPDATE "))
 
-    async def hand_back(self, order_ids: Collection[int]) -> None:
-        async with self._database.connection() as tx:
-            await tx.execute(HAND_BACK, list(order_ids))
+async def renew(tx: Tx, order_ids: Collection[int], lease_s: float) -> set[int]:
+    """Keep the leases of these orders for `lease_s` more. Returns those that were still held."""
+    return {row[0] for row in await tx.fetch(RENEW, list(order_ids), lease_s)}
 
-    @asynccontextmanager
-    async def _claiming_transaction(self) -> AsyncIterator[Tx]:
-        async with self._claiming_lock:
-            try:
-                tx = await self._claiming.get()
-                async with tx.transaction():
-                    yield tx
-            except CONNECTION_LOSS as error:
-                self._claiming.drop()
-                raise self._claiming.busy(error) from error
-            except TRANSIENT as error:
-                raise self._claiming.busy(error) from error
-            except asyncio.CancelledError:
-                # Whatever was being said on the connection is only half said.
-                self._claiming.drop()
-                raise
 
-    async def _settle(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
-        journal = await WalletJournal.begin(tx, await self._wallets_of(tx, items))
-        cases = await self._cases(tx, {item.order_id for item in items})
-        effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
-        balances = await self._move_money(cases.values(), journal)
-        await journal.write(tx)
-        await _write_cases(tx, cases.values(), balances)
-        # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
-        # is told to try again, for the same reason.
-        return DecidedBatch(effects, AfterLostCommit.BUSY)
+async def correct_jumped_clock(tx: Tx, longest_lease_s: float) -> int:
+    """Make due what a jumped clock has put off. Returns how many orders that were."""
+    return int((await tx.execute(CORRECT_JUMPED_CLOCK, longest_lease_s)).removeprefix("UPDATE "))
 
-    async def _wallets_of(self, tx: Tx, items: Sequence[Item]) -> set[int]:
-        """The wallets that may get a hold back. A verdict names none; an order never changes its wallet."""
-        releasing = [item for item in items if may_release(item)]
-        wallets = {item.wallet_id for item in releasing if not isinstance(item, Verdict) and hasattr(item, "wallet_id")}
-        decided = [item.order_id for item in releasing if isinstance(item, Verdict)]
-        if decided:
-            wallets.update(row[0] for row in await tx.fetch(WALLETS_OF, decided))
-        return wallets
 
-    async def _attempts(self, tx: Tx, order_ids: Sequence[int]) -> dict[int, list[Try]]:
-        found: dict[int, list[Try]] = {}
-        if order_ids:
-            for row in await tx.fetch(READ_ATTEMPTS, order_ids):
-                found.setdefault(row["order_id"], []).append(_try_of(row))
-        return found
-
-    async def _cases(self, tx: Tx, order_ids: set[int]) -> dict[int, Case]:
-        """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
-        locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
-        attempts = await self._attempts(tx, [row["id"] for row in locked])
-        return {
-            row["id"]: _case_of(row, attempts.get(row["id"], []), self._doubts(row["created_at"])) for row in locked
-        }
-
-    async def _move_money(self, cases: Iterable[Case], journal: WalletJournal) -> dict[int, int]:
-        """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
-        balances: dict[int, int] = {}
-        for case in cases:
-            if case.posting is None and not case.releases:
-                continue
-            currency, mode = case.price.currency, case.mode
-            in_flight = await self._house(AccountKind.IN_FLIGHT, currency, mode)
-            if case.releases:
-                balances[case.id] = journal.release(case.id, case.wallet_id, in_flight, case.price).minor
-                journal.fail(case.wallet_id, case.position, credit=False)
-            elif case.posting is not None:
-                provider = await self._house(AccountKind.PROVIDER, currency, mode, case.posting.provider)
-                margin = await self._house(AccountKind.MARGIN, currency, mode)
-                loss = await self._house(AccountKind.LOSS, currency, mode)
-                journal.post(case.id, in_flight, provider, margin, loss, case.price, case.posting.cost)
-        return balances
-
-    async def _house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
-        found = self._ledger.known_house(kind, currency, mode, owner)
-        return found if found is not None else await self._ledger.house(kind, currency, mode, owner)
+async def hand_back(tx: Tx, order_ids: Collection[int]) -> None:
+    """Make these orders due now, where they are still leased."""
+    await tx.execute(HAND_BACK, list(order_ids))
 
 
 class _NewAttempt(msgspec.Struct, gc=False):
@@ -287,21 +186,7 @@ class _Note(msgspec.Struct, gc=False):
     text: str
 
 
-class _Claim:
-    """See ClaimTransaction."""
-
-    def __init__(self, tx: Tx, orders: Sequence[Claim]) -> None:
-        self._tx = tx
-        self.orders = orders
-        self.written = False
-
-    async def write(self, steps: Sequence[Step]) -> None:
-        await hit_async("attempt.before_write")
-        await _write_steps(self._tx, self.orders, steps)
-        self.written = True
-
-
-async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -> None:
+async def write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -> None:
     new: list[_NewAttempt] = []
     corrections: list[_Correction] = []
     notes: list[_Note] = []
@@ -341,7 +226,7 @@ async def _write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -
         await tx.execute(WRITE_NOTES, rows(notes))
 
 
-async def _write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) -> None:
+async def write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) -> None:
     changes: list[_OrderChange] = []
     attempts: list[_AttemptChange] = []
     notes: list[_Note] = []

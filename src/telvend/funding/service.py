@@ -42,6 +42,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
 from telvend.ledger.service import Ledger
+from telvend.resellers import store as reseller_store
 from telvend.resellers.model import Caller
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
@@ -122,7 +123,7 @@ class Fundings:
         if gateway is None:
             raise InvalidInput("payment_method", "is not offered at the moment")
         async with self._database.transaction() as tx:
-            email = await store.email_of(tx, caller.reseller_id)
+            email = await reseller_store.email_of(tx, caller.reseller_id)
             salt = await self._salt_of(tx)
             (number,) = await ledger_store.next_causes(tx, 1)
             journal = await WalletJournal.begin(tx, [wallet_id])

@@ -92,12 +92,6 @@ async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
     return [row["position"] for row in rows]
 
 
-async def email_of(tx: Tx, reseller_id: UUID) -> str | None:
-    """Where the gateway may write to the payer."""
-    found: str | None = await tx.fetchval("select email from reseller where id = $1", reseller_id)
-    return found
-
-
 async def claim(tx: Tx, limit: int, lease_s: float) -> list[Funding]:
     """Take up to `limit` due fundings in hand for `lease_s` seconds, oldest first."""
     return [funding_in(row) for row in await tx.fetch(CLAIM, limit, lease_s)]

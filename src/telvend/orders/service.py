@@ -1,6 +1,6 @@
 """The verbs of a sale: place an order, find one, look at many.
 
-Delivering them is later work: `jobs/`.
+Delivering them is later work: `fulfilment/`.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The SQL of placing orders and of reading them. What the fulfilment needs stands in jobs/store.py."""
+"""The SQL of placing orders and of reading them. What the fulfilment needs stands in fulfilment/store.py."""
 
 from collections.abc import Sequence
 from datetime import datetime

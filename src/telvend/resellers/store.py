@@ -58,6 +58,12 @@ async def emails_of(tx: Tx, reseller_ids: Collection[UUID]) -> dict[bytes, str]:
     return {row["id"].bytes: row["email"] for row in rows}
 
 
+async def email_of(tx: Tx, reseller_id: UUID) -> str | None:
+    """A reseller's e-mail address; None where there is no such reseller."""
+    found: str | None = await tx.fetchval("select email from reseller where id = $1", reseller_id)
+    return found
+
+
 async def rename(tx: Tx, reseller_id: UUID, name: str | None, email: str | None) -> bool:
     """Whether the reseller has the new name and e-mail address now; False where the address is another's.
 

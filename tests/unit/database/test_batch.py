@@ -18,6 +18,7 @@ from telvend.database.batch import (
     NumberBlock,
 )
 from telvend.database.connections import TRANSIENT, Database
+from telvend.database.lane import Lane
 from telvend.errors import Busy, InvariantBroken
 from telvend.kit import failpoints
 from telvend.kit.failpoints import FailpointError, FailpointsMisspelt
@@ -330,10 +331,9 @@ async def test_one_batch_at_a_time() -> None:
     [
         ("lane.before_begin", ["connect"], []),
         ("lane.after_write", ["connect", "begin", "decide", "rollback"], []),
-        ("lane.after_commit", ["connect", "begin", "decide", "commit", "committed"], ["a"]),
     ],
 )
-async def test_failpoints_stand_before_begin_and_around_the_commit(point: str, log: list[str], rows: list[str]) -> None:
+async def test_failpoints_stand_before_begin_and_before_commit(point: str, log: list[str], rows: list[str]) -> None:
     shop = Shop()
     failpoints.arm(f"{point}=error")
     try:
@@ -343,6 +343,35 @@ async def test_failpoints_stand_before_begin_and_around_the_commit(point: str, l
         failpoints.arm("")
     assert shop.log() == log
     assert shop.server.rows == rows
+
+
+async def through_a_lane(shop: Shop, items: list[str]) -> list[str | BaseException]:
+    lane: Lane[str, str] = Lane("shop", shop.batch.run)
+    lane.start()
+    answers = await asyncio.gather(*map(lane.submit, items), return_exceptions=True)
+    await lane.close()
+    return answers
+
+
+async def test_an_error_after_commit_is_everybodys_answer_and_nothing_is_decided_again() -> None:
+    shop = Shop()
+    failpoints.arm("lane.after_commit=error@1")
+    try:
+        answers = await through_a_lane(shop, ["a", "b"])
+    finally:
+        failpoints.arm("")
+    assert [type(answer) for answer in answers] == [FailpointError, FailpointError]
+    assert shop.log() == ["connect", "begin", "decide", "commit", "committed"]
+    assert shop.server.rows == ["a", "b"]
+
+
+async def test_a_bug_in_looking_for_a_lost_commit_is_busy_and_nothing_is_decided_again() -> None:
+    shop = looking()
+    shop.server.breaks = {"committed": [LOST], "look": [ValueError("a bug")]}
+    answers = await through_a_lane(shop, ["a", "b"])
+    assert [type(answer) for answer in answers] == [Busy, Busy]
+    assert shop.log().count("decide") == 1
+    assert shop.server.rows == ["a", "b"]
 
 
 def test_a_failpoint_that_nobody_knows_is_an_error_at_once() -> None:

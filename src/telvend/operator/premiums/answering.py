@@ -26,7 +26,8 @@ from telvend.operator.premiums.model import (
     calculate,
     share,
 )
-from telvend.operator.premiums.store import Party, Stored, Transaction, TransactionTaken
+from telvend.operator.premiums.store import Stored, Transaction, TransactionTaken
+from telvend.operator.subscribers.momo.store import Party, parties_of
 
 PREFIX: Final = "PRM"
 _NUMBERS_AT_A_TIME: Final = 500
@@ -83,7 +84,7 @@ class Answering:
         transactions = {_transaction(request) for request in requests if request.transaction_id}
         known = await store.find(tx, transactions) if transactions else {}
         people = sorted({(str(r.mode), who) for r in requests for who in (r.sender, r.receiver)})
-        parties = await store.parties(tx, people)
+        parties = await parties_of(tx, people)
         decisions = _Decisions(await store.clock(tx), self._rates(), quotes, known, parties, self._loyalty_readable)
         for request in requests:
             decisions.answers.append(decisions.weigh(request, self._ours, self._numbers, self._salt))

@@ -19,6 +19,7 @@ from telvend.operator.premiums import store
 from telvend.operator.premiums.answering import Answering, Rates, premium_of, quote_number
 from telvend.operator.premiums.jobs import Forgetting
 from telvend.operator.premiums.model import Premium, PremiumRequest, QuoteRefused, Rate
+from telvend.operator.subscribers.momo.store import parties_of
 
 LONGEST_QUOTE_S: Final = 90 * 86_400
 """No answer is forgotten while it can be used as a quote."""
@@ -97,7 +98,7 @@ class Premiums:
         """
         async with self._database.connection() as tx:
             await self.load(tx)
-            party = (await store.parties(tx, [(str(mode), sender)])).get((str(mode), sender))
+            party = (await parties_of(tx, [(str(mode), sender)])).get((str(mode), sender))
         if party is None:
             raise NotFound("Sender")
         request = PremiumRequest(

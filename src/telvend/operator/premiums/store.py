@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -46,14 +46,6 @@ class Stored(msgspec.Struct):
     used_by: int | None = None
 
 
-class Party(NamedTuple):
-    """What a premium needs to know of a subscriber. `loyalty_minor` is 0 for somebody without mobile money."""
-
-    currency: str
-    has_momo: bool
-    loyalty_minor: int
-
-
 _COLUMNS: Final = ", ".join(Stored.__struct_fields__)
 _QUOTE_COLUMNS: Final = ", ".join(f"q.{name}" for name in Stored.__struct_fields__)
 
@@ -66,18 +58,6 @@ FIND: Final = f"""
         where q.reseller_id = wanted.reseller_id and q.mode = wanted.mode and q.transaction_id = wanted.transaction_id
         limit 1
     ) as q
-"""
-
-PARTIES: Final = """
-    select wanted.mode, wanted.msisdn, s.currency, m.subscriber_id is not null as has_momo,
-           coalesce(m.loyalty_balance_minor, 0) as loyalty_minor
-    from unnest($1::text[], $2::text[]) as wanted(mode, msisdn)
-    cross join lateral (
-        select id, currency from subscriber where msisdn = wanted.msisdn and mode = wanted.mode limit 1
-    ) as s
-    left join lateral (
-        select subscriber_id, loyalty_balance_minor from momo_account where subscriber_id = s.id limit 1
-    ) as m on true
 """
 
 # In the order of the unique index: two processes that insert the same transactionIds wait for each other in one direction.
@@ -182,14 +162,6 @@ async def quote_of(tx: Tx, number: int) -> Stored | None:
     """The answer of this number."""
     row = await tx.fetchrow(f"select {_COLUMNS} from premium_quote where id = $1", number)
     return _stored(row) if row else None
-
-
-async def parties(tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Party]:
-    """Those of these (mode, MSISDN) that are subscribers."""
-    found = await tx.fetch(PARTIES, [mode for mode, _ in wanted], [msisdn for _, msisdn in wanted])
-    return {
-        (row["mode"], row["msisdn"]): Party(row["currency"], row["has_momo"], row["loyalty_minor"]) for row in found
-    }
 
 
 async def clock(tx: Tx) -> datetime:

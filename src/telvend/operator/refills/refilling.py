@@ -86,7 +86,7 @@ class Refilling:
         await self._batch.close()
 
     async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Refilled]:
-        found = await store.find_subscribers(tx, {item.subscriber for item in items})
+        found = await subscriber_store.find_currencies(tx, {item.subscriber for item in items})
         house = await self._house_accounts(items, found)
         payers = await _payers_of(tx, items, found)
         wallets, _ = await ledger_store.lock_wallets(tx, sorted(set(payers.values())))

@@ -18,8 +18,10 @@ from telvend.operator.refills import store
 from telvend.operator.refills.decisions import Item
 from telvend.operator.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
 from telvend.operator.refills.refilling import Refilling
-from telvend.operator.subscribers.balances.model import Kind
+from telvend.operator.subscribers.balances.model import Kind, PostingKind
+from telvend.operator.subscribers.balances.store import given_by
 from telvend.operator.subscribers.model import mind_text
+from telvend.operator.subscribers.store import find_currencies
 from telvend.operator.vouchers import store as voucher_store
 from telvend.operator.vouchers.guard.model import LIMITS, Guarded
 from telvend.operator.vouchers.metrics import WRONG_PINS
@@ -167,7 +169,8 @@ class Refills:
             refill = (await store.by_ids(tx, [number])).get(number)
             if refill is None or reference not in (refill.reference, str(number)):
                 raise NotFound("Refill")
-            given = await store.given(tx, number)
+            subscriber_id = await store.subscriber_of(tx, number)
+            given = await given_by(tx, subscriber_id, PostingKind.REFILL, refill.reference)
         return refill, [Given(Kind(row["kind"]), row["name"], row["change"], row["expires_at"]) for row in given]
 
     async def listed(
@@ -188,11 +191,15 @@ class Refills:
         if transaction_id is not None:
             mind_text("transaction", transaction_id, _LONGEST_TEXT)
         async with self._database.connection() as tx:
+            subscribers = None
+            if msisdn is not None:
+                found = await find_currencies(tx, [(one, msisdn) for one in Mode])
+                subscribers = [number for number, _ in found.values()]
             return await store.listed(
                 tx,
                 reseller_id=reseller_id,
                 mode=mode,
-                msisdn=msisdn,
+                subscribers=subscribers,
                 kind=kind,
                 transaction_id=transaction_id,
                 before=before,

@@ -10,9 +10,8 @@ import msgspec
 
 from telvend.database.connections import Tx, rows
 from telvend.kit.mode import Mode
-from telvend.kit.money import CURRENCIES, Currency, Money
+from telvend.kit.money import CURRENCIES, Money
 from telvend.operator.refills.model import Refill, RefillKind
-from telvend.operator.subscribers.balances.model import PostingKind
 from telvend.operator.vouchers.model import serial_text
 from telvend.sales.model import SaleKey
 from telvend.sales.store import wanted_rows
@@ -20,15 +19,6 @@ from telvend.sales.store import wanted_rows
 _COLUMNS: Final = """r.id, r.reference, r.reseller_id, r.dialect, r.mode, r.transaction_id, r.fingerprint, r.kind, r.subscriber_id,
     r.msisdn, r.profile, r.amount_minor, r.currency, r.capped, r.serial, r.wallet_id, r.position, r.balance_before_minor,
     r.balance_after_minor, r.created_at, r.sent_id"""
-
-# A currency decides which wallet is locked, and wallets are locked before subscribers: so it is read without a lock.
-FIND_SUBSCRIBERS: Final = """
-    select wanted.place, s.id, s.currency
-    from json_to_recordset($1::text::json) as wanted(place integer, mode text, msisdn text)
-    cross join lateral (
-        select id, currency from subscriber where subscriber.msisdn = wanted.msisdn and subscriber.mode = wanted.mode limit 1
-    ) as s
-"""
 
 FIND_BY_TRANSACTION: Final = f"""
     select wanted.place, {_COLUMNS}
@@ -84,25 +74,6 @@ class NewRefill(msgspec.Struct, gc=False):
     sent_id: str | None
 
 
-class _Key(msgspec.Struct, gc=False):
-    """A subscriber, as FIND_SUBSCRIBERS reads it."""
-
-    place: int
-    mode: str
-    msisdn: str
-
-
-async def find_subscribers(
-    tx: Tx, wanted: Collection[tuple[Mode, str]]
-) -> dict[tuple[Mode, str], tuple[int, Currency]]:
-    """Id and currency of those of these subscribers, by mode and MSISDN, that exist. Locks nothing."""
-    keys = list(wanted)
-    found = await tx.fetch(
-        FIND_SUBSCRIBERS, rows([_Key(place, mode, msisdn) for place, (mode, msisdn) in enumerate(keys)])
-    )
-    return {keys[row[0]]: (row[1], CURRENCIES[row[2]]) for row in found}
-
-
 async def find_by_transaction(tx: Tx, wanted: Collection[SaleKey]) -> dict[SaleKey, tuple[Refill, str]]:
     """The refills that stand under these transactionIds, with their fingerprints."""
     keys = list(wanted)
@@ -131,39 +102,31 @@ async def listed(
     *,
     reseller_id: UUID | None,
     mode: Mode | None,
-    msisdn: str | None,
+    subscribers: Collection[int] | None,
     kind: RefillKind | None,
     transaction_id: str | None,
     before: int | None,
     limit: int,
 ) -> list[Refill]:
     """Refills, newest first, from below number `before`. `transaction_id`: the one in force, or what was sent."""
-    narrowed = "" if msisdn is None else "r.subscriber_id in (select id from subscriber where msisdn = $3) and"
+    # Only what is asked for stands in the statement, so that the index by subscriber serves it.
+    whose = "$3::bigint[] is null" if subscribers is None else "r.subscriber_id = any($3::bigint[])"
     found = await tx.fetch(
         f"""
         select {_COLUMNS} from refill r
-        where {narrowed} ($1::uuid is null or r.reseller_id = $1) and ($2::text is null or r.mode = $2)
-          and ($3::text is null or r.msisdn = $3) and ($4::text is null or r.kind = $4) and r.id < $5
+        where {whose} and ($1::uuid is null or r.reseller_id = $1) and ($2::text is null or r.mode = $2)
+          and ($4::text is null or r.kind = $4) and r.id < $5
           and ($7::text is null or r.transaction_id = $7 or r.sent_id = $7)
         order by r.id desc limit $6
         """,
-        reseller_id, mode, msisdn, kind, before if before is not None else 2**62, limit, transaction_id,
+        reseller_id, mode, subscribers, kind, before if before is not None else 2**62, limit, transaction_id,
     )  # fmt: skip
     return [refill_of(row) for row in found]
 
 
-async def given(tx: Tx, refill_id: int) -> list[Any]:
-    """What a refill gave: kind, name, change, expires_at of the buckets, in their order."""
-    found: list[Any] = await tx.fetch(
-        f"""
-        select b.kind, b.name, p.change, b.expires_at
-        from refill r join bucket b on b.subscriber_id = r.subscriber_id
-        join bucket_posting p on p.bucket_id = b.id and p.kind = '{PostingKind.REFILL}' and p.cause = r.reference
-        where r.id = $1 order by b.id
-        """,
-        refill_id,
-    )
-    return found
+async def subscriber_of(tx: Tx, refill_id: int) -> int:
+    """The number of the subscriber who was refilled."""
+    return int(await tx.fetchval("select subscriber_id from refill where id = $1", refill_id))
 
 
 def refill_of(row: Any) -> Refill:

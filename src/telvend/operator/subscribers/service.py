@@ -115,8 +115,7 @@ class Subscribers:
                 mind_text(field, text)
         async with self._database.transaction() as tx:
             modes = list(Mode) if mode is None else [mode]
-            ids = await store.find_ids(tx, [(one, msisdn) for one in modes])
-            found, _ = await store.lock_subscribers(tx, ids.values())
+            found, _ = await store.lock_by_number(tx, [(one, msisdn) for one in modes])
             if not found:
                 raise NotFound("Subscriber")
             for subscriber in found.values():

@@ -12,7 +12,7 @@ import msgspec
 from telvend.database.connections import Tx, rows
 from telvend.errors import NotFound
 from telvend.kit.mode import Mode
-from telvend.kit.money import CURRENCIES
+from telvend.kit.money import CURRENCIES, Currency
 from telvend.operator.subscribers.model import Billing, Status, Subscriber
 
 NEW_TARIFF_PLAN: Final = "Prepaid"
@@ -45,10 +45,11 @@ LOCK_BY_NUMBER: Final = f"""
     select {SUBSCRIBER}, clock_timestamp() as now from locked
 """
 
-FIND_IDS: Final = """
-    select wanted.place, s.id from json_to_recordset($1::text::json) as wanted(place integer, mode text, msisdn text)
+FIND_CURRENCIES: Final = """
+    select wanted.place, s.id, s.currency
+    from json_to_recordset($1::text::json) as wanted(place integer, mode text, msisdn text)
     cross join lateral (
-        select id from subscriber where subscriber.msisdn = wanted.msisdn and subscriber.mode = wanted.mode limit 1
+        select id, currency from subscriber where subscriber.msisdn = wanted.msisdn and subscriber.mode = wanted.mode limit 1
     ) as s
 """
 
@@ -94,10 +95,16 @@ class _Key(msgspec.Struct, gc=False):
     msisdn: str
 
 
-async def find_ids(tx: Tx, wanted: Sequence[tuple[Mode, str]]) -> dict[tuple[Mode, str], int]:
-    """The ids of those subscribers, by mode and MSISDN, that exist. Locks nothing."""
-    found = await tx.fetch(FIND_IDS, rows([_Key(place, mode, msisdn) for place, (mode, msisdn) in enumerate(wanted)]))
-    return {wanted[row[0]]: row[1] for row in found}
+async def find_currencies(tx: Tx, wanted: Collection[tuple[Mode, str]]) -> dict[tuple[Mode, str], tuple[int, Currency]]:
+    """Id and currency of those of these subscribers, by mode and MSISDN, that exist. Locks nothing.
+
+    A currency decides which wallet is locked, and wallets are locked before subscribers.
+    """
+    keys = list(wanted)
+    found = await tx.fetch(
+        FIND_CURRENCIES, rows([_Key(place, mode, msisdn) for place, (mode, msisdn) in enumerate(keys)])
+    )
+    return {keys[row[0]]: (row[1], CURRENCIES[row[2]]) for row in found}
 
 
 async def lock_subscribers(

@@ -274,6 +274,19 @@ _POSTING: Final = """p.bucket_id, p.number, p.kind as posting, p.change, p.balan
     b.name, b.line"""
 
 
+async def given_by(tx: Tx, subscriber_id: int, kind: PostingKind, cause: str) -> list[Any]:
+    """What a subscriber was given for this cause: kind, name, change, expires_at of the buckets, in their order."""
+    found: list[Any] = await tx.fetch(
+        """
+        select b.kind, b.name, p.change, b.expires_at
+        from bucket b join bucket_posting p on p.bucket_id = b.id and p.kind = $2 and p.cause = $3
+        where b.subscriber_id = $1 order by b.id
+        """,
+        subscriber_id, kind, cause,
+    )  # fmt: skip
+    return found
+
+
 async def postings_of_bucket(tx: Tx, subscriber_id: int, bucket_id: int, before: int, limit: int) -> list[PostingLine]:
     """The postings of a subscriber's bucket, newest first, from below number `before`."""
     found = await tx.fetch(

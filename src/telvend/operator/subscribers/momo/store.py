@@ -1,7 +1,7 @@
 """All SQL of mobile money. What an account holds is a bucket of its own kind."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from telvend.database.connections import Tx, rows
 from telvend.operator.subscribers.balances.model import Bucket
@@ -22,6 +22,18 @@ READ_MOMO: Final = """
     ) as b on true
 """
 
+PARTIES: Final = """
+    select wanted.mode, wanted.msisdn, s.currency, m.subscriber_id is not null as has_momo,
+           coalesce(m.loyalty_balance_minor, 0) as loyalty_minor
+    from unnest($1::text[], $2::text[]) as wanted(mode, msisdn)
+    cross join lateral (
+        select id, currency from subscriber where msisdn = wanted.msisdn and mode = wanted.mode limit 1
+    ) as s
+    left join lateral (
+        select subscriber_id, loyalty_balance_minor from momo_account where subscriber_id = s.id limit 1
+    ) as m on true
+"""
+
 BLOCKED: Final = """
     select wanted.id from unnest($1::bigint[]) as wanted(id)
     cross join lateral (
@@ -29,6 +41,22 @@ BLOCKED: Final = """
     ) as m
     where m.blocked
 """
+
+
+class Party(NamedTuple):
+    """What a premium needs to know of a subscriber. `loyalty_minor` is 0 for somebody without mobile money."""
+
+    currency: str
+    has_momo: bool
+    loyalty_minor: int
+
+
+async def parties_of(tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Party]:
+    """Those of these (mode, MSISDN) that are subscribers."""
+    found = await tx.fetch(PARTIES, [mode for mode, _ in wanted], [msisdn for _, msisdn in wanted])
+    return {
+        (row["mode"], row["msisdn"]): Party(row["currency"], row["has_momo"], row["loyalty_minor"]) for row in found
+    }
 
 
 async def read_momo(tx: Tx, wanted: Sequence[Any]) -> list[Any]:

@@ -1,0 +1,83 @@
+"""Settling: the worker's batch transaction, in which what was said about orders becomes their states, and money moves.
+
+For whatever is waiting, together: lock the wallets that may get a hold back, in id order, then the orders; weigh one thing
+after the other (weighing.py); post, release or keep the holds; write orders, attempts, transfers and wallets with set-based
+statements, commit.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
+from telvend.database.connections import Database, Tx
+from telvend.fulfilment import store
+from telvend.fulfilment.model import Case, Effect, Item, Policy, Verdict
+from telvend.fulfilment.weighing import may_release, weigh
+from telvend.kit.mode import Mode
+from telvend.kit.money import Currency
+from telvend.ledger.model import AccountKind
+from telvend.ledger.service import Ledger
+from telvend.wallets.journal import WalletJournal
+
+
+class Settlement:
+    """`settle` is what the worker's lane calls. `doubts` says whether an order of this moment may have lost attempts."""
+
+    def __init__(self, database: Database, ledger: Ledger, policy: Policy, doubts: Callable[[datetime], bool]) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._doubts = doubts
+        self._batch: BatchTransaction[Item, Effect] = BatchTransaction(
+            database, self._decide, failpoints=BatchFailpoints(None, "settle.before_commit", "settle.after_commit")
+        )
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._batch.close()
+
+    async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
+        """One transaction for all of them. Raises Busy; then nobody knows whether it took place."""
+        return await self._batch.run(list(items))
+
+    async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
+        journal = await WalletJournal.begin(tx, await _wallets_of(tx, items))
+        cases = await store.lock_cases(tx, {item.order_id for item in items}, self._doubts)
+        effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
+        balances = await self._move_money(cases.values(), journal)
+        await journal.write(tx)
+        await store.write_cases(tx, cases.values(), balances)
+        # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
+        # is told to try again, for the same reason.
+        return DecidedBatch(effects, AfterLostCommit.BUSY)
+
+    async def _move_money(self, cases: Iterable[Case], journal: WalletJournal) -> dict[int, int]:
+        """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
+        balances: dict[int, int] = {}
+        for case in cases:
+            if case.posting is None and not case.releases:
+                continue
+            currency, mode = case.price.currency, case.mode
+            in_flight = await self._house(AccountKind.IN_FLIGHT, currency, mode)
+            if case.releases:
+                balances[case.id] = journal.release(case.id, case.wallet_id, in_flight, case.price).minor
+                journal.fail(case.wallet_id, case.position, credit=False)
+            elif case.posting is not None:
+                provider = await self._house(AccountKind.PROVIDER, currency, mode, case.posting.provider)
+                margin = await self._house(AccountKind.MARGIN, currency, mode)
+                loss = await self._house(AccountKind.LOSS, currency, mode)
+                journal.post(case.id, in_flight, provider, margin, loss, case.price, case.posting.cost)
+        return balances
+
+    async def _house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
+        found = self._ledger.known_house(kind, currency, mode, owner)
+        return found if found is not None else await self._ledger.house(kind, currency, mode, owner)
+
+
+async def _wallets_of(tx: Tx, items: Sequence[Item]) -> set[int]:
+    """The wallets that may get a hold back. A verdict names none; an order never changes its wallet."""
+    releasing = [item for item in items if may_release(item)]
+    wallets = {item.wallet_id for item in releasing if not isinstance(item, Verdict) and hasattr(item, "wallet_id")}
+    decided = [item.order_id for item in releasing if isinstance(item, Verdict)]
+    if decided:
+        wallets |= await store.wallets_of(tx, decided)
+    return wallets
