@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from telvend.dialects.contract import Dialect
+from telvend.dialects.forms import Form
 from telvend.dialects.madapi.routes import MADAPI
 from telvend.dialects.netpluse.routes import NETPLUSE
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
@@ -146,13 +147,13 @@ class Market:
 
 def plan_steps(dialect: Dialect) -> Iterator[dict[str, Any]]:
     """The steps of a story that a typed client can send: one with a word that an enum has not cannot even be written."""
-    names: dict[str, tuple[str, type[Any] | None]] = {}
+    names: dict[str, tuple[str, str]] = {}
     seen: dict[str, int] = {}
     for endpoint in dialect.endpoints:
         handler = endpoint.handler.__name__
         count = seen[handler] = seen.get(handler, 0) + 1
         name = handler + (str(count) if count > 1 else "")
-        names[f"{endpoint.method} {plain_path(endpoint.path)}"] = (name, endpoint.form)
+        names[f"{endpoint.method} {plain_path(endpoint.path)}"] = (name, form_name(endpoint.form))
     enums = {
         (f"{endpoint.method} {plain_path(endpoint.path)}", parameter.name): parameter.limits.get("enum")
         for endpoint in dialect.endpoints
@@ -170,7 +171,14 @@ def sendable(name: str) -> list[str]:
     return [step["name"] for step in (*plan_steps(DIALECTS[name]), *more)]
 
 
-def plan_step(step: Step, operation: str, form: type[Any] | None) -> dict[str, Any]:
+def form_name(form: type[Any] | Form[Any] | None) -> str:
+    """What the document calls it; empty where there is none."""
+    if form is None:
+        return ""
+    return form.name if isinstance(form, Form) else form.__name__
+
+
+def plan_step(step: Step, operation: str, form: str) -> dict[str, Any]:
     headers: Mapping[str, str] = {
         name: value for name, value in step.headers.items() if name not in ("Content-Type", "Authorization")
     }
@@ -180,7 +188,7 @@ def plan_step(step: Step, operation: str, form: type[Any] | None) -> dict[str, A
         "status": step.status,
         "values": {**step.path, **step.query, **headers},
         "body": step.body,
-        "form": "" if form is None or "urlencoded" in step.headers.get("Content-Type", "") else form.__name__,
+        "form": "" if "urlencoded" in step.headers.get("Content-Type", "") else form,
         "makes": step.makes,
         "keeps": step.keeps,
         "keyless": step.keyless,
