@@ -43,7 +43,7 @@ FORMS = [
     for endpoint in dialect.endpoints
     if endpoint.form is not None
 ]
-EXAMPLES = 150
+EXAMPLES = 100
 
 
 # Whether the document allows it -----------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Declaring a form: each field once, for validation and for the OpenAPI document.
 
-    @dataclass(frozen=True, slots=True)
-    class Airtime:
+    class Airtime(msgspec.Struct, frozen=True):
         phone: Annotated[str, PHONE]
         amount: Annotated[Money, amount_between(SMALLEST, LARGEST)]
 
@@ -22,13 +21,15 @@ client generators make a class that cannot hold either.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from dataclasses import fields as attributes
-from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin
+from inspect import get_annotations
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
 
 from telvend.dialects.fields import FormFields
 
 Schema = dict[str, Any]
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 PRINTABLE: Final = "printable"
 """The format of a text without control characters, line ends and other characters that Unicode does not count as printable."""
@@ -64,15 +65,8 @@ class Field:
         return {"default": self.default, "anyOf": [schema, {"type": "null"}], **more}
 
 
-@dataclass(frozen=True, slots=True)
-class _Declared:
-    attribute: str
-    name: str
-    field: Field
-
-
 class Form(Generic[T]):
-    """What a body may be. `of` is a dataclass whose attributes are annotated with their fields, in the order of reading.
+    """What a body may be. `of` is a struct whose attributes are annotated with their fields, in the order of reading.
 
     `name` is what the document calls it. `spelt` makes the name on the wire from the attribute's, unless the field has one.
     `rules` are words of JSON Schema about the whole object; `components` are other schemas that the fields refer to.
@@ -93,54 +87,50 @@ class Form(Generic[T]):
         self._of = of
         self._about = about
         self._rules = dict(rules or {})
-        self._declared = tuple(
-            _Declared(attribute, field.name or spelt(attribute), field) for attribute, field in _fields(of)
-        )
+        declared = [(attribute, field.name or spelt(attribute), field) for attribute, field in _fields(of)]
+        self._fields: Final = {name: field for _, name, field in declared}
+        self._readers: Final = tuple((attribute, name, field.read) for attribute, name, field in declared)
 
     def read(self, fields: FormFields) -> T:
         """Read every field. Raises InvalidFields naming all that are wrong, in the order of the form."""
-        for declared in self._declared:
-            self._read(declared, fields)
+        values = fields.values
+        for attribute, name, read in self._readers:
+            if attribute not in values:
+                values[attribute] = read(fields, name)
         fields.done()
-        return self._of(**fields.values)
+        return self._of(**values)
 
     def read_one(self, attribute: str, fields: FormFields) -> Any:
         """Read one field before the others, which need it; `read` keeps its value."""
-        (declared,) = (found for found in self._declared if found.attribute == attribute)
-        return self._read(declared, fields)
+        (value,) = (read(fields, name) for found, name, read in self._readers if found == attribute)
+        fields.values[attribute] = value
+        return value
 
     def uses_courtesy(self, body: Mapping[str, Any]) -> bool:
         """Whether the body has a spelling that is taken beside the document."""
-        return any(declared.field.beside(body) for declared in self._declared)
+        return any(field.beside(body) for field in self._fields.values())
 
     def schema(self) -> Schema:
         """Return the JSON Schema of what the form allows."""
-        sent = [declared for declared in self._declared if declared.field.schema is not None]
-        required = [declared.name for declared in sent if declared.field.required]
+        sent = {name: field for name, field in self._fields.items() if field.schema is not None}
+        required = [name for name, field in sent.items() if field.required]
         return {
             "title": self.name,
             **({"description": self._about} if self._about else {}),
             "type": "object",
             **({"required": required} if required else {}),
-            "properties": {declared.name: declared.field.property() for declared in sent},
+            "properties": {name: field.property() for name, field in sent.items()},
             **self._rules,
         }
 
-    @staticmethod
-    def _read(declared: _Declared, fields: FormFields) -> Any:
-        values = fields.values
-        if declared.attribute not in values:
-            values[declared.attribute] = declared.field.read(fields, declared.name)
-        return values[declared.attribute]
 
-
-def _fields(of: type[Any]) -> list[tuple[str, Field]]:
+def _fields(of: type[msgspec.Struct]) -> list[tuple[str, Field]]:
     found = []
-    for attribute in attributes(of):
-        declared = [part for part in get_args(attribute.type) if isinstance(part, Field)]
-        if get_origin(attribute.type) is not Annotated or len(declared) != 1:
-            raise TypeError(f"{of.__name__}.{attribute.name} is not annotated with its Field")
-        found.append((attribute.name, declared[0]))
+    for attribute, annotation in get_annotations(of).items():
+        declared = [part for part in getattr(annotation, "__metadata__", ()) if isinstance(part, Field)]
+        if len(declared) != 1:
+            raise TypeError(f"{of.__name__}.{attribute} is not annotated with its Field")
+        found.append((attribute, declared[0]))
     return found
 
 
@@ -190,9 +180,13 @@ def any_case(word: str, between: str = "") -> str:
 def whole_number(low: int, high: int, most_digits: int) -> str:
     """The digits of a number of this range, zeros in front allowed, in at most so many digits."""
     return "|".join(
-        f"{_zeros(0, most_digits - size)}(?:{'|'.join(_same_length(*_ends(low, high, size)))})"
+        f"{_zeros(0, most_digits - size)}{_one_of(_same_length(*_ends(low, high, size)))}"
         for size in range(len(str(low)), len(str(high)) + 1)
     )
+
+
+def _one_of(patterns: list[str]) -> str:
+    return patterns[0] if len(patterns) == 1 else f"(?:{'|'.join(patterns)})"
 
 
 def decimal_number(low: int, high: int, decimals: int, most_digits: int) -> str:
@@ -209,11 +203,19 @@ def decimal_number(low: int, high: int, decimals: int, most_digits: int) -> str:
 
 
 def _zeros(fewest: int, most: int) -> str:
-    return "" if not most else f"0{{{fewest},{most}}}"
+    return _times("0", fewest, most)
 
 
 def _any(fewest: int, most: int) -> str:
-    return "" if not most else f"[0-9]{{{fewest},{most}}}"
+    return _times("[0-9]", fewest, most)
+
+
+def _times(pattern: str, fewest: int, most: int) -> str:
+    if not most:
+        return ""
+    if fewest == most:
+        return pattern if most == 1 else f"{pattern}{{{most}}}"
+    return f"{pattern}?" if most == 1 else f"{pattern}{{{fewest},{most}}}"
 
 
 def _ends(low: int, high: int, size: int) -> tuple[str, str]:

@@ -1,9 +1,9 @@
 """Declaring a form: what is read in which order, what the document says of it, and patterns that hold exactly what is taken."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,8 +25,7 @@ class Fields(FormFields):
 sent = Fields.sent
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     second: Annotated[Any, Field(sent, {"type": "string"}, name="theSecond", about="It comes first.")]
     first: Annotated[Any, Field(sent, {"type": "integer"}, required=False, default=3)]
     both: Annotated[Any, Field(lambda fields, _: (fields.values["second"], fields.values["first"]), None)]
@@ -77,8 +76,7 @@ def test_a_text_or_a_number_that_may_be_missing_may_be_null() -> None:
 
 
 def test_an_attribute_without_a_field_is_noticed() -> None:
-    @dataclass
-    class Forgotten:
+    class Forgotten(msgspec.Struct):
         name: str
 
     with pytest.raises(TypeError, match=r"Forgotten\.name"):

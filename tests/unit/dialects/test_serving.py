@@ -2,7 +2,7 @@
 
 import asyncio
 import string
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -56,8 +56,7 @@ class Form(msgspec.Struct):
     count: int = 1
 
 
-@dataclass
-class Gathered:
+class Gathered(msgspec.Struct):
     size: Annotated[str, declared.Field(lambda *_: "", {"type": "string"})]
 
 

@@ -6,8 +6,9 @@ field that is missing. In a form (`application/x-www-form-urlencoded`) the amoun
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
+
+import msgspec
 
 from telvend.catalog.model import PRODUCT_CODE
 from telvend.dialects.forms import Field, Form, Schema, any_case, decimal_number, matching, text, text_or, whole_number
@@ -92,8 +93,7 @@ _OF_ONE_KIND: Final[Schema] = {
 """The fields that a kind of refill needs, and those of the other kind, which must not be there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refill:
+class Refill(msgspec.Struct, frozen=True):
     """What belongs to the other kind of refill is None."""
 
     refill_type: Annotated[
@@ -181,8 +181,7 @@ def _is_spelt_as_in_a_form(body: Mapping[str, Any]) -> bool:
     return isinstance(body.get("amount"), str) or any(spelling in body for spelling in AMOUNT_SPELLINGS)
 
 
-@dataclass(frozen=True, slots=True)
-class Premium:
+class Premium(msgspec.Struct, frozen=True):
     """In the order of reading: whoever is named in the path is looked at after the transactionId."""
 
     transaction_id: Annotated[
@@ -227,22 +226,19 @@ class Premium:
 # Version 2.3 ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True):
     plan_id: Annotated[str, Field(lambda fields, _: fields.plan_id(), matching(PLAN_ID.pattern))]
     provider_id: Annotated[str | None, _plain(LONGEST_TEXT)]
 
 
-@dataclass(frozen=True, slots=True)
-class FriState:
+class FriState(msgspec.Struct, frozen=True):
     state: Annotated[str, Field(lambda fields, name: fields.one_of(name, FRI_STATES), matching(_words(*FRI_STATES)))]
 
 
 # OAuth ------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """As they were sent. What is no text is nobody's credential; oauth.py says what may stand in their place."""
 
     client_id: Annotated[Any, Field(Fields.sent, {"type": "string"})]

@@ -4,9 +4,11 @@ Source: the networkdatasub API document (Beta v1.0, June 2025). Amounts and plan
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final
+
+import msgspec
 
 from telvend.catalog.model import Network, Product
 from telvend.dialects.forms import (
@@ -120,16 +122,14 @@ def _number(name: str) -> Field:
 # Forms ------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Airtime:
+class Airtime(msgspec.Struct, frozen=True):
     network: Annotated[Network, NETWORK]
     phone: Annotated[str, PHONE]
     amount: Annotated[Money, _amount(SMALLEST_AIRTIME, LARGEST_AIRTIME)]
     reference: Annotated[str | None, REFERENCE]
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(msgspec.Struct, frozen=True):
     network: Annotated[Network, NETWORK_OF_PLAN]
     plan_id: Annotated[int, PLAN_ID]
     phone: Annotated[str, PHONE]
@@ -137,15 +137,13 @@ class Data:
     plan: Annotated[Product, PLAN]
 
 
-@dataclass(frozen=True, slots=True)
-class Fund:
+class Fund(msgspec.Struct, frozen=True):
     amount: Annotated[Money, _amount(SMALLEST_FUNDING, LARGEST_FUNDING)]
     payment_method: Annotated[Method, PAYMENT_METHOD]
     redirect_url: Annotated[str | None, REDIRECT_URL]
 
 
-@dataclass(frozen=True, slots=True)
-class Nin:
+class Nin(msgspec.Struct, frozen=True):
     number: Annotated[str, _number("nin")]
     card_type: Annotated[str, CARD_TYPE]
     force_new: Annotated[bool, FLAG]
@@ -153,8 +151,7 @@ class Nin:
     reference: Annotated[str | None, REFERENCE]
 
 
-@dataclass(frozen=True, slots=True)
-class Bvn:
+class Bvn(msgspec.Struct, frozen=True):
     number: Annotated[str, _number("bvn")]
     card_type: Annotated[str, CARD_TYPE]
     provider: Annotated[str, PROVIDER]
