@@ -370,16 +370,19 @@ def test_what_is_no_object_is_forbidden_and_refused(dialect: Dialect, endpoint: 
 
 
 def test_what_is_taken_and_not_documented_is_the_courtesies_and_how_a_form_spells_an_amount() -> None:
-    # The values of the table are a number in the place of a network's word; its fields are other names.
-    fields = {courtesy.taken for courtesy in TABLE if courtesy.part in (Part.FIELD, Part.VALUE)}
-    assert fields == {"phone_number", "data_plan_id", "network"}
-    for endpoint in (param.values[1] for param in FORMS):
-        if isinstance(endpoint.form, Form):
-            used = {name for name in fields if endpoint.form.uses_courtesy({name: 1})}
-            spelt = {name for name in madapi.AMOUNT_SPELLINGS if endpoint.form.uses_courtesy({name: "1"})}
-            assert used <= fields
-            assert spelt in (set(), set(madapi.AMOUNT_SPELLINGS))
-            assert bool(spelt) is (endpoint.form is PREMIUM_FORM)
+    courtesies = {courtesy.taken for courtesy in TABLE if courtesy.part in (Part.FIELD, Part.VALUE)}
+    assert courtesies == {"phone_number", "data_plan_id", "network"}
+    taken = {
+        "AirtimeForm": {"phone_number", "network"},
+        "DataForm": {"phone_number", "data_plan_id", "network"},
+        "PremiumForm": set(madapi.AMOUNT_SPELLINGS),
+    }
+    forms = [endpoint.form for endpoint in (param.values[1] for param in FORMS) if isinstance(endpoint.form, Form)]
+    assert len(forms) == 12
+    for form in forms:
+        names = {*courtesies, *madapi.AMOUNT_SPELLINGS, *form.schema()["properties"]}
+        assert {name for name in names if form.uses_courtesy({name: 1})} == taken.get(form.name, set())
+    assert PREMIUM_FORM.uses_courtesy({"amount": "{}"})
 
 
 def test_every_problem_is_named_in_the_order_of_the_form() -> None:
