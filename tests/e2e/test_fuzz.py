@@ -92,6 +92,9 @@ def of_schema(document: dict[str, Any], schema: dict[str, Any], name: str = "") 
         return of_schema(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], name)
     if "anyOf" in schema:
         return st.one_of([of_schema(document, choice, name) for choice in schema["anyOf"]])
+    if "if" in schema and "type" not in schema:
+        choices = ({**schema["if"], **schema["then"]}, schema["else"])
+        return st.one_of([of_schema(document, choice, name) for choice in choices])
     if schema["type"] == "object":
         fields = {field: of_schema(document, its, field) for field, its in schema["properties"].items()}
         parts = st.fixed_dictionaries({}, optional=fields | {"another": junk})

@@ -22,6 +22,7 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.dialects.contract import Endpoint
 from telvend.dialects.dispatch import Dispatch
+from telvend.dialects.forms import Form
 from telvend.dialects.serving import DialectApp
 from telvend.dialects.story import filled
 from telvend.kit.lifecycle import Lifecycle
@@ -203,14 +204,20 @@ def bases(app: DialectApp, variables: Mapping[str, str]) -> Iterator[Callable[[]
         yield make
 
 
-def places(form: type[Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def places(form: type[Any] | Form[Any]) -> Iterator[tuple[str, ...]]:
     """Every field of a form, and those inside of it."""
-    for field in msgspec.structs.fields(form):
-        yield (*before, field.encode_name)
-        inner = field.type
-        for kind in (inner, *getattr(inner, "__args__", ())):
-            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-                yield from places(kind, (*before, field.encode_name))
+    if isinstance(form, Form):
+        yield from places_of(form.schema(), form.components)
+    else:
+        yield from ((field.encode_name,) for field in msgspec.structs.fields(form))
+
+
+def places_of(schema: dict[str, Any], components: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, own in schema["properties"].items():
+        yield (name,)
+        if "$ref" in own:
+            inner = components[own["$ref"].rpartition("/")[2]]
+            yield from ((name, *more) for more in places_of(inner, components))
 
 
 def dialects(walker: Walker) -> dict[str, DialectApp]:

@@ -22,7 +22,7 @@ CURRENCY_BY_COUNTRY: Final[Mapping[str, Currency]] = MappingProxyType(
 
 NON_EXPIRY: Final = "Non-expiry"
 
-_PRODUCT_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+PRODUCT_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _NETWORK_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .&-]{0,30}[A-Za-z0-9])?", re.ASCII)
 _TYPE = re.compile(r"(?:[A-Za-z][A-Za-z0-9 .&-]{0,31})?", re.ASCII)
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,5})(?:\.([0-9]{1,3}))?\s*([KMGT]B)", re.ASCII | re.IGNORECASE)
@@ -276,7 +276,7 @@ class Snapshot:
 
 def is_product_code(text: str) -> bool:
     """Whether a product may be called so: `[A-Za-z0-9_.-]{1,64}`."""
-    return _PRODUCT_CODE.fullmatch(text) is not None
+    return PRODUCT_CODE.fullmatch(text) is not None
 
 
 def is_network_word(text: str) -> bool:

@@ -1,8 +1,8 @@
 """What a dialect is: a table of endpoints, a way to read the key, and a table from every error to status and body.
 
 `routes.py` of a dialect fills in these records; `serving.py` turns them into an ASGI application; `openapi.py` turns
-the same records into the document that clients are generated from. So a route, its validation and its documentation
-cannot differ.
+the same records into the document that clients are generated from. A form's fields are declared once, as `forms.py` says: so a
+route, its validation and its documentation cannot differ.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from telvend.dialects.forms import Form
 from telvend.dialects.story import Parameter, Step, Variable
 from telvend.errors import TelvendError
 from telvend.kit.allowance import Kind
@@ -61,7 +62,7 @@ FormT = TypeVar("FormT")
 class Call(msgspec.Struct, Generic[FormT]):
     """One authenticated request, read as far as it can be without the database.
 
-    `form` is the decoded body, `path` what the path's placeholders stood for.
+    `form` is the decoded body; of a declared form the object as it was sent. `path` what the path's placeholders stood for.
     """
 
     services: Services
@@ -97,13 +98,13 @@ class Endpoint:
     summary: str
     answers: Mapping[int, type[Any]]
     allowance: Kind = Kind.READ
-    form: type[msgspec.Struct] | None = None
-    gathers: bool = False
-    """Whether the handler reads the fields itself, to name every wrong one; `form` then only documents them."""
+    form: type[msgspec.Struct] | Form[Any] | None = None
+    """What the body is: a struct that is decoded before the handler is called, or a declared form that the handler reads, since it
+    knows what is sold; all that is wrong is then named at once. Either is what the document says."""
     url_encoded: bool = False
-    """Whether the body may also be an application/x-www-form-urlencoded form. Only where the handler gathers."""
+    """Whether the body may also be an application/x-www-form-urlencoded form. Only with a declared form."""
     read_other: Callable[[bytes, bytes], dict[str, Any] | None] | None = None
-    """Reads a body that is not JSON, given its Content-Type; None where it is JSON. Only where the handler gathers."""
+    """Reads a body that is not JSON, given its Content-Type; None where it is JSON. Only with a declared form."""
     key_in_form: Callable[[Any, Mapping[bytes, bytes]], str | None] | None = None
     """How this endpoint finds the key where the form carries it (the headers are given too); the form is then read first."""
     parameters: tuple[Parameter, ...] = ()

@@ -23,8 +23,9 @@ class Problems:
 
 
 class FormFields(Problems):
-    """The fields of a body, by name."""
+    """The fields of a body, by name. `values` holds what has been read of a declared form (see forms.py), by attribute."""
 
     def __init__(self, form: Mapping[str, Any]) -> None:
         super().__init__()
         self._form = form
+        self.values: dict[str, Any] = {}

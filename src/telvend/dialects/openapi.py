@@ -9,6 +9,7 @@ import msgspec
 
 from telvend import errors
 from telvend.dialects.contract import Asked, Dialect, Endpoint
+from telvend.dialects.forms import Form
 from telvend.dialects.story import Step, filled, shape
 from telvend.errors import TelvendError
 from telvend.kit.allowance import Kind
@@ -120,8 +121,14 @@ class Schemas:
         made, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
         self.components: dict[str, Any] = {name: _portable(schema) for name, schema in components.items()}
         self._by_type = dict(zip(types, map(_portable, made), strict=True))
+        for form in (endpoint.form for endpoint in dialect.endpoints):
+            if isinstance(form, Form):
+                for name, schema in (form.components | {form.name: form.schema()}).items():
+                    self.named(name, _portable(schema))
 
-    def form(self, kind: type[Any]) -> dict[str, Any]:
+    def form(self, kind: type[Any] | Form[Any]) -> dict[str, Any]:
+        if isinstance(kind, Form):
+            return {"$ref": _REF + kind.name}
         schema: dict[str, Any] = self._by_type[kind]
         return schema
 
@@ -195,7 +202,7 @@ def _references(schema: Any) -> Iterator[str]:
 def _types(endpoints: Iterable[Endpoint]) -> list[type[Any]]:
     found: dict[type[Any], None] = {}
     for endpoint in endpoints:
-        if endpoint.form is not None:
+        if endpoint.form is not None and not isinstance(endpoint.form, Form):
             found[endpoint.form] = None
         found.update(dict.fromkeys(endpoint.answers.values()))
     return list(found)

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint, Header
 from telvend.dialects.dispatch import API_HEADERS
+from telvend.dialects.forms import Form
 from telvend.dialects.headers import header_values
 from telvend.dialects.metrics import rate_limited, request_finished
 from telvend.errors import (
@@ -112,7 +113,7 @@ class _Path:
 def _decoder(endpoint: Endpoint) -> "msgspec.json.Decoder[Any] | _Gathered | None":
     if endpoint.form is None:
         return None
-    return _Gathered() if endpoint.gathers else msgspec.json.Decoder(endpoint.form)
+    return _Gathered() if isinstance(endpoint.form, Form) else msgspec.json.Decoder(endpoint.form)
 
 
 class _Gathered:

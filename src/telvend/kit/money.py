@@ -20,7 +20,10 @@ MAXIMUM_MINOR: Final = 10**15
 # Moving the point must not round, whatever precision somebody has set for their own calculations.
 _EXACT: Final = Context(prec=60)
 
-_DECIMAL_TEXT = re.compile(r"\A(\d{1,30})(?:\.(\d{1,6}))?\Z", re.ASCII)
+LONGEST_DIGITS: Final = 30
+"""How many digits a text may have before its decimals."""
+
+_DECIMAL_TEXT = re.compile(rf"\A(\d{{1,{LONGEST_DIGITS}}})(?:\.(\d{{1,6}}))?\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

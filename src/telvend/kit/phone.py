@@ -11,6 +11,7 @@ Source of the rules: the metadata of `phonenumbers`, a port of Google's libphone
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from itertools import combinations
 
@@ -20,7 +21,8 @@ from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberDesc, P
 _MOBILE_TYPES = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
 # Fifteen digits and a plus sign (E.164) with a space or a dash after each; nobody means a number by more than that.
-_LONGEST_TEXT = 32
+LONGEST_TEXT = 32
+SEPARATORS = "[ -]*"
 _INTERNATIONAL_DIGITS = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
 
 # The markets whose national form is understood where nobody names the market, in the order in which they are tried.
@@ -62,7 +64,7 @@ def parse_mobile(text: str, region: str) -> str:
     """
     # Two calls of replace take a quarter of the time of one str.translate.
     calling_code, match = _rules.get(region) or _learn(region)
-    found = match(text.replace(" ", "").replace("-", "")) if len(text) <= _LONGEST_TEXT else None
+    found = match(text.replace(" ", "").replace("-", "")) if len(text) <= LONGEST_TEXT else None
     if found is None:
         raise NotAMobileNumber(f"This is not a mobile number of {region}.")
     return calling_code + found[1]
@@ -75,7 +77,7 @@ def parse_mobile_of_any_market(text: str) -> str:
     E.164 or international digits of any country. Spaces and dashes as in `parse_mobile`. Not for the hot path.
     Raises NotAMobileNumber.
     """
-    if len(text) <= _LONGEST_TEXT:
+    if len(text) <= LONGEST_TEXT:
         digits = text.replace(" ", "").replace("-", "")
         if digits.startswith("0"):
             for region in _NATIONAL_FORMS_OF:
@@ -89,6 +91,25 @@ def parse_mobile_of_any_market(text: str) -> str:
         "This is not a mobile number. Write it with its country code, as in +233241234567, "
         "or in the national form of Ghana or Nigeria."
     )
+
+
+def mobile_pattern(region: str) -> str:
+    """Return what every text that `parse_mobile` reads for this market matches as a whole: what may stand in front, and how many digits.
+
+    Which of these numbers exist is not in it: countries give out new ones. Nothing but ASCII, as for JSON Schema.
+    Raises LookupError for an unknown region.
+    """
+    metadata = PhoneMetadata.metadata_for_region(region, None)
+    if metadata is None:
+        raise LookupError(f"phonenumbers knows no region {region!r}.")
+    mobile = metadata.fixed_line if metadata.same_mobile_and_fixed_line_pattern else metadata.mobile
+    lengths = set(mobile.possible_length) if mobile is not None else set()
+    with suppress(NotAPrefix):
+        lengths.add(_mobile_length(region))
+    in_front = [SEPARATORS.join(prefix) for prefix in _national_prefixes(region)]
+    in_front.append(rf"\+?{SEPARATORS}{SEPARATORS.join(str(metadata.country_code))}")
+    numbers = "|".join(f"(?:{SEPARATORS}[0-9]){{{length}}}" for length in sorted(lengths))
+    return f"{SEPARATORS}(?:{'|'.join(in_front)})(?:{numbers}){SEPARATORS}"
 
 
 def national_form(e164: str) -> str:

@@ -15,6 +15,7 @@ from msgspec import Meta
 from structlog.testing import capture_logs
 
 from telvend.bootstrap import APIS
+from telvend.dialects import forms as declared
 from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint
 from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, decode
 from telvend.errors import (
@@ -55,6 +56,13 @@ class Form(msgspec.Struct):
     count: int = 1
 
 
+class Gathered(msgspec.Struct):
+    size: Annotated[str, declared.Field(lambda *_: "", {"type": "string"})]
+
+
+GATHERED = declared.Form("Gathered", Gathered)
+
+
 class Said(msgspec.Struct):
     """What this dialect answers, errors included."""
 
@@ -81,7 +89,7 @@ class Shop:
                 Endpoint("GET", "/thing", self.handler, "", {200: Said}),
                 Endpoint("GET", "/thing/{name:path}", self.handler, "", {200: Said}),
                 Endpoint("POST", "/buy", self.handler, "", {200: Said}, allowance=Kind.PURCHASE, form=Form),
-                Endpoint("POST", "/gather", self.handler, "", {200: Said}, form=Form, gathers=True),
+                Endpoint("POST", "/gather", self.handler, "", {200: Said}, form=GATHERED),
             ),
         )
         services: Any = type("Services", (), {"resellers": self, "public_url": ""})()
@@ -303,8 +311,8 @@ class Peculiar(Shop):
             error=self.error,
             endpoints=(
                 Endpoint("GET", "/thing/{name}", self.handler, "", {200: Said}),
-                Endpoint("PATCH", "/thing/{name}", self.handler, "", {200: Said}, form=Form, gathers=True, url_encoded=True),
-                Endpoint("POST", "/token", self.handler, "", {200: Said}, form=Form, gathers=True, url_encoded=True,
+                Endpoint("PATCH", "/thing/{name}", self.handler, "", {200: Said}, form=GATHERED, url_encoded=True),
+                Endpoint("POST", "/token", self.handler, "", {200: Said}, form=GATHERED, url_encoded=True,
                          key_in_form=lambda form, _: form.get("client")),
             ),
         )  # fmt: skip

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 
-from telvend.kit.phone import NotAMobileNumber, masked, national_form, parse_mobile, parse_mobile_of_any_market
+from telvend.kit.phone import (
+    NotAMobileNumber,
+    masked,
+    mobile_pattern,
+    national_form,
+    parse_mobile,
+    parse_mobile_of_any_market,
+)
 
 MOBILE_TYPES = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 MARKETS = ("GH", "NG", "SZ", "UG", "ZA")
@@ -240,3 +247,27 @@ def test_national_form_of_no_number_is_refused(text: str) -> None:
 )
 def test_masked_hides_at_least_five_characters(number: str, shown: str) -> None:
     assert masked(number) == shown
+
+
+@given(st.data())
+def test_what_is_a_mobile_number_of_a_market_is_as_the_markets_pattern_says(data: st.DataObject) -> None:
+    region = data.draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
+    code = str(phonenumbers.country_code_for_region(region))
+    in_front = data.draw(st.sampled_from(["", "0", code, f"+{code}", f"+ {code}-"]))
+    text = in_front + data.draw(national_numbers(region) | st.text("0123456789- ", max_size=15))
+    if said_by_us(text, region) is not None:
+        assert re.fullmatch(mobile_pattern(region), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("0241234567", True), ("+ 233-24 123 4567 ", True), ("0302123456", True), ("241234567", False), ("02412345678", False),
+     ("+0241234567", False), ("٠241234567", False), ("", False)],
+)  # fmt: skip
+def test_the_pattern_of_a_market_says_what_stands_in_front_and_how_many_digits_follow(text: str, fits: bool) -> None:
+    assert (re.fullmatch(mobile_pattern("GH"), text) is not None) is fits
+
+
+def test_the_pattern_of_an_unknown_region_is_a_lookup_error() -> None:
+    with pytest.raises(LookupError):
+        mobile_pattern("XX")

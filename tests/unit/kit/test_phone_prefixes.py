@@ -1,5 +1,6 @@
 """Prefixes that the shop adds: whose numbers they make mobile, in every spelling, and what they never touch."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from telvend.kit.phone import (
     NotAMobileNumber,
     NotAPrefix,
     masked,
+    mobile_pattern,
     national_form,
     parse_mobile,
     parse_mobile_of_any_market,
@@ -207,3 +209,9 @@ def test_an_added_number_is_masked_as_others() -> None:
     assert "9181234567" not in str(
         mask(None, "info", {"event": "x", "phone": "09181234567", "subscriber": "+2349181234567"})
     )
+
+
+@pytest.mark.parametrize("region", sorted(NUMBERS))
+def test_the_pattern_of_a_markets_numbers_holds_those_that_are_added_later(region: str) -> None:
+    for text in spellings(region):
+        assert re.fullmatch(mobile_pattern(region), text)

@@ -34,7 +34,7 @@ MARKETS: Final = {"233": "GH", "234": "NG", "268": "SZ", "256": "UG", "27": "ZA"
 
 _FIRST_IN_NATIONAL_FORM: Final = ("GH", "NG")
 _OTHERS: Final = ("SZ", "UG", "ZA")
-_LONGEST_CUSTOMER: Final = 64
+LONGEST_CUSTOMER: Final = 64
 
 
 def customer(text: str, home: str, field: str = "customerId") -> str:
@@ -46,7 +46,7 @@ def customer(text: str, home: str, field: str = "customerId") -> str:
 
 
 def _number(text: str, home: str) -> str:
-    digits = text.replace(" ", "").replace("-", "") if len(text) <= _LONGEST_CUSTOMER else ""
+    digits = text.replace(" ", "").replace("-", "") if len(text) <= LONGEST_CUSTOMER else ""
     international = digits.removeprefix("+")
     if not digits.startswith("0"):
         # The rule of one market costs a microsecond, the library's reading of any number fifty.
@@ -247,14 +247,16 @@ def plans_query(query: bytes) -> PlansQuery:
 
 # Bodies -----------------------------------------------------------------------------------------------------------------
 
-_PIN: Final = re.compile(r"[0-9]{8,20}", re.ASCII)
-_SERIAL: Final = re.compile(r"[A-Za-z0-9]{8,20}", re.ASCII)
-_PROFILE: Final = re.compile(r"[A-Za-z0-9]{1,4}", re.ASCII)
-_UNITS: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
-_TRANSACTION_TYPE: Final = re.compile(r"[A-Z0-9_]{1,32}", re.ASCII)
-_PLAN_ID: Final = re.compile(r"[A-Za-z0-9_. -]{1,64}", re.ASCII)
+PIN: Final = re.compile(r"[0-9]{8,20}", re.ASCII)
+SERIAL: Final = re.compile(r"[A-Za-z0-9]{8,20}", re.ASCII)
+PROFILE: Final = re.compile(r"[A-Za-z0-9]{1,4}", re.ASCII)
+UNIT_DIGITS: Final = 12
+MOST_UNITS: Final = 10**UNIT_DIGITS - 1
+_UNITS: Final = re.compile(rf"[0-9]{{1,{UNIT_DIGITS}}}", re.ASCII)
+TRANSACTION_TYPE: Final = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)
+PLAN_ID: Final = re.compile(r"[A-Za-z0-9_. -]{1,64}", re.ASCII)
 
-_REFILL_TYPES: Final = {
+REFILL_TYPES: Final = {
     "voucher": RefillKind.VOUCHER,
     "voucherbase": RefillKind.VOUCHER,
     "voucherbased": RefillKind.VOUCHER,
@@ -264,8 +266,18 @@ _REFILL_TYPES: Final = {
 
 _OF_VOUCHERS: Final = ("voucherActivationCode", "serialNumber")
 _OF_VOUCHERLESS: Final = ("refillProfileId", "transactionAmount")
-_TARGET_SYSTEMS: Final = ("AIR", "PPMS")
+TARGET_SYSTEMS: Final = ("AIR", "PPMS")
+FRI_STATES: Final = ("ACTIVE", "BLOCKED")
+GRANT: Final = "client_credentials"
 
+LONGEST_TEXT: Final = 128
+LONGEST_QUOTE: Final = 64
+LONGEST_MESSAGE: Final = 256
+LONGEST_SENT_ID: Final = 4096
+
+_PARTS_OF_AMOUNT: Final = {name: (f"amount[{name}]", f"amount.{name}") for name in ("type", "value", "unit")}
+AMOUNT_SPELLINGS: Final = tuple(spelling for spellings in _PARTS_OF_AMOUNT.values() for spelling in spellings)
+"""How the parts of an amount are spelt in a form; of two spellings of one part the last counts."""
 
 PRODUCT_CODE: Final = "must be 1 to 64 letters, digits, dots, dashes and underscores"
 
@@ -273,13 +285,25 @@ PRODUCT_CODE: Final = "must be 1 to 64 letters, digits, dots, dashes and undersc
 class Fields(FormFields):
     """What a body holds, field by field. One that is wrong reads as a stand-in until `done` is called.
 
-    Null and an empty string are the same as a field that is missing.
+    Null and an empty string are the same as a field that is missing. `home` is the market whose national form is read first,
+    `trace` the transactionId of the header; `sender` and `product_in_path` are what the path names.
     """
+
+    def __init__(self, form: Mapping[str, Any], home: str = "", trace: str = "") -> None:
+        super().__init__(form)
+        self.home = home
+        self.trace = trace
+        self.sender = ""
+        self.product_in_path: str | None = None
+
+    def sent(self, name: str) -> Any:
+        """The value as it was sent; None where it is missing."""
+        return self._form.get(name)
 
     def has(self, name: str) -> bool:
         return self._form.get(name) not in (None, "")
 
-    def text(self, name: str, *, required: bool = True, longest: int = 128) -> str:
+    def text(self, name: str, *, required: bool = True, longest: int = LONGEST_TEXT) -> str:
         """Empty where it is missing or wrong."""
         value = self._form.get(name)
         if value in (None, ""):
@@ -324,7 +348,7 @@ class Fields(FormFields):
         """And none of the fields that belong to the other one."""
         text = self.text("refillType")
         word = text.casefold().replace(" ", "").replace("-", "").replace("_", "")
-        kind = _REFILL_TYPES.get(word)
+        kind = REFILL_TYPES.get(word)
         if kind is None:
             if text:
                 self.wrong("refillType", "must be voucher or voucherless")
@@ -334,24 +358,28 @@ class Fields(FormFields):
                 self.wrong(name, f"must not be sent with refillType {kind}")
         return kind
 
+    def refills_by(self, kind: RefillKind) -> bool:
+        """Whether the kind of refill that was read is this one."""
+        return "refillType" not in self.problems and self.values["refill_type"] is kind
+
     def pin(self) -> Secret:
         """Never repeated in a sentence. A JSON number has lost its leading zeros, and is refused."""
         value = self._form.get("voucherActivationCode")
         if value in (None, ""):
             self.wrong("voucherActivationCode", "is required with refillType voucher")
-        elif not isinstance(value, str) or not _PIN.fullmatch(value):
+        elif not isinstance(value, str) or not PIN.fullmatch(value):
             self.wrong("voucherActivationCode", "must be a string of 8 to 20 digits")
             value = ""
         return Secret(value or "")
 
     def serial(self) -> str | None:
-        return self.matching("serialNumber", _SERIAL, "must be 8 to 20 letters and digits", required=False) or None
+        return self.matching("serialNumber", SERIAL, "must be 8 to 20 letters and digits", required=False) or None
 
     def profile(self) -> str:
         if not self.has("refillProfileId"):
             self.wrong("refillProfileId", "is required with refillType voucherless")
             return ""
-        return self.matching("refillProfileId", _PROFILE, "must be 1 to 4 letters and digits")
+        return self.matching("refillProfileId", PROFILE, "must be 1 to 4 letters and digits")
 
     def units(self) -> int:
         """Whole units of the currency: digits as text, or a JSON integer."""
@@ -367,7 +395,7 @@ class Fields(FormFields):
         return int(value)
 
     def target_system(self) -> str:
-        return self.one_of("targetSystem", _TARGET_SYSTEMS, required=False)
+        return self.one_of("targetSystem", TARGET_SYSTEMS, required=False)
 
     # Premiums
 
@@ -382,13 +410,13 @@ class Fields(FormFields):
 
     def transaction_type(self) -> str:
         text = self.text("transactionType").upper()
-        if text and not _TRANSACTION_TYPE.fullmatch(text):
+        if text and not TRANSACTION_TYPE.fullmatch(text):
             self.wrong("transactionType", "must be 1 to 32 letters, digits and underscores")
         return text
 
     def transaction_id(self, header: str) -> str:
         """What the body's own becomes. Where it is missing, which is wrong, the header's."""
-        text = self.text("transactionId", longest=4096)
+        text = self.text("transactionId", longest=LONGEST_SENT_ID)
         if "transactionId" in self.problems:
             return header
         return transaction_id_in_force(text)
@@ -421,8 +449,8 @@ class Fields(FormFields):
         if value in (None, ""):
             parts = {
                 name: self._form[spelling]
-                for name in ("type", "value", "unit")
-                for spelling in (f"amount[{name}]", f"amount.{name}")
+                for name, spellings in _PARTS_OF_AMOUNT.items()
+                for spelling in spellings
                 if spelling in self._form
             }
             if parts:
@@ -438,9 +466,7 @@ class Fields(FormFields):
         return value
 
     def plan_id(self) -> str:
-        return self.matching(
-            "planId", _PLAN_ID, "must be 1 to 64 letters, digits, dots, dashes, underscores and spaces"
-        )
+        return self.matching("planId", PLAN_ID, "must be 1 to 64 letters, digits, dots, dashes, underscores and spaces")
 
 
 # The francs of West and of Central Africa are both called FCFA. Source: MADAPI's list of units; ISO 4217 for the codes.

@@ -9,17 +9,16 @@ for its key and nothing else: mode, wallets, allowance and revocation are the ke
 
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from telvend.dialects.contract import Answer, Call
 from telvend.dialects.madapi import KEYS
-from telvend.dialects.madapi.fields import Query
+from telvend.dialects.madapi.fields import GRANT, Fields, Query
+from telvend.dialects.madapi.forms import TOKEN_FORM
 from telvend.dialects.madapi.wire import Token
 from telvend.errors import InvalidInput, NotAuthenticated
 from telvend.kit.secret import Secret
 from telvend.resellers.service import TOKEN_VALID_S
-
-GRANT: Final = "client_credentials"
 
 
 def client_of(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str | None:
@@ -31,7 +30,8 @@ def client_of(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str | 
 async def access_token(call: Call[dict[str, Any]]) -> Answer:
     """Raises NotAuthenticated for a wrong secret, InvalidInput for another grant."""
     query = Query(call.query)
-    grant = query.text("grant_type") or call.form.get("grant_type")
+    form = TOKEN_FORM.read(Fields(call.form))
+    grant = query.text("grant_type") or form.grant_type
     query.done()
     if grant != GRANT:
         raise InvalidInput("grant_type", f"must be {GRANT}")
@@ -43,7 +43,8 @@ async def access_token(call: Call[dict[str, Any]]) -> Answer:
 
 
 def _credentials(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:
-    client, secret = form.get("client_id"), form.get("client_secret")
+    sent = TOKEN_FORM.read(Fields(form))
+    client, secret = sent.client_id, sent.client_secret
     if client is None:
         scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"basic":

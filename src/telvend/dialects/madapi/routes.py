@@ -15,6 +15,7 @@ from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
 from telvend.dialects.headers import header_text
 from telvend.dialects.madapi import KEYS, refusals, story, wire
 from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, long_id_of, plans_query, transaction_id_of
+from telvend.dialects.madapi.forms import FRI_STATE_FORM, MIGRATION_FORM, PREMIUM_FORM, REFILL_FORM, TOKEN_FORM
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, ErrorBody, PremiumError
 from telvend.dialects.story import Parameter
@@ -25,7 +26,7 @@ from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
 from telvend.kit.phone import region_of
 from telvend.operator.plans.model import Plans, PlansWanted
 from telvend.operator.premiums.model import PremiumRequest
-from telvend.operator.refills.model import RefillKind, RefillRequest
+from telvend.operator.refills.model import RefillRequest
 from telvend.operator.vouchers.model import PinRefused
 from telvend.sales.model import SaleKind
 
@@ -89,29 +90,20 @@ def _is_known(call: Call[None], product: str) -> bool:
 async def refill(call: Call[dict[str, Any]]) -> Answer:
     """By voucher, or from the partner's wallet; once for each transactionId."""
     msisdn = _customer(call)
-    fields = Fields(call.form)
-    kind = fields.refill_kind()
-    pin = serial = profile = units = None
-    if "refillType" not in fields.problems:
-        if kind is RefillKind.VOUCHER:
-            pin, serial = fields.pin(), fields.serial()
-        else:
-            profile, units = fields.profile(), fields.units()
-    fields.target_system()
-    fields.done()
+    form = REFILL_FORM.read(Fields(call.form))
     request = RefillRequest(
         reseller_id=call.caller.reseller_id,
         dialect=KEYS.api,
         mode=call.caller.mode,
         transaction_id=call.asked.trace,
-        kind=kind,
+        kind=form.refill_type,
         msisdn=msisdn,
         wallets=dict(call.caller.wallets),
         source=network_of(call.asked.client),
-        pin=pin,
-        serial=serial,
-        profile=profile,
-        units=units,
+        pin=form.voucher_activation_code,
+        serial=form.serial_number,
+        profile=form.refill_profile_id,
+        units=form.transaction_amount,
         sent_id=long_id_of(call.headers),
         system=header_text(call.headers.get(b"sourcesystemid", b""))[:_LONGEST_SOURCE_SYSTEM],
     )
@@ -129,32 +121,24 @@ async def refill(call: Call[dict[str, Any]]) -> Answer:
 
 async def premium(call: Call[dict[str, Any]]) -> Answer:
     """What cover for a transaction costs; the customer of the path is who sends. The body's transactionId counts."""
-    fields = Fields(call.form)
-    call.asked.trace = fields.transaction_id(call.asked.trace)
-    home = call.services.home_country
-    sender = _customer(call)
-    product = fields.product(_product(call) if "productCode" in call.path else None)
-    receiver = fields.customer("receivingCustomerId", home)
-    transaction_type = fields.transaction_type()
-    amount = fields.amount(sender)
-    account_holder = fields.text("accountHolderId", required=False) or None
-    quote = fields.text("quoteId", required=False, longest=64) or None
-    message = fields.text("message", required=False, longest=256) or None
-    fields.done()
-    assert amount is not None  # noqa: S101 - `done` has raised otherwise
+    fields = Fields(call.form, call.services.home_country, call.asked.trace)
+    call.asked.trace = PREMIUM_FORM.read_one("transaction_id", fields)
+    fields.sender = _customer(call)
+    fields.product_in_path = _product(call) if "productCode" in call.path else None
+    form = PREMIUM_FORM.read(fields)
     found = await call.services.premiums.premium(
         PremiumRequest(
             call.caller.reseller_id,
             call.caller.mode,
             call.asked.trace,
-            product,
-            transaction_type,
-            sender,
-            receiver,
-            amount,
-            account_holder,
-            quote,
-            message,
+            form.product,
+            form.transaction_type,
+            fields.sender,
+            form.receiving_customer_id,
+            form.amount,
+            form.account_holder_id,
+            form.quote_id,
+            form.message,
         )
     )
     return wire.premium_answer(found, call.asked)
@@ -166,10 +150,7 @@ async def premium(call: Call[dict[str, Any]]) -> Answer:
 async def migrate(call: Call[dict[str, Any]]) -> Answer:
     """To another tariff plan. The same again changes nothing, and is answered alike."""
     msisdn = _customer(call)
-    fields = Fields(call.form)
-    plan = fields.plan_id()
-    fields.text("providerId", required=False)
-    fields.done()
+    plan = MIGRATION_FORM.read(Fields(call.form)).plan_id
     subscriber = await call.services.subscribers.migrate(call.caller.mode, msisdn, plan)
     return wire.migration_answer(subscriber, "MIGRATE", call.asked)
 
@@ -182,10 +163,7 @@ async def provision(call: Call[dict[str, Any]]) -> Answer:
     if not call.services.creates_subscribers:
         raise NotPermitted("provision subscribers")
     msisdn = _customer(call)
-    fields = Fields(call.form)
-    plan = fields.plan_id()
-    fields.text("providerId", required=False)
-    fields.done()
+    plan = MIGRATION_FORM.read(Fields(call.form)).plan_id
     currency = _CURRENCY_OF_MARKET.get(region_of(msisdn))
     if currency is None:
         raise InvalidInput("customerId", "is not a number of a market of this network")
@@ -202,9 +180,7 @@ async def fri(call: Call[None]) -> Answer:
 async def set_fri_state(call: Call[dict[str, Any]]) -> Answer:
     """Block the account of mobile money, or open it again."""
     msisdn = _customer(call)
-    fields = Fields(call.form)
-    blocked = fields.one_of("state", ("ACTIVE", "BLOCKED")) == "BLOCKED"
-    fields.done()
+    blocked = FRI_STATE_FORM.read(Fields(call.form)).state == "BLOCKED"
     found = await _momo(call, msisdn)
     await call.services.mobile_money.set_blocked(call.caller.mode, msisdn, blocked)
     return wire.fri_answer(found.msisdn, blocked, found.currency, call.asked)
@@ -281,8 +257,7 @@ def _premium(path: str, summary: str, parameters: tuple[Parameter, ...]) -> Endp
         premium,
         summary,
         _PREMIUM,
-        form=wire.PremiumForm,
-        gathers=True,
+        form=PREMIUM_FORM,
         url_encoded=True,
         parameters=parameters,
     )
@@ -298,8 +273,7 @@ ENDPOINTS: Final = (
         "Change the tariff plan",
         {200: wire.MigrationAnswer, **_REFUSALS, **_BODY},
         allowance=Kind.PURCHASE,
-        form=wire.MigrationForm,
-        gathers=True,
+        form=MIGRATION_FORM,
         parameters=story.COMMON,
     ),
     Endpoint(
@@ -309,8 +283,7 @@ ENDPOINTS: Final = (
         "Refill by voucher, or from the partner's wallet",
         {200: wire.RefillAnswer, **_REFUSALS, **_BODY},
         allowance=Kind.PURCHASE,
-        form=wire.RefillForm,
-        gathers=True,
+        form=REFILL_FORM,
         parameters=story.REFILL_PARAMETERS,
         url_encoded=True,
     ),
@@ -329,8 +302,7 @@ ENDPOINTS: Final = (
         "Block the mobile money account, or open it again",
         {200: wire.FriAnswer, **_REFUSALS, **_BODY},
         allowance=Kind.PURCHASE,
-        form=wire.FriStateForm,
-        gathers=True,
+        form=FRI_STATE_FORM,
         parameters=story.FRI_PARAMETERS,
     ),
     Endpoint(
@@ -340,8 +312,7 @@ ENDPOINTS: Final = (
         "Make a number a subscriber",
         {200: wire.MigrationAnswer, **_REFUSALS, **_BODY},
         allowance=Kind.PURCHASE,
-        form=wire.MigrationForm,
-        gathers=True,
+        form=MIGRATION_FORM,
         parameters=story.COMMON,
     ),
     Endpoint(
@@ -359,8 +330,7 @@ ENDPOINTS: Final = (
         access_token,
         "A token for a key and its secret",
         {200: wire.Token, **_REFUSALS, **_BODY},
-        form=wire.TokenForm,
-        gathers=True,
+        form=TOKEN_FORM,
         url_encoded=True,
         key_in_form=client_of,
         parameters=story.TOKEN_PARAMETERS,

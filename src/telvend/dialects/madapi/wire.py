@@ -323,17 +323,6 @@ def _momo(momo: MomoAccount, shown: Shown, currency: Currency) -> Balance:
 # Refills ----------------------------------------------------------------------------------------------------------------
 
 
-class RefillForm(msgspec.Struct, rename="camel"):
-    """A refill as it arrives, by voucher or voucherless; the fields of the other kind must not be there."""
-
-    refill_type: str
-    voucher_activation_code: str | None = None
-    serial_number: str | None = None
-    refill_profile_id: str | None = None
-    transaction_amount: str | None = None
-    target_system: str | None = None
-
-
 class RefillData(msgspec.Struct, rename="camel"):
     """`amount` in whole units of the currency; with decimals only where it is not a whole number of them."""
 
@@ -371,19 +360,6 @@ def refill_answer(refilled: Refilled, asked: Asked) -> Answer:
 
 
 # Premiums ---------------------------------------------------------------------------------------------------------------
-
-
-class PremiumForm(msgspec.Struct, rename="camel"):
-    """A premium that is asked for. `amount` is for CURRENCY; `product` is the path's where that names one."""
-
-    receiving_customer_id: str
-    transaction_id: str
-    product: str
-    transaction_type: str
-    amount: Amount
-    account_holder_id: str | None = None
-    quote_id: str | None = None
-    message: str | None = None
 
 
 class PremiumData(msgspec.Struct, rename="camel"):
@@ -426,13 +402,6 @@ def _loyalty(loyalty: Loyalty) -> LoyaltyInformation:
 # Version 2.3: tariff migration, FRI, provision ----------------------------------------------------------------------------
 
 
-class MigrationForm(msgspec.Struct, rename="camel"):
-    """`planId` is the tariff plan to change to; `providerId` is read and kept for nothing."""
-
-    plan_id: str
-    provider_id: str | None = None
-
-
 class MigrationData(msgspec.Struct, rename="camel"):
     """What has changed. Nothing is charged for it here: `amount` is null."""
 
@@ -471,12 +440,6 @@ def migration_answer(subscriber: Subscriber, action: str, asked: Asked) -> Answe
     return Answer(200, _plain(MigrationAnswer, data, asked))
 
 
-class FriStateForm(msgspec.Struct):
-    """`state` is ACTIVE or BLOCKED."""
-
-    state: str
-
-
 class FriData(msgspec.Struct):
     """The account of mobile money as a financial resource: `FRI:2348031234567/MSISDN`. `state` is ACTIVE or BLOCKED."""
 
@@ -504,14 +467,6 @@ def _plain(kind: type[Any], data: Any, asked: Asked) -> Any:
 
 
 # OAuth ------------------------------------------------------------------------------------------------------------------
-
-
-class TokenForm(msgspec.Struct):
-    """`client_id` is the API key, `client_secret` what was shown beside it. `grant_type` may stand in the query instead."""
-
-    client_id: str
-    client_secret: str
-    grant_type: str | None = None
 
 
 class Token(msgspec.Struct):

@@ -1,9 +1,9 @@
 """Netpluse (Ghana): data bundles from a GHS wallet, under /api/v1."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
-from telvend.catalog.model import Network
+from telvend.catalog.model import Network, Snapshot
 from telvend.config import Settings
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
 from telvend.dialects.netpluse import KEYS, story, wire
@@ -13,8 +13,14 @@ from telvend.kit.money import GHS, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 from telvend.sales.model import SaleKind
 
-COUNTRY: Final = "GH"
-REFERENCE_LENGTH: Final = 64
+
+class Purchase(NamedTuple):
+    """What a purchase asks for, in the shop's own terms."""
+
+    network: Network
+    subscriber: str
+    size: str
+    reference: str | None
 
 
 async def ping(call: Call[None]) -> Answer:
@@ -29,7 +35,7 @@ async def balance(call: Call[None]) -> Answer:
 
 async def packages(call: Call[None]) -> Answer:
     """What is on sale now, cheapest first within each network, one bundle per network and capacity."""
-    on_sale = call.services.catalogue.snapshot.on_sale(COUNTRY)
+    on_sale = call.services.catalogue.snapshot.on_sale(wire.COUNTRY)
     return Answer(
         200,
         wire.Packages(
@@ -44,13 +50,13 @@ async def packages(call: Call[None]) -> Answer:
 
 async def purchase(call: Call[wire.PurchaseForm]) -> Answer:
     """Answers as soon as the order is durably stored and the money held; delivery is later work."""
-    form = call.form
+    wanted = purchase_of(call.form, call.services.catalogue.snapshot)
     placement = await call.services.orders.buy_bundle(
         call.caller,
-        network=_network(call, form.network),
-        subscriber=_subscriber(form.phone_number),
-        size=_capacity(form.capacity),
-        client_reference=_reference(form.reference),
+        network=wanted.network,
+        subscriber=wanted.subscriber,
+        size=wanted.size,
+        client_reference=wanted.reference,
         prefix="NPAPI",
     )
     return wire.placement_answer(placement)
@@ -59,36 +65,45 @@ async def purchase(call: Call[wire.PurchaseForm]) -> Answer:
 async def order_status(call: Call[None]) -> Answer:
     """By our reference or by the caller's own."""
     reference = call.path["reference"]
-    if not 1 <= len(reference) <= REFERENCE_LENGTH or not reference.isprintable():
+    if not wire.REFERENCE.holds(reference):
         raise NotFound("Order")
     return Answer(200, wire.order_status(await call.services.orders.find(call.caller, reference)))
 
 
-def _network(call: Call[wire.PurchaseForm], word: str) -> Network:
-    catalogue = call.services.catalogue.snapshot
-    network = catalogue.network(COUNTRY, word)
+def purchase_of(form: wire.PurchaseForm, catalogue: Snapshot) -> Purchase:
+    """Read a form in the order in which its fields are documented. Raises InvalidInput for the first that is wrong."""
+    return Purchase(
+        _network(form.network, catalogue),
+        _subscriber(form.phone_number),
+        _capacity(form.capacity),
+        _reference(form.reference),
+    )
+
+
+def _network(word: str, catalogue: Snapshot) -> Network:
+    network = catalogue.network(wire.COUNTRY, word)
     if network is None:
-        known = ", ".join(network.code for network in catalogue.networks(COUNTRY))
+        known = ", ".join(network.code for network in catalogue.networks(wire.COUNTRY))
         raise InvalidInput("network", f"must be one of {known}")
     return network
 
 
 def _subscriber(text: str) -> str:
     try:
-        return parse_mobile(text, COUNTRY)
+        return parse_mobile(text, wire.COUNTRY)
     except NotAMobileNumber:
         raise InvalidInput("phoneNumber", "must be a mobile number of Ghana, such as 0241234567") from None
 
 
 def _capacity(text: str) -> str:
-    if not 1 <= len(text) <= 32 or not text.isprintable():
+    if not wire.CAPACITY.holds(text):
         raise InvalidInput("capacity", "must be a size from /packages, such as 1GB")
     return text
 
 
 def _reference(text: str | None) -> str | None:
-    if text is not None and (not 1 <= len(text) <= REFERENCE_LENGTH or not text.isprintable()):
-        raise InvalidInput("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
+    if text is not None and not wire.REFERENCE.holds(text):
+        raise InvalidInput("reference", f"must be 1 to {wire.REFERENCE.longest} printable characters")
     return text
 
 

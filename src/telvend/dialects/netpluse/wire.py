@@ -5,13 +5,16 @@ it is silent or contradicts itself, the docstring here names the choice.
 """
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from telvend import errors
 from telvend.dialects.contract import Answer, nearest_row
+from telvend.dialects.forms import PrintableText, matching
 from telvend.errors import TelvendError
+from telvend.kit.phone import LONGEST_TEXT, mobile_pattern
 from telvend.orders.model import Order, Placement, State
 
 REPEAT_WINDOW_S: Final = 60
@@ -55,13 +58,19 @@ class Packages(msgspec.Struct):
     packages: list[DataPackage]
 
 
+COUNTRY: Final = "GH"
+CAPACITY: Final = PrintableText(32)
+REFERENCE: Final = PrintableText(64)
+_PHONE: Final = matching(mobile_pattern(COUNTRY), maxLength=LONGEST_TEXT, format="mobile-number-gh")
+
+
 class PurchaseForm(msgspec.Struct, rename="camel"):
-    """A purchase as it arrives. Checks that need the market stand in routes.py."""
+    """A purchase. `capacity` is a size from `/packages`; `reference` is your own name for the purchase."""
 
     network: str
-    phone_number: str
-    capacity: str
-    reference: str | None = None
+    phone_number: Annotated[str, Meta(extra_json_schema=_PHONE)]
+    capacity: Annotated[str, Meta(extra_json_schema=CAPACITY.schema)]
+    reference: Annotated[str, Meta(extra_json_schema=REFERENCE.schema)] | None = None
 
 
 class Purchased(msgspec.Struct):

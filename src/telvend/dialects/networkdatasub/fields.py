@@ -1,31 +1,57 @@
-"""Reading the fields of a form one by one, so that every wrong one is named at once.
+"""How the fields of forms and queries are read, one by one, so that every wrong one is named at once.
 
-fields = Fields(call.form)
-amount = fields.amount("amount", minimum, maximum)
-network = fields.text("network")
-fields.done()                 # raises InvalidFields where anything was wrong
+forms.py declares which form has which fields; the sentences about wrong values stand here.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
+from telvend.catalog.model import Network, Product, Snapshot
 from telvend.dialects.fields import FormFields
 from telvend.dialects.headers import header_text
 from telvend.dialects.networkdatasub.courtesies import OTHER_NAME, number_in
+from telvend.dialects.networkdatasub.wire import AUTHORITY_BY_PROVIDER
+from telvend.funding.model import is_redirect_url
+from telvend.gateways.contract import Method
+from telvend.identity.model import is_number
 from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 
+COUNTRY: Final = "NG"
 REFERENCE_LENGTH: Final = 64
+
+DEFAULT_PROVIDER: Final = "idpass"
+
+_NOTHING_SOLD: Final = Snapshot(0)
+_UNKNOWN_NETWORK: Final = "is not a network code: use mtn, airtel, glo or 9mobile"
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 T = TypeVar("T")
 
 
 class Fields(FormFields):
-    """What a client sent, field by field. A field that is wrong reads as a stand-in until `done` is called."""
+    """What a client sent, field by field. A field that is wrong reads as a stand-in until `done` is called.
+
+    `catalogue` and `cards` are what is sold now, `idempotency_key` the header.
+    """
+
+    MOST_DIGITS: Final = 18
+
+    def __init__(
+        self,
+        form: Mapping[str, Any],
+        catalogue: Snapshot = _NOTHING_SOLD,
+        *,
+        cards: Collection[str] = (),
+        idempotency_key: bytes | None = None,
+    ) -> None:
+        super().__init__(form)
+        self.idempotency_key = idempotency_key
+        self._catalogue = catalogue
+        self._cards = cards
 
     def text(self, name: str, *, required: bool = True) -> str:
         value = self._form.get(name)
@@ -47,7 +73,7 @@ class Fields(FormFields):
             if default is None:
                 self.wrong(name, "field is required")
             return default or 0
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= self.MOST_DIGITS:
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             self.wrong(name, "must be an integer")
@@ -116,6 +142,72 @@ class Fields(FormFields):
             self.wrong(name, problem)
         return found
 
+    def network(self, name: str) -> Network | None:
+        """A network's code or, as a courtesy, its number."""
+        number = self.number(name)
+        if number is None:
+            return self.one_of(name, lambda word: self._catalogue.network(COUNTRY, word.strip()), _UNKNOWN_NETWORK)
+        # A code comes first, also one that is digits.
+        numbered = {network.id: network for network in self._catalogue.networks(COUNTRY)}
+        found = self._catalogue.network(COUNTRY, str(number)) or numbered.get(number)
+        if found is None:
+            self.wrong(name, _UNKNOWN_NETWORK)
+        return found
+
+    def network_of_plan(self, name: str) -> Network | None:
+        """The same; None where a courtesy leaves it to the plan."""
+        return None if self._network_is_the_plans else self.network(name)
+
+    def plan(self, _: str) -> Product | None:
+        """The plan that was read as `plan_id`, of the network that was read before. As a courtesy it says whose it is."""
+        by_plan = self._network_is_the_plans
+        network: Network | None = self.values["network"]
+        if "plan_id" in self.problems or not (by_plan or network is not None):
+            return None
+        plan = self._catalogue.product(self.values["plan_id"])
+        if by_plan and plan is not None and plan.country == COUNTRY:
+            network = self.values["network"] = self._catalogue.network(COUNTRY, plan.network)
+        if network is None:
+            self.wrong("plan_id", "is not a data plan")
+        elif plan is None or (plan.country, plan.network) != (network.country, network.code):
+            self.wrong("plan_id", f"is not a plan of {network.name}")
+        return plan
+
+    @property
+    def _network_is_the_plans(self) -> bool:
+        """Whether the plan is named as a courtesy, and the network is not."""
+        return self.has(OTHER_NAME["plan_id"]) and not self.has("network")
+
+    def payment_method(self, name: str) -> Method | None:
+        return self.one_of(name, _METHODS.get, "must be card, bank_transfer or ussd")
+
+    def redirect_url(self, name: str) -> str | None:
+        """Missing, null or empty is none."""
+        url = self.text(name, required=False) or None
+        if url is not None and not is_redirect_url(url):
+            self.wrong(name, "must be an http or https address")
+        return url
+
+    def identity_number(self, name: str) -> str:
+        """A NIN or a BVN."""
+        number = self.text(name)
+        if name not in self.problems and not is_number(number):
+            self.wrong(name, "must be 11 digits")
+        return number
+
+    def card_type(self, name: str) -> str:
+        # One that is no longer sold is refused after its reference was looked up, like any product.
+        card_type = self.text(name)
+        if name not in self.problems and card_type not in self._cards:
+            self.wrong(name, f"must be one of {', '.join(sorted(self._cards))}")
+        return card_type
+
+    def provider(self, name: str) -> str:
+        provider = self.text(name, required=False) or DEFAULT_PROVIDER
+        if provider not in AUTHORITY_BY_PROVIDER:
+            self.wrong(name, "must be idpass or mobilsix")
+        return provider
+
     def flag(self, name: str) -> bool:
         """A boolean; missing or null is false."""
         value = self._form.get(name)
@@ -156,6 +248,7 @@ class Fields(FormFields):
         return value
 
 
+_METHODS: Final = {str(method): method for method in Method}
 _MOST_DIGITS: Final = 30
 
 

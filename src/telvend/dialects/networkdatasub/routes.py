@@ -1,24 +1,21 @@
 """networkdatasub (Nigeria): user, networks, airtime, data, wallet and transactions, under /api."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, time, timedelta, timezone
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-import msgspec
-
 from telvend.authorities.contract import Kind as IdentityKind
-from telvend.catalog.model import Network, Product
 from telvend.config import Settings
 from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
+from telvend.dialects.forms import Form
 from telvend.dialects.networkdatasub import KEYS, story, wire
 from telvend.dialects.networkdatasub.courtesies import SCHEMES, read_form_body
-from telvend.dialects.networkdatasub.fields import Fields
+from telvend.dialects.networkdatasub.fields import COUNTRY, Fields
+from telvend.dialects.networkdatasub.forms import AIRTIME_FORM, BVN_FORM, DATA_FORM, FUND_FORM, NIN_FORM, Bvn
 from telvend.dialects.story import Parameter
 from telvend.errors import Busy, InsufficientBalance, NotFound
-from telvend.funding.model import is_redirect_url
-from telvend.gateways.contract import Method
-from telvend.identity.model import Request, is_number
+from telvend.identity.model import Request
 from telvend.kit.allowance import Kind
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
@@ -26,17 +23,10 @@ from telvend.orders.model import Placement
 from telvend.sales.model import SaleKind
 from telvend.wallets.model import Filter, TransactionKind
 
-COUNTRY: Final = "NG"
-SMALLEST_AIRTIME: Final = Money(50_00, NGN)
-LARGEST_AIRTIME: Final = Money(50_000_00, NGN)
-SMALLEST_FUNDING: Final = Money(100_00, NGN)
-LARGEST_FUNDING: Final = Money(1_000_000_00, NGN)
 RECENT: Final = 5
 PER_PAGE: Final = 15
 MOST_PER_PAGE: Final = 50
 LAGOS: Final = timezone(timedelta(hours=1), "Africa/Lagos")
-
-_UNKNOWN_NETWORK: Final = "is not a network code: use mtn, airtel, glo or 9mobile"
 
 
 # User -------------------------------------------------------------------------------------------------------------------
@@ -86,8 +76,8 @@ async def data_networks(call: Call[None]) -> Answer:
 
 
 async def data_plans(call: Call[None]) -> Answer:
-    fields = Fields(_query(call))
-    network = _network(call, fields)
+    fields = _query_fields(call)
+    network = fields.network("network")
     type_ = fields.text("type", required=False)
     catalogue = call.services.catalogue.snapshot
     plans = catalogue.plans(COUNTRY, network.code) if network else ()
@@ -102,9 +92,9 @@ async def data_plans(call: Call[None]) -> Answer:
 
 async def all_data_plans(call: Call[None]) -> Answer:
     """A courtesy: the plans of every network, or of those that `network` and `type` leave, in the service's own shape."""
-    fields = Fields(_query(call))
+    fields = _query_fields(call)
     catalogue = call.services.catalogue.snapshot
-    network = _network(call, fields) if fields.has("network") else None
+    network = fields.network("network") if fields.has("network") else None
     type_ = fields.text("type", required=False).casefold()
     fields.done()
     found = [
@@ -121,16 +111,15 @@ async def all_data_plans(call: Call[None]) -> Answer:
 
 async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
     """Waits for the delivery; still open after the setting `delivery_wait_s` it is answered as pending."""
-    fields = Fields(call.form)
-    network = _network(call, fields)
-    phone = fields.by_either_name("phone", _phone(fields))
-    amount = fields.amount("amount", SMALLEST_AIRTIME, LARGEST_AIRTIME)
-    reference = fields.reference(call.headers.get(b"idempotency-key"))
-    fields.done()
-    assert network is not None  # noqa: S101 - `done` has raised otherwise
+    form = AIRTIME_FORM.read(_fields(call))
     try:
         placement = await call.services.orders.buy_airtime(
-            call.caller, network=network, amount=amount, subscriber=phone, client_reference=reference, prefix="AIR"
+            call.caller,
+            network=form.network,
+            amount=form.amount,
+            subscriber=form.phone,
+            client_reference=form.reference,
+            prefix="AIR",
         )
     except InsufficientBalance as error:
         return wire.insufficient("Failed to purchase airtime: Insufficient wallet balance", error)
@@ -139,29 +128,15 @@ async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
 
 async def data_purchase(call: Call[dict[str, Any]]) -> Answer:
     """Waits for the delivery, as airtime does."""
-    fields = Fields(call.form)
-    # A courtesy: under this name of the field the plan says whose it is.
-    by_plan = fields.has("data_plan_id") and not fields.has("network")
-    network = None if by_plan else _network(call, fields)
-    plan_id = fields.by_either_name("plan_id", lambda name: fields.whole_number(name, minimum=1, maximum=2**31 - 1))
-    phone = fields.by_either_name("phone", _phone(fields))
-    reference = fields.reference(call.headers.get(b"idempotency-key"))
-    plan: Product | None = None
-    if "plan_id" not in fields.problems and (by_plan or network is not None):
-        catalogue = call.services.catalogue.snapshot
-        plan = catalogue.product(plan_id)
-        if by_plan and plan is not None and plan.country == COUNTRY:
-            network = catalogue.network(COUNTRY, plan.network)
-        if network is None:
-            fields.wrong("plan_id", "is not a data plan")
-        elif plan is None or (plan.country, plan.network) != (network.country, network.code):
-            fields.wrong("plan_id", f"is not a plan of {network.name}")
-    fields.done()
-    assert network is not None  # noqa: S101 - `done` has raised otherwise
-    assert plan is not None  # noqa: S101 - likewise
+    form = DATA_FORM.read(_fields(call))
     try:
         placement = await call.services.orders.buy_plan(
-            call.caller, network=network, plan=plan, subscriber=phone, client_reference=reference, prefix="DATA"
+            call.caller,
+            network=form.network,
+            plan=form.plan,
+            subscriber=form.phone,
+            client_reference=form.reference,
+            prefix="DATA",
         )
     except InsufficientBalance as error:
         return wire.insufficient("Failed to purchase data: Insufficient wallet balance", error)
@@ -255,19 +230,11 @@ def _filter(fields: Fields) -> Filter:
 
 async def wallet_fund(call: Call[dict[str, Any]]) -> Answer:
     """Begins a funding. Only the gateway's verified word credits the wallet."""
-    fields = Fields(call.form)
-    amount = fields.amount("amount", SMALLEST_FUNDING, LARGEST_FUNDING)
-    method = fields.one_of("payment_method", _METHODS.get, "must be card, bank_transfer or ussd")
-    redirect_url = fields.text("redirect_url", required=False) or None
-    if redirect_url is not None and not is_redirect_url(redirect_url):
-        fields.wrong("redirect_url", "must be an http or https address")
-    fields.done()
-    assert method is not None  # noqa: S101 - `done` has raised otherwise
-    started = await call.services.fundings.start(call.caller, amount, method, redirect_url, base_url=call.base_url)
+    form = FUND_FORM.read(_fields(call))
+    started = await call.services.fundings.start(
+        call.caller, form.amount, form.payment_method, form.redirect_url, base_url=call.base_url
+    )
     return wire.ok(wire.funding(started), "Funding request initiated successfully")
-
-
-_METHODS: Final = {str(method): method for method in Method}
 
 
 # Verification -----------------------------------------------------------------------------------------------------------
@@ -312,29 +279,17 @@ async def _pricing(call: Call[None], kind: IdentityKind) -> Answer:
 
 async def _verify(call: Call[dict[str, Any]], kind: IdentityKind) -> Answer:
     """An identity check is a sale whose value is the answer; no answer costs nothing."""
-    fields = Fields(call.form)
-    number = fields.text(str(kind))
-    if str(kind) not in fields.problems and not is_number(number):
-        fields.wrong(str(kind), "must be 11 digits")
-    # One that is no longer sold is refused after its reference was looked up, like any product.
-    cards = {line.card_type for line in await call.services.identity.prices(kind)}
-    card_type = fields.text("card_type")
-    if "card_type" not in fields.problems and card_type not in cards:
-        fields.wrong("card_type", f"must be one of {', '.join(sorted(cards))}")
-    provider = (fields.text("provider", required=False) or "idpass") if kind is IdentityKind.BVN else None
-    if provider is not None and provider not in wire.AUTHORITY_BY_PROVIDER:
-        fields.wrong("provider", "must be idpass or mobilsix")
-    force_new, use_real_api = fields.flag("force_new"), fields.flag("use_real_api")
-    reference = fields.reference(call.headers.get(b"idempotency-key"))
-    fields.done()
+    fields = _fields(call, {line.card_type for line in await call.services.identity.prices(kind)})
+    form = NIN_FORM.read(fields) if kind is IdentityKind.NIN else BVN_FORM.read(fields)
+    provider = form.provider if isinstance(form, Bvn) else None
     request = Request(
         kind,
-        Secret(number),
-        card_type,
+        Secret(form.number),
+        form.card_type,
         provider=wire.AUTHORITY_BY_PROVIDER.get(provider or ""),
-        force_new=force_new,
-        use_real_api=use_real_api,
-        client_reference=reference,
+        force_new=form.force_new,
+        use_real_api=form.use_real_api,
+        client_reference=form.reference,
     )
     try:
         checked = await call.services.identity.check(call.caller, request)
@@ -371,21 +326,14 @@ def _lines(call: Call[None]) -> list[dict[str, Any]]:
     return [wire.network_line(network, call.base_url) for network in found]
 
 
-def _network(call: Call[Any], fields: Fields) -> Network | None:
-    catalogue = call.services.catalogue.snapshot
-    number = fields.number("network")
-    if number is None:
-        return fields.one_of("network", lambda word: catalogue.network(COUNTRY, word.strip()), _UNKNOWN_NETWORK)
-    # A courtesy. A code comes first, also one that is digits.
-    numbered = {network.id: network for network in catalogue.networks(COUNTRY)}
-    found = catalogue.network(COUNTRY, str(number)) or numbered.get(number)
-    if found is None:
-        fields.wrong("network", _UNKNOWN_NETWORK)
-    return found
+def _fields(call: Call[dict[str, Any]], cards: Collection[str] = ()) -> Fields:
+    """The body's fields, with what is needed to read them."""
+    key = call.headers.get(b"idempotency-key")
+    return Fields(call.form, call.services.catalogue.snapshot, cards=cards, idempotency_key=key)
 
 
-def _phone(fields: Fields) -> Callable[[str], str]:
-    return lambda name: fields.phone(name, COUNTRY)
+def _query_fields(call: Call[None]) -> Fields:
+    return Fields(_query(call), call.services.catalogue.snapshot)
 
 
 def _wallet(call: Call[Any]) -> int:
@@ -413,7 +361,7 @@ def _get(path: str, handler: Any, summary: str) -> Endpoint:
     return Endpoint("GET", path, handler, summary, _ANSWERS, parameters=_parameters("GET", path))
 
 
-def _post(path: str, handler: Any, summary: str, form: type[msgspec.Struct]) -> Endpoint:
+def _post(path: str, handler: Any, summary: str, form: Form[Any]) -> Endpoint:
     parameters = _parameters("POST", path)
     return Endpoint(
         "POST",
@@ -423,7 +371,6 @@ def _post(path: str, handler: Any, summary: str, form: type[msgspec.Struct]) -> 
         _BOUGHT,
         Kind.PURCHASE,
         form,
-        gathers=True,
         read_other=read_form_body,
         parameters=parameters,
     )
@@ -455,19 +402,19 @@ NETWORKDATASUB: Final = Dialect(
         _get("/mobile/networks", mobile_networks, "Mobile networks"),
         _get("/networks", networks, "Networks with their details"),
         _get("/airtime/types", airtime_types, "Networks that airtime is sold for"),
-        _post("/airtime/purchase", airtime_purchase, "Buy airtime", wire.AirtimeForm),
+        _post("/airtime/purchase", airtime_purchase, "Buy airtime", AIRTIME_FORM),
         _get("/data/networks", data_networks, "Networks that data is sold for"),
         _get("/data-plans", data_plans, "Data plans of a network"),
-        _post("/data/purchase", data_purchase, "Buy data", wire.DataForm),
+        _post("/data/purchase", data_purchase, "Buy data", DATA_FORM),
         _get("/wallet/balance", wallet_balance, "The wallet's balance"),
         _get("/wallet/summary", wallet_summary, "The wallet in numbers"),
-        _post("/wallet/fund", wallet_fund, "Fund the wallet", wire.FundForm),
+        _post("/wallet/fund", wallet_fund, "Fund the wallet", FUND_FORM),
         _get("/verification/nin/pricing", nin_pricing, "What NIN checks cost"),
-        _post("/verification/nin", nin_verify, "Verify a NIN", wire.NinForm),
+        _post("/verification/nin", nin_verify, "Verify a NIN", NIN_FORM),
         _get("/verification/nin/history", nin_history, "NIN checks so far"),
         _get("/verification/nin/{id}", nin_details, "One NIN check"),
         _get("/verification/bvn/pricing", bvn_pricing, "What BVN checks cost"),
-        _post("/verification/bvn", bvn_verify, "Verify a BVN", wire.BvnForm),
+        _post("/verification/bvn", bvn_verify, "Verify a BVN", BVN_FORM),
         _get("/verification/bvn/history", bvn_history, "BVN checks so far"),
         _get("/verification/bvn/{id}", bvn_details, "One BVN check"),
         _get("/transactions", transactions, "The list of transactions"),

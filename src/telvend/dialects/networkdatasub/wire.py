@@ -46,46 +46,6 @@ def refused(status: int, message: str, data: Any = msgspec.UNSET) -> Answer:
     return Answer(status, Envelope(False, message, data))
 
 
-# Purchases and funding, as they arrive. Amounts keep their digits: a float would lose them. ------------------------------
-
-
-class AirtimeForm(msgspec.Struct):
-    network: str
-    phone: str
-    amount: Decimal
-    reference: str | None = None
-
-
-class FundForm(msgspec.Struct):
-    amount: Decimal
-    payment_method: str
-    redirect_url: str | None = None
-
-
-class NinForm(msgspec.Struct):
-    nin: str
-    card_type: str
-    force_new: bool = False
-    use_real_api: bool = False
-    reference: str | None = None
-
-
-class BvnForm(msgspec.Struct):
-    bvn: str
-    card_type: str
-    provider: str = "idpass"
-    force_new: bool = False
-    use_real_api: bool = False
-    reference: str | None = None
-
-
-class DataForm(msgspec.Struct):
-    network: str
-    plan_id: int
-    phone: str
-    reference: str | None = None
-
-
 # Money and time ---------------------------------------------------------------------------------------------------------
 
 

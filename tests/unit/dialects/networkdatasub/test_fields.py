@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from telvend.dialects.contract import Endpoint
 from telvend.dialects.networkdatasub.fields import Fields
-from telvend.dialects.networkdatasub.routes import LARGEST_AIRTIME, NETWORKDATASUB, SMALLEST_AIRTIME
+from telvend.dialects.networkdatasub.forms import LARGEST_AIRTIME, SMALLEST_AIRTIME
+from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.dialects.networkdatasub.wire import error_answer
 from telvend.dialects.serving import _decoder, decode
 from telvend.errors import BodyNotReadable, InvalidFields
