@@ -13,8 +13,10 @@ from bench.stand import Stand, StandFailed
 from telvend.bootstrap import Shop
 from telvend.catalog.model import Network
 from telvend.errors import TelvendError
-from telvend.fulfilment import Fulfilment, Policy, PostgresFulfilmentStore
+from telvend.fulfilment.model import Policy
+from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.routing import Router, Rule
+from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS

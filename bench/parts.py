@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import inside, memory, network
+from bench.commands import commands
 from bench.load import Load, drive, purchases, reads
 from bench.report import Quantity, Speed, at_least, below
 from bench.session import Bench, Part, no_errors, speed_of
@@ -261,5 +262,6 @@ PARTS: Final = (
     Part("vouchers-million", "a million vouchers issued into a CSV file", network.issue),
     Part("memory-1", "memory of one process after load", partial(weigh, workers=1)),
     Part("memory-2", "memory of two workers after load", partial(weigh, workers=2)),
+    Part("commands", "what commands compute until they are done, beside `import asyncpg`", commands),
     Part("start", "until /healthz is 200", start),
 )

@@ -90,11 +90,11 @@ class Stand:
         begun = time.perf_counter()
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *_telvend("serve", "--port", str(self.port), "--data-dir", str(self.data_dir), *options),
+                *command_line("serve", "--port", str(self.port), "--data-dir", str(self.data_dir), *options),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=environment(),
                 preexec_fn=partial(die_with_parent, os.getpid()),
             )
         while not await _is_healthy(self.port):
@@ -118,10 +118,10 @@ class Stand:
     async def command(self, *arguments: str) -> dict[str, Any]:
         """What `telvend ARGUMENTS --json` prints. Raises StandFailed when it fails without printing an object."""
         process = await asyncio.create_subprocess_exec(
-            *_telvend(*arguments, "--json", "--data-dir", str(self.data_dir)),
+            *command_line(*arguments, "--json", "--data-dir", str(self.data_dir)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env=environment(),
         )
         printed, complained = await process.communicate()
         try:
@@ -236,11 +236,11 @@ async def _gather(work: Callable[[int], Awaitable[str]], numbers: Sequence[int],
     return await asyncio.gather(*(gated(number) for number in numbers))
 
 
-def _telvend(*arguments: str) -> list[str]:
+def command_line(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "telvend", *arguments]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, without settings of another shop."""
     return {name: value for name, value in os.environ.items() if not name.startswith("TELVEND_")}
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 import typer
@@ -141,11 +141,7 @@ def _value_word(parameter: Any) -> str:
 
 
 def _choices(parameter: Any) -> list[str]:
-    annotation = parameter.type_descriptor.annotation
-    annotation = (get_args(annotation) or (annotation,))[0]
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return [str(member.value) for member in annotation]
-    return []
+    return [str(getattr(choice, "value", choice)) for choice in getattr(parameter.type, "choices", ())]
 
 
 def _row(parameter: Any) -> str:
@@ -161,10 +157,11 @@ def _note(parameter: Any) -> str:
     notes = []
     if parameter.required and parameter.param_type_name == "option":
         notes.append("needed")
-    if parameter.min is not None and parameter.max is not None:
-        notes.append(f"{parameter.min} to {parameter.max:,}")
-    elif parameter.min is not None:
-        notes.append(f"from {parameter.min}")
+    least, most = getattr(parameter.type, "min", None), getattr(parameter.type, "max", None)
+    if least is not None and most is not None:
+        notes.append(f"{least} to {most:,}")
+    elif least is not None:
+        notes.append(f"from {least}")
     shown = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
     if isinstance(shown, Enum):
         shown = shown.value

@@ -1,107 +1,99 @@
 """Puts the rooms together, starts everything and closes everything. The only file that knows concrete providers and dialects.
 
-    async with open_shop(settings, url) as shop:             what a command needs; nothing runs
+    async with open_for_command(settings, url) as shop:      what a command asks for; nothing runs
+    async with open_shop(settings, url) as shop:             everything; nothing runs
     async with work(settings, url) as shop:                  a process that delivers orders
     async with serve(settings, url, listen) as (shop, http): a process that answers HTTP, and may deliver
 
 A new provider, authority, gateway or dialect gets its line in `_providers`, `_authorities`, `_gateways` or `APIS`.
+
+Each component is imported where it is made, so that a command imports the few rooms that it works with. A process that
+runs has made everything before it begins (`Shop.complete`).
 """
 
 import asyncio
 import importlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from telvend import __version__
-from telvend.authorities.contract import Authority
-from telvend.authorities.dojah.client import NAME as DOJAH
-from telvend.authorities.dojah.client import Dojah
-from telvend.authorities.personas import Personas
-from telvend.authorities.prembly.client import NAME as PREMBLY
-from telvend.authorities.prembly.client import Prembly
-from telvend.catalog.service import TOPIC as CATALOGUE
-from telvend.catalog.service import Catalogue
+from telvend.authorities import dojah, prembly
 from telvend.config import Settings, SettingsRefused
-from telvend.connected import Connected
 from telvend.corrections import failpoints as correction_points
-from telvend.corrections.service import Corrections
-from telvend.database.connections import Database, Tx
-from telvend.database.outage import AWAY
-from telvend.database.watch import Watch
 from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import Busy
-from telvend.fulfilment import Ears, Fulfilment, Policy, PostgresFulfilmentStore, Review
 from telvend.fulfilment import failpoints as fulfilment_points
-from telvend.fulfilment.metrics import provider_answered
-from telvend.fulfilment.routing import Router, Rule
 from telvend.funding import failpoints as funding_points
-from telvend.funding.asking import Asking, Gateways
-from telvend.funding.credits import Credits
-from telvend.funding.jobs import FundingWorker
-from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
-from telvend.funding.play_money.guard import PlayMoneyGuard
-from telvend.funding.play_money.real_process import RealProcess
-from telvend.funding.play_money.voiding import PlayMoney
-from telvend.funding.service import Fundings
-from telvend.gateways.contract import Gateway
-from telvend.gateways.paystack.client import Paystack
-from telvend.gateways.sandbox.client import Sandbox
 from telvend.identity import failpoints as identity_points
-from telvend.identity.custody import Custody
-from telvend.identity.service import Identity
-from telvend.kit import failpoints, metrics
-from telvend.kit.clock import Clock, SystemClock
-from telvend.kit.fresh import Fresh
-from telvend.kit.lifecycle import Closes, Lifecycle
+from telvend.kit import failpoints
+from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.phone import use_prefixes
-from telvend.kit.runtime import NO_RUNTIME, Runtime, runtime_of_server
-from telvend.ledger.service import Ledger
-from telvend.operator.entitlements.model import FaultyPart
-from telvend.operator.entitlements.service import TOPIC as NETWORK
-from telvend.operator.entitlements.service import Offering
-from telvend.operator.plans.service import Reading
-from telvend.operator.premiums.service import Premiums
-from telvend.operator.provisioning.service import Delivering
 from telvend.operator.refills import failpoints as refill_points
-from telvend.operator.refills.service import Refills
 from telvend.operator.subscribers import failpoints as subscriber_points
-from telvend.operator.subscribers.momo.service import MobileMoney
-from telvend.operator.subscribers.service import Subscribers
-from telvend.operator.usage.service import Using
-from telvend.operator.vouchers.pins import PinKeys
-from telvend.operator.vouchers.service import Vouchers
 from telvend.orders import failpoints as order_points
-from telvend.orders.service import Orders
-from telvend.providers.contract import Provider
-from telvend.providers.own_network.client import NAME as OWN_NETWORK
-from telvend.providers.own_network.client import OwnNetwork
-from telvend.providers.simulator.client import Simulator
-from telvend.providers.simulator.store import PostgresBook
-from telvend.resellers.keyring import TOPIC as KEYS
-from telvend.resellers.model import KeyForm
-from telvend.resellers.service import Resellers
-from telvend.sales.continuity.metrics import BOOK_BEHIND
-from telvend.sales.continuity.service import Continuity
-from telvend.sales.gate import SalesGate
-from telvend.sales.model import KindsByDialect
-from telvend.sales.promises import Promises
-from telvend.services import Services
-from telvend.wallets.service import Transactions, Wallets
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from starlette.types import ASGIApp
 
+    from telvend.authorities.contract import Authority
+    from telvend.authorities.personas import Personas
+    from telvend.catalog.service import Catalogue
+    from telvend.connected import Connected
+    from telvend.corrections.service import Corrections
+    from telvend.database.connections import Database, Tx
+    from telvend.database.watch import Watch
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
+    from telvend.fulfilment.model import Policy
+    from telvend.fulfilment.postgres import PostgresFulfilmentStore
+    from telvend.fulfilment.review import Review
+    from telvend.fulfilment.routing import Router
+    from telvend.fulfilment.worker import Fulfilment
+    from telvend.funding.asking import Asking, Gateways
+    from telvend.funding.credits import Credits
+    from telvend.funding.jobs import FundingWorker
+    from telvend.funding.play_money.guard import PlayMoneyGuard
+    from telvend.funding.play_money.real_process import RealProcess
+    from telvend.funding.play_money.voiding import PlayMoney
+    from telvend.funding.service import Fundings
+    from telvend.gateways.contract import Gateway
+    from telvend.gateways.sandbox.client import Sandbox
+    from telvend.identity.service import Identity
     from telvend.kit.allowance import Allowance
+    from telvend.kit.clock import Clock
+    from telvend.kit.lifecycle import Closes
+    from telvend.kit.runtime import Runtime
+    from telvend.ledger.service import Ledger
+    from telvend.operator.entitlements.service import Offering
+    from telvend.operator.plans.service import Reading
+    from telvend.operator.premiums.service import Premiums
+    from telvend.operator.provisioning.service import Delivering
+    from telvend.operator.refills.service import Refills
+    from telvend.operator.subscribers.momo.service import MobileMoney
+    from telvend.operator.subscribers.service import Subscribers
+    from telvend.operator.usage.service import Using
+    from telvend.operator.vouchers.pins import PinKeys
+    from telvend.operator.vouchers.service import Vouchers
+    from telvend.orders.service import Orders
+    from telvend.providers.contract import Provider
+    from telvend.providers.simulator.store import PostgresBook
+    from telvend.resellers.model import KeyForm
+    from telvend.resellers.service import Resellers
+    from telvend.sales.continuity.service import Continuity
+    from telvend.sales.gate import SalesGate
+    from telvend.sales.promises import Promises
+    from telvend.services import Services
+    from telvend.wallets.service import Transactions, Wallets
     from telvend.web.server import HttpServer
 
+
+C = TypeVar("C", bound="Closes")
 
 HEALTH_KEPT_FOR_S = 0.2
 """For so long what `/healthz` found is told again: asking it often does not mean asking the database often."""
@@ -111,7 +103,7 @@ BOOK_FOLDER = "book"
 
 _LOOK_AGAIN_S: Final = 0.1
 
-AUTHORITIES = (PREMBLY, DOJAH)
+AUTHORITIES = (prembly.NAME, dojah.NAME)
 """The real authorities that there are, configured or not."""
 
 APIS = (netpluse.KEYS, networkdatasub.KEYS, madapi.KEYS)
@@ -136,30 +128,442 @@ FAILPOINTS = {
 failpoints.know(FAILPOINTS)
 
 
-@dataclass(slots=True)
 class Shop:
-    """Everything of one shop in one process."""
+    """Everything of one shop in one process. A component is imported, made and registered in `life` when first asked for.
 
-    settings: Settings
-    database: Database
-    services: Services
-    router: Router
-    book: PostgresBook
-    fulfilment: Fulfilment
-    review: Review
-    watch: Watch
-    clock: Clock
-    sandbox: Sandbox
-    funding_worker: FundingWorker
-    gate: SalesGate
-    kinds: KindsByDialect
-    continuity: Continuity
-    connected: Connected
-    play_money: PlayMoney
-    promises: Promises
+    They close in the reverse order in which they were made: callers before what answers them.
+    """
+
+    sandbox: "Sandbox"
+    """Made by `complete`, since it reads its key; and so is what stands on it: `payable`, `asking`, `fundings`."""
+
+    def __init__(
+        self,
+        life: Lifecycle,
+        settings: Settings,
+        database: "Database",
+        continuity: "Continuity",
+        gate: "SalesGate",
+        runtime: "Runtime",
+        *,
+        serves: bool,
+    ) -> None:
+        from telvend.kit.clock import SystemClock
+        from telvend.sales.model import KindsByDialect
+
+        self.settings = settings
+        self.database = database
+        self.continuity = continuity
+        self.gate = gate
+        self.kinds: KindsByDialect = KindsByDialect()
+        self.clock: Clock = SystemClock()
+        self._life = life
+        self._runtime = runtime
+        self._serves = serves
+        self._data_dir = Path(settings.data_dir)
+
+    async def complete(self) -> None:
+        """Make every component that is not made yet, in the order in which they start. Raises SettingsRefused, Busy."""
+        from telvend.gateways.sandbox.client import Sandbox
+
+        if hasattr(self, "sandbox"):
+            return
+        # The ledger, wallets, what is sold, who buys.
+        _ = (self.ledger, self.wallets, self.catalogue, self.resellers)
+        # The operator's side.
+        _ = (self.entitlements, self.provisioning, self.plans, self.usage, self.vouchers, self.refills, self.premiums)
+        # Providers, authorities and gateways, and what follows from which of them are real.
+        live = self.connected.takes_play_money
+        self.sandbox = self._life.opened(await Sandbox.open(self.database, live=live))
+        # The watch loads what other processes change. What was made before it may still call somebody real when it is
+        # closed: until then the watch keeps saying that this process is real.
+        _ = (self.real_process, self.watch)
+        # Sales, money coming in, deliveries.
+        _ = (
+            self.orders,
+            self.identity,
+            self.funding_worker,
+            self.fundings,
+            self.fulfilment,
+            self.review,
+            self.services,
+        )
+
+    # The ledger, wallets, what is sold, who buys -------------------------------------------------------------------------
+
+    @cached_property
+    def ledger(self) -> "Ledger":
+        from telvend.ledger.service import Ledger
+
+        return Ledger(self.database)
+
+    @cached_property
+    def wallets(self) -> "Wallets":
+        from telvend.wallets.service import Wallets
+
+        return self._life.runs(Wallets(self.database, runtime=self._runtime))
+
+    @cached_property
+    def transactions(self) -> "Transactions":
+        from telvend.wallets.service import Transactions
+
+        return Transactions(self.database)
+
+    @cached_property
+    def catalogue(self) -> "Catalogue":
+        from telvend.catalog.service import Catalogue
+
+        return Catalogue(self.database)
+
+    @cached_property
+    def resellers(self) -> "Resellers":
+        from telvend.resellers.service import Resellers
+
+        return Resellers(self.database, self.ledger, APIS, self.clock)
+
+    # The operator's side -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def subscribers(self) -> "Subscribers":
+        from telvend.operator.subscribers.service import Subscribers
+
+        return Subscribers(self.database)
+
+    @cached_property
+    def mobile_money(self) -> "MobileMoney":
+        from telvend.operator.subscribers.momo.service import MobileMoney
+
+        return MobileMoney(self.database)
+
+    @cached_property
+    def entitlements(self) -> "Offering":
+        from telvend.operator.entitlements.service import Offering
+
+        return Offering(self.database)
+
+    @cached_property
+    def provisioning(self) -> "Delivering":
+        from telvend.operator.provisioning.service import Delivering
+
+        return self._life.runs(Delivering(self.database, runtime=self._runtime))
+
+    @cached_property
+    def plans(self) -> "Reading":
+        from telvend.operator.plans.service import Reading
+
+        offering = self.entitlements
+        return self._life.runs(Reading(self.database, lambda: offering.snapshot, runtime=self._runtime))
+
+    @cached_property
+    def usage(self) -> "Using":
+        from telvend.operator.usage.service import Using
+
+        return self._life.runs(Using(self.database, self.clock, runtime=self._runtime))
+
+    @cached_property
+    def pin_keys(self) -> "PinKeys":
+        from telvend.operator.vouchers.pins import PinKeys
+
+        return PinKeys(self.database, self._data_dir, self.settings.voucher_key)
+
+    @cached_property
+    def vouchers(self) -> "Vouchers":
+        from telvend.operator.vouchers.service import Vouchers
+
+        return self._life.runs(Vouchers(self.database, self.pin_keys, clock=self.clock, runtime=self._runtime))
+
+    @cached_property
+    def refills(self) -> "Refills":
+        from telvend.operator.refills.service import Refills
+
+        return self._life.runs(
+            Refills(
+                self.database,
+                self.ledger,
+                self.entitlements,
+                self.pin_keys,
+                runtime=self._runtime,
+                gate=self.gate,
+                kinds=self.kinds,
+            )
+        )
+
+    @cached_property
+    def premiums(self) -> "Premiums":
+        from telvend.operator.entitlements.model import FaultyPart
+        from telvend.operator.premiums.service import Premiums
+
+        offering = self.entitlements
+        return self._life.runs(
+            Premiums(
+                self.database,
+                self.clock,
+                retention_days=self.settings.premium_retention_days,
+                loyalty_readable=lambda msisdn: offering.snapshot.fault(msisdn, FaultyPart.LOYALTY) is None,
+                runtime=self._runtime,
+            )
+        )
+
+    # Providers, authorities and gateways, and what follows from which of them are real ------------------------------------
+
+    @cached_property
+    def book(self) -> "PostgresBook":
+        from telvend.providers.simulator.store import PostgresBook
+
+        return self._life.opened(PostgresBook(self.database, runtime=self._runtime))
+
+    @cached_property
+    def providers(self) -> "list[Provider]":
+        return self._opened(_providers(self.settings, self.book, self.clock, self.provisioning, self.entitlements))
+
+    @cached_property
+    def personas(self) -> "Personas":
+        """They answer wherever no authority is asked."""
+        from telvend.authorities.personas import Personas
+
+        return self._life.opened(Personas(self.clock))
+
+    @cached_property
+    def authorities(self) -> "dict[str, Authority]":
+        authorities = _authorities(self.settings)
+        self._opened([*authorities.values()])
+        return authorities
+
+    @cached_property
+    def gateways(self) -> "list[Gateway]":
+        """Every gateway beside the sandbox."""
+        return self._opened(_gateways(self.settings))
+
+    def _opened(self, vendors: "list[C]") -> "list[C]":
+        for vendor in vendors:
+            self._life.opened(vendor)
+        return vendors
+
+    @cached_property
+    def connected(self) -> "Connected":
+        return _connected(self.providers, [self.personas, *self.authorities.values()], self.gateways)
+
+    @cached_property
+    def play_money(self) -> "PlayMoney":
+        from telvend.funding.play_money.voiding import PlayMoney
+
+        return PlayMoney(self.database, self.ledger)
+
+    @cached_property
+    def play_money_guard(self) -> "PlayMoneyGuard":
+        from telvend.funding.play_money.guard import PlayMoneyGuard
+
+        return PlayMoneyGuard(self.connected, self.gate)
+
+    @cached_property
+    def promises(self) -> "Promises":
+        from telvend.sales.promises import Promises
+
+        return Promises(self.gate)
+
+    @cached_property
+    def real_process(self) -> "RealProcess":
+        from telvend.funding.play_money.real_process import RealProcess
+
+        real_process = RealProcess(self.connected, self.gate, socket.gethostname(), self.clock)
+        self._life.push_async_callback(real_process.close, self.database)
+        return real_process
+
+    @cached_property
+    def watch(self) -> "Watch":
+        """What loads whatever other processes change."""
+        from telvend.catalog.service import TOPIC as CATALOGUE
+        from telvend.database.watch import Watch
+        from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
+        from telvend.operator.entitlements.service import TOPIC as NETWORK
+        from telvend.resellers.keyring import TOPIC as KEYS
+
+        continuity, promises, real_process, serves = self.continuity, self.promises, self.real_process, self._serves
+        resellers, offering, premiums = self.resellers, self.entitlements, self.premiums
+
+        async def look(tx: "Tx") -> None:
+            await continuity.check(tx)
+            await promises.check(tx)
+            if serves:
+                await real_process.check(tx)
+
+        async def keys_changed(_: "Tx") -> None:
+            resellers.forget()
+
+        async def network_changed(tx: "Tx") -> None:
+            await offering.load(tx)
+            await premiums.load(tx)
+
+        changed = {
+            KEYS: keys_changed,
+            CATALOGUE: self.catalogue.load,
+            NETWORK: network_changed,
+            PLAY_MONEY: self.play_money_guard.load,
+        }
+        return self._life.runs(Watch(self.database, self.clock, changed, resellers.refreshed, each=look))
+
+    # Sales, money coming in, deliveries ----------------------------------------------------------------------------------
+
+    @cached_property
+    def orders(self) -> "Orders":
+        from telvend.orders.service import Orders
+
+        return self._life.runs(
+            Orders(
+                self.database,
+                self.ledger,
+                self.catalogue,
+                apis=[keys.api for keys in APIS],
+                runtime=self._runtime,
+                maximum_waiting=self.settings.lane_waiting,
+                gate=self.gate,
+                kinds=self.kinds,
+            )
+        )
+
+    @cached_property
+    def identity(self) -> "Identity":
+        from telvend.identity.custody import Custody
+        from telvend.identity.service import Identity
+
+        return self._life.runs(
+            Identity(
+                self.database,
+                self.ledger,
+                Custody(self.database, self._data_dir, self.settings.identity_master_key),
+                self.personas,
+                self.authorities,
+                clock=self.clock,
+                runtime=self._runtime,
+                gate=self.gate,
+                kinds=self.kinds,
+            )
+        )
+
+    @cached_property
+    def credits(self) -> "Credits":
+        from telvend.funding.credits import Credits
+
+        return Credits(self.database, self.ledger)
+
+    @cached_property
+    def corrections(self) -> "Corrections":
+        from telvend.corrections.service import Corrections
+
+        return Corrections(self.database, self.ledger)
+
+    @cached_property
+    def payable(self) -> "Gateways":
+        from telvend.funding.asking import Gateways
+
+        return Gateways([*self.gateways, self.sandbox], idle=self.connected.idle_gateways)
+
+    @cached_property
+    def asking(self) -> "Asking":
+        from telvend.funding.asking import Asking
+
+        return Asking(self.database, self.ledger, self.payable)
+
+    @cached_property
+    def funding_worker(self) -> "FundingWorker":
+        from telvend.funding.jobs import FundingWorker
+
+        worker = self._life.starts(FundingWorker(self.database, self.asking, self.clock, runtime=self._runtime))
+        self._life.push_async_callback(worker.drain, self.settings.drain_s)
+        return worker
+
+    @cached_property
+    def fundings(self) -> "Fundings":
+        from telvend.funding.service import Fundings
+
+        return Fundings(
+            self.database,
+            self.ledger,
+            self.payable,
+            self.asking,
+            expires_after_s=self.settings.funding_expires_s,
+            on_notice=self.funding_worker.wake,
+        )
+
+    @cached_property
+    def router(self) -> "Router":
+        return _router(self.settings, self.providers, self.clock, self.play_money_guard.refuses_live)
+
+    @cached_property
+    def policy(self) -> "Policy":
+        from telvend.fulfilment.model import Policy
+
+        return Policy()
+
+    @cached_property
+    def jobs(self) -> "PostgresFulfilmentStore":
+        from telvend.fulfilment.postgres import PostgresFulfilmentStore
+
+        doubts = self.continuity.doubts
+        return self._life.opened(PostgresFulfilmentStore(self.database, self.ledger, self.policy, doubts=doubts))
+
+    @cached_property
+    def fulfilment(self) -> "Fulfilment":
+        """Started, and drained, only where this process delivers."""
+        from telvend.fulfilment.metrics import Counted
+        from telvend.fulfilment.worker import Fulfilment
+
+        catalogue, orders, continuity, real_process = self.catalogue, self.orders, self.continuity, self.real_process
+        router = self.router
+        return Fulfilment(
+            self.jobs,
+            router,
+            self.clock,
+            policy=self.policy,
+            costs=lambda product_id: catalogue.snapshot.costs(product_id),
+            ears=Counted(),
+            pressure=lambda: orders.lane.load,
+            held=lambda: continuity.holds_deliveries or real_process.yields,
+            runtime=self._runtime,
+            concurrency=self.settings.fulfilment_concurrency,
+        )
+
+    @cached_property
+    def review(self) -> "Review":
+        from telvend.fulfilment.review import Review
+
+        return Review(self.jobs)
+
+    @cached_property
+    def services(self) -> "Services":
+        """All of them, for those who speak; of a complete shop."""
+        from telvend.services import Services
+
+        return Services(
+            catalogue=self.catalogue,
+            resellers=self.resellers,
+            orders=self.orders,
+            identity=self.identity,
+            ledger=self.ledger,
+            wallets=self.wallets,
+            transactions=self.transactions,
+            credits=self.credits,
+            corrections=self.corrections,
+            fundings=self.fundings,
+            subscribers=self.subscribers,
+            mobile_money=self.mobile_money,
+            entitlements=self.entitlements,
+            provisioning=self.provisioning,
+            usage=self.usage,
+            plans=self.plans,
+            vouchers=self.vouchers,
+            refills=self.refills,
+            premiums=self.premiums,
+            public_url=self.settings.public_url,
+            delivery_wait_s=self.settings.delivery_wait_s,
+            creates_subscribers=self.settings.own_network_creates_subscribers,
+            home_country=self.settings.madapi_home_country,
+        )
 
     async def unready(self) -> str | None:
         """Why this process cannot serve now, in one sentence; None when it can."""
+        from telvend.database.outage import AWAY
+
         if not self.watch.runs:
             try:
                 await self.watch.look()
@@ -171,13 +575,30 @@ class Shop:
 
 
 @asynccontextmanager
+async def open_for_command(settings: Settings, url: str) -> AsyncIterator[Shop]:
+    """The shop in the database at `url` as it is. A component is made when it is first asked for.
+
+    Raises DatabaseRefused, and SchemaRefused where this version cannot work with the schema.
+    """
+    from telvend.kit.runtime import NO_RUNTIME
+    from telvend.upkeep.preparation import enter_database
+
+    async with Lifecycle() as life:
+        yield await _open(life, settings, url, NO_RUNTIME, serves=False, enter=enter_database)
+
+
+@asynccontextmanager
 async def open_shop(settings: Settings, url: str, *, serves: bool = False) -> AsyncIterator[Shop]:
-    """The shop in the database at `url`, whose schema is in place. Nothing of it runs.
+    """The whole shop in the database at `url`, whose schema is in place. Nothing of it runs.
 
     `serves`: this process takes over what ended ones of this node remembered of the book.
     """
+    from telvend.kit.runtime import NO_RUNTIME
+
     async with Lifecycle() as life:
-        yield await _assemble(life, settings, url, NO_RUNTIME, serves=serves)
+        shop = await _open(life, settings, url, NO_RUNTIME, serves=serves)
+        await shop.complete()
+        yield shop
 
 
 @asynccontextmanager
@@ -195,6 +616,7 @@ async def serve(
 
     Closing it answers the requests in hand, then drains the shop.
     """
+    from telvend.kit import metrics
     from telvend.web.connections import raise_file_limit
     from telvend.web.server import HttpServer
 
@@ -213,7 +635,12 @@ async def serve(
 
 async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: bool) -> Shop:
     """Open the shop and start it, once the database has answered one look: what is remembered is loaded then."""
-    shop = await _assemble(life, settings, url, runtime_of_server(), serves=True)
+    from telvend.kit import metrics
+    from telvend.kit.runtime import runtime_of_server
+    from telvend.sales.continuity.metrics import BOOK_BEHIND
+
+    shop = await _open(life, settings, url, runtime_of_server(), serves=True)
+    await shop.complete()
     while True:
         try:
             await shop.watch.look()
@@ -223,212 +650,86 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     BOOK_BEHIND.set(shop.continuity.halted is not None)
     if fulfilment:
-        shop.services.orders.on_placed = shop.fulfilment.wake
+        shop.orders.on_placed = shop.fulfilment.wake
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
         life.starts(shop.fulfilment)
     life.start()
     return shop
 
 
-async def _assemble(life: Lifecycle, settings: Settings, url: str, runtime: Runtime, *, serves: bool) -> Shop:
-    """Make every component, in the order in which they start. They close in the reverse one: callers first."""
-    use_prefixes(settings.number_prefixes)
-    clock = SystemClock()
-    data_dir = Path(settings.data_dir)
-    node = socket.gethostname()
-    gate, kinds = SalesGate(), KindsByDialect()
+async def _open(
+    life: Lifecycle,
+    settings: Settings,
+    url: str,
+    runtime: "Runtime",
+    *,
+    serves: bool,
+    enter: "Callable[[Database], Awaitable[None]] | None" = None,
+) -> Shop:
+    """Open the database, and the node's memory of the book: from here on every commit is remembered.
 
-    # The database, and the node's memory of the book: from here on every commit is remembered.
+    `enter` looks at the database before anything of the shop is read.
+    """
+    from telvend.database.connections import Database
+    from telvend.sales.continuity.service import Continuity
+    from telvend.sales.gate import SalesGate
+
+    use_prefixes(settings.number_prefixes)
     database = life.opened(await Database.open(url, pool_size=settings.pool_size, serves=serves))
-    on_halted = BOOK_BEHIND.set if serves else None
-    continuity = Continuity(gate, data_dir / BOOK_FOLDER, node, on_halted=on_halted, clock=clock, runtime=runtime)
+    if enter is not None:
+        await enter(database)
+    gate = SalesGate()
+    on_halted = None
+    if serves:
+        from telvend.sales.continuity.metrics import BOOK_BEHIND
+
+        on_halted = BOOK_BEHIND.set
+    folder = Path(settings.data_dir) / BOOK_FOLDER
+    continuity = Continuity(gate, folder, socket.gethostname(), on_halted=on_halted, runtime=runtime)
     async with database.connection() as tx:
         await continuity.open(tx, take_over=serves)
     database.on_commit, database.on_connected = continuity.committed, continuity.connected
-    life.runs(continuity)
-
-    # The ledger, wallets, what is sold, who buys.
-    ledger = Ledger(database)
-    wallets = life.runs(Wallets(database, runtime=runtime))
-    catalogue = Catalogue(database)
-    resellers = Resellers(database, ledger, APIS, clock)
-
-    # The operator's side.
-    offering = Offering(database)
-    provisioning = life.runs(Delivering(database, runtime=runtime))
-    plans = life.runs(Reading(database, lambda: offering.snapshot, runtime=runtime))
-    usage = life.runs(Using(database, clock, runtime=runtime))
-    pin_keys = PinKeys(database, data_dir, settings.voucher_key)
-    vouchers = life.runs(Vouchers(database, pin_keys, clock=clock, runtime=runtime))
-    refills = life.runs(Refills(database, ledger, offering, pin_keys, runtime=runtime, gate=gate, kinds=kinds))
-    premiums = life.runs(
-        Premiums(
-            database,
-            clock,
-            retention_days=settings.premium_retention_days,
-            loyalty_readable=lambda msisdn: offering.snapshot.fault(msisdn, FaultyPart.LOYALTY) is None,
-            runtime=runtime,
-        )
-    )
-
-    # Providers, authorities and gateways, and what follows from which of them are real.
-    book = life.opened(PostgresBook(database, runtime=runtime))
-    providers = _providers(settings, book, clock, provisioning, offering)
-    personas, authorities, gateways = Personas(clock), _authorities(settings), _gateways(settings)
-    vendors: list[Closes] = [*providers, personas, *authorities.values(), *gateways]
-    for vendor in vendors:
-        life.opened(vendor)
-    # The personas answer wherever no authority is asked.
-    connected = _connected(providers, [personas, *authorities.values()], gateways)
-    sandbox = life.opened(await Sandbox.open(database, live=connected.takes_play_money))
-    play_money = PlayMoney(database, ledger)
-    play_money_guard = PlayMoneyGuard(connected, gate)
-    promises = Promises(gate)
-    real_process = RealProcess(connected, gate, node, clock)
-    life.push_async_callback(real_process.close, database)
-
-    # The watch loads what other processes change. Below stands what may still call somebody real when it is closed: until
-    # then the watch keeps saying that this process is real.
-    async def look(tx: Tx) -> None:
-        await continuity.check(tx)
-        await promises.check(tx)
-        if serves:
-            await real_process.check(tx)
-
-    async def keys_changed(_: Tx) -> None:
-        resellers.forget()
-
-    async def network_changed(tx: Tx) -> None:
-        await offering.load(tx)
-        await premiums.load(tx)
-
-    changed = {
-        KEYS: keys_changed,
-        CATALOGUE: catalogue.load,
-        NETWORK: network_changed,
-        PLAY_MONEY: play_money_guard.load,
-    }
-    watch = life.runs(Watch(database, clock, changed, resellers.refreshed, each=look))
-
-    # Sales, money coming in, deliveries.
-    orders = life.runs(
-        Orders(
-            database,
-            ledger,
-            catalogue,
-            apis=[keys.api for keys in APIS],
-            runtime=runtime,
-            maximum_waiting=settings.lane_waiting,
-            gate=gate,
-            kinds=kinds,
-        )
-    )
-    custody = Custody(database, data_dir, settings.identity_master_key)
-    identity = life.runs(
-        Identity(database, ledger, custody, personas, authorities, clock=clock, runtime=runtime, gate=gate, kinds=kinds)
-    )
-    payable = Gateways([*gateways, sandbox], idle=connected.idle_gateways)
-    asking = Asking(database, ledger, payable)
-    funding_worker = life.starts(FundingWorker(database, asking, clock, runtime=runtime))
-    life.push_async_callback(funding_worker.drain, settings.drain_s)
-    fundings = Fundings(
-        database,
-        ledger,
-        payable,
-        asking,
-        expires_after_s=settings.funding_expires_s,
-        on_notice=funding_worker.wake,
-    )
-    router = _router(settings, providers, clock, play_money_guard.refuses_live)
-    policy = Policy()
-    jobs = life.opened(PostgresFulfilmentStore(database, ledger, policy, doubts=continuity.doubts))
-    # Started, and drained, only where this process delivers.
-    fulfilment = Fulfilment(
-        jobs,
-        router,
-        clock,
-        policy=policy,
-        costs=lambda product_id: catalogue.snapshot.costs(product_id),
-        ears=_Counted(),
-        pressure=lambda: orders.lane.load,
-        held=lambda: continuity.holds_deliveries or real_process.yields,
-        runtime=runtime,
-        concurrency=settings.fulfilment_concurrency,
-    )
-
-    services = Services(
-        catalogue=catalogue,
-        resellers=resellers,
-        orders=orders,
-        identity=identity,
-        ledger=ledger,
-        wallets=wallets,
-        transactions=Transactions(database),
-        credits=Credits(database, ledger),
-        corrections=Corrections(database, ledger),
-        fundings=fundings,
-        subscribers=Subscribers(database),
-        mobile_money=MobileMoney(database),
-        entitlements=offering,
-        provisioning=provisioning,
-        usage=usage,
-        plans=plans,
-        vouchers=vouchers,
-        refills=refills,
-        premiums=premiums,
-        public_url=settings.public_url,
-        delivery_wait_s=settings.delivery_wait_s,
-        creates_subscribers=settings.own_network_creates_subscribers,
-        home_country=settings.madapi_home_country,
-    )
-    return Shop(
-        settings,
-        database,
-        services,
-        router,
-        book,
-        fulfilment,
-        Review(jobs),
-        watch,
-        clock,
-        sandbox,
-        funding_worker,
-        gate,
-        kinds,
-        continuity,
-        connected,
-        play_money,
-        promises,
-    )
+    return Shop(life, settings, database, life.runs(continuity), gate, runtime, serves=serves)
 
 
-def _connected(providers: list[Provider], authorities: list[Authority], gateways: list[Gateway]) -> Connected:
+def _connected(providers: "list[Provider]", authorities: "list[Authority]", gateways: "list[Gateway]") -> "Connected":
+    from telvend.connected import Connected
+
     try:
         return Connected.of(providers, authorities, gateways)
     except ValueError as error:
         raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 
 
-def _gateways(settings: Settings) -> list[Gateway]:
+def _gateways(settings: Settings) -> "list[Gateway]":
     """Every gateway of this shop beside the sandbox, the preferred one first."""
+    from telvend.gateways.paystack.client import Paystack
+
     keys = {"paystack": settings.paystack_secret_key, "paystack-test": settings.paystack_test_secret_key}
     return [Paystack(name, key) for name, key in keys.items() if key is not None]
 
 
-def _authorities(settings: Settings) -> dict[str, Authority]:
+def _authorities(settings: Settings) -> "dict[str, Authority]":
     """The real authorities of this shop, by their names."""
     authorities: dict[str, Authority] = {}
     if settings.prembly_api_key is not None:
-        authorities[PREMBLY] = Prembly(api_key=settings.prembly_api_key, app_id=settings.prembly_app_id)
+        from telvend.authorities.prembly.client import Prembly
+
+        authorities[prembly.NAME] = Prembly(api_key=settings.prembly_api_key, app_id=settings.prembly_app_id)
     if settings.dojah_secret_key is not None:
-        authorities[DOJAH] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
+        from telvend.authorities.dojah.client import Dojah
+
+        authorities[dojah.NAME] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
     return authorities
 
 
 def _providers(
-    settings: Settings, book: PostgresBook, clock: Clock, provisioning: Delivering, offering: Offering
-) -> list[Provider]:
+    settings: Settings, book: "PostgresBook", clock: "Clock", provisioning: "Delivering", offering: "Offering"
+) -> "list[Provider]":
     """Every provider of this shop. A new one gets its line here."""
+    from telvend.providers.own_network.client import OwnNetwork
+    from telvend.providers.simulator.client import Simulator
+
     providers: list[Provider] = [
         Simulator(
             name,
@@ -454,8 +755,11 @@ def _providers(
 
 
 def _router(
-    settings: Settings, providers: list[Provider], clock: Clock, refuses_live: Callable[[], str | None]
-) -> Router:
+    settings: Settings, providers: "list[Provider]", clock: "Clock", refuses_live: Callable[[], str | None]
+) -> "Router":
+    from telvend.fulfilment.routing import Router, Rule
+    from telvend.providers.own_network.client import NAME as OWN_NETWORK
+
     # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
     rules = {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
     if settings.own_network:
@@ -468,25 +772,50 @@ def _router(
         raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 
 
+_LOADED_TO_SERVE: Final = (
+    "services",
+    "connected",
+    "database.watch",
+    "sales.promises",
+    "sales.continuity.service",
+    "kit.numbering",
+    "authorities.personas",
+    "gateways.paystack.client",
+    "gateways.sandbox.client",
+    "providers.own_network.client",
+    "providers.simulator.client",
+    "funding.jobs",
+    "funding.play_money.guard",
+    "funding.play_money.real_process",
+    "funding.play_money.voiding",
+    "fulfilment.metrics",
+    "fulfilment.review",
+    "fulfilment.routing",
+    "fulfilment.worker",
+    "dialects.openapi",
+    "dialects.postman",
+    "dialects.dispatch",
+    "dialects.serving",
+    "kit.allowance",
+    "web.checkout",
+    "web.connections",
+    "web.measurements",
+    "web.notices",
+    "web.pages",
+    "web.server",
+)
+
+
 def load_modules() -> None:
-    """Import what serving needs, and commands do not. It takes a second, for which a starting database need not wait."""
-    for name in (
-        "dialects.openapi",
-        "dialects.postman",
-        "dialects.dispatch",
-        "dialects.serving",
-        "web.checkout",
-        "web.notices",
-        "web.pages",
-        "web.server",
-    ):
+    """Import what serving needs, so that no request waits for it. It takes a second, in which a database may start."""
+    for name in _LOADED_TO_SERVE:
         importlib.import_module(f"telvend.{name}")
     for keys in APIS:
         _routes_of(keys)
 
 
-def _routes_of(keys: KeyForm) -> ModuleType:
-    """Import the routes of a dialect. They need the web framework, which commands do not."""
+def _routes_of(keys: "KeyForm") -> "ModuleType":
+    """Import the routes of a dialect, and with them the web framework."""
     return importlib.import_module(f"telvend.dialects.{keys.api}.routes")
 
 
@@ -513,9 +842,9 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
 
     What the processes of a node share is kept in `run_dir`.
     """
-    # Only a server needs the web framework; a command starts faster without it.
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
+    from telvend.kit.fresh import Fresh
     from telvend.web.checkout import BASE, checkout
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
@@ -552,10 +881,3 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         ),
     )
     return main, metrics_only(measure)
-
-
-class _Counted(Ears):
-    """Tells the metrics what the fulfilment hears."""
-
-    def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
-        provider_answered(provider, f"{verb} {outcome}", duration_s)

@@ -96,7 +96,7 @@ class PlayShop:
         self._order: Order | None = None
         self._said = ""
         own = bootstrap._providers
-        patch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
+        patch.setattr("telvend.authorities.prembly.client.Prembly", lambda **_: FakePrembly())
         patch.setattr(bootstrap, "_providers", lambda *given: own(*given) + ([self.vt] if self._with_vt else []))
         self._verbs: Verbs = [
             (r"start, (.+)", self._restart),

@@ -22,8 +22,11 @@ from telvend.bootstrap import APIS
 from telvend.catalog.model import Network
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.database.connections import Database
-from telvend.fulfilment import Fulfilment, Policy, PostgresFulfilmentStore, Review
+from telvend.fulfilment.model import Policy
+from telvend.fulfilment.postgres import PostgresFulfilmentStore
+from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import Router, Rule
+from telvend.fulfilment.worker import Fulfilment
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money

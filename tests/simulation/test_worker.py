@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from telvend.errors import Busy
-from telvend.fulfilment import Fulfilment, leases
+from telvend.fulfilment import leases
 from telvend.fulfilment.model import Effect, Policy
 from telvend.fulfilment.routing import BreakerState, Router, Rule
+from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.money import GHS, Money
 from telvend.orders.model import AttemptState, State
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits, Unknown

@@ -14,11 +14,13 @@ from datetime import timedelta
 from unittest.mock import patch
 
 from telvend.errors import Busy, TelvendError
-from telvend.fulfilment import Fulfilment, Review, calls, leases
+from telvend.fulfilment import calls, leases
 from telvend.fulfilment import worker as worker_module
 from telvend.fulfilment.model import Effect, Item, Policy
 from telvend.fulfilment.ports import ClaimTransaction
+from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import BreakerState, Limits, Router
+from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.money import GHS, Money
 from telvend.kit.runtime import Runtime
 from telvend.orders.model import State

@@ -142,12 +142,23 @@ async def test_a_start_that_fails_closes_everything_that_was_opened(
 
 @pytest.mark.parametrize(
     "name",
-    ["Continuity", "Ledger", "Refills", "PostgresBook", "_providers", "_connected", "Sandbox", "Watch", "Services"],
+    [
+        "sales.continuity.service.Continuity",
+        "ledger.service.Ledger",
+        "operator.refills.service.Refills",
+        "providers.simulator.store.PostgresBook",
+        "bootstrap._providers",
+        "bootstrap._connected",
+        "gateways.sandbox.client.Sandbox",
+        "database.watch.Watch",
+        "services.Services",
+    ],
 )
 async def test_an_opening_that_fails_closes_what_was_opened_before(
     story: Story, settings: Settings, database_url: str, leaks: Leaks, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(bootstrap, name, raises if name != "Sandbox" else type("Sandbox", (), {"open": raises}))
+    broken = type("Sandbox", (), {"open": raises}) if name.endswith("Sandbox") else raises
+    monkeypatch.setattr(f"telvend.{name}", broken)
     with pytest.raises(RuntimeError, match="not now"):
         async with open_shop(settings, database_url):
             raise AssertionError("the shop was opened")

@@ -13,7 +13,7 @@ from telvend.identity.custody import Custody
 from telvend.kit.keyfile import KeyRefused, key_text, new_key
 from telvend.kit.secret import Secret
 from telvend.operator.vouchers.pins import PinKeys
-from telvend.upkeep.preparation import require_keys
+from telvend.upkeep.keys_at_start import require_keys
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ async def test_a_shop_does_what_its_settings_connect(
     """The same table as of the rule, through everything that bootstrap makes of settings; a live wallet holds play money."""
     own_network, live_simulator, real_provider, authority, live_key = combination
     providers = bootstrap._providers
-    monkeypatch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
+    monkeypatch.setattr("telvend.authorities.prembly.client.Prembly", lambda **_: FakePrembly())
     if real_provider:
         monkeypatch.setattr(bootstrap, "_providers", lambda *given: [*providers(*given), RealProvider()])
     for test_key in (None, Secret("sk_test_x")):
@@ -134,7 +134,7 @@ async def test_every_process_halts_and_goes_on_by_what_the_database_says(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The play money was there before; three nodes, one of them with the old settings."""
-    monkeypatch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
+    monkeypatch.setattr("telvend.authorities.prembly.client.Prembly", lambda **_: FakePrembly())
     real = Settings(data_dir=str(tmp_path), prembly_api_key=Secret("x"))
     async with open_shop(Settings(data_dir=str(tmp_path)), database_url, serves=True) as old:
         async with till(old.database, sandbox=True) as made:
@@ -166,7 +166,7 @@ async def test_a_node_with_the_old_settings_takes_no_play_money_beside_one_that_
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else its play money could buy from the other what is real, until that one has heard of it; and halt the whole shop."""
-    monkeypatch.setattr(bootstrap, "Prembly", lambda **_: FakePrembly())
+    monkeypatch.setattr("telvend.authorities.prembly.client.Prembly", lambda **_: FakePrembly())
     real = Settings(data_dir=str(tmp_path), prembly_api_key=Secret("x"))
     async with (
         open_shop(Settings(data_dir=str(tmp_path)), database_url, serves=True) as old,

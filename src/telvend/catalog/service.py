@@ -8,7 +8,6 @@ import csv
 import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from importlib.resources import files
 from typing import Final
 from uuid import UUID
 
@@ -342,6 +341,8 @@ def _require_no_loss(terms: Terms, allowed: bool) -> None:
 
 
 def _built_in(name: str) -> str:
+    from importlib.resources import files
+
     return (files("telvend.catalog") / "builtin" / name).read_text("utf-8")
 
 

@@ -1,41 +1,98 @@
-"""The command line: one file a subject, each a Typer application; `frame.py` is what all commands share."""
+"""The command line: one file a subject, each a Typer application; `frame.py` is what all commands share.
+
+A file is imported when one of its commands is run or asked for its help (lazy.py). Their list stands here.
+"""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from telvend import __version__
-from telvend.cli import (
-    bundles,
-    database,
-    demo,
-    doctor,
-    fundings,
-    identity,
-    keys,
-    ledger,
-    networks,
-    orders,
-    premiums,
-    products,
-    refills,
-    serve,
-    settings,
-    shop,
-    simulator,
-    subscribers,
-    upgrade,
-    users,
-    vouchers,
-    wallets,
-)
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, common
+from telvend.cli.lazy import LazyCommand, LazyGroup
+from telvend.cli.options import DatabaseUrl, DataDir, Json, common
 from telvend.cli.panels import EVERY_DAY, OPERATOR
 from telvend.cli.streams import OutputLost, install
-from telvend.kit import log
+from telvend.kit import failpoints, log
+
+COMMANDS: Final = (
+    LazyCommand(
+        "serve",
+        "serve",
+        rich_help_panel=EVERY_DAY,
+        help="Serve the API, deliver orders, and keep the embedded database running. SIGTERM drains.",
+    ),
+    LazyCommand(
+        "work",
+        "serve",
+        rich_help_panel=OPERATOR,
+        help="Deliver orders and nothing else; beside `telvend serve --no-fulfilment`, on this machine or another. Opens no shop.",
+    ),
+    LazyCommand(
+        "_worker", "serve", hidden=True, help="One of several server processes; started by `telvend serve --workers`."
+    ),
+    LazyCommand(
+        "demo",
+        "demo",
+        rich_help_panel=EVERY_DAY,
+        help="A furnished shop in a folder of its own: sells before your eyes, in three APIs, then serves until Ctrl-C.",
+    ),
+    LazyCommand(
+        "doctor",
+        "doctor",
+        rich_help_panel=EVERY_DAY,
+        help="""Check this machine and this shop: one line each, and what to do about it.
+
+Changes nothing, works while the server runs, and ends with exit code 1 when something would lose money or stop sales.""",
+    ),
+    LazyCommand(
+        "settings",
+        "settings",
+        rich_help_panel=OPERATOR,
+        help="List every setting with its value, where it came from and what it is for. Secrets are starred.",
+    ),
+    LazyCommand(
+        "upgrade",
+        "upgrade",
+        rich_help_panel=OPERATOR,
+        help="Bring the database's schema to this version, while nodes of the version before go on serving.",
+    ),
+    LazyGroup("user", "users", "app", rich_help_panel=EVERY_DAY, help="The resellers of the shop."),
+    LazyGroup("key", "keys", "app", rich_help_panel=EVERY_DAY, help="The API keys of resellers."),
+    LazyGroup("wallet", "wallets", "app", rich_help_panel=EVERY_DAY, help="Resellers' money."),
+    LazyGroup("funding", "fundings", "app", rich_help_panel=EVERY_DAY, help="Money that comes through gateways."),
+    LazyGroup("product", "products", "app", rich_help_panel=EVERY_DAY, help="What the shop sells."),
+    LazyGroup("network", "networks", "app", rich_help_panel=EVERY_DAY, help="The networks that are sold."),
+    LazyGroup("order", "orders", "app", rich_help_panel=EVERY_DAY, help="The sales."),
+    LazyGroup("identity", "identity", "app", rich_help_panel=EVERY_DAY, help="Identity checks: NIN and BVN."),
+    LazyGroup("ledger", "ledger", "app", rich_help_panel=EVERY_DAY, help="Whether the books hold."),
+    LazyGroup(
+        "subscriber", "subscribers", "app", rich_help_panel=OPERATOR, help="Who is on the network, and what they have."
+    ),
+    LazyGroup("bundle", "bundles", "app", rich_help_panel=OPERATOR, help="What a product of the network credits."),
+    LazyGroup("refill-profile", "bundles", "profiles", rich_help_panel=OPERATOR, help="What a refill turns into."),
+    LazyGroup("voucher", "vouchers", "app", rich_help_panel=OPERATOR, help="Vouchers: PINs that load a subscriber."),
+    LazyGroup("refill", "refills", "app", rich_help_panel=OPERATOR, help="What subscribers were refilled with."),
+    LazyGroup(
+        "premium", "premiums", "app", rich_help_panel=OPERATOR, help="Premiums: what cover for a transaction costs."
+    ),
+    LazyGroup("simulator", "simulator", "app", rich_help_panel=OPERATOR, help="The pretended upstream."),
+    LazyGroup("db", "database", "app", rich_help_panel=OPERATOR, help="The database itself."),
+    LazyGroup("shop", "shop", "app", rich_help_panel=OPERATOR, help="Whether this shop sells."),
+)
+"""Every command and group, in the order of `telvend --help`. The help of a command is the docstring of its function, again."""
+
+
+class _Telvend(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes | {"commands": COMMANDS})
+
 
 app = typer.Typer(
+    cls=_Telvend,
     name="telvend",
     help="Sell airtime, mobile data and identity checks by API, from prepaid wallets that cannot lose money.",
     no_args_is_help=True,
@@ -64,50 +121,16 @@ def _common(
     common(context, data_dir, database_url, as_json)
 
 
-for panel, groups in (
-    (
-        EVERY_DAY,
-        (
-            users.app,
-            keys.app,
-            wallets.app,
-            fundings.app,
-            products.app,
-            networks.app,
-            orders.app,
-            identity.app,
-            ledger.app,
-        ),
-    ),
-    (
-        OPERATOR,
-        (
-            subscribers.app,
-            bundles.app,
-            bundles.profiles,
-            vouchers.app,
-            refills.app,
-            premiums.app,
-            simulator.app,
-            database.app,
-            shop.app,
-        ),
-    ),
-):
-    for group in groups:
-        app.add_typer(group, rich_help_panel=panel)
-serve.add_to(app)
-demo.add_to(app)
-doctor.add_to(app)
-settings.add_to(app)
-upgrade.add_to(app)
+if failpoints.armed():
+    # It knows every name, and refuses a process in which another is armed; most commands would never import it.
+    import telvend.bootstrap  # noqa: F401
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 refused (the sentence is on stderr), 2 wrong usage."""
     install()
     # On stderr, since what stands on stdout is read by programs. A server takes its own level from the settings.
-    log.configure("warning")
+    log.configure_at_first_line("warning")
     try:
         app()
     except OutputLost as error:

@@ -2,11 +2,10 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import parsed_currency
 from telvend.cli.frame import Output, command, table
 from telvend.cli.subscribers import amount_data
@@ -16,8 +15,11 @@ from telvend.operator.entitlements.model import Bonus, Bundle, Profile
 from telvend.operator.subscribers.balances.amounts import amount_text, parse_amount
 from telvend.operator.subscribers.balances.model import Kind
 
-app = typer.Typer(name="bundle", help="What a product of the network credits.", no_args_is_help=True)
-profiles = typer.Typer(name="refill-profile", help="What a refill turns into.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
+profiles = typer.Typer()
 
 Code = Annotated[str, typer.Argument(help="The product's code, as the catalogue or a partner calls it.")]
 InCurrency = Annotated[
@@ -54,7 +56,7 @@ def _text(kind: Kind, amount: int) -> str:
 
 @command(app, "set")
 async def set_bundle(
-    shop: Shop,
+    shop: "Shop",
     code: Code,
     amounts: Annotated[list[str], typer.Argument(metavar="AMOUNT...", help="1GB, 30min, 100sms, or money: 5.50.")],
     name: Annotated[str, typer.Option(help="What a subscriber's plans call it; the code without.")] = "",
@@ -66,7 +68,7 @@ async def set_bundle(
     currency: InCurrency = None,
 ) -> Output:
     """Say what a product credits. One that is not set credits what its size says."""
-    made = await shop.services.entitlements.set_bundle(
+    made = await shop.entitlements.set_bundle(
         code,
         [parse_amount(text, _currency(currency)) for text in amounts],
         name=name or code,
@@ -79,9 +81,9 @@ async def set_bundle(
 
 
 @command(app, "list")
-async def list_bundles(shop: Shop) -> Output:
+async def list_bundles(shop: "Shop") -> Output:
     """List the products that are set."""
-    found = await shop.services.entitlements.bundles()
+    found = await shop.entitlements.bundles()
     rows = [
         (
             b.code,
@@ -101,9 +103,9 @@ async def list_bundles(shop: Shop) -> Output:
 
 
 @command(app, "remove")
-async def remove(shop: Shop, code: Code) -> Output:
+async def remove(shop: "Shop", code: Code) -> Output:
     """Let a product credit what its size says again."""
-    await shop.services.entitlements.remove_bundle(code)
+    await shop.entitlements.remove_bundle(code)
     return Output({"code": code}, f"{code} credits what its size says.")
 
 
@@ -140,7 +142,7 @@ def _bonus_text(bonus: Bonus) -> str:
 
 @command(profiles, "set")
 async def set_profile(
-    shop: Shop,
+    shop: "Shop",
     profile_id: Annotated[str, typer.Argument(metavar="ID", help="1 to 4 letters and digits, such as DB00.")],
     description: Annotated[str, typer.Option(help="What it is, in a few words.")],
     main: Annotated[str, typer.Option(metavar="PERCENT", help="How much of it goes to the main account.")] = "100",
@@ -157,7 +159,7 @@ async def set_profile(
     currency: InCurrency = None,
 ) -> Output:
     """Add a refill profile, or change it: what an amount of money turns into."""
-    made = await shop.services.entitlements.set_profile(
+    made = await shop.entitlements.set_profile(
         Profile(
             profile_id,
             description,
@@ -198,9 +200,9 @@ def _bonus(text: str, currency: Currency) -> Bonus:
 
 
 @command(profiles, "list")
-async def list_profiles(shop: Shop) -> Output:
+async def list_profiles(shop: "Shop") -> Output:
     """List the refill profiles."""
-    found = await shop.services.entitlements.profiles()
+    found = await shop.entitlements.profiles()
     rows = [
         (
             p.id,

@@ -6,19 +6,15 @@ from typing import Annotated
 
 import typer
 
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, as_json_of, emit, fail, settings_of
+from telvend.cli.frame import Output, as_json_of, emit, fail, settings_of
 from telvend.cli.loading import load
+from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings
 from telvend.embedded_postgres import PostgresRefused, client_programs_dir, has_database, running_url
 from telvend.embedded_postgres.environment import environment_of
 
-app = typer.Typer(name="db", help="The database itself.", no_args_is_help=True)
-
-
-@app.callback()
-def group() -> None:
-    """The database itself."""
+app = typer.Typer()
 
 
 @app.command("url")

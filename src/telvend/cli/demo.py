@@ -9,8 +9,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from telvend.cli.frame import DataDir, settings_of
-from telvend.cli.panels import EVERY_DAY
+from telvend.cli.frame import settings_of
+from telvend.cli.options import DataDir
 from telvend.config import default_data_dir
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 PORTS: Final = range(8000, 8020)
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command("demo", rich_help_panel=EVERY_DAY)(demo)
+app = typer.Typer()
 
 
+@app.command("demo")
 def demo(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="End after the sale.")] = False,

@@ -10,19 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from telvend.bootstrap import open_shop
-from telvend.cli.frame import (
-    REFUSALS,
-    DatabaseUrl,
-    DataDir,
-    Json,
-    Output,
-    Where,
-    as_json_of,
-    database_of,
-    emit,
-    refusal_text,
-)
-from telvend.cli.panels import EVERY_DAY
+from telvend.cli.frame import Output, as_json_of, emit
+from telvend.cli.opening import REFUSALS, database_of, refusal_text
+from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import Loaded, Settings, SettingsRefused, load
 from telvend.database import migrations
@@ -39,10 +29,10 @@ from telvend.upkeep.permissions import check_permissions
 _STYLE: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.FAILURE: "bold red"}
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command("doctor", rich_help_panel=EVERY_DAY)(doctor)
+app = typer.Typer()
 
 
+@app.command("doctor")
 def doctor(
     context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:

@@ -3,7 +3,7 @@
 A command is a coroutine that gets a `Shop` first and its own arguments after that, and returns an `Output`:
 
     @command(app, "add")
-    async def add(shop: Shop, email: Annotated[str, typer.Argument()]) -> Output: ...
+    async def add(shop: "Shop", email: Annotated[str, typer.Argument()]) -> Output: ...
 
 `command` adds `--data-dir`, `--database-url` and `--json` to it. They may stand before the command as well. A command that
 prints by itself, piece by piece, takes `as_json: bool` and returns None.
@@ -13,73 +13,35 @@ telephones are read before it begins, where a parameter is marked so (arguments.
 said to be, whatever happens to its output (`emit`).
 """
 
-import asyncio
 import functools
 import inspect
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NoReturn, ParamSpec
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from telvend.bootstrap import Shop, open_shop
 from telvend.cli.arguments import numbers_read
+from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.cli.streams import OutputLost
-from telvend.cli.whereabouts import no_shop
-from telvend.config import Settings, SettingsRefused, load
-from telvend.database.connections import CONNECTION_LOSS, Database, DatabaseRefused
-from telvend.database.migrations import SchemaRefused
-from telvend.database.refusals import sentence_of
-from telvend.embedded_postgres import NoDatabase, PostgresRefused, open_for_command
-from telvend.errors import Busy, InvalidInput, TelvendError
-from telvend.kit import environment
-from telvend.kit.keyfile import KeyRefused
+from telvend.errors import InvalidInput
 from telvend.kit.phone import use_prefixes
-from telvend.kit.secret import Secret
-from telvend.upkeep.preparation import enter_database
 
-DataDir = Annotated[
-    str | None, typer.Option("--data-dir", metavar="DIR", help="Where this shop is kept.", show_default=False)
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database-url",
-        metavar="URL",
-        help="A PostgreSQL to use instead of the embedded one; its password belongs into TELVEND_DATABASE_URL.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+    from telvend.config import Settings
 
 P = ParamSpec("P")
-T = TypeVar("T")
-
-REFUSALS: Final = (TelvendError, SettingsRefused, PostgresRefused, DatabaseRefused, SchemaRefused, KeyRefused)
-"""What ends a command with one sentence and exit code 1."""
-
-
-@dataclass(slots=True)
-class Where:
-    """The common options that stood before the command."""
-
-    data_dir: str | None = None
-    database_url: str | None = None
-    json: bool = False
 
 
 @dataclass(slots=True)
@@ -92,7 +54,7 @@ class Output:
 
     data: dict[str, Any]
     text: str = ""
-    show: Callable[[Console], None] | None = None
+    show: "Callable[[Console], None] | None" = None
     exit_code: int = field(default=0)
     if_lost: str = ""
     only_looked: bool = False
@@ -107,15 +69,11 @@ READING: Final = frozenset(
 """Commands whose work is what they print. All others have done something, printed or not."""
 
 
-def common(
-    context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
-) -> None:
-    """Remember the options that stand before the command."""
-    context.obj = Where(data_dir, database_url, as_json)
-
-
-def settings_of(context: typer.Context, data_dir: str | None, database_url: str | None, **others: Any) -> Settings:
+def settings_of(context: typer.Context, data_dir: str | None, database_url: str | None, **others: Any) -> "Settings":
     """The settings of a command, from all their places. Ends the program where one is invalid."""
+    from telvend.config import SettingsRefused, load
+    from telvend.kit.secret import Secret
+
     before: Where = context.find_object(Where) or Where()
     chosen_url = database_url or before.database_url
     warn_of_password(chosen_url)
@@ -149,58 +107,6 @@ def progress(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
-@contextmanager
-def database_of(settings: Settings) -> Iterator[str]:
-    """The URL of the shop's database: the one that was named, the running server's, or one started for the command.
-
-    Creates nothing. Raises PostgresRefused; NoDatabase with where a shop was found instead.
-    """
-    if settings.database_url is not None:
-        yield settings.database_url.reveal()
-        return
-    environment.clean_for_embedded()
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(open_for_command(Path(settings.data_dir), say=progress))
-        except NoDatabase:
-            raise NoDatabase(no_shop(settings)) from None
-        yield url
-
-
-def run(settings: Settings, work: Callable[[Shop], Awaitable[T]]) -> T:
-    """Open the shop, do the work, close it. Ends the program with a sentence where it is refused."""
-    done: list[T] = []
-
-    async def inside(url: str) -> None:
-        database = await Database.open(url, pool_size=1)
-        try:
-            await enter_database(database)
-        finally:
-            await database.close()
-        async with open_shop(settings, url) as shop:
-            done.append(await work(shop))
-
-    try:
-        with database_of(settings) as url:
-            asyncio.run(inside(url))
-    except OutputLost as error:
-        end_without_output(error)
-    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
-        if not done:
-            fail(refusal_text(error, settings))
-        # The work is done; only closing what it was done with was not.
-        progress(f"telvend: done; afterwards: {refusal_text(error, settings)}")
-    return done[0]
-
-
-def refusal_text(error: BaseException, settings: Settings) -> str:
-    """The sentence for what has ended a command."""
-    url = settings.database_url.reveal() if settings.database_url else None
-    if isinstance(error, Busy) and isinstance(error.__cause__, (*CONNECTION_LOSS, asyncpg.PostgresError)):
-        return sentence_of(error.__cause__, url)
-    return str(error) if isinstance(error, REFUSALS) else sentence_of(error, url)
-
-
 def end_without_output(error: OutputLost) -> NoReturn:
     """End a command whose output is its work and could not be written. A reader who has seen enough is told nothing."""
     if error.by_reader:
@@ -208,7 +114,7 @@ def end_without_output(error: OutputLost) -> NoReturn:
     fail(f"The output could not be written: {error}.")
 
 
-Command = Callable[Concatenate[Shop, P], Awaitable[Output | None]]
+Command = Callable[Concatenate["Shop", P], Awaitable[Output | None]]
 
 
 def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Command[P]], Command[P]]:
@@ -231,6 +137,8 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Command[P]
                 fail(error)
             if prints_itself:
                 arguments["as_json"] = as_json
+            from telvend.cli.opening import run
+
             output = run(settings, functools.partial(function, **arguments))
             if output is not None:
                 emit(output, as_json, reading=name in READING or output.only_looked)
@@ -314,6 +222,8 @@ def emit(output: Output, as_json: bool, *, reading: bool = True) -> None:
         if as_json:
             sys.stdout.write(json_text(output.data) + "\n")
         elif output.show is not None:
+            from rich.console import Console  # Programs want JSON, and need not wait for it.
+
             # Into a file or a pipe, lines are as long as they are.
             output.show(Console(highlight=False, width=None if sys.stdout.isatty() else 240))
         elif output.text:
@@ -329,10 +239,13 @@ def emit(output: Output, as_json: bool, *, reading: bool = True) -> None:
         raise typer.Exit(output.exit_code)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> Callable[[Console], None]:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> "Callable[[Console], None]":
     """A table for people; amounts to the right. `empty` is said where there is nothing to show."""
 
-    def show(console: Console) -> None:
+    def show(console: "Console") -> None:
+        from rich.table import Table
+        from rich.text import Text
+
         if not rows:
             console.print(empty)
             return

@@ -1,21 +1,26 @@
 """`telvend funding`: money that comes through gateways, and what of it waits for a person."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 
-from telvend.bootstrap import Shop
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState
-from telvend.funding.service import FundingHistory
 from telvend.kit.money import Money
 
-app = typer.Typer(name="funding", help="Money that comes through gateways.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+    from telvend.funding.service import FundingHistory
+
+app = typer.Typer()
+
+# What asks for `shop.fundings` completes the shop first: they stand on every vendor there is.
 
 Reference = Annotated[str, typer.Argument(help="Our reference (FND-…).")]
 
@@ -49,7 +54,7 @@ def _data(funding: Funding) -> dict[str, Any]:
 
 @command(app, "list")
 async def list_fundings(
-    shop: Shop,
+    shop: "Shop",
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
     state: Annotated[FundingState | None, typer.Option(help="Only in this state.")] = None,
     attention: Annotated[bool, typer.Option("--attention", help="Only what a person has to look at.")] = False,
@@ -59,10 +64,11 @@ async def list_fundings(
     ] = None,
 ) -> Output:
     """List fundings, newest first."""
-    reseller_id = (await shop.services.resellers.find(email)).id if email else None
+    await shop.complete()
+    reseller_id = (await shop.resellers.find(email)).id if email else None
 
     async def fetch(before: int | None, count: int) -> list[Funding]:
-        return await shop.services.fundings.list_fundings(
+        return await shop.fundings.list_fundings(
             reseller_id=reseller_id, state=state, attention=attention, before=before, limit=count
         )
 
@@ -90,9 +96,10 @@ async def list_fundings(
 
 
 @command(app, "show")
-async def show(shop: Shop, reference: Reference) -> Output:
+async def show(shop: "Shop", reference: Reference) -> Output:
     """One funding: what its gateway sent by itself, and what was noted."""
-    history = await shop.services.fundings.history(reference)
+    await shop.complete()
+    history = await shop.fundings.history(reference)
     data = _data(history.funding) | {
         "notices_received": [_notice(notice) for notice in history.notices],
         "notes": [{"at": at, "text": text} for at, text in history.notes],
@@ -102,9 +109,10 @@ async def show(shop: Shop, reference: Reference) -> Output:
 
 
 @command(app, "check")
-async def check(shop: Shop, reference: Reference) -> Output:
+async def check(shop: "Shop", reference: Reference) -> Output:
     """Ask the gateway now, and do what follows from its answer."""
-    funding = await shop.services.fundings.check(reference)
+    await shop.complete()
+    funding = await shop.fundings.check(reference)
     sentence = f"{funding.reference} is {funding.state}."
     if funding.attention:
         sentence += f" Something does not fit: telvend funding show {funding.reference}"
@@ -113,13 +121,14 @@ async def check(shop: Shop, reference: Reference) -> Output:
 
 @command(app, "resolve")
 async def resolve(
-    shop: Shop,
+    shop: "Shop",
     reference: Reference,
     note: Annotated[str, typer.Option(help="What you found out and did; kept with the funding.")],
 ) -> Output:
     """Say what was decided about a funding that does not fit. One that is pending fails. Moves no money."""
+    await shop.complete()
     try:
-        funding = await shop.services.fundings.resolve(reference, note)
+        funding = await shop.fundings.resolve(reference, note)
     except InvalidInput as error:
         raise InvalidInput("note", error.problem) from None
     return Output(_data(funding), f"{funding.reference} is {funding.state}, and nobody has to look at it.")
@@ -127,7 +136,7 @@ async def resolve(
 
 @command(app, "void")
 async def void(
-    shop: Shop,
+    shop: "Shop",
     reason: Annotated[str, typer.Option(help="Why; kept with the void.")],
     by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it; kept with the void.")],
     reference: Annotated[str | None, typer.Argument(help="Our reference (FND-…), or --all-play.")] = None,
@@ -158,7 +167,7 @@ async def void(
     ]
     columns = ("funding", "reseller", "taken out", "was spent", "in open sales", "")
 
-    def show(console: Console) -> None:
+    def show(console: "Console") -> None:
         table("", columns, rows, nothing)(console)
         if any(one.left.minor for one in voided):
             console.print("\nWhat is in open sales is still play money. Run this again when they are final.")
@@ -168,10 +177,11 @@ async def void(
 
 @command(app, "strays")
 async def strays(
-    shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
+    shop: "Shop", limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
 ) -> Output:
     """What gateways sent about nothing of ours, newest first: money may have come that no wallet has."""
-    found, more = await first(limit, shop.services.fundings.stray_notices)
+    await shop.complete()
+    found, more = await first(limit, shop.fundings.stray_notices)
     rows = [
         (
             time_text(one["last_at"]),
@@ -217,7 +227,7 @@ def _in_words(kept: Mapping[str, Any]) -> str:
     return _clean(", ".join(f"{name} {value}" for name, value in kept.items()))
 
 
-def _print(console: Console, history: FundingHistory) -> None:
+def _print(console: "Console", history: "FundingHistory") -> None:
     funding = history.funding
     console.print(f"[bold]{funding.reference}[/bold]  {funding.state}")
     console.print(

@@ -3,12 +3,12 @@
 import getpass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from telvend.authorities.contract import Kind
-from telvend.bootstrap import AUTHORITIES, Shop
+from telvend.bootstrap import AUTHORITIES
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import COUNTED, More, first, page
 from telvend.errors import InvalidInput
@@ -16,28 +16,27 @@ from telvend.identity.model import Cost, Verification
 from telvend.identity.service import LARGEST_PAGE
 from telvend.kit.money import NGN, Money
 
-app = typer.Typer(name="identity", help="Identity checks: NIN and BVN.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 
 @command(app, "list")
 async def list_checks(
-    shop: Shop,
+    shop: "Shop",
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only of this register.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many to show.")] = 50,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this check's id, downwards.")] = None,
 ) -> Output:
     """List checks, newest first, with masked numbers. It is noted that you have seen them."""
-    reseller_id = (await shop.services.resellers.find(email)).id if email else None
-    found = await shop.services.identity.listed(
-        _reader(), reseller_id=reseller_id, kind=kind, before=before, limit=limit
-    )
+    reseller_id = (await shop.resellers.find(email)).id if email else None
+    found = await shop.identity.listed(_reader(), reseller_id=reseller_id, kind=kind, before=before, limit=limit)
     more = More(0)
     if len(found) == limit:
         last = found[-1][0].id
-        count = await shop.services.identity.count_listed(
-            reseller_id=reseller_id, kind=kind, before=last, limit=COUNTED
-        )
+        count = await shop.identity.count_listed(reseller_id=reseller_id, kind=kind, before=last, limit=COUNTED)
         more = More(count, "--before", last)
     rows = [
         (
@@ -94,7 +93,7 @@ def _data(check: Verification, number: str) -> dict[str, Any]:
 
 @command(app, "price")
 async def price(
-    shop: Shop,
+    shop: "Shop",
     kind: Annotated[Kind, typer.Argument(help="Which register.")],
     card_type: Annotated[str, typer.Argument(help="The line of the price list, such as standard.")],
     amount: Annotated[str, typer.Argument(help="In naira, such as 100 or 99.50.")],
@@ -102,8 +101,8 @@ async def price(
 ) -> Output:
     """Change a line of the price list. Checks that were sold keep their price."""
     money = _naira("amount", amount)
-    await shop.services.identity.set_price(kind, card_type, money, active=not off)
-    lines = await shop.services.identity.prices(kind)
+    await shop.identity.set_price(kind, card_type, money, active=not off)
+    lines = await shop.identity.prices(kind)
     rows = [(line.card_type, line.price.decimal, "yes" if line.active else "no", line.description) for line in lines]
     return Output(
         {
@@ -126,7 +125,7 @@ async def price(
 
 @command(app, "cost")
 async def cost(
-    shop: Shop,
+    shop: "Shop",
     authority: Annotated[str, typer.Argument(help=f"Who is asked: {' or '.join(AUTHORITIES)}.")],
     kind: Annotated[Kind, typer.Argument(help="Which register.")],
     amount: Annotated[str, typer.Argument(help="What a record costs, in naira, such as 60 or 59.50.")],
@@ -135,15 +134,15 @@ async def cost(
     """Say what an authority takes, so that the books know the margin. Checks that were answered keep their cost."""
     if authority not in AUTHORITIES:
         raise InvalidInput("authority", f"must be {' or '.join(AUTHORITIES)}")
-    identity = shop.services.identity
+    identity = shop.identity
     await identity.set_costs(authority, kind, _naira("amount", amount), _naira("without", without))
     return _costs(await identity.costs())
 
 
 @command(app, "costs")
-async def costs(shop: Shop) -> Output:
+async def costs(shop: "Shop") -> Output:
     """List what authorities take."""
-    return _costs(await shop.services.identity.costs())
+    return _costs(await shop.identity.costs())
 
 
 def _costs(found: list[Cost]) -> Output:
@@ -174,7 +173,7 @@ def _naira(field: str, text: str) -> Money:
 
 @command(app, "purge")
 async def purge(
-    shop: Shop,
+    shop: "Shop",
     older_than: Annotated[
         int | None,
         typer.Option(min=1, max=36500, metavar="DAYS", help="Default: the setting identity_retention_days."),
@@ -186,7 +185,7 @@ async def purge(
     master key from before.
     """
     days = shop.settings.identity_retention_days if older_than is None else older_than
-    done = await shop.services.identity.purge(timedelta(days=days))
+    done = await shop.identity.purge(timedelta(days=days))
     said = f"Destroyed what {done.count} checks older than {days} days knew of people."
     if done.key_place is not None and done.still_opens:
         said += (
@@ -212,10 +211,10 @@ async def purge(
 
 @command(app, "moved-key")
 async def moved_key(
-    shop: Shop, file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, which only you may read.")]
+    shop: "Shop", file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, which only you may read.")]
 ) -> Output:
     """Write the master key as it is to be after a purge, for the setting identity_master_key."""
-    custody = shop.services.identity.custody
+    custody = shop.identity.custody
     await custody.forget_days()
     custody.write_moved(file)
     return Output({"file": str(file)}, f"The value for identity_master_key is in {file}; put it there on every node.")
@@ -223,14 +222,14 @@ async def moved_key(
 
 @command(app, "accesses")
 async def accesses(
-    shop: Shop,
+    shop: "Shop",
     check_id: Annotated[
         int | None, typer.Argument(metavar="[ID]", min=1, max=2**63 - 1, help="Only of this check.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 100,
 ) -> Output:
     """Who took what out of the safe, newest first."""
-    found, more = await first(limit, lambda count: shop.services.identity.accesses(check_id, limit=count))
+    found, more = await first(limit, lambda count: shop.identity.accesses(check_id, limit=count))
     rows = [(time_text(one.at), one.reader_kind, one.reader, one.action, _some(one.verification_ids)) for one in found]
     return Output(
         {
@@ -256,11 +255,11 @@ def _some(ids: tuple[int, ...]) -> str:
 
 
 @command(app, "sweeps")
-async def sweeps(shop: Shop) -> Output:
+async def sweeps(shop: "Shop") -> Output:
     """Resellers that sweep numbers, newest first."""
-    found = await shop.services.identity.sweeps()
+    found = await shop.identity.sweeps()
     owners = {sweep.reseller_id for sweep in found}
-    emails = {owner: (await shop.services.resellers.profile(owner)).email for owner in owners}
+    emails = {owner: (await shop.resellers.profile(owner)).email for owner in owners}
     data = [
         {
             "key_id": sweep.key_id,
@@ -301,7 +300,7 @@ async def sweeps(shop: Shop) -> Output:
 
 
 @command(app, "rotate-key")
-async def rotate_key(shop: Shop) -> Output:
+async def rotate_key(shop: "Shop") -> Output:
     """Put a new master key in force, while the shop sells. Run it again if it was interrupted."""
-    count = await shop.services.identity.custody.rotate()
+    count = await shop.identity.custody.rotate()
     return Output({"checks": count}, f"A new master key is in force; {count} checks were wrapped with it.")

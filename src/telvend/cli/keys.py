@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import APIS, Shop
+from telvend.bootstrap import APIS
 from telvend.cli.frame import Output, command, day_text, progress, table, zone_name
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
 from telvend.resellers.model import ApiKey
 
-app = typer.Typer(name="key", help="The API keys of resellers.", no_args_is_help=True)
+app = typer.Typer()
 
 if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
     Api = str
 else:
     Api = StrEnum("Api", [(keys.api, keys.api) for keys in APIS])
@@ -36,7 +38,7 @@ def _data(key: ApiKey) -> dict[str, Any]:
 
 @command(app, "add")
 async def add(
-    shop: Shop,
+    shop: "Shop",
     email: Annotated[str, typer.Argument(help="The reseller.")],
     api: Annotated[Api, typer.Option(help="The API that the key is for.")],
     mode: Annotated[
@@ -46,7 +48,7 @@ async def add(
     purchase_limit: Annotated[int | None, typer.Option(min=1, help="Purchases a minute; 30 unless raised.")] = None,
 ) -> Output:
     """Make a key. It is shown this once."""
-    key, text, secret = await shop.services.resellers.add_key(email, api, mode, read_limit, purchase_limit)
+    key, text, secret = await shop.resellers.add_key(email, api, mode, read_limit, purchase_limit)
     shown = {"key": text.reveal()} | ({"secret": secret.reveal()} if secret else {})
     lines = [text.reveal(), *([f"secret: {secret.reveal()}"] if secret else [])]
     lines += ["", f"This {key.api} key ({key.mode}) is shown only now. Its id, to revoke it: {key.id}"]
@@ -55,9 +57,11 @@ async def add(
 
 
 @command(app, "revoke")
-async def revoke(shop: Shop, key_id: Annotated[str, typer.Argument(help="The id of the key, not the key.")]) -> Output:
+async def revoke(
+    shop: "Shop", key_id: Annotated[str, typer.Argument(help="The id of the key, not the key.")]
+) -> Output:
     """Make a key worthless, on every node within a second."""
-    key = await shop.services.resellers.revoke_key(key_id)
+    key = await shop.resellers.revoke_key(key_id)
     return Output(_data(key), f"The key {key.hint} no longer works.")
 
 
@@ -70,7 +74,7 @@ ARGUMENT_WARNING = (
 
 @command(app, "find")
 async def find(
-    shop: Shop,
+    shop: "Shop",
     text: Annotated[
         str | None, typer.Argument(metavar="[KEY]", help="The key; without it, it is read from stdin, which is safer.")
     ] = None,
@@ -85,7 +89,7 @@ async def find(
     text = text.strip()
     if not text:
         raise InvalidInput("key", "is empty: give the text that has leaked")
-    key, email = await shop.services.resellers.find_key(Secret(text))
+    key, email = await shop.resellers.find_key(Secret(text))
     if key.revoked_at is None:
         advice = f"To make it worthless: telvend key revoke {key.id}"
     else:
@@ -96,9 +100,9 @@ async def find(
 
 
 @command(app, "list")
-async def list_keys(shop: Shop, email: Annotated[str, typer.Argument(help="The reseller.")]) -> Output:
+async def list_keys(shop: "Shop", email: Annotated[str, typer.Argument(help="The reseller.")]) -> Output:
     """List a reseller's keys; their texts are not kept."""
-    keys = await shop.services.resellers.list_keys(email)
+    keys = await shop.resellers.list_keys(email)
     rows = [
         (
             k.id,

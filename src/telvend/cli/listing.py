@@ -1,7 +1,7 @@
 """Long lists: how many more rows there are than are shown, and complete CSV.
 
-orders = await first(limit, lambda count: shop.services.orders.list_orders(..., limit=count))      # or
-found = await shop.services.orders.list_orders(..., before=before, limit=limit)
+orders = await first(limit, lambda count: shop.orders.list_orders(..., limit=count))      # or
+found = await shop.orders.list_orders(..., before=before, limit=limit)
 more = await more_after(found, limit, cursor, lambda before, count: ...)
 """
 
@@ -10,11 +10,12 @@ import io
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from telvend.cli.frame import csv_cell, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COUNTED: Final = 1000
 """So many more are counted; beyond that they are only said to be more."""
@@ -74,11 +75,11 @@ async def more_after(
 
 def page(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, more: More, title: str = ""
-) -> Callable[[Console], None]:
+) -> "Callable[[Console], None]":
     """The table of one page; below it how many more there are, and how the next ones are asked for."""
     listed = table(title, columns, rows, empty)
 
-    def show(console: Console) -> None:
+    def show(console: "Console") -> None:
         listed(console)
         if more.count:
             console.print(f"\n{more.text}")

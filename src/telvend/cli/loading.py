@@ -12,19 +12,9 @@ import asyncpg
 import typer
 
 from telvend.bootstrap import open_shop
-from telvend.cli.frame import (
-    REFUSALS,
-    DatabaseUrl,
-    DataDir,
-    Json,
-    Output,
-    as_json_of,
-    emit,
-    fail,
-    progress,
-    refusal_text,
-    settings_of,
-)
+from telvend.cli.frame import Output, as_json_of, emit, fail, progress, settings_of
+from telvend.cli.opening import REFUSALS, refusal_text
+from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.config import Settings
 from telvend.database.connections import CONNECTION_LOSS, Database, holds_tables
 from telvend.embedded_postgres import Cluster, client_programs_dir, running_url

@@ -1,14 +1,16 @@
 """`telvend network`: switching whole networks off and on."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
 from telvend.catalog.model import Network
 from telvend.cli.frame import Output, command, table
 
-app = typer.Typer(name="network", help="The networks that are sold.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 Word = Annotated[str, typer.Argument(metavar="NETWORK", help="MTN, Telecel, …, in any case.")]
 Country = Annotated[str | None, typer.Option(help="GH or NG, where both have a network of this name.")]
@@ -25,9 +27,9 @@ def _data(network: Network) -> dict[str, Any]:
 
 
 @command(app, "list")
-async def list_networks(shop: Shop) -> Output:
+async def list_networks(shop: "Shop") -> Output:
     """List the networks."""
-    networks = await shop.services.catalogue.list_networks()
+    networks = await shop.catalogue.list_networks()
     rows = [(n.id, n.country, n.code, n.name, "on" if n.active else "off") for n in networks]
     return Output(
         {"networks": [_data(network) for network in networks]},
@@ -36,14 +38,14 @@ async def list_networks(shop: Shop) -> Output:
 
 
 @command(app, "off")
-async def off(shop: Shop, network: Word, country: Country = None) -> Output:
+async def off(shop: "Shop", network: Word, country: Country = None) -> Output:
     """Stop selling for a network, for example while it is down. Orders that were placed go on."""
-    switched = await shop.services.catalogue.switch_network(network, active=False, country=country)
+    switched = await shop.catalogue.switch_network(network, active=False, country=country)
     return Output(_data(switched), f"{switched.name} ({switched.country}) is off sale.")
 
 
 @command(app, "on")
-async def on(shop: Shop, network: Word, country: Country = None) -> Output:
+async def on(shop: "Shop", network: Word, country: Country = None) -> Output:
     """Sell for a network again."""
-    switched = await shop.services.catalogue.switch_network(network, active=True, country=country)
+    switched = await shop.catalogue.switch_network(network, active=True, country=country)
     return Output(_data(switched), f"{switched.name} ({switched.country}) is on sale.")

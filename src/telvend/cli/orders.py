@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import MAXYEAR, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, table, time_text, zone, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
-from telvend.corrections.model import Refund
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.orders.model import Order, OrderFilter, State
-from telvend.orders.service import OrderHistory
 
-app = typer.Typer(name="order", help="The sales.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+    from telvend.corrections.model import Refund
+    from telvend.orders.service import OrderHistory
+
+app = typer.Typer()
 
 Reference = Annotated[str, typer.Argument(help="Our reference (NPAPI-…) or the order's number.")]
 AnyReference = Annotated[
@@ -60,7 +63,7 @@ def _data(order: Order, email: str) -> dict[str, Any]:
 
 @command(app, "list")
 async def list_orders(
-    shop: Shop,
+    shop: "Shop",
     as_json: bool,
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
     state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
@@ -91,22 +94,22 @@ async def list_orders(
     if since is not None and until is not None and until < since:
         raise InvalidInput("until", "must not be before --since")
     wanted = OrderFilter(
-        reseller_id=(await shop.services.resellers.find(email)).id if email else None,
+        reseller_id=(await shop.resellers.find(email)).id if email else None,
         mode=mode,
         states=tuple(state) if state else None,
         subscriber=subscriber,
         reference=reference,
         since=None if since is None else _midnight(since),
         until=None if until is None or until.year == MAXYEAR else _midnight(until + timedelta(days=1)),
-        networks=None if network is None else await shop.services.catalogue.network_codes(network),
+        networks=None if network is None else await shop.catalogue.network_codes(network),
         product=product,
     )
 
     async def fetch(before: int | None, count: int) -> list[Order]:
-        return await shop.services.orders.list_orders(wanted, before=before, limit=count)
+        return await shop.orders.list_orders(wanted, before=before, limit=count)
 
     async def told(orders: Sequence[Order]) -> list[dict[str, Any]]:
-        emails = await shop.services.resellers.emails({order.reseller_id for order in orders})
+        emails = await shop.resellers.emails({order.reseller_id for order in orders})
         return [_data(order, emails[order.reseller_id]) for order in orders]
 
     if as_csv and not as_json:
@@ -148,24 +151,24 @@ def _midnight(day: datetime) -> datetime:
     return day.replace(tzinfo=zone())
 
 
-async def _find(shop: Shop, reference: str, email: str | None) -> tuple[Order, str]:
+async def _find(shop: "Shop", reference: str, email: str | None) -> tuple[Order, str]:
     """The order that people call so, and the e-mail address of who bought it."""
-    reseller_id = (await shop.services.resellers.find(email)).id if email else None
-    order = await shop.services.orders.named(reference, reseller_id)
-    return order, (await shop.services.resellers.emails({order.reseller_id}))[order.reseller_id]
+    reseller_id = (await shop.resellers.find(email)).id if email else None
+    order = await shop.orders.named(reference, reseller_id)
+    return order, (await shop.resellers.emails({order.reseller_id}))[order.reseller_id]
 
 
 @command(app, "show")
-async def show(shop: Shop, reference: AnyReference, email: OfEmail = None) -> Output:
+async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> Output:
     """One order: who bought it, what was asked of whom, what they said, and where the money went."""
     order, bought_by = await _find(shop, reference, email)
-    history = await shop.services.orders.history(order.reference)
-    refund = await shop.services.corrections.refund_of(order.id)
+    history = await shop.orders.history(order.reference)
+    refund = await shop.corrections.refund_of(order.id)
     if refund is not None:
-        history = replace(history, entries=history.entries + await shop.services.ledger.entries(refund.id))
+        history = replace(history, entries=history.entries + await shop.ledger.entries(refund.id))
     data = history_data(history, bought_by) | {"refund": None if refund is None else _refund_data(refund, order)}
 
-    def printed(console: Console) -> None:
+    def printed(console: "Console") -> None:
         print_history(console, history, bought_by)
         if refund is not None:
             console.print(
@@ -177,7 +180,7 @@ async def show(shop: Shop, reference: AnyReference, email: OfEmail = None) -> Ou
     return Output(data, show=printed)
 
 
-def _refund_data(refund: Refund, order: Order) -> dict[str, Any]:
+def _refund_data(refund: "Refund", order: Order) -> dict[str, Any]:
     return {
         "reference": refund.our_reference,
         "amount": Money(refund.amount_minor, order.price.currency).decimal,
@@ -188,7 +191,7 @@ def _refund_data(refund: Refund, order: Order) -> dict[str, Any]:
     }
 
 
-def history_data(history: OrderHistory, email: str) -> dict[str, Any]:
+def history_data(history: "OrderHistory", email: str) -> dict[str, Any]:
     """An order with its attempts, ledger entries and notes, for programs; `email` is who bought it."""
     return _data(history.order, email) | {
         "attempts": [
@@ -219,7 +222,7 @@ def history_data(history: OrderHistory, email: str) -> dict[str, Any]:
     }
 
 
-def print_history(console: Console, history: OrderHistory, email: str = "") -> None:
+def print_history(console: "Console", history: "OrderHistory", email: str = "") -> None:
     """An order with its attempts, ledger entries and notes, for people; `email` is who bought it."""
     order = history.order
     console.print(f"[bold]{order.reference}[/bold]  {order.state}", highlight=False)
@@ -247,7 +250,7 @@ def print_history(console: Console, history: OrderHistory, email: str = "") -> N
 
 @command(app, "resolve")
 async def resolve(
-    shop: Shop,
+    shop: "Shop",
     reference: Reference,
     delivered: Annotated[bool, typer.Option("--delivered/--failed", help="What you found out.")],
     note: Annotated[str, typer.Option(help="How you found out; kept with the order.")],
@@ -258,7 +261,7 @@ async def resolve(
 
 
 @command(app, "ask")
-async def ask(shop: Shop, reference: Reference) -> Output:
+async def ask(shop: "Shop", reference: Reference) -> Output:
     """Have the provider asked again, now."""
     await shop.review.ask_again(reference)
     return await _after(shop, reference)
@@ -266,7 +269,7 @@ async def ask(shop: Shop, reference: Reference) -> Output:
 
 @command(app, "refund")
 async def refund(
-    shop: Shop,
+    shop: "Shop",
     reference: AnyReference,
     reason: Annotated[str, typer.Option(help="Why; kept with the refund.")],
     by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it; kept with the refund.")],
@@ -274,7 +277,7 @@ async def refund(
 ) -> Output:
     """Give the price of a delivered order back to the wallet, once, at the shop's loss. Again it only says so."""
     order, bought_by = await _find(shop, reference, email)
-    done = await shop.services.corrections.refund(order.id, reason=reason, by_whom=by)
+    done = await shop.corrections.refund(order.id, reason=reason, by_whom=by)
     data = _data(order, bought_by) | {
         "refund": _refund_data(done.refund, order),
         "again": done.again,
@@ -290,6 +293,6 @@ async def refund(
     return Output(data, text)
 
 
-async def _after(shop: Shop, reference: str) -> Output:
+async def _after(shop: "Shop", reference: str) -> Output:
     order, bought_by = await _find(shop, reference, None)
     return Output(_data(order, bought_by), f"{order.reference} is {order.state}.")

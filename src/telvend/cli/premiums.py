@@ -1,16 +1,18 @@
 """`telvend premium`: what cover costs."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, table
 from telvend.kit.mode import Mode
 from telvend.operator.premiums.model import Premium, Rate
 
-app = typer.Typer(name="premium", help="Premiums: what cover for a transaction costs.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 Product = Annotated[str, typer.Argument(help="The product, such as AYO_SWC.")]
 Type = Annotated[str, typer.Argument(metavar="TYPE", help="The transaction type, such as TRANSFER.")]
@@ -59,12 +61,12 @@ def _premium(premium: Premium) -> dict[str, Any]:
 
 @command(app, "rates")
 async def rates(
-    shop: Shop,
+    shop: "Shop",
     product: Annotated[str | None, typer.Option(help="Only of this product.")] = None,
     currency: Annotated[str | None, typer.Option(metavar="C", help="Only in this currency.")] = None,
 ) -> Output:
     """List the rates, switched off or not."""
-    found = await shop.services.premiums.rates(product=product, currency=currency)
+    found = await shop.premiums.rates(product=product, currency=currency)
     rows = [
         (
             rate.product,
@@ -93,7 +95,7 @@ async def rates(
 
 @command(app, "set")
 async def set_rate(
-    shop: Shop,
+    shop: "Shop",
     product: Product,
     transaction_type: Type,
     currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="GHS, NGN, …")],
@@ -114,7 +116,7 @@ async def set_rate(
     active: Annotated[bool | None, typer.Option("--on/--off", help="Whether it is in force.")] = None,
 ) -> Output:
     """Make a rate, or change what is given of one. Quotes that were given keep what they say."""
-    rate = await shop.services.premiums.set_rate(
+    rate = await shop.premiums.set_rate(
         product,
         transaction_type,
         currency,
@@ -139,7 +141,7 @@ async def set_rate(
 
 @command(app, "quote")
 async def quote(
-    shop: Shop,
+    shop: "Shop",
     email: Annotated[str, typer.Argument(help="The reseller who may use it.")],
     product: Product,
     transaction_type: Type,
@@ -149,8 +151,8 @@ async def quote(
     mode: Annotated[Mode, typer.Option(help="Real subscribers or play.")] = Mode.LIVE,
 ) -> Output:
     """Make a quote, which the reseller names as quoteId: once, until it expires."""
-    reseller = await shop.services.resellers.find(email)
-    premiums = shop.services.premiums
+    reseller = await shop.resellers.find(email)
+    premiums = shop.premiums
     premiums.start()
     try:
         made = await premiums.quote(

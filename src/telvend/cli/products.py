@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
 from telvend.catalog import sheet
 from telvend.catalog.model import Product
 from telvend.cli.frame import Output, command, progress
 from telvend.cli.listing import More, first, page
 
-app = typer.Typer(name="product", help="What the shop sells.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 Code = Annotated[str, typer.Argument(help="The product's code, such as GH-MTN-1GB-30D.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Also where the price is below the cost: each sale loses money.")]
@@ -39,7 +41,7 @@ def _data(product: Product) -> dict[str, Any]:
 
 @command(app, "list")
 async def list_products(
-    shop: Shop,
+    shop: "Shop",
     network: OfNetwork = None,
     country: OfCountry = None,
     active: Annotated[
@@ -50,7 +52,7 @@ async def list_products(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that `product import` takes.")] = False,
 ) -> Output:
     """List the products, cheapest first within each network."""
-    catalogue = shop.services.catalogue
+    catalogue = shop.catalogue
 
     async def fetch(count: int | None) -> list[Product]:
         return await catalogue.list_products(
@@ -89,7 +91,7 @@ async def list_products(
 
 @command(app, "add")
 async def add(
-    shop: Shop,
+    shop: "Shop",
     code: Code,
     country: Annotated[str, typer.Option(help="GH or NG.")],
     network: Annotated[str, typer.Option(help="The network, in any case.")],
@@ -101,7 +103,7 @@ async def add(
     yes: Yes = False,
 ) -> Output:
     """Add a product and put it on sale."""
-    product = await shop.services.catalogue.add_product(
+    product = await shop.catalogue.add_product(
         code=code,
         country=country,
         network=network,
@@ -117,20 +119,20 @@ async def add(
 
 @command(app, "price")
 async def price(
-    shop: Shop,
+    shop: "Shop",
     code: Code,
     price: Annotated[str | None, typer.Argument(help="The new price, in whole units.")] = None,
     cost: Annotated[str | None, typer.Option(help="The new cost.")] = None,
     yes: Yes = False,
 ) -> Output:
     """Change what a product sells for, or costs. Orders that were placed keep theirs."""
-    product = await shop.services.catalogue.change_price(code, price=price, cost=cost, allow_loss=yes)
+    product = await shop.catalogue.change_price(code, price=price, cost=cost, allow_loss=yes)
     return Output(_data(product), f"{product.code} sells for {product.price} and costs {product.cost}.")
 
 
 @command(app, "offer")
 async def offer(
-    shop: Shop,
+    shop: "Shop",
     code: Code,
     provider: Annotated[str, typer.Argument(help="The provider's name, as in the settings.")],
     cost: Annotated[
@@ -138,8 +140,8 @@ async def offer(
     ] = None,
 ) -> Output:
     """Say what one provider takes for a product; sales go to the cheapest of equal priority."""
-    made = await shop.services.catalogue.set_offer(code, provider, cost=cost)
-    price = (await shop.services.catalogue.product(code)).price
+    made = await shop.catalogue.set_offer(code, provider, cost=cost)
+    price = (await shop.catalogue.product(code)).price
     if made.sold and made.cost.minor > price.minor:
         progress(f"telvend: {code} sells for {price}: what {provider} delivers of it loses money.")
     data = {
@@ -153,28 +155,28 @@ async def offer(
 
 
 @command(app, "off")
-async def off(shop: Shop, code: Code) -> Output:
+async def off(shop: "Shop", code: Code) -> Output:
     """Take a product off sale."""
-    product = await shop.services.catalogue.switch_product(code, active=False)
+    product = await shop.catalogue.switch_product(code, active=False)
     return Output(_data(product), f"{product.code} is no longer on sale.")
 
 
 @command(app, "on")
-async def on(shop: Shop, code: Code) -> Output:
+async def on(shop: "Shop", code: Code) -> Output:
     """Put a product on sale again."""
-    product = await shop.services.catalogue.switch_product(code, active=True)
+    product = await shop.catalogue.switch_product(code, active=True)
     return Output(_data(product), f"{product.code} is on sale.")
 
 
 @command(app, "import")
 async def import_csv(
-    shop: Shop,
+    shop: "Shop",
     csv: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="As `product list --csv` prints it.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and say what would happen.")] = False,
     yes: Yes = False,
 ) -> Output:
     """Add and change products from a CSV file: all of it, or nothing where a line is wrong."""
-    done = await shop.services.catalogue.import_csv(_text(csv), dry_run=dry_run, allow_loss=yes)
+    done = await shop.catalogue.import_csv(_text(csv), dry_run=dry_run, allow_loss=yes)
     data = {
         "added": done.added,
         "changed": done.changed,

@@ -1,11 +1,9 @@
 """`telvend refill`: what was loaded, by whom, and what it turned into."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page
@@ -14,7 +12,12 @@ from telvend.operator.refills.model import OPERATOR, Refill, RefillKind
 from telvend.operator.refills.service import LARGEST_PAGE, Given
 from telvend.operator.subscribers.balances.amounts import amount_text
 
-app = typer.Typer(name="refill", help="What subscribers were refilled with.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 
 def _data(refill: Refill) -> dict[str, Any]:
@@ -50,7 +53,7 @@ def _paid_by(refill: Refill) -> str:
 
 @command(app, "list")
 async def list_refills(
-    shop: Shop,
+    shop: "Shop",
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
     subscriber: Annotated[str | None, typer.Option(help="Only for this mobile number."), NUMBER] = None,
     kind: Annotated[RefillKind | None, typer.Option(help="Only by voucher, or only paid from wallets.")] = None,
@@ -64,10 +67,10 @@ async def list_refills(
     ] = None,
 ) -> Output:
     """List refills, newest first."""
-    reseller_id = (await shop.services.resellers.find(email)).id if email else None
+    reseller_id = (await shop.resellers.find(email)).id if email else None
 
     async def fetch(before: int | None, count: int) -> list[Refill]:
-        return await shop.services.refills.listed(
+        return await shop.refills.listed(
             reseller_id=reseller_id,
             mode=mode,
             msisdn=subscriber,
@@ -113,10 +116,10 @@ async def list_refills(
 
 @command(app, "show")
 async def show(
-    shop: Shop, reference: Annotated[str, typer.Argument(help="Our reference (RFL-…) or the refill's number.")]
+    shop: "Shop", reference: Annotated[str, typer.Argument(help="Our reference (RFL-…) or the refill's number.")]
 ) -> Output:
     """One refill: when, by whom, and what it turned into."""
-    refill, given = await shop.services.refills.history(reference)
+    refill, given = await shop.refills.history(reference)
     data = _data(refill) | {
         "gave": [
             {"kind": one.kind, "name": one.name, "amount": one.amount, "expires_at": one.expires_at} for one in given
@@ -124,11 +127,11 @@ async def show(
     }
     who = "the operator"
     if refill.reseller_id != OPERATOR:
-        who = (await shop.services.resellers.profile(refill.reseller_id)).email
+        who = (await shop.resellers.profile(refill.reseller_id)).email
     return Output(data, show=lambda console: _print(console, refill, given, who))
 
 
-def _print(console: Console, refill: Refill, given: list[Given], who: str) -> None:
+def _print(console: "Console", refill: Refill, given: list[Given], who: str) -> None:
     console.print(f"[bold]{refill.reference}[/bold]  {refill.kind}, {refill.mode}", highlight=False)
     console.print(
         f"{refill.amount} for {refill.msisdn}, {time_text(refill.created_at)} {zone_name()}, by {who} under {_called(refill)}",

@@ -17,9 +17,10 @@ import uvloop
 
 from telvend.bootstrap import Shop, load_modules
 from telvend.cli import server
-from telvend.cli.frame import REFUSALS, fail, progress, refusal_text
+from telvend.cli.frame import fail, progress
 from telvend.cli.listening import listen
 from telvend.cli.minder import DatabaseMinder
+from telvend.cli.opening import REFUSALS, refusal_text
 from telvend.cli.server import Ready, configure_logs, run_api, run_fulfilment
 from telvend.cli.whereabouts import no_shop
 from telvend.cli.workers import Workers, run_worker
@@ -27,7 +28,8 @@ from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
 from telvend.database.connections import CONNECTION_LOSS, Database
 from telvend.embedded_postgres import Cluster, NoDatabase, PostgresRefused, has_database
 from telvend.kit import environment, systemd
-from telvend.upkeep.preparation import enter_database, prepare_database, require_keys
+from telvend.upkeep.keys_at_start import require_keys
+from telvend.upkeep.preparation import enter_database, prepare_database
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
 
@@ -134,19 +136,21 @@ async def _supervise(
         # They go on while requests and calls are finished: a service that drains is alive.
         stack.callback(signs.close)
         workers: Workers | None = None
+        loading: asyncio.Future[None] | None = None
         if settings.workers > 1:
             workers = Workers(settings, stop)
             stack.push_async_callback(workers.close)
             await workers.begin()
         else:
-            loop.run_in_executor(None, load_modules)
+            loading = loop.run_in_executor(None, load_modules)
         url = await _or_stopped(_bring_up(settings, cluster, stack, opens=opens), stop)
         if url is None:
             return
-        if workers is None:
-            await main(settings, url, listener, stop, serving, as_json)
-        else:
+        if workers is not None:
             await workers.run(url, as_json, served=signs.begin)
+        elif loading is not None:
+            await loading
+            await main(settings, url, listener, stop, serving, as_json)
 
 
 async def _bring_up(settings: Settings, cluster: Cluster | None, stack: AsyncExitStack, *, opens: bool) -> str:

@@ -6,19 +6,16 @@ from typing import Annotated
 import msgspec
 import typer
 
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, as_json_of, settings_of
-from telvend.cli.panels import EVERY_DAY, OPERATOR
+from telvend.cli.frame import as_json_of, settings_of
+from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.embedded_postgres import running_url
 from telvend.kit import environment
 from telvend.kit.secret import Secret
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command("serve", rich_help_panel=EVERY_DAY)(serve)
-    app.command("work", rich_help_panel=OPERATOR)(work)
-    app.command("_worker", hidden=True)(worker)
+app = typer.Typer()
 
 
+@app.command("serve")
 def serve(
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
@@ -48,6 +45,7 @@ def serve(
     running.run_server(settings, running.run_api, as_json=as_json_of(context, as_json))
 
 
+@app.command("work")
 def work(
     context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:
@@ -63,6 +61,7 @@ def work(
     )
 
 
+@app.command("_worker", hidden=True)
 def worker() -> None:
     """One of several server processes; started by `telvend serve --workers`."""
     from telvend.cli import running

@@ -5,17 +5,16 @@ from typing import Any
 
 import typer
 
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, emit, fail, table
-from telvend.cli.panels import OPERATOR
+from telvend.cli.frame import Output, emit, fail, table
+from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import PREFIX, SECRETS, SettingsRefused, described, load
 from telvend.kit.secret import Secret
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command("settings", rich_help_panel=OPERATOR)(settings)
+app = typer.Typer()
 
 
+@app.command("settings")
 def settings(
     context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:

@@ -1,19 +1,22 @@
 """`telvend shop`: whether this shop sells, and letting it sell again after its database has gone back."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from telvend.bootstrap import Shop
 from telvend.cli.frame import Output, command, time_text, zone_name
 from telvend.sales.continuity.model import Halt
 
-app = typer.Typer(name="shop", help="Whether this shop sells.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 
 @command(app, "status")
-async def status(shop: Shop) -> Output:
+async def status(shop: "Shop") -> Output:
     """Say whether sales are halted, and why; exit code 1 where they are. Also the halts that there were."""
     halted = shop.continuity.halted
     halts = await shop.continuity.history(shop.database)
@@ -23,7 +26,7 @@ async def status(shop: Shop) -> Output:
         "halts": [_halt(item) for item in halts],
     }
 
-    def show(console: Console) -> None:
+    def show(console: "Console") -> None:
         for reason in shop.gate.reasons:
             console.print(reason, markup=False)
         if not shop.gate.reasons:
@@ -36,7 +39,7 @@ async def status(shop: Shop) -> Output:
 
 @command(app, "release")
 async def release(
-    shop: Shop,
+    shop: "Shop",
     reason: Annotated[str, typer.Option("--reason", help="Why sales may go on; kept with the halt.")],
     by: Annotated[str, typer.Option("--by", help="Who decides.")],
 ) -> Output:
@@ -53,7 +56,7 @@ async def release(
 
 @command(app, "halt")
 async def halt(
-    shop: Shop,
+    shop: "Shop",
     reason: Annotated[str, typer.Option("--reason", help="Why nothing may be sold.")],
     by: Annotated[str, typer.Option("--by", help="Who decides.")],
 ) -> Output:

@@ -1,19 +1,23 @@
 """`telvend simulator`: the pretended upstream and its own book."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import DatabaseUrl, DataDir, Json, Output, Where, command, emit, time_text, zone_name
+from telvend.cli.frame import Output, command, emit, time_text, zone_name
 from telvend.cli.listing import more_after, page
+from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.providers.simulator import table as behaviours
 from telvend.providers.simulator.book import Line
 
-app = typer.Typer(name="simulator", help="The pretended upstream.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 
 @app.command("table")
@@ -45,7 +49,7 @@ def show_table(
 
 @command(app, "book")
 async def book(
-    shop: Shop,
+    shop: "Shop",
     subscriber: Annotated[str | None, typer.Option(help="Only for this mobile number."), NUMBER] = None,
     reference: Annotated[str | None, typer.Option(help="Only of this order, or attempt.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
@@ -66,7 +70,7 @@ async def book(
     ]
     columns = ("line", "provider", "reference", "subscriber", "product", "state", "times", f"at ({zone_name()})")
 
-    def show(console: Console) -> None:
+    def show(console: "Console") -> None:
         page(columns, rows, "The book is empty.", more)(console)
         console.print(f"\n{deliveries} deliveries in all; {len(twice)} orders delivered more than once.")
 

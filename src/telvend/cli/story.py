@@ -84,7 +84,7 @@ class Story:
             self._console.print(f"spent: {spent}")
 
             self._step("What the ledger wrote about this sale")
-            print_history(self._console, await self._shop.services.orders.history(bought["reference"]))
+            print_history(self._console, await self._shop.orders.history(bought["reference"]))
         headers = {"authorization": f"Token {keys['nigeria']}"}
         async with http.client(self._base, timeout_s=30, headers=headers) as client:
             await self._nigeria(client)
@@ -129,7 +129,7 @@ class Story:
 
         self._step(f"A voucher of {VOUCHER} is issued and loaded; its PIN is stored as a keyed hash only")
         receiver = _Received()
-        await self._shop.services.vouchers.issue(VOUCHER, 1, receiver)
+        await self._shop.vouchers.issue(VOUCHER, 1, receiver)
         (voucher,) = receiver.vouchers
         self._console.print(f"voucher {voucher.serial}, PIN {voucher.pin.reveal()}")
         form = {"refillType": "voucher", "voucherActivationCode": voucher.pin.reveal()}

@@ -2,12 +2,10 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER, parsed_currency
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
@@ -23,7 +21,12 @@ from telvend.operator.subscribers.model import Billing, Status, Subscriber, line
 from telvend.operator.subscribers.momo.model import MomoAccount, MomoChange
 from telvend.operator.usage.model import Done
 
-app = typer.Typer(name="subscriber", help="Who is on the network, and what they have.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 Msisdn = Annotated[
     str, typer.Argument(metavar="MSISDN", help="A mobile number, such as 0241234567 or +233241234567."), NUMBER
@@ -65,7 +68,7 @@ def _data(subscriber: Subscriber) -> dict[str, Any]:
 
 @command(app, "add")
 async def add(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     tariff_plan: Annotated[str, typer.Option(help="What the subscriber's plans show as tariff plan.")],
     currency: Annotated[str, typer.Option(help="What the subscriber pays in: GHS, NGN, …")],
@@ -78,7 +81,7 @@ async def add(
     ] = 180,
 ) -> Output:
     """Add a subscriber, for live and for test keys, with nothing yet."""
-    made = await shop.services.subscribers.add(
+    made = await shop.subscribers.add(
         msisdn,
         tariff_plan=tariff_plan,
         currency=parsed_currency(currency),
@@ -93,7 +96,7 @@ async def add(
 
 @command(app, "list")
 async def list_subscribers(
-    shop: Shop,
+    shop: "Shop",
     mode: InMode = Mode.LIVE,
     status: Annotated[Status | None, typer.Option(help="Only of this status.")] = None,
     currency: Annotated[str | None, typer.Option(help="Only of this currency.")] = None,
@@ -104,7 +107,7 @@ async def list_subscribers(
     unit = parsed_currency(currency) if currency else None
 
     async def fetch(after: int, count: int) -> list[Subscriber]:
-        return await shop.services.subscribers.listed(mode, status=status, currency=unit, after=after, limit=count)
+        return await shop.subscribers.listed(mode, status=status, currency=unit, after=after, limit=count)
 
     found = await fetch(after, limit)
     more = await more_after(found, limit, lambda subscriber: subscriber.id, fetch, "--after")
@@ -118,7 +121,7 @@ async def list_subscribers(
 
 @command(app, "set")
 async def change(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     mode: Annotated[Mode | None, typer.Option(help="Only for keys of this mode.")] = None,
     status: Annotated[Status | None, typer.Option(help="What the subscriber may do.")] = None,
@@ -129,7 +132,7 @@ async def change(
     reachable_until: Until = None,
 ) -> Output:
     """Change what a subscriber is: status, plan, language, and until when it can spend and be refilled."""
-    found = await shop.services.subscribers.change(
+    found = await shop.subscribers.change(
         msisdn,
         mode=mode,
         status=status,
@@ -153,12 +156,12 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 @command(app, "line")
 async def line(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     line: Annotated[str, typer.Argument(help="A fixed line or a router: letters and digits.")],
 ) -> Output:
     """Give a subscriber another line, with buckets of its own."""
-    spelt = await shop.services.subscribers.add_line(msisdn, line)
+    spelt = await shop.subscribers.add_line(msisdn, line)
     return Output({"msisdn": msisdn, "line": spelt}, f"{spelt} is a line of {msisdn}.")
 
 
@@ -206,14 +209,14 @@ def _momo_data(momo: MomoAccount, currency: Currency) -> dict[str, Any]:
 
 
 @command(app, "show")
-async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
+async def show(shop: "Shop", msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
     """Show what a subscriber has, in the order in which it is used, and why in that order."""
-    verbs = shop.services.subscribers
+    verbs = shop.subscribers
     found = await verbs.find(mode, msisdn)
     buckets, now = await verbs.buckets(mode, msisdn)
     lines = await verbs.lines(mode, msisdn)
-    reservations = await shop.services.usage.reservations(mode, msisdn)
-    momo = await shop.services.mobile_money.find(mode, msisdn)
+    reservations = await shop.usage.reservations(mode, msisdn)
+    momo = await shop.mobile_money.find(mode, msisdn)
     order = explained(buckets, now)
     rows = [
         (
@@ -233,11 +236,11 @@ async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
         "reservations": [_reservation_data(one, found.currency) for one in reservations],
         "momo": None if momo is None else _momo_data(momo, found.currency),
         "faults": {
-            part: how for (of, part), how in (await shop.services.entitlements.faults()).items() if of == msisdn
+            part: how for (of, part), how in (await shop.entitlements.faults()).items() if of == msisdn
         },
     }  # fmt: skip
 
-    def print_all(console: Console) -> None:
+    def print_all(console: "Console") -> None:
         console.print(
             f"{found.msisdn} ({found.mode}), {found.country}, {found.billing}, {found.status}, {found.tariff_plan};"
             f" usable until {found.usable_until:%F}, reachable until {found.reachable_until:%F}"
@@ -258,7 +261,7 @@ async def show(shop: Shop, msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output:
 
 @command(app, "grant")
 async def grant(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     amounts: Annotated[list[str], typer.Argument(metavar="AMOUNT...", help="1GB, 30min, 100sms, or money: 5.50.")],
     reference: Named,
@@ -273,13 +276,13 @@ async def grant(
     """Give a subscriber something by hand. Money goes to the main account; with --days it is a bucket of its own."""
     if first_use and days is None:
         raise InvalidInput("days", "must be given for what begins with its first use")
-    subscriber = await shop.services.subscribers.find(mode, msisdn)
+    subscriber = await shop.subscribers.find(mode, msisdn)
     grants = []
     for text in amounts:
         kind, amount = parse_amount(text, subscriber.currency)
         main = kind is Kind.MONEY and days is None and not line
         grants.append(Grant(kind, amount, name or text, product, days, first_use, priority, _line(line), main))
-    replayed = await shop.services.provisioning.grant(mode, msisdn, grants, reference)
+    replayed = await shop.provisioning.grant(mode, msisdn, grants, reference)
     told = ", ".join(amount_text(one.kind, one.amount, subscriber.currency) for one in grants)
     return Output(
         {"msisdn": msisdn, "mode": mode, "reference": reference, "replayed": replayed},
@@ -321,7 +324,7 @@ def _done(done: Done, kind: Kind, what: str) -> Output:
 
 @command(app, "consume")
 async def consume(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     amount: Amount,
     reference: Named,
@@ -330,14 +333,14 @@ async def consume(
     momo: OfMomo = False,
 ) -> Output:
     """Use something of what a subscriber has, as a session on the network would; all of it or nothing."""
-    kind, value = _kind_and_amount(amount, (await shop.services.subscribers.find(mode, msisdn)).currency, momo)
-    done = await shop.services.usage.consume(mode, msisdn, kind, value, reference, line=_line(line))
+    kind, value = _kind_and_amount(amount, (await shop.subscribers.find(mode, msisdn)).currency, momo)
+    done = await shop.usage.consume(mode, msisdn, kind, value, reference, line=_line(line))
     return _done(done, kind, "Used")
 
 
 @command(app, "reserve")
 async def reserve(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     amount: Amount,
     reference: Named,
@@ -347,8 +350,8 @@ async def reserve(
     momo: OfMomo = False,
 ) -> Output:
     """Keep something for a session that is under way."""
-    kind, value = _kind_and_amount(amount, (await shop.services.subscribers.find(mode, msisdn)).currency, momo)
-    done = await shop.services.usage.reserve(mode, msisdn, kind, value, reference, seconds, line=_line(line))
+    kind, value = _kind_and_amount(amount, (await shop.subscribers.find(mode, msisdn)).currency, momo)
+    done = await shop.usage.reserve(mode, msisdn, kind, value, reference, seconds, line=_line(line))
     return _done(done, kind, "Reserved")
 
 
@@ -357,7 +360,7 @@ Reserved = Annotated[str, typer.Argument(metavar="REFERENCE", help="What names t
 
 @command(app, "capture")
 async def capture(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     reference: Reserved,
     amount: Annotated[str | None, typer.Argument(help="How much was used; all of it without.")] = None,
@@ -367,21 +370,21 @@ async def capture(
     """Use what is reserved; the rest goes back."""
     kind, value = None, None
     if amount is not None:
-        kind, value = _kind_and_amount(amount, (await shop.services.subscribers.find(mode, msisdn)).currency, momo)
-    done = await shop.services.usage.capture(mode, msisdn, reference, value, kind)
+        kind, value = _kind_and_amount(amount, (await shop.subscribers.find(mode, msisdn)).currency, momo)
+    done = await shop.usage.capture(mode, msisdn, reference, value, kind)
     return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "Used")
 
 
 @command(app, "release")
-async def release(shop: Shop, msisdn: Msisdn, reference: Reserved, mode: InMode = Mode.LIVE) -> Output:
+async def release(shop: "Shop", msisdn: Msisdn, reference: Reserved, mode: InMode = Mode.LIVE) -> Output:
     """Give back what is reserved."""
-    done = await shop.services.usage.release(mode, msisdn, reference)
+    done = await shop.usage.release(mode, msisdn, reference)
     return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "All of it went back.")
 
 
 @command(app, "adjust")
 async def adjust(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     bucket: Annotated[int, typer.Argument(min=1, max=2**62, help="The bucket's number, as `show` prints it.")],
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="What it is to hold: 1GB, 5.50, 0sms.")],
@@ -390,10 +393,10 @@ async def adjust(
     momo: OfMomo = False,
 ) -> Output:
     """Make a bucket hold so much."""
-    currency = (await shop.services.subscribers.find(mode, msisdn)).currency
+    currency = (await shop.subscribers.find(mode, msisdn)).currency
     kind, value = parse_amount(amount, currency, least=0)
     kind = Kind.MOMO if momo and kind is Kind.MONEY else kind
-    done = await shop.services.usage.adjust(mode, msisdn, bucket, kind, value, reason)
+    done = await shop.usage.adjust(mode, msisdn, bucket, kind, value, reason)
     text = f"Bucket {bucket} holds {amount_text(kind, value, done.subscriber.currency)}."
     return Output(
         {"msisdn": msisdn, "bucket": bucket, "balance": amount_data(kind, value, done.subscriber.currency)}, text
@@ -402,7 +405,7 @@ async def adjust(
 
 @command(app, "postings")
 async def postings(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     mode: InMode = Mode.LIVE,
     bucket: Annotated[int | None, typer.Option(min=1, max=2**62, help="Only of this bucket, used up or not.")] = None,
@@ -416,7 +419,7 @@ async def postings(
     ] = None,
 ) -> Output:
     """Every change of what a subscriber has, newest first."""
-    verbs = shop.services.subscribers
+    verbs = shop.subscribers
     currency = (await verbs.find(mode, msisdn)).currency
     if bucket is None:
         found, more = await first(
@@ -472,7 +475,7 @@ async def postings(
 
 @command(app, "momo")
 async def momo(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     mode: InMode = Mode.LIVE,
     balance: Annotated[str | None, typer.Option(metavar="AMOUNT", help="What the account holds.")] = None,
@@ -491,8 +494,8 @@ async def momo(
     ] = False,
 ) -> Output:
     """Give a subscriber mobile money, or change it. Prints what partners send as `x-authorization`, this once."""
-    verbs = shop.services.mobile_money
-    currency = (await shop.services.subscribers.find(mode, msisdn)).currency
+    verbs = shop.mobile_money
+    currency = (await shop.subscribers.find(mode, msisdn)).currency
 
     def minor(field: str, text: str | None) -> int | None:
         try:
@@ -527,7 +530,7 @@ async def momo(
 
 @command(app, "fault")
 async def fault(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Msisdn,
     part: Annotated[FaultyPart, typer.Argument(help="What is to fail.")],
     how: Annotated[str, typer.Argument(metavar="down|slow|off", help="At once, by not answering in time, or no more.")],
@@ -535,6 +538,6 @@ async def fault(
     """Make a part of a subscriber's plans fail, so that partners see what their programs do then."""
     if how not in ("off", *Fault):
         raise InvalidInput("how", "must be down, slow or off")
-    await shop.services.entitlements.set_fault(msisdn, part, None if how == "off" else Fault(how))
+    await shop.entitlements.set_fault(msisdn, part, None if how == "off" else Fault(how))
     told = "works again" if how == "off" else f"is {how}"
     return Output({"msisdn": msisdn, "part": part, "how": how}, f"The {part} of {msisdn} {told}.")

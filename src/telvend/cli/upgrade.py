@@ -8,33 +8,19 @@ import typer
 from rich.console import Console
 
 from telvend import __version__
-from telvend.cli.frame import (
-    REFUSALS,
-    DatabaseUrl,
-    DataDir,
-    Json,
-    Output,
-    as_json_of,
-    database_of,
-    emit,
-    fail,
-    progress,
-    refusal_text,
-    settings_of,
-    table,
-)
-from telvend.cli.panels import OPERATOR
+from telvend.cli.frame import Output, as_json_of, emit, fail, progress, settings_of, table
+from telvend.cli.opening import REFUSALS, database_of, refusal_text
+from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.database import migrations
 from telvend.database.connections import CONNECTION_LOSS, Database
 from telvend.database.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, Standing
 from telvend.database.migrations.blockers import Blocker, long_open
 from telvend.upkeep.preparation import prepare_database
 
-
-def add_to(app: typer.Typer) -> None:
-    app.command("upgrade", rich_help_panel=OPERATOR)(upgrade)
+app = typer.Typer()
 
 
+@app.command("upgrade")
 def upgrade(
     context: typer.Context,
     check: Annotated[

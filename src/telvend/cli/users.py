@@ -3,18 +3,20 @@
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER
 from telvend.cli.frame import Output, command, day_text, table, time_text, zone_name
 from telvend.cli.listing import first, page
 from telvend.errors import InvalidInput
 from telvend.resellers.model import Profile, Reseller
 
-app = typer.Typer(name="user", help="The resellers of the shop.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 Email = Annotated[str, typer.Argument(help="The reseller.")]
 
@@ -33,26 +35,26 @@ def _data(reseller: Reseller) -> dict[str, Any]:
 
 @command(app, "add")
 async def add(
-    shop: Shop,
+    shop: "Shop",
     email: Annotated[str, typer.Argument(help="E-mail address; names the reseller in every other command.")],
     name: Annotated[str, typer.Option(help="What people call the reseller.")],
     phone: Annotated[str, typer.Option(help="A mobile number of any market."), NUMBER],
 ) -> Output:
     """Add a reseller; wallets open in GHS and NGN."""
-    reseller = await shop.services.resellers.add(email, name, phone)
+    reseller = await shop.resellers.add(email, name, phone)
     return Output(_data(reseller), f"Added {reseller.name} <{reseller.email}> with wallets in GHS and NGN.")
 
 
 @command(app, "list")
 async def list_users(
-    shop: Shop,
+    shop: "Shop",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to show.")] = 100,
     offset: Annotated[int, typer.Option(min=0, max=2**31, help="How many to pass over first.")] = 0,
 ) -> Output:
     """List the resellers, oldest first."""
     resellers, more = await first(
         limit,
-        lambda count: shop.services.resellers.list_resellers(limit=count, offset=offset),
+        lambda count: shop.resellers.list_resellers(limit=count, offset=offset),
         "--offset",
         offset + limit,
     )
@@ -68,15 +70,15 @@ async def list_users(
 
 
 @command(app, "show")
-async def show(shop: Shop, email: Email) -> Output:
+async def show(shop: "Shop", email: Email) -> Output:
     """Everything that is known about a reseller."""
-    reseller = await shop.services.resellers.find(email)
-    return _shown(await shop.services.resellers.profile(reseller.id))
+    reseller = await shop.resellers.find(email)
+    return _shown(await shop.resellers.profile(reseller.id))
 
 
 @command(app, "set")
 async def set_profile(
-    shop: Shop,
+    shop: "Shop",
     email: Email,
     address: Annotated[str | None, typer.Option(help="Postal address; empty to remove it.")] = None,
     gender: Annotated[
@@ -106,7 +108,7 @@ async def set_profile(
     given = (address, gender, date_of_birth, email_verified, phone_verified, id_verified, avatar)
     if all(value is None for value in given) and not remove_avatar:
         raise InvalidInput("", "Say what to set, such as --address or --email-verified.")
-    profile = await shop.services.resellers.change(
+    profile = await shop.resellers.change(
         email,
         address=address,
         gender=gender,
@@ -122,7 +124,7 @@ async def set_profile(
 
 @command(app, "rename")
 async def rename(
-    shop: Shop,
+    shop: "Shop",
     email: Email,
     name: Annotated[str | None, typer.Option(help="What people call the reseller from now on.")] = None,
     new_email: Annotated[
@@ -130,31 +132,31 @@ async def rename(
     ] = None,
 ) -> Output:
     """Give a reseller another name or e-mail address. Keys, wallets and orders stay."""
-    reseller = await shop.services.resellers.rename(email, name=name, new_email=new_email)
+    reseller = await shop.resellers.rename(email, name=name, new_email=new_email)
     return Output(_data(reseller), f"The reseller is now {reseller.name} <{reseller.email}>.")
 
 
 @command(app, "suspend")
 async def suspend(
-    shop: Shop,
+    shop: "Shop",
     email: Email,
     reason: Annotated[str, typer.Option(help="Why; kept with the reseller until it is resumed.")] = "",
 ) -> Output:
     """Refuse all keys of a reseller, on every node within a second. Orders that are open go on."""
-    reseller = await shop.services.resellers.suspend(email, reason)
+    reseller = await shop.resellers.suspend(email, reason)
     return Output(_data(reseller), f"No key of {reseller.email} works until: telvend user resume {reseller.email}")
 
 
 @command(app, "resume")
-async def resume(shop: Shop, email: Email) -> Output:
+async def resume(shop: "Shop", email: Email) -> Output:
     """Let the keys of a suspended reseller work again; revoked ones stay revoked."""
-    reseller = await shop.services.resellers.resume(email)
+    reseller = await shop.resellers.resume(email)
     return Output(_data(reseller), f"The keys of {reseller.email} work again.")
 
 
 @command(app, "discount")
 async def discount(
-    shop: Shop,
+    shop: "Shop",
     email: Email,
     network: Annotated[str, typer.Argument(help="The network's code, such as MTN.")],
     percent: Annotated[str, typer.Argument(help="How much less, such as 2.5; 0 ends the discount.")],
@@ -162,8 +164,8 @@ async def discount(
     yes: Annotated[bool, typer.Option("--yes", help="Also where that is more than airtime earns.")] = False,
 ) -> Output:
     """Sell a reseller airtime of a network for less than its face value."""
-    reseller = await shop.services.resellers.find(email)
-    airtime = await shop.services.catalogue.set_discount(reseller.id, country, network, percent, allow_loss=yes)
+    reseller = await shop.resellers.find(email)
+    airtime = await shop.catalogue.set_discount(reseller.id, country, network, percent, allow_loss=yes)
     return Output(
         {
             "email": reseller.email,
@@ -178,12 +180,12 @@ async def discount(
 
 @command(app, "discounts")
 async def discounts(
-    shop: Shop, email: Annotated[str | None, typer.Argument(help="Only of this reseller.", metavar="[EMAIL]")] = None
+    shop: "Shop", email: Annotated[str | None, typer.Argument(help="Only of this reseller.", metavar="[EMAIL]")] = None
 ) -> Output:
     """List what resellers pay less for airtime."""
-    resellers = shop.services.resellers
+    resellers = shop.resellers
     reseller_id = (await resellers.find(email)).id if email else None
-    found = await shop.services.catalogue.discounts(reseller_id)
+    found = await shop.catalogue.discounts(reseller_id)
     emails = {owner: (await resellers.profile(owner)).email for owner in {one.reseller_id for one in found}}
     rows = [(emails[one.reseller_id], one.country, one.network, one.product, f"{one.percent} %") for one in found]
     return Output(

@@ -8,11 +8,10 @@ import sys
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import NUMBER, parsed_currency, parsed_msisdn
 from telvend.cli.frame import Output, command, progress, time_text, zone_name
 from telvend.cli.handing_over import NewFile, Printed, Receiver, bar, cards, csv_lines
@@ -28,7 +27,10 @@ from telvend.operator.vouchers.model import Batch, Voucher, VoucherState
 from telvend.operator.vouchers.pins import POSSIBLE_PINS
 from telvend.operator.vouchers.service import LARGEST_BATCH, standing_of
 
-app = typer.Typer(name="voucher", help="Vouchers: PINs that load a subscriber.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 InMode = Annotated[Mode, typer.Option(help="Real vouchers, or play ones for test keys.")]
 Name = Annotated[str, typer.Option("--as", help="By which name it is reserved.")]
@@ -39,7 +41,7 @@ Name = Annotated[str, typer.Option("--as", help="By which name it is reserved.")
 
 @command(app, "issue")
 async def issue(
-    shop: Shop,
+    shop: "Shop",
     amount: Annotated[str, typer.Option(help="What each is worth, in whole units, such as 100 or 4.50.")],
     currency: Annotated[str, typer.Option(help="NGN, GHS, …")],
     count: Annotated[int, typer.Option(min=1, max=LARGEST_BATCH, help="How many.")],
@@ -72,9 +74,7 @@ async def issue(
         printed = Printed(as_json) if not outs else None
         receiver = Receiver(outs, printed, stack.enter_context(bar(count)), count)
         try:
-            batch = await shop.services.vouchers.issue(
-                money, count, receiver, mode=mode, profile=profile, expires_at=expires_at
-            )
+            batch = await shop.vouchers.issue(money, count, receiver, mode=mode, profile=profile, expires_at=expires_at)
         except OutputLost as error:
             raise InvalidInput(
                 "", f"The vouchers could not be printed ({error}), so none of them can be loaded."
@@ -128,7 +128,7 @@ def _batch_data(batch: Batch) -> dict[str, Any]:
 
 @command(app, "batches")
 async def batches(
-    shop: Shop,
+    shop: "Shop",
     mode: Annotated[Mode | None, typer.Option(help="Only real, or only play vouchers.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this batch, downwards.")] = None,
@@ -136,7 +136,7 @@ async def batches(
     """List batches, newest first."""
 
     async def fetch(before: int | None, count: int) -> list[tuple[Batch, int]]:
-        return await shop.services.vouchers.batches(mode=mode, before=before, limit=count)
+        return await shop.vouchers.batches(mode=mode, before=before, limit=count)
 
     found = await fetch(before, limit)
     more = await more_after(found, limit, lambda one: one[0].id, fetch)
@@ -169,12 +169,12 @@ async def batches(
 
 @command(app, "stop")
 async def stop(
-    shop: Shop,
+    shop: "Shop",
     batch_id: Annotated[int, typer.Argument(metavar="BATCH", min=1, max=2**62, help="The batch's number.")],
     why: Annotated[str, typer.Option(help="What happened; kept with the batch.")] = "",
 ) -> Output:
     """Let no voucher of a batch be loaded any more, for good: it was stolen, or misprinted."""
-    batch = await shop.services.vouchers.stop(batch_id, why)
+    batch = await shop.vouchers.stop(batch_id, why)
     return Output(_batch_data(batch), f"Batch {batch.id} is stopped. What was loaded before stays loaded.")
 
 
@@ -201,7 +201,7 @@ def _data(voucher: Voucher) -> dict[str, Any]:
 
 @command(app, "list")
 async def list_vouchers(
-    shop: Shop,
+    shop: "Shop",
     batch_id: Annotated[int | None, typer.Option("--batch", min=1, max=2**62, help="Only of this batch.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
     after: Annotated[str | None, typer.Option(help="Go on from this serial, upwards.")] = None,
@@ -209,7 +209,7 @@ async def list_vouchers(
     """List vouchers by their serials, without PINs."""
 
     async def fetch(after: str | None, count: int) -> list[Voucher]:
-        return await shop.services.vouchers.listed(batch_id=batch_id, after=after, limit=count)
+        return await shop.vouchers.listed(batch_id=batch_id, after=after, limit=count)
 
     found = await fetch(after, limit)
     more = await more_after(found, limit, lambda voucher: voucher.serial, fetch, "--after")
@@ -225,9 +225,9 @@ async def list_vouchers(
 
 
 @command(app, "show")
-async def show(shop: Shop, serial: Annotated[str, typer.Argument(help="What is printed beside the PIN.")]) -> Output:
+async def show(shop: "Shop", serial: Annotated[str, typer.Argument(help="What is printed beside the PIN.")]) -> Output:
     """One voucher: where it stands, and who loaded it."""
-    return _shown(await shop.services.vouchers.find(serial))
+    return _shown(await shop.vouchers.find(serial))
 
 
 def _shown(voucher: Voucher) -> Output:
@@ -241,7 +241,7 @@ def _shown(voucher: Voucher) -> Output:
 
 @command(app, "mark")
 async def mark(
-    shop: Shop,
+    shop: "Shop",
     serials: Annotated[list[str], typer.Argument(help="Serials, or ranges FIRST-LAST, both included.")],
     state: Annotated[VoucherState, typer.Option(help="damaged, stolen, or available after all.")],
 ) -> Output:
@@ -249,7 +249,7 @@ async def mark(
     done = []
     for text in serials:
         first, _, last = text.partition("-")
-        done.append(await shop.services.vouchers.mark(first, last or first, state))
+        done.append(await shop.vouchers.mark(first, last or first, state))
     changed, used, unknown = (
         sum(counts) for counts in zip(*((m.changed, m.used, m.unknown) for m in done), strict=True)
     )
@@ -269,7 +269,7 @@ async def mark(
 
 @command(app, "reserve")
 async def reserve(
-    shop: Shop,
+    shop: "Shop",
     name: Name,
     seconds: Annotated[
         int, typer.Option(min=1, max=604_800, help="How long it is kept; then it is available again.")
@@ -277,12 +277,12 @@ async def reserve(
     mode: InMode = Mode.LIVE,
 ) -> Output:
     """Keep a voucher for somebody who is about to load it. Its PIN is read from stdin."""
-    return _shown(await shop.services.vouchers.reserve(mode, _pin(), name, timedelta(seconds=seconds)))
+    return _shown(await shop.vouchers.reserve(mode, _pin(), name, timedelta(seconds=seconds)))
 
 
 @command(app, "commit")
 async def commit(
-    shop: Shop,
+    shop: "Shop",
     msisdn: Annotated[str, typer.Argument(help="Who gets it: a mobile number."), NUMBER],
     name: Name,
     mode: InMode = Mode.LIVE,
@@ -290,7 +290,7 @@ async def commit(
     """Load a reserved voucher for a subscriber. Its PIN is read from stdin; again does nothing more."""
     pin = _pin()
     await shop.watch.look()
-    done = await shop.services.refills.commit(mode, pin, name, msisdn)
+    done = await shop.refills.commit(mode, pin, name, msisdn)
     refill = done.refill
     return Output(
         {
@@ -306,9 +306,9 @@ async def commit(
 
 
 @command(app, "release")
-async def release(shop: Shop, name: Name, mode: InMode = Mode.LIVE) -> Output:
+async def release(shop: "Shop", name: Name, mode: InMode = Mode.LIVE) -> Output:
     """Give a reserved voucher back. Its PIN is read from stdin."""
-    return _shown(await shop.services.vouchers.release(mode, _pin(), name))
+    return _shown(await shop.vouchers.release(mode, _pin(), name))
 
 
 def _pin() -> Secret:
@@ -324,10 +324,10 @@ def _pin() -> Secret:
 
 @command(app, "locks")
 async def locks(
-    shop: Shop, limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
+    shop: "Shop", limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show.")] = 50
 ) -> Output:
     """Who has sent wrong PINs in a row, the last one first, and until when they are locked. A source never is."""
-    found, more = await first(limit, shop.services.vouchers.guards)
+    found, more = await first(limit, shop.vouchers.guards)
     now = datetime.now(UTC)
     locked = {id(guard): guard.locked_until if guard.locked_for(now) > timedelta() else None for guard in found}
     rows = [
@@ -361,7 +361,7 @@ async def locks(
 
 @command(app, "unlock")
 async def unlock(
-    shop: Shop,
+    shop: "Shop",
     kind: Annotated[Guarded, typer.Argument(help="What kind.")],
     subject: Annotated[
         str,
@@ -376,5 +376,5 @@ async def unlock(
     if kind is Guarded.SUBSCRIBER:
         mode, _, number = subject.partition(" ") if subject.startswith(tuple(Mode)) else (Mode.LIVE, "", subject)
         subject = f"{mode} {parsed_msisdn(number, 'who', shop.settings.madapi_home_country)}"
-    await shop.services.vouchers.unlock(kind, subject)
+    await shop.vouchers.unlock(kind, subject)
     return Output({"kind": kind, "subject": subject}, f"{subject} may try again.")

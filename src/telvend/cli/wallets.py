@@ -1,11 +1,10 @@
 """`telvend wallet`: resellers' money."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.bootstrap import Shop
 from telvend.cli.arguments import parsed_currency
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
@@ -16,7 +15,10 @@ from telvend.kit.money import Money
 from telvend.ledger.model import TransferKind
 from telvend.wallets.model import StatementLine
 
-app = typer.Typer(name="wallet", help="Resellers' money.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from telvend.bootstrap import Shop
+
+app = typer.Typer()
 
 Email = Annotated[str, typer.Argument(help="The reseller.")]
 CurrencyCode = Annotated[str, typer.Argument(metavar="CURRENCY", help="GHS, NGN, …")]
@@ -34,7 +36,7 @@ _WORDS = {
 
 @command(app, "credit")
 async def credit(
-    shop: Shop,
+    shop: "Shop",
     email: Email,
     amount: Annotated[str, typer.Argument(help="In whole units, such as 50 or 4.50.")],
     currency: CurrencyCode,
@@ -42,14 +44,14 @@ async def credit(
     mode: InMode = Mode.LIVE,
 ) -> Output:
     """Put money into a wallet, once for each reference."""
-    reseller = await shop.services.resellers.find(email)
-    balance = await shop.services.credits.add(reseller.id, _amount(amount, currency), mode, reference)
+    reseller = await shop.resellers.find(email)
+    balance = await shop.credits.add(reseller.id, _amount(amount, currency), mode, reference)
     return _holds(reseller.email, balance, mode)
 
 
 @command(app, "debit")
 async def debit(
-    shop: Shop,
+    shop: "Shop",
     email: Email,
     amount: Annotated[str, typer.Argument(help="In whole units, such as 50 or 4.50.")],
     currency: CurrencyCode,
@@ -61,8 +63,8 @@ async def debit(
     mode: InMode = Mode.LIVE,
 ) -> Output:
     """Take back what was credited by mistake, once for each reference, and never more than the wallet holds."""
-    reseller = await shop.services.resellers.find(email)
-    balance = await shop.services.corrections.debit(
+    reseller = await shop.resellers.find(email)
+    balance = await shop.corrections.debit(
         reseller.id, _amount(amount, currency), mode, reference, reason=reason, by_whom=by or user_of_machine()
     )
     return _holds(reseller.email, balance, mode)
@@ -83,10 +85,10 @@ def _holds(email: str, balance: Money, mode: Mode) -> Output:
 
 
 @command(app, "show")
-async def show(shop: Shop, email: Email) -> Output:
+async def show(shop: "Shop", email: Email) -> Output:
     """Show what a reseller can spend."""
-    reseller = await shop.services.resellers.find(email)
-    wallets = await shop.services.wallets.of_reseller(reseller.id)
+    reseller = await shop.resellers.find(email)
+    wallets = await shop.wallets.of_reseller(reseller.id)
     rows = [(w.mode, w.balance.currency, w.balance.text, w.sequence) for w in wallets]
     return Output(
         {
@@ -107,7 +109,7 @@ async def show(shop: Shop, email: Email) -> Output:
 
 @command(app, "statement")
 async def statement(
-    shop: Shop,
+    shop: "Shop",
     as_json: bool,
     email: Email,
     currency: CurrencyCode,
@@ -119,16 +121,16 @@ async def statement(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
 ) -> Output | None:
     """Every movement on a wallet, newest first: holds and releases apart."""
-    reseller = await shop.services.resellers.find(email)
+    reseller = await shop.resellers.find(email)
     unit = parsed_currency(currency)
 
     async def fetch(before: int | None, count: int) -> list[StatementLine]:
-        return await shop.services.wallets.statement(reseller.id, unit, mode, before=before, limit=count)
+        return await shop.wallets.statement(reseller.id, unit, mode, before=before, limit=count)
 
     async def told(lines: Sequence[StatementLine]) -> list[dict[str, Any]]:
         causes = list({line.cause for line in lines})
-        references = await shop.services.transactions.references(causes)
-        corrections = await shop.services.corrections.notes(causes)
+        references = await shop.transactions.references(causes)
+        corrections = await shop.corrections.notes(causes)
         return [_data(line, references, corrections.get(line.cause)) for line in lines]
 
     columns = ("sequence", "at", "what", "reference", "change", "balance", "about", "reason", "by")

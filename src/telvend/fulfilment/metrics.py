@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from telvend.fulfilment.ports import Ears
 from telvend.kit.metrics import Counter, Histogram
 
 _OUTCOMES: Final = Counter("telvend_provider_outcomes", "What providers said.", "provider", "outcome")
@@ -17,3 +18,10 @@ def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
     """Count one call of a provider; `outcome` is what was asked and what was said: `deliver delivered`, `ask unknown`."""
     _OUTCOMES.count(provider, outcome)
     _DURATION.observe(duration_s, provider)
+
+
+class Counted(Ears):
+    """Tells the metrics what the fulfilment hears."""
+
+    def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
+        provider_answered(provider, f"{verb} {outcome}", duration_s)

@@ -12,7 +12,6 @@ Each room lists its own failpoints in `failpoints.py`, and bootstrap hands all o
 exist, and a name that no room has, are errors at start, so that a misspelt test does not pass.
 """
 
-import asyncio
 import os
 import signal
 import threading
@@ -53,6 +52,8 @@ def hit(name: str) -> None:
 async def hit_async(name: str) -> None:
     """Pass the failpoint `name` in a coroutine; `sleep` lets other tasks run."""
     if _armed and (sleep_s := _pass(name)):
+        import asyncio
+
         await asyncio.sleep(sleep_s)
 
 

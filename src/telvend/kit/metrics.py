@@ -16,6 +16,7 @@ The library is imported by the first use and not before, because it decides on i
 processes. Nothing else in Telvend imports it.
 """
 
+import importlib
 import os
 import re
 import struct
@@ -272,6 +273,8 @@ class _Recorded:
                 del os.environ[_DIRECTORY_VARIABLE]
         from prometheus_client.registry import CollectorRegistry
 
+        for module in ("core", "multiprocess"):
+            importlib.import_module(f"prometheus_client.{module}")  # For `render`: no request waits for an import.
         _Recorded.made = True
         self.registry = CollectorRegistry()
         self._children: dict[tuple[_Metric, tuple[str, ...]], Any] = {}

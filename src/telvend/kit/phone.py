@@ -1,4 +1,4 @@
-"""Mobile numbers: from what a person types to E.164, and back to what a person reads.
+"""Mobile numbers: from what a person types to E.164.
 
 `parse_mobile` is on the path of every purchase, so it does not call `phonenumbers.parse`. It takes the library's own
 rules of a region once, makes one regular expression of them, and costs about 1 µs a call after that. A property test
@@ -6,19 +6,12 @@ holds the two against each other.
 
 A country may give out numbers before the library knows them. `use_prefixes` adds their prefixes to the rules of this process.
 
-Source of the rules: the metadata of `phonenumbers`, a port of Google's libphonenumber.
+The library is behind numbering.py, which this file imports with the first number: most commands read none.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from functools import lru_cache
-from itertools import combinations
-
-import phonenumbers
-from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberDesc, PhoneNumberFormat, PhoneNumberType
-
-_MOBILE_TYPES = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
+from typing import Final
 
 # Fifteen digits and a plus sign (E.164) with a space or a dash after each; nobody means a number by more than that.
 LONGEST_TEXT = 32
@@ -30,18 +23,11 @@ _INTERNATIONAL_DIGITS = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
 _NATIONAL_FORMS_OF = ("GH", "NG")
 
 # What a region's rule is: "+233", and the question whether a text is a mobile number, with the national number as group 1.
-_Rule = tuple[str, Callable[[str], re.Match[str] | None]]
-_rules: dict[str, _Rule] = {}
+Rule = tuple[str, Callable[[str], re.Match[str] | None]]
+_rules: dict[str, Rule] = {}
 
 # What `use_prefixes` has added: the beginnings of national significant numbers ("918") by region. They are part of the rules.
-_added: dict[str, tuple[str, ...]] = {}
-
-_ASKED_FIRST = (
-    "premium_rate", "toll_free", "shared_cost", "voip", "personal_number", "pager", "uan", "voicemail",
-)  # fmt: skip
-
-_FEWEST_PREFIX_DIGITS = 2
-_FEWEST_DIGITS_AFTER = 4
+added: Final[dict[str, tuple[str, ...]]] = {}
 
 
 class NotAMobileNumber(ValueError):
@@ -63,7 +49,7 @@ def parse_mobile(text: str, region: str) -> str:
     `region` is the market's two capital letters. Raises NotAMobileNumber, and LookupError for an unknown region.
     """
     # Two calls of replace take a quarter of the time of one str.translate.
-    calling_code, match = _rules.get(region) or _learn(region)
+    calling_code, match = _rules.get(region) or _learned(region)
     found = match(text.replace(" ", "").replace("-", "")) if len(text) <= LONGEST_TEXT else None
     if found is None:
         raise NotAMobileNumber(f"This is not a mobile number of {region}.")
@@ -85,53 +71,15 @@ def parse_mobile_of_any_market(text: str) -> str:
                     return parse_mobile(digits, region)
                 except NotAMobileNumber:
                     continue
-        elif (found := _INTERNATIONAL_DIGITS.fullmatch(digits)) and _is_mobile_anywhere(e164 := f"+{found[1]}"):
-            return e164
+        elif found := _INTERNATIONAL_DIGITS.fullmatch(digits):
+            from telvend.kit.numbering import is_mobile_anywhere
+
+            if is_mobile_anywhere(e164 := f"+{found[1]}"):
+                return e164
     raise NotAMobileNumber(
         "This is not a mobile number. Write it with its country code, as in +233241234567, "
         "or in the national form of Ghana or Nigeria."
     )
-
-
-def mobile_pattern(region: str) -> str:
-    """Return what every text that `parse_mobile` reads for this market matches as a whole: what may stand in front, and how many digits.
-
-    Which of these numbers exist is not in it: countries give out new ones. Nothing but ASCII, as for JSON Schema.
-    Raises LookupError for an unknown region.
-    """
-    metadata = PhoneMetadata.metadata_for_region(region, None)
-    if metadata is None:
-        raise LookupError(f"phonenumbers knows no region {region!r}.")
-    mobile = metadata.fixed_line if metadata.same_mobile_and_fixed_line_pattern else metadata.mobile
-    lengths = set(mobile.possible_length) if mobile is not None else set()
-    with suppress(NotAPrefix):
-        lengths.add(_mobile_length(region))
-    in_front = [SEPARATORS.join(prefix) for prefix in _national_prefixes(region)]
-    in_front.append(rf"\+?{SEPARATORS}{SEPARATORS.join(str(metadata.country_code))}")
-    numbers = "|".join(f"(?:{SEPARATORS}[0-9]){{{length}}}" for length in sorted(lengths))
-    return f"{SEPARATORS}(?:{'|'.join(in_front)})(?:{numbers}){SEPARATORS}"
-
-
-def national_form(e164: str) -> str:
-    """Return what people of the number's country dial: "0241234567" for "+233241234567". Raises NotAMobileNumber."""
-    for length in (1, 2, 3):
-        calling_code = e164[1 : 1 + length]
-        if calling_code.isdecimal() and int(calling_code) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
-            return _national_prefix(int(calling_code)) + e164[1 + length :]
-    raise NotAMobileNumber("This is not a number in E.164, as in +233241234567.")
-
-
-def region_of(e164: str) -> str:
-    """Return the country that a number in E.164 belongs to: "GH" for "+233241234567". Raises NotAMobileNumber."""
-    if (added := region_of_added(e164)) is not None:
-        return added
-    try:
-        region = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
-    except NumberParseException:
-        region = None
-    if region is None:
-        raise NotAMobileNumber("This is not a number in E.164, as in +233241234567.")
-    return region
 
 
 def use_prefixes(prefixes: Mapping[str, Iterable[str]]) -> None:
@@ -140,29 +88,23 @@ def use_prefixes(prefixes: Mapping[str, Iterable[str]]) -> None:
     `prefixes` are as people write them, by country: {"NG": ["0918"]}. They take the place of those given before. A number that
     the library knows as something else, or as another country's, stays that. Raises NotAPrefix.
     """
-    added = _significant(prefixes)
-    if added != _added:
-        _added.clear()
-        _added.update(added)
+    if not prefixes and not added:
+        return
+    from telvend.kit.numbering import significant
+
+    chosen = significant(prefixes)
+    if chosen != added:
+        added.clear()
+        added.update(chosen)
         _rules.clear()
 
 
 def validate_prefixes(prefixes: Mapping[str, Iterable[str]]) -> None:
     """Raises NotAPrefix for what `use_prefixes` would refuse."""
-    _significant(prefixes)
+    if prefixes:
+        from telvend.kit.numbering import significant
 
-
-def region_of_added(e164: str) -> str | None:
-    """Return the country that an added prefix makes this a mobile number of; None where none does."""
-    for region, prefixes in _added.items():
-        calling_code = f"+{phonenumbers.country_code_for_region(region)}"
-        if e164.startswith(tuple(calling_code + prefix for prefix in prefixes)):
-            try:
-                if parse_mobile(e164, region) == e164:
-                    return region
-            except NotAMobileNumber:
-                continue
-    return None
+        significant(prefixes)
 
 
 def masked(number: str) -> str:
@@ -176,137 +118,9 @@ def masked(number: str) -> str:
     return f"{number[:shown_in_front]}{'*' * (len(number) - shown_in_front - 2)}{number[-2:]}"
 
 
-def _learn(region: str) -> _Rule:
-    """Make the rule of a region from the library's metadata and keep it."""
-    metadata = PhoneMetadata.metadata_for_region(region, None)
-    if metadata is None:
-        raise LookupError(f"phonenumbers knows no region {region!r}.")
-    mobile = metadata.fixed_line if metadata.same_mobile_and_fixed_line_pattern else metadata.mobile
-    # The library asks these first; a number that one of them claims is not a mobile number, though mobile matched too.
-    others = [pattern for kind in _ASKED_FIRST if (pattern := _pattern(getattr(metadata, kind)))]
-    not_another = rf"(?!(?:{'|'.join(others)})\Z)" if others else ""
-    in_front = [*_national_prefixes(region), rf"\+?{metadata.country_code}"]
-    # What `mobile` lacks (a region without mobile numbers) becomes a pattern that matches nothing.
-    expression = rf"(?:{'|'.join(in_front)}){not_another}({_pattern(mobile) or '(?!)'}{_added_pattern(metadata)})"
-    rule = (f"+{metadata.country_code}", re.compile(expression, re.ASCII).fullmatch)
-    _rules[region] = rule
+def _learned(region: str) -> Rule:
+    """Make the rule of a region and keep it. Raises LookupError."""
+    from telvend.kit.numbering import rule_of
+
+    rule = _rules[region] = rule_of(region)
     return rule
-
-
-def _pattern(description: PhoneNumberDesc | None) -> str:
-    """The description as a pattern that also demands its lengths, or "" where the region has no such numbers."""
-    if description is None or not description.national_number_pattern:
-        return ""
-    lengths = "|".join(rf"\d{{{length}}}\Z" for length in description.possible_length)
-    demanded = f"(?={lengths})" if lengths else ""
-    return f"{demanded}(?:{description.national_number_pattern})"
-
-
-def _added_pattern(metadata: PhoneMetadata) -> str:
-    """What is added to the pattern of a region's mobile numbers; "" where nothing is."""
-    region = metadata.id
-    if region not in _added:
-        return ""
-    length = _mobile_length(region)
-    added = "|".join(rf"{prefix}\d{{{length - len(prefix)}}}" for prefix in _added[region])
-    claimed = [metadata.fixed_line]
-    for other in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[phonenumbers.country_code_for_region(region)]:
-        if other != region and (theirs := PhoneMetadata.metadata_for_region(other, None)) is not None:
-            claimed += [getattr(theirs, kind) for kind in ("fixed_line", "mobile", *_ASKED_FIRST)]
-    patterns = "|".join(filter(None, map(_pattern, claimed)))
-    unclaimed = rf"(?!(?:{patterns})\Z)" if patterns else ""
-    return rf"|{unclaimed}(?:{added})"
-
-
-def _significant(prefixes: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """The prefixes as national significant numbers begin, by region. Raises NotAPrefix."""
-    found = {
-        region: tuple(dict.fromkeys(_significant_prefix(region, text) for text in texts))
-        for region, texts in prefixes.items()
-    }
-    for (one, ours), (other, theirs) in combinations(found.items(), 2):
-        if phonenumbers.country_code_for_region(one) == phonenumbers.country_code_for_region(other):
-            for prefix in ours:
-                if any(prefix.startswith(their) or their.startswith(prefix) for their in theirs):
-                    raise NotAPrefix(f"{one} and {other} have one country code, and {prefix} is given to both")
-    return {region: added for region, added in found.items() if added}
-
-
-def _significant_prefix(region: str, text: str) -> str:
-    length = _mobile_length(region)
-    if not (text.isascii() and text.isdigit()):
-        raise NotAPrefix(f"{text!r} of {region} is not digits such as 0918")
-    in_front = _national_prefixes(region)
-    before = max((prefix for prefix in in_front if text.startswith(prefix)), key=len, default=None)
-    if before is None:
-        raise NotAPrefix(f"{text} of {region} does not begin with {in_front[0]}, as people write numbers there")
-    significant = text.removeprefix(before)
-    longest = length - _FEWEST_DIGITS_AFTER
-    if not _FEWEST_PREFIX_DIGITS <= len(significant) <= longest:
-        fewest, most = (count + len(before) for count in (_FEWEST_PREFIX_DIGITS, longest))
-        raise NotAPrefix(f"{text} of {region} is not {fewest} to {most} digits long")
-    if before == "":
-        _require_own(region, significant, length)
-    return significant
-
-
-def _require_own(region: str, prefix: str, length: int) -> None:
-    """Raise NotAPrefix where numbers are written bare, and such a one could be international digits of another country."""
-    for calling_code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
-        if not (prefix.startswith(str(calling_code)) or str(calling_code).startswith(prefix)):
-            continue
-        for other in regions:
-            theirs = PhoneMetadata.metadata_for_region(other, None)
-            if theirs is None or theirs.mobile is None:
-                continue
-            if length - len(str(calling_code)) in theirs.mobile.possible_length:
-                raise NotAPrefix(f"{prefix} of {region} could begin a number of {other} with its country code")
-
-
-def _mobile_length(region: str) -> int:
-    """How many digits a mobile number of the region has, without what stands before it. Raises NotAPrefix."""
-    example = None
-    if region in phonenumbers.SUPPORTED_REGIONS:
-        example = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
-    if example is None:
-        raise NotAPrefix(f"{region!r} is not a country, such as NG")
-    return len(phonenumbers.national_significant_number(example))
-
-
-def _national_prefixes(region: str) -> list[str]:
-    """What may stand before the national number in the national form; "" where it is written bare.
-
-    The metadata says which prefix there is, but only in its formats whether people write it, so the library is asked
-    to write its example number.
-    """
-    metadata = PhoneMetadata.metadata_for_region(region, None)
-    prefixes = [metadata.national_prefix] if metadata is not None and metadata.national_prefix else []
-    example = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
-    if example is not None:
-        written = re.sub(r"\D", "", phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL))
-        if written == phonenumbers.national_significant_number(example):
-            return ["", *prefixes]
-    return prefixes or [""]
-
-
-@lru_cache(maxsize=256)
-def _national_prefix(calling_code: int) -> str:
-    region = phonenumbers.region_code_for_country_code(calling_code)
-    if region == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
-        return ""
-    return _national_prefixes(region)[0]
-
-
-def _is_mobile_anywhere(e164: str) -> bool:
-    if region_of_added(e164) is not None:
-        return True
-    try:
-        number = phonenumbers.parse(e164)
-    except NumberParseException:
-        return False
-    # The library forgives a national prefix after the country code, which is no E.164; then it writes another number.
-    return (
-        phonenumbers.format_number(number, PhoneNumberFormat.E164) == e164
-        and phonenumbers.is_valid_number(number)
-        and phonenumbers.number_type(number) in _MOBILE_TYPES
-    )

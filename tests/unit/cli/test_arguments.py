@@ -3,9 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -29,10 +28,9 @@ def with_a_number() -> Iterator[Any]:
 
 def value_of(parameter: Any) -> str:
     """Something that this parameter takes."""
-    annotation = parameter.type_descriptor.annotation
-    kind = (get_args(annotation) or (annotation,))[0]
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return str(next(iter(kind)).value)
+    choices = getattr(parameter.type, "choices", None)
+    if choices:
+        return str(getattr(choices[0], "value", choices[0]))
     return "0241234567" if NUMBERS.fullmatch(parameter.name) else "1"
 
 

@@ -13,6 +13,7 @@ NAME = "Ọlá ₦ é 😀"
 
 HEAD = """
 import sys
+from rich.console import Console
 from telvend.cli import frame, streams
 streams.install()
 def show(reading=True, if_lost="", exit_code=0, **data):
@@ -53,7 +54,7 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     ids=str,
 )  # fmt: skip
 def test_what_the_terminal_cannot_show_is_escaped(env: dict[str, str]) -> None:
-    code = f"frame.table('', ('name',), [({NAME!a},)], '')(frame.Console())\nfor name in ({NAME!a}, chr(0xdcff)): show(name=name)"
+    code = f"frame.table('', ('name',), [({NAME!a},)], '')(Console())\nfor name in ({NAME!a}, chr(0xdcff)): show(name=name)"
     done = run(code, **env)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\\u1ecdl" not in done.stdout

@@ -18,7 +18,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telvend.kit import log
+from telvend.kit import log, log_lines
 
 NUMBER = "+233241234567"
 SECRET = "np_live_4fzzyx81q"
@@ -177,14 +177,14 @@ def test_a_terminal_gets_plain_lines_that_are_masked_too(written: io.TextIOWrapp
 
 
 def masked(**fields: object) -> dict[str, Any]:
-    return dict(log.mask(None, "info", {"event": "e", **fields}))
+    return dict(log_lines.mask(None, "info", {"event": "e", **fields}))
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
 def test_a_secret_is_starred_by_its_name(name: str) -> None:
-    assert masked(**{name: SECRET})[name] == log.STARS
-    assert masked(**{name: 12345678901})[name] == log.STARS
-    assert masked(**{name: [SECRET]})[name] == log.STARS
+    assert masked(**{name: SECRET})[name] == log_lines.STARS
+    assert masked(**{name: 12345678901})[name] == log_lines.STARS
+    assert masked(**{name: [SECRET]})[name] == log_lines.STARS
 
 
 @pytest.mark.parametrize("name", TELEPHONE_NAMES)
@@ -223,8 +223,8 @@ class Pair(NamedTuple):
 
 def test_records_of_every_kind_are_looked_into() -> None:
     shown = masked(body=Body(Customer(NUMBER, "1234"), SECRET), pair=Pair(NUMBER, SECRET))
-    assert shown["body"] == {"customer": {"phone": "+23324*****67", "pin": log.STARS}, "api_key": log.STARS}
-    assert shown["pair"] == {"msisdn": "+23324*****67", "token": log.STARS}
+    assert shown["body"] == {"customer": {"phone": "+23324*****67", "pin": log_lines.STARS}, "api_key": log_lines.STARS}
+    assert shown["pair"] == {"msisdn": "+23324*****67", "token": log_lines.STARS}
 
 
 def test_what_contains_itself_comes_to_an_end() -> None:
@@ -272,7 +272,7 @@ def nested(leaf: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 )
 def test_nothing_secret_is_rendered_however_deep_it_stands(body: object) -> None:
-    rendered = log._to_json(None, "info", log.mask(None, "info", {"event": "e", "body": body})).decode()
+    rendered = log_lines._to_json(None, "info", log_lines.mask(None, "info", {"event": "e", "body": body})).decode()
     json.loads(rendered)
     assert SECRET not in rendered
     assert NUMBER not in rendered
@@ -282,7 +282,7 @@ def test_nothing_secret_is_rendered_however_deep_it_stands(body: object) -> None
 def test_a_reader_that_has_gone_costs_lines_and_no_requests() -> None:
     code = """
 import os, sys
-from telvend.kit import log
+from telvend.kit import log, log_lines
 log.configure("info")
 read, write = os.pipe()
 os.dup2(write, 2); os.close(write); os.close(read)
@@ -380,3 +380,28 @@ def test_no_line_of_a_traceback_begins_like_another_event(written: io.TextIOWrap
     assert [line for line in lines if line and not line.startswith("    ")] == [lines[0], lines[len(lines) // 2]]
     assert any("ValueError" in line for line in lines)
     assert not any("\x1b" in line for line in lines)
+
+
+FIRST_LINE = """
+import logging, sys
+from telvend.kit import log
+log.configure_at_first_line("warning")
+logger = log.get("telvend.x")
+logging.getLogger("asyncpg.pool").info("quiet")
+print("structlog" in sys.modules, flush=True)
+{line}
+print("structlog" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "logger"),
+    [('logger.warning("loud")', "telvend.x"), ('logging.getLogger("asyncio").warning("loud")', "asyncio")],
+    ids=["ours", "a library's"],
+)
+def test_a_command_configures_its_logs_with_the_first_line(line: str, logger: str) -> None:
+    code = [sys.executable, "-c", FIRST_LINE.format(line=line)]
+    ended = subprocess.run(code, capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout.split() == ["False", "True"]
+    written = json.loads(ended.stderr)
+    assert (written["event"], written["level"], written["logger"]) == ("loud", "warning", logger)

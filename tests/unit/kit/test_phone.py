@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 
-from telvend.kit.phone import (
-    NotAMobileNumber,
-    masked,
-    mobile_pattern,
-    national_form,
-    parse_mobile,
-    parse_mobile_of_any_market,
-)
+from telvend.kit.numbering import mobile_pattern, national_form
+from telvend.kit.phone import NotAMobileNumber, masked, parse_mobile, parse_mobile_of_any_market
 
 MOBILE_TYPES = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE}
 MARKETS = ("GH", "NG", "SZ", "UG", "ZA")

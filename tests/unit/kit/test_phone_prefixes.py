@@ -12,17 +12,14 @@ from hypothesis import strategies as st
 from telvend.dialects.madapi.fields import customer
 from telvend.errors import InvalidInput
 from telvend.kit import phone
-from telvend.kit.log import mask
+from telvend.kit.log_lines import mask
+from telvend.kit.numbering import mobile_pattern, national_form, region_of, region_of_added
 from telvend.kit.phone import (
     NotAMobileNumber,
     NotAPrefix,
     masked,
-    mobile_pattern,
-    national_form,
     parse_mobile,
     parse_mobile_of_any_market,
-    region_of,
-    region_of_added,
     use_prefixes,
     validate_prefixes,
 )

@@ -11,6 +11,7 @@ operator's own key.
 from typing import TYPE_CHECKING, Final
 
 from telvend.authorities.contract import Answer, Kind
+from telvend.authorities.dojah import NAME
 from telvend.authorities.dojah.wire import answer_of
 from telvend.authorities.over_http import AuthorityOverHttp, Reply
 from telvend.kit.secret import Secret
@@ -18,7 +19,6 @@ from telvend.kit.secret import Secret
 if TYPE_CHECKING:
     import httpx
 
-NAME: Final = "dojah"
 BASE_URL: Final = "https://api.dojah.io"
 NIN_PATH: Final = "/api/v1/kyc/nin"
 BVN_PATH: Final = "/api/v1/kyc/bvn/advance"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from telvend.authorities.contract import Answer, Kind
 from telvend.authorities.over_http import AuthorityOverHttp, Reply
+from telvend.authorities.prembly import NAME
 from telvend.authorities.prembly.wire import answer_of
 from telvend.kit.secret import Secret
 
 if TYPE_CHECKING:
     import httpx
 
-NAME: Final = "prembly"
 BASE_URL: Final = "https://api.prembly.com"
 NIN_PATH: Final = "/identitypass/verification/vnin"
 BVN_PATH: Final = "/identitypass/verification/bvn"

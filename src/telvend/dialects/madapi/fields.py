@@ -22,7 +22,8 @@ from telvend.dialects.fields import FormFields, Problems
 from telvend.dialects.headers import header_text
 from telvend.errors import InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
-from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market, region_of_added
+from telvend.kit.numbering import region_of_added
+from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
 from telvend.kit.secret import Secret
 from telvend.operator.refills.model import RefillKind
 from telvend.operator.subscribers.model import line_of

@@ -23,7 +23,7 @@ from telvend.errors import Busy, InvalidInput, NotFound, NotPermitted
 from telvend.kit.addresses import network_of
 from telvend.kit.allowance import Kind
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
-from telvend.kit.phone import region_of
+from telvend.kit.numbering import region_of
 from telvend.operator.plans.model import Plans, PlansWanted
 from telvend.operator.premiums.model import PremiumRequest
 from telvend.operator.refills.model import RefillRequest

@@ -14,7 +14,8 @@ from telvend import errors
 from telvend.dialects.contract import Answer, nearest_row
 from telvend.dialects.forms import PrintableText, matching
 from telvend.errors import TelvendError
-from telvend.kit.phone import LONGEST_TEXT, mobile_pattern
+from telvend.kit.numbering import mobile_pattern
+from telvend.kit.phone import LONGEST_TEXT
 from telvend.orders.model import Order, Placement, State
 
 REPEAT_WINDOW_S: Final = 60

@@ -28,7 +28,8 @@ from telvend.dialects.networkdatasub.wire import AUTHORITY_BY_PROVIDER
 from telvend.funding.model import LONGEST_URL
 from telvend.gateways.contract import Method
 from telvend.kit.money import LONGEST_DIGITS, NGN, Money
-from telvend.kit.phone import LONGEST_TEXT, mobile_pattern
+from telvend.kit.numbering import mobile_pattern
+from telvend.kit.phone import LONGEST_TEXT
 
 SMALLEST_AIRTIME: Final = Money(50_00, NGN)
 LARGEST_AIRTIME: Final = Money(50_000_00, NGN)

@@ -21,7 +21,7 @@ from telvend.funding.model import Funding
 from telvend.identity.model import Checked, Opened, Price
 from telvend.identity.model import State as CheckState
 from telvend.kit.money import NGN, Money
-from telvend.kit.phone import national_form
+from telvend.kit.numbering import national_form
 from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
 from telvend.resellers.model import Profile
 from telvend.wallets.model import Status, Summary, Transaction

@@ -11,7 +11,8 @@ from telvend.database.connections import Database
 from telvend.errors import AlreadyExists, InvalidInput, NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
-from telvend.kit.phone import NotAMobileNumber, region_of
+from telvend.kit.numbering import region_of
+from telvend.kit.phone import NotAMobileNumber
 from telvend.operator.subscribers import store
 from telvend.operator.subscribers.balances import store as balances
 from telvend.operator.subscribers.balances.account import in_order

@@ -1,0 +1,62 @@
+"""How fast commands start, beside `python -c "import asyncpg"`: the driver alone, as a command that asks the database needs it.
+
+Measured is the time of the processor in user mode, which says more than a clock on a machine that does other things too. Each
+command runs in turn with the yardstick.
+"""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+from typing import Final
+
+from bench.report import Quantity, Target
+from bench.session import Bench
+from bench.stand import StandFailed, command_line, environment
+
+YARDSTICK: Final = (sys.executable, "-c", "import asyncpg")
+MOST: Final = 2.5
+"""How many times the yardstick a command may take."""
+
+_RUNS: Final = 9
+_COMMANDS: Final = (
+    ("--version",),
+    ("--help",),
+    ("order", "list", "--help"),
+    ("order", "list", "--json"),
+    ("user", "list", "--json"),
+    ("ledger", "check", "--json"),
+)
+
+
+async def commands(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - each command says its own
+    """Run each command several times, those that need a shop beside a server."""
+    await bench.stand.serve()
+    directory = ("--data-dir", str(bench.stand.data_dir))
+    for words in _COMMANDS:
+        bench.say(f"telvend {' '.join(words)}")
+        arguments = words if words[-1].endswith(("help", "version")) else (*words, *directory)
+        ours, theirs = [], []
+        for _ in range(_RUNS):
+            theirs.append(await asyncio.to_thread(_user_s, *YARDSTICK))
+            ours.append(await asyncio.to_thread(_user_s, *command_line(*arguments)))
+        command_s, yardstick_s = statistics.median(ours), statistics.median(theirs)
+        ratio = command_s / yardstick_s
+        quantity = Quantity(part=name, what=f"telvend {' '.join(words)}", value=ratio, unit="× import asyncpg")
+        quantity.targets = [Target(f"≤ {MOST} ×", ratio <= MOST)]
+        quantity.notes = {"user ms": f"{command_s * 1000:.0f}", "yardstick ms": f"{yardstick_s * 1000:.0f}"}
+        bench.report.quantities.append(quantity)
+
+
+def _user_s(*arguments: str) -> float:
+    """Run a program and return how long it has computed. Raises StandFailed where it fails."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
+    assert process.stderr is not None
+    with process.stderr:
+        said = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise StandFailed(f"{' '.join(arguments)}: {said.decode(errors='replace')}")
+    return used.ru_utime

@@ -1,0 +1,30 @@
+"""Whether the keys of this installation are those of its database; asked before anything is served."""
+
+from pathlib import Path
+
+from telvend.config import Settings
+from telvend.database.connections import Database
+from telvend.identity.custody import Custody
+from telvend.kit.keyfile import KeyMissing
+from telvend.kit.log import get
+from telvend.operator.vouchers.pins import PinKeys
+
+_log = get(__name__)
+
+
+async def require_keys(settings: Settings, database: Database) -> None:
+    """Refuse keys that are no keys, and keys of the settings that are not those of this database.
+
+    A key file that is missing is told in the log only: the shop sells what needs no key. Raises KeyRefused.
+    """
+    folder = Path(settings.data_dir)
+    for what, keys in (
+        ("identity master key", Custody(database, folder, settings.identity_master_key)),
+        ("voucher key", PinKeys(database, folder, settings.voucher_key)),
+    ):
+        try:
+            await keys.check()
+        except KeyMissing as error:
+            if keys.from_settings:
+                raise
+            _log.critical("key_missing", what=what, why=str(error))
