@@ -8,7 +8,7 @@ from tests.contract.product_kind_cases import CASES
 from tests.e2e.shop import Shop, wait_for
 
 EMAIL = "ama@example.com"
-SECRET_ITEMS = {"electricity": "tokens"}
+SECRET_ITEMS = {"electricity": "tokens", "exam_pin": "pins"}
 
 
 def place(name: str, reference: str) -> list[str]:

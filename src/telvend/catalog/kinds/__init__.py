@@ -5,10 +5,11 @@ from typing import Final
 from telvend.catalog.kinds.airtime import AIRTIME
 from telvend.catalog.kinds.data import DATA
 from telvend.catalog.kinds.electricity import ELECTRICITY
+from telvend.catalog.kinds.exam_pin import EXAM_PIN
 from telvend.catalog.kinds.model import Payload, PayloadForm, ProductKind
 from telvend.errors import InvariantBroken
 
-KINDS: Final = {kind.name: kind for kind in (DATA, AIRTIME, ELECTRICITY)}
+KINDS: Final = {kind.name: kind for kind in (DATA, AIRTIME, ELECTRICITY, EXAM_PIN)}
 """Every product kind, by its name."""
 
 WITH_PAYLOAD: Final = frozenset(name for name, kind in KINDS.items() if kind.payload is not None)

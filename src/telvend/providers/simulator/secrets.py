@@ -41,8 +41,13 @@ def _tokens(delivery: Delivery) -> list[dict[str, str]]:
     return [credit, *({"kind": kind, "digits": _digits(delivery, kind, 20)} for kind in ("KCT1", "KCT2"))]
 
 
+def _pins(delivery: Delivery) -> list[dict[str, str]]:
+    return [{"serial": f"SIM{_digits(delivery, 'serial', 9)}", "pin": _digits(delivery, "pin", 12)}]
+
+
 _MAKER_BY_KIND: Final[dict[str, Callable[[Delivery], list[dict[str, str]]]]] = {
     "electricity": _tokens,
+    "exam_pin": _pins,
 }
 
 
