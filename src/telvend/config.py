@@ -151,7 +151,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _meta("what tokens and PINs of deliveries are sealed with, base64; else a file in the data directory"),
     ] = None
     delivery_wait_s: Annotated[
-        float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
+        float,
+        _meta(
+            "how long a networkdatasub purchase, and `order place`, wait for the delivery before they answer pending",
+            ge=0,
+            le=60,
+        ),
     ] = 8.0
     madapi_home_country: Annotated[
         str,

@@ -23,6 +23,8 @@ def place(name: str, reference: str) -> list[str]:
 @pytest.mark.parametrize("failpoint", ["attempt.after_send", "settle.before_commit"])
 def test_a_secret_survives_kill_9_between_its_delivery_and_the_answer(fresh_shop: Shop, failpoint: str) -> None:
     shop = fresh_shop
+    (shop.data_dir / "telvend.toml").write_text("delivery_wait_s = 1\n")
+    (shop.data_dir / "telvend.toml").chmod(0o600)
     shop.start("--no-fulfilment")
     shop.telvend("wallet", "credit", EMAIL, "100000", "NGN", "--reference", "play", "--mode", "test")
     placed = shop.several([place(name, f"{name} 1") for name in SECRET_ITEMS])

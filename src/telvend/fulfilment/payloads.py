@@ -70,7 +70,8 @@ class PayloadWorker:
                 await store.ask_again(tx, order.id, requery_delay_s(missing.asked))
             else:
                 await store.write(tx, [sealed], 0.0)
-                _log.info("payload_arrived", order=order.id, asked=missing.asked)
+                recipient = kind_of(order.kind).recipient.masked(order.subscriber)
+                _log.info("payload_arrived", order=order.id, recipient=recipient, asked=missing.asked)
 
     async def _told(self, order: Order, attempt: Any) -> Payload | None:
         """What the provider tells now; None where it tells nothing that can be read."""
