@@ -24,6 +24,7 @@ from telvend.dialects.madapi.refusals import ERROR_TABLE as MADAPI
 from telvend.dialects.netpluse.wire import ERROR_TABLE as NETPLUSE
 from telvend.dialects.networkdatasub.wire import ERROR_TABLE as NETWORKDATASUB
 from telvend.kit.failpoints import VARIABLE
+from telvend.providers.simulator import secrets as simulator_secrets
 from telvend.providers.simulator import table as simulator_table
 
 FOLDER: Final = Path(__file__).parent / "reference"
@@ -268,6 +269,12 @@ The last four digits of the subscriber's number decide what happens, so that eve
 
 """
 
+_SIMULATOR_SECRETS: Final = """
+Products whose deliveries carry something back (electricity tokens, exam PINs) follow the same table, by the last four digits of the
+meter or phone number, and this one. What comes back follows from the reference, so that a question brings the same texts.
+
+"""
+
 _SIMULATOR_BOOK: Final = """
 The columns "first answer" and "asked about it, in the end" name outcomes; what the shop does with each is in
 [exactly-once.md](../explain/exactly-once.md). How long the shop waits before it asks is in
@@ -283,7 +290,8 @@ so that a shop that buys twice is found out.
 
 def simulator() -> str:
     """What the simulator does for which number."""
-    return _SIMULATOR + simulator_table.markdown() + _SIMULATOR_BOOK
+    tables = simulator_table.markdown() + _SIMULATOR_SECRETS + simulator_secrets.markdown()
+    return _SIMULATOR + tables + _SIMULATOR_BOOK
 
 
 # Failpoints ----------------------------------------------------------------------------------------------------------

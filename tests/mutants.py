@@ -39,7 +39,37 @@ PROVISIONING = "tests/store/test_provisioning.py"
 BALANCES = "tests/unit/operator/subscribers/balances/test_account.py"
 REFILLS = "tests/store/test_refills.py"
 
+KINDS = "tests/contract/test_product_kind.py"
+
 MUTANTS = (
+    Mutant(
+        "a payload is sealed",
+        "src/telvend/orders/payloads/keys.py",
+        'return seal(self._cipher, _encode(payload.reveal()), f"telvend payload {order_id}")',
+        "return _encode(payload.reveal())",
+        (f"{KINDS}::test_a_payload_opens_as_it_was_sealed_for_its_order_and_its_key_alone",),
+    ),
+    Mutant(
+        "each reading of a payload is noted",
+        "src/telvend/orders/payloads/service.py",
+        "            await store.note_reading(tx, order_id, reader)\n",
+        "",
+        (f"{KINDS}::test_secrets_stand_nowhere_in_the_open_and_each_reading_is_noted",),
+    ),
+    Mutant(
+        "a delivery without its payload is asked about",
+        "src/telvend/fulfilment/settlement.py",
+        "if case.payload is None and case.posting is None:",
+        "if case.payload is None:",
+        (f"{KINDS}::test_success_without_a_payload_is_paid_for_asked_about_and_never_vended_again",),
+    ),
+    Mutant(
+        "a provider gets the kinds that it delivers",
+        "src/telvend/fulfilment/routing.py",
+        "            and wanted.kind in traits.kinds\n",
+        "",
+        ("tests/unit/fulfilment/test_routing.py::test_a_provider_is_asked_for_the_kinds_that_it_delivers_alone",),
+    ),
     Mutant(
         "the lock on the wallet",
         "src/telvend/ledger/store.py",

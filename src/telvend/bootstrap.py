@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
     from telvend.fulfilment.model import Policy
+    from telvend.fulfilment.payloads import PayloadWorker
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from telvend.kit.allowance import Allowance
     from telvend.kit.clock import Clock
     from telvend.kit.lifecycle import Closes
+    from telvend.kit.repeating import Repeating
     from telvend.kit.runtime import Runtime
     from telvend.ledger.service import Ledger
     from telvend.operator.entitlements.service import Offering
@@ -80,6 +82,8 @@ if TYPE_CHECKING:
     from telvend.operator.usage.service import Using
     from telvend.operator.vouchers.pins import PinKeys
     from telvend.operator.vouchers.service import Vouchers
+    from telvend.orders.counter import Counter
+    from telvend.orders.payloads.service import Payloads
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
@@ -102,6 +106,9 @@ BOOK_FOLDER = "book"
 """Where the processes of a node keep what they remember of the book, below the data directory."""
 
 _LOOK_AGAIN_S: Final = 0.1
+
+PAYLOADS_EVERY_S = 2.0
+"""How often is looked for payloads that are to be asked for."""
 
 AUTHORITIES = (prembly.NAME, dojah.NAME)
 """The real authorities that there are, configured or not."""
@@ -406,20 +413,37 @@ class Shop:
 
     @cached_property
     def orders(self) -> "Orders":
+        from telvend.orders.counter import COUNTER
         from telvend.orders.service import Orders
+        from telvend.sales.model import SaleKind
 
+        self.kinds.declare(COUNTER, {SaleKind.ORDER})
         return self._life.runs(
             Orders(
                 self.database,
                 self.ledger,
                 self.catalogue,
-                apis=[keys.api for keys in APIS],
+                apis=[*(keys.api for keys in APIS), COUNTER],
                 runtime=self._runtime,
                 maximum_waiting=self.settings.lane_waiting,
                 gate=self.gate,
                 kinds=self.kinds,
             )
         )
+
+    @cached_property
+    def counter(self) -> "Counter":
+        """Sales by hand."""
+        from telvend.orders.counter import Counter
+
+        return Counter(self.orders, self.catalogue)
+
+    @cached_property
+    def payloads(self) -> "Payloads":
+        from telvend.orders.payloads.keys import PayloadKeys
+        from telvend.orders.payloads.service import Payloads
+
+        return Payloads(self.database, PayloadKeys(self.database, self._data_dir, self.settings.payload_key))
 
     @cached_property
     def identity(self) -> "Identity":
@@ -500,7 +524,9 @@ class Shop:
         from telvend.fulfilment.postgres import PostgresFulfilmentStore
 
         doubts = self.continuity.doubts
-        return self._life.opened(PostgresFulfilmentStore(self.database, self.ledger, self.policy, doubts=doubts))
+        return self._life.opened(
+            PostgresFulfilmentStore(self.database, self.ledger, self.policy, doubts=doubts, payloads=self.payloads)
+        )
 
     @cached_property
     def fulfilment(self) -> "Fulfilment":
@@ -524,6 +550,20 @@ class Shop:
         )
 
     @cached_property
+    def payload_worker(self) -> "PayloadWorker":
+        from telvend.fulfilment.payloads import PayloadWorker
+
+        return PayloadWorker(self.database, self.router, self.payloads)
+
+    @cached_property
+    def payload_requeries(self) -> "Repeating":
+        """Made where this process delivers."""
+        from telvend.kit.repeating import Repeating
+
+        work, every_s = self.payload_worker.work_off, PAYLOADS_EVERY_S
+        return self._life.runs(Repeating("payload requeries", work, self.clock, every_s=every_s, runtime=self._runtime))
+
+    @cached_property
     def review(self) -> "Review":
         from telvend.fulfilment.review import Review
 
@@ -538,6 +578,8 @@ class Shop:
             catalogue=self.catalogue,
             resellers=self.resellers,
             orders=self.orders,
+            counter=self.counter,
+            payloads=self.payloads,
             identity=self.identity,
             ledger=self.ledger,
             wallets=self.wallets,
@@ -651,6 +693,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     BOOK_BEHIND.set(shop.continuity.halted is not None)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
+        _ = shop.payload_requeries
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
         life.starts(shop.fulfilment)
     life.start()

@@ -146,8 +146,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     voucher_key: Annotated[
         Secret | None, _meta("what PINs of vouchers are hashed with, base64; else a file in the data directory")
     ] = None
+    payload_key: Annotated[
+        Secret | None,
+        _meta("what tokens and PINs of deliveries are sealed with, base64; else a file in the data directory"),
+    ] = None
     delivery_wait_s: Annotated[
-        float, _meta("how long a networkdatasub purchase waits for its delivery before it answers pending", ge=0, le=60)
+        float,
+        _meta(
+            "how long a networkdatasub purchase, and `order place`, wait for the delivery before they answer pending",
+            ge=0,
+            le=60,
+        ),
     ] = 8.0
     madapi_home_country: Annotated[
         str,
@@ -192,6 +201,7 @@ SECRETS: Final = {
     "dojah_secret_key": ("",),
     "identity_master_key": ("",),
     "voucher_key": ("",),
+    "payload_key": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 
@@ -206,7 +216,7 @@ _IN_HEADERS: Final = frozenset(
     )
 )
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
-_KEYS: Final = frozenset(("identity_master_key", "voucher_key"))
+_KEYS: Final = frozenset(("identity_master_key", "voucher_key", "payload_key"))
 _MOVED_KEY: Final = re.compile(r"[0-9a-f]{16}\.[0-9]{1,6}\.", re.ASCII)
 """What stands before an identity master key that a purge has moved forward; identity/vault.py."""
 

@@ -17,6 +17,8 @@ from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
 from telvend.operator.usage.service import Using
 from telvend.operator.vouchers.service import Vouchers
+from telvend.orders.counter import Counter
+from telvend.orders.payloads.service import Payloads
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
 from telvend.wallets.service import Transactions, Wallets
@@ -30,6 +32,8 @@ class Services:
     catalogue: Catalogue
     resellers: Resellers
     orders: Orders
+    counter: Counter
+    payloads: Payloads
     identity: Identity
     # Money.
     ledger: Ledger

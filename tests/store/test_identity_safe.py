@@ -14,9 +14,10 @@ from telvend.errors import Busy, InvalidInput, NotFound, TooManyRequests
 from telvend.funding.credits import Credits
 from telvend.identity.custody import Custody
 from telvend.identity.model import Checked, Policy, State, SweepSlowed
-from telvend.identity.vault import FILE, MasterKey, SealBroken, VaultRefused
+from telvend.identity.vault import FILE, MasterKey, VaultRefused
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
+from telvend.kit.sealing import SealBroken
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
 from tests.store.identifying import NUMBER, Bureau, Obedient, bureau, new_key, wants

@@ -172,6 +172,7 @@ class Snapshot:
     _costs: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
     _airtime: Mapping[tuple[str, str], Airtime] = field(default_factory=dict)
     _provider_codes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    _airtime_by_code: Mapping[str, Airtime] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -184,6 +185,7 @@ class Snapshot:
         provider_codes: Iterable[tuple[int, str, str]] = (),
     ) -> "Snapshot":
         """Arrange networks (kept in the order of their ids) and products."""
+        all_airtime = list(airtime)
         in_order = sorted(networks, key=lambda network: network.id)
         everything = sorted(products, key=lambda product: (product.network_id, product.price.minor, product.id))
         active = {network.id for network in in_order if network.active}
@@ -210,10 +212,11 @@ class Snapshot:
             costs,
             {
                 (item.country, item.network.casefold()): item
-                for item in airtime
+                for item in all_airtime
                 if item.active and item.network_id in active
             },
             spelt,
+            {item.code: item for item in all_airtime},
         )
 
     def find(self, country: str, network: str, size: str) -> Product | None:
@@ -235,6 +238,10 @@ class Snapshot:
     def airtime(self, country: str, network: str) -> Airtime | None:
         """The airtime of a network that is on sale; `network` in any case."""
         return self._airtime.get((country, network.casefold()))
+
+    def airtime_by_code(self, code: str) -> Airtime | None:
+        """The airtime of this code, spelt exactly, on sale or not."""
+        return self._airtime_by_code.get(code)
 
     def provider_codes(self, network_id: int) -> Mapping[str, str]:
         """How providers spell a network, by their names."""

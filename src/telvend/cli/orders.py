@@ -158,15 +158,73 @@ async def _find(shop: "Shop", reference: str, email: str | None) -> tuple[Order,
     return order, (await shop.resellers.emails({order.reseller_id}))[order.reseller_id]
 
 
+@command(app, "place")
+async def place(
+    shop: "Shop",
+    product: Annotated[str, typer.Option(metavar="CODE", help="The product's code.")],
+    deliver_to: Annotated[
+        str, typer.Option("--to", metavar="RECIPIENT", help="Who receives it: a mobile number, a meter number.")
+    ],
+    email: Annotated[str, typer.Option(help="The reseller whose wallet pays.")],
+    reference: Annotated[str, typer.Option(help="Yours; the same one again buys nothing and shows the order.")],
+    amount: Annotated[
+        str | None, typer.Option(help="In whole units, such as 1000 or 4.5, of what is sold by amount.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="live, or test: from the play wallet.")] = Mode.LIVE,
+) -> Output:
+    """Place one order, wait for its delivery and show the receipt. A running server delivers; without one it stays accepted."""
+    from telvend.cli.receipts import print_receipt, reader_named
+    from telvend.orders.counter import COUNTER
+    from telvend.orders.receipts import receipt_of
+
+    await shop.watch.look()  # The catalogue, and whether anything may be sold.
+    caller = await shop.resellers.caller_without_key(email, COUNTER, mode)
+    orders = shop.orders
+    orders.start()
+    placement = await shop.counter.place(
+        caller, code=product, recipient=deliver_to, amount=amount, client_reference=reference
+    )
+    order = await orders.settled(placement.order, shop.settings.delivery_wait_s)
+    receipt = await receipt_of(shop.payloads, order, reader_named("order place"))
+    data = {
+        "reference": order.reference,
+        "client_reference": order.client_reference,
+        "state": order.state,
+        "replayed": placement.replayed,
+        "receipt": None if receipt is None else receipt.data(),
+    }
+
+    def show(console: "Console") -> None:
+        console.print(f"{order.reference} is {order.state}.", markup=False)
+        if receipt is not None:
+            print_receipt(console, receipt)
+
+    return Output(data, show=show)
+
+
 @command(app, "show")
 async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> Output:
-    """One order: who bought it, what was asked of whom, what they said, and where the money went."""
+    """One order: who bought it, what was asked of whom, what they said, where the money went, and the receipt.
+
+    That a token or PIN was shown is noted, with the user of this machine.
+    """
+    from telvend.cli.receipts import print_receipt, reader_named
+    from telvend.orders.receipts import receipt_of
+
     order, bought_by = await _find(shop, reference, email)
     history = await shop.orders.history(order.reference)
     refund = await shop.corrections.refund_of(order.id)
     if refund is not None:
         history = replace(history, entries=history.entries + await shop.ledger.entries(refund.id))
-    data = history_data(history, bought_by) | {"refund": None if refund is None else _refund_data(refund, order)}
+    receipt = await receipt_of(shop.payloads, order, reader_named("order show"))
+    data = history_data(history, bought_by) | {
+        "refund": None if refund is None else _refund_data(refund, order),
+        "receipt": None if receipt is None else receipt.data(),
+    }
+    readings = []
+    if receipt is not None and receipt.kind.payload is not None:
+        readings = await shop.payloads.readings(order.id)
+        data["readings"] = [{"at": at, "by": reader} for at, reader in readings]
 
     def printed(console: "Console") -> None:
         print_history(console, history, bought_by)
@@ -176,6 +234,10 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
                 f" ({refund.our_reference})",
                 markup=False,
             )
+        if receipt is not None:
+            print_receipt(console, receipt)
+        for at, reader in readings:
+            console.print(f"\n{time_text(at)} {zone_name()}: shown to {reader}", markup=False)
 
     return Output(data, show=printed)
 

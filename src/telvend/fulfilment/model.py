@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from telvend.catalog.kinds import Payload
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.routing import Chosen
 from telvend.kit.mode import Mode
@@ -249,6 +250,9 @@ class Case(msgspec.Struct):
     notes: list[str] = []
     doubtful: bool = False
     created_at: datetime | None = None
+    kind: str = "data"
+    payload: Payload | None = None
+    """What the delivery carried back, to be sealed."""
 
     def become(self, state: State, due_in_s: float | None = None) -> None:
         """Change the state; a final one is never left. Raises InvariantBroken."""

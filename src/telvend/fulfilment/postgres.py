@@ -17,12 +17,13 @@ from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.settlement import Settlement
 from telvend.kit.failpoints import hit_async
 from telvend.ledger.service import Ledger
+from telvend.orders.payloads.service import Payloads
 
 
 class PostgresFulfilmentStore:
     """The fulfilment's rows in PostgreSQL. It owns two connections, one to claim with and one to settle with.
 
-    `doubts` says whether an order of this moment may have had attempts that the database has lost.
+    `doubts` says whether an order of this moment may have had attempts that the database has lost. `payloads`: see Settlement.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class PostgresFulfilmentStore:
         ledger: Ledger,
         policy: Policy,
         doubts: Callable[[datetime], bool] | None = None,
+        payloads: Payloads | None = None,
     ) -> None:
         self._doubts = doubts or (lambda _: False)
         self._database = database
         self._claiming = Dedicated(database)
         self._claiming_lock = asyncio.Lock()
-        self._settlement = Settlement(database, ledger, policy, self._doubts)
+        self._settlement = Settlement(database, ledger, policy, self._doubts, payloads)
 
     async def close(self) -> None:
         """Give the connections back."""

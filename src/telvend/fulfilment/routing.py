@@ -79,7 +79,7 @@ class Wanted:
 
     `test`: for a test key. `costs_minor` is what each provider takes for the product, by its name, in the same
     currency; one that is missing counts as dearer than all others. `excluded` names those that may not be tried
-    (again).
+    (again). `kind` is the product kind.
     """
 
     country: str
@@ -87,6 +87,7 @@ class Wanted:
     test: bool
     costs_minor: Mapping[str, int] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
+    kind: str = "data"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -247,8 +248,10 @@ class _Desk:
 
     def serves(self, wanted: Wanted) -> bool:
         traits = self.provider.traits
-        return (traits.test_mode if wanted.test else traits.live_mode) and (
-            traits.networks is None or (wanted.country, wanted.network) in traits.networks
+        return (
+            (traits.test_mode if wanted.test else traits.live_mode)
+            and wanted.kind in traits.kinds
+            and (traits.networks is None or (wanted.country, wanted.network) in traits.networks)
         )
 
     def wait_s(self, now: float) -> float:

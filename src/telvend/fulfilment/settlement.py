@@ -8,6 +8,7 @@ statements, commit.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+from telvend.catalog.kinds import WITH_PAYLOAD
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
 from telvend.database.connections import Database, Tx
 from telvend.fulfilment import store
@@ -17,13 +18,28 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
+from telvend.orders.model import AttemptState
+from telvend.orders.payloads import store as payload_store
+from telvend.orders.payloads.service import Payloads, requery_delay_s
+from telvend.orders.payloads.store import SealedPayload
 from telvend.wallets.journal import WalletJournal
 
 
 class Settlement:
-    """`settle` is what the worker's lane calls. `doubts` says whether an order of this moment may have lost attempts."""
+    """`settle` is what the worker's lane calls. `doubts` says whether an order of this moment may have lost attempts.
 
-    def __init__(self, database: Database, ledger: Ledger, policy: Policy, doubts: Callable[[datetime], bool]) -> None:
+    `payloads` seals what deliveries carry back; without it their provider is asked again by somebody who can.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        policy: Policy,
+        doubts: Callable[[datetime], bool],
+        payloads: Payloads | None = None,
+    ) -> None:
+        self._payloads = payloads
         self._ledger = ledger
         self._policy = policy
         self._doubts = doubts
@@ -46,9 +62,26 @@ class Settlement:
         balances = await self._move_money(cases.values(), journal)
         await journal.write(tx)
         await store.write_cases(tx, cases.values(), balances)
+        carrying = [case for case in cases.values() if case.kind in WITH_PAYLOAD]
+        if carrying:
+            await self._write_payloads(tx, carrying)
         # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
         # is told to try again, for the same reason.
         return DecidedBatch(effects, AfterLostCommit.BUSY)
+
+    async def _write_payloads(self, tx: Tx, cases: Iterable[Case]) -> None:
+        """Seal what deliveries carried back. A delivered order without it is complete for the money, and asked about."""
+        written = []
+        for case in cases:
+            if case.payload is None and case.posting is None:
+                continue
+            attempt = max(attempt.number for attempt in case.attempts if attempt.state is AttemptState.DELIVERED)
+            if self._payloads is None:
+                written.append(SealedPayload(case.id, attempt))
+            else:
+                written.append(await self._payloads.seal(case.id, attempt, case.payload))
+        if written:
+            await payload_store.write(tx, written, requery_delay_s(0))
 
     async def _move_money(self, cases: Iterable[Case], journal: WalletJournal) -> dict[int, int]:
         """Post and release in the journal. Answers the wallets' balances after the releases, by order."""

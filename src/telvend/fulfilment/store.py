@@ -72,7 +72,7 @@ CORRECT_CLAIMED: Final = """
 """
 
 LOCK_ORDERS: Final = """
-    select id, reference, wallet_id, mode, price_minor, currency, state, position, created_at from orders
+    select id, reference, wallet_id, mode, price_minor, currency, state, position, created_at, kind from orders
     where id = any($1::bigint[]) order by id for no key update
 """
 
@@ -305,7 +305,7 @@ def _try_of(row: Any) -> Try:
 
 
 def _case_of(row: Any, attempts: list[Try], doubtful: bool) -> Case:
-    order_id, reference, wallet_id, mode, price_minor, currency_code, state, position, created_at = row
+    order_id, reference, wallet_id, mode, price_minor, currency_code, state, position, created_at, kind = row
     price = Money(price_minor, CURRENCIES[currency_code])
     return Case(
         order_id,
@@ -318,4 +318,5 @@ def _case_of(row: Any, attempts: list[Try], doubtful: bool) -> Case:
         position,
         doubtful=doubtful,
         created_at=created_at,
+        kind=kind,
     )

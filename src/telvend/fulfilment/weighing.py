@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
+from telvend.catalog.kinds import Payload, kind_of
 from telvend.errors import InvalidInput, InvariantBroken, NotFound, TelvendError
 from telvend.fulfilment.model import (
     MAY_BE_LOST,
@@ -243,6 +244,22 @@ def _take_details(case: Case, attempt: Try, outcome: Delivered) -> None:
             attempt.cost_minor = cost.minor
         else:
             case.notes.append(f"Attempt {attempt.number}: the cost that {attempt.provider} names cannot be: {cost!r}")
+    if outcome.payload is not None:
+        _take_payload(case, attempt, outcome.payload)
+
+
+def _take_payload(case: Case, attempt: Try, payload: Payload) -> None:
+    """Keep what the delivery carried back. What cannot be read counts as not told, so that the provider is asked again."""
+    form = kind_of(case.kind).payload
+    if form is None:
+        case.notes.append(
+            f"Attempt {attempt.number}: {attempt.provider} sent what {case.kind} does not carry; it was dropped."
+        )
+        return
+    try:
+        case.payload = Payload(form.parse(payload.reveal()))
+    except ValueError as error:
+        case.notes.append(f"Attempt {attempt.number}: the {form.name} of {attempt.provider} cannot be read: {error}.")
 
 
 def _weigh_giving_up(case: Case, item: GivenUp) -> Effect:

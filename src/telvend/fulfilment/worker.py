@@ -369,7 +369,8 @@ def _choose(claim: Claim, find: FindProvider, costs: Mapping[str, int | None], r
     choice: Choice = Nobody("every provider has been tried")
     for excluded in find.excluded:
         names = excluded | not_sold if not_sold else excluded
-        choice = reserved.delivery(Wanted(claim.country, claim.network, claim.mode is Mode.TEST, known, names))
+        wanted = Wanted(claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind)
+        choice = reserved.delivery(wanted)
         if isinstance(choice, Chosen):
             break
     return choice

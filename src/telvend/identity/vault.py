@@ -32,24 +32,16 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from telvend.errors import InvariantBroken
 from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyMissing, KeyRefused, key_text, new_key
+from telvend.kit.sealing import SealBroken, derived_key, open_sealed, seal
 from telvend.kit.secret import Secret
 
 FILE: Final = Path("secret") / "identity-master-key"
 FIRST_DAY: Final = date(2026, 1, 1)
 _LAST_DAY: Final = 500_000
-_NONCE_BYTES: Final = 12
 _FORWARD: Final = re.compile(r"([0-9a-f]{16})\.([0-9]{1,6})\.([A-Za-z0-9+/]+=*)", re.ASCII)
-
-
-class SealBroken(InvariantBroken):
-    """Something sealed does not open: it was changed, moved, or sealed with another key."""
 
 
 class KeyDestroyed(Exception):
@@ -85,11 +77,11 @@ class RecordKey:
 
     def seal(self, what: str, text: bytes) -> bytes:
         """`what` (number, record) has to be said again to open it."""
-        return _seal(self._cipher, text, f"telvend identity {what} {self._id}")
+        return seal(self._cipher, text, f"telvend identity {what} {self._id}")
 
     def open(self, what: str, sealed: bytes) -> bytes:
         """Raises SealBroken."""
-        return _open(self._cipher, sealed, f"telvend identity {what} {self._id}")
+        return open_sealed(self._cipher, sealed, f"telvend identity {what} {self._id}")
 
     def __repr__(self) -> str:
         return "RecordKey(********)"
@@ -111,11 +103,13 @@ class WrappingKey(ABC):
     def wrap(self, verification_id: int, key: RecordKey, day: int | None) -> bytes:
         """Raises KeyDestroyed."""
         bound_to = self._bound_to(verification_id, day)
-        return _seal(self._wrapping(day), key._bytes, bound_to)  # noqa: SLF001
+        return seal(self._wrapping(day), key._bytes, bound_to)  # noqa: SLF001
 
     def unwrap(self, verification_id: int, wrapped: bytes, day: int | None) -> RecordKey:
         """Raises SealBroken, KeyDestroyed."""
-        return RecordKey(verification_id, _open(self._wrapping(day), wrapped, self._bound_to(verification_id, day)))
+        return RecordKey(
+            verification_id, open_sealed(self._wrapping(day), wrapped, self._bound_to(verification_id, day))
+        )
 
     def lookup(self, kind: str, number: str, day: int | None) -> bytes:
         """What a number is found by: the same for the same number and day, and of no use without the key."""
@@ -139,9 +133,9 @@ class PlainKey(WrappingKey):
     """A master key as shops used it before there were days: one key for everything."""
 
     def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(_derived(key, b"telvend identity: wrapping"))
-        self._looking = _derived(key, b"telvend identity: look-up")
-        self.id = _derived(key, b"telvend identity: name")[:8].hex()
+        self._cipher = AESGCM(derived_key(key, b"telvend identity: wrapping"))
+        self._looking = derived_key(key, b"telvend identity: look-up")
+        self.id = derived_key(key, b"telvend identity: name")[:8].hex()
 
     def _wrapping(self, day: int | None) -> AESGCM:
         if day is not None:
@@ -170,7 +164,7 @@ class DayKeys(WrappingKey):
         if day > _LAST_DAY:
             raise SealBroken(f"{day} is no day of master key {self.id}")
         while len(self._states) <= day - self.first:
-            self._states.append(_derived(self._states[-1], b"telvend identity: next day"))
+            self._states.append(derived_key(self._states[-1], b"telvend identity: next day"))
         return self._states[day - self.first]
 
     def _of(self, day: int | None) -> tuple[AESGCM, bytes]:
@@ -179,8 +173,8 @@ class DayKeys(WrappingKey):
         if day not in self._made:
             state = self.state(day)
             self._made[day] = (
-                AESGCM(_derived(state, b"telvend identity: wrapping of a day")),
-                _derived(state, b"telvend identity: look-up of a day"),
+                AESGCM(derived_key(state, b"telvend identity: wrapping of a day")),
+                derived_key(state, b"telvend identity: look-up of a day"),
             )
         return self._made[day]
 
@@ -205,7 +199,9 @@ class MasterKey:
         if key_id is None or first is None:
             self.plain: PlainKey | None = PlainKey(key)
             self.days = DayKeys(
-                _derived(key, b"telvend identity: name of days")[:8].hex(), 0, _derived(key, b"telvend identity: days")
+                derived_key(key, b"telvend identity: name of days")[:8].hex(),
+                0,
+                derived_key(key, b"telvend identity: days"),
             )
         else:
             self.plain = None
@@ -371,19 +367,3 @@ class MasterKeys:
 
 def _ids(key: MasterKey) -> set[str]:
     return {key.days.id} if key.plain is None else {key.days.id, key.plain.id}
-
-
-def _derived(key: bytes, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(key)
-
-
-def _seal(cipher: AESGCM, text: bytes, bound_to: str) -> bytes:
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, text, bound_to.encode())
-
-
-def _open(cipher: AESGCM, sealed: bytes, bound_to: str) -> bytes:
-    try:
-        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to.encode())
-    except (InvalidTag, ValueError) as error:
-        raise SealBroken(f"what is sealed as {bound_to!r} does not open") from error

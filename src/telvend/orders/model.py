@@ -99,9 +99,10 @@ class Order(msgspec.Struct, frozen=True):
     """A sale. `reference` is ours, `client_reference` the caller's own (unique per reseller, dialect and mode).
 
     `fingerprint` says what was asked for: network, number in E.164, and product or amount; never price or spelling.
-    `position` is its place among the wallet's transactions. `kind` is `data` or `airtime`; `size` and `validity_days` are
-    those of the bundle as it was sold (None: it does not expire, or it is airtime); `face` is what the subscriber gets in
-    money's worth, `price` what the reseller pays. `balance_after` is the wallet's spendable balance after this order's
+    `position` is its place among the wallet's transactions. `kind` is the name of a product kind (catalog/kinds); `network` is the
+    biller where the product is one's. `size` and `validity_days` are those of the bundle as it was sold (None: it does not expire,
+    or it is no bundle). `subscriber` is the recipient as its kind stores it; `face` is what it gets in money's worth, `price` what
+    the reseller pays. `balance_after` is the wallet's spendable balance after this order's
     last transfer on it.
     """
 

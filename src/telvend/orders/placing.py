@@ -29,7 +29,7 @@ from telvend.wallets.journal import WalletJournal
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What the catalogue sells a purchase for now, and for how long it lasts. `face` is what the subscriber gets in
+    """What the catalogue sells a purchase for now, and for how long it lasts. `face` is what the recipient gets in
     money's worth."""
 
     product_id: int

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from telvend.catalog.billers import BillerProduct
 from telvend.catalog.model import Network, Product
 from telvend.catalog.service import Catalogue
 from telvend.database.connections import Database, Tx
 from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound, ProductUnavailable
 from telvend.kit.ids import number_in
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger.model import AccountKind, Entry
@@ -30,7 +32,8 @@ from telvend.sales.model import KindsByDialect, fingerprint_of
 EVERY_ORDER: Final = OrderFilter()
 LONGEST_NUMBER: Final = 19
 """Digits beyond which a text is no order's number."""
-_LONGEST_REFERENCE: Final = 128
+LONGEST_REFERENCE: Final = 128
+"""Characters beyond which a text is no caller's reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,28 @@ class Orders:
         return await self._place(
             caller, network, subscriber, f"airtime {amount.minor}", quote, client_reference, prefix
         )
+
+    async def buy_of_biller(
+        self,
+        caller: Caller,
+        *,
+        product: BillerProduct,
+        amount: Money,
+        recipient: str,
+        client_reference: str | None,
+        prefix: str,
+    ) -> Placement:
+        """Buy a biller's product worth `amount` for `recipient`, as its kind stores it. In test mode alone, for now.
+
+        Raises what `_place` raises.
+        """
+        quote = None
+        if caller.mode is Mode.TEST and product.minimum.minor <= amount.minor <= product.maximum.minor:
+            size = amount.text if product.price is None else product.name
+            quote = Quote(product.id, product.code, product.kind, size, None, amount, amount, product.cost(amount))
+        seller = Network(product.id, product.country, product.biller, product.name, active=True)
+        wanted = f"{product.kind} {product.code} {amount.minor}"
+        return await self._place(caller, seller, recipient, wanted, quote, client_reference, prefix)
 
     async def _place(
         self,
@@ -286,4 +311,4 @@ class Orders:
 
 def _storable(reference: str) -> bool:
     """Whether a caller's reference can be this: those that cannot need not be looked for."""
-    return 0 < len(reference) <= _LONGEST_REFERENCE and reference.isprintable()
+    return 0 < len(reference) <= LONGEST_REFERENCE and reference.isprintable()

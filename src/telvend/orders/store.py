@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 from uuid import UUID
 
 import asyncpg
@@ -15,46 +15,10 @@ from telvend.orders.model import Order, OrderFilter, State
 from telvend.sales.model import SaleKey
 from telvend.sales.store import wanted_rows
 
-_COLUMNS: Final = """o.id, o.reference, o.reseller_id, o.dialect, o.mode, o.client_reference, o.fingerprint, o.wallet_id,
-    o.position, o.kind, o.country, o.network, o.product_id, o.product, o.size, o.validity_days, o.subscriber, o.face_minor,
-    o.price_minor, o.cost_minor, o.currency, o.state, o.balance_after_minor, o.created_at, o.updated_at"""
-
-# A plain join here is planned as a scan of the whole table while its statistics are young; the lateral look-up of one
-# row each cannot be. tests/store/test_plans.py holds it to that.
-FIND_BY_CLIENT_REFERENCE: Final = f"""
-    select wanted.place, {_COLUMNS}
-    from json_to_recordset($1::text::json)
-        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
-    cross join lateral (
-        select * from orders where orders.reseller_id = wanted.reseller_id and orders.dialect = wanted.dialect
-            and orders.mode = wanted.mode and orders.client_reference = wanted.client_reference
-        limit 1
-    ) as o
-"""
-
-FIND_BY_ID: Final = f"""
-    select {_COLUMNS} from unnest($1::bigint[]) as wanted(id)
-    cross join lateral (select * from orders where orders.id = wanted.id limit 1) as o
-"""
-
-FIND_FINAL: Final = f"{FIND_BY_ID} where o.state in ('delivered', 'failed')"
-
-INSERT: Final = """
-    insert into orders (id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
-        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, position, kind,
-        face_minor, validity_days, state, due_at, created_at, updated_at)
-    select id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,
-        product_id, product, size, subscriber, price_minor, cost_minor, currency, balance_after_minor, position, kind,
-        face_minor, validity_days, 'accepted', $2, $2, $2
-    from json_to_recordset($1::text::json) as new(id bigint, reference text, reseller_id uuid, dialect text, mode text,
-        client_reference text, fingerprint text, wallet_id bigint, country text, network text, product_id integer,
-        product text, size text, subscriber text, price_minor bigint, cost_minor bigint, currency text,
-        balance_after_minor bigint, position bigint, kind text, face_minor bigint, validity_days integer)
-"""
-
 
 class _Row(msgspec.Struct, gc=False):
-    """A new order, as INSERT reads it."""
+    """What is stored of a new order, by column. A new field of an order needs a line here, in `_row_of` and in `order_of`; the
+    statements follow from this class."""
 
     id: int
     reference: str
@@ -64,20 +28,48 @@ class _Row(msgspec.Struct, gc=False):
     client_reference: str | None
     fingerprint: str
     wallet_id: int
+    position: int
+    kind: str
     country: str
     network: str
     product_id: int
     product: str
     size: str
+    validity_days: int | None
     subscriber: str
+    face_minor: int
     price_minor: int
     cost_minor: int
     currency: str
     balance_after_minor: int
-    position: int
-    kind: str
-    face_minor: int
-    validity_days: int | None
+
+
+def _row_of(order: Order) -> _Row:
+    # In the order of the fields: a keyword for each would cost as much as all else of it.
+    return _Row(
+        order.id,
+        order.reference,
+        order.reseller_id,
+        order.dialect,
+        order.mode,
+        order.client_reference,
+        order.fingerprint,
+        order.wallet_id,
+        order.position,
+        order.kind,
+        order.country,
+        order.network,
+        order.product_id,
+        order.product,
+        order.size,
+        order.validity_days,
+        order.subscriber,
+        order.face.minor,
+        order.price.minor,
+        order.cost.minor,
+        order.price.currency.code,
+        order.balance_after.minor,
+    )
 
 
 def order_of(row: Any) -> Order:
@@ -111,6 +103,41 @@ def order_of(row: Any) -> Order:
     )
 
 
+_CHANGING: Final = ("state", "created_at", "updated_at")
+"""Columns that an insert writes the same into every row of a batch."""
+
+_STORED: Final = _Row.__struct_fields__
+_COLUMNS: Final = ", ".join(f"o.{column}" for column in (*_STORED, *_CHANGING))
+_TYPES: Final = {int: "bigint", str: "text", UUID: "uuid"}
+
+# A plain join here is planned as a scan of the whole table while its statistics are young; the lateral look-up of one
+# row each cannot be. tests/store/test_plans.py holds it to that.
+FIND_BY_CLIENT_REFERENCE: Final = f"""
+    select wanted.place, {_COLUMNS}
+    from json_to_recordset($1::text::json)
+        as wanted(place integer, reseller_id uuid, dialect text, mode text, client_reference text)
+    cross join lateral (
+        select * from orders where orders.reseller_id = wanted.reseller_id and orders.dialect = wanted.dialect
+            and orders.mode = wanted.mode and orders.client_reference = wanted.client_reference
+        limit 1
+    ) as o
+"""
+
+FIND_BY_ID: Final = f"""
+    select {_COLUMNS} from unnest($1::bigint[]) as wanted(id)
+    cross join lateral (select * from orders where orders.id = wanted.id limit 1) as o
+"""
+
+FIND_FINAL: Final = f"{FIND_BY_ID} where o.state in ('delivered', 'failed')"
+
+INSERT: Final = f"""
+    insert into orders ({", ".join(_STORED)}, state, due_at, created_at, updated_at)
+    select {", ".join(_STORED)}, 'accepted', $2, $2, $2
+    from json_to_recordset($1::text::json)
+        as new({", ".join(f"{name} {_TYPES[(get_args(kind) or (kind,))[0]]}" for name, kind in _Row.__annotations__.items())})
+"""
+
+
 async def find_by_client_reference(tx: Tx, wanted: Sequence[SaleKey]) -> dict[SaleKey, Order]:
     """The orders that stand under these references."""
     found = await tx.fetch(FIND_BY_CLIENT_REFERENCE, wanted_rows(wanted))
@@ -142,39 +169,7 @@ async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
 
 
 async def _insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
-    await tx.execute(
-        INSERT,
-        rows(
-            [
-                _Row(
-                    order.id,
-                    order.reference,
-                    order.reseller_id,
-                    order.dialect,
-                    order.mode,
-                    order.client_reference,
-                    order.fingerprint,
-                    order.wallet_id,
-                    order.country,
-                    order.network,
-                    order.product_id,
-                    order.product,
-                    order.size,
-                    order.subscriber,
-                    order.price.minor,
-                    order.cost.minor,
-                    order.price.currency.code,
-                    order.balance_after.minor,
-                    order.position,
-                    order.kind,
-                    order.face.minor,
-                    order.validity_days,
-                )
-                for order in orders
-            ]
-        ),
-        now,
-    )
+    await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now)
 
 
 # The partial index of open orders serves a list of their states, where the statement says so in its words.

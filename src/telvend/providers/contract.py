@@ -1,10 +1,10 @@
-"""What a provider is: somebody who delivers a bundle, and who can be asked about it again.
+"""What a provider is: somebody who delivers what was sold, and who can be asked about it again.
 
 `deliver` and `ask` answer with one of five things. They are values, not exceptions, because each is expected:
 
-| outcome     | has the subscriber got it? | what the sale does                                          |
+| outcome     | has the recipient got it?  | what the sale does                                          |
 |-------------|----------------------------|-------------------------------------------------------------|
-| `Delivered` | yes                        | the hold is posted                                          |
+| `Delivered` | yes                        | the hold is posted; a payload that is missing is asked for  |
 | `Accepted`  | not yet                    | the hold stays; ask later                                   |
 | `Refused`   | no, and never will         | the hold is voided, or another provider if the reason allows |
 | `NotSent`   | no: it never arrived       | may be tried again, here or elsewhere                       |
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from telvend.catalog.kinds import Payload
 from telvend.kit.money import Money
 
 
@@ -49,11 +50,17 @@ ELSEWHERE = frozenset({Reason.NOT_SOLD, Reason.NO_FLOAT, Reason.NOT_ALLOWED})
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The subscriber has it. `cost` is what the provider took from our float, where it says so."""
+    """The recipient has it. `cost` is what the provider took from our float, where it says so.
+
+    `payload` is what the delivery carries back (tokens, PINs), in the fields of its product kind; None where the kind carries
+    nothing, and where the provider has not got it yet: then it is asked again. `text` is logged and shown to the operator, and
+    must not repeat the payload.
+    """
 
     provider_reference: str | None = None
     cost: Money | None = None
     text: str = "Delivered"
+    payload: Payload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +111,12 @@ Outcome = Delivered | Accepted | Refused | NotSent | Unknown
 class Delivery:
     """One thing to deliver. `reference` is unique for each attempt: it is what the provider sees and is asked about.
 
-    `kind` is `data` or `airtime`. `network` and `product` are codes of the catalogue (`MTN` within `country` GH,
-    `GH-MTN-1GB-30D`); `size` is what is printed on the bundle (`1GB`), of airtime the amount; `validity_days` is how long
-    it lasts, None for a bundle that does not expire and for airtime. `subscriber` is the MSISDN in E.164
-    (`+233241234567`). `face_value` is what the subscriber gets in money's worth: the amount of airtime, the price of a
-    bundle; `cost` is what the catalogue expects this provider to take. All of it is as it was sold, whatever the
-    catalogue says by now.
+    `kind` is the name of a product kind (catalog/kinds). `network` and `product` are codes of the catalogue (`MTN` within
+    `country` GH, `GH-MTN-1GB-30D`); of a biller's product `network` is the biller (`ikeja-electric`). `size` is what is printed
+    on the bundle (`1GB`), else the amount; `validity_days` is how long it lasts, None for a bundle that does not expire and for
+    every other kind. `subscriber` is the recipient as its kind stores it: an MSISDN in E.164 (`+233241234567`), a meter number.
+    `face_value` is what the recipient gets in money's worth: the amount of airtime, the price of a bundle; `cost` is what the
+    catalogue expects this provider to take. All of it is as it was sold, whatever the catalogue says by now.
     """
 
     reference: str
@@ -143,6 +150,8 @@ class Traits:
     test_mode: bool = False
     live_mode: bool = True
     pretends: bool = False
+    kinds: frozenset[str] = frozenset({"data", "airtime"})
+    """The product kinds that it delivers, by their names."""
     networks: frozenset[tuple[str, str]] | None = field(default=None)
     """The (country, network) pairs it serves; None means every one."""
 

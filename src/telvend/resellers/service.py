@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from telvend.database.connections import Database, bump
-from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
+from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound, NotPermitted
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.ids import new_uuid
 from telvend.kit.mode import Mode
@@ -133,6 +133,18 @@ class Resellers:
         if found is None:
             raise NotFound("Reseller")
         return found
+
+    async def caller_without_key(self, email: str, api: str, mode: Mode) -> Caller:
+        """Return the reseller as a caller that has no key: for sales that the operator makes, whose references stand below `api`.
+
+        Raises NotFound, NotPermitted (it is suspended), Busy.
+        """
+        reseller = await self.find(email)
+        async with self._database.connection() as tx:
+            caller = await store.caller_without_key(tx, reseller.id, api, mode)
+        if caller is None:
+            raise NotPermitted(f"{reseller.email} is suspended, and buys nothing until it is not.")
+        return caller
 
     async def list_resellers(self, *, limit: int | None = None, offset: int = 0) -> list[Reseller]:
         """Resellers in the order in which they came, `limit` of them after the first `offset`."""

@@ -10,6 +10,8 @@ from telvend.database.connections import Tx
 from telvend.kit.mode import Mode
 from telvend.resellers.model import ApiKey, Caller, Profile, Reseller
 
+_NO_KEY: Final = UUID(int=0)
+
 _RESELLER: Final = "select id, number, email, name, phone, created_at, suspended_at from reseller"
 
 _KEY_COLUMNS: Final = "id, reseller_id, api, mode, hint, read_limit, purchase_limit, created_at, revoked_at"
@@ -34,6 +36,31 @@ _CALLER_OF_TOKEN: Final = f"""
     join api_key k on k.id = t.key_id {_OWNER}
     where t.digest = $1 and t.expires_at > now() and k.revoked_at is null and r.suspended_at is null
 """
+
+
+_CALLER_OF_RESELLER: Final = """
+    select r.id as reseller_id, r.number, w.currency, w.account_id
+    from reseller r left join wallet w on w.reseller_id = r.id and w.mode = $2
+    where r.id = $1 and r.suspended_at is null
+"""
+
+
+async def caller_without_key(tx: Tx, reseller_id: UUID, api: str, mode: Mode) -> Caller | None:
+    """A reseller as somebody sells to it by hand, with no key and no limits; None where it is suspended."""
+    found = await tx.fetch(_CALLER_OF_RESELLER, reseller_id, mode)
+    if not found:
+        return None
+    return Caller(
+        reseller_id=reseller_id,
+        reseller_number=found[0]["number"],
+        key_id=_NO_KEY,
+        key_bytes=_NO_KEY.bytes,
+        api=api,
+        mode=mode,
+        read_limit=0,
+        purchase_limit=0,
+        wallets={row["currency"]: row["account_id"] for row in found if row["currency"] is not None},
+    )
 
 
 async def insert_reseller(tx: Tx, reseller_id: UUID, email: str, name: str, phone: str) -> Reseller | None:

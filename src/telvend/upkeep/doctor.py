@@ -32,6 +32,7 @@ SHOP: Final[tuple[Check[Examined], ...]] = (
     storage.wallets,
     keys.identity_master_key,
     keys.voucher_key,
+    keys.payload_key,
     reality.vendors,
     reality.play_money,
 )

@@ -7,11 +7,13 @@ from typing import Final
 from telvend.identity.custody import Custody
 from telvend.kit.keyfile import KeyRefused
 from telvend.operator.vouchers.pins import PinKeys
+from telvend.orders.payloads.keys import PayloadKeys
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
 _MASTER: Final = "identity master key"
 _VOUCHERS: Final = "voucher key"
+_PAYLOADS: Final = "payload key"
 
 
 async def identity_master_key(shop: Examined) -> Sequence[Finding]:
@@ -24,6 +26,16 @@ async def voucher_key(shop: Examined) -> Sequence[Finding]:
     """Say whether vouchers can be loaded. Raises Busy."""
     settings = shop.settings
     return await check_voucher_key(PinKeys(shop.database, Path(settings.data_dir), settings.voucher_key))
+
+
+async def payload_key(shop: Examined) -> Sequence[Finding]:
+    """Say whether tokens and PINs that were delivered can be shown. Raises Busy."""
+    settings = shop.settings
+    try:
+        await PayloadKeys(shop.database, Path(settings.data_dir), settings.payload_key).check()
+    except KeyRefused as error:
+        return [_refused(_PAYLOADS, error, "No token and no PIN is shown until then.")]
+    return [Finding(_PAYLOADS, Level.OK, "No payload key is missing.")]
 
 
 async def check_identity_keys(custody: Custody) -> list[Finding]:

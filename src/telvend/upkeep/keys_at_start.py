@@ -8,6 +8,7 @@ from telvend.identity.custody import Custody
 from telvend.kit.keyfile import KeyMissing
 from telvend.kit.log import get
 from telvend.operator.vouchers.pins import PinKeys
+from telvend.orders.payloads.keys import PayloadKeys
 
 _log = get(__name__)
 
@@ -21,6 +22,7 @@ async def require_keys(settings: Settings, database: Database) -> None:
     for what, keys in (
         ("identity master key", Custody(database, folder, settings.identity_master_key)),
         ("voucher key", PinKeys(database, folder, settings.voucher_key)),
+        ("payload key", PayloadKeys(database, folder, settings.payload_key)),
     ):
         try:
             await keys.check()

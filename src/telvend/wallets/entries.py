@@ -57,7 +57,7 @@ def _description(kind: TransactionKind, service: str, facts: dict[str, Any]) -> 
     match kind:
         case TransactionKind.ORDER:
             what = facts["size"] if service == "data" else facts["face"]
-            return f"{facts['network'].upper()} {service.capitalize()} Purchase - {what}"
+            return f"{facts['network'].upper()} {service.replace('_', ' ').capitalize()} Purchase - {what}"
         case TransactionKind.REFILL:
             return f"Airtime Refill - {facts['face']}"
         case TransactionKind.VERIFICATION:

@@ -376,3 +376,11 @@ def test_half_open_never_has_two_probes_out(history: list[tuple]) -> None:
 @settings(max_examples=30, deadline=None)
 def test_same_history_gives_the_same_choices(history: list[tuple]) -> None:
     assert play(history, FakeClock())[0].snapshot() == play(history, FakeClock())[0].snapshot()
+
+
+def test_a_provider_is_asked_for_the_kinds_that_it_delivers_alone(clock: FakeClock) -> None:
+    router = Router([Named("bundles"), Named("power", kinds=frozenset({"electricity"}))], clock)
+    assert name_of(router.choose(GHANA)) == "bundles"
+    assert name_of(router.choose(replace(GHANA, kind="airtime"))) == "bundles"
+    assert name_of(router.choose(replace(GHANA, kind="electricity"))) == "power"
+    assert isinstance(router.choose(replace(GHANA, kind="exam_pin")), Nobody)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telvend.catalog.kinds import Payload
 from telvend.errors import InvalidInput, InvariantBroken, NotFound
 from telvend.fulfilment.model import (
     Ask,
@@ -529,3 +530,37 @@ def test_in_doubt_a_word_on_an_attempt_that_is_not_there_is_kept() -> None:
     final.doubtful = True
     assert weigh(final, word(Delivered()), POLICY) is Effect.CONTRADICTED
     assert not final.changed
+
+
+# Payloads ----------------------------------------------------------------------------------------------------------------
+
+TOKEN = {"kind": "credit", "digits": "02632054405982757802"}
+
+
+def delivered_with(kind: str, items: list[dict[str, str]], state: State = State.DELIVERING) -> Case:
+    case = case_of(state, STARTED)
+    case.kind = kind
+    weigh(case, word(Delivered(payload=Payload(items))), POLICY)
+    return case
+
+
+def test_what_a_delivery_carries_back_is_kept() -> None:
+    case = delivered_with("electricity", [TOKEN])
+    assert (case.state, case.payload, case.notes) == (State.DELIVERED, Payload([TOKEN]), [])
+
+
+def test_what_cannot_be_read_counts_as_not_told_and_the_order_is_delivered() -> None:
+    case = delivered_with("electricity", [{"kind": "credit", "digits": "1234567890"}])
+    assert (case.state, case.payload) == (State.DELIVERED, None)
+    assert case.notes == ["Attempt 1: the tokens of p1 cannot be read: digits are not 20."]
+
+
+def test_what_a_kind_does_not_carry_is_dropped_and_noted_without_its_text() -> None:
+    case = delivered_with("data", [TOKEN])
+    assert (case.state, case.payload) == (State.DELIVERED, None)
+    assert case.notes == ["Attempt 1: p1 sent what data does not carry; it was dropped."]
+
+
+def test_a_payload_that_comes_while_a_person_decides_is_kept() -> None:
+    case = delivered_with("electricity", [TOKEN], State.REVIEW)
+    assert (case.state, case.payload) == (State.REVIEW, Payload([TOKEN]))

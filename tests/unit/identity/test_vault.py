@@ -16,10 +16,10 @@ from telvend.identity.vault import (
     MasterKey,
     MasterKeys,
     RecordKey,
-    SealBroken,
     VaultRefused,
     day_of,
 )
+from telvend.kit.sealing import SealBroken
 from telvend.kit.secret import Secret
 
 

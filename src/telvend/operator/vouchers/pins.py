@@ -12,13 +12,11 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from telvend.database.connections import Database
 from telvend.errors import Busy
-from telvend.kit.keyfile import KEY_BYTES, KeyFile, KeyMissing, KeyRefused, new_key
+from telvend.kit.keyfile import KeyFile, KeyMissing, KeyRefused, new_key
 from telvend.kit.log import LogLimit, get
+from telvend.kit.sealing import derived_key
 from telvend.kit.secret import Secret
 from telvend.operator.vouchers import store
 
@@ -49,8 +47,8 @@ class PinKey:
     __slots__ = ("_hashing", "id")
 
     def __init__(self, key: bytes) -> None:
-        self._hashing = _derived(key, b"telvend voucher: hashing")
-        self.id = _derived(key, b"telvend voucher: name")[:8].hex()
+        self._hashing = derived_key(key, b"telvend voucher: hashing")
+        self.id = derived_key(key, b"telvend voucher: name")[:8].hex()
 
     def hash(self, pin: str) -> bytes:
         """What a voucher is found by: of no use without the key."""
@@ -132,7 +130,3 @@ class PinKeys:
             f"The PINs of this database's vouchers were hashed with voucher key {recorded}, which is not in"
             f" {self._file.place}; bring it back."
         )
-
-
-def _derived(key: bytes, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(key)

@@ -7,6 +7,7 @@ A client translates what happens on the way; `wire.py` translates what was said.
     an answer                       whatever `wire.outcome_of` reads in it
 """
 
+from telvend.catalog.kinds import KINDS
 from telvend.kit.clock import Clock
 from telvend.providers.contract import Delivery, NotSent, Outcome, Traits, Unknown
 from telvend.providers.simulator.book import Book, BookUnavailable
@@ -45,6 +46,7 @@ class Simulator:
             test_mode=True,
             live_mode=live,
             pretends=True,
+            kinds=frozenset(KINDS),
         )
 
     @property

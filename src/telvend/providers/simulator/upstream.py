@@ -13,6 +13,7 @@ import msgspec
 from telvend.kit.clock import Clock
 from telvend.providers.contract import Delivery
 from telvend.providers.simulator.book import Book, BookState, Line, asking, delivering
+from telvend.providers.simulator.secrets import secrets_of
 from telvend.providers.simulator.table import AT_ONCE, ORDINARY, Act, Answer, Behaviour, behaviour_of
 from telvend.providers.simulator.wire import REASON_BY_CODE, Body, Reply, Status
 
@@ -73,15 +74,15 @@ class Upstream:
                     reason=behaviour.reason,
                 )
             )
-        return await self._answer(behaviour, line)
+        return await self._answer(behaviour, line, delivery)
 
     async def ask(self, delivery: Delivery) -> Reply:
         if self._steered and behaviour_of(delivery.subscriber).mute:
             await self._clock.sleep(self._patience_s)
             raise TimeoutError
-        return _truth(await self._book.write(asking(self._name, delivery, self._clock.now())))
+        return self._truth(await self._book.write(asking(self._name, delivery, self._clock.now())), delivery)
 
-    async def _answer(self, behaviour: Behaviour, line: Line | None) -> Reply:
+    async def _answer(self, behaviour: Behaviour, line: Line | None, delivery: Delivery) -> Reply:
         """The answer to a delivery, after what was done (or not) stands in the book."""
         match behaviour.answer:
             case Answer.SILENCE:
@@ -95,24 +96,24 @@ class Upstream:
                 # A line that drips keeps the client waiting without ever being silent for long.
                 if behaviour.drip_s:
                     await self._clock.sleep(behaviour.drip_s)
-                return _truth(line)
+                return self._truth(line, delivery)
             case _:
                 return _SERVER_ERROR
 
-
-def _truth(line: Line) -> Reply:
-    """What the book says, in the words of the API."""
-    delivered = line.state is BookState.DELIVERED
-    refused = line.state is BookState.REFUSED and line.reason is not None
-    body = Body(
-        STATUS_BY_STATE[line.state],
-        id=f"SIM-{line.id}",
-        reason=_CODE_BY_REASON[line.reason] if refused and line.reason is not None else None,
-        cost=line.cost.text if delivered else None,
-        currency=line.cost.currency.code if delivered else None,
-        text=f"{_TEXT_BY_STATE[line.state]}: {line.reason}" if refused else _TEXT_BY_STATE[line.state],
-    )
-    return Reply(200, msgspec.json.encode(body))
+    def _truth(self, line: Line, delivery: Delivery) -> Reply:
+        """What the book says, in the words of the API."""
+        delivered = line.state is BookState.DELIVERED
+        refused = line.state is BookState.REFUSED and line.reason is not None
+        body = Body(
+            STATUS_BY_STATE[line.state],
+            id=f"SIM-{line.id}",
+            reason=_CODE_BY_REASON[line.reason] if refused and line.reason is not None else None,
+            cost=line.cost.text if delivered else None,
+            currency=line.cost.currency.code if delivered else None,
+            text=f"{_TEXT_BY_STATE[line.state]}: {line.reason}" if refused else _TEXT_BY_STATE[line.state],
+            secrets=secrets_of(delivery, line, steered=self._steered) if delivered else None,
+        )
+        return Reply(200, msgspec.json.encode(body))
 
 
 def _wobble(reference: str) -> float:

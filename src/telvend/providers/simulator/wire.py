@@ -3,10 +3,12 @@
 Its manual fits here. Every answer is HTTP 200 with a JSON object:
 
     {"status": "DELIVERED", "id": "SIM-7", "cost": "3.90", "currency": "GHS", "text": "Delivered"}
+    {"status": "DELIVERED", "id": "SIM-11", …, "secrets": [{"kind": "credit", "digits": "0263…", "units": "16.6"}]}
     {"status": "ACCEPTED", "id": "SIM-8", "text": "Accepted"}
     {"status": "REFUSED", "id": "SIM-9", "reason": "NO_SUCH_NUMBER", "text": "…"}
     {"status": "CLOSED", "id": "SIM-10", "text": "…"}      not known when it was asked about, and not taken any more
 
+`secrets` stands where the product carries something back, in the fields of its kind; it is missing while there is none yet.
 Amounts are text with all the decimals of the currency. Fields may be added without notice, so unknown ones are ignored.
 """
 
@@ -17,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from telvend.catalog.kinds import Payload
 from telvend.kit.money import Money, currency_of
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 
@@ -48,6 +51,7 @@ class Body(msgspec.Struct, omit_defaults=True):
     cost: str | None = None
     currency: str | None = None
     text: str = ""
+    secrets: list[dict[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Reply:
 
 def _delivered(body: Body) -> Outcome:
     cost = None if body.cost is None else Money.parse(body.cost, currency_of(body.currency or ""))
-    return Delivered(provider_reference=body.id, cost=cost, text=body.text)
+    payload = None if body.secrets is None else Payload(body.secrets)
+    return Delivered(provider_reference=body.id, cost=cost, text=body.text, payload=payload)
 
 
 def _accepted(body: Body) -> Outcome:

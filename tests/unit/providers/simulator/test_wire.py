@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telvend.kit.money import GHS, Money
+from telvend.catalog.kinds import Payload
+from telvend.kit.money import GHS, NGN, Money
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.simulator.wire import OUTCOME_BY_STATUS, REASON_BY_CODE, Reply, Status, outcome_of
 
@@ -49,6 +50,17 @@ def test_documented_answer_has_its_outcome(example: Path) -> None:
 
 def test_every_documented_status_has_an_example() -> None:
     assert {example.stem for example in EXAMPLES.glob("*.json")} == {status.lower() for status in Status}
+
+
+def test_a_delivery_carries_secrets_back_as_text_with_its_zeros() -> None:
+    outcome = outcome_of(Reply(200, (EXAMPLES / "secrets" / "electricity.json").read_bytes()))
+    payload = Payload([{"kind": "credit", "digits": "02632054405982757802", "units": "16.6"}])
+    assert outcome == Delivered("SIM-11", Money(99000, NGN), "Delivered", payload)
+
+
+@pytest.mark.parametrize("secrets", [b"7", b'"x"', b'[{"digits":2632054405982757802}]'])
+def test_secrets_that_are_no_texts_are_no_answer(secrets: bytes) -> None:
+    assert isinstance(outcome_of(Reply(200, b'{"status":"DELIVERED","secrets":%s}' % secrets)), Unknown)
 
 
 def test_fields_may_be_missing_or_new() -> None:
