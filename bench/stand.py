@@ -21,7 +21,7 @@ import asyncpg
 
 from telvend.bootstrap import Shop, open_shop
 from telvend.config import load
-from telvend.embedded_postgres import running_url
+from telvend.embedded_postgres.command import running_url
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.kit.processes import die_with_parent

@@ -4,7 +4,7 @@ import asyncio
 import re
 from typing import Final
 
-from telvend.embedded_postgres import client_programs_dir
+from telvend.embedded_postgres.binaries import client_programs_dir
 
 SCALE: Final = 10
 CLIENTS: Final = 16

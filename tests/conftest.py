@@ -14,7 +14,7 @@ import pytest
 from telvend.bootstrap import FAILPOINTS
 from telvend.database import migrations
 from telvend.database.connections import Database
-from telvend.embedded_postgres import Cluster
+from telvend.embedded_postgres.cluster import Cluster
 from telvend.kit import failpoints
 
 _TEMPLATE = "telvend_template"

@@ -832,6 +832,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.real_process",
     "funding.play_money.voiding",
     "fulfilment.metrics",
+    "fulfilment.payloads",
     "fulfilment.review",
     "fulfilment.routing",
     "fulfilment.worker",

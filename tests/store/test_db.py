@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from telvend.database import migrations
 from telvend.database.connections import CONNECTION_LOSS, Database, DatabaseRefused, Dedicated, bump, revisions
 from telvend.database.session import LANE_SETTINGS, SETTINGS
-from telvend.embedded_postgres import Cluster
 from telvend.embedded_postgres import settings as fixed
+from telvend.embedded_postgres.cluster import Cluster
 from telvend.errors import Busy
 from telvend.kit.mode import Mode
 from telvend.sales.gate import SalesGate

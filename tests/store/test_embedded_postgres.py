@@ -19,8 +19,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from telvend.embedded_postgres import Cluster, PostgresRefused, Role, binaries, client_programs_dir, open_for_command
+from telvend.embedded_postgres import binaries
+from telvend.embedded_postgres.binaries import client_programs_dir
+from telvend.embedded_postgres.cluster import Cluster
+from telvend.embedded_postgres.command import open_for_command
+from telvend.embedded_postgres.lock import Role
 from telvend.embedded_postgres.processes import ServerProcess, server_name, server_processes
+from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.kit.processes import is_running
 
 BACK_WITHIN_S = 5.0
@@ -30,7 +35,8 @@ PRIVATE = 0o700
 SERVE = """
 import signal, sys
 from pathlib import Path
-from telvend.embedded_postgres import Cluster, Role
+from telvend.embedded_postgres.cluster import Cluster
+from telvend.embedded_postgres.lock import Role
 cluster = Cluster(Path(sys.argv[1]), role=Role(sys.argv[2]))
 cluster.prepare()
 cluster.start()
@@ -262,7 +268,7 @@ def test_command_alone_starts_its_own_server_and_the_next_takes_its_turn(data_di
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from telvend.embedded_postgres import open_for_command\n"
+        "from telvend.embedded_postgres.command import open_for_command\n"
         "with open_for_command(Path(sys.argv[1])) as url:\n"
         "    print(url, flush=True)\n"
         "    time.sleep(0.5)\n"

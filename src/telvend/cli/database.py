@@ -11,8 +11,10 @@ from telvend.cli.loading import load
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings
-from telvend.embedded_postgres import PostgresRefused, client_programs_dir, has_database, running_url
+from telvend.embedded_postgres.binaries import client_programs_dir
+from telvend.embedded_postgres.command import has_database, running_url
 from telvend.embedded_postgres.environment import environment_of
+from telvend.embedded_postgres.refused import PostgresRefused
 
 app = typer.Typer()
 

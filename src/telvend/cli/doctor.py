@@ -18,7 +18,7 @@ from telvend.config import Loaded, Settings, SettingsRefused, load
 from telvend.database import migrations
 from telvend.database.connections import CONNECTION_LOSS, Database
 from telvend.database.migrations import SchemaRefused
-from telvend.embedded_postgres import NoDatabase
+from telvend.embedded_postgres.refused import NoDatabase
 from telvend.errors import Busy
 from telvend.kit.secret import Secret
 from telvend.upkeep import doctor as checks

@@ -4,7 +4,7 @@ import socket
 from typing import Final
 
 from telvend.config import Settings
-from telvend.embedded_postgres import PostgresRefused
+from telvend.embedded_postgres.refused import PostgresRefused
 
 BACKLOG: Final = 2048
 

@@ -17,7 +17,9 @@ from telvend.cli.opening import REFUSALS, refusal_text
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.config import Settings
 from telvend.database.connections import CONNECTION_LOSS, Database, holds_tables
-from telvend.embedded_postgres import Cluster, client_programs_dir, running_url
+from telvend.embedded_postgres.binaries import client_programs_dir
+from telvend.embedded_postgres.cluster import Cluster
+from telvend.embedded_postgres.command import running_url
 from telvend.embedded_postgres.environment import environment_of
 from telvend.embedded_postgres.lock import Role
 from telvend.kit import environment

@@ -6,7 +6,7 @@ Whatever goes wrong while it does, a full disk among it, is logged and tried aga
 import asyncio
 from typing import Final
 
-from telvend.embedded_postgres import Cluster
+from telvend.embedded_postgres.cluster import Cluster
 from telvend.kit import log
 
 RETRY_S: Final = 1.0

@@ -19,8 +19,8 @@ from telvend.config import Settings, SettingsRefused
 from telvend.database.connections import CONNECTION_LOSS, DatabaseRefused
 from telvend.database.migrations import SchemaRefused
 from telvend.database.refusals import sentence_of
-from telvend.embedded_postgres import NoDatabase, PostgresRefused
-from telvend.embedded_postgres import open_for_command as open_embedded
+from telvend.embedded_postgres.command import open_for_command as open_embedded
+from telvend.embedded_postgres.refused import NoDatabase, PostgresRefused
 from telvend.errors import Busy, TelvendError
 from telvend.kit import environment
 from telvend.kit.keyfile import KeyRefused

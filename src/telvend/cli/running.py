@@ -26,7 +26,9 @@ from telvend.cli.whereabouts import no_shop
 from telvend.cli.workers import Workers, run_worker
 from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
 from telvend.database.connections import CONNECTION_LOSS, Database
-from telvend.embedded_postgres import Cluster, NoDatabase, PostgresRefused, has_database
+from telvend.embedded_postgres.cluster import Cluster
+from telvend.embedded_postgres.command import has_database
+from telvend.embedded_postgres.refused import NoDatabase, PostgresRefused
 from telvend.kit import environment, systemd
 from telvend.upkeep.keys_at_start import require_keys
 from telvend.upkeep.preparation import enter_database, prepare_database

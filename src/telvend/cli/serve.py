@@ -8,7 +8,7 @@ import typer
 
 from telvend.cli.frame import as_json_of, settings_of
 from telvend.cli.options import DatabaseUrl, DataDir, Json
-from telvend.embedded_postgres import running_url
+from telvend.embedded_postgres.command import running_url
 from telvend.kit import environment
 from telvend.kit.secret import Secret
 

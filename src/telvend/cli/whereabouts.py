@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from telvend.config import PREFIX, Settings, default_data_dir
-from telvend.embedded_postgres import has_database, served_folders
+from telvend.embedded_postgres.command import has_database
+from telvend.embedded_postgres.processes import served_folders
 
 _OF_THE_GUIDE: Final = Path("/var/lib/telvend")
 """Where docs/howto/install-on-a-server.md keeps a shop."""

@@ -27,7 +27,7 @@ from telvend.cli.listening import BACKLOG, bound
 from telvend.cli.opening import REFUSALS, refusal_text
 from telvend.config import Settings
 from telvend.database.connections import CONNECTION_LOSS
-from telvend.embedded_postgres import PostgresRefused
+from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.kit import log, metrics
 from telvend.kit.processes import die_with_parent
 from telvend.kit.secret import Secret

@@ -31,7 +31,7 @@ from telvend.embedded_postgres.creation import (
     telling_line,
 )
 from telvend.embedded_postgres.files import ServerState, password_of, remove_state, write_state
-from telvend.embedded_postgres.lock import DataDirectoryLock, Role
+from telvend.embedded_postgres.lock import LOCK_WAIT_S, DataDirectoryLock, Role
 from telvend.embedded_postgres.privileges import Account, choose_account, spawn
 from telvend.embedded_postgres.processes import postmasters, send, server_name, server_processes
 from telvend.embedded_postgres.refused import PostgresRefused
@@ -45,7 +45,6 @@ from telvend.embedded_postgres.sockets import PORT, remove_socket_folder, remove
 # checkpoint, which flatters it), SIGQUIT 8.9 and 15.8 s, of which 6.7 and 12.1 s replayed 445 and 782 MB.
 DEATH_SIGNAL = signal.SIGINT
 
-LOCK_WAIT_S = 30.0
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
 LEFTOVER_PATIENCE_S = 10.0

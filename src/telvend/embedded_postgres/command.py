@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from telvend.embedded_postgres.cluster import LOCK_WAIT_S, Cluster
 from telvend.embedded_postgres.files import read_state
-from telvend.embedded_postgres.lock import POLL_S, DataDirectoryLock, Role, busy
+from telvend.embedded_postgres.lock import LOCK_WAIT_S, POLL_S, DataDirectoryLock, Role, busy
 from telvend.embedded_postgres.refused import NoDatabase
 from telvend.kit.processes import is_running
 
@@ -27,6 +26,11 @@ def open_for_command(
     thread) and stopped on leaving. Another command that has the database is waited for, and so is a `serve` that is
     not ready yet, each up to `wait_s`. Creates nothing. Raises PostgresRefused; NoDatabase where there is none.
     """
+    if (url := running_url(data_dir)) is not None:
+        yield url
+        return
+    from telvend.embedded_postgres.cluster import Cluster  # Not needed beside a server.
+
     cluster = Cluster(data_dir, role=Role.COMMAND, say=say)
     lock = DataDirectoryLock(cluster.data_dir)
     until = time.monotonic() + wait_s

@@ -16,6 +16,7 @@ from pathlib import Path
 from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.kit.processes import is_running
 
+LOCK_WAIT_S = 30.0
 POLL_S = 0.05
 # A killed server holds its lock until the kernel has taken it apart.
 DYING_SERVER_GRACE_S = 1.0

@@ -9,7 +9,8 @@ import pytest
 
 from telvend.cli import minder
 from telvend.cli.minder import DatabaseMinder
-from telvend.embedded_postgres import Cluster, PostgresRefused
+from telvend.embedded_postgres.cluster import Cluster
+from telvend.embedded_postgres.refused import PostgresRefused
 
 
 class Restarts:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from telvend.embedded_postgres import PostgresRefused, Role
-from telvend.embedded_postgres.lock import DataDirectoryLock, Holder
+from telvend.embedded_postgres.lock import DataDirectoryLock, Holder, Role
+from telvend.embedded_postgres.refused import PostgresRefused
 
 HOLD = """
 import sys, time

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from telvend.embedded_postgres import PostgresRefused, binaries, sockets
+from telvend.embedded_postgres import binaries, sockets
 from telvend.embedded_postgres.creation import telling_line
 from telvend.embedded_postgres.files import ServerState, password_of, read_state, write_state
 from telvend.embedded_postgres.privileges import Account, choose_account, spawn
 from telvend.embedded_postgres.processes import send, server_processes
+from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.embedded_postgres.settings import PROMISES, command_line
 from telvend.kit.processes import is_running
 
