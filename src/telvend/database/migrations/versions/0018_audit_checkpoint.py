@@ -2,12 +2,12 @@
 
 from telvend.database.migrations.script import run
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 
 oldest_reader = None
 locks = "the tables of sales and of subscribers against writing, for a moment, while each gets a trigger on DELETE"
 
 
 def upgrade() -> None:
-    run("0017_audit_checkpoint")
+    run("0018_audit_checkpoint")
