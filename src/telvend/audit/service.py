@@ -1,15 +1,28 @@
-"""Whether the books hold: the invariants of every room, looked at in one snapshot of the database."""
+"""Whether the books hold: the invariants of every room, looked at in one snapshot of the database.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+await audit_books(database)                     recompute everything
+await Audit(database, data_dir).run()           take up from the last checkpoint, or recompute everything where there is none
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
+from telvend.audit import invariants as parts
+from telvend.audit import store
+from telvend.audit.checkpoint import Checkpoint, CheckpointKeeper, Unusable
+from telvend.audit.incremental import first_laps, verify_since
+from telvend.audit.model import SEAL_RULE, Finding, Report
 from telvend.corrections import invariants as corrections
 from telvend.database.connections import Database, Tx
 from telvend.database.invariants import Invariant
 from telvend.funding import invariants as funding
 from telvend.funding.play_money import invariants as play_money
 from telvend.identity import invariants as identity
+from telvend.kit.keyfile import KeyRefused
 from telvend.ledger import invariants as ledger
 from telvend.ledger.store import count_transfers
 from telvend.operator.provisioning import invariants as provisioning
@@ -23,7 +36,7 @@ from telvend.sales import invariants as sales
 from telvend.wallets import invariants as wallets
 
 # In the order in which `telvend ledger check` has always printed them.
-_INVARIANTS: Final = (
+INVARIANTS: Final = (
     *ledger.INVARIANTS,
     *wallets.INVARIANTS,
     *sales.INVARIANTS,
@@ -39,41 +52,100 @@ _INVARIANTS: Final = (
     *provisioning.INVARIANTS,
     *usage.INVARIANTS,
 )
+_RULES: Final = tuple(invariant.rule for invariant in INVARIANTS)
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that breaks an invariant, in one sentence with the numbers."""
-
-    rule: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the audit says. `rules` is everything that was looked at, `findings` what does not hold."""
-
-    rules: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    transfers: int
-    orders: int
-
-    @property
-    def ok(self) -> bool:
-        return not self.findings
+Progress = Callable[[int, int, str, int], None]
+"""Told before each invariant of a full audit: which one of how many, its rule, and how many transfers there are."""
 
 
 async def audit_books(database: Database) -> Report:
     """Recompute everything from the transfers. May run while the shop sells: it sees one moment. Raises Busy."""
     async with database.snapshot() as tx:
-        return Report(
-            tuple(invariant.rule for invariant in _INVARIANTS),
-            tuple(await findings_of(tx, _INVARIANTS)),
-            await count_transfers(tx),
-            await count_orders(tx),
-        )
+        return await _recompute(tx)
 
 
 async def findings_of(tx: Tx, invariants: Iterable[Invariant]) -> list[Finding]:
     """Return what breaks these invariants; empty where all of them hold."""
-    return [Finding(invariant.rule, row[0]) for invariant in invariants for row in await tx.fetch(invariant.sql)]
+    return [
+        Finding(invariant.rule, row[0])
+        for invariant in invariants
+        for row in await tx.fetch(invariant.sql, timeout=parts.PATIENCE_S)
+    ]
+
+
+class Audit:
+    """Audits that take up where the last one has stopped. The checkpoint is sealed with a key of the data directory."""
+
+    def __init__(self, database: Database, data_dir: Path) -> None:
+        self._database = database
+        self._keeper = CheckpointKeeper(data_dir)
+
+    async def run(self, *, full: bool = False, progress: Progress | None = None) -> Report:
+        """Verify what has changed since the checkpoint. Recompute everything where `full`, where no checkpoint can be
+        trusted, and where something seems to be wrong.
+
+        Writes a checkpoint where nothing was found, else takes the old one away. Raises Busy.
+        """
+        now = datetime.now(UTC)
+        async with self._database.snapshot(scratch=True) as tx:
+            taken = await self._keeper.read(tx)
+            if isinstance(taken, Unusable):
+                why = taken.why
+            elif full:
+                why = "it was asked for"
+            else:
+                outcome = await verify_since(tx, taken, INVARIANTS, at=now)
+                if outcome.doubt is None:
+                    following = await _checkpoint(tx, now, taken.everything_at, outcome.below, outcome.laps)
+                    report = Report(
+                        _RULES,
+                        (),
+                        outcome.transfers,
+                        outcome.orders,
+                        since=taken.at,
+                        everything_at=taken.everything_at,
+                        oldest_at=outcome.oldest_at,
+                    )
+                why = outcome.doubt or ""
+        if why:
+            # In a snapshot of its own: the first has temporary tables under the names of tables.
+            async with self._database.snapshot() as tx:
+                report = await _recompute(tx, progress)
+                following = await _checkpoint(tx, now, now, *await first_laps(tx, now))
+            report = replace(report, why=why, everything_at=now if report.ok else None)
+            if isinstance(taken, Unusable) and taken.broken:
+                text = "The checkpoint was changed after the audit had sealed it, with 1 key of this data directory."
+                report = replace(
+                    report, rules=(*report.rules, SEAL_RULE), findings=(*report.findings, Finding(SEAL_RULE, text))
+                )
+        sound = all(finding.rule == SEAL_RULE for finding in report.findings)
+        # A data directory that cannot be written costs the next audit its time, and this one nothing.
+        with suppress(KeyRefused):
+            async with self._database.transaction() as tx:
+                await (self._keeper.write(tx, following) if sound else self._keeper.remove(tx))
+        return report
+
+
+async def _recompute(tx: Tx, progress: Progress | None = None) -> Report:
+    transfers, orders = await count_transfers(tx), await count_orders(tx)
+    findings: list[Finding] = []
+    for at, invariant in enumerate(INVARIANTS, 1):
+        if progress is not None:
+            progress(at, len(INVARIANTS), invariant.rule, transfers)
+        findings += await findings_of(tx, (invariant,))
+    return Report(_RULES, tuple(findings), transfers, orders)
+
+
+async def _checkpoint(
+    tx: Tx, at: datetime, everything_at: datetime, below: dict[str, int], laps: dict[str, parts.Lap]
+) -> Checkpoint:
+    """What the next audit may take up from, if `tx` has seen no fault."""
+    return Checkpoint(
+        at=at,
+        everything_at=everything_at,
+        origin=await store.origin(tx, parts.GUARDED),
+        moment=await store.moment(tx),
+        below=below,
+        laps=laps,
+        wallets=await parts.wallets(tx),
+    )

@@ -47,6 +47,12 @@ COMMANDS: Final = (
 Changes nothing, works while the server runs, and ends with exit code 1 when something would lose money or stop sales.""",
     ),
     LazyCommand(
+        "audit",
+        "audit",
+        rich_help_panel=EVERY_DAY,
+        help="Say whether the books hold, as `telvend ledger check` does; with --json, also what was seen again.",
+    ),
+    LazyCommand(
         "settings",
         "settings",
         rich_help_panel=OPERATOR,

@@ -62,8 +62,9 @@ class Output:
 
 READING: Final = frozenset(
     (
-        "accesses", "accounts", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor", "find", "list",
-        "locks", "postings", "rates", "reconcile", "report", "settings", "show", "statement", "status", "strays", "sweeps", "table", "url",
+        "accesses", "accounts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor", "find",
+        "list", "locks", "postings", "rates", "reconcile", "report", "settings", "show", "statement", "status", "strays", "sweeps", "table",
+        "url",
     )
 )  # fmt: skip
 """Commands whose work is what they print. All others have done something, printed or not."""

@@ -4,42 +4,25 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from telvend.cli.audit import Full, run_audit
 from telvend.cli.frame import Output, command, table
 from telvend.kit.money import Money
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from telvend.bootstrap import Shop
 
 app = typer.Typer()
 
 
 @command(app, "check")
-async def audit(shop: "Shop") -> Output:
-    """Recompute everything and say whether the books hold; exit code 1 and what is wrong where they do not."""
-    from telvend.audit.service import audit_books  # It reads every room.
+async def check(shop: "Shop", as_json: bool, *, full: Full = False) -> Output:
+    """Say whether the books hold; exit code 1 and what is wrong where they do not.
 
-    report = await audit_books(shop.database)
-    data = {
-        "ok": report.ok,
-        "transfers": report.transfers,
-        "orders": report.orders,
-        "checked": report.rules,
-        "findings": [{"rule": finding.rule, "text": finding.text} for finding in report.findings],
-    }
-
-    def show(console: "Console") -> None:
-        wrong = {finding.rule for finding in report.findings}
-        for rule in report.rules:
-            console.print(f"[red]wrong[/red]  {rule}" if rule in wrong else f"[green]holds[/green]  {rule}")
-            for finding in report.findings:
-                if finding.rule == rule:
-                    console.print(f"         {finding.text}", markup=False)
-        verdict = "The books hold." if report.ok else "THE BOOKS DO NOT HOLD."
-        console.print(f"\n{verdict} {report.transfers} transfers, {report.orders} orders.")
-
-    return Output(data, show=show, exit_code=0 if report.ok else 1)
+    Takes up where the last audit that found nothing has stopped. Recomputes everything with --full, the first time, after a
+    restore, and where something seems to be wrong.
+    """
+    output, _ = await run_audit(shop, as_json=as_json, full=full)
+    return output
 
 
 @command(app, "accounts")

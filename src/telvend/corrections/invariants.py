@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import AccountKind, TransferKind
 
 INVARIANTS: Final = (
@@ -20,6 +20,7 @@ INVARIANTS: Final = (
             or not exists (select from wallet_transaction x where x.wallet_id = d.wallet_id and x.position = d.position
                 and x.kind = 'd' and x.id = d.id and not x.credit)
         limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "every refund gives the price of one delivered order back, from the loss of the house",
@@ -38,11 +39,13 @@ INVARIANTS: Final = (
             or not exists (select from wallet_transaction x where x.wallet_id = f.wallet_id and x.position = f.position
                 and x.kind = 'b' and x.id = f.id and x.credit)
         limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "no order is refunded twice",
         """
         select format('order %s was refunded %s times', order_id, count(*)) from order_refund group by order_id
         having count(*) > 1 limit 10""",
+        Scope.SALE,
     ),
 )

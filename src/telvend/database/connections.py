@@ -290,9 +290,15 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Tx]:
-        """A transaction that only reads, and sees one moment of the database for as long as it takes. Raises Busy."""
-        async with self.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+    async def snapshot(self, *, scratch: bool = False) -> AsyncIterator[Tx]:
+        """A transaction that only reads, and sees one moment of the database for as long as it takes. Raises Busy.
+
+        `scratch`: it may make temporary tables.
+        """
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=not scratch),
+        ):
             await connection.execute("set local statement_timeout = 0")
             yield connection
 

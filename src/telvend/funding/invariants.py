@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import AccountKind, TransferKind
 
 INVARIANTS: Final = (
@@ -18,12 +18,14 @@ INVARIANTS: Final = (
             or a.kind <> '{AccountKind.FUNDING}' or a.owner <> f.gateway or a.currency <> f.currency or a.mode <> f.mode
             or t.wallet_balance_minor <> f.balance_after_minor)
         limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "no other funding stands in the ledger",
         """
         select format('funding %s (%s) is %s, and the ledger has a transfer for it', f.id, f.reference, f.state)
         from funding f where f.state <> 'completed' and exists (select from transfer t where t.cause = f.id) limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "what came from a gateway is a funding",
@@ -31,6 +33,7 @@ INVARIANTS: Final = (
         select format('transfer of %s to wallet %s under cause %s', t.amount_minor, t.wallet_id, t.cause)
         from transfer t join account a on a.id = t.debit left join funding f on f.id = t.cause
         where t.kind = {TransferKind.CREDIT} and a.owner <> '' and f.id is null limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "a funding is listed as failed exactly when it has come to nothing",
@@ -38,6 +41,7 @@ INVARIANTS: Final = (
         select format('funding %s (%s) is %s', f.id, f.reference, f.state)
         from funding f left join wallet_failed w on w.wallet_id = f.wallet_id and w.position = f.position
         where (f.state in ('failed', 'expired')) <> (w.position is not null) limit 10""",
+        Scope.SALE,
     ),
 )
 
@@ -54,6 +58,7 @@ CREDITS: Final = (
            or c.id is null and not exists (
                select from wallet_transaction f where f.wallet_id = t.wallet_id and f.kind = 'f' and f.id = t.cause)
         limit 10""",
+        Scope.SALE,
     ),
 )
 """Of credits by hand."""

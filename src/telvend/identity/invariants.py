@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import TransferKind
 from telvend.wallets.model import TransactionKind
 
@@ -17,6 +17,7 @@ INVARIANTS: Final = (
                       v.price_minor)
         from verification v left join transfer t on t.cause = v.id and t.kind = {TransferKind.HOLD}
         where t.cause is null or t.amount_minor <> v.price_minor or t.wallet_id <> v.wallet_id limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "an identity check is paid in full for an answer, released without one, and held while it is asked",
@@ -30,6 +31,7 @@ INVARIANTS: Final = (
         ) s on s.cause = v.id
         where coalesce(s.posted, 0) <> case when v.state = 'verified' then v.price_minor else 0 end
            or coalesce(s.released, 0) <> case when v.state in ('asking', 'verified') then 0 else v.price_minor end limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "what an authority took for a check stands in the ledger",
@@ -39,6 +41,7 @@ INVARIANTS: Final = (
             select cause, sum(amount_minor) as taken from transfer
             where kind in {_TAKEN} and cause in (select id from verification) group by cause
         ) s on s.cause = v.id where v.cost_minor <> coalesce(s.taken, 0) limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "every identity check stands in its wallet's list, as failed when its hold was released",
@@ -48,6 +51,7 @@ INVARIANTS: Final = (
         left join wallet_failed f on f.wallet_id = v.wallet_id and f.position = v.position
         where t.kind is distinct from '{TransactionKind.VERIFICATION}'::"char" or t.id <> v.id
            or (f.position is null) = (v.state in ('not_on_record', 'blocked', 'unavailable')) limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "the safe holds every check that was not purged, with its record when there was an answer",
@@ -57,5 +61,6 @@ INVARIANTS: Final = (
         from verification v left join identity_sealed s on s.id = v.id
         where (s.id is null) <> (v.purged_at is not null)
            or (s.id is not null and (s.record is not null) <> (v.state = 'verified')) limit 10""",
+        Scope.SALE,
     ),
 )

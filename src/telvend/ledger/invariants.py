@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import TransferKind
 
 INVARIANTS: Final = (
@@ -16,6 +16,7 @@ INVARIANTS: Final = (
             from transfer where wallet_id is not null group by wallet_id
         ) s on s.wallet_id = w.account_id
         where w.balance_minor <> coalesce(s.minor, 0) limit 10""",
+        Scope.WALLET,
     ),
     Invariant(
         "wallet sequences have no gaps",
@@ -28,6 +29,7 @@ INVARIANTS: Final = (
         ) s on s.wallet_id = w.account_id
         where w.sequence <> coalesce(s.count, 0) or w.sequence <> coalesce(s.last, 0) or coalesce(s.first, 1) <> 1
         limit 10""",
+        Scope.WALLET,
     ),
     Invariant(
         "balances after each transfer follow from the one before",
@@ -39,11 +41,13 @@ INVARIANTS: Final = (
                    lag(wallet_balance_minor, 1, 0::bigint) over (partition by wallet_id order by wallet_sequence) as before
             from transfer where wallet_id is not null
         ) t where wallet_balance_minor <> before + change limit 10""",
+        Scope.WALLET,
     ),
     Invariant(
         "no wallet is negative",
         """
         select format('wallet %s stands at %s', account_id, balance_minor) from wallet where balance_minor < 0 limit 10""",
+        Scope.WALLET,
     ),
     Invariant(
         "every transfer stands between two known accounts of one currency and mode",
@@ -54,5 +58,6 @@ INVARIANTS: Final = (
            or (t.wallet_id is not null and not exists (select from wallet w where w.account_id = t.wallet_id))
            or (t.wallet_id is null and 'wallet' in (d.kind, c.kind))
         limit 10""",
+        Scope.SALE,
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import TransferKind
 from telvend.wallets.model import TransactionKind
 
@@ -16,6 +16,7 @@ INVARIANTS: Final = (
                       o.price_minor)
         from orders o left join transfer t on t.cause = o.id and t.kind = {TransferKind.HOLD}
         where t.cause is null or t.amount_minor <> o.price_minor or t.wallet_id <> o.wallet_id limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "every final order is settled exactly once and in full, an open one not at all",
@@ -29,6 +30,7 @@ INVARIANTS: Final = (
         ) s on s.cause = o.id
         where coalesce(s.posted, 0) <> case when o.state = 'delivered' then o.price_minor else 0 end
            or coalesce(s.released, 0) <> case when o.state = 'failed' then o.price_minor else 0 end limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "every order stands in its wallet's list, as failed when it has failed",
@@ -38,6 +40,7 @@ INVARIANTS: Final = (
         left join wallet_failed f on f.wallet_id = o.wallet_id and f.position = o.position
         where t.kind is distinct from '{TransactionKind.ORDER}'::"char" or t.id <> o.id
            or (f.position is not null) <> (o.state = 'failed') limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "a final order has no open attempt, and no order has two",
@@ -46,5 +49,6 @@ INVARIANTS: Final = (
         from orders o join attempt a on a.order_id = o.id and a.state in ('started', 'accepted', 'unknown')
         group by o.id, o.reference, o.state
         having count(*) > case when o.state in ('delivered', 'failed') then 0 else 1 end limit 10""",
+        Scope.SALE,
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import TransferKind
 
 INVARIANTS: Final = (
@@ -13,6 +13,7 @@ INVARIANTS: Final = (
                       t.amount_minor, t.cause)
         from transfer t left join sale s on s.id = t.cause and (t.kind = {TransferKind.HOLD} or s.may_lose)
         where t.kind in ({TransferKind.HOLD}, {TransferKind.LOSS}) and s.id is null limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "what is in flight equals the sales that are not final",
@@ -28,5 +29,6 @@ INVARIANTS: Final = (
             select currency, mode, sum(price_minor) as minor from sale where open group by currency, mode
         ) s on s.currency = a.currency and s.mode = a.mode
         where coalesce(a.minor, 0) <> coalesce(s.minor, 0)""",
+        Scope.SALE,
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import TransferKind
 
 INVARIANTS: Final = (
@@ -18,6 +18,7 @@ INVARIANTS: Final = (
         ) c on c.wallet_id = w.account_id
         where w.transactions <> coalesce(t.count, 0) or w.transactions <> coalesce(t.last, 0)
            or w.funded_minor <> coalesce(c.minor, 0) limit 10""",
+        Scope.WALLET,
     ),
     Invariant(
         "the counts of a wallet's blocks are those of its list",
@@ -35,5 +36,6 @@ INVARIANTS: Final = (
         group by wallet_id, block
         having sum(credits) <> sum(counted_credits) or sum(failed) <> sum(counted_failed)
             or sum(failed_credits) <> sum(counted_failed_credits) limit 10""",
+        Scope.BLOCK,
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import AccountKind, TransferKind
 
 _OF_FUNDING: Final = (
@@ -27,6 +27,7 @@ INVARIANTS: Final = (
             or v.position is distinct from (select x.position from wallet_transaction x
                 where x.wallet_id = v.wallet_id and x.position = v.position and x.kind = 'x' and x.id = v.id)
         limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "nothing else was voided or written off",
@@ -34,6 +35,7 @@ INVARIANTS: Final = (
         select format('transfer %s of %s under cause %s', t.kind, t.amount_minor, t.cause)
         from transfer t where t.kind in ({TransferKind.VOID}, {TransferKind.WRITE_OFF})
             and not exists (select from funding_void v where v.id = t.cause) limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "only what a pretending gateway put into a live wallet was voided, and not more",
@@ -44,5 +46,6 @@ INVARIANTS: Final = (
         where f.mode <> 'live' or f.state <> 'completed' or not coalesce(f.pretended, f.gateway = 'sandbox')
             or v.minor > f.amount_minor
         limit 10""",
+        Scope.SALE,
     ),
 )

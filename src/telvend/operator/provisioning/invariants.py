@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 
 INVARIANTS: Final = (
     Invariant(
@@ -17,5 +17,6 @@ INVARIANTS: Final = (
         ) p on p.cause = d.reference and p.subscriber_id = d.subscriber_id
         where coalesce(d.parts, 0) <> coalesce(p.count, 0) or (coalesce(d.parts, 0) > 0 and d.state <> 'delivered')
         limit 10""",
+        Scope.GIVEN,
     ),
 )

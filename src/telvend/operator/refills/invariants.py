@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import TransferKind
 from telvend.operator.refills.model import OWN_NETWORK, RefillKind
 from telvend.operator.subscribers.balances.model import PostingKind
@@ -25,6 +25,7 @@ INVARIANTS: Final = (
                    then (t.held, t.posted, t.transfers, t.wallet_id)
                         is distinct from (r.amount_minor::numeric, r.amount_minor::numeric, 2::bigint, r.wallet_id)
                    else t.cause is not null end limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "every refill that was paid for stands in its wallet's list",
@@ -34,6 +35,7 @@ INVARIANTS: Final = (
         left join wallet_failed f on f.wallet_id = r.wallet_id and f.position = r.position
         where r.wallet_id is not null
           and (t.kind is distinct from '{TransactionKind.REFILL}'::"char" or t.id <> r.id or f.position is not null) limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "every voucher that was used has one refill, and every refill by voucher its voucher",
@@ -46,6 +48,7 @@ INVARIANTS: Final = (
         left join voucher_batch b on b.id = v.batch_id
         where r.id is null or v.serial is null or v.refill_id <> r.id or v.subscriber_id <> r.subscriber_id
            or (b.amount_minor, b.currency, b.mode) is distinct from (r.amount_minor, r.currency, r.mode) limit 10""",
+        Scope.SALE,
     ),
     Invariant(
         "every refill has given something to its subscriber, and to nobody else",
@@ -59,6 +62,7 @@ INVARIANTS: Final = (
             where p.kind = '{PostingKind.REFILL}' group by p.cause
         ) p on p.cause = r.reference
         where p.owners is distinct from array[r.subscriber_id] limit 10""",
+        Scope.GIVEN,
     ),
     Invariant(
         "what a refill has given came once to each bucket",
@@ -66,5 +70,6 @@ INVARIANTS: Final = (
         select format('bucket %s got refill %s %s times', p.bucket_id, p.cause, count(*))
         from bucket_posting p where p.kind = '{PostingKind.REFILL}'
         group by p.bucket_id, p.cause having count(*) > 1 limit 10""",
+        Scope.GIVEN,
     ),
 )

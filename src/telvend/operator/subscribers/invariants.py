@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 
 INVARIANTS: Final = (
     Invariant(
@@ -14,6 +14,7 @@ INVARIANTS: Final = (
             select bucket_id, sum(change) as sum from bucket_posting group by bucket_id
         ) p on p.bucket_id = b.id
         where b.balance <> coalesce(p.sum, 0) limit 10""",
+        Scope.BUCKET,
     ),
     Invariant(
         "postings of a bucket have no gaps",
@@ -27,6 +28,7 @@ INVARIANTS: Final = (
         where b.id is null or b.postings <> coalesce(p.count, 0) or b.postings <> coalesce(p.last, 0)
            or coalesce(p.first, 1) <> 1
         limit 10""",
+        Scope.BUCKET,
     ),
     Invariant(
         "what a bucket holds after each posting follows from the one before",
@@ -37,6 +39,7 @@ INVARIANTS: Final = (
                    lag(balance_after, 1, 0::bigint) over (partition by bucket_id order by number) as before
             from bucket_posting
         ) p where balance_after <> before + change limit 10""",
+        Scope.BUCKET,
     ),
     Invariant(
         "what is reserved of a bucket is what reservations keep of it",
@@ -49,17 +52,20 @@ INVARIANTS: Final = (
             group by p.bucket_id
         ) r on r.bucket_id = b.id
         where coalesce(b.reserved, 0) <> coalesce(r.sum, 0) limit 10""",
+        Scope.RESERVED,
     ),
     Invariant(
         "a closed bucket holds nothing, an open one something",
         """
         select format('bucket %s is %s and holds %s', id, case when open then 'open' else 'closed' end, balance)
         from bucket where open <> (balance > 0 or main or kind = 'momo') limit 10""",
+        Scope.BUCKET,
     ),
     Invariant(
         "every bucket is a subscriber's",
         """
         select format('bucket %s belongs to subscriber %s, who is not there', b.id, b.subscriber_id)
         from bucket b left join subscriber s on s.id = b.subscriber_id where s.id is null limit 10""",
+        Scope.BUCKET,
     ),
 )

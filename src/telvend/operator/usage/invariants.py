@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.database.invariants import Invariant
+from telvend.database.invariants import Invariant, Scope
 
 INVARIANTS: Final = (
     Invariant(
@@ -16,6 +16,7 @@ INVARIANTS: Final = (
             group by b.subscriber_id, p.cause
         ) p on p.subscriber_id = c.subscriber_id and p.cause = c.reference
         where coalesce(c.amount, 0) <> coalesce(p.sum, 0) or c.kind <> p.kind limit 10""",
+        Scope.GIVEN,
     ),
     Invariant(
         "a reservation keeps what it says, and what was captured was taken once",
@@ -32,5 +33,6 @@ INVARIANTS: Final = (
             group by b.subscriber_id, p.cause
         ) p on p.subscriber_id = r.subscriber_id and p.cause = r.reference
         where r.id is null or r.amount <> coalesce(k.sum, 0) or r.captured <> coalesce(p.sum, 0) limit 10""",
+        Scope.GIVEN,
     ),
 )
