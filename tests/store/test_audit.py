@@ -31,6 +31,7 @@ from tests.store.paying import paid, till
 from tests.store.refilling import network
 from tests.store.selling import customer
 from tests.store.subscribers import AMA, LIVE, data, rooms
+from tests.store.test_cli import Shop
 from tests.store.test_provisioning import sold
 
 # What is planted ----------------------------------------------------------------------------------------------------------
@@ -497,3 +498,27 @@ async def test_what_telvend_removes_itself_is_no_reason_to_recompute(audit: Audi
         await tx.execute("insert into wallet_failed values ($1, $2, false)", *row)
     report = await audit.run()
     assert (report.ok, report.why) == (True, "")
+
+
+# The commands -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_full_audit_says_which_invariant_it_is_at(audit: Audit) -> None:
+    told: list[tuple[int, int, str, int]] = []
+    await audit.run(progress=lambda *words: told.append(words))
+    assert told == []
+    report = await audit.run(full=True, progress=lambda *words: told.append(words))
+    assert told == [(at, len(report.rules), rule, report.transfers) for at, rule in enumerate(report.rules, 1)]
+
+
+def test_audit_is_ledger_check_and_says_what_was_seen_again(data_dir: Path, database_url: str) -> None:
+    shop = Shop(database_url)
+    shop.sell("mine-1")
+    check, again, full = shop.data("ledger", "check"), shop.data("audit"), shop.data("audit", "--full")
+    assert check == {key: again[key] for key in check}
+    assert (again["full"], again["why_full"]) == (False, "")
+    assert again["since"] == again["last_full_at"]
+    assert (full["full"], full["since"], full["why_full"]) == (True, None, "it was asked for")
+    shop.execute("update wallet set balance_minor = balance_minor + 1")
+    assert shop.data("audit", code=1)["findings"] == shop.data("ledger", "check", code=1)["findings"] != []
+    assert [path.name for path in (data_dir / "book").iterdir() if path.is_file()] == ["audit-key"]
