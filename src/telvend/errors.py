@@ -29,7 +29,7 @@
     ├── Busy                    try again in a moment; nothing happened
     │   └── SalesHalted         the operator has to act before anything is sold again
     └── InvariantBroken         a bug: do not catch it
-        └── SealBroken          sealed data does not open · identity
+        └── SealBroken          sealed data does not open · kit
 
 Each leaf holds the facts. Code that knows the cause raises; code that knows the audience renders: every dialect has one
 table from these classes to its own statuses and bodies, and a test walks this tree so that none is without a row. A class
