@@ -1,28 +1,39 @@
-"""What can go wrong for a caller, as one small tree.
+"""What can go wrong for a caller, as one small tree. After a dot: the room that defines the class, where it is not this file.
 
     TelvendError
-    ├── InvalidInput            a field that cannot be what it is
+    ├── InvalidInput            a field has a value that it cannot have
     │   ├── InvalidFields       several of them, each with its problem
     │   ├── HostNotValid        a Host header that no answer could be built upon
-    │   └── BodyNotReadable     malformed JSON, or JSON that is not an object
-    │       └── MediaTypeNotRead  a body that says of itself that it is something else
+    │   ├── BodyNotReadable     malformed JSON, or JSON that is not an object
+    │   │   └── MediaTypeNotRead  a body whose Content-Type is not read here
+    │   ├── PinRefused          the voucher cannot be loaded · operator.vouchers
+    │   └── QuoteRefused        the quote cannot be used · operator.premiums
     ├── BodyTooLarge            longer than the API reads
     ├── NotAuthenticated        no key, an unknown one, a revoked one
     ├── NotPermitted            a valid key that may not do this
+    │   ├── LockedOut           too many wrong PINs in a row · operator.vouchers
+    │   ├── SubscriberBarred    the subscriber's status forbids it · operator.subscribers
+    │   ├── MaximumCredit       the bucket would hold more than can be counted · operator.subscribers
+    │   └── NoMobileMoney       the sender has none, and the product needs it · operator.premiums
     ├── NotFound                nothing of that name that belongs to the caller
     │   └── UnknownPath         no such address
     ├── MethodNotAllowed        the address exists, the method does not
     ├── ReferenceReused         another request already stands under this reference
     ├── TooManyRequests         the allowance of the key is used up
+    │   └── SweepSlowed         the reseller looks up too many different numbers · identity
     ├── InsufficientBalance     the wallet cannot pay for this
+    ├── NotEnough               the subscriber's buckets cannot pay for this · operator.subscribers
     ├── ProductUnavailable      no such product on sale now
+    │   └── NotConfigured       no authority is set up for this check · identity
     ├── AlreadyExists           the operator adds what is there already
     ├── Busy                    try again in a moment; nothing happened
     │   └── SalesHalted         the operator has to act before anything is sold again
-    └── InvariantBroken         a bug: nobody catches it, somebody is woken
+    └── InvariantBroken         a bug: do not catch it
+        └── SealBroken          sealed data does not open · kit
 
 Each leaf holds the facts. Code that knows the cause raises; code that knows the audience renders: every dialect has one
-table from these classes to its own statuses and bodies, and a test walks this tree so that none is without a row.
+table from these classes to its own statuses and bodies, and a test walks this tree so that none is without a row. A class
+of a room has the row of its parent where the table has none of its own. Handlers do not catch what the table can render.
 """
 
 from typing import TYPE_CHECKING
@@ -181,4 +192,4 @@ class SalesHalted(Busy):
 
 
 class InvariantBroken(TelvendError):
-    """What cannot be, is. A bug; nothing may be built on it."""
+    """An internal invariant was violated: a bug. Do not catch it."""

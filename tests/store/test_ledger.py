@@ -207,6 +207,21 @@ async def test_reading_a_balance_is_busy_while_the_connection_is_lost_and_works_
         await wallets.close()
 
 
+async def test_a_balance_that_is_known_stands_in_while_the_database_is_busy(database: Database) -> None:
+    ama = await customer(database, ghs_minor=700)
+    wallets = Wallets(database)
+    wallets.start()
+    try:
+        assert await wallets.balance_or(ama.wallets["GHS"], 1) == 700
+        with pytest.raises(NotFound):
+            await wallets.balance_or(10**9, 1)
+    finally:
+        await wallets.close()
+    with pytest.raises(Busy):
+        await wallets.balance(ama.wallets["GHS"])
+    assert await wallets.balance_or(ama.wallets["GHS"], 1) == 1
+
+
 async def test_the_database_refuses_to_change_or_remove_a_transfer(database: Database) -> None:
     ama = await customer(database, ghs_minor=700)
     for statement in (

@@ -144,7 +144,7 @@ def complaints(text: str) -> Iterator[str]:
         first, last = token.map or (0, 0)
         where = f"line {first + 1}"
         if token.type == "fence":
-            if token.info not in LANGUAGES:
+            if token.info.partition(" ")[0] not in LANGUAGES:
                 yield f"{where}: a fence without a language: {token.info!r}"
             if lines[last - 1].strip() != token.markup:
                 yield f"{where}: a fence that nothing ends"

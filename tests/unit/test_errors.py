@@ -1,8 +1,11 @@
 """Errors: each is one sentence that may be shown, and holds its facts."""
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
 
+import telvend
 from telvend import errors
 from telvend.errors import InvalidInput, TelvendError
 from telvend.kit.money import GHS, Money
@@ -15,8 +18,22 @@ def tree(root: type[TelvendError]) -> Iterator[type[TelvendError]]:
             yield from tree(kind)
 
 
+def whole_tree() -> Iterator[type[TelvendError]]:
+    """Every error of the product, in whatever room it is defined."""
+    for module in pkgutil.walk_packages(telvend.__path__, "telvend."):
+        # These two are programs: they run when they are imported.
+        if module.name not in ("telvend.__main__", "telvend.database.migrations.env"):
+            importlib.import_module(module.name)
+    waiting = [TelvendError]
+    while waiting:
+        below = [kind for kind in waiting.pop().__subclasses__() if kind.__module__.startswith("telvend.")]
+        yield from below
+        waiting += below
+
+
 def test_the_drawing_at_the_head_of_the_file_is_the_tree() -> None:
     drawn: dict[str, str] = {}
+    rooms: dict[str, str] = {}
     parents = ["TelvendError"]
     for line in (errors.__doc__ or "").splitlines():
         before, dash, rest = line.partition("── ")
@@ -25,7 +42,11 @@ def test_the_drawing_at_the_head_of_the_file_is_the_tree() -> None:
             name = rest.split()[0]
             parents[depth:] = [name]
             drawn[name] = parents[depth - 1]
-    assert drawn == {kind.__name__: kind.__mro__[1].__name__ for kind in tree(TelvendError)}
+            rooms[name] = rest.partition(" · ")[2]
+    assert drawn == {kind.__name__: kind.__mro__[1].__name__ for kind in whole_tree()}
+    for kind in whole_tree():
+        room = rooms[kind.__name__]
+        assert kind.__module__.startswith(f"telvend.{room}." if room else errors.__name__), kind
 
 
 def test_every_error_has_a_sentence_of_its_own_in_the_source() -> None:

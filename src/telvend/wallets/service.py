@@ -6,7 +6,7 @@ from uuid import UUID
 
 from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx
 from telvend.database.lane import Lane
-from telvend.errors import NotFound
+from telvend.errors import Busy, NotFound
 from telvend.kit.ids import number_in
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money, currency_of
@@ -42,6 +42,16 @@ class Wallets:
         Questions that come together are answered together; needs `start`.
         """
         return await self.reads.submit(wallet_id)
+
+    async def balance_or(self, wallet_id: int, known_minor: int) -> int:
+        """Return what `balance` returns, or `known_minor` while the database is busy.
+
+        For answers after money has moved, where an error would be read as a failed sale. Raises NotFound.
+        """
+        try:
+            return await self.balance(wallet_id)
+        except Busy:
+            return known_minor
 
     async def _read_balances(self, wallet_ids: list[int]) -> Sequence[int | Exception]:
         try:

@@ -18,7 +18,7 @@ import msgspec
 from telvend import errors
 from telvend.dialects.contract import Answer, Asked, Header, nearest_row
 from telvend.dialects.madapi.wire import Links, links
-from telvend.errors import InvalidFields, TelvendError, UnknownPath
+from telvend.errors import InvalidFields, InvalidInput, TelvendError, UnknownPath
 from telvend.operator.premiums.model import NoMobileMoney, QuoteRefused
 from telvend.operator.subscribers.balances.model import MaximumCredit, NotEnough
 from telvend.operator.subscribers.model import SubscriberBarred
@@ -131,6 +131,13 @@ STATUS_MESSAGE: Final = {
 }
 """What may be shown to anybody, by code."""
 
+FIELD_OF_REFILL: Final = {
+    "profile": "refillProfileId",
+    "amount": "transactionAmount",
+    "pin": "voucherActivationCode",
+}
+"""What the body of a refill calls the fields that the service names in InvalidInput."""
+
 _CHALLENGE: Final[tuple[Header, ...]] = ((b"www-authenticate", b"Bearer"),)
 
 
@@ -144,7 +151,7 @@ def error_answer(error: TelvendError, asked: Asked, *, literal_999: bool = False
     operation = (asked.method, asked.route)
     if status == 404 and operation in _ABSENT:
         return Answer(404, Absent(None, code, message, asked.trace))
-    support = "An unexpected error; it has been recorded." if code == "3001" else _support(error)
+    support = "An unexpected error; it has been recorded." if code == "3001" else _support(error, asked.route)
     headers = _CHALLENGE if status == 401 else ()
     if status != 405 and operation in _PREMIUM:
         return Answer(status, PremiumError(code, message, support, asked.trace, links(asked)), headers)
@@ -156,9 +163,11 @@ def error_answer(error: TelvendError, asked: Asked, *, literal_999: bool = False
     )
 
 
-def _support(error: TelvendError) -> str:
+def _support(error: TelvendError, route: str) -> str:
     if isinstance(error, InvalidFields):
         return "; ".join(f"{name}: {problem}" for name, problem in error.problems.items())
+    if route == REFILL and isinstance(error, InvalidInput) and error.field in FIELD_OF_REFILL:
+        return f"{FIELD_OF_REFILL[error.field]}: {error.problem}"
     return str(error)
 
 

@@ -27,15 +27,11 @@ from telvend.kit.numbering import region_of
 from telvend.operator.plans.model import Plans, PlansWanted
 from telvend.operator.premiums.model import PremiumRequest
 from telvend.operator.refills.model import RefillRequest
-from telvend.operator.vouchers.model import PinRefused
 from telvend.sales.model import SaleKind
 
 _LONGEST_SOURCE_SYSTEM: Final = 64
 
 _CURRENCY_OF_MARKET: Final = {"GH": GHS, "NG": NGN, "SZ": SZL, "UG": UGX, "ZA": ZAR}
-
-# What the fields of a refill are called inside, where something is found out only there.
-_OUTSIDE: Final = {"profile": "refillProfileId", "amount": "transactionAmount", "pin": "voucherActivationCode"}
 
 
 # Plans ------------------------------------------------------------------------------------------------------------------
@@ -107,12 +103,7 @@ async def refill(call: Call[dict[str, Any]]) -> Answer:
         sent_id=long_id_of(call.headers),
         system=header_text(call.headers.get(b"sourcesystemid", b""))[:_LONGEST_SOURCE_SYSTEM],
     )
-    try:
-        refilled = await call.services.refills.refill(request)
-    except PinRefused:
-        raise
-    except InvalidInput as error:
-        raise InvalidInput(_OUTSIDE.get(error.field, error.field), error.problem) from None
+    refilled = await call.services.refills.refill(request)
     return wire.refill_answer(refilled, call.asked)
 
 

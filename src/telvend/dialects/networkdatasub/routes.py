@@ -7,14 +7,14 @@ from urllib.parse import parse_qsl, urlencode
 
 from telvend.authorities.contract import Kind as IdentityKind
 from telvend.config import Settings
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
+from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
 from telvend.dialects.forms import Form
 from telvend.dialects.networkdatasub import KEYS, story, wire
 from telvend.dialects.networkdatasub.courtesies import SCHEMES, read_form_body
 from telvend.dialects.networkdatasub.fields import COUNTRY, Fields
 from telvend.dialects.networkdatasub.forms import AIRTIME_FORM, BVN_FORM, DATA_FORM, FUND_FORM, NIN_FORM, Bvn
 from telvend.dialects.story import Parameter
-from telvend.errors import Busy, InsufficientBalance, NotFound
+from telvend.errors import NotFound
 from telvend.identity.model import Request
 from telvend.kit.allowance import Kind
 from telvend.kit.money import NGN, Money
@@ -112,45 +112,36 @@ async def all_data_plans(call: Call[None]) -> Answer:
 async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
     """Waits for the delivery; still open after the setting `delivery_wait_s` it is answered as pending."""
     form = AIRTIME_FORM.read(_fields(call))
-    try:
-        placement = await call.services.orders.buy_airtime(
-            call.caller,
-            network=form.network,
-            amount=form.amount,
-            subscriber=form.phone,
-            client_reference=form.reference,
-            prefix="AIR",
-        )
-    except InsufficientBalance as error:
-        return wire.insufficient("Failed to purchase airtime: Insufficient wallet balance", error)
+    placement = await call.services.orders.buy_airtime(
+        call.caller,
+        network=form.network,
+        amount=form.amount,
+        subscriber=form.phone,
+        client_reference=form.reference,
+        prefix="AIR",
+    )
     return await _delivered(call, placement, "Airtime")
 
 
 async def data_purchase(call: Call[dict[str, Any]]) -> Answer:
     """Waits for the delivery, as airtime does."""
     form = DATA_FORM.read(_fields(call))
-    try:
-        placement = await call.services.orders.buy_plan(
-            call.caller,
-            network=form.network,
-            plan=form.plan,
-            subscriber=form.phone,
-            client_reference=form.reference,
-            prefix="DATA",
-        )
-    except InsufficientBalance as error:
-        return wire.insufficient("Failed to purchase data: Insufficient wallet balance", error)
+    placement = await call.services.orders.buy_plan(
+        call.caller,
+        network=form.network,
+        plan=form.plan,
+        subscriber=form.phone,
+        client_reference=form.reference,
+        prefix="DATA",
+    )
     return await _delivered(call, placement, "Data")
 
 
 async def _delivered(call: Call[dict[str, Any]], placement: Placement, what: str) -> Answer:
     order = await call.services.orders.settled(placement.order, call.services.delivery_wait_s)
-    try:
-        balance = await _balance(call)
-    except Busy:
-        # The money is taken: an error here would make the caller buy again.
-        balance = order.balance_after
-    return wire.purchase_answer(placement, order, balance, what)
+    # The money is taken: an error because the balance cannot be read would make the caller buy again.
+    balance = await call.services.wallets.balance_or(_wallet(call), order.balance_after.minor)
+    return wire.purchase_answer(placement, order, Money(balance, NGN), what)
 
 
 # Wallet and transactions ------------------------------------------------------------------------------------------------
@@ -291,10 +282,7 @@ async def _verify(call: Call[dict[str, Any]], kind: IdentityKind) -> Answer:
         use_real_api=form.use_real_api,
         client_reference=form.reference,
     )
-    try:
-        checked = await call.services.identity.check(call.caller, request)
-    except InsufficientBalance as error:
-        return wire.insufficient("Insufficient wallet balance. Please fund your wallet to continue.", error)
+    checked = await call.services.identity.check(call.caller, request)
     return wire.checked_answer(kind, checked, provider)
 
 
@@ -389,7 +377,7 @@ NETWORKDATASUB: Final = Dialect(
     base_path="/api",
     key_of=_key_of,
     sells=frozenset({SaleKind.ORDER, SaleKind.VERIFICATION}),
-    error=alike(wire.error_answer),
+    error=wire.error_answer,
     security={
         "type": "apiKey",
         "in": "header",

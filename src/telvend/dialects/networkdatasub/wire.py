@@ -15,7 +15,7 @@ import msgspec
 from telvend import errors
 from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Network, Product, Snapshot
-from telvend.dialects.contract import Answer, Header, nearest_row
+from telvend.dialects.contract import Answer, Asked, Header, nearest_row
 from telvend.errors import InsufficientBalance, InvalidFields, InvalidInput, TelvendError
 from telvend.funding.model import Funding
 from telvend.identity.model import Checked, Opened, Price
@@ -477,13 +477,23 @@ ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
 """Source: "Common Error Codes" of the document; 405, 409, 413 and 503 are HTTP's own."""
 
 
-def error_answer(error: TelvendError) -> Answer:
+TOO_LITTLE_MONEY: Final[dict[str, str]] = {
+    "/airtime/purchase": "Failed to purchase airtime: Insufficient wallet balance",
+    "/data/purchase": "Failed to purchase data: Insufficient wallet balance",
+    "/verification/nin": "Insufficient wallet balance. Please fund your wallet to continue.",
+    "/verification/bvn": "Insufficient wallet balance. Please fund your wallet to continue.",
+}
+"""The message of InsufficientBalance, by the route that was asked for. Source: the error example of each endpoint."""
+
+
+def error_answer(error: TelvendError, asked: Asked | None = None) -> Answer:
     """Any error in networkdatasub's shape. What went wrong inside us is not told."""
     status: int = nearest_row(ERROR_TABLE, error)
     if isinstance(error, errors.NotAuthenticated):
         return refused(401, "Unauthenticated.")
     if isinstance(error, InsufficientBalance):
-        return insufficient("Insufficient wallet balance", error)
+        route = "" if asked is None else asked.route
+        return insufficient(TOO_LITTLE_MONEY.get(route, "Insufficient wallet balance"), error)
     if status == 422 and isinstance(error, InvalidInput):
         problems = error.problems if isinstance(error, InvalidFields) else {error.field: error.problem}
         sentences = {name: [f"The {name} {problem}."] for name, problem in problems.items()}

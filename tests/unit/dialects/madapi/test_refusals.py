@@ -10,6 +10,7 @@ from telvend import errors
 from telvend.dialects.contract import Asked
 from telvend.dialects.madapi.refusals import (
     ERROR_TABLE,
+    FIELD_OF_REFILL,
     PLANS,
     PRODUCT,
     REFILL,
@@ -186,3 +187,11 @@ def test_only_an_unclassified_failure_of_a_refill_is_999_and_only_where_it_is_al
         assert error_answer(error, asked("GET", PLANS), literal_999=True).status == 500
     assert error_answer(errors.Busy(), asked("PATCH", REFILL), literal_999=True).status == 503
     assert "secret" not in str(body(broken, asked("PATCH", REFILL)))
+
+
+def test_a_field_of_a_refill_is_named_as_the_body_names_it() -> None:
+    for inside, outside in FIELD_OF_REFILL.items():
+        error = errors.InvalidInput(inside, "is too small")
+        assert body(error, asked("PATCH", REFILL))["supportMessage"] == f"{outside}: is too small"
+        assert body(error, asked("GET", "/momo"))["supportMessage"] == f"{inside}: is too small"
+    assert body(errors.InvalidInput("msisdn", "x"), asked("PATCH", REFILL))["supportMessage"] == "msisdn: x"

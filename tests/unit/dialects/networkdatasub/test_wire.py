@@ -21,13 +21,15 @@ from hypothesis import strategies as st
 from telvend.authorities.contract import Gender, Record
 from telvend.authorities.contract import Kind as IdentityKind
 from telvend.catalog.model import Airtime, Network, Product, Snapshot
-from telvend.dialects.contract import Answer
+from telvend.dialects.contract import Answer, Asked
 from telvend.dialects.networkdatasub import wire
+from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.errors import InsufficientBalance, ProductUnavailable
 from telvend.funding.model import Funding, FundingState
 from telvend.gateways.contract import Method
 from telvend.identity.model import Checked, NotConfigured, Opened, Price, Verification
 from telvend.identity.model import State as CheckState
+from telvend.kit.allowance import Kind as Allowance
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
@@ -412,3 +414,13 @@ def test_what_is_not_on_sale_says_so_and_what_is_not_configured_says_that() -> N
     missing = wire.error_answer(NotConfigured(NIN, None))
     assert missing.status == 400
     assert "use_real_api" in missing.body.message
+
+
+@pytest.mark.parametrize("route", wire.TOO_LITTLE_MONEY)
+def test_too_little_money_reads_as_the_document_prints_it_for_the_route(route: str) -> None:
+    paid = {endpoint.path for endpoint in NETWORKDATASUB.endpoints if endpoint.allowance is Allowance.PURCHASE}
+    assert paid - {"/wallet/fund"} == wire.TOO_LITTLE_MONEY.keys()
+    asked = Asked("POST", f"/api{route}", route, b"", {}, "http", "127.0.0.1", b"r-1", "", "")
+    error = InsufficientBalance(Money(100_00, NGN), Money(50_00, NGN))
+    assert wire.error_answer(error, asked) == wire.insufficient(wire.TOO_LITTLE_MONEY[route], error)
+    assert wire.error_answer(error) == wire.insufficient("Insufficient wallet balance", error)
