@@ -619,9 +619,10 @@ async def test_a_day_is_found_without_reading_every_transfer_and_order(books: Bo
         await tx.execute("set enable_seqscan = off; set enable_indexscan = off")
         values = (moment("2025-05-01 00:00"), moment("2025-05-02 00:00"), [moment("2025-05-01 00:00")])
         for statement, index in (
-            (store.orders_statement([By.DAY], with_cost=False), "orders_ended"),
-            (store.orders_statement(list(By), with_cost=True), "orders_ended"),
-            (store.movements_statement(None), "transfer_created"),
+            (store.orders_statement([By.DAY], with_cost=False, by_day=True), "orders_ended"),
+            (store.orders_statement(list(By), with_cost=True, by_day=True), "orders_ended"),
+            (store.failures_statement(list(By), by_day=True), "orders_ended"),
+            (store.movements_statement(None, by_day=True), "transfer_created"),
         ):
             plan = "\n".join(row[0] for row in await tx.fetch(f"explain {statement}", *values))
             assert index in plan, plan

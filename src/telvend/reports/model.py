@@ -197,10 +197,13 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class SaleKey:
-    """What sales are told apart by, as finely as they are kept; None and "" where a report does not ask."""
+    """What sales are told apart by, as finely as they are kept; None and "" where a report does not ask.
+
+    `account_id` is the wallet's; a cost that is told apart by day alone has the provider's account, of the same currency and mode.
+    """
 
     day: date | None
-    wallet_id: int
+    account_id: int
     service: str
     network: str
     product: str
@@ -238,7 +241,7 @@ def rows_of_sales(
     rows: dict[RowKey, Sales] = {}
     totals: dict[str, Sales] = {}
     for key, sales in lines.items():
-        wallet = accounts[key.wallet_id]
+        wallet = accounts[key.account_id]
         if wallet.mode is not mode:
             continue
         row = RowKey(

@@ -238,7 +238,7 @@ def _require_agreement(
     """Raises InvariantBroken where sales, by currency and mode, do not come to what the accounts of the house say."""
     by_sales: dict[tuple[str, Mode], Sales] = {}
     for key, sales in sold.items():
-        wallet = accounts[key.wallet_id]
+        wallet = accounts[key.account_id]
         by_sales.setdefault((wallet.currency, wallet.mode), Sales()).add(sales)
     settled, provided, kept = TransferKind.COST, AccountKind.PROVIDER, (AccountKind.MARGIN, AccountKind.LOSS)
     by_ledger: dict[tuple[str, Mode], list[int]] = {}

@@ -29,11 +29,12 @@ _HOLD, _RELEASE, _COST = int(TransferKind.HOLD), int(TransferKind.RELEASE), int(
 _MARGIN, _LOSS = int(TransferKind.MARGIN), int(TransferKind.LOSS)
 _WRITE_OFF, _REFUND = int(TransferKind.WRITE_OFF), int(TransferKind.REFUND)
 
-# A day of a large shop is joined in memory; each of two processes builds a table of its own, since shared ones need more of
-# /dev/shm than a container has. Only large tables are read by two.
+# A day of a large shop is joined in memory, and grouped there: how many groups there will be cannot be estimated, and sorting
+# a million rows costs a second. Each of two processes builds a table of its own, since shared ones need more of /dev/shm than a
+# container has. Only large tables are read by two.
 _PREPARE: Final = """
     select set_config('work_mem', '128MB', true), set_config('hash_mem_multiplier', '2', true),
-        set_config('statement_timeout', '0', true), set_config('jit', 'off', true),
+        set_config('statement_timeout', '0', true), set_config('jit', 'off', true), set_config('enable_sort', 'off', true),
         set_config('max_parallel_workers_per_gather', '1', true), set_config('enable_parallel_hash', 'off', true)
 """
 
@@ -57,11 +58,20 @@ async def accounts(tx: Tx) -> dict[int, Account]:
     }
 
 
-def movements_statement(kinds: Collection[TransferKind] | None) -> str:
+def _day(moment: str, *, by_day: bool) -> str:
+    """Which of the days that begin at $3 a moment is in, counted from 1."""
+    return f"width_bucket({moment}, $3::timestamptz[])" if by_day else "cardinality($3::timestamptz[])"
+
+
+def _starts(span: Span, *, by_day: bool) -> list[datetime]:
+    return list(span.starts if by_day else span.starts[:1])
+
+
+def movements_statement(kinds: Collection[TransferKind] | None, *, by_day: bool) -> str:
     """The statement of `movements`: $1 and $2 are the span, $3 when each of its days begins."""
     narrowed = "" if kinds is None else f" and kind in ({', '.join(str(int(kind)) for kind in kinds)})"
     return f"""
-        select width_bucket(created_at, $3::timestamptz[]) as day, kind, debit, credit, count(*) as transfers,
+        select {_day("created_at", by_day=by_day)} as day, kind, debit, credit, count(*) as transfers,
             sum(amount_minor)::bigint as minor
         from report_transfer where created_at >= $1 and created_at < $2{narrowed}
         group by 1, 2, 3, 4
@@ -72,11 +82,12 @@ async def movements(
     tx: Tx, span: Span, *, by_day: bool, kinds: Collection[TransferKind] | None = None
 ) -> list[Movement]:
     """How accounts changed in a span: two for each group of transfers."""
-    starts = span.starts if by_day else span.starts[:1]
-    found = await tx.fetch(movements_statement(kinds), span.begins_at, span.ends_at, list(starts), timeout=PATIENCE_S)
+    told_by_day, by_day = by_day, by_day and len(span.days) > 1
+    statement = movements_statement(kinds, by_day=by_day)
+    found = await tx.fetch(statement, span.begins_at, span.ends_at, _starts(span, by_day=by_day), timeout=PATIENCE_S)
     result = []
     for row in found:
-        day, kind = span.days[row["day"] - 1] if by_day else None, TransferKind(row["kind"])
+        day, kind = span.days[row["day"] - 1] if told_by_day else None, TransferKind(row["kind"])
         result.append(Movement(day, row["debit"], kind, row["transfers"], -row["minor"]))
         result.append(Movement(day, row["credit"], kind, row["transfers"], row["minor"]))
     return result
@@ -101,54 +112,112 @@ async def changes_since(tx: Tx, moment: datetime | None, until: datetime | None)
 # Sales ------------------------------------------------------------------------------------------------------------------
 
 
-def orders_statement(by: Collection[By], *, with_cost: bool) -> str:
-    """The statement of what orders have brought: $1 and $2 are the span, $3 when each of its days begins.
+_COST_OF_ORDER: Final = f"""
+    left join report_transfer t on t.cause = o.id and t.kind = {_COST} and t.created_at >= $1 and t.created_at < $2
+"""
 
-    What they cost stands in the ledger: one transfer for each that cost something, and a second one for what the house paid beyond
-    the price, of those alone that brought nothing.
-    """
-    costs = with_cost or By.PROVIDER in by
-    joined = f"""
-        left join report_transfer t on t.cause = o.id and t.kind = {_COST} and t.created_at >= $1 and t.created_at < $2
-        left join report_account a on a.id = t.credit
-    """
-    cost = f"""
-        coalesce(sum(t.amount_minor), 0)::bigint as cost_minor,
-        coalesce(sum((select l.amount_minor from report_transfer l where l.cause = o.id and l.kind = {_LOSS}))
-                 filter (where t.amount_minor = o.price_minor), 0)::bigint as loss_minor
-    """
+
+def _orders(
+    by: Collection[By], figures: str, joined: str, where: str, *, by_day: bool, account: str, provider: str
+) -> str:
+    """A statement on orders that ended in a span, told apart as `by` asks: $1 and $2 are the span, $3 when its days begin."""
     return f"""
-        select width_bucket(o.ended_at, $3::timestamptz[]) as day, o.wallet_id,
+        select {_day("o.ended_at", by_day=by_day)} as day, o.wallet_id,
             {"o.service" if By.PRODUCT in by else "''"} as service, {"o.network" if By.NETWORK in by else "''"} as network,
-            {"o.product" if By.PRODUCT in by else "''"} as product,
-            {"coalesce(a.owner, o.provider, '')" if By.PROVIDER in by else "''"} as provider,
-            count(*) filter (where o.delivered) as sold, count(*) filter (where not o.delivered) as failed,
-            coalesce(sum(o.price_minor) filter (where o.delivered), 0)::bigint as sold_minor,
-            coalesce(sum(o.price_minor) filter (where not o.delivered), 0)::bigint as released_minor,
-            {cost if costs else "0::bigint as cost_minor, 0::bigint as loss_minor"}
-        from report_order o {joined if costs else ""}
-        where o.ended_at >= $1 and o.ended_at < $2
-        group by 1, 2, 3, 4, 5, 6
+            {"o.product" if By.PRODUCT in by else "''"} as product, {account} as account, {provider} as provider, {figures}
+        from report_order o {joined}
+        where o.ended_at >= $1 and o.ended_at < $2{where}
+        group by 1, 2, 3, 4, 5, 6, 7
     """
+
+
+def orders_statement(by: Collection[By], *, with_cost: bool, by_day: bool) -> str:
+    """The statement of what orders have brought; of those alone that were delivered, where providers are told apart.
+
+    `account` is that of the provider, null where it got nothing. `unprofitable` counts those whose whole price is the cost, or
+    less than it.
+    """
+    tells_providers = By.PROVIDER in by
+    costs = with_cost or tells_providers
+    figures = """
+        count(*) filter (where o.delivered) as sold, count(*) filter (where not o.delivered) as failed,
+        coalesce(sum(o.price_minor) filter (where o.delivered), 0)::bigint as sold_minor,
+        coalesce(sum(o.price_minor) filter (where not o.delivered), 0)::bigint as released_minor,
+    """ + (
+        "coalesce(sum(t.amount_minor), 0)::bigint as cost_minor, count(*) filter (where t.amount_minor = o.price_minor)"
+        " as unprofitable"
+        if costs
+        else "0::bigint as cost_minor, 0::bigint as unprofitable"
+    )
+    return _orders(
+        by,
+        figures,
+        _COST_OF_ORDER if costs else "",
+        " and o.delivered" if tells_providers else "",
+        by_day=by_day,
+        account="t.credit" if tells_providers else "null::bigint",
+        provider="''",
+    )
+
+
+def failures_statement(by: Collection[By], *, by_day: bool) -> str:
+    """The statement of orders that have failed, with who was asked last."""
+    figures = (
+        "0::bigint as sold, count(*) as failed, 0::bigint as sold_minor, sum(o.price_minor)::bigint as released_minor,"
+        " 0::bigint as cost_minor"
+    )
+    return _orders(
+        by,
+        figures,
+        "",
+        " and not o.delivered",
+        by_day=by_day,
+        account="null::bigint",
+        provider="coalesce(o.provider, '')",
+    )
+
+
+def free_statement(by: Collection[By], *, by_day: bool) -> str:
+    """The statement of delivered orders that have cost nothing, so that the ledger does not say who has delivered them."""
+    figures = (
+        "count(*) as sold, 0::bigint as failed, sum(o.price_minor)::bigint as sold_minor, 0::bigint as released_minor,"
+        " 0::bigint as cost_minor"
+    )
+    return _orders(
+        by, figures, _COST_OF_ORDER, " and o.delivered and t.cause is null", by_day=by_day, account="null::bigint",
+        provider="coalesce(o.provider, '')",
+    )  # fmt: skip
+
+
+def losses_statement(by: Collection[By], *, by_day: bool) -> str:
+    """The statement of what the house has paid beyond the price of orders that were sold below cost."""
+    figures = (
+        "0::bigint as sold, 0::bigint as failed, 0::bigint as sold_minor, 0::bigint as released_minor,"
+        " sum(t.amount_minor)::bigint as cost_minor"
+    )
+    joined = (
+        f"join report_transfer t on t.cause = o.id and t.kind = {_LOSS} and t.created_at >= $1 and t.created_at < $2"
+    )
+    account = "t.credit" if By.PROVIDER in by else "null::bigint"
+    return _orders(by, figures, joined, "", by_day=by_day, account=account, provider="''")
 
 
 # A check that is paid has a transfer of cost or of margin, or both: the price is their sum. An authority may take something for one
 # that is released too, and later.
 _OTHER_SALES: Final = f"""
-    select width_bucket(t.created_at, $3::timestamptz[]) as day, s.wallet_id, s.service, '' as network, s.product, s.provider,
+    select %s as day, s.wallet_id, s.service, '' as network, s.product, s.provider,
         count(distinct s.id) filter (where t.kind in ({_COST}, {_MARGIN})) as sold,
         count(*) filter (where t.kind = {_RELEASE}) as failed,
         coalesce(sum(t.amount_minor) filter (where t.kind in ({_COST}, {_MARGIN})), 0)::bigint as sold_minor,
         coalesce(sum(t.amount_minor) filter (where t.kind = {_RELEASE}), 0)::bigint as released_minor,
-        coalesce(sum(t.amount_minor) filter (where t.kind = {_COST}), 0)::bigint as cost_minor,
-        coalesce(sum(t.amount_minor) filter (where t.kind = {_LOSS}), 0)::bigint as loss_minor
+        coalesce(sum(t.amount_minor) filter (where t.kind in ({_COST}, {_LOSS})), 0)::bigint as cost_minor
     from report_other_sale s join report_transfer t on t.cause = s.id
     where t.kind in ({_RELEASE}, {_COST}, {_MARGIN}, {_LOSS}) and t.created_at >= $1 and t.created_at < $2
     group by 1, 2, 3, 4, 5, 6
 """
 
 _CORRECTIONS: Final = f"""
-    select width_bucket(t.created_at, $3::timestamptz[]) as day, c.wallet_id, c.service, c.network, c.product,
+    select %s as day, c.wallet_id, c.service, c.network, c.product,
         coalesce(c.provider, '') as provider, count(*) filter (where t.kind = {_REFUND}) as refunds,
         coalesce(sum(t.amount_minor) filter (where t.kind = {_REFUND}), 0)::bigint as refunded_minor,
         coalesce(sum(t.amount_minor) filter (where t.kind = {_WRITE_OFF}), 0)::bigint as written_off_minor
@@ -163,28 +232,52 @@ _CORRECTIONS: Final = f"""
 async def sales(tx: Tx, span: Span, by: Collection[By], *, with_cost: bool) -> SaleLines:
     """What ended in a span, told apart as `by` asks, or finer."""
     lines: SaleLines = {}
-    by_day = By.DAY in by
-    values = (span.begins_at, span.ends_at, list(span.starts if by_day else span.starts[:1]))
+    told_apart = frozenset(by)
+    told_by_day = By.DAY in by
+    by_day = told_by_day and len(span.days) > 1
+    values = (span.begins_at, span.ends_at, _starts(span, by_day=by_day))
+    known = await accounts(tx)
+    owners = {number: account.owner for number, account in known.items()}
+    # By day alone the ledger says what everything has cost, and no order has to be looked at for it.
+    cost_apart = with_cost and told_apart <= {By.DAY}
 
-    def key(row: Any) -> SaleKey:
-        day = span.days[row["day"] - 1] if by_day else None
-        return SaleKey(day, row["wallet_id"], row["service"], row["network"], row["product"], row["provider"])
+    def key(row: Any, provider: str) -> SaleKey:
+        day = span.days[row["day"] - 1] if told_by_day else None
+        return SaleKey(day, row["wallet_id"], row["service"], row["network"], row["product"], provider)
 
-    for statement in (orders_statement(by, with_cost=with_cost), _OTHER_SALES):
+    async def add(statement: str) -> None:
         for row in await tx.fetch(statement, *values, timeout=PATIENCE_S):
-            sold = Sales(
-                row["sold"],
-                row["sold_minor"],
-                row["failed"],
-                row["released_minor"],
-                row["cost_minor"] + row["loss_minor"],
-            )
-            enter(lines, key(row), sold)
-    for row in await tx.fetch(_CORRECTIONS, *values, timeout=PATIENCE_S):
+            cost_minor = 0 if cost_apart else row["cost_minor"]
+            sold = Sales(row["sold"], row["sold_minor"], row["failed"], row["released_minor"], cost_minor)
+            enter(lines, key(row, row["provider"]), sold)
+
+    unprofitable = free = False
+    statement = orders_statement(by, with_cost=with_cost and not cost_apart, by_day=by_day)
+    for row in await tx.fetch(statement, *values, timeout=PATIENCE_S):
+        unprofitable |= row["unprofitable"] > 0
+        if By.PROVIDER in by and row["account"] is None:
+            free = True
+            continue
+        sold = Sales(row["sold"], row["sold_minor"], row["failed"], row["released_minor"], row["cost_minor"])
+        enter(lines, key(row, owners.get(row["account"], "")), sold)
+    if By.PROVIDER in by:
+        await add(failures_statement(by, by_day=by_day))
+    if free:
+        await add(free_statement(by, by_day=by_day))
+    if unprofitable:
+        for row in await tx.fetch(losses_statement(by, by_day=by_day), *values, timeout=PATIENCE_S):
+            enter(lines, key(row, owners.get(row["account"], "")), Sales(cost_minor=row["cost_minor"]))
+    if cost_apart:
+        for moved in await movements(tx, span, by_day=told_by_day, kinds=(TransferKind.COST, TransferKind.LOSS)):
+            if known[moved.account_id].kind is AccountKind.PROVIDER:
+                enter(lines, SaleKey(moved.day, moved.account_id, "", "", "", ""), Sales(cost_minor=moved.change_minor))
+    day = _day("t.created_at", by_day=by_day)
+    await add(_OTHER_SALES % day)
+    for row in await tx.fetch(_CORRECTIONS % day, *values, timeout=PATIENCE_S):
         corrected = Sales(
             refunds=row["refunds"], refunded_minor=row["refunded_minor"], written_off_minor=row["written_off_minor"]
         )
-        enter(lines, key(row), corrected)
+        enter(lines, key(row, row["provider"]), corrected)
     return lines
 
 
@@ -326,7 +419,7 @@ async def write_closed(
         rows(
             [
                 _SaleRow(
-                    key.day, key.wallet_id, key.service, key.network, key.product, key.provider,
+                    key.day, key.account_id, key.service, key.network, key.product, key.provider,
                     *(getattr(sales, name) for name in Sales.__slots__),
                 )
                 for key, sales in sold.items() if key.day is not None
