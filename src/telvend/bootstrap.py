@@ -87,8 +87,8 @@ if TYPE_CHECKING:
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
-    from telvend.resellers.model import KeyForm
     from telvend.reports.service import Reports
+    from telvend.resellers.model import KeyForm
     from telvend.resellers.service import Resellers
     from telvend.sales.continuity.service import Continuity
     from telvend.sales.gate import SalesGate

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 from telvend.audit.service import audit_books
 from telvend.corrections.service import Corrections
 from telvend.database.connections import Database
-from telvend.fulfilment import Policy, PostgresFulfilmentStore, Review
+from telvend.fulfilment.model import Policy
+from telvend.fulfilment.postgres import PostgresFulfilmentStore
+from telvend.fulfilment.review import Review
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money

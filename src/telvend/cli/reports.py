@@ -3,13 +3,11 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 import typer
-from rich.console import Console
 
-from telvend.bootstrap import Shop
 from telvend.cli.frame import Output, command, table, time_text, zone_name
 from telvend.cli.listing import print_csv
 from telvend.cli.who import user_of_machine
@@ -18,11 +16,14 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports.model import By, ClosedMonth, Holding, Month, RowKey, Sales
-from telvend.reports.service import Report
 
-app = typer.Typer(
-    name="report", help="What was sold and earned, what is owed, and closed months.", no_args_is_help=True
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+    from telvend.reports.service import Report
+
+app = typer.Typer()
 
 From = Annotated[
     datetime | None,
@@ -94,7 +95,7 @@ def _percent(part: int, whole: int) -> Decimal | None:
 
 @command(app, "sales")
 async def sales(
-    shop: Shop,
+    shop: "Shop",
     as_json: bool,
     first: From = None,
     last: To = None,
@@ -108,7 +109,7 @@ async def sales(
 
 @command(app, "margin")
 async def margin(
-    shop: Shop,
+    shop: "Shop",
     as_json: bool,
     first: From = None,
     last: To = None,
@@ -122,7 +123,7 @@ async def margin(
 
 @command(app, "outcomes")
 async def outcomes(
-    shop: Shop,
+    shop: "Shop",
     as_json: bool,
     first: From = None,
     last: To = None,
@@ -136,7 +137,7 @@ async def outcomes(
 
 @command(app, "floats")
 async def floats(
-    shop: Shop,
+    shop: "Shop",
     as_json: bool,
     first: From = None,
     last: To = None,
@@ -154,7 +155,7 @@ async def floats(
 
 @command(app, "wallets")
 async def wallets(
-    shop: Shop,
+    shop: "Shop",
     as_json: bool,
     first: From = None,
     last: To = None,
@@ -172,7 +173,7 @@ async def wallets(
 
 @command(app, "close")
 async def close(
-    shop: Shop,
+    shop: "Shop",
     month: Annotated[str, typer.Argument(metavar="MONTH", help="Such as 2026-11; it has to be over.")],
     by: Annotated[
         str | None,
@@ -182,7 +183,7 @@ async def close(
     ] = None,
 ) -> Output:
     """Seal a month: its figures never change afterwards. What is corrected later stands in the month in which it is corrected."""
-    done = await shop.services.reports.close(Month.parse(month), by or user_of_machine())
+    done = await shop.reports.close(Month.parse(month), by or user_of_machine())
     text = f"{done.month.month} is closed: {done.month.transfers} transfers, digest {done.month.digest}."
     if done.open_sales:
         named = ", ".join(done.open_sales[:_NAMED_AT_MOST])
@@ -195,9 +196,9 @@ async def close(
 
 
 @command(app, "months")
-async def months(shop: Shop) -> Output:
+async def months(shop: "Shop") -> Output:
     """The months that are closed."""
-    closed = await shop.services.reports.closed()
+    closed = await shop.reports.closed()
     rows = [
         (str(one.month), one.zone, one.transfers, time_text(one.closed_at), one.by_whom, one.digest[:12])
         for one in closed
@@ -219,39 +220,46 @@ def _month(closed: ClosedMonth) -> dict[str, Any]:
     }
 
 
-async def _days(shop: Shop, first: datetime | None, last: datetime | None) -> tuple[date, date]:
+async def _days(shop: "Shop", first: datetime | None, last: datetime | None) -> tuple[date, date]:
     """The days that were named, or today. Raises InvalidInput, Busy."""
     if first is not None and last is not None:
         return first.date(), last.date()
-    today = await shop.services.reports.today()
+    today = await shop.reports.today()
     if first is None and last is not None and last.date() < today:
         raise InvalidInput("from", "is missing: --to is before today")
     return (today if first is None else first.date()), (today if last is None else last.date())
 
 
 async def _on_sales(
-    shop: Shop, told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By], mode: Mode,
+    shop: "Shop", told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By], mode: Mode,
     as_csv: bool, *, with_cost: bool = False,
 ) -> Output | None:  # fmt: skip
     days = await _days(shop, first, last)
-    report: Report[Sales] = await shop.services.reports.sales(*days, by, mode, with_cost=with_cost)
+    report: Report[Sales] = await shop.reports.sales(*days, by, mode, with_cost=with_cost)
     return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
 
 
 async def _on_accounts(
-    shop: Shop, kind: AccountKind, told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By],
+    shop: "Shop", kind: AccountKind, told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By],
     mode: Mode, as_csv: bool,
 ) -> Output | None:  # fmt: skip
     days = await _days(shop, first, last)
-    report: Report[Holding] = await shop.services.reports.holdings(kind, *days, by, mode)
+    report: Report[Holding] = await shop.reports.holdings(kind, *days, by, mode)
     return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
 
 
 async def _printed(
-    shop: Shop, report: Report[Any], told: Told, by: Sequence[By], days: tuple[date, date], mode: Mode, *, as_csv: bool
+    shop: "Shop",
+    report: "Report[Any]",
+    told: Told,
+    by: Sequence[By],
+    days: tuple[date, date],
+    mode: Mode,
+    *,
+    as_csv: bool,
 ) -> Output | None:
     resellers = {UUID(key.reseller_id) for key in report.rows if key.reseller_id is not None}
-    emails = {str(number): email for number, email in (await shop.services.resellers.emails(resellers)).items()}
+    emails = {str(number): email for number, email in (await shop.resellers.emails(resellers)).items()}
     names = [one.value for one in By if one in by]
     columns = [*names, "currency", *told]
     rows = [_row(key, names, emails) | _figures(value, told, key.currency) for key, value in report.rows.items()]
@@ -269,7 +277,7 @@ async def _printed(
     title = f"{days[0]} to {days[1]} ({zone_name()}{', play money' if mode is Mode.TEST else ''})"
     heads = [name.replace("_", " ") for name in columns]
 
-    def show(console: Console) -> None:
+    def show(console: "Console") -> None:
         table(title, heads, printed, "Nothing has moved in these days.")(console)
 
     return Output(data, show=show)
