@@ -38,6 +38,7 @@ USAGE = "tests/store/test_usage.py"
 PROVISIONING = "tests/store/test_provisioning.py"
 BALANCES = "tests/unit/operator/subscribers/balances/test_account.py"
 REFILLS = "tests/store/test_refills.py"
+REPORTS = "tests/store/test_reports.py"
 
 KINDS = "tests/contract/test_product_kind.py"
 
@@ -331,6 +332,41 @@ MUTANTS = (
         "            select $1, $2, $3, $4, coalesce(max(first_serial + count), {FIRST_SERIAL}), $5, $6, 'available'"
         " from voucher_batch",
         ("tests/store/test_vouchers.py::test_nothing_can_be_loaded_before_everything_was_handed_over",),
+    ),
+    Mutant(
+        "a refund takes from the margin",
+        "src/telvend/reports/model.py",
+        "self.sold_minor - self.cost_minor - self.refunded_minor - self.written_off_minor",
+        "self.sold_minor - self.cost_minor - self.written_off_minor",
+        (f"{REPORTS}::test_a_month_of_sales_with_the_figures_after_each_step",),
+    ),
+    Mutant(
+        "a sale below cost takes from the margin, by more than the day too",
+        "src/telvend/reports/store.py",
+        "    if unprofitable:\n",
+        "    if False:\n",
+        (f"{REPORTS}::test_whatever_happens_reports_come_to_what_the_ledger_says",),
+    ),
+    Mutant(
+        "a closed month is read from what was sealed",
+        "src/telvend/reports/model.py",
+        "if any(day in month for month in months):",
+        "if False:",
+        (f"{REPORTS}::test_figures_of_a_closed_month_are_those_that_were_sealed_whatever_the_orders_say",),
+    ),
+    Mutant(
+        "a month is over before it is closed",
+        "src/telvend/reports/service.py",
+        "if await store.now(tx) < span.ends_at:",
+        "if False:",
+        (f"{REPORTS}::test_the_current_month_is_not_over",),
+    ),
+    Mutant(
+        "a month whose sales and ledger disagree is not closed",
+        "src/telvend/reports/service.py",
+        "        if ours != theirs:\n",
+        "        if False:\n",
+        (f"{REPORTS}::test_a_month_whose_sales_and_ledger_disagree_is_not_closed",),
     ),
 )
 

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
+    from telvend.reports.service import Reports
     from telvend.resellers.model import KeyForm
     from telvend.resellers.service import Resellers
     from telvend.sales.continuity.service import Continuity
@@ -477,6 +478,14 @@ class Shop:
         return Corrections(self.database, self.ledger)
 
     @cached_property
+    def reports(self) -> "Reports":
+        from zoneinfo import ZoneInfo
+
+        from telvend.reports.service import Reports
+
+        return Reports(self.database, ZoneInfo(self.settings.timezone))
+
+    @cached_property
     def payable(self) -> "Gateways":
         from telvend.funding.asking import Gateways
 
@@ -587,6 +596,7 @@ class Shop:
             credits=self.credits,
             corrections=self.corrections,
             fundings=self.fundings,
+            reports=self.reports,
             subscribers=self.subscribers,
             mobile_money=self.mobile_money,
             entitlements=self.entitlements,

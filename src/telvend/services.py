@@ -20,6 +20,7 @@ from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.counter import Counter
 from telvend.orders.payloads.service import Payloads
 from telvend.orders.service import Orders
+from telvend.reports.service import Reports
 from telvend.resellers.service import Resellers
 from telvend.wallets.service import Transactions, Wallets
 
@@ -42,6 +43,7 @@ class Services:
     credits: Credits
     corrections: Corrections
     fundings: Fundings
+    reports: Reports
     # The operator's side: one service for each room.
     subscribers: Subscribers
     mobile_money: MobileMoney

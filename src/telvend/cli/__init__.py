@@ -74,6 +74,13 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
     LazyGroup("identity", "identity", "app", rich_help_panel=EVERY_DAY, help="Identity checks: NIN and BVN."),
     LazyGroup("ledger", "ledger", "app", rich_help_panel=EVERY_DAY, help="Whether the books hold."),
     LazyGroup(
+        "report",
+        "reports",
+        "app",
+        rich_help_panel=EVERY_DAY,
+        help="What was sold and earned, what is owed, and closed months.",
+    ),
+    LazyGroup(
         "subscriber", "subscribers", "app", rich_help_panel=OPERATOR, help="Who is on the network, and what they have."
     ),
     LazyGroup("bundle", "bundles", "app", rich_help_panel=OPERATOR, help="What a product of the network credits."),

@@ -62,9 +62,9 @@ class Output:
 
 READING: Final = frozenset(
     (
-        "accesses", "accounts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor", "find",
-        "list", "locks", "postings", "rates", "reconcile", "report", "settings", "show", "statement", "status", "strays", "sweeps", "table",
-        "url",
+        "accesses", "accounts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor",
+        "find", "floats", "list", "locks", "margin", "months", "outcomes", "postings", "rates", "reconcile", "report", "sales",
+        "settings", "show", "statement", "status", "strays", "sweeps", "table", "url", "wallets",
     )
 )  # fmt: skip
 """Commands whose work is what they print. All others have done something, printed or not."""

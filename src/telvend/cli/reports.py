@@ -1,0 +1,308 @@
+"""`telvend report`: what was sold, earned and is owed, by day; and the closing of a month."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from uuid import UUID
+
+import typer
+
+from telvend.cli.frame import Output, command, table, time_text, zone_name
+from telvend.cli.listing import print_csv
+from telvend.cli.who import user_of_machine
+from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
+from telvend.kit.money import Money, currency_of
+from telvend.ledger.model import AccountKind, TransferKind
+from telvend.reports.model import By, ClosedMonth, Holding, Month, RowKey, Sales
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from telvend.bootstrap import Shop
+    from telvend.reports.service import Report
+
+app = typer.Typer()
+
+From = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The first day, in the shop's zone; today without."
+    ),
+]
+To = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The last day, included; today without."),
+]
+InMode = Annotated[Mode, typer.Option(help="Real money, or play money.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
+BySale = Annotated[list[By] | None, typer.Option("--by", help="One row for each; may be repeated. By day without.")]
+
+_NAMED_AT_MOST: Final = 20
+_AT_A_TIME: Final = 1000
+
+Told = Mapping[str, Callable[[Any], Any]]
+"""The columns of a report: what each says of a row. Whole minor units come as `Minor`."""
+
+
+class Minor(int):
+    """Minor units of the row's currency."""
+
+
+_SOLD: Final[Told] = {
+    "sold": lambda s: s.sold,
+    "amount": lambda s: Minor(s.sold_minor),
+    "failed": lambda s: s.failed,
+    "refunds": lambda s: s.refunds,
+    "refunded": lambda s: Minor(s.refunded_minor),
+}
+_EARNED: Final[Told] = {
+    "sold": lambda s: s.sold,
+    "amount": lambda s: Minor(s.sold_minor),
+    "cost": lambda s: Minor(s.cost_minor),
+    "refunded": lambda s: Minor(s.refunded_minor),
+    "written_off": lambda s: Minor(s.written_off_minor),
+    "margin": lambda s: Minor(s.margin_minor),
+}
+_OUTCOMES: Final[Told] = {
+    "delivered": lambda s: s.sold,
+    "failed": lambda s: s.failed,
+    "delivered_percent": lambda s: _percent(s.sold, s.sold + s.failed),
+    "amount": lambda s: Minor(s.sold_minor),
+    "released": lambda s: Minor(s.released_minor),
+}
+_FLOATS: Final[Told] = {
+    "opening": lambda h: Minor(h.opening_minor),
+    "cost": lambda h: Minor(h.of(TransferKind.COST, TransferKind.LOSS)),
+    "closing": lambda h: Minor(h.closing_minor),
+}
+_WALLETS: Final[Told] = {
+    "opening": lambda h: Minor(h.opening_minor),
+    "credits": lambda h: Minor(h.of(TransferKind.CREDIT)),
+    "sales": lambda h: Minor(h.of(TransferKind.HOLD)),
+    "releases": lambda h: Minor(h.of(TransferKind.RELEASE)),
+    "refunds": lambda h: Minor(h.of(TransferKind.REFUND)),
+    "debits": lambda h: Minor(h.of(TransferKind.DEBIT)),
+    "voids": lambda h: Minor(h.of(TransferKind.VOID)),
+    "closing": lambda h: Minor(h.closing_minor),
+}
+
+
+def _percent(part: int, whole: int) -> Decimal | None:
+    return (Decimal(part * 100) / whole).quantize(Decimal("0.01")) if whole else None
+
+
+@command(app, "sales")
+async def sales(
+    shop: "Shop",
+    as_json: bool,
+    first: From = None,
+    last: To = None,
+    by: BySale = None,
+    mode: InMode = Mode.LIVE,
+    as_csv: AsCsv = False,
+) -> Output | None:
+    """What was sold: sales count in the day in which they became final, refunds in that in which they were made."""
+    return await _on_sales(shop, _SOLD, as_json, first, last, by or [By.DAY], mode, as_csv)
+
+
+@command(app, "margin")
+async def margin(
+    shop: "Shop",
+    as_json: bool,
+    first: From = None,
+    last: To = None,
+    by: BySale = None,
+    mode: InMode = Mode.LIVE,
+    as_csv: AsCsv = False,
+) -> Output | None:
+    """What was left of what was sold, after cost, refunds and play money that was written off."""
+    return await _on_sales(shop, _EARNED, as_json, first, last, by or [By.DAY], mode, as_csv, with_cost=True)
+
+
+@command(app, "outcomes")
+async def outcomes(
+    shop: "Shop",
+    as_json: bool,
+    first: From = None,
+    last: To = None,
+    by: BySale = None,
+    mode: InMode = Mode.LIVE,
+    as_csv: AsCsv = False,
+) -> Output | None:
+    """How many sales were delivered and how many failed, by day and network where --by does not say otherwise."""
+    return await _on_sales(shop, _OUTCOMES, as_json, first, last, by or [By.DAY, By.NETWORK], mode, as_csv)
+
+
+@command(app, "floats")
+async def floats(
+    shop: "Shop",
+    as_json: bool,
+    first: From = None,
+    last: To = None,
+    by: Annotated[
+        list[By] | None, typer.Option("--by", help="day or provider; may be repeated. By provider without.")
+    ] = None,
+    mode: InMode = Mode.LIVE,
+    as_csv: AsCsv = False,
+) -> Output | None:
+    """What each provider has earned from us: before, in these days, and in all."""
+    return await _on_accounts(
+        shop, AccountKind.PROVIDER, _FLOATS, as_json, first, last, by or [By.PROVIDER], mode, as_csv
+    )
+
+
+@command(app, "wallets")
+async def wallets(
+    shop: "Shop",
+    as_json: bool,
+    first: From = None,
+    last: To = None,
+    by: Annotated[
+        list[By] | None, typer.Option("--by", help="day or reseller; may be repeated. By reseller without.")
+    ] = None,
+    mode: InMode = Mode.LIVE,
+    as_csv: AsCsv = False,
+) -> Output | None:
+    """What is owed to resellers: opening balance, what came and went, and closing balance of their wallets."""
+    return await _on_accounts(
+        shop, AccountKind.WALLET, _WALLETS, as_json, first, last, by or [By.RESELLER], mode, as_csv
+    )
+
+
+@command(app, "close")
+async def close(
+    shop: "Shop",
+    month: Annotated[str, typer.Argument(metavar="MONTH", help="Such as 2026-11; it has to be over.")],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by", metavar="WHO", help="Who closes it; without it the user of this machine.", show_default=False
+        ),
+    ] = None,
+) -> Output:
+    """Seal a month: its figures never change afterwards. What is corrected later stands in the month in which it is corrected."""
+    done = await shop.reports.close(Month.parse(month), by or user_of_machine())
+    text = f"{done.month.month} is closed: {done.month.transfers} transfers, digest {done.month.digest}."
+    if done.open_sales:
+        named = ", ".join(done.open_sales[:_NAMED_AT_MOST])
+        more = len(done.open_sales) - _NAMED_AT_MOST
+        text += (
+            f"\n{len(done.open_sales)} of the sales begun before its end are still open, and count in the month in which they end:"
+            f" {named}{f' and {more} more' if more > 0 else ''}."
+        )
+    return Output(_month(done.month) | {"open": done.open_sales}, text)
+
+
+@command(app, "months")
+async def months(shop: "Shop") -> Output:
+    """The months that are closed."""
+    closed = await shop.reports.closed()
+    rows = [
+        (str(one.month), one.zone, one.transfers, time_text(one.closed_at), one.by_whom, one.digest[:12])
+        for one in closed
+    ]
+    heads = ("month", "zone", "transfers", f"closed ({zone_name()})", "by", "digest")
+    return Output({"months": [_month(one) for one in closed]}, show=table("", heads, rows, "No month is closed."))
+
+
+def _month(closed: ClosedMonth) -> dict[str, Any]:
+    return {
+        "month": str(closed.month),
+        "zone": closed.zone,
+        "begins_at": closed.begins_at,
+        "ends_at": closed.ends_at,
+        "transfers": closed.transfers,
+        "digest": closed.digest,
+        "closed_at": closed.closed_at,
+        "by": closed.by_whom,
+    }
+
+
+async def _days(shop: "Shop", first: datetime | None, last: datetime | None) -> tuple[date, date]:
+    """The days that were named, or today. Raises InvalidInput, Busy."""
+    if first is not None and last is not None:
+        return first.date(), last.date()
+    today = await shop.reports.today()
+    if first is None and last is not None and last.date() < today:
+        raise InvalidInput("from", "is missing: --to is before today")
+    return (today if first is None else first.date()), (today if last is None else last.date())
+
+
+async def _on_sales(
+    shop: "Shop", told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By], mode: Mode,
+    as_csv: bool, *, with_cost: bool = False,
+) -> Output | None:  # fmt: skip
+    days = await _days(shop, first, last)
+    report: Report[Sales] = await shop.reports.sales(*days, by, mode, with_cost=with_cost)
+    return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
+
+
+async def _on_accounts(
+    shop: "Shop", kind: AccountKind, told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By],
+    mode: Mode, as_csv: bool,
+) -> Output | None:  # fmt: skip
+    days = await _days(shop, first, last)
+    report: Report[Holding] = await shop.reports.holdings(kind, *days, by, mode)
+    return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
+
+
+async def _printed(
+    shop: "Shop",
+    report: "Report[Any]",
+    told: Told,
+    by: Sequence[By],
+    days: tuple[date, date],
+    mode: Mode,
+    *,
+    as_csv: bool,
+) -> Output | None:
+    resellers = {UUID(key.reseller_id) for key in report.rows if key.reseller_id is not None}
+    emails = {str(number): email for number, email in (await shop.resellers.emails(resellers)).items()}
+    names = [one.value for one in By if one in by]
+    columns = [*names, "currency", *told]
+    rows = [_row(key, names, emails) | _figures(value, told, key.currency) for key, value in report.rows.items()]
+    if as_csv:
+        await print_csv(columns, _some_at_a_time(rows))
+        return None
+    total = {currency: _figures(value, told, currency) for currency, value in report.totals.items()}
+    data = {"from": days[0], "to": days[1], "zone": shop.settings.timezone, "mode": mode, "rows": rows, "total": total}
+    printed = [[row[name] for name in columns] for row in rows]
+    if len(rows) > 1:
+        printed += [
+            [*("total" if number == 0 else "" for number in range(len(names))), currency, *figures.values()]
+            for currency, figures in total.items()
+        ]
+    title = f"{days[0]} to {days[1]} ({zone_name()}{', play money' if mode is Mode.TEST else ''})"
+    heads = [name.replace("_", " ") for name in columns]
+
+    def show(console: "Console") -> None:
+        table(title, heads, printed, "Nothing has moved in these days.")(console)
+
+    return Output(data, show=show)
+
+
+def _row(key: RowKey, names: Sequence[str], emails: Mapping[str, str]) -> dict[str, Any]:
+    reseller = None if key.reseller_id is None else emails[key.reseller_id]
+    parts = {
+        "day": None if key.day is None else key.day.isoformat(),
+        "reseller": reseller,
+        "network": key.network,
+        "provider": key.provider,
+        "product": key.product,
+    }
+    return {name: parts[name] for name in names} | {"currency": key.currency}
+
+
+def _figures(value: Any, told: Told, currency: str) -> dict[str, Any]:
+    figures = {name: say(value) for name, say in told.items()}
+    unit = currency_of(currency)
+    return {
+        name: Money(figure, unit).decimal if isinstance(figure, Minor) else figure for name, figure in figures.items()
+    }
+
+
+async def _some_at_a_time(rows: Sequence[dict[str, Any]]) -> AsyncIterator[Iterable[dict[str, Any]]]:
+    for number in range(0, len(rows), _AT_A_TIME):
+        yield rows[number : number + _AT_A_TIME]

@@ -1,0 +1,1 @@
+"""What the shop has sold, earned and owes, by day; and the months that are closed."""

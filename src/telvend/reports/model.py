@@ -1,0 +1,330 @@
+"""Days, months and lines of reports, and how lines add up. No database.
+
+A sale counts in the day in which it became final: the moment of its transfers. Days are those of the shop's zone. Money of
+different currencies is never added up, and play money never to real money.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
+from telvend.ledger.model import AccountKind, TransferKind
+
+LONGEST_DAYS: Final = 3660
+_FIRST_YEAR, _LAST_YEAR = 1971, 9990
+
+
+class By(StrEnum):
+    """What the rows of a report may be narrowed to."""
+
+    DAY = "day"
+    RESELLER = "reseller"
+    NETWORK = "network"
+    PROVIDER = "provider"
+    PRODUCT = "product"
+
+
+# Days and months --------------------------------------------------------------------------------------------------------
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """When this day begins in this zone, in UTC; where the clock skips midnight, the moment at which it does."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month of the calendar: its first day."""
+
+    first: date
+
+    @classmethod
+    def parse(cls, text: str) -> "Month":
+        """Read `2026-11`. Raises InvalidInput."""
+        try:
+            if len(text) != len("2026-11"):
+                raise ValueError
+            return cls(require_day(date.fromisoformat(f"{text}-01"), "month"))
+        except ValueError:
+            raise InvalidInput("month", "must be a month such as 2026-11") from None
+
+    @property
+    def next(self) -> date:
+        """The first day of the month after it."""
+        return (self.first + timedelta(days=31)).replace(day=1)
+
+    @property
+    def days(self) -> list[date]:
+        return days_between(self.first, self.next - timedelta(days=1))
+
+    def __str__(self) -> str:
+        return f"{self.first:%Y-%m}"
+
+
+def require_day(day: date, name: str) -> date:
+    """Raises InvalidInput for a day of another age, which no zone knows."""
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+        raise InvalidInput(name, f"must be a day from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return day
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """All days from the first to the last, both included. Raises InvalidInput where there are none, or too many."""
+    require_day(first, "from")
+    require_day(last, "to")
+    if last < first:
+        raise InvalidInput("to", "must not be before --from")
+    count = (last - first).days + 1
+    if count > LONGEST_DAYS:
+        raise InvalidInput("to", f"must be at most {LONGEST_DAYS} days after --from")
+    return [first + timedelta(days=number) for number in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedMonth:
+    """A month whose figures do not change any more. `zone` is the one that its days are of."""
+
+    month: Month
+    zone: str
+    begins_at: datetime
+    ends_at: datetime
+    transfers: int
+    digest: str
+    by_whom: str
+    closed_at: datetime
+
+    def __contains__(self, day: date) -> bool:
+        return self.month.first <= day < self.month.next
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days in a row of months that are open; `starts` says when each of them begins."""
+
+    days: Sequence[date]
+    starts: Sequence[datetime]
+    ends_at: datetime
+
+    @property
+    def begins_at(self) -> datetime:
+        return self.starts[0]
+
+
+def open_spans(days: Sequence[date], closed: Iterable[ClosedMonth], zone: ZoneInfo) -> list[Span]:
+    """The days that are in no closed month, as spans.
+
+    Where a month was closed in another zone, the open days before and after it give way: no moment is in two days.
+    """
+    months = list(closed)
+    runs: list[list[date]] = []
+    for day in days:
+        if any(day in month for month in months):
+            continue
+        if runs and runs[-1][-1] == day - timedelta(days=1):
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    spans = []
+    for run in runs:
+        starts = [_start(day, months, zone) for day in run]
+        ends_at = _start(run[-1] + timedelta(days=1), months, zone)
+        spans.append(Span(run, starts, ends_at))
+    return spans
+
+
+def _start(day: date, months: Sequence[ClosedMonth], zone: ZoneInfo) -> datetime:
+    """When a day begins that touches an open one."""
+    for month in months:
+        if day == month.month.next:
+            return month.ends_at
+        if day == month.month.first:
+            return month.begins_at
+    return midnight(day, zone)
+
+
+# Sales ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as reports name it. `owner` is a provider's name, or a reseller's id."""
+
+    id: int
+    kind: AccountKind
+    owner: str
+    currency: str
+    mode: Mode
+    balance_minor: int | None
+
+
+@dataclass(slots=True)
+class Sales:
+    """Sales that ended, in one currency: how many, and minor units.
+
+    `cost_minor` is all that providers got, also what the house paid beyond the price. Refunds of delivered orders and play money
+    that was written off stand in the day in which they were made.
+    """
+
+    sold: int = 0
+    sold_minor: int = 0
+    failed: int = 0
+    released_minor: int = 0
+    cost_minor: int = 0
+    refunds: int = 0
+    refunded_minor: int = 0
+    written_off_minor: int = 0
+
+    @property
+    def margin_minor(self) -> int:
+        """What is left for the house; negative where it added."""
+        return self.sold_minor - self.cost_minor - self.refunded_minor - self.written_off_minor
+
+    def add(self, other: "Sales") -> None:
+        self.sold += other.sold
+        self.sold_minor += other.sold_minor
+        self.failed += other.failed
+        self.released_minor += other.released_minor
+        self.cost_minor += other.cost_minor
+        self.refunds += other.refunds
+        self.refunded_minor += other.refunded_minor
+        self.written_off_minor += other.written_off_minor
+
+
+@dataclass(frozen=True, slots=True)
+class SaleKey:
+    """What sales are told apart by, as finely as they are kept; None and "" where a report does not ask.
+
+    `account_id` is the wallet's; a cost that is told apart by day alone has the provider's account, of the same currency and mode.
+    """
+
+    day: date | None
+    account_id: int
+    service: str
+    network: str
+    product: str
+    provider: str
+
+
+SaleLines = dict[SaleKey, Sales]
+
+
+def enter(lines: SaleLines, key: SaleKey, sales: Sales) -> None:
+    lines.setdefault(key, Sales()).add(sales)
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """What a row of a report is about; None where it is not asked for."""
+
+    day: date | None
+    reseller_id: str | None
+    network: str | None
+    provider: str | None
+    product: str | None
+    currency: str
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        parts = (self.day, self.reseller_id, self.network, self.provider, self.product, self.currency)
+        return tuple(str(part) for part in parts if part is not None)
+
+
+def rows_of_sales(
+    lines: Mapping[SaleKey, Sales], accounts: Mapping[int, Account], mode: Mode, by: Sequence[By]
+) -> tuple[dict[RowKey, Sales], dict[str, Sales]]:
+    """The rows of a report on sales in their order, and the totals by currency."""
+    rows: dict[RowKey, Sales] = {}
+    totals: dict[str, Sales] = {}
+    for key, sales in lines.items():
+        wallet = accounts[key.account_id]
+        if wallet.mode is not mode:
+            continue
+        row = RowKey(
+            key.day if By.DAY in by else None,
+            wallet.owner if By.RESELLER in by else None,
+            key.network if By.NETWORK in by else None,
+            key.provider if By.PROVIDER in by else None,
+            key.product if By.PRODUCT in by else None,
+            wallet.currency,
+        )
+        rows.setdefault(row, Sales()).add(sales)
+        totals.setdefault(wallet.currency, Sales()).add(sales)
+    return {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))
+
+
+# Accounts ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """How one account changed in one day (None: in all days asked for) by transfers of one kind."""
+
+    day: date | None
+    account_id: int
+    kind: TransferKind
+    transfers: int
+    change_minor: int
+
+
+@dataclass(slots=True)
+class Holding:
+    """What an account held at first and at last, and how it changed in between, by kind of transfer: minor units."""
+
+    opening_minor: int = 0
+    transfers: int = 0
+    changes: dict[TransferKind, int] = field(default_factory=dict)
+
+    @property
+    def closing_minor(self) -> int:
+        return self.opening_minor + sum(self.changes.values())
+
+    def of(self, *kinds: TransferKind) -> int:
+        """The change by transfers of these kinds."""
+        return sum(self.changes.get(kind, 0) for kind in kinds)
+
+    def enter(self, movement: Movement) -> None:
+        self.transfers += movement.transfers
+        self.changes[movement.kind] = self.changes.get(movement.kind, 0) + movement.change_minor
+
+    def add(self, other: "Holding") -> None:
+        """Add what another account of the same currency held and how it changed in the same time."""
+        self.opening_minor += other.opening_minor
+        self.transfers += other.transfers
+        for kind, minor in other.changes.items():
+            self.changes[kind] = self.changes.get(kind, 0) + minor
+
+
+def rows_of_holdings(
+    accounts: Iterable[Account],
+    openings: Mapping[int, int],
+    movements: Iterable[Movement],
+    days: Sequence[date] | None,
+    key_of: Callable[[Account, date | None], RowKey],
+) -> tuple[dict[RowKey, Holding], dict[str, Holding]]:
+    """The rows of a report on accounts in their order, and the totals by currency over the whole time.
+
+    With `days`, each account has a row for each of them, opening with what the day before closed with.
+    """
+    by_account: dict[tuple[int, date | None], Holding] = {}
+    for movement in movements:
+        by_account.setdefault((movement.account_id, movement.day), Holding()).enter(movement)
+    rows: dict[RowKey, Holding] = {}
+    totals: dict[str, Holding] = {}
+    for account in accounts:
+        held = openings.get(account.id, 0)
+        whole = Holding(held)
+        for day in days if days is not None else (None,):
+            moved = by_account.get((account.id, day), Holding())
+            part = Holding(held, moved.transfers, dict(moved.changes))
+            held = part.closing_minor
+            rows.setdefault(key_of(account, day), Holding()).add(part)
+            whole.transfers += part.transfers
+            for kind, minor in part.changes.items():
+                whole.changes[kind] = whole.changes.get(kind, 0) + minor
+        totals.setdefault(account.currency, Holding()).add(whole)
+    return {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))

@@ -1,0 +1,263 @@
+"""The verbs of reports: what was sold and earned, what accounts hold, and the closing of a month.
+
+Days of closed months are read from what was sealed, all others from the ledger and the orders; one report is one moment of the
+database.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from telvend.database.connections import Database, Tx
+from telvend.errors import InvalidInput, InvariantBroken
+from telvend.kit.mode import Mode
+from telvend.ledger.model import AccountKind, TransferKind
+from telvend.reports import store
+from telvend.reports.model import (
+    Account,
+    By,
+    ClosedMonth,
+    Holding,
+    Month,
+    Movement,
+    RowKey,
+    SaleLines,
+    Sales,
+    Span,
+    days_between,
+    enter,
+    open_spans,
+    rows_of_holdings,
+    rows_of_sales,
+)
+
+_ALL: Final = frozenset(By)
+_FOR_HOLDINGS: Final = {AccountKind.PROVIDER: By.PROVIDER, AccountKind.WALLET: By.RESELLER}
+_PROVIDER_KINDS: Final = (TransferKind.COST, TransferKind.LOSS)
+_LONGEST_NAME: Final = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Generic[T]):
+    """Rows in their order, and totals by currency."""
+
+    rows: dict[RowKey, T]
+    totals: dict[str, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A month that was closed now, and our references of the sales from before its end that are still open."""
+
+    month: ClosedMonth
+    open_sales: list[str]
+
+
+class Reports:
+    """Reports of one shop, whose days are those of `zone`."""
+
+    def __init__(self, database: Database, zone: ZoneInfo) -> None:
+        self._database = database
+        self._zone = zone
+
+    async def today(self) -> date:
+        """Today in the shop's zone, by the database's clock. Raises Busy."""
+        async with self._database.connection() as tx:
+            return (await store.now(tx)).astimezone(self._zone).date()
+
+    async def sales(
+        self, first: date, last: date, by: Sequence[By], mode: Mode, *, with_cost: bool = False
+    ) -> Report[Sales]:
+        """What became final from one day to another, both included. `with_cost`: also what it cost, which takes longer.
+
+        Raises InvalidInput, Busy.
+        """
+        days = days_between(first, last)
+        async with self._database.snapshot() as tx:
+            await store.prepare(tx)
+            closed = await store.closed_months(tx)
+            lines = await store.closed_sales(tx, first, last, [one.month for one in closed])
+            for span in open_spans(days, closed, self._zone):
+                for key, sales in (await store.sales(tx, span, frozenset(by), with_cost=with_cost)).items():
+                    enter(lines, key, sales)
+            accounts = await store.accounts(tx)
+        return Report(*rows_of_sales(lines, accounts, mode, by))
+
+    async def holdings(
+        self, kind: AccountKind, first: date, last: date, by: Sequence[By], mode: Mode
+    ) -> Report[Holding]:
+        """What the accounts of providers, or wallets, held before and after these days, and what moved in between.
+
+        Accounts that held nothing and did not move are left out. Raises InvalidInput, Busy.
+        """
+        allowed = {By.DAY, _FOR_HOLDINGS[kind]}
+        for one in by:
+            if one not in allowed:
+                raise InvalidInput("by", f"must be {' or '.join(sorted(allowed))} here")
+        days = days_between(first, last)
+        by_day = By.DAY in by
+        kinds = _PROVIDER_KINDS if kind is AccountKind.PROVIDER else None
+        async with self._database.snapshot() as tx:
+            await store.prepare(tx)
+            closed = await store.closed_months(tx)
+            movements = await store.closed_movements(tx, first, last, [one.month for one in closed])
+            spans = open_spans(days, closed, self._zone)
+            for span in spans:
+                movements += await store.movements(tx, span, by_day=by_day, kinds=kinds)
+            everybody = await store.accounts(tx)
+            if kind is AccountKind.WALLET and [len(span.days) for span in spans] == [len(days)]:
+                # What has moved in these days is known already.
+                openings = _held_before(everybody.values(), await store.changes_since(tx, spans[0].ends_at, None))
+                for movement in movements:
+                    if movement.account_id in openings:
+                        openings[movement.account_id] -= movement.change_minor
+            else:
+                openings = await self._openings(tx, first, closed, kind, everybody)
+        accounts = {number: one for number, one in everybody.items() if one.kind is kind and one.mode is mode}
+        moved = [
+            movement
+            if by_day
+            else Movement(None, movement.account_id, movement.kind, movement.transfers, movement.change_minor)
+            for movement in movements
+            if movement.account_id in accounts
+        ]
+        stirred = {movement.account_id for movement in moved}
+        shown = [one for one in accounts.values() if one.id in stirred or openings.get(one.id)]
+        named = _FOR_HOLDINGS[kind] in by
+
+        def key_of(account: Account, day: date | None) -> RowKey:
+            owner = account.owner if named else None
+            provider = kind is AccountKind.PROVIDER
+            return RowKey(day, None if provider else owner, None, owner if provider else None, None, account.currency)
+
+        return Report(*rows_of_holdings(shown, openings, moved, days if by_day else None, key_of))
+
+    async def _openings(
+        self, tx: Tx, day: date, closed: Sequence[ClosedMonth], kind: AccountKind | None, accounts: dict[int, Account]
+    ) -> dict[int, int]:
+        """What accounts held when this day began: all of them, or at least those of `kind`.
+
+        Wallets know what they hold now, so that only what came after is added up. Of the others it is what came before, from the
+        last month that is closed.
+        """
+        for one in closed:
+            if day in one:
+                return await store.closed_openings(tx, one.month, day)
+        (span,) = open_spans([day], closed, self._zone)
+        if kind is AccountKind.WALLET:
+            return _held_before(accounts.values(), await store.changes_since(tx, span.begins_at, None))
+        before = [one for one in closed if one.ends_at <= span.begins_at]
+        if not before:
+            return await store.changes_since(tx, None, span.begins_at)
+        last = before[-1]
+        openings = await store.closed_openings(tx, last.month, last.month.next)
+        for account_id, minor in (await store.changes_since(tx, last.ends_at, span.begins_at)).items():
+            openings[account_id] = openings.get(account_id, 0) + minor
+        return openings
+
+    async def closed(self) -> list[ClosedMonth]:
+        """The months that are closed, oldest first. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.closed_months(tx)
+
+    async def close(self, month: Month, by_whom: str) -> Closed:
+        """Seal a month: its figures are added up once more, written down, and never change.
+
+        Sales that are still open are no part of it: they count in the day in which they end. Raises InvalidInput (not over, closed
+        before), InvariantBroken (the sales and the ledger disagree), Busy.
+        """
+        if not 1 <= len(by_whom) <= _LONGEST_NAME or not by_whom.isprintable():
+            raise InvalidInput("by", f"must be 1 to {_LONGEST_NAME} printable characters")
+        async with self._database.connection() as tx:
+            span = await self._closable(tx, month)
+        try:
+            async with self._database.connection() as tx, tx.transaction(isolation="repeatable_read"):
+                await store.prepare(tx)
+                sold = await store.sales(tx, span, _ALL, with_cost=True)
+                moved = _added_up(await store.movements(tx, span, by_day=True))
+                accounts = await store.accounts(tx)
+                closed = await store.closed_months(tx)
+                _require_agreement(month, sold, moved, accounts)
+                openings = await self._openings(tx, month.first, closed, None, accounts)
+                transfers = sum(movement.transfers for movement in moved) // 2
+                await store.write_closed(tx, month, str(self._zone), span, by_whom, transfers, sold, openings, moved)
+                open_sales = await store.open_sales(tx, span.ends_at, Mode.LIVE)
+        except asyncpg.UniqueViolationError:
+            raise InvalidInput(
+                "month", f"{month} was closed a moment ago by somebody else; its figures stand"
+            ) from None
+        return Closed(next(one for one in await self.closed() if one.month == month), open_sales)
+
+    async def _closable(self, tx: Tx, month: Month) -> Span:
+        closed = await store.closed_months(tx)
+        for one in closed:
+            if one.month == month:
+                at = f"{one.closed_at.astimezone(self._zone):%Y-%m-%d %H:%M}"
+                raise InvalidInput("month", f"{month} was closed on {at} by {one.by_whom}; its figures stand")
+        (span,) = open_spans(month.days, closed, self._zone)
+        if await store.now(tx) < span.ends_at:
+            ends = f"{span.ends_at.astimezone(self._zone):%Y-%m-%d %H:%M}"
+            raise InvalidInput("month", f"{month} is not over before {ends} ({self._zone})")
+        # What a transaction writes has the time at which it began.
+        if unfinished := await store.unfinished_since(tx, span.ends_at):
+            raise InvalidInput(
+                "month",
+                f"{unfinished} transaction(s) from before the end of {month} are not over yet; try again in a minute",
+            )
+        return span
+
+
+def _held_before(accounts: Iterable[Account], changes: dict[int, int]) -> dict[int, int]:
+    """What wallets held before these changes, which are all that there were since."""
+    return {
+        account.id: account.balance_minor - changes.get(account.id, 0)
+        for account in accounts
+        if account.balance_minor is not None
+    }
+
+
+def _added_up(movements: Iterable[Movement]) -> list[Movement]:
+    """One movement for each day, account and kind, whatever the other account was."""
+    found: dict[tuple[date | None, int, TransferKind], tuple[int, int]] = {}
+    for m in movements:
+        key = (m.day, m.account_id, m.kind)
+        transfers, minor = found.get(key, (0, 0))
+        found[key] = (transfers + m.transfers, minor + m.change_minor)
+    return [Movement(*key, *value) for key, value in found.items()]
+
+
+def _require_agreement(
+    month: Month, sold: SaleLines, moved: Collection[Movement], accounts: dict[int, Account]
+) -> None:
+    """Raises InvariantBroken where sales, by currency and mode, do not come to what the accounts of the house say."""
+    by_sales: dict[tuple[str, Mode], Sales] = {}
+    for key, sales in sold.items():
+        wallet = accounts[key.account_id]
+        by_sales.setdefault((wallet.currency, wallet.mode), Sales()).add(sales)
+    settled, provided, kept = TransferKind.COST, AccountKind.PROVIDER, (AccountKind.MARGIN, AccountKind.LOSS)
+    by_ledger: dict[tuple[str, Mode], list[int]] = {}
+    for movement in moved:
+        account = accounts[movement.account_id]
+        sums = by_ledger.setdefault((account.currency, account.mode), [0, 0, 0, 0])
+        if account.kind is AccountKind.IN_FLIGHT:
+            sums[0] -= movement.change_minor if movement.kind in (settled, TransferKind.MARGIN) else 0
+            sums[1] -= movement.change_minor if movement.kind is TransferKind.RELEASE else 0
+        elif account.kind is provided:
+            sums[2] += movement.change_minor
+        elif account.kind in kept:
+            sums[3] += movement.change_minor
+    for unit in by_sales.keys() | by_ledger.keys():
+        said = by_sales.get(unit, Sales())
+        ours = [said.sold_minor, said.released_minor, said.cost_minor, said.margin_minor]
+        theirs = by_ledger.get(unit, [0, 0, 0, 0])
+        if ours != theirs:
+            raise InvariantBroken(
+                f"{month} is not closed: sold, released, cost and margin of {unit[0]} ({unit[1]}) come to {ours} by the sales and"
+                f" to {theirs} by the ledger, in minor units. See telvend ledger check."
+            )
