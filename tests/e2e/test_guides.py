@@ -62,7 +62,7 @@ def developer(tmp_path: Path, opened: Opened) -> Iterator[Reader]:
 ADDS = {
     "add-a-provider": False,
     "add-a-dialect": False,
-    "add-a-product-kind": False,
+    "add-a-product-kind": True,
     "add-a-gateway-or-authority": True,
     "add-a-kind-of-sale": True,
 }
@@ -107,6 +107,7 @@ def credit(amount: str, reference: str) -> tuple[str, ...]:
 
 BEGINNINGS = {
     "back-up-and-restore": Begins(serves=False, is_service=True),
+    "close-the-month": Begins(),
     "connect-an-authority": Begins(),
     "correct-a-mistake": Begins(
         [AMA, credit("4.50", "cash-1"), credit("500", "cash-17"), KEY],
@@ -127,7 +128,7 @@ BEGINNINGS = {
         settings=STEERED,
     ),
     "revoke-a-key": Begins([AMA, KEY]),
-    "switch-a-network-off": Begins(),
+    "switch-a-network-off": Begins(soak=False),
     "use-the-postman-collection": Begins([AMA]),
 }
 """The guides of docs/howto/ for whoever runs a shop, by name."""
