@@ -346,6 +346,7 @@ async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Book
     done = await reports.close(MAY, "Esi")
     assert set(done.open_sales) <= {order.reference for order in waiting}
     assert await look() == open_before, "closing a month changes no figure"
+    assert await reports.findings() == []
     await books.check()
 
 
@@ -460,7 +461,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", [None, *DAMAGES])
-async def test_the_audit_finds(books: Books, damage: str | None) -> None:
+async def test_the_check_of_closed_months_finds(books: Books, damage: str | None) -> None:
     await books.fund(moment("2025-04-30 12:00"), Money(5_000, GHS))
     await books.sell(moment("2025-05-02 08:00"), GHS)
     await Reports(books.database, ACCRA).close(MAY, "Esi")
@@ -580,6 +581,12 @@ def test_a_month_is_closed_by_command(shop: Shop) -> None:
     assert "2025-05" in shop.run("report", "months").stdout
     assert shop.data("report", "months")["months"][0]["digest"] == done["digest"]
     assert shop.data("ledger", "check")["ok"]
+    assert shop.data("report", "months", "--check")["ok"]
+    assert "is as it was" in shop.run("report", "months", "--check").stdout
+    shop.execute("set session_replication_role = replica; update report_movement set change_minor = change_minor + 1")
+    found = shop.data("report", "months", "--check", code=1)
+    assert (found["ok"], len(found["findings"]) > 1) == (False, True)
+    assert "2025-05 was closed with digest" in shop.run("report", "months", "--check", code=1).stdout
 
 
 def test_sales_that_are_open_when_a_month_is_closed_are_named(shop: Shop) -> None:

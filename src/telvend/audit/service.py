@@ -32,7 +32,6 @@ from telvend.operator.usage import invariants as usage
 from telvend.operator.vouchers import invariants as vouchers
 from telvend.orders import invariants as orders
 from telvend.orders.store import count_orders
-from telvend.reports import invariants as reports
 from telvend.sales import invariants as sales
 from telvend.wallets import invariants as wallets
 
@@ -52,7 +51,6 @@ INVARIANTS: Final = (
     *subscribers.INVARIANTS,
     *provisioning.INVARIANTS,
     *usage.INVARIANTS,
-    *reports.INVARIANTS,
 )
 _RULES: Final = tuple(invariant.rule for invariant in INVARIANTS)
 

@@ -196,15 +196,40 @@ async def close(
 
 
 @command(app, "months")
-async def months(shop: "Shop") -> Output:
+async def months(
+    shop: "Shop",
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Compare each with its digest and the ledger; exit code 1 where one does not agree."
+        ),
+    ] = False,
+) -> Output:
     """The months that are closed."""
     closed = await shop.reports.closed()
+    findings = await shop.reports.findings() if check else []
     rows = [
         (str(one.month), one.zone, one.transfers, time_text(one.closed_at), one.by_whom, one.digest[:12])
         for one in closed
     ]
-    heads = ("month", "zone", "transfers", f"closed ({zone_name()})", "by", "digest")
-    return Output({"months": [_month(one) for one in closed]}, show=table("", heads, rows, "No month is closed."))
+    listed = table(
+        "",
+        ("month", "zone", "transfers", f"closed ({zone_name()})", "by", "digest"),
+        rows,
+        "No month is closed.",
+    )
+
+    def show(console: "Console") -> None:
+        listed(console)
+        for text in findings:
+            console.print(text, markup=False)
+        if check and not findings:
+            console.print("What was sealed is as it was, and agrees with the ledger.")
+
+    data: dict[str, Any] = {"months": [_month(one) for one in closed]}
+    if check:
+        data |= {"ok": not findings, "findings": findings}
+    return Output(data, show=show, exit_code=1 if findings else 0)
 
 
 def _month(closed: ClosedMonth) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from telvend.errors import InvalidInput, InvariantBroken
 from telvend.kit.mode import Mode
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports import store
+from telvend.reports.invariants import INVARIANTS
 from telvend.reports.model import (
     Account,
     By,
@@ -165,6 +166,12 @@ class Reports:
         """The months that are closed, oldest first. Raises Busy."""
         async with self._database.connection() as tx:
             return await store.closed_months(tx)
+
+    async def findings(self) -> list[str]:
+        """Compare every closed month with its digest and with the ledger: a sentence for each thing that is wrong. Raises Busy."""
+        async with self._database.snapshot() as tx:
+            await store.prepare(tx)
+            return [text for invariant in INVARIANTS for text in await store.breaking(tx, invariant)]
 
     async def close(self, month: Month, by_whom: str) -> Closed:
         """Seal a month: its figures are added up once more, written down, and never change.

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from telvend.database.connections import Tx, rows
+from telvend.database.invariants import Invariant
 from telvend.kit.mode import Mode
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports.model import (
@@ -306,6 +307,11 @@ async def closed_months(tx: Tx) -> list[ClosedMonth]:
         )
         for row in found
     ]  # fmt: skip
+
+
+async def breaking(tx: Tx, invariant: Invariant) -> list[str]:
+    """What breaks an invariant, a sentence each."""
+    return [row[0] for row in await tx.fetch(invariant.sql, timeout=PATIENCE_S)]
 
 
 async def now(tx: Tx) -> datetime:
