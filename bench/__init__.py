@@ -1,4 +1,4 @@
 """How fast Telvend is, beside pgbench on the same server: `make bench`, or `python -m bench --help`.
 
-`parts.py` lists what is measured, in the order in which it runs; README.md says what each part means.
+`cases.py` lists what is measured, in the order in which it runs; README.md says what each part means.
 """

@@ -18,11 +18,11 @@ import uvloop
 from rich.console import Console
 
 from bench import machine
-from bench.parts import PARTS
+from bench.cases import PARTS
 from bench.progress import Progress
 from bench.report import Report, show, write
 from bench.session import Bench, Extent, Part
-from bench.stand import BooksWrong, Stand, StandFailed
+from bench.testbed import BooksWrong, StandFailed, Testbed
 from bench.tpcb import PgbenchFailed
 from telvend.kit import log
 
@@ -92,7 +92,7 @@ async def _run(parts: list[Part], extent: Extent, where: Path) -> int:
         console.print(f"[yellow]{report.remark}[/yellow]")
     wrong = False
     with tempfile.TemporaryDirectory(prefix="telvend-bench-", dir=where) as folder:
-        stand = Stand(Path(folder))
+        stand = Testbed(Path(folder))
         progress = Progress(console, report, len(parts))
         bench = Bench(stand, extent, report, progress.say)
         try:

@@ -13,7 +13,7 @@ from typing import Final
 
 from bench.report import Quantity, Target
 from bench.session import Bench
-from bench.stand import StandFailed, command_line, environment
+from bench.testbed import StandFailed, command_line, environment
 
 YARDSTICK: Final = (sys.executable, "-c", "import asyncpg")
 MOST: Final = 2.5
@@ -32,8 +32,8 @@ _COMMANDS: Final = (
 
 async def commands(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - each command says its own
     """Run each command several times, those that need a shop beside a server."""
-    await bench.stand.serve()
-    directory = ("--data-dir", str(bench.stand.data_dir))
+    await bench.testbed.serve()
+    directory = ("--data-dir", str(bench.testbed.data_dir))
     for words in _COMMANDS:
         bench.say(f"telvend {' '.join(words)}")
         arguments = words if words[-1].endswith(("help", "version")) else (*words, *directory)

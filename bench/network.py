@@ -10,7 +10,7 @@ from typing import Final
 from bench.load import Load, drive
 from bench.report import Quantity, Target, at_least
 from bench.session import Bench, no_errors, speed_of
-from bench.stand import LIMIT_PER_MINUTE, BooksWrong, Stand
+from bench.testbed import LIMIT_PER_MINUTE, BooksWrong, Testbed
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 
@@ -43,7 +43,7 @@ _FILL = """
 async def plans(bench: Bench, name: str, what: str, *, subscribers: int) -> None:
     """Reads of plans: of the only subscriber there is, or of a million in turn."""
     await bench.serve()
-    stand = bench.stand
+    stand = bench.testbed
     key = await _key(stand)
     bench.say(f"adding {subscribers:,} subscribers")
     await _subscribers(stand, subscribers)
@@ -62,7 +62,7 @@ async def plans(bench: Bench, name: str, what: str, *, subscribers: int) -> None
 async def refills(bench: Bench, name: str, what: str, *, subscribers: int) -> None:
     """Voucherless refills, each under a transactionId of its own, and whether each was loaded exactly once."""
     await bench.serve()
-    stand = bench.stand
+    stand = bench.testbed
     keys = [await _key(stand) for _ in range(min(subscribers, PARTNERS))]
     await _subscribers(stand, subscribers)
     before = await _refilled(stand)
@@ -86,7 +86,7 @@ async def issue(bench: Bench, name: str, what: str) -> None:
         file = Path(folder) / "vouchers.csv"
         bench.say(f"issuing {MANY:,} vouchers")
         began = time.monotonic()
-        await bench.stand.command(
+        await bench.testbed.command(
             "voucher", "issue", "--amount", "100", "--currency", "NGN", "--count", str(MANY), "--csv", str(file)
         )
         elapsed_s = time.monotonic() - began
@@ -104,7 +104,7 @@ async def _measured(bench: Bench, what: str, next_request: Callable[[], bytes]) 
     return await bench.beside(
         f"{what}, for {extent.seconds} s",
         lambda: drive(
-            bench.stand.port,
+            bench.testbed.port,
             connections=CONNECTIONS,
             next_request=next_request,
             seconds=extent.seconds,
@@ -113,7 +113,7 @@ async def _measured(bench: Bench, what: str, next_request: Callable[[], bytes]) 
     )
 
 
-async def _key(stand: Stand) -> str:
+async def _key(stand: Testbed) -> str:
     """The key of a new partner with plenty of money."""
     async with stand.shop() as shop:
         services = shop.services
@@ -124,13 +124,13 @@ async def _key(stand: Stand) -> str:
         return text.reveal()
 
 
-async def _subscribers(stand: Stand, count: int) -> None:
+async def _subscribers(stand: Testbed, count: int) -> None:
     await stand.rows(_ADD, _FIRST, _FIRST + count - 1)
     await stand.rows(_FILL)
     await stand.rows("analyze subscriber, bucket, bucket_posting")
 
 
-async def _refilled(stand: Stand) -> int:
+async def _refilled(stand: Testbed) -> int:
     return int(await stand.value("select count(*) from refill"))
 
 

@@ -9,7 +9,7 @@ import msgspec
 from bench import tpcb
 from bench.load import Load
 from bench.report import Report, Speed, Target
-from bench.stand import Stand
+from bench.testbed import Testbed
 
 _SHARED_WITHIN_S: Final = 20
 
@@ -35,7 +35,7 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
 class Bench:
     """What a part needs: the shop, the yardstick, and where results go."""
 
-    def __init__(self, stand: Stand, extent: Extent, report: Report, say: Callable[[str], None]) -> None:
+    def __init__(self, stand: Testbed, extent: Extent, report: Report, say: Callable[[str], None]) -> None:
         self.stand = stand
         self.extent = extent
         self.report = report

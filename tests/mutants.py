@@ -160,7 +160,7 @@ MUTANTS = (
     Mutant(
         "no timer ends an unknown",
         "src/telvend/fulfilment/weighing.py",
-        """        case.become(State.REVIEW)
+        """        case.become(OrderState.REVIEW)
         return Effect.REVIEW
     delay_s *= """,
         """        case.releases = True
@@ -173,7 +173,7 @@ MUTANTS = (
         "an open attempt is asked about",
         "src/telvend/fulfilment/rules.py",
         """    if open_attempts:
-        return Ask(open_attempts[0])
+        return Requery(open_attempts[0])
 """,
         "",
         (f"{STORIES}::test_a_worker_that_takes_over_asks_and_does_not_buy_again",),
@@ -203,14 +203,14 @@ MUTANTS = (
     ),
     Mutant(
         "no answer, no sale",
-        "src/telvend/identity/checking.py",
+        "src/telvend/identity/verification.py",
         "        if isinstance(answer, Found):\n            _post(",
         "        if True:\n            _post(",
         (f"{NIGERIA}::test_no_answer_gives_the_hold_back_and_leaves_the_reference_free",),
     ),
     Mutant(
         "a check that is used again is paid",
-        "src/telvend/identity/checking.py",
+        "src/telvend/identity/verification.py",
         """            journal.post(
                 number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price.price, _nothing()
             )""",
@@ -234,8 +234,8 @@ MUTANTS = (
     Mutant(
         "a question closes what nobody has heard of",
         "src/telvend/operator/provisioning/service.py",
-        "return Claim(item.reference, DeliveryState.CLOSED)",
-        "return Claim(item.reference, DeliveryState.REFUSED)",
+        "return ReferenceClaim(item.reference, DeliveryState.CLOSED)",
+        "return ReferenceClaim(item.reference, DeliveryState.REFUSED)",
         (f"{PROVISIONING}::test_asking_about_an_unknown_reference_closes_it",),
     ),
     Mutant(
@@ -261,7 +261,7 @@ MUTANTS = (
     ),
     Mutant(
         "a known refill is looked up",
-        "src/telvend/operator/refills/refilling.py",
+        "src/telvend/operator/refills/placement.py",
         "await self._sale.look_up(tx, {item.key for item in items}, store.find_by_transaction)",
         "await self._sale.look_up(tx, set(), store.find_by_transaction)",
         (f"{REFILLS}::test_the_same_request_again_is_the_same_refill_whatever_has_changed",),
@@ -319,7 +319,7 @@ MUTANTS = (
     Mutant(
         "barred is said before any PIN is looked at",
         "src/telvend/operator/refills/decisions.py",
-        "            account.mind_status()\n",
+        "            account.require_status()\n",
         "",
         (f"{REFILLS}::test_a_subscriber_who_is_not_there_or_barred_is_told_before_any_pin_is_looked_at",),
     ),

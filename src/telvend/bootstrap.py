@@ -50,36 +50,36 @@ if TYPE_CHECKING:
     from telvend.database.watch import Watch
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
-    from telvend.fulfilment.model import Policy
+    from telvend.fulfilment.model import FulfilmentPolicy
     from telvend.fulfilment.payloads import PayloadWorker
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.worker import Fulfilment
-    from telvend.funding.asking import Asking, Gateways
     from telvend.funding.credits import Credits
     from telvend.funding.jobs import FundingWorker
     from telvend.funding.play_money.guard import PlayMoneyGuard
     from telvend.funding.play_money.real_process import RealProcess
     from telvend.funding.play_money.voiding import PlayMoney
     from telvend.funding.service import Fundings
+    from telvend.funding.verification import Gateways, PaymentVerification
     from telvend.gateways.contract import Gateway
     from telvend.gateways.sandbox.client import Sandbox
     from telvend.identity.service import Identity
     from telvend.kit.allowance import Allowance
     from telvend.kit.clock import Clock
     from telvend.kit.lifecycle import Closes
-    from telvend.kit.repeating import Repeating
+    from telvend.kit.periodic import PeriodicTask
     from telvend.kit.runtime import Runtime
     from telvend.ledger.service import Ledger
-    from telvend.operator.entitlements.service import Offering
-    from telvend.operator.plans.service import Reading
+    from telvend.operator.entitlements.service import Entitlements
+    from telvend.operator.plans.service import PlanReader
     from telvend.operator.premiums.service import Premiums
-    from telvend.operator.provisioning.service import Delivering
+    from telvend.operator.provisioning.service import Provisioning
     from telvend.operator.refills.service import Refills
     from telvend.operator.subscribers.momo.service import MobileMoney
     from telvend.operator.subscribers.service import Subscribers
-    from telvend.operator.usage.service import Using
+    from telvend.operator.usage.service import Usage
     from telvend.operator.vouchers.pins import PinKeys
     from telvend.operator.vouchers.service import Vouchers
     from telvend.orders.counter import Counter
@@ -143,7 +143,7 @@ class Shop:
     """
 
     sandbox: "Sandbox"
-    """Made by `complete`, since it reads its key; and so is what stands on it: `payable`, `asking`, `fundings`."""
+    """Made by `complete`, since it reads its key; and so is what stands on it: `payable`, `verification`, `fundings`."""
 
     def __init__(
         self,
@@ -244,29 +244,29 @@ class Shop:
         return MobileMoney(self.database)
 
     @cached_property
-    def entitlements(self) -> "Offering":
-        from telvend.operator.entitlements.service import Offering
+    def entitlements(self) -> "Entitlements":
+        from telvend.operator.entitlements.service import Entitlements
 
-        return Offering(self.database)
-
-    @cached_property
-    def provisioning(self) -> "Delivering":
-        from telvend.operator.provisioning.service import Delivering
-
-        return self._life.runs(Delivering(self.database, runtime=self._runtime))
+        return Entitlements(self.database)
 
     @cached_property
-    def plans(self) -> "Reading":
-        from telvend.operator.plans.service import Reading
+    def provisioning(self) -> "Provisioning":
+        from telvend.operator.provisioning.service import Provisioning
+
+        return self._life.runs(Provisioning(self.database, runtime=self._runtime))
+
+    @cached_property
+    def plans(self) -> "PlanReader":
+        from telvend.operator.plans.service import PlanReader
 
         offering = self.entitlements
-        return self._life.runs(Reading(self.database, lambda: offering.snapshot, runtime=self._runtime))
+        return self._life.runs(PlanReader(self.database, lambda: offering.snapshot, runtime=self._runtime))
 
     @cached_property
-    def usage(self) -> "Using":
-        from telvend.operator.usage.service import Using
+    def usage(self) -> "Usage":
+        from telvend.operator.usage.service import Usage
 
-        return self._life.runs(Using(self.database, self.clock, runtime=self._runtime))
+        return self._life.runs(Usage(self.database, self.clock, runtime=self._runtime))
 
     @cached_property
     def pin_keys(self) -> "PinKeys":
@@ -487,21 +487,21 @@ class Shop:
 
     @cached_property
     def payable(self) -> "Gateways":
-        from telvend.funding.asking import Gateways
+        from telvend.funding.verification import Gateways
 
         return Gateways([*self.gateways, self.sandbox], idle=self.connected.idle_gateways)
 
     @cached_property
-    def asking(self) -> "Asking":
-        from telvend.funding.asking import Asking
+    def verification(self) -> "PaymentVerification":
+        from telvend.funding.verification import PaymentVerification
 
-        return Asking(self.database, self.ledger, self.payable)
+        return PaymentVerification(self.database, self.ledger, self.payable)
 
     @cached_property
     def funding_worker(self) -> "FundingWorker":
         from telvend.funding.jobs import FundingWorker
 
-        worker = self._life.starts(FundingWorker(self.database, self.asking, self.clock, runtime=self._runtime))
+        worker = self._life.starts(FundingWorker(self.database, self.verification, self.clock, runtime=self._runtime))
         self._life.push_async_callback(worker.drain, self.settings.drain_s)
         return worker
 
@@ -513,7 +513,7 @@ class Shop:
             self.database,
             self.ledger,
             self.payable,
-            self.asking,
+            self.verification,
             expires_after_s=self.settings.funding_expires_s,
             on_notice=self.funding_worker.wake,
         )
@@ -523,10 +523,10 @@ class Shop:
         return _router(self.settings, self.providers, self.clock, self.play_money_guard.refuses_live)
 
     @cached_property
-    def policy(self) -> "Policy":
-        from telvend.fulfilment.model import Policy
+    def policy(self) -> "FulfilmentPolicy":
+        from telvend.fulfilment.model import FulfilmentPolicy
 
-        return Policy()
+        return FulfilmentPolicy()
 
     @cached_property
     def jobs(self) -> "PostgresFulfilmentStore":
@@ -565,12 +565,14 @@ class Shop:
         return PayloadWorker(self.database, self.router, self.payloads)
 
     @cached_property
-    def payload_requeries(self) -> "Repeating":
+    def payload_requeries(self) -> "PeriodicTask":
         """Made where this process delivers."""
-        from telvend.kit.repeating import Repeating
+        from telvend.kit.periodic import PeriodicTask
 
         work, every_s = self.payload_worker.work_off, PAYLOADS_EVERY_S
-        return self._life.runs(Repeating("payload requeries", work, self.clock, every_s=every_s, runtime=self._runtime))
+        return self._life.runs(
+            PeriodicTask("payload requeries", work, self.clock, every_s=every_s, runtime=self._runtime)
+        )
 
     @cached_property
     def review(self) -> "Review":
@@ -777,7 +779,7 @@ def _authorities(settings: Settings) -> "dict[str, Authority]":
 
 
 def _providers(
-    settings: Settings, book: "PostgresBook", clock: "Clock", provisioning: "Delivering", offering: "Offering"
+    settings: Settings, book: "PostgresBook", clock: "Clock", provisioning: "Provisioning", offering: "Entitlements"
 ) -> "list[Provider]":
     """Every provider of this shop. A new one gets its line here."""
     from telvend.providers.own_network.client import OwnNetwork

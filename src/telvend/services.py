@@ -8,14 +8,14 @@ from telvend.funding.credits import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
-from telvend.operator.entitlements.service import Offering
-from telvend.operator.plans.service import Reading
+from telvend.operator.entitlements.service import Entitlements
+from telvend.operator.plans.service import PlanReader
 from telvend.operator.premiums.service import Premiums
-from telvend.operator.provisioning.service import Delivering
+from telvend.operator.provisioning.service import Provisioning
 from telvend.operator.refills.service import Refills
 from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
-from telvend.operator.usage.service import Using
+from telvend.operator.usage.service import Usage
 from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.counter import Counter
 from telvend.orders.payloads.service import Payloads
@@ -47,10 +47,10 @@ class Services:
     # The operator's side: one service for each room.
     subscribers: Subscribers
     mobile_money: MobileMoney
-    entitlements: Offering
-    provisioning: Delivering
-    usage: Using
-    plans: Reading
+    entitlements: Entitlements
+    provisioning: Provisioning
+    usage: Usage
+    plans: PlanReader
     vouchers: Vouchers
     refills: Refills
     premiums: Premiums

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from telvend.authorities.contract import Authority, Kind
+from telvend.authorities.contract import Authority, VerificationKind
 from telvend.authorities.dojah.client import Dojah
 from telvend.authorities.personas import Personas
 from telvend.authorities.prembly.client import Prembly
@@ -44,7 +44,7 @@ class Rig(Protocol):
 
     authority: Authority
 
-    def number(self, situation: Situation, kind: Kind) -> Secret | None:
+    def number(self, situation: Situation, kind: VerificationKind) -> Secret | None:
         """Put the far side into the situation. Answers the number to ask for; None where this cannot happen."""
 
 
@@ -66,9 +66,9 @@ class PersonasRig:
     def __init__(self) -> None:
         self.authority: Authority = Personas(FakeClock())
 
-    def number(self, situation: Situation, kind: Kind) -> Secret | None:
+    def number(self, situation: Situation, kind: VerificationKind) -> Secret | None:
         ending = self._ENDINGS.get(situation)
-        if ending is None or (situation is Situation.BLOCKED and kind is Kind.NIN):
+        if ending is None or (situation is Situation.BLOCKED and kind is VerificationKind.NIN):
             return None
         return Secret(f"7123456{ending}")
 
@@ -80,7 +80,7 @@ class WireRig:
         self,
         vendor: str,
         make: Callable[[httpx.MockTransport], Authority],
-        examples: dict[tuple[Situation, Kind], str],
+        examples: dict[tuple[Situation, VerificationKind], str],
     ) -> None:
         self._vendor = vendor
         self._examples = examples
@@ -92,7 +92,7 @@ class WireRig:
         self.requests.append(request)
         return self._answer(request)
 
-    def number(self, situation: Situation, kind: Kind) -> Secret | None:
+    def number(self, situation: Situation, kind: VerificationKind) -> Secret | None:
         if situation is Situation.SILENCE:
             self._answer = _raises(httpx.ReadTimeout)
             return Secret("12345678901")
@@ -124,17 +124,17 @@ def prembly() -> WireRig:
         "prembly",
         lambda transport: Prembly(api_key=Secret(KEY), app_id="app", transport=transport),
         {
-            (Situation.FOUND, Kind.NIN): "nin-found",
-            (Situation.FOUND, Kind.BVN): "bvn-found",
-            (Situation.NOT_ON_RECORD, Kind.NIN): "nin-not-found",
-            (Situation.NOT_ON_RECORD, Kind.BVN): "bvn-not-found",
-            (Situation.BLOCKED, Kind.BVN): "bvn-blocked",
-            (Situation.DOWN, Kind.NIN): "nin-register-away",
-            (Situation.KEY_REFUSED, Kind.NIN): "nin-unauthorised",
-            (Situation.FLOAT_EMPTY, Kind.NIN): "nin-float-empty",
-            (Situation.GARBAGE, Kind.NIN): "nin-garbage",
-            (Situation.UNDOCUMENTED, Kind.NIN): "nin-undocumented",
-            (Situation.ANOTHER_PERSON, Kind.NIN): "nin-another-person",
+            (Situation.FOUND, VerificationKind.NIN): "nin-found",
+            (Situation.FOUND, VerificationKind.BVN): "bvn-found",
+            (Situation.NOT_ON_RECORD, VerificationKind.NIN): "nin-not-found",
+            (Situation.NOT_ON_RECORD, VerificationKind.BVN): "bvn-not-found",
+            (Situation.BLOCKED, VerificationKind.BVN): "bvn-blocked",
+            (Situation.DOWN, VerificationKind.NIN): "nin-register-away",
+            (Situation.KEY_REFUSED, VerificationKind.NIN): "nin-unauthorised",
+            (Situation.FLOAT_EMPTY, VerificationKind.NIN): "nin-float-empty",
+            (Situation.GARBAGE, VerificationKind.NIN): "nin-garbage",
+            (Situation.UNDOCUMENTED, VerificationKind.NIN): "nin-undocumented",
+            (Situation.ANOTHER_PERSON, VerificationKind.NIN): "nin-another-person",
         },
     )
 
@@ -144,16 +144,16 @@ def dojah() -> WireRig:
         "dojah",
         lambda transport: Dojah(secret_key=Secret(KEY), app_id="app", transport=transport),
         {
-            (Situation.FOUND, Kind.NIN): "nin-found",
-            (Situation.FOUND, Kind.BVN): "bvn-found",
-            (Situation.NOT_ON_RECORD, Kind.NIN): "nin-not-found",
-            (Situation.NOT_ON_RECORD, Kind.BVN): "bvn-not-found",
-            (Situation.DOWN, Kind.BVN): "bvn-register-away",
-            (Situation.KEY_REFUSED, Kind.NIN): "nin-unauthorised",
-            (Situation.FLOAT_EMPTY, Kind.NIN): "nin-float-empty",
-            (Situation.GARBAGE, Kind.NIN): "nin-garbage",
-            (Situation.UNDOCUMENTED, Kind.NIN): "nin-bad-request",
-            (Situation.ANOTHER_PERSON, Kind.NIN): "nin-another-person",
+            (Situation.FOUND, VerificationKind.NIN): "nin-found",
+            (Situation.FOUND, VerificationKind.BVN): "bvn-found",
+            (Situation.NOT_ON_RECORD, VerificationKind.NIN): "nin-not-found",
+            (Situation.NOT_ON_RECORD, VerificationKind.BVN): "bvn-not-found",
+            (Situation.DOWN, VerificationKind.BVN): "bvn-register-away",
+            (Situation.KEY_REFUSED, VerificationKind.NIN): "nin-unauthorised",
+            (Situation.FLOAT_EMPTY, VerificationKind.NIN): "nin-float-empty",
+            (Situation.GARBAGE, VerificationKind.NIN): "nin-garbage",
+            (Situation.UNDOCUMENTED, VerificationKind.NIN): "nin-bad-request",
+            (Situation.ANOTHER_PERSON, VerificationKind.NIN): "nin-another-person",
         },
     )
 

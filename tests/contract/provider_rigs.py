@@ -14,9 +14,9 @@ from typing import Final, Protocol
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit.money import GHS, Money
-from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.model import Answer, NetworkDelivery
-from telvend.operator.provisioning.service import Delivering
+from telvend.operator.entitlements.service import Entitlements
+from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
+from telvend.operator.provisioning.service import Provisioning
 from telvend.providers.contract import Delivery, Provider
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
@@ -132,8 +132,8 @@ class OwnNetworkRig:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        offering = Offering(database)
-        self.network = Delivering(database)
+        offering = Entitlements(database)
+        self.network = Provisioning(database)
         self.network.start()
         self.provider: Provider = OwnNetwork(self, offering)
         self._situations: dict[str, Situation] = {}
@@ -152,7 +152,7 @@ class OwnNetworkRig:
 
     # What the provider calls -------------------------------------------------------------------------------------------
 
-    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+    async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
         situation = self._situations[delivery.reference]
         await self._open.wait()
         if situation is Situation.SILENCE:
@@ -162,8 +162,8 @@ class OwnNetworkRig:
             raise Busy
         return answer
 
-    async def ask(self, reference: str) -> Answer:
-        return await self.network.ask(reference)
+    async def requery(self, reference: str) -> DeliveryAnswer:
+        return await self.network.requery(reference)
 
     # What the suite calls ----------------------------------------------------------------------------------------------
 

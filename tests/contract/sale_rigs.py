@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from telvend.authorities.contract import Kind
+from telvend.authorities.contract import VerificationKind
 from telvend.authorities.personas import Personas
 from telvend.bootstrap import APIS
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.database.connections import Database
 from telvend.errors import TelvendError
 from telvend.identity.custody import Custody
-from telvend.identity.model import Policy, Request
+from telvend.identity.model import VerificationPolicy, VerificationRequest
 from telvend.identity.service import Identity
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
-from telvend.operator.entitlements.model import Profile
-from telvend.operator.entitlements.service import Offering
+from telvend.operator.entitlements.model import RefillProfile
+from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.refills.model import RefillKind, RefillRequest
 from telvend.operator.refills.service import Refills
 from telvend.operator.vouchers.pins import PinKeys
@@ -34,7 +34,7 @@ from telvend.resellers.store import caller_of
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect
 from tests.clocks import FakeClock
-from tests.store.refilling import EMEKA, NGOZI
+from tests.store.refills import EMEKA, NGOZI
 
 MONEY: Final = Money(100_00, NGN)
 
@@ -121,7 +121,7 @@ class CheckRig:
     kind = "v"
     price = MONEY
     held = Money(0, NGN)
-    _POLICY: Final = Policy(timeout_s=0.4, grace_s=0.3)
+    _POLICY: Final = VerificationPolicy(timeout_s=0.4, grace_s=0.3)
 
     def __init__(self, database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> None:
         custody = Custody(database, data_dir)
@@ -130,12 +130,14 @@ class CheckRig:
         )
 
     async def sell(self, buyer: Caller, reference: str, content: int = 0) -> Sold:
-        request = Request(Kind.NIN, Secret(f"70000000{content:03}"), "standard", None, True, False, reference)
+        request = VerificationRequest(
+            VerificationKind.NIN, Secret(f"70000000{content:03}"), "standard", None, True, False, reference
+        )
         checked = await self.identity.check(buyer, request)
         return Sold(checked.verification.id, checked.verification.reference, checked.replayed)
 
     async def withdraw(self) -> None:
-        await self.identity.set_price(Kind.NIN, "standard", self.price, active=False)
+        await self.identity.set_price(VerificationKind.NIN, "standard", self.price, active=False)
 
     async def recover(self) -> None:
         await asyncio.sleep(self._POLICY.given_up_after_s + 0.05)
@@ -154,7 +156,7 @@ class RefillRig:
     held = Money(0, NGN)
 
     def __init__(self, database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> None:
-        self._offering = Offering(database)
+        self._offering = Entitlements(database)
         self._database = database
         self._refills = Refills(
             database, Ledger(database), self._offering, PinKeys(database, data_dir), gate=gate, kinds=kinds
@@ -186,7 +188,7 @@ class RefillRig:
         return Sold(done.refill.id, done.refill.reference, done.replayed)
 
     async def withdraw(self) -> None:
-        await self._offering.set_profile(Profile("DB00", "Off", 10_000, 90, 180, False))
+        await self._offering.set_profile(RefillProfile("DB00", "Off", 10_000, 90, 180, False))
         await self._load()
 
     async def recover(self) -> None:

@@ -13,10 +13,10 @@ from telvend.authorities.contract import (
     Answer,
     Blocked,
     Found,
-    Kind,
     NotOnRecord,
     Unavailable,
-    Unknown,
+    VerificationKind,
+    VerificationUnknown,
 )
 from telvend.authorities.reading import picture
 from telvend.kit.secret import Secret
@@ -29,9 +29,9 @@ ANSWER: dict[Situation, type[Any]] = {
     Situation.DOWN: Unavailable,
     Situation.KEY_REFUSED: Unavailable,
     Situation.FLOAT_EMPTY: Unavailable,
-    Situation.GARBAGE: Unknown,
-    Situation.UNDOCUMENTED: Unknown,
-    Situation.ANOTHER_PERSON: Unknown,
+    Situation.GARBAGE: VerificationUnknown,
+    Situation.UNDOCUMENTED: VerificationUnknown,
+    Situation.ANOTHER_PERSON: VerificationUnknown,
     Situation.SILENCE: Unavailable,
     Situation.NO_CONNECTION: Unavailable,
 }
@@ -45,11 +45,11 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     await made.authority.close()
 
 
-async def asked(rig: Rig, situation: Situation, kind: Kind) -> tuple[Answer, str] | None:
+async def asked(rig: Rig, situation: Situation, kind: VerificationKind) -> tuple[Answer, str] | None:
     number = rig.number(situation, kind)
     if number is None:
         return None
-    answer = await (rig.authority.nin(number) if kind is Kind.NIN else rig.authority.bvn(number))
+    answer = await (rig.authority.nin(number) if kind is VerificationKind.NIN else rig.authority.bvn(number))
     return answer, number.reveal()
 
 
@@ -63,9 +63,9 @@ def test_a_rigs_authority_bears_its_name() -> None:
     assert all(make().authority.name == name for name, make in RIGS.items())
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", VerificationKind)
 @pytest.mark.parametrize("situation", Situation)
-async def test_every_situation_has_its_answer(rig: Rig, situation: Situation, kind: Kind) -> None:
+async def test_every_situation_has_its_answer(rig: Rig, situation: Situation, kind: VerificationKind) -> None:
     found = await asked(rig, situation, kind)
     if found is None:
         return  # Cannot happen with this one.
@@ -76,14 +76,14 @@ async def test_every_situation_has_its_answer(rig: Rig, situation: Situation, ki
         assert 1 <= answer.retry_after_s <= 3600
 
 
-@pytest.mark.parametrize("kind", Kind)
-async def test_every_authority_finds_and_does_not_find(rig: Rig, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", VerificationKind)
+async def test_every_authority_finds_and_does_not_find(rig: Rig, kind: VerificationKind) -> None:
     assert await asked(rig, Situation.FOUND, kind) is not None
     assert await asked(rig, Situation.NOT_ON_RECORD, kind) is not None
 
 
-@pytest.mark.parametrize("kind", Kind)
-async def test_a_record_is_in_the_one_form(rig: Rig, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", VerificationKind)
+async def test_a_record_is_in_the_one_form(rig: Rig, kind: VerificationKind) -> None:
     found = await asked(rig, Situation.FOUND, kind)
     assert found is not None
     answer, number = found
@@ -100,9 +100,11 @@ async def test_a_record_is_in_the_one_form(rig: Rig, kind: Kind) -> None:
     assert record.last_name not in repr(answer)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", VerificationKind)
 @pytest.mark.parametrize("situation", Situation)
-async def test_no_text_gives_a_number_a_name_or_a_key_away(rig: Rig, situation: Situation, kind: Kind) -> None:
+async def test_no_text_gives_a_number_a_name_or_a_key_away(
+    rig: Rig, situation: Situation, kind: VerificationKind
+) -> None:
     found = await asked(rig, situation, kind)
     if found is None:
         return
@@ -114,12 +116,12 @@ async def test_no_text_gives_a_number_a_name_or_a_key_away(rig: Rig, situation: 
 
 
 @pytest.mark.parametrize("name", ["prembly", "dojah"])
-@pytest.mark.parametrize("kind", Kind)
-async def test_the_number_leaves_once_and_the_key_only_in_a_header(name: str, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", VerificationKind)
+async def test_the_number_leaves_once_and_the_key_only_in_a_header(name: str, kind: VerificationKind) -> None:
     rig = RIGS[name]()
     assert isinstance(rig, WireRig)
     number = rig.number(Situation.FOUND, kind) or Secret("")
-    await (rig.authority.nin(number) if kind is Kind.NIN else rig.authority.bvn(number))
+    await (rig.authority.nin(number) if kind is VerificationKind.NIN else rig.authority.bvn(number))
     (request,) = rig.requests
     assert KEY in request.headers.values()
     assert KEY not in str(request.url)

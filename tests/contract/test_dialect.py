@@ -15,7 +15,7 @@ import pytest
 import telvend.dialects
 from telvend import errors
 from telvend.dialects import openapi
-from telvend.dialects.contract import Asked, Endpoint
+from telvend.dialects.contract import Endpoint, Request
 from telvend.dialects.forms import Form
 from telvend.dialects.headers import header_values
 from telvend.errors import TelvendError
@@ -93,8 +93,8 @@ def test_every_error_has_a_row_of_its_own_and_renders_in_the_dialects_shape(
     registered: Registered, kind: type[TelvendError]
 ) -> None:
     assert kind in registered.error_table
-    for asked in asks(registered):
-        answer = registered.dialect.error(SAMPLES[kind], asked)
+    for request in asks(registered):
+        answer = registered.dialect.error(SAMPLES[kind], request)
         assert 400 <= answer.status <= 599
         assert answer.status == STATUSES.get(kind, answer.status)
         shape = type(answer.body)
@@ -110,15 +110,15 @@ def test_beside_the_tree_the_table_knows_only_what_the_rooms_add_to_it(registere
         assert kind.__module__.endswith(".model")
 
 
-def asks(registered: Registered) -> Iterator[Asked]:
+def asks(registered: Registered) -> Iterator[Request]:
     """A request of each endpoint, and one of an address that is nobody's."""
     for endpoint in registered.dialect.endpoints:
         yield asking(endpoint.method, endpoint.path)
     yield asking("GET", "")
 
 
-def asking(method: str, route: str) -> Asked:
-    return Asked(method, f"/somewhere{route}", route, b"", {}, "http", "127.0.0.1", b"r-1", "", "TX-000017")
+def asking(method: str, route: str) -> Request:
+    return Request(method, f"/somewhere{route}", route, b"", {}, "http", "127.0.0.1", b"r-1", "", "TX-000017")
 
 
 def error_shapes(registered: Registered) -> set[type[Any]]:

@@ -10,26 +10,26 @@ from uuid import uuid4
 import pytest
 
 from telvend.database.connections import Database
-from telvend.funding.asking import Asking, Gateways
 from telvend.funding.model import Funding, FundingState
 from telvend.funding.service import Fundings, Received
+from telvend.funding.verification import Gateways, PaymentVerification
 from telvend.gateways.contract import (
     Declined,
     Forged,
     Method,
-    NotFound,
     Notice,
     NotStarted,
     Paid,
+    PaymentNotFound,
+    PaymentUnknown,
     Pending,
     Start,
     Started,
-    Unknown,
 )
 from telvend.kit.money import NGN, Money
 from tests.contract.gateway_rigs import BROKEN, RIGS, Rig
-from tests.store.paying import AMOUNT, BASE_URL, caller_of
-from tests.store.selling import Customer, customer
+from tests.store.fundings import AMOUNT, BASE_URL, caller_of
+from tests.store.purchases import Customer, customer
 
 _numbers = itertools.count(1)
 
@@ -98,14 +98,14 @@ async def test_a_declined_payment_is_declined(rig: Rig) -> None:
 
 @pytest.mark.parametrize("reference", ["FND-0-nobody", "", "..", "a/b?c=d", "ü"])
 async def test_a_reference_that_it_has_never_heard_of_is_not_found(rig: Rig, reference: str) -> None:
-    assert isinstance(await rig.gateway.verify(reference), NotFound)
+    assert isinstance(await rig.gateway.verify(reference), PaymentNotFound)
 
 
 async def test_a_second_beginning_under_one_reference_begins_nothing(rig: Rig) -> None:
     asked = payment()
     await rig.gateway.start(asked)
     again = await rig.gateway.start(replace(asked, amount=Money(1, NGN)))
-    assert isinstance(again, NotStarted | Unknown)
+    assert isinstance(again, NotStarted | PaymentUnknown)
     await rig.pay(asked.reference)
     word = await rig.gateway.verify(asked.reference)
     assert isinstance(word, Paid)
@@ -120,8 +120,8 @@ async def test_a_far_side_that_says_nothing_leaves_it_unknown_and_raises_nothing
     await rig.gateway.start(asked)
     await rig.pay(asked.reference)
     rig.break_down(how)
-    assert isinstance(await rig.gateway.verify(asked.reference), Unknown)
-    assert isinstance(await rig.gateway.start(payment()), NotStarted | Unknown)
+    assert isinstance(await rig.gateway.verify(asked.reference), PaymentUnknown)
+    assert isinstance(await rig.gateway.start(payment()), NotStarted | PaymentUnknown)
 
 
 async def test_a_notice_names_the_payment_and_another_s_signature_is_forged(rig: Rig) -> None:
@@ -130,7 +130,7 @@ async def test_a_notice_names_the_payment_and_another_s_signature_is_forged(rig:
         await rig.gateway.start(begun)
         await rig.pay(begun.reference)
     headers, body = await rig.notice(asked.reference)
-    told = rig.gateway.read_notice(headers, body)
+    told = rig.gateway.read_webhook(headers, body)
     assert isinstance(told, Notice)
     assert told.reference == asked.reference
     other_headers, other_body = await rig.notice(other.reference)
@@ -145,7 +145,7 @@ async def test_a_notice_names_the_payment_and_another_s_signature_is_forged(rig:
         (dict.fromkeys(headers, "ü\x00"), body),
         ({name: value[:-1] for name, value in headers.items()}, body),
     ):
-        assert isinstance(rig.gateway.read_notice(wrong_headers, wrong_body), Forged)
+        assert isinstance(rig.gateway.read_webhook(wrong_headers, wrong_body), Forged)
 
 
 async def test_traits_are_usable_and_closing_twice_is_harmless(rig: Rig) -> None:
@@ -168,7 +168,7 @@ class Wallet:
         gateways = Gateways([rig.gateway])
         self.rig = rig
         self.ama = ama
-        self.fundings = Fundings(database, ama.ledger, gateways, Asking(database, ama.ledger, gateways))
+        self.fundings = Fundings(database, ama.ledger, gateways, PaymentVerification(database, ama.ledger, gateways))
 
     async def start(self) -> Funding:
         caller = await caller_of(self.ama.database, self.ama.reseller_id)

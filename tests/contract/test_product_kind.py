@@ -27,7 +27,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.kit.sealing import SealBroken
 from telvend.orders.counter import COUNTER
-from telvend.orders.model import Order, State
+from telvend.orders.model import Order, OrderState
 from telvend.orders.payloads.keys import FILE, PayloadKey
 from telvend.orders.receipts import Receipt, receipt_of
 from telvend.upkeep.preparation import prepare_database
@@ -192,7 +192,7 @@ def secrets_in(receipt: Receipt) -> list[str]:
 async def test_a_product_is_sold_by_its_code_and_a_repeat_shows_the_same_receipt(counter: Counter, name: str) -> None:
     order = await counter.place(name, AT_ONCE, "till 1")
     assert (order.state, order.kind, order.dialect, order.client_reference) == (
-        State.DELIVERED,
+        OrderState.DELIVERED,
         name,
         COUNTER,
         "till 1",
@@ -234,7 +234,7 @@ async def test_secrets_stand_nowhere_in_the_open_and_each_reading_is_noted(
 @pytest.mark.parametrize("name", CARRYING)
 async def test_a_lost_answer_is_asked_for_and_brings_the_same_secret(counter: Counter, name: str, ending: str) -> None:
     order = await counter.place(name, ending, "till 3")
-    assert (order.state, await counter.deliveries(order)) == (State.DELIVERED, 1)
+    assert (order.state, await counter.deliveries(order)) == (OrderState.DELIVERED, 1)
     told = await counter.receipt(order)
     (attempt,) = (await counter.shop.services.orders.history(order.reference)).attempts
     assert attempt.asked == 1
@@ -249,7 +249,7 @@ async def test_success_without_a_payload_is_paid_for_asked_about_and_never_vende
     counter: Counter, name: str
 ) -> None:
     order = await counter.place(name, LATE, "till 4")
-    assert order.state is State.DELIVERED
+    assert order.state is OrderState.DELIVERED
     receipt = await counter.receipt(order)
     assert not receipt.complete
     assert receipt.data()["complete"] is False
@@ -275,7 +275,7 @@ async def test_a_payload_that_never_comes_is_asked_for_less_and_less_often(count
         waited.append(row["s"])
     assert waited == [120, 300, 900, 3600, 10800, 21600, 43200, 43200, 43200, 43200]
     receipt = await counter.receipt(order)
-    assert (receipt.complete, receipt.asked, receipt.order.state) == (False, 10, State.DELIVERED)
+    assert (receipt.complete, receipt.asked, receipt.order.state) == (False, 10, OrderState.DELIVERED)
 
 
 @pytest.mark.parametrize("name", CARRYING)
@@ -287,7 +287,7 @@ async def test_a_delivery_without_a_key_is_settled_and_its_payload_asked_for_whe
     file.write_text("no key")
     file.chmod(0o600)
     order = await counter.place(name, AT_ONCE, "till 6")
-    assert order.state is State.DELIVERED
+    assert order.state is OrderState.DELIVERED
     assert not (await counter.receipt(order)).complete
     file.unlink()
     await counter.make_due(order)
@@ -311,11 +311,11 @@ async def test_what_a_person_calls_delivered_is_asked_for_too(counter: Counter, 
     # The simulator delivers, times out and answers no question: a person decides.
     order = await counter.place(name, "0016", "till 8", within_s=0)
     async with asyncio.timeout(20):
-        while (await counter.shop.services.orders.named(order.reference)).state is not State.WAITING:  # noqa: ASYNC110
+        while (await counter.shop.services.orders.named(order.reference)).state is not OrderState.WAITING:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await counter.shop.review.resolve(order.reference, delivered=True, text="the vendor's portal says so")
     receipt = await counter.receipt(await counter.shop.services.orders.named(order.reference))
-    assert (receipt.complete, receipt.order.state) == (False, State.DELIVERED)
+    assert (receipt.complete, receipt.order.state) == (False, OrderState.DELIVERED)
     assert await counter.deliveries(order) == 1
 
 

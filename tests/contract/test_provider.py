@@ -79,7 +79,7 @@ async def test_asking_in_the_end_tells_what_the_far_side_did(rig: Rig, situation
     delivery = rig.delivery(situation)
     await rig.provider.deliver(delivery)
     await rig.let_settle()
-    told = await rig.provider.ask(delivery)
+    told = await rig.provider.requery(delivery)
     if situation in HAS_IT:
         assert isinstance(told, Delivered)
         assert await rig.delivered(delivery) == 1
@@ -95,7 +95,7 @@ async def test_asking_in_the_end_tells_what_the_far_side_did(rig: Rig, situation
 async def test_asking_before_anything_was_sent_delivers_nothing(rig: Rig, situation: Situation) -> None:
     delivery = rig.delivery(situation)
     for _ in range(3):
-        assert isinstance(await rig.provider.ask(delivery), never_heard(rig))
+        assert isinstance(await rig.provider.requery(delivery), never_heard(rig))
         await rig.let_settle()
     assert await rig.delivered(delivery) == 0
 
@@ -106,7 +106,7 @@ async def test_asking_again_delivers_nothing_again(rig: Rig, situation: Situatio
     await rig.provider.deliver(delivery)
     await rig.let_settle()
     for _ in range(3):
-        assert isinstance(await rig.provider.ask(delivery), Delivered)
+        assert isinstance(await rig.provider.requery(delivery), Delivered)
     assert await rig.delivered(delivery) == 1
 
 
@@ -114,7 +114,7 @@ async def test_asking_again_delivers_nothing_again(rig: Rig, situation: Situatio
 async def test_accepted_stays_accepted_until_it_is_settled(rig: Rig, situation: Situation) -> None:
     delivery = rig.delivery(situation)
     await rig.provider.deliver(delivery)
-    assert isinstance(await rig.provider.ask(delivery), Accepted)
+    assert isinstance(await rig.provider.requery(delivery), Accepted)
     assert await rig.delivered(delivery) == 0
 
 
@@ -130,23 +130,23 @@ async def test_what_was_said_not_to_have_arrived_is_not_delivered_afterwards(rig
     go_on = await rig.hold()
     under_way = asyncio.create_task(rig.provider.deliver(delivery))
     await asyncio.sleep(0.01)
-    told = await rig.provider.ask(delivery)
+    told = await rig.provider.requery(delivery)
     await go_on()
     outcome = await under_way
     if isinstance(told, NotSent):
         assert not isinstance(outcome, Delivered | Accepted)
         assert await rig.delivered(delivery) == 0
-        assert isinstance(await rig.provider.ask(delivery), NotSent)
+        assert isinstance(await rig.provider.requery(delivery), NotSent)
 
 
 async def test_a_question_that_races_its_delivery_is_told_what_stays_true(rig: Rig) -> None:
     for _ in range(20):
         delivery = rig.delivery(Situation.DELIVERS)
-        outcome, told = await asyncio.gather(rig.provider.deliver(delivery), rig.provider.ask(delivery))
+        outcome, told = await asyncio.gather(rig.provider.deliver(delivery), rig.provider.requery(delivery))
         if isinstance(told, NotSent) and rig.provider.traits.settles_after_s == 0:
             assert not isinstance(outcome, Delivered | Accepted)
         await rig.let_settle()
-        again = await rig.provider.ask(delivery)
+        again = await rig.provider.requery(delivery)
         if isinstance(told, Delivered) or isinstance(outcome, Delivered):
             assert isinstance(again, Delivered)
         if not isinstance(again, Unknown):
@@ -161,13 +161,13 @@ async def test_a_cancelled_delivery_has_either_taken_place_or_not(rig: Rig) -> N
             await asyncio.sleep(0)
         under_way.cancel()
         await asyncio.wait([under_way])
-        told = await rig.provider.ask(delivery)
+        told = await rig.provider.requery(delivery)
         assert isinstance(told, Delivered | NotSent | Unknown)
         if not isinstance(told, Unknown):
             assert await rig.delivered(delivery) == isinstance(told, Delivered)
         await rig.let_settle()
         if not isinstance(told, Unknown):
-            assert type(await rig.provider.ask(delivery)) is type(told)
+            assert type(await rig.provider.requery(delivery)) is type(told)
 
 
 async def test_deliveries_at_once_do_not_mix_up_their_answers(rig: Rig, request: pytest.FixtureRequest) -> None:
@@ -192,4 +192,4 @@ async def test_closing_twice_is_harmless_and_asking_after_it_does_not_raise(rig:
     assert isinstance(await rig.provider.deliver(delivery), Delivered)
     await rig.provider.close()
     await rig.provider.close()
-    assert isinstance(await rig.provider.ask(delivery), Delivered | Unknown)
+    assert isinstance(await rig.provider.requery(delivery), Delivered | Unknown)

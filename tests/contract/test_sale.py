@@ -44,10 +44,10 @@ from telvend.resellers.store import caller_of
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect, SaleKind
 from tests.contract.sale_rigs import DIES_AT, MONEY, RIGS, CheckRig, OrderRig, Rig, Sold
-from tests.store.counting import kinds
-from tests.store.cutting import behind_a_proxy
-from tests.store.refilling import EMEKA, NGOZI, Kept, Partner, refills_of
+from tests.store.lossy_proxy import behind_a_proxy
+from tests.store.refills import EMEKA, NGOZI, Kept, Partner, refills_of
 from tests.store.subscribers import subscriber
+from tests.store.tally import kinds
 
 STEPS = "lane.after_locks=sleep:0.03;lane.after_write=sleep:0.03;refill.after_locks=sleep:0.03;refill.before_commit=sleep:0.03"
 """Slows batches down, so that processes meet in the middle of them."""

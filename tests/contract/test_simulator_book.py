@@ -141,7 +141,7 @@ async def test_of_a_delivery_and_a_question_at_once_exactly_one_is_first(databas
     deliveries = [delivery_to("+233241230000", f"R-{number}-1") for number in range(200)]
     answers = await asyncio.gather(
         *(here.deliver(delivery) for delivery in deliveries),
-        *(there.ask(delivery) for delivery in reversed(deliveries)),
+        *(there.requery(delivery) for delivery in reversed(deliveries)),
     )
     for delivery, first, told in zip(deliveries, answers[:200], reversed(answers[200:]), strict=True):
         [line] = await books[0].page(reference=delivery.reference)
@@ -176,7 +176,7 @@ async def test_book_out_of_reach_is_unknown(database: Database) -> None:
             await book.write(delivered_line("R-1-1"))
         simulator = Simulator("simulator", book, FakeClock())
         delivery = delivery_to("+233241230000", "R-1-1")
-        for outcome in (await simulator.deliver(delivery), await simulator.ask(delivery)):
+        for outcome in (await simulator.deliver(delivery), await simulator.requery(delivery)):
             assert isinstance(outcome, Unknown)
             assert outcome.ours
     await nowhere.close()

@@ -12,12 +12,12 @@ import jsonschema_rs
 import msgspec
 
 from telvend.dialects.contract import Dialect
+from telvend.dialects.examples import Step, filled
 from telvend.dialects.forms import Form
 from telvend.dialects.madapi.routes import MADAPI
 from telvend.dialects.netpluse.routes import NETPLUSE
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.dialects.openapi import Schemas, plain_path
-from telvend.dialects.story import Step, filled
 from tests.e2e.conftest import PLENTY
 from tests.e2e.shop import _NO_CERTIFICATES, Shop
 

@@ -14,24 +14,24 @@ import pytest
 
 from telvend import bootstrap
 from telvend.audit.service import audit_books
+from telvend.authorities.contract import AuthorityTraits as AuthorityTraits
 from telvend.authorities.contract import Found, Record
-from telvend.authorities.contract import Traits as AuthorityTraits
 from telvend.bootstrap import Shop, open_shop
 from telvend.config import Settings, SimulatorSettings
 from telvend.errors import InvalidInput, SalesHalted, TelvendError
 from telvend.funding.model import Funding
 from telvend.gateways.checkout import Decision
 from telvend.gateways.contract import Method
-from telvend.identity.model import Kind, Request
+from telvend.identity.model import VerificationKind, VerificationRequest
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.model import AccountKind
 from telvend.orders.model import Order
-from telvend.providers.contract import Delivered, Delivery, Outcome, Traits
+from telvend.providers.contract import Delivered, Delivery, Outcome, ProviderTraits
 from telvend.resellers.model import Caller
 from telvend.upkeep.preparation import prepare_database
-from tests.scenario.telling import Verbs, do, mind_same, steps_of
+from tests.scenario.story_table import Verbs, do, require_same, steps_of
 
 EMAIL: Final = "ada@example.com"
 NUMBER: Final = "+2348031234567"
@@ -56,7 +56,7 @@ class RealProvider:
     """A provider that does not pretend, as far as its traits say. `delivered` is what it was asked for."""
 
     name = "vt"
-    traits = Traits(settles_after_s=0)
+    traits = ProviderTraits(settles_after_s=0)
 
     def __init__(self) -> None:
         self.delivered: list[str] = []
@@ -65,7 +65,7 @@ class RealProvider:
         self.delivered.append(delivery.reference)
         return Delivered("VT-1")
 
-    async def ask(self, _: Delivery) -> Outcome:
+    async def requery(self, _: Delivery) -> Outcome:
         return Delivered("VT-1")
 
     async def close(self) -> None:
@@ -130,7 +130,7 @@ class PlayShop:
             went.append([row[0], *[await self._column(name) for name in head[1:]]])
             report = await audit_books(self.shop.database)
             assert report.ok, (row[0], report.findings)
-        mind_same(went, [head, *told])
+        require_same(went, [head, *told])
 
     # Columns --------------------------------------------------------------------------------------------------------------
 
@@ -210,8 +210,12 @@ class PlayShop:
         )
 
     async def _buy_record(self, *, real: bool, mode: Mode = Mode.LIVE) -> None:
-        request = Request(
-            kind=Kind.NIN, number=Secret("70123456789"), card_type="standard", use_real_api=real, force_new=True
+        request = VerificationRequest(
+            kind=VerificationKind.NIN,
+            number=Secret("70123456789"),
+            card_type="standard",
+            use_real_api=real,
+            force_new=True,
         )
         checked = await self._tried(self.shop.services.identity.check(await self._caller(mode), request))
         if checked is not None:

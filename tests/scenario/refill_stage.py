@@ -22,8 +22,8 @@ from telvend.kit.secret import Secret
 from telvend.ledger.model import AccountKind
 from telvend.operator.refills.model import Refilled, RefillRequest
 from telvend.operator.vouchers.model import VoucherState
-from tests.scenario.telling import Verbs, do, mind_same, steps_of
-from tests.store.refilling import NGOZI, WRONG, Network, network
+from tests.scenario.story_table import Verbs, do, require_same, steps_of
+from tests.store.refills import NGOZI, WRONG, Network, network
 
 
 class RefillStage:
@@ -71,7 +71,7 @@ class RefillStage:
             await do(self._verbs, step)
             went.append([step, *await self._read(head[1:])])
             await self._net.check_books()
-        mind_same(went, [head, *rows])
+        require_same(went, [head, *rows])
 
     async def _read(self, columns: list[str]) -> list[str]:
         totals = {

@@ -5,8 +5,8 @@
     place 1GB                    45.50        4.50       0.00     0.00   delivering
     first says nothing           45.50        4.50       0.00     0.00   waiting
 
-Each step does what it says (the verbs stand in `Stage`, those of fundings in `till.py`, those of identity checks in
-`bureau.py`), then every column is read from the database. Providers and authorities do nothing by themselves: a call waits
+Each step does what it says (the verbs stand in `Stage`, those of fundings in `funding_stage.py`, those of identity checks in
+`verification_stage.py`), then every column is read from the database. Providers and authorities do nothing by themselves: a call waits
 until a step says how it is answered. Time passes when a step needs it to.
 """
 
@@ -22,7 +22,7 @@ from telvend.bootstrap import APIS
 from telvend.catalog.model import Network
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.database.connections import Database
-from telvend.fulfilment.model import Policy
+from telvend.fulfilment.model import FulfilmentPolicy
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import Router, Rule
@@ -34,18 +34,28 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import Placement
 from telvend.orders.service import Orders
-from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Traits, Unknown
+from telvend.providers.contract import (
+    Accepted,
+    Delivered,
+    Delivery,
+    NotSent,
+    Outcome,
+    ProviderTraits,
+    Reason,
+    Refused,
+    Unknown,
+)
 from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from telvend.wallets.service import Wallets
 from tests.clocks import FakeClock
-from tests.scenario.bureau import AUTHORITY, BureauOnStage
-from tests.scenario.telling import Verbs, do, mind_same, steps_of
-from tests.scenario.till import GATEWAY, TillOnStage
+from tests.scenario.funding_stage import GATEWAY, FundingStage
+from tests.scenario.story_table import Verbs, do, require_same, steps_of
+from tests.scenario.verification_stage import AUTHORITY, VerificationStage
 
 PATIENCE_S: Final = 10.0
 # Two questions and then a person, so that a story about review fits on a page.
-POLICY: Final = Policy(ask_delays_s=(5, 15))
+POLICY: Final = FulfilmentPolicy(ask_delays_s=(5, 15))
 
 # Where a story may play: its money, its network as requests name it, the API of its keys, and the bundle whose price changes.
 PLACES: Final = {
@@ -73,13 +83,13 @@ class Scripted:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.traits = Traits(timeout_s=30, settles_after_s=0, test_mode=True)
+        self.traits = ProviderTraits(timeout_s=30, settles_after_s=0, test_mode=True)
         self.calls: asyncio.Queue[tuple[str, Delivery, asyncio.Future[Outcome]]] = asyncio.Queue()
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         return await self._call("deliver", delivery)
 
-    async def ask(self, delivery: Delivery) -> Outcome:
+    async def requery(self, delivery: Delivery) -> Outcome:
         return await self._call("ask", delivery)
 
     async def _call(self, verb: str, delivery: Delivery) -> Outcome:
@@ -111,8 +121,8 @@ class Stage:
         self._review = Review(self._jobs)
         self._placed: Placement | None = None
         self._last_purchase: Callable[[], Awaitable[Placement]] | None = None
-        self._till = TillOnStage(database, self._ledger, lambda: self._caller(Mode.LIVE))
-        self._bureau = BureauOnStage(database, self._ledger, data_dir, lambda: self._caller(Mode.LIVE))
+        self._till = FundingStage(database, self._ledger, lambda: self._caller(Mode.LIVE))
+        self._bureau = VerificationStage(database, self._ledger, data_dir, lambda: self._caller(Mode.LIVE))
         self._count = 0
         self._dead: list[Fulfilment] = []
         self._verbs: Verbs = [
@@ -169,7 +179,7 @@ class Stage:
         for step, *expected in rows:
             await do(self._verbs, step)
             went.append([step, *await self._until(columns, expected)])
-        mind_same(went, [head, *rows])
+        require_same(went, [head, *rows])
         # Nothing is still under way that would change the last line.
         await asyncio.sleep(0.05)
         assert await self._read(columns) == went[-1][1:]

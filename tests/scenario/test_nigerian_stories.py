@@ -1,7 +1,7 @@
 """What becomes of the money in Nigeria: airtime, fundings and identity checks, told as tables. Amounts are in NGN.
 
 Airtime of MTN costs 97.5 % of what arrives. How a table is played stands in `stage.py`; what fundings and identity checks
-can do in `till.py` and `bureau.py`.
+can do in `funding_stage.py` and `verification_stage.py`.
 """
 
 from collections.abc import AsyncIterator

@@ -12,14 +12,26 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from telvend.errors import InvariantBroken
-from telvend.fulfilment.model import Case, Claim, Deliver, Effect, Hesitate, Item, Park, Policy, Presume, Step, Try
+from telvend.fulfilment.model import (
+    AttemptSnapshot,
+    ClaimedOrder,
+    Deliver,
+    Effect,
+    Escalate,
+    FulfilmentPolicy,
+    Item,
+    LockedOrder,
+    Presume,
+    Reschedule,
+    Step,
+)
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.weighing import may_release, weigh
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger.model import Journal, TransferKind, Wallet
-from telvend.orders.model import AttemptState, State
+from telvend.orders.model import AttemptState, OrderState
 
 WALLET, IN_FLIGHT, MARGIN, LOSS, FUNDING = 1, 2, 3, 4, 5
 
@@ -35,8 +47,8 @@ class Row:
     due_at: datetime | None
     updated_at: datetime
     mode: Mode = Mode.LIVE
-    state: State = State.ACCEPTED
-    attempts: list[Try] = field(default_factory=list)
+    state: OrderState = OrderState.ACCEPTED
+    attempts: list[AttemptSnapshot] = field(default_factory=list)
     count: int = 0
     balance_after_minor: int = 0
     notes: list[str] = field(default_factory=list)
@@ -45,7 +57,7 @@ class Row:
 class _Claim:
     """A claim whose steps are kept until it commits."""
 
-    def __init__(self, orders: Sequence[Claim]) -> None:
+    def __init__(self, orders: Sequence[ClaimedOrder]) -> None:
         self.orders = orders
         self.steps: Sequence[Step] = []
 
@@ -56,7 +68,7 @@ class _Claim:
 class MemoryStore:
     """One wallet, any number of orders. Every method is one transaction: it happens entirely or not at all."""
 
-    def __init__(self, clock: Clock, policy: Policy, funds: Money) -> None:
+    def __init__(self, clock: Clock, policy: FulfilmentPolicy, funds: Money) -> None:
         self._clock = clock
         self._policy = policy
         self.orders: dict[int, Row] = {}
@@ -103,7 +115,7 @@ class MemoryStore:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}
         journal = Journal(wallets)
         cases = {
-            row.id: Case(
+            row.id: LockedOrder(
                 row.id,
                 row.reference,
                 WALLET,
@@ -159,7 +171,7 @@ class MemoryStore:
         for row in self.orders.values():
             if row.due_at is None or row.due_at <= now + slack:
                 continue
-            fresh = row.state in (State.ACCEPTED, State.DELIVERING)
+            fresh = row.state in (OrderState.ACCEPTED, OrderState.DELIVERING)
             if fresh and row.due_at > now + timedelta(seconds=longest_lease_s):
                 row.due_at = now
             elif row.updated_at > now + slack:
@@ -174,11 +186,11 @@ class MemoryStore:
         now = self._clock.now()
         for order_id in order_ids:
             row = self.orders[order_id]
-            if row.state is State.DELIVERING and row.due_at is not None and row.due_at > now:
+            if row.state is OrderState.DELIVERING and row.due_at is not None and row.due_at > now:
                 row.due_at = now
 
-    def _claim_of(self, row: Row, now: datetime) -> Claim:
-        return Claim(
+    def _claim_of(self, row: Row, now: datetime) -> ClaimedOrder:
+        return ClaimedOrder(
             id=row.id,
             reference=row.reference,
             mode=row.mode,
@@ -200,7 +212,7 @@ class MemoryStore:
         )
 
     def _write_step(self, row: Row, step: Step, now: datetime, lease_s: float) -> None:
-        row.state = State.DELIVERING
+        row.state = OrderState.DELIVERING
         row.updated_at = now
         row.due_at = now + timedelta(seconds=lease_s)
         match step:
@@ -210,17 +222,19 @@ class MemoryStore:
                 name = step.chosen.provider.name if isinstance(step, Deliver) else step.provider
                 row.count = step.number
                 row.attempts.append(
-                    Try(step.number, name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, now)
+                    AttemptSnapshot(
+                        step.number, name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, now
+                    )
                 )
                 if isinstance(step, Presume):
-                    row.state = State.WAITING
+                    row.state = OrderState.WAITING
                     row.due_at = now
                     row.notes.append(step.why)
-            case Park():
+            case Reschedule():
                 row.state = step.state
                 row.due_at = now + timedelta(seconds=step.after_s)
-            case Hesitate():
-                row.state = State.REVIEW
+            case Escalate():
+                row.state = OrderState.REVIEW
                 row.due_at = None
                 row.notes.append(step.why)
             case _:
@@ -251,7 +265,7 @@ class MemoryStore:
             open_attempts = sum(attempt.state.open for attempt in row.attempts)
             if open_attempts > (0 if row.state.final else 1):
                 found.append(f"order {row.id} is {row.state} with {open_attempts} open attempts")
-            if (row.due_at is None) != (row.state in (State.REVIEW, State.DELIVERED, State.FAILED)):
+            if (row.due_at is None) != (row.state in (OrderState.REVIEW, OrderState.DELIVERED, OrderState.FAILED)):
                 found.append(f"order {row.id} is {row.state} and due {row.due_at}")
             if row.count != len(row.attempts):
                 found.append(f"order {row.id} counts {row.count} attempts and has {len(row.attempts)}")
@@ -261,8 +275,8 @@ class MemoryStore:
                 if (row.id, kind) in self.transfers
             )
             released = (row.id, TransferKind.RELEASE) in self.transfers
-            if posted != (row.price.minor if row.state is State.DELIVERED else 0):
+            if posted != (row.price.minor if row.state is OrderState.DELIVERED else 0):
                 found.append(f"order {row.id} is {row.state} and {posted} of {row.price.minor} are posted")
-            if released != (row.state is State.FAILED):
+            if released != (row.state is OrderState.FAILED):
                 found.append(f"order {row.id} is {row.state} and its release is {released}")
         return found

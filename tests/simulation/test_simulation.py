@@ -21,9 +21,19 @@ from telvend.fulfilment import weighing
 from telvend.fulfilment import worker as worker_module
 from telvend.fulfilment.calls import ProviderCalls
 from telvend.fulfilment.in_flight import InFlightOrder
-from telvend.fulfilment.model import Case, Claim, Deliver, Effect, FindProvider, Policy, Step, Try, Word
+from telvend.fulfilment.model import (
+    AttemptSnapshot,
+    ClaimedOrder,
+    Deliver,
+    Effect,
+    FindProvider,
+    FulfilmentPolicy,
+    LockedOrder,
+    ProviderReport,
+    Step,
+)
 from telvend.fulfilment.places import Places
-from telvend.orders.model import AttemptState, State
+from telvend.orders.model import AttemptState, OrderState
 from telvend.providers.contract import NotSent, Outcome, Unknown
 from tests.simulation import memory_store
 from tests.simulation.virtual_time import VirtualLoop
@@ -36,9 +46,9 @@ _CHUNK = 100
 REPEAT = "repeat it with: TELVEND_SEED={} python -m pytest tests/simulation -k every_seed"
 
 
-def _run_chunk(seeds: range) -> tuple[Counter[State], list[tuple[int, str]]]:
+def _run_chunk(seeds: range) -> tuple[Counter[OrderState], list[tuple[int, str]]]:
     """How the orders of these seeds ended, and the seeds that broke."""
-    ends: Counter[State] = Counter()
+    ends: Counter[OrderState] = Counter()
     broken: list[tuple[int, str]] = []
     for seed in seeds:
         try:
@@ -48,10 +58,10 @@ def _run_chunk(seeds: range) -> tuple[Counter[State], list[tuple[int, str]]]:
     return ends, broken
 
 
-def _run_all(seeds: range) -> Counter[State]:
+def _run_all(seeds: range) -> Counter[OrderState]:
     """Run them on every core. Fails with the first seeds that broke."""
     chunks = [seeds[start : start + _CHUNK] for start in range(0, len(seeds), _CHUNK)]
-    ends: Counter[State] = Counter()
+    ends: Counter[OrderState] = Counter()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         for chunk_ends, broken in pool.map(_run_chunk, chunks):
@@ -69,7 +79,7 @@ def test_every_seed_is_safe_under_faults_and_comes_to_an_end_after_them() -> Non
         return
     ends = _run_all(range(int(os.environ.get("TELVEND_SEEDS", SEEDS))))
     # A simulation in which nothing happens proves nothing.
-    assert ends.keys() == {State.DELIVERED, State.FAILED, State.REVIEW}
+    assert ends.keys() == {OrderState.DELIVERED, OrderState.FAILED, OrderState.REVIEW}
     assert min(ends.values()) > sum(ends.values()) / 100
 
 
@@ -95,7 +105,7 @@ def _run_until_broken() -> None:
 def _unknown_is_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     believed = weighing.believed
 
-    def credulous(word: Word) -> Outcome:
+    def credulous(word: ProviderReport) -> Outcome:
         outcome = believed(word)
         return NotSent(outcome.text) if isinstance(outcome, Unknown) else outcome
 
@@ -109,12 +119,14 @@ def _never_heard_of_it_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     ask_later = weighing._ask_later
 
-    def impatient(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: Policy) -> Effect:
+    def impatient(
+        case: LockedOrder, attempt: AttemptSnapshot, word: ProviderReport, outcome: Outcome, policy: FulfilmentPolicy
+    ) -> Effect:
         if weighing.ask_delay_s(attempt, outcome, policy) is not None:
             return ask_later(case, attempt, word, outcome, policy)
         attempt.state = AttemptState.REFUSED
         case.releases = True
-        case.become(State.FAILED)
+        case.become(OrderState.FAILED)
         return Effect.FAILED
 
     monkeypatch.setattr(weighing, "_ask_later", impatient)
@@ -124,7 +136,7 @@ def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
 def _an_attempt_that_a_dead_worker_left_is_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:
     next_step = worker_module.next_step
 
-    def forgetful(claim: Claim, policy: Policy) -> Step | FindProvider:
+    def forgetful(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvider:
         claim.attempts = [
             msgspec.structs.replace(attempt, state=AttemptState.NOT_SENT)
             if attempt.state is AttemptState.STARTED
@@ -147,7 +159,7 @@ def _a_call_begins_after_the_lease_has_ended(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fickle(case: Case, attempt: Try, outcome: Outcome) -> Effect:
+    def fickle(case: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -> Effect:
         attempt.state = AttemptState.UNKNOWN
         return Effect.NOTHING
 

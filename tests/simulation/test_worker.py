@@ -9,12 +9,12 @@ import pytest
 
 from telvend.errors import Busy
 from telvend.fulfilment import leases
-from telvend.fulfilment.model import Effect, Policy
+from telvend.fulfilment.model import Effect, FulfilmentPolicy
 from telvend.fulfilment.routing import BreakerState, Router, Rule
 from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.money import GHS, Money
-from telvend.orders.model import AttemptState, State
-from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Traits, Unknown
+from telvend.orders.model import AttemptState, OrderState
+from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, ProviderTraits, Unknown
 from tests.simulation.memory_store import MemoryStore, Row
 from tests.simulation.virtual_time import DatabaseClock, VirtualClock, VirtualLoop
 
@@ -22,11 +22,11 @@ Deliver = Callable[[Delivery], Awaitable[Outcome]]
 
 
 class Scripted:
-    """A provider that does what a test says; `ask` tells `truth`."""
+    """A provider that does what a test says; `requery` tells `truth`."""
 
     def __init__(self, deliver: Deliver, *, concurrency: int = 64) -> None:
         self.name = "scripted"
-        self.traits = Traits(timeout_s=3.0, settles_after_s=60.0, concurrency=concurrency)
+        self.traits = ProviderTraits(timeout_s=3.0, settles_after_s=60.0, concurrency=concurrency)
         self.truth: Outcome = Delivered()
         self.sent: list[str] = []
         self._deliver = deliver
@@ -35,7 +35,7 @@ class Scripted:
         self.sent.append(delivery.reference)
         return await self._deliver(delivery)
 
-    async def ask(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
+    async def requery(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
         return self.truth
 
     async def close(self) -> None:
@@ -60,9 +60,9 @@ class Stage:
         self.clock = VirtualClock(asyncio.get_running_loop())
         self.database_clock = DatabaseClock(asyncio.get_running_loop())
         self.provider = Scripted(deliver)
-        self.store = Away(self.database_clock, Policy(), Money(10_000, GHS))
+        self.store = Away(self.database_clock, FulfilmentPolicy(), Money(10_000, GHS))
         self.router = Router([self.provider], self.clock, rules={"scripted": rule} if rule else None)
-        self.worker = Fulfilment(self.store, self.router, self.clock, policy=Policy(), poll_s=1.0, **settings)
+        self.worker = Fulfilment(self.store, self.router, self.clock, policy=FulfilmentPolicy(), poll_s=1.0, **settings)
 
     def place(self) -> Row:
         return self.store.place(len(self.store.orders) + 1, Money(100, GHS), Money(80, GHS))
@@ -102,7 +102,7 @@ def test_a_fresh_order_starts_when_the_worker_is_woken(loop: VirtualLoop) -> Non
         row = stage.place()
         stage.worker.wake()
         await asyncio.sleep(0.01)
-        assert row.state is State.DELIVERED
+        assert row.state is OrderState.DELIVERED
 
     loop.run_until_complete(play())
 
@@ -122,10 +122,10 @@ def test_a_call_that_swallows_its_timeout_does_not_hold_its_order(loop: VirtualL
         stage.worker.start()
         await asyncio.sleep(25)
         # Asked about meanwhile, and delivered; what the call says in the end changes nothing.
-        assert row.state is State.DELIVERED
+        assert row.state is OrderState.DELIVERED
         assert stage.provider.sent == ["NPAPI-1-abcdef-1"]
         await asyncio.sleep(2000)
-        assert (row.state, row.attempts[0].state) == (State.DELIVERED, AttemptState.DELIVERED)
+        assert (row.state, row.attempts[0].state) == (OrderState.DELIVERED, AttemptState.DELIVERED)
         assert stage.worker.in_hand == 0
 
     loop.run_until_complete(play())
@@ -148,7 +148,7 @@ def test_what_escapes_a_provider_and_what_is_no_outcome_is_unknown(loop: Virtual
             stage.provider.truth = Unknown()
             stage.worker.start()
             await asyncio.sleep(4)
-            assert (row.state, row.attempts[0].state) == (State.WAITING, AttemptState.UNKNOWN)
+            assert (row.state, row.attempts[0].state) == (OrderState.WAITING, AttemptState.UNKNOWN)
             await stage.worker.drain(1)
 
     loop.run_until_complete(play())
@@ -161,10 +161,10 @@ def test_outcomes_are_kept_while_the_database_is_away_and_nothing_is_bought_twic
         stage.store.away = True
         stage.worker.start()
         await asyncio.sleep(120)
-        assert {row.state for row in rows} == {State.DELIVERING}
+        assert {row.state for row in rows} == {OrderState.DELIVERING}
         stage.store.away = False
         await asyncio.sleep(3)
-        assert {row.state for row in rows} == {State.DELIVERED}
+        assert {row.state for row in rows} == {OrderState.DELIVERED}
         assert len(stage.provider.sent) == 3
 
     loop.run_until_complete(play())
@@ -186,7 +186,7 @@ def test_a_provider_whose_book_is_away_with_our_database_is_asked_again_at_once_
         assert {health.state for health in stage.router.snapshot()} == {BreakerState.CLOSED}
         stage.provider.truth = Delivered()
         await asyncio.sleep(8)
-        assert {row.state for row in rows} == {State.DELIVERED}
+        assert {row.state for row in rows} == {OrderState.DELIVERED}
         assert len(stage.provider.sent) == 30
 
     loop.run_until_complete(play())
@@ -199,21 +199,27 @@ def test_a_drain_waits_for_calls_and_hands_back_what_does_not_end(loop: VirtualL
 
     async def play() -> None:
         stage = Stage(some)
-        stage.provider.traits = Traits(timeout_s=60, settles_after_s=300)
+        stage.provider.traits = ProviderTraits(timeout_s=60, settles_after_s=300)
         first, second = stage.place(), stage.place()
         stage.worker.start()
         await asyncio.sleep(0.5)
         late = stage.place()
         await stage.worker.drain(5)
         assert loop.time() == pytest.approx(5.5, abs=0.1)
-        assert (first.state, second.state, late.state) == (State.DELIVERED, State.DELIVERING, State.ACCEPTED)
+        assert (first.state, second.state, late.state) == (
+            OrderState.DELIVERED,
+            OrderState.DELIVERING,
+            OrderState.ACCEPTED,
+        )
         assert second.due_at is not None
         assert second.due_at <= stage.clock.now()
         # The next worker asks about it, and does not buy it again.
-        successor = Fulfilment(stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy())
+        successor = Fulfilment(
+            stage.store, Router([stage.provider], stage.clock), stage.clock, policy=FulfilmentPolicy()
+        )
         successor.start()
         await asyncio.sleep(1)
-        assert second.state is State.DELIVERED
+        assert second.state is OrderState.DELIVERED
         assert len([reference for reference in stage.provider.sent if reference.startswith("NPAPI-2-")]) == 1
 
     loop.run_until_complete(play())
@@ -226,12 +232,12 @@ def test_a_lease_is_renewed_while_its_call_takes_long(loop: VirtualLoop) -> None
 
     async def play() -> None:
         stage = Stage(slow)
-        stage.provider.traits = Traits(timeout_s=60, settles_after_s=300)
+        stage.provider.traits = ProviderTraits(timeout_s=60, settles_after_s=300)
         stage.provider.truth = Unknown("somebody asked")
         row = stage.place()
         stage.worker.start()
         await asyncio.sleep(41)
-        assert (row.state, row.attempts[0].asked) == (State.DELIVERED, 0)
+        assert (row.state, row.attempts[0].asked) == (OrderState.DELIVERED, 0)
 
     loop.run_until_complete(play())
 
@@ -253,7 +259,7 @@ def test_no_more_calls_are_in_flight_than_a_provider_takes_and_the_backlog_is_wo
         stage.worker.start()
         await asyncio.sleep(16)
         assert most == 4
-        assert {row.state for row in rows} == {State.DELIVERED}
+        assert {row.state for row in rows} == {OrderState.DELIVERED}
 
     loop.run_until_complete(play())
 
@@ -268,7 +274,7 @@ def test_under_pressure_fewer_are_claimed_at_a_time(loop: VirtualLoop) -> None:
                 return super().claim(limit, lease_s)
 
         stage = Stage(at_once, pressure=lambda: 100, batch_under_pressure=5)
-        stage.worker._store = Counting(stage.clock, Policy(), Money(10_000, GHS))
+        stage.worker._store = Counting(stage.clock, FulfilmentPolicy(), Money(10_000, GHS))
         stage.worker.start()
         await asyncio.sleep(3)
         assert set(sizes) == {5}
@@ -289,7 +295,7 @@ def test_never_heard_of_it_is_not_believed_earlier_because_the_databases_clock_j
         assert [attempt.state for attempt in row.attempts] == [AttemptState.UNKNOWN]
         # A worker that has known it for no time believes no more of it.
         stranger = Fulfilment(
-            stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy(), poll_s=1.0
+            stage.store, Router([stage.provider], stage.clock), stage.clock, policy=FulfilmentPolicy(), poll_s=1.0
         )
         await stage.worker.drain(1)
         stranger.start()
@@ -309,7 +315,7 @@ def test_steps_of_the_schedule_that_a_jumping_clock_used_up_are_not_missed_after
     async def play() -> None:
         stage = Stage(at_once)
         unknown = Unknown("nobody knows")
-        stage.provider.deliver = stage.provider.ask = _always(unknown)  # type: ignore[method-assign]
+        stage.provider.deliver = stage.provider.requery = _always(unknown)  # type: ignore[method-assign]
         row = stage.place()
         stage.worker.start()
         await asyncio.sleep(2)
@@ -317,7 +323,7 @@ def test_steps_of_the_schedule_that_a_jumping_clock_used_up_are_not_missed_after
             # Another process does not know when the attempt began; the database does.
             await stage.worker.drain(1)
             Fulfilment(
-                stage.store, Router([stage.provider], stage.clock), stage.clock, policy=Policy(), poll_s=1.0
+                stage.store, Router([stage.provider], stage.clock), stage.clock, policy=FulfilmentPolicy(), poll_s=1.0
             ).start()
         await asyncio.sleep(6)
         # Each time the clock is ahead whatever waits is due, and is asked about; a few seconds later it is back.
@@ -331,9 +337,9 @@ def test_steps_of_the_schedule_that_a_jumping_clock_used_up_are_not_missed_after
         # 48 s old. By the count of questions the next one would come after 15 minutes.
         await asyncio.sleep(65)
         assert row.attempts[0].asked == asked + 1
-        stage.provider.ask = _always(Delivered())  # type: ignore[method-assign]
+        stage.provider.requery = _always(Delivered())  # type: ignore[method-assign]
         await asyncio.sleep(145)
-        assert row.state is State.DELIVERED
+        assert row.state is OrderState.DELIVERED
 
     loop.run_until_complete(play())
 
@@ -348,12 +354,12 @@ def test_when_the_databases_clock_goes_back_for_good_nothing_waits_longer_than_i
         asked_about = stage.place()
         stage.worker.start()
         await asyncio.sleep(30)
-        assert (asked_about.state, asked_about.attempts[0].asked) == (State.WAITING, 2)
+        assert (asked_about.state, asked_about.attempts[0].asked) == (OrderState.WAITING, 2)
         stage.database_clock.ahead = jump
         stage.provider.truth = Delivered()
         # The clock is compared every ten seconds; the step was 45 s.
         await asyncio.sleep(65)
-        assert asked_about.state is State.DELIVERED
+        assert asked_about.state is OrderState.DELIVERED
 
     loop.run_until_complete(play())
 
@@ -391,7 +397,7 @@ def test_a_call_is_not_given_up_because_the_whole_process_was_stopped(
         # The clock goes on while nothing of this process does.
         loop.stand_still(60)
         await asyncio.sleep(10)
-        assert row.state is State.DELIVERED
+        assert row.state is OrderState.DELIVERED
         assert said == []
 
     loop.run_until_complete(play())

@@ -20,9 +20,9 @@ from telvend.providers.contract import (
     Delivery,
     NotSent,
     Outcome,
+    ProviderTraits,
     Reason,
     Refused,
-    Traits,
     Unknown,
 )
 
@@ -51,7 +51,12 @@ class Upstream:
     """The far side. `faults` is the chance, in percent, that a call goes wrong; the world sets it to 0 in the end."""
 
     def __init__(
-        self, name: str, dice: random.Random, traits: Traits, latest_arrival_s: float, check: Callable[[int], None]
+        self,
+        name: str,
+        dice: random.Random,
+        traits: ProviderTraits,
+        latest_arrival_s: float,
+        check: Callable[[int], None],
     ) -> None:
         self.name = name
         self.traits = traits
@@ -158,7 +163,7 @@ class Client:
         return self._upstream.name
 
     @property
-    def traits(self) -> Traits:
+    def traits(self) -> ProviderTraits:
         return self._upstream.traits
 
     async def deliver(self, delivery: Delivery) -> Outcome:
@@ -172,7 +177,7 @@ class Client:
         await asyncio.sleep(done_s + 0.01)
         return await self._answer(delivery, asked=False)
 
-    async def ask(self, delivery: Delivery) -> Outcome:
+    async def requery(self, delivery: Delivery) -> Outcome:
         await self._chaos("die or stall")
         await asyncio.sleep(self._dice.uniform(0.01, 0.2))
         if self._upstream.goes_wrong():

@@ -16,15 +16,15 @@ from unittest.mock import patch
 from telvend.errors import Busy, TelvendError
 from telvend.fulfilment import calls, leases
 from telvend.fulfilment import worker as worker_module
-from telvend.fulfilment.model import Effect, Item, Policy
+from telvend.fulfilment.model import Effect, FulfilmentPolicy, Item
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.review import Review
-from telvend.fulfilment.routing import BreakerState, Limits, Router
+from telvend.fulfilment.routing import BreakerState, ProviderLimits, Router
 from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.money import GHS, Money
 from telvend.kit.runtime import Runtime
-from telvend.orders.model import State
-from telvend.providers.contract import Traits
+from telvend.orders.model import OrderState
+from telvend.providers.contract import ProviderTraits
 from tests.simulation.memory_store import MemoryStore
 from tests.simulation.upstreams import Client, Fate, Upstream
 from tests.simulation.virtual_time import OWNER, DatabaseClock, VirtualClock, VirtualLoop
@@ -93,7 +93,9 @@ class _Worker:
         self._world = world
         dice = world.dice
         clients = [Client(upstream, dice, self.chaos) for upstream in world.upstreams]
-        self.router = Router(clients, world.clock, limits=Limits(cool_down_s=2, longest_cool_down_s=8, mending_s=5))
+        self.router = Router(
+            clients, world.clock, limits=ProviderLimits(cool_down_s=2, longest_cool_down_s=8, mending_s=5)
+        )
         self.fulfilment = Fulfilment(
             _WorkerStore(world, self),
             self.router,
@@ -148,7 +150,7 @@ class World:
         self.poll_s = dice.choice([1.0, 2.0, 4.0])
         self.concurrency = dice.choice([1, 3, 600])
         lease_s = dice.choice([2.0, 5.0])
-        self.policy = Policy(
+        self.policy = FulfilmentPolicy(
             ask_delays_s=dice.choice([(1, 2, 4, 8, 15), (0.5, 5, 20), (2, 3, 5, 8, 13)]),
             first_ask_s=1.0,
             longest_hint_s=20,
@@ -159,7 +161,7 @@ class World:
         self.upstreams = [self._upstream(name) for name in ("cheap", "dear")]
         self.workers: list[_Worker] = []
         self._count = 0
-        self._final: dict[int, State] = {}
+        self._final: dict[int, OrderState] = {}
         self._next_order = 1
 
     def _upstream(self, name: str) -> Upstream:
@@ -169,7 +171,7 @@ class World:
         # What is on its way arrives before the provider promises that nothing does any more, counted from the
         # attempt, which may have waited for most of a lease. One that closes references need not promise anything.
         latest_s = settles_after_s - self.policy.lease_s if settles_after_s else 40.0
-        traits = Traits(timeout_s, settles_after_s, concurrency=dice.choice([1, 2, 64]))
+        traits = ProviderTraits(timeout_s, settles_after_s, concurrency=dice.choice([1, 2, 64]))
         upstream = Upstream(name, dice, traits, latest_s, self.check)
         upstream.faults = dice.choice([0, 30, 100, 200])
         upstream.refusals = dice.choice([0, 10, 40])
@@ -184,9 +186,9 @@ class World:
             deliveries = sum(upstream.deliveries[row.id] for upstream in self.upstreams)
             if deliveries > 1:
                 problems.append(f"order {row.id} was delivered {deliveries} times")
-            if deliveries and row.state is State.FAILED:
+            if deliveries and row.state is OrderState.FAILED:
                 problems.append(f"order {row.id} was given back and is delivered")
-            if not deliveries and row.state is State.DELIVERED:
+            if not deliveries and row.state is OrderState.DELIVERED:
                 problems.append(f"order {row.id} was posted and nobody delivered it")
             if row.state.final and self._final.setdefault(row.id, row.state) is not row.state:
                 problems.append(f"order {row.id} was {self._final[row.id]} and is {row.state}")
@@ -305,7 +307,7 @@ class World:
     async def _until_settled(self, patience_s: float) -> None:
         ends = self.loop.time() + patience_s
         while unsettled := [
-            row for row in self.store.orders.values() if not row.state.final and row.state is not State.REVIEW
+            row for row in self.store.orders.values() if not row.state.final and row.state is not OrderState.REVIEW
         ]:
             self._complain()
             if self.loop.time() > ends:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from telvend.audit.service import audit_books
 from telvend.corrections.service import Corrections
 from telvend.database.connections import Database
-from telvend.fulfilment.model import Policy
+from telvend.fulfilment.model import FulfilmentPolicy
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
 from telvend.funding.credits import Credits
@@ -17,8 +17,8 @@ from telvend.kit.money import Currency, Money
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import Order, Placement
-from telvend.orders.placing import Placing
-from tests.store.selling import Customer, customer
+from telvend.orders.placement import OrderPlacement
+from tests.store.purchases import Customer, customer
 
 _MOVE = "update transfer set created_at = $1 where created_at > now() - interval '1 day'"
 _MOVE_ORDERS = "update orders set updated_at = $1 where updated_at > now() - interval '1 day'"
@@ -32,12 +32,12 @@ class Books:
     database: Database
     ama: Customer
     ledger: Ledger
-    placing: Placing
+    placing: OrderPlacement
     _credits: int = 0
 
     @classmethod
     async def open(cls, database: Database) -> "Books":
-        return cls(database, await customer(database), Ledger(database), Placing(database))
+        return cls(database, await customer(database), Ledger(database), OrderPlacement(database))
 
     async def close(self) -> None:
         await self.placing.close()
@@ -74,7 +74,7 @@ class Books:
                 order.id, provider, f"{order.reference}-1", cost_minor,
             )  # fmt: skip
             await tx.execute("update orders set state = 'review', due_at = null, attempts = 1 where id = $1", order.id)
-        jobs = PostgresFulfilmentStore(self.database, self.ledger, Policy())
+        jobs = PostgresFulfilmentStore(self.database, self.ledger, FulfilmentPolicy())
         try:
             await Review(jobs).resolve(order.reference, delivered=delivered, text="seen it")
         finally:

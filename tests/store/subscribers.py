@@ -9,19 +9,19 @@ from telvend.audit.service import findings_of
 from telvend.database.connections import Database
 from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
-from telvend.operator.entitlements.service import Offering
+from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.plans.model import PlansWanted
-from telvend.operator.plans.service import Reading
+from telvend.operator.plans.service import PlanReader
 from telvend.operator.provisioning import invariants as provisioning_invariants
-from telvend.operator.provisioning.service import Delivering
+from telvend.operator.provisioning.service import Provisioning
 from telvend.operator.subscribers import invariants as subscriber_invariants
 from telvend.operator.subscribers import store
 from telvend.operator.subscribers.balances import store as balances
-from telvend.operator.subscribers.balances.model import Grant, Kind, PostingKind
+from telvend.operator.subscribers.balances.model import BucketKind, Grant, PostingKind
 from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
 from telvend.operator.usage import invariants as usage_invariants
-from telvend.operator.usage.service import Using
+from telvend.operator.usage.service import Usage
 
 LIVE = Mode.LIVE
 INVARIANTS = (
@@ -62,12 +62,12 @@ async def give(database: Database, subscriber_id: int, *grants: Grant, cause: st
 
 def money(amount: int) -> Grant:
     """So much to the main account."""
-    return Grant(Kind.MONEY, amount, "", main=True)
+    return Grant(BucketKind.MONEY, amount, "", main=True)
 
 
 def data(amount: int, *, days: int | None = 30, first_use: bool = False, priority: int = 100, line: str = "") -> Grant:
     """A bundle of so many bytes."""
-    return Grant(Kind.DATA, amount, "Bundle", "GH-X", days, first_use, priority, line)
+    return Grant(BucketKind.DATA, amount, "Bundle", "GH-X", days, first_use, priority, line)
 
 
 class Room:
@@ -75,12 +75,12 @@ class Room:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.offering = Offering(database)
+        self.offering = Entitlements(database)
         self.subscribers = Subscribers(database)
         self.mobile_money = MobileMoney(database)
-        self.provisioning = Delivering(database)
-        self.usage = Using(database, SystemClock())
-        self.plans = Reading(database, lambda: self.offering.snapshot)
+        self.provisioning = Provisioning(database)
+        self.usage = Usage(database, SystemClock())
+        self.plans = PlanReader(database, lambda: self.offering.snapshot)
 
     def start(self) -> None:
         self.provisioning.start()
@@ -106,7 +106,7 @@ class Room:
 
     async def data(self, mode: Mode = LIVE) -> list[int]:
         buckets, _ = await self.subscribers.buckets(mode, AMA)
-        return [bucket.balance for bucket in buckets if bucket.kind is Kind.DATA]
+        return [bucket.balance for bucket in buckets if bucket.kind is BucketKind.DATA]
 
     def wanted(self, **facts: Any) -> PlansWanted:
         return PlansWanted(**({"mode": LIVE, "msisdn": AMA} | facts))

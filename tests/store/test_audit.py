@@ -22,17 +22,17 @@ from telvend.funding.play_money.voiding import PlayMoney
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.ledger.service import Ledger
-from telvend.operator.subscribers.balances.model import Kind
-from telvend.orders.placing import Placing
+from telvend.operator.subscribers.balances.model import BucketKind
+from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
 from tests.store import test_counter, test_ledger, test_play_money, test_refills
-from tests.store.identifying import bureau
-from tests.store.paying import paid, till
-from tests.store.refilling import network
-from tests.store.selling import customer
+from tests.store.fundings import funding_shop, paid
+from tests.store.purchases import customer
+from tests.store.refills import network
 from tests.store.subscribers import AMA, LIVE, data, rooms
 from tests.store.test_cli import Shop
 from tests.store.test_provisioning import sold
+from tests.store.verifications import verification_shop
 
 # What is planted ----------------------------------------------------------------------------------------------------------
 
@@ -54,7 +54,7 @@ async def _corrections(database: Database, data_dir: Path) -> Facts:
 
 
 async def _play_money(database: Database, data_dir: Path) -> Facts:
-    async with till(database, sandbox=True) as made:
+    async with funding_shop(database, sandbox=True) as made:
         reference = await test_play_money.fund(made)
         await Corrections(database, made.ledger).debit(
             made.caller.reseller_id, Money(10_000, NGN), Mode.LIVE, "d", reason="spent", by_whom="Esi"
@@ -64,7 +64,7 @@ async def _play_money(database: Database, data_dir: Path) -> Facts:
 
 
 async def _fundings(database: Database, data_dir: Path) -> Facts:
-    async with till(database) as made:
+    async with funding_shop(database) as made:
         funding = await made.start()
         made.told.words[funding.reference] = paid(funding)
         await made.fundings.check(funding.reference)
@@ -81,7 +81,7 @@ async def _refills(database: Database, data_dir: Path) -> Facts:
 
 
 async def _checks(database: Database, data_dir: Path) -> Facts:
-    made = await bureau(database, data_dir)
+    made = await verification_shop(database, data_dir)
     await made.check()
     await made.close()
     return {}
@@ -91,10 +91,10 @@ async def _usage(database: Database, data_dir: Path) -> Facts:
     async with rooms(database, 1) as (room,):
         await room.subscribers.add(AMA, tariff_plan="PulsePlus", currency=GHS)
         await room.provisioning.deliver(sold("r1", data(1024)))
-        await room.usage.consume(LIVE, AMA, Kind.DATA, 7, "c")
-        await room.usage.reserve(LIVE, AMA, Kind.DATA, 5, "captured", 60)
+        await room.usage.consume(LIVE, AMA, BucketKind.DATA, 7, "c")
+        await room.usage.reserve(LIVE, AMA, BucketKind.DATA, 5, "captured", 60)
         await room.usage.capture(LIVE, AMA, "captured", 3)
-        await room.usage.reserve(LIVE, AMA, Kind.DATA, 2, "held", 60)
+        await room.usage.reserve(LIVE, AMA, BucketKind.DATA, 2, "held", 60)
     return {}
 
 
@@ -413,7 +413,7 @@ async def test_freezing_and_rewriting_tables_leaves_the_checkpoint_good(audit: A
 async def test_large_tables_are_read_in_rounds(database: Database, tmp_path: Path) -> None:
     """Of orders on six pages one is read each time: a change of an old row is found within a round, a new sale at once."""
     ama = await customer(database, ghs_minor=450 * 200)
-    placing = Placing(database)
+    placing = OrderPlacement(database)
     try:
         await placing.place_all([ama.wants() for _ in range(100)])
         taken = await checkpoint_of(database, tmp_path)
@@ -457,7 +457,7 @@ async def _doubts(tx: Any, taken: Checkpoint, *, pages: int, rounds: int) -> lis
 
 async def test_audits_from_checkpoints_hold_while_the_shop_sells(database: Database, tmp_path: Path) -> None:
     ama = await customer(database, ghs_minor=450 * 400)
-    placing, done, reports = Placing(database), asyncio.Event(), []
+    placing, done, reports = OrderPlacement(database), asyncio.Event(), []
 
     async def sell() -> None:
         try:

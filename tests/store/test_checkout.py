@@ -21,7 +21,7 @@ from telvend.gateways.paystack.client import Paystack
 from telvend.gateways.sandbox.client import Sandbox
 from telvend.kit.secret import Secret
 from telvend.web import checkout, notices
-from tests.store.paying import AMOUNT, BASE_URL, Till, notice_about, paid, till
+from tests.store.fundings import AMOUNT, BASE_URL, FundingShop, funding_shop, notice_about, paid
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Browser:
     """A payer's browser, and the shop behind it."""
 
     http: httpx.AsyncClient
-    shop: Till
+    shop: FundingShop
 
     async def open(self, funding: Funding) -> httpx.Response:
         assert funding.payment_url is not None
@@ -48,7 +48,7 @@ class Browser:
 
 @pytest.fixture
 async def browser(database: Database) -> AsyncIterator[Browser]:
-    async with till(database, sandbox=True) as shop:
+    async with funding_shop(database, sandbox=True) as shop:
         app = checkout.checkout(shop.fundings, shop.sandbox)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as http:
             yield Browser(http, shop)
@@ -260,7 +260,7 @@ async def test_a_live_payment_is_not_taken_any_more_when_something_real_is_conne
 
 async def test_a_notice_is_stored_answered_and_then_followed(database: Database) -> None:
     async with (
-        till(database) as shop,
+        funding_shop(database) as shop,
         httpx.AsyncClient(transport=httpx.ASGITransport(notices.notices(shop.fundings)), base_url=BASE_URL) as http,
     ):
         funding = await shop.start()
@@ -275,7 +275,7 @@ async def test_a_notice_is_stored_answered_and_then_followed(database: Database)
 
 async def test_a_notice_that_cannot_be_taken_is_refused(database: Database) -> None:
     async with (
-        till(database) as shop,
+        funding_shop(database) as shop,
         httpx.AsyncClient(transport=httpx.ASGITransport(notices.notices(shop.fundings)), base_url=BASE_URL) as http,
     ):
         headers, body = notice_about("FND-1-aaaaaa")
@@ -304,7 +304,7 @@ async def test_money_in_a_dedicated_account_is_kept_answered_and_shown_and_fills
 
     paystack = Paystack("paystack", key, transport=httpx.MockTransport(nobody))
     async with (
-        till(database, others=(paystack,)) as shop,
+        funding_shop(database, others=(paystack,)) as shop,
         httpx.AsyncClient(transport=httpx.ASGITransport(notices.notices(shop.fundings)), base_url=BASE_URL) as http,
     ):
         funding = await shop.start()

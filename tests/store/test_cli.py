@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 from telvend.cli import app
 from telvend.database.connections import Database
 from telvend.orders.model import Order, Placement
-from telvend.orders.placing import Placing
+from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
-from tests.store.selling import Customer, customer
+from tests.store.purchases import Customer, customer
 
 T = TypeVar("T")
 EMAIL = "ama@example.com"
@@ -77,7 +77,7 @@ class Shop:
 
         async def work(database: Database) -> tuple[Customer, list[Order]]:
             found = await customer(database, ghs_minor=10_000)
-            placing = Placing(database)
+            placing = OrderPlacement(database)
             answers = [(await placing.place_all([found.wants(reference)]))[0] for reference in references]
             await placing.close()
             return found, [answer.order for answer in answers if isinstance(answer, Placement)]

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from telvend.authorities.contract import Found, Kind, Record
+from telvend.authorities.contract import Found, Record, VerificationKind
 from telvend.cli import app
 from telvend.database.connections import Database
 from telvend.funding.model import Funding
 from telvend.gateways.checkout import PaymentState
 from telvend.gateways.sandbox import store as sandbox_store
-from tests.store.identifying import NUMBER, Obedient, bureau
-from tests.store.paying import notice_about, till
+from tests.store.fundings import funding_shop, notice_about
 from tests.store.test_cli import EMAIL, Shop, one_object
+from tests.store.verifications import NUMBER, Obedient, verification_shop
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 BVN = "22987654321"
@@ -139,13 +139,13 @@ def checks(shop: Shop, folder: Path) -> tuple[list[int], UUID]:
     async def work(database: Database) -> tuple[list[int], UUID]:
         authority = Obedient()
         authority.answer = Found(PERSON)
-        made = await bureau(database, folder, {"prembly": authority})
+        made = await verification_shop(database, folder, {"prembly": authority})
         bought = [
             await made.check(use_real_api=True),
-            await made.check(BVN, use_real_api=True, kind=Kind.BVN),
+            await made.check(BVN, use_real_api=True, kind=VerificationKind.BVN),
             await made.check(use_real_api=True, force_new=True),
         ]
-        await made.identity.detail(made.ama, Kind.NIN, bought[0].verification.id)
+        await made.identity.detail(made.ama, VerificationKind.NIN, bought[0].verification.id)
         await made.close()
         return [one.verification.id for one in bought], made.ama.key_id
 
@@ -333,7 +333,7 @@ def begin(shop: Shop, *states: PaymentState) -> list[Funding]:
     shop.execute("truncate sandbox.payment")
 
     async def work(database: Database) -> list[Funding]:
-        async with till(database, sandbox=True) as made:
+        async with funding_shop(database, sandbox=True) as made:
             fundings = []
             for state in states:
                 funding = await made.start()
@@ -404,7 +404,7 @@ def test_a_payment_that_does_not_fit_waits_for_a_person_and_a_note_ends_that(sho
 
 def test_what_a_gateway_sent_is_shown_without_what_steers_a_terminal(shop: Shop) -> None:
     async def work(database: Database) -> Funding:
-        async with till(database) as made:
+        async with funding_shop(database) as made:
             funding = await made.start()
             await made.fundings.notice("told", *notice_about(funding.reference, concern="Disputed\x1b[2J."))
             for _ in range(2):

@@ -19,7 +19,7 @@ from tests.store.test_cli import EMAIL, Shop, one_object, sheet
 @pytest.fixture(autouse=True)
 def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that serves sends the logs of the whole process elsewhere, also for the tests that come later."""
-    monkeypatch.setattr("telvend.cli.running.configure_logs", lambda _: None)
+    monkeypatch.setattr("telvend.cli.supervisor.configure_logs", lambda _: None)
 
 
 ODD_NAME = "Ọlá ₦"

@@ -16,7 +16,7 @@ from telvend.cli import app
 from telvend.database.connections import Database
 from telvend.errors import TelvendError
 from telvend.kit.keyfile import key_text, new_key
-from tests.store.refilling import NGOZI, WRONG, partner, refills_of
+from tests.store.refills import NGOZI, WRONG, partner, refills_of
 from tests.store.subscribers import subscriber
 from tests.store.test_cli import Shop, one_object
 

@@ -13,17 +13,17 @@ from telvend.database.connections import Database
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import Busy, InvalidInput, SalesHalted
 from telvend.fulfilment.model import (
-    Ask,
-    Claim,
+    ClaimedOrder,
     Deliver,
     Effect,
     FindProvider,
-    Park,
-    Policy,
+    FulfilmentPolicy,
+    PersonVerdict,
     Presume,
+    ProviderReport,
+    Requery,
+    Reschedule,
     Step,
-    Verdict,
-    Word,
 )
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
@@ -32,18 +32,18 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger.service import Ledger
 from telvend.orders.model import Order, Placement
-from telvend.orders.placing import Placing
+from telvend.orders.placement import OrderPlacement
 from telvend.providers.contract import Delivered, NotSent, Outcome, Reason, Refused
 from telvend.sales.continuity import store
 from telvend.sales.continuity.service import Continuity
 from telvend.sales.gate import SalesGate
 from telvend.wallets.journal import WalletJournal
 from tests.conftest import Server
-from tests.store.identifying import bureau
-from tests.store.refilling import network
-from tests.store.rewinding import Past, past_of
-from tests.store.selling import Customer, customer
+from tests.store.purchases import Customer, customer
+from tests.store.refills import network
+from tests.store.rewound import Past, past_of
 from tests.store.test_fulfilment_store import CHOSEN, COST, claim_and
+from tests.store.verifications import verification_shop
 
 
 class Node:
@@ -54,7 +54,7 @@ class Node:
         self.gate = SalesGate()
         self.halts: list[bool] = []
         self.continuity = Continuity(self.gate, folder, name, on_halted=self.halts.append)
-        self.placing = Placing(database, self.gate)
+        self.placing = OrderPlacement(database, self.gate)
 
     async def look(self) -> str | None:
         async with self.database.connection() as tx:
@@ -448,8 +448,8 @@ async def test_orders_attempts_and_outcomes_are_remembered_and_missed(
     ama = await customer(database, ghs_minor=100_000)
     async with past_of(server, database_url) as past:
         remembered = Remembered(database)
-        jobs = PostgresFulfilmentStore(database, ama.ledger, Policy())
-        placing = Placing(database)
+        jobs = PostgresFulfilmentStore(database, ama.ledger, FulfilmentPolicy())
+        placing = OrderPlacement(database)
         (placed,) = await placing.place_all([ama.wants("R1")])
         assert isinstance(placed, Placement)
         assert remembered.kinds() == {"order", "transfer"}
@@ -477,8 +477,8 @@ async def test_orders_attempts_and_outcomes_are_remembered_and_missed(
         await jobs.close()
 
 
-def said(order_id: int, outcome: Outcome, *, asked: bool = False) -> Word:
-    return Word(order_id, 0, 1, outcome, asked, 1000.0 if asked else 0.0, 0.0, True)
+def said(order_id: int, outcome: Outcome, *, asked: bool = False) -> ProviderReport:
+    return ProviderReport(order_id, 0, 1, outcome, asked, 1000.0 if asked else 0.0, 0.0, True)
 
 
 @pytest.mark.parametrize("created_at", ["now()", "created_at + interval '1 day'", "created_at - interval '90 days'"])
@@ -518,7 +518,7 @@ async def test_credits_are_remembered_and_a_credit_that_is_entered_again_is_the_
 async def test_identity_checks_and_their_outcomes_are_remembered_and_missed(
     database: Database, server: Server, database_url: str, tmp_path: Path
 ) -> None:
-    shop = await bureau(database, tmp_path, ngn_minor=100_000)
+    shop = await verification_shop(database, tmp_path, ngn_minor=100_000)
     async with past_of(server, database_url) as past:
         remembered = Remembered(database)
         await shop.check()
@@ -554,12 +554,12 @@ async def test_an_order_whose_attempt_is_lost_is_asked_about_and_never_bought_ag
     node: Node, ama: Customer, past: Past, database_url: str
 ) -> None:
     """The attempt was written and delivered; the book that is left has the order, and no attempt."""
-    jobs = PostgresFulfilmentStore(node.database, ama.ledger, Policy(), doubts=node.continuity.doubts)
+    jobs = PostgresFulfilmentStore(node.database, ama.ledger, FulfilmentPolicy(), doubts=node.continuity.doubts)
     order = await node.sell(ama, "R1")
     await past.remember()
     made: list[str] = []
 
-    def decide(claims: Sequence[Claim]) -> list[Step]:
+    def decide(claims: Sequence[ClaimedOrder]) -> list[Step]:
         steps: list[Step] = []
         for claim in claims:
             step = chosen_step(claim)
@@ -574,14 +574,14 @@ async def test_an_order_whose_attempt_is_lost_is_asked_about_and_never_bought_ag
     await past.go_back()
     assert await node.look() is not None
     ((_, parked),) = await claim_and(jobs, 10, 5.0, decide)
-    assert isinstance(parked, Park)
+    assert isinstance(parked, Reschedule)
     await node.release()
     await due(node)
     ((_, presumed),) = await claim_and(jobs, 10, 5.0, decide)
     assert isinstance(presumed, Presume)
     assert presumed.reference == made[0]
     ((_, asked),) = await claim_and(jobs, 10, 5.0, decide)
-    assert isinstance(asked, Ask)
+    assert isinstance(asked, Requery)
     assert asked.attempt.reference == made[0]
     assert len(made) == 1
     (effect,) = await jobs.settle([said(order.id, Delivered(), asked=True)])
@@ -599,7 +599,7 @@ async def test_an_order_whose_attempt_is_lost_is_asked_about_and_never_bought_ag
 async def test_an_order_of_the_book_that_went_back_is_left_to_a_person_unless_it_was_delivered(
     node: Node, ama: Customer, past: Past, outcome: Outcome
 ) -> None:
-    jobs = PostgresFulfilmentStore(node.database, ama.ledger, Policy(), doubts=node.continuity.doubts)
+    jobs = PostgresFulfilmentStore(node.database, ama.ledger, FulfilmentPolicy(), doubts=node.continuity.doubts)
     order = await node.sell(ama, "R1")
     await past.remember()
     await node.sell(ama, "lost")
@@ -607,7 +607,7 @@ async def test_an_order_of_the_book_that_went_back_is_left_to_a_person_unless_it
     assert await node.look() is not None
     await node.release()
 
-    def decide(claims: Sequence[Claim]) -> list[Step]:
+    def decide(claims: Sequence[ClaimedOrder]) -> list[Step]:
         return [with_doubt(claim, chosen_step(claim), held=False) for claim in claims]
 
     await claim_and(jobs, 10, 5.0, decide)
@@ -619,7 +619,7 @@ async def test_an_order_of_the_book_that_went_back_is_left_to_a_person_unless_it
     assert "has gone back" in await ama.value("select string_agg(text, ' ') from order_note")
     assert await ama.value("select count(*) from attempt") == 1
     assert await ama.balance() == 100_000 - 450
-    (effect,) = await jobs.settle([Verdict(order.id, None, True, "the provider has it")])
+    (effect,) = await jobs.settle([PersonVerdict(order.id, None, True, "the provider has it")])
     assert effect is Effect.DELIVERED
     await ama.check_books()
     await jobs.close()
@@ -629,7 +629,7 @@ async def test_a_word_on_an_attempt_that_the_book_has_lost_is_kept_for_a_person(
     node: Node, ama: Customer, past: Past
 ) -> None:
     """The provider was being called while the book went back."""
-    jobs = PostgresFulfilmentStore(node.database, ama.ledger, Policy(), doubts=node.continuity.doubts)
+    jobs = PostgresFulfilmentStore(node.database, ama.ledger, FulfilmentPolicy(), doubts=node.continuity.doubts)
     order = await node.sell(ama, "R1")
     await past.remember()
     await claim_and(
@@ -650,7 +650,7 @@ async def due(node: Node) -> None:
         await tx.execute("update orders set due_at = now() where due_at is not null")
 
 
-def chosen_step(claim: Claim) -> Step:
+def chosen_step(claim: ClaimedOrder) -> Step:
     """The next step where the router always has a place."""
-    step = next_step(claim, Policy())
+    step = next_step(claim, FulfilmentPolicy())
     return with_choice(claim, step, CHOSEN, {}) if isinstance(step, FindProvider) else step

@@ -29,7 +29,7 @@ from telvend.orders.store import FIND_UNDER_REFERENCE, list_statement
 from telvend.wallets.model import Filter
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
-from tests.store.selling import customer
+from tests.store.purchases import customer
 from tests.store.test_cli import EMAIL, Shop, sheet
 
 REASON = ("--reason", "typed twice")

@@ -14,7 +14,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from telvend.database import migrations
-from telvend.database.connections import CONNECTION_LOSS, Database, DatabaseRefused, Dedicated, bump, revisions
+from telvend.database.connections import (
+    CONNECTION_LOSS,
+    Database,
+    DatabaseRefused,
+    DedicatedConnection,
+    increment_revision,
+    revisions,
+)
 from telvend.database.session import LANE_SETTINGS, SETTINGS
 from telvend.embedded_postgres import settings as fixed
 from telvend.embedded_postgres.cluster import Cluster
@@ -23,7 +30,7 @@ from telvend.kit.mode import Mode
 from telvend.sales.gate import SalesGate
 from telvend.sales.promises import Promises
 from tests.conftest import Server
-from tests.store.pooling import Pooler, TransactionPooler, behind
+from tests.store.poolers import Pooler, TransactionPooler, behind
 
 PATIENCE_S = 20
 
@@ -157,7 +164,7 @@ async def test_a_database_that_is_set_to_forget_is_overruled_by_every_connection
     await server.command(f"alter database {name} set synchronous_commit = off")
     await server.command(f"alter database {name} set timezone = 'Africa/Lagos'")
     async with opened(database_url) as database:
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         async with database.connection() as tx:
             # Others wait for what a lane has locked; a command may take longer.
             for connection, lock, idle in ((tx, "10s", "30s"), (await lane.get(), "2s", "2s")):
@@ -194,7 +201,7 @@ async def test_whatever_a_database_is_set_to_every_connection_has_what_money_nee
     for setting, value in OTHERWISE.items():
         await server.command(f"alter database {name} set {setting} = {value}")
     async with opened(database_url) as database:
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         async with database.connection() as tx:
             for connection, settings in ((tx, SETTINGS), (await lane.get(), LANE_SETTINGS)):
                 for setting, expected in settings.items():
@@ -264,7 +271,7 @@ async def test_a_pooler_that_drops_what_was_sent_at_the_start_changes_nothing(
     await server.command(f"alter database {name_of(database_url)} set synchronous_commit = off")
     async with behind(Pooler, database_url) as url, opened(url) as database:
         await database.check_promises(migrations.names())
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         async with database.connection() as tx:
             for connection in (tx, await lane.get()):
                 assert connection.get_server_pid() != await connection.fetchval("select pg_backend_pid()")
@@ -280,7 +287,7 @@ async def test_a_pooler_that_hands_each_transaction_to_another_connection_is_ref
 async def test_a_server_that_forgets_after_the_start_counts_as_away_and_is_logged(private: Cluster) -> None:
     """As after a fail-over to one that is set up otherwise."""
     async with opened(private.url) as database:
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         await lane.get()
         await switch(private, "fsync", "off")
         try:
@@ -334,7 +341,7 @@ async def test_a_transaction_is_all_or_nothing(database: Database) -> None:
 
     async def half_way() -> None:
         async with database.transaction() as tx:
-            await bump(tx, "keys")
+            await increment_revision(tx, "keys")
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -346,18 +353,18 @@ async def test_a_reader_of_a_snapshot_sees_one_moment_and_writes_nothing(databas
     async with database.snapshot() as tx:
         before = await revisions(tx)
         async with database.transaction() as other:
-            await bump(other, "keys")
+            await increment_revision(other, "keys")
         assert await revisions(tx) == before
     assert (await read(database))["keys"] == before["keys"] + 1
     with pytest.raises(Busy):
         async with database.snapshot() as tx:
-            await bump(tx, "keys")
+            await increment_revision(tx, "keys")
 
 
 async def test_no_change_is_lost_when_many_tell_of_one(database: Database) -> None:
     async def once(topic: str) -> None:
         async with database.transaction() as tx:
-            await bump(tx, topic)
+            await increment_revision(tx, topic)
 
     before = await read(database)
     await asyncio.gather(*(once("keys") for _ in range(20)), *(once("something new") for _ in range(3)))
@@ -408,7 +415,7 @@ async def test_a_transaction_that_is_cut_off_is_busy_and_has_not_happened(server
 
         async def cut_off() -> None:
             async with database.transaction() as tx:
-                await bump(tx, "keys")
+                await increment_revision(tx, "keys")
                 await cut(server, database_url)
 
         with pytest.raises(Busy):
@@ -430,7 +437,7 @@ async def test_a_mistake_of_ours_is_not_called_busy(database: Database) -> None:
 
 async def test_a_lost_dedicated_connection_is_opened_again(server: Server, database_url: str) -> None:
     async with opened(database_url) as database:
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         first = await lane.get()
         assert await lane.get() is first
         await cut(server, database_url)
@@ -447,20 +454,20 @@ async def test_a_lost_dedicated_connection_is_opened_again(server: Server, datab
 
 async def test_what_a_dropped_connection_was_doing_does_not_happen(database: Database) -> None:
     before = await read(database)
-    lane = Dedicated(database)
+    lane = DedicatedConnection(database)
     connection = await lane.get()
     transaction = connection.transaction()
     await transaction.start()
-    await bump(connection, "keys")
+    await increment_revision(connection, "keys")
     lane.drop()
     async with asyncio.timeout(PATIENCE_S), database.transaction() as tx:
-        await bump(tx, "keys")  # Waits for the other's row lock, if anybody still held it.
+        await increment_revision(tx, "keys")  # Waits for the other's row lock, if anybody still held it.
     assert (await read(database))["keys"] == before["keys"] + 1
 
 
 async def test_without_a_server_everything_is_busy_until_it_is_back(private: Cluster) -> None:
     async with opened(private.url) as database:
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         await back(database)
         connection = await lane.get()
         assert private.postgres_pid is not None
@@ -482,7 +489,7 @@ async def test_without_a_server_everything_is_busy_until_it_is_back(private: Clu
 
 async def test_closing_ends_even_when_the_server_has_gone(private: Cluster) -> None:
     database = await Database.open(private.url, pool_size=2)
-    lane = Dedicated(database)
+    lane = DedicatedConnection(database)
     await lane.get()
     assert private.postgres_pid is not None
     os.kill(private.postgres_pid, signal.SIGKILL)

@@ -23,7 +23,7 @@ from telvend.embedded_postgres import binaries
 from telvend.embedded_postgres.binaries import client_programs_dir
 from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import open_for_command
-from telvend.embedded_postgres.lock import Role
+from telvend.embedded_postgres.lock import LockRole
 from telvend.embedded_postgres.processes import ServerProcess, server_name, server_processes
 from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.kit.processes import is_running
@@ -36,8 +36,8 @@ SERVE = """
 import signal, sys
 from pathlib import Path
 from telvend.embedded_postgres.cluster import Cluster
-from telvend.embedded_postgres.lock import Role
-cluster = Cluster(Path(sys.argv[1]), role=Role(sys.argv[2]))
+from telvend.embedded_postgres.lock import LockRole
+cluster = Cluster(Path(sys.argv[1]), role=LockRole(sys.argv[2]))
 cluster.prepare()
 cluster.start()
 print(cluster.url, cluster.postgres_pid, flush=True)
@@ -94,7 +94,7 @@ def load(url: str) -> subprocess.Popen[bytes]:
     return running
 
 
-def serve(folder: Path, role: Role = Role.SERVE) -> tuple[subprocess.Popen[str], str, int]:
+def serve(folder: Path, role: LockRole = LockRole.SERVE) -> tuple[subprocess.Popen[str], str, int]:
     process = subprocess.Popen([sys.executable, "-c", SERVE, folder, role], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     url, pid = process.stdout.readline().split()

@@ -19,18 +19,18 @@ from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.fulfilment import store as jobs_store
 from telvend.fulfilment.model import (
-    Ask,
-    Claim,
+    Abandon,
+    Abandoned,
+    ClaimedOrder,
     Deliver,
     Effect,
-    GivenUp,
-    GiveUp,
-    Hesitate,
+    Escalate,
+    FulfilmentPolicy,
     Item,
-    Park,
-    Policy,
+    ProviderReport,
+    Requery,
+    Reschedule,
     Step,
-    Word,
 )
 from telvend.fulfilment.ports import FulfilmentStore
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
@@ -44,7 +44,7 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
 from telvend.orders.invariants import INVARIANTS
-from telvend.orders.model import Order, State
+from telvend.orders.model import Order, OrderState
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
@@ -105,7 +105,7 @@ class MovableClock:
 class MemoryBench:
     def __init__(self) -> None:
         self.clock = MovableClock()
-        self.memory = MemoryStore(self.clock, Policy(), FUNDS)
+        self.memory = MemoryStore(self.clock, FulfilmentPolicy(), FUNDS)
         self.store: FulfilmentStore = self.memory
 
     async def place(self) -> int:
@@ -137,7 +137,7 @@ class PostgresBench:
     def __init__(self, database: Database, reseller_id: UUID, wallet_id: int, in_flight: int, ledger: Ledger) -> None:
         self.database = database
         self.ledger = ledger
-        self.store: FulfilmentStore = PostgresFulfilmentStore(database, ledger, Policy())
+        self.store: FulfilmentStore = PostgresFulfilmentStore(database, ledger, FulfilmentPolicy())
         self._reseller_id = reseller_id
         self._wallet_id = wallet_id
         self._in_flight = in_flight
@@ -197,7 +197,7 @@ class PostgresBench:
                 face=PRICE,
                 price=PRICE,
                 cost=COST,
-                state=State.ACCEPTED,
+                state=OrderState.ACCEPTED,
                 balance_after=balance,
                 created_at=now,
                 updated_at=now,
@@ -220,7 +220,7 @@ class PostgresBench:
         for attempt in attempts:
             assert (attempt["finished_at"] is None) == (attempt["state"] in ("started", "accepted", "unknown"))
         return Shown(
-            state=State(row["state"]),
+            state=OrderState(row["state"]),
             count=row["attempts"],
             due_in_s=None if row["due_in_s"] is None else round(row["due_in_s"]),
             balance_after_minor=row["balance_after_minor"],
@@ -258,10 +258,12 @@ async def postgres(database: Database) -> AsyncIterator[PostgresBench]:
         yield made
 
 
-Decide = Callable[[Sequence[Claim]], Sequence[Step]]
+Decide = Callable[[Sequence[ClaimedOrder]], Sequence[Step]]
 
 
-async def claim_and(store: FulfilmentStore, limit: int, lease_s: float, decide: Decide) -> list[tuple[Claim, Step]]:
+async def claim_and(
+    store: FulfilmentStore, limit: int, lease_s: float, decide: Decide
+) -> list[tuple[ClaimedOrder, Step]]:
     """Claim, decide and write, as a worker does; nothing is written where nothing was due."""
     async with store.claim(limit, lease_s) as claim:
         steps = decide(claim.orders) if claim.orders else []
@@ -270,7 +272,7 @@ async def claim_and(store: FulfilmentStore, limit: int, lease_s: float, decide: 
     return list(zip(claim.orders, steps, strict=True))
 
 
-def delivering(claims: Sequence[Claim]) -> list[Step]:
+def delivering(claims: Sequence[ClaimedOrder]) -> list[Step]:
     """The next attempt for everybody."""
     return [
         Deliver(CHOSEN, len(claim.attempts) + 1, f"{claim.reference}-{len(claim.attempts) + 1}", claim.cost)
@@ -278,8 +280,8 @@ def delivering(claims: Sequence[Claim]) -> list[Step]:
     ]
 
 
-def asking(claims: Sequence[Claim]) -> list[Step]:
-    return [Ask(claim.attempts[-1]) for claim in claims]
+def asking(claims: Sequence[ClaimedOrder]) -> list[Step]:
+    return [Requery(claim.attempts[-1]) for claim in claims]
 
 
 async def begin(bench: Bench) -> int:
@@ -289,8 +291,8 @@ async def begin(bench: Bench) -> int:
     return order_id
 
 
-def word(order_id: int, claim_wallet: int, outcome: Outcome, number: int = 1, *, asked: bool = False) -> Word:
-    return Word(order_id, claim_wallet, number, outcome, asked, 0.0, 0.0, True)
+def word(order_id: int, claim_wallet: int, outcome: Outcome, number: int = 1, *, asked: bool = False) -> ProviderReport:
+    return ProviderReport(order_id, claim_wallet, number, outcome, asked, 0.0, 0.0, True)
 
 
 async def hear(bench: Bench, order_id: int, outcome: Outcome, number: int = 1, *, asked: bool = False) -> Effect:
@@ -307,13 +309,13 @@ async def hear(bench: Bench, order_id: int, outcome: Outcome, number: int = 1, *
 async def test_a_claimed_order_has_its_attempt_and_belongs_to_nobody_else_until_its_lease_ends(bench: Bench) -> None:
     order_id = await begin(bench)
     seen = await bench.order(order_id)
-    assert (seen.state, seen.count, seen.due_in_s, seen.attempts) == (State.DELIVERING, 1, 5, [("started", 0, "")])
+    assert (seen.state, seen.count, seen.due_in_s, seen.attempts) == (OrderState.DELIVERING, 1, 5, [("started", 0, "")])
     assert await claim_and(bench.store, 10, LEASE_S, delivering) == []
     await bench.pass_time(6)
     ((claim, step),) = await claim_and(bench.store, 10, LEASE_S, asking)
-    assert (claim.id, claim.state, claim.price, claim.cost) == (order_id, State.DELIVERING, PRICE, COST)
+    assert (claim.id, claim.state, claim.price, claim.cost) == (order_id, OrderState.DELIVERING, PRICE, COST)
     assert (claim.kind, claim.size, claim.validity_days, claim.face) == ("data", "1GB", 30, PRICE)
-    assert isinstance(step, Ask)
+    assert isinstance(step, Requery)
     attempt = step.attempt
     assert (attempt.number, attempt.provider, attempt.reference) == (1, "simulator", f"{claim.reference}-1")
     assert (claim.now - attempt.started_at).total_seconds() == pytest.approx(6, abs=1)
@@ -348,15 +350,15 @@ async def test_an_order_that_is_handed_back_is_due_at_once(bench: Bench) -> None
 
 
 async def test_each_step_leaves_the_order_as_it_says(bench: Bench) -> None:
-    steps: list[Step] = [GiveUp("nobody"), Park(60, State.ACCEPTED, "full"), Hesitate("odd")]
+    steps: list[Step] = [Abandon("nobody"), Reschedule(60, OrderState.ACCEPTED, "full"), Escalate("odd")]
     ids = [await bench.place() for _ in steps]
     await bench.pass_time(1)
     await claim_and(bench.store, 10, LEASE_S, lambda claims: [steps[ids.index(claim.id)] for claim in claims])
     seen = [await bench.order(order_id) for order_id in ids]
     assert [(order.state, order.count, order.due_in_s, order.notes) for order in seen] == [
-        (State.DELIVERING, 0, 5, []),
-        (State.ACCEPTED, 0, 60, []),
-        (State.REVIEW, 0, None, ["odd"]),
+        (OrderState.DELIVERING, 0, 5, []),
+        (OrderState.ACCEPTED, 0, 60, []),
+        (OrderState.REVIEW, 0, None, ["odd"]),
     ]
     assert await bench.problems() == []
 
@@ -364,13 +366,13 @@ async def test_each_step_leaves_the_order_as_it_says(bench: Bench) -> None:
 async def test_a_claim_whose_decision_fails_changes_nothing(bench: Bench) -> None:
     order_id = await bench.place()
 
-    def fail(_: Sequence[Claim]) -> list[Step]:
+    def fail(_: Sequence[ClaimedOrder]) -> list[Step]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await claim_and(bench.store, 10, LEASE_S, fail)
     seen = await bench.order(order_id)
-    assert (seen.state, seen.count, seen.attempts) == (State.ACCEPTED, 0, [])
+    assert (seen.state, seen.count, seen.attempts) == (OrderState.ACCEPTED, 0, [])
 
 
 async def test_a_claim_for_which_no_steps_are_written_is_undone(bench: Bench) -> None:
@@ -379,7 +381,7 @@ async def test_a_claim_for_which_no_steps_are_written_is_undone(bench: Bench) ->
         async with bench.store.claim(10, LEASE_S) as claim:
             assert [order.id for order in claim.orders] == [order_id]
     seen = await bench.order(order_id)
-    assert (seen.state, seen.count, seen.attempts) == (State.ACCEPTED, 0, [])
+    assert (seen.state, seen.count, seen.attempts) == (OrderState.ACCEPTED, 0, [])
     async with bench.store.claim(0, LEASE_S) as claim:
         assert list(claim.orders) == []
 
@@ -395,7 +397,7 @@ async def test_steps_that_are_written_are_undone_when_the_block_raises(bench: Be
     with pytest.raises(ZeroDivisionError):
         await write_and_fail()
     seen = await bench.order(order_id)
-    assert (seen.state, seen.count, seen.attempts) == (State.ACCEPTED, 0, [])
+    assert (seen.state, seen.count, seen.attempts) == (OrderState.ACCEPTED, 0, [])
 
 
 # Outcomes and money -----------------------------------------------------------------------------------------------------
@@ -408,7 +410,7 @@ async def test_delivered_posts_the_cost_and_the_margin_once(bench: Bench) -> Non
         assert await hear(bench, order_id, Delivered("X-1", Money(390, GHS), "there")) is effect
         assert await bench.money() == {"wallet": 99_550, "provider": 390, "margin": 60}
     seen = await bench.order(order_id)
-    assert (seen.state, seen.due_in_s, seen.balance_after_minor) == (State.DELIVERED, None, 99_550)
+    assert (seen.state, seen.due_in_s, seen.balance_after_minor) == (OrderState.DELIVERED, None, 99_550)
     assert seen.attempts == [("delivered", 0, "there")]
 
 
@@ -422,9 +424,9 @@ async def test_refused_gives_the_hold_back_in_the_same_transaction(bench: Bench)
     order_id, other = await begin(bench), await bench.place()
     assert await hear(bench, order_id, Refused(Reason.BARRED, "barred")) is Effect.FAILED
     seen = await bench.order(order_id)
-    assert (seen.state, seen.due_in_s, seen.balance_after_minor) == (State.FAILED, None, 99_550)
+    assert (seen.state, seen.due_in_s, seen.balance_after_minor) == (OrderState.FAILED, None, 99_550)
     assert await bench.money() == {"wallet": 99_550, "in_flight": 450}
-    assert (await bench.order(other)).state is State.ACCEPTED
+    assert (await bench.order(other)).state is OrderState.ACCEPTED
 
 
 async def test_refused_elsewhere_tries_another_and_giving_up_gives_the_hold_back(bench: Bench) -> None:
@@ -434,10 +436,10 @@ async def test_refused_elsewhere_tries_another_and_giving_up_gives_the_hold_back
     assert (claim.attempts[0].elsewhere, claim.attempts[0].state) == (True, "refused")
     assert await hear(bench, order_id, Refused(Reason.NOT_SOLD), 2) is Effect.TRY_AGAIN
     seen = await bench.order(order_id)
-    assert (seen.state, seen.count, seen.due_in_s, len(seen.attempts)) == (State.DELIVERING, 2, 0, 2)
-    ((claim, _),) = await claim_and(bench.store, 10, LEASE_S, lambda claims: [GiveUp("nobody")] * len(claims))
-    assert await bench.store.settle([GivenUp(order_id, claim.wallet_id, "nobody")]) == [Effect.FAILED]
-    assert await bench.store.settle([GivenUp(order_id, claim.wallet_id, "nobody")]) == [Effect.NOTHING]
+    assert (seen.state, seen.count, seen.due_in_s, len(seen.attempts)) == (OrderState.DELIVERING, 2, 0, 2)
+    ((claim, _),) = await claim_and(bench.store, 10, LEASE_S, lambda claims: [Abandon("nobody")] * len(claims))
+    assert await bench.store.settle([Abandoned(order_id, claim.wallet_id, "nobody")]) == [Effect.FAILED]
+    assert await bench.store.settle([Abandoned(order_id, claim.wallet_id, "nobody")]) == [Effect.NOTHING]
     assert (await bench.order(order_id)).notes == ["Given up: nobody"]
     assert await bench.money() == {"wallet": 100_000}
     assert await bench.problems() == []
@@ -454,10 +456,10 @@ async def test_unknown_outcome_keeps_the_hold_until_a_person_decides(bench: Benc
         assert effect is (Effect.REVIEW if asked == 10 else Effect.ASK_LATER)
         assert await bench.money() == {"wallet": 99_550, "in_flight": 450}
     seen = await bench.order(order_id)
-    assert (seen.state, seen.due_in_s, seen.attempts) == (State.REVIEW, None, [("unknown", 10, "still")])
+    assert (seen.state, seen.due_in_s, seen.attempts) == (OrderState.REVIEW, None, [("unknown", 10, "still")])
     await Review(bench.store).resolve(order_id, delivered=False, text="not on their list")
     seen = await bench.order(order_id)
-    assert (seen.state, seen.balance_after_minor) == (State.FAILED, 100_000)
+    assert (seen.state, seen.balance_after_minor) == (OrderState.FAILED, 100_000)
     assert "not on their list" in seen.notes[-1]
     assert await bench.problems() == []
 
@@ -466,7 +468,7 @@ async def test_accepted_waits_and_is_settled_when_it_is_asked_about(bench: Bench
     order_id = await begin(bench)
     await hear(bench, order_id, Accepted("X-1", 30.0))
     seen = await bench.order(order_id)
-    assert (seen.state, seen.attempts) == (State.WAITING, [("accepted", 0, "Accepted")])
+    assert (seen.state, seen.attempts) == (OrderState.WAITING, [("accepted", 0, "Accepted")])
     assert 27 <= seen.due_in_s <= 33
     assert await hear(bench, order_id, Delivered(), asked=True) is Effect.DELIVERED
     assert (await bench.order(order_id)).attempts == [("delivered", 1, "Delivered")]
@@ -477,7 +479,7 @@ async def test_delivered_after_the_order_has_failed_is_noted_and_moves_no_money(
     await hear(bench, order_id, Refused(Reason.REFUSED))
     assert await hear(bench, order_id, Delivered()) is Effect.CONTRADICTED
     seen = await bench.order(order_id)
-    assert (seen.state, seen.attempts[0][0], len(seen.notes)) == (State.FAILED, "refused", 1)
+    assert (seen.state, seen.attempts[0][0], len(seen.notes)) == (OrderState.FAILED, "refused", 1)
     assert await bench.money() == {"wallet": 100_000}
 
 
@@ -488,7 +490,7 @@ async def test_delivered_after_the_next_attempt_has_begun_goes_to_a_person(bench
     await claim_and(bench.store, 10, LEASE_S, delivering)
     assert await hear(bench, order_id, Delivered()) is Effect.CONTRADICTED
     seen = await bench.order(order_id)
-    assert (seen.state, seen.due_in_s) == (State.REVIEW, None)
+    assert (seen.state, seen.due_in_s) == (OrderState.REVIEW, None)
     assert await hear(bench, order_id, Refused(Reason.BARRED), 2) is Effect.REVIEW
     with pytest.raises(InvalidInput):
         await Review(bench.store).ask_again(order_id)
@@ -576,7 +578,7 @@ async def test_orders_that_were_written_while_the_clock_was_ahead_come_back(
 
 async def test_any_number_of_workers_claim_each_order_once(postgres: PostgresBench) -> None:
     ids = {await postgres.place() for _ in range(30)}
-    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, Policy()) for _ in range(4)]
+    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, FulfilmentPolicy()) for _ in range(4)]
     claimed: list[int] = []
 
     async def work(store: PostgresFulfilmentStore) -> None:
@@ -590,7 +592,7 @@ async def test_any_number_of_workers_claim_each_order_once(postgres: PostgresBen
 
 
 async def test_the_same_and_contradicting_outcomes_racing_each_other_settle_once(postgres: PostgresBench) -> None:
-    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, Policy()) for _ in range(3)]
+    stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, FulfilmentPolicy()) for _ in range(3)]
     for _ in range(5):
         order_id = await begin(postgres)
         await asyncio.gather(
@@ -599,7 +601,7 @@ async def test_the_same_and_contradicting_outcomes_racing_each_other_settle_once
                 for store, outcome in zip(stores, (Delivered(), Refused(Reason.REFUSED), Delivered()), strict=True)
             )
         )
-        assert (await postgres.order(order_id)).state in (State.DELIVERED, State.FAILED)
+        assert (await postgres.order(order_id)).state in (OrderState.DELIVERED, OrderState.FAILED)
     assert await postgres.problems() == []
     for store in stores:
         await store.close()
@@ -631,7 +633,7 @@ async def test_a_settlement_that_fails_before_its_commit_leaves_nothing(
     monkeypatch.setattr(batch_module, "hit_async", fail)
     with pytest.raises(ZeroDivisionError):
         await postgres.store.settle([word(order_id, postgres._wallet_id, Delivered())])
-    assert (await postgres.order(order_id)).state is State.DELIVERING
+    assert (await postgres.order(order_id)).state is OrderState.DELIVERING
     assert await postgres.money() == {"wallet": 99_550, "in_flight": 450}
 
 

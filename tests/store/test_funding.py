@@ -15,42 +15,52 @@ from telvend.audit.service import findings_of
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.funding import store
-from telvend.funding.asking import Asking, Gateways
 from telvend.funding.invariants import INVARIANTS
 from telvend.funding.model import FundingState
 from telvend.funding.service import Received
+from telvend.funding.verification import Gateways, PaymentVerification
 from telvend.gateways.contract import (
     Abandoned,
     Declined,
     Method,
     NotStarted,
     Paid,
+    PaymentUnknown,
     Pending,
-    Unknown,
 )
 from telvend.gateways.contract import (
-    NotFound as NotKnown,
+    PaymentNotFound as NotKnown,
 )
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.wallets import store as wallet_store
-from tests.store.paying import AMOUNT, BASE_URL, Till, Told, another, caller_of, notice_about, paid, till
+from tests.store.fundings import (
+    AMOUNT,
+    BASE_URL,
+    FundingShop,
+    Told,
+    another,
+    caller_of,
+    funding_shop,
+    notice_about,
+    paid,
+)
 
 HOUR = timedelta(hours=1)
 TEN_MINUTES = timedelta(minutes=10)
 
 
 @pytest.fixture
-async def shop(database: Database) -> AsyncIterator[Till]:
-    async with till(database) as made:
+async def shop(database: Database) -> AsyncIterator[FundingShop]:
+    async with funding_shop(database) as made:
         yield made
 
 
 # Beginning -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_funding_begins_pending_with_an_address_to_pay_at(shop: Till) -> None:
+async def test_a_funding_begins_pending_with_an_address_to_pay_at(shop: FundingShop) -> None:
     funding = await shop.start(redirect_url="https://client.example/back")
     assert funding.state is FundingState.PENDING
     assert funding.reference.startswith(f"FND-{funding.id}-")
@@ -66,7 +76,7 @@ async def test_a_funding_begins_pending_with_an_address_to_pay_at(shop: Till) ->
     await shop.check_books()
 
 
-async def test_nobody_else_finds_it(shop: Till) -> None:
+async def test_nobody_else_finds_it(shop: FundingShop) -> None:
     funding = await shop.start()
     kofi = await another(shop.database, shop.ledger, "kofi@example.com")
     in_test = await caller_of(shop.database, shop.caller.reseller_id, Mode.TEST)
@@ -94,7 +104,7 @@ async def test_nobody_else_finds_it(shop: Till) -> None:
     ],
 )
 async def test_what_cannot_be_is_refused_and_leaves_nothing(
-    shop: Till, amount: Money, redirect_url: str | None, error: type[Exception] | None
+    shop: FundingShop, amount: Money, redirect_url: str | None, error: type[Exception] | None
 ) -> None:
     if error is None:
         assert (await shop.start(amount)).amount == amount
@@ -104,14 +114,14 @@ async def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert await shop.value("select count(*) from funding") == 0
 
 
-async def test_without_a_gateway_for_it_the_method_is_refused(shop: Till) -> None:
+async def test_without_a_gateway_for_it_the_method_is_refused(shop: FundingShop) -> None:
     shop.told.traits = type(shop.told.traits)(live_mode=False, test_mode=True)
     with pytest.raises(InvalidInput, match="payment_method"):
         await shop.start()
 
 
 async def test_the_next_gateway_is_not_taken_when_the_preferred_one_cannot_do_it(database: Database) -> None:
-    async with till(database, others=(Told("second"),)) as shop:
+    async with funding_shop(database, others=(Told("second"),)) as shop:
         shop.told.traits = type(shop.told.traits)(live_mode=True, test_mode=True, methods=frozenset({Method.USSD}))
         with pytest.raises(InvalidInput):
             await shop.start()
@@ -119,8 +129,8 @@ async def test_the_next_gateway_is_not_taken_when_the_preferred_one_cannot_do_it
         assert (await shop.start()).gateway == "second"
 
 
-@pytest.mark.parametrize("beginning", [NotStarted("no"), Unknown("?"), RuntimeError("bug"), "nonsense"])
-async def test_one_that_could_not_be_begun_fails_and_says_busy(shop: Till, beginning: Any) -> None:
+@pytest.mark.parametrize("beginning", [NotStarted("no"), PaymentUnknown("?"), RuntimeError("bug"), "nonsense"])
+async def test_one_that_could_not_be_begun_fails_and_says_busy(shop: FundingShop, beginning: Any) -> None:
     shop.told.beginning = beginning
     with pytest.raises(Busy):
         await shop.start()
@@ -131,8 +141,8 @@ async def test_one_that_could_not_be_begun_fails_and_says_busy(shop: Till, begin
     await shop.check_books()
 
 
-async def test_one_that_was_begun_without_our_hearing_of_it_is_credited_when_it_is_paid(shop: Till) -> None:
-    shop.told.beginning = Unknown("?")
+async def test_one_that_was_begun_without_our_hearing_of_it_is_credited_when_it_is_paid(shop: FundingShop) -> None:
+    shop.told.beginning = PaymentUnknown("?")
     with pytest.raises(Busy):
         await shop.start()
     (funding,) = await shop.fundings.list_fundings()
@@ -147,7 +157,7 @@ async def test_one_that_was_begun_without_our_hearing_of_it_is_credited_when_it_
 # Crediting once ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_paid_funding_is_credited_with_its_balances(shop: Till) -> None:
+async def test_a_paid_funding_is_credited_with_its_balances(shop: FundingShop) -> None:
     first, second = await shop.start(), await shop.start(Money(700, NGN))
     for funding in (first, second):
         shop.told.words[funding.reference] = paid(funding, channel="bank_transfer", bank="First Bank")
@@ -169,7 +179,7 @@ async def test_whatever_comes_first_and_however_often_it_is_credited_once(databa
     """Notices, returns and the schedule, at once, from two processes' pools."""
     other = await Database.open(database.url, pool_size=4)
     try:
-        async with till(database) as one, till(other) as two:
+        async with funding_shop(database) as one, funding_shop(other) as two:
             fundings = [await one.start() for _ in range(5)]
             for funding in fundings:
                 word = paid(funding)
@@ -201,7 +211,7 @@ async def test_whatever_comes_first_and_however_often_it_is_credited_once(databa
         await other.close()
 
 
-async def test_a_replayed_notice_credits_nothing_more_and_asks_nobody(shop: Till) -> None:
+async def test_a_replayed_notice_credits_nothing_more_and_asks_nobody(shop: FundingShop) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding)
     for _ in range(3):
@@ -214,7 +224,7 @@ async def test_a_replayed_notice_credits_nothing_more_and_asks_nobody(shop: Till
     await shop.check_books()
 
 
-async def test_a_notice_alone_credits_nothing(shop: Till) -> None:
+async def test_a_notice_alone_credits_nothing(shop: FundingShop) -> None:
     funding = await shop.start()
     assert await shop.fundings.notice("told", *notice_about(funding.reference)) is Received.STORED
     assert await shop.worker.work_off() == 1
@@ -222,7 +232,7 @@ async def test_a_notice_alone_credits_nothing(shop: Till) -> None:
     assert await shop.balance() == 0
 
 
-async def test_a_forged_notice_is_neither_kept_nor_followed(shop: Till) -> None:
+async def test_a_forged_notice_is_neither_kept_nor_followed(shop: FundingShop) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding)
     _, body = notice_about(funding.reference)
@@ -234,7 +244,7 @@ async def test_a_forged_notice_is_neither_kept_nor_followed(shop: Till) -> None:
         await shop.fundings.notice("nobody", {"signed": "yes"}, body)
 
 
-async def test_forged_notices_are_a_line_a_minute_for_each_source(shop: Till) -> None:
+async def test_forged_notices_are_a_line_a_minute_for_each_source(shop: FundingShop) -> None:
     with capture_logs() as lines:
         for _ in range(50):
             for source in ("192.0.2.1", "192.0.2.2"):
@@ -245,7 +255,7 @@ async def test_forged_notices_are_a_line_a_minute_for_each_source(shop: Till) ->
 
 
 @pytest.mark.parametrize("reference", ["FND-77-aaaaaa", "somebody else's", "\x00", "FND-1-000000", None])
-async def test_a_notice_about_nothing_of_ours_is_kept_for_a_person(shop: Till, reference: str | None) -> None:
+async def test_a_notice_about_nothing_of_ours_is_kept_for_a_person(shop: FundingShop, reference: str | None) -> None:
     await shop.start()
     assert await shop.fundings.notice("told", *notice_about(reference)) is Received.STORED
     strays = await shop.fundings.stray_notices()
@@ -254,14 +264,14 @@ async def test_a_notice_about_nothing_of_ours_is_kept_for_a_person(shop: Till, r
 
 
 async def test_one_gateway_s_notice_says_nothing_about_another_s_funding(database: Database) -> None:
-    async with till(database, others=(Told("second"),)) as shop:
+    async with funding_shop(database, others=(Told("second"),)) as shop:
         funding = await shop.start()
         await shop.fundings.notice("second", *notice_about(funding.reference))
         assert await shop.worker.work_off() == 0
         assert len(await shop.fundings.stray_notices()) == 1
 
 
-async def test_a_notice_that_comes_while_the_gateway_is_asked_is_not_forgotten(shop: Till) -> None:
+async def test_a_notice_that_comes_while_the_gateway_is_asked_is_not_forgotten(shop: FundingShop) -> None:
     funding = await shop.start()
     async with shop.database.transaction() as tx:
         in_hand = await store.asking(tx, funding.id, 60)
@@ -271,7 +281,7 @@ async def test_a_notice_that_comes_while_the_gateway_is_asked_is_not_forgotten(s
     assert await shop.value("select due_at <= now() from funding")
 
 
-async def test_one_payment_at_the_gateway_fills_one_wallet_only(shop: Till) -> None:
+async def test_one_payment_at_the_gateway_fills_one_wallet_only(shop: FundingShop) -> None:
     first, second = await shop.start(), await shop.start()
     for funding in (first, second):
         shop.told.words[funding.reference] = paid(funding, gateway_reference="SAME")
@@ -298,7 +308,7 @@ async def test_one_payment_at_the_gateway_fills_one_wallet_only(shop: Till) -> N
     ids=str,
 )
 async def test_a_payment_that_does_not_fit_credits_nothing_and_waits_for_a_person(
-    shop: Till, changes: dict[str, Any]
+    shop: FundingShop, changes: dict[str, Any]
 ) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding, **changes)
@@ -321,7 +331,7 @@ async def test_a_payment_that_does_not_fit_credits_nothing_and_waits_for_a_perso
     await shop.check_books()
 
 
-async def test_a_dispute_of_what_was_credited_is_put_before_a_person_and_takes_nothing(shop: Till) -> None:
+async def test_a_dispute_of_what_was_credited_is_put_before_a_person_and_takes_nothing(shop: FundingShop) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding)
     await shop.fundings.check(funding.reference)
@@ -334,7 +344,7 @@ async def test_a_dispute_of_what_was_credited_is_put_before_a_person_and_takes_n
     await shop.check_books()
 
 
-async def test_play_money_of_a_gateway_that_has_lost_its_live_wallets_credits_nothing(shop: Till) -> None:
+async def test_play_money_of_a_gateway_that_has_lost_its_live_wallets_credits_nothing(shop: FundingShop) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding)
     shop.told.traits = type(shop.told.traits)(live_mode=False, test_mode=True)
@@ -342,16 +352,16 @@ async def test_play_money_of_a_gateway_that_has_lost_its_live_wallets_credits_no
     assert await shop.balance() == 0
 
 
-async def test_a_gateway_that_is_not_set_up_any_more_leaves_it_pending(shop: Till) -> None:
+async def test_a_gateway_that_is_not_set_up_any_more_leaves_it_pending(shop: FundingShop) -> None:
     funding = await shop.start()
-    gone = Asking(shop.database, shop.ledger, Gateways([]))
+    gone = PaymentVerification(shop.database, shop.ledger, Gateways([]))
     assert (await gone.ask(funding)).state is FundingState.PENDING
 
 
 # Ends ----------------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_funding_that_nobody_pays_expires_after_a_last_question(shop: Till) -> None:
+async def test_a_funding_that_nobody_pays_expires_after_a_last_question(shop: FundingShop) -> None:
     funding = await shop.start()
     assert await shop.worker.work_off() == 0
     await shop.pass_time(funding, timedelta(minutes=30))
@@ -367,7 +377,7 @@ async def test_a_funding_that_nobody_pays_expires_after_a_last_question(shop: Ti
     await shop.check_books()
 
 
-async def test_an_expired_funding_is_asked_about_a_few_times_more_and_then_never(shop: Till) -> None:
+async def test_an_expired_funding_is_asked_about_a_few_times_more_and_then_never(shop: FundingShop) -> None:
     funding = await shop.start()
     questions = 0
     for _ in range(400):
@@ -378,7 +388,7 @@ async def test_an_expired_funding_is_asked_about_a_few_times_more_and_then_never
 
 
 @pytest.mark.parametrize("after", [timedelta(), 2 * HOUR, 100 * HOUR])
-async def test_a_payment_that_comes_after_the_end_is_honoured(shop: Till, after: timedelta) -> None:
+async def test_a_payment_that_comes_after_the_end_is_honoured(shop: FundingShop, after: timedelta) -> None:
     funding = await shop.start()
     await shop.pass_time(funding, HOUR)
     await shop.worker.work_off()
@@ -394,7 +404,7 @@ async def test_a_payment_that_comes_after_the_end_is_honoured(shop: Till, after:
 
 
 @pytest.mark.parametrize("word", [Declined(), Abandoned()])
-async def test_a_declined_funding_fails_and_is_credited_when_it_is_paid_after_all(shop: Till, word: Any) -> None:
+async def test_a_declined_funding_fails_and_is_credited_when_it_is_paid_after_all(shop: FundingShop, word: Any) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = word
     assert (await shop.fundings.check(funding.reference)).state is FundingState.FAILED
@@ -404,18 +414,18 @@ async def test_a_declined_funding_fails_and_is_credited_when_it_is_paid_after_al
     await shop.check_books()
 
 
-async def test_a_gateway_that_does_not_answer_ends_nothing(shop: Till) -> None:
+async def test_a_gateway_that_does_not_answer_ends_nothing(shop: FundingShop) -> None:
     funding = await shop.start()
-    for word in (Unknown("?"), RuntimeError("bug"), NotKnown()):
+    for word in (PaymentUnknown("?"), RuntimeError("bug"), NotKnown()):
         shop.told.words[funding.reference] = word
         assert (await shop.fundings.check(funding.reference)).state is FundingState.PENDING
-    shop.told.words[funding.reference] = Unknown("?")
+    shop.told.words[funding.reference] = PaymentUnknown("?")
     await shop.pass_time(funding, 2 * HOUR)
     await shop.worker.work_off()
     assert (await shop.now(funding)).state is FundingState.PENDING
 
 
-async def test_a_slow_gateway_is_given_up(shop: Till) -> None:
+async def test_a_slow_gateway_is_given_up(shop: FundingShop) -> None:
     async def never(_: str) -> Any:
         await asyncio.sleep(60)
 
@@ -425,7 +435,7 @@ async def test_a_slow_gateway_is_given_up(shop: Till) -> None:
     assert (await shop.fundings.check(funding.reference)).state is FundingState.PENDING
 
 
-async def test_those_who_return_in_one_moment_have_the_gateway_asked_once_and_see_the_same(shop: Till) -> None:
+async def test_those_who_return_in_one_moment_have_the_gateway_asked_once_and_see_the_same(shop: FundingShop) -> None:
     async def slow(reference: str) -> Any:
         asked.append(reference)
         await asyncio.sleep(0.3)
@@ -445,7 +455,7 @@ async def test_those_who_return_in_one_moment_have_the_gateway_asked_once_and_se
 @pytest.mark.parametrize(
     "point", ["funding.before_credit", "funding.before_commit", "funding.after_commit", "funding.after_notice"]
 )
-async def test_what_fails_half_way_is_done_once_afterwards(shop: Till, armed: Any, point: str) -> None:
+async def test_what_fails_half_way_is_done_once_afterwards(shop: FundingShop, armed: Any, point: str) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding)
     armed(f"{point}=error@1")
@@ -466,7 +476,9 @@ async def test_what_fails_half_way_is_done_once_afterwards(shop: Till, armed: An
 
 
 @pytest.mark.parametrize("point", ["funding.before_start", "funding.after_start"])
-async def test_one_whose_beginning_was_cut_off_is_credited_when_it_is_paid(shop: Till, armed: Any, point: str) -> None:
+async def test_one_whose_beginning_was_cut_off_is_credited_when_it_is_paid(
+    shop: FundingShop, armed: Any, point: str
+) -> None:
     armed(f"{point}=error")
     with pytest.raises(failpoints.FailpointError):
         await shop.start()
@@ -484,13 +496,13 @@ import asyncio, sys
 from telvend.kit.clock import SystemClock
 from telvend.database.connections import Database
 from telvend.ledger.service import Ledger
-from telvend.funding.asking import Asking, Gateways
+from telvend.funding.verification import PaymentVerification, Gateways
 from telvend.funding.jobs import FundingWorker
 from telvend.gateways.sandbox.client import Sandbox
 
 async def main():
     database = await Database.open(sys.argv[1], pool_size=2)
-    asking = Asking(database, Ledger(database), Gateways([await Sandbox.open(database)]))
+    asking = PaymentVerification(database, Ledger(database), Gateways([await Sandbox.open(database)]))
     await FundingWorker(database, asking, SystemClock()).work_off()
     await database.close()
 
@@ -500,7 +512,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("point", ["funding.before_credit", "funding.before_commit", "funding.after_commit"])
 async def test_a_killed_process_loses_and_doubles_nothing(database: Database, point: str) -> None:
-    async with till(database, sandbox=True) as shop:
+    async with funding_shop(database, sandbox=True) as shop:
         funding = await shop.start()
         await shop.execute("update sandbox.payment set state = 'paid', decided_at = now()")
         for failpoint, code in ((f"{point}=kill", -signal.SIGKILL), ("", 0), ("", 0)):
@@ -517,7 +529,7 @@ async def test_a_killed_process_loses_and_doubles_nothing(database: Database, po
 # The worker ----------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_worker_asks_at_once_when_a_notice_comes_and_stops_when_told(shop: Till) -> None:
+async def test_the_worker_asks_at_once_when_a_notice_comes_and_stops_when_told(shop: FundingShop) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding)
     shop.worker._poll_s = 60
@@ -555,7 +567,7 @@ async def test_the_worker_asks_at_once_when_a_notice_comes_and_stops_when_told(s
         ),
     ],
 )
-async def test_a_damaged_book_is_found(shop: Till, damage: str, rule: str) -> None:
+async def test_a_damaged_book_is_found(shop: FundingShop, damage: str, rule: str) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = paid(funding)
     await shop.fundings.check(funding.reference)
@@ -567,7 +579,7 @@ async def test_a_damaged_book_is_found(shop: Till, damage: str, rule: str) -> No
 
 
 async def test_a_test_key_funds_its_own_wallet_with_play_money(database: Database) -> None:
-    async with till(database, mode=Mode.TEST) as shop:
+    async with funding_shop(database, mode=Mode.TEST) as shop:
         funding = await shop.start()
         assert shop.told.started[0].test
         shop.told.words[funding.reference] = paid(funding)
@@ -580,7 +592,7 @@ async def test_a_test_key_funds_its_own_wallet_with_play_money(database: Databas
 # A clock that jumps --------------------------------------------------------------------------------------------------------
 
 
-async def test_when_the_clock_goes_back_fundings_are_asked_about_when_their_step_is_over(shop: Till) -> None:
+async def test_when_the_clock_goes_back_fundings_are_asked_about_when_their_step_is_over(shop: FundingShop) -> None:
     never_asked, asked = await shop.start(), await shop.start()
     # As if the database's clock had been set back by ten minutes after this.
     await shop.execute(

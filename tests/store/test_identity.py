@@ -14,20 +14,29 @@ import pytest
 from telvend.authorities.contract import (
     Blocked,
     Found,
-    Kind,
     NotOnRecord,
     Record,
     Unavailable,
-    Unknown,
+    VerificationKind,
+    VerificationUnknown,
 )
 from telvend.database.connections import Database
 from telvend.errors import InsufficientBalance, InvalidInput, NotFound, ProductUnavailable, ReferenceReused
-from telvend.identity.model import Checked, NotConfigured, Policy, State
+from telvend.identity.model import NotConfigured, VerificationPolicy, VerificationResult, VerificationState
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.kit.secret import Secret
-from tests.store.identifying import NUMBER, PRICE_MINOR, QUICK, Bureau, Obedient, bureau, caller, wants
+from tests.store.verifications import (
+    NUMBER,
+    PRICE_MINOR,
+    QUICK,
+    Obedient,
+    VerificationShop,
+    caller,
+    verification_shop,
+    wants,
+)
 
 JOHN = "12345678901"
 NOBODY = "71234560404"
@@ -41,8 +50,8 @@ async def prembly() -> Obedient:
 
 
 @pytest.fixture
-async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIterator[Bureau]:
-    opened = await bureau(database, tmp_path, {"prembly": prembly}, policy=QUICK)
+async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIterator[VerificationShop]:
+    opened = await verification_shop(database, tmp_path, {"prembly": prembly}, policy=QUICK)
     yield opened
     prembly.may_answer.set()
     await opened.close()
@@ -51,38 +60,45 @@ async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIt
 # Stories ------------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_day_at_the_bureau(shop: Bureau) -> None:
+async def test_a_day_at_the_bureau(shop: VerificationShop) -> None:
     """step, number, options → state, replayed, record; the balance and the margin after it."""
-    story: list[tuple[str, dict[str, Any], State, bool, int, int]] = [
-        (JOHN, {"reference": "a"}, State.VERIFIED, False, 490_000, 10_000),
-        (JOHN, {"reference": "a"}, State.VERIFIED, True, 490_000, 10_000),
-        (JOHN, {}, State.VERIFIED, False, 480_000, 20_000),
-        (JOHN, {"force_new": True, "card_type": "premium"}, State.VERIFIED, False, 460_000, 40_000),
-        (NOBODY, {"reference": "b"}, State.NOT_ON_RECORD, False, 460_000, 40_000),
-        (NOBODY, {"reference": "b"}, State.NOT_ON_RECORD, True, 460_000, 40_000),
-        (DOWN, {"reference": "c"}, State.UNAVAILABLE, False, 460_000, 40_000),
-        (DOWN, {"reference": "c"}, State.UNAVAILABLE, False, 460_000, 40_000),
-        (JOHN, {"reference": "c", "card_type": "regular"}, State.VERIFIED, False, 445_000, 55_000),
-        (BARRED, {"kind": Kind.BVN}, State.BLOCKED, False, 445_000, 55_000),
-        (BARRED, {"kind": Kind.BVN, "provider": "dojah"}, State.BLOCKED, False, 445_000, 55_000),
-        (JOHN, {"kind": Kind.BVN}, State.VERIFIED, False, 415_000, 85_000),
-        (BARRED, {}, State.VERIFIED, False, 405_000, 95_000),
+    story: list[tuple[str, dict[str, Any], VerificationState, bool, int, int]] = [
+        (JOHN, {"reference": "a"}, VerificationState.VERIFIED, False, 490_000, 10_000),
+        (JOHN, {"reference": "a"}, VerificationState.VERIFIED, True, 490_000, 10_000),
+        (JOHN, {}, VerificationState.VERIFIED, False, 480_000, 20_000),
+        (JOHN, {"force_new": True, "card_type": "premium"}, VerificationState.VERIFIED, False, 460_000, 40_000),
+        (NOBODY, {"reference": "b"}, VerificationState.NOT_ON_RECORD, False, 460_000, 40_000),
+        (NOBODY, {"reference": "b"}, VerificationState.NOT_ON_RECORD, True, 460_000, 40_000),
+        (DOWN, {"reference": "c"}, VerificationState.UNAVAILABLE, False, 460_000, 40_000),
+        (DOWN, {"reference": "c"}, VerificationState.UNAVAILABLE, False, 460_000, 40_000),
+        (JOHN, {"reference": "c", "card_type": "regular"}, VerificationState.VERIFIED, False, 445_000, 55_000),
+        (BARRED, {"kind": VerificationKind.BVN}, VerificationState.BLOCKED, False, 445_000, 55_000),
+        (
+            BARRED,
+            {"kind": VerificationKind.BVN, "provider": "dojah"},
+            VerificationState.BLOCKED,
+            False,
+            445_000,
+            55_000,
+        ),
+        (JOHN, {"kind": VerificationKind.BVN}, VerificationState.VERIFIED, False, 415_000, 85_000),
+        (BARRED, {}, VerificationState.VERIFIED, False, 405_000, 95_000),
     ]
     for number, options, state, replayed, balance, margin in story:
         checked = await shop.check(number, **options)
         assert (checked.verification.state, checked.replayed) == (state, replayed), (number, options)
-        assert (checked.record is not None) == (state is State.VERIFIED)
-        assert (checked.retry_after_s is not None) == (state is State.UNAVAILABLE)
+        assert (checked.record is not None) == (state is VerificationState.VERIFIED)
+        assert (checked.retry_after_s is not None) == (state is VerificationState.UNAVAILABLE)
         assert checked.number == Secret(number)
         assert await shop.balance() == balance
         assert await shop.house() == {"margin": margin}
-        paid = checked.verification.price.minor if state is State.VERIFIED else 0
+        paid = checked.verification.price.minor if state is VerificationState.VERIFIED else 0
         assert checked.verification.before.minor - checked.verification.after.minor == paid
         await shop.check_books()
     assert await shop.value("select count(*) from wallet_failed") == 5
 
 
-async def test_the_money_is_held_while_the_authority_is_asked(shop: Bureau, prembly: Obedient) -> None:
+async def test_the_money_is_held_while_the_authority_is_asked(shop: VerificationShop, prembly: Obedient) -> None:
     prembly.may_answer.clear()
     buying = asyncio.create_task(shop.check(use_real_api=True))
     await prembly.was_asked.wait()
@@ -92,7 +108,7 @@ async def test_the_money_is_held_while_the_authority_is_asked(shop: Bureau, prem
     assert await shop.value("select count(*) from pg_stat_activity where state like 'idle in%'") == 0
     prembly.may_answer.set()
     checked = await buying
-    assert (checked.verification.state, checked.verification.source) == (State.VERIFIED, "prembly")
+    assert (checked.verification.state, checked.verification.source) == (VerificationState.VERIFIED, "prembly")
     assert (await shop.balance(), await shop.house()) == (490_000, {"margin": 10_000})
     assert checked.verification.reference.startswith(f"NIN-{checked.verification.id}-")
     assert checked.verification.expires_at is not None
@@ -106,28 +122,30 @@ async def test_the_money_is_held_while_the_authority_is_asked(shop: Bureau, prem
         (NotOnRecord(), 500_000, {"provider prembly": 2_000, "loss": -2_000}),
         (Blocked(), 500_000, {"provider prembly": 2_000, "loss": -2_000}),
         (Unavailable(), 500_000, {}),
-        (Unknown(), 500_000, {}),
+        (VerificationUnknown(), 500_000, {}),
     ],
 )
 async def test_what_the_authority_takes_is_the_houses_where_nothing_was_sold(
-    shop: Bureau, prembly: Obedient, answer: Any, balance: int, house: dict[str, int]
+    shop: VerificationShop, prembly: Obedient, answer: Any, balance: int, house: dict[str, int]
 ) -> None:
-    await shop.identity.set_costs("prembly", Kind.NIN, Money(6_000, NGN), Money(2_000, NGN))
+    await shop.identity.set_costs("prembly", VerificationKind.NIN, Money(6_000, NGN), Money(2_000, NGN))
     prembly.answer = answer
     await shop.check(use_real_api=True)
     assert (await shop.balance(), await shop.house()) == (balance, house)
     await shop.check_books()
 
 
-async def test_a_check_below_cost_is_paid_by_the_house(shop: Bureau) -> None:
-    await shop.identity.set_costs("prembly", Kind.NIN, Money(12_500, NGN), Money(0, NGN))
+async def test_a_check_below_cost_is_paid_by_the_house(shop: VerificationShop) -> None:
+    await shop.identity.set_costs("prembly", VerificationKind.NIN, Money(12_500, NGN), Money(0, NGN))
     await shop.check(use_real_api=True)
     assert await shop.house() == {"provider prembly": 12_500, "loss": -2_500}
     await shop.check_books()
 
 
-async def test_a_record_on_file_is_sold_again_without_asking_and_without_cost(shop: Bureau, prembly: Obedient) -> None:
-    await shop.identity.set_costs("prembly", Kind.NIN, Money(6_000, NGN), Money(0, NGN))
+async def test_a_record_on_file_is_sold_again_without_asking_and_without_cost(
+    shop: VerificationShop, prembly: Obedient
+) -> None:
+    await shop.identity.set_costs("prembly", VerificationKind.NIN, Money(6_000, NGN), Money(0, NGN))
     first = await shop.check(use_real_api=True)
     second = await shop.check(use_real_api=True, card_type="regular")
     assert prembly.asked == 1
@@ -143,7 +161,7 @@ async def test_a_record_on_file_is_sold_again_without_asking_and_without_cost(sh
 
 
 async def test_records_of_each_source_account_mode_and_kind_are_kept_apart(
-    shop: Bureau, database: Database, prembly: Obedient
+    shop: VerificationShop, database: Database, prembly: Obedient
 ) -> None:
     dojah = Obedient("dojah")
     identity = shop.another_process({"prembly": prembly, "dojah": dojah})
@@ -152,8 +170,8 @@ async def test_records_of_each_source_account_mode_and_kind_are_kept_apart(
     seen = [
         await identity.check(shop.ama, wants()),
         await identity.check(shop.ama, wants(use_real_api=True)),
-        await identity.check(shop.ama, wants(use_real_api=True, kind=Kind.BVN, provider="dojah")),
-        await identity.check(shop.ama, wants(use_real_api=True, kind=Kind.BVN, provider="prembly")),
+        await identity.check(shop.ama, wants(use_real_api=True, kind=VerificationKind.BVN, provider="dojah")),
+        await identity.check(shop.ama, wants(use_real_api=True, kind=VerificationKind.BVN, provider="prembly")),
         await identity.check(kofi, wants(use_real_api=True)),
         await identity.check(kofi, wants()),
         await identity.check(tester, wants()),
@@ -168,14 +186,14 @@ async def test_records_of_each_source_account_mode_and_kind_are_kept_apart(
 
 
 async def test_a_real_authority_that_is_not_configured_costs_nothing_even_with_a_record_on_file(
-    shop: Bureau, database: Database
+    shop: VerificationShop, database: Database
 ) -> None:
     await shop.check(use_real_api=True)
     without = shop.another_process()
     tester = await caller(database, ngn_minor=500_000, mode=Mode.TEST)
     for identity, who, request in (
         (without, shop.ama, wants(use_real_api=True, reference="r")),
-        (shop.identity, shop.ama, wants(use_real_api=True, reference="r", kind=Kind.BVN, provider="dojah")),
+        (shop.identity, shop.ama, wants(use_real_api=True, reference="r", kind=VerificationKind.BVN, provider="dojah")),
         (shop.identity, tester, wants(use_real_api=True)),
     ):
         with pytest.raises(NotConfigured) as refused:
@@ -183,11 +201,11 @@ async def test_a_real_authority_that_is_not_configured_costs_nothing_even_with_a
         assert isinstance(refused.value, ProductUnavailable)
         assert "configured" in str(refused.value)
     assert await shop.balance() == 490_000
-    assert (await shop.check(reference="r")).verification.state is State.VERIFIED
+    assert (await shop.check(reference="r")).verification.state is VerificationState.VERIFIED
 
 
 async def test_a_refusal_leaves_nothing_behind_and_the_reference_free(database: Database, tmp_path: Path) -> None:
-    poor = await bureau(database, tmp_path, ngn_minor=PRICE_MINOR - 1)
+    poor = await verification_shop(database, tmp_path, ngn_minor=PRICE_MINOR - 1)
     with pytest.raises(InsufficientBalance) as refused:
         await poor.check(reference="r")
     assert (refused.value.required.minor, refused.value.available.minor) == (PRICE_MINOR, PRICE_MINOR - 1)
@@ -197,35 +215,37 @@ async def test_a_refusal_leaves_nothing_behind_and_the_reference_free(database: 
         {"number": "1234567890a"},
         {"number": "١٢٣٤٥٦٧٨٩٠١"},
         {"card_type": "golden"},
-        {"kind": Kind.BVN, "card_type": "regular"},
+        {"kind": VerificationKind.BVN, "card_type": "regular"},
         {"reference": ""},
         {"reference": "r" * 129},
     ):
         with pytest.raises(InvalidInput):
             await poor.check(**{"number": NUMBER, "reference": "r"} | wrong)
-    await poor.identity.set_price(Kind.NIN, "standard", Money(PRICE_MINOR - 1, NGN), active=False)
+    await poor.identity.set_price(VerificationKind.NIN, "standard", Money(PRICE_MINOR - 1, NGN), active=False)
     with pytest.raises(ProductUnavailable):
         await poor.check(reference="r")
-    await poor.identity.set_price(Kind.NIN, "standard", Money(PRICE_MINOR - 1, NGN))
-    assert (await poor.check(reference="r")).verification.state is State.VERIFIED
+    await poor.identity.set_price(VerificationKind.NIN, "standard", Money(PRICE_MINOR - 1, NGN))
+    assert (await poor.check(reference="r")).verification.state is VerificationState.VERIFIED
     assert await poor.balance() == 0
     await poor.check_books()
     await poor.close()
 
 
-async def test_a_reference_names_one_request_and_is_shared_with_orders(shop: Bureau) -> None:
-    first = await shop.check(JOHN, "r", kind=Kind.BVN, provider="prembly")
+async def test_a_reference_names_one_request_and_is_shared_with_orders(shop: VerificationShop) -> None:
+    first = await shop.check(JOHN, "r", kind=VerificationKind.BVN, provider="prembly")
     for changes in (
         {"number": NUMBER},
         {"card_type": "premium"},
         {"provider": "dojah"},
         {"force_new": True},
         {"use_real_api": True},
-        {"kind": Kind.NIN},
+        {"kind": VerificationKind.NIN},
     ):
         with pytest.raises(ReferenceReused):
-            await shop.check(**{"number": JOHN, "reference": "r", "kind": Kind.BVN, "provider": "prembly"} | changes)
-    again = await shop.check(JOHN, "r", kind=Kind.BVN, provider="prembly")
+            await shop.check(
+                **{"number": JOHN, "reference": "r", "kind": VerificationKind.BVN, "provider": "prembly"} | changes
+            )
+    again = await shop.check(JOHN, "r", kind=VerificationKind.BVN, provider="prembly")
     assert (again.replayed, again.verification, again.record) == (True, first.verification, first.record)
     await shop.value(
         "insert into orders (id, reference, reseller_id, dialect, mode, client_reference, fingerprint, wallet_id, country, network,"
@@ -240,10 +260,10 @@ async def test_a_reference_names_one_request_and_is_shared_with_orders(shop: Bur
 
 
 async def test_a_known_reference_is_answered_when_price_authority_and_money_have_gone(
-    shop: Bureau, prembly: Obedient
+    shop: VerificationShop, prembly: Obedient
 ) -> None:
     first = await shop.check(reference="r", use_real_api=True)
-    await shop.identity.set_price(Kind.NIN, "standard", Money(10**9, NGN), active=False)
+    await shop.identity.set_price(VerificationKind.NIN, "standard", Money(10**9, NGN), active=False)
     again = await shop.another_process().check(shop.ama, wants(reference="r", use_real_api=True))
     assert (again.replayed, again.record) == (True, first.record)
     assert prembly.asked == 1
@@ -252,8 +272,11 @@ async def test_a_known_reference_is_answered_when_price_authority_and_money_have
 # Races --------------------------------------------------------------------------------------------------------------------
 
 
-async def test_fifty_requests_under_one_reference_are_one_charge(shop: Bureau, prembly: Obedient) -> None:
-    processes = [shop.identity, *(shop.another_process({"prembly": prembly}, Policy(timeout_s=5)) for _ in range(2))]
+async def test_fifty_requests_under_one_reference_are_one_charge(shop: VerificationShop, prembly: Obedient) -> None:
+    processes = [
+        shop.identity,
+        *(shop.another_process({"prembly": prembly}, VerificationPolicy(timeout_s=5)) for _ in range(2)),
+    ]
     prembly.may_answer.clear()
     request = wants(reference="r", use_real_api=True)
     buying = [asyncio.create_task(processes[at % 3].check(shop.ama, request)) for at in range(50)]
@@ -263,7 +286,7 @@ async def test_fifty_requests_under_one_reference_are_one_charge(shop: Bureau, p
     answers = await asyncio.gather(*buying)
     assert Counter(answer.replayed for answer in answers) == {True: 49, False: 1}
     assert {(answer.verification.id, answer.verification.state) for answer in answers} == {
-        (answers[0].verification.id, State.VERIFIED)
+        (answers[0].verification.id, VerificationState.VERIFIED)
     }
     assert all(answer.record == Record(first_name="Ngozi", last_name="Okafor") for answer in answers)
     assert (prembly.asked, await shop.balance(), await shop.house()) == (1, 490_000, {"margin": 10_000})
@@ -271,22 +294,24 @@ async def test_fifty_requests_under_one_reference_are_one_charge(shop: Bureau, p
 
 
 async def test_fifty_at_once_never_spend_more_than_there_is(database: Database, tmp_path: Path) -> None:
-    shop = await bureau(database, tmp_path, ngn_minor=10 * PRICE_MINOR)
+    shop = await verification_shop(database, tmp_path, ngn_minor=10 * PRICE_MINOR)
     answers = await asyncio.gather(*(shop.check(f"7{at:010}", f"r{at}") for at in range(50)), return_exceptions=True)
-    assert Counter(type(answer) for answer in answers) == {Checked: 10, InsufficientBalance: 40}
+    assert Counter(type(answer) for answer in answers) == {VerificationResult: 10, InsufficientBalance: 40}
     assert (await shop.balance(), await shop.house()) == (0, {"margin": 10 * PRICE_MINOR})
     await shop.check_books()
     await shop.close()
 
 
-async def test_repeats_that_wait_for_an_authority_that_is_down_are_told_so_too(shop: Bureau, prembly: Obedient) -> None:
+async def test_repeats_that_wait_for_an_authority_that_is_down_are_told_so_too(
+    shop: VerificationShop, prembly: Obedient
+) -> None:
     prembly.may_answer.clear()
     prembly.answer = Unavailable(45)
     buying = [asyncio.create_task(shop.check(reference="r", use_real_api=True)) for _ in range(5)]
     await prembly.was_asked.wait()
     prembly.may_answer.set()
     answers = await asyncio.gather(*buying)
-    assert {answer.verification.state for answer in answers} == {State.UNAVAILABLE}
+    assert {answer.verification.state for answer in answers} == {VerificationState.UNAVAILABLE}
     assert all(answer.retry_after_s for answer in answers)
     assert await shop.balance() == 500_000
     await shop.check_books()
@@ -295,19 +320,21 @@ async def test_repeats_that_wait_for_an_authority_that_is_down_are_told_so_too(s
 # Answers that come late, or never -------------------------------------------------------------------------------------------
 
 
-async def test_an_authority_that_does_not_answer_in_time_costs_nothing(shop: Bureau, prembly: Obedient) -> None:
+async def test_an_authority_that_does_not_answer_in_time_costs_nothing(
+    shop: VerificationShop, prembly: Obedient
+) -> None:
     prembly.may_answer.clear()
     checked = await shop.check(reference="r", use_real_api=True)
-    assert (checked.verification.state, checked.record) == (State.UNAVAILABLE, None)
+    assert (checked.verification.state, checked.record) == (VerificationState.UNAVAILABLE, None)
     assert "no answer within" in checked.verification.text
     assert await shop.balance() == 500_000
     prembly.may_answer.set()
-    assert (await shop.check(reference="r", use_real_api=True)).verification.state is State.VERIFIED
+    assert (await shop.check(reference="r", use_real_api=True)).verification.state is VerificationState.VERIFIED
     await shop.check_books()
 
 
 async def test_what_an_authoritys_client_raises_is_not_repeated_anywhere(
-    shop: Bureau, prembly: Obedient, capsys: pytest.CaptureFixture[str]
+    shop: VerificationShop, prembly: Obedient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(number: str) -> Any:
         raise ValueError(f"GET https://example.com/?nin={number}")
@@ -315,7 +342,7 @@ async def test_what_an_authoritys_client_raises_is_not_repeated_anywhere(
     prembly.answer = fail
     checked = await shop.check(use_real_api=True)
     assert (checked.verification.state, checked.verification.text) == (
-        State.UNAVAILABLE,
+        VerificationState.UNAVAILABLE,
         "the authority's client raised ValueError",
     )
     shown = "".join(capsys.readouterr())
@@ -324,10 +351,10 @@ async def test_what_an_authoritys_client_raises_is_not_repeated_anywhere(
 
 
 async def test_an_answer_that_comes_after_its_hold_was_released_is_dropped_and_its_cost_is_ours(
-    shop: Bureau, prembly: Obedient
+    shop: VerificationShop, prembly: Obedient
 ) -> None:
-    await shop.identity.set_costs("prembly", Kind.NIN, Money(6_000, NGN), Money(0, NGN))
-    identity = shop.another_process({"prembly": prembly}, Policy(timeout_s=5, grace_s=-4.9))
+    await shop.identity.set_costs("prembly", VerificationKind.NIN, Money(6_000, NGN), Money(0, NGN))
+    identity = shop.another_process({"prembly": prembly}, VerificationPolicy(timeout_s=5, grace_s=-4.9))
     prembly.may_answer.clear()
     buying = asyncio.create_task(identity.check(shop.ama, wants(reference="r", use_real_api=True)))
     await prembly.was_asked.wait()
@@ -337,23 +364,23 @@ async def test_an_answer_that_comes_after_its_hold_was_released_is_dropped_and_i
     assert (await shop.balance(), await shop.house()) == (500_000, {})
     prembly.may_answer.set()
     late = await buying
-    assert (late.verification.state, late.record, late.retry_after_s) == (State.UNAVAILABLE, None, 30)
+    assert (late.verification.state, late.record, late.retry_after_s) == (VerificationState.UNAVAILABLE, None, 30)
     assert await shop.house() == {"provider prembly": 6_000, "loss": -6_000}
     assert (await shop.check(reference="r", use_real_api=True)).replayed is False
     await shop.check_books()
 
 
-async def test_nothing_is_given_up_before_its_time(shop: Bureau, prembly: Obedient) -> None:
+async def test_nothing_is_given_up_before_its_time(shop: VerificationShop, prembly: Obedient) -> None:
     prembly.may_answer.clear()
     buying = asyncio.create_task(shop.check(use_real_api=True))
     await prembly.was_asked.wait()
     assert await shop.identity.giving_up.look() == 0
     prembly.may_answer.set()
-    assert (await buying).verification.state is State.VERIFIED
+    assert (await buying).verification.state is VerificationState.VERIFIED
 
 
 async def test_when_the_clock_goes_back_a_check_is_given_up_after_its_time_all_the_same(
-    shop: Bureau, prembly: Obedient
+    shop: VerificationShop, prembly: Obedient
 ) -> None:
     prembly.may_answer.clear()
     buying = asyncio.create_task(shop.check(use_real_api=True))
@@ -365,10 +392,10 @@ async def test_when_the_clock_goes_back_a_check_is_given_up_after_its_time_all_t
     assert await shop.identity.giving_up.look() == 0
     assert await shop.value("select due_at <= now() + interval '0.3 s' and updated_at <= now() from verification")
     prembly.may_answer.set()
-    assert (await buying).verification.state is State.VERIFIED
+    assert (await buying).verification.state is VerificationState.VERIFIED
 
 
-async def test_a_caller_who_hangs_up_has_bought_the_answer(shop: Bureau, prembly: Obedient) -> None:
+async def test_a_caller_who_hangs_up_has_bought_the_answer(shop: VerificationShop, prembly: Obedient) -> None:
     prembly.may_answer.clear()
     buying = asyncio.create_task(shop.check(reference="r", use_real_api=True))
     await prembly.was_asked.wait()
@@ -376,11 +403,11 @@ async def test_a_caller_who_hangs_up_has_bought_the_answer(shop: Bureau, prembly
     await asyncio.wait([buying])
     prembly.may_answer.set()
     again = await shop.check(reference="r", use_real_api=True)
-    assert (again.replayed, again.verification.state, prembly.asked) == (True, State.VERIFIED, 1)
+    assert (again.replayed, again.verification.state, prembly.asked) == (True, VerificationState.VERIFIED, 1)
     assert await shop.balance() == 490_000
 
 
-async def test_a_database_that_fails_at_the_end_is_asked_again(shop: Bureau, armed: Any) -> None:
+async def test_a_database_that_fails_at_the_end_is_asked_again(shop: VerificationShop, armed: Any) -> None:
     armed("identity.before_commit=error@1")
     with pytest.raises(failpoints.FailpointError):
         await shop.check(reference="r")
@@ -397,7 +424,7 @@ from pathlib import Path
 from telvend.database.connections import Database
 from telvend.kit.secret import digest
 from telvend.resellers.store import caller_of
-from tests.store.identifying import QUICK, identity_of, wants
+from tests.store.verifications import QUICK, identity_of, wants
 
 async def main():
     url, data_dir, key = sys.argv[1:]
@@ -421,7 +448,7 @@ asyncio.run(main())
     ],
 )
 async def test_a_process_killed_between_hold_and_answer_takes_no_money_with_it(
-    shop: Bureau, database_url: str, failpoint: str, there: bool
+    shop: VerificationShop, database_url: str, failpoint: str, there: bool
 ) -> None:
     key = await shop.value("select encode(digest, 'hex') from api_key where id = $1", shop.ama.key_id)
     process = await asyncio.create_subprocess_exec(
@@ -443,27 +470,33 @@ async def test_a_process_killed_between_hold_and_answer_takes_no_money_with_it(
     assert await shop.balance() == (490_000 if there else 500_000)
     # The client tries again under the same reference, as it should.
     again = await shop.check(reference="r")
-    assert (again.verification.state, again.replayed) == (State.VERIFIED, there)
+    assert (again.verification.state, again.replayed) == (VerificationState.VERIFIED, there)
     assert (await shop.balance(), await shop.house()) == (490_000, {"margin": 10_000})
     await shop.check_books()
 
 
-async def test_a_repeat_waits_for_a_dead_process_until_its_check_is_given_up(shop: Bureau, armed: Any) -> None:
+async def test_a_repeat_waits_for_a_dead_process_until_its_check_is_given_up(
+    shop: VerificationShop, armed: Any
+) -> None:
     armed("identity.after_hold=error@1")
     with pytest.raises(failpoints.FailpointError):
         await shop.check(reference="r")
     shop.identity.start()
     waited = await shop.check(reference="r")
-    assert (waited.verification.state, waited.replayed, waited.retry_after_s) == (State.UNAVAILABLE, True, 30)
-    assert (await shop.check(reference="r")).verification.state is State.VERIFIED
+    assert (waited.verification.state, waited.replayed, waited.retry_after_s) == (
+        VerificationState.UNAVAILABLE,
+        True,
+        30,
+    )
+    assert (await shop.check(reference="r")).verification.state is VerificationState.VERIFIED
     assert await shop.balance() == 490_000
 
 
 # Reading ------------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_price_list_is_the_documents(shop: Bureau) -> None:
-    nin, bvn = await shop.identity.prices(Kind.NIN), await shop.identity.prices(Kind.BVN)
+async def test_the_price_list_is_the_documents(shop: VerificationShop) -> None:
+    nin, bvn = await shop.identity.prices(VerificationKind.NIN), await shop.identity.prices(VerificationKind.BVN)
     assert [(line.id, line.card_type, line.price.minor, line.active, line.description) for line in nin] == [
         (1, "standard", 10_000, True, "Standard verification"),
         (2, "regular", 15_000, True, "Regular verification"),
@@ -475,46 +508,46 @@ async def test_the_price_list_is_the_documents(shop: Bureau) -> None:
     ]
 
 
-async def test_prices_and_costs_that_make_no_sense_are_refused(shop: Bureau) -> None:
+async def test_prices_and_costs_that_make_no_sense_are_refused(shop: VerificationShop) -> None:
     for price in (Money(0, NGN), Money(100, GHS)):
         with pytest.raises(InvalidInput):
-            await shop.identity.set_price(Kind.NIN, "standard", price)
+            await shop.identity.set_price(VerificationKind.NIN, "standard", price)
     with pytest.raises(NotFound):
-        await shop.identity.set_price(Kind.NIN, "golden", Money(1, NGN))
+        await shop.identity.set_price(VerificationKind.NIN, "golden", Money(1, NGN))
     with pytest.raises(InvalidInput):
-        await shop.identity.set_costs("prembly", Kind.NIN, Money(-1, NGN), Money(0, NGN))
+        await shop.identity.set_costs("prembly", VerificationKind.NIN, Money(-1, NGN), Money(0, NGN))
 
 
-async def test_history_is_the_callers_own_newest_first_in_pages(shop: Bureau, database: Database) -> None:
+async def test_history_is_the_callers_own_newest_first_in_pages(shop: VerificationShop, database: Database) -> None:
     numbers = [f"7000000000{at}" for at in range(5)]
     for number in (*numbers, NOBODY):
         await shop.check(number)
-    await shop.check(JOHN, kind=Kind.BVN)
+    await shop.check(JOHN, kind=VerificationKind.BVN)
     kofi = await caller(database, ngn_minor=500_000)
     await shop.identity.check(kofi, wants())
-    seen = await shop.identity.history(shop.ama, Kind.NIN)
+    seen = await shop.identity.history(shop.ama, VerificationKind.NIN)
     assert [item.number.reveal() for item in seen] == numbers[::-1]
     assert all(item.record is None for item in seen)
-    first = await shop.identity.history(shop.ama, Kind.NIN, limit=2)
-    second = await shop.identity.history(shop.ama, Kind.NIN, limit=2, before=first[-1].verification.id)
+    first = await shop.identity.history(shop.ama, VerificationKind.NIN, limit=2)
+    second = await shop.identity.history(shop.ama, VerificationKind.NIN, limit=2, before=first[-1].verification.id)
     assert [item.verification.id for item in (*first, *second)] == [item.verification.id for item in seen[:4]]
-    assert len(await shop.identity.history(shop.ama, Kind.BVN)) == 1
-    assert await shop.identity.history(await caller(database), Kind.NIN) == []
+    assert len(await shop.identity.history(shop.ama, VerificationKind.BVN)) == 1
+    assert await shop.identity.history(await caller(database), VerificationKind.NIN) == []
 
 
-async def test_a_detail_is_for_its_owner_alone(shop: Bureau, database: Database) -> None:
+async def test_a_detail_is_for_its_owner_alone(shop: VerificationShop, database: Database) -> None:
     checked, missing = await shop.check(), await shop.check(NOBODY)
     number = checked.verification.id
-    opened = await shop.identity.detail(shop.ama, Kind.NIN, number)
+    opened = await shop.identity.detail(shop.ama, VerificationKind.NIN, number)
     assert (opened.number, opened.record, opened.verification) == (Secret(NUMBER), checked.record, checked.verification)
     kofi = await caller(database)
     for who, kind, which in (
-        (kofi, Kind.NIN, number),
-        (shop.ama, Kind.BVN, number),
-        (shop.ama, Kind.NIN, missing.verification.id),
-        (shop.ama, Kind.NIN, 10**9),
-        (shop.ama, Kind.NIN, -1),
-        (shop.ama, Kind.NIN, 2**70),
+        (kofi, VerificationKind.NIN, number),
+        (shop.ama, VerificationKind.BVN, number),
+        (shop.ama, VerificationKind.NIN, missing.verification.id),
+        (shop.ama, VerificationKind.NIN, 10**9),
+        (shop.ama, VerificationKind.NIN, -1),
+        (shop.ama, VerificationKind.NIN, 2**70),
     ):
         with pytest.raises(NotFound):
             await shop.identity.detail(who, kind, which)

@@ -18,18 +18,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from telvend.authorities.contract import Found, Kind, NotOnRecord, Record
+from telvend.authorities.contract import Found, NotOnRecord, Record, VerificationKind
 from telvend.database.connections import Database
 from telvend.errors import NotFound
 from telvend.identity import store
 from telvend.identity.custody import Custody
-from telvend.identity.model import Checked
+from telvend.identity.model import VerificationResult
 from telvend.identity.vault import FILE, MasterKey, MasterKeys
 from telvend.kit.secret import Secret
 from telvend.upkeep.findings import Level
 from telvend.upkeep.keys import check_identity_keys
 from tests.conftest import Server
-from tests.store.identifying import NUMBER, Bureau, Obedient, bureau, wants
+from tests.store.verifications import NUMBER, Obedient, VerificationShop, verification_shop, wants
 
 NGOZI = Record(first_name="Ngoziada", last_name="Okaforlinda", photo="iVBORw0KGgo" * 400)
 MONTH = timedelta(days=30)
@@ -43,8 +43,8 @@ async def prembly() -> Obedient:
 
 
 @pytest.fixture
-async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIterator[Bureau]:
-    opened = await bureau(database, tmp_path, {"prembly": prembly})
+async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIterator[VerificationShop]:
+    opened = await verification_shop(database, tmp_path, {"prembly": prembly})
     yield opened
     await opened.close()
 
@@ -71,7 +71,7 @@ async def rows(database: Database) -> list[Row]:
     return [Row(**dict(row)) for row in found]
 
 
-async def put_back(shop: Bureau, kept: Iterable[Row]) -> None:
+async def put_back(shop: VerificationShop, kept: Iterable[Row]) -> None:
     """Restore rows from a dump of before the purge."""
     async with shop.database.transaction() as tx:
         for row in kept:
@@ -129,19 +129,19 @@ def on_disk(server: Server, pieces: Iterable[bytes]) -> set[bytes]:
     return found
 
 
-async def aged(shop: Bureau, checked: Checked, days: int = 40) -> None:
+async def aged(shop: VerificationShop, checked: VerificationResult, days: int = 40) -> None:
     await shop.value(
         "update verification set created_at = created_at - make_interval(days => $2) where id = $1 returning 1",
         checked.verification.id, days,
     )  # fmt: skip
 
 
-def words(shop: Bureau) -> list[str]:
+def words(shop: VerificationShop) -> list[str]:
     return (shop.data_dir / FILE).read_text().split()
 
 
 async def test_what_stands_on_the_disk_after_a_purge_opens_with_no_key_that_is_left(
-    shop: Bureau, server: Server
+    shop: VerificationShop, server: Server
 ) -> None:
     old = await shop.check(use_real_api=True)
     await aged(shop, old)
@@ -159,14 +159,16 @@ async def test_what_stands_on_the_disk_after_a_purge_opens_with_no_key_that_is_l
         assert opened_with(left, before[1]) is None  # It was wrapped anew; the old wrapping is as dead.
     assert word not in "".join(path.read_text() for path in (shop.data_dir / "secret").iterdir())
     for process in (shop.identity, shop.another_process()):
-        opened = await process.detail(shop.ama, Kind.NIN, young.verification.id)
+        opened = await process.detail(shop.ama, VerificationKind.NIN, young.verification.id)
         assert (opened.number, opened.record) == (young.number, NGOZI)
         with pytest.raises(NotFound):
-            await process.detail(shop.ama, Kind.NIN, old.verification.id)
+            await process.detail(shop.ama, VerificationKind.NIN, old.verification.id)
     await shop.check_books()
 
 
-async def test_what_a_purge_left_is_found_used_again_and_purged_in_its_turn(shop: Bureau, prembly: Obedient) -> None:
+async def test_what_a_purge_left_is_found_used_again_and_purged_in_its_turn(
+    shop: VerificationShop, prembly: Obedient
+) -> None:
     await aged(shop, await shop.check(use_real_api=True))
     young = await shop.check("70000000001", "r", use_real_api=True)
     assert (await shop.identity.purge(MONTH)).count == 1
@@ -186,7 +188,7 @@ async def test_what_a_purge_left_is_found_used_again_and_purged_in_its_turn(shop
     await shop.check_books()
 
 
-async def test_a_purge_with_nothing_to_purge_leaves_the_key_as_it_is(shop: Bureau) -> None:
+async def test_a_purge_with_nothing_to_purge_leaves_the_key_as_it_is(shop: VerificationShop) -> None:
     assert (await shop.identity.purge(MONTH)).key_place is None
     assert not (shop.data_dir / FILE).exists()
     await shop.check()
@@ -197,7 +199,9 @@ async def test_a_purge_with_nothing_to_purge_leaves_the_key_as_it_is(shop: Burea
 
 
 @pytest.mark.parametrize("analysed", [False, True])
-async def test_a_number_is_looked_for_in_the_index_however_many_days_there_are(shop: Bureau, analysed: bool) -> None:
+async def test_a_number_is_looked_for_in_the_index_however_many_days_there_are(
+    shop: VerificationShop, analysed: bool
+) -> None:
     await shop.check(use_real_api=True)
     with psycopg.connect(shop.database.url, autocommit=True) as connection:
         connection.execute("""
@@ -214,7 +218,9 @@ async def test_a_number_is_looked_for_in_the_index_however_many_days_there_are(s
 
 
 @pytest.mark.parametrize("failpoint", ["purge.after_rows", "purge.after_days", "purge.before_keys"])
-async def test_a_purge_that_was_killed_is_finished_by_the_next(shop: Bureau, database_url: str, failpoint: str) -> None:
+async def test_a_purge_that_was_killed_is_finished_by_the_next(
+    shop: VerificationShop, database_url: str, failpoint: str
+) -> None:
     old = await shop.check(use_real_api=True)
     await aged(shop, old)
     young = await shop.check("70000000001", use_real_api=True)
@@ -225,21 +231,23 @@ async def test_a_purge_that_was_killed_is_finished_by_the_next(shop: Bureau, dat
     )  # fmt: skip
     assert await process.wait() == -signal.SIGKILL
     with pytest.raises(NotFound):
-        await shop.identity.detail(shop.ama, Kind.NIN, old.verification.id)
-    assert (await shop.identity.detail(shop.ama, Kind.NIN, young.verification.id)).record == NGOZI
+        await shop.identity.detail(shop.ama, VerificationKind.NIN, old.verification.id)
+    assert (await shop.identity.detail(shop.ama, VerificationKind.NIN, young.verification.id)).record == NGOZI
     assert (await shop.identity.purge(MONTH)).count == 0
     assert [opened_with(word, before[0]) for word in words(shop)] == [None]
-    assert (await shop.identity.detail(shop.ama, Kind.NIN, young.verification.id)).record == NGOZI
+    assert (await shop.identity.detail(shop.ama, VerificationKind.NIN, young.verification.id)).record == NGOZI
     await shop.check_books()
 
 
-async def test_a_purge_while_the_shop_sells_and_changes_its_key_loses_nothing(shop: Bureau, prembly: Obedient) -> None:
+async def test_a_purge_while_the_shop_sells_and_changes_its_key_loses_nothing(
+    shop: VerificationShop, prembly: Obedient
+) -> None:
     for at in range(8):
         await aged(shop, await shop.check(f"6{at:010}", use_real_api=True))
     processes = [shop.identity, shop.another_process({"prembly": prembly})]
     before = await rows(shop.database)
 
-    async def buy(at: int) -> Checked:
+    async def buy(at: int) -> VerificationResult:
         await asyncio.sleep(at / 100)
         return await processes[at % 2].check(shop.ama, wants(f"7{at:010}", f"r{at}", use_real_api=True))
 
@@ -256,13 +264,15 @@ async def test_a_purge_while_the_shop_sells_and_changes_its_key_loses_nothing(sh
     fresh = shop.another_process()
     for checked in bought:
         assert checked is not None
-        opened = await fresh.detail(shop.ama, Kind.NIN, checked.verification.id)
+        opened = await fresh.detail(shop.ama, VerificationKind.NIN, checked.verification.id)
         assert (opened.number, opened.record) == (checked.number, NGOZI)
     assert {opened_with(word, row) for word in words(shop) for row in before} == {None}
     await shop.check_books()
 
 
-async def test_rows_of_a_backup_from_before_the_purge_are_as_good_as_purged(shop: Bureau, prembly: Obedient) -> None:
+async def test_rows_of_a_backup_from_before_the_purge_are_as_good_as_purged(
+    shop: VerificationShop, prembly: Obedient
+) -> None:
     old = await shop.check(use_real_api=True, reference="r")
     await aged(shop, old)
     young = await shop.check("70000000001", use_real_api=True)
@@ -270,10 +280,12 @@ async def test_rows_of_a_backup_from_before_the_purge_are_as_good_as_purged(shop
     await shop.identity.purge(MONTH)
     await put_back(shop, dump[:1])
     with pytest.raises(NotFound):
-        await shop.identity.detail(shop.ama, Kind.NIN, old.verification.id)
+        await shop.identity.detail(shop.ama, VerificationKind.NIN, old.verification.id)
     with pytest.raises(NotFound):
         await shop.check(use_real_api=True, reference="r")
-    assert [one.verification.id for one in await shop.identity.history(shop.ama, Kind.NIN)] == [young.verification.id]
+    assert [one.verification.id for one in await shop.identity.history(shop.ama, VerificationKind.NIN)] == [
+        young.verification.id
+    ]
     assert [mask for _, mask in await shop.identity.listed("keeper")] == ["700*****001", ""]
     assert (await shop.check(use_real_api=True)).verification.reused_id is None
     assert prembly.asked == 3
@@ -281,31 +293,33 @@ async def test_rows_of_a_backup_from_before_the_purge_are_as_good_as_purged(shop
     await shop.check_books()
 
 
-async def test_another_node_forgets_the_keys_by_itself(shop: Bureau, database: Database, tmp_path: Path) -> None:
+async def test_another_node_forgets_the_keys_by_itself(
+    shop: VerificationShop, database: Database, tmp_path: Path
+) -> None:
     await aged(shop, await shop.check(use_real_api=True))
     young = await shop.check("70000000001", use_real_api=True)
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "secret").mkdir(parents=True)
     (elsewhere / FILE).write_bytes((shop.data_dir / FILE).read_bytes())
     (elsewhere / FILE).chmod(0o600)
-    node = Bureau(database, shop.ledger, elsewhere, shop.ama, shop.identity).another_process()
+    node = VerificationShop(database, shop.ledger, elsewhere, shop.ama, shop.identity).another_process()
     before = await rows(database)
     await shop.identity.purge(MONTH)
-    assert (await node.detail(shop.ama, Kind.NIN, young.verification.id)).record == NGOZI
+    assert (await node.detail(shop.ama, VerificationKind.NIN, young.verification.id)).record == NGOZI
     await node.forgetting_keys.look()
     (word,) = (elsewhere / FILE).read_text().split()
     assert opened_with(word, before[0]) is None
-    assert (await node.detail(shop.ama, Kind.NIN, young.verification.id)).record == NGOZI
+    assert (await node.detail(shop.ama, VerificationKind.NIN, young.verification.id)).record == NGOZI
     await node.close()
 
 
 async def test_a_file_that_cannot_be_changed_is_told_and_forgotten_in_memory(
-    shop: Bureau, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shop: VerificationShop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await aged(shop, await shop.check(use_real_api=True))
     before = await rows(shop.database)
     node = shop.another_process()
-    await node.history(shop.ama, Kind.NIN)
+    await node.history(shop.ama, VerificationKind.NIN)
     await shop.identity.purge(MONTH)
     await put_back(shop, before)
     (shop.data_dir / FILE).chmod(0o644)
@@ -314,7 +328,7 @@ async def test_a_file_that_cannot_be_changed_is_told_and_forgotten_in_memory(
 
 
 async def test_a_key_of_the_settings_is_said_to_open_copies_until_it_is_replaced(
-    database: Database, tmp_path: Path, prembly: Obedient, shop: Bureau
+    database: Database, tmp_path: Path, prembly: Obedient, shop: VerificationShop
 ) -> None:
     given = MasterKey.new().text()
     custody = Custody(database, tmp_path, Secret(given))
@@ -332,13 +346,13 @@ async def test_a_key_of_the_settings_is_said_to_open_copies_until_it_is_replaced
     replaced = Custody(database, tmp_path, Secret(text))
     await replaced.ready()
     shop.identity._checking._custody = shop.identity.custody = replaced
-    assert (await shop.identity.detail(shop.ama, Kind.NIN, young.verification.id)).record == NGOZI
+    assert (await shop.identity.detail(shop.ama, VerificationKind.NIN, young.verification.id)).record == NGOZI
     assert (await shop.check("70000000001", use_real_api=True)).verification.reused_id == young.verification.id
     assert not (await shop.identity.purge(MONTH)).still_opens
 
 
 async def test_a_key_of_the_settings_that_a_rotation_has_retired_opens_copies_too(
-    database: Database, tmp_path: Path, prembly: Obedient, shop: Bureau
+    database: Database, tmp_path: Path, prembly: Obedient, shop: VerificationShop
 ) -> None:
     old, new = MasterKey.new().text(), MasterKey.new().text()
     custody = Custody(database, tmp_path, Secret(old))
@@ -361,7 +375,7 @@ async def test_a_key_of_the_settings_that_a_rotation_has_retired_opens_copies_to
 # A shop from before there were days -----------------------------------------------------------------------------------------
 
 
-async def plain(shop: Bureau) -> None:
+async def plain(shop: VerificationShop) -> None:
     """Make the safe as the version before made it: no days, and the master key itself in force."""
     await shop.identity.custody.ready()
     key = MasterKeys(shop.data_dir).all[0].plain
@@ -371,7 +385,7 @@ async def plain(shop: Bureau) -> None:
         await tx.execute("insert into identity_master (id) values ($1)", key.id)
 
 
-async def test_a_shop_from_before_goes_on_as_it_is_until_its_first_purge(shop: Bureau) -> None:
+async def test_a_shop_from_before_goes_on_as_it_is_until_its_first_purge(shop: VerificationShop) -> None:
     await plain(shop)
     old, young = await shop.check(use_real_api=True), await shop.check("70000000001", "r", use_real_api=True)
     assert {row.day for row in await rows(shop.database)} == {None}
@@ -380,17 +394,17 @@ async def test_a_shop_from_before_goes_on_as_it_is_until_its_first_purge(shop: B
     before, (word,) = await rows(shop.database), words(shop)
     assert opened_with(word, before[0]) == NUMBER
     node = shop.another_process()
-    await node.history(shop.ama, Kind.NIN)
+    await node.history(shop.ama, VerificationKind.NIN)
     assert (await shop.identity.purge(MONTH)).count == 1
     assert None not in {row.day for row in await rows(shop.database)}
     assert [opened_with(left, row) for left in words(shop) for row in before] == [None] * 3
     for process in (shop.identity, node, shop.another_process()):
-        assert (await process.detail(shop.ama, Kind.NIN, young.verification.id)).record == NGOZI
+        assert (await process.detail(shop.ama, VerificationKind.NIN, young.verification.id)).record == NGOZI
         assert (await process.check(shop.ama, wants("70000000001", "r", use_real_api=True))).replayed
     await shop.check_books()
 
 
-async def test_what_the_version_before_had_purged_is_destroyed_by_the_first_purge(shop: Bureau) -> None:
+async def test_what_the_version_before_had_purged_is_destroyed_by_the_first_purge(shop: VerificationShop) -> None:
     await plain(shop)
     await shop.check(use_real_api=True)
     before = await rows(shop.database)
@@ -402,7 +416,7 @@ async def test_what_the_version_before_had_purged_is_destroyed_by_the_first_purg
     assert (await shop.check(use_real_api=True)).verification.reused_id is None
 
 
-async def test_what_an_authority_writes_about_nobody_is_not_kept(shop: Bureau, prembly: Obedient) -> None:
+async def test_what_an_authority_writes_about_nobody_is_not_kept(shop: VerificationShop, prembly: Obedient) -> None:
     prembly.answer = NotOnRecord(f"No citizen with NIN {NUMBER}, did you mean Ngoziada?")
     await shop.check(use_real_api=True)
     assert await shop.value("select text from verification") == ""

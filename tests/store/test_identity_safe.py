@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from telvend.authorities.contract import Found, Kind, NotOnRecord, Record
+from telvend.authorities.contract import Found, NotOnRecord, Record, VerificationKind
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound, TooManyRequests
 from telvend.funding.credits import Credits
 from telvend.identity.custody import Custody
-from telvend.identity.model import Checked, Policy, State, SweepSlowed
+from telvend.identity.model import SweepSlowed, VerificationPolicy, VerificationResult, VerificationState
 from telvend.identity.vault import FILE, MasterKey, VaultRefused
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.sealing import SealBroken
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
-from tests.store.identifying import NUMBER, Bureau, Obedient, bureau, new_key, wants
+from tests.store.verifications import NUMBER, Obedient, VerificationShop, new_key, verification_shop, wants
 
 PHOTO = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 NGOZI = Record(
@@ -37,8 +37,8 @@ async def prembly() -> Obedient:
 
 
 @pytest.fixture
-async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIterator[Bureau]:
-    opened = await bureau(database, tmp_path, {"prembly": prembly})
+async def shop(database: Database, tmp_path: Path, prembly: Obedient) -> AsyncIterator[VerificationShop]:
+    opened = await verification_shop(database, tmp_path, {"prembly": prembly})
     yield opened
     await opened.close()
 
@@ -58,19 +58,19 @@ async def everything_in(database: Database) -> str:
     return "\n".join(lines)
 
 
-async def age(shop: Bureau, days: int) -> None:
+async def age(shop: VerificationShop, days: int) -> None:
     await shop.value("update verification set created_at = created_at - make_interval(days => $1) returning 1", days)
 
 
 # What stands in the database ------------------------------------------------------------------------------------------------
 
 
-async def test_no_number_name_or_picture_stands_in_the_database(shop: Bureau) -> None:
+async def test_no_number_name_or_picture_stands_in_the_database(shop: VerificationShop) -> None:
     await shop.check(use_real_api=True, reference="r")
     await shop.check(use_real_api=True)
-    await shop.check(use_real_api=True, kind=Kind.BVN)
+    await shop.check(use_real_api=True, kind=VerificationKind.BVN)
     await shop.check(NOBODY)
-    await shop.identity.history(shop.ama, Kind.NIN)
+    await shop.identity.history(shop.ama, VerificationKind.NIN)
     await shop.identity.listed("root")
     dump = (await everything_in(shop.database)).lower()
     assert "verified" in dump
@@ -82,7 +82,7 @@ async def test_no_number_name_or_picture_stands_in_the_database(shop: Bureau) ->
         assert part not in dump
 
 
-async def test_a_row_that_was_changed_or_moved_does_not_open(shop: Bureau) -> None:
+async def test_a_row_that_was_changed_or_moved_does_not_open(shop: VerificationShop) -> None:
     one, two = await shop.check(use_real_api=True), await shop.check("70000000001", use_real_api=True)
     first, second = one.verification.id, two.verification.id
     for change in (
@@ -96,22 +96,22 @@ async def test_a_row_that_was_changed_or_moved_does_not_open(shop: Bureau) -> No
             kept = await tx.fetchrow("select * from identity_sealed where id = $1", first)
             assert await tx.fetchval(change, first, second) == 1
         with pytest.raises(SealBroken):
-            await shop.identity.detail(shop.ama, Kind.NIN, first)
+            await shop.identity.detail(shop.ama, VerificationKind.NIN, first)
         async with shop.database.connection() as tx:
             await tx.execute(
                 "update identity_sealed set wrapped_key = $2, number = $3, record = $4 where id = $1",
                 first, kept["wrapped_key"], kept["number"], kept["record"],
             )  # fmt: skip
-    assert (await shop.identity.detail(shop.ama, Kind.NIN, first)).record == NGOZI
+    assert (await shop.identity.detail(shop.ama, VerificationKind.NIN, first)).record == NGOZI
 
 
-async def test_who_read_what_is_on_record(shop: Bureau) -> None:
+async def test_who_read_what_is_on_record(shop: VerificationShop) -> None:
     checked = await shop.check(use_real_api=True, reference="r")
     number = checked.verification.id
     await shop.check(use_real_api=True, reference="r")
     reused = await shop.check(use_real_api=True)
-    await shop.identity.history(shop.ama, Kind.NIN)
-    await shop.identity.detail(shop.ama, Kind.NIN, number)
+    await shop.identity.history(shop.ama, VerificationKind.NIN)
+    await shop.identity.detail(shop.ama, VerificationKind.NIN, number)
     ((_, first), (_, second)) = await shop.identity.listed("keeper")
     assert first == second == "701*****789"
     seen = await shop.identity.accesses(number)
@@ -128,7 +128,7 @@ async def test_who_read_what_is_on_record(shop: Bureau) -> None:
 # Purging --------------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_purge_destroys_what_is_known_and_leaves_the_sale(shop: Bureau, prembly: Obedient) -> None:
+async def test_a_purge_destroys_what_is_known_and_leaves_the_sale(shop: VerificationShop, prembly: Obedient) -> None:
     old, missing = await shop.check(use_real_api=True, reference="r"), await shop.check(NOBODY)
     await age(shop, 40)
     young = await shop.check("70000000001")
@@ -136,16 +136,18 @@ async def test_a_purge_destroys_what_is_known_and_leaves_the_sale(shop: Bureau, 
     assert (await shop.identity.purge(timedelta(days=30))).count == 0
     number = old.verification.id
     with pytest.raises(NotFound):
-        await shop.identity.detail(shop.ama, Kind.NIN, number)
+        await shop.identity.detail(shop.ama, VerificationKind.NIN, number)
     with pytest.raises(NotFound):
         await shop.check(use_real_api=True, reference="r")
-    assert [item.verification.id for item in await shop.identity.history(shop.ama, Kind.NIN)] == [young.verification.id]
+    assert [item.verification.id for item in await shop.identity.history(shop.ama, VerificationKind.NIN)] == [
+        young.verification.id
+    ]
     assert await shop.value("select count(*) from identity_sealed") == 1
     assert await shop.value("select count(*) from verification where number_hash is null") == 2
     async with shop.database.connection() as tx:
         sale = (await shop.identity.by_ids(tx, [number]))[number]
     assert (sale.state, sale.price, sale.expires_at) == (
-        State.VERIFIED,
+        VerificationState.VERIFIED,
         old.verification.price,
         old.verification.expires_at,
     )
@@ -159,7 +161,7 @@ async def test_a_purge_destroys_what_is_known_and_leaves_the_sale(shop: Bureau, 
     await shop.check_books()
 
 
-async def test_a_purge_of_everything_at_once_is_refused(shop: Bureau) -> None:
+async def test_a_purge_of_everything_at_once_is_refused(shop: VerificationShop) -> None:
     with pytest.raises(InvalidInput):
         await shop.identity.purge(timedelta(hours=23))
 
@@ -167,17 +169,19 @@ async def test_a_purge_of_everything_at_once_is_refused(shop: Bureau) -> None:
 # The master key -------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_lost_master_key_is_said_and_never_replaced(shop: Bureau, database: Database, tmp_path: Path) -> None:
+async def test_a_lost_master_key_is_said_and_never_replaced(
+    shop: VerificationShop, database: Database, tmp_path: Path
+) -> None:
     await shop.check()
     elsewhere = Custody(database, tmp_path / "elsewhere")
     with pytest.raises(VaultRefused, match="bring it back"):
         await elsewhere.ready()
     assert not (tmp_path / "elsewhere" / FILE).exists()
-    lost = Bureau(database, shop.ledger, tmp_path / "elsewhere", shop.ama, shop.identity).another_process()
+    lost = VerificationShop(database, shop.ledger, tmp_path / "elsewhere", shop.ama, shop.identity).another_process()
     with pytest.raises(Busy):
         await lost.check(shop.ama, wants())
     with pytest.raises(Busy):
-        await lost.history(shop.ama, Kind.NIN)
+        await lost.history(shop.ama, VerificationKind.NIN)
     assert await shop.balance() == 490_000
 
 
@@ -189,14 +193,14 @@ async def test_processes_that_start_together_agree_on_one_master_key(database: D
 
 
 async def test_a_new_master_key_wraps_everything_again_and_the_old_one_is_forgotten(
-    shop: Bureau, prembly: Obedient
+    shop: VerificationShop, prembly: Obedient
 ) -> None:
     old_text = (shop.data_dir / FILE).read_text() if (shop.data_dir / FILE).exists() else ""
     checked = await shop.check(use_real_api=True, reference="r")
     await shop.check(NOBODY, "n")
     before = (shop.data_dir / FILE).read_text()
     neighbour = shop.another_process({"prembly": prembly})
-    await neighbour.detail(shop.ama, Kind.NIN, checked.verification.id)
+    await neighbour.detail(shop.ama, VerificationKind.NIN, checked.verification.id)
     assert await shop.identity.custody.rotate() == 2
     after = (shop.data_dir / FILE).read_text()
     assert old_text == ""
@@ -204,7 +208,7 @@ async def test_a_new_master_key_wraps_everything_again_and_the_old_one_is_forgot
     assert after != before
     # Also in a process that knew only the old one: opening, finding by number, repeats, and what is new.
     for identity in (neighbour, shop.identity, shop.another_process({"prembly": prembly})):
-        assert (await identity.detail(shop.ama, Kind.NIN, checked.verification.id)).record == NGOZI
+        assert (await identity.detail(shop.ama, VerificationKind.NIN, checked.verification.id)).record == NGOZI
         assert (await identity.check(shop.ama, wants(use_real_api=True, reference="r"))).replayed
         assert (await identity.check(shop.ama, wants(NOBODY, "n"))).replayed
         assert (await identity.check(shop.ama, wants(use_real_api=True))).verification.reused_id is not None
@@ -213,7 +217,7 @@ async def test_a_new_master_key_wraps_everything_again_and_the_old_one_is_forgot
     await shop.check_books()
 
 
-async def test_a_neighbour_that_knows_only_the_old_master_key_recognises_a_repeat(shop: Bureau) -> None:
+async def test_a_neighbour_that_knows_only_the_old_master_key_recognises_a_repeat(shop: VerificationShop) -> None:
     await shop.check(reference="r")
     neighbour = shop.another_process()
     await neighbour.check(shop.ama, wants(reference="r"))
@@ -221,10 +225,10 @@ async def test_a_neighbour_that_knows_only_the_old_master_key_recognises_a_repea
     assert (await neighbour.check(shop.ama, wants(reference="r"))).replayed
 
 
-async def test_the_master_key_changes_while_the_shop_sells(shop: Bureau, prembly: Obedient) -> None:
+async def test_the_master_key_changes_while_the_shop_sells(shop: VerificationShop, prembly: Obedient) -> None:
     processes = [shop.identity, shop.another_process({"prembly": prembly})]
 
-    async def buy(at: int) -> Checked:
+    async def buy(at: int) -> VerificationResult:
         return await processes[at % 2].check(shop.ama, wants(f"7{at:010}", f"r{at}", use_real_api=True))
 
     async def change(at: int) -> None:
@@ -238,12 +242,12 @@ async def test_the_master_key_changes_while_the_shop_sells(shop: Bureau, prembly
     fresh = shop.another_process()
     for checked in bought:
         assert checked is not None
-        opened = await fresh.detail(shop.ama, Kind.NIN, checked.verification.id)
+        opened = await fresh.detail(shop.ama, VerificationKind.NIN, checked.verification.id)
         assert (opened.number, opened.record) == (checked.number, NGOZI)
     await shop.check_books()
 
 
-async def test_a_change_that_was_interrupted_goes_on(shop: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_change_that_was_interrupted_goes_on(shop: VerificationShop, monkeypatch: pytest.MonkeyPatch) -> None:
     checked = await shop.check()
     custody = shop.identity.custody
     before = (shop.data_dir / FILE).read_text().split()
@@ -257,11 +261,15 @@ async def test_a_change_that_was_interrupted_goes_on(shop: Bureau, monkeypatch: 
             await custody.rotate()
     both = (shop.data_dir / FILE).read_text().split()
     assert both[1:] == before
-    assert (await shop.identity.detail(shop.ama, Kind.NIN, checked.verification.id)).number == Secret(NUMBER)
+    assert (await shop.identity.detail(shop.ama, VerificationKind.NIN, checked.verification.id)).number == Secret(
+        NUMBER
+    )
     await shop.check("70000000001")
     assert await shop.another_process().custody.rotate() == 1
     assert (shop.data_dir / FILE).read_text().split() == both[:1]
-    assert (await shop.identity.detail(shop.ama, Kind.NIN, checked.verification.id)).number == Secret(NUMBER)
+    assert (await shop.identity.detail(shop.ama, VerificationKind.NIN, checked.verification.id)).number == Secret(
+        NUMBER
+    )
 
 
 async def test_master_keys_of_the_settings_are_changed_by_putting_one_before(
@@ -280,13 +288,13 @@ async def test_master_keys_of_the_settings_are_changed_by_putting_one_before(
 
 # Sweeping -------------------------------------------------------------------------------------------------------------------
 
-_POLICY = Policy(unknown_per_hour=3, numbers_per_hour=6, first_delay_s=0.3)
+_POLICY = VerificationPolicy(unknown_per_hour=3, numbers_per_hour=6, first_delay_s=0.3)
 
 
 async def test_a_reseller_that_asks_for_unknown_numbers_is_slowed_down_more_and_more(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shop = await bureau(database, tmp_path, policy=_POLICY)
+    shop = await verification_shop(database, tmp_path, policy=_POLICY)
     for at in range(4):
         await shop.check(f"712345{at}0404")
     await shop.check()  # Let through, and from now on it waits.
@@ -325,7 +333,7 @@ async def test_a_reseller_that_asks_for_unknown_numbers_is_slowed_down_more_and_
 async def test_a_reseller_that_asks_for_very_many_numbers_is_slowed_down_too(
     database: Database, tmp_path: Path
 ) -> None:
-    shop = await bureau(database, tmp_path, policy=_POLICY)
+    shop = await verification_shop(database, tmp_path, policy=_POLICY)
     first = await shop.check("70000000000", "r")
     for at in range(1, 8):
         await shop.check(f"7000000000{at}")
@@ -339,7 +347,7 @@ async def test_a_reseller_that_asks_for_very_many_numbers_is_slowed_down_too(
 
 
 async def test_the_same_number_many_times_is_no_sweep(database: Database, tmp_path: Path) -> None:
-    shop = await bureau(database, tmp_path, policy=_POLICY)
+    shop = await verification_shop(database, tmp_path, policy=_POLICY)
     for _ in range(12):
         await shop.check()
     assert await shop.identity.sweeps() == []
@@ -350,7 +358,7 @@ async def test_a_burst_of_two_keys_at_two_processes_gets_no_further_than_one_aft
     database: Database, tmp_path: Path, prembly: Obedient
 ) -> None:
     """What is being asked at this moment may turn out to be unknown, all of it."""
-    shop = await bureau(database, tmp_path, {"prembly": prembly}, policy=_POLICY)
+    shop = await verification_shop(database, tmp_path, {"prembly": prembly}, policy=_POLICY)
     email = await shop.value("select email from reseller where id = $1", shop.ama.reseller_id)
     keys = [shop.ama, await new_key(database, email)]
     processes = [shop.identity, shop.another_process({"prembly": prembly}, _POLICY)]
@@ -364,25 +372,27 @@ async def test_a_burst_of_two_keys_at_two_processes_gets_no_further_than_one_aft
     assert len(waiting) == prembly.asked == _POLICY.unknown_per_hour + 1
     prembly.may_answer.set()
     answers = await asyncio.gather(*burst, return_exceptions=True)
-    assert Counter(type(answer) for answer in answers) == {Checked: 4, SweepSlowed: 36}
+    assert Counter(type(answer) for answer in answers) == {VerificationResult: 4, SweepSlowed: 36}
     assert await shop.identity.sweeps() == []  # Nobody has waited for a delay yet.
     # Now that they were all unknown, one is let through, whoever asks, and the next has to wait.
     more = await asyncio.gather(
         *(processes[at % 2].check(keys[at // 2 % 2], wants(f"713345000{at:02}")) for at in range(12)),
         return_exceptions=True,
     )
-    assert Counter(type(answer) for answer in more) == {Checked: 1, SweepSlowed: 11}
+    assert Counter(type(answer) for answer in more) == {VerificationResult: 1, SweepSlowed: 11}
     await shop.check_books()
     await shop.close()
 
 
 async def test_a_burst_of_different_numbers_does_not_pass_the_limit_either(database: Database, tmp_path: Path) -> None:
-    shop = await bureau(database, tmp_path, policy=Policy(unknown_per_hour=100, numbers_per_hour=6))
-    other = shop.another_process(policy=Policy(unknown_per_hour=100, numbers_per_hour=6))
+    shop = await verification_shop(
+        database, tmp_path, policy=VerificationPolicy(unknown_per_hour=100, numbers_per_hour=6)
+    )
+    other = shop.another_process(policy=VerificationPolicy(unknown_per_hour=100, numbers_per_hour=6))
     answers = await asyncio.gather(
         *((shop.identity, other)[at % 2].check(shop.ama, wants(f"700000000{at:02}")) for at in range(30)),
         return_exceptions=True,
     )
     # Seven, and the one that is let through as the first of a sweep.
-    assert Counter(type(answer) for answer in answers) == {Checked: 8, SweepSlowed: 22}
+    assert Counter(type(answer) for answer in answers) == {VerificationResult: 8, SweepSlowed: 22}
     await shop.close()

@@ -21,13 +21,13 @@ from telvend.ledger.model import AccountKind, TransferKind
 from telvend.ledger.service import Ledger
 from telvend.orders import invariants as orders_invariants
 from telvend.orders.model import Placement
-from telvend.orders.placing import Placing
+from telvend.orders.placement import OrderPlacement
 from telvend.sales import invariants as sales_invariants
 from telvend.wallets import invariants as wallets_invariants
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.service import Transactions, Wallets
 from tests.conftest import Server
-from tests.store.selling import Customer, customer
+from tests.store.purchases import Customer, customer
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ async def books(server: Server) -> AsyncIterator[tuple[Database, dict[str, int]]
 async def furnished(database: Database) -> dict[str, int]:
     ama = await customer(database, ghs_minor=10_000, ngn_minor=10_000)
     kofi = await customer(database, ghs_minor=500)
-    placing = Placing(database)
+    placing = OrderPlacement(database)
     try:
         placed = await placing.place_all([ama.wants(word) for word in ("open", "delivered", "below cost", "failed")])
     finally:
@@ -420,7 +420,7 @@ async def test_after_all_that_the_books_still_hold(books: tuple[Database, dict[s
 
 async def test_the_check_sees_one_moment_while_the_shop_goes_on(database: Database) -> None:
     ama = await customer(database, ghs_minor=450 * 600)
-    placing = Placing(database)
+    placing = OrderPlacement(database)
     done = asyncio.Event()
 
     async def sell() -> None:

@@ -9,10 +9,10 @@ import pytest
 from telvend.audit.service import audit_books
 from telvend.bootstrap import Shop, open_shop
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
-from telvend.database.connections import bump
+from telvend.database.connections import increment_revision
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
-from telvend.orders.model import Placement, State
+from telvend.orders.model import OrderState, Placement
 from telvend.resellers.model import Caller
 from telvend.upkeep.preparation import prepare_database
 
@@ -43,7 +43,7 @@ async def caller_of(shop: Shop) -> Caller:
     return await services.resellers.authenticate("networkdatasub", key.reveal())
 
 
-async def until_final(shop: Shop, *placed: Placement) -> list[State]:
+async def until_final(shop: Shop, *placed: Placement) -> list[OrderState]:
     shop.fulfilment.start()
     found = [await shop.services.orders.settled(placement.order, 10) for placement in placed]
     return [order.state for order in found]
@@ -66,10 +66,10 @@ async def test_a_subscriber_gets_what_was_sold_whatever_the_catalogue_says_by_th
     assert (bundle.order.validity_days, airtime.order.validity_days) == (30, None)
     assert (airtime.order.face, airtime.order.price) == (Money(10_000, NGN), Money(9_750, NGN))
     async with shop.database.transaction() as tx:
-        await bump(tx, "catalogue")
+        await increment_revision(tx, "catalogue")
         await tx.execute("update product set validity_days = 7, size = '2GB' where id = $1", plan.id)
     await shop.watch.look()
-    assert await until_final(shop, bundle, airtime) == [State.DELIVERED, State.DELIVERED]
+    assert await until_final(shop, bundle, airtime) == [OrderState.DELIVERED, OrderState.DELIVERED]
     async with shop.database.connection() as tx:
         rows = await tx.fetch(
             "select b.kind, b.balance, b.validity_days, p.cause from bucket b join bucket_posting p on p.bucket_id = b.id"

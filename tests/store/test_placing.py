@@ -15,11 +15,11 @@ from telvend.funding.credits import Credits
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.orders.model import Placement, State
-from telvend.orders.placing import Placing, Purchase
-from tests.store.counting import kinds
-from tests.store.cutting import Proxy, behind_a_proxy
-from tests.store.selling import KINDS, Customer, customer
+from telvend.orders.model import OrderState, Placement
+from telvend.orders.placement import OrderPlacement, Purchase
+from tests.store.lossy_proxy import Proxy, behind_a_proxy
+from tests.store.purchases import KINDS, Customer, customer
+from tests.store.tally import kinds
 
 PRICE_MINOR = 450
 
@@ -31,8 +31,8 @@ async def ama(database: Database) -> Customer:
 
 
 @pytest.fixture
-async def placing(database: Database) -> AsyncIterator[Placing]:
-    opened = Placing(database, kinds=KINDS)
+async def placing(database: Database) -> AsyncIterator[OrderPlacement]:
+    opened = OrderPlacement(database, kinds=KINDS)
     yield opened
     await opened.close()
 
@@ -43,7 +43,7 @@ async def lanes(database: Database, count: int, *, batch: int = 256) -> AsyncIte
     async with AsyncExitStack() as stack:
         made = []
         for number in range(count):
-            placing = Placing(database, kinds=KINDS)
+            placing = OrderPlacement(database, kinds=KINDS)
             stack.push_async_callback(placing.close)
             lane: Lane[Purchase, Placement] = Lane(str(number), placing.place_all, maximum_batch=batch)
             lane.start()
@@ -55,12 +55,12 @@ async def lanes(database: Database, count: int, *, batch: int = 256) -> AsyncIte
 # Deciding -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, placing: Placing) -> None:
+async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, placing: OrderPlacement) -> None:
     (placed,) = await placing.place_all([ama.wants("r1")])
     assert isinstance(placed, Placement)
     order = placed.order
     assert not placed.replayed
-    assert order.state is State.ACCEPTED
+    assert order.state is OrderState.ACCEPTED
     assert order.balance_after.minor == 49 * PRICE_MINOR == await ama.balance()
     assert await ama.value("select due_at <= now() from orders where id = $1", order.id)
     entries = await ama.ledger.entries(order.id)
@@ -70,7 +70,7 @@ async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, plac
     await ama.check_books()
 
 
-async def test_one_batch_is_decided_in_its_order(ama: Customer, placing: Placing) -> None:
+async def test_one_batch_is_decided_in_its_order(ama: Customer, placing: OrderPlacement) -> None:
     answers = await placing.place_all(
         [
             ama.wants("a"),
@@ -94,7 +94,7 @@ async def test_one_batch_is_decided_in_its_order(ama: Customer, placing: Placing
     await ama.check_books()
 
 
-async def test_a_refusal_leaves_the_reference_free(database: Database, placing: Placing) -> None:
+async def test_a_refusal_leaves_the_reference_free(database: Database, placing: OrderPlacement) -> None:
     kofi = await customer(database, ghs_minor=PRICE_MINOR - 1)
     (refused,) = await placing.place_all([kofi.wants("r")])
     assert isinstance(refused, InsufficientBalance)
@@ -107,7 +107,7 @@ async def test_a_refusal_leaves_the_reference_free(database: Database, placing: 
     assert isinstance(placed, Placement)
 
 
-async def test_references_are_apart_for_each_reseller_dialect_and_mode(ama: Customer, placing: Placing) -> None:
+async def test_references_are_apart_for_each_reseller_dialect_and_mode(ama: Customer, placing: OrderPlacement) -> None:
     other = await customer(ama.database, ghs_minor=PRICE_MINOR)
     answers = await placing.place_all(
         [ama.wants("r"), other.wants("r"), ama.wants("r", dialect="madapi"), ama.wants("r", mode=Mode.TEST)]
@@ -196,7 +196,7 @@ async def test_a_poison_row_fails_alone(ama: Customer) -> None:
 
 @pytest.mark.parametrize("moment", ["lane.before_begin", "lane.after_locks", "lane.after_write"])
 async def test_a_connection_lost_before_commit_places_nothing_and_the_next_purchase_gets_a_new_one(
-    ama: Customer, placing: Placing, armed: Any, moment: str
+    ama: Customer, placing: OrderPlacement, armed: Any, moment: str
 ) -> None:
     await placing.place_all([ama.wants("before")])
     armed(f"{moment}=sleep:0.2")
@@ -212,12 +212,12 @@ async def test_a_connection_lost_before_commit_places_nothing_and_the_next_purch
     await ama.check_books()
 
 
-async def terminate_backend(ama: Customer, placing: Placing) -> None:
+async def terminate_backend(ama: Customer, placing: OrderPlacement) -> None:
     pid = (await placing._batch._connection.get()).get_server_pid()
     assert await ama.value("select pg_terminate_backend($1)", pid)
 
 
-async def test_an_error_at_any_moment_places_nothing(ama: Customer, placing: Placing, armed: Any) -> None:
+async def test_an_error_at_any_moment_places_nothing(ama: Customer, placing: OrderPlacement, armed: Any) -> None:
     for moment in ("lane.before_begin", "lane.after_locks", "lane.after_write"):
         armed(f"{moment}=error")
         with pytest.raises(failpoints.FailpointError):
@@ -250,18 +250,18 @@ async def test_what_fails_after_commit_sells_nothing_a_second_time(
 
 
 @pytest.fixture
-async def cut_off(database_url: str) -> AsyncIterator[tuple[Proxy, Placing]]:
+async def cut_off(database_url: str) -> AsyncIterator[tuple[Proxy, OrderPlacement]]:
     """A lane's transaction behind a proxy."""
     async with behind_a_proxy(database_url) as (proxy, url):
         behind = await Database.open(url, pool_size=1)
-        placing = Placing(behind, kinds=KINDS)
+        placing = OrderPlacement(behind, kinds=KINDS)
         yield proxy, placing
         await placing.close()
         await behind.close()
 
 
 async def test_an_answer_lost_after_commit_is_looked_up_and_given(
-    ama: Customer, cut_off: tuple[Proxy, Placing]
+    ama: Customer, cut_off: tuple[Proxy, OrderPlacement]
 ) -> None:
     proxy, placing = cut_off
     await placing.place_all([ama.wants("before")])
@@ -273,7 +273,7 @@ async def test_an_answer_lost_after_commit_is_looked_up_and_given(
 
 
 async def test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothing(
-    ama: Customer, cut_off: tuple[Proxy, Placing]
+    ama: Customer, cut_off: tuple[Proxy, OrderPlacement]
 ) -> None:
     proxy, placing = cut_off
     await placing.place_all([ama.wants("before")])
@@ -304,7 +304,7 @@ FORBIDDEN = [
 ]
 
 
-async def test_the_database_refuses_what_must_not_happen_to_money(ama: Customer, placing: Placing) -> None:
+async def test_the_database_refuses_what_must_not_happen_to_money(ama: Customer, placing: OrderPlacement) -> None:
     await placing.place_all([ama.wants("r")])
     async with ama.database.connection() as tx:
         for statement in FORBIDDEN:

@@ -25,12 +25,12 @@ from telvend.operator.usage import store as using
 from telvend.operator.vouchers import store as vouchers
 from telvend.operator.vouchers.guard import store as guards
 from telvend.orders import store
-from telvend.orders.placing import Placing
+from telvend.orders.placement import OrderPlacement
 from telvend.sales import store as sales_store
 from telvend.sales.model import SaleKind
 from telvend.wallets import store as wallet_store
 from tests.conftest import Server
-from tests.store.selling import customer
+from tests.store.purchases import customer
 
 STATEMENTS = {
     "placing: lock wallets": ledger_store.LOCK_WALLETS,
@@ -156,7 +156,7 @@ async def one_sale_url(server: Server) -> AsyncIterator[str]:
     """A database of its own, whose statistics nobody has touched, in which one bundle has been sold."""
     async with server.database("plans") as url:
         database = await Database.open(url, pool_size=2)
-        placing = Placing(database)
+        placing = OrderPlacement(database)
         try:
             ama = await customer(database, ghs_minor=450)
             await placing.place_all([ama.wants("r")])

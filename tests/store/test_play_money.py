@@ -24,18 +24,18 @@ from telvend.funding.play_money import store
 from telvend.funding.play_money.guard import PlayMoneyGuard
 from telvend.funding.play_money.invariants import INVARIANTS
 from telvend.funding.play_money.voiding import PlayMoney
+from telvend.gateways.contract import GatewayTraits as GatewayTraits
 from telvend.gateways.contract import Method
-from telvend.gateways.contract import Traits as GatewayTraits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.sales.gate import SalesGate
 from telvend.upkeep.preparation import prepare_database
-from telvend.wallets.model import Filter, Status
+from telvend.wallets.model import Filter, TransactionStatus
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.scenario.play_shop import FakePrembly, RealProvider
-from tests.store.paying import AMOUNT, BASE_URL, Till, another, caller_of, paid, till
+from tests.store.fundings import AMOUNT, BASE_URL, FundingShop, another, caller_of, funding_shop, paid
 from tests.store.test_cli import Shop
 from tests.unit.test_connected import EXPECTED, PREMBLY, REFUSED, SANDBOX
 
@@ -43,12 +43,12 @@ pytestmark = pytest.mark.usefixtures("nobodys_settings")
 
 
 @pytest.fixture
-async def shop(database: Database) -> AsyncIterator[Till]:
-    async with till(database, sandbox=True) as made:
+async def shop(database: Database) -> AsyncIterator[FundingShop]:
+    async with funding_shop(database, sandbox=True) as made:
         yield made
 
 
-async def fund(shop: Till, caller: Any = None) -> str:
+async def fund(shop: FundingShop, caller: Any = None) -> str:
     """A live funding that the payer has paid in the sandbox; answers its reference."""
     funding = await shop.start(caller=caller)
     await shop.execute(
@@ -72,7 +72,7 @@ async def connectable(server: Server) -> AsyncIterator[str]:
         database = await Database.open(url, pool_size=1)
         try:
             await prepare_database(database, lambda _: None)
-            async with till(database, sandbox=True) as made:
+            async with funding_shop(database, sandbox=True) as made:
                 await fund(made)
         finally:
             await database.close()
@@ -137,7 +137,7 @@ async def test_every_process_halts_and_goes_on_by_what_the_database_says(
     monkeypatch.setattr("telvend.authorities.prembly.client.Prembly", lambda **_: FakePrembly())
     real = Settings(data_dir=str(tmp_path), prembly_api_key=Secret("x"))
     async with open_shop(Settings(data_dir=str(tmp_path)), database_url, serves=True) as old:
-        async with till(old.database, sandbox=True) as made:
+        async with funding_shop(old.database, sandbox=True) as made:
             reference = await fund(made)
         async with (
             open_shop(real, database_url, serves=True) as first,
@@ -170,7 +170,7 @@ async def test_a_node_with_the_old_settings_takes_no_play_money_beside_one_that_
     real = Settings(data_dir=str(tmp_path), prembly_api_key=Secret("x"))
     async with (
         open_shop(Settings(data_dir=str(tmp_path)), database_url, serves=True) as old,
-        till(old.database, sandbox=True) as made,
+        funding_shop(old.database, sandbox=True) as made,
     ):
         async with open_shop(real, database_url) as command:
             await command.watch.look()
@@ -234,7 +234,7 @@ async def old_row(url: str) -> AsyncIterator[None]:
 
 
 async def test_money_of_a_test_wallet_and_real_money_halt_nothing(database: Database) -> None:
-    async with till(database, mode=Mode.TEST, sandbox=True) as made:
+    async with funding_shop(database, mode=Mode.TEST, sandbox=True) as made:
         await fund(made)
         gate = SalesGate()
         async with database.connection() as tx:
@@ -244,7 +244,7 @@ async def test_money_of_a_test_wallet_and_real_money_halt_nothing(database: Data
 
 async def test_a_funding_remembers_whether_its_gateway_pretended(database: Database) -> None:
     """Whatever it is called; and one that was paid before this was written down is known by the sandbox's name."""
-    async with till(database) as made:
+    async with funding_shop(database) as made:
         real, play = await made.start(), await made.start()
         made.told.words = {one.reference: paid(one) for one in (real, play)}
         await made.fundings.check(real.reference)
@@ -262,7 +262,7 @@ async def test_a_funding_remembers_whether_its_gateway_pretended(database: Datab
 # Voiding --------------------------------------------------------------------------------------------------------------------
 
 
-async def test_voids_at_once_take_it_once(shop: Till) -> None:
+async def test_voids_at_once_take_it_once(shop: FundingShop) -> None:
     await fund(shop)
     kofi = await another(shop.database, shop.ledger, "kofi@example.com")
     await fund(shop, kofi)
@@ -275,7 +275,7 @@ async def test_voids_at_once_take_it_once(shop: Till) -> None:
     assert report.ok, report.findings
 
 
-async def test_a_void_is_a_transaction_of_the_wallet(shop: Till) -> None:
+async def test_a_void_is_a_transaction_of_the_wallet(shop: FundingShop) -> None:
     reference = await fund(shop)
     await PlayMoney(shop.database, shop.ledger).void(reference, "going live", "Ama")
     transactions = Transactions(shop.database)
@@ -283,7 +283,7 @@ async def test_a_void_is_a_transaction_of_the_wallet(shop: Till) -> None:
     page = await transactions.page(wallet, NGN, Filter(), limit=10, offset=0)
     newest = page.transactions[0]
     assert (newest.credit, newest.amount, newest.before, newest.after) == (False, AMOUNT, AMOUNT, Money(0, NGN))
-    assert (newest.status, newest.service) == (Status.COMPLETED, "funding")
+    assert (newest.status, newest.service) == (TransactionStatus.COMPLETED, "funding")
     assert newest.description == f"Play money taken back - {reference}"
     assert (await transactions.find(wallet, NGN, newest.reference)).id == newest.id
     assert await transactions.references([newest.id]) == {newest.id: newest.reference}
@@ -292,7 +292,7 @@ async def test_a_void_is_a_transaction_of_the_wallet(shop: Till) -> None:
 
 
 async def test_only_play_money_of_a_live_wallet_is_voided(database: Database) -> None:
-    async with till(database) as made:
+    async with funding_shop(database) as made:
         play_money = PlayMoney(database, made.ledger)
         pending, real = await made.start(), await made.start()
         made.told.words = {real.reference: paid(real)}
@@ -314,13 +314,13 @@ async def test_only_play_money_of_a_live_wallet_is_voided(database: Database) ->
 
 
 async def test_play_money_of_a_test_wallet_is_left_where_it_belongs(database: Database) -> None:
-    async with till(database, mode=Mode.TEST, sandbox=True) as made:
+    async with funding_shop(database, mode=Mode.TEST, sandbox=True) as made:
         reference = await fund(made)
         with pytest.raises(InvalidInput, match="where it belongs"):
             await PlayMoney(database, made.ledger).void(reference, "going live", "Ama")
 
 
-async def test_a_void_is_never_changed(shop: Till) -> None:
+async def test_a_void_is_never_changed(shop: FundingShop) -> None:
     await PlayMoney(shop.database, shop.ledger).void(await fund(shop), "going live", "Ama")
     for statement in ("update funding_void set taken_minor = 1", "delete from funding_void"):
         with pytest.raises(Exception, match="never changed or removed"):
@@ -347,7 +347,7 @@ async def damaged(server: Server) -> AsyncIterator[Database]:
     async with server.database("damaged") as url:
         database = await Database.open(url, pool_size=2)
         try:
-            async with till(database, sandbox=True) as made:
+            async with funding_shop(database, sandbox=True) as made:
                 reference = await fund(made)
                 await made.execute("update wallet set balance_minor = balance_minor - 10000 where balance_minor > 0")
                 await PlayMoney(database, made.ledger).void(reference, "going live", "Ama")
@@ -387,7 +387,7 @@ def test_the_commands_say_whose_and_how_much_and_a_second_void_changes_nothing(
     words = ("--reason", "going live", "--by", "Ada's shop")
 
     async def funded(database: Database) -> list[str]:
-        async with till(database, sandbox=True) as made:
+        async with funding_shop(database, sandbox=True) as made:
             return [await fund(made), await fund(made)]
 
     first, second = shop.work(funded)

@@ -14,25 +14,25 @@ from telvend.errors import Busy, ReferenceReused
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
-from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Refusal
-from telvend.operator.provisioning.service import Delivering
+from telvend.operator.provisioning.model import DeliveryAnswer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.provisioning.service import Provisioning
 from telvend.operator.subscribers.balances.account import MAXIMUM
 from telvend.operator.subscribers.balances.model import Grant
-from telvend.operator.subscribers.model import Status, SubscriberBarred
+from telvend.operator.subscribers.model import SubscriberBarred, SubscriberStatus
 from tests.store.subscribers import AMA, INVARIANTS, LIVE, Room, data, money, subscriber
 from tests.store.test_placing import Proxy
 
-DELIVERED = Answer(DeliveryState.DELIVERED)
-CLOSED = Answer(DeliveryState.CLOSED)
+DELIVERED = DeliveryAnswer(DeliveryState.DELIVERED)
+CLOSED = DeliveryAnswer(DeliveryState.CLOSED)
 
 
 @asynccontextmanager
-async def delivering(database: Database, count: int = 1, *, started: bool = True) -> AsyncIterator[list[Delivering]]:
+async def delivering(database: Database, count: int = 1, *, started: bool = True) -> AsyncIterator[list[Provisioning]]:
     """Lanes as so many processes would have them."""
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(count):
-            one = Delivering(database)
+            one = Provisioning(database)
             if started:
                 one.start()
             stack.push_async_callback(one.close)
@@ -79,17 +79,17 @@ async def test_the_same_reference_gives_once_in_one_batch_and_later(database: Da
     async with delivering(database) as (lane,):
         answers = await asyncio.gather(*(lane.deliver(sold("r1")) for _ in range(5)))
         assert sorted(answer.replayed for answer in answers) == [False, True, True, True, True]
-        assert await lane.deliver(sold("r1")) == Answer(DeliveryState.DELIVERED, replayed=True)
-        assert await lane.ask("r1") == Answer(DeliveryState.DELIVERED, replayed=True)
+        assert await lane.deliver(sold("r1")) == DeliveryAnswer(DeliveryState.DELIVERED, replayed=True)
+        assert await lane.requery("r1") == DeliveryAnswer(DeliveryState.DELIVERED, replayed=True)
     assert await balances(database) == [(AMA, "live", "data", 1024, 1)]
     await check(database)
 
 
 async def test_asking_about_an_unknown_reference_closes_it(database: Database) -> None:
     async with delivering(database) as (lane,):
-        assert await lane.ask("r1") == CLOSED
-        assert await lane.deliver(sold("r1")) == Answer(DeliveryState.CLOSED, replayed=True)
-        asked, delivered = await asyncio.gather(lane.ask("r2"), lane.deliver(sold("r2")))
+        assert await lane.requery("r1") == CLOSED
+        assert await lane.deliver(sold("r1")) == DeliveryAnswer(DeliveryState.CLOSED, replayed=True)
+        asked, delivered = await asyncio.gather(lane.requery("r2"), lane.deliver(sold("r2")))
         assert (asked.state, delivered.state) == (DeliveryState.CLOSED, DeliveryState.CLOSED)
     assert await balances(database) == []
     await check(database)
@@ -115,7 +115,9 @@ async def test_a_refusal_stays_one_and_gives_nothing(database: Database) -> None
         assert (await lane.deliver(sold("barred"))).reason is Refusal.BARRED
         async with database.connection() as tx:
             await tx.execute("update subscriber set status = 'Active'")
-        assert await lane.deliver(sold("barred")) == Answer(DeliveryState.REFUSED, Refusal.BARRED, replayed=True)
+        assert await lane.deliver(sold("barred")) == DeliveryAnswer(
+            DeliveryState.REFUSED, Refusal.BARRED, replayed=True
+        )
     assert await balances(database) == [(AMA, "live", "data", 1024, 1), (AMA, "live", "money", MAXIMUM, 1)]
     await check(database)
 
@@ -161,7 +163,7 @@ async def test_processes_that_race_for_references_and_new_subscribers_give_each_
 async def test_a_question_and_a_delivery_that_race_agree(database: Database) -> None:
     async with delivering(database, 2) as (one, other):
         answers = await asyncio.gather(
-            *(answer for n in range(50) for answer in (one.deliver(sold(f"r{n}")), other.ask(f"r{n}")))
+            *(answer for n in range(50) for answer in (one.deliver(sold(f"r{n}")), other.requery(f"r{n}")))
         )
     for delivered, asked in zip(answers[::2], answers[1::2], strict=True):
         assert delivered.state is asked.state
@@ -229,10 +231,10 @@ async def test_play_money_makes_nothing_live(database: Database) -> None:
 
 
 async def test_a_grant_is_given_once_for_its_reference_and_a_refused_one_leaves_it_free(ama: Room) -> None:
-    await ama.subscribers.change(AMA, status=Status.SUSPENDED)
+    await ama.subscribers.change(AMA, status=SubscriberStatus.SUSPENDED)
     with pytest.raises(SubscriberBarred):
         await ama.provisioning.grant(LIVE, AMA, [data(5)], "g")
-    await ama.subscribers.change(AMA, status=Status.ACTIVE)
+    await ama.subscribers.change(AMA, status=SubscriberStatus.ACTIVE)
     assert await ama.provisioning.grant(LIVE, AMA, [data(5)], "g") is False
     assert await ama.provisioning.grant(LIVE, AMA, [data(5)], "g") is True
     with pytest.raises(ReferenceReused):

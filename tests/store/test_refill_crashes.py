@@ -16,7 +16,7 @@ from telvend.bootstrap import FAILPOINTS
 from telvend.database.connections import Database
 from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
-from tests.store.refilling import EMEKA, NGOZI, WRONG, Network, network
+from tests.store.refills import EMEKA, NGOZI, WRONG, Network, network
 
 PROCESS = """
 import asyncio, json, sys
@@ -28,7 +28,7 @@ from telvend.database.connections import Database
 from telvend.kit.secret import Secret
 from telvend.kit.mode import Mode
 from telvend.operator.refills.model import RefillKind, RefillRequest
-from tests.store.refilling import refills_of
+from tests.store.refills import refills_of
 
 log.configure("error")
 given = json.loads(sys.stdin.read())
@@ -134,7 +134,7 @@ async def test_killed_while_issuing_the_batch_stays_unavailable(net: Network) ->
     """Nothing marks it: its numbers say that it was never finished."""
     issue = (
         "import asyncio, os, signal, sys\nfrom pathlib import Path\nfrom telvend.database.connections import Database\n"
-        "from telvend.kit.money import NGN, Money\nfrom tests.store.refilling import Kept, refills_of\n"
+        "from telvend.kit.money import NGN, Money\nfrom tests.store.refills import Kept, refills_of\n"
         "class Dies(Kept):\n    async def take(self, vouchers):\n        await Kept.take(self, vouchers)\n"
         "        if len(self.vouchers) == 20:\n            print(self.pins[0], flush=True)\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -18,22 +18,22 @@ from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, ZAR, Money
 from telvend.kit.secret import Secret
-from telvend.operator.entitlements.model import Bonus, Profile
-from telvend.operator.entitlements.service import Offering
+from telvend.operator.entitlements.model import Bonus, RefillProfile
+from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.refills import invariants as refills
 from telvend.operator.refills.model import Refilled
-from telvend.operator.subscribers.balances.model import Kind, MaximumCredit
+from telvend.operator.subscribers.balances.model import BucketKind, MaximumCredit
 from telvend.operator.subscribers.model import SubscriberBarred
 from telvend.operator.vouchers import invariants as vouchers
 from telvend.operator.vouchers.guard.model import Guarded
 from telvend.operator.vouchers.model import LockedOut, PinRefused, VoucherState
 from telvend.orders import invariants as orders
-from telvend.wallets.model import Filter, Status
+from telvend.wallets.model import Filter, TransactionStatus
 from telvend.wallets.service import Transactions
-from tests.store.counting import kinds
-from tests.store.cutting import behind_a_proxy
-from tests.store.refilling import EMEKA, HUNDRED, NGOZI, WRONG, Network, network, partner, refills_of
+from tests.store.lossy_proxy import behind_a_proxy
+from tests.store.refills import EMEKA, HUNDRED, NGOZI, WRONG, Network, network, partner, refills_of
 from tests.store.subscribers import subscriber
+from tests.store.tally import kinds
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_a_voucher_fills_the_main_account_and_is_used(net: Network) -> Non
 
 
 async def test_clocks_move_and_say_when_days_did_not_fit(net: Network, database: Database) -> None:
-    await Offering(database).set_profile(Profile("LONG", "Two years", 10_000, 700, 800, True))
+    await Entitlements(database).set_profile(RefillProfile("LONG", "Two years", 10_000, 700, 800, True))
     soon = await subscriber(database, "+2348031234569", currency="NGN")
     await net.value(
         "update subscriber set usable_until = now(), reachable_until = now() + interval '1 day' where id = $1", soon
@@ -84,13 +84,16 @@ async def test_clocks_move_and_say_when_days_did_not_fit(net: Network, database:
 
 
 async def test_a_profile_gives_bonuses_on_top(net: Network, database: Database) -> None:
-    bonus = Bonus(Kind.DATA, 50_00, 0, 1024**2, 7)
-    await Offering(database).set_profile(Profile("BON", "A megabyte a naira", 5_000, 30, 60, True, (bonus,)))
+    bonus = Bonus(BucketKind.DATA, 50_00, 0, 1024**2, 7)
+    await Entitlements(database).set_profile(RefillProfile("BON", "A megabyte a naira", 5_000, 30, 60, True, (bonus,)))
     _, (pin,) = await net.issue(profile="BON")
     done = await (await net.another_process()).refill(net.ada.by_voucher(pin))
     refill, given = await net.refills.history(done.refill.reference)
     assert refill == done.refill
-    assert sorted((one.kind, one.amount) for one in given) == [(Kind.DATA, 100 * 1024**2), (Kind.MONEY, 50_00)]
+    assert sorted((one.kind, one.amount) for one in given) == [
+        (BucketKind.DATA, 100 * 1024**2),
+        (BucketKind.MONEY, 50_00),
+    ]
     await net.check_books()
 
 
@@ -479,10 +482,10 @@ async def test_what_a_voucherless_refill_cannot_be(net: Network, more: dict[str,
 async def test_a_profile_that_was_switched_off_is_unknown_but_vouchers_keep_it(
     net: Network, database: Database
 ) -> None:
-    offering = Offering(database)
-    await offering.set_profile(Profile("OLD", "No more", 10_000, 30, 60, True))
+    offering = Entitlements(database)
+    await offering.set_profile(RefillProfile("OLD", "No more", 10_000, 30, 60, True))
     _, (pin,) = await net.issue(profile="OLD")
-    await offering.set_profile(Profile("OLD", "No more", 10_000, 30, 60, False))
+    await offering.set_profile(RefillProfile("OLD", "No more", 10_000, 30, 60, False))
     refills = await net.another_process()
     with pytest.raises(InvalidInput):
         await refills.refill(net.ada.voucherless(5, profile="OLD"))
@@ -523,8 +526,8 @@ async def test_the_same_request_again_is_the_same_refill_whatever_has_changed(ne
     paid = await net.pay(1_000, "T-2")
     await net.vouchers.stop(batch.id, "stolen")
     await net.value("update subscriber set status = 'Blacklisted'")
-    offering = Offering(database)
-    await offering.set_profile(Profile("DB00", "Off", 10_000, 90, 180, False))
+    offering = Entitlements(database)
+    await offering.set_profile(RefillProfile("DB00", "Off", 10_000, 90, 180, False))
     refills = await net.another_process()
     for process in (net.refills, refills):
         again = await process.refill(net.ada.by_voucher(pin, "T-1"))
@@ -802,11 +805,13 @@ async def test_a_refill_stands_in_the_wallets_list(net: Network, database: Datab
     transactions, wallet = Transactions(database), net.ada.wallets[Mode.LIVE]["NGN"]
     page = await transactions.page(wallet, NGN, Filter(), limit=10, offset=0)
     line = page.transactions[0]
-    assert (page.total, line.reference, line.status) == (2, done.refill.reference, Status.COMPLETED)
+    assert (page.total, line.reference, line.status) == (2, done.refill.reference, TransactionStatus.COMPLETED)
     assert (line.before, line.after, line.amount) == (Money(1_000_00, NGN), Money(900_00, NGN), HUNDRED)
     assert (line.service, line.description) == ("airtime", "Airtime Refill - NGN 100.00")
     assert await transactions.find(wallet, NGN, done.refill.reference) == line
-    completed = await transactions.page(wallet, NGN, Filter(credit=False, status=Status.COMPLETED), limit=10, offset=0)
+    completed = await transactions.page(
+        wallet, NGN, Filter(credit=False, status=TransactionStatus.COMPLETED), limit=10, offset=0
+    )
     assert completed.transactions == [line]
     assert await transactions.references([done.refill.id]) == {done.refill.id: done.refill.reference}
 

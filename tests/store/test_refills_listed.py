@@ -9,7 +9,7 @@ from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.operator.refills.model import RefillKind, RefillRequest
-from tests.store.refilling import NGOZI
+from tests.store.refills import NGOZI
 from tests.store.subscribers import subscriber
 from tests.unit.asgi import request
 

@@ -23,12 +23,12 @@ from telvend.reports import store
 from telvend.reports.invariants import INVARIANTS
 from telvend.reports.model import By, Holding, Month, Sales, midnight
 from telvend.reports.service import Report, Reports
-from tests.store.identifying import Obedient, bureau
-from tests.store.paying import till
-from tests.store.refilling import network
+from tests.store.fundings import funding_shop
+from tests.store.refills import network
 from tests.store.reporting import Books, moment
 from tests.store.test_cli import Shop, sheet
 from tests.store.test_play_money import fund
+from tests.store.verifications import Obedient, verification_shop
 
 ACCRA, LAGOS, CAIRO = ZoneInfo("Africa/Accra"), ZoneInfo("Africa/Lagos"), ZoneInfo("Africa/Cairo")
 MAY = Month.parse("2025-05")
@@ -209,7 +209,7 @@ async def test_identity_checks_are_sales_and_one_that_is_not_on_record_may_cost(
     database: Database, tmp_path: Path
 ) -> None:
     authority = Obedient()
-    shop = await bureau(database, tmp_path, {"prembly": authority})
+    shop = await verification_shop(database, tmp_path, {"prembly": authority})
     books = await Books.open(database)
     async with database.connection() as tx:
         await tx.execute("insert into identity_cost values ('prembly', 'nin', 'NGN', 7000, 500)")
@@ -248,7 +248,7 @@ async def test_refills_from_a_wallet_are_sales_and_those_by_voucher_are_not(data
 
 
 async def test_play_money_that_was_spent_is_a_loss_of_the_day_of_its_void(database: Database) -> None:
-    async with till(database, sandbox=True) as made:
+    async with funding_shop(database, sandbox=True) as made:
         books = await Books.open(database)
         reference = await fund(made)
         await books.happened(moment("2025-05-02 09:00"))

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from telvend.database.connections import CONNECTION_LOSS, Database, Dedicated
+from telvend.database.connections import CONNECTION_LOSS, Database, DedicatedConnection
 from telvend.database.watch import Watch
 from telvend.errors import Busy
 from telvend.kit.clock import SystemClock
@@ -97,7 +97,7 @@ async def watched(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def seconds_until_back(database: Database, lane: Dedicated) -> float:
+async def seconds_until_back(database: Database, lane: DedicatedConnection) -> float:
     """Until pool and lane both answer again; meanwhile nothing but an absent database may be heard."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -123,7 +123,7 @@ async def seconds_until_back(database: Database, lane: Dedicated) -> float:
 
 async def test_connections_that_are_dead_without_a_word_are_replaced_soon(server: Server, database_url: str) -> None:
     async with lines(database_url, 1) as ((line,), url), watched(url) as database:
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         await lane.get()
         async with asyncio.timeout(5):
             async with database.connection() as one, database.connection() as two:
@@ -168,7 +168,7 @@ async def test_a_watch_that_only_begins_when_the_host_freezes_takes_the_others_a
     async with lines(database_url, 2) as ((one, other), url):
         database = await Database.open(url, pool_size=3, serves=True)
         watch = Watch(database, SystemClock(), {}, lambda _: None)
-        lane = Dedicated(database)
+        lane = DedicatedConnection(database)
         await lane.get()
         one.frozen = other.frozen = False
         # Which of the two it is that both have gone to does not matter: the watch has no connection yet.
@@ -188,7 +188,7 @@ async def test_a_frozen_host_is_left_for_the_other(server: Server, database_url:
         # The one that freezes is the one in use.
         (both[1] if first else both[0]).frozen = True
         async with watched(url) as database:
-            lane = Dedicated(database)
+            lane = DedicatedConnection(database)
             await lane.get()
             (both[1] if first else both[0]).frozen = False
             frozen.frozen = True

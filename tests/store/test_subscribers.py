@@ -11,8 +11,8 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
 from telvend.operator.subscribers import store
 from telvend.operator.subscribers.balances import store as balances
-from telvend.operator.subscribers.balances.model import Kind, NotEnough
-from telvend.operator.subscribers.model import Billing, Status, SubscriberBarred
+from telvend.operator.subscribers.balances.model import BucketKind, NotEnough
+from telvend.operator.subscribers.model import Billing, SubscriberBarred, SubscriberStatus
 from tests.store.subscribers import AMA, INVARIANTS, LIVE, Room, data, give, money, subscriber
 
 
@@ -39,14 +39,14 @@ async def test_buckets_are_loaded_in_the_order_in_which_python_uses_them(databas
         loaded = []
         for most in range(1, 8):
             accounts = await balances.load_accounts(
-                tx, subscribers, now, numbers, uses=[balances.Use(ama, Kind.DATA)], most=most
+                tx, subscribers, now, numbers, uses=[balances.BucketUse(ama, BucketKind.DATA)], most=most
             )
-            loaded.append([bucket.balance for bucket in accounts[ama].eligible(Kind.DATA)])
+            loaded.append([bucket.balance for bucket in accounts[ama].eligible(BucketKind.DATA)])
         assert loaded[-1] == [7, 4, 5, 3, 2, 1]
         assert loaded[:6] == [loaded[-1][: most + 1] for most in range(6)]
         with pytest.raises(NotEnough):
-            accounts[ama].consume(Kind.DATA, 23, "more than there is")
-        accounts[ama].consume(Kind.DATA, 19, "some")
+            accounts[ama].consume(BucketKind.DATA, 23, "more than there is")
+        accounts[ama].consume(BucketKind.DATA, 19, "some")
         await balances.write_accounts(tx, accounts.values())
     async with database.connection() as tx:
         left = await tx.fetch("select balance, open from bucket where kind = 'data' and line = '' order by id")
@@ -62,7 +62,7 @@ async def test_a_subscriber_is_added_once_in_both_modes_with_nothing(ama: Room) 
             "GH",
             GHS,
             "PulsePlus",
-            Status.ACTIVE,
+            SubscriberStatus.ACTIVE,
         )
     plans = await ama.plans.read(ama.wanted())
     assert (plans.buckets, plans.totals, plans.momo, plans.missing, plans.currency) == ((), {}, None, frozenset(), GHS)
@@ -71,8 +71,8 @@ async def test_a_subscriber_is_added_once_in_both_modes_with_nothing(ama: Room) 
 
 
 async def test_what_is_changed_is_changed_in_one_mode_or_in_both(ama: Room) -> None:
-    await ama.subscribers.change(AMA, status=Status.SUSPENDED, language="2", billing=Billing.HYBRID)
-    await ama.subscribers.change(AMA, mode=Mode.TEST, status=Status.ACTIVE)
+    await ama.subscribers.change(AMA, status=SubscriberStatus.SUSPENDED, language="2", billing=Billing.HYBRID)
+    await ama.subscribers.change(AMA, mode=Mode.TEST, status=SubscriberStatus.ACTIVE)
     live, test = [await ama.subscribers.find(mode, AMA) for mode in (Mode.LIVE, Mode.TEST)]
     assert (live.status, live.language, test.status, test.billing) == ("Suspended", "2", "Active", "Hybrid")
     with pytest.raises(InvalidInput):
@@ -89,7 +89,7 @@ async def test_subscribers_are_listed_page_by_page(ama: Room) -> None:
     rest = await ama.subscribers.listed(LIVE, limit=4, after=first[-1].id)
     assert [len(first), len(rest)] == [4, 2]
     assert await ama.subscribers.listed(LIVE, currency=NGN) == []
-    assert await ama.subscribers.listed(LIVE, status=Status.BLACKLISTED) == []
+    assert await ama.subscribers.listed(LIVE, status=SubscriberStatus.BLACKLISTED) == []
 
 
 async def test_a_line_has_buckets_of_its_own_and_is_nobody_elses(ama: Room) -> None:
@@ -108,8 +108,8 @@ async def test_a_line_has_buckets_of_its_own_and_is_nobody_elses(ama: Room) -> N
     with pytest.raises(NotFound):
         await ama.plans.read(ama.wanted(msisdn="+233241111111", line="+233302123456"))
     with pytest.raises(NotEnough):
-        await ama.usage.consume(LIVE, AMA, Kind.DATA, 6, "c")
-    await ama.usage.consume(LIVE, AMA, Kind.DATA, 6, "c", line="+233302123456")
+        await ama.usage.consume(LIVE, AMA, BucketKind.DATA, 6, "c")
+    await ama.usage.consume(LIVE, AMA, BucketKind.DATA, 6, "c", line="+233302123456")
 
 
 # The books ----------------------------------------------------------------------------------------------------------
@@ -142,8 +142,8 @@ async def test_the_check_of_the_books_sees_what_is_damaged(database: Database, r
     room = Room(database)
     await room.subscribers.add(AMA, tariff_plan="P", currency=GHS)
     await room.provisioning.grant(LIVE, AMA, [money(5), data(10)], "g")
-    await room.usage.consume(LIVE, AMA, Kind.DATA, 1, "c")
-    await room.usage.reserve(LIVE, AMA, Kind.DATA, 2, "s", 60)
+    await room.usage.consume(LIVE, AMA, BucketKind.DATA, 1, "c")
+    await room.usage.reserve(LIVE, AMA, BucketKind.DATA, 2, "s", 60)
     assert (await audit_books(database)).ok
     await room.execute(damage)
     report = await audit_books(database)

@@ -27,16 +27,16 @@ from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.ledger.model import AccountKind
-from telvend.orders.model import State
-from telvend.orders.placing import Placing
+from telvend.orders.model import OrderState
+from telvend.orders.placement import OrderPlacement
 from telvend.wallets.journal import WalletJournal
-from telvend.wallets.model import Filter, Status, TransactionKind
+from telvend.wallets.model import Filter, TransactionKind, TransactionStatus
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
-from tests.store.selling import Customer, customer
+from tests.store.purchases import Customer, customer
 
 LAGOS = ZoneInfo("Africa/Lagos")
-STATUS = {State.DELIVERED: Status.COMPLETED, State.FAILED: Status.FAILED}
+STATUS = {OrderState.DELIVERED: TransactionStatus.COMPLETED, OrderState.FAILED: TransactionStatus.FAILED}
 
 
 # A naive list ------------------------------------------------------------------------------------------------------------
@@ -48,15 +48,15 @@ class Line:
 
     id: int
     position: int
-    state: State | None
+    state: OrderState | None
     amount: int
     before: int
     after: int
     at: datetime
 
     @property
-    def status(self) -> Status:
-        return Status.COMPLETED if self.state is None else STATUS.get(self.state, Status.PENDING)
+    def status(self) -> TransactionStatus:
+        return TransactionStatus.COMPLETED if self.state is None else STATUS.get(self.state, TransactionStatus.PENDING)
 
 
 def listed(history: list[Line], wanted: Filter) -> list[Line]:
@@ -84,13 +84,15 @@ def imagine(dice: random.Random, count: int, first_id: int) -> list[Line]:
     common = dice.choice([0.2, 0.6, 0.95])  # How much of it is plain sales.
     balance, history = 10**9, []
     for number, at in enumerate(moments, 1):
-        state = State.DELIVERED if dice.random() < common else dice.choice([None, None, *State])
+        state = OrderState.DELIVERED if dice.random() < common else dice.choice([None, None, *OrderState])
         amount, before = dice.randrange(1, 100_000), balance
         balance += amount if state is None else -amount
         history.append(
-            Line(first_id + number, number, state, amount, before, before if state is State.FAILED else balance, at)
+            Line(
+                first_id + number, number, state, amount, before, before if state is OrderState.FAILED else balance, at
+            )
         )
-        if state is State.FAILED:
+        if state is OrderState.FAILED:
             balance = before
     return history
 
@@ -115,11 +117,11 @@ async def write(who: Customer, history: list[Line]) -> int:
                 await tx.execute(
                     ORDERS, who.reseller_id, wallet, [line.id], [line.position], [line.state], [line.amount], [line.at]
                 )
-            if line.state is State.FAILED:
+            if line.state is OrderState.FAILED:
                 await tx.execute("insert into wallet_failed values ($1, $2, false)", wallet, line.position)
             own = who.in_flight["NGN"]
             moved = [(6, own, wallet, 1)] if line.state is None else [(1, wallet, own, -1)]
-            if line.state is State.FAILED:
+            if line.state is OrderState.FAILED:
                 moved.append((2, own, wallet, 0))
             for kind_, debit, credit, sign in moved:
                 await tx.execute(
@@ -145,7 +147,7 @@ ORDERS = """
 def filters(dice: random.Random) -> Iterator[Filter]:
     """Every status with every direction, each in several windows of time."""
     days = [None, *(lagos(day) for day in (1, 2, 3, 4, 5)), lagos(9), datetime.min.replace(tzinfo=LAGOS)]
-    for status, credit in itertools.product([None, *Status], [None, True, False]):
+    for status, credit in itertools.product([None, *TransactionStatus], [None, True, False]):
         yield Filter(credit, status)
         for _ in range(3):
             yield Filter(credit, status, dice.choice(days), dice.choice(days))
@@ -190,7 +192,7 @@ async def test_a_day_begins_and_ends_at_midnight_in_lagos(database: Database) ->
     who = await customer(database)
     moments = [lagos(2, microseconds=-1), lagos(2), lagos(3, microseconds=-1), lagos(3)]
     assert moments[1].astimezone(UTC) == datetime(2025, 5, 1, 23, tzinfo=UTC)
-    history = [Line(n, n, State.DELIVERED, 1, 10**6, 10**6 - 1, at) for n, at in enumerate(moments, 1)]
+    history = [Line(n, n, OrderState.DELIVERED, 1, 10**6, 10**6 - 1, at) for n, at in enumerate(moments, 1)]
     wallet = await write(who, history)
     page = await Transactions(database).page(wallet, NGN, Filter(start=lagos(2), end=lagos(3)), limit=9, offset=0)
     assert ([line.id for line in page.transactions], page.total) == ([3, 2], 2)
@@ -200,7 +202,7 @@ async def test_an_empty_wallet_and_no_wallet_at_all_have_empty_pages(database: D
     who = await customer(database)
     transactions = Transactions(database)
     for wallet in (who.wallets["NGN"], 10**9):
-        for wanted in (Filter(), Filter(credit=True), Filter(status=Status.PENDING), Filter(start=lagos(1))):
+        for wanted in (Filter(), Filter(credit=True), Filter(status=TransactionStatus.PENDING), Filter(start=lagos(1))):
             page = await transactions.page(wallet, NGN, wanted, limit=5, offset=0)
             assert (page.transactions, page.total) == ([], 0)
     with pytest.raises(NotFound):
@@ -234,7 +236,7 @@ async def test_what_cannot_be_a_reference_is_not_found(database: Database, refer
 
 async def test_a_credit_by_hand_is_found_though_it_is_called_like_an_order(database: Database) -> None:
     who = await customer(database, ngn_minor=450)
-    placing = Placing(database)
+    placing = OrderPlacement(database)
     (placed,) = await placing.place_all([who.wants(currency=NGN)])
     await placing.close()
     order = cast(Any, placed).order
@@ -262,9 +264,9 @@ async def test_positions_have_no_gaps_whoever_races_and_the_summary_is_exact(dat
     """Four lanes buy, some purchases are refused, credits come in between, some orders fail."""
     who = await customer(database, ngn_minor=450 * 120)
     wallet = who.wallets["NGN"]
-    placings = [Placing(database) for _ in range(4)]
+    placings = [OrderPlacement(database) for _ in range(4)]
 
-    async def buy(placing: Placing) -> list[Any]:
+    async def buy(placing: OrderPlacement) -> list[Any]:
         made = []
         for number in range(12):
             found = await placing.place_all([who.wants(currency=NGN) for _ in range(1 + number % 5)])
@@ -302,12 +304,16 @@ async def test_positions_have_no_gaps_whoever_races_and_the_summary_is_exact(dat
     assert (summary.inflow.minor, summary.outflow.minor, summary.count) == (came_in, went_out, count)
     assert summary.balance.minor == came_in - went_out == await who.balance(NGN)
     assert summary.last_at == rows[-1]["created_at"]
-    for status, expected in ((Status.FAILED, failed), (Status.PENDING, len(orders) - failed), (Status.COMPLETED, 16)):
+    for status, expected in (
+        (TransactionStatus.FAILED, failed),
+        (TransactionStatus.PENDING, len(orders) - failed),
+        (TransactionStatus.COMPLETED, 16),
+    ):
         page = await transactions.page(wallet, NGN, Filter(status=status), limit=50, offset=0)
         assert page.total == expected
         assert {line.status for line in page.transactions} == {status}
     # A failed one has changed nothing.
-    page = await transactions.page(wallet, NGN, Filter(status=Status.FAILED), limit=50, offset=0)
+    page = await transactions.page(wallet, NGN, Filter(status=TransactionStatus.FAILED), limit=50, offset=0)
     assert all(line.before == line.after for line in page.transactions)
     await who.check_books()
 
@@ -315,7 +321,7 @@ async def test_positions_have_no_gaps_whoever_races_and_the_summary_is_exact(dat
 async def test_a_page_is_of_one_moment(database: Database) -> None:
     """What is bought while pages are read never makes total and rows disagree."""
     who = await customer(database, ngn_minor=450 * 400)
-    transactions, placing = Transactions(database), Placing(database)
+    transactions, placing = Transactions(database), OrderPlacement(database)
 
     async def buy() -> None:
         for _ in range(80):
@@ -556,7 +562,7 @@ async def test_an_unfiltered_page_reads_its_own_rows_and_no_others(full: Full, p
 UNFILTERED_S, FILTERED_S = 0.05, 1.0
 FILTERS = {
     f"{status or 'any'} {kind}{' of a week' if start else ''}": Filter(credit, status, start, end)
-    for status in (None, *Status)
+    for status in (None, *TransactionStatus)
     for credit, kind in ((None, "transaction"), (True, "credit"), (False, "debit"))
     for start, end in ((None, None), (datetime(2025, 1, 2, tzinfo=LAGOS), datetime(2025, 1, 9, tzinfo=LAGOS)))
 }
@@ -599,7 +605,7 @@ async def test_pages_of_many_blocks_are_what_a_naive_list_says(mixed: Full, seed
     def at(position: int) -> datetime:
         return epoch + timedelta(seconds=3 * position)
 
-    for status, credit in itertools.product([None, *Status], [None, True, False]):
+    for status, credit in itertools.product([None, *TransactionStatus], [None, True, False]):
         for _ in range(4):
             first, end = sorted(dice.choice([1, *edges, dice.randrange(count)]) for _ in range(2))
             expected = [
@@ -616,10 +622,14 @@ async def test_pages_of_many_blocks_are_what_a_naive_list_says(mixed: Full, seed
                 assert [line.id - 10**6 for line in page.transactions] == expected[offset : offset + limit], said
 
 
-def status_in(mixture: Mixture, position: int, count: int) -> Status:
+def status_in(mixture: Mixture, position: int, count: int) -> TransactionStatus:
     if position % 100 in mixture.failed:
-        return Status.FAILED
-    return Status.PENDING if position > count - 1000 and position % 100 in mixture.open else Status.COMPLETED
+        return TransactionStatus.FAILED
+    return (
+        TransactionStatus.PENDING
+        if position > count - 1000 and position % 100 in mixture.open
+        else TransactionStatus.COMPLETED
+    )
 
 
 async def totals_are_exact(full: Full) -> None:

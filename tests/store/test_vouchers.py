@@ -16,7 +16,7 @@ from telvend.kit.secret import Secret
 from telvend.operator.vouchers.model import Batch, BatchState, NewVoucher, PinRefused, VoucherState
 from telvend.operator.vouchers.pins import FILE, PinKeys, new_pins
 from telvend.operator.vouchers.service import INTERRUPTED, LARGEST_BATCH, Vouchers, standing_of
-from tests.store.refilling import HUNDRED, WRONG, Kept, Network, network
+from tests.store.refills import HUNDRED, WRONG, Kept, Network, network
 
 
 @pytest.fixture

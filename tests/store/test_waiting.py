@@ -10,10 +10,10 @@ import pytest
 
 from telvend.database.connections import Database
 from telvend.errors import Busy
-from telvend.orders.model import Order, State
-from telvend.orders.placing import Placing
-from telvend.orders.waiting import Waiting
-from tests.store.selling import customer
+from telvend.orders.completion import Completion
+from telvend.orders.model import Order, OrderState
+from telvend.orders.placement import OrderPlacement
+from tests.store.purchases import customer
 
 
 class Counted:
@@ -44,8 +44,8 @@ async def counted(database: Database) -> Counted:
 
 
 @pytest.fixture
-async def waiting(counted: Counted) -> AsyncIterator[Waiting]:
-    opened = Waiting(cast(Any, counted))
+async def waiting(counted: Counted) -> AsyncIterator[Completion]:
+    opened = Completion(cast(Any, counted))
     yield opened
     await opened.close()
 
@@ -53,13 +53,13 @@ async def waiting(counted: Counted) -> AsyncIterator[Waiting]:
 @pytest.fixture
 async def orders(database: Database) -> list[Order]:
     who = await customer(database, ghs_minor=450 * 1000)
-    placing = Placing(database)
+    placing = OrderPlacement(database)
     placed = await placing.place_all([who.wants() for _ in range(1000)])
     await placing.close()
     return [cast(Any, placement).order for placement in placed]
 
 
-async def end(database: Database, state: State, *orders: Order) -> None:
+async def end(database: Database, state: OrderState, *orders: Order) -> None:
     async with database.connection() as tx:
         await tx.execute(
             "update orders set state = $1, due_at = null where id = any($2::bigint[])", state, [o.id for o in orders]
@@ -67,15 +67,15 @@ async def end(database: Database, state: State, *orders: Order) -> None:
 
 
 async def test_a_thousand_wait_with_one_connection_and_each_gets_its_own_order(
-    database: Database, counted: Counted, waiting: Waiting, orders: list[Order]
+    database: Database, counted: Counted, waiting: Completion, orders: list[Order]
 ) -> None:
     several = asyncio.gather(*(waiting.until_final(order, 10) for order in orders))
     await asyncio.sleep(0.35)
-    await end(database, State.DELIVERED, *orders[::2])
-    await end(database, State.FAILED, *orders[1::2])
+    await end(database, OrderState.DELIVERED, *orders[::2])
+    await end(database, OrderState.FAILED, *orders[1::2])
     found = await several
     assert [order.id for order in found] == [order.id for order in orders]
-    assert [order.state for order in found[:2]] == [State.DELIVERED, State.FAILED]
+    assert [order.state for order in found[:2]] == [OrderState.DELIVERED, OrderState.FAILED]
     assert counted.most == 1
     assert counted.looks <= 8
     looks = counted.looks
@@ -84,44 +84,44 @@ async def test_a_thousand_wait_with_one_connection_and_each_gets_its_own_order(
 
 
 async def test_who_waits_too_long_gets_the_order_as_it_was_and_the_others_wait_on(
-    database: Database, waiting: Waiting, orders: list[Order]
+    database: Database, waiting: Completion, orders: list[Order]
 ) -> None:
     long = asyncio.create_task(waiting.until_final(orders[0], 10))
     started = time.monotonic()
-    assert (await waiting.until_final(orders[0], 0.2)).state is State.ACCEPTED
-    assert (await waiting.until_final(orders[1], 0)).state is State.ACCEPTED
+    assert (await waiting.until_final(orders[0], 0.2)).state is OrderState.ACCEPTED
+    assert (await waiting.until_final(orders[1], 0)).state is OrderState.ACCEPTED
     assert time.monotonic() - started < 1
-    await end(database, State.DELIVERED, orders[0])
-    assert (await asyncio.wait_for(long, 2)).state is State.DELIVERED
+    await end(database, OrderState.DELIVERED, orders[0])
+    assert (await asyncio.wait_for(long, 2)).state is OrderState.DELIVERED
 
 
 async def test_several_wait_for_one_order_and_one_of_them_leaves(
-    database: Database, waiting: Waiting, orders: list[Order]
+    database: Database, waiting: Completion, orders: list[Order]
 ) -> None:
     stay, leave, also = (asyncio.create_task(waiting.until_final(orders[0], 10)) for _ in range(3))
     await asyncio.sleep(0.05)
     leave.cancel()
-    await end(database, State.FAILED, orders[0])
-    assert [order.state for order in await asyncio.gather(stay, also)] == [State.FAILED] * 2
+    await end(database, OrderState.FAILED, orders[0])
+    assert [order.state for order in await asyncio.gather(stay, also)] == [OrderState.FAILED] * 2
     assert leave.cancelled()
 
 
 async def test_a_database_that_is_away_for_a_while_is_waited_for(
-    database: Database, counted: Counted, waiting: Waiting, orders: list[Order]
+    database: Database, counted: Counted, waiting: Completion, orders: list[Order]
 ) -> None:
     counted.away = True
     waits = asyncio.create_task(waiting.until_final(orders[0], 10))
     await asyncio.sleep(0.3)
-    await end(database, State.DELIVERED, orders[0])
+    await end(database, OrderState.DELIVERED, orders[0])
     assert not waits.done()
     counted.away = False
-    assert (await asyncio.wait_for(waits, 2)).state is State.DELIVERED
+    assert (await asyncio.wait_for(waits, 2)).state is OrderState.DELIVERED
 
 
 async def test_after_it_was_closed_whoever_waits_is_answered_at_its_own_time(
-    waiting: Waiting, orders: list[Order]
+    waiting: Completion, orders: list[Order]
 ) -> None:
     waits = asyncio.create_task(waiting.until_final(orders[0], 0.4))
     await asyncio.sleep(0.15)
     await waiting.close()
-    assert (await asyncio.wait_for(waits, 2)).state is State.ACCEPTED
+    assert (await asyncio.wait_for(waits, 2)).state is OrderState.ACCEPTED

@@ -22,9 +22,9 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.dialects.contract import Endpoint
 from telvend.dialects.dispatch import Dispatch
+from telvend.dialects.examples import filled
 from telvend.dialects.forms import Form
 from telvend.dialects.serving import DialectApp
-from telvend.dialects.story import filled
 from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from telvend.database import watch as watch_module
-from telvend.database.connections import Database, Dedicated, Tx, bump
+from telvend.database.connections import Database, DedicatedConnection, Tx, increment_revision
 from telvend.database.watch import INTERVAL_S, Watch
 from telvend.errors import Busy
 from telvend.kit.clock import SystemClock
@@ -51,7 +51,7 @@ class Memory:
 
     async def change(self, topic: str) -> None:
         async with self.database.transaction() as tx:
-            await bump(tx, topic)
+            await increment_revision(tx, topic)
 
     async def next_look(self) -> None:
         """Let a quarter of a second pass and the running watch look once."""
@@ -187,7 +187,7 @@ async def test_a_look_in_vain_ends_every_connection(memory: Memory, monkeypatch:
         async with memory.database.connection() as tx:
             await tx.fetchval("select pg_sleep(60)")
 
-    lane = Dedicated(memory.database)
+    lane = DedicatedConnection(memory.database)
     dedicated = await lane.get()
     pooled = asyncio.create_task(wait_long())
     await asyncio.sleep(0.1)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from telvend.authorities.contract import Traits as AuthorityTraits
+from telvend.authorities.contract import AuthorityTraits as AuthorityTraits
 from telvend.authorities.dojah.client import Dojah
 from telvend.authorities.personas import Personas
 from telvend.authorities.prembly.client import Prembly
 from telvend.connected import Connected
-from telvend.gateways.contract import Traits as GatewayTraits
+from telvend.gateways.contract import GatewayTraits as GatewayTraits
 from telvend.gateways.paystack.client import Paystack
 from telvend.kit.secret import Secret
-from telvend.providers.contract import Traits as ProviderTraits
+from telvend.providers.contract import ProviderTraits as ProviderTraits
 
 
 @dataclass

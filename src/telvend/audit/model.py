@@ -7,7 +7,7 @@ SEAL_RULE = "the checkpoint of the audit is as it was sealed"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Violation:
     """One thing that breaks an invariant, in one sentence with the numbers."""
 
     rule: str
@@ -24,7 +24,7 @@ class Report:
     """
 
     rules: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[Violation, ...]
     transfers: int
     orders: int
     since: datetime | None = None

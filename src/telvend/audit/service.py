@@ -15,7 +15,7 @@ from telvend.audit import invariants as parts
 from telvend.audit import store
 from telvend.audit.checkpoint import Checkpoint, CheckpointKeeper, Unusable
 from telvend.audit.incremental import first_laps, verify_since
-from telvend.audit.model import SEAL_RULE, Finding, Report
+from telvend.audit.model import SEAL_RULE, Report, Violation
 from telvend.corrections import invariants as corrections
 from telvend.database.connections import Database, Tx
 from telvend.database.invariants import Invariant
@@ -64,10 +64,10 @@ async def audit_books(database: Database) -> Report:
         return await _recompute(tx)
 
 
-async def findings_of(tx: Tx, invariants: Iterable[Invariant]) -> list[Finding]:
+async def findings_of(tx: Tx, invariants: Iterable[Invariant]) -> list[Violation]:
     """Return what breaks these invariants; empty where all of them hold."""
     return [
-        Finding(invariant.rule, row[0])
+        Violation(invariant.rule, row[0])
         for invariant in invariants
         for row in await tx.fetch(invariant.sql, timeout=parts.PATIENCE_S)
     ]
@@ -116,7 +116,7 @@ class Audit:
             if isinstance(taken, Unusable) and taken.broken:
                 text = "The checkpoint was changed after the audit had sealed it, with 1 key of this data directory."
                 report = replace(
-                    report, rules=(*report.rules, SEAL_RULE), findings=(*report.findings, Finding(SEAL_RULE, text))
+                    report, rules=(*report.rules, SEAL_RULE), findings=(*report.findings, Violation(SEAL_RULE, text))
                 )
         sound = all(finding.rule == SEAL_RULE for finding in report.findings)
         # A data directory that cannot be written costs the next audit its time, and this one nothing.
@@ -128,7 +128,7 @@ class Audit:
 
 async def _recompute(tx: Tx, progress: Progress | None = None) -> Report:
     transfers, orders = await count_transfers(tx), await count_orders(tx)
-    findings: list[Finding] = []
+    findings: list[Violation] = []
     for at, invariant in enumerate(INVARIANTS, 1):
         if progress is not None:
             progress(at, len(INVARIANTS), invariant.rule, transfers)

@@ -8,7 +8,7 @@ Each question has one of five answers. They are values, not exceptions, because 
 | `NotOnRecord` | the authority answered: there is no such number      | the hold is released                        |
 | `Blocked`     | the authority answered: this number is barred        | the hold is released                        |
 | `Unavailable` | the authority cannot answer now                      | the hold is released; try again later       |
-| `Unknown`     | it said something that nobody can understand         | the hold is released; somebody should look  |
+| `VerificationUnknown`     | it said something that nobody can understand         | the hold is released; somebody should look  |
 
 Unlike airtime, the answer itself is what is sold. Without one nothing was delivered, so nothing is ever left in doubt.
 
@@ -29,7 +29,7 @@ TIMEOUT_S: Final = 8.0
 """How long an authority may take to answer."""
 
 
-class Kind(StrEnum):
+class VerificationKind(StrEnum):
     """Which register a number is looked up in."""
 
     NIN = "nin"
@@ -103,18 +103,18 @@ class Unavailable:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class VerificationUnknown:
     """The authority said something that is not one of its documented answers. `text` is for the operator."""
 
     text: str = field(default="unknown")
 
 
-Answer = Found | NotOnRecord | Blocked | Unavailable | Unknown
-ANSWERS: Final = (Found, NotOnRecord, Blocked, Unavailable, Unknown)
+Answer = Found | NotOnRecord | Blocked | Unavailable | VerificationUnknown
+ANSWERS: Final = (Found, NotOnRecord, Blocked, Unavailable, VerificationUnknown)
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class AuthorityTraits:
     """Facts about an authority. `pretends`: its records are invented, and a request to it costs nothing."""
 
     pretends: bool = False
@@ -128,7 +128,7 @@ class Authority(Protocol):
         """The name in settings, on stored records and on the ledger's account: `prembly`."""
 
     @property
-    def traits(self) -> Traits: ...
+    def traits(self) -> AuthorityTraits: ...
 
     async def nin(self, number: Secret) -> Answer:
         """Whose NIN is this (11 digits)? Called with no transaction open."""

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from telvend.authorities import reading
-from telvend.authorities.contract import TIMEOUT_S, Answer, Kind, Traits, Unavailable, Unknown
+from telvend.authorities.contract import (
+    TIMEOUT_S,
+    Answer,
+    AuthorityTraits,
+    Unavailable,
+    VerificationKind,
+    VerificationUnknown,
+)
 from telvend.kit import http
 from telvend.kit.secret import Secret
 
@@ -24,7 +31,7 @@ ANSWER_LIMIT_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class AuthorityReply:
     """An answer as it comes off the wire."""
 
     http_status: int
@@ -58,27 +65,27 @@ class AuthorityOverHttp(ABC):
         return self._name
 
     @property
-    def traits(self) -> Traits:
-        return Traits()
+    def traits(self) -> AuthorityTraits:
+        return AuthorityTraits()
 
     async def nin(self, number: Secret) -> Answer:
-        return await self._ask(Kind.NIN, number)
+        return await self._ask(VerificationKind.NIN, number)
 
     async def bvn(self, number: Secret) -> Answer:
-        return await self._ask(Kind.BVN, number)
+        return await self._ask(VerificationKind.BVN, number)
 
     async def close(self) -> None:
         await self._client.aclose()
 
     @abstractmethod
-    def _request(self, kind: Kind, number: str) -> "httpx.Request":
+    def _request(self, kind: VerificationKind, number: str) -> "httpx.Request":
         """The question about `number`, made with `self._client.build_request`. The headers are put to it afterwards."""
 
     @abstractmethod
-    def _answer(self, kind: Kind, number: str, reply: Reply) -> Answer:
+    def _answer(self, kind: VerificationKind, number: str, reply: AuthorityReply) -> Answer:
         """What an answer about `number` means."""
 
-    async def _ask(self, kind: Kind, number: Secret) -> Answer:
+    async def _ask(self, kind: VerificationKind, number: Secret) -> Answer:
         try:
             request = self._request(kind, number.reveal())
             request.headers["accept"] = "application/json"
@@ -87,12 +94,12 @@ class AuthorityOverHttp(ABC):
         except http.NO_ANSWER as error:
             # Only what kind of failure: its text may repeat the request, and the number with it.
             return Unavailable(text=type(error).__name__)
-        reply = Reply(answer.status_code, answer.content, answer.headers.get("retry-after", ""))
+        reply = AuthorityReply(answer.status_code, answer.content, answer.headers.get("retry-after", ""))
         return self._answer(kind, number.reveal(), reply)
 
 
-def body_of(reply: Reply) -> Any:
-    """The JSON of an answer; or, as `Unavailable` or `Unknown`, what its status says by itself or that it is no JSON.
+def body_of(reply: AuthorityReply) -> Any:
+    """The JSON of an answer; or, as `Unavailable` or `VerificationUnknown`, what its status says by itself or that it is no JSON.
 
     No text repeats anything of the body. Dojah says 424 when the register is away; nobody gives it another meaning.
     """
@@ -106,4 +113,4 @@ def body_of(reply: Reply) -> Any:
     try:
         return msgspec.json.decode(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Unknown(f"HTTP {status}: not JSON")
+        return VerificationUnknown(f"HTTP {status}: not JSON")

@@ -17,7 +17,17 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final, TypeVar
 
-from telvend.authorities.contract import Answer, Blocked, Found, Gender, Kind, NotOnRecord, Record, Traits, Unavailable
+from telvend.authorities.contract import (
+    Answer,
+    AuthorityTraits,
+    Blocked,
+    Found,
+    Gender,
+    NotOnRecord,
+    Record,
+    Unavailable,
+    VerificationKind,
+)
 from telvend.authorities.portrait import portrait, signature
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.secret import Secret
@@ -37,7 +47,7 @@ _PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8
 # Source: networkdatasub document, "Verify NIN" and "Verify BVN". The two examples give him his names in another order,
 # and the page that we have hides his e-mail address: this is what it prints in its place.
 _JOHN_BY_KIND: Final = {
-    Kind.NIN: Record(
+    VerificationKind.NIN: Record(
         first_name="John",
         middle_name="Doe",
         last_name="Smith",
@@ -52,7 +62,7 @@ _JOHN_BY_KIND: Final = {
         photo=_PIXEL,
         signature=_PIXEL,
     ),
-    Kind.BVN: Record(
+    VerificationKind.BVN: Record(
         first_name="John",
         middle_name="Smith",
         last_name="Doe",
@@ -110,22 +120,22 @@ class Personas:
         return NAME
 
     @property
-    def traits(self) -> Traits:
-        return Traits(pretends=True)
+    def traits(self) -> AuthorityTraits:
+        return AuthorityTraits(pretends=True)
 
     async def nin(self, number: Secret) -> Answer:
-        return await self._answer(Kind.NIN, number.reveal())
+        return await self._answer(VerificationKind.NIN, number.reveal())
 
     async def bvn(self, number: Secret) -> Answer:
-        return await self._answer(Kind.BVN, number.reveal())
+        return await self._answer(VerificationKind.BVN, number.reveal())
 
     async def close(self) -> None:
         """Nothing to give back."""
 
-    async def _answer(self, kind: Kind, number: str) -> Answer:
+    async def _answer(self, kind: VerificationKind, number: str) -> Answer:
         if number.endswith("0404"):
             return NotOnRecord()
-        if number.endswith("0407") and kind is Kind.BVN:
+        if number.endswith("0407") and kind is VerificationKind.BVN:
             return Blocked()
         if number.endswith("0503"):
             return Unavailable(RETRY_AFTER_S, "the personas are down for numbers that end so")
@@ -134,7 +144,7 @@ class Personas:
         return Found(persona(kind, number))
 
 
-def persona(kind: Kind, number: str) -> Record:
+def persona(kind: VerificationKind, number: str) -> Record:
     """Who has this number: the same person for a NIN and a BVN of the same digits."""
     if number == JOHN:
         return _JOHN_BY_KIND[kind]

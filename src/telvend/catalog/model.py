@@ -157,7 +157,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class CatalogueSnapshot:
     """The catalogue at one revision, as sales see it. Never changed; a new one takes its place.
 
     Built by `Snapshot.of`. Each look-up is one or two dictionary reads.
@@ -183,7 +183,7 @@ class Snapshot:
         offers: Iterable["Offer"] = (),
         airtime: Iterable["Airtime"] = (),
         provider_codes: Iterable[tuple[int, str, str]] = (),
-    ) -> "Snapshot":
+    ) -> "CatalogueSnapshot":
         """Arrange networks (kept in the order of their ids) and products."""
         all_airtime = list(airtime)
         in_order = sorted(networks, key=lambda network: network.id)

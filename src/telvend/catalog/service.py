@@ -1,6 +1,6 @@
 """The operator's verbs on what is sold, and the snapshot that sales look things up in.
 
-A verb that writes begins with `bump`: it tells every process to load the catalogue again, and its row lock lets one
+A verb that writes begins with `increment_revision`: it tells every process to load the catalogue again, and its row lock lets one
 writer in at a time, so that what a verb has read stays true until it commits.
 """
 
@@ -15,17 +15,17 @@ from telvend.catalog import sheet, store
 from telvend.catalog.model import (
     CURRENCY_BY_COUNTRY,
     Airtime,
+    CatalogueSnapshot,
     Discount,
     Network,
     Offer,
     Product,
-    Snapshot,
     Terms,
     is_network_word,
     is_product_code,
 )
 from telvend.catalog.sheet import Problem
-from telvend.database.connections import Database, Tx, bump
+from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import AlreadyExists, InvalidInput, InvariantBroken, NotFound
 from telvend.kit.money import Money
 
@@ -54,7 +54,7 @@ class Catalogue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.snapshot = Snapshot(0)
+        self.snapshot = CatalogueSnapshot(0)
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ class Catalogue:
         """Take a new snapshot."""
         # The revision comes first: a change that slips in between is then loaded once more, and never missed.
         revision = await store.revision(tx)
-        self.snapshot = Snapshot.of(
+        self.snapshot = CatalogueSnapshot.of(
             revision,
             await store.networks(tx),
             await store.products(tx),
@@ -127,7 +127,7 @@ class Catalogue:
             if not is_network_word(text):
                 raise InvalidInput(field, "must be 1 to 32 letters, digits, spaces, dots and dashes")
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             made = await store.insert_network(tx, country, code, name)
             if made is None:
                 raise AlreadyExists(f"Network {code} of {country}")
@@ -140,7 +140,7 @@ class Catalogue:
         """
         word = word.strip()
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             found = (
                 await store.networks_called(tx, word, None if country is None else _country(country))
                 if is_network_word(word)
@@ -177,7 +177,7 @@ class Catalogue:
             "price": price, "cost": cost, "active": "yes" if active else "no",
         }  # fmt: skip
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             terms, problems = sheet.read_fields(fields, sheet.networks_by_word(await store.networks(tx)))
             if terms is None:
                 raise InvalidInput(*problems[0])
@@ -204,7 +204,7 @@ class Catalogue:
         if price is None and cost is None:
             raise InvalidInput("price", "a new price or a new cost is needed")
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             before = await _existing(tx, code)
             terms = before.terms
             if price is not None:
@@ -222,7 +222,7 @@ class Catalogue:
         if not is_network_word(provider):
             raise InvalidInput("provider", "must be the name of a provider")
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             product = await _existing(tx, code)
             money = product.cost if cost is None else _amount("cost", cost, product)
             offer = Offer(product.id, provider, money, sold=cost is not None)
@@ -239,7 +239,7 @@ class Catalogue:
         if not re.fullmatch(r"[0-9]{1,2}(?:\.[0-9]{1,2})?", percent, re.ASCII) or Decimal(percent) > LARGEST_DISCOUNT:
             raise InvalidInput("percent", f"must be from 0 to {LARGEST_DISCOUNT}, with at most two decimals")
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             found = [
                 item
                 for item in await store.airtime(tx)
@@ -263,7 +263,7 @@ class Catalogue:
     async def switch_product(self, code: str, active: bool) -> Product:
         """Put a product on sale or take it off. Raises NotFound."""
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             before = await _existing(tx, code)
             return await _write(tx, replace(before.terms, active=active))
 
@@ -276,7 +276,7 @@ class Catalogue:
         """
         async with self._database.transaction() as tx:
             if not dry_run:
-                await bump(tx, TOPIC)
+                await increment_revision(tx, TOPIC)
             read = sheet.read(text, sheet.networks_by_word(await store.networks(tx)))
             if read.problems:
                 return Imported(0, 0, 0, read.problems)
@@ -321,7 +321,7 @@ async def install_builtin(tx: Tx) -> bool:
             for row in csv.DictReader(_built_in(f"{name}-provider-codes.csv").splitlines()):
                 await store.write_provider_code(tx, row["country"], row["network"], row["provider"], row["code"])
     if installed:
-        await bump(tx, TOPIC)
+        await increment_revision(tx, TOPIC)
     return installed
 
 

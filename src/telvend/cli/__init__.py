@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from telvend import __version__
 from telvend.cli.lazy import LazyCommand, LazyGroup
-from telvend.cli.options import DatabaseUrl, DataDir, Json, common
+from telvend.cli.options import DatabaseUrl, DataDir, Json, common_options
 from telvend.cli.panels import EVERY_DAY, OPERATOR
 from telvend.cli.streams import OutputLost, install
 from telvend.kit import failpoints, log
@@ -131,7 +131,7 @@ def _common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and end.")
     ] = False,
 ) -> None:
-    common(context, data_dir, database_url, as_json)
+    common_options(context, data_dir, database_url, as_json)
 
 
 if failpoints.armed():

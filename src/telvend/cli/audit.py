@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telvend.cli.frame import Output, command, time_text, zone_name
-from telvend.cli.frame import progress as say
+from telvend.cli.common import Output, command, time_text, zone_name
+from telvend.cli.common import progress as say
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.cli.arguments import parsed_currency
-from telvend.cli.frame import Output, command, table
+from telvend.cli.common import Output, command, table
 from telvend.cli.subscribers import amount_data
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
-from telvend.operator.entitlements.model import Bonus, Bundle, Profile
+from telvend.operator.entitlements.model import Bonus, Bundle, RefillProfile
 from telvend.operator.subscribers.balances.amounts import amount_text, parse_amount
-from telvend.operator.subscribers.balances.model import Kind
+from telvend.operator.subscribers.balances.model import BucketKind
 
 if TYPE_CHECKING:
     from telvend.bootstrap import Shop
@@ -45,13 +45,13 @@ def _bundle_data(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _units(kind: Kind, amount: int) -> dict[str, Any]:
+def _units(kind: BucketKind, amount: int) -> dict[str, Any]:
     """Bytes, seconds, messages; money in minor units, since its currency is the subscriber's."""
-    return {"value": amount, "unit": "minor"} if kind is Kind.MONEY else amount_data(kind, amount, _TWO_DECIMALS)
+    return {"value": amount, "unit": "minor"} if kind is BucketKind.MONEY else amount_data(kind, amount, _TWO_DECIMALS)
 
 
-def _text(kind: Kind, amount: int) -> str:
-    return f"{amount} minor units" if kind is Kind.MONEY else amount_text(kind, amount, _TWO_DECIMALS)
+def _text(kind: BucketKind, amount: int) -> str:
+    return f"{amount} minor units" if kind is BucketKind.MONEY else amount_text(kind, amount, _TWO_DECIMALS)
 
 
 @command(app, "set")
@@ -112,7 +112,7 @@ async def remove(shop: "Shop", code: Code) -> Output:
 # Refill profiles ------------------------------------------------------------------------------------------------------
 
 
-def _profile_data(profile: Profile) -> dict[str, Any]:
+def _profile_data(profile: RefillProfile) -> dict[str, Any]:
     return {
         "id": profile.id,
         "description": profile.description,
@@ -160,7 +160,7 @@ async def set_profile(
 ) -> Output:
     """Add a refill profile, or change it: what an amount of money turns into."""
     made = await shop.entitlements.set_profile(
-        Profile(
+        RefillProfile(
             profile_id,
             description,
             _basis_points(main),

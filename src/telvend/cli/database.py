@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from telvend.cli.frame import Output, as_json_of, emit, fail, settings_of
+from telvend.cli.common import Output, as_json_of, emit, fail, settings_of
 from telvend.cli.loading import load
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.cli.whereabouts import no_shop

@@ -9,7 +9,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from telvend.cli.frame import settings_of
+from telvend.cli.common import settings_of
 from telvend.cli.options import DataDir
 from telvend.config import default_data_dir
 
@@ -32,7 +32,7 @@ def demo(
     data_dir: DataDir = None,
 ) -> None:
     """A furnished shop in a folder of its own: sells before your eyes, in three APIs, then serves until Ctrl-C."""
-    from telvend.cli import running
+    from telvend.cli import supervisor
     from telvend.cli.story import Story
 
     began = time.monotonic()
@@ -52,7 +52,7 @@ def demo(
         if once:
             stop.set()
 
-    running.run_server(settings, running.run_api, ready=ready)
+    supervisor.run_server(settings, supervisor.run_api, ready=ready)
 
 
 def _free_port() -> int:

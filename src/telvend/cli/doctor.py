@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from telvend.bootstrap import open_shop
-from telvend.cli.frame import Output, as_json_of, emit
+from telvend.cli.common import Output, as_json_of, emit
 from telvend.cli.opening import REFUSALS, database_of, refusal_text
 from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password

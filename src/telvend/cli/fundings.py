@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from telvend.cli.frame import Output, command, table, time_text, zone_name
+from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.funding.model import Funding, FundingState

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.authorities.contract import Kind
+from telvend.authorities.contract import VerificationKind
 from telvend.bootstrap import AUTHORITIES
-from telvend.cli.frame import Output, command, table, time_text, zone_name
-from telvend.cli.listing import COUNTED, More, first, page
+from telvend.cli.common import Output, command, table, time_text, zone_name
+from telvend.cli.listing import COUNTED, NextPage, first, page
 from telvend.errors import InvalidInput
 from telvend.identity.model import Cost, Verification
 from telvend.identity.service import LARGEST_PAGE
@@ -26,18 +26,18 @@ app = typer.Typer()
 async def list_checks(
     shop: "Shop",
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Only of this register.")] = None,
+    kind: Annotated[VerificationKind | None, typer.Option(help="Only of this register.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=LARGEST_PAGE, help="How many to show.")] = 50,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this check's id, downwards.")] = None,
 ) -> Output:
     """List checks, newest first, with masked numbers. It is noted that you have seen them."""
     reseller_id = (await shop.resellers.find(email)).id if email else None
     found = await shop.identity.listed(_reader(), reseller_id=reseller_id, kind=kind, before=before, limit=limit)
-    more = More(0)
+    more = NextPage(0)
     if len(found) == limit:
         last = found[-1][0].id
         count = await shop.identity.count_listed(reseller_id=reseller_id, kind=kind, before=last, limit=COUNTED)
-        more = More(count, "--before", last)
+        more = NextPage(count, "--before", last)
     rows = [
         (
             check.id,
@@ -94,7 +94,7 @@ def _data(check: Verification, number: str) -> dict[str, Any]:
 @command(app, "price")
 async def price(
     shop: "Shop",
-    kind: Annotated[Kind, typer.Argument(help="Which register.")],
+    kind: Annotated[VerificationKind, typer.Argument(help="Which register.")],
     card_type: Annotated[str, typer.Argument(help="The line of the price list, such as standard.")],
     amount: Annotated[str, typer.Argument(help="In naira, such as 100 or 99.50.")],
     off: Annotated[bool, typer.Option("--off", help="Take the line off sale; without it, it is on sale.")] = False,
@@ -127,7 +127,7 @@ async def price(
 async def cost(
     shop: "Shop",
     authority: Annotated[str, typer.Argument(help=f"Who is asked: {' or '.join(AUTHORITIES)}.")],
-    kind: Annotated[Kind, typer.Argument(help="Which register.")],
+    kind: Annotated[VerificationKind, typer.Argument(help="Which register.")],
     amount: Annotated[str, typer.Argument(help="What a record costs, in naira, such as 60 or 59.50.")],
     without: Annotated[str, typer.Option(help="What the answer costs that there is no record.")] = "0",
 ) -> Output:

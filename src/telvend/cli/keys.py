@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.bootstrap import APIS
-from telvend.cli.frame import Output, command, day_text, progress, table, zone_name
+from telvend.cli.common import Output, command, day_text, progress, table, zone_name
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from telvend.cli.audit import Full, run_audit
-from telvend.cli.frame import Output, command, table
+from telvend.cli.common import Output, command, table
 from telvend.kit.money import Money
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from telvend.cli.frame import csv_cell, table
+from telvend.cli.common import csv_cell, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class More:
+class NextPage:
     """How many more there are than are shown: exactly, up to COUNTED. `cursor` is what `option` takes to go on, if anything."""
 
     count: int
@@ -53,10 +53,10 @@ class More:
 
 async def first(
     limit: int, fetch: Callable[[int], Awaitable[Sequence[T]]], option: str = "--limit", cursor: object = None
-) -> tuple[Sequence[T], More]:
+) -> tuple[Sequence[T], NextPage]:
     """The first `limit` of a list that is asked for with a number, and how many more there are."""
     found = await fetch(limit + COUNTED)
-    return found[:limit], More(max(0, len(found) - limit), option, cursor)
+    return found[:limit], NextPage(max(0, len(found) - limit), option, cursor)
 
 
 async def more_after(
@@ -65,16 +65,16 @@ async def more_after(
     cursor: Callable[[Any], Any],
     fetch: Callable[[Any, int], Awaitable[Sequence[Any]]],
     option: str = "--before",
-) -> More:
+) -> NextPage:
     """How many more there are behind the last one shown, of a list that goes on from a cursor."""
     if len(shown) < limit:
-        return More(0, option)
+        return NextPage(0, option)
     last = cursor(shown[-1])
-    return More(len(await fetch(last, COUNTED)), option, last)
+    return NextPage(len(await fetch(last, COUNTED)), option, last)
 
 
 def page(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, more: More, title: str = ""
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, more: NextPage, title: str = ""
 ) -> "Callable[[Console], None]":
     """The table of one page; below it how many more there are, and how the next ones are asked for."""
     listed = table(title, columns, rows, empty)

@@ -12,7 +12,7 @@ import asyncpg
 import typer
 
 from telvend.bootstrap import open_shop
-from telvend.cli.frame import Output, as_json_of, emit, fail, progress, settings_of
+from telvend.cli.common import Output, as_json_of, emit, fail, progress, settings_of
 from telvend.cli.opening import REFUSALS, refusal_text
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.config import Settings
@@ -21,7 +21,7 @@ from telvend.embedded_postgres.binaries import client_programs_dir
 from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import running_url
 from telvend.embedded_postgres.environment import environment_of
-from telvend.embedded_postgres.lock import Role
+from telvend.embedded_postgres.lock import LockRole
 from telvend.kit import environment
 from telvend.upkeep.preparation import prepare_database
 
@@ -69,7 +69,7 @@ def _place(settings: Settings) -> Iterator[str]:
         yield settings.database_url.reveal()
         return
     environment.clean_for_embedded()
-    with Cluster(Path(settings.data_dir), role=Role.COMMAND, say=progress) as cluster:
+    with Cluster(Path(settings.data_dir), role=LockRole.COMMAND, say=progress) as cluster:
         yield cluster.url
 
 

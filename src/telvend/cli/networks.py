@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.catalog.model import Network
-from telvend.cli.frame import Output, command, table
+from telvend.cli.common import Output, command, table
 
 if TYPE_CHECKING:
     from telvend.bootstrap import Shop

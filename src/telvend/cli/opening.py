@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from telvend.bootstrap import Shop, open_for_command
-from telvend.cli.frame import end_without_output, fail, progress
+from telvend.cli.common import end_without_output, fail, progress
 from telvend.cli.streams import OutputLost
 from telvend.cli.whereabouts import no_shop
 from telvend.config import Settings, SettingsRefused

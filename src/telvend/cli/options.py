@@ -29,7 +29,7 @@ class Where:
     json: bool = False
 
 
-def common(
+def common_options(
     context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:
     """Remember the options that stand before the command."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, table, time_text, zone, zone_name
+from telvend.cli.common import Output, command, table, time_text, zone, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.orders.model import Order, OrderFilter, State
+from telvend.orders.model import Order, OrderFilter, OrderState
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +66,7 @@ async def list_orders(
     shop: "Shop",
     as_json: bool,
     email: Annotated[str | None, typer.Option(help="Only of this reseller.")] = None,
-    state: Annotated[list[State] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
+    state: Annotated[list[OrderState] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
     subscriber: Annotated[str | None, typer.Option(help="Only for this mobile number."), NUMBER] = None,
     reference: Annotated[
         str | None, typer.Option(help="Only under this reference: ours, or one that a caller has given.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, table
+from telvend.cli.common import Output, command, table
 from telvend.kit.mode import Mode
 from telvend.operator.premiums.model import Premium, Rate
 

@@ -8,8 +8,8 @@ import typer
 
 from telvend.catalog import sheet
 from telvend.catalog.model import Product
-from telvend.cli.frame import Output, command, progress
-from telvend.cli.listing import More, first, page
+from telvend.cli.common import Output, command, progress
+from telvend.cli.listing import NextPage, first, page
 
 if TYPE_CHECKING:
     from telvend.bootstrap import Shop
@@ -61,7 +61,7 @@ async def list_products(
 
     products: Sequence[Product]
     if limit is None or as_csv:
-        products, more = await fetch(limit), More(0)
+        products, more = await fetch(limit), NextPage(0)
     else:
         products, more = await first(limit, fetch, "--offset", offset + limit)
     data = {"products": [_data(product) for product in products], **more.left_off}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, table, time_text, zone_name
+from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page
 from telvend.kit.mode import Mode
 from telvend.operator.refills.model import OPERATOR, Refill, RefillKind

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from telvend.cli.frame import Output, command, table, time_text, zone_name
+from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import print_csv
 from telvend.cli.who import user_of_machine
 from telvend.errors import InvalidInput

@@ -1,4 +1,4 @@
-"""`telvend serve` and `telvend work`: the commands; what they do stands in running.py, which only they load."""
+"""`telvend serve` and `telvend work`: the commands; what they do stands in supervisor.py, which only they load."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from telvend.cli.frame import as_json_of, settings_of
+from telvend.cli.common import as_json_of, settings_of
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.embedded_postgres.command import running_url
 from telvend.kit import environment
@@ -31,7 +31,7 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Serve the API, deliver orders, and keep the embedded database running. SIGTERM drains."""
-    from telvend.cli import running
+    from telvend.cli import supervisor
 
     settings = settings_of(
         context,
@@ -42,7 +42,7 @@ def serve(
         workers=workers,
         fulfilment=False if no_fulfilment else None,
     )
-    running.run_server(settings, running.run_api, as_json=as_json_of(context, as_json))
+    supervisor.run_server(settings, supervisor.run_api, as_json=as_json_of(context, as_json))
 
 
 @app.command("work")
@@ -50,20 +50,20 @@ def work(
     context: typer.Context, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:
     """Deliver orders and nothing else; beside `telvend serve --no-fulfilment`, on this machine or another. Opens no shop."""
-    from telvend.cli import running
+    from telvend.cli import supervisor
 
     settings = settings_of(context, data_dir, database_url, workers=1)
     if settings.database_url is None and (url := running_url(Path(settings.data_dir))) is not None:
         environment.clean_for_embedded()
         settings = msgspec.structs.replace(settings, database_url=Secret(url))
-    running.run_server(
-        settings, running.run_fulfilment, listens=False, opens=False, as_json=as_json_of(context, as_json)
+    supervisor.run_server(
+        settings, supervisor.run_fulfilment, listens=False, opens=False, as_json=as_json_of(context, as_json)
     )
 
 
 @app.command("_worker", hidden=True)
 def worker() -> None:
     """One of several server processes; started by `telvend serve --workers`."""
-    from telvend.cli import running
+    from telvend.cli import supervisor
 
-    running.run_worker()
+    supervisor.run_worker()

@@ -9,7 +9,7 @@ from typing import Protocol
 import typer
 
 from telvend.bootstrap import Shop, serve, work
-from telvend.cli.frame import json_text
+from telvend.cli.common import json_text
 from telvend.cli.listening import listen_for_metrics
 from telvend.cli.streams import OutputLost
 from telvend.config import Settings

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from telvend.cli.frame import Output, emit, fail, table
+from telvend.cli.common import Output, emit, fail, table
 from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import PREFIX, SECRETS, SettingsRefused, described, load

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telvend.cli.frame import Output, command, time_text, zone_name
+from telvend.cli.common import Output, command, time_text, zone_name
 from telvend.sales.continuity.model import Halt
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, emit, time_text, zone_name
+from telvend.cli.common import Output, command, emit, time_text, zone_name
 from telvend.cli.listing import more_after, page
 from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.providers.simulator import table as behaviours

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
-from telvend.cli.frame import table
+from telvend.cli.common import table
 from telvend.cli.orders import print_history
 from telvend.config import Settings
 from telvend.dialects import madapi, netpluse, networkdatasub

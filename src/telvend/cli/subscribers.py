@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.cli.arguments import NUMBER, parsed_currency
-from telvend.cli.frame import Output, command, table, time_text, zone_name
+from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
@@ -15,9 +15,9 @@ from telvend.kit.money import Currency, Money
 from telvend.operator.entitlements.model import Fault, FaultyPart
 from telvend.operator.subscribers.balances.account import explained
 from telvend.operator.subscribers.balances.amounts import amount_text, parse_amount
-from telvend.operator.subscribers.balances.model import UNITS, Bucket, Grant, Kind, Reservation
+from telvend.operator.subscribers.balances.model import UNITS, Bucket, BucketKind, Grant, Reservation
 from telvend.operator.subscribers.balances.store import PostingLine
-from telvend.operator.subscribers.model import Billing, Status, Subscriber, line_of
+from telvend.operator.subscribers.model import Billing, Subscriber, SubscriberStatus, line_of
 from telvend.operator.subscribers.momo.model import MomoAccount, MomoChange
 from telvend.operator.usage.model import Done
 
@@ -39,9 +39,9 @@ OfMomo = Annotated[bool, typer.Option("--momo", help="Of mobile money, instead o
 Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="A date, in UTC.")]
 
 
-def amount_data(kind: Kind, amount: int, currency: Currency) -> dict[str, Any]:
+def amount_data(kind: BucketKind, amount: int, currency: Currency) -> dict[str, Any]:
     """An amount for programs: in whole units of money, bytes, seconds, messages."""
-    if kind in (Kind.MONEY, Kind.MOMO):
+    if kind in (BucketKind.MONEY, BucketKind.MOMO):
         return {"value": Money(amount, currency).decimal, "unit": currency.code}
     return {"value": Decimal(amount), "unit": UNITS[kind]}
 
@@ -73,7 +73,9 @@ async def add(
     tariff_plan: Annotated[str, typer.Option(help="What the subscriber's plans show as tariff plan.")],
     currency: Annotated[str, typer.Option(help="What the subscriber pays in: GHS, NGN, …")],
     billing: Annotated[Billing, typer.Option(help="How the subscriber pays.")] = Billing.PREPAID,
-    status: Annotated[Status, typer.Option(help="Active ones spend and are refilled.")] = Status.ACTIVE,
+    status: Annotated[
+        SubscriberStatus, typer.Option(help="Active ones spend and are refilled.")
+    ] = SubscriberStatus.ACTIVE,
     language: Annotated[str, typer.Option(help="What the plans show as language.")] = "1",
     usable_days: Annotated[int, typer.Option(min=0, max=3650, help="How long the subscriber may spend.")] = 90,
     reachable_days: Annotated[
@@ -98,7 +100,7 @@ async def add(
 async def list_subscribers(
     shop: "Shop",
     mode: InMode = Mode.LIVE,
-    status: Annotated[Status | None, typer.Option(help="Only of this status.")] = None,
+    status: Annotated[SubscriberStatus | None, typer.Option(help="Only of this status.")] = None,
     currency: Annotated[str | None, typer.Option(help="Only of this currency.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many to show.")] = 50,
     after: Annotated[int, typer.Option(min=0, max=2**62, help="Go on from this subscriber's id, upwards.")] = 0,
@@ -124,7 +126,7 @@ async def change(
     shop: "Shop",
     msisdn: Msisdn,
     mode: Annotated[Mode | None, typer.Option(help="Only for keys of this mode.")] = None,
-    status: Annotated[Status | None, typer.Option(help="What the subscriber may do.")] = None,
+    status: Annotated[SubscriberStatus | None, typer.Option(help="What the subscriber may do.")] = None,
     billing: Annotated[Billing | None, typer.Option(help="How the subscriber pays.")] = None,
     tariff_plan: Annotated[str | None, typer.Option(help="Another tariff plan.")] = None,
     language: Annotated[str | None, typer.Option(help="Another language.")] = None,
@@ -280,7 +282,7 @@ async def grant(
     grants = []
     for text in amounts:
         kind, amount = parse_amount(text, subscriber.currency)
-        main = kind is Kind.MONEY and days is None and not line
+        main = kind is BucketKind.MONEY and days is None and not line
         grants.append(Grant(kind, amount, name or text, product, days, first_use, priority, _line(line), main))
     replayed = await shop.provisioning.grant(mode, msisdn, grants, reference)
     told = ", ".join(amount_text(one.kind, one.amount, subscriber.currency) for one in grants)
@@ -294,16 +296,16 @@ def _line(text: str) -> str:
     return line_of(text) if text else ""
 
 
-def _kind_and_amount(text: str, currency: Currency, momo: bool) -> tuple[Kind, int]:
+def _kind_and_amount(text: str, currency: Currency, momo: bool) -> tuple[BucketKind, int]:
     kind, amount = parse_amount(text, currency)
     if momo:
-        if kind is not Kind.MONEY:
+        if kind is not BucketKind.MONEY:
             raise InvalidInput("amount", "must be money, as mobile money is")
-        kind = Kind.MOMO
+        kind = BucketKind.MOMO
     return kind, amount
 
 
-def _done(done: Done, kind: Kind, what: str) -> Output:
+def _done(done: Done, kind: BucketKind, what: str) -> Output:
     currency = done.subscriber.currency
     data: dict[str, Any] = {
         "msisdn": done.subscriber.msisdn,
@@ -372,14 +374,14 @@ async def capture(
     if amount is not None:
         kind, value = _kind_and_amount(amount, (await shop.subscribers.find(mode, msisdn)).currency, momo)
     done = await shop.usage.capture(mode, msisdn, reference, value, kind)
-    return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "Used")
+    return _done(done, done.reservation.kind if done.reservation else BucketKind.DATA, "Used")
 
 
 @command(app, "release")
 async def release(shop: "Shop", msisdn: Msisdn, reference: Reserved, mode: InMode = Mode.LIVE) -> Output:
     """Give back what is reserved."""
     done = await shop.usage.release(mode, msisdn, reference)
-    return _done(done, done.reservation.kind if done.reservation else Kind.DATA, "All of it went back.")
+    return _done(done, done.reservation.kind if done.reservation else BucketKind.DATA, "All of it went back.")
 
 
 @command(app, "adjust")
@@ -395,7 +397,7 @@ async def adjust(
     """Make a bucket hold so much."""
     currency = (await shop.subscribers.find(mode, msisdn)).currency
     kind, value = parse_amount(amount, currency, least=0)
-    kind = Kind.MOMO if momo and kind is Kind.MONEY else kind
+    kind = BucketKind.MOMO if momo and kind is BucketKind.MONEY else kind
     done = await shop.usage.adjust(mode, msisdn, bucket, kind, value, reason)
     text = f"Bucket {bucket} holds {amount_text(kind, value, done.subscriber.currency)}."
     return Output(

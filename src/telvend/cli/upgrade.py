@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 
 from telvend import __version__
-from telvend.cli.frame import Output, as_json_of, emit, fail, progress, settings_of, table
+from telvend.cli.common import Output, as_json_of, emit, fail, progress, settings_of, table
 from telvend.cli.opening import REFUSALS, database_of, refusal_text
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.database import migrations
 from telvend.database.connections import CONNECTION_LOSS, Database
-from telvend.database.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, Standing
+from telvend.database.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, SchemaStanding
 from telvend.database.migrations.blockers import Blocker, long_open
 from telvend.upkeep.preparation import prepare_database
 
@@ -59,7 +59,7 @@ async def _with(url: str, *, check: bool) -> Output:
     return Output(data, f"The schema was brought from revision {found.revision} to {now}.")
 
 
-def _checked(found: Standing, in_the_way: list[Blocker]) -> Output:
+def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
     refusal = found.refusal
     if found.revision is None:
         refusal = "There is no shop in this database; `telvend serve` opens one."
@@ -122,7 +122,7 @@ def _checked(found: Standing, in_the_way: list[Blocker]) -> Output:
     return Output(data, show=show, exit_code=1 if refusal is not None else 0)
 
 
-def _start_again(found: Standing) -> bool:
+def _start_again(found: SchemaStanding) -> bool:
     """Return whether the programs that serve now can be started again after the pending steps."""
     if not found.pending:
         return True

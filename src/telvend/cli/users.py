@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.cli.arguments import NUMBER
-from telvend.cli.frame import Output, command, day_text, table, time_text, zone_name
+from telvend.cli.common import Output, command, day_text, table, time_text, zone_name
 from telvend.cli.listing import first, page
 from telvend.errors import InvalidInput
 from telvend.resellers.model import Profile, Reseller

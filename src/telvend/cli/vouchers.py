@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.cli.arguments import NUMBER, parsed_currency, parsed_msisdn
-from telvend.cli.frame import Output, command, progress, time_text, zone_name
-from telvend.cli.handing_over import NewFile, Printed, Receiver, bar, cards, csv_lines
+from telvend.cli.common import Output, command, progress, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.cli.streams import OutputLost
+from telvend.cli.voucher_output import NewFile, Printed, VoucherOutput, bar, cards, csv_lines
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
-from telvend.operator.refills.service import mind_pin
+from telvend.operator.refills.service import require_pin
 from telvend.operator.vouchers.guard.model import Guarded
 from telvend.operator.vouchers.model import Batch, Voucher, VoucherState
 from telvend.operator.vouchers.pins import POSSIBLE_PINS
@@ -72,7 +72,7 @@ async def issue(
             if path is not None
         ]
         printed = Printed(as_json) if not outs else None
-        receiver = Receiver(outs, printed, stack.enter_context(bar(count)), count)
+        receiver = VoucherOutput(outs, printed, stack.enter_context(bar(count)), count)
         try:
             batch = await shop.vouchers.issue(money, count, receiver, mode=mode, profile=profile, expires_at=expires_at)
         except OutputLost as error:
@@ -315,7 +315,7 @@ def _pin() -> Secret:
     """From a prompt without echo, or the first line of stdin. Spaces, as they are printed, do no harm. Raises InvalidInput."""
     text = getpass.getpass("PIN: ", stream=sys.stderr) if sys.stdin.isatty() else sys.stdin.readline()
     pin = Secret("".join(text.split()))
-    mind_pin(pin)
+    require_pin(pin)
     return pin
 
 

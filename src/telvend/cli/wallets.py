@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telvend.cli.arguments import parsed_currency
-from telvend.cli.frame import Output, command, table, time_text, zone_name
+from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.cli.who import By, user_of_machine
 from telvend.errors import InvalidInput

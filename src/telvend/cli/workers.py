@@ -22,7 +22,7 @@ import uvloop
 
 from telvend.bootstrap import load_modules, open_shop
 from telvend.cli import server
-from telvend.cli.frame import fail
+from telvend.cli.common import fail
 from telvend.cli.listening import BACKLOG, bound
 from telvend.cli.opening import REFUSALS, refusal_text
 from telvend.config import Settings

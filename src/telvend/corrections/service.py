@@ -23,7 +23,7 @@ from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as order_store
-from telvend.orders.model import State
+from telvend.orders.model import OrderState
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
 
@@ -81,9 +81,9 @@ class Corrections:
             order = (await order_store.find_by_id(tx, [order_id])).get(order_id)
         if order is None:
             raise NotFound("Order")
-        if order.state is State.FAILED:
+        if order.state is OrderState.FAILED:
             raise InvalidInput("", f"{order.reference} has failed: the wallet has its money back already.")
-        if order.state is not State.DELIVERED:
+        if order.state is not OrderState.DELIVERED:
             raise InvalidInput(
                 "",
                 f"{order.reference} is {order.state}: its money is held."

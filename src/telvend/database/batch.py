@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, Protocol, TypeVar
 
-from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
+from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.errors import Busy, InvariantBroken
 from telvend.kit.failpoints import FailpointError, hit_async, require_known
 from telvend.kit.log import get
@@ -132,7 +132,7 @@ class BatchTransaction(Generic[Item, Result]):
     ) -> None:
         """`supplies`: what is fetched ahead, and how much of it a batch may need. `again`: the exceptions after which the
         batch is decided again: somebody else was quicker, or a second try is safe."""
-        self._connection = Dedicated(database)
+        self._connection = DedicatedConnection(database)
         self._decide = decide
         self._supplies = tuple((supplies or {}).items())
         self._again = again

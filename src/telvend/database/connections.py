@@ -36,10 +36,10 @@ __all__ = [
     "Database",
     "DatabaseRefused",
     "DatabaseUnreachable",
-    "Dedicated",
+    "DedicatedConnection",
     "Tx",
-    "bump",
     "holds_tables",
+    "increment_revision",
     "revisions",
     "rows",
 ]
@@ -330,7 +330,7 @@ class Database:
             await require_sound_tables(connection, ours)
 
 
-class Dedicated:
+class DedicatedConnection:
     """One connection for one task, opened when first needed and again after it was lost."""
 
     def __init__(self, database: Database, *, lane: bool = True) -> None:
@@ -387,7 +387,7 @@ async def holds_tables(tx: Tx) -> bool:
     return found
 
 
-async def bump(tx: Tx, topic: str) -> None:
+async def increment_revision(tx: Tx, topic: str) -> None:
     """Tell every process that what it remembers of `topic` has changed; seen when `tx` commits."""
     await tx.execute(
         "insert into revision values ($1, 1) on conflict (topic) do update set number = revision.number + 1", topic

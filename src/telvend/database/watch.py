@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx, revisions
+from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, DedicatedConnection, Tx, revisions
 from telvend.database.session import end_stuck_sessions
 from telvend.errors import Busy
 from telvend.kit.clock import Clock
@@ -40,7 +40,7 @@ class Watch:
         each: Callable[[Tx], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
-        self._connection = Dedicated(database, lane=False)
+        self._connection = DedicatedConnection(database, lane=False)
         self._looked_at: float | None = None
         self._ended_stuck_at = 0.0
         self._clock = clock

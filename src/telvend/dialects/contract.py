@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from telvend.dialects.examples import Parameter, Step, Variable
 from telvend.dialects.forms import Form
-from telvend.dialects.story import Parameter, Step, Variable
 from telvend.errors import TelvendError
-from telvend.kit.allowance import Kind
+from telvend.kit.allowance import AllowanceKind
 from telvend.resellers.model import Caller
 from telvend.sales.model import SaleKind
 from telvend.services import Services
@@ -23,7 +23,7 @@ Header = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
-class Answer:
+class Response:
     """A status, a body (a msgspec struct or plain data; None for none) and headers beyond the usual ones."""
 
     status: int
@@ -31,7 +31,7 @@ class Answer:
     headers: tuple[Header, ...] = ()
 
 
-class Asked(msgspec.Struct, gc=False):
+class Request(msgspec.Struct, gc=False):
     """A request as it stands on the wire, known before anybody has looked whose it is; an error is rendered with it.
 
     `path` is decoded, `route` the endpoint's pattern of it (empty for an address that is nobody's), `query` the raw query
@@ -59,7 +59,7 @@ class Asked(msgspec.Struct, gc=False):
 FormT = TypeVar("FormT")
 
 
-class Call(msgspec.Struct, Generic[FormT]):
+class Context(msgspec.Struct, Generic[FormT]):
     """One authenticated request, read as far as it can be without the database.
 
     `form` is the decoded body; of a declared form the object as it was sent. `path` what the path's placeholders stood for.
@@ -69,19 +69,19 @@ class Call(msgspec.Struct, Generic[FormT]):
     caller: Caller
     form: FormT
     path: Mapping[str, str]
-    asked: Asked
+    request: Request
 
     @property
     def query(self) -> bytes:
-        return self.asked.query
+        return self.request.query
 
     @property
     def headers(self) -> Mapping[bytes, bytes]:
-        return self.asked.headers
+        return self.request.headers
 
     @property
     def base_url(self) -> str:
-        return self.asked.base_url
+        return self.request.base_url
 
 
 KeyOf = Callable[[Mapping[bytes, bytes]], str | None]
@@ -94,10 +94,10 @@ class Endpoint:
 
     method: str
     path: str
-    handler: Callable[[Call[Any]], Awaitable[Answer]]
+    handler: Callable[[Context[Any]], Awaitable[Response]]
     summary: str
     answers: Mapping[int, type[Any]]
-    allowance: Kind = Kind.READ
+    allowance: AllowanceKind = AllowanceKind.READ
     form: type[msgspec.Struct] | Form[Any] | None = None
     """What the body is: a struct that is decoded before the handler is called, or a declared form that the handler reads, since it
     knows what is sold; all that is wrong is then named at once. Either is what the document says."""
@@ -120,7 +120,7 @@ class Dialect:
     base_path: str
     endpoints: tuple[Endpoint, ...]
     key_of: KeyOf
-    error: Callable[[TelvendError, Asked], Answer]
+    error: Callable[[TelvendError, Request], Response]
     sells: frozenset[SaleKind] = frozenset()
     """The kinds of sale that it sells, all that it ever sold included: a reference is looked for in each of them. Empty:
     not declared, and looked for in every kind."""
@@ -149,7 +149,7 @@ class Dialect:
     """At least one request for each endpoint, in an order that works; see story.py."""
 
 
-def alike(render: Callable[[TelvendError], Answer]) -> Callable[[TelvendError, Asked], Answer]:
+def alike(render: Callable[[TelvendError], Response]) -> Callable[[TelvendError, Request], Response]:
     """For a dialect whose errors look the same whatever was asked for."""
     return lambda error, _: render(error)
 

@@ -7,16 +7,16 @@ from telvend.errors import InvalidFields
 
 
 class Problems:
-    """What is wrong, by field. A field that is wrong reads as a stand-in until `done` is called."""
+    """What is wrong, by field. A field that is wrong reads as a stand-in until `raise_if_any` is called."""
 
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
 
-    def wrong(self, name: str, problem: str) -> None:
+    def add(self, name: str, problem: str) -> None:
         """Note what is wrong with a field; the first problem of each is kept."""
         self.problems.setdefault(name, problem)
 
-    def done(self) -> None:
+    def raise_if_any(self) -> None:
         """Raises InvalidFields where anything was wrong."""
         if self.problems:
             raise InvalidFields(self.problems)

@@ -97,7 +97,7 @@ class Form(Generic[T]):
         for attribute, name, read in self._readers:
             if attribute not in values:
                 values[attribute] = read(fields, name)
-        fields.done()
+        fields.raise_if_any()
         return self._of(**values)
 
     def read_one(self, attribute: str, fields: FormFields) -> Any:

@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from telvend import errors
-from telvend.dialects.contract import Asked, Dialect, Endpoint
+from telvend.dialects.contract import Dialect, Endpoint, Request
+from telvend.dialects.examples import Step, filled, shape
 from telvend.dialects.forms import Form
-from telvend.dialects.story import Step, filled, shape
 from telvend.errors import TelvendError
-from telvend.kit.allowance import Kind
+from telvend.kit.allowance import AllowanceKind
 from telvend.kit.money import GHS, Money
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -315,10 +315,10 @@ def _samples(dialect: Dialect, endpoint: Endpoint) -> dict[int, list[tuple[Telve
     given = {name: value for step in reversed(steps_of(dialect, endpoint)) for name, value in step.path.items()}
     path = _PLACEHOLDER.sub(lambda found: str(filled(given.get(found[1], found[0]), dialect.variables)), route)
     headers = {b"host": b"localhost:8000"}
-    asked = Asked(endpoint.method, path, route, b"", headers, "http", "", b"8842017731", "", "TX-20261122-000017")
+    request = Request(endpoint.method, path, route, b"", headers, "http", "", b"8842017731", "", "TX-20261122-000017")
     found: dict[int, list[tuple[TelvendError, Any]]] = {}
     for error in _SAMPLES:
-        answer = dialect.error(error, asked)
+        answer = dialect.error(error, request)
         if answer.body is not None:
             found.setdefault(answer.status, []).append(
                 (error, msgspec.to_builtins(answer.body, builtin_types=(Decimal,)))
@@ -355,7 +355,7 @@ def _headers(endpoint: Endpoint, status: int) -> list[str]:
         names += ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
     if status in (429, 503):
         names.append("Retry-After")
-    if status < 300 and endpoint.allowance is Kind.PURCHASE:
+    if status < 300 and endpoint.allowance is AllowanceKind.PURCHASE:
         names.append("Idempotent-Replayed")
     return names
 

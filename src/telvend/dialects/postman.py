@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from telvend.dialects.contract import Dialect, Endpoint
+from telvend.dialects.examples import Holds, Less, More, OneOf, Pattern, Step, filled
 from telvend.dialects.openapi import Schemas, plain_path
-from telvend.dialects.story import Holds, Less, More, OneOf, Pattern, Step, filled
 
 SCHEMA: Final = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 

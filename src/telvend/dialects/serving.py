@@ -15,7 +15,7 @@ import msgspec
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint, Header
+from telvend.dialects.contract import Context, Dialect, Endpoint, Header, Request, Response
 from telvend.dialects.dispatch import API_HEADERS
 from telvend.dialects.forms import Form
 from telvend.dialects.headers import header_values
@@ -34,7 +34,7 @@ from telvend.errors import (
     UnknownPath,
 )
 from telvend.kit import log
-from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, Kind, Verdict
+from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, AllowanceKind, AllowanceVerdict
 from telvend.kit.ids import request_id_of
 from telvend.kit.turnstile import Budget
 from telvend.resellers.model import Caller
@@ -185,8 +185,8 @@ class _Edge:
         decoder: "msgspec.json.Decoder[Any] | _Gathered | None",
     ) -> None:
         started = time.perf_counter()
-        asked = self._asked(scope, route)
-        headers = asked.headers
+        request = self._request(scope, route)
+        headers = request.headers
         rate: tuple[Header, ...] = ()
         key: str | None = None
         caller: Caller | None = None
@@ -208,7 +208,7 @@ class _Edge:
                 form = self._read_form(body, headers, endpoint, decoder)
                 key = endpoint.key_in_form(form, headers)
                 caller = await self._authenticate(self._name, key or "")
-            limit = caller.purchase_limit if endpoint.allowance is Kind.PURCHASE else caller.read_limit
+            limit = caller.purchase_limit if endpoint.allowance is AllowanceKind.PURCHASE else caller.read_limit
             # A key may be given more than can be counted; nobody reaches that.
             verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, min(limit, HIGHEST_LIMIT))
             rate = _rate_headers(verdict, limit)
@@ -217,18 +217,20 @@ class _Edge:
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
             if decoder is not None and form is None:
                 form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
-            answer = await endpoint.handler(Call(self._services, caller, form, scope.get("path_params", {}), asked))
+            answer = await endpoint.handler(
+                Context(self._services, caller, form, scope.get("path_params", {}), request)
+            )
         except TelvendError as error:
-            answer = self._render(error, asked, caller, key)
+            answer = self._render(error, request, caller, key)
         except Exception as error:
-            answer = self._render(_broken(error), asked, caller, key, error)
-        await self._send(send, answer, asked, rate)
+            answer = self._render(_broken(error), request, caller, key, error)
+        await self._send(send, answer, request, rate)
         request_finished(self.dialect.name, route, answer.status, time.perf_counter() - started)
 
-    def _asked(self, scope: Scope, route: str) -> Asked:
+    def _request(self, scope: Scope, route: str) -> Request:
         headers = header_values(scope["headers"])
         client = scope["client"]
-        return Asked(
+        return Request(
             scope["method"],
             scope["path"],
             route,
@@ -249,57 +251,57 @@ class _Edge:
         decoder: "msgspec.json.Decoder[Any] | _Gathered | None",
     ) -> Any:
         if self.dialect.minds_media_type:
-            mind_media_type(headers.get(b"content-type", b""), body)
+            require_media_type(headers.get(b"content-type", b""), body)
         return _read_form(body, headers, endpoint, decoder)
 
     async def refuse(self, scope: Scope, send: Send, route: str, error: TelvendError) -> None:
         """Answer a request that is no endpoint's."""
         started = time.perf_counter()
-        asked = self._asked(scope, route)
+        request = self._request(scope, route)
         # What is broken has been logged by whoever caught it.
         broken = isinstance(error, InvariantBroken)
-        answer = self.dialect.error(error, asked) if broken else self._render(error, asked, None, None)
-        await self._send(send, answer, asked, ())
+        answer = self.dialect.error(error, request) if broken else self._render(error, request, None, None)
+        await self._send(send, answer, request, ())
         request_finished(self.dialect.name, route or "(none)", answer.status, time.perf_counter() - started)
 
     def _render(
         self,
         error: TelvendError,
-        asked: Asked,
+        request: Request,
         caller: Caller | None,
         key: str | None,
         cause: Exception | None = None,
-    ) -> Answer:
-        answer = self.dialect.error(error, asked)
+    ) -> Response:
+        answer = self.dialect.error(error, request)
         if isinstance(error, MethodNotAllowed):
             answer.headers += ((b"allow", ", ".join(error.allowed).encode()),)
         retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:
             answer.headers += ((b"retry-after", str(retry_after_s).encode()),)
-        self._log(error, answer.status, asked, caller, key, cause)
+        self._log(error, answer.status, request, caller, key, cause)
         return answer
 
     def _log(
         self,
         error: TelvendError,
         status: int,
-        asked: Asked,
+        request: Request,
         caller: Caller | None,
         key: str | None,
         cause: Exception | None,
     ) -> None:
         """One line, except for what is not found. What needs no key, or has no allowance left, is bounded."""
-        facts: dict[str, object] = {"request_id": asked.request_id.decode(), "dialect": self._name}
+        facts: dict[str, object] = {"request_id": request.request_id.decode(), "dialect": self._name}
         if status >= 500 and isinstance(error, InvariantBroken):
             _logger.critical("request failed", **facts, exc_info=cause)
         elif isinstance(error, NotAuthenticated):
             facts |= {
-                "client": asked.client,
-                "route": asked.route,
+                "client": request.client,
+                "route": request.route,
                 "hint": self._services.resellers.hint_of(key) if key else None,
             }
             # A client that forgets its key does not hide one that tries keys from the same address.
-            source = f"{asked.client} {key is not None}"
+            source = f"{request.client} {key is not None}"
             self._unauthenticated.write(_logger.warning, "not_authenticated", source=source, **facts)
         elif isinstance(error, BodyNotReadable) and str(error) == _CUT_OFF:
             _logger.debug("caller has gone", **facts)
@@ -307,15 +309,15 @@ class _Edge:
             facts |= {"status": status, "error": type(error).__name__}
             # An outage is told where it is noticed, not once for each request that it costs.
             if caller is None or isinstance(error, TooManyRequests | Busy):
-                facts["client"] = asked.client
-                self._refused.write(_logger.info, "request refused", source=f"{asked.client} {status}", **facts)
+                facts["client"] = request.client
+                self._refused.write(_logger.info, "request refused", source=f"{request.client} {status}", **facts)
             else:
                 _logger.info("request refused", **facts)
 
-    async def _send(self, send: Send, answer: Answer, asked: Asked, rate: tuple[Header, ...]) -> None:
+    async def _send(self, send: Send, answer: Response, request: Request, rate: tuple[Header, ...]) -> None:
         body = _encode(answer.body)
-        if asked.trace:
-            rate += ((self.dialect.trace_header, asked.trace.encode()),)
+        if request.trace:
+            rate += ((self.dialect.trace_header, request.trace.encode()),)
         await send(
             {
                 "type": "http.response.start",
@@ -323,7 +325,7 @@ class _Edge:
                 "headers": [
                     (b"content-type", b"application/json"),
                     (b"content-length", b"%d" % len(body)),
-                    (b"x-request-id", asked.request_id),
+                    (b"x-request-id", request.request_id),
                     *API_HEADERS,
                     *rate,
                     *answer.headers,
@@ -337,7 +339,7 @@ def _broken(error: Exception) -> InvariantBroken:
     return error if isinstance(error, InvariantBroken) else InvariantBroken(type(error).__name__)
 
 
-def _rate_headers(verdict: Verdict, limit: int) -> tuple[Header, ...]:
+def _rate_headers(verdict: AllowanceVerdict, limit: int) -> tuple[Header, ...]:
     return (
         (b"ratelimit-limit", b"%d" % limit),
         (b"ratelimit-remaining", b"%d" % (verdict.remaining + limit - verdict.limit)),
@@ -374,7 +376,7 @@ _JSON: Final = re.compile(rb"[a-z]+/(?:[a-z0-9.-]+\+)?json")
 _PLAIN: Final = b"text/plain"
 
 
-def mind_media_type(content_type: bytes, body: bytes) -> None:
+def require_media_type(content_type: bytes, body: bytes) -> None:
     """Raises MediaTypeNotRead for what says that it is neither JSON nor a form. What says nothing is read.
 
     What a browser's `fetch` sends says `text/plain` unless it is told otherwise, and is JSON all the same.

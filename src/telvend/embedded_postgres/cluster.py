@@ -31,8 +31,8 @@ from telvend.embedded_postgres.creation import (
     telling_line,
 )
 from telvend.embedded_postgres.files import ServerState, password_of, remove_state, write_state
-from telvend.embedded_postgres.lock import LOCK_WAIT_S, DataDirectoryLock, Role
-from telvend.embedded_postgres.privileges import Account, choose_account, spawn
+from telvend.embedded_postgres.lock import LOCK_WAIT_S, DataDirectoryLock, LockRole
+from telvend.embedded_postgres.privileges import OsAccount, choose_account, spawn
 from telvend.embedded_postgres.processes import postmasters, send, server_name, server_processes
 from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.embedded_postgres.settings import command_line
@@ -63,7 +63,7 @@ _STILL_IN_USE = ("pre-existing shared memory block", 'lock file "')
 class _Prepared:
     """What is known once the data directory is locked: whom the server runs as, its programs, and its open PGDATA."""
 
-    account: Account
+    account: OsAccount
     binaries: Binaries
     pgdata_fd: int
 
@@ -99,7 +99,7 @@ class Cluster:
         self,
         data_dir: Path,
         *,
-        role: Role = Role.SERVE,
+        role: LockRole = LockRole.SERVE,
         settings: Mapping[str, str] | None = None,
         say: Callable[[str], None] = _silent,
     ) -> None:

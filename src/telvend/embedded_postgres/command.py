@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from telvend.embedded_postgres.files import read_state
-from telvend.embedded_postgres.lock import LOCK_WAIT_S, POLL_S, DataDirectoryLock, Role, busy
+from telvend.embedded_postgres.lock import LOCK_WAIT_S, POLL_S, DataDirectoryLock, LockRole, busy
 from telvend.embedded_postgres.refused import NoDatabase
 from telvend.kit.processes import is_running
 
@@ -31,7 +31,7 @@ def open_for_command(
         return
     from telvend.embedded_postgres.cluster import Cluster  # Not needed beside a server.
 
-    cluster = Cluster(data_dir, role=Role.COMMAND, say=say)
+    cluster = Cluster(data_dir, role=LockRole.COMMAND, say=say)
     lock = DataDirectoryLock(cluster.data_dir)
     until = time.monotonic() + wait_s
     while True:
@@ -46,7 +46,7 @@ def open_for_command(
         holder = lock.holder()
         state = read_state(cluster.data_dir)
         # The state of a server that was killed may still lie there; only the holder's own counts.
-        if holder and state and state.ready and holder.role is Role.SERVE and state.pid == holder.pid:
+        if holder and state and state.ready and holder.role is LockRole.SERVE and state.pid == holder.pid:
             yield state.url
             return
         if time.monotonic() >= until:
@@ -76,7 +76,7 @@ def running_url(data_dir: Path) -> str | None:
         holder
         and state
         and state.ready
-        and holder.role is Role.SERVE
+        and holder.role is LockRole.SERVE
         and state.pid == holder.pid
         and is_running(holder.pid)
     ):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from telvend.embedded_postgres.binaries import Binaries
 from telvend.embedded_postgres.files import password_of, synchronize_folder
-from telvend.embedded_postgres.privileges import Account, run
+from telvend.embedded_postgres.privileges import OsAccount, run
 from telvend.embedded_postgres.refused import PostgresRefused
 
 SUPERUSER = "postgres"
@@ -20,7 +20,7 @@ APPLICATION_ROLE = "telvend"
 DATABASE = "telvend"
 
 
-def create_database(data_dir: Path, account: Account, binaries: Binaries, say: Callable[[str], None]) -> None:
+def create_database(data_dir: Path, account: OsAccount, binaries: Binaries, say: Callable[[str], None]) -> None:
     """Make <data_dir>/postgres, owned by `account`. One to two seconds. The caller holds the lock.
 
     Raises PostgresRefused with the last line that initdb printed when it failed.
@@ -51,7 +51,7 @@ def _remove_unfinished(unfinished: Path) -> None:
     raise PostgresRefused(f"The remains of an interrupted installation cannot be removed: delete {unfinished}.")
 
 
-def _initialise(data_dir: Path, pgdata_fd: int, account: Account, binaries: Binaries) -> None:
+def _initialise(data_dir: Path, pgdata_fd: int, account: OsAccount, binaries: Binaries) -> None:
     # The password goes over in memory: the account of the server may read no file of ours.
     password_fd = os.memfd_create("password")
     try:
@@ -75,7 +75,7 @@ def _initialise(data_dir: Path, pgdata_fd: int, account: Account, binaries: Bina
         os.close(password_fd)
 
 
-def _create_role_and_database(data_dir: Path, pgdata_fd: int, account: Account, binaries: Binaries) -> None:
+def _create_role_and_database(data_dir: Path, pgdata_fd: int, account: OsAccount, binaries: Binaries) -> None:
     """In single-user mode: without a server that somebody could reach before it is complete."""
     password = password_of(data_dir, APPLICATION_ROLE, create=True)
     arguments = [
@@ -97,7 +97,7 @@ def _create_role_and_database(data_dir: Path, pgdata_fd: int, account: Account, 
 
 
 def _run_or_refuse(
-    data_dir: Path, account: Account, arguments: list[str], pass_fds: tuple[int, ...], text: str | None = None
+    data_dir: Path, account: OsAccount, arguments: list[str], pass_fds: tuple[int, ...], text: str | None = None
 ) -> None:
     try:
         status, printed = run(account, arguments, pass_fds=pass_fds, text=text)

@@ -22,7 +22,7 @@ POLL_S = 0.05
 DYING_SERVER_GRACE_S = 1.0
 
 
-class Role(enum.StrEnum):
+class LockRole(enum.StrEnum):
     """Why a process runs the database."""
 
     SERVE = "serve"
@@ -34,7 +34,7 @@ class Role(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Holder:
     pid: int
-    role: Role
+    role: LockRole
 
 
 class DataDirectoryLock:
@@ -49,7 +49,7 @@ class DataDirectoryLock:
     def held(self) -> bool:
         return self._fd is not None
 
-    def try_acquire(self, role: Role) -> bool:
+    def try_acquire(self, role: LockRole) -> bool:
         """Take the lock if it is free. Raises PostgresRefused when the file may not be opened."""
         try:
             # Close-on-exec, as every file of Python: PostgreSQL must not hold our lock when we are gone.
@@ -67,7 +67,7 @@ class DataDirectoryLock:
         _held_locks.add(self)
         return True
 
-    def acquire(self, role: Role, wait_s: float) -> None:
+    def acquire(self, role: LockRole, wait_s: float) -> None:
         """Take the lock, waiting up to `wait_s` for a command that holds it.
 
         Raises PostgresRefused after a second of grace when we and the holder both serve, else when the wait was in vain.
@@ -76,7 +76,7 @@ class DataDirectoryLock:
         while not self.try_acquire(role):
             waited_s = time.monotonic() - started
             holder = self.holder()
-            both_serve = role is Role.SERVE and holder is not None and holder.role is Role.SERVE
+            both_serve = role is LockRole.SERVE and holder is not None and holder.role is LockRole.SERVE
             if both_serve and holder is not None and is_running(holder.pid) and waited_s >= DYING_SERVER_GRACE_S:
                 raise PostgresRefused(
                     f"The data directory {self._data_dir} is already being served by process {holder.pid}."
@@ -103,7 +103,7 @@ class DataDirectoryLock:
         """Who wrote into the lock last: its holder, if anybody holds it."""
         try:
             found = json.loads(self._path.read_text())
-            return Holder(int(found["pid"]), Role(found["role"]))
+            return Holder(int(found["pid"]), LockRole(found["role"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None  # Just being written.
 

@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OsAccount:
     """The user that PostgreSQL runs as. `changed` says that it is not the user that we run as."""
 
     name: str
@@ -37,7 +37,7 @@ class Account:
     changed: bool
 
 
-def choose_account(pgdata: Path) -> Account:
+def choose_account(pgdata: Path) -> OsAccount:
     """The account for the server of `pgdata`, which need not exist yet.
 
     Raises PostgresRefused when the existing PGDATA belongs to root or to somebody whom we cannot become.
@@ -50,28 +50,28 @@ def choose_account(pgdata: Path) -> Account:
                 f"The database in {pgdata} belongs to the user {_user_name(owner_uid)}, so Telvend has to be started "
                 f"as that user or as root."
             )
-        return Account(_user_name(own_uid), own_uid, os.getegid(), changed=False)
+        return OsAccount(_user_name(own_uid), own_uid, os.getegid(), changed=False)
     if owner_uid == 0:
         raise PostgresRefused(
             f"The database in {pgdata} belongs to root, as which PostgreSQL never runs: give the folder to the user "
             f"who should run it (chown -R)."
         )
     if owner_uid is not None:
-        return Account(_user_name(owner_uid), owner_uid, pgdata.stat().st_gid, changed=True)
+        return OsAccount(_user_name(owner_uid), owner_uid, pgdata.stat().st_gid, changed=True)
     for name in ACCOUNTS_FOR_ROOT:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
         if entry.pw_uid != 0:
-            return Account(name, entry.pw_uid, entry.pw_gid, changed=True)
+            return OsAccount(name, entry.pw_uid, entry.pw_gid, changed=True)
     raise PostgresRefused(
         "PostgreSQL never runs as root, and none of the users telvend, postgres and nobody exists to run it instead."
     )
 
 
 def spawn(
-    account: Account,
+    account: OsAccount,
     arguments: Sequence[str],
     *,
     death_signal: signal.Signals,
@@ -108,7 +108,7 @@ def spawn(
 
 
 def run(
-    account: Account, arguments: Sequence[str], *, pass_fds: Sequence[int] = (), text: str | None = None
+    account: OsAccount, arguments: Sequence[str], *, pass_fds: Sequence[int] = (), text: str | None = None
 ) -> tuple[int, str]:
     """Run a program to its end and return its exit status and what it printed. `text` becomes its standard input.
 

@@ -10,7 +10,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from telvend.embedded_postgres.privileges import Account
+from telvend.embedded_postgres.privileges import OsAccount
 from telvend.embedded_postgres.refused import PostgresRefused
 
 PORT = 5432
@@ -19,7 +19,7 @@ SOCKETS_PARENT = Path("/tmp")  # noqa: S108 see the file's docstring
 _NAMES_TRIED = 10
 
 
-def socket_folder(data_dir: Path, account: Account) -> Path:
+def socket_folder(data_dir: Path, account: OsAccount) -> Path:
     """A folder with mode 0700 that belongs to `account`, the same each time for the same data directory.
 
     Raises PostgresRefused when somebody has occupied all the names that we try.
@@ -53,7 +53,7 @@ def remove_socket_folder(folder: Path) -> None:
         folder.rmdir()  # Only when it is empty.
 
 
-def _make_ours(folder: Path, account: Account) -> bool:
+def _make_ours(folder: Path, account: OsAccount) -> bool:
     with suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     try:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
-from telvend.fulfilment.model import Ask, Deliver, Policy, Word
+from telvend.fulfilment.model import Deliver, FulfilmentPolicy, ProviderReport, Requery
 from telvend.fulfilment.places import Places
-from telvend.fulfilment.ports import Ears
+from telvend.fulfilment.ports import Observer
 from telvend.fulfilment.routing import Router
 from telvend.kit import log
 from telvend.kit.clock import Clock
@@ -34,7 +34,7 @@ class ProviderCalls:
     """Makes the calls of one worker. After `stop` nothing new is sent; providers are still asked."""
 
     def __init__(
-        self, router: Router, places: Places, ages: AttemptAges, clock: Clock, policy: Policy, ears: Ears
+        self, router: Router, places: Places, ages: AttemptAges, clock: Clock, policy: FulfilmentPolicy, ears: Observer
     ) -> None:
         self._router = router
         self._places = places
@@ -48,13 +48,13 @@ class ProviderCalls:
         """Send nothing new from now on."""
         self._stopping = True
 
-    async def make(self, order: InFlightOrder) -> Word:
+    async def make(self, order: InFlightOrder) -> ProviderReport:
         """Make the call that the order's step demands. Its place is given back. Raises OwnDatabaseAway."""
         step = order.step
         if isinstance(step, Deliver):
             outcome = await self._deliver(order, step)
             number, asked, age_s, settles_after_s = step.number, False, 0.0, 0.0
-        elif isinstance(step, Ask):
+        elif isinstance(step, Requery):
             attempt = step.attempt
             number, asked = attempt.number, True
             # Before the question is put. The database's clock says nothing here: it may have jumped since the attempt was made.
@@ -64,10 +64,10 @@ class ProviderCalls:
             raise InvariantBroken(f"order {order.claim.id} needs no call")
         return self._word(order, outcome, age_s, settles_after_s, number=number, asked=asked)
 
-    def abandoned(self, order: InFlightOrder) -> Word:
+    def abandoned(self, order: InFlightOrder) -> ProviderReport:
         """What is said of a call that does not end."""
         outcome = Unknown("no answer, and the call does not end")
-        return self._word(order, outcome, 0.0, 0.0, number=order.number, asked=isinstance(order.step, Ask))
+        return self._word(order, outcome, 0.0, 0.0, number=order.number, asked=isinstance(order.step, Requery))
 
     def _word(
         self,
@@ -78,11 +78,13 @@ class ProviderCalls:
         *,
         number: int,
         asked: bool,
-    ) -> Word:
+    ) -> ProviderReport:
         holds = not order.abandoned and self._clock.monotonic() < order.deadline
         schedule_age_s = self._ages.likely_s(order)
         claim = order.claim
-        return Word(claim.id, claim.wallet_id, number, outcome, asked, age_s, settles_after_s, holds, schedule_age_s)
+        return ProviderReport(
+            claim.id, claim.wallet_id, number, outcome, asked, age_s, settles_after_s, holds, schedule_age_s
+        )
 
     async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:
         chosen = step.chosen
@@ -110,7 +112,7 @@ class ProviderCalls:
                 )
         return outcome
 
-    async def _ask(self, order: InFlightOrder, step: Ask) -> tuple[Outcome, float]:
+    async def _ask(self, order: InFlightOrder, step: Requery) -> tuple[Outcome, float]:
         """What the provider says of the attempt, and from what age on it can be believed never to have heard of it."""
         attempt = step.attempt
         try:
@@ -149,7 +151,7 @@ class ProviderCalls:
             if verb == "deliver":
                 await hit_async("attempt.after_write")
             async with asyncio.timeout(timeout_s):
-                outcome = await (provider.deliver(delivery) if verb == "deliver" else provider.ask(delivery))
+                outcome = await (provider.deliver(delivery) if verb == "deliver" else provider.requery(delivery))
             if verb == "deliver":
                 await hit_async("attempt.after_send")
                 await hit_async("attempt.after_answer")

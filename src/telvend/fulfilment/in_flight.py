@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from telvend.fulfilment.model import Ask, Claim, Deliver, GiveUp, Try
+from telvend.fulfilment.model import Abandon, AttemptSnapshot, ClaimedOrder, Deliver, Requery
 from telvend.kit.clock import Clock
 
 # How many attempts a worker remembers the beginning of.
@@ -18,7 +18,9 @@ class InFlightOrder:
 
     __slots__ = ("abandoned", "call_ends_at", "claim", "claimed_at", "deadline", "step", "task")
 
-    def __init__(self, claim: Claim, step: Deliver | Ask | GiveUp, deadline: float, claimed_at: float) -> None:
+    def __init__(
+        self, claim: ClaimedOrder, step: Deliver | Requery | Abandon, deadline: float, claimed_at: float
+    ) -> None:
         self.claim = claim
         self.step = step
         self.deadline = deadline
@@ -33,7 +35,7 @@ class InFlightOrder:
         match self.step:
             case Deliver():
                 return self.step.number
-            case Ask():
+            case Requery():
                 return self.step.attempt.number
             case _:
                 return 0
@@ -50,7 +52,7 @@ class AttemptAges:
         # When it was first seen, how old it was then as well as that was known, and whether it was begun here.
         self._seen: dict[tuple[int, int], tuple[float, float | None, bool]] = {}
 
-    def note(self, claim: Claim, step: Deliver | Ask) -> None:
+    def note(self, claim: ClaimedOrder, step: Deliver | Requery) -> None:
         """Remember the attempt of `step`, where it is not known yet."""
         now = self._clock.monotonic()
         if isinstance(step, Deliver):
@@ -78,7 +80,7 @@ class AttemptAges:
         ages: list[float] = []
         if seen is not None and seen[1] is not None:
             ages.append(seen[1] + now - seen[0])
-        if isinstance(order.step, Ask):
+        if isinstance(order.step, Requery):
             age_s = _age_at_claim_s(order.claim, order.step.attempt)
             if age_s is not None:
                 ages.append(age_s + now - order.claimed_at)
@@ -88,7 +90,7 @@ class AttemptAges:
         self._seen.pop((order_id, number), None)
 
 
-def _age_at_claim_s(claim: Claim, attempt: Try) -> float | None:
+def _age_at_claim_s(claim: ClaimedOrder, attempt: AttemptSnapshot) -> float | None:
     """The attempt's age by the database's clock; None where it was started in the future: the clock was set back since."""
     age_s = (claim.now - attempt.started_at).total_seconds()
     return age_s if age_s >= 0 else None

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telvend.fulfilment.ports import Ears
+from telvend.fulfilment.ports import Observer
 from telvend.kit.metrics import Counter, Histogram
 
 _OUTCOMES: Final = Counter("telvend_provider_outcomes", "What providers said.", "provider", "outcome")
@@ -20,7 +20,7 @@ def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
     _DURATION.observe(duration_s, provider)
 
 
-class Counted(Ears):
+class Counted(Observer):
     """Tells the metrics what the fulfilment hears."""
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:

@@ -15,7 +15,7 @@ from telvend.errors import InvariantBroken
 from telvend.fulfilment.routing import Chosen
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.orders.model import AttemptState, State
+from telvend.orders.model import AttemptState, OrderState
 from telvend.providers.contract import Outcome
 
 _LONGEST_TEXT: Final = 500
@@ -27,7 +27,7 @@ MAY_BE_LOST: Final = (
 """Why a person has to look at an order that the book may have lost attempts of."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How patient the fulfilment is. Durations are seconds.
 
     `ask_delays_s`: when to ask about an attempt whose outcome is unknown, each counted from the answer before; after
@@ -48,7 +48,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     lease_margin_s: float = 1.0
 
 
-class Try(msgspec.Struct):
+class AttemptSnapshot(msgspec.Struct):
     """One attempt as the decisions see it. `changed`: it has to be written."""
 
     number: int
@@ -64,7 +64,7 @@ class Try(msgspec.Struct):
     changed: bool = False
 
 
-class Claim(msgspec.Struct):
+class ClaimedOrder(msgspec.Struct):
     """An order that a worker has just claimed. `state` is the one it had before; `now` is the database's clock."""
 
     id: int
@@ -82,9 +82,9 @@ class Claim(msgspec.Struct):
     face: Money
     price: Money
     cost: Money
-    state: State
+    state: OrderState
     now: datetime
-    attempts: list[Try]
+    attempts: list[AttemptSnapshot]
     doubtful: bool = False
     """The book may have lost attempts of this order; see `with_doubt`."""
 
@@ -101,27 +101,27 @@ class Deliver(msgspec.Struct, frozen=True):
     cost: Money
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Requery(msgspec.Struct, frozen=True):
     """Ask about the attempt that is open."""
 
-    attempt: Try
+    attempt: AttemptSnapshot
 
 
-class GiveUp(msgspec.Struct, frozen=True):
+class Abandon(msgspec.Struct, frozen=True):
     """Nothing can have been delivered and nobody is left: the hold goes back."""
 
     why: str
 
 
-class Park(msgspec.Struct, frozen=True):
+class Reschedule(msgspec.Struct, frozen=True):
     """Nobody can take it right now; look again `after_s` later. `state` is what it is until then."""
 
     after_s: float
-    state: State
+    state: OrderState
     why: str
 
 
-class Hesitate(msgspec.Struct, frozen=True):
+class Escalate(msgspec.Struct, frozen=True):
     """What the attempts say does not fit together: a person has to look."""
 
     why: str
@@ -150,13 +150,13 @@ class FindProvider(msgspec.Struct, frozen=True):
     excluded: tuple[frozenset[str], ...]
 
 
-Step = Deliver | Ask | GiveUp | Park | Hesitate | Presume
+Step = Deliver | Requery | Abandon | Reschedule | Escalate | Presume
 
 
 # What was said, and what became of it --------------------------------------------------------------------------------------
 
 
-class Word(msgspec.Struct, frozen=True):
+class ProviderReport(msgspec.Struct, frozen=True):
     """What a provider said about one attempt: to its delivery, or when it was asked (`asked`).
 
     `age_s`: how old the attempt was, at least, when the question was put. `schedule_age_s`: how old it is now, as well as that
@@ -175,7 +175,7 @@ class Word(msgspec.Struct, frozen=True):
     schedule_age_s: float | None = None
 
 
-class GivenUp(msgspec.Struct, frozen=True):
+class Abandoned(msgspec.Struct, frozen=True):
     """A worker found that nobody is left to try."""
 
     order_id: int
@@ -183,7 +183,7 @@ class GivenUp(msgspec.Struct, frozen=True):
     why: str
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class PersonVerdict(msgspec.Struct, frozen=True):
     """A person decides. `reference`, where given, must be the order's."""
 
     order_id: int
@@ -192,14 +192,14 @@ class Verdict(msgspec.Struct, frozen=True):
     text: str
 
 
-class LookAgain(msgspec.Struct, frozen=True):
+class RequeryNow(msgspec.Struct, frozen=True):
     """A person wants the provider to be asked now. `reference`, where given, must be the order's."""
 
     order_id: int
     reference: str | None
 
 
-Item = Word | GivenUp | Verdict | LookAgain
+Item = ProviderReport | Abandoned | PersonVerdict | RequeryNow
 
 
 class Effect(StrEnum):
@@ -221,14 +221,14 @@ class Effect(StrEnum):
     """It was known already, or came too late to change anything."""
 
 
-class Posting(msgspec.Struct, frozen=True):
+class HoldPosting(msgspec.Struct, frozen=True):
     """Post the hold: `cost` to this provider, the rest is margin."""
 
     provider: str
     cost: Money
 
 
-class Case(msgspec.Struct):
+class LockedOrder(msgspec.Struct):
     """An order with all of its attempts, locked, as they are weighed and changed.
 
     When `changed`, `state` and `due_in_s` (None: never) have to be written; `posting` or `releases` say what happens to
@@ -240,12 +240,12 @@ class Case(msgspec.Struct):
     wallet_id: int
     mode: Mode
     price: Money
-    state: State
-    attempts: list[Try]
+    state: OrderState
+    attempts: list[AttemptSnapshot]
     position: int = 0
     changed: bool = False
     due_in_s: float | None = None
-    posting: Posting | None = None
+    posting: HoldPosting | None = None
     releases: bool = False
     notes: list[str] = []
     doubtful: bool = False
@@ -254,7 +254,7 @@ class Case(msgspec.Struct):
     payload: Payload | None = None
     """What the delivery carried back, to be sealed."""
 
-    def become(self, state: State, due_in_s: float | None = None) -> None:
+    def become(self, state: OrderState, due_in_s: float | None = None) -> None:
         """Change the state; a final one is never left. Raises InvariantBroken."""
         if self.state.final:
             raise InvariantBroken(f"order {self.id} is {self.state} and was about to become {state}")

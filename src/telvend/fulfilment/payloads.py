@@ -93,7 +93,7 @@ class PayloadWorker:
         )
         try:
             async with asyncio.timeout(min(provider.traits.timeout_s, _LONGEST_CALL_S)):
-                outcome = await provider.ask(delivery)
+                outcome = await provider.requery(delivery)
         except TimeoutError:
             return None
         except Exception:

@@ -10,7 +10,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Final
 
-from telvend.fulfilment.routing import Choice, Chosen, Later, Router, Wanted
+from telvend.fulfilment.routing import Choice, Chosen, Later, Router, RoutingRequest
 from telvend.kit.clock import Clock
 
 FULL_S: Final = 1.0
@@ -55,7 +55,7 @@ class Places:
         """Begin to reserve places for the orders of one claim."""
         return Reserved(self)
 
-    def take_delivery(self, wanted: Wanted) -> Choice:
+    def take_delivery(self, wanted: RoutingRequest) -> Choice:
         """Choose a provider. A `Chosen` holds a place until `released`, or until its call has ended."""
         choice = self._router.choose(wanted)
         if not isinstance(choice, Chosen):
@@ -108,7 +108,7 @@ class Reserved:
             for place in self._taken:
                 self._places.release(place)
 
-    def delivery(self, wanted: Wanted) -> Choice:
+    def delivery(self, wanted: RoutingRequest) -> Choice:
         """Choose a provider and reserve the place."""
         choice = self._places.take_delivery(wanted)
         if isinstance(choice, Chosen):

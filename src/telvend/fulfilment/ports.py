@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from telvend.fulfilment.model import Claim, Effect, Item, Step
+from telvend.fulfilment.model import ClaimedOrder, Effect, Item, Step
 
 
 class ClaimTransaction(Protocol):
     """The orders that were claimed, in a transaction that is still open."""
 
-    orders: Sequence[Claim]
+    orders: Sequence[ClaimedOrder]
     """Locked until the end of the block; nothing where nothing was due."""
 
     async def write(self, steps: Sequence[Step]) -> None:
@@ -56,7 +56,7 @@ class FulfilmentStore(Protocol):
         """Make these orders due now, where they are still leased."""
 
 
-class Ears:
+class Observer:
     """Who wants to hear what happens, for metrics. These ears are deaf; override what is needed."""
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:

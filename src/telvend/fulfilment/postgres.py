@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, Dedicated, Tx
+from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.errors import InvariantBroken
 from telvend.fulfilment import store
-from telvend.fulfilment.model import Claim, Effect, Item, Policy, Step
+from telvend.fulfilment.model import ClaimedOrder, Effect, FulfilmentPolicy, Item, Step
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.settlement import Settlement
 from telvend.kit.failpoints import hit_async
@@ -30,13 +30,13 @@ class PostgresFulfilmentStore:
         self,
         database: Database,
         ledger: Ledger,
-        policy: Policy,
+        policy: FulfilmentPolicy,
         doubts: Callable[[datetime], bool] | None = None,
         payloads: Payloads | None = None,
     ) -> None:
         self._doubts = doubts or (lambda _: False)
         self._database = database
-        self._claiming = Dedicated(database)
+        self._claiming = DedicatedConnection(database)
         self._claiming_lock = asyncio.Lock()
         self._settlement = Settlement(database, ledger, policy, self._doubts, payloads)
 
@@ -89,7 +89,7 @@ class PostgresFulfilmentStore:
 class _Claim:
     """See ClaimTransaction."""
 
-    def __init__(self, tx: Tx, orders: Sequence[Claim]) -> None:
+    def __init__(self, tx: Tx, orders: Sequence[ClaimedOrder]) -> None:
         self._tx = tx
         self.orders = orders
         self.written = False

@@ -4,7 +4,7 @@ Both work from any process, while the fulfilment runs or not, and may be repeate
 """
 
 from telvend.errors import InvalidInput, NotFound
-from telvend.fulfilment.model import Effect, Item, LookAgain, Verdict
+from telvend.fulfilment.model import Effect, Item, PersonVerdict, RequeryNow
 from telvend.fulfilment.ports import FulfilmentStore
 from telvend.kit.ids import number_in
 
@@ -24,12 +24,12 @@ class Review:
         if not text.strip():
             raise InvalidInput("text", "must say why, for whoever looks at this order later")
         number, reference = _names(order)
-        return await self._tell(Verdict(number, reference, delivered, text.strip()))
+        return await self._tell(PersonVerdict(number, reference, delivered, text.strip()))
 
     async def ask_again(self, order: str | int) -> Effect:
         """Have the provider asked now. Raises NotFound, InvalidInput (final, or nothing to ask about), Busy."""
         number, reference = _names(order)
-        return await self._tell(LookAgain(number, reference))
+        return await self._tell(RequeryNow(number, reference))
 
     async def _tell(self, item: Item) -> Effect:
         (answer,) = await self._store.settle([item])

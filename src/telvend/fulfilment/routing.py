@@ -54,7 +54,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProviderLimits:
     """When a breaker opens, and for how long.
 
     It opens after `failures_in_a_row`, or when at least `failure_ratio_percent` of the last `window` outcomes failed,
@@ -74,7 +74,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RoutingRequest:
     """What is to be delivered, as far as the choice is concerned.
 
     `test`: for a test key. `costs_minor` is what each provider takes for the product, by its name, in the same
@@ -163,12 +163,12 @@ class Router:
         clock: Clock,
         *,
         rules: Mapping[str, Rule] | None = None,
-        limits: Limits | None = None,
+        limits: ProviderLimits | None = None,
         refuses_live: Callable[[], str | None] | None = None,
     ) -> None:
         self._clock = clock
         self._refuses_live = refuses_live or (lambda: None)
-        self._limits = limits or Limits()
+        self._limits = limits or ProviderLimits()
         self._desks: dict[str, _Desk] = {}
         rules = rules or {}
         for provider in providers:
@@ -183,7 +183,7 @@ class Router:
         desk = self._desks.get(name)
         return desk.provider if desk else None
 
-    def choose(self, wanted: Wanted) -> Choice:
+    def choose(self, wanted: RoutingRequest) -> Choice:
         """Who gets this sale. A `Chosen` holds a place until it is recorded or released."""
         if not wanted.test and (why := self._refuses_live()) is not None:
             return Nobody(why)
@@ -224,7 +224,7 @@ class Router:
 class _Desk:
     """One provider, its rule, its breaker and who is with it."""
 
-    def __init__(self, provider: Provider, rule: Rule, limits: Limits) -> None:
+    def __init__(self, provider: Provider, rule: Rule, limits: ProviderLimits) -> None:
         self.provider = provider
         self.rule = rule
         self._limits = limits
@@ -246,7 +246,7 @@ class _Desk:
     def _concurrency(self) -> int:
         return self.provider.traits.concurrency if self.rule.concurrency is None else self.rule.concurrency
 
-    def serves(self, wanted: Wanted) -> bool:
+    def serves(self, wanted: RoutingRequest) -> bool:
         traits = self.provider.traits
         return (
             (traits.test_mode if wanted.test else traits.live_mode)
@@ -269,7 +269,7 @@ class _Desk:
             return f"{name} is resting: {self._why}"
         return f"{name} has {len(self._taken)} of {self._concurrency} calls in flight" if self.wait_s(now) else ""
 
-    def rank(self, wanted: Wanted) -> tuple[int, bool, int, str]:
+    def rank(self, wanted: RoutingRequest) -> tuple[int, bool, int, str]:
         name = self.provider.name
         cost_minor = wanted.costs_minor.get(name)
         return self.rule.priority, cost_minor is None, cost_minor or 0, name

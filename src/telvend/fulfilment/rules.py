@@ -13,41 +13,41 @@ from typing import Final
 
 from telvend.fulfilment.model import (
     MAY_BE_LOST,
-    Ask,
-    Claim,
+    Abandon,
+    AttemptSnapshot,
+    ClaimedOrder,
     Deliver,
+    Escalate,
     FindProvider,
-    GiveUp,
-    Hesitate,
-    Park,
-    Policy,
+    FulfilmentPolicy,
     Presume,
+    Requery,
+    Reschedule,
     Step,
-    Try,
     clean,
     spread,
 )
 from telvend.fulfilment.routing import Choice, Chosen, Later
 from telvend.kit.money import Money
-from telvend.orders.model import AttemptState, State
+from telvend.orders.model import AttemptState, OrderState
 
 # How soon an order is looked at again that may not be given to a provider now.
 _HELD_S: Final = 2.0
 
 
-def next_step(claim: Claim, policy: Policy) -> Step | FindProvider:
+def next_step(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvider:
     """Return what to do with an order that has just been claimed; `with_choice` makes a step of FindProvider."""
     number = 0
-    open_attempts: list[Try] = []
+    open_attempts: list[AttemptSnapshot] = []
     refused: set[str] = set()
     missed: list[str] = []
     for attempt in claim.attempts:
         number = max(number, attempt.number)
         match attempt.state:
             case AttemptState.DELIVERED:
-                return Hesitate(f"attempt {attempt.number} was delivered, and the order was not settled by it")
+                return Escalate(f"attempt {attempt.number} was delivered, and the order was not settled by it")
             case AttemptState.REFUSED if not attempt.elsewhere:
-                return GiveUp(attempt.text)
+                return Abandon(attempt.text)
             case AttemptState.REFUSED:
                 refused.add(attempt.provider)
             case AttemptState.NOT_SENT:
@@ -55,17 +55,17 @@ def next_step(claim: Claim, policy: Policy) -> Step | FindProvider:
             case _:
                 open_attempts.append(attempt)
     if len(open_attempts) > 1:
-        return Hesitate(f"{len(open_attempts)} attempts are open at once")
+        return Escalate(f"{len(open_attempts)} attempts are open at once")
     if open_attempts:
-        return Ask(open_attempts[0])
+        return Requery(open_attempts[0])
     if len(missed) >= policy.maximum_not_sent:
-        return GiveUp(f"{len(missed)} attempts did not reach a provider")
+        return Abandon(f"{len(missed)} attempts did not reach a provider")
     # Elsewhere first; where nobody else has a place, the provider that was not reached may be tried again.
     excluded = (frozenset(refused.union(missed)),)
     return FindProvider(number + 1, (*excluded, frozenset(refused)) if missed else excluded)
 
 
-def with_choice(claim: Claim, find: FindProvider, choice: Choice, costs: Mapping[str, int | None]) -> Step:
+def with_choice(claim: ClaimedOrder, find: FindProvider, choice: Choice, costs: Mapping[str, int | None]) -> Step:
     """Return the step that follows from the router's choice.
 
     `costs` is what each provider takes, in minor units; one that is missing takes what the order expects.
@@ -76,28 +76,28 @@ def with_choice(claim: Claim, find: FindProvider, choice: Choice, costs: Mapping
             cost = claim.cost if minor is None else Money(minor, claim.cost.currency)
             return Deliver(choice, find.number, f"{claim.reference}-{find.number}", cost)
         case Later():
-            state = State.WAITING if claim.attempts else State.ACCEPTED
-            return Park(max(0.05, choice.after_s * (1 + spread(claim.id, find.number - 1))), state, choice.why)
+            state = OrderState.WAITING if claim.attempts else OrderState.ACCEPTED
+            return Reschedule(max(0.05, choice.after_s * (1 + spread(claim.id, find.number - 1))), state, choice.why)
         case _:
-            return GiveUp(choice.why)
+            return Abandon(choice.why)
 
 
-def with_doubt(claim: Claim, step: Step, *, held: bool) -> Step:
+def with_doubt(claim: ClaimedOrder, step: Step, *, held: bool) -> Step:
     """What to do instead where the book may have lost an attempt of the order, or where nothing may be sent now (`held`).
 
     An attempt that is there is asked about as ever. Where a first one would be made at a provider it is asked about
     instead; nothing is delivered and no hold is given back by the book's word alone.
     """
-    if not isinstance(step, Deliver | GiveUp):
+    if not isinstance(step, Deliver | Abandon):
         return step
     if held:
-        state = State.WAITING if claim.attempts else State.ACCEPTED
-        return Park(_HELD_S, state, "sales are halted, or the database server has just changed")
+        state = OrderState.WAITING if claim.attempts else OrderState.ACCEPTED
+        return Reschedule(_HELD_S, state, "sales are halted, or the database server has just changed")
     if not claim.doubtful:
         return step
     if isinstance(step, Deliver):
         name = step.chosen.provider.name
         if name not in {attempt.provider for attempt in claim.attempts}:
             return Presume(name, step.number, step.reference, step.cost, MAY_BE_LOST)
-        return Hesitate(MAY_BE_LOST)
-    return Hesitate(f"{MAY_BE_LOST} It would have failed: {clean(step.why)}")
+        return Escalate(MAY_BE_LOST)
+    return Escalate(f"{MAY_BE_LOST} It would have failed: {clean(step.why)}")

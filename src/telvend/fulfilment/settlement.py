@@ -12,7 +12,7 @@ from telvend.catalog.kinds import WITH_PAYLOAD
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
 from telvend.database.connections import Database, Tx
 from telvend.fulfilment import store
-from telvend.fulfilment.model import Case, Effect, Item, Policy, Verdict
+from telvend.fulfilment.model import Effect, FulfilmentPolicy, Item, LockedOrder, PersonVerdict
 from telvend.fulfilment.weighing import may_release, weigh
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
@@ -35,7 +35,7 @@ class Settlement:
         self,
         database: Database,
         ledger: Ledger,
-        policy: Policy,
+        policy: FulfilmentPolicy,
         doubts: Callable[[datetime], bool],
         payloads: Payloads | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class Settlement:
         # is told to try again, for the same reason.
         return DecidedBatch(effects, AfterLostCommit.BUSY)
 
-    async def _write_payloads(self, tx: Tx, cases: Iterable[Case]) -> None:
+    async def _write_payloads(self, tx: Tx, cases: Iterable[LockedOrder]) -> None:
         """Seal what deliveries carried back. A delivered order without it is complete for the money, and asked about."""
         written = []
         for case in cases:
@@ -83,7 +83,7 @@ class Settlement:
         if written:
             await payload_store.write(tx, written, requery_delay_s(0))
 
-    async def _move_money(self, cases: Iterable[Case], journal: WalletJournal) -> dict[int, int]:
+    async def _move_money(self, cases: Iterable[LockedOrder], journal: WalletJournal) -> dict[int, int]:
         """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
         balances: dict[int, int] = {}
         for case in cases:
@@ -109,8 +109,10 @@ class Settlement:
 async def _wallets_of(tx: Tx, items: Sequence[Item]) -> set[int]:
     """The wallets that may get a hold back. A verdict names none; an order never changes its wallet."""
     releasing = [item for item in items if may_release(item)]
-    wallets = {item.wallet_id for item in releasing if not isinstance(item, Verdict) and hasattr(item, "wallet_id")}
-    decided = [item.order_id for item in releasing if isinstance(item, Verdict)]
+    wallets = {
+        item.wallet_id for item in releasing if not isinstance(item, PersonVerdict) and hasattr(item, "wallet_id")
+    }
+    decided = [item.order_id for item in releasing if isinstance(item, PersonVerdict)]
     if decided:
         wallets |= await store.wallets_of(tx, decided)
     return wallets

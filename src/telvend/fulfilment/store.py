@@ -15,18 +15,18 @@ from telvend.database.due import claim_sql, correct_jumped_clock_sql, renew_sql
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.model import (
-    Case,
-    Claim,
+    AttemptSnapshot,
+    ClaimedOrder,
     Deliver,
-    Hesitate,
-    Park,
+    Escalate,
+    LockedOrder,
     Presume,
+    Reschedule,
     Step,
-    Try,
 )
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
-from telvend.orders.model import AttemptState, State
+from telvend.orders.model import AttemptState, OrderState
 
 # Almost every claimed order gets its first attempt, so that is counted here; the others are put right afterwards.
 CLAIM: Final = claim_sql(
@@ -105,22 +105,22 @@ HAND_BACK: Final = """
 """
 
 
-async def claim_due(tx: Tx, limit: int, lease_s: float, doubts: Callable[[datetime], bool]) -> list[Claim]:
+async def claim_due(tx: Tx, limit: int, lease_s: float, doubts: Callable[[datetime], bool]) -> list[ClaimedOrder]:
     """Claim up to `limit` due orders, oldest first, with their attempts. `doubts`: whether one of this moment is doubtful."""
     due = await tx.fetch(CLAIM, limit, lease_s)
     tried = await _attempts(tx, [row["id"] for row in due if row["attempts"]])
     return [_claim_of(row, tried.get(row["id"], []), doubts(row["created_at"])) for row in due]
 
 
-async def lock_cases(tx: Tx, order_ids: Collection[int], doubts: Callable[[datetime], bool]) -> dict[int, Case]:
+async def lock_cases(tx: Tx, order_ids: Collection[int], doubts: Callable[[datetime], bool]) -> dict[int, LockedOrder]:
     """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
     locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
     attempts = await _attempts(tx, [row["id"] for row in locked])
     return {row["id"]: _case_of(row, attempts.get(row["id"], []), doubts(row["created_at"])) for row in locked}
 
 
-async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[Try]]:
-    found: dict[int, list[Try]] = {}
+async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[AttemptSnapshot]]:
+    found: dict[int, list[AttemptSnapshot]] = {}
     if order_ids:
         for row in await tx.fetch(READ_ATTEMPTS, order_ids):
             found.setdefault(row["order_id"], []).append(_try_of(row))
@@ -157,7 +157,7 @@ class _NewAttempt(msgspec.Struct, gc=False):
 
 class _Correction(msgspec.Struct, gc=False):
     id: int
-    state: State
+    state: OrderState
     attempts: int
     leased: bool
     due_in_s: float | None
@@ -165,7 +165,7 @@ class _Correction(msgspec.Struct, gc=False):
 
 class _OrderChange(msgspec.Struct, gc=False):
     id: int
-    state: State
+    state: OrderState
     due_in_s: float | None
     balance_after_minor: int | None
 
@@ -186,7 +186,7 @@ class _Note(msgspec.Struct, gc=False):
     text: str
 
 
-async def write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) -> None:
+async def write_steps(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Step]) -> None:
     new: list[_NewAttempt] = []
     corrections: list[_Correction] = []
     notes: list[_Note] = []
@@ -198,18 +198,18 @@ async def write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) ->
                     _NewAttempt(claim.id, step.number, step.chosen.provider.name, step.reference, step.cost.minor)
                 )
                 if count:
-                    corrections.append(_Correction(claim.id, State.DELIVERING, step.number, True, None))
+                    corrections.append(_Correction(claim.id, OrderState.DELIVERING, step.number, True, None))
             case Presume():
                 new.append(_NewAttempt(claim.id, step.number, step.provider, step.reference, step.cost.minor))
-                corrections.append(_Correction(claim.id, State.WAITING, step.number, False, 0.0))
+                corrections.append(_Correction(claim.id, OrderState.WAITING, step.number, False, 0.0))
                 notes.append(_Note(claim.id, step.why))
-            case Park():
+            case Reschedule():
                 corrections.append(_Correction(claim.id, step.state, count, False, step.after_s))
-            case Hesitate():
-                corrections.append(_Correction(claim.id, State.REVIEW, count, False, None))
+            case Escalate():
+                corrections.append(_Correction(claim.id, OrderState.REVIEW, count, False, None))
                 notes.append(_Note(claim.id, step.why))
             case _ if not count:
-                corrections.append(_Correction(claim.id, State.DELIVERING, 0, True, None))
+                corrections.append(_Correction(claim.id, OrderState.DELIVERING, 0, True, None))
             case _:
                 pass
     if new:
@@ -226,7 +226,7 @@ async def write_steps(tx: Tx, claims: Sequence[Claim], steps: Sequence[Step]) ->
         await tx.execute(WRITE_NOTES, rows(notes))
 
 
-async def write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) -> None:
+async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, int]) -> None:
     changes: list[_OrderChange] = []
     attempts: list[_AttemptChange] = []
     notes: list[_Note] = []
@@ -275,22 +275,22 @@ async def write_cases(tx: Tx, cases: Iterable[Case], balances: dict[int, int]) -
 # as all else of it.
 
 
-def _claim_of(row: Any, attempts: list[Try], doubtful: bool) -> Claim:
+def _claim_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> ClaimedOrder:
     (
         order_id, reference, mode, wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
         currency_code, face_minor, price_minor, cost_minor, state, _, _, now,
     ) = row  # fmt: skip
     currency = CURRENCIES[currency_code]
-    return Claim(
+    return ClaimedOrder(
         order_id, reference, Mode(mode), wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
-        Money(face_minor, currency), Money(price_minor, currency), Money(cost_minor, currency), State(state), now,
+        Money(face_minor, currency), Money(price_minor, currency), Money(cost_minor, currency), OrderState(state), now,
         attempts, doubtful,
     )  # fmt: skip
 
 
-def _try_of(row: Any) -> Try:
+def _try_of(row: Any) -> AttemptSnapshot:
     _, number, provider, reference, state, asked, elsewhere, cost_minor, started_at, text, provider_reference = row
-    return Try(
+    return AttemptSnapshot(
         number,
         provider,
         reference,
@@ -304,16 +304,16 @@ def _try_of(row: Any) -> Try:
     )
 
 
-def _case_of(row: Any, attempts: list[Try], doubtful: bool) -> Case:
+def _case_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> LockedOrder:
     order_id, reference, wallet_id, mode, price_minor, currency_code, state, position, created_at, kind = row
     price = Money(price_minor, CURRENCIES[currency_code])
-    return Case(
+    return LockedOrder(
         order_id,
         reference,
         wallet_id,
         Mode(mode),
         price,
-        State(state),
+        OrderState(state),
         attempts,
         position,
         doubtful=doubtful,

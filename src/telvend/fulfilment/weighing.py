@@ -14,28 +14,28 @@ from telvend.catalog.kinds import Payload, kind_of
 from telvend.errors import InvalidInput, InvariantBroken, NotFound, TelvendError
 from telvend.fulfilment.model import (
     MAY_BE_LOST,
-    Case,
+    Abandoned,
+    AttemptSnapshot,
     Effect,
-    GivenUp,
+    FulfilmentPolicy,
+    HoldPosting,
     Item,
-    LookAgain,
-    Policy,
-    Posting,
-    Try,
-    Verdict,
-    Word,
+    LockedOrder,
+    PersonVerdict,
+    ProviderReport,
+    RequeryNow,
     clean,
     spread,
 )
 from telvend.kit.money import MAXIMUM_MINOR, Money
-from telvend.orders.model import AttemptState, State
+from telvend.orders.model import AttemptState, OrderState
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Refused, Unknown
 
 # The share of its time after which a step is behind an attempt: less than what `spread` leaves of it.
 _EARLIEST: Final = 0.85
 
 
-def believed(word: Word) -> Outcome:
+def believed(word: ProviderReport) -> Outcome:
     """The outcome as far as it can be believed: "never heard of it" only once the request cannot arrive any more."""
     if isinstance(word.outcome, NotSent) and word.asked and word.age_s < word.settles_after_s:
         return Unknown(f"not heard of yet: {word.outcome.text}")
@@ -45,36 +45,36 @@ def believed(word: Word) -> Outcome:
 def may_release(item: Item) -> bool:
     """Whether weighing the item can give a hold back, so that the wallet has to be locked beforehand."""
     match item:
-        case Word():
+        case ProviderReport():
             return isinstance(item.outcome, Refused) and not item.outcome.elsewhere
-        case Verdict():
+        case PersonVerdict():
             return not item.delivered
         case _:
-            return isinstance(item, GivenUp)
+            return isinstance(item, Abandoned)
 
 
-def weigh(case: Case | None, item: Item, policy: Policy) -> Effect | TelvendError:
+def weigh(case: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Effect | TelvendError:
     """Change `case` as `item` demands. Answers what happened, or the error that a person gets.
 
     Raises InvariantBroken where a worker speaks of an order or attempt that does not exist.
     """
     match item:
-        case Verdict() | LookAgain() if case is None or item.reference not in (None, case.reference):
+        case PersonVerdict() | RequeryNow() if case is None or item.reference not in (None, case.reference):
             return NotFound("Order")
     if case is None:
         raise InvariantBroken(f"order {item.order_id} does not exist")
     match item:
-        case Word():
+        case ProviderReport():
             return _weigh_word(case, item, policy)
-        case GivenUp():
+        case Abandoned():
             return _weigh_giving_up(case, item)
-        case Verdict():
+        case PersonVerdict():
             return _weigh_verdict(case, item)
-        case LookAgain():
+        case RequeryNow():
             return _weigh_look_again(case)
 
 
-def _weigh_word(case: Case, word: Word, policy: Policy) -> Effect:
+def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolicy) -> Effect:
     attempt = next((attempt for attempt in case.attempts if attempt.number == word.number), None)
     outcome = believed(word)
     if attempt is None:
@@ -104,7 +104,7 @@ def _weigh_word(case: Case, word: Word, policy: Policy) -> Effect:
             attempt.state = AttemptState.UNKNOWN
     if case.state.final:
         raise InvariantBroken(f"order {case.id} is {case.state} and attempt {attempt.number} was open")
-    if case.state is State.REVIEW:
+    if case.state is OrderState.REVIEW:
         return _tell_the_reviewer(case, attempt)
     if attempt.state.open:
         return _ask_later(case, attempt, word, outcome, policy)
@@ -112,28 +112,28 @@ def _weigh_word(case: Case, word: Word, policy: Policy) -> Effect:
         other.state.open or other.state is AttemptState.DELIVERED for other in case.attempts if other is not attempt
     ):
         case.notes.append(f"Attempt {attempt.number} is {attempt.state} while another one was delivered or is open.")
-        case.become(State.REVIEW)
+        case.become(OrderState.REVIEW)
         return Effect.REVIEW
     match outcome:
         case Delivered():
-            case.posting = Posting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
-            case.become(State.DELIVERED)
+            case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
+            case.become(OrderState.DELIVERED)
             return Effect.DELIVERED
         case Refused() if outcome.elsewhere:
-            case.become(State.DELIVERING, 0.0)
+            case.become(OrderState.DELIVERING, 0.0)
         case Refused() if case.doubtful:
             return _review(case, f"{MAY_BE_LOST} Attempt {attempt.number} was refused: {attempt.text}")
         case Refused():
             case.releases = True
-            case.become(State.FAILED)
+            case.become(OrderState.FAILED)
             return Effect.FAILED
         case _:
             missed = sum(other.state is AttemptState.NOT_SENT for other in case.attempts)
-            case.become(State.WAITING, _backoff(missed, policy))
+            case.become(OrderState.WAITING, _backoff(missed, policy))
     return Effect.TRY_AGAIN
 
 
-def _weigh_lost_attempt(case: Case, word: Word, outcome: Outcome) -> Effect:
+def _weigh_lost_attempt(case: LockedOrder, word: ProviderReport, outcome: Outcome) -> Effect:
     """A word on an attempt that the book does not have: it has gone back. Raises InvariantBroken where it has not."""
     if not case.doubtful:
         raise InvariantBroken(f"attempt {word.number} of order {case.id} does not exist")
@@ -145,45 +145,49 @@ def _weigh_lost_attempt(case: Case, word: Word, outcome: Outcome) -> Effect:
     return _review(case, text)
 
 
-def _review(case: Case, note: str) -> Effect:
+def _review(case: LockedOrder, note: str) -> Effect:
     case.notes.append(note)
-    if case.state is not State.REVIEW:
-        case.become(State.REVIEW)
+    if case.state is not OrderState.REVIEW:
+        case.become(OrderState.REVIEW)
     return Effect.REVIEW
 
 
-def _backoff(missed: int, policy: Policy) -> float:
+def _backoff(missed: int, policy: FulfilmentPolicy) -> float:
     """How long to wait after the attempts that never arrived; the last one is given up at once."""
     if missed >= policy.maximum_not_sent:
         return 0.0
     return min(policy.longest_backoff_s, policy.backoff_s * 2.0 ** min(missed - 1, 16))
 
 
-def _tell_the_reviewer(case: Case, attempt: Try) -> Effect:
+def _tell_the_reviewer(case: LockedOrder, attempt: AttemptSnapshot) -> Effect:
     """Only a person leads out of review, so that whatever is said meanwhile is theirs to read."""
     if not attempt.state.open:
         case.notes.append(f"While in review: attempt {attempt.number} is {attempt.state}: {attempt.text}")
     return Effect.REVIEW
 
 
-def _ask_later(case: Case, attempt: Try, word: Word, outcome: Outcome, policy: Policy) -> Effect:
+def _ask_later(
+    case: LockedOrder, attempt: AttemptSnapshot, word: ProviderReport, outcome: Outcome, policy: FulfilmentPolicy
+) -> Effect:
     if not word.holds:
         # Whoever has the order now decides when to look again; if nobody has, it is due already.
         return Effect.NOTHING
     delay_s = ask_delay_s(attempt, outcome, policy, word.schedule_age_s)
     if delay_s is None:
         case.notes.append(f"Asked {attempt.asked} times about attempt {attempt.number}; last: {attempt.text}")
-        case.become(State.REVIEW)
+        case.become(OrderState.REVIEW)
         return Effect.REVIEW
     delay_s *= 1 + spread(case.id, attempt.asked)
     if isinstance(word.outcome, NotSent) and isinstance(outcome, Unknown) and word.age_s < word.settles_after_s:
         # Asked again as soon as the same answer can be believed.
         delay_s = min(delay_s, max(1.0, word.settles_after_s - word.age_s))
-    case.become(State.WAITING, delay_s)
+    case.become(OrderState.WAITING, delay_s)
     return Effect.ASK_LATER
 
 
-def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy, age_s: float | None = None) -> float | None:
+def ask_delay_s(
+    attempt: AttemptSnapshot, outcome: Outcome, policy: FulfilmentPolicy, age_s: float | None = None
+) -> float | None:
     """Seconds until an open attempt is asked about again, without the jitter; None: it has been asked often enough.
 
     The step of the schedule is the one by the number of questions or the one by the attempt's age, whichever is shorter:
@@ -206,12 +210,12 @@ def ask_delay_s(attempt: Try, outcome: Outcome, policy: Policy, age_s: float | N
     return hint if attempt.asked == 0 else max(scheduled, hint)
 
 
-def _steps_by_age(age_s: float, policy: Policy) -> int:
+def _steps_by_age(age_s: float, policy: FulfilmentPolicy) -> int:
     """How many steps of the schedule an attempt of this age has behind it; the jitter may have made each of them shorter."""
     return sum(age_s >= _EARLIEST * total_s for total_s in accumulate(policy.ask_delays_s))
 
 
-def _weigh_late(case: Case, attempt: Try, outcome: Outcome) -> Effect:
+def _weigh_late(case: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -> Effect:
     """A word on an attempt that already had a definite one."""
     was_delivered = attempt.state is AttemptState.DELIVERED
     if isinstance(outcome, Delivered) and not was_delivered:
@@ -225,7 +229,7 @@ def _weigh_late(case: Case, attempt: Try, outcome: Outcome) -> Effect:
             attempt.state = AttemptState.DELIVERED
             attempt.text = clean(outcome.text)
             _take_details(case, attempt, outcome)
-            case.become(State.REVIEW)
+            case.become(OrderState.REVIEW)
         return Effect.CONTRADICTED
     if isinstance(outcome, Refused | NotSent) and was_delivered:
         case.notes.append(
@@ -236,7 +240,7 @@ def _weigh_late(case: Case, attempt: Try, outcome: Outcome) -> Effect:
     return Effect.NOTHING
 
 
-def _take_details(case: Case, attempt: Try, outcome: Delivered) -> None:
+def _take_details(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered) -> None:
     attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
     cost = outcome.cost
     if isinstance(cost, Money):
@@ -248,7 +252,7 @@ def _take_details(case: Case, attempt: Try, outcome: Delivered) -> None:
         _take_payload(case, attempt, outcome.payload)
 
 
-def _take_payload(case: Case, attempt: Try, payload: Payload) -> None:
+def _take_payload(case: LockedOrder, attempt: AttemptSnapshot, payload: Payload) -> None:
     """Keep what the delivery carried back. What cannot be read counts as not told, so that the provider is asked again."""
     form = kind_of(case.kind).payload
     if form is None:
@@ -262,29 +266,29 @@ def _take_payload(case: Case, attempt: Try, payload: Payload) -> None:
         case.notes.append(f"Attempt {attempt.number}: the {form.name} of {attempt.provider} cannot be read: {error}.")
 
 
-def _weigh_giving_up(case: Case, item: GivenUp) -> Effect:
+def _weigh_giving_up(case: LockedOrder, item: Abandoned) -> Effect:
     # By the time this is weighed somebody else may have gone on with the order.
-    if case.state.final or case.state is State.REVIEW or not _nothing_delivered(case.attempts):
+    if case.state.final or case.state is OrderState.REVIEW or not _nothing_delivered(case.attempts):
         return Effect.NOTHING
     if case.doubtful:
         return _review(case, f"{MAY_BE_LOST} It would have failed: {clean(item.why)}")
     case.releases = True
     case.notes.append(f"Given up: {item.why}")
-    case.become(State.FAILED)
+    case.become(OrderState.FAILED)
     return Effect.FAILED
 
 
-def _nothing_delivered(attempts: Sequence[Try]) -> bool:
+def _nothing_delivered(attempts: Sequence[AttemptSnapshot]) -> bool:
     return all(attempt.state in (AttemptState.REFUSED, AttemptState.NOT_SENT) for attempt in attempts)
 
 
-def _weigh_verdict(case: Case, verdict: Verdict) -> Effect | TelvendError:
-    wanted = State.DELIVERED if verdict.delivered else State.FAILED
+def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError:
+    wanted = OrderState.DELIVERED if verdict.delivered else OrderState.FAILED
     if case.state is wanted:
         return Effect.NOTHING
     if case.state.final:
         return InvalidInput("order", f"is {case.state} already, and the money has moved")
-    if case.state not in (State.REVIEW, State.WAITING):
+    if case.state not in (OrderState.REVIEW, OrderState.WAITING):
         return InvalidInput("order", "is with a provider right now; decide when it is waiting or in review")
     if verdict.delivered and not case.attempts:
         return InvalidInput("order", "was never sent to a provider, so that nobody can have delivered it")
@@ -299,23 +303,23 @@ def _weigh_verdict(case: Case, verdict: Verdict) -> Effect | TelvendError:
         attempt = (delivered or case.attempts)[-1]
         attempt.changed = True
         attempt.state = AttemptState.DELIVERED
-        case.posting = Posting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
+        case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
     else:
         case.releases = True
     case.become(wanted)
     return Effect.DELIVERED if verdict.delivered else Effect.FAILED
 
 
-def _weigh_look_again(case: Case) -> Effect | TelvendError:
+def _weigh_look_again(case: LockedOrder) -> Effect | TelvendError:
     if case.state.final:
         return InvalidInput("order", f"is {case.state} already")
-    if case.state in (State.ACCEPTED, State.DELIVERING):
+    if case.state in (OrderState.ACCEPTED, OrderState.DELIVERING):
         return Effect.NOTHING  # It is being looked at.
-    if case.state is State.REVIEW:
+    if case.state is OrderState.REVIEW:
         open_attempts = sum(attempt.state.open for attempt in case.attempts)
         if open_attempts != 1 or any(attempt.state is AttemptState.DELIVERED for attempt in case.attempts):
             return InvalidInput("order", "has nothing that a provider could be asked; decide whether it was delivered")
-    case.become(State.WAITING, 0.0)
+    case.become(OrderState.WAITING, 0.0)
     return Effect.ASK_LATER
 
 

@@ -23,29 +23,29 @@ from telvend.fulfilment.calls import OwnDatabaseAway, ProviderCalls
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
 from telvend.fulfilment.leases import correct_clock_for_ever, renew_for_ever
 from telvend.fulfilment.model import (
-    Ask,
-    Claim,
+    Abandon,
+    Abandoned,
+    ClaimedOrder,
     Deliver,
     Effect,
+    Escalate,
     FindProvider,
-    GivenUp,
-    GiveUp,
-    Hesitate,
+    FulfilmentPolicy,
     Item,
-    Park,
-    Policy,
     Presume,
+    Requery,
+    Reschedule,
     Step,
 )
 from telvend.fulfilment.places import FULL_S, Places, Reserved, full
-from telvend.fulfilment.ports import Ears, FulfilmentStore
-from telvend.fulfilment.routing import Choice, Chosen, Nobody, Router, Wanted
+from telvend.fulfilment.ports import FulfilmentStore, Observer
+from telvend.fulfilment.routing import Choice, Chosen, Nobody, Router, RoutingRequest
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
-from telvend.orders.model import State
+from telvend.orders.model import OrderState
 
 _log = log.get(__name__)
 
@@ -73,9 +73,9 @@ class Fulfilment:
         router: Router,
         clock: Clock,
         *,
-        policy: Policy,
+        policy: FulfilmentPolicy,
         costs: Costs | None = None,
-        ears: Ears | None = None,
+        ears: Observer | None = None,
         pressure: Callable[[], int] | None = None,
         held: Callable[[], bool] | None = None,
         runtime: Runtime = NO_RUNTIME,
@@ -91,7 +91,7 @@ class Fulfilment:
         self._clock = clock
         self._costs: Costs = costs or (lambda _: {})
         self._policy = policy
-        self._ears = ears or Ears()
+        self._ears = ears or Observer()
         self._pressure = pressure or (lambda: 0)
         self._held = held or (lambda: False)
         self._runtime = runtime
@@ -247,11 +247,11 @@ class Fulfilment:
         claimed_at = self._clock.monotonic()
         for order, step in zip(claim.orders, steps, strict=True):
             match step:
-                case Deliver() | Ask() | GiveUp():
+                case Deliver() | Requery() | Abandon():
                     self._begin(InFlightOrder(order, step, deadline, claimed_at))
-                case Park():
+                case Reschedule():
                     self._parked += 1
-                case Hesitate():
+                case Escalate():
                     _log.error("order_needs_review", order=order.id, why=step.why)
                 case Presume():
                     _log.warning("attempt_may_be_lost", order=order.id, provider=step.provider)
@@ -259,13 +259,13 @@ class Fulfilment:
 
     def _begin(self, order: InFlightOrder) -> None:
         self._in_flight.add(order)
-        if isinstance(order.step, GiveUp):
-            self._submit(order, GivenUp(order.claim.id, order.claim.wallet_id, order.step.why))
+        if isinstance(order.step, Abandon):
+            self._submit(order, Abandoned(order.claim.id, order.claim.wallet_id, order.step.why))
             return
         self._ages.note(order.claim, order.step)
         order.task = asyncio.get_running_loop().create_task(self._work(order))
 
-    def _decide(self, claim: Claim, reserved: Reserved) -> Step:
+    def _decide(self, claim: ClaimedOrder, reserved: Reserved) -> Step:
         """What is done with an order, with the place that it needs at a provider."""
         step = next_step(claim, self._policy)
         if isinstance(step, FindProvider):
@@ -276,8 +276,8 @@ class Fulfilment:
             sure, step = step, with_doubt(claim, step, held=held)
             if isinstance(sure, Deliver) and step is not sure:
                 reserved.release(sure.chosen)
-        if isinstance(step, Ask) and not reserved.requery(step.attempt.provider):
-            return Park(FULL_S, State.WAITING, full(step.attempt.provider))
+        if isinstance(step, Requery) and not reserved.requery(step.attempt.provider):
+            return Reschedule(FULL_S, OrderState.WAITING, full(step.attempt.provider))
         return step
 
     # Calling ------------------------------------------------------------------------------------------------------------
@@ -362,14 +362,14 @@ class Fulfilment:
             self._runtime.died(error)
 
 
-def _choose(claim: Claim, find: FindProvider, costs: Mapping[str, int | None], reserved: Reserved) -> Choice:
+def _choose(claim: ClaimedOrder, find: FindProvider, costs: Mapping[str, int | None], reserved: Reserved) -> Choice:
     """Ask the router for a place; each set of excluded providers only where the one before found none."""
     known = {name: cost for name, cost in costs.items() if cost is not None}
     not_sold = costs.keys() - known.keys()
     choice: Choice = Nobody("every provider has been tried")
     for excluded in find.excluded:
         names = excluded | not_sold if not_sold else excluded
-        wanted = Wanted(claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind)
+        wanted = RoutingRequest(claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind)
         choice = reserved.delivery(wanted)
         if isinstance(choice, Chosen):
             break

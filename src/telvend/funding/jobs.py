@@ -16,8 +16,8 @@ from typing import Final
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.funding import store
-from telvend.funding.asking import Asking
 from telvend.funding.model import Funding
+from telvend.funding.verification import PaymentVerification
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -37,7 +37,7 @@ class FundingWorker:
     def __init__(
         self,
         database: Database,
-        asking: Asking,
+        verification: PaymentVerification,
         clock: Clock,
         *,
         concurrency: int = 16,
@@ -45,7 +45,7 @@ class FundingWorker:
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
         self._database = database
-        self._asking = asking
+        self._verification = verification
         self._clock = clock
         self._concurrency = concurrency
         self._poll_s = poll_s
@@ -121,7 +121,7 @@ class FundingWorker:
 
     async def _ask(self, funding: Funding) -> None:
         try:
-            await self._asking.ask(funding)
+            await self._verification.ask(funding)
         except Busy:
             _log.warning("funding_not_settled", funding=funding.reference)
         except Exception:

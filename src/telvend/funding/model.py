@@ -21,12 +21,12 @@ from uuid import UUID
 from telvend.gateways.contract import (
     Abandoned,
     Declined,
+    GatewayTraits,
     Method,
-    NotFound,
     Paid,
+    PaymentNotFound,
+    PaymentUnknown,
     Pending,
-    Traits,
-    Unknown,
     Word,
 )
 from telvend.kit.mode import Mode
@@ -138,7 +138,7 @@ FIRST_ASK: Final = timedelta(seconds=15)
 """How long after its beginning a funding is asked about first. The payer needs longer than that."""
 
 
-def next_step(funding: Funding, word: Word, traits: Traits, now: datetime) -> Step:
+def next_step(funding: Funding, word: Word, traits: GatewayTraits, now: datetime) -> Step:
     """What a gateway's word means for a funding as it stands. `now` is the database's clock."""
     if isinstance(word, Paid):
         if funding.state is FundingState.COMPLETED:
@@ -155,15 +155,15 @@ def next_step(funding: Funding, word: Word, traits: Traits, now: datetime) -> St
     match word:
         case Declined() | Abandoned():
             return _ended(funding, FundingState.FAILED, now)
-        case Pending() | NotFound() if now >= funding.expires_at:
+        case Pending() | PaymentNotFound() if now >= funding.expires_at:
             return _ended(funding, FundingState.EXPIRED, now)
-        case Unknown() if now >= funding.expires_at + _PATIENCE:
+        case PaymentUnknown() if now >= funding.expires_at + _PATIENCE:
             return _ended(funding, FundingState.EXPIRED, now)
         case _:
             return Wait(next_ask(funding, now))
 
 
-def misfit(funding: Funding, paid: Paid, traits: Traits) -> str | None:
+def misfit(funding: Funding, paid: Paid, traits: GatewayTraits) -> str | None:
     """What of a payment differs from what was asked for, in one sentence; None where everything fits.
 
     Strict on purpose: what the gateway does not say differs too.

@@ -15,7 +15,6 @@ from uuid import UUID
 from telvend.database.connections import Database, Tx
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.funding import store
-from telvend.funding.asking import Asking, Gateways
 from telvend.funding.model import (
     EXPIRES_AFTER_S,
     LONGEST_URL,
@@ -25,15 +24,16 @@ from telvend.funding.model import (
     is_redirect_url,
 )
 from telvend.funding.play_money import store as play_money_store
+from telvend.funding.verification import Gateways, PaymentVerification
 from telvend.gateways.contract import (
     Beginning,
     Forged,
     Gateway,
     Method,
     NotStarted,
+    PaymentUnknown,
     Start,
     Started,
-    Unknown,
 )
 from telvend.kit import log
 from telvend.kit.failpoints import hit_async
@@ -86,7 +86,7 @@ class Fundings:
         database: Database,
         ledger: Ledger,
         gateways: Gateways,
-        asking: Asking,
+        verification: PaymentVerification,
         *,
         expires_after_s: int = EXPIRES_AFTER_S,
         on_notice: Callable[[], None] | None = None,
@@ -94,7 +94,7 @@ class Fundings:
         self._database = database
         self._ledger = ledger
         self._gateways = gateways
-        self._asking = asking
+        self._verification = verification
         self._expires_after_s = expires_after_s
         self.on_notice = on_notice
         self._salt: bytes | None = None
@@ -168,7 +168,7 @@ class Fundings:
             return known
         # Nobody has its address. Where the gateway may have begun it all the same, it goes on being asked.
         _log.error("funding_not_started", funding=funding.reference, gateway=gateway.name, why=begun.text)
-        await self._fail(funding, begun.text, ask=isinstance(begun, Unknown))
+        await self._fail(funding, begun.text, ask=isinstance(begun, PaymentUnknown))
         raise Busy(_RETRY_AFTER_S)
 
     async def find(self, caller: Caller, reference: str) -> Funding:
@@ -210,7 +210,7 @@ class Fundings:
         gateway = self._gateways.named(gateway_name)
         if gateway is None:
             raise NotFound("Gateway")
-        told = gateway.read_notice(headers, body)
+        told = gateway.read_webhook(headers, body)
         if isinstance(told, Forged):
             # Not kept, and seldom logged: anybody could fill the disk with them.
             self._forged.write(
@@ -292,8 +292,8 @@ class Fundings:
         if funding.state is FundingState.COMPLETED:
             return funding, False
         async with self._database.transaction() as tx:
-            in_hand = await store.asking(tx, funding.id, _IN_HAND_S, spacing_s)
-        return (await self._asking.ask(in_hand), True) if in_hand else (funding, False)
+            in_hand = await store.verification(tx, funding.id, _IN_HAND_S, spacing_s)
+        return (await self._verification.ask(in_hand), True) if in_hand else (funding, False)
 
     async def _begin(self, gateway: Gateway, payment: Start) -> Beginning:
         """The gateway's answer. Whatever is none, exceptions included, is Unknown."""
@@ -302,13 +302,13 @@ class Fundings:
             async with asyncio.timeout(gateway.traits.timeout_s):
                 begun = await gateway.start(payment)
         except TimeoutError:
-            return Unknown("no answer in time")
+            return PaymentUnknown("no answer in time")
         except Exception as error:
             _log.exception("gateway_raised", gateway=gateway.name, verb="start", funding=payment.reference)
-            return Unknown(f"{type(error).__name__}: {error}")
-        if isinstance(begun, Started | NotStarted | Unknown):
+            return PaymentUnknown(f"{type(error).__name__}: {error}")
+        if isinstance(begun, Started | NotStarted | PaymentUnknown):
             return begun
-        return Unknown(f"not an answer: {begun!r}")
+        return PaymentUnknown(f"not an answer: {begun!r}")
 
     async def _fail(self, funding: Funding, text: str, *, ask: bool) -> None:
         """Fail a funding if it is still pending, and note why. `ask`: go on asking, since it may be paid all the same."""

@@ -102,7 +102,7 @@ async def correct_jumped_clock(tx: Tx) -> None:
     await tx.execute(CORRECT_JUMPED_CLOCK)
 
 
-async def asking(tx: Tx, funding_id: int, lease_s: float, spacing_s: float = 0.0) -> Funding | None:
+async def verification(tx: Tx, funding_id: int, lease_s: float, spacing_s: float = 0.0) -> Funding | None:
     """Take this one in hand, due or not; None where it was asked about less than `spacing_s` ago."""
     row = await tx.fetchrow(
         "update funding set asked = asked + 1, asked_at = clock_timestamp(), due_at ="

@@ -15,8 +15,8 @@ after it has been compared with what we had asked for. `Paid` therefore carries 
 | `Pending`   | not yet                                              | asks again, until it expires   |
 | `Declined`  | no: refused, or the money went back                  | fails                          |
 | `Abandoned` | no, and cannot any more: the payer has walked away   | fails                          |
-| `NotFound`  | no: the gateway has never heard of it                | asks again, until it expires   |
-| `Unknown`   | nobody knows                                         | asks again, and does not expire |
+| `PaymentNotFound`  | no: the gateway has never heard of it                | asks again, until it expires   |
+| `PaymentUnknown`   | nobody knows                                         | asks again, and does not expire |
 """
 
 from collections.abc import Mapping
@@ -70,13 +70,13 @@ class NotStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class PaymentUnknown:
     """Nobody knows. `text` is for the operator."""
 
     text: str
 
 
-Beginning = Started | NotStarted | Unknown
+Beginning = Started | NotStarted | PaymentUnknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +119,15 @@ class Abandoned:
 
 
 @dataclass(frozen=True, slots=True)
-class NotFound:
+class PaymentNotFound:
     """The gateway has never heard of this reference."""
 
     text: str = "Not known to the gateway"
 
 
-Word = Paid | Pending | Declined | Abandoned | NotFound | Unknown
+Word = Paid | Pending | Declined | Abandoned | PaymentNotFound | PaymentUnknown
 
-WORDS = (Paid, Pending, Declined, Abandoned, NotFound, Unknown)
+WORDS = (Paid, Pending, Declined, Abandoned, PaymentNotFound, PaymentUnknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +152,11 @@ class Forged:
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class GatewayTraits:
     """What the funding must know of a gateway.
 
     `live_mode`, `test_mode`: whether it takes real money, and play money. `currencies`: ISO 4217 codes; None means every
-    one. `timeout_s`: how long one call may take before it counts as `Unknown`. `pretends`: it moves no real money.
+    one. `timeout_s`: how long one call may take before it counts as `PaymentUnknown`. `pretends`: it moves no real money.
     """
 
     live_mode: bool
@@ -179,7 +179,7 @@ class Gateway(Protocol):
         """The name on fundings, in the address of its notices and on the ledger's account: `paystack`."""
 
     @property
-    def traits(self) -> Traits: ...
+    def traits(self) -> GatewayTraits: ...
 
     async def start(self, payment: Start) -> Beginning:
         """Begin a payment. Called once for each reference, with no transaction open."""
@@ -187,7 +187,7 @@ class Gateway(Protocol):
     async def verify(self, reference: str) -> Word:
         """What has become of the payment that was begun under our reference. Changes nothing."""
 
-    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
         """Verify the signature of a notice, then read it. The names of headers are in lower case."""
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from telvend.authorities.contract import Kind, Record
+from telvend.authorities.contract import Record, VerificationKind
 from telvend.database.connections import Database, Tx
 from telvend.errors import Busy, InvalidInput, NotFound
 from telvend.identity import store
@@ -65,7 +65,7 @@ class Wrapping:
     def wrap(self, verification_id: int, key: RecordKey) -> bytes:
         return self.key.wrap(verification_id, key, self.day)
 
-    def lookup(self, kind: Kind, number: Secret) -> bytes:
+    def lookup(self, kind: VerificationKind, number: Secret) -> bytes:
         return self.key.lookup(kind, number.reveal(), self.day)
 
 
@@ -203,11 +203,11 @@ class Custody:
         record = None if sealed.record is None else _decode(key.open(RECORD, sealed.record))
         return Secret(key.open(NUMBER, sealed.number).decode()), record
 
-    def lookups(self, wrapping: Wrapping, kind: Kind, number: Secret) -> list[bytes]:
+    def lookups(self, wrapping: Wrapping, kind: VerificationKind, number: Secret) -> list[bytes]:
         """What a number may be found by: one for each day, and for each master key, since a rotation may be under way."""
         return self._keys.lookups(kind, number.reveal(), wrapping.searched)
 
-    def is_of(self, known: NumberHash, kind: Kind, number: Secret) -> bool:
+    def is_of(self, known: NumberHash, kind: VerificationKind, number: Secret) -> bool:
         """Whether a hash is that of this number. Raises NotFound where a purge has destroyed its key, Busy."""
         try:
             return known.hash == self._key(known.master).lookup(kind, number.reveal(), known.day)

@@ -10,12 +10,12 @@ from typing import Final
 
 from telvend.database.connections import Database
 from telvend.identity import store
-from telvend.identity.checking import Checking
 from telvend.identity.custody import Custody
 from telvend.identity.vault import VaultRefused
+from telvend.identity.verification import VerificationSale
 from telvend.kit.clock import Clock
 from telvend.kit.log import LogLimit, get
-from telvend.kit.repeating import Repeating
+from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 
 LOOK_EVERY_S: Final = 1.0
@@ -26,13 +26,13 @@ _CORRECT_CLOCK_S: Final = 10.0
 _log = get(__name__)
 
 
-class GivingUp(Repeating):
+class StaleVerificationReaper(PeriodicTask):
     """Looks once a second, after `start`."""
 
     def __init__(
         self,
         database: Database,
-        checking: Checking,
+        checking: VerificationSale,
         clock: Clock,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
@@ -56,7 +56,7 @@ class GivingUp(Repeating):
         return given_up
 
 
-class ForgettingKeys(Repeating):
+class KeyRetention(PeriodicTask):
     """Looks every two seconds, after `start`."""
 
     def __init__(self, custody: Custody, clock: Clock, runtime: Runtime = NO_RUNTIME) -> None:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from telvend.authorities.contract import TIMEOUT_S, Kind, Record
+from telvend.authorities.contract import TIMEOUT_S, Record, VerificationKind
 from telvend.errors import ProductUnavailable, TooManyRequests
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -27,7 +27,7 @@ from telvend.sales.model import fingerprint_of
 _NUMBER: Final = re.compile(r"[0-9]{11}", re.ASCII)
 
 
-class State(StrEnum):
+class VerificationState(StrEnum):
     """Where a check stands, and what has happened to the money."""
 
     ASKING = "asking"
@@ -43,13 +43,13 @@ class State(StrEnum):
 
     @property
     def final(self) -> bool:
-        return self is not State.ASKING
+        return self is not VerificationState.ASKING
 
 
 class NotConfigured(ProductUnavailable):
     """A real authority was asked for, and none is set up (for this kind, provider and mode). Nothing was taken."""
 
-    def __init__(self, kind: Kind, provider: str | None) -> None:
+    def __init__(self, kind: VerificationKind, provider: str | None) -> None:
         super().__init__(provider or "", kind)
         self.kind = kind
         self.provider = provider
@@ -65,7 +65,7 @@ class SweepSlowed(TooManyRequests):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class VerificationPolicy:
     """What may be set. `telvend settings` explains each; the defaults are the ones that are documented.
 
     `grace_s`: how long after `timeout_s` a check whose process has died is given up. `record_months`: how long a record
@@ -92,14 +92,14 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class VerificationRequest:
     """What a caller asks for. `number` is 11 digits, `card_type` a word of the price list (`standard`).
 
     `provider` names a configured authority (`prembly`, `dojah`); None means the shop's own choice. Without `use_real_api` the
     personas answer. All of it but the reference makes a request "the same" when it comes again.
     """
 
-    kind: Kind
+    kind: VerificationKind
     number: Secret
     card_type: str
     provider: str | None = None
@@ -132,7 +132,7 @@ class Verification:
     client_reference: str | None
     wallet_id: int
     position: int
-    kind: Kind
+    kind: VerificationKind
     card_type: str
     provider: str | None
     force_new: bool
@@ -141,7 +141,7 @@ class Verification:
     reused_id: int | None
     price: Money
     cost: Money
-    state: State
+    state: VerificationState
     text: str
     before: Money
     after: Money
@@ -166,7 +166,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class VerificationResult:
     """The answer to a request. `replayed`: the check was there before. `retry_after_s` is set when it is UNAVAILABLE."""
 
     verification: Verification
@@ -181,7 +181,7 @@ class Price:
     """One line of the price list. `id` counts from 1 within the kind, as the document prints it."""
 
     id: int
-    kind: Kind
+    kind: VerificationKind
     card_type: str
     price: Money
     active: bool
@@ -193,7 +193,7 @@ class Cost:
     """What an authority takes for a record of a kind, and for the answer that there is none."""
 
     authority: str
-    kind: Kind
+    kind: VerificationKind
     found: Money
     without: Money
 
@@ -232,7 +232,7 @@ class Sweep:
     numbers: int
 
 
-def _fingerprint(asked: Request | Verification) -> str:
+def _fingerprint(asked: VerificationRequest | Verification) -> str:
     return fingerprint_of(
         asked.kind, asked.card_type, str(asked.provider), str(asked.force_new), str(asked.use_real_api)
     )

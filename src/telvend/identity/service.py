@@ -4,27 +4,27 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from telvend.authorities.contract import Authority, Kind
+from telvend.authorities.contract import Authority, VerificationKind
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, NotFound
 from telvend.identity import store
-from telvend.identity.checking import CURRENCY, Checking
 from telvend.identity.custody import Custody, Purged
-from telvend.identity.jobs import ForgettingKeys, GivingUp
+from telvend.identity.jobs import KeyRetention, StaleVerificationReaper
 from telvend.identity.model import (
     Access,
-    Checked,
     Cost,
     Opened,
-    Policy,
     Price,
-    Request,
-    State,
     Sweep,
     Verification,
+    VerificationPolicy,
+    VerificationRequest,
+    VerificationResult,
+    VerificationState,
     masked_number,
 )
 from telvend.identity.store import Sealed
+from telvend.identity.verification import CURRENCY, VerificationSale
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.money import Money
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -55,7 +55,7 @@ class Identity:
         *,
         default_authority: str | None = None,
         clock: Clock | None = None,
-        policy: Policy | None = None,
+        policy: VerificationPolicy | None = None,
         gate: SalesGate | None = None,
         kinds: KindsByDialect | None = None,
         runtime: Runtime = NO_RUNTIME,
@@ -67,7 +67,7 @@ class Identity:
         if default_authority is None:
             default_authority = next(iter(self._authorities), None)
         self.custody = custody
-        self._checking = Checking(
+        self._checking = VerificationSale(
             database,
             ledger,
             custody,
@@ -75,11 +75,11 @@ class Identity:
             self._authorities,
             default_authority,
             clock,
-            policy or Policy(),
+            policy or VerificationPolicy(),
             KindOfSale(SaleKind.VERIFICATION, gate, kinds),
         )
-        self.giving_up = GivingUp(database, self._checking, clock, runtime)
-        self.forgetting_keys = ForgettingKeys(custody, clock, runtime)
+        self.giving_up = StaleVerificationReaper(database, self._checking, clock, runtime)
+        self.forgetting_keys = KeyRetention(custody, clock, runtime)
 
     def start(self) -> None:
         """Begin to give up checks whose process has died, and to destroy keys when a purge somewhere says so."""
@@ -94,7 +94,7 @@ class Identity:
 
     # What resellers do ------------------------------------------------------------------------------------------------
 
-    async def check(self, caller: Caller, request: Request) -> Checked:
+    async def check(self, caller: Caller, request: VerificationRequest) -> VerificationResult:
         """Buy one check from the caller's NGN wallet.
 
         The answer says by its verification's `state` what came of it: VERIFIED (paid, `record` is there), NOT_ON_RECORD, BLOCKED
@@ -105,13 +105,13 @@ class Identity:
         """
         return await self._checking.check(caller, request)
 
-    async def prices(self, kind: Kind) -> list[Price]:
+    async def prices(self, kind: VerificationKind) -> list[Price]:
         """The price list, in the order in which it is printed, inactive lines included."""
         async with self._database.connection() as tx:
             return await store.prices(tx, kind)
 
     async def history(
-        self, caller: Caller, kind: Kind, *, before: int | None = None, limit: int = LARGEST_PAGE
+        self, caller: Caller, kind: VerificationKind, *, before: int | None = None, limit: int = LARGEST_PAGE
     ) -> list[Opened]:
         """The caller's checks that have a record on file, with their numbers and without records, newest first.
 
@@ -125,7 +125,7 @@ class Identity:
             await store.note_access(tx, "key", str(caller.key_id), "history", [item.verification.id for item in opened])
         return opened
 
-    async def detail(self, caller: Caller, kind: Kind, verification_id: int) -> Opened:
+    async def detail(self, caller: Caller, kind: VerificationKind, verification_id: int) -> Opened:
         """One of the caller's checks with its record. It is noted who read it.
 
         Raises NotFound: also for somebody else's, for one of the other kind or mode, without a record, or purged.
@@ -139,14 +139,14 @@ class Identity:
             await store.note_access(tx, "key", str(caller.key_id), "detail", [verification_id])
         return Opened(found, number, record)
 
-    async def _own(self, tx: Tx, caller: Caller, kind: Kind, verification_id: int) -> Verification:
+    async def _own(self, tx: Tx, caller: Caller, kind: VerificationKind, verification_id: int) -> Verification:
         found = (
             (await store.by_ids(tx, [verification_id])).get(verification_id) if 0 < verification_id < 2**63 else None
         )
         if (
             found is None
             or (found.reseller_id, found.mode, found.kind) != (caller.reseller_id, caller.mode, kind)
-            or found.state is not State.VERIFIED
+            or found.state is not VerificationState.VERIFIED
             or found.purged_at is not None
         ):
             raise NotFound("Verification")
@@ -163,7 +163,7 @@ class Identity:
         reader: str,
         *,
         reseller_id: UUID | None = None,
-        kind: Kind | None = None,
+        kind: VerificationKind | None = None,
         before: int | None = None,
         limit: int = 50,
     ) -> list[tuple[Verification, str]]:
@@ -188,7 +188,7 @@ class Identity:
         except NotFound:
             return None
 
-    async def set_price(self, kind: Kind, card_type: str, price: Money, *, active: bool = True) -> None:
+    async def set_price(self, kind: VerificationKind, card_type: str, price: Money, *, active: bool = True) -> None:
         """Change a line of the price list. Checks that were sold keep their price. Raises InvalidInput, NotFound."""
         if price.currency != CURRENCY or price.minor <= 0:
             raise InvalidInput("price", f"must be more than nothing, in {CURRENCY}")
@@ -196,7 +196,7 @@ class Identity:
             if not await store.write_price(tx, kind, card_type, price.minor, active):
                 raise NotFound("Price")
 
-    async def set_costs(self, authority: str, kind: Kind, found: Money, without: Money) -> None:
+    async def set_costs(self, authority: str, kind: VerificationKind, found: Money, without: Money) -> None:
         """Say what an authority takes for a record, and for an answer that there is none. Raises InvalidInput."""
         if {found.currency, without.currency} != {CURRENCY} or found.minor < 0 or without.minor < 0:
             raise InvalidInput("cost", f"must be nothing or more, in {CURRENCY}")
@@ -216,7 +216,7 @@ class Identity:
         return await self.custody.purge(older_than)
 
     async def count_listed(
-        self, *, reseller_id: UUID | None = None, kind: Kind | None = None, before: int, limit: int
+        self, *, reseller_id: UUID | None = None, kind: VerificationKind | None = None, before: int, limit: int
     ) -> int:
         """How many of these checks there are, up to `limit`. Looks at no number, so it is not noted."""
         async with self._database.connection() as tx:

@@ -6,10 +6,10 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.authorities.contract import Kind
+from telvend.authorities.contract import VerificationKind
 from telvend.database.connections import Tx
 from telvend.database.due import correct_jumped_clock_sql
-from telvend.identity.model import Access, Cost, Pace, Price, State, Sweep, Verification
+from telvend.identity.model import Access, Cost, Pace, Price, Sweep, Verification, VerificationState
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
 from telvend.sales.model import SaleKey
@@ -61,13 +61,13 @@ class Master:
 # Prices and costs ---------------------------------------------------------------------------------------------------------
 
 
-async def prices(tx: Tx, kind: Kind) -> list[Price]:
+async def prices(tx: Tx, kind: VerificationKind) -> list[Price]:
     """The price list of a kind, in the order of its ids."""
     rows = await tx.fetch("select * from identity_price where kind = $1 order by id", kind)
     return [
         Price(
             row["id"],
-            Kind(row["kind"]),
+            VerificationKind(row["kind"]),
             row["card_type"],
             Money(row["price_minor"], currency_of(row["currency"])),
             row["active"],
@@ -77,7 +77,7 @@ async def prices(tx: Tx, kind: Kind) -> list[Price]:
     ]
 
 
-async def write_price(tx: Tx, kind: Kind, card_type: str, price_minor: int, active: bool) -> bool:
+async def write_price(tx: Tx, kind: VerificationKind, card_type: str, price_minor: int, active: bool) -> bool:
     """Whether there is such a line."""
     done = await tx.fetchval(
         "update identity_price set price_minor = $3, active = $4 where kind = $1 and card_type = $2 returning true",
@@ -86,7 +86,7 @@ async def write_price(tx: Tx, kind: Kind, card_type: str, price_minor: int, acti
     return bool(done)
 
 
-async def costs(tx: Tx, source: str, kind: Kind) -> tuple[int, int]:
+async def costs(tx: Tx, source: str, kind: VerificationKind) -> tuple[int, int]:
     """What an authority takes for a record, and for an answer without one, in minor units."""
     row = await tx.fetchrow(
         "select found_minor, without_minor from identity_cost where source = $1 and kind = $2", source, kind
@@ -100,7 +100,7 @@ async def all_costs(tx: Tx) -> list[Cost]:
     return [
         Cost(
             row["source"],
-            Kind(row["kind"]),
+            VerificationKind(row["kind"]),
             Money(row["found_minor"], currency_of(row["currency"])),
             Money(row["without_minor"], currency_of(row["currency"])),
         )
@@ -108,7 +108,9 @@ async def all_costs(tx: Tx) -> list[Cost]:
     ]
 
 
-async def write_costs(tx: Tx, source: str, kind: Kind, currency: str, found_minor: int, without_minor: int) -> None:
+async def write_costs(
+    tx: Tx, source: str, kind: VerificationKind, currency: str, found_minor: int, without_minor: int
+) -> None:
     await tx.execute(
         "insert into identity_cost values ($1, $2, $3, $4, $5) on conflict (source, kind) do update set"
         " currency = excluded.currency, found_minor = excluded.found_minor, without_minor = excluded.without_minor",
@@ -197,7 +199,7 @@ async def sealed_before(tx: Tx, master_id: str, day: int, after_id: int, limit: 
     return [row[0] for row in rows]
 
 
-async def lock_sealed(tx: Tx, ids: Sequence[int]) -> list[tuple[Sealed, Kind, date]]:
+async def lock_sealed(tx: Tx, ids: Sequence[int]) -> list[tuple[Sealed, VerificationKind, date]]:
     """Lock checks and their rows of the safe, in the order in which everybody locks them. With the days of their sales."""
     await tx.execute("select from verification where id = any($1::bigint[]) order by id for no key update", ids)
     rows = await tx.fetch(
@@ -207,7 +209,7 @@ async def lock_sealed(tx: Tx, ids: Sequence[int]) -> list[tuple[Sealed, Kind, da
         " where s.id = any($1::bigint[]) order by s.id for no key update of s",
         ids,
     )
-    return [(_sealed(row), Kind(row["kind"]), row["sold"]) for row in rows]
+    return [(_sealed(row), VerificationKind(row["kind"]), row["sold"]) for row in rows]
 
 
 async def write_wrapping(
@@ -265,7 +267,7 @@ async def finish_verified(
 
 
 async def finish_released(
-    tx: Tx, verification_id: int, now: datetime, state: State, cost_minor: int, text: str
+    tx: Tx, verification_id: int, now: datetime, state: VerificationState, cost_minor: int, text: str
 ) -> Verification:
     """The hold was released."""
     row = await tx.fetchrow(
@@ -335,7 +337,13 @@ ON_FILE: Final = """
 
 
 async def on_file(
-    tx: Tx, number_hashes: Sequence[bytes], reseller_id: UUID, mode: Mode, kind: Kind, source: str, now: datetime
+    tx: Tx,
+    number_hashes: Sequence[bytes],
+    reseller_id: UUID,
+    mode: Mode,
+    kind: VerificationKind,
+    source: str,
+    now: datetime,
 ) -> tuple[Sealed, datetime] | None:
     """The newest record of this account, mode, kind, number and source that has not expired, and when it will."""
     row = await tx.fetchrow(ON_FILE, list(number_hashes), reseller_id, mode, kind, source, now)
@@ -349,7 +357,7 @@ async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Verification]:
 
 
 async def history(
-    tx: Tx, reseller_id: UUID, mode: Mode, kind: Kind, before: int | None, limit: int
+    tx: Tx, reseller_id: UUID, mode: Mode, kind: VerificationKind, before: int | None, limit: int
 ) -> list[Verification]:
     """The checks of an account that have a record on file, newest first, from below number `before`."""
     rows = await tx.fetch(
@@ -361,7 +369,7 @@ async def history(
 
 
 async def listed(
-    tx: Tx, reseller_id: UUID | None, kind: Kind | None, before: int | None, limit: int
+    tx: Tx, reseller_id: UUID | None, kind: VerificationKind | None, before: int | None, limit: int
 ) -> list[Verification]:
     """Checks of everybody in any state, newest first, for the operator."""
     rows = await tx.fetch(
@@ -520,7 +528,7 @@ def verification_of(row: Any) -> Verification:
         client_reference=row["client_reference"],
         wallet_id=row["wallet_id"],
         position=row["position"],
-        kind=Kind(row["kind"]),
+        kind=VerificationKind(row["kind"]),
         card_type=row["card_type"],
         provider=row["provider"],
         force_new=row["force_new"],
@@ -529,7 +537,7 @@ def verification_of(row: Any) -> Verification:
         reused_id=row["reused_id"],
         price=Money(row["price_minor"], currency),
         cost=Money(row["cost_minor"], currency),
-        state=State(row["state"]),
+        state=VerificationState(row["state"]),
         text=row["text"],
         before=Money(row["balance_before_minor"], currency),
         after=Money(row["balance_after_minor"], currency),

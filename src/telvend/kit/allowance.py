@@ -77,14 +77,14 @@ _since_boot_ns = partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
 _log = get(__name__)
 
 
-class Kind(IntEnum):
+class AllowanceKind(IntEnum):
     """What a key has separate allowances for."""
 
     READ = 0
     PURCHASE = 1
 
 
-class Verdict(msgspec.Struct, frozen=True, gc=False):
+class AllowanceVerdict(msgspec.Struct, frozen=True, gc=False):
     """Whether one request may pass, and what the headers of its answer say.
 
     `remaining` more may follow at once. In `reset_s` seconds `remaining` begins to grow again: that is what the drafts
@@ -104,7 +104,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 class Allowance(Protocol):
     """Counts requests of keys."""
 
-    async def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:
+    async def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
         """Count one request of `key`, of which `limit` may pass in a minute (1 to HIGHEST_LIMIT)."""
         ...
 
@@ -115,7 +115,7 @@ class NodeAllowance:
     def __init__(self, shared: "SharedAllowance") -> None:
         self._shared = shared
 
-    async def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:
+    async def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
         return self._shared.take(key, kind, limit)
 
 
@@ -143,10 +143,10 @@ class SharedAllowance:
         self._words = memoryview(self._memory).cast("Q")
         # Locks of fcntl belong to the process; this one keeps its threads apart.
         self._threads = threading.Lock()
-        self._places: tuple[dict[bytes, tuple[int, int, int]], ...] = tuple({} for _ in Kind)
+        self._places: tuple[dict[bytes, tuple[int, int, int]], ...] = tuple({} for _ in AllowanceKind)
         self._evictions = LogLimit()
 
-    def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:
+    def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
         """Count one request of `key`. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT."""
         if not 0 < limit <= HIGHEST_LIMIT:
             raise ValueError(f"A limit is between 1 and {HIGHEST_LIMIT} a minute, not {limit}.")
@@ -168,7 +168,7 @@ class SharedAllowance:
         self._memory.close()
         os.close(self._file)
 
-    def _count(self, first_word: int, limit: int) -> Verdict:
+    def _count(self, first_word: int, limit: int) -> AllowanceVerdict:
         """Count one request in a slot that is ours and locked."""
         words = self._words
         # The clock is read behind the lock, so that it never runs backwards from one holder to the next.
@@ -182,7 +182,7 @@ class SharedAllowance:
             if used > limit:  # The limit has been lowered; more than the oldest bucket must expire.
                 expires_ms = self._when_expired(first_word, now_ms, used - limit + 1)
             wait_s = (expires_ms - now_ms + 999) // 1000
-            return Verdict(False, limit, 0, wait_s, wait_s)
+            return AllowanceVerdict(False, limit, 0, wait_s, wait_s)
         second = now_ms // 1000
         bucket = first_word + _FIRST_BUCKET + second % _BUCKETS
         in_bucket = words[bucket]
@@ -193,7 +193,7 @@ class SharedAllowance:
         # Whoever dies between these two has let nobody through; the summary is made from the buckets again soon.
         words[bucket] = now_ms << _COUNT_BITS | in_bucket + 1
         words[first_word + _SUMMARY] = expires_ms << _COUNT_BITS | used + 1
-        return Verdict(True, limit, limit - used - 1, (expires_ms - now_ms + 999) // 1000, 0)
+        return AllowanceVerdict(True, limit, limit - used - 1, (expires_ms - now_ms + 999) // 1000, 0)
 
     def _summarize(self, first_word: int, now_ms: int) -> tuple[int, int]:
         """Make word 2 of a locked slot from its buckets; return when the oldest expires, in ms, and what they hold."""
@@ -220,7 +220,7 @@ class SharedAllowance:
         offset = (first_word + _FIRST_BUCKET) * _WORD_BYTES
         return [bucket for bucket in _ALL_BUCKETS.unpack_from(self._memory, offset) if expired < bucket < future]
 
-    def _find(self, key: bytes, kind: Kind) -> tuple[int, int, int]:
+    def _find(self, key: bytes, kind: AllowanceKind) -> tuple[int, int, int]:
         """Find the slot of a key, or give it one; remember and return its first word, its word 0 and its lock's byte.
 
         Word 0 is enough to see later that the slot is still the key's: 63 bits do not meet by chance in one slot.

@@ -24,7 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from telvend.kit.allowance import HIGHEST_LIMIT, WINDOW_S, Kind, SharedAllowance, Verdict
+from telvend.kit.allowance import HIGHEST_LIMIT, WINDOW_S, AllowanceKind, AllowanceVerdict, SharedAllowance
 from telvend.kit.log import LogLimit, get
 
 ANSWER_WITHIN_S = 0.2
@@ -72,7 +72,7 @@ class RedisAllowance:
         allowance._connections = connections
         return allowance
 
-    async def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:
+    async def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
         """Count one request of `key`, on all nodes. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT."""
         if not 0 < limit <= HIGHEST_LIMIT:
             raise ValueError(f"A limit is between 1 and {HIGHEST_LIMIT} a minute, not {limit}.")
@@ -105,7 +105,7 @@ class RedisAllowance:
         if self._connections is not None:
             await self._connections.disconnect()
 
-    async def _ask(self, key: bytes, kind: Kind, limit: int) -> Verdict:
+    async def _ask(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
         limiter = self._exact if limit <= _HIGHEST_EXACT_LIMIT else self._weighted
         item = _item(limit)
         name = f"{key.hex()}/{kind.name}"
@@ -114,8 +114,8 @@ class RedisAllowance:
         # A millisecond later than the window says, because what is exactly a minute old still counts there.
         grows_in_s = min(max(1, math.ceil(window.reset_time - time.time() + 0.001)), WINDOW_S)
         if allowed:
-            return Verdict(True, limit, max(0, window.remaining), grows_in_s, 0)
-        return Verdict(False, limit, 0, grows_in_s, grows_in_s)
+            return AllowanceVerdict(True, limit, max(0, window.remaining), grows_in_s, 0)
+        return AllowanceVerdict(False, limit, 0, grows_in_s, grows_in_s)
 
 
 class _PerMinute(RateLimitItemPerMinute):

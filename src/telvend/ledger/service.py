@@ -6,7 +6,7 @@ Movements are written inside somebody's transaction, with a journal: see `wallet
 import asyncio
 from uuid import UUID
 
-from telvend.database.connections import Database, Tx, bump
+from telvend.database.connections import Database, Tx, increment_revision
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money, currency_of
 from telvend.ledger import store
@@ -43,7 +43,7 @@ class Ledger:
         """The reseller's wallet in this currency and mode, opened if there is none. Answers its account's id."""
         wallet_id = await store.open_account(tx, AccountKind.WALLET, str(reseller_id), currency.code, mode)
         if await store.open_wallet(tx, wallet_id, reseller_id, currency.code, mode):
-            await bump(tx, "keys")  # What processes remember of a caller includes the wallets.
+            await increment_revision(tx, "keys")  # What processes remember of a caller includes the wallets.
         return wallet_id
 
     async def entries(self, cause: int) -> list[Entry]:

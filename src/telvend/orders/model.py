@@ -24,7 +24,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 
 
-class State(StrEnum):
+class OrderState(StrEnum):
     """Where an order stands, and what has happened to the money."""
 
     ACCEPTED = "accepted"
@@ -46,7 +46,7 @@ class State(StrEnum):
         return self in FINAL
 
 
-FINAL: Final = frozenset({State.DELIVERED, State.FAILED})
+FINAL: Final = frozenset({OrderState.DELIVERED, OrderState.FAILED})
 
 
 class AttemptState(StrEnum):
@@ -126,7 +126,7 @@ class Order(msgspec.Struct, frozen=True):
     face: Money
     price: Money
     cost: Money
-    state: State
+    state: OrderState
     balance_after: Money
     created_at: datetime
     updated_at: datetime
@@ -142,7 +142,7 @@ class OrderFilter:
 
     reseller_id: UUID | None = None
     mode: Mode | None = None
-    states: tuple[State, ...] | None = None
+    states: tuple[OrderState, ...] | None = None
     subscriber: str | None = None
     reference: str | None = None
     since: datetime | None = None

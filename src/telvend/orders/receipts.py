@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from telvend.catalog.kinds import Payload, ProductKind, kind_of
-from telvend.orders.model import Order, State
+from telvend.orders.model import Order, OrderState
 from telvend.orders.payloads.service import Payloads
 
 
@@ -71,7 +71,7 @@ async def receipt_of(payloads: Payloads, order: Order, reader: str) -> Receipt |
 
     Raises KeyRefused, SealBroken, Busy.
     """
-    if order.state is not State.DELIVERED:
+    if order.state is not OrderState.DELIVERED:
         return None
     kind = kind_of(order.kind)
     if kind.payload is None:

@@ -21,10 +21,10 @@ from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger.model import AccountKind, Entry
 from telvend.ledger.service import Ledger
 from telvend.orders import store
+from telvend.orders.completion import Completion
 from telvend.orders.model import Attempt, AttemptState, Order, OrderFilter, Placement
-from telvend.orders.placing import Placing, Purchase, Quote
-from telvend.orders.reading import Reading, Wanted
-from telvend.orders.waiting import Waiting
+from telvend.orders.placement import OrderPlacement, Purchase, Quote
+from telvend.orders.queries import OrderQuery, OrderReader
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect, fingerprint_of
@@ -70,9 +70,9 @@ class Orders:
         self._catalogue = catalogue
         self._apis = list(apis)
         self.on_placed = on_placed
-        self._placing = Placing(database, gate, kinds)
-        self._reading = Reading(database)
-        self._waiting = Waiting(database)
+        self._placing = OrderPlacement(database, gate, kinds)
+        self._reading = OrderReader(database)
+        self._waiting = Completion(database)
 
         self.lane: Lane[Purchase, Placement] = Lane(
             "orders",
@@ -80,7 +80,7 @@ class Orders:
             maximum_waiting=maximum_waiting,
             runtime=runtime,
         )
-        self.reads: Lane[Wanted, Order] = Lane("order reads", self._reading.find_all, runtime=runtime)
+        self.reads: Lane[OrderQuery, Order] = Lane("order reads", self._reading.find_all, runtime=runtime)
 
     def start(self) -> None:
         self.lane.start()
@@ -223,7 +223,7 @@ class Orders:
 
     async def find(self, caller: Caller, reference: str) -> Order:
         """The caller's order by our reference or by its own. Raises NotFound, also for somebody else's, and Busy."""
-        return await self.reads.submit(Wanted(caller.reseller_id, caller.api, caller.mode, reference))
+        return await self.reads.submit(OrderQuery(caller.reseller_id, caller.api, caller.mode, reference))
 
     async def list_orders(
         self, wanted: OrderFilter = EVERY_ORDER, *, before: int | None = None, limit: int = 50

@@ -11,7 +11,7 @@ import msgspec
 from telvend.database.connections import Tx, rows
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
-from telvend.orders.model import Order, OrderFilter, State
+from telvend.orders.model import Order, OrderFilter, OrderState
 from telvend.sales.model import SaleKey
 from telvend.sales.store import wanted_rows
 
@@ -96,7 +96,7 @@ def order_of(row: Any) -> Order:
         face=Money(row["face_minor"], currency),
         price=Money(row["price_minor"], currency),
         cost=Money(row["cost_minor"], currency),
-        state=State(row["state"]),
+        state=OrderState(row["state"]),
         balance_after=Money(row["balance_after_minor"], currency),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
@@ -173,7 +173,7 @@ async def _insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
 
 
 # The partial index of open orders serves a list of their states, where the statement says so in its words.
-_HAS_WORK: Final = frozenset({State.ACCEPTED, State.DELIVERING, State.WAITING})
+_HAS_WORK: Final = frozenset({OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING})
 
 
 def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int | None) -> tuple[str, list[Any]]:
@@ -194,7 +194,7 @@ def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int |
             values.append(value)
             conditions.append(condition.format(f"${len(values)}"))
     if wanted.states is not None:
-        conditions.append("o.state in (" + ", ".join(f"'{State(state)}'" for state in wanted.states) + ")")
+        conditions.append("o.state in (" + ", ".join(f"'{OrderState(state)}'" for state in wanted.states) + ")")
         if _HAS_WORK.issuperset(wanted.states):
             conditions.append("o.due_at is not null")
     return f"select {_COLUMNS} from orders o where {' and '.join(conditions)} order by o.id desc", values

@@ -132,7 +132,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class ProviderTraits:
     """What the fulfilment must know of a provider.
 
     `timeout_s`: how long one call may take before it counts as `Unknown`.
@@ -169,12 +169,12 @@ class Provider(Protocol):
         """The name in settings, in the routing, on attempts and on the ledger's account: `simulator`."""
 
     @property
-    def traits(self) -> Traits: ...
+    def traits(self) -> ProviderTraits: ...
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         """Ask the provider to deliver. Called once for each attempt, with no transaction open."""
 
-    async def ask(self, delivery: Delivery) -> Outcome:
+    async def requery(self, delivery: Delivery) -> Outcome:
         """Ask what became of an attempt, by its reference. Never delivers. `NotSent`: they never heard of it."""
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.database.connections import Database, bump
+from telvend.database.connections import Database, increment_revision
 from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound, NotPermitted
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.ids import new_uuid
@@ -113,7 +113,7 @@ class Resellers:
                 await store.resume(tx, reseller.id)
             else:
                 await store.suspend(tx, reseller.id, reason)
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
         self.forget()
         return await self.find(email)
 
@@ -252,7 +252,7 @@ class Resellers:
                 purchases,
                 digest(secret) if secret else None,
             )
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
         return key, Secret(text), Secret(secret) if secret else None
 
     async def revoke_key(self, key_id: UUID | str) -> ApiKey:
@@ -268,7 +268,7 @@ class Resellers:
             key = await store.revoke_key(tx, number)
             if key is None:
                 raise NotFound("Key")
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
         self.forget()
         return key
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from telvend.kit.money import Currency, Money
-from telvend.wallets.model import Status, Transaction, TransactionKind
+from telvend.wallets.model import Transaction, TransactionKind, TransactionStatus
 
 _METHODS: Final = {"card": "Card", "bank_transfer": "Bank Transfer", "ussd": "USSD"}
 
@@ -16,10 +16,10 @@ def transaction_of(row: Any, currency: Currency, before_minor: int, after_minor:
     `before_minor` and `after_minor` are the balance around the first transfer on the wallet. The row's own go before them;
     what failed has changed nothing.
     """
-    kind, status = kind_of(row), Status(row["status"])
+    kind, status = kind_of(row), TransactionStatus(row["status"])
     if row["before_minor"] is not None:
         before_minor, after_minor = row["before_minor"], row["after_minor"]
-    elif status is Status.FAILED:
+    elif status is TransactionStatus.FAILED:
         after_minor = before_minor
     service, facts = row["service"], _facts(row["facts"], currency)
     return Transaction(

@@ -24,7 +24,7 @@ class TransactionKind(StrEnum):
     REFUND = "b"
 
 
-class Status(StrEnum):
+class TransactionStatus(StrEnum):
     """How a transaction stands."""
 
     PENDING = "pending"
@@ -49,7 +49,7 @@ class Transaction:
     kind: TransactionKind
     credit: bool
     amount: Money
-    status: Status
+    status: TransactionStatus
     before: Money
     after: Money
     service: str
@@ -64,7 +64,7 @@ class Filter:
     """What a list is narrowed to. `start` and `end` are moments; `end` itself is not included."""
 
     credit: bool | None = None
-    status: Status | None = None
+    status: TransactionStatus | None = None
     start: datetime | None = None
     end: datetime | None = None
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from telvend.database.connections import Tx
 from telvend.wallets import store
-from telvend.wallets.model import Filter, Status
+from telvend.wallets.model import Filter, TransactionStatus
 
 _BLOCK: Final = 1 << store.BLOCK_BITS
 
@@ -36,12 +36,12 @@ async def positions(
         first = high - offset
         return list(range(first, max(low, first - limit + 1) - 1, -1)), high - low + 1
     opened: Collection[int] = ()
-    if wanted.status in (Status.PENDING, Status.COMPLETED):
+    if wanted.status in (TransactionStatus.PENDING, TransactionStatus.COMPLETED):
         opened = {at for at in await store.pending_positions(tx, wallet_id) if low <= at <= high}
         if wanted.credit is not None:
             came_in = set(await store.credits_among(tx, wallet_id, opened))
             opened = came_in if wanted.credit else opened - came_in
-    if wanted.status is Status.PENDING:
+    if wanted.status is TransactionStatus.PENDING:
         return sorted(opened, reverse=True)[offset : offset + limit], len(opened)
     pieces = await _pieces(tx, wallet_id, low, high, last, wanted, opened)
     on_page, before = _standing_in(pieces, limit, offset)
@@ -78,9 +78,9 @@ def _size(wanted: Filter, everything: int, credits_: int, failed: int, failed_cr
     else:
         of_kind, failed_of_kind = everything - credits_, failed - failed_credits
     match wanted.status:
-        case Status.FAILED:
+        case TransactionStatus.FAILED:
             return failed_of_kind
-        case Status.COMPLETED:
+        case TransactionStatus.COMPLETED:
             return of_kind - failed_of_kind
         case _:
             return of_kind

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx
+from telvend.database.connections import TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.database.lane import Lane
 from telvend.errors import Busy, NotFound
 from telvend.kit.ids import number_in
@@ -25,7 +25,7 @@ class Wallets:
 
     def __init__(self, database: Database, *, runtime: Runtime = NO_RUNTIME) -> None:
         self._database = database
-        self._reading = Dedicated(database)
+        self._reading = DedicatedConnection(database)
         self.reads: Lane[int, int] = Lane("balance reads", self._read_balances, runtime=runtime)
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from telvend.database.connections import Tx
 from telvend.database.connections import rows as json_rows
-from telvend.wallets.model import Filter, Status
+from telvend.wallets.model import Filter, TransactionStatus
 
 BLOCK_BITS: Final = 10
 """A position without its lowest ten bits is its block's number: the migration's triggers count by that."""
@@ -121,9 +121,9 @@ async def members(tx: Tx, wallet_id: int, wanted: Filter, ranges: Sequence[tuple
 def _members_of(wanted: Filter) -> str:
     within = "as m where m.wallet_id = $1 and m.position between r.low and r.high"
     direction = {None: "", True: " and m.credit", False: " and not m.credit"}[wanted.credit]
-    if wanted.status is Status.FAILED:
+    if wanted.status is TransactionStatus.FAILED:
         return f"wallet_failed {within}{direction}"
-    if wanted.status is Status.COMPLETED:
+    if wanted.status is TransactionStatus.COMPLETED:
         direction += (
             " and not exists (select from wallet_failed f where f.wallet_id = m.wallet_id and f.position = m.position)"
         )

@@ -24,7 +24,7 @@ from telvend.gateways.checkout import Checkout, Decision, Payment, PaymentState
 from telvend.gateways.contract import Method
 from telvend.kit import log
 from telvend.kit.turnstile import Turnstile
-from telvend.web.markup import Markup, Page, fill
+from telvend.web.markup import HtmlPage, Markup, fill
 from telvend.web.site import Site
 
 BASE: Final = "/pay"
@@ -240,7 +240,7 @@ def _checkout(payment: Payment) -> Response:
         tabs=tabs,
         panels=panels,
     )
-    return Page(f"Pay {payment.amount} (play)", body)
+    return HtmlPage(f"Pay {payment.amount} (play)", body)
 
 
 _SENTENCE_BY_STATE: Final = {
@@ -264,7 +264,7 @@ def _decided(payment: Payment) -> Response:
         reference=payment.reference,
         url=_with(payment.return_url, reference=payment.reference),
     )
-    return Page("Payment (play)", body)
+    return HtmlPage("Payment (play)", body)
 
 
 _REFUSED: Final = """{play}
@@ -281,7 +281,7 @@ def _refused(payment: Payment, status: int = 200) -> Response:
         reference=payment.reference,
         url=_with(payment.return_url, reference=payment.reference),
     )
-    return Page("Payment (play)", body, status_code=status)
+    return HtmlPage("Payment (play)", body, status_code=status)
 
 
 _RESULT_BY_STATE: Final = {
@@ -305,7 +305,7 @@ def _result(funding: Funding) -> Response:
             False,
         )
     body = fill(_RESULT, title=title, amount=funding.amount, reference=funding.reference, text=text)
-    return Page(title, body, refresh_s=5 if waits else None)
+    return HtmlPage(title, body, refresh_s=5 if waits else None)
 
 
 def _nothing() -> Response:
@@ -324,4 +324,4 @@ def _message(
     title: str, text: str, status: int, headers: dict[str, str] | None = None, *, refresh_s: int | None = None
 ) -> Response:
     body = fill('<div class="card"><h1>{title}</h1><p>{text}</p></div>', title=title, text=text)
-    return Page(title, body, status_code=status, refresh_s=refresh_s, headers=headers)
+    return HtmlPage(title, body, status_code=status, refresh_s=refresh_s, headers=headers)

@@ -43,7 +43,7 @@ _LIMIT_REACHED: Final = metrics.Counter(
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What a client may take. `connections` and `connections_per_address` are counted in each process."""
 
     header_bytes: int = 64 * 1024
@@ -57,7 +57,7 @@ class Limits:
     connections_per_address: int = 1024
 
 
-class Waiting(IntEnum):
+class WaitingFor(IntEnum):
     """What a connection waits for. Up to BODY it waits for its client."""
 
     FIRST_BYTE = 0
@@ -71,7 +71,7 @@ class Waiting(IntEnum):
 class Connection(Protocol):
     """What is known of a connection here; `deadline` and `send_deadline` are on the clock of `Connections.now`."""
 
-    waits_for: Waiting
+    waits_for: WaitingFor
     waits_since: float
     deadline: float
     send_deadline: float
@@ -90,7 +90,7 @@ class Connections:
 
     def __init__(
         self,
-        limits: Limits = Limits(),
+        limits: ConnectionLimits = ConnectionLimits(),
         proxies: TrustedProxies | None = None,
         *,
         apps_by_port: dict[int, Any] | None = None,
@@ -201,7 +201,7 @@ class Connections:
         """
         if self._clock() < self._nobody_until:
             return False
-        for states in ((Waiting.FIRST_BYTE, Waiting.NEXT_REQUEST), (Waiting.HEADERS,), (Waiting.BODY,)):
+        for states in ((WaitingFor.FIRST_BYTE, WaitingFor.NEXT_REQUEST), (WaitingFor.HEADERS,), (WaitingFor.BODY,)):
             found = [one for one in self._open if one.waits_for in states]
             if found:
                 found.sort(key=_waits_since)

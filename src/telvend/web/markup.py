@@ -87,7 +87,7 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-class Page(Response):
+class HtmlPage(Response):
     """A whole page. Site adds the headers that pages have in common."""
 
     media_type = "text/html"

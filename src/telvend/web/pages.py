@@ -18,7 +18,7 @@ from telvend.kit.turnstile import Budget, Turnstile
 from telvend.resellers.service import Resellers
 from telvend.web.documents import Document, DocumentResponse
 from telvend.web.forwarded import is_local, peer_of
-from telvend.web.markup import Markup, Page, fill
+from telvend.web.markup import HtmlPage, Markup, fill
 from telvend.web.measurements import PATH as METRICS
 from telvend.web.measurements import answered
 from telvend.web.pieces import LargeResponse
@@ -157,7 +157,7 @@ def _first_page(documents: Mapping[str, Mapping[str, Callable[[str], dict[str, A
     body = Markup(
         '<h1>Telvend</h1><p class="soft">Every API with its Swagger (OpenAPI) document and Postman collection.</p>'
     )
-    return Page("Telvend", Markup(body + cards), headers=_BY_ACCEPT)
+    return HtmlPage("Telvend", Markup(body + cards), headers=_BY_ACCEPT)
 
 
 def _card(name: str, info: Mapping[str, str]) -> Markup:

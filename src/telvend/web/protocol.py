@@ -20,7 +20,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from telvend.kit.networks import is_loopback, parse_address
-from telvend.web.connections import Connections, Waiting
+from telvend.web.connections import Connections, WaitingFor
 from telvend.web.forwarded import warn_if_unread
 
 # MADAPI's document has an answer with this status, which is none of HTTP's; uvicorn can only say what is in its table.
@@ -61,12 +61,12 @@ _PIECE_BYTES: Final = 4096
 _NEVER: Final = float("inf")
 
 # A member of an enumeration costs more to look up than to compare.
-_FIRST_BYTE: Final = Waiting.FIRST_BYTE
-_NEXT_REQUEST: Final = Waiting.NEXT_REQUEST
-_HEADERS: Final = Waiting.HEADERS
-_BODY: Final = Waiting.BODY
-_ANSWER: Final = Waiting.ANSWER
-_CLOSE: Final = Waiting.CLOSE
+_FIRST_BYTE: Final = WaitingFor.FIRST_BYTE
+_NEXT_REQUEST: Final = WaitingFor.NEXT_REQUEST
+_HEADERS: Final = WaitingFor.HEADERS
+_BODY: Final = WaitingFor.BODY
+_ANSWER: Final = WaitingFor.ANSWER
+_CLOSE: Final = WaitingFor.CLOSE
 
 # After a refusal what the client goes on sending is read and dropped for a moment: a socket that is closed with bytes unread
 # resets the connection, and the client might never see why.
@@ -318,7 +318,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     # Inside ---------------------------------------------------------------------------------------------------------------
 
-    def _wait_for(self, what: Waiting, timeout_s: float) -> None:
+    def _wait_for(self, what: WaitingFor, timeout_s: float) -> None:
         self.waits_for = what
         self.waits_since = self._all.now
         self.deadline = self._all.now + timeout_s

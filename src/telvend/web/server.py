@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import uvicorn
 
 from telvend.config import Settings
-from telvend.web.connections import Connections, Limits, most_connections
+from telvend.web.connections import ConnectionLimits, Connections, most_connections
 from telvend.web.forwarded import TrustedProxies
 from telvend.web.protocol import HttpProtocol
 
@@ -98,8 +98,8 @@ class _Uvicorn(uvicorn.Server):
         return nullcontext()
 
 
-def _limits(settings: Settings, open_files: int) -> Limits:
-    return Limits(
+def _limits(settings: Settings, open_files: int) -> ConnectionLimits:
+    return ConnectionLimits(
         header_bytes=settings.max_header_bytes,
         header_fields=settings.max_header_fields,
         pipelined_requests=settings.max_pipelined_requests,

@@ -8,7 +8,7 @@ from datetime import date
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from telvend.authorities.contract import Blocked, Found, Gender, Kind, NotOnRecord, Record, Unavailable
+from telvend.authorities.contract import Blocked, Found, Gender, NotOnRecord, Record, Unavailable, VerificationKind
 from telvend.authorities.personas import JOHN, SLOW_S, Personas, persona
 from telvend.kit.secret import Secret
 from tests.clocks import FakeClock
@@ -18,18 +18,18 @@ numbers = st.from_regex(r"[0-9]{11}", fullmatch=True)
 
 
 def test_john_is_the_one_of_the_document() -> None:
-    nin = persona(Kind.NIN, JOHN)
+    nin = persona(VerificationKind.NIN, JOHN)
     assert (nin.first_name, nin.middle_name, nin.last_name) == ("John", "Doe", "Smith")
     assert (nin.date_of_birth, nin.gender, nin.issue_date) == (date(1990, 1, 1), Gender.MALE, date(2025, 5, 18))
     assert (nin.photo, nin.signature, nin.mobile) == (PIXEL, PIXEL, "08012345678")
     assert (nin.address, nin.state, nin.lga, nin.town) == ("123 Main Street", "Lagos", "Ikeja", "Ikeja")
-    bvn = persona(Kind.BVN, JOHN)
+    bvn = persona(VerificationKind.BVN, JOHN)
     assert (bvn.first_name, bvn.last_name, bvn.middle_name) == ("John", "Doe", "Smith")
     assert (bvn.email, bvn.photo, bvn.mobile) == ("[email protected]", PIXEL, "08012345678")
 
 
 def test_somebody_stays_who_he_is_from_one_version_to_the_next() -> None:
-    somebody = persona(Kind.NIN, "70123456789")
+    somebody = persona(VerificationKind.NIN, "70123456789")
     assert (somebody.first_name, somebody.last_name, somebody.date_of_birth, somebody.mobile, somebody.state) == (
         "Emeka", "Bello", date(1984, 3, 3), "08056160356", "Oyo"
     )  # fmt: skip
@@ -38,10 +38,10 @@ def test_somebody_stays_who_he_is_from_one_version_to_the_next() -> None:
 @given(number=numbers)
 @example(number="83011118013")  # Whose second choice of a middle name was the first name too.
 def test_every_number_is_one_plausible_person(number: str) -> None:
-    record = persona(Kind.NIN, number)
-    assert record == persona(Kind.NIN, number)
+    record = persona(VerificationKind.NIN, number)
+    assert record == persona(VerificationKind.NIN, number)
     if number != JOHN:
-        assert record == persona(Kind.BVN, number)
+        assert record == persona(VerificationKind.BVN, number)
     for field in (record.first_name, record.middle_name, record.last_name, record.address, record.town, record.lga):
         assert field
     assert record.first_name != record.middle_name or number == JOHN

@@ -8,9 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telvend.authorities.contract import ANSWERS, Found, Gender, Kind, NotOnRecord, Record, Unavailable, Unknown
+from telvend.authorities.contract import (
+    ANSWERS,
+    Found,
+    Gender,
+    NotOnRecord,
+    Record,
+    Unavailable,
+    VerificationKind,
+    VerificationUnknown,
+)
 from telvend.authorities.dojah import wire as dojah
-from telvend.authorities.over_http import Reply
+from telvend.authorities.over_http import AuthorityReply
 from telvend.authorities.prembly import wire as prembly
 from tests.contract.authority_rigs import EXAMPLES, example
 
@@ -22,8 +31,8 @@ def answer_to(vendor: str, name: str) -> object:
     found = example(vendor, name)
     text = found["text"] if "text" in found else json.dumps(found["body"])
     wire = WIRES[vendor]
-    reply = Reply(found["status"], text.encode(), found.get("headers", {}).get("retry-after", ""))
-    return wire.answer_of(Kind(found["kind"]), found["number"], reply)
+    reply = AuthorityReply(found["status"], text.encode(), found.get("headers", {}).get("retry-after", ""))
+    return wire.answer_of(VerificationKind(found["kind"]), found["number"], reply)
 
 
 def record_in(vendor: str, name: str) -> Record:
@@ -74,7 +83,7 @@ def test_premblys_status_is_not_believed_beside_its_code() -> None:
 
 
 def test_a_wrong_address_is_not_a_person_who_does_not_exist() -> None:
-    assert isinstance(answer_to("dojah", "nin-wrong-address"), Unknown)
+    assert isinstance(answer_to("dojah", "nin-wrong-address"), VerificationUnknown)
 
 
 def test_retry_after_is_passed_on() -> None:
@@ -113,11 +122,13 @@ json_values = st.recursive(
 
 @pytest.mark.parametrize("vendor", WIRES)
 @given(
-    body=json_values, status=st.sampled_from([200, 201, 400, 401, 402, 404, 424, 429, 500]), kind=st.sampled_from(Kind)
+    body=json_values,
+    status=st.sampled_from([200, 201, 400, 401, 402, 404, 424, 429, 500]),
+    kind=st.sampled_from(VerificationKind),
 )
-def test_anything_at_all_has_an_answer(vendor: str, body: object, status: int, kind: Kind) -> None:
+def test_anything_at_all_has_an_answer(vendor: str, body: object, status: int, kind: VerificationKind) -> None:
     wire = WIRES[vendor]
-    answer = wire.answer_of(kind, "12345678901", Reply(status, json.dumps(body).encode()))
+    answer = wire.answer_of(kind, "12345678901", AuthorityReply(status, json.dumps(body).encode()))
     assert isinstance(answer, ANSWERS)
     if isinstance(answer, Found):
         assert answer.record.first_name or answer.record.last_name
@@ -127,4 +138,4 @@ def test_anything_at_all_has_an_answer(vendor: str, body: object, status: int, k
 @given(body=st.binary(max_size=60))
 def test_any_bytes_have_an_answer(vendor: str, body: bytes) -> None:
     wire = WIRES[vendor]
-    assert isinstance(wire.answer_of(Kind.NIN, "12345678901", Reply(200, body, "soon")), ANSWERS)
+    assert isinstance(wire.answer_of(VerificationKind.NIN, "12345678901", AuthorityReply(200, body, "soon")), ANSWERS)

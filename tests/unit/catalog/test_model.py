@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from telvend.catalog.model import Network, Product, Snapshot, parse_size, parse_validity, validity_text
+from telvend.catalog.model import CatalogueSnapshot, Network, Product, parse_size, parse_validity, validity_text
 from telvend.kit.money import CURRENCIES, GHS, Money
 
 MTN = Network(5, "GH", "MTN", "MTN", active=True)
@@ -65,7 +65,7 @@ def test_one_day_is_singular() -> None:
 
 
 def test_the_cheapest_product_of_a_size_is_found_under_any_case_of_the_network() -> None:
-    snapshot = Snapshot.of(1, [MTN], [product(1, MTN, "1GB", 500), product(2, MTN, "1GB", 450)])
+    snapshot = CatalogueSnapshot.of(1, [MTN], [product(1, MTN, "1GB", 500), product(2, MTN, "1GB", 450)])
     for word in ("MTN", "mtn", "Mtn"):
         found = snapshot.find("GH", word, "1GB")
         assert found is not None
@@ -73,20 +73,20 @@ def test_the_cheapest_product_of_a_size_is_found_under_any_case_of_the_network()
 
 
 def test_of_equally_cheap_products_the_older_one_is_found() -> None:
-    snapshot = Snapshot.of(1, [MTN], [product(9, MTN, "1GB", 450), product(2, MTN, "1GB", 450)])
+    snapshot = CatalogueSnapshot.of(1, [MTN], [product(9, MTN, "1GB", 450), product(2, MTN, "1GB", 450)])
     found = snapshot.find("GH", "MTN", "1GB")
     assert found is not None
     assert found.id == 2
 
 
 def test_a_size_is_found_in_its_exact_spelling_only() -> None:
-    snapshot = Snapshot.of(1, [MTN], [product(1, MTN, "1GB", 450)])
+    snapshot = CatalogueSnapshot.of(1, [MTN], [product(1, MTN, "1GB", 450)])
     assert [snapshot.find("GH", "MTN", size) for size in ("1gb", "1 GB", "1GB ", "")] == [None] * 4
 
 
 def test_a_product_that_is_off_is_not_found_but_known_by_its_number_and_its_code() -> None:
     off = product(1, MTN, "1GB", 450, active=False)
-    snapshot = Snapshot.of(1, [MTN], [off])
+    snapshot = CatalogueSnapshot.of(1, [MTN], [off])
     assert snapshot.find("GH", "MTN", "1GB") is None
     assert snapshot.on_sale("GH") == ()
     assert snapshot.product(1) == off
@@ -96,13 +96,13 @@ def test_a_product_that_is_off_is_not_found_but_known_by_its_number_and_its_code
 def test_every_product_is_found_by_its_code_in_its_exact_spelling() -> None:
     # Two of one size and price: a sale finds one of them, a code finds each.
     both = [product(1, MTN, "1GB", 450), product(2, MTN, "1GB", 450)]
-    snapshot = Snapshot.of(1, [MTN], both)
+    snapshot = CatalogueSnapshot.of(1, [MTN], both)
     assert [snapshot.product_by_code(code) for code in ("P1", "P2", "p1", "")] == [*both, None, None]
 
 
 def test_a_network_that_is_off_sells_nothing_and_is_still_a_network() -> None:
     off = Network(5, "GH", "MTN", "MTN", active=False)
-    snapshot = Snapshot.of(1, [off], [product(1, off, "1GB", 450)])
+    snapshot = CatalogueSnapshot.of(1, [off], [product(1, off, "1GB", 450)])
     assert snapshot.find("GH", "MTN", "1GB") is None
     assert snapshot.on_sale("GH") == ()
     assert snapshot.network("GH", "mtn") == off
@@ -110,7 +110,7 @@ def test_a_network_that_is_off_sells_nothing_and_is_still_a_network() -> None:
 
 def test_a_type_is_known_though_nothing_of_it_is_on_sale() -> None:
     sold, kept = product(1, MTN, "1GB", 450), product(2, MTN, "2GB", 450, active=False)
-    snapshot = Snapshot.of(
+    snapshot = CatalogueSnapshot.of(
         1, [MTN], [replace(sold, type="SME"), replace(kept, type="Direct"), product(3, MTN, "5GB", 1)]
     )
     assert snapshot.types("GH", "mtn") == {"SME", "Direct"}
@@ -118,7 +118,9 @@ def test_a_type_is_known_though_nothing_of_it_is_on_sale() -> None:
 
 
 def test_networks_of_one_name_in_two_countries_are_kept_apart() -> None:
-    snapshot = Snapshot.of(1, [MTN, NIGERIAN_MTN], [product(1, NIGERIAN_MTN, "1GB", 100), product(2, MTN, "1GB", 450)])
+    snapshot = CatalogueSnapshot.of(
+        1, [MTN, NIGERIAN_MTN], [product(1, NIGERIAN_MTN, "1GB", 100), product(2, MTN, "1GB", 450)]
+    )
     ghanaian, nigerian = snapshot.find("GH", "mtn", "1GB"), snapshot.find("NG", "MTN", "1GB")
     assert ghanaian is not None
     assert nigerian is not None
@@ -130,7 +132,7 @@ def test_networks_of_one_name_in_two_countries_are_kept_apart() -> None:
 
 
 def test_what_is_on_sale_stands_by_network_then_price_with_one_product_per_size() -> None:
-    snapshot = Snapshot.of(
+    snapshot = CatalogueSnapshot.of(
         1,
         [TELECEL, MTN],
         [
@@ -147,13 +149,15 @@ def test_what_is_on_sale_stands_by_network_then_price_with_one_product_per_size(
 
 
 def test_everything_on_sale_is_what_find_finds() -> None:
-    snapshot = Snapshot.of(1, [MTN], [product(n, MTN, f"{1 + n % 3}GB", 100 + 7 * n % 5) for n in range(1, 12)])
+    snapshot = CatalogueSnapshot.of(
+        1, [MTN], [product(n, MTN, f"{1 + n % 3}GB", 100 + 7 * n % 5) for n in range(1, 12)]
+    )
     for shown in snapshot.on_sale("GH"):
         assert snapshot.find("GH", shown.network, shown.size) is shown
 
 
 def test_an_empty_snapshot_sells_nothing() -> None:
-    empty = Snapshot(0)
+    empty = CatalogueSnapshot(0)
     assert empty.find("GH", "MTN", "1GB") is None
     assert empty.network("GH", "MTN") is None
     assert empty.on_sale("GH") == ()

@@ -13,7 +13,7 @@ from telvend.cli import app
 from telvend.cli.arguments import parsed_msisdn
 from telvend.errors import InvalidInput
 from telvend.kit.phone import use_prefixes
-from tests.unit.cli.test_frame import EVERY
+from tests.unit.cli.test_common import EVERY
 
 # What a parameter is called that takes a number of somebody's telephone.
 NUMBERS = re.compile(r"(msisdn|phone|subscriber|sender|receiver|recipient|to|customer)", re.ASCII)

@@ -46,7 +46,7 @@ def test_help_loads_neither_libraries_nor_rooms(arguments: list[str], tmp_path: 
 
 
 def test_the_version_is_printed_without_rich(tmp_path: Any) -> None:
-    assert imported_by(tmp_path / "modules", "--version").isdisjoint({"rich", "msgspec", "telvend.cli.frame"})
+    assert imported_by(tmp_path / "modules", "--version").isdisjoint({"rich", "msgspec", "telvend.cli.common"})
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if isinstance(one, LazyCommand)], ids=lambda one: one.name)

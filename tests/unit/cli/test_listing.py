@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from telvend.cli.listing import COUNTED, More, first, more_after, pages
+from telvend.cli.listing import COUNTED, NextPage, first, more_after, pages
 
 
 def numbers(of: int) -> list[int]:
@@ -35,10 +35,10 @@ async def test_what_is_left_off_is_counted(there_are: int, limit: int, more: int
 
 
 def test_the_line_below_a_table() -> None:
-    assert More(0).text == ""
-    assert More(3).text == "3 more: --limit"
-    assert More(999, "--before", 7).text == "999 more: --before 7"
-    assert More(COUNTED, "--after", "A1").text == "1,000 or more: --after A1"
+    assert NextPage(0).text == ""
+    assert NextPage(3).text == "3 more: --limit"
+    assert NextPage(999, "--before", 7).text == "999 more: --before 7"
+    assert NextPage(COUNTED, "--after", "A1").text == "1,000 or more: --after A1"
 
 
 @pytest.mark.parametrize("limit", [None, 1, 999, 1000, 1001, 2500, 5000])

@@ -14,13 +14,13 @@ NAME = "Ọlá ₦ é 😀"
 HEAD = """
 import sys
 from rich.console import Console
-from telvend.cli import frame, streams
+from telvend.cli import common, streams
 streams.install()
 def show(reading=True, if_lost="", exit_code=0, **data):
     import typer
-    output = frame.Output(data, data["name"], exit_code=exit_code, if_lost=if_lost)
+    output = common.Output(data, data["name"], exit_code=exit_code, if_lost=if_lost)
     try:
-        frame.emit(output, AS_JSON, reading=reading)
+        common.emit(output, AS_JSON, reading=reading)
     except typer.Exit as ended:
         sys.exit(ended.exit_code)
 """
@@ -54,7 +54,7 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     ids=str,
 )  # fmt: skip
 def test_what_the_terminal_cannot_show_is_escaped(env: dict[str, str]) -> None:
-    code = f"frame.table('', ('name',), [({NAME!a},)], '')(Console())\nfor name in ({NAME!a}, chr(0xdcff)): show(name=name)"
+    code = f"common.table('', ('name',), [({NAME!a},)], '')(Console())\nfor name in ({NAME!a}, chr(0xdcff)): show(name=name)"
     done = run(code, **env)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"\\u1ecdl" not in done.stdout
@@ -109,7 +109,7 @@ def test_a_reader_that_has_gone(reading: bool, code: int) -> None:
 
 @pytest.mark.parametrize("shell", ["2> /dev/full", "2>&-", "2>&- >&- <&-"])
 def test_sentences_that_nobody_can_read_end_nothing(shell: str) -> None:
-    code = "frame.progress('Creating …')\nprint('x', file=sys.stderr)\nshow(name='Added.', reading=False)"
+    code = "common.progress('Creating …')\nprint('x', file=sys.stderr)\nshow(name='Added.', reading=False)"
     done = run(code, shell=shell)
     assert done.returncode == 0
     assert done.stdout == (b"" if ">&- <" in shell else b"Added.\n")

@@ -3,11 +3,11 @@
 import pytest
 
 from telvend.cli.upgrade import _start_again
-from telvend.database.migrations import Standing, Step
+from telvend.database.migrations import SchemaStanding, SchemaStep
 
 
-def pending(revision: str, oldest_reader: str | None) -> Standing:
-    return Standing(revision, "0014", [Step("0014", "", oldest_reader, "")], None, is_newer=False)
+def pending(revision: str, oldest_reader: str | None) -> SchemaStanding:
+    return SchemaStanding(revision, "0014", [SchemaStep("0014", "", oldest_reader, "")], None, is_newer=False)
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_a_program_starts_again_where_it_reads_the_steps_and_each_lets_it(
 
 
 def test_nothing_changes_for_programs_where_nothing_is_pending() -> None:
-    assert _start_again(Standing("0007", "0007", [], None, is_newer=False))
+    assert _start_again(SchemaStanding("0007", "0007", [], None, is_newer=False))

@@ -8,13 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from telvend.cli import app, whereabouts
-from tests.unit.cli.test_frame import EVERY
+from tests.unit.cli.test_common import EVERY
 
 
 @pytest.fixture(autouse=True)
 def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that serves sends the logs of the whole process elsewhere, also for the tests that come later."""
-    monkeypatch.setattr("telvend.cli.running.configure_logs", lambda _: None)
+    monkeypatch.setattr("telvend.cli.supervisor.configure_logs", lambda _: None)
 
 
 # Every command that needs no argument, so that it would begin; and two that would change something.

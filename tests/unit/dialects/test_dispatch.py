@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint
+from telvend.dialects.contract import Context, Dialect, Endpoint, Request, Response
 from telvend.dialects.dispatch import PROBES, Dispatch, is_host
 from telvend.dialects.serving import DialectApp
 from telvend.errors import HostNotValid, InvariantBroken, TelvendError
@@ -172,8 +172,8 @@ async def test_nothing_but_http_is_served() -> None:
 async def dialect(render: Any, **more: Any) -> Reply:
     """What a dialect whose only endpoint answers something that is no JSON says, behind the front."""
 
-    async def handler(_: Call[Any]) -> Answer:
-        return Answer(200, object())
+    async def handler(_: Context[Any]) -> Response:
+        return Response(200, object())
 
     services: Any = type("Services", (), {"resellers": People(), "public_url": ""})()
     app = DialectApp(
@@ -205,8 +205,8 @@ class People:
 
 
 async def test_what_breaks_outside_of_a_handler_has_the_dialects_own_shape() -> None:
-    def render(error: TelvendError, asked: Asked) -> Answer:
-        return Answer(500, {"broken": isinstance(error, InvariantBroken), "id": asked.request_id.decode()})
+    def render(error: TelvendError, request: Request) -> Response:
+        return Response(500, {"broken": isinstance(error, InvariantBroken), "id": request.request_id.decode()})
 
     with capture_logs() as lines:
         reply = await dialect(render)

@@ -18,7 +18,7 @@ class Fields(FormFields):
     def sent(self, name: str) -> Any:
         value = self._form.get(name)
         if value == "bad":
-            self.wrong(name, "is bad")
+            self.add(name, "is bad")
         return value
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from telvend.dialects import openapi
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
+from telvend.dialects.contract import Context, Dialect, Endpoint, Response, alike
 from telvend.dialects.madapi.routes import MADAPI
 from telvend.dialects.netpluse.routes import NETPLUSE
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
@@ -32,12 +32,12 @@ class Thing(msgspec.Struct):
     balance: Decimal | None
 
 
-async def things(call: Call[Any]) -> Answer:
-    return Answer(200, None)
+async def things(call: Context[Any]) -> Response:
+    return Response(200, None)
 
 
-async def buy(call: Call[Any]) -> Answer:
-    return Answer(200, None)
+async def buy(call: Context[Any]) -> Response:
+    return Response(200, None)
 
 
 DIALECT = Dialect(
@@ -45,7 +45,7 @@ DIALECT = Dialect(
     title="Test",
     base_path="/base",
     key_of=lambda _: None,
-    error=alike(lambda _: Answer(500, None)),
+    error=alike(lambda _: Response(500, None)),
     security={"type": "apiKey", "in": "header", "name": "x-key"},
     endpoints=(
         Endpoint("GET", "/things/{number:int}/{name:path}", things, "One", {200: Thing, 404: Inner}),

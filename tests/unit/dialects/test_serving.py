@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from telvend.bootstrap import APIS
 from telvend.dialects import forms as declared
-from telvend.dialects.contract import Answer, Asked, Call, Dialect, Endpoint
+from telvend.dialects.contract import Context, Dialect, Endpoint, Request, Response
 from telvend.dialects.serving import BODY_LIMIT_BYTES, DialectApp, decode
 from telvend.errors import (
     BodyNotReadable,
@@ -27,7 +27,7 @@ from telvend.errors import (
     NotAuthenticated,
     TelvendError,
 )
-from telvend.kit.allowance import HIGHEST_LIMIT, Kind, Verdict
+from telvend.kit.allowance import HIGHEST_LIMIT, AllowanceKind, AllowanceVerdict
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.resellers.keyforms import KeyForms
@@ -73,22 +73,22 @@ class Shop:
     """A dialect with two endpoints over fakes that write down who was asked, in order."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.limits: list[tuple[Kind, int]] = []
+        self.request: list[str] = []
+        self.limits: list[tuple[AllowanceKind, int]] = []
         self.remaining = 5
         self.caller = CALLER
         self.raises: BaseException | None = None
-        self.calls: list[Call[Any]] = []
+        self.calls: list[Context[Any]] = []
         dialect = Dialect(
             name="test",
             title="Test",
             base_path="/base",
             key_of=self.key_of,
-            error=lambda error, _: Answer(STATUS.get(type(error).__name__, 500), Said(type(error).__name__)),
+            error=lambda error, _: Response(STATUS.get(type(error).__name__, 500), Said(type(error).__name__)),
             endpoints=(
                 Endpoint("GET", "/thing", self.handler, "", {200: Said}),
                 Endpoint("GET", "/thing/{name:path}", self.handler, "", {200: Said}),
-                Endpoint("POST", "/buy", self.handler, "", {200: Said}, allowance=Kind.PURCHASE, form=Form),
+                Endpoint("POST", "/buy", self.handler, "", {200: Said}, allowance=AllowanceKind.PURCHASE, form=Form),
                 Endpoint("POST", "/gather", self.handler, "", {200: Said}, form=GATHERED),
             ),
         )
@@ -104,30 +104,30 @@ class Shop:
 
     def cached(self, api: str, key: str) -> Caller | None:
         assert api == "test"
-        self.asked.append("cache")
+        self.request.append("cache")
         return self.caller if key == "good" else None
 
     async def authenticate(self, api: str, key: str) -> Caller:
         assert api == "test"
-        self.asked.append("database")
+        self.request.append("database")
         if key != "new":
             raise NotAuthenticated
         return self.caller
 
-    async def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:
+    async def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
         assert key == CALLER.key_bytes
-        self.asked.append("allowance")
+        self.request.append("allowance")
         self.limits.append((kind, limit))
         allowed = self.remaining > 0
         self.remaining -= allowed
-        return Verdict(allowed, limit, self.remaining, 7, 0 if allowed else 7)
+        return AllowanceVerdict(allowed, limit, self.remaining, 7, 0 if allowed else 7)
 
-    async def handler(self, call: Call[Any]) -> Answer:
-        self.asked.append("handler")
+    async def handler(self, call: Context[Any]) -> Response:
+        self.request.append("handler")
         self.calls.append(call)
         if self.raises is not None:
             raise self.raises
-        return Answer(200, Said("done"))
+        return Response(200, Said("done"))
 
     async def get(self, path: str = "/base/thing", **given: Any) -> Reply:
         return await request(self.app, "GET", path, **({"headers": KEY} | given))
@@ -171,7 +171,7 @@ async def test_an_unknown_path_needs_no_key_and_asks_nobody(shop: Shop) -> None:
         reply = await request(shop.app, "POST", path, body=b"x")
         assert said(reply) == (404, "UnknownPath"), path
         assert rate(reply) == [None] * 3
-    assert shop.asked == []
+    assert shop.request == []
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ async def test_a_wrong_method_needs_no_key_and_lists_the_right_ones(
     reply = await request(shop.app, method, path)
     assert said(reply) == (405, "MethodNotAllowed")
     assert reply.header("allow") == allowed
-    assert shop.asked == []
+    assert shop.request == []
 
 
 async def test_without_a_key_nothing_is_counted_and_no_body_read(shop: Shop) -> None:
@@ -193,18 +193,18 @@ async def test_without_a_key_nothing_is_counted_and_no_body_read(shop: Shop) -> 
         reply = await shop.buy(headers=headers)
         assert said(reply) == (401, "NotAuthenticated")
         assert (reply.read, rate(reply)) == (0, [None] * 3)
-    assert shop.asked == []
+    assert shop.request == []
 
 
 async def test_an_unknown_key_is_looked_up_and_counts_for_nobody(shop: Shop) -> None:
     assert said(await shop.buy(headers={"x-key": "bad"})) == (401, "NotAuthenticated")
-    assert shop.asked == ["cache", "database"]
+    assert shop.request == ["cache", "database"]
 
 
 async def test_a_key_that_is_remembered_asks_no_database(shop: Shop) -> None:
     assert said(await shop.get()) == (200, "done")
     assert said(await shop.get(headers={"x-key": "new"})) == (200, "done")
-    assert shop.asked == ["cache", "allowance", "handler", "cache", "database", "allowance", "handler"]
+    assert shop.request == ["cache", "allowance", "handler", "cache", "database", "allowance", "handler"]
 
 
 async def test_a_used_up_allowance_refuses_before_the_body_is_read(shop: Shop) -> None:
@@ -212,14 +212,14 @@ async def test_a_used_up_allowance_refuses_before_the_body_is_read(shop: Shop) -
     reply = await shop.buy(b"not even JSON")
     assert said(reply) == (429, "TooManyRequests")
     assert (reply.header("retry-after"), rate(reply), reply.read) == ("7", ["30", "0", "7"], 0)
-    assert shop.asked == ["cache", "allowance"]
+    assert shop.request == ["cache", "allowance"]
 
 
 async def test_a_bad_form_is_counted_and_reaches_no_endpoint(shop: Shop) -> None:
     reply = await shop.buy(b'{"size": 5}')
     assert said(reply) == (400, "InvalidInput")
     assert rate(reply) == ["30", "4", "7"]
-    assert shop.asked == ["cache", "allowance"]
+    assert shop.request == ["cache", "allowance"]
 
 
 async def test_reads_and_purchases_have_their_own_limits(shop: Shop) -> None:
@@ -227,7 +227,7 @@ async def test_reads_and_purchases_have_their_own_limits(shop: Shop) -> None:
     await shop.buy()
     shop.caller = replace(CALLER, read_limit=10**9)
     assert said(await shop.get()) == (200, "done")
-    assert shop.limits == [(Kind.READ, 60), (Kind.PURCHASE, 30), (Kind.READ, HIGHEST_LIMIT)]
+    assert shop.limits == [(AllowanceKind.READ, 60), (AllowanceKind.PURCHASE, 30), (AllowanceKind.READ, HIGHEST_LIMIT)]
 
 
 async def test_the_endpoint_gets_what_was_sent(shop: Shop) -> None:
@@ -240,7 +240,7 @@ async def test_the_endpoint_gets_what_was_sent(shop: Shop) -> None:
 
 async def test_head_is_served_as_get(shop: Shop) -> None:
     assert (await request(shop.app, "HEAD", "/base/thing", headers=KEY)).status == 200
-    assert shop.asked[-1] == "handler"
+    assert shop.request[-1] == "handler"
 
 
 # What goes wrong inside
@@ -297,7 +297,7 @@ class Peculiar(Shop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[Asked] = []
+        self.seen: list[Request] = []
         self.remaining = 50
         dialect = Dialect(
             name="test",
@@ -319,9 +319,9 @@ class Peculiar(Shop):
         services: Any = type("Services", (), {"resellers": self, "public_url": ""})()
         self.app = DialectApp(dialect, services, self)
 
-    def error(self, error: TelvendError, asked: Asked) -> Answer:
-        self.seen.append(asked)
-        return Answer(STATUS.get(type(error).__name__, 500), Said(type(error).__name__))
+    def error(self, error: TelvendError, request: Request) -> Response:
+        self.seen.append(request)
+        return Response(STATUS.get(type(error).__name__, 500), Said(type(error).__name__))
 
     async def authenticate(self, api: str, key: str) -> Caller:
         if key == "another":
@@ -412,7 +412,7 @@ async def test_a_key_may_stand_in_the_form_and_is_counted_all_the_same(peculiar:
     assert said(await post(b'{"client": "good"}')) == (200, "done")
     for body in (b"{}", b'{"client": "bad"}', b'{"client": null}'):
         assert said(await post(body)) == (401, "NotAuthenticated")
-    assert peculiar.limits == [(Kind.READ, 60)]
+    assert peculiar.limits == [(AllowanceKind.READ, 60)]
     peculiar.remaining = 0
     assert said(await post(b'{"client": "good"}')) == (429, "TooManyRequests")
 

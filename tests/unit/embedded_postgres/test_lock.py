@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from telvend.embedded_postgres.lock import DataDirectoryLock, Holder, Role
+from telvend.embedded_postgres.lock import DataDirectoryLock, Holder, LockRole
 from telvend.embedded_postgres.refused import PostgresRefused
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from telvend.embedded_postgres.lock import DataDirectoryLock, Role
+from telvend.embedded_postgres.lock import DataDirectoryLock, LockRole
 lock = DataDirectoryLock(Path(sys.argv[1]))
-assert lock.try_acquire(Role(sys.argv[2]))
+assert lock.try_acquire(LockRole(sys.argv[2]))
 print("held", flush=True)
 time.sleep(float(sys.argv[3]))
 """
 
 
-def hold(folder: Path, role: Role, seconds: float) -> subprocess.Popen[bytes]:
+def hold(folder: Path, role: LockRole, seconds: float) -> subprocess.Popen[bytes]:
     process = subprocess.Popen([sys.executable, "-c", HOLD, folder, role, str(seconds)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"held\n"
@@ -37,24 +37,24 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def test_free_lock_is_taken_and_names_its_holder(tmp_path: Path) -> None:
     lock = DataDirectoryLock(tmp_path)
-    lock.acquire(Role.SERVE, wait_s=0)
-    assert DataDirectoryLock(tmp_path).holder() == Holder(os.getpid(), Role.SERVE)
+    lock.acquire(LockRole.SERVE, wait_s=0)
+    assert DataDirectoryLock(tmp_path).holder() == Holder(os.getpid(), LockRole.SERVE)
     assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
     lock.release()
 
 
 def test_second_server_is_refused_with_the_process_id_of_the_first(tmp_path: Path) -> None:
-    first = hold(tmp_path, Role.SERVE, 30)
+    first = hold(tmp_path, LockRole.SERVE, 30)
     try:
         with pytest.raises(PostgresRefused, match=f"already being served by process {first.pid}"):
-            DataDirectoryLock(tmp_path).acquire(Role.SERVE, wait_s=30)
+            DataDirectoryLock(tmp_path).acquire(LockRole.SERVE, wait_s=30)
     finally:
         end(first)
 
 
-@pytest.mark.parametrize("role", list(Role))
-def test_command_is_waited_for(tmp_path: Path, role: Role) -> None:
-    first = hold(tmp_path, Role.COMMAND, 0.3)
+@pytest.mark.parametrize("role", list(LockRole))
+def test_command_is_waited_for(tmp_path: Path, role: LockRole) -> None:
+    first = hold(tmp_path, LockRole.COMMAND, 0.3)
     lock = DataDirectoryLock(tmp_path)
     lock.acquire(role, wait_s=10)
     assert lock.held
@@ -63,20 +63,20 @@ def test_command_is_waited_for(tmp_path: Path, role: Role) -> None:
 
 
 def test_command_that_does_not_finish_is_named(tmp_path: Path) -> None:
-    first = hold(tmp_path, Role.COMMAND, 30)
+    first = hold(tmp_path, LockRole.COMMAND, 30)
     try:
         with pytest.raises(PostgresRefused, match=f"process {first.pid}"):
-            DataDirectoryLock(tmp_path).acquire(Role.SERVE, wait_s=0.1)
+            DataDirectoryLock(tmp_path).acquire(LockRole.SERVE, wait_s=0.1)
     finally:
         end(first)
 
 
 def test_killed_holder_frees_the_lock(tmp_path: Path) -> None:
-    first = hold(tmp_path, Role.SERVE, 30)
+    first = hold(tmp_path, LockRole.SERVE, 30)
     first.send_signal(signal.SIGKILL)
     lock = DataDirectoryLock(tmp_path)
     began = time.monotonic()
-    lock.acquire(Role.SERVE, wait_s=5)  # Without waiting for the zombie to be collected.
+    lock.acquire(LockRole.SERVE, wait_s=5)  # Without waiting for the zombie to be collected.
     assert time.monotonic() - began < 1
     lock.release()
     end(first)
@@ -84,7 +84,7 @@ def test_killed_holder_frees_the_lock(tmp_path: Path) -> None:
 
 def test_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     lock = DataDirectoryLock(tmp_path)
-    lock.acquire(Role.SERVE, wait_s=0)
+    lock.acquire(LockRole.SERVE, wait_s=0)
     child_pid = os.fork()
     if child_pid == 0:
         time.sleep(30)
@@ -92,7 +92,7 @@ def test_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     try:
         time.sleep(0.1)
         lock.release()
-        assert DataDirectoryLock(tmp_path).try_acquire(Role.COMMAND)
+        assert DataDirectoryLock(tmp_path).try_acquire(LockRole.COMMAND)
     finally:
         os.kill(child_pid, signal.SIGKILL)
         os.waitpid(child_pid, 0)

@@ -14,13 +14,13 @@ import pytest
 from telvend.embedded_postgres import binaries, sockets
 from telvend.embedded_postgres.creation import telling_line
 from telvend.embedded_postgres.files import ServerState, password_of, read_state, write_state
-from telvend.embedded_postgres.privileges import Account, choose_account, spawn
+from telvend.embedded_postgres.privileges import OsAccount, choose_account, spawn
 from telvend.embedded_postgres.processes import send, server_processes
 from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.embedded_postgres.settings import PROMISES, command_line
 from telvend.kit.processes import is_running
 
-OURSELVES = Account("me", os.geteuid(), os.getegid(), changed=False)
+OURSELVES = OsAccount("me", os.geteuid(), os.getegid(), changed=False)
 
 
 @pytest.mark.parametrize("name", [*PROMISES, "port"])
@@ -122,8 +122,8 @@ def test_socket_folder_that_somebody_planted_is_not_used(tmp_path: Path, monkeyp
 def test_child_dies_with_its_parent() -> None:
     program = (
         "import os, signal, sys\n"
-        "from telvend.embedded_postgres.privileges import Account, spawn\n"
-        "me = Account('me', os.geteuid(), os.getegid(), changed=False)\n"
+        "from telvend.embedded_postgres.privileges import OsAccount, spawn\n"
+        "me = OsAccount('me', os.geteuid(), os.getegid(), changed=False)\n"
         "print(spawn(me, ['/bin/sleep', '60'], death_signal=signal.SIGINT).pid, flush=True)\n"
         "signal.pause()\n"
     )
@@ -152,7 +152,7 @@ def test_child_gets_only_our_own_environment(monkeypatch: pytest.MonkeyPatch) ->
 def test_database_of_another_user_is_served_as_that_user_by_root_only(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(tmp_path, 54321, 54321)
-        assert choose_account(tmp_path) == Account("54321", 54321, 54321, changed=True)
+        assert choose_account(tmp_path) == OsAccount("54321", 54321, 54321, changed=True)
     else:
         with pytest.raises(PostgresRefused, match="belongs to the user root"):
             choose_account(Path("/"))

@@ -3,17 +3,17 @@
 import pytest
 
 from telvend.fulfilment.places import Places
-from telvend.fulfilment.routing import Chosen, Later, Router, Wanted
-from telvend.providers.contract import Traits
+from telvend.fulfilment.routing import Chosen, Later, Router, RoutingRequest
+from telvend.providers.contract import ProviderTraits
 
-WANTED = Wanted("GH", "MTN", test=False)
+WANTED = RoutingRequest("GH", "MTN", test=False)
 
 
 class Named:
     """As much of a provider as a place needs."""
 
     name = "only"
-    traits = Traits(timeout_s=1.0, settles_after_s=1.0, concurrency=2)
+    traits = ProviderTraits(timeout_s=1.0, settles_after_s=1.0, concurrency=2)
 
 
 class Still:

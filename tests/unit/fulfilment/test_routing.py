@@ -6,22 +6,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telvend.fulfilment.routing import BreakerState, Choice, Chosen, Later, Limits, Nobody, Router, Rule, Wanted
+from telvend.fulfilment.routing import (
+    BreakerState,
+    Choice,
+    Chosen,
+    Later,
+    Nobody,
+    ProviderLimits,
+    Router,
+    RoutingRequest,
+    Rule,
+)
 from telvend.providers.contract import (
     Accepted,
     Delivered,
     Delivery,
     NotSent,
     Outcome,
+    ProviderTraits,
     Reason,
     Refused,
-    Traits,
     Unknown,
 )
 from tests.clocks import FakeClock
 
-GHANA = Wanted("GH", "MTN", test=False)
-LIMITS = Limits(failures_in_a_row=3, window=10, window_minimum=6, cool_down_s=10, longest_cool_down_s=40, mending_s=60)
+GHANA = RoutingRequest("GH", "MTN", test=False)
+LIMITS = ProviderLimits(
+    failures_in_a_row=3, window=10, window_minimum=6, cool_down_s=10, longest_cool_down_s=40, mending_s=60
+)
 
 
 class Named:
@@ -29,12 +41,12 @@ class Named:
 
     def __init__(self, name: str, **traits: object) -> None:
         self.name = name
-        self.traits = replace(Traits(concurrency=100), **traits)
+        self.traits = replace(ProviderTraits(concurrency=100), **traits)
 
     async def deliver(self, *_: Delivery) -> Outcome:
         raise AssertionError("the router does not deliver")
 
-    async def ask(self, *_: Delivery) -> Outcome:
+    async def requery(self, *_: Delivery) -> Outcome:
         raise AssertionError("the router does not ask")
 
     async def close(self) -> None:
@@ -55,7 +67,7 @@ def name_of(choice: Choice) -> str:
     return chosen(choice).provider.name
 
 
-def serve(router: Router, outcome: Outcome, times: int = 1, wanted: Wanted = GHANA) -> None:
+def serve(router: Router, outcome: Outcome, times: int = 1, wanted: RoutingRequest = GHANA) -> None:
     for _ in range(times):
         router.record(chosen(router.choose(wanted)), outcome, 0.1)
 

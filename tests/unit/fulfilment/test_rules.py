@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 from telvend.catalog.kinds import Payload
 from telvend.errors import InvalidInput, InvariantBroken, NotFound
 from telvend.fulfilment.model import (
-    Ask,
-    Case,
-    Claim,
+    Abandon,
+    Abandoned,
+    AttemptSnapshot,
+    ClaimedOrder,
     Deliver,
     Effect,
+    Escalate,
     FindProvider,
-    GivenUp,
-    GiveUp,
-    Hesitate,
-    LookAgain,
-    Park,
-    Policy,
-    Posting,
+    FulfilmentPolicy,
+    HoldPosting,
+    LockedOrder,
+    PersonVerdict,
     Presume,
+    ProviderReport,
+    Requery,
+    RequeryNow,
+    Reschedule,
     Step,
-    Try,
-    Verdict,
-    Word,
     spread,
 )
 from telvend.fulfilment.routing import Choice, Chosen, Later, Nobody
@@ -36,11 +36,11 @@ from telvend.fulfilment.rules import next_step, with_choice, with_doubt
 from telvend.fulfilment.weighing import ask_delay_s, believed, may_release, weigh
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.orders.model import AttemptState, State
+from telvend.orders.model import AttemptState, OrderState
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-POLICY = Policy()
+POLICY = FulfilmentPolicy()
 PRICE, COST = Money(450, GHS), Money(400, GHS)
 STARTED, ACCEPTED, UNKNOWN = AttemptState.STARTED, AttemptState.ACCEPTED, AttemptState.UNKNOWN
 DELIVERED, REFUSED, NOT_SENT = AttemptState.DELIVERED, AttemptState.REFUSED, AttemptState.NOT_SENT
@@ -53,14 +53,16 @@ class Named:
         self.name = name
 
 
-def attempts(*states: AttemptState, asked: int = 0, elsewhere: bool = True) -> list[Try]:
+def attempts(*states: AttemptState, asked: int = 0, elsewhere: bool = True) -> list[AttemptSnapshot]:
     return [
-        Try(number, f"p{number}", f"R-{number}", state, asked, elsewhere and state is REFUSED, COST.minor, NOW)
+        AttemptSnapshot(
+            number, f"p{number}", f"R-{number}", state, asked, elsewhere and state is REFUSED, COST.minor, NOW
+        )
         for number, state in enumerate(states, 1)
     ]
 
 
-def step_of(tries: list[Try], *choices: Choice) -> tuple[Step, list[frozenset[str]]]:
+def step_of(tries: list[AttemptSnapshot], *choices: Choice) -> tuple[Step, list[frozenset[str]]]:
     """The next step, and what was excluded each time that a provider was looked for."""
     claim = claim_of(tries)
     step = next_step(claim, POLICY)
@@ -76,8 +78,8 @@ def step_of(tries: list[Try], *choices: Choice) -> tuple[Step, list[frozenset[st
     return with_choice(claim, step, choice, {}), looked_for
 
 
-def claim_of(tries: list[Try]) -> Claim:
-    return Claim(
+def claim_of(tries: list[AttemptSnapshot]) -> ClaimedOrder:
+    return ClaimedOrder(
         1,
         "R",
         Mode.LIVE,
@@ -93,18 +95,20 @@ def claim_of(tries: list[Try]) -> Claim:
         PRICE,
         PRICE,
         COST,
-        State.WAITING,
+        OrderState.WAITING,
         NOW,
         tries,
     )
 
 
-def case_of(state: State, *states: AttemptState, asked: int = 0) -> Case:
-    return Case(1, "R", 9, Mode.LIVE, PRICE, state, attempts(*states, asked=asked))
+def case_of(state: OrderState, *states: AttemptState, asked: int = 0) -> LockedOrder:
+    return LockedOrder(1, "R", 9, Mode.LIVE, PRICE, state, attempts(*states, asked=asked))
 
 
-def word(outcome: Outcome, number: int = 1, *, asked: bool = False, age_s: float = 0.0, holds: bool = True) -> Word:
-    return Word(1, 9, number, outcome, asked, age_s, 300.0, holds)
+def word(
+    outcome: Outcome, number: int = 1, *, asked: bool = False, age_s: float = 0.0, holds: bool = True
+) -> ProviderReport:
+    return ProviderReport(1, 9, number, outcome, asked, age_s, 300.0, holds)
 
 
 # The next step ---------------------------------------------------------------------------------------------------------
@@ -116,7 +120,7 @@ P9 = Chosen(Named("p9"), probe=False)  # type: ignore[arg-type]
 @pytest.mark.parametrize("state", [STARTED, ACCEPTED, UNKNOWN])
 def test_an_open_attempt_is_asked_about_whoever_left_it(state: AttemptState) -> None:
     tries = attempts(NOT_SENT, REFUSED, state)
-    assert step_of(tries) == (Ask(tries[2]), [])
+    assert step_of(tries) == (Requery(tries[2]), [])
 
 
 def test_a_fresh_order_gets_its_first_attempt() -> None:
@@ -136,30 +140,30 @@ def test_what_was_not_sent_goes_elsewhere_first_and_else_to_the_same_provider() 
 
 
 def test_nobody_left_gives_up() -> None:
-    assert step_of(attempts(REFUSED), Nobody("all tried"))[0] == GiveUp("all tried")
-    assert step_of([], Nobody("nobody sells it"))[0] == GiveUp("nobody sells it")
+    assert step_of(attempts(REFUSED), Nobody("all tried"))[0] == Abandon("all tried")
+    assert step_of([], Nobody("nobody sells it"))[0] == Abandon("nobody sells it")
 
 
 def test_a_definite_refusal_is_never_followed_by_another_attempt() -> None:
-    assert isinstance(step_of(attempts(REFUSED, elsewhere=False))[0], GiveUp)
+    assert isinstance(step_of(attempts(REFUSED, elsewhere=False))[0], Abandon)
 
 
 def test_too_many_attempts_that_never_arrived_give_up() -> None:
     assert isinstance(step_of(attempts(*[NOT_SENT] * 3), P9)[0], Deliver)
-    assert isinstance(step_of(attempts(*[NOT_SENT] * 4))[0], GiveUp)
+    assert isinstance(step_of(attempts(*[NOT_SENT] * 4))[0], Abandon)
 
 
-@pytest.mark.parametrize(("tries", "state"), [([], State.ACCEPTED), (attempts(REFUSED), State.WAITING)])
-def test_breakers_and_full_providers_only_put_it_off(tries: list[Try], state: State) -> None:
+@pytest.mark.parametrize(("tries", "state"), [([], OrderState.ACCEPTED), (attempts(REFUSED), OrderState.WAITING)])
+def test_breakers_and_full_providers_only_put_it_off(tries: list[AttemptSnapshot], state: OrderState) -> None:
     step, _ = step_of(tries, Later(10, "resting"))
-    assert isinstance(step, Park)
+    assert isinstance(step, Reschedule)
     assert (step.state, step.why) == (state, "resting")
     assert 9 <= step.after_s <= 11
 
 
 @pytest.mark.parametrize("states", [(DELIVERED,), (DELIVERED, STARTED), (STARTED, UNKNOWN)])
 def test_what_does_not_fit_together_is_left_to_a_person(states: tuple[AttemptState, ...]) -> None:
-    assert isinstance(step_of(attempts(*states))[0], Hesitate)
+    assert isinstance(step_of(attempts(*states))[0], Escalate)
 
 
 @given(
@@ -169,7 +173,7 @@ def test_what_does_not_fit_together_is_left_to_a_person(states: tuple[AttemptSta
 def test_a_new_attempt_needs_that_no_other_can_deliver(tries: list[tuple[AttemptState, bool]], choice: Choice) -> None:
     claim = claim_of(
         [
-            Try(number, f"p{number}", f"R-{number}", state, 0, elsewhere, COST.minor, NOW)
+            AttemptSnapshot(number, f"p{number}", f"R-{number}", state, 0, elsewhere, COST.minor, NOW)
             for number, (state, elsewhere) in enumerate(tries, 1)
         ]
     )
@@ -186,7 +190,7 @@ def test_a_new_attempt_needs_that_no_other_can_deliver(tries: list[tuple[Attempt
             assert (chosen.number, chosen.reference) == (len(tries) + 1, f"R-{len(tries) + 1}")
             assert chosen.cost.minor == (390 if choice is P9 else COST.minor)
     elif any(state.open for state, _ in tries):
-        assert isinstance(step, Ask | Hesitate | GiveUp)
+        assert isinstance(step, Requery | Escalate | Abandon)
     assert msgspec.msgpack.encode(claim.attempts) == before
 
 
@@ -198,23 +202,25 @@ ELSEWHERE, PLAIN = Refused(Reason.NO_FLOAT), Refused(Reason.BARRED)
 @pytest.mark.parametrize(
     ("outcome", "asked", "attempt", "order", "effect"),
     [
-        (Delivered(), False, DELIVERED, State.DELIVERED, Effect.DELIVERED),
-        (Delivered(), True, DELIVERED, State.DELIVERED, Effect.DELIVERED),
-        (PLAIN, False, REFUSED, State.FAILED, Effect.FAILED),
-        (ELSEWHERE, False, REFUSED, State.DELIVERING, Effect.TRY_AGAIN),
-        (NotSent(), False, NOT_SENT, State.WAITING, Effect.TRY_AGAIN),
-        (NotSent(), True, UNKNOWN, State.WAITING, Effect.ASK_LATER),
-        (Accepted(), False, ACCEPTED, State.WAITING, Effect.ASK_LATER),
-        (Unknown(), False, UNKNOWN, State.WAITING, Effect.ASK_LATER),
-        (Unknown(), True, UNKNOWN, State.WAITING, Effect.ASK_LATER),
+        (Delivered(), False, DELIVERED, OrderState.DELIVERED, Effect.DELIVERED),
+        (Delivered(), True, DELIVERED, OrderState.DELIVERED, Effect.DELIVERED),
+        (PLAIN, False, REFUSED, OrderState.FAILED, Effect.FAILED),
+        (ELSEWHERE, False, REFUSED, OrderState.DELIVERING, Effect.TRY_AGAIN),
+        (NotSent(), False, NOT_SENT, OrderState.WAITING, Effect.TRY_AGAIN),
+        (NotSent(), True, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
+        (Accepted(), False, ACCEPTED, OrderState.WAITING, Effect.ASK_LATER),
+        (Unknown(), False, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
+        (Unknown(), True, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
     ],
 )
-def test_the_first_word(outcome: Outcome, asked: bool, attempt: AttemptState, order: State, effect: Effect) -> None:
-    case = case_of(State.DELIVERING, STARTED)
+def test_the_first_word(
+    outcome: Outcome, asked: bool, attempt: AttemptState, order: OrderState, effect: Effect
+) -> None:
+    case = case_of(OrderState.DELIVERING, STARTED)
     assert weigh(case, word(outcome, asked=asked), POLICY) is effect
     assert (case.attempts[0].state, case.state) == (attempt, order)
     assert case.attempts[0].asked == asked
-    assert (case.posting is not None, case.releases) == (order is State.DELIVERED, order is State.FAILED)
+    assert (case.posting is not None, case.releases) == (order is OrderState.DELIVERED, order is OrderState.FAILED)
     assert (case.due_in_s is None) == order.final
 
 
@@ -225,22 +231,22 @@ def test_never_heard_of_it_is_believed_only_when_the_attempt_is_old_enough() -> 
 
 
 def test_a_young_attempt_that_was_never_heard_of_is_asked_about_when_the_answer_can_be_believed() -> None:
-    case = case_of(State.DELIVERING, UNKNOWN, asked=4)
+    case = case_of(OrderState.DELIVERING, UNKNOWN, asked=4)
     weigh(case, word(NotSent(), asked=True, age_s=290), POLICY)
     assert case.due_in_s == pytest.approx(10)
 
 
 def test_never_heard_of_it_after_accepted_is_unknown_at_any_age() -> None:
-    case = case_of(State.DELIVERING, ACCEPTED)
+    case = case_of(OrderState.DELIVERING, ACCEPTED)
     assert weigh(case, word(NotSent(), asked=True, age_s=1e6), POLICY) is Effect.ASK_LATER
     assert case.attempts[0].state is ACCEPTED
 
 
 def test_the_provider_names_the_cost_and_else_it_is_the_attempts() -> None:
     for named, posted, notes in [(None, COST, 0), (Money(390, GHS), Money(390, GHS), 0), (Money(1, NGN), COST, 1)]:
-        case = case_of(State.DELIVERING, STARTED)
+        case = case_of(OrderState.DELIVERING, STARTED)
         weigh(case, word(Delivered("X-1", named)), POLICY)
-        assert case.posting == Posting("p1", posted)
+        assert case.posting == HoldPosting("p1", posted)
         assert (case.attempts[0].provider_reference, len(case.notes)) == ("X-1", notes)
 
 
@@ -260,7 +266,7 @@ def test_the_provider_names_the_cost_and_else_it_is_the_attempts() -> None:
     ],
 )
 def test_a_second_word_moves_no_money(before: AttemptState, outcome: Outcome, effect: Effect) -> None:
-    state = State.DELIVERED if before is DELIVERED else State.FAILED
+    state = OrderState.DELIVERED if before is DELIVERED else OrderState.FAILED
     case = case_of(state, before)
     assert weigh(case, word(outcome), POLICY) is effect
     assert (case.changed, case.posting, case.releases, case.attempts[0].changed) == (False, None, False, False)
@@ -268,30 +274,30 @@ def test_a_second_word_moves_no_money(before: AttemptState, outcome: Outcome, ef
 
 
 def test_delivered_after_all_while_another_attempt_is_on_sends_the_order_to_review_for_good() -> None:
-    case = case_of(State.DELIVERING, NOT_SENT, STARTED)
+    case = case_of(OrderState.DELIVERING, NOT_SENT, STARTED)
     assert weigh(case, word(Delivered()), POLICY) is Effect.CONTRADICTED
-    assert (case.state, case.due_in_s, case.posting) == (State.REVIEW, None, None)
+    assert (case.state, case.due_in_s, case.posting) == (OrderState.REVIEW, None, None)
     # Whatever the second attempt brings, a person decides; nor can it be sent out again.
     assert weigh(case, word(PLAIN, number=2), POLICY) is Effect.REVIEW
-    assert (case.state, case.releases) == (State.REVIEW, False)
-    assert isinstance(weigh(case, LookAgain(1, None), POLICY), InvalidInput)
+    assert (case.state, case.releases) == (OrderState.REVIEW, False)
+    assert isinstance(weigh(case, RequeryNow(1, None), POLICY), InvalidInput)
 
 
 def test_in_review_a_word_is_noted_and_the_hold_stays() -> None:
     for outcome in (Delivered(), PLAIN, ELSEWHERE, NotSent()):
-        case = case_of(State.REVIEW, UNKNOWN, asked=11)
+        case = case_of(OrderState.REVIEW, UNKNOWN, asked=11)
         assert weigh(case, word(outcome), POLICY) is Effect.REVIEW
         assert (case.changed, case.posting, case.releases, len(case.notes)) == (False, None, False, 1)
 
 
 def test_a_worker_without_the_lease_decides_nothing_about_time() -> None:
-    case = case_of(State.DELIVERING, STARTED)
+    case = case_of(OrderState.DELIVERING, STARTED)
     assert weigh(case, word(Unknown(), holds=False), POLICY) is Effect.NOTHING
     assert (case.changed, case.attempts[0].state) == (False, UNKNOWN)
 
 
 def test_a_text_that_no_database_takes_is_cleaned() -> None:
-    case = case_of(State.DELIVERING, STARTED)
+    case = case_of(OrderState.DELIVERING, STARTED)
     weigh(case, word(Unknown("a\x00b\ud800" + "x" * 9999)), POLICY)
     assert case.attempts[0].text.startswith("ab?xxx")
     assert len(case.attempts[0].text) == 500
@@ -301,9 +307,9 @@ def test_what_does_not_exist_is_a_bug() -> None:
     with pytest.raises(InvariantBroken):
         weigh(None, word(Delivered()), POLICY)
     with pytest.raises(InvariantBroken):
-        weigh(case_of(State.DELIVERING), word(Delivered()), POLICY)
+        weigh(case_of(OrderState.DELIVERING), word(Delivered()), POLICY)
     with pytest.raises(InvariantBroken):
-        case_of(State.FAILED).become(State.REVIEW)
+        case_of(OrderState.FAILED).become(OrderState.REVIEW)
 
 
 # Giving up, and people -------------------------------------------------------------------------------------------------
@@ -312,53 +318,55 @@ def test_what_does_not_exist_is_a_bug() -> None:
 @pytest.mark.parametrize(
     ("state", "states", "effect"),
     [
-        (State.DELIVERING, (), Effect.FAILED),
-        (State.DELIVERING, (REFUSED, NOT_SENT), Effect.FAILED),
-        (State.DELIVERING, (REFUSED, STARTED), Effect.NOTHING),
-        (State.REVIEW, (REFUSED,), Effect.NOTHING),
-        (State.FAILED, (REFUSED,), Effect.NOTHING),
-        (State.DELIVERED, (DELIVERED,), Effect.NOTHING),
+        (OrderState.DELIVERING, (), Effect.FAILED),
+        (OrderState.DELIVERING, (REFUSED, NOT_SENT), Effect.FAILED),
+        (OrderState.DELIVERING, (REFUSED, STARTED), Effect.NOTHING),
+        (OrderState.REVIEW, (REFUSED,), Effect.NOTHING),
+        (OrderState.FAILED, (REFUSED,), Effect.NOTHING),
+        (OrderState.DELIVERED, (DELIVERED,), Effect.NOTHING),
     ],
 )
 def test_giving_up_needs_that_nothing_can_have_been_delivered(
-    state: State, states: tuple[AttemptState, ...], effect: Effect
+    state: OrderState, states: tuple[AttemptState, ...], effect: Effect
 ) -> None:
     case = case_of(state, *states)
-    assert weigh(case, GivenUp(1, 9, "nobody"), POLICY) is effect
+    assert weigh(case, Abandoned(1, 9, "nobody"), POLICY) is effect
     assert case.releases is (effect is Effect.FAILED)
 
 
-@pytest.mark.parametrize("state", [State.WAITING, State.REVIEW])
-def test_a_person_settles_an_open_order_once(state: State) -> None:
-    for delivered, final, attempt in [(True, State.DELIVERED, DELIVERED), (False, State.FAILED, REFUSED)]:
+@pytest.mark.parametrize("state", [OrderState.WAITING, OrderState.REVIEW])
+def test_a_person_settles_an_open_order_once(state: OrderState) -> None:
+    for delivered, final, attempt in [(True, OrderState.DELIVERED, DELIVERED), (False, OrderState.FAILED, REFUSED)]:
         case = case_of(state, NOT_SENT, UNKNOWN)
-        verdict = Verdict(1, "R", delivered, "they sent a list")
+        verdict = PersonVerdict(1, "R", delivered, "they sent a list")
         assert weigh(case, verdict, POLICY) == final.value
         assert (case.state, case.attempts[1].state, case.due_in_s) == (final, attempt, None)
-        assert (case.posting, case.releases) == (Posting("p2", COST) if delivered else None, not delivered)
+        assert (case.posting, case.releases) == (HoldPosting("p2", COST) if delivered else None, not delivered)
         assert "they sent a list" in case.notes[0]
         again = case_of(final, NOT_SENT, attempt)
         assert weigh(again, verdict, POLICY) is Effect.NOTHING
-        assert isinstance(weigh(again, Verdict(1, None, not delivered, "no"), POLICY), InvalidInput)
+        assert isinstance(weigh(again, PersonVerdict(1, None, not delivered, "no"), POLICY), InvalidInput)
         assert not again.changed
 
 
 def test_what_a_person_cannot_do() -> None:
-    assert isinstance(weigh(None, Verdict(1, None, True, ""), POLICY), NotFound)
-    assert isinstance(weigh(case_of(State.REVIEW, UNKNOWN), Verdict(1, "other", True, ""), POLICY), NotFound)
-    assert isinstance(weigh(case_of(State.DELIVERING, STARTED), Verdict(1, None, False, ""), POLICY), InvalidInput)
-    assert isinstance(weigh(case_of(State.ACCEPTED), Verdict(1, None, False, ""), POLICY), InvalidInput)
-    assert isinstance(weigh(case_of(State.REVIEW), Verdict(1, None, True, ""), POLICY), InvalidInput)
-    assert isinstance(weigh(case_of(State.FAILED, REFUSED), LookAgain(1, None), POLICY), InvalidInput)
-    assert isinstance(weigh(case_of(State.REVIEW, REFUSED), LookAgain(1, None), POLICY), InvalidInput)
+    assert isinstance(weigh(None, PersonVerdict(1, None, True, ""), POLICY), NotFound)
+    assert isinstance(weigh(case_of(OrderState.REVIEW, UNKNOWN), PersonVerdict(1, "other", True, ""), POLICY), NotFound)
+    assert isinstance(
+        weigh(case_of(OrderState.DELIVERING, STARTED), PersonVerdict(1, None, False, ""), POLICY), InvalidInput
+    )
+    assert isinstance(weigh(case_of(OrderState.ACCEPTED), PersonVerdict(1, None, False, ""), POLICY), InvalidInput)
+    assert isinstance(weigh(case_of(OrderState.REVIEW), PersonVerdict(1, None, True, ""), POLICY), InvalidInput)
+    assert isinstance(weigh(case_of(OrderState.FAILED, REFUSED), RequeryNow(1, None), POLICY), InvalidInput)
+    assert isinstance(weigh(case_of(OrderState.REVIEW, REFUSED), RequeryNow(1, None), POLICY), InvalidInput)
 
 
 def test_asking_again_makes_it_due_and_may_be_repeated() -> None:
-    case = case_of(State.REVIEW, UNKNOWN, asked=11)
+    case = case_of(OrderState.REVIEW, UNKNOWN, asked=11)
     for _ in range(2):
-        assert weigh(case, LookAgain(1, "R"), POLICY) is Effect.ASK_LATER
-        assert (case.state, case.due_in_s) == (State.WAITING, 0.0)
-    assert weigh(case_of(State.DELIVERING, UNKNOWN), LookAgain(1, None), POLICY) is Effect.NOTHING
+        assert weigh(case, RequeryNow(1, "R"), POLICY) is Effect.ASK_LATER
+        assert (case.state, case.due_in_s) == (OrderState.WAITING, 0.0)
+    assert weigh(case_of(OrderState.DELIVERING, UNKNOWN), RequeryNow(1, None), POLICY) is Effect.NOTHING
     # Nobody knows still: back to review at once.
     assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.REVIEW
 
@@ -388,12 +396,12 @@ def test_a_hint_decides_about_the_first_question_and_may_put_off_later_ones() ->
 def test_an_attempt_that_was_asked_about_in_time_has_the_delays_of_its_count(
     order_id: int, answer_s: float, state: AttemptState
 ) -> None:
-    case = Case(order_id, "R", 9, Mode.LIVE, PRICE, State.DELIVERING, attempts(state))
+    case = LockedOrder(order_id, "R", 9, Mode.LIVE, PRICE, OrderState.DELIVERING, attempts(state))
     outcome = Unknown() if state is UNKNOWN else Accepted()
     age_s, asked = answer_s, False
     while True:
         attempt = case.attempts[0]
-        said = Word(order_id, 9, 1, outcome, asked, 0.0, 0.0, True, age_s)
+        said = ProviderReport(order_id, 9, 1, outcome, asked, 0.0, 0.0, True, age_s)
         if weigh(case, said, POLICY) is Effect.REVIEW:
             break
         assert ask_delay_s(attempt, outcome, POLICY, age_s) == ask_delay_s(attempt, outcome, POLICY)
@@ -413,14 +421,14 @@ def test_questions_that_came_too_early_do_not_put_off_the_next_one(
 
 
 def test_an_unknown_order_ends_in_review_with_its_hold() -> None:
-    case = case_of(State.DELIVERING, STARTED)
+    case = case_of(OrderState.DELIVERING, STARTED)
     weigh(case, word(Unknown()), POLICY)
     total_s = case.due_in_s or 0.0
     for _ in range(9):
         assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.ASK_LATER
         total_s += case.due_in_s or 0.0
     assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.REVIEW
-    assert (case.state, case.releases, case.posting, case.due_in_s) == (State.REVIEW, False, None, None)
+    assert (case.state, case.releases, case.posting, case.due_in_s) == (OrderState.REVIEW, False, None, None)
     assert 0.9 * 80585 <= total_s <= 1.1 * 80585
 
 
@@ -444,21 +452,21 @@ ITEMS = st.one_of(
         age_s=st.sampled_from([0.0, 300.0]),
         holds=st.booleans(),
     ),
-    st.just(GivenUp(1, 9, "nobody")),
-    st.builds(Verdict, st.just(1), st.none(), st.booleans(), st.just("said so")),
-    st.just(LookAgain(1, None)),
+    st.just(Abandoned(1, 9, "nobody")),
+    st.builds(PersonVerdict, st.just(1), st.none(), st.booleans(), st.just("said so")),
+    st.just(RequeryNow(1, None)),
 )
 STATES = st.sampled_from([(STARTED,), (NOT_SENT, STARTED), (REFUSED, UNKNOWN), (ACCEPTED,)])
 
 
 @given(STATES, st.lists(ITEMS, max_size=12))
 def test_money_moves_at_most_once_and_only_as_the_state_says(
-    states: tuple[AttemptState, ...], items: list[Word]
+    states: tuple[AttemptState, ...], items: list[ProviderReport]
 ) -> None:
-    case = case_of(State.DELIVERING, *states)
-    final: State | None = None
+    case = case_of(OrderState.DELIVERING, *states)
+    final: OrderState | None = None
     for item in items:
-        if isinstance(item, Word) and item.number > len(states):
+        if isinstance(item, ProviderReport) and item.number > len(states):
             continue
         moved = (case.posting, case.releases)
         releasable = may_release(item)
@@ -470,15 +478,15 @@ def test_money_moves_at_most_once_and_only_as_the_state_says(
         if case.state.final:
             final = case.state
             assert not any(attempt.state.open for attempt in case.attempts)
-        assert (case.posting is not None) == (case.state is State.DELIVERED)
-        assert case.releases == (case.state is State.FAILED)
-        assert not case.changed or (case.due_in_s is None) == (case.state.final or case.state is State.REVIEW)
+        assert (case.posting is not None) == (case.state is OrderState.DELIVERED)
+        assert case.releases == (case.state is OrderState.FAILED)
+        assert not case.changed or (case.due_in_s is None) == (case.state.final or case.state is OrderState.REVIEW)
 
 
 # A book that may have lost attempts ------------------------------------------------------------------------------------
 
 
-def doubted(tries: list[Try], choice: Choice, *, held: bool = False) -> Step:
+def doubted(tries: list[AttemptSnapshot], choice: Choice, *, held: bool = False) -> Step:
     step, _ = step_of(tries, choice, choice)
     claim = claim_of(tries)
     claim.doubtful = True
@@ -492,41 +500,43 @@ def test_in_doubt_a_first_attempt_is_asked_about_instead_of_made() -> None:
 
 
 def test_in_doubt_nothing_is_bought_twice_from_one_provider_and_no_hold_goes_back() -> None:
-    assert isinstance(doubted(attempts(NOT_SENT), P1), Hesitate)
+    assert isinstance(doubted(attempts(NOT_SENT), P1), Escalate)
     assert isinstance(doubted(attempts(NOT_SENT), P9), Presume)
-    assert isinstance(doubted(attempts(REFUSED), Nobody("nobody is left")), Hesitate)
-    assert isinstance(doubted(attempts(REFUSED, elsewhere=False), P1), Hesitate)
+    assert isinstance(doubted(attempts(REFUSED), Nobody("nobody is left")), Escalate)
+    assert isinstance(doubted(attempts(REFUSED, elsewhere=False), P1), Escalate)
 
 
-@pytest.mark.parametrize(("tries", "state"), [([], State.ACCEPTED), (attempts(NOT_SENT), State.WAITING)])
-def test_while_sales_are_halted_nothing_new_is_given_to_anybody(tries: list[Try], state: State) -> None:
+@pytest.mark.parametrize(("tries", "state"), [([], OrderState.ACCEPTED), (attempts(NOT_SENT), OrderState.WAITING)])
+def test_while_sales_are_halted_nothing_new_is_given_to_anybody(
+    tries: list[AttemptSnapshot], state: OrderState
+) -> None:
     for choice in (P9, Nobody("nobody is left")):
         step = doubted(tries, choice, held=True)
-        assert isinstance(step, Park)
+        assert isinstance(step, Reschedule)
         assert step.state is state
 
 
 @pytest.mark.parametrize("held", [False, True])
 def test_an_open_attempt_is_asked_about_whatever_the_doubt(held: bool) -> None:
-    assert isinstance(doubted(attempts(UNKNOWN), P1, held=held), Ask)
+    assert isinstance(doubted(attempts(UNKNOWN), P1, held=held), Requery)
 
 
 def test_in_doubt_a_refusal_and_giving_up_leave_the_hold_to_a_person() -> None:
-    for item in (word(Refused(Reason.REFUSED), asked=True), GivenUp(1, 9, "nobody is left")):
-        case = case_of(State.WAITING, *([STARTED] if isinstance(item, Word) else [NOT_SENT]))
+    for item in (word(Refused(Reason.REFUSED), asked=True), Abandoned(1, 9, "nobody is left")):
+        case = case_of(OrderState.WAITING, *([STARTED] if isinstance(item, ProviderReport) else [NOT_SENT]))
         case.doubtful = True
         assert weigh(case, item, POLICY) is Effect.REVIEW
-        assert (case.state, case.releases, case.posting) == (State.REVIEW, False, None)
+        assert (case.state, case.releases, case.posting) == (OrderState.REVIEW, False, None)
         assert "has gone back" in case.notes[0]
 
 
 def test_in_doubt_a_word_on_an_attempt_that_is_not_there_is_kept() -> None:
-    case = case_of(State.ACCEPTED)
+    case = case_of(OrderState.ACCEPTED)
     case.doubtful = True
     assert weigh(case, word(Delivered()), POLICY) is Effect.REVIEW
-    assert case.state is State.REVIEW
+    assert case.state is OrderState.REVIEW
     assert "Delivered" in case.notes[0]
-    final = case_of(State.FAILED)
+    final = case_of(OrderState.FAILED)
     final.doubtful = True
     assert weigh(final, word(Delivered()), POLICY) is Effect.CONTRADICTED
     assert not final.changed
@@ -537,7 +547,7 @@ def test_in_doubt_a_word_on_an_attempt_that_is_not_there_is_kept() -> None:
 TOKEN = {"kind": "credit", "digits": "02632054405982757802"}
 
 
-def delivered_with(kind: str, items: list[dict[str, str]], state: State = State.DELIVERING) -> Case:
+def delivered_with(kind: str, items: list[dict[str, str]], state: OrderState = OrderState.DELIVERING) -> LockedOrder:
     case = case_of(state, STARTED)
     case.kind = kind
     weigh(case, word(Delivered(payload=Payload(items))), POLICY)
@@ -546,21 +556,21 @@ def delivered_with(kind: str, items: list[dict[str, str]], state: State = State.
 
 def test_what_a_delivery_carries_back_is_kept() -> None:
     case = delivered_with("electricity", [TOKEN])
-    assert (case.state, case.payload, case.notes) == (State.DELIVERED, Payload([TOKEN]), [])
+    assert (case.state, case.payload, case.notes) == (OrderState.DELIVERED, Payload([TOKEN]), [])
 
 
 def test_what_cannot_be_read_counts_as_not_told_and_the_order_is_delivered() -> None:
     case = delivered_with("electricity", [{"kind": "credit", "digits": "1234567890"}])
-    assert (case.state, case.payload) == (State.DELIVERED, None)
+    assert (case.state, case.payload) == (OrderState.DELIVERED, None)
     assert case.notes == ["Attempt 1: the tokens of p1 cannot be read: digits are not 20."]
 
 
 def test_what_a_kind_does_not_carry_is_dropped_and_noted_without_its_text() -> None:
     case = delivered_with("data", [TOKEN])
-    assert (case.state, case.payload) == (State.DELIVERED, None)
+    assert (case.state, case.payload) == (OrderState.DELIVERED, None)
     assert case.notes == ["Attempt 1: p1 sent what data does not carry; it was dropped."]
 
 
 def test_a_payload_that_comes_while_a_person_decides_is_kept() -> None:
-    case = delivered_with("electricity", [TOKEN], State.REVIEW)
-    assert (case.state, case.payload) == (State.REVIEW, Payload([TOKEN]))
+    case = delivered_with("electricity", [TOKEN], OrderState.REVIEW)
+    assert (case.state, case.payload) == (OrderState.REVIEW, Payload([TOKEN]))

@@ -22,12 +22,12 @@ from telvend.funding.model import (
 from telvend.gateways.contract import (
     Abandoned,
     Declined,
+    GatewayTraits,
     Method,
-    NotFound,
     Paid,
+    PaymentNotFound,
+    PaymentUnknown,
     Pending,
-    Traits,
-    Unknown,
     Word,
 )
 from telvend.kit.mode import Mode
@@ -36,7 +36,7 @@ from telvend.kit.money import NGN, Money
 OWNER = UUID(int=7)
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ENDS = BEGAN + timedelta(hours=1)
-BOTH = Traits(live_mode=True, test_mode=True)
+BOTH = GatewayTraits(live_mode=True, test_mode=True)
 
 FUNDING = Funding(
     id=7,
@@ -94,19 +94,19 @@ PENDING, COMPLETED, FAILED, EXPIRED = FundingState
         (EXPIRED, Declined(), MUCH_LATER, Wait(None)),
         # Not paid yet.
         (PENDING, Pending(), EARLY, Wait(EARLY + timedelta(seconds=30))),
-        (PENDING, NotFound(), EARLY, Wait(EARLY + timedelta(seconds=30))),
+        (PENDING, PaymentNotFound(), EARLY, Wait(EARLY + timedelta(seconds=30))),
         (PENDING, Pending(), AT_THE_END, End(EXPIRED, ENDS + H)),
-        (PENDING, NotFound(), MUCH_LATER, End(EXPIRED, None)),
+        (PENDING, PaymentNotFound(), MUCH_LATER, End(EXPIRED, None)),
         (FAILED, Pending(), EARLY, Wait(EARLY + timedelta(seconds=30))),
         (FAILED, Pending(), AT_THE_END, Wait(ENDS + H)),
         (EXPIRED, Pending(), LATER, Wait(ENDS + 6 * H)),
         (EXPIRED, Pending(), MUCH_LATER, Wait(None)),
         (COMPLETED, Pending(), LATER, Wait(None)),
         # Nobody knows: it does not end for want of an answer, for a day.
-        (PENDING, Unknown("?"), EARLY, Wait(EARLY + timedelta(seconds=30))),
-        (PENDING, Unknown("?"), LATER, Wait(LATER + timedelta(minutes=10))),
-        (PENDING, Unknown("?"), ENDS + 24 * H, End(EXPIRED, ENDS + 72 * H)),
-        (EXPIRED, Unknown("?"), LATER, Wait(ENDS + 6 * H)),
+        (PENDING, PaymentUnknown("?"), EARLY, Wait(EARLY + timedelta(seconds=30))),
+        (PENDING, PaymentUnknown("?"), LATER, Wait(LATER + timedelta(minutes=10))),
+        (PENDING, PaymentUnknown("?"), ENDS + 24 * H, End(EXPIRED, ENDS + 72 * H)),
+        (EXPIRED, PaymentUnknown("?"), LATER, Wait(ENDS + 6 * H)),
         # What was credited and went back is a person's matter.
         (COMPLETED, Declined("reversed"), LATER, Suspect("It was credited, and the gateway now says: reversed")),
     ],
@@ -117,7 +117,7 @@ def test_each_word_has_its_step(state: FundingState, word: Word, now: datetime, 
 
 def test_one_that_a_person_looks_at_is_left_alone_unless_it_is_paid() -> None:
     doubted = replace(FUNDING, attention=True)
-    for word in (Declined(), Abandoned(), Pending(), NotFound(), Unknown("?")):
+    for word in (Declined(), Abandoned(), Pending(), PaymentNotFound(), PaymentUnknown("?")):
         assert next_step(doubted, word, BOTH, MUCH_LATER) == Wait(None)
     assert next_step(doubted, FITTING, BOTH, MUCH_LATER) == Credit(FITTING)
 
@@ -151,7 +151,7 @@ def test_real_money_on_a_test_wallet_does_not_fit() -> None:
 
 
 def test_a_gateway_that_takes_no_real_money_any_more_credits_none() -> None:
-    problem = misfit(FUNDING, FITTING, Traits(live_mode=False, test_mode=True))
+    problem = misfit(FUNDING, FITTING, GatewayTraits(live_mode=False, test_mode=True))
     assert problem == "The gateway told is not set up to take real money any more."
 
 

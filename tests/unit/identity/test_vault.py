@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telvend.identity.model import Policy, masked_number
+from telvend.identity.model import VerificationPolicy, masked_number
 from telvend.identity.vault import (
     FILE,
     KeyDestroyed,
@@ -213,6 +213,6 @@ def test_masks() -> None:
 
 
 def test_a_sweeping_keys_delay_doubles_up_to_the_longest() -> None:
-    policy = Policy()
+    policy = VerificationPolicy()
     assert [policy.delay_s(strikes) for strikes in (0, 1, 2, 3)] == [2, 4, 8, 16]
     assert policy.delay_s(1000) == policy.longest_delay_s

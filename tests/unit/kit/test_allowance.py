@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telvend.kit import allowance
-from telvend.kit.allowance import HIGHEST_LIMIT, Kind, NodeAllowance, SharedAllowance, Verdict
+from telvend.kit.allowance import HIGHEST_LIMIT, AllowanceKind, AllowanceVerdict, NodeAllowance, SharedAllowance
 from telvend.resellers.service import PURCHASE_LIMIT, READ_LIMIT
 
 KEY = bytes(range(16))
@@ -55,84 +55,84 @@ def shared(path: Path, clock: FakeClock) -> Iterator[SharedAllowance]:
 
 
 def test_the_limit_passes_and_the_next_one_is_told_when(shared: SharedAllowance, clock: FakeClock) -> None:
-    assert shared.take(KEY, Kind.READ, 3) == Verdict(True, 3, 2, 60, 0)
+    assert shared.take(KEY, AllowanceKind.READ, 3) == AllowanceVerdict(True, 3, 2, 60, 0)
     clock.now_ms += 10_500
-    assert shared.take(KEY, Kind.READ, 3) == Verdict(True, 3, 1, 50, 0)
-    assert shared.take(KEY, Kind.READ, 3) == Verdict(True, 3, 0, 50, 0)
-    assert shared.take(KEY, Kind.READ, 3) == Verdict(False, 3, 0, 50, 50)
+    assert shared.take(KEY, AllowanceKind.READ, 3) == AllowanceVerdict(True, 3, 1, 50, 0)
+    assert shared.take(KEY, AllowanceKind.READ, 3) == AllowanceVerdict(True, 3, 0, 50, 0)
+    assert shared.take(KEY, AllowanceKind.READ, 3) == AllowanceVerdict(False, 3, 0, 50, 50)
     clock.now_ms += 49_499
-    assert shared.take(KEY, Kind.READ, 3) == Verdict(False, 3, 0, 1, 1)
+    assert shared.take(KEY, AllowanceKind.READ, 3) == AllowanceVerdict(False, 3, 0, 1, 1)
     clock.now_ms += 1
-    assert shared.take(KEY, Kind.READ, 3) == Verdict(True, 3, 0, 11, 0)
+    assert shared.take(KEY, AllowanceKind.READ, 3) == AllowanceVerdict(True, 3, 0, 11, 0)
 
 
 def test_keys_and_kinds_have_allowances_of_their_own(shared: SharedAllowance) -> None:
-    assert shared.take(KEY, Kind.READ, 1).allowed
-    assert not shared.take(KEY, Kind.READ, 1).allowed
-    assert shared.take(KEY, Kind.PURCHASE, 1).allowed
-    assert shared.take(OTHER_KEY, Kind.READ, 1).allowed
+    assert shared.take(KEY, AllowanceKind.READ, 1).allowed
+    assert not shared.take(KEY, AllowanceKind.READ, 1).allowed
+    assert shared.take(KEY, AllowanceKind.PURCHASE, 1).allowed
+    assert shared.take(OTHER_KEY, AllowanceKind.READ, 1).allowed
 
 
 def test_a_refused_request_does_not_make_the_wait_longer(shared: SharedAllowance, clock: FakeClock) -> None:
     for _ in range(30):
-        assert shared.take(KEY, Kind.PURCHASE, 30).allowed
+        assert shared.take(KEY, AllowanceKind.PURCHASE, 30).allowed
     for _ in range(59):
         clock.now_ms += 1000
-        assert not shared.take(KEY, Kind.PURCHASE, 30).allowed
+        assert not shared.take(KEY, AllowanceKind.PURCHASE, 30).allowed
     clock.now_ms += 1000
-    assert shared.take(KEY, Kind.PURCHASE, 30).remaining == 29
+    assert shared.take(KEY, AllowanceKind.PURCHASE, 30).remaining == 29
 
 
 def test_a_minutes_edge_does_not_double_the_allowance(shared: SharedAllowance, clock: FakeClock) -> None:
     clock.now_ms = 60_000 * 1000 - 1
-    assert [shared.take(KEY, Kind.READ, 60).allowed for _ in range(61)] == [True] * 60 + [False]
+    assert [shared.take(KEY, AllowanceKind.READ, 60).allowed for _ in range(61)] == [True] * 60 + [False]
     clock.now_ms += 2
-    assert not shared.take(KEY, Kind.READ, 60).allowed
+    assert not shared.take(KEY, AllowanceKind.READ, 60).allowed
 
 
 def test_a_key_that_was_idle_has_its_whole_allowance(shared: SharedAllowance, clock: FakeClock) -> None:
     for _ in range(60):
-        shared.take(KEY, Kind.READ, 60)
+        shared.take(KEY, AllowanceKind.READ, 60)
     for idle_ms in (60_000, 61_000, 3_600_000, 10**10):
         clock.now_ms += idle_ms
-        assert [shared.take(KEY, Kind.READ, 60).allowed for _ in range(61)] == [True] * 60 + [False]
+        assert [shared.take(KEY, AllowanceKind.READ, 60).allowed for _ in range(61)] == [True] * 60 + [False]
 
 
 def test_a_lowered_limit_says_truly_how_long_to_wait(shared: SharedAllowance, clock: FakeClock) -> None:
     for _ in range(10):
-        shared.take(KEY, Kind.READ, 10)
+        shared.take(KEY, AllowanceKind.READ, 10)
         clock.now_ms += 1000
-    refused = shared.take(KEY, Kind.READ, 3)
+    refused = shared.take(KEY, AllowanceKind.READ, 3)
     assert not refused.allowed
     clock.now_ms += (refused.retry_after_s - 1) * 1000
-    assert not shared.take(KEY, Kind.READ, 3).allowed
+    assert not shared.take(KEY, AllowanceKind.READ, 3).allowed
     clock.now_ms += 1000
-    assert shared.take(KEY, Kind.READ, 3).allowed
+    assert shared.take(KEY, AllowanceKind.READ, 3).allowed
 
 
 def test_a_raised_limit_counts_what_has_already_passed(shared: SharedAllowance) -> None:
     for _ in range(60):
-        shared.take(KEY, Kind.READ, 60)
-    assert shared.take(KEY, Kind.READ, 10_000_000).remaining == 10_000_000 - 61
+        shared.take(KEY, AllowanceKind.READ, 60)
+    assert shared.take(KEY, AllowanceKind.READ, 10_000_000).remaining == 10_000_000 - 61
 
 
 @pytest.mark.parametrize("limit", [0, -1, HIGHEST_LIMIT + 1])
 def test_a_limit_that_cannot_be_counted_is_refused(shared: SharedAllowance, limit: int) -> None:
     with pytest.raises(ValueError, match="A limit is between"):
-        shared.take(KEY, Kind.READ, limit)
+        shared.take(KEY, AllowanceKind.READ, limit)
 
 
 def test_the_highest_limit_is_counted_to_its_end(shared: SharedAllowance, clock: FakeClock) -> None:
-    shared.take(KEY, Kind.READ, HIGHEST_LIMIT)
+    shared.take(KEY, AllowanceKind.READ, HIGHEST_LIMIT)
     # Sixteen million calls would take a minute; the count is written into its bucket instead.
-    word, _, _ = shared._places[Kind.READ][KEY]
+    word, _, _ = shared._places[AllowanceKind.READ][KEY]
     bucket = word + 3 + clock.now_ms // 1000 % 61
     shared._words[bucket] += HIGHEST_LIMIT - 2
     shared._words[word + 2] += HIGHEST_LIMIT - 2
-    assert shared.take(KEY, Kind.READ, HIGHEST_LIMIT).remaining == 0
-    assert not shared.take(KEY, Kind.READ, HIGHEST_LIMIT).allowed
+    assert shared.take(KEY, AllowanceKind.READ, HIGHEST_LIMIT).remaining == 0
+    assert not shared.take(KEY, AllowanceKind.READ, HIGHEST_LIMIT).allowed
     clock.now_ms += 60_000
-    assert shared.take(KEY, Kind.READ, HIGHEST_LIMIT).remaining == HIGHEST_LIMIT - 1
+    assert shared.take(KEY, AllowanceKind.READ, HIGHEST_LIMIT).remaining == HIGHEST_LIMIT - 1
 
 
 steps_ms = st.one_of(
@@ -164,7 +164,7 @@ def test_against_a_list_of_times(
                 in_window = [time_ms for time_ms in passed if now_ms - time_ms < 60_000]
                 # Where a bucket is counted until its youngest is a minute old, up to one second more is counted.
                 counted_at_most = sum(1 for time_ms in passed if now_ms - time_ms < 61_000)
-                verdict = shared.take(KEY, Kind.READ, limit)
+                verdict = shared.take(KEY, AllowanceKind.READ, limit)
                 if verdict.allowed:
                     assert len(in_window) < limit
                     assert 0 <= verdict.remaining <= limit - len(in_window) - 1
@@ -176,51 +176,51 @@ def test_against_a_list_of_times(
                     assert 1 <= verdict.retry_after_s == verdict.reset_s
                 assert 1 <= verdict.reset_s <= 60
         if steps:
-            refused = shared.take(KEY, Kind.READ, limit)
+            refused = shared.take(KEY, AllowanceKind.READ, limit)
             if not refused.allowed:
                 clock.now_ms += refused.retry_after_s * 1000
-                assert shared.take(KEY, Kind.READ, limit).allowed
+                assert shared.take(KEY, AllowanceKind.READ, limit).allowed
 
 
 def test_a_steady_client_below_the_limit_is_never_refused(shared: SharedAllowance, clock: FakeClock) -> None:
     generator = random.Random(7)
     for _ in range(2_000):
         clock.now_ms += 1000 + generator.randrange(100)
-        assert shared.take(KEY, Kind.READ, 61).allowed
+        assert shared.take(KEY, AllowanceKind.READ, 61).allowed
 
 
 def test_a_second_process_or_a_restart_gives_no_second_allowance(path: Path, clock: FakeClock) -> None:
     with closing(SharedAllowance(path, slots=64, clock_ns=clock)) as first:
         for _ in range(20):
-            first.take(KEY, Kind.READ, 30)
+            first.take(KEY, AllowanceKind.READ, 30)
         with closing(SharedAllowance(path, slots=64, clock_ns=clock)) as second:
-            assert second.take(KEY, Kind.READ, 30).remaining == 9
-        assert first.take(KEY, Kind.READ, 30).remaining == 8
+            assert second.take(KEY, AllowanceKind.READ, 30).remaining == 9
+        assert first.take(KEY, AllowanceKind.READ, 30).remaining == 8
     with closing(SharedAllowance(path, slots=64, clock_ns=clock)) as restarted:
-        assert restarted.take(KEY, Kind.READ, 30).remaining == 7
+        assert restarted.take(KEY, AllowanceKind.READ, 30).remaining == 7
 
 
 def test_counts_of_another_boot_lock_nobody_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(SharedAllowance(path, slots=64, clock_ns=FakeClock(10**12))) as before:
-        assert before.take(KEY, Kind.READ, 1).allowed
+        assert before.take(KEY, AllowanceKind.READ, 1).allowed
     monkeypatch.setattr(allowance, "_boot_id", lambda: bytes(16))
     with closing(SharedAllowance(path, slots=64, clock_ns=FakeClock(5_000))) as after:
-        assert after.take(KEY, Kind.READ, 1).allowed
+        assert after.take(KEY, AllowanceKind.READ, 1).allowed
 
 
 def test_times_of_a_future_that_no_clock_of_ours_wrote_lock_nobody_out(path: Path) -> None:
     with closing(SharedAllowance(path, slots=64, clock_ns=FakeClock(10**12))) as before:
-        assert before.take(KEY, Kind.READ, 1).allowed
+        assert before.take(KEY, AllowanceKind.READ, 1).allowed
     with closing(SharedAllowance(path, slots=64, clock_ns=FakeClock(5_000))) as after:
-        assert after.take(KEY, Kind.READ, 1).allowed
-        assert not after.take(KEY, Kind.READ, 1).allowed
+        assert after.take(KEY, AllowanceKind.READ, 1).allowed
+        assert not after.take(KEY, AllowanceKind.READ, 1).allowed
 
 
 @pytest.mark.parametrize("content", [b"", b"something else entirely", bytes(4096 + 64 * 512)])
 def test_a_file_of_another_shape_is_replaced(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with closing(SharedAllowance(path, slots=64)) as shared:
-        assert shared.take(KEY, Kind.READ, 1).allowed
+        assert shared.take(KEY, AllowanceKind.READ, 1).allowed
         assert path.stat().st_mode & 0o777 == 0o600
         assert not path.with_name("allowances.new").exists()
 
@@ -229,28 +229,28 @@ def test_a_full_table_gives_up_the_key_that_was_used_longest_ago(path: Path, clo
     with closing(SharedAllowance(path, slots=16, clock_ns=clock)) as shared:
         keys = [bytes([number]) * 16 for number in range(17)]
         for key in keys[:16]:
-            assert shared.take(key, Kind.READ, 1).allowed
+            assert shared.take(key, AllowanceKind.READ, 1).allowed
             clock.now_ms += 100
         for key in keys[1:16]:
-            assert not shared.take(key, Kind.READ, 1).allowed
-        assert shared.take(keys[16], Kind.READ, 1).allowed  # takes the slot of the first
+            assert not shared.take(key, AllowanceKind.READ, 1).allowed
+        assert shared.take(keys[16], AllowanceKind.READ, 1).allowed  # takes the slot of the first
         for key in keys[2:]:
-            assert not shared.take(key, Kind.READ, 1).allowed
-        assert shared.take(keys[0], Kind.READ, 1).allowed  # takes the slot of the second
-        assert not shared.take(keys[0], Kind.READ, 1).allowed
+            assert not shared.take(key, AllowanceKind.READ, 1).allowed
+        assert shared.take(keys[0], AllowanceKind.READ, 1).allowed  # takes the slot of the second
+        assert not shared.take(keys[0], AllowanceKind.READ, 1).allowed
 
 
 def test_idle_slots_are_given_to_other_keys_and_keys_in_use_keep_theirs(path: Path, clock: FakeClock) -> None:
     with closing(SharedAllowance(path, slots=16, clock_ns=clock)) as shared:
         for number in range(15):
-            shared.take(bytes([number]) * 16, Kind.READ, 60)
+            shared.take(bytes([number]) * 16, AllowanceKind.READ, 60)
         clock.now_ms += 59_999
         for _ in range(60):
-            assert shared.take(KEY, Kind.READ, 60).allowed
+            assert shared.take(KEY, AllowanceKind.READ, 60).allowed
         clock.now_ms += 1
         for number in range(100, 115):
-            assert shared.take(bytes([number]) * 16, Kind.READ, 60).remaining == 59
-        assert not shared.take(KEY, Kind.READ, 60).allowed
+            assert shared.take(bytes([number]) * 16, AllowanceKind.READ, 60).remaining == 59
+        assert not shared.take(KEY, AllowanceKind.READ, 60).allowed
 
 
 def test_many_keys_collide_without_sharing_counts(path: Path, clock: FakeClock) -> None:
@@ -258,8 +258,8 @@ def test_many_keys_collide_without_sharing_counts(path: Path, clock: FakeClock) 
         keys = [struct.pack(">QQ", 0, number) for number in range(80)]
         for turn in range(5):
             for key in keys:
-                assert shared.take(key, Kind.READ, 9).remaining == 8 - turn
-                assert shared.take(key, Kind.PURCHASE, 9).remaining == 8 - turn
+                assert shared.take(key, AllowanceKind.READ, 9).remaining == 8 - turn
+                assert shared.take(key, AllowanceKind.PURCHASE, 9).remaining == 8 - turn
 
 
 def test_a_slot_that_was_taken_by_another_process_is_noticed(path: Path, clock: FakeClock) -> None:
@@ -267,21 +267,21 @@ def test_a_slot_that_was_taken_by_another_process_is_noticed(path: Path, clock: 
         closing(SharedAllowance(path, slots=1, clock_ns=clock)) as one,
         closing(SharedAllowance(path, slots=1, clock_ns=clock)) as another,
     ):
-        assert one.take(KEY, Kind.READ, 1).allowed
-        assert another.take(OTHER_KEY, Kind.READ, 1).allowed
-        assert one.take(KEY, Kind.READ, 1).allowed  # its slot was gone; it has it back
-        assert not one.take(KEY, Kind.READ, 1).allowed
+        assert one.take(KEY, AllowanceKind.READ, 1).allowed
+        assert another.take(OTHER_KEY, AllowanceKind.READ, 1).allowed
+        assert one.take(KEY, AllowanceKind.READ, 1).allowed  # its slot was gone; it has it back
+        assert not one.take(KEY, AllowanceKind.READ, 1).allowed
 
 
 HAMMER = """
 import sys, time
 from pathlib import Path
-from telvend.kit.allowance import Kind, SharedAllowance
+from telvend.kit.allowance import AllowanceKind, SharedAllowance
 path, limit, requests = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 shared = SharedAllowance(path)
 print("ready", flush=True)
 sys.stdin.readline()
-print(sum(shared.take(b"k" * 16, Kind.READ, limit).allowed for _ in range(requests)), flush=True)
+print(sum(shared.take(b"k" * 16, AllowanceKind.READ, limit).allowed for _ in range(requests)), flush=True)
 """
 
 
@@ -313,7 +313,7 @@ def test_processes_together_pass_exactly_the_limit(path: Path) -> None:
 
 def _take_after_fork(shared: SharedAllowance, passed: "multiprocessing.Queue[int]", start: "Barrier") -> None:
     start.wait(60)
-    passed.put(sum(shared.take(KEY, Kind.READ, 5000).allowed for _ in range(2500)))
+    passed.put(sum(shared.take(KEY, AllowanceKind.READ, 5000).allowed for _ in range(2500)))
 
 
 def test_forked_processes_share_what_their_parent_opened(path: Path) -> None:
@@ -344,7 +344,7 @@ def test_threads_together_pass_exactly_the_limit(path: Path, often_switching: No
         passed: list[bool] = []
 
         def hammer() -> None:
-            passed.extend(shared.take(KEY, Kind.READ, 5000).allowed for _ in range(2500))
+            passed.extend(shared.take(KEY, AllowanceKind.READ, 5000).allowed for _ in range(2500))
 
         threads = [threading.Thread(target=hammer) for _ in range(4)]
         for thread in threads:
@@ -357,10 +357,10 @@ def test_threads_together_pass_exactly_the_limit(path: Path, often_switching: No
 COUNT_ALOUD = """
 import os, sys
 from pathlib import Path
-from telvend.kit.allowance import Kind, SharedAllowance
+from telvend.kit.allowance import AllowanceKind, SharedAllowance
 shared = SharedAllowance(Path(sys.argv[1]))
 while True:
-    if shared.take(b"k" * 16, Kind.READ, 1_000_000).allowed:
+    if shared.take(b"k" * 16, AllowanceKind.READ, 1_000_000).allowed:
         os.write(1, b".")
 """
 
@@ -382,10 +382,10 @@ def test_a_process_killed_at_any_moment_leaves_no_lock_and_loses_no_request(path
             process.stdout.close()
             process.wait()
             began = time.monotonic()
-            verdict = shared.take(b"k" * 16, Kind.READ, 1_000_000)
+            verdict = shared.take(b"k" * 16, AllowanceKind.READ, 1_000_000)
             assert time.monotonic() - began < 1
             said += 1
-            word, _, _ = shared._places[Kind.READ][b"k" * 16]
+            word, _, _ = shared._places[AllowanceKind.READ][b"k" * 16]
             _, used = shared._summarize(word, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000)
             # Each kill may have come between the count and its announcement.
             assert said <= used <= said + round_
@@ -416,7 +416,7 @@ def test_a_death_between_two_writes_lets_nobody_more_through(path: Path, clock: 
 
     with closing(SharedAllowance(path, slots=1, clock_ns=clock)) as other:
         # A slot of somebody else's has to be emptied first.
-        other.take(OTHER_KEY, Kind.READ, 3)
+        other.take(OTHER_KEY, AllowanceKind.READ, 3)
         clock.now_ms += 60_000
         with closing(SharedAllowance(path, slots=1, clock_ns=clock)) as dying:
             words = dying._words
@@ -424,25 +424,25 @@ def test_a_death_between_two_writes_lets_nobody_more_through(path: Path, clock: 
             passed = 0
             try:
                 for _ in range(5):
-                    passed += dying.take(KEY, Kind.READ, 3).allowed
+                    passed += dying.take(KEY, AllowanceKind.READ, 3).allowed
             except Died:
                 pass
             finally:
                 dying._words = words
-        passed += sum(other.take(KEY, Kind.READ, 3).allowed for _ in range(5))
+        passed += sum(other.take(KEY, AllowanceKind.READ, 3).allowed for _ in range(5))
         assert passed in (2, 3)
         clock.now_ms += 59_999
-        assert not other.take(KEY, Kind.READ, 3).allowed
+        assert not other.take(KEY, AllowanceKind.READ, 3).allowed
         clock.now_ms += 1
-        assert sum(other.take(KEY, Kind.READ, 3).allowed for _ in range(5)) == 3
+        assert sum(other.take(KEY, AllowanceKind.READ, 3).allowed for _ in range(5)) == 3
 
 
 def test_processes_that_start_at_once_make_one_file(path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from telvend.kit.allowance import Kind, SharedAllowance
-print(SharedAllowance(Path(sys.argv[1])).take(b"k" * 16, Kind.READ, 100).remaining)
+from telvend.kit.allowance import AllowanceKind, SharedAllowance
+print(SharedAllowance(Path(sys.argv[1])).take(b"k" * 16, AllowanceKind.READ, 100).remaining)
 """
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) for _ in range(4)
@@ -452,13 +452,13 @@ print(SharedAllowance(Path(sys.argv[1])).take(b"k" * 16, Kind.READ, 100).remaini
 
 async def test_a_node_allowance_is_the_shared_one_to_be_awaited(shared: SharedAllowance) -> None:
     node = NodeAllowance(shared)
-    assert await node.take(KEY, Kind.READ, 2) == Verdict(True, 2, 1, 60, 0)
-    assert shared.take(KEY, Kind.READ, 2) == Verdict(True, 2, 0, 60, 0)
+    assert await node.take(KEY, AllowanceKind.READ, 2) == AllowanceVerdict(True, 2, 1, 60, 0)
+    assert shared.take(KEY, AllowanceKind.READ, 2) == AllowanceVerdict(True, 2, 0, 60, 0)
 
 
 def test_the_real_clock_and_the_built_in_limits(path: Path) -> None:
     with closing(SharedAllowance(path)) as shared:
-        assert shared.take(os.urandom(16), Kind.READ, READ_LIMIT).remaining == 59
-        verdict = shared.take(os.urandom(16), Kind.PURCHASE, PURCHASE_LIMIT)
+        assert shared.take(os.urandom(16), AllowanceKind.READ, READ_LIMIT).remaining == 59
+        verdict = shared.take(os.urandom(16), AllowanceKind.PURCHASE, PURCHASE_LIMIT)
         assert verdict.remaining == 29
         assert verdict.reset_s == math.floor(allowance.WINDOW_S)

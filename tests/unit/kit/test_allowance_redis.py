@@ -15,7 +15,7 @@ import structlog
 from limits.aio.storage import MemoryStorage
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from telvend.kit.allowance import HIGHEST_LIMIT, Kind, SharedAllowance, Verdict
+from telvend.kit.allowance import HIGHEST_LIMIT, AllowanceKind, AllowanceVerdict, SharedAllowance
 from telvend.kit.allowance_redis import RedisAllowance
 
 REDIS_SERVER = shutil.which("redis-server")
@@ -83,40 +83,40 @@ async def allowance(
 
 async def test_the_limit_passes_and_the_next_one_is_told_when(allowance: RedisAllowance) -> None:
     key = os.urandom(16)
-    assert [await allowance.take(key, Kind.READ, 3) for _ in range(4)] == [
-        Verdict(True, 3, 2, 60, 0),
-        Verdict(True, 3, 1, 60, 0),
-        Verdict(True, 3, 0, 60, 0),
-        Verdict(False, 3, 0, 60, 60),
+    assert [await allowance.take(key, AllowanceKind.READ, 3) for _ in range(4)] == [
+        AllowanceVerdict(True, 3, 2, 60, 0),
+        AllowanceVerdict(True, 3, 1, 60, 0),
+        AllowanceVerdict(True, 3, 0, 60, 0),
+        AllowanceVerdict(False, 3, 0, 60, 60),
     ]
-    assert (await allowance.take(key, Kind.PURCHASE, 3)).allowed
-    assert (await allowance.take(os.urandom(16), Kind.READ, 3)).allowed
+    assert (await allowance.take(key, AllowanceKind.PURCHASE, 3)).allowed
+    assert (await allowance.take(os.urandom(16), AllowanceKind.READ, 3)).allowed
 
 
 async def test_any_number_at_once_pass_exactly_the_limit(allowance: RedisAllowance) -> None:
     key = os.urandom(16)
-    verdicts = await asyncio.gather(*(allowance.take(key, Kind.PURCHASE, 30) for _ in range(100)))
+    verdicts = await asyncio.gather(*(allowance.take(key, AllowanceKind.PURCHASE, 30) for _ in range(100)))
     assert sum(verdict.allowed for verdict in verdicts) == 30
 
 
 async def test_a_raised_limit_counts_what_has_already_passed(allowance: RedisAllowance) -> None:
     key = os.urandom(16)
     for _ in range(5):
-        await allowance.take(key, Kind.READ, 5)
-    assert not (await allowance.take(key, Kind.READ, 5)).allowed
-    assert (await allowance.take(key, Kind.READ, 50)).remaining == 44
+        await allowance.take(key, AllowanceKind.READ, 5)
+    assert not (await allowance.take(key, AllowanceKind.READ, 5)).allowed
+    assert (await allowance.take(key, AllowanceKind.READ, 50)).remaining == 44
 
 
 async def test_a_very_high_limit_takes_no_entry_per_request(allowance: RedisAllowance) -> None:
     key = os.urandom(16)
     for passed in range(1, 20):
-        assert (await allowance.take(key, Kind.READ, 10_000_000)).remaining == 10_000_000 - passed
+        assert (await allowance.take(key, AllowanceKind.READ, 10_000_000)).remaining == 10_000_000 - passed
 
 
 @pytest.mark.parametrize("limit", [0, HIGHEST_LIMIT + 1])
 async def test_a_limit_that_cannot_be_counted_is_refused(allowance: RedisAllowance, limit: int) -> None:
     with pytest.raises(ValueError, match="A limit is between"):
-        await allowance.take(os.urandom(16), Kind.READ, limit)
+        await allowance.take(os.urandom(16), AllowanceKind.READ, limit)
 
 
 async def test_the_window_slides(shared: SharedAllowance, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +124,12 @@ async def test_the_window_slides(shared: SharedAllowance, monkeypatch: pytest.Mo
     key = os.urandom(16)
     now_s = 1_000_000_059.5
     monkeypatch.setattr(time, "time", lambda: now_s)
-    assert [(await allowance.take(key, Kind.READ, 60)).allowed for _ in range(61)] == [True] * 60 + [False]
+    assert [(await allowance.take(key, AllowanceKind.READ, 60)).allowed for _ in range(61)] == [True] * 60 + [False]
     now_s += 1  # over the minute's edge
-    refused = await allowance.take(key, Kind.READ, 60)
+    refused = await allowance.take(key, AllowanceKind.READ, 60)
     assert not refused.allowed
     now_s += refused.retry_after_s
-    assert (await allowance.take(key, Kind.READ, 60)).allowed
+    assert (await allowance.take(key, AllowanceKind.READ, 60)).allowed
 
 
 class UncertainStorage(MemoryStorage):
@@ -158,7 +158,7 @@ async def test_without_redis_the_node_grants_by_itself_and_nobody_waits_twice(
     setattr(storage, trouble, True)
     with structlog.testing.capture_logs() as logs:
         began = time.monotonic()
-        verdicts = [await allowance.take(key, Kind.READ, 10) for _ in range(20)]
+        verdicts = [await allowance.take(key, AllowanceKind.READ, 10) for _ in range(20)]
         assert time.monotonic() - began < 0.5
         assert [verdict.allowed for verdict in verdicts] == [True] * 10 + [False] * 10
         assert storage.asked == 1
@@ -167,12 +167,12 @@ async def test_without_redis_the_node_grants_by_itself_and_nobody_waits_twice(
         other = os.urandom(16)
         assert all(
             verdict.allowed
-            for verdict in await asyncio.gather(*(allowance.take(other, Kind.READ, 10) for _ in range(10)))
+            for verdict in await asyncio.gather(*(allowance.take(other, AllowanceKind.READ, 10) for _ in range(10)))
         )
         assert storage.asked == 2
         setattr(storage, trouble, False)
         allowance._leave_alone_until_s = 0.0
-        assert (await allowance.take(key, Kind.READ, 10)).allowed  # Redis has counted nothing of this key
+        assert (await allowance.take(key, AllowanceKind.READ, 10)).allowed  # Redis has counted nothing of this key
         assert storage.asked == 3
     assert [line["event"] for line in logs] == ["allowance_redis_away", "allowance_redis_back"]
 
@@ -180,8 +180,8 @@ async def test_without_redis_the_node_grants_by_itself_and_nobody_waits_twice(
 async def test_an_address_without_a_redis_is_answered_by_the_node(shared: SharedAllowance) -> None:
     allowance = RedisAllowance.at("redis://127.0.0.1:1/0", shared)
     key = os.urandom(16)
-    assert [(await allowance.take(key, Kind.READ, 2)).allowed for _ in range(3)] == [True, True, False]
-    assert shared.take(key, Kind.READ, 3).remaining == 0
+    assert [(await allowance.take(key, AllowanceKind.READ, 2)).allowed for _ in range(3)] == [True, True, False]
+    assert shared.take(key, AllowanceKind.READ, 3).remaining == 0
     await allowance.close()
 
 
@@ -200,14 +200,14 @@ async def test_two_nodes_share_what_redis_counts_and_a_killed_redis_is_no_outage
             for node in nodes:
                 node._answer_within_s = 10
             key = os.urandom(16)
-            verdicts = [await node.take(key, Kind.READ, 10) for _ in range(10) for node in nodes]
+            verdicts = [await node.take(key, AllowanceKind.READ, 10) for _ in range(10) for node in nodes]
             assert sum(verdict.allowed for verdict in verdicts) == 10
             redis.stop()
-            assert (await nodes[0].take(key, Kind.READ, 10)).remaining == 9
+            assert (await nodes[0].take(key, AllowanceKind.READ, 10)).remaining == 9
             redis.start()
             nodes[0]._leave_alone_until_s = 0.0
-            assert (await nodes[0].take(key, Kind.READ, 10)).remaining == 9
-            assert (await nodes[1].take(key, Kind.READ, 10)).remaining == 8
+            assert (await nodes[0].take(key, AllowanceKind.READ, 10)).remaining == 9
+            assert (await nodes[1].take(key, AllowanceKind.READ, 10)).remaining == 8
             for node in nodes:
                 await node.close()
     finally:

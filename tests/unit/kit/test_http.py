@@ -14,7 +14,7 @@ import pytest
 
 from telvend.authorities.contract import Unavailable
 from telvend.authorities.prembly.client import Prembly
-from telvend.gateways.contract import Unknown
+from telvend.gateways.contract import PaymentUnknown
 from telvend.gateways.paystack.client import Paystack
 from telvend.kit import http
 from telvend.kit.secret import Secret
@@ -144,7 +144,7 @@ async def test_a_head_without_a_body_is_an_answer() -> None:
 async def test_a_gateway_that_says_too_much_is_unknown(attack: str) -> None:
     async with upstream(ATTACKS[attack]) as url:
         gateway = Paystack("paystack", Secret("sk_test_1"), base_url=url, timeout_s=5)
-        assert isinstance(await gateway.verify("FND-1-abc"), Unknown)
+        assert isinstance(await gateway.verify("FND-1-abc"), PaymentUnknown)
         await gateway.close()
 
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from telvend.database.facts import Fact, FactKind, remember
 from telvend.sales.continuity import files
-from telvend.sales.continuity.model import Memory, Release, Server, Standing, judge, summary
+from telvend.sales.continuity.model import BookStanding, Memory, Server, ShopRelease, judge, summary
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SHOP, OTHER = uuid4(), uuid4()
@@ -22,8 +22,8 @@ def memory(*releases: UUID, shop: UUID | None = SHOP, checked_at: datetime = NOW
     return Memory(shop, Server("1", 1), list(releases), [SALE], checked_at)
 
 
-def book(*releases: UUID, shop: UUID = SHOP, released_at: datetime = NOW + timedelta(hours=1)) -> Standing:
-    return Standing(shop, NOW, [Release(release, released_at) for release in releases])
+def book(*releases: UUID, shop: UUID = SHOP, released_at: datetime = NOW + timedelta(hours=1)) -> BookStanding:
+    return BookStanding(shop, NOW, [ShopRelease(release, released_at) for release in releases])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def book(*releases: UUID, shop: UUID = SHOP, released_at: datetime = NOW + timed
     ],
 )
 def test_a_memory_and_a_book(
-    remembered: Memory, standing: Standing, absent: list[Fact], halts: bool, forgives: bool
+    remembered: Memory, standing: BookStanding, absent: list[Fact], halts: bool, forgives: bool
 ) -> None:
     judgement = judge(remembered, standing, absent)
     assert bool(judgement.missing) is halts

@@ -9,12 +9,12 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from telvend.web.connections import Connections, Limits, Waiting, most_connections
+from telvend.web.connections import ConnectionLimits, Connections, WaitingFor, most_connections
 from telvend.web.forwarded import TrustedProxies
 from telvend.web.protocol import HttpProtocol
 
 GET = b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n"
-SOON = Limits(header_timeout_s=0.2, body_timeout_s=0.3, keepalive_timeout_s=0.4, send_timeout_s=0.3)
+SOON = ConnectionLimits(header_timeout_s=0.2, body_timeout_s=0.3, keepalive_timeout_s=0.4, send_timeout_s=0.3)
 
 
 class Shop:
@@ -86,7 +86,7 @@ class Client:
 
 @asynccontextmanager
 async def serve(
-    limits: Limits = Limits(),  # noqa: B008
+    limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008
     *,
     trusted: tuple[str, ...] = (),
     apps_by_port: dict[int, Any] | None = None,
@@ -443,7 +443,7 @@ async def test_a_client_that_asks_to_close_and_never_reads_is_let_go_too() -> No
 
 
 async def test_the_longest_idle_connection_gives_way_to_a_new_one() -> None:
-    async with serve(Limits(connections=4, keepalive_timeout_s=4)) as shop:
+    async with serve(ConnectionLimits(connections=4, keepalive_timeout_s=4)) as shop:
         old = [await shop.open() for _ in range(4)]
         for number, client in enumerate(old):
             client.send(GET % number)
@@ -459,7 +459,7 @@ async def test_the_longest_idle_connection_gives_way_to_a_new_one() -> None:
 
 @pytest.mark.parametrize("half", [b"", b"GET / HT", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n"])
 async def test_connections_that_wait_for_their_client_shut_nobody_out(half: bytes) -> None:
-    async with serve(Limits(connections=20)) as shop:
+    async with serve(ConnectionLimits(connections=20)) as shop:
         idle = []
         for _ in range(60):
             idle.append(await shop.open())
@@ -472,7 +472,7 @@ async def test_connections_that_wait_for_their_client_shut_nobody_out(half: byte
 
 
 async def test_connections_in_the_middle_of_an_answer_are_kept_and_the_new_one_is_refused() -> None:
-    async with serve(Limits(connections=3)) as shop:
+    async with serve(ConnectionLimits(connections=3)) as shop:
         shop.gate.clear()
         busy = [await shop.open() for _ in range(3)]
         for client in busy:
@@ -489,7 +489,7 @@ async def test_connections_in_the_middle_of_an_answer_are_kept_and_the_new_one_i
 class Remote:
     """A connection as `Connections` sees it."""
 
-    def __init__(self, address: str, waits_for: Waiting = Waiting.ANSWER) -> None:
+    def __init__(self, address: str, waits_for: WaitingFor = WaitingFor.ANSWER) -> None:
         self.client: tuple[str, int] | None = (address, 4711)
         self.waits_for = waits_for
         self.waits_since = 0.0
@@ -504,7 +504,9 @@ class Remote:
 
 
 def test_one_address_has_its_share_and_this_machine_and_trusted_proxies_have_no_limit() -> None:
-    connections = Connections(Limits(connections_per_address=2, connections=50), TrustedProxies(["10.0.0.0/8"]))
+    connections = Connections(
+        ConnectionLimits(connections_per_address=2, connections=50), TrustedProxies(["10.0.0.0/8"])
+    )
     first = [Remote("192.0.2.1") for _ in range(2)]
     assert all(connections.admit(one) for one in first)
     assert not connections.admit(Remote("192.0.2.1"))
@@ -520,7 +522,7 @@ def test_one_address_has_its_share_and_this_machine_and_trusted_proxies_have_no_
 
 
 def test_nobody_looks_through_all_connections_for_each_one_that_is_refused() -> None:
-    connections = Connections(Limits(connections=3))
+    connections = Connections(ConnectionLimits(connections=3))
     for _ in range(3):
         assert connections.admit(Remote("192.0.2.1"))
     assert not connections.admit(Remote("192.0.2.1"))
@@ -531,18 +533,18 @@ def test_nobody_looks_through_all_connections_for_each_one_that_is_refused() -> 
 
 
 def test_idle_ones_go_first_then_half_requests_and_answers_never() -> None:
-    connections = Connections(Limits(connections=4))
+    connections = Connections(ConnectionLimits(connections=4))
     one = {
         what: Remote("192.0.2.1", what)
-        for what in (Waiting.ANSWER, Waiting.BODY, Waiting.HEADERS, Waiting.NEXT_REQUEST)
+        for what in (WaitingFor.ANSWER, WaitingFor.BODY, WaitingFor.HEADERS, WaitingFor.NEXT_REQUEST)
     }
     for remote in one.values():
         assert connections.admit(remote)
-    for what in (Waiting.NEXT_REQUEST, Waiting.HEADERS, Waiting.BODY):
+    for what in (WaitingFor.NEXT_REQUEST, WaitingFor.HEADERS, WaitingFor.BODY):
         assert connections.admit(Remote("192.0.2.1"))
         assert one[what].aborted
     assert not connections.admit(Remote("192.0.2.1"))
-    assert not one[Waiting.ANSWER].aborted
+    assert not one[WaitingFor.ANSWER].aborted
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ operator's own key.
 
 from typing import TYPE_CHECKING, Final
 
-from telvend.authorities.contract import Answer, Kind
+from telvend.authorities.contract import Answer, VerificationKind
 from telvend.authorities.dojah import NAME
 from telvend.authorities.dojah.wire import answer_of
-from telvend.authorities.over_http import AuthorityOverHttp, Reply
+from telvend.authorities.over_http import AuthorityOverHttp, AuthorityReply
 from telvend.kit.secret import Secret
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class Dojah(AuthorityOverHttp):
     ) -> None:
         """Raises ValueError for a key or an app id that cannot stand in a header."""
         super().__init__(NAME, base_url, {"Authorization": secret_key, "AppId": Secret(app_id)}, transport=transport)
-        self._paths = {Kind.NIN: nin_path, Kind.BVN: bvn_path}
+        self._paths = {VerificationKind.NIN: nin_path, VerificationKind.BVN: bvn_path}
 
-    def _request(self, kind: Kind, number: str) -> "httpx.Request":
+    def _request(self, kind: VerificationKind, number: str) -> "httpx.Request":
         return self._client.build_request("GET", self._paths[kind], params={kind.value: number})
 
-    def _answer(self, kind: Kind, number: str, reply: Reply) -> Answer:
+    def _answer(self, kind: VerificationKind, number: str, reply: AuthorityReply) -> Answer:
         return answer_of(kind, number, reply)

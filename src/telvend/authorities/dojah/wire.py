@@ -15,32 +15,40 @@ A 404 whose body is not theirs is a wrong address, not a person who does not exi
 from typing import Any
 
 from telvend.authorities import reading
-from telvend.authorities.contract import Answer, Found, Kind, NotOnRecord, Record, Unavailable, Unknown
-from telvend.authorities.over_http import Reply, body_of
+from telvend.authorities.contract import (
+    Answer,
+    Found,
+    NotOnRecord,
+    Record,
+    Unavailable,
+    VerificationKind,
+    VerificationUnknown,
+)
+from telvend.authorities.over_http import AuthorityReply, body_of
 
 
-def answer_of(kind: Kind, number: str, reply: Reply) -> Answer:
+def answer_of(kind: VerificationKind, number: str, reply: AuthorityReply) -> Answer:
     """What an answer about `number` means. No text in it repeats anything of the body."""
     status, body = reply.http_status, body_of(reply)
-    if isinstance(body, Unavailable | Unknown):
+    if isinstance(body, Unavailable | VerificationUnknown):
         return body
     if not isinstance(body, dict):
-        return Unknown(f"HTTP {status}: not an object")
+        return VerificationUnknown(f"HTTP {status}: not an object")
     error = body.get("error")
     if isinstance(error, str) and status in (200, 400, 404):
         # The words "not found" are all that tells an unknown number from a request that was wrong in another way.
         if "not found" in error.lower() and not body.get("entity"):
             return NotOnRecord()
-        return Unknown(f"HTTP {status}: an error that is not documented")
+        return VerificationUnknown(f"HTTP {status}: an error that is not documented")
     entity = body.get("entity")
     if status != 200 or not isinstance(entity, dict):
-        return Unknown(f"HTTP {status}: neither an entity nor an error")
+        return VerificationUnknown(f"HTTP {status}: neither an entity nor an error")
     fields = reading.fields_of(entity)
     record = _record(fields)
     if not record.first_name and not record.last_name:
-        return Unknown("an entity without a name")
+        return VerificationUnknown("an entity without a name")
     if not reading.is_about(fields.get(kind.value), number):
-        return Unknown("the record of another number")
+        return VerificationUnknown("the record of another number")
     return Found(record)
 
 

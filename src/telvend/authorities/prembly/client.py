@@ -9,8 +9,8 @@ leave out (test BVN 54651333604). It is never called without the operator's own 
 
 from typing import TYPE_CHECKING, Final
 
-from telvend.authorities.contract import Answer, Kind
-from telvend.authorities.over_http import AuthorityOverHttp, Reply
+from telvend.authorities.contract import Answer, VerificationKind
+from telvend.authorities.over_http import AuthorityOverHttp, AuthorityReply
 from telvend.authorities.prembly import NAME
 from telvend.authorities.prembly.wire import answer_of
 from telvend.kit.secret import Secret
@@ -40,11 +40,11 @@ class Prembly(AuthorityOverHttp):
         """Raises ValueError for a key or an app id that cannot stand in a header."""
         headers = {"x-api-key": api_key} | ({"app-id": Secret(app_id)} if app_id else {})
         super().__init__(NAME, base_url, headers, transport=transport)
-        self._paths = {Kind.NIN: nin_path, Kind.BVN: bvn_path}
+        self._paths = {VerificationKind.NIN: nin_path, VerificationKind.BVN: bvn_path}
         self._number_field = number_field
 
-    def _request(self, kind: Kind, number: str) -> "httpx.Request":
+    def _request(self, kind: VerificationKind, number: str) -> "httpx.Request":
         return self._client.build_request("POST", self._paths[kind], json={self._number_field: number})
 
-    def _answer(self, kind: Kind, number: str, reply: Reply) -> Answer:
+    def _answer(self, kind: VerificationKind, number: str, reply: AuthorityReply) -> Answer:
         return answer_of(kind, number, reply)

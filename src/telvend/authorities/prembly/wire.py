@@ -11,12 +11,21 @@ from enum import StrEnum
 from typing import Any
 
 from telvend.authorities import reading
-from telvend.authorities.contract import Answer, Blocked, Found, Kind, NotOnRecord, Record, Unavailable, Unknown
-from telvend.authorities.over_http import Reply, body_of
+from telvend.authorities.contract import (
+    Answer,
+    Blocked,
+    Found,
+    NotOnRecord,
+    Record,
+    Unavailable,
+    VerificationKind,
+    VerificationUnknown,
+)
+from telvend.authorities.over_http import AuthorityReply, body_of
 
 
 class Code(StrEnum):
-    """The closed list of `response_code`. Any other is `Unknown`."""
+    """The closed list of `response_code`. Any other is `VerificationUnknown`."""
 
     FOUND = "00"
     NOT_FOUND = "01"
@@ -25,16 +34,16 @@ class Code(StrEnum):
     BLOCKED = "07"
 
 
-def answer_of(kind: Kind, number: str, reply: Reply) -> Answer:
+def answer_of(kind: VerificationKind, number: str, reply: AuthorityReply) -> Answer:
     """What an answer about `number` means. No text in it repeats anything of the body but a code."""
     body = body_of(reply)
-    if isinstance(body, Unavailable | Unknown):
+    if isinstance(body, Unavailable | VerificationUnknown):
         return body
     said: Any = body.get("response_code") if isinstance(body, dict) else None
     try:
         code = Code(said)
     except ValueError:
-        return Unknown(f"HTTP {reply.http_status}: undocumented response_code {_shown(said)}")
+        return VerificationUnknown(f"HTTP {reply.http_status}: undocumented response_code {_shown(said)}")
     if code is Code.NOT_FOUND:
         return NotOnRecord()
     if code is Code.AUTHORITY_UNAVAILABLE:
@@ -42,17 +51,21 @@ def answer_of(kind: Kind, number: str, reply: Reply) -> Answer:
     if code is Code.FLOAT_EMPTY:
         return Unavailable(reading.RETRY_LATER_S, "response_code 03: our account with them is empty", ours_to_mend=True)
     if code is Code.BLOCKED:
-        return Blocked() if kind is Kind.BVN else Unknown("response_code 07 for a NIN, which is for BVNs")
+        return (
+            Blocked()
+            if kind is VerificationKind.BVN
+            else VerificationUnknown("response_code 07 for a NIN, which is for BVNs")
+        )
     fields = _record_fields(body, kind)
     record = _record(fields)
     if not record.first_name and not record.last_name:
-        return Unknown("response_code 00 without a record")
+        return VerificationUnknown("response_code 00 without a record")
     if not reading.is_about(fields.get(kind.value), number):
-        return Unknown("response_code 00 with the record of another number")
+        return VerificationUnknown("response_code 00 with the record of another number")
     return Found(record)
 
 
-def _record_fields(body: dict[str, Any], kind: Kind) -> dict[str, Any]:
+def _record_fields(body: dict[str, Any], kind: VerificationKind) -> dict[str, Any]:
     own = f"{kind.value}_data"
     outer = body.get("data")
     inner = outer.get(own) if isinstance(outer, dict) else None

@@ -51,7 +51,7 @@ class SchemaRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SchemaStep:
     """One migration. `what`: its docstring; `oldest_reader`, `locks`: see the head of this file."""
 
     revision: str
@@ -61,7 +61,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SchemaStanding:
     """Where a database stands: its revision (None: empty), this program's, and the steps between them.
 
     `refusal` says why this version cannot take it over, or is None.
@@ -69,7 +69,7 @@ class Standing:
 
     revision: str | None
     target: str
-    pending: list[Step]
+    pending: list[SchemaStep]
     refusal: str | None
     is_newer: bool
 
@@ -90,10 +90,10 @@ def names() -> list[str]:
     return sorted(found)
 
 
-def step_of(module: ModuleType) -> Step:
+def step_of(module: ModuleType) -> SchemaStep:
     """What a file in `versions/` states. One that does not say whom it lets go on lets nobody."""
     revision = module.revision
-    return Step(
+    return SchemaStep(
         revision,
         (module.__doc__ or "").strip().partition("\n")[0],
         getattr(module, "oldest_reader", revision),
@@ -101,7 +101,7 @@ def step_of(module: ModuleType) -> Step:
     )
 
 
-def steps() -> list[Step]:
+def steps() -> list[SchemaStep]:
     """Every step that this version knows, oldest first."""
     return [step_of(importlib.import_module(f"telvend.database.migrations.versions.{name}")) for name in _names()]
 
@@ -116,7 +116,7 @@ async def current(database: Database) -> str | None:
     return None if found is None else str(found)
 
 
-async def standing(database: Database) -> Standing:
+async def standing(database: Database) -> SchemaStanding:
     """How this version and the database's schema stand to each other."""
     revision = await current(database)
     revisions = known()
@@ -125,8 +125,8 @@ async def standing(database: Database) -> Standing:
         pending = (
             [] if revision == target else [step for step in steps() if revision is None or step.revision > revision]
         )
-        return Standing(revision, target, pending, None, is_newer=False)
-    return Standing(revision, target, [], await _cannot_go_on(database, revision, target), is_newer=True)
+        return SchemaStanding(revision, target, pending, None, is_newer=False)
+    return SchemaStanding(revision, target, [], await _cannot_go_on(database, revision, target), is_newer=True)
 
 
 async def _cannot_go_on(database: Database, revision: str, target: str) -> str | None:

@@ -158,14 +158,14 @@ class Query(Problems):
         try:
             return line_of(value)
         except InvalidInput as error:
-            self.wrong(name, error.problem)
+            self.add(name, error.problem)
             return ""
 
     def text(self, name: str, longest: int = 64) -> str:
         """Empty where it is missing."""
         value = self._value(name)
         if len(value) > longest or not value.isprintable():
-            self.wrong(name, f"must be at most {longest} printable characters")
+            self.add(name, f"must be at most {longest} printable characters")
             return ""
         return value
 
@@ -176,7 +176,7 @@ class Query(Problems):
             return ""
         found = next((word for word in words if word.casefold() == value.casefold()), "")
         if not found:
-            self.wrong(name, f"{_shown(value)} is not one of {', '.join(words)}")
+            self.add(name, f"{_shown(value)} is not one of {', '.join(words)}")
         return found
 
     def flag(self, name: str) -> bool:
@@ -187,7 +187,7 @@ class Query(Problems):
         if not value:
             return None
         if not (value.isascii() and value.isdigit() and len(value) <= most_digits):
-            self.wrong(name, f"must be a whole number of at most {most_digits} digits")
+            self.add(name, f"must be a whole number of at most {most_digits} digits")
             return None
         return int(value)
 
@@ -242,7 +242,7 @@ def plans_query(query: bytes) -> PlansQuery:
     )
     # What else version 2.3 knows (segment, idType, prefLanguage, extRequest and more) changes nothing here: there is one
     # system, one language, one kind of customer. Its words are not minded either, since clients send others.
-    found.done()
+    found.raise_if_any()
     return wanted
 
 
@@ -284,7 +284,7 @@ PRODUCT_CODE: Final = "must be 1 to 64 letters, digits, dots, dashes and undersc
 
 
 class Fields(FormFields):
-    """What a body holds, field by field. One that is wrong reads as a stand-in until `done` is called.
+    """What a body holds, field by field. One that is wrong reads as a stand-in until `raise_if_any` is called.
 
     Null and an empty string are the same as a field that is missing. `home` is the market whose national form is read first,
     `trace` the transactionId of the header; `sender` and `product_in_path` are what the path names.
@@ -309,20 +309,20 @@ class Fields(FormFields):
         value = self._form.get(name)
         if value in (None, ""):
             if required:
-                self.wrong(name, "is required")
+                self.add(name, "is required")
             return ""
         if not isinstance(value, str):
-            self.wrong(name, "must be a string")
+            self.add(name, "must be a string")
             return ""
         if len(value) > longest or not value.isprintable():
-            self.wrong(name, f"must be at most {longest} printable characters")
+            self.add(name, f"must be at most {longest} printable characters")
             return ""
         return value
 
     def matching(self, name: str, pattern: re.Pattern[str], problem: str, *, required: bool = True) -> str:
         text = self.text(name, required=required)
         if text and not pattern.fullmatch(text):
-            self.wrong(name, problem)
+            self.add(name, problem)
             return ""
         return text
 
@@ -330,7 +330,7 @@ class Fields(FormFields):
         text = self.text(name, required=required)
         found = next((word for word in words if word.casefold() == text.casefold()), "")
         if text and not found:
-            self.wrong(name, f"must be one of {', '.join(words)}")
+            self.add(name, f"must be one of {', '.join(words)}")
         return found
 
     def customer(self, name: str, home: str) -> str:
@@ -340,7 +340,7 @@ class Fields(FormFields):
         try:
             return customer(text, home, name)
         except InvalidInput as error:
-            self.wrong(name, error.problem)
+            self.add(name, error.problem)
             return ""
 
     # Refills
@@ -352,11 +352,11 @@ class Fields(FormFields):
         kind = REFILL_TYPES.get(word)
         if kind is None:
             if text:
-                self.wrong("refillType", "must be voucher or voucherless")
+                self.add("refillType", "must be voucher or voucherless")
             return RefillKind.VOUCHER
         for name in _OF_VOUCHERLESS if kind is RefillKind.VOUCHER else _OF_VOUCHERS:
             if self.has(name):
-                self.wrong(name, f"must not be sent with refillType {kind}")
+                self.add(name, f"must not be sent with refillType {kind}")
         return kind
 
     def refills_by(self, kind: RefillKind) -> bool:
@@ -367,9 +367,9 @@ class Fields(FormFields):
         """Never repeated in a sentence. A JSON number has lost its leading zeros, and is refused."""
         value = self._form.get("voucherActivationCode")
         if value in (None, ""):
-            self.wrong("voucherActivationCode", "is required with refillType voucher")
+            self.add("voucherActivationCode", "is required with refillType voucher")
         elif not isinstance(value, str) or not PIN.fullmatch(value):
-            self.wrong("voucherActivationCode", "must be a string of 8 to 20 digits")
+            self.add("voucherActivationCode", "must be a string of 8 to 20 digits")
             value = ""
         return Secret(value or "")
 
@@ -378,7 +378,7 @@ class Fields(FormFields):
 
     def profile(self) -> str:
         if not self.has("refillProfileId"):
-            self.wrong("refillProfileId", "is required with refillType voucherless")
+            self.add("refillProfileId", "is required with refillType voucherless")
             return ""
         return self.matching("refillProfileId", PROFILE, "must be 1 to 4 letters and digits")
 
@@ -386,12 +386,12 @@ class Fields(FormFields):
         """Whole units of the currency: digits as text, or a JSON integer."""
         value = self._form.get("transactionAmount")
         if value in (None, ""):
-            self.wrong("transactionAmount", "is required with refillType voucherless")
+            self.add("transactionAmount", "is required with refillType voucherless")
             return 0
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str) or not _UNITS.fullmatch(value) or not int(value):
-            self.wrong("transactionAmount", "must be whole units of the currency, from 1, in at most 12 digits")
+            self.add("transactionAmount", "must be whole units of the currency, from 1, in at most 12 digits")
             return 0
         return int(value)
 
@@ -404,15 +404,15 @@ class Fields(FormFields):
         """The product that the body names, which is the path's where that names one."""
         text = self.text("product")
         if text and not is_product_code(text):
-            self.wrong("product", PRODUCT_CODE)
+            self.add("product", PRODUCT_CODE)
         if text and in_path is not None and text != in_path:
-            self.wrong("product", "is not the product of the path")
+            self.add("product", "is not the product of the path")
         return text
 
     def transaction_type(self) -> str:
         text = self.text("transactionType").upper()
         if text and not TRANSACTION_TYPE.fullmatch(text):
-            self.wrong("transactionType", "must be 1 to 32 letters, digits and underscores")
+            self.add("transactionType", "must be 1 to 32 letters, digits and underscores")
         return text
 
     def transaction_id(self, header: str) -> str:
@@ -429,7 +429,7 @@ class Fields(FormFields):
             return None
         inner = Fields(parts)
         if inner.text("type") and parts["type"].upper() != "CURRENCY":
-            inner.wrong("type", "must be CURRENCY")
+            inner.add("type", "must be CURRENCY")
         currency = _currency(inner, sender)
         text = inner.text("value")
         found: Money | None = None
@@ -438,11 +438,11 @@ class Fields(FormFields):
                 # MADAPI writes two decimals whatever the currency has, so that they may come back.
                 found = Money.parse(text if currency.digits else text.removesuffix(".00"), currency)
             except ValueError as error:
-                inner.wrong("value", str(error))
+                inner.add("value", str(error))
         if found is not None and not found.minor:
-            inner.wrong("value", "must be greater than zero")
+            inner.add("value", "must be greater than zero")
         for name, problem in inner.problems.items():
-            self.wrong(f"amount.{name}", problem)
+            self.add(f"amount.{name}", problem)
         return found
 
     def _amount_parts(self) -> Mapping[str, Any] | None:
@@ -456,13 +456,13 @@ class Fields(FormFields):
             }
             if parts:
                 return parts
-            self.wrong("amount", "is required")
+            self.add("amount", "is required")
             return None
         if isinstance(value, str):
             with suppress(msgspec.DecodeError, RecursionError):
                 value = msgspec.json.decode(value)
         if not isinstance(value, dict):
-            self.wrong("amount", "must be an object of type, value and unit")
+            self.add("amount", "must be an object of type, value and unit")
             return None
         return value
 
@@ -480,5 +480,5 @@ def _currency(fields: Fields, sender: str) -> Currency | None:
         unit = "XAF" if sender.startswith(_CENTRAL) else "XOF"
     found = CURRENCIES.get(unit)
     if unit and found is None:
-        fields.wrong("unit", f"must be a currency: {', '.join(CURRENCIES)}")
+        fields.add("unit", f"must be a currency: {', '.join(CURRENCIES)}")
     return found

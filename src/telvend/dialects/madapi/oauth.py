@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
-from telvend.dialects.contract import Answer, Call
+from telvend.dialects.contract import Context, Response
 from telvend.dialects.madapi import KEYS
 from telvend.dialects.madapi.fields import GRANT, Fields, Query
 from telvend.dialects.madapi.forms import TOKEN_FORM
@@ -27,19 +27,19 @@ def client_of(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str | 
     return None if key is None or key.startswith(KEYS.token_prefix) else key
 
 
-async def access_token(call: Call[dict[str, Any]]) -> Answer:
+async def access_token(call: Context[dict[str, Any]]) -> Response:
     """Raises NotAuthenticated for a wrong secret, InvalidInput for another grant."""
     query = Query(call.query)
     form = TOKEN_FORM.read(Fields(call.form))
     grant = query.text("grant_type") or form.grant_type
-    query.done()
+    query.raise_if_any()
     if grant != GRANT:
         raise InvalidInput("grant_type", f"must be {GRANT}")
     secret = _credentials(call.form, call.headers)[1]
     if secret is None:
         raise NotAuthenticated
     token = await call.services.resellers.issue_token(call.caller, Secret(secret))
-    return Answer(200, Token(token.reveal(), "BearerToken", str(TOKEN_VALID_S)))
+    return Response(200, Token(token.reveal(), "BearerToken", str(TOKEN_VALID_S)))
 
 
 def _credentials(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from telvend import errors
-from telvend.dialects.contract import Answer, Asked, Header, nearest_row
+from telvend.dialects.contract import Header, Request, Response, nearest_row
 from telvend.dialects.madapi.wire import Links, links
 from telvend.errors import InvalidFields, InvalidInput, TelvendError, UnknownPath
 from telvend.operator.premiums.model import NoMobileMoney, QuoteRefused
@@ -141,25 +141,27 @@ FIELD_OF_REFILL: Final = {
 _CHALLENGE: Final[tuple[Header, ...]] = ((b"www-authenticate", b"Bearer"),)
 
 
-def error_answer(error: TelvendError, asked: Asked, *, literal_999: bool = False) -> Answer:
+def error_answer(error: TelvendError, request: Request, *, literal_999: bool = False) -> Response:
     """Any error, in the shape that belongs to what was asked for. What went wrong inside us is not told."""
     status, code = nearest_row(ERROR_TABLE, error)
     message = STATUS_MESSAGE[code]
     if isinstance(error, UnknownPath):
         words = HTTPStatus.NOT_FOUND.phrase
-        return Answer(404, Unrouted(_now(), 404, words, str(error), asked.path, code, message, asked.trace))
-    operation = (asked.method, asked.route)
+        return Response(404, Unrouted(_now(), 404, words, str(error), request.path, code, message, request.trace))
+    operation = (request.method, request.route)
     if status == 404 and operation in _ABSENT:
-        return Answer(404, Absent(None, code, message, asked.trace))
-    support = "An unexpected error; it has been recorded." if code == "3001" else _support(error, asked.route)
+        return Response(404, Absent(None, code, message, request.trace))
+    support = "An unexpected error; it has been recorded." if code == "3001" else _support(error, request.route)
     headers = _CHALLENGE if status == 401 else ()
     if status != 405 and operation in _PREMIUM:
-        return Answer(status, PremiumError(code, message, support, asked.trace, links(asked)), headers)
-    if literal_999 and code == "3001" and asked.route == REFILL:
+        return Response(status, PremiumError(code, message, support, request.trace, links(request)), headers)
+    if literal_999 and code == "3001" and request.route == REFILL:
         status = LITERAL_999
-    sequence = asked.request_id.decode()
-    return Answer(
-        status, ErrorBody(code, message, support, asked.trace, _now(), asked.path, asked.method, sequence), headers
+    sequence = request.request_id.decode()
+    return Response(
+        status,
+        ErrorBody(code, message, support, request.trace, _now(), request.path, request.method, sequence),
+        headers,
     )
 
 

@@ -11,17 +11,17 @@ import msgspec
 
 from telvend.catalog.model import is_product_code
 from telvend.config import Settings
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.contract import Context, Dialect, Endpoint, Response
+from telvend.dialects.examples import Parameter
 from telvend.dialects.headers import header_text
-from telvend.dialects.madapi import KEYS, refusals, story, wire
+from telvend.dialects.madapi import KEYS, examples, refusals, wire
 from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, long_id_of, plans_query, transaction_id_of
 from telvend.dialects.madapi.forms import FRI_STATE_FORM, MIGRATION_FORM, PREMIUM_FORM, REFILL_FORM, TOKEN_FORM
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, ErrorBody, PremiumError
-from telvend.dialects.story import Parameter
 from telvend.errors import Busy, InvalidInput, NotFound, NotPermitted
 from telvend.kit.addresses import network_of
-from telvend.kit.allowance import Kind
+from telvend.kit.allowance import AllowanceKind
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR
 from telvend.kit.numbering import region_of
 from telvend.operator.plans.model import Plans, PlansWanted
@@ -37,7 +37,7 @@ _CURRENCY_OF_MARKET: Final = {"GH": GHS, "NG": NGN, "SZ": SZL, "UG": UGX, "ZA": 
 # Plans ------------------------------------------------------------------------------------------------------------------
 
 
-async def plans(call: Call[None]) -> Answer:
+async def plans(call: Context[None]) -> Response:
     """What the subscriber is and has. Parts are read apart from each other: 207 where one cannot be."""
     msisdn = _customer(call)
     wanted = plans_query(call.query)
@@ -57,20 +57,20 @@ async def plans(call: Call[None]) -> Answer:
     elif wanted.momo and wanted.amount is not None:
         needed = wanted.amount * 10**found.currency.digits
     shown = wire.Shown(wanted.active, wanted.unused, wanted.reservations, needed)
-    return wire.plans_answer(found, shown, call.asked)
+    return wire.plans_answer(found, shown, call.request)
 
 
-async def plans_for_product(call: Call[None]) -> Answer:
+async def plans_for_product(call: Context[None]) -> Response:
     """The same, cut down to what came from one product. One that is known and was never bought is `balance: null`."""
     msisdn = _customer(call)
     product = _product(call)
     found = await call.services.plans.read(PlansWanted(call.caller.mode, msisdn, product=product))
     if found.buckets == () and not _is_known(call, product):
         raise NotFound("Product")
-    return wire.plans_answer(found, wire.Shown(), call.asked)
+    return wire.plans_answer(found, wire.Shown(), call.request)
 
 
-def _is_known(call: Call[None], product: str) -> bool:
+def _is_known(call: Context[None], product: str) -> bool:
     """Whether the shop sells it, the network defines it, or premiums are asked for it."""
     services = call.services
     return (
@@ -83,7 +83,7 @@ def _is_known(call: Call[None], product: str) -> bool:
 # Refills ----------------------------------------------------------------------------------------------------------------
 
 
-async def refill(call: Call[dict[str, Any]]) -> Answer:
+async def refill(call: Context[dict[str, Any]]) -> Response:
     """By voucher, or from the partner's wallet; once for each transactionId."""
     msisdn = _customer(call)
     form = REFILL_FORM.read(Fields(call.form))
@@ -91,11 +91,11 @@ async def refill(call: Call[dict[str, Any]]) -> Answer:
         reseller_id=call.caller.reseller_id,
         dialect=KEYS.api,
         mode=call.caller.mode,
-        transaction_id=call.asked.trace,
+        transaction_id=call.request.trace,
         kind=form.refill_type,
         msisdn=msisdn,
         wallets=dict(call.caller.wallets),
-        source=network_of(call.asked.client),
+        source=network_of(call.request.client),
         pin=form.voucher_activation_code,
         serial=form.serial_number,
         profile=form.refill_profile_id,
@@ -104,16 +104,16 @@ async def refill(call: Call[dict[str, Any]]) -> Answer:
         system=header_text(call.headers.get(b"sourcesystemid", b""))[:_LONGEST_SOURCE_SYSTEM],
     )
     refilled = await call.services.refills.refill(request)
-    return wire.refill_answer(refilled, call.asked)
+    return wire.refill_answer(refilled, call.request)
 
 
 # Premiums ---------------------------------------------------------------------------------------------------------------
 
 
-async def premium(call: Call[dict[str, Any]]) -> Answer:
+async def premium(call: Context[dict[str, Any]]) -> Response:
     """What cover for a transaction costs; the customer of the path is who sends. The body's transactionId counts."""
-    fields = Fields(call.form, call.services.home_country, call.asked.trace)
-    call.asked.trace = PREMIUM_FORM.read_one("transaction_id", fields)
+    fields = Fields(call.form, call.services.home_country, call.request.trace)
+    call.request.trace = PREMIUM_FORM.read_one("transaction_id", fields)
     fields.sender = _customer(call)
     fields.product_in_path = _product(call) if "productCode" in call.path else None
     form = PREMIUM_FORM.read(fields)
@@ -121,7 +121,7 @@ async def premium(call: Call[dict[str, Any]]) -> Answer:
         PremiumRequest(
             call.caller.reseller_id,
             call.caller.mode,
-            call.asked.trace,
+            call.request.trace,
             form.product,
             form.transaction_type,
             fields.sender,
@@ -132,21 +132,21 @@ async def premium(call: Call[dict[str, Any]]) -> Answer:
             form.message,
         )
     )
-    return wire.premium_answer(found, call.asked)
+    return wire.premium_answer(found, call.request)
 
 
 # Version 2.3 ------------------------------------------------------------------------------------------------------------
 
 
-async def migrate(call: Call[dict[str, Any]]) -> Answer:
+async def migrate(call: Context[dict[str, Any]]) -> Response:
     """To another tariff plan. The same again changes nothing, and is answered alike."""
     msisdn = _customer(call)
     plan = MIGRATION_FORM.read(Fields(call.form)).plan_id
     subscriber = await call.services.subscribers.migrate(call.caller.mode, msisdn, plan)
-    return wire.migration_answer(subscriber, "MIGRATE", call.asked)
+    return wire.migration_answer(subscriber, "MIGRATE", call.request)
 
 
-async def provision(call: Call[dict[str, Any]]) -> Answer:
+async def provision(call: Context[dict[str, Any]]) -> Response:
     """Make the number a subscriber, who has nothing yet. One who is known already is 400/1002.
 
     Not where the operator alone adds subscribers (setting `own_network_creates_subscribers`).
@@ -159,25 +159,25 @@ async def provision(call: Call[dict[str, Any]]) -> Answer:
     if currency is None:
         raise InvalidInput("customerId", "is not a number of a market of this network")
     subscriber = await call.services.subscribers.add(msisdn, tariff_plan=plan, currency=currency)
-    return wire.migration_answer(subscriber, "PROVISION", call.asked)
+    return wire.migration_answer(subscriber, "PROVISION", call.request)
 
 
-async def fri(call: Call[None]) -> Answer:
+async def fri(call: Context[None]) -> Response:
     """The state of the account of mobile money; like its balance only for who sends a right x-authorization."""
     found = await _momo(call, _customer(call))
-    return wire.fri_answer(found.msisdn, _blocked(found), found.currency, call.asked)
+    return wire.fri_answer(found.msisdn, _blocked(found), found.currency, call.request)
 
 
-async def set_fri_state(call: Call[dict[str, Any]]) -> Answer:
+async def set_fri_state(call: Context[dict[str, Any]]) -> Response:
     """Block the account of mobile money, or open it again."""
     msisdn = _customer(call)
     blocked = FRI_STATE_FORM.read(Fields(call.form)).state == "BLOCKED"
     found = await _momo(call, msisdn)
     await call.services.mobile_money.set_blocked(call.caller.mode, msisdn, blocked)
-    return wire.fri_answer(found.msisdn, blocked, found.currency, call.asked)
+    return wire.fri_answer(found.msisdn, blocked, found.currency, call.request)
 
 
-async def _momo(call: Call[Any], msisdn: str) -> Plans:
+async def _momo(call: Context[Any], msisdn: str) -> Plans:
     found = await call.services.plans.read(
         PlansWanted(call.caller.mode, msisdn, kinds=frozenset(), momo_authorization=_authorization(call))
     )
@@ -193,18 +193,18 @@ def _blocked(found: Plans) -> bool:
 # What several of them read ----------------------------------------------------------------------------------------------
 
 
-def _customer(call: Call[Any]) -> str:
+def _customer(call: Context[Any]) -> str:
     return customer(call.path["customerId"], call.services.home_country)
 
 
-def _product(call: Call[Any]) -> str:
+def _product(call: Context[Any]) -> str:
     product = call.path["productCode"]
     if not is_product_code(product):
         raise InvalidInput("productCode", PRODUCT_CODE)
     return product
 
 
-def _authorization(call: Call[Any]) -> str:
+def _authorization(call: Context[Any]) -> str:
     return call.headers.get(b"x-authorization", b"").decode("latin-1").strip()
 
 
@@ -255,17 +255,17 @@ def _premium(path: str, summary: str, parameters: tuple[Parameter, ...]) -> Endp
 
 
 ENDPOINTS: Final = (
-    Endpoint("GET", PLANS, plans, "A subscriber's plan and balances", _READ, parameters=story.PLANS_PARAMETERS),
-    _premium(PLANS, "What cover for a transaction costs (the spelling of version 2.3)", story.COMMON),
+    Endpoint("GET", PLANS, plans, "A subscriber's plan and balances", _READ, parameters=examples.PLANS_PARAMETERS),
+    _premium(PLANS, "What cover for a transaction costs (the spelling of version 2.3)", examples.COMMON),
     Endpoint(
         "PATCH",
         PLANS,
         migrate,
         "Change the tariff plan",
         {200: wire.MigrationAnswer, **_REFUSALS, **_BODY},
-        allowance=Kind.PURCHASE,
+        allowance=AllowanceKind.PURCHASE,
         form=MIGRATION_FORM,
-        parameters=story.COMMON,
+        parameters=examples.COMMON,
     ),
     Endpoint(
         "PATCH",
@@ -273,9 +273,9 @@ ENDPOINTS: Final = (
         refill,
         "Refill by voucher, or from the partner's wallet",
         {200: wire.RefillAnswer, **_REFUSALS, **_BODY},
-        allowance=Kind.PURCHASE,
+        allowance=AllowanceKind.PURCHASE,
         form=REFILL_FORM,
-        parameters=story.REFILL_PARAMETERS,
+        parameters=examples.REFILL_PARAMETERS,
         url_encoded=True,
     ),
     Endpoint(
@@ -284,7 +284,7 @@ ENDPOINTS: Final = (
         fri,
         "The state of the mobile money account",
         {200: wire.FriAnswer, **_REFUSALS},
-        parameters=story.FRI_PARAMETERS,
+        parameters=examples.FRI_PARAMETERS,
     ),
     Endpoint(
         "PATCH",
@@ -292,9 +292,9 @@ ENDPOINTS: Final = (
         set_fri_state,
         "Block the mobile money account, or open it again",
         {200: wire.FriAnswer, **_REFUSALS, **_BODY},
-        allowance=Kind.PURCHASE,
+        allowance=AllowanceKind.PURCHASE,
         form=FRI_STATE_FORM,
-        parameters=story.FRI_PARAMETERS,
+        parameters=examples.FRI_PARAMETERS,
     ),
     Endpoint(
         "POST",
@@ -302,9 +302,9 @@ ENDPOINTS: Final = (
         provision,
         "Make a number a subscriber",
         {200: wire.MigrationAnswer, **_REFUSALS, **_BODY},
-        allowance=Kind.PURCHASE,
+        allowance=AllowanceKind.PURCHASE,
         form=MIGRATION_FORM,
-        parameters=story.COMMON,
+        parameters=examples.COMMON,
     ),
     Endpoint(
         "GET",
@@ -312,9 +312,9 @@ ENDPOINTS: Final = (
         plans_for_product,
         "What a subscriber has of one product",
         _READ,
-        parameters=story.PRODUCT_PARAMETERS,
+        parameters=examples.PRODUCT_PARAMETERS,
     ),
-    _premium(PRODUCT, "What cover for a transaction costs", story.PRODUCT_PARAMETERS),
+    _premium(PRODUCT, "What cover for a transaction costs", examples.PRODUCT_PARAMETERS),
     Endpoint(
         "POST",
         "/v1/oauth/access_token",
@@ -324,7 +324,7 @@ ENDPOINTS: Final = (
         form=TOKEN_FORM,
         url_encoded=True,
         key_in_form=client_of,
-        parameters=story.TOKEN_PARAMETERS,
+        parameters=examples.TOKEN_PARAMETERS,
     ),
 )
 
@@ -351,9 +351,9 @@ def madapi(*, literal_999: bool = False) -> Dialect:
             }
         },
         endpoints=ENDPOINTS,
-        about=story.ABOUT,
-        variables=story.VARIABLES,
-        story=story.STORY,
+        about=examples.ABOUT,
+        variables=examples.VARIABLES,
+        story=examples.STORY,
     )
 
 

@@ -18,12 +18,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from telvend.dialects.contract import Answer, Asked, Header
+from telvend.dialects.contract import Header, Request, Response
 from telvend.kit.money import Currency, Money
 from telvend.operator.plans.model import PlanPart, Plans
 from telvend.operator.premiums.model import Loyalty, Premium
 from telvend.operator.refills.model import Refilled
-from telvend.operator.subscribers.balances.model import Bucket, Kind
+from telvend.operator.subscribers.balances.model import Bucket, BucketKind
 from telvend.operator.subscribers.model import Subscriber
 from telvend.operator.subscribers.momo.model import MomoAccount
 
@@ -41,8 +41,8 @@ class Links(msgspec.Struct):
     own: Href = msgspec.field(name="self")
 
 
-def links(asked: Asked) -> Links:
-    return Links(Href(asked.base_url + quote(asked.path, safe="/+")))
+def links(request: Request) -> Links:
+    return Links(Href(request.base_url + quote(request.path, safe="/+")))
 
 
 # Amounts ----------------------------------------------------------------------------------------------------------------
@@ -58,34 +58,34 @@ class Amount(msgspec.Struct):
 
 CURRENCY: Final = "CURRENCY"
 _TYPE: Final = {
-    Kind.MONEY: CURRENCY,
-    Kind.MOMO: CURRENCY,
-    Kind.DATA: "DATA",
-    Kind.MINUTES: "MINUTES",
-    Kind.SMS: "SMS",
+    BucketKind.MONEY: CURRENCY,
+    BucketKind.MOMO: CURRENCY,
+    BucketKind.DATA: "DATA",
+    BucketKind.MINUTES: "MINUTES",
+    BucketKind.SMS: "SMS",
 }
-_PER_UNIT: Final = {Kind.DATA: 1024 * 1024, Kind.MINUTES: 60}
-_UNIT: Final = {Kind.DATA: "MB", Kind.MINUTES: "MINUTES", Kind.SMS: "SMS"}
+_PER_UNIT: Final = {BucketKind.DATA: 1024 * 1024, BucketKind.MINUTES: 60}
+_UNIT: Final = {BucketKind.DATA: "MB", BucketKind.MINUTES: "MINUTES", BucketKind.SMS: "SMS"}
 
 
-def value_of(kind: Kind, amount: int, currency: Currency) -> str:
+def value_of(kind: BucketKind, amount: int, currency: Currency) -> str:
     """Minor units, bytes, seconds or messages as MADAPI writes them: `1250.50`, `1024.00`, `2.50`, `10`."""
-    if kind is Kind.SMS:
+    if kind is BucketKind.SMS:
         return str(amount)
     whole, hundredths = divmod(amount * 100 // (_PER_UNIT.get(kind) or 10**currency.digits), 100)
     return f"{whole}.{hundredths:02d}"
 
 
-def unit_of(kind: Kind, currency: Currency) -> str:
+def unit_of(kind: BucketKind, currency: Currency) -> str:
     return _UNIT.get(kind) or currency.code
 
 
-def _amount(kind: Kind, amount: int, currency: Currency) -> Amount:
+def _amount(kind: BucketKind, amount: int, currency: Currency) -> Amount:
     return Amount(_TYPE[kind], value_of(kind, amount, currency), unit_of(kind, currency))
 
 
 def money_amount(money: Money) -> Amount:
-    return _amount(Kind.MONEY, money.minor, money.currency)
+    return _amount(BucketKind.MONEY, money.minor, money.currency)
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -186,21 +186,21 @@ class Group(msgspec.Struct, frozen=True):
 
     balance_type: str
     category: str
-    kind: Kind
+    kind: BucketKind
 
 
-MAIN: Final = Group("MAIN", "AIRTIME", Kind.MONEY)
-BONUS: Final = Group("BONUS", "BONUS", Kind.MONEY)
+MAIN: Final = Group("MAIN", "AIRTIME", BucketKind.MONEY)
+BONUS: Final = Group("BONUS", "BONUS", BucketKind.MONEY)
 _GROUPS: Final = (
     MAIN,
     BONUS,
-    Group("DATA", "BUNDLE", Kind.DATA),
-    Group("VOICE", "BUNDLE", Kind.MINUTES),
-    Group("SMS", "BUNDLE", Kind.SMS),
+    Group("DATA", "BUNDLE", BucketKind.DATA),
+    Group("VOICE", "BUNDLE", BucketKind.MINUTES),
+    Group("SMS", "BUNDLE", BucketKind.SMS),
 )
-_TYPE_BY_KIND: Final = {group.kind: group.balance_type for group in _GROUPS if group.kind is not Kind.MONEY}
+_TYPE_BY_KIND: Final = {group.kind: group.balance_type for group in _GROUPS if group.kind is not BucketKind.MONEY}
 
-KINDS_OF_PLAN: Final = {"VOICE": Kind.MINUTES, "DATA": Kind.DATA, "SMS": Kind.SMS}
+KINDS_OF_PLAN: Final = {"VOICE": BucketKind.MINUTES, "DATA": BucketKind.DATA, "SMS": BucketKind.SMS}
 """The word of the parameter `plan`, and what it leaves of the list of balances. Money belongs to none of the three."""
 
 
@@ -216,7 +216,7 @@ class Shown(msgspec.Struct, frozen=True):
     needed_minor: int | None = None
 
 
-def plans_answer(plans: Plans, shown: Shown, asked: Asked) -> Answer:
+def plans_answer(plans: Plans, shown: Shown, request: Request) -> Response:
     subscriber = plans.subscriber
     balances: list[Balance] = []
     if plans.buckets is not None:
@@ -234,11 +234,11 @@ def plans_answer(plans: Plans, shown: Shown, asked: Asked) -> Answer:
             subscriber.tariff_plan,
             balances or None,
         )
-    body = PlansAnswer(links(asked), SUCCESS_CODE, SUCCESS, asked.trace, asked.request_id.decode(), data)
+    body = PlansAnswer(links(request), SUCCESS_CODE, SUCCESS, request.trace, request.request_id.decode(), data)
     if not plans.missing:
-        return Answer(200, body)
+        return Response(200, body)
     body.support_message = f"Could not be read right now: {', '.join(_PART[part] for part in sorted(plans.missing))}."
-    return Answer(207, body)
+    return Response(207, body)
 
 
 _PART: Final = {PlanPart.PLAN: "plan", PlanPart.BALANCE: "balance", PlanPart.MOMO: "momoBalanceData"}
@@ -247,7 +247,7 @@ _PART: Final = {PlanPart.PLAN: "plan", PlanPart.BALANCE: "balance", PlanPart.MOM
 def _balances(buckets: Iterable[Bucket], shown: Shown, plans: Plans) -> list[Balance]:
     by_type: dict[str, list[Bucket]] = {}
     for bucket in buckets:
-        if bucket.kind is Kind.MONEY:
+        if bucket.kind is BucketKind.MONEY:
             balance_type = MAIN.balance_type if bucket.main else BONUS.balance_type
         else:
             balance_type = _TYPE_BY_KIND.get(bucket.kind, "")
@@ -300,7 +300,7 @@ def _end(bucket: Bucket, subscriber: Subscriber | None) -> datetime | None:
 
 def _momo(momo: MomoAccount, shown: Shown, currency: Currency) -> Balance:
     def amount(minor: int) -> Amount:
-        return _amount(Kind.MOMO, minor, currency)
+        return _amount(BucketKind.MOMO, minor, currency)
 
     data = MomoBalanceData(
         amount(momo.balance),
@@ -316,7 +316,7 @@ def _momo(momo: MomoAccount, shown: Shown, currency: Currency) -> Balance:
         msgspec.UNSET if shown.needed_minor is None else momo.balance < shown.needed_minor,
     )
     unit = currency.code
-    detail = BalanceDetail(CURRENCY, data.balance.value, unit, value_of(Kind.MOMO, 0, currency), unit)
+    detail = BalanceDetail(CURRENCY, data.balance.value, unit, value_of(BucketKind.MOMO, 0, currency), unit)
     return Balance("MOMO", "WALLET", None, detail, data, [])
 
 
@@ -343,20 +343,20 @@ class RefillAnswer(msgspec.Struct, rename="camel"):
 REPLAYED: Final[tuple[Header, ...]] = ((b"idempotent-replayed", b"true"),)
 
 
-def refill_answer(refilled: Refilled, asked: Asked) -> Answer:
+def refill_answer(refilled: Refilled, request: Request) -> Response:
     amount = refilled.refill.amount
-    text = value_of(Kind.MONEY, amount.minor, amount.currency).removesuffix(".00")
+    text = value_of(BucketKind.MONEY, amount.minor, amount.currency).removesuffix(".00")
     body = RefillAnswer(
         SUCCESS_CODE,
         SUCCESS,
-        asked.trace,
-        asked.request_id.decode(),
+        request.trace,
+        request.request_id.decode(),
         RefillData(text, amount.currency.code),
-        links(asked),
+        links(request),
     )
     if refilled.refill.capped:
         body.support_message = "The subscriber's time is at its maximum; the days beyond it were dropped."
-    return Answer(200, body, REPLAYED if refilled.replayed else ())
+    return Response(200, body, REPLAYED if refilled.replayed else ())
 
 
 # Premiums ---------------------------------------------------------------------------------------------------------------
@@ -382,15 +382,17 @@ class PremiumAnswer(msgspec.Struct, rename="camel"):
     support_message: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def premium_answer(premium: Premium, asked: Asked) -> Answer:
+def premium_answer(premium: Premium, request: Request) -> Response:
     data = PremiumData(premium.message, money_amount(premium.premium))
-    body = PremiumAnswer(premium.reference, SUCCESS_CODE, data, links(asked), asked.trace, asked.request_id.decode())
+    body = PremiumAnswer(
+        premium.reference, SUCCESS_CODE, data, links(request), request.trace, request.request_id.decode()
+    )
     headers = REPLAYED if premium.replayed else ()
     if premium.loyalty is None:
         body.support_message = "Could not be read right now: loyaltyInformation."
-        return Answer(207, body, headers)
+        return Response(207, body, headers)
     data.loyalty_information = _loyalty(premium.loyalty)
-    return Answer(200, body, headers)
+    return Response(200, body, headers)
 
 
 def _loyalty(loyalty: Loyalty) -> LoyaltyInformation:
@@ -425,7 +427,7 @@ class MigrationAnswer(msgspec.Struct, rename="camel"):
     data: MigrationData
 
 
-def migration_answer(subscriber: Subscriber, action: str, asked: Asked) -> Answer:
+def migration_answer(subscriber: Subscriber, action: str, request: Request) -> Response:
     data = MigrationData(
         response_type="SYNC",
         action=action,
@@ -437,7 +439,7 @@ def migration_answer(subscriber: Subscriber, action: str, asked: Asked) -> Answe
         country=subscriber.country,
         notification=f"The tariff plan is {subscriber.tariff_plan}.",
     )
-    return Answer(200, _plain(MigrationAnswer, data, asked))
+    return Response(200, _plain(MigrationAnswer, data, request))
 
 
 class FriData(msgspec.Struct):
@@ -457,13 +459,13 @@ class FriAnswer(msgspec.Struct, rename="camel"):
     data: FriData
 
 
-def fri_answer(msisdn: str, blocked: bool, currency: Currency, asked: Asked) -> Answer:
+def fri_answer(msisdn: str, blocked: bool, currency: Currency, request: Request) -> Response:
     data = FriData(f"FRI:{msisdn.removeprefix('+')}/MSISDN", "BLOCKED" if blocked else "ACTIVE", currency.code)
-    return Answer(200, _plain(FriAnswer, data, asked))
+    return Response(200, _plain(FriAnswer, data, request))
 
 
-def _plain(kind: type[Any], data: Any, asked: Asked) -> Any:
-    return kind(links(asked), SUCCESS_CODE, SUCCESS, asked.trace, asked.request_id.decode(), data)
+def _plain(kind: type[Any], data: Any, request: Request) -> Any:
+    return kind(links(request), SUCCESS_CODE, SUCCESS, request.trace, request.request_id.decode(), data)
 
 
 # OAuth ------------------------------------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from telvend.catalog.model import Network, Snapshot
+from telvend.catalog.model import CatalogueSnapshot, Network
 from telvend.config import Settings
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint, alike
-from telvend.dialects.netpluse import KEYS, story, wire
+from telvend.dialects.contract import Context, Dialect, Endpoint, Response, alike
+from telvend.dialects.netpluse import KEYS, examples, wire
 from telvend.errors import InvalidInput, NotFound
-from telvend.kit.allowance import Kind
+from telvend.kit.allowance import AllowanceKind
 from telvend.kit.money import GHS, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 from telvend.sales.model import SaleKind
@@ -23,20 +23,20 @@ class Purchase(NamedTuple):
     reference: str | None
 
 
-async def ping(call: Call[None]) -> Answer:
-    return Answer(200, wire.Ping(ok=True, owner=str(call.caller.reseller_id)))
+async def ping(call: Context[None]) -> Response:
+    return Response(200, wire.Ping(ok=True, owner=str(call.caller.reseller_id)))
 
 
-async def balance(call: Call[None]) -> Answer:
+async def balance(call: Context[None]) -> Response:
     wallet_id = call.caller.wallets.get(GHS.code)
     minor = 0 if wallet_id is None else await call.services.wallets.balance(wallet_id)
-    return Answer(200, wire.Balance(Money(minor, GHS).decimal, GHS.code))
+    return Response(200, wire.Balance(Money(minor, GHS).decimal, GHS.code))
 
 
-async def packages(call: Call[None]) -> Answer:
+async def packages(call: Context[None]) -> Response:
     """What is on sale now, cheapest first within each network, one bundle per network and capacity."""
     on_sale = call.services.catalogue.snapshot.on_sale(wire.COUNTRY)
-    return Answer(
+    return Response(
         200,
         wire.Packages(
             [
@@ -48,7 +48,7 @@ async def packages(call: Call[None]) -> Answer:
     )
 
 
-async def purchase(call: Call[wire.PurchaseForm]) -> Answer:
+async def purchase(call: Context[wire.PurchaseForm]) -> Response:
     """Answers as soon as the order is durably stored and the money held; delivery is later work."""
     wanted = purchase_of(call.form, call.services.catalogue.snapshot)
     placement = await call.services.orders.buy_bundle(
@@ -62,15 +62,15 @@ async def purchase(call: Call[wire.PurchaseForm]) -> Answer:
     return wire.placement_answer(placement)
 
 
-async def order_status(call: Call[None]) -> Answer:
+async def order_status(call: Context[None]) -> Response:
     """By our reference or by the caller's own."""
     reference = call.path["reference"]
     if not wire.REFERENCE.holds(reference):
         raise NotFound("Order")
-    return Answer(200, wire.order_status(await call.services.orders.find(call.caller, reference)))
+    return Response(200, wire.order_status(await call.services.orders.find(call.caller, reference)))
 
 
-def purchase_of(form: wire.PurchaseForm, catalogue: Snapshot) -> Purchase:
+def purchase_of(form: wire.PurchaseForm, catalogue: CatalogueSnapshot) -> Purchase:
     """Read a form in the order in which its fields are documented. Raises InvalidInput for the first that is wrong."""
     return Purchase(
         _network(form.network, catalogue),
@@ -80,7 +80,7 @@ def purchase_of(form: wire.PurchaseForm, catalogue: Snapshot) -> Purchase:
     )
 
 
-def _network(word: str, catalogue: Snapshot) -> Network:
+def _network(word: str, catalogue: CatalogueSnapshot) -> Network:
     network = catalogue.network(wire.COUNTRY, word)
     if network is None:
         known = ", ".join(network.code for network in catalogue.networks(wire.COUNTRY))
@@ -132,7 +132,7 @@ NETPLUSE: Final = Dialect(
             purchase,
             "Buy a bundle for a phone number",
             {200: wire.Purchased, 402: wire.ErrorBody, 409: wire.DuplicateOrder, 413: wire.ErrorBody, **_REFUSALS},
-            allowance=Kind.PURCHASE,
+            allowance=AllowanceKind.PURCHASE,
             form=wire.PurchaseForm,
         ),
         Endpoint(
@@ -141,12 +141,12 @@ NETPLUSE: Final = Dialect(
             order_status,
             "The status of an order, by either reference",
             {200: wire.OrderStatus, 404: wire.ErrorBody, **_REFUSALS},
-            parameters=(story.REFERENCE,),
+            parameters=(examples.REFERENCE,),
         ),
     ),
-    about=story.ABOUT,
-    variables=story.VARIABLES,
-    story=story.STORY,
+    about=examples.ABOUT,
+    variables=examples.VARIABLES,
+    story=examples.STORY,
 )
 
 

@@ -11,24 +11,24 @@ import msgspec
 from msgspec import Meta
 
 from telvend import errors
-from telvend.dialects.contract import Answer, nearest_row
+from telvend.dialects.contract import Response, nearest_row
 from telvend.dialects.forms import PrintableText, matching
 from telvend.errors import TelvendError
 from telvend.kit.numbering import mobile_pattern
 from telvend.kit.phone import LONGEST_TEXT
-from telvend.orders.model import Order, Placement, State
+from telvend.orders.model import Order, OrderState, Placement
 
 REPEAT_WINDOW_S: Final = 60
 """The document says of a repeated reference both "returns the original order" and "409 within 1 minute". Both: the same
 request within this many seconds of the first is 409 with the original order in the body, later it is 200 with it."""
 
 STATUS_BY_STATE: Final = {
-    State.ACCEPTED: "processing",
-    State.DELIVERING: "processing",
-    State.WAITING: "processing",
-    State.REVIEW: "processing",
-    State.DELIVERED: "completed",
-    State.FAILED: "failed",
+    OrderState.ACCEPTED: "processing",
+    OrderState.DELIVERING: "processing",
+    OrderState.WAITING: "processing",
+    OrderState.REVIEW: "processing",
+    OrderState.DELIVERED: "completed",
+    OrderState.FAILED: "failed",
 }
 
 
@@ -113,13 +113,13 @@ def purchased(order: Order) -> Purchased:
     return Purchased(order.reference, STATUS_BY_STATE[order.state], order.price.decimal, order.balance_after.decimal)
 
 
-def placement_answer(placement: Placement) -> Answer:
+def placement_answer(placement: Placement) -> Response:
     """200 with the order; 409 with it when it repeats one of the last minute."""
     order = placement.order
     if not placement.replayed:
-        return Answer(200, purchased(order))
+        return Response(200, purchased(order))
     if placement.age_s < REPEAT_WINDOW_S:
-        return Answer(
+        return Response(
             409,
             DuplicateOrder(
                 "Duplicate order: this reference was used less than a minute ago.",
@@ -129,7 +129,7 @@ def placement_answer(placement: Placement) -> Answer:
                 order.balance_after.decimal,
             ),
         )
-    return Answer(200, purchased(order), ((b"idempotent-replayed", b"true"),))
+    return Response(200, purchased(order), ((b"idempotent-replayed", b"true"),))
 
 
 def order_status(order: Order) -> OrderStatus:
@@ -164,7 +164,7 @@ ERROR_TABLE: Final[dict[type[TelvendError], int]] = {
 _UNEXPECTED: Final = "Unexpected server error. It is safe to retry a purchase with the same reference."
 
 
-def error_answer(error: TelvendError) -> Answer:
+def error_answer(error: TelvendError) -> Response:
     """Any error in Netpluse's shape. What went wrong inside us is not told."""
     status: Any = nearest_row(ERROR_TABLE, error)
-    return Answer(status, ErrorBody(_UNEXPECTED if status == 500 else str(error)))
+    return Response(status, ErrorBody(_UNEXPECTED if status == 500 else str(error)))

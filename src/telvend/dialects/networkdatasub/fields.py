@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from telvend.catalog.model import Network, Product, Snapshot
+from telvend.catalog.model import CatalogueSnapshot, Network, Product
 from telvend.dialects.fields import FormFields
 from telvend.dialects.headers import header_text
 from telvend.dialects.networkdatasub.courtesies import OTHER_NAME, number_in
@@ -25,7 +25,7 @@ REFERENCE_LENGTH: Final = 64
 
 DEFAULT_PROVIDER: Final = "idpass"
 
-_NOTHING_SOLD: Final = Snapshot(0)
+_NOTHING_SOLD: Final = CatalogueSnapshot(0)
 _UNKNOWN_NETWORK: Final = "is not a network code: use mtn, airtel, glo or 9mobile"
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Fields(FormFields):
-    """What a client sent, field by field. A field that is wrong reads as a stand-in until `done` is called.
+    """What a client sent, field by field. A field that is wrong reads as a stand-in until `raise_if_any` is called.
 
     `catalogue` and `cards` are what is sold now, `idempotency_key` the header.
     """
@@ -43,7 +43,7 @@ class Fields(FormFields):
     def __init__(
         self,
         form: Mapping[str, Any],
-        catalogue: Snapshot = _NOTHING_SOLD,
+        catalogue: CatalogueSnapshot = _NOTHING_SOLD,
         *,
         cards: Collection[str] = (),
         idempotency_key: bytes | None = None,
@@ -57,13 +57,13 @@ class Fields(FormFields):
         value = self._form.get(name)
         if value is None:
             if required:
-                self.wrong(name, "field is required")
+                self.add(name, "field is required")
             return ""
         if not isinstance(value, str):
-            self.wrong(name, "must be a string")
+            self.add(name, "must be a string")
             return ""
         if not value.strip() and required:
-            self.wrong(name, "field is required")
+            self.add(name, "field is required")
         return value
 
     def whole_number(self, name: str, *, minimum: int, maximum: int, default: int | None = None) -> int:
@@ -71,15 +71,15 @@ class Fields(FormFields):
         value = self._form.get(name)
         if value is None:
             if default is None:
-                self.wrong(name, "field is required")
+                self.add(name, "field is required")
             return default or 0
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= self.MOST_DIGITS:
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            self.wrong(name, "must be an integer")
+            self.add(name, "must be an integer")
             return 0
         if not minimum <= value <= maximum:
-            self.wrong(name, f"must be between {minimum} and {maximum}")
+            self.add(name, f"must be between {minimum} and {maximum}")
         return value
 
     def amount(self, name: str, minimum: Money, maximum: Money) -> Money:
@@ -87,14 +87,14 @@ class Fields(FormFields):
         value = self._form.get(name)
         currency = minimum.currency
         if value is None:
-            self.wrong(name, "field is required")
+            self.add(name, "field is required")
             return minimum
         found = _money(value, currency)
         if found is None:
-            self.wrong(name, f"must be a number with at most {currency.digits} decimals")
+            self.add(name, f"must be a number with at most {currency.digits} decimals")
             return minimum
         if not minimum.minor <= found.minor <= maximum.minor:
-            self.wrong(name, f"must be between {minimum.decimal.normalize():f} and {maximum.decimal.normalize():f}")
+            self.add(name, f"must be between {minimum.decimal.normalize():f} and {maximum.decimal.normalize():f}")
         return found
 
     def phone(self, name: str, region: str) -> str:
@@ -104,7 +104,7 @@ class Fields(FormFields):
         try:
             return parse_mobile(text, region)
         except NotAMobileNumber:
-            self.wrong(name, "must be a mobile number of Nigeria, such as 08012345678")
+            self.add(name, "must be a mobile number of Nigeria, such as 08012345678")
             return ""
 
     def has(self, name: str) -> bool:
@@ -124,8 +124,8 @@ class Fields(FormFields):
             return read(name)
         value = read(name)
         if read(other) != value:
-            self.wrong(name, f"differs from {other}")
-            self.wrong(other, f"differs from {name}")
+            self.add(name, f"differs from {other}")
+            self.add(other, f"differs from {name}")
         return value
 
     def number(self, name: str) -> int | None:
@@ -139,7 +139,7 @@ class Fields(FormFields):
             return None
         found = known(text)
         if found is None:
-            self.wrong(name, problem)
+            self.add(name, problem)
         return found
 
     def network(self, name: str) -> Network | None:
@@ -151,7 +151,7 @@ class Fields(FormFields):
         numbered = {network.id: network for network in self._catalogue.networks(COUNTRY)}
         found = self._catalogue.network(COUNTRY, str(number)) or numbered.get(number)
         if found is None:
-            self.wrong(name, _UNKNOWN_NETWORK)
+            self.add(name, _UNKNOWN_NETWORK)
         return found
 
     def network_of_plan(self, name: str) -> Network | None:
@@ -168,9 +168,9 @@ class Fields(FormFields):
         if by_plan and plan is not None and plan.country == COUNTRY:
             network = self.values["network"] = self._catalogue.network(COUNTRY, plan.network)
         if network is None:
-            self.wrong("plan_id", "is not a data plan")
+            self.add("plan_id", "is not a data plan")
         elif plan is None or (plan.country, plan.network) != (network.country, network.code):
-            self.wrong("plan_id", f"is not a plan of {network.name}")
+            self.add("plan_id", f"is not a plan of {network.name}")
         return plan
 
     @property
@@ -185,27 +185,27 @@ class Fields(FormFields):
         """Missing, null or empty is none."""
         url = self.text(name, required=False) or None
         if url is not None and not is_redirect_url(url):
-            self.wrong(name, "must be an http or https address")
+            self.add(name, "must be an http or https address")
         return url
 
     def identity_number(self, name: str) -> str:
         """A NIN or a BVN."""
         number = self.text(name)
         if name not in self.problems and not is_number(number):
-            self.wrong(name, "must be 11 digits")
+            self.add(name, "must be 11 digits")
         return number
 
     def card_type(self, name: str) -> str:
         # One that is no longer sold is refused after its reference was looked up, like any product.
         card_type = self.text(name)
         if name not in self.problems and card_type not in self._cards:
-            self.wrong(name, f"must be one of {', '.join(sorted(self._cards))}")
+            self.add(name, f"must be one of {', '.join(sorted(self._cards))}")
         return card_type
 
     def provider(self, name: str) -> str:
         provider = self.text(name, required=False) or DEFAULT_PROVIDER
         if provider not in AUTHORITY_BY_PROVIDER:
-            self.wrong(name, "must be idpass or mobilsix")
+            self.add(name, "must be idpass or mobilsix")
         return provider
 
     def flag(self, name: str) -> bool:
@@ -214,7 +214,7 @@ class Fields(FormFields):
         if value is None:
             return False
         if not isinstance(value, bool):
-            self.wrong(name, "must be true or false")
+            self.add(name, "must be true or false")
             return False
         return value
 
@@ -228,7 +228,7 @@ class Fields(FormFields):
                 return date.fromisoformat(text)
         except ValueError:
             pass
-        self.wrong(name, "must be a date such as 2025-05-31")
+        self.add(name, "must be a date such as 2025-05-31")
         return None
 
     def reference(self, header: bytes | None) -> str | None:
@@ -238,12 +238,12 @@ class Fields(FormFields):
         if value is None:
             value = given
         elif given is not None and given != value:
-            self.wrong("reference", "differs from the Idempotency-Key header")
+            self.add("reference", "differs from the Idempotency-Key header")
             return None
         if value is None:
             return None
         if not isinstance(value, str) or not 1 <= len(value) <= REFERENCE_LENGTH or not value.isprintable():
-            self.wrong("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
+            self.add("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
             return None
         return value
 

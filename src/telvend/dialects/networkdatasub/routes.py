@@ -5,18 +5,18 @@ from datetime import datetime, time, timedelta, timezone
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from telvend.authorities.contract import Kind as IdentityKind
+from telvend.authorities.contract import VerificationKind as IdentityKind
 from telvend.config import Settings
-from telvend.dialects.contract import Answer, Call, Dialect, Endpoint
+from telvend.dialects.contract import Context, Dialect, Endpoint, Response
+from telvend.dialects.examples import Parameter
 from telvend.dialects.forms import Form
-from telvend.dialects.networkdatasub import KEYS, story, wire
+from telvend.dialects.networkdatasub import KEYS, examples, wire
 from telvend.dialects.networkdatasub.courtesies import SCHEMES, read_form_body
 from telvend.dialects.networkdatasub.fields import COUNTRY, Fields
 from telvend.dialects.networkdatasub.forms import AIRTIME_FORM, BVN_FORM, DATA_FORM, FUND_FORM, NIN_FORM, Bvn
-from telvend.dialects.story import Parameter
 from telvend.errors import NotFound
-from telvend.identity.model import Request
-from telvend.kit.allowance import Kind
+from telvend.identity.model import VerificationRequest
+from telvend.kit.allowance import AllowanceKind
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.orders.model import Placement
@@ -32,12 +32,12 @@ LAGOS: Final = timezone(timedelta(hours=1), "Africa/Lagos")
 # User -------------------------------------------------------------------------------------------------------------------
 
 
-async def user(call: Call[None]) -> Answer:
+async def user(call: Context[None]) -> Response:
     profile = await call.services.resellers.profile(call.caller.reseller_id)
     return wire.ok(wire.user(profile, await _balance(call)))
 
 
-async def user_profile(call: Call[None]) -> Answer:
+async def user_profile(call: Context[None]) -> Response:
     profile = await call.services.resellers.profile(call.caller.reseller_id)
     summary = await call.services.transactions.summary(_wallet(call), NGN)
     avatar = f"{call.base_url}/avatars/{profile.avatar_token or 'none'}"
@@ -47,17 +47,17 @@ async def user_profile(call: Call[None]) -> Answer:
 # Networks and plans -----------------------------------------------------------------------------------------------------
 
 
-async def mobile_networks(call: Call[None]) -> Answer:
+async def mobile_networks(call: Context[None]) -> Response:
     return wire.ok(_lines(call), "Mobile networks retrieved successfully")
 
 
-async def networks(call: Call[None]) -> Answer:
+async def networks(call: Context[None]) -> Response:
     catalogue = call.services.catalogue.snapshot
     found = [wire.network_details(catalogue, network, call.base_url) for network in catalogue.networks(COUNTRY)]
     return wire.ok(found, "Networks retrieved successfully")
 
 
-async def airtime_types(call: Call[None]) -> Answer:
+async def airtime_types(call: Context[None]) -> Response:
     catalogue = call.services.catalogue.snapshot
     sold = [network for network in catalogue.networks(COUNTRY) if catalogue.airtime(COUNTRY, network.code)]
     return wire.ok(
@@ -65,7 +65,7 @@ async def airtime_types(call: Call[None]) -> Answer:
     )
 
 
-async def data_networks(call: Call[None]) -> Answer:
+async def data_networks(call: Context[None]) -> Response:
     catalogue = call.services.catalogue.snapshot
     found = [
         wire.network_line(network, call.base_url) | {"data_types": wire.data_types(catalogue, network)}
@@ -75,7 +75,7 @@ async def data_networks(call: Call[None]) -> Answer:
     return wire.ok(found, "Data networks retrieved successfully")
 
 
-async def data_plans(call: Call[None]) -> Answer:
+async def data_plans(call: Context[None]) -> Response:
     fields = _query_fields(call)
     network = fields.network("network")
     type_ = fields.text("type", required=False)
@@ -85,18 +85,18 @@ async def data_plans(call: Call[None]) -> Answer:
         plans = tuple(plan for plan in plans if plan.type.casefold() == type_.casefold())
         # A type of which nothing is on sale today is known all the same, and has no plans.
         if type_.casefold() not in (known.casefold() for known in catalogue.types(COUNTRY, network.code)):
-            fields.wrong("type", f"is not a data type of {network.name}")
-    fields.done()
+            fields.add("type", f"is not a data type of {network.name}")
+    fields.raise_if_any()
     return wire.ok([wire.plan(plan) for plan in plans], "Data plans retrieved successfully")
 
 
-async def all_data_plans(call: Call[None]) -> Answer:
+async def all_data_plans(call: Context[None]) -> Response:
     """A courtesy: the plans of every network, or of those that `network` and `type` leave, in the service's own shape."""
     fields = _query_fields(call)
     catalogue = call.services.catalogue.snapshot
     network = fields.network("network") if fields.has("network") else None
     type_ = fields.text("type", required=False).casefold()
-    fields.done()
+    fields.raise_if_any()
     found = [
         (network, plan)
         for network in ((network,) if network else catalogue.networks(COUNTRY))
@@ -109,7 +109,7 @@ async def all_data_plans(call: Call[None]) -> Answer:
 # Purchases --------------------------------------------------------------------------------------------------------------
 
 
-async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
+async def airtime_purchase(call: Context[dict[str, Any]]) -> Response:
     """Waits for the delivery; still open after the setting `delivery_wait_s` it is answered as pending."""
     form = AIRTIME_FORM.read(_fields(call))
     placement = await call.services.orders.buy_airtime(
@@ -123,7 +123,7 @@ async def airtime_purchase(call: Call[dict[str, Any]]) -> Answer:
     return await _delivered(call, placement, "Airtime")
 
 
-async def data_purchase(call: Call[dict[str, Any]]) -> Answer:
+async def data_purchase(call: Context[dict[str, Any]]) -> Response:
     """Waits for the delivery, as airtime does."""
     form = DATA_FORM.read(_fields(call))
     placement = await call.services.orders.buy_plan(
@@ -137,7 +137,7 @@ async def data_purchase(call: Call[dict[str, Any]]) -> Answer:
     return await _delivered(call, placement, "Data")
 
 
-async def _delivered(call: Call[dict[str, Any]], placement: Placement, what: str) -> Answer:
+async def _delivered(call: Context[dict[str, Any]], placement: Placement, what: str) -> Response:
     order = await call.services.orders.settled(placement.order, call.services.delivery_wait_s)
     # The money is taken: an error because the balance cannot be read would make the caller buy again.
     balance = await call.services.wallets.balance_or(_wallet(call), order.balance_after.minor)
@@ -147,7 +147,7 @@ async def _delivered(call: Call[dict[str, Any]], placement: Placement, what: str
 # Wallet and transactions ------------------------------------------------------------------------------------------------
 
 
-async def wallet_balance(call: Call[None]) -> Answer:
+async def wallet_balance(call: Context[None]) -> Response:
     wallet_id = _wallet(call)
     summary = await call.services.transactions.summary(wallet_id, NGN)
     return wire.ok(
@@ -156,7 +156,7 @@ async def wallet_balance(call: Call[None]) -> Answer:
     )
 
 
-async def wallet_summary(call: Call[None]) -> Answer:
+async def wallet_summary(call: Context[None]) -> Response:
     wallet_id = _wallet(call)
     transactions = call.services.transactions
     page = await transactions.page(wallet_id, NGN, Filter(), limit=RECENT, offset=0)
@@ -164,13 +164,13 @@ async def wallet_summary(call: Call[None]) -> Answer:
     return wire.ok(wire.wallet_summary(wallet_id, summary, page.transactions), "Wallet summary retrieved successfully")
 
 
-async def transactions(call: Call[None]) -> Answer:
+async def transactions(call: Context[None]) -> Response:
     query = _query(call)
     fields = Fields(query)
     page = fields.whole_number("page", minimum=1, maximum=2**53, default=1)
     per_page = fields.whole_number("per_page", minimum=1, maximum=MOST_PER_PAGE, default=PER_PAGE)
     wanted = _filter(fields)
-    fields.done()
+    fields.raise_if_any()
     found = await call.services.transactions.page(
         _wallet(call), NGN, wanted, limit=per_page, offset=(page - 1) * per_page
     )
@@ -183,7 +183,7 @@ async def transactions(call: Call[None]) -> Answer:
 _KEPT: Final = ("per_page", "type", "status", "start_date", "end_date")
 
 
-async def transaction(call: Call[None]) -> Answer:
+async def transaction(call: Context[None]) -> Response:
     found = await call.services.transactions.find(_wallet(call), NGN, call.path["reference"])
     more: dict[str, Any] = {}
     if found.kind is TransactionKind.REFILL:
@@ -202,11 +202,11 @@ def _filter(fields: Fields) -> Filter:
     status = fields.text("status", required=False)
     start, end = fields.day("start_date"), fields.day("end_date")
     if type_ not in ("", "credit", "debit"):
-        fields.wrong("type", "must be credit or debit")
+        fields.add("type", "must be credit or debit")
     if status and status not in wire.STATUSES:
-        fields.wrong("status", "must be pending, completed or failed")
+        fields.add("status", "must be pending, completed or failed")
     if start and end and end < start:
-        fields.wrong("end_date", "must not be before start_date")
+        fields.add("end_date", "must not be before start_date")
     # Whole days of Lagos, both included.
     return Filter(
         credit=None if not type_ else type_ == "credit",
@@ -219,7 +219,7 @@ def _filter(fields: Fields) -> Filter:
 # Funding ----------------------------------------------------------------------------------------------------------------
 
 
-async def wallet_fund(call: Call[dict[str, Any]]) -> Answer:
+async def wallet_fund(call: Context[dict[str, Any]]) -> Response:
     """Begins a funding. Only the gateway's verified word credits the wallet."""
     form = FUND_FORM.read(_fields(call))
     started = await call.services.fundings.start(
@@ -231,49 +231,49 @@ async def wallet_fund(call: Call[dict[str, Any]]) -> Answer:
 # Verification -----------------------------------------------------------------------------------------------------------
 
 
-async def nin_pricing(call: Call[None]) -> Answer:
+async def nin_pricing(call: Context[None]) -> Response:
     return await _pricing(call, IdentityKind.NIN)
 
 
-async def bvn_pricing(call: Call[None]) -> Answer:
+async def bvn_pricing(call: Context[None]) -> Response:
     return await _pricing(call, IdentityKind.BVN)
 
 
-async def nin_verify(call: Call[dict[str, Any]]) -> Answer:
+async def nin_verify(call: Context[dict[str, Any]]) -> Response:
     return await _verify(call, IdentityKind.NIN)
 
 
-async def bvn_verify(call: Call[dict[str, Any]]) -> Answer:
+async def bvn_verify(call: Context[dict[str, Any]]) -> Response:
     return await _verify(call, IdentityKind.BVN)
 
 
-async def nin_history(call: Call[None]) -> Answer:
+async def nin_history(call: Context[None]) -> Response:
     return await _history(call, IdentityKind.NIN)
 
 
-async def bvn_history(call: Call[None]) -> Answer:
+async def bvn_history(call: Context[None]) -> Response:
     return await _history(call, IdentityKind.BVN)
 
 
-async def nin_details(call: Call[None]) -> Answer:
+async def nin_details(call: Context[None]) -> Response:
     return await _verification(call, IdentityKind.NIN)
 
 
-async def bvn_details(call: Call[None]) -> Answer:
+async def bvn_details(call: Context[None]) -> Response:
     return await _verification(call, IdentityKind.BVN)
 
 
-async def _pricing(call: Call[None], kind: IdentityKind) -> Answer:
+async def _pricing(call: Context[None], kind: IdentityKind) -> Response:
     lines = [wire.price(line) for line in await call.services.identity.prices(kind)]
     return wire.ok(lines, f"{kind.upper()} verification pricing retrieved successfully")
 
 
-async def _verify(call: Call[dict[str, Any]], kind: IdentityKind) -> Answer:
+async def _verify(call: Context[dict[str, Any]], kind: IdentityKind) -> Response:
     """An identity check is a sale whose value is the answer; no answer costs nothing."""
     fields = _fields(call, {line.card_type for line in await call.services.identity.prices(kind)})
     form = NIN_FORM.read(fields) if kind is IdentityKind.NIN else BVN_FORM.read(fields)
     provider = form.provider if isinstance(form, Bvn) else None
-    request = Request(
+    request = VerificationRequest(
         kind,
         Secret(form.number),
         form.card_type,
@@ -286,16 +286,16 @@ async def _verify(call: Call[dict[str, Any]], kind: IdentityKind) -> Answer:
     return wire.checked_answer(kind, checked, provider)
 
 
-async def _history(call: Call[None], kind: IdentityKind) -> Answer:
+async def _history(call: Context[None], kind: IdentityKind) -> Response:
     fields = Fields(_query(call))
     before = fields.whole_number("before", minimum=1, maximum=2**53, default=2**53)
-    fields.done()
+    fields.raise_if_any()
     found = await call.services.identity.history(call.caller, kind, before=before)
     rows = [wire.verification_row(kind, opened, call.caller.reseller_number) for opened in found]
     return wire.ok(rows, f"{kind.upper()} verifications retrieved successfully")
 
 
-async def _verification(call: Call[None], kind: IdentityKind) -> Answer:
+async def _verification(call: Context[None], kind: IdentityKind) -> Response:
     text = call.path["id"]
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
     opened = await call.services.identity.detail(call.caller, kind, number)
@@ -309,33 +309,33 @@ async def _verification(call: Call[None], kind: IdentityKind) -> Answer:
 # What they share --------------------------------------------------------------------------------------------------------
 
 
-def _lines(call: Call[None]) -> list[dict[str, Any]]:
+def _lines(call: Context[None]) -> list[dict[str, Any]]:
     found = call.services.catalogue.snapshot.networks(COUNTRY)
     return [wire.network_line(network, call.base_url) for network in found]
 
 
-def _fields(call: Call[dict[str, Any]], cards: Collection[str] = ()) -> Fields:
+def _fields(call: Context[dict[str, Any]], cards: Collection[str] = ()) -> Fields:
     """The body's fields, with what is needed to read them."""
     key = call.headers.get(b"idempotency-key")
     return Fields(call.form, call.services.catalogue.snapshot, cards=cards, idempotency_key=key)
 
 
-def _query_fields(call: Call[None]) -> Fields:
+def _query_fields(call: Context[None]) -> Fields:
     return Fields(_query(call), call.services.catalogue.snapshot)
 
 
-def _wallet(call: Call[Any]) -> int:
+def _wallet(call: Context[Any]) -> int:
     wallet_id = call.caller.wallets.get(NGN.code)
     if wallet_id is None:
         raise NotFound("The wallet")
     return wallet_id
 
 
-async def _balance(call: Call[Any]) -> Money:
+async def _balance(call: Context[Any]) -> Money:
     return Money(await call.services.wallets.balance(_wallet(call)), NGN)
 
 
-def _query(call: Call[Any]) -> dict[str, str]:
+def _query(call: Context[Any]) -> dict[str, str]:
     return dict(parse_qsl(call.query.decode("latin-1"), keep_blank_values=False))
 
 
@@ -357,7 +357,7 @@ def _post(path: str, handler: Any, summary: str, form: Form[Any]) -> Endpoint:
         handler,
         summary,
         _BOUGHT,
-        Kind.PURCHASE,
+        AllowanceKind.PURCHASE,
         form,
         read_other=read_form_body,
         parameters=parameters,
@@ -365,7 +365,7 @@ def _post(path: str, handler: Any, summary: str, form: Form[Any]) -> Endpoint:
 
 
 def _parameters(method: str, path: str) -> tuple[Parameter, ...]:
-    return story.PARAMETERS.get(f"{method} {path.replace(':path', '')}", ())
+    return examples.PARAMETERS.get(f"{method} {path.replace(':path', '')}", ())
 
 
 _ANSWERS: Final = dict.fromkeys((200, 401, 404, 422, 429, 503), wire.Envelope)
@@ -412,10 +412,10 @@ NETWORKDATASUB: Final = Dialect(
         _get("/data/all-plans", all_data_plans, "Data plans of every network"),
         _get("/wallet", wallet_balance, "The wallet's balance"),
     ),
-    about=story.ABOUT,
+    about=examples.ABOUT,
     key_text="Token {key}",
-    variables=story.VARIABLES,
-    story=story.STORY,
+    variables=examples.VARIABLES,
+    story=examples.STORY,
 )
 
 

@@ -13,18 +13,18 @@ from typing import Any, Final
 import msgspec
 
 from telvend import errors
-from telvend.authorities.contract import Kind as IdentityKind
-from telvend.catalog.model import Network, Product, Snapshot
-from telvend.dialects.contract import Answer, Asked, Header, nearest_row
+from telvend.authorities.contract import VerificationKind as IdentityKind
+from telvend.catalog.model import CatalogueSnapshot, Network, Product
+from telvend.dialects.contract import Header, Request, Response, nearest_row
 from telvend.errors import InsufficientBalance, InvalidFields, InvalidInput, TelvendError
 from telvend.funding.model import Funding
-from telvend.identity.model import Checked, Opened, Price
-from telvend.identity.model import State as CheckState
+from telvend.identity.model import Opened, Price, VerificationResult
+from telvend.identity.model import VerificationState as CheckState
 from telvend.kit.money import NGN, Money
 from telvend.kit.numbering import national_form
-from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
+from telvend.orders.model import Attempt, AttemptState, Order, OrderState, Placement
 from telvend.resellers.model import Profile
-from telvend.wallets.model import Status, Summary, Transaction
+from telvend.wallets.model import Summary, Transaction, TransactionStatus
 
 PENDING_MESSAGE: Final = "The order was accepted and is still being delivered; ask for the transaction later"
 
@@ -38,12 +38,12 @@ class Envelope(msgspec.Struct, omit_defaults=True):
     errors: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
 
 
-def ok(data: Any, message: str | None = None, *headers: tuple[bytes, bytes]) -> Answer:
-    return Answer(200, Envelope(True, msgspec.UNSET if message is None else message, data), headers)
+def ok(data: Any, message: str | None = None, *headers: tuple[bytes, bytes]) -> Response:
+    return Response(200, Envelope(True, msgspec.UNSET if message is None else message, data), headers)
 
 
-def refused(status: int, message: str, data: Any = msgspec.UNSET) -> Answer:
-    return Answer(status, Envelope(False, message, data))
+def refused(status: int, message: str, data: Any = msgspec.UNSET) -> Response:
+    return Response(status, Envelope(False, message, data))
 
 
 # Money and time ---------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def network_line(network: Network, base: str) -> dict[str, Any]:
     }
 
 
-def data_types(catalogue: Snapshot, network: Network) -> list[str]:
+def data_types(catalogue: CatalogueSnapshot, network: Network) -> list[str]:
     """The data types that are on sale, in the order of the document: SME first."""
     sold = {plan.type for plan in catalogue.plans(network.country, network.code) if plan.type}
     return sorted(sold, key=lambda name: (_TYPE_ORDER.get(name, 9), name))
@@ -124,7 +124,7 @@ def data_types(catalogue: Snapshot, network: Network) -> list[str]:
 _TYPE_ORDER: Final = {"SME": 0, "Direct": 1, "Corporate": 2, "Gifting": 3}
 
 
-def network_details(catalogue: Snapshot, network: Network, base: str) -> dict[str, Any]:
+def network_details(catalogue: CatalogueSnapshot, network: Network, base: str) -> dict[str, Any]:
     return network_line(network, base) | {
         "provider_codes": dict(catalogue.provider_codes(network.id)),
         "data_types": data_types(catalogue, network),
@@ -196,10 +196,10 @@ def _listed_plan(network: Network, product: Product) -> dict[str, Any]:
 
 # Purchases --------------------------------------------------------------------------------------------------------------
 
-_STATUS: Final = {State.DELIVERED: "completed", State.FAILED: "failed"}
+_STATUS: Final = {OrderState.DELIVERED: "completed", OrderState.FAILED: "failed"}
 
 
-def purchase_answer(placement: Placement, order: Order, balance: Money, what: str) -> Answer:
+def purchase_answer(placement: Placement, order: Order, balance: Money, what: str) -> Response:
     """The order as it stands after waiting: completed, still pending, or refused with the money back."""
     body = {
         "transaction": {
@@ -212,9 +212,9 @@ def purchase_answer(placement: Placement, order: Order, balance: Money, what: st
         "new_balance": balance.decimal,
     }
     headers = ((b"idempotent-replayed", b"true"),) if placement.replayed else ()
-    if order.state is State.DELIVERED:
+    if order.state is OrderState.DELIVERED:
         return ok(body, f"{what} purchased successfully", *headers)
-    if order.state is State.FAILED:
+    if order.state is OrderState.FAILED:
         answer = refused(
             400, f"Failed to purchase {what.lower()}: the provider refused it; your wallet was refunded", body
         )
@@ -368,7 +368,7 @@ def price(line: Price) -> dict[str, Any]:
     }
 
 
-def details(kind: IdentityKind, opened: Opened | Checked) -> dict[str, Any]:
+def details(kind: IdentityKind, opened: Opened | VerificationResult) -> dict[str, Any]:
     """What the document prints of a record: dates of a NIN as `01 Jan 1990`, of a BVN as `1990-01-01`."""
     record = opened.record
     if record is None:
@@ -405,7 +405,7 @@ def details(kind: IdentityKind, opened: Opened | Checked) -> dict[str, Any]:
     }
 
 
-def checked_answer(kind: IdentityKind, checked: Checked, provider: str | None) -> Answer:
+def checked_answer(kind: IdentityKind, checked: VerificationResult, provider: str | None) -> Response:
     """Verified and paid; or not on record, blocked, or without an answer, and nothing paid."""
     check, name = checked.verification, kind.upper()
     headers: tuple[Header, ...] = ((b"idempotent-replayed", b"true"),) if checked.replayed else ()
@@ -447,7 +447,11 @@ def verification_row(kind: IdentityKind, opened: Opened, user_id: int) -> dict[s
     }
 
 
-STATUSES: Final = {"pending": Status.PENDING, "completed": Status.COMPLETED, "failed": Status.FAILED}
+STATUSES: Final = {
+    "pending": TransactionStatus.PENDING,
+    "completed": TransactionStatus.COMPLETED,
+    "failed": TransactionStatus.FAILED,
+}
 
 
 # Errors -----------------------------------------------------------------------------------------------------------------
@@ -486,18 +490,18 @@ TOO_LITTLE_MONEY: Final[dict[str, str]] = {
 """The message of InsufficientBalance, by the route that was asked for. Source: the error example of each endpoint."""
 
 
-def error_answer(error: TelvendError, asked: Asked | None = None) -> Answer:
+def error_answer(error: TelvendError, request: Request | None = None) -> Response:
     """Any error in networkdatasub's shape. What went wrong inside us is not told."""
     status: int = nearest_row(ERROR_TABLE, error)
     if isinstance(error, errors.NotAuthenticated):
         return refused(401, "Unauthenticated.")
     if isinstance(error, InsufficientBalance):
-        route = "" if asked is None else asked.route
+        route = "" if request is None else request.route
         return insufficient(TOO_LITTLE_MONEY.get(route, "Insufficient wallet balance"), error)
     if status == 422 and isinstance(error, InvalidInput):
         problems = error.problems if isinstance(error, InvalidFields) else {error.field: error.problem}
         sentences = {name: [f"The {name} {problem}."] for name, problem in problems.items()}
-        return Answer(422, Envelope(False, next(iter(sentences.values()))[0], errors=sentences))
+        return Response(422, Envelope(False, next(iter(sentences.values()))[0], errors=sentences))
     if type(error) is errors.ProductUnavailable:
         return refused(400, f"This is not on sale for {error.network} right now.")
     if status == 500:
@@ -505,7 +509,7 @@ def error_answer(error: TelvendError, asked: Asked | None = None) -> Answer:
     return refused(status, str(error))
 
 
-def insufficient(message: str, error: InsufficientBalance) -> Answer:
+def insufficient(message: str, error: InsufficientBalance) -> Response:
     """Too little money: what is needed and what is there."""
     data = {"required_amount": number(error.required), "current_balance": number(error.available)}
     return refused(400, message, data)

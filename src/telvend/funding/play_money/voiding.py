@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from telvend.database.connections import Database, Tx, bump
+from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import InvalidInput, NotFound
 from telvend.funding import store as funding_store
 from telvend.funding.model import FundingState
@@ -86,7 +86,7 @@ class PlayMoney:
             if written:
                 await store.write(tx, written, reason, by_whom)
                 await journal.write(tx)
-                await bump(tx, TOPIC)
+                await increment_revision(tx, TOPIC)
         for one in voided:
             taken, spent, left = one.taken.minor, one.spent.minor, one.left.minor
             _log.info("play_money_voided", funding=one.funding.reference, taken=taken, spent=spent, left=left)

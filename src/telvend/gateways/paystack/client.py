@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from telvend.gateways.contract import Beginning, Forged, Notice, NotStarted, Start, Traits, Unknown, Word
+from telvend.gateways.contract import Beginning, Forged, GatewayTraits, Notice, NotStarted, PaymentUnknown, Start, Word
 from telvend.gateways.paystack import wire
 from telvend.kit import http
 from telvend.kit.secret import Secret
@@ -39,7 +39,7 @@ class Paystack:
         test = text.startswith("sk_test_")
         self._name = name
         self._key = key
-        self._traits = Traits(
+        self._traits = GatewayTraits(
             live_mode=not test, test_mode=test, currencies=CURRENCIES, timeout_s=timeout_s + 5, pretends=test
         )
         self._client = http.client(
@@ -51,7 +51,7 @@ class Paystack:
         return self._name
 
     @property
-    def traits(self) -> Traits:
+    def traits(self) -> GatewayTraits:
         return self._traits
 
     async def start(self, payment: Start) -> Beginning:
@@ -64,7 +64,7 @@ class Paystack:
         except http.NEVER_ARRIVED as error:
             return NotStarted(f"no connection: {type(error).__name__}")
         except http.NO_ANSWER as error:
-            return Unknown(f"no answer: {type(error).__name__}")
+            return PaymentUnknown(f"no answer: {type(error).__name__}")
         except RuntimeError:
             return NotStarted("closed")
         return wire.beginning_of(payment.reference, answer.status_code, answer.content)
@@ -73,13 +73,13 @@ class Paystack:
         try:
             answer = await self._client.get(f"/transaction/verify/{quote(reference, safe='')}")
         except http.NO_ANSWER as error:
-            return Unknown(f"could not be asked: {type(error).__name__}")
+            return PaymentUnknown(f"could not be asked: {type(error).__name__}")
         except RuntimeError:
-            return Unknown("closed")
+            return PaymentUnknown("closed")
         return wire.word_of(reference, answer.status_code, answer.content)
 
-    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
-        return wire.notice_of(self._key, headers, body)
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
+        return wire.webhook_event_of(self._key, headers, body)
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -30,14 +30,14 @@ from telvend.gateways.contract import (
     Declined,
     Forged,
     Method,
-    NotFound,
     Notice,
     NotStarted,
     Paid,
+    PaymentNotFound,
+    PaymentUnknown,
     Pending,
     Start,
     Started,
-    Unknown,
     Word,
 )
 from telvend.kit.secret import Secret
@@ -48,8 +48,8 @@ CHANNEL_BY_METHOD: Final = {Method.CARD: "card", Method.BANK_TRANSFER: "bank_tra
 """Paystack's words for what the payer may use. Source: Initialize.yaml, `channels`."""
 
 
-class Status(StrEnum):
-    """The closed list of `data.status`. Any other word is `Unknown`."""
+class PaystackStatus(StrEnum):
+    """The closed list of `data.status`. Any other word is `PaymentUnknown`."""
 
     SUCCESS = "success"
     FAILED = "failed"
@@ -84,7 +84,7 @@ class Initialized(msgspec.Struct):
     reference: str
 
 
-class Transaction(msgspec.Struct):
+class PaystackTransaction(msgspec.Struct):
     """`data` of an answer to verify. What is only looked at may be anything; what is compared may not."""
 
     status: str
@@ -117,27 +117,27 @@ def beginning_of(reference: str, http_status: int, body: bytes) -> Beginning:
     try:
         envelope = msgspec.json.decode(body, type=Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Unknown(f"HTTP {http_status}, not an answer: {_excerpt(body)}")
+        return PaymentUnknown(f"HTTP {http_status}, not an answer: {_excerpt(body)}")
     if 200 <= http_status < 300 and envelope.status:
         try:
             begun = msgspec.json.decode(envelope.data, type=Initialized)
         except msgspec.MsgspecError:
-            return Unknown(f"an answer without an address: {_excerpt(body)}")
+            return PaymentUnknown(f"an answer without an address: {_excerpt(body)}")
         if begun.reference != reference or not begun.authorization_url.startswith("https://"):
-            return Unknown(f"an answer for something else: {_excerpt(body)}")
+            return PaymentUnknown(f"an answer for something else: {_excerpt(body)}")
         return Started(begun.authorization_url, begun.access_code)
     # A reference that was used before may stand for a payment that somebody can pay.
     refused = 400 <= http_status < 500 and http_status != 408 and not envelope.status
     if refused and "duplicate" not in envelope.message.lower():
         return NotStarted(f"HTTP {http_status}: {envelope.message}")
-    return Unknown(f"HTTP {http_status}: {envelope.message or _excerpt(body)}")
+    return PaymentUnknown(f"HTTP {http_status}: {envelope.message or _excerpt(body)}")
 
 
-def _paid(transaction: Transaction) -> Word:
+def _paid(transaction: PaystackTransaction) -> Word:
     try:
         test = Domain(transaction.domain) is Domain.TEST
     except ValueError:
-        return Unknown(f"undocumented domain: {transaction.domain!r}")
+        return PaymentUnknown(f"undocumented domain: {transaction.domain!r}")
     return Paid(
         amount_minor=transaction.amount,
         currency=transaction.currency,
@@ -149,45 +149,45 @@ def _paid(transaction: Transaction) -> Word:
     )
 
 
-def _not_yet(transaction: Transaction) -> Word:
+def _not_yet(transaction: PaystackTransaction) -> Word:
     return Pending(f"{transaction.status}: {_text(transaction.gateway_response)}")
 
 
-def _declined(transaction: Transaction) -> Word:
+def _declined(transaction: PaystackTransaction) -> Word:
     return Declined(f"{transaction.status}: {_text(transaction.gateway_response)}")
 
 
-WORD_BY_STATUS: Final[dict[Status, Callable[[Transaction], Word]]] = {
-    Status.SUCCESS: _paid,
-    Status.FAILED: _declined,
-    Status.REVERSED: _declined,
-    Status.ABANDONED: _not_yet,
-    Status.ONGOING: _not_yet,
-    Status.PENDING: _not_yet,
-    Status.PROCESSING: _not_yet,
-    Status.QUEUED: _not_yet,
+WORD_BY_STATUS: Final[dict[PaystackStatus, Callable[[PaystackTransaction], Word]]] = {
+    PaystackStatus.SUCCESS: _paid,
+    PaystackStatus.FAILED: _declined,
+    PaystackStatus.REVERSED: _declined,
+    PaystackStatus.ABANDONED: _not_yet,
+    PaystackStatus.ONGOING: _not_yet,
+    PaystackStatus.PENDING: _not_yet,
+    PaystackStatus.PROCESSING: _not_yet,
+    PaystackStatus.QUEUED: _not_yet,
 }
 
 
 def word_of(reference: str, http_status: int, body: bytes) -> Word:
-    """What an answer to verify means. Whatever is not explicitly one of the documented answers is `Unknown`."""
+    """What an answer to verify means. Whatever is not explicitly one of the documented answers is `PaymentUnknown`."""
     try:
         envelope = msgspec.json.decode(body, type=Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return Unknown(f"HTTP {http_status}, not an answer: {_excerpt(body)}")
+        return PaymentUnknown(f"HTTP {http_status}, not an answer: {_excerpt(body)}")
     if http_status in (400, 404) and envelope.message.strip().lower() == "transaction reference not found":
-        return NotFound()
+        return PaymentNotFound()
     if http_status != 200 or not envelope.status:
-        return Unknown(f"HTTP {http_status}: {envelope.message}")
+        return PaymentUnknown(f"HTTP {http_status}: {envelope.message}")
     try:
-        transaction = msgspec.json.decode(envelope.data, type=Transaction)
-        status = Status(transaction.status)
+        transaction = msgspec.json.decode(envelope.data, type=PaystackTransaction)
+        status = PaystackStatus(transaction.status)
     except msgspec.MsgspecError as problem:
-        return Unknown(f"an answer that cannot be read, {problem}: {_excerpt(body)}")
+        return PaymentUnknown(f"an answer that cannot be read, {problem}: {_excerpt(body)}")
     except ValueError:
-        return Unknown(f"undocumented status: {_excerpt(envelope.data)}")
+        return PaymentUnknown(f"undocumented status: {_excerpt(envelope.data)}")
     if transaction.reference != reference:
-        return Unknown(f"an answer about {transaction.reference!r}")
+        return PaymentUnknown(f"an answer about {transaction.reference!r}")
     return WORD_BY_STATUS[status](transaction)
 
 
@@ -222,7 +222,7 @@ _KEPT: Final = (
 _KEPT_OF_METADATA: Final = ("receiver_account_number", "receiver_bank")
 
 
-def notice_of(key: Secret, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
+def webhook_event_of(key: Secret, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
     """Verify a notice, in constant time and before anything of it is read; then read it."""
     given = headers.get(SIGNATURE_HEADER)
     if not given:

@@ -13,14 +13,14 @@ from telvend.gateways.checkout import Decision, Payment, PaymentState
 from telvend.gateways.contract import (
     Beginning,
     Forged,
+    GatewayTraits,
     Method,
-    NotFound,
     Notice,
     NotStarted,
+    PaymentNotFound,
+    PaymentUnknown,
     Start,
     Started,
-    Traits,
-    Unknown,
     Word,
 )
 from telvend.gateways.sandbox import store, wire
@@ -45,7 +45,7 @@ class Sandbox:
         self._database = database
         self._key = key
         self._name = name
-        self._traits = Traits(live_mode=live, test_mode=True, timeout_s=10, pretends=True)
+        self._traits = GatewayTraits(live_mode=live, test_mode=True, timeout_s=10, pretends=True)
 
     @classmethod
     async def open(cls, database: Database, *, name: str = "sandbox", live: bool = True) -> "Sandbox":
@@ -62,7 +62,7 @@ class Sandbox:
         return PAGE
 
     @property
-    def traits(self) -> Traits:
+    def traits(self) -> GatewayTraits:
         return self._traits
 
     async def start(self, payment: Start) -> Beginning:
@@ -73,9 +73,9 @@ class Sandbox:
             async with self._database.transaction() as tx:
                 begun = await store.insert(tx, token, payment)
         except Busy:
-            return Unknown("the sandbox's book could not be written")
+            return PaymentUnknown("the sandbox's book could not be written")
         if begun is None:
-            return Unknown("this reference is known to the sandbox")
+            return PaymentUnknown("this reference is known to the sandbox")
         return Started(f"{payment.base_url}{PAGE}/{token}", begun.gateway_reference)
 
     async def verify(self, reference: str) -> Word:
@@ -83,11 +83,11 @@ class Sandbox:
             async with self._database.connection() as tx:
                 payment = await store.by_reference(tx, reference)
         except Busy:
-            return Unknown("the sandbox's book could not be read")
-        return NotFound() if payment is None else wire.word_of(payment)
+            return PaymentUnknown("the sandbox's book could not be read")
+        return PaymentNotFound() if payment is None else wire.word_of(payment)
 
-    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
-        return wire.notice_of(self._key, headers, body)
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
+        return wire.webhook_event_of(self._key, headers, body)
 
     async def close(self) -> None:
         """Nothing to give back: the database belongs to whoever opened it."""

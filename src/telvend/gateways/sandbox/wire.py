@@ -71,7 +71,7 @@ def notice(key: Secret, payment: Payment) -> tuple[dict[str, str], bytes]:
     return {SIGNATURE_HEADER: signature_of(key, body)}, body
 
 
-def notice_of(key: Secret, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
+def webhook_event_of(key: Secret, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
     """Verify a notice, in constant time and before anything of it is read; then read it."""
     given = headers.get(SIGNATURE_HEADER)
     if not given:

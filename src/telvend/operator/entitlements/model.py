@@ -1,6 +1,6 @@
 """What a product or a refill turns into: the records, and the calculations, which are pure.
 
-Amounts are in the units of `Kind`: minor units of the subscriber's currency, bytes, seconds, messages.
+Amounts are in the units of `BucketKind`: minor units of the subscriber's currency, bytes, seconds, messages.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from typing import Final
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
 from telvend.operator.subscribers.balances.amounts import parse_amount
-from telvend.operator.subscribers.balances.model import Grant, Kind
+from telvend.operator.subscribers.balances.model import BucketKind, Grant
 
 WHOLE: Final = 10_000
 """All of it, in basis points."""
 
 _BONUS_NAMES: Final = {
-    Kind.MONEY: "Bonus airtime",
-    Kind.DATA: "Bonus data",
-    Kind.MINUTES: "Bonus minutes",
-    Kind.SMS: "Bonus SMS",
+    BucketKind.MONEY: "Bonus airtime",
+    BucketKind.DATA: "Bonus data",
+    BucketKind.MINUTES: "Bonus minutes",
+    BucketKind.SMS: "Bonus SMS",
 }
 
 
@@ -36,7 +36,7 @@ class Bundle:
     validity_days: int | None
     first_use: bool
     priority: int
-    parts: tuple[tuple[Kind, int], ...]
+    parts: tuple[tuple[BucketKind, int], ...]
 
     def grants(self, validity_days: int | None) -> list[Grant]:
         """What a subscriber is given; `validity_days` is the catalogue's word, where the bundle has none of its own."""
@@ -51,7 +51,7 @@ class Bundle:
 class Bonus:
     """What comes on top of a refill of `from_minor` or more: `flat`, and `per_unit` for every whole unit of the currency."""
 
-    kind: Kind
+    kind: BucketKind
     from_minor: int
     flat: int
     per_unit: int
@@ -59,7 +59,7 @@ class Bonus:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class RefillProfile:
     """What an amount of money turns into, and by how many days it moves the two clocks.
 
     Of several bonuses of one kind the one with the highest threshold that is reached is given.
@@ -93,18 +93,18 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class EntitlementSnapshot:
     """Everything of the offering at one revision. Never changed; a new one takes its place."""
 
     bundles: Mapping[str, Bundle] = field(default_factory=dict)
-    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    profiles: Mapping[str, RefillProfile] = field(default_factory=dict)
     faults: Mapping[tuple[str, FaultyPart], Fault] = field(default_factory=dict)
 
     def bundle(self, code: str) -> Bundle | None:
         """The bundle of this product code, where one is defined."""
         return self.bundles.get(code)
 
-    def profile(self, profile_id: str) -> Profile | None:
+    def profile(self, profile_id: str) -> RefillProfile | None:
         """The refill profile of this id, active or not."""
         return self.profiles.get(profile_id)
 
@@ -122,12 +122,12 @@ class Snapshot:
         if bundle is not None:
             return bundle.grants(validity_days)
         kind, amount = parse_amount(size, currency)
-        if kind is Kind.MONEY:
+        if kind is BucketKind.MONEY:
             return [Grant(kind, amount, "", product, main=True)]
         return [Grant(kind, amount, size, product, validity_days)]
 
 
-def grants_of_refill(profile: Profile, amount: Money) -> list[Grant]:
+def grants_of_refill(profile: RefillProfile, amount: Money) -> list[Grant]:
     """What `amount` turns into: the main account's share, and the bonuses that it reaches.
 
     Raises InvalidInput where that is nothing at all.
@@ -135,7 +135,7 @@ def grants_of_refill(profile: Profile, amount: Money) -> list[Grant]:
     grants = []
     main = amount.minor * profile.main_basis_points // WHOLE
     if main > 0:
-        grants.append(Grant(Kind.MONEY, main, "", main=True))
+        grants.append(Grant(BucketKind.MONEY, main, "", main=True))
     for bonus in _reached(profile, amount.minor):
         more = bonus.flat + bonus.per_unit * (amount.minor // 10**amount.currency.digits)
         if more > 0:
@@ -145,9 +145,9 @@ def grants_of_refill(profile: Profile, amount: Money) -> list[Grant]:
     return grants
 
 
-def _reached(profile: Profile, minor: int) -> list[Bonus]:
-    best: dict[Kind, Bonus] = {}
+def _reached(profile: RefillProfile, minor: int) -> list[Bonus]:
+    best: dict[BucketKind, Bonus] = {}
     for bonus in sorted(profile.bonuses, key=lambda bonus: bonus.from_minor):
         if bonus.from_minor <= minor:
             best[bonus.kind] = bonus
-    return [best[kind] for kind in Kind if kind in best]
+    return [best[kind] for kind in BucketKind if kind in best]

@@ -1,6 +1,6 @@
 """The operator's verbs on what products and refills turn into, and the snapshot that deliveries look them up in.
 
-A verb that writes begins with `bump`: it tells every process to load the offering again, and its row lock lets one writer
+A verb that writes begins with `increment_revision`: it tells every process to load the offering again, and its row lock lets one writer
 in at a time.
 """
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from telvend.database.connections import Database, Tx, bump
+from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
@@ -17,14 +17,14 @@ from telvend.operator.entitlements.model import (
     WHOLE,
     Bonus,
     Bundle,
+    EntitlementSnapshot,
     Fault,
     FaultyPart,
-    Profile,
-    Snapshot,
+    RefillProfile,
     grants_of_refill,
 )
-from telvend.operator.subscribers.balances.model import Grant, Kind
-from telvend.operator.subscribers.model import mind_text
+from telvend.operator.subscribers.balances.model import BucketKind, Grant
+from telvend.operator.subscribers.model import require_text
 from telvend.operator.subscribers.store import require_subscriber
 
 TOPIC: Final = "network"
@@ -40,24 +40,24 @@ _LARGEST: Final = 10**15
 _HIGHEST_PRIORITY: Final = 32767
 
 
-class Offering:
+class Entitlements:
     """See the head of this file. `load` the snapshot first; the watch loads it again when it has changed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.snapshot = Snapshot()
+        self.snapshot = EntitlementSnapshot()
 
     # Looking up -------------------------------------------------------------------------------------------------------
 
     async def load(self, tx: Tx) -> None:
         """Take a new snapshot."""
-        self.snapshot = Snapshot(await store.bundles(tx), await store.profiles(tx), await store.faults(tx))
+        self.snapshot = EntitlementSnapshot(await store.bundles(tx), await store.profiles(tx), await store.faults(tx))
 
     def grants_of(self, product: str, size: str, validity_days: int | None, currency: Currency) -> list[Grant]:
         """What a product of the catalogue credits; see `Snapshot.grants_of`. Raises InvalidInput."""
         return self.snapshot.grants_of(product, size, validity_days, currency)
 
-    def grants_of_refill(self, profile: Profile, amount: Money) -> list[Grant]:
+    def grants_of_refill(self, profile: RefillProfile, amount: Money) -> list[Grant]:
         """What a refill turns into; see `model.grants_of_refill`. Raises InvalidInput."""
         return grants_of_refill(profile, amount)
 
@@ -84,7 +84,7 @@ class Offering:
     async def set_bundle(
         self,
         code: str,
-        parts: Sequence[tuple[Kind, int]],
+        parts: Sequence[tuple[BucketKind, int]],
         *,
         name: str,
         validity_days: int | None = None,
@@ -98,37 +98,37 @@ class Offering:
             raise InvalidInput("parts", "must name at least one amount")
         if len({kind for kind, _ in parts}) < len(parts):
             raise InvalidInput("parts", "must name each kind once")
-        if any(kind is Kind.MOMO or not 0 < amount <= _LARGEST for kind, amount in parts):
+        if any(kind is BucketKind.MOMO or not 0 < amount <= _LARGEST for kind, amount in parts):
             raise InvalidInput("parts", "must be amounts of money, data, minutes or SMS")
-        mind_text("name", name, _LONGEST_NAME)
-        _mind_days("validity", validity_days)
+        require_text("name", name, _LONGEST_NAME)
+        _require_days("validity", validity_days)
         if not 0 <= priority <= _HIGHEST_PRIORITY:
             raise InvalidInput("priority", f"must be from 0 to {_HIGHEST_PRIORITY}")
         bundle = Bundle(code, name, validity_days, first_use, priority, tuple(sorted(parts)))
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             await store.write_bundle(tx, bundle)
         return bundle
 
     async def remove_bundle(self, code: str) -> None:
         """Let a product credit what its size says again. What was given stays. Raises NotFound."""
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             if not await store.delete_bundle(tx, code):
                 raise NotFound("Bundle")
 
     # Refill profiles --------------------------------------------------------------------------------------------------
 
-    async def profiles(self) -> list[Profile]:
+    async def profiles(self) -> list[RefillProfile]:
         """Every refill profile, from the database, by id."""
         async with self._database.connection() as tx:
             return list((await store.profiles(tx)).values())
 
-    async def set_profile(self, profile: Profile) -> Profile:
+    async def set_profile(self, profile: RefillProfile) -> RefillProfile:
         """Add a refill profile, or change it. Raises InvalidInput."""
         if _PROFILE_ID.fullmatch(profile.id) is None:
             raise InvalidInput("id", "must be 1 to 4 letters and digits")
-        mind_text("description", profile.description, _LONGEST_NAME)
+        require_text("description", profile.description, _LONGEST_NAME)
         if not 0 <= profile.main_basis_points <= WHOLE:
             raise InvalidInput("main", "must be from 0 to 100 percent")
         if not 0 <= profile.usable_days <= profile.reachable_days <= _LONGEST_DAYS:
@@ -138,9 +138,9 @@ class Offering:
         if len({(bonus.kind, bonus.from_minor) for bonus in profile.bonuses}) < len(profile.bonuses):
             raise InvalidInput("bonus", "must be given once for each kind and threshold")
         for bonus in profile.bonuses:
-            _mind_bonus(bonus)
+            _require_bonus(bonus)
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             await store.write_profile(tx, profile)
         return profile
 
@@ -154,20 +154,20 @@ class Offering:
     async def set_fault(self, msisdn: str, part: FaultyPart, how: Fault | None) -> None:
         """Make a part of a subscriber (E.164, both modes) fail, or (None) work again. Raises NotFound."""
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             await require_subscriber(tx, Mode.LIVE, msisdn)
             await store.write_fault(tx, msisdn, part, how)
 
 
-def _mind_days(field: str, days: int | None) -> None:
+def _require_days(field: str, days: int | None) -> None:
     if days is not None and not 1 <= days <= _LONGEST_DAYS:
         raise InvalidInput(field, f"must be from 1 to {_LONGEST_DAYS} days")
 
 
-def _mind_bonus(bonus: Bonus) -> None:
-    _mind_days("bonus", bonus.validity_days)
+def _require_bonus(bonus: Bonus) -> None:
+    _require_days("bonus", bonus.validity_days)
     if (
-        bonus.kind is Kind.MOMO
+        bonus.kind is BucketKind.MOMO
         or min(bonus.flat, bonus.per_unit, bonus.from_minor) < 0
         or not bonus.flat + bonus.per_unit
     ):

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from telvend.database.connections import Tx
-from telvend.operator.entitlements.model import Bonus, Bundle, Fault, FaultyPart, Profile
-from telvend.operator.subscribers.balances.model import Kind
+from telvend.operator.entitlements.model import Bonus, Bundle, Fault, FaultyPart, RefillProfile
+from telvend.operator.subscribers.balances.model import BucketKind
 
 
 async def bundles(tx: Tx) -> dict[str, Bundle]:
     """Every bundle by its code."""
-    parts: dict[str, list[tuple[Kind, int]]] = {}
+    parts: dict[str, list[tuple[BucketKind, int]]] = {}
     for row in await tx.fetch("select code, kind, amount from network_bundle_part order by code, kind"):
-        parts.setdefault(row["code"], []).append((Kind(row["kind"]), row["amount"]))
+        parts.setdefault(row["code"], []).append((BucketKind(row["kind"]), row["amount"]))
     rows = await tx.fetch("select code, name, validity_days, first_use, priority from network_bundle order by code")
     return {
         row["code"]: Bundle(
@@ -49,7 +49,7 @@ async def delete_bundle(tx: Tx, code: str) -> bool:
     return bool(await tx.fetchval("delete from network_bundle where code = $1 returning true", code))
 
 
-async def profiles(tx: Tx) -> dict[str, Profile]:
+async def profiles(tx: Tx) -> dict[str, RefillProfile]:
     """Every refill profile by its id."""
     bonuses: dict[str, list[Bonus]] = {}
     for row in await tx.fetch(
@@ -57,7 +57,7 @@ async def profiles(tx: Tx) -> dict[str, Profile]:
         " order by profile, kind, from_minor"
     ):
         bonuses.setdefault(row["profile"], []).append(
-            Bonus(Kind(row["kind"]), row["from_minor"], row["flat"], row["per_unit"], row["validity_days"])
+            Bonus(BucketKind(row["kind"]), row["from_minor"], row["flat"], row["per_unit"], row["validity_days"])
         )
     rows = await tx.fetch(
         "select id, description, main_basis_points, usable_days, reachable_days, active from refill_profile order by id"
@@ -65,8 +65,8 @@ async def profiles(tx: Tx) -> dict[str, Profile]:
     return {row["id"]: _profile(row, bonuses.get(row["id"], ())) for row in rows}
 
 
-def _profile(row: Any, bonuses: Sequence[Bonus]) -> Profile:
-    return Profile(
+def _profile(row: Any, bonuses: Sequence[Bonus]) -> RefillProfile:
+    return RefillProfile(
         row["id"],
         row["description"],
         row["main_basis_points"],
@@ -77,7 +77,7 @@ def _profile(row: Any, bonuses: Sequence[Bonus]) -> Profile:
     )
 
 
-async def write_profile(tx: Tx, profile: Profile) -> None:
+async def write_profile(tx: Tx, profile: RefillProfile) -> None:
     """Add a refill profile; one whose id exists becomes what is given here."""
     await tx.execute(
         "insert into refill_profile (id, description, main_basis_points, usable_days, reachable_days, active)"

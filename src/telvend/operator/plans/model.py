@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
-from telvend.operator.subscribers.balances.model import Bucket, Kind
+from telvend.operator.subscribers.balances.model import Bucket, BucketKind
 from telvend.operator.subscribers.model import Subscriber
 from telvend.operator.subscribers.momo.model import MomoAccount
 
@@ -34,7 +34,7 @@ class PlansWanted:
 
     mode: Mode
     msisdn: str
-    kinds: frozenset[Kind] | None = None
+    kinds: frozenset[BucketKind] | None = None
     line: str = ""
     product: str | None = None
     momo_authorization: str | None = None
@@ -73,12 +73,12 @@ class Plans:
     momo: MomoAccount | None
     missing: frozenset[PlanPart]
     now: datetime
-    totals: Mapping[tuple[Kind, bool], Total] | None = None
+    totals: Mapping[tuple[BucketKind, bool], Total] | None = None
 
 
-def totals_of(buckets: Iterable[Bucket], now: datetime) -> dict[tuple[Kind, bool], Total]:
+def totals_of(buckets: Iterable[Bucket], now: datetime) -> dict[tuple[BucketKind, bool], Total]:
     """What buckets that are not over add up to, by kind and whether it is the main account."""
-    grouped: dict[tuple[Kind, bool], list[Bucket]] = {}
+    grouped: dict[tuple[BucketKind, bool], list[Bucket]] = {}
     for bucket in buckets:
         grouped.setdefault((bucket.kind, bucket.main), []).append(bucket)
     return {key: _total(of_kind, now) for key, of_kind in grouped.items()}

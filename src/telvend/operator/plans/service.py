@@ -14,7 +14,7 @@ from telvend.database.lane import Lane
 from telvend.errors import Busy, NotPermitted
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import digest
-from telvend.operator.entitlements.model import Fault, FaultyPart, Snapshot
+from telvend.operator.entitlements.model import EntitlementSnapshot, Fault, FaultyPart
 from telvend.operator.plans.model import PlanPart, Plans, PlansWanted
 from telvend.operator.plans.sources import (
     BalanceFound,
@@ -37,13 +37,13 @@ DEADLINE_S: Final = 2.0
 _NOTHING: Final[frozenset[PlanPart]] = frozenset()
 
 
-class Reading:
+class PlanReader:
     """See the head of this file."""
 
     def __init__(
         self,
         database: Database,
-        offering: Callable[[], Snapshot],
+        offering: Callable[[], EntitlementSnapshot],
         *,
         deadline_s: float = DEADLINE_S,
         runtime: Runtime = NO_RUNTIME,

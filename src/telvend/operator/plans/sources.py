@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx
+from telvend.database.connections import TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.database.lane import Lane
 from telvend.errors import NotFound
 from telvend.kit.money import CURRENCIES, Currency
@@ -19,7 +19,7 @@ from telvend.kit.runtime import Runtime
 from telvend.operator.plans import store
 from telvend.operator.plans.model import Total, totals_of
 from telvend.operator.subscribers.balances.account import in_order
-from telvend.operator.subscribers.balances.model import Bucket, Kind
+from telvend.operator.subscribers.balances.model import Bucket, BucketKind
 from telvend.operator.subscribers.balances.store import bucket_of, clock
 from telvend.operator.subscribers.model import Subscriber
 from telvend.operator.subscribers.momo import store as momo_store
@@ -87,7 +87,7 @@ class BalanceFound(msgspec.Struct, frozen=True):
     currency: Currency
     now: datetime
     buckets: tuple[Bucket, ...]
-    totals: dict[tuple[Kind, bool], Total]
+    totals: dict[tuple[BucketKind, bool], Total]
 
 
 class ManyBuckets(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ class Source(Generic[Found]):
         read: "Callable[[Tx, list[Any]], Awaitable[dict[Any, Found | Exception]]]",
         runtime: Runtime,
     ) -> None:
-        self._connection = Dedicated(database)
+        self._connection = DedicatedConnection(database)
         self._read = read
         self.lane: Lane[Any, Found] = Lane(name, self._read_all, runtime=runtime)
 
@@ -176,7 +176,7 @@ async def _read_one(tx: Tx, one: ManyBuckets) -> BalanceFound:
     now = await clock(tx)
     buckets = [bucket_of(found) for found in await store.read_first_buckets(tx, one.of_one, now, LISTED)]
     totals = {
-        (Kind(found["kind"]), found["main"]): Total(
+        (BucketKind(found["kind"]), found["main"]): Total(
             found["active"], found["unused"], found["reserved"], found["expires_at"], found["buckets"]
         )
         for found in await store.read_totals(tx, one.of_one, now)

@@ -7,7 +7,7 @@ from typing import Final
 
 from telvend.database.connections import Database
 from telvend.kit.clock import Clock
-from telvend.kit.repeating import Repeating
+from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.premiums import store
 
@@ -15,7 +15,7 @@ LOOK_EVERY_S: Final = 600.0
 _AT_ONCE: Final = 5_000
 
 
-class Forgetting(Repeating):
+class QuoteRetention(PeriodicTask):
     """Deletes answers that are older than `after_days`, every ten minutes after `start`."""
 
     def __init__(self, database: Database, clock: Clock, after_days: int, runtime: Runtime = NO_RUNTIME) -> None:

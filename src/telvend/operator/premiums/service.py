@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.database.connections import Database, Tx, bump
+from telvend.database.connections import Database, Tx, increment_revision
 from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.clock import Clock
@@ -16,9 +16,9 @@ from telvend.kit.money import Money, currency_of
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.entitlements.service import TOPIC
 from telvend.operator.premiums import store
-from telvend.operator.premiums.answering import Answering, Rates, premium_of, quote_number
-from telvend.operator.premiums.jobs import Forgetting
+from telvend.operator.premiums.jobs import QuoteRetention
 from telvend.operator.premiums.model import Premium, PremiumRequest, QuoteRefused, Rate
+from telvend.operator.premiums.quoting import Quoting, Rates, premium_of, quote_number
 from telvend.operator.subscribers.momo.store import parties_of
 
 LONGEST_QUOTE_S: Final = 90 * 86_400
@@ -49,8 +49,8 @@ class Premiums:
     ) -> None:
         self._database = database
         self._rates = Rates()
-        self._answering = Answering(database, lambda: self._rates, loyalty_readable)
-        self.forgetting = Forgetting(database, clock, retention_days, runtime)
+        self._answering = Quoting(database, lambda: self._rates, loyalty_readable)
+        self.forgetting = QuoteRetention(database, clock, retention_days, runtime)
         self.lane: Lane[PremiumRequest, Premium] = Lane("premiums", self._answering.answer_all, runtime=runtime)
 
     def start(self) -> None:
@@ -170,7 +170,7 @@ class Premiums:
             raise InvalidInput("valid", f"must be from 1 to {LONGEST_QUOTE_S} seconds")
         nothing = _amount("currency", "0", currency)
         async with self._database.transaction() as tx:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
             rate = await store.rate_of(tx, product, transaction_type, nothing.currency.code)
             if rate is None:
                 if percent is None:

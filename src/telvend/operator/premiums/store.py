@@ -15,7 +15,7 @@ Transaction = tuple[UUID, str, str]
 """What a request repeats under: reseller, mode, transactionId."""
 
 
-class TransactionTaken(Exception):
+class PremiumTaken(Exception):
     """Another process has just committed an answer under one of these transactionIds."""
 
 
@@ -172,7 +172,7 @@ async def clock(tx: Tx) -> datetime:
 async def insert(tx: Tx, answers: Sequence[Stored]) -> None:
     """Write new answers. Raises TransactionTaken where one stands under its transactionId already."""
     if len(await tx.fetch(INSERT, rows(answers))) != len(answers):
-        raise TransactionTaken
+        raise PremiumTaken
 
 
 async def mark_used(tx: Tx, used: Sequence[tuple[int, int]]) -> None:

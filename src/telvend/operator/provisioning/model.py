@@ -60,7 +60,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeliveryAnswer:
     """What became of a reference. `reason` belongs to a refusal. `replayed`: it had been so before."""
 
     state: DeliveryState

@@ -21,8 +21,8 @@ from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.provisioning import store
-from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Question, Refusal
-from telvend.operator.provisioning.store import Claim
+from telvend.operator.provisioning.model import DeliveryAnswer, DeliveryState, NetworkDelivery, Question, Refusal
+from telvend.operator.provisioning.store import ReferenceClaim
 from telvend.operator.subscribers.balances.account import Account
 from telvend.operator.subscribers.balances.model import Grant, MaximumCredit, PostingKind
 from telvend.operator.subscribers.balances.store import (
@@ -31,7 +31,7 @@ from telvend.operator.subscribers.balances.store import (
     bucket_numbers,
     write_accounts,
 )
-from telvend.operator.subscribers.model import Subscriber, SubscriberBarred, mind_reference
+from telvend.operator.subscribers.model import Subscriber, SubscriberBarred, require_reference
 from telvend.operator.subscribers.store import (
     NewSubscriber,
     create_subscribers,
@@ -41,7 +41,7 @@ from telvend.operator.subscribers.store import (
 )
 
 
-class Delivering:
+class Provisioning:
     """The lane, and the rules at the head of this file."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Delivering:
     ) -> None:
         self._database = database
         self._numbers = bucket_numbers()
-        self._batch: BatchTransaction[NetworkDelivery | Question, Answer] = BatchTransaction(
+        self._batch: BatchTransaction[NetworkDelivery | Question, DeliveryAnswer] = BatchTransaction(
             database,
             self._decide,
             supplies={self._numbers: lambda items: sum(map(_buckets_of, items))},
@@ -62,7 +62,9 @@ class Delivering:
                 before_commit="subscribers.before_commit", after_commit="subscribers.after_commit"
             ),
         )
-        self.lane: Lane[NetworkDelivery | Question, Answer] = Lane("deliveries", self._batch.run, runtime=runtime)
+        self.lane: Lane[NetworkDelivery | Question, DeliveryAnswer] = Lane(
+            "deliveries", self._batch.run, runtime=runtime
+        )
 
     def start(self) -> None:
         """Begin to serve whoever comes together; from inside the event loop. Without it (a command) each is served alone."""
@@ -74,11 +76,11 @@ class Delivering:
         await self.lane.close()
         await self._batch.close()
 
-    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+    async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
         """Give it, once for each reference. Raises ReferenceReused, and Busy: then nobody knows, and asking tells."""
         return await self.lane.serve(delivery)
 
-    async def ask(self, reference: str) -> Answer:
+    async def requery(self, reference: str) -> DeliveryAnswer:
         """What became of a reference; one that nobody has heard of is closed now. Raises Busy."""
         return await self.lane.serve(Question(reference))
 
@@ -87,10 +89,10 @@ class Delivering:
 
         Raises InvalidInput, NotFound, SubscriberBarred, MaximumCredit, ReferenceReused, Busy.
         """
-        mind_reference(reference)
+        require_reference(reference)
         async with self._database.connection() as tx:
             subscriber = await require_subscriber(tx, mode, msisdn)
-            await _mind_lines(tx, subscriber, {grant.line for grant in grants})
+            await _require_lines(tx, subscriber, {grant.line for grant in grants})
         answer = await self.deliver(
             NetworkDelivery(
                 reference=f"grant {mode} {msisdn} {reference}",
@@ -111,7 +113,7 @@ class Delivering:
         async with self._database.connection() as tx:
             raise SubscriberBarred((await require_subscriber(tx, mode, msisdn)).status)
 
-    async def _decide(self, tx: Tx, items: list[NetworkDelivery | Question]) -> DecidedBatch[Answer]:
+    async def _decide(self, tx: Tx, items: list[NetworkDelivery | Question]) -> DecidedBatch[DeliveryAnswer]:
         firsts: dict[str, NetworkDelivery | Question] = {}
         for item in items:
             firsts.setdefault(item.reference, item)
@@ -127,14 +129,14 @@ class Delivering:
         accounts = await _accounts(tx, given, subscribers, now, self._numbers)
         await _give(tx, given, accounts, claims)
         answered: set[str] = set(others)
-        answers: list[Answer | Exception] = []
+        answers: list[DeliveryAnswer | Exception] = []
         for item in items:
             answers.append(_answer(item, claims[item.reference], item.reference in answered))
             answered.add(item.reference)
         return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
 
 
-async def _mind_lines(tx: Tx, subscriber: Subscriber, lines: set[str]) -> None:
+async def _require_lines(tx: Tx, subscriber: Subscriber, lines: set[str]) -> None:
     """Raises NotFound for a line that is not the subscriber's."""
     if lines - {""} and not lines - {""} <= set(await lines_of(tx, subscriber.id)):
         raise NotFound("Line")
@@ -156,12 +158,12 @@ async def _subscribers(
     return await lock_by_number(tx, list({(item.mode, item.msisdn) for item in deliveries}))
 
 
-def _claim(item: NetworkDelivery | Question, subscribers: dict[tuple[Mode, str], Subscriber]) -> Claim:
+def _claim(item: NetworkDelivery | Question, subscribers: dict[tuple[Mode, str], Subscriber]) -> ReferenceClaim:
     """What a reference becomes if it is new; `_give` corrects what turns out to be refused."""
     if isinstance(item, Question):
-        return Claim(item.reference, DeliveryState.CLOSED)
+        return ReferenceClaim(item.reference, DeliveryState.CLOSED)
     subscriber = subscribers.get((item.mode, item.msisdn))
-    return Claim(
+    return ReferenceClaim(
         item.reference,
         DeliveryState.DELIVERED,
         subscriber.id if subscriber is not None else None,
@@ -194,7 +196,7 @@ async def _give(
     tx: Tx,
     deliveries: list[NetworkDelivery],
     accounts: dict[tuple[Mode, str], Account],
-    claims: dict[str, Claim],
+    claims: dict[str, ReferenceClaim],
 ) -> None:
     """Give what was claimed, and correct the claims of what is refused."""
     refused, forgotten = [], []
@@ -202,7 +204,9 @@ async def _give(
         reason = _refused(item, accounts.get((item.mode, item.msisdn)))
         if reason is not None:
             claim = claims[item.reference]
-            claim = Claim(claim.reference, DeliveryState.REFUSED, claim.subscriber_id, 0, claim.fingerprint, reason)
+            claim = ReferenceClaim(
+                claim.reference, DeliveryState.REFUSED, claim.subscriber_id, 0, claim.fingerprint, reason
+            )
             claims[item.reference] = claim
             if item.forgets:
                 forgotten.append(item.reference)
@@ -235,7 +239,7 @@ def _is_money(grant: Grant) -> bool:
     return grant.kind in ("money", "momo")
 
 
-def _answer(item: NetworkDelivery | Question, claim: Claim, replayed: bool) -> Answer | Exception:
+def _answer(item: NetworkDelivery | Question, claim: ReferenceClaim, replayed: bool) -> DeliveryAnswer | Exception:
     state = DeliveryState(claim.state)
     if (
         isinstance(item, NetworkDelivery)
@@ -243,7 +247,7 @@ def _answer(item: NetworkDelivery | Question, claim: Claim, replayed: bool) -> A
         and claim.fingerprint != item.fingerprint
     ):
         return ReferenceReused(item.reference)
-    return Answer(state, Refusal(claim.reason) if claim.reason else None, replayed)
+    return DeliveryAnswer(state, Refusal(claim.reason) if claim.reason else None, replayed)
 
 
 def _buckets_of(item: NetworkDelivery | Question) -> int:

@@ -36,7 +36,7 @@ REFUSE_REFERENCES: Final = """
 FORGET_REFERENCES: Final = "delete from network_delivery where reference = any($1::text[])"
 
 
-class Claim(msgspec.Struct, frozen=True, gc=False):
+class ReferenceClaim(msgspec.Struct, frozen=True, gc=False):
     """A reference of a delivery: what it became, or becomes if it is new. `parts`: how many postings it made."""
 
     reference: str
@@ -47,17 +47,17 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
 
 
-async def claim_references(tx: Tx, claims: Sequence[Claim]) -> set[str]:
+async def claim_references(tx: Tx, claims: Sequence[ReferenceClaim]) -> set[str]:
     """Write these references, each what it becomes. Returns those that were new; the others stay as they are."""
     return {row[0] for row in await tx.fetch(CLAIM_REFERENCES, rows(claims))}
 
 
-async def known_references(tx: Tx, references: Sequence[str]) -> dict[str, Claim]:
+async def known_references(tx: Tx, references: Sequence[str]) -> dict[str, ReferenceClaim]:
     """What these references have become."""
-    return {row[0]: Claim(*row) for row in await tx.fetch(KNOWN_REFERENCES, references)}
+    return {row[0]: ReferenceClaim(*row) for row in await tx.fetch(KNOWN_REFERENCES, references)}
 
 
-async def refuse_references(tx: Tx, claims: Sequence[Claim]) -> None:
+async def refuse_references(tx: Tx, claims: Sequence[ReferenceClaim]) -> None:
     """What was claimed in this transaction and is refused."""
     await tx.execute(REFUSE_REFERENCES, rows(claims), [claim.reference for claim in claims])
 

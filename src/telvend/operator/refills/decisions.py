@@ -15,7 +15,7 @@ from telvend.database.connections import Tx
 from telvend.errors import Busy, InsufficientBalance, InvalidInput, InvariantBroken, NotFound, TelvendError
 from telvend.kit.mode import Mode
 from telvend.kit.money import MAXIMUM_MINOR, Money
-from telvend.operator.entitlements.model import Profile, Snapshot, grants_of_refill
+from telvend.operator.entitlements.model import EntitlementSnapshot, RefillProfile, grants_of_refill
 from telvend.operator.refills import store
 from telvend.operator.refills.model import Refill, Refilled, RefillKind, RefillRequest
 from telvend.operator.refills.store import NewRefill
@@ -28,7 +28,7 @@ from telvend.operator.vouchers.guard import store as guard_store
 from telvend.operator.vouchers.guard.model import Guard, Guarded, Guards
 from telvend.operator.vouchers.guard.store import Subject
 from telvend.operator.vouchers.model import PinRefused, VoucherState, serial_number, serial_text
-from telvend.operator.vouchers.store import Locked, Use
+from telvend.operator.vouchers.store import Locked, VoucherUse
 from telvend.sales.kind import KindOfSale
 from telvend.sales.model import SaleKey
 from telvend.sales.replay import References
@@ -84,7 +84,7 @@ Payer = tuple[UUID, Mode, str]
 
 
 def why_not(
-    item: Item, voucher: Locked | None, subscriber: Subscriber, offering: Snapshot, now: datetime
+    item: Item, voucher: Locked | None, subscriber: Subscriber, offering: EntitlementSnapshot, now: datetime
 ) -> str | None:
     """Why this PIN cannot be loaded, for the log only; None when it can."""
     request = item.request
@@ -127,7 +127,7 @@ class RefillDecisions:
         vouchers: dict[bytes, Locked],
         guards: dict[Subject, Guard],
         house: dict[tuple[Mode, str], HouseAccounts],
-        offering: Snapshot,
+        offering: EntitlementSnapshot,
     ) -> None:
         self.sale = sale
         self.now = now
@@ -141,7 +141,7 @@ class RefillDecisions:
         self.house = house
         self.offering = offering
         self.refills: list[NewRefill] = []
-        self.uses: list[Use] = []
+        self.uses: list[VoucherUse] = []
 
     def weigh(self, item: Item, numbers: NumberBlock) -> Refilled | Exception:
         """Decide one: a known transactionId first, then the subscriber, the lock-out, the voucher or the money."""
@@ -155,7 +155,7 @@ class RefillDecisions:
                 return NotFound("Subscriber")
             account = self.accounts[subscriber.id]
             # Before any PIN is looked at: else the answer would tell a right one from a wrong one.
-            account.mind_status()
+            account.require_status()
             number = numbers.peek()
             reference = self.sale.reference(PREFIX, number)
             if item.pin_hash is not None:
@@ -188,7 +188,7 @@ class RefillDecisions:
         if guards is not None:
             guards.right()
         voucher.state = VoucherState.USED
-        self.uses.append(Use(voucher.serial, account.subscriber.id, number))
+        self.uses.append(VoucherUse(voucher.serial, account.subscriber.id, number))
         return self._refill(item, account, number, reference, profile, batch.amount, serial=voucher.serial)
 
     def _voucherless(self, item: Item, account: Account, number: int, reference: str) -> Refill:
@@ -219,7 +219,7 @@ class RefillDecisions:
         account: Account,
         number: int,
         reference: str,
-        profile: Profile,
+        profile: RefillProfile,
         amount: Money,
         *,
         serial: int | None = None,

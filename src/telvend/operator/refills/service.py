@@ -13,14 +13,14 @@ from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
-from telvend.operator.entitlements.service import Offering
+from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.refills import store
 from telvend.operator.refills.decisions import Item
 from telvend.operator.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, Refilled, RefillKind, RefillRequest
-from telvend.operator.refills.refilling import Refilling
-from telvend.operator.subscribers.balances.model import Kind, PostingKind
+from telvend.operator.refills.placement import RefillPlacement
+from telvend.operator.subscribers.balances.model import BucketKind, PostingKind
 from telvend.operator.subscribers.balances.store import given_by
-from telvend.operator.subscribers.model import mind_text
+from telvend.operator.subscribers.model import require_text
 from telvend.operator.subscribers.store import find_currencies
 from telvend.operator.vouchers import store as voucher_store
 from telvend.operator.vouchers.guard.model import LIMITS, Guarded
@@ -43,7 +43,7 @@ _log = get(__name__)
 class Given:
     """What a refill turned into: so much of a kind, in a bucket of this name that lasts until `expires_at`."""
 
-    kind: Kind
+    kind: BucketKind
     name: str
     amount: int
     expires_at: datetime | None
@@ -56,7 +56,7 @@ class Refills:
         self,
         database: Database,
         ledger: Ledger,
-        offering: Offering,
+        offering: Entitlements,
         keys: PinKeys,
         *,
         runtime: Runtime = NO_RUNTIME,
@@ -65,7 +65,7 @@ class Refills:
     ) -> None:
         self._database = database
         self._keys = keys
-        self._refilling = Refilling(
+        self._refilling = RefillPlacement(
             database, ledger, offering, KindOfSale(SaleKind.REFILL, gate, kinds), runtime=runtime
         )
 
@@ -107,7 +107,7 @@ class Refills:
 
         Raises InvalidInput, NotFound, SubscriberBarred, MaximumCredit, PinRefused (also after the deadline), Busy.
         """
-        mind_pin(pin)
+        require_pin(pin)
         key = await self._keys.ready_or_busy()
         async with self._database.connection() as tx:
             serial = await voucher_store.serial_of(tx, key.hash(pin.reveal()))
@@ -130,15 +130,15 @@ class Refills:
         )
 
     async def _item(self, request: RefillRequest) -> Item:
-        mind_text("transaction_id", request.transaction_id, _LONGEST_TEXT)
+        require_text("transaction_id", request.transaction_id, _LONGEST_TEXT)
         if request.sent_id is not None:
-            mind_text("sent_id", request.sent_id, _LONGEST_TEXT)
+            require_text("sent_id", request.sent_id, _LONGEST_TEXT)
         if request.kind is RefillKind.VOUCHER:
             if request.pin is None:
                 raise InvalidInput("pin", "must be given for a refill by voucher")
-            mind_pin(request.pin)
+            require_pin(request.pin)
             if request.serial is not None:
-                mind_text("serial", request.serial, _LONGEST_TEXT)
+                require_text("serial", request.serial, _LONGEST_TEXT)
             pin_hash = (await self._keys.ready_or_busy()).hash(request.pin.reveal())
             serial = (request.serial or "").strip()
             return Item(request, fingerprint_of("voucher", request.msisdn, pin_hash.hex(), serial), pin_hash)
@@ -146,7 +146,7 @@ class Refills:
             raise InvalidInput("amount", "must be a whole number of units, more than nothing")
         if not request.profile:
             raise InvalidInput("profile", "must be given for a voucherless refill")
-        mind_text("profile", request.profile, _LONGEST_TEXT)
+        require_text("profile", request.profile, _LONGEST_TEXT)
         asked = fingerprint_of("voucherless", request.msisdn, request.profile, str(request.units))
         return Item(request, asked, None)
 
@@ -171,7 +171,7 @@ class Refills:
                 raise NotFound("Refill")
             subscriber_id = await store.subscriber_of(tx, number)
             given = await given_by(tx, subscriber_id, PostingKind.REFILL, refill.reference)
-        return refill, [Given(Kind(row["kind"]), row["name"], row["change"], row["expires_at"]) for row in given]
+        return refill, [Given(BucketKind(row["kind"]), row["name"], row["change"], row["expires_at"]) for row in given]
 
     async def listed(
         self,
@@ -189,7 +189,7 @@ class Refills:
         `transaction_id` is what the partner sent, or what was echoed for it. Raises InvalidInput.
         """
         if transaction_id is not None:
-            mind_text("transaction", transaction_id, _LONGEST_TEXT)
+            require_text("transaction", transaction_id, _LONGEST_TEXT)
         async with self._database.connection() as tx:
             subscribers = None
             if msisdn is not None:
@@ -217,7 +217,7 @@ def _who(request: RefillRequest) -> dict[str, Any]:
     }
 
 
-def mind_pin(pin: Secret) -> None:
+def require_pin(pin: Secret) -> None:
     """Whether it can be a PIN at all; what cannot does not count as a try. Raises InvalidInput."""
     text = pin.reveal()
     if not (SHORTEST_PIN <= len(text) <= LONGEST_PIN and text.isascii() and text.isdigit()):

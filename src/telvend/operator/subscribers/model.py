@@ -19,7 +19,7 @@ class Billing(StrEnum):
     HYBRID = "Hybrid"
 
 
-class Status(StrEnum):
+class SubscriberStatus(StrEnum):
     """What a subscriber may do. Everything can be read whatever it is. Source of the words: MTN MADAPI Plans v2.3."""
 
     ACTIVE = "Active"
@@ -47,7 +47,7 @@ class Subscriber(msgspec.Struct):
     country: str
     currency: Currency
     billing: Billing
-    status: Status
+    status: SubscriberStatus
     tariff_plan: str
     language: str
     usable_until: datetime
@@ -56,15 +56,15 @@ class Subscriber(msgspec.Struct):
     changed: bool = False
 
 
-def mind_text(field: str, text: str, longest: int = 64) -> None:
+def require_text(field: str, text: str, longest: int = 64) -> None:
     """Raises InvalidInput for a text that is empty, too long, or cannot be printed."""
     if not 1 <= len(text) <= longest or not text.isprintable():
         raise InvalidInput(field, f"must be 1 to {longest} printable characters")
 
 
-def mind_reference(reference: str) -> None:
+def require_reference(reference: str) -> None:
     """Raises InvalidInput for a reference that cannot be one."""
-    mind_text("reference", reference, 128)
+    require_text("reference", reference, 128)
 
 
 def line_of(text: str) -> str:

@@ -18,7 +18,14 @@ from telvend.operator.subscribers.balances import store as balances
 from telvend.operator.subscribers.balances.account import in_order
 from telvend.operator.subscribers.balances.model import Bucket
 from telvend.operator.subscribers.balances.store import PostingLine
-from telvend.operator.subscribers.model import Billing, Status, Subscriber, SubscriberBarred, line_of, mind_text
+from telvend.operator.subscribers.model import (
+    Billing,
+    Subscriber,
+    SubscriberBarred,
+    SubscriberStatus,
+    line_of,
+    require_text,
+)
 from telvend.operator.subscribers.store import require_subscriber
 
 MOST_SHOWN: Final = 1000
@@ -42,14 +49,14 @@ class Subscribers:
         tariff_plan: str,
         currency: Currency,
         billing: Billing = Billing.PREPAID,
-        status: Status = Status.ACTIVE,
+        status: SubscriberStatus = SubscriberStatus.ACTIVE,
         language: str = "1",
         usable_days: int = store.NEW_USABLE_DAYS,
         reachable_days: int = store.NEW_REACHABLE_DAYS,
     ) -> Subscriber:
         """Add a subscriber, in both modes, with nothing yet. Return the live one. Raises InvalidInput, AlreadyExists."""
-        mind_text("tariff plan", tariff_plan)
-        mind_text("language", language)
+        require_text("tariff plan", tariff_plan)
+        require_text("language", language)
         if not 0 <= usable_days <= reachable_days <= _LONGEST_DAYS:
             raise InvalidInput(
                 "days", f"must be from 0 to {_LONGEST_DAYS}, the usable ones not more than the reachable ones"
@@ -84,7 +91,7 @@ class Subscribers:
         self,
         mode: Mode,
         *,
-        status: Status | None = None,
+        status: SubscriberStatus | None = None,
         currency: Currency | None = None,
         after: int = 0,
         limit: int = 50,
@@ -100,7 +107,7 @@ class Subscribers:
         msisdn: str,
         *,
         mode: Mode | None = None,
-        status: Status | None = None,
+        status: SubscriberStatus | None = None,
         billing: Billing | None = None,
         tariff_plan: str | None = None,
         language: str | None = None,
@@ -113,7 +120,7 @@ class Subscribers:
         """
         for field, text in (("tariff plan", tariff_plan), ("language", language)):
             if text is not None:
-                mind_text(field, text)
+                require_text(field, text)
         async with self._database.transaction() as tx:
             modes = list(Mode) if mode is None else [mode]
             found, _ = await store.lock_by_number(tx, [(one, msisdn) for one in modes])
@@ -134,10 +141,10 @@ class Subscribers:
     async def migrate(self, mode: Mode, msisdn: str, tariff_plan: str) -> Subscriber:
         """Put a subscriber on another tariff plan; the same again changes nothing. Raises InvalidInput, NotFound,
         SubscriberBarred."""
-        mind_text("tariff plan", tariff_plan)
+        require_text("tariff plan", tariff_plan)
         async with self._database.transaction() as tx:
             subscriber = await require_subscriber(tx, mode, msisdn, lock=True)
-            if subscriber.status is not Status.ACTIVE:
+            if subscriber.status is not SubscriberStatus.ACTIVE:
                 raise SubscriberBarred(subscriber.status)
             if subscriber.tariff_plan != tariff_plan:
                 subscriber.tariff_plan = tariff_plan

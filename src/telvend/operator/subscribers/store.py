@@ -13,7 +13,7 @@ from telvend.database.connections import Tx, rows
 from telvend.errors import NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Currency
-from telvend.operator.subscribers.model import Billing, Status, Subscriber
+from telvend.operator.subscribers.model import Billing, Subscriber, SubscriberStatus
 
 NEW_TARIFF_PLAN: Final = "Prepaid"
 NEW_USABLE_DAYS: Final = 90
@@ -144,7 +144,7 @@ async def write_subscribers(tx: Tx, subscribers: Sequence[Subscriber]) -> None:
 # A look-up in a dictionary takes a fifth of the time of a call of the enumeration.
 _MODES: Final = {mode.value: mode for mode in Mode}
 _BILLINGS: Final = {billing.value: billing for billing in Billing}
-_STATUSES: Final = {status.value: status for status in Status}
+_STATUSES: Final = {status.value: status for status in SubscriberStatus}
 
 
 def subscriber_of(row: Any) -> Subscriber:

@@ -8,8 +8,8 @@ from telvend.database.connections import Tx
 from telvend.errors import InvalidInput, NotFound, ReferenceReused, TelvendError
 from telvend.kit.mode import Mode
 from telvend.operator.subscribers.balances.account import Account
-from telvend.operator.subscribers.balances.model import Bucket, Kind, NotEnough, Reservation, ReservationState
-from telvend.operator.subscribers.balances.store import Use, bucket_numbers, load_accounts, write_accounts
+from telvend.operator.subscribers.balances.model import Bucket, BucketKind, NotEnough, Reservation, ReservationState
+from telvend.operator.subscribers.balances.store import BucketUse, bucket_numbers, load_accounts, write_accounts
 from telvend.operator.subscribers.model import Subscriber, SubscriberBarred
 from telvend.operator.subscribers.momo import store as momo_store
 from telvend.operator.usage import store
@@ -60,11 +60,11 @@ class Decisions:
         wanted = {part.bucket_id for item in reservations.values() if _held(item) for part in item.parts}
         wanted |= {request.bucket_id for request, _ in here if isinstance(request, Adjust)}
         uses = {
-            Use(found.id, request.kind, request.line)
+            BucketUse(found.id, request.kind, request.line)
             for request, found in here
             if isinstance(request, Consume | Reserve)
         }
-        momo = {use.subscriber_id for use in uses if use.kind is Kind.MOMO}
+        momo = {use.subscriber_id for use in uses if use.kind is BucketKind.MOMO}
         accounts = await load_accounts(tx, by_id, now, bucket_numbers(), uses=uses, buckets=wanted, most=most)
         decisions = cls(
             subscribers,
@@ -109,9 +109,9 @@ class Decisions:
     def _consume(self, request: Consume, subscriber: Subscriber) -> Done:
         known = self.consumed.get((subscriber.id, request.reference))
         if known is not None:
-            _mind_same(request.reference, (known.kind, known.amount), request)
+            _require_same(request.reference, (known.kind, known.amount), request)
             return Done(subscriber, replayed=True)
-        self._mind_blocked(request)
+        self._require_not_blocked(request)
         account = self.accounts[subscriber.id]
         postings = account.consume(request.kind, request.amount, request.reference, line=request.line)
         consumption = Consumption(subscriber.id, request.reference, request.kind, request.amount)
@@ -124,9 +124,9 @@ class Decisions:
         account = self.accounts[subscriber.id]
         known = self.reservations.get(key)
         if known is not None:
-            _mind_same(request.reference, (known.kind, known.amount), request)
+            _require_same(request.reference, (known.kind, known.amount), request)
             return Done(subscriber, reservation=known, replayed=True)
-        self._mind_blocked(request)
+        self._require_not_blocked(request)
         parts = account.reserve(request.kind, request.amount, line=request.line)
         made = Reservation(
             id=0,
@@ -176,11 +176,11 @@ class Decisions:
         account.adjust(bucket, request.balance, request.reference)
         return Done(subscriber, (Taken(bucket.id, bucket.name, before - bucket.balance),))
 
-    def _mind_blocked(self, request: Consume | Reserve) -> None:
+    def _require_not_blocked(self, request: Consume | Reserve) -> None:
         """Raises SubscriberBarred; the subscriber's status is the first reason that is named."""
         subscriber_id = self.subscribers[request.mode, request.msisdn].id
-        if request.kind is Kind.MOMO and subscriber_id in self.blocked:
-            self.accounts[subscriber_id].mind_status()
+        if request.kind is BucketKind.MOMO and subscriber_id in self.blocked:
+            self.accounts[subscriber_id].require_status()
             raise SubscriberBarred("blocked for mobile money")
 
     def _reservation(self, reference: str, subscriber: Subscriber) -> Reservation:
@@ -210,7 +210,7 @@ def _held(reservation: Reservation) -> bool:
     return reservation.state is ReservationState.HELD
 
 
-def _mind_same(reference: str, known: tuple[str, int], request: Consume | Reserve) -> None:
+def _require_same(reference: str, known: tuple[str, int], request: Consume | Reserve) -> None:
     if known != (request.kind, request.amount):
         raise ReferenceReused(reference)
 

@@ -16,7 +16,7 @@ from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
 from telvend.kit.clock import Clock
-from telvend.kit.repeating import Repeating
+from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.operator.subscribers.balances.model import ReservationState
 from telvend.operator.subscribers.balances.store import bucket_numbers, load_accounts, write_accounts
@@ -28,7 +28,7 @@ AT_A_TIME: Final = 500
 _log = log.get(__name__)
 
 
-class Sweeper(Repeating):
+class Sweeper(PeriodicTask):
     """See the head of this file."""
 
     def __init__(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from telvend.kit.mode import Mode
-from telvend.operator.subscribers.balances.model import Kind, Reservation
+from telvend.operator.subscribers.balances.model import BucketKind, Reservation
 from telvend.operator.subscribers.model import Subscriber
 
 
@@ -15,7 +15,7 @@ class Consume(msgspec.Struct, frozen=True):
     mode: Mode
     msisdn: str
     reference: str
-    kind: Kind
+    kind: BucketKind
     amount: int
     line: str = ""
 
@@ -26,7 +26,7 @@ class Reserve(msgspec.Struct, frozen=True):
     mode: Mode
     msisdn: str
     reference: str
-    kind: Kind
+    kind: BucketKind
     amount: int
     hold_s: float
     line: str = ""
@@ -39,7 +39,7 @@ class Capture(msgspec.Struct, frozen=True):
     msisdn: str
     reference: str
     amount: int | None = None
-    kind: Kind | None = None
+    kind: BucketKind | None = None
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Adjust(msgspec.Struct, frozen=True):
     msisdn: str
     reference: str
     bucket_id: int
-    kind: Kind
+    kind: BucketKind
     balance: int
 
 

@@ -15,9 +15,9 @@ from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
-from telvend.operator.subscribers.balances.model import Kind, Reservation
+from telvend.operator.subscribers.balances.model import BucketKind, Reservation
 from telvend.operator.subscribers.balances.store import MOST_LOADED
-from telvend.operator.subscribers.model import mind_reference
+from telvend.operator.subscribers.model import require_reference
 from telvend.operator.subscribers.store import lock_by_number, require_subscriber
 from telvend.operator.usage import store
 from telvend.operator.usage.decisions import Decisions, NotAllLoaded
@@ -27,7 +27,7 @@ from telvend.operator.usage.model import Adjust, Capture, Consume, Done, Release
 LONGEST_HOLD_S: Final = 7 * 24 * 3600
 
 
-class Using:
+class Usage:
     """The lane, and the rules at the head of this file."""
 
     def __init__(
@@ -63,29 +63,29 @@ class Using:
         await self._batch.close()
 
     async def consume(
-        self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, *, line: str = ""
+        self, mode: Mode, msisdn: str, kind: BucketKind, amount: int, reference: str, *, line: str = ""
     ) -> Done:
         """Use `amount` of `kind`, all of it or nothing, once for each reference of the subscriber.
 
         Raises InvalidInput, NotFound, SubscriberBarred, NotEnough, ReferenceReused, Busy.
         """
-        mind_reference(reference)
+        require_reference(reference)
         return await self.lane.serve(Consume(mode, msisdn, reference, kind, amount, line))
 
     async def reserve(
-        self, mode: Mode, msisdn: str, kind: Kind, amount: int, reference: str, hold_s: float, *, line: str = ""
+        self, mode: Mode, msisdn: str, kind: BucketKind, amount: int, reference: str, hold_s: float, *, line: str = ""
     ) -> Done:
         """Reserve `amount` of `kind` for `hold_s` seconds, once for each reference of the subscriber.
 
         Raises what `consume` raises.
         """
-        mind_reference(reference)
+        require_reference(reference)
         if not 1 <= hold_s <= LONGEST_HOLD_S:
             raise InvalidInput("time", f"must be from 1 to {LONGEST_HOLD_S} seconds")
         return await self.lane.serve(Reserve(mode, msisdn, reference, kind, amount, hold_s, line))
 
     async def capture(
-        self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: Kind | None = None
+        self, mode: Mode, msisdn: str, reference: str, amount: int | None = None, kind: BucketKind | None = None
     ) -> Done:
         """Use what is reserved, or `amount` of it, which is of `kind`; release the rest.
 
@@ -97,9 +97,11 @@ class Using:
         """Release what is reserved. Raises NotFound, InvalidInput (it was captured), Busy."""
         return await self.lane.serve(Release(mode, msisdn, reference))
 
-    async def adjust(self, mode: Mode, msisdn: str, bucket_id: int, kind: Kind, balance: int, reason: str) -> Done:
+    async def adjust(
+        self, mode: Mode, msisdn: str, bucket_id: int, kind: BucketKind, balance: int, reason: str
+    ) -> Done:
         """Set the balance of a bucket of this kind. Raises InvalidInput, NotFound, Busy."""
-        mind_reference(reason)
+        require_reference(reason)
         return await self.lane.serve(Adjust(mode, msisdn, reason, bucket_id, kind, balance))
 
     async def reservations(self, mode: Mode, msisdn: str) -> list[Reservation]:

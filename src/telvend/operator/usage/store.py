@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from telvend.database.connections import Tx, rows
-from telvend.operator.subscribers.balances.model import Kind, Part, Reservation, ReservationState
+from telvend.operator.subscribers.balances.model import BucketKind, Reservation, ReservationPart, ReservationState
 
 _REFERENCES: Final = "json_to_recordset($1::text::json) as wanted(subscriber_id bigint, reference text)"
 
@@ -125,16 +125,16 @@ async def overdue_reservations(tx: Tx, subscriber_ids: Collection[int], now: dat
 
 
 async def _reservations(tx: Tx, found: Sequence[Any]) -> list[Reservation]:
-    parts: dict[int, list[Part]] = {row["id"]: [] for row in found}
+    parts: dict[int, list[ReservationPart]] = {row["id"]: [] for row in found}
     if parts:
         for row in await tx.fetch(RESERVATION_PARTS, list(parts)):
-            parts[row[0]].append(Part(row[1], row[2], row[3]))
+            parts[row[0]].append(ReservationPart(row[1], row[2], row[3]))
     return [
         Reservation(
             row["id"],
             row["subscriber_id"],
             row["reference"],
-            Kind(row["kind"]),
+            BucketKind(row["kind"]),
             row["amount"],
             row["captured"],
             ReservationState(row["state"]),

@@ -14,10 +14,10 @@ from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.log import get
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.kit.repeating import Repeating
+from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
-from telvend.operator.subscribers.model import mind_text
+from telvend.operator.subscribers.model import require_text
 from telvend.operator.vouchers import store
 from telvend.operator.vouchers.guard import store as guard_store
 from telvend.operator.vouchers.guard.model import Guard, Guarded
@@ -78,7 +78,7 @@ class Vouchers:
         self.keys = keys
         self._clock = clock or SystemClock()
         self._pins = pins
-        self._sweeping = Repeating(
+        self._sweeping = PeriodicTask(
             "voucher reservations", self.sweep, self._clock, every_s=_SWEEP_EVERY_S, runtime=runtime
         )
 
@@ -215,7 +215,7 @@ class Vouchers:
 
         Raises InvalidInput, and PinRefused where it cannot be loaded or is reserved by somebody else.
         """
-        mind_text("name", name)
+        require_text("name", name)
         if not timedelta(seconds=1) <= lasts <= LONGEST_RESERVATION:
             raise InvalidInput("seconds", f"must be from 1 to {int(LONGEST_RESERVATION.total_seconds())}")
         key = await self.keys.ready_or_busy()

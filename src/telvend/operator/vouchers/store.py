@@ -260,7 +260,7 @@ class Locked(msgspec.Struct):
         return state_of(self.state, self.batch.state, self.batch.expires_at, self.reserved_until, now)
 
 
-class Use(msgspec.Struct, frozen=True, gc=False):
+class VoucherUse(msgspec.Struct, frozen=True, gc=False):
     """A voucher that is loaded: by which refill, for whom."""
 
     serial: int
@@ -283,7 +283,7 @@ async def lock(tx: Tx, hashes: Collection[bytes]) -> dict[bytes, Locked]:
     }
 
 
-async def use(tx: Tx, uses: Sequence[Use], now: datetime) -> None:
+async def use(tx: Tx, uses: Sequence[VoucherUse], now: datetime) -> None:
     """Write down who loaded which voucher."""
     await tx.execute(USE_VOUCHERS, rows(uses), now, [used.serial for used in uses])
 

@@ -8,21 +8,21 @@ an answer                   whatever `wire.outcome_of` reads in it
 from typing import Protocol
 
 from telvend.errors import Busy, InvalidInput
-from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.model import Answer, NetworkDelivery
-from telvend.providers.contract import Delivery, Outcome, Reason, Refused, Traits, Unknown
+from telvend.operator.entitlements.service import Entitlements
+from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
+from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
 from telvend.providers.own_network.wire import network_delivery, outcome_of
 
 NAME = "own_network"
 
 
-class Network(Protocol):
+class OperatorSide(Protocol):
     """What is needed here of `operator/provisioning`. A reference is delivered at most once; asking closes an unknown one."""
 
-    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+    async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
         """Raises Busy: then nobody knows, and asking tells."""
 
-    async def ask(self, reference: str) -> Answer:
+    async def requery(self, reference: str) -> DeliveryAnswer:
         """Raises Busy."""
 
 
@@ -33,21 +33,21 @@ class OwnNetwork:
     """
 
     def __init__(
-        self, network: Network, offering: Offering, *, creates_subscribers: bool = True, concurrency: int = 600
+        self, network: OperatorSide, offering: Entitlements, *, creates_subscribers: bool = True, concurrency: int = 600
     ) -> None:
         self._network = network
         self._offering = offering
         self._creates_subscribers = creates_subscribers
         # The network closes a reference that it is asked about and does not know, so that its word can be believed at
         # once, also while a delivery that has timed out is still waiting for its turn there.
-        self._traits = Traits(timeout_s=15, settles_after_s=0, concurrency=concurrency, pretends=True)
+        self._traits = ProviderTraits(timeout_s=15, settles_after_s=0, concurrency=concurrency, pretends=True)
 
     @property
     def name(self) -> str:
         return NAME
 
     @property
-    def traits(self) -> Traits:
+    def traits(self) -> ProviderTraits:
         return self._traits
 
     async def deliver(self, delivery: Delivery) -> Outcome:
@@ -60,9 +60,9 @@ class OwnNetwork:
         except Busy:
             return Unknown("the network was busy", ours=True)
 
-    async def ask(self, delivery: Delivery) -> Outcome:
+    async def requery(self, delivery: Delivery) -> Outcome:
         try:
-            return outcome_of(await self._network.ask(delivery.reference))
+            return outcome_of(await self._network.requery(delivery.reference))
         except Busy:
             return Unknown("the network was too busy to be asked", ours=True)
 

@@ -6,8 +6,8 @@ Nothing is put into bytes: the network is in this process, and what goes there a
 
 from typing import Final
 
-from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.entitlements.service import Entitlements
+from telvend.operator.provisioning.model import DeliveryAnswer, DeliveryState, NetworkDelivery, Refusal
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Reason, Refused
 
 REASON_BY_REFUSAL: Final = {
@@ -19,7 +19,7 @@ REASON_BY_REFUSAL: Final = {
 """Every refusal of the network. None of them would be another one anywhere else, so that nobody else is tried."""
 
 
-def network_delivery(delivery: Delivery, offering: Offering, *, creates: bool) -> NetworkDelivery:
+def network_delivery(delivery: Delivery, offering: Entitlements, *, creates: bool) -> NetworkDelivery:
     """What is to be given for a sale: of airtime its whole amount, of a bundle what the offering makes of it.
 
     Raises InvalidInput where the offering can make nothing of it.
@@ -40,7 +40,7 @@ def network_delivery(delivery: Delivery, offering: Offering, *, creates: bool) -
     )
 
 
-def outcome_of(answer: Answer) -> Outcome:
+def outcome_of(answer: DeliveryAnswer) -> Outcome:
     """What an answer means, to a delivery and to a question."""
     match answer.state:
         case DeliveryState.DELIVERED:

@@ -9,7 +9,7 @@ A client translates what happens on the way; `wire.py` translates what was said.
 
 from telvend.catalog.kinds import KINDS
 from telvend.kit.clock import Clock
-from telvend.providers.contract import Delivery, NotSent, Outcome, Traits, Unknown
+from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTraits, Unknown
 from telvend.providers.simulator.book import Book, BookUnavailable
 from telvend.providers.simulator.table import LONGEST_S
 from telvend.providers.simulator.upstream import Upstream
@@ -39,7 +39,7 @@ class Simulator:
         self._upstream = Upstream(name, book, clock, steered=steered, patience_s=timeout_s)
         # The upstream closes a reference when it is asked about one that it does not know, so that its word can be
         # believed at once: settles_after_s is 0. Its slowest answers keep the line open, longer than timeout_s.
-        self._traits = Traits(
+        self._traits = ProviderTraits(
             timeout_s=timeout_s + LONGEST_S + 2,
             settles_after_s=0,
             concurrency=concurrency,
@@ -54,7 +54,7 @@ class Simulator:
         return self._name
 
     @property
-    def traits(self) -> Traits:
+    def traits(self) -> ProviderTraits:
         return self._traits
 
     async def deliver(self, delivery: Delivery) -> Outcome:
@@ -68,9 +68,9 @@ class Simulator:
             return Unknown("its book is out of reach", ours=True)
         return outcome_of(reply)
 
-    async def ask(self, delivery: Delivery) -> Outcome:
+    async def requery(self, delivery: Delivery) -> Outcome:
         try:
-            reply = await self._upstream.ask(delivery)
+            reply = await self._upstream.requery(delivery)
         except (ConnectionRefusedError, TimeoutError):
             # It is the question that did not arrive: this says nothing of the delivery.
             return Unknown("could not be asked")

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from telvend.database.connections import TRANSIENT, Database, Dedicated, Tx
+from telvend.database.connections import TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.database.lane import Lane
 from telvend.errors import Busy
 from telvend.kit.money import Money, currency_of
@@ -68,7 +68,7 @@ class PostgresBook:
 
     def __init__(self, database: Database, *, runtime: Runtime = NO_RUNTIME) -> None:
         self._database = database
-        self._connection = Dedicated(database)
+        self._connection = DedicatedConnection(database)
         self._lane: Lane[Line, Line] = Lane("simulator", self._write_together, runtime=runtime)
         self._started = False
 

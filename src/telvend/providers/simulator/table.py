@@ -10,7 +10,7 @@ from typing import Final
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 
 
-class Answer(StrEnum):
+class AnswerForm(StrEnum):
     """How the far side answers a delivery, whatever it did."""
 
     GOOD = "good"
@@ -53,7 +53,7 @@ class Behaviour:
     first: type[Outcome]
     settled: type[Outcome]
     act: Act = Act.DELIVERS
-    answer: Answer = Answer.GOOD
+    answer: AnswerForm = AnswerForm.GOOD
     delay_s: float = 0.0
     later_s: float = 0.0
     drip_s: float = 0.0
@@ -83,16 +83,20 @@ TABLE: Final = (
     ),
     Behaviour("0004", "Refused for good: no such number.", Refused, Refused, Act.REFUSES, reason=Reason.BAD_NUMBER),
     Behaviour("0005", "Refused, may be tried elsewhere.", Refused, Refused, Act.REFUSES, reason=Reason.NOT_SOLD),
-    Behaviour("0006", "Delivers and then times out.", Unknown, Delivered, answer=Answer.SILENCE),
-    Behaviour("0007", "Times out without delivering.", Unknown, NotSent, Act.NOTHING, Answer.SILENCE),
-    Behaviour("0008", "Delivers and answers garbage.", Unknown, Delivered, answer=Answer.GARBAGE),
+    Behaviour("0006", "Delivers and then times out.", Unknown, Delivered, answer=AnswerForm.SILENCE),
+    Behaviour("0007", "Times out without delivering.", Unknown, NotSent, Act.NOTHING, AnswerForm.SILENCE),
+    Behaviour("0008", "Delivers and answers garbage.", Unknown, Delivered, answer=AnswerForm.GARBAGE),
     Behaviour("0009", "Delivers; the answer drips in over 5 s, then is fine.", Delivered, Delivered, drip_s=5),
-    Behaviour("0010", "Connection refused.", NotSent, NotSent, Act.NOTHING, Answer.NO_CONNECTION),
-    Behaviour("0011", "Answers garbage without delivering.", Unknown, NotSent, Act.NOTHING, Answer.GARBAGE),
-    Behaviour("0012", "Delivers and answers HTTP 500.", Unknown, Delivered, answer=Answer.SERVER_ERROR),
-    Behaviour("0013", "Answers HTTP 500 without delivering.", Unknown, NotSent, Act.NOTHING, Answer.SERVER_ERROR),
+    Behaviour("0010", "Connection refused.", NotSent, NotSent, Act.NOTHING, AnswerForm.NO_CONNECTION),
+    Behaviour("0011", "Answers garbage without delivering.", Unknown, NotSent, Act.NOTHING, AnswerForm.GARBAGE),
+    Behaviour("0012", "Delivers and answers HTTP 500.", Unknown, Delivered, answer=AnswerForm.SERVER_ERROR),
+    Behaviour("0013", "Answers HTTP 500 without delivering.", Unknown, NotSent, Act.NOTHING, AnswerForm.SERVER_ERROR),
     Behaviour(
-        "0014", "Delivers and answers a status word nobody documented.", Unknown, Delivered, answer=Answer.UNDOCUMENTED
+        "0014",
+        "Delivers and answers a status word nobody documented.",
+        Unknown,
+        Delivered,
+        answer=AnswerForm.UNDOCUMENTED,
     ),
     Behaviour(
         "0015",
@@ -107,7 +111,7 @@ TABLE: Final = (
         "Delivers, times out, and never answers a question: a person must decide.",
         Unknown,
         Unknown,
-        answer=Answer.SILENCE,
+        answer=AnswerForm.SILENCE,
         mute=True,
     ),
     Behaviour(
@@ -116,7 +120,7 @@ TABLE: Final = (
         Unknown,
         Unknown,
         Act.NOTHING,
-        Answer.SILENCE,
+        AnswerForm.SILENCE,
         mute=True,
     ),
     Behaviour(

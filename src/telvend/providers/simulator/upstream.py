@@ -14,7 +14,7 @@ from telvend.kit.clock import Clock
 from telvend.providers.contract import Delivery
 from telvend.providers.simulator.book import Book, BookState, Line, asking, delivering
 from telvend.providers.simulator.secrets import secrets_of
-from telvend.providers.simulator.table import AT_ONCE, ORDINARY, Act, Answer, Behaviour, behaviour_of
+from telvend.providers.simulator.table import AT_ONCE, ORDINARY, Act, AnswerForm, Behaviour, behaviour_of
 from telvend.providers.simulator.wire import REASON_BY_CODE, Body, Reply, Status
 
 STATUS_BY_STATE: Final = {
@@ -55,7 +55,7 @@ class Upstream:
 
     async def deliver(self, delivery: Delivery) -> Reply:
         behaviour = behaviour_of(delivery.subscriber) if self._steered else AT_ONCE
-        if behaviour.answer is Answer.NO_CONNECTION:
+        if behaviour.answer is AnswerForm.NO_CONNECTION:
             raise ConnectionRefusedError
         delay_s = behaviour.delay_s * (_wobble(delivery.reference) if behaviour is ORDINARY else 1)
         if delay_s:
@@ -76,7 +76,7 @@ class Upstream:
             )
         return await self._answer(behaviour, line, delivery)
 
-    async def ask(self, delivery: Delivery) -> Reply:
+    async def requery(self, delivery: Delivery) -> Reply:
         if self._steered and behaviour_of(delivery.subscriber).mute:
             await self._clock.sleep(self._patience_s)
             raise TimeoutError
@@ -85,14 +85,14 @@ class Upstream:
     async def _answer(self, behaviour: Behaviour, line: Line | None, delivery: Delivery) -> Reply:
         """The answer to a delivery, after what was done (or not) stands in the book."""
         match behaviour.answer:
-            case Answer.SILENCE:
+            case AnswerForm.SILENCE:
                 await self._clock.sleep(self._patience_s)
                 raise TimeoutError
-            case Answer.GARBAGE:
+            case AnswerForm.GARBAGE:
                 return _GARBAGE
-            case Answer.UNDOCUMENTED:
+            case AnswerForm.UNDOCUMENTED:
                 return Reply(200, msgspec.json.encode(Body("SHIPPED", text="On its merry way")))
-            case Answer.GOOD if line is not None:
+            case AnswerForm.GOOD if line is not None:
                 # A line that drips keeps the client waiting without ever being silent for long.
                 if behaviour.drip_s:
                     await self._clock.sleep(behaviour.drip_s)

@@ -27,7 +27,7 @@ class Memory(msgspec.Struct, omit_defaults=True):
     checked_at: datetime | None = None
 
 
-class Release(msgspec.Struct, frozen=True):
+class ShopRelease(msgspec.Struct, frozen=True):
     """Somebody has decided that sales go on with the book as it is."""
 
     id: UUID
@@ -50,12 +50,12 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BookStanding:
     """What the book says of itself. `halts` are the open ones; `doubted_before` is when it last was found to lack something."""
 
     shop: UUID
     now: datetime
-    releases: Sequence[Release] = ()
+    releases: Sequence[ShopRelease] = ()
     halts: Sequence[Halt] = ()
     doubted_before: datetime | None = None
 
@@ -71,7 +71,7 @@ class Judgement:
     forgiven: Sequence[Fact] = field(default=())
 
 
-def judge(memory: Memory, standing: Standing, absent: Sequence[Fact]) -> Judgement:
+def judge(memory: Memory, standing: BookStanding, absent: Sequence[Fact]) -> Judgement:
     """Compare a memory with the book. `absent` are its facts that the book does not have.
 
     A release that the memory does not know was made after it was last complete, and forgives what it lacks. One that it

@@ -30,14 +30,14 @@ from telvend.database.session import DatabaseRefused, Server, server_of
 from telvend.errors import InvalidInput
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.log import get
-from telvend.kit.repeating import Repeating
+from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.sales.continuity import files, store
 from telvend.sales.continuity.model import (
+    BookStanding,
     Halt,
     Judgement,
     Memory,
-    Standing,
     gone_back,
     judge,
     replaced,
@@ -93,7 +93,7 @@ class Continuity:
         self._taken_over: list[Path] = []
         self._serves = True
         self._checking = asyncio.Lock()
-        self._saving = Repeating(
+        self._saving = PeriodicTask(
             "memory of the book", self._save_again, clock or SystemClock(), every_s=SAVE_EVERY_S, runtime=runtime
         )
 
@@ -234,7 +234,7 @@ class Continuity:
             self._learn(standing, judgement, absent, pending)
             self._decide(standing, judgement)
 
-    async def _halt(self, tx: Tx, standing: Standing, judgement: Judgement) -> Standing:
+    async def _halt(self, tx: Tx, standing: BookStanding, judgement: Judgement) -> BookStanding:
         # Closed before anything is waited for.
         why = gone_back(judgement.missing)
         self._say_halted(why, self._node)
@@ -247,7 +247,9 @@ class Continuity:
             _log.error("halt_not_written", why=type(error).__name__)
             return standing
 
-    def _learn(self, standing: Standing, judgement: Judgement, absent: Sequence[Fact], pending: Sequence[Fact]) -> None:
+    def _learn(
+        self, standing: BookStanding, judgement: Judgement, absent: Sequence[Fact], pending: Sequence[Fact]
+    ) -> None:
         if judgement.forgiven:
             _log.warning("missing_sales_released", missing=summary([fact.text for fact in judgement.forgiven]))
         lacks = set(absent)
@@ -267,7 +269,7 @@ class Continuity:
             self._memory.releases, self._memory.shop = known, standing.shop
             self._memory.checked_at = standing.now
 
-    def _decide(self, standing: Standing, judgement: Judgement) -> None:
+    def _decide(self, standing: BookStanding, judgement: Judgement) -> None:
         self._doubted_before = standing.doubted_before
         if judgement.missing:
             self._doubted_before = _EVERYTHING

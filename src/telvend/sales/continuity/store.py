@@ -7,7 +7,7 @@ import msgspec
 
 from telvend.database.connections import Tx, rows
 from telvend.database.facts import Fact
-from telvend.sales.continuity.model import Halt, Release, Standing
+from telvend.sales.continuity.model import BookStanding, Halt, ShopRelease
 
 # The rooms' tables are looked into by their keys only. A number alone is not enough: after the sequence has gone back it is
 # used again, by a row that is younger than the one that is lost. The time of an order may be changed by somebody; that of its
@@ -76,13 +76,13 @@ async def missing(tx: Tx, facts: Sequence[Fact]) -> list[Fact]:
     return [facts[row[0]] for row in await tx.fetch(MISSING, rows(wanted))]
 
 
-async def standing(tx: Tx) -> Standing:
+async def standing(tx: Tx) -> BookStanding:
     """What the book says of itself."""
     row = await tx.fetchrow(STANDING)
-    return Standing(
+    return BookStanding(
         shop=row["shop"],
         now=row["now"],
-        releases=[Release(*found) for found in row["releases"]],
+        releases=[ShopRelease(*found) for found in row["releases"]],
         halts=[Halt(*found) for found in row["halts"]],
         doubted_before=row["doubted_before"],
     )

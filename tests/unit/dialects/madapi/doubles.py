@@ -6,8 +6,8 @@ from uuid import UUID
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.operator.refills.model import Refill, Refilled, RefillKind
-from telvend.operator.subscribers.balances.model import Bucket, Kind
-from telvend.operator.subscribers.model import Billing, Status, Subscriber
+from telvend.operator.subscribers.balances.model import Bucket, BucketKind
+from telvend.operator.subscribers.model import Billing, Subscriber, SubscriberStatus
 from telvend.operator.subscribers.momo.model import MomoAccount
 
 NOW = datetime(2026, 11, 22, 9, 14, 5, 310_000, UTC)
@@ -20,17 +20,17 @@ SUBSCRIBER = Subscriber(
     country="NG",
     currency=NGN,
     billing=Billing.PREPAID,
-    status=Status.ACTIVE,
+    status=SubscriberStatus.ACTIVE,
     tariff_plan="PulsePlus",
     language="1",
     usable_until=datetime(2027, 2, 18, 23, 59, 59, tzinfo=UTC),
     reachable_until=datetime(2027, 5, 19, 23, 59, 59, tzinfo=UTC),
     created_at=datetime(2021, 3, 9, 8, tzinfo=UTC),
 )
-MAIN = Bucket(1, Kind.MONEY, "Main account", 125050, main=True, starts_at=NOW - DAY)
-WEEKEND = Bucket(2, Kind.DATA, "Weekend 2GB", 768 * MB, starts_at=NOW - DAY, expires_at=NOW + 2 * DAY)
-MONTHLY = Bucket(3, Kind.DATA, "Monthly 1GB", 1024 * MB, starts_at=NOW - DAY, expires_at=NOW + 28 * DAY)
-UNUSED = Bucket(4, Kind.DATA, "Monthly 1GB", 1024 * MB, validity_days=30)
+MAIN = Bucket(1, BucketKind.MONEY, "Main account", 125050, main=True, starts_at=NOW - DAY)
+WEEKEND = Bucket(2, BucketKind.DATA, "Weekend 2GB", 768 * MB, starts_at=NOW - DAY, expires_at=NOW + 2 * DAY)
+MONTHLY = Bucket(3, BucketKind.DATA, "Monthly 1GB", 1024 * MB, starts_at=NOW - DAY, expires_at=NOW + 28 * DAY)
+UNUSED = Bucket(4, BucketKind.DATA, "Monthly 1GB", 1024 * MB, validity_days=30)
 MOMO = MomoAccount(
     balance=1840000,
     reserved=20000,

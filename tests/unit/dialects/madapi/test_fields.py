@@ -29,7 +29,7 @@ SENDER = "+2348031234567"
 
 def problems(fields: Fields | Query) -> dict[str, str]:
     with pytest.raises(InvalidFields) as raised:
-        fields.done()
+        fields.raise_if_any()
     return raised.value.problems
 
 
@@ -163,7 +163,7 @@ def test_words_are_compared_without_case_and_unknown_parameters_never_looked_at(
     assert found.text("fixedLine") == ""
     assert found.flag("includeReservations") is False
     assert found.whole_number("nothing", 12) is None
-    found.done()
+    found.raise_if_any()
 
 
 def test_every_wrong_parameter_is_named() -> None:
@@ -190,7 +190,7 @@ def test_every_wrong_parameter_is_named() -> None:
 def test_a_line_is_spelt_as_the_subscribers_lines_are(text: bytes, line: str) -> None:
     found = Query(text)
     assert found.line("fixedLine") == line
-    found.done()
+    found.raise_if_any()
 
 
 @given(st.binary(max_size=200))
@@ -212,7 +212,7 @@ def test_any_query_can_be_read(text: bytes) -> None:
 def test_a_refill_type_is_understood_in_any_case_and_in_the_pages_words(word: str, kind: RefillKind) -> None:
     fields = Fields({"refillType": word})
     assert fields.refill_kind() is kind
-    fields.done()
+    fields.raise_if_any()
 
 
 @pytest.mark.parametrize("word", ["", None, "cash", 1, ["voucher"], "voucher\n", "v" * 500])
@@ -234,7 +234,7 @@ def test_fields_of_the_other_kind_must_not_be_there_and_may_be_empty(kind: str, 
         for nothing in ("", None):
             fields = Fields({"refillType": kind, name: nothing})
             fields.refill_kind()
-            fields.done()
+            fields.raise_if_any()
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_pin_is_a_string_of_8_to_20_digits_and_never_repeated(value: Any, good
     pin = fields.pin()
     assert (pin.reveal() == value) is (good or value == "")
     if good:
-        fields.done()
+        fields.raise_if_any()
     else:
         assert not value or str(value) not in problems(fields)["voucherActivationCode"]
 
@@ -264,7 +264,7 @@ def test_an_amount_is_whole_units_more_than_nothing_in_12_digits(value: Any, uni
     if units is None:
         assert problems(fields).keys() == {"transactionAmount"}
     else:
-        fields.done()
+        fields.raise_if_any()
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_plain_fields_hold_what_they_may(name: str, read: Any, good: Any, bad: A
     for value in good:
         fields = Fields({name: value})
         read(fields)
-        fields.done()
+        fields.raise_if_any()
     for value in bad:
         fields = Fields({name: value})
         read(fields)
@@ -295,7 +295,7 @@ def test_plain_fields_hold_what_they_may(name: str, read: Any, good: Any, bad: A
 def test_the_product_of_the_body_is_that_of_the_path() -> None:
     fields = Fields({"product": "AYO_SWC"})
     assert fields.product("AYO_SWC") == "AYO_SWC"
-    fields.done()
+    fields.raise_if_any()
     fields.product("OTHER")
     assert problems(fields) == {"product": "is not the product of the path"}
 
@@ -317,7 +317,7 @@ def amount(**changes: Any) -> dict[str, Any]:
 def test_an_amount_is_an_object_its_text_or_the_fields_of_a_form(form: Any) -> None:
     fields = Fields(form)
     assert fields.amount(SENDER) == Money(500050, NGN)
-    fields.done()
+    fields.raise_if_any()
 
 
 @pytest.mark.parametrize(

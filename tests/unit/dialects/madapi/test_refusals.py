@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from telvend import errors
-from telvend.dialects.contract import Asked
+from telvend.dialects.contract import Request
 from telvend.dialects.madapi.refusals import (
     ERROR_TABLE,
     FIELD_OF_REFILL,
@@ -36,18 +36,18 @@ CODES = {
 STATUSES = {200, 102, 207, 400, 401, 403, 404, 405, 408, 429, 500, 503}
 
 
-def asked(method: str = "GET", route: str = PLANS, path: str = PATH) -> Asked:
+def request(method: str = "GET", route: str = PLANS, path: str = PATH) -> Request:
     headers = {b"host": b"api.example.net"}
-    return Asked(method, path, route, b"", headers, "https", "127.0.0.1", b"req-1", "", "TX-20261122-000017")
+    return Request(method, path, route, b"", headers, "https", "127.0.0.1", b"req-1", "", "TX-20261122-000017")
 
 
-def body(error: TelvendError, request: Asked) -> dict[str, Any]:
+def body(error: TelvendError, request: Request) -> dict[str, Any]:
     answer: dict[str, Any] = msgspec.to_builtins(error_answer(error, request).body)
     return answer
 
 
 def test_the_general_shape_is_the_pages() -> None:
-    answer = error_answer(errors.InvalidFields({"plan": "'GAMES' is not one of VOICE, DATA, SMS"}), asked())
+    answer = error_answer(errors.InvalidFields({"plan": "'GAMES' is not one of VOICE, DATA, SMS"}), request())
     made = msgspec.to_builtins(answer.body)
     moment = made.pop("timestamp")
     assert (answer.status, made) == (
@@ -69,7 +69,7 @@ def test_the_general_shape_is_the_pages() -> None:
 @pytest.mark.parametrize("route", [PLANS, PRODUCT])
 def test_a_premium_has_links_and_no_timestamp_path_and_method(route: str) -> None:
     assert body(
-        errors.InvalidInput("amount.value", "must be greater than zero"), asked("POST", route, PATH + "/AYO SWC")
+        errors.InvalidInput("amount.value", "must be greater than zero"), request("POST", route, PATH + "/AYO SWC")
     ) == {
         "statusCode": "5000",
         "statusMessage": "Some of the details sent are not valid. Correct them and try again.",
@@ -81,7 +81,7 @@ def test_a_premium_has_links_and_no_timestamp_path_and_method(route: str) -> Non
 
 @pytest.mark.parametrize(("method", "route"), [("GET", PLANS), ("GET", PRODUCT), ("POST", PLANS), ("POST", PRODUCT)])
 def test_what_is_not_there_is_null_data(method: str, route: str) -> None:
-    assert body(errors.NotFound("Subscriber"), asked(method, route)) == {
+    assert body(errors.NotFound("Subscriber"), request(method, route)) == {
         "data": None,
         "statusCode": "1000",
         "statusMessage": STATUS_MESSAGE["1000"],
@@ -90,12 +90,12 @@ def test_what_is_not_there_is_null_data(method: str, route: str) -> None:
 
 
 def test_a_refill_of_nobody_has_the_general_shape() -> None:
-    answer = error_answer(errors.NotFound("Subscriber"), asked("PATCH", REFILL))
+    answer = error_answer(errors.NotFound("Subscriber"), request("PATCH", REFILL))
     assert (answer.status, type(answer.body)) == (404, ErrorBody)
 
 
 def test_an_unknown_address_is_answered_as_by_the_gateway() -> None:
-    made = body(errors.UnknownPath("/v2/nothing"), asked("GET", "", "/v2/nothing"))
+    made = body(errors.UnknownPath("/v2/nothing"), request("GET", "", "/v2/nothing"))
     gateways, general = (
         {"timestamp", "status", "error", "message", "path"},
         {"statusCode", "statusMessage", "transactionId"},
@@ -141,9 +141,9 @@ BY_STATUS: dict[int, TelvendError] = {
 @pytest.mark.parametrize(("operation", "shapes"), SHAPES)
 def test_the_shape_belongs_to_what_was_asked(operation: tuple[str, str], shapes: dict[int, type[Any]]) -> None:
     for status, shape in shapes.items():
-        answer = error_answer(BY_STATUS[status], asked(*operation))
+        answer = error_answer(BY_STATUS[status], request(*operation))
         assert (answer.status, type(answer.body)) == (status, shape), status
-    assert type(error_answer(errors.UnknownPath("/x"), asked(operation[0], "")).body) is Unrouted
+    assert type(error_answer(errors.UnknownPath("/x"), request(operation[0], "")).body) is Unrouted
 
 
 def test_every_code_is_of_the_published_table_and_has_words() -> None:
@@ -165,13 +165,13 @@ def test_every_code_is_of_the_published_table_and_has_words() -> None:
     ],
 )  # fmt: skip
 def test_the_code_table(error: TelvendError, status: int, code: str) -> None:
-    answer = error_answer(error, asked("PATCH", REFILL))
+    answer = error_answer(error, request("PATCH", REFILL))
     assert (answer.status, answer.body.status_code) == (status, code)
 
 
 def test_every_reason_for_which_a_pin_is_refused_reads_the_same() -> None:
     made = [
-        body(PinRefused(reason), asked("PATCH", REFILL)) for reason in ("used", "unknown", "stolen", "wrong serial")
+        body(PinRefused(reason), request("PATCH", REFILL)) for reason in ("used", "unknown", "stolen", "wrong serial")
     ]
     for one in made:
         del one["timestamp"]
@@ -182,16 +182,16 @@ def test_every_reason_for_which_a_pin_is_refused_reads_the_same() -> None:
 def test_only_an_unclassified_failure_of_a_refill_is_999_and_only_where_it_is_allowed() -> None:
     broken = errors.InvariantBroken("secret")
     for error in (broken, TelvendError("secret")):
-        assert error_answer(error, asked("PATCH", REFILL), literal_999=True).status == 999
-        assert error_answer(error, asked("PATCH", REFILL)).status == 500
-        assert error_answer(error, asked("GET", PLANS), literal_999=True).status == 500
-    assert error_answer(errors.Busy(), asked("PATCH", REFILL), literal_999=True).status == 503
-    assert "secret" not in str(body(broken, asked("PATCH", REFILL)))
+        assert error_answer(error, request("PATCH", REFILL), literal_999=True).status == 999
+        assert error_answer(error, request("PATCH", REFILL)).status == 500
+        assert error_answer(error, request("GET", PLANS), literal_999=True).status == 500
+    assert error_answer(errors.Busy(), request("PATCH", REFILL), literal_999=True).status == 503
+    assert "secret" not in str(body(broken, request("PATCH", REFILL)))
 
 
 def test_a_field_of_a_refill_is_named_as_the_body_names_it() -> None:
     for inside, outside in FIELD_OF_REFILL.items():
         error = errors.InvalidInput(inside, "is too small")
-        assert body(error, asked("PATCH", REFILL))["supportMessage"] == f"{outside}: is too small"
-        assert body(error, asked("GET", "/momo"))["supportMessage"] == f"{inside}: is too small"
-    assert body(errors.InvalidInput("msisdn", "x"), asked("PATCH", REFILL))["supportMessage"] == "msisdn: x"
+        assert body(error, request("PATCH", REFILL))["supportMessage"] == f"{outside}: is too small"
+        assert body(error, request("GET", "/momo"))["supportMessage"] == f"{inside}: is too small"
+    assert body(errors.InvalidInput("msisdn", "x"), request("PATCH", REFILL))["supportMessage"] == "msisdn: x"

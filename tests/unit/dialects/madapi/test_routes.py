@@ -23,16 +23,16 @@ from telvend.errors import (
     NotPermitted,
     ReferenceReused,
 )
-from telvend.kit.allowance import Kind as Allowed
-from telvend.kit.allowance import Verdict
+from telvend.kit.allowance import AllowanceKind as Allowed
+from telvend.kit.allowance import AllowanceVerdict
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
 from telvend.operator.plans.model import PlanPart, Plans, PlansWanted
 from telvend.operator.premiums.model import NoMobileMoney, Premium, PremiumRequest, QuoteRefused
 from telvend.operator.refills.model import Refilled, RefillKind, RefillRequest
-from telvend.operator.subscribers.balances.model import Kind, MaximumCredit
-from telvend.operator.subscribers.model import Status, Subscriber, SubscriberBarred
+from telvend.operator.subscribers.balances.model import BucketKind, MaximumCredit
+from telvend.operator.subscribers.model import Subscriber, SubscriberBarred, SubscriberStatus
 from telvend.operator.vouchers.model import LockedOut, PinRefused
 from telvend.resellers.keyforms import KeyForms
 from telvend.resellers.model import Caller
@@ -70,7 +70,7 @@ PREMIUM = {
 class Shop:
     """Stands for every service at once, and remembers what it was asked. `raises`: what it answers with instead."""
 
-    asked: list[Any] = field(default_factory=list)
+    request: list[Any] = field(default_factory=list)
     allowances: list[Allowed] = field(default_factory=list)
     raises: Exception | None = None
     found: Plans = field(
@@ -112,10 +112,10 @@ class Shop:
             raise NotAuthenticated
         return Secret(TOKEN)
 
-    async def take(self, key: bytes, kind: Allowed, limit: int) -> Verdict:
+    async def take(self, key: bytes, kind: Allowed, limit: int) -> AllowanceVerdict:
         assert key == CALLER.key_bytes
         self.allowances.append(kind)
-        return Verdict(True, limit, limit - 1, 60, 0)
+        return AllowanceVerdict(True, limit, limit - 1, 60, 0)
 
     # What there is
 
@@ -155,10 +155,10 @@ class Shop:
         return self._answer((msisdn, tariff_plan, currency), replace_plan(tariff_plan))
 
     async def set_blocked(self, mode: Mode, msisdn: str, blocked: bool) -> None:
-        self.asked.append((mode, msisdn, blocked))
+        self.request.append((mode, msisdn, blocked))
 
     def _answer(self, wanted: Any, answer: Any) -> Any:
-        self.asked.append(wanted)
+        self.request.append(wanted)
         if self.raises is not None:
             raise self.raises
         return answer
@@ -203,22 +203,22 @@ def code(reply: Reply) -> tuple[int, str]:
 async def test_plans_are_asked_for_in_the_keys_mode_and_in_e164(shop: Shop) -> None:
     for spelling in (NUMBER, "+" + NUMBER, "0803 123 4567"):
         assert code(await shop.send("GET", f"/v2/customers/{spelling}/plans")) == (200, "0000")
-    assert shop.asked == [PlansWanted(Mode.TEST, "+" + NUMBER)] * 3
+    assert shop.request == [PlansWanted(Mode.TEST, "+" + NUMBER)] * 3
     assert shop.allowances == [Allowed.READ] * 3
 
 
 async def test_the_home_country_of_the_settings_is_used(shop: Shop) -> None:
     shop.home_country = "UG"
     await shop.send("GET", "/v2/customers/0772123456/plans")
-    assert shop.asked[0].msisdn == "+256772123456"
+    assert shop.request[0].msisdn == "+256772123456"
 
 
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
-        ({"plan": "data"}, {"kinds": frozenset({Kind.DATA})}),
-        ({"plan": "VOICE"}, {"kinds": frozenset({Kind.MINUTES})}),
-        ({"plan": "Sms"}, {"kinds": frozenset({Kind.SMS})}),
+        ({"plan": "data"}, {"kinds": frozenset({BucketKind.DATA})}),
+        ({"plan": "VOICE"}, {"kinds": frozenset({BucketKind.MINUTES})}),
+        ({"plan": "Sms"}, {"kinds": frozenset({BucketKind.SMS})}),
         ({"fixedLine": "+2342012345"}, {"line": "+2342012345"}),
         ({"momo": "true"}, {"momo_authorization": "proof"}),
         ({"momo": "TRUE", "includeReservations": "true"}, {"momo_authorization": "proof"}),
@@ -231,7 +231,7 @@ async def test_the_home_country_of_the_settings_is_used(shop: Shop) -> None:
 )
 async def test_parameters_filter_or_are_ignored(shop: Shop, query: dict[str, str], wanted: dict[str, Any]) -> None:
     assert code(await shop.send("GET", PLANS, None, {"x-authorization": "proof"}, **query)) == (200, "0000")
-    assert shop.asked == [replace(PlansWanted(Mode.TEST, "+" + NUMBER), **wanted)]
+    assert shop.request == [replace(PlansWanted(Mode.TEST, "+" + NUMBER), **wanted)]
 
 
 @pytest.mark.parametrize(
@@ -244,13 +244,13 @@ async def test_a_wrong_parameter_is_named_and_nobody_is_asked(shop: Shop, query:
     reply = await shop.send("GET", PLANS, **query)
     assert code(reply) == (400, "5000")
     assert list(query)[-1] in reply.json["supportMessage"]
-    assert shop.asked == []
+    assert shop.request == []
 
 
 async def test_mobile_money_without_proof_is_asked_for_with_an_empty_one_and_refused(shop: Shop) -> None:
     shop.raises = NotPermitted("read this subscriber's mobile money")
     assert code(await shop.send("GET", PLANS, momo="true")) == (403, "6000")
-    assert shop.asked[0].momo_authorization == ""
+    assert shop.request[0].momo_authorization == ""
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ async def test_an_unknown_subscriber_has_null_data(shop: Shop) -> None:
 
 async def test_a_product_narrows_what_is_read(shop: Shop) -> None:
     assert code(await shop.send("GET", f"{PLANS}/NACT_NG_Data_4504")) == (200, "0000")
-    assert shop.asked == [PlansWanted(Mode.TEST, "+" + NUMBER, product="NACT_NG_Data_4504")]
+    assert shop.request == [PlansWanted(Mode.TEST, "+" + NUMBER, product="NACT_NG_Data_4504")]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ async def test_fixed_words_are_no_products_and_a_wrong_method_needs_no_key(
     assert code(reply) == (405, "4001")
     assert reply.header("allow") == allow
     assert reply.json["method"] == method
-    assert shop.asked == []
+    assert shop.request == []
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ async def test_a_key_a_token_or_both_of_one_key(shop: Shop, headers: dict[str, s
     if status == 401:
         assert reply.json["statusCode"] == "4000"
         assert reply.header("www-authenticate") == "Bearer"
-        assert shop.asked == []
+        assert shop.request == []
 
 
 # transactionId
@@ -392,7 +392,7 @@ async def test_a_refill_by_voucher_reaches_the_service_whole(shop: Shop) -> None
     )
     assert code(reply) == (200, "0000")
     assert reply.json["data"] == {"amount": "100", "currencyCode": "NGN"}
-    assert shop.asked == [
+    assert shop.request == [
         RefillRequest(
             CALLER.reseller_id, "madapi", Mode.TEST, "TX-00001", RefillKind.VOUCHER, "+" + NUMBER, {"NGN": 7}, "127.0.0.1",
             pin=Secret("0123456789012345"), serial="1000000001", system="web",
@@ -404,14 +404,14 @@ async def test_a_refill_by_voucher_reaches_the_service_whole(shop: Shop) -> None
 async def test_a_voucherless_refill_reaches_the_service_whole(shop: Shop) -> None:
     body = {"refillType": "VOUCHERLESS", "refillProfileId": "DB00", "transactionAmount": "100", "targetSystem": "air"}
     assert code(await shop.send("PATCH", f"{PLANS}/refill", body)) == (200, "0000")
-    (asked,) = shop.asked
-    assert (asked.kind, asked.profile, asked.units, asked.pin, asked.source) == (
+    (request,) = shop.request
+    assert (request.kind, request.profile, request.units, request.pin, request.source) == (
         RefillKind.VOUCHERLESS, "DB00", 100, None, "127.0.0.1",
     )  # fmt: skip
     form = urlencode(body).encode()
     headers = {"content-type": "application/x-www-form-urlencoded"}
     assert code(await shop.send("PATCH", f"{PLANS}/refill", form, headers)) == (200, "0000")
-    assert replace(shop.asked[1], transaction_id="") == replace(asked, transaction_id="")
+    assert replace(shop.request[1], transaction_id="") == replace(request, transaction_id="")
 
 
 async def test_what_replaces_an_unusable_id_is_what_the_refill_is_made_under(shop: Shop) -> None:
@@ -421,7 +421,7 @@ async def test_what_replaces_an_unusable_id_is_what_the_refill_is_made_under(sho
         {"refillType": "voucher", "voucherActivationCode": "0" * 16},
         {"transactionId": "bad"},
     )
-    assert shop.asked[0].transaction_id == reply.header("transactionid") == reply.json["transactionId"]
+    assert shop.request[0].transaction_id == reply.header("transactionid") == reply.json["transactionId"]
 
 
 @pytest.mark.parametrize(
@@ -433,8 +433,8 @@ async def test_a_long_id_is_echoed_by_its_stand_in_and_reaches_the_service_besid
     sent = "0b8c1f8e-7a40-4d0e-9d2e-5a6d6c1b2f3a"
     first = await shop.send("PATCH", f"{PLANS}/refill", body, {"transactionId": sent})
     again = await shop.send("PATCH", f"{PLANS}/refill", body, {"transactionId": f"{sent} \t"})
-    assert shop.asked[0] == shop.asked[1]
-    assert (shop.asked[0].transaction_id, shop.asked[0].sent_id) == (first.header("transactionid"), sent)
+    assert shop.request[0] == shop.request[1]
+    assert (shop.request[0].transaction_id, shop.request[0].sent_id) == (first.header("transactionid"), sent)
     assert first.json["transactionId"] == again.json["transactionId"] == first.header("transactionid")
     refused = await shop.send("PATCH", f"{PLANS}/refill", body | {"refillType": "x"}, {"transactionId": sent})
     assert refused.json["transactionId"] == first.header("transactionid")
@@ -445,7 +445,7 @@ async def test_a_long_id_in_the_body_of_a_premium_has_the_same_stand_in(shop: Sh
     in_force = (await shop.send("GET", PLANS, None, {"transactionId": sent})).header("transactionid")
     for path in (f"{PLANS}/AYO_SWC", PLANS):
         reply = await shop.send("POST", path, PREMIUM | {"transactionId": sent})
-        assert shop.asked[-1].transaction_id == reply.json["transactionId"] == in_force
+        assert shop.request[-1].transaction_id == reply.json["transactionId"] == in_force
 
 
 @pytest.mark.parametrize(
@@ -462,8 +462,8 @@ async def test_the_source_of_a_pin_is_the_address_whatever_the_client_calls_itse
         assert (
             await request(shop.app, "PATCH", f"{PLANS}/refill", headers=headers, body=body, client=client)
         ).status == 200
-    assert {asked.source for asked in shop.asked} == {source}
-    assert [asked.system for asked in shop.asked] == ["pos", "web", "x" * 64]
+    assert {request.source for request in shop.request} == {source}
+    assert [request.system for request in shop.request] == ["pos", "web", "x" * 64]
 
 
 @pytest.mark.parametrize(
@@ -482,14 +482,14 @@ async def test_a_wrong_field_of_a_refill_is_named_and_nothing_is_tried(shop: Sho
     reply = await shop.refill_with(**changes)
     assert code(reply) == (400, "5000")
     assert named in reply.json["supportMessage"]
-    assert shop.asked == []
+    assert shop.request == []
 
 
 @pytest.mark.parametrize(
     ("error", "answer", "retry_after"),
     [
         (PinRefused("stolen"), (400, "5001"), None), (ReferenceReused("TX-00001"), (400, "5001"), None),
-        (LockedOut(30), (403, "6000"), "30"), (SubscriberBarred(Status.SUSPENDED), (403, "6000"), None),
+        (LockedOut(30), (403, "6000"), "30"), (SubscriberBarred(SubscriberStatus.SUSPENDED), (403, "6000"), None),
         (MaximumCredit(), (403, "6000"), None), (InsufficientBalance(Money(2, NGN), Money(1, NGN)), (403, "6001"), None),
         (NotFound("Subscriber"), (404, "1000"), None), (Busy(), (503, "3000"), "1"), (ValueError("secret"), (500, "3001"), None),
         (InvalidInput("profile", "there is no such refill profile"), (400, "5000"), None),
@@ -540,7 +540,7 @@ async def test_a_premium_reaches_the_service_whole(shop: Shop, path: str) -> Non
     reply = await shop.send("POST", path, PREMIUM | more, {"transactionId": "of-the-header"})
     assert code(reply) == (207, "0000")
     assert reply.header("transactionid") == "TX-20261122-000044"
-    assert shop.asked == [
+    assert shop.request == [
         PremiumRequest(
             CALLER.reseller_id, Mode.TEST, "TX-20261122-000044", "AYO_SWC", "TRANSFER", "+" + NUMBER, "+2348031234568",
             Money(1000000, NGN), more["accountHolderId"], more["quoteId"], more["message"],
@@ -559,8 +559,8 @@ async def test_a_premium_takes_a_form(shop: Shop) -> None:
     ):
         reply = await shop.send("POST", f"{PLANS}/AYO_SWC", urlencode(flat | fields).encode(), headers)
         assert code(reply) == (207, "0000")
-    assert shop.asked[0] == shop.asked[1]
-    assert shop.asked[0].amount == Money(1000000, NGN)
+    assert shop.request[0] == shop.request[1]
+    assert shop.request[0].amount == Money(1000000, NGN)
 
 
 @pytest.mark.parametrize("name", PREMIUM)
@@ -570,13 +570,13 @@ async def test_every_required_field_of_a_premium_is_named_when_it_is_missing(sho
         reply = await shop.send("POST", f"{PLANS}/AYO_SWC", body)
         assert code(reply) == (400, "5000")
         assert name in reply.json["supportMessage"]
-    assert shop.asked == []
+    assert shop.request == []
 
 
 async def test_an_unusable_id_of_a_premium_is_replaced_and_the_replacement_used(shop: Shop) -> None:
     reply = await shop.send("POST", f"{PLANS}/AYO_SWC", PREMIUM | {"transactionId": "no"})
     assert code(reply) == (207, "0000")
-    assert shop.asked[0].transaction_id == reply.json["transactionId"]
+    assert shop.request[0].transaction_id == reply.json["transactionId"]
     refused = await shop.send("POST", f"{PLANS}/AYO_SWC", PREMIUM | {"amount": "x"})
     assert refused.json["transactionId"] == PREMIUM["transactionId"]
 
@@ -606,13 +606,13 @@ async def test_a_tariff_plan_is_changed(shop: Shop) -> None:
     reply = await shop.send("PATCH", PLANS, {"planId": "BizClass", "providerId": "CSM"})
     assert code(reply) == (200, "0000")
     assert reply.json["data"]["planId"] == "BizClass"
-    assert shop.asked == [(Mode.TEST, "+" + NUMBER, "BizClass")]
+    assert shop.request == [(Mode.TEST, "+" + NUMBER, "BizClass")]
     assert code(await shop.send("PATCH", PLANS, {})) == (400, "5000")
 
 
 async def test_a_number_becomes_a_subscriber_once(shop: Shop) -> None:
     assert code(await shop.send("POST", f"{PLANS}/provision", {"planId": "PulsePlus"})) == (200, "0000")
-    assert shop.asked == [("+" + NUMBER, "PulsePlus", NGN)]
+    assert shop.request == [("+" + NUMBER, "PulsePlus", NGN)]
     shop.raises = AlreadyExists("The subscriber")
     assert code(await shop.send("POST", f"{PLANS}/provision", {"planId": "PulsePlus"})) == (400, "1002")
     elsewhere = await shop.send("POST", "/v2/customers/+4915112345678/plans/provision", {"planId": "PulsePlus"})
@@ -626,11 +626,11 @@ async def test_the_mobile_money_account_is_blocked_and_opened_by_who_proves_to_h
     proof = {"x-authorization": "proof"}
     reply = await shop.send("GET", f"{PLANS}/FRI", None, proof)
     assert reply.json["data"] == {"fri": f"FRI:{NUMBER}/MSISDN", "state": "ACTIVE", "currency": "NGN"}
-    assert shop.asked == [PlansWanted(Mode.TEST, "+" + NUMBER, kinds=frozenset(), momo_authorization="proof")]
+    assert shop.request == [PlansWanted(Mode.TEST, "+" + NUMBER, kinds=frozenset(), momo_authorization="proof")]
     for word, blocked in (("BLOCKED", True), ("active", False)):
         reply = await shop.send("PATCH", f"{PLANS}/FRI/state", {"state": word}, proof)
         assert (reply.status, reply.json["data"]["state"]) == (200, word.upper())
-        assert shop.asked[-1] == (Mode.TEST, "+" + NUMBER, blocked)
+        assert shop.request[-1] == (Mode.TEST, "+" + NUMBER, blocked)
     assert code(await shop.send("PATCH", f"{PLANS}/FRI/state", {"state": "asleep"}, proof)) == (400, "5000")
     shop.found = replace(shop.found, momo=None, missing=frozenset({PlanPart.MOMO}))
     assert code(await shop.send("GET", f"{PLANS}/FRI", None, proof)) == (503, "3000")

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telvend.dialects.contract import Answer, Asked
+from telvend.dialects.contract import Request, Response
 from telvend.dialects.madapi import wire
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, UGX, Currency, Money
 from telvend.operator.plans.model import PlanPart, Plans, Total
 from telvend.operator.premiums.model import Loyalty, Premium, PremiumRequest
-from telvend.operator.subscribers.balances.model import Bucket, Kind
+from telvend.operator.subscribers.balances.model import Bucket, BucketKind
 from tests.unit.dialects.madapi.doubles import DAY, MAIN, MB, MOMO, MONTHLY, NOW, SUBSCRIBER, UNUSED, WEEKEND, refilled
 
-ASKED = Asked(
+ASKED = Request(
     "GET", "/v2/customers/2348031234567/plans", "", b"", {b"host": b"api.example.net"}, "https", "", b"8842017731", "", "TX-000017"
 )  # fmt: skip
 
@@ -28,7 +28,7 @@ def plans(*buckets: Bucket, **changes: Any) -> Plans:
     return replace(found, **changes)
 
 
-def rendered(answer: Answer) -> dict[str, Any]:
+def rendered(answer: Response) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(answer.body))
     return body
 
@@ -102,9 +102,9 @@ def test_a_subscriber_without_buckets_has_no_balance_and_that_is_no_error() -> N
 def test_every_kind_has_an_entry_of_its_own_in_one_order() -> None:
     found = balances(
         plans(
-            Bucket(9, Kind.SMS, "Bonus SMS", 25, starts_at=NOW),
-            Bucket(8, Kind.MINUTES, "Talk", 150, starts_at=NOW),
-            Bucket(7, Kind.MONEY, "Bonus airtime", 999, starts_at=NOW),
+            Bucket(9, BucketKind.SMS, "Bonus SMS", 25, starts_at=NOW),
+            Bucket(8, BucketKind.MINUTES, "Talk", 150, starts_at=NOW),
+            Bucket(7, BucketKind.MONEY, "Bonus airtime", 999, starts_at=NOW),
             WEEKEND,
             MAIN,
         )
@@ -120,8 +120,8 @@ def test_every_kind_has_an_entry_of_its_own_in_one_order() -> None:
 
 
 def test_what_is_reserved_is_not_shown_and_what_is_over_neither() -> None:
-    over = Bucket(5, Kind.DATA, "Old", MB, starts_at=NOW - 2 * DAY, expires_at=NOW)
-    kept = Bucket(6, Kind.DATA, "Kept", 10 * MB, reserved=4 * MB, starts_at=NOW)
+    over = Bucket(5, BucketKind.DATA, "Old", MB, starts_at=NOW - 2 * DAY, expires_at=NOW)
+    kept = Bucket(6, BucketKind.DATA, "Kept", 10 * MB, reserved=4 * MB, starts_at=NOW)
     entry = balances(plans(over, kept))["DATA"]
     assert [wallet["amount"]["value"] for wallet in entry["wallets"]] == ["6.00"]
     assert entry["balanceDetail"]["activeValue"] == "6.00"
@@ -129,8 +129,8 @@ def test_what_is_reserved_is_not_shown_and_what_is_over_neither() -> None:
 
 
 def test_the_soonest_expiry_is_of_an_active_wallet_with_something_left() -> None:
-    empty = Bucket(5, Kind.DATA, "All reserved", MB, reserved=MB, starts_at=NOW, expires_at=NOW + DAY / 2)
-    later = Bucket(6, Kind.DATA, "Begins later", MB, starts_at=NOW + DAY / 4, expires_at=NOW + DAY / 3)
+    empty = Bucket(5, BucketKind.DATA, "All reserved", MB, reserved=MB, starts_at=NOW, expires_at=NOW + DAY / 2)
+    later = Bucket(6, BucketKind.DATA, "Begins later", MB, starts_at=NOW + DAY / 4, expires_at=NOW + DAY / 3)
     entry = balances(plans(empty, later, MONTHLY, WEEKEND))["DATA"]
     assert entry["expiryDate"] == "2026-11-24T09:14:05Z"
     assert [wallet["status"] for wallet in entry["wallets"]] == ["Active", "Unused", "Active", "Active"]
@@ -149,7 +149,7 @@ def test_usage_type_leaves_what_is_active_or_what_is_not() -> None:
 
 
 def test_sums_are_of_all_buckets_where_only_some_are_listed() -> None:
-    totals = {(Kind.DATA, False): Total(active=5 * MB, unused=2 * MB, expires_at=NOW + DAY, buckets=9)}
+    totals = {(BucketKind.DATA, False): Total(active=5 * MB, unused=2 * MB, expires_at=NOW + DAY, buckets=9)}
     entry = balances(plans(WEEKEND, totals=totals))["DATA"]
     assert (entry["balanceDetail"]["activeValue"], entry["balanceDetail"]["unusedValue"]) == ("5.00", "2.00")
     assert entry["expiryDate"] == "2026-11-23T09:14:05Z"
@@ -162,18 +162,18 @@ def test_sums_are_of_all_buckets_where_only_some_are_listed() -> None:
 @pytest.mark.parametrize(
     ("kind", "amount", "currency", "value"),
     [
-        (Kind.DATA, 1024**3, NGN, "1024.00"), (Kind.DATA, 1, NGN, "0.00"), (Kind.DATA, MB - 1, NGN, "0.99"),
-        (Kind.MINUTES, 59, NGN, "0.98"), (Kind.MINUTES, 3600, NGN, "60.00"), (Kind.SMS, 7, NGN, "7"),
-        (Kind.MONEY, 5, NGN, "0.05"), (Kind.MONEY, 1500, UGX, "1500.00"), (Kind.MONEY, 10**15, NGN, "10000000000000.00"),
+        (BucketKind.DATA, 1024**3, NGN, "1024.00"), (BucketKind.DATA, 1, NGN, "0.00"), (BucketKind.DATA, MB - 1, NGN, "0.99"),
+        (BucketKind.MINUTES, 59, NGN, "0.98"), (BucketKind.MINUTES, 3600, NGN, "60.00"), (BucketKind.SMS, 7, NGN, "7"),
+        (BucketKind.MONEY, 5, NGN, "0.05"), (BucketKind.MONEY, 1500, UGX, "1500.00"), (BucketKind.MONEY, 10**15, NGN, "10000000000000.00"),
     ],
 )  # fmt: skip
-def test_amounts_as_text(kind: Kind, amount: int, currency: Currency, value: str) -> None:
+def test_amounts_as_text(kind: BucketKind, amount: int, currency: Currency, value: str) -> None:
     assert wire.value_of(kind, amount, currency) == value
 
 
-@given(st.sampled_from([Kind.DATA, Kind.MINUTES, Kind.MONEY]), st.integers(0, 10**15))
-def test_no_amount_shows_more_than_there_is(kind: Kind, amount: int) -> None:
-    per_unit = {Kind.DATA: MB, Kind.MINUTES: 60, Kind.MONEY: 100}[kind]
+@given(st.sampled_from([BucketKind.DATA, BucketKind.MINUTES, BucketKind.MONEY]), st.integers(0, 10**15))
+def test_no_amount_shows_more_than_there_is(kind: BucketKind, amount: int) -> None:
+    per_unit = {BucketKind.DATA: MB, BucketKind.MINUTES: 60, BucketKind.MONEY: 100}[kind]
     whole, _, decimals = wire.value_of(kind, amount, NGN).partition(".")
     assert len(decimals) == 2
     hundredths = int(whole + decimals)

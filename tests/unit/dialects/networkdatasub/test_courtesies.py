@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telvend.bootstrap import APIS
-from telvend.catalog.model import Network, Product, Snapshot
+from telvend.catalog.model import CatalogueSnapshot, Network, Product
 from telvend.dialects.networkdatasub.courtesies import TABLE, Part, number_in, read_form_body
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.dialects.openapi import document
 from telvend.dialects.serving import DialectApp
 from telvend.errors import BodyNotReadable, InsufficientBalance, NotAuthenticated
-from telvend.kit.allowance import Kind, Verdict
+from telvend.kit.allowance import AllowanceKind, AllowanceVerdict
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.resellers.keyforms import KeyForms
@@ -66,7 +66,7 @@ class Shop:
 
     def __init__(self) -> None:
         self.bought: list[dict[str, Any]] = []
-        self.snapshot = Snapshot.of(1, [*NETWORKS, GHANA], [*PLANS, FOREIGN])
+        self.snapshot = CatalogueSnapshot.of(1, [*NETWORKS, GHANA], [*PLANS, FOREIGN])
         self.number = 4711
         services: Any = type("Services", (), {})()
         services.resellers = services.orders = services.catalogue = services.transactions = self
@@ -84,8 +84,8 @@ class Shop:
     async def authenticate(self, api: str, key: str) -> Caller:  # noqa: ARG002
         raise NotAuthenticated
 
-    async def take(self, key: bytes, kind: Kind, limit: int) -> Verdict:  # noqa: ARG002
-        return Verdict(True, limit, limit, 7, 0)
+    async def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:  # noqa: ARG002
+        return AllowanceVerdict(True, limit, limit, 7, 0)
 
     async def summary(self, wallet: int, currency: Any) -> Any:  # noqa: ARG002
         return type("Summary", (), {"balance": Money(500_000, NGN), "last_funded_at": None})()

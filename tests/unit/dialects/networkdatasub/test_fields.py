@@ -161,7 +161,7 @@ def test_what_is_no_plan_id_is_refused(sent: str, problem: str) -> None:
 def test_a_day_is_year_month_day(text: str, day: date) -> None:
     fields = Fields({"it": text})
     assert fields.day("it") == day
-    fields.done()
+    fields.raise_if_any()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_is_no_day_is_refused(text: str) -> None:
 def test_no_day_is_no_day(form: dict[str, Any]) -> None:
     fields = Fields(form)
     assert fields.day("it") is None
-    fields.done()
+    fields.raise_if_any()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_reference_comes_from_the_field_or_the_header(
 ) -> None:
     fields = Fields({"reference": field})
     assert fields.reference(header) == reference
-    fields.done()
+    fields.raise_if_any()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_reference_that_cannot_be_kept_or_differs_is_refused(field: Any, heade
 def test_a_phone_is_taken_in_every_form(sent: str) -> None:
     fields = Fields({"it": sent})
     assert fields.phone("it", "NG") == "+2348031230000"
-    fields.done()
+    fields.raise_if_any()
 
 
 @pytest.mark.parametrize("sent", ["0241234567", "+233241234567", "012345678", "0803123", "", "phone", 8031230000, None])
@@ -241,11 +241,11 @@ def test_a_phone_of_nowhere_or_elsewhere_is_refused(sent: Any) -> None:
 def test_everything_that_is_wrong_is_named_at_once_and_the_first_problem_of_each() -> None:
     fields = Fields({"network": 5, "amount": "x"})
     fields.text("network")
-    fields.wrong("network", "something else")
+    fields.add("network", "something else")
     fields.amount("amount", SMALLEST_AIRTIME, LARGEST_AIRTIME)
     fields.phone("phone", "NG")
     with pytest.raises(InvalidFields) as raised:
-        fields.done()
+        fields.raise_if_any()
     assert raised.value.problems == {
         "network": "must be a string", "amount": NO_NUMBER, "phone": "field is required",
     }  # fmt: skip

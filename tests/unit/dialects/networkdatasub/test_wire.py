@@ -19,30 +19,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telvend.authorities.contract import Gender, Record
-from telvend.authorities.contract import Kind as IdentityKind
-from telvend.catalog.model import Airtime, Network, Product, Snapshot
-from telvend.dialects.contract import Answer, Asked
+from telvend.authorities.contract import VerificationKind as IdentityKind
+from telvend.catalog.model import Airtime, CatalogueSnapshot, Network, Product
+from telvend.dialects.contract import Request, Response
 from telvend.dialects.networkdatasub import wire
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.errors import InsufficientBalance, ProductUnavailable
 from telvend.funding.model import Funding, FundingState
 from telvend.gateways.contract import Method
-from telvend.identity.model import Checked, NotConfigured, Opened, Price, Verification
-from telvend.identity.model import State as CheckState
-from telvend.kit.allowance import Kind as Allowance
+from telvend.identity.model import NotConfigured, Opened, Price, Verification, VerificationResult
+from telvend.identity.model import VerificationState as CheckState
+from telvend.kit.allowance import AllowanceKind as Allowance
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.orders.model import Attempt, AttemptState, Order, Placement, State
+from telvend.orders.model import Attempt, AttemptState, Order, OrderState, Placement
 from telvend.resellers.model import Profile
-from telvend.wallets.model import Status, Summary, Transaction, TransactionKind
+from telvend.wallets.model import Summary, Transaction, TransactionKind, TransactionStatus
 
 EXAMPLES = Path(__file__).parents[3] / "wire" / "networkdatasub"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 NAIRA = 100
 ID = UUID(int=1)
-SNAPSHOT = Snapshot.of(
+SNAPSHOT = CatalogueSnapshot.of(
     1,
     networks := [
         Network(
@@ -93,14 +93,14 @@ FUNDED = datetime(2025, 4, 1, 12, 30, 45, tzinfo=UTC)
 SOLD = datetime(2025, 5, 15, 8, 30, 45, tzinfo=UTC)
 SALE = Transaction(
     id=456, reference="DATA-XYZ123", kind=TransactionKind.ORDER, credit=False, amount=Money(300 * NAIRA, NGN),
-    status=Status.COMPLETED, before=Money(5300 * NAIRA, NGN), after=Money(5000 * NAIRA, NGN), service="data",
+    status=TransactionStatus.COMPLETED, before=Money(5300 * NAIRA, NGN), after=Money(5000 * NAIRA, NGN), service="data",
     description="MTN Data Purchase - 1GB", created_at=SOLD, updated_at=datetime(2025, 5, 15, 8, 30, 50, tzinfo=UTC),
     facts={"subscriber": "+2348012345678", "network": "mtn", "size": "1GB", "product_id": 1, "face": Money(1, NGN)},
 )  # fmt: skip
 CREDITED = datetime(2025, 5, 10, 14, 22, 18, tzinfo=UTC)
 CREDIT = Transaction(
     id=455, reference="FND-ABC789", kind=TransactionKind.CREDIT, credit=True, amount=Money(2000 * NAIRA, NGN),
-    status=Status.COMPLETED, before=Money(0, NGN), after=Money(2000 * NAIRA, NGN), service="funding",
+    status=TransactionStatus.COMPLETED, before=Money(0, NGN), after=Money(2000 * NAIRA, NGN), service="funding",
     description="Wallet funding via Bank Transfer", created_at=CREDITED, updated_at=CREDITED,
     facts={"payment_method": "bank_transfer", "bank_name": "First Bank", "payment_reference": "TRF12345"},
 )  # fmt: skip
@@ -110,7 +110,7 @@ ATTEMPT = Attempt(
 BASE = "https://networkdatasub.com"
 
 
-def order(kind: str, number: int, face: int, placed: datetime, state: State = State.DELIVERED) -> Order:
+def order(kind: str, number: int, face: int, placed: datetime, state: OrderState = OrderState.DELIVERED) -> Order:
     return Order(
         id=number, reference=f"{kind[:4].upper()}-{number}-abcdef", reseller_id=ID, dialect="networkdatasub",
         mode=Mode.LIVE, client_reference=None, fingerprint="", wallet_id=1, position=1, kind=kind, country="NG",
@@ -121,8 +121,8 @@ def order(kind: str, number: int, face: int, placed: datetime, state: State = St
 
 
 def purchase(
-    kind: str, number: int, face: int, placed: datetime, balance: int, state: State = State.DELIVERED
-) -> Answer:
+    kind: str, number: int, face: int, placed: datetime, balance: int, state: OrderState = OrderState.DELIVERED
+) -> Response:
     made = order(kind, number, face, placed, state)
     return wire.purchase_answer(Placement(made, False, 0.0), made, Money(balance, NGN), kind.title())
 
@@ -162,27 +162,27 @@ def check(
 
 def checked(
     kind: IdentityKind, number: int, price: int, balance: int, state: CheckState = CheckState.VERIFIED
-) -> Answer:
+) -> Response:
     record = (NIN_RECORD if kind is NIN else BVN_RECORD) if state is CheckState.VERIFIED else None
-    found = Checked(check(kind, number, price, state, balance), NUMBER, record, replayed=False)
+    found = VerificationResult(check(kind, number, price, state, balance), NUMBER, record, replayed=False)
     return wire.checked_answer(kind, found, None if kind is NIN else "idpass")
 
 
 NIN, BVN = IdentityKind.NIN, IdentityKind.BVN
 
 
-def history(kind: IdentityKind, price: int) -> Answer:
+def history(kind: IdentityKind, price: int) -> Response:
     rows = [wire.verification_row(kind, Opened(check(kind, 12345, price), NUMBER), 1)]
     return wire.ok(rows, f"{kind.upper()} verifications retrieved successfully")
 
 
-def details(kind: IdentityKind, price: int) -> Answer:
+def details(kind: IdentityKind, price: int) -> Response:
     opened = Opened(check(kind, 12345, price), NUMBER, NIN_RECORD if kind is NIN else BVN_RECORD)
     body = {"verification": wire.verification_row(kind, opened, 1), "details": wire.details(kind, opened)}
     return wire.ok(body, f"{kind.upper()} verification retrieved successfully")
 
 
-def pricing(kind: IdentityKind, *lines: tuple[str, int, str]) -> Answer:
+def pricing(kind: IdentityKind, *lines: tuple[str, int, str]) -> Response:
     rows = [
         wire.price(Price(number, kind, card, Money(naira * NAIRA, NGN), True, text))
         for number, (card, naira, text) in enumerate(lines, 1)
@@ -190,7 +190,7 @@ def pricing(kind: IdentityKind, *lines: tuple[str, int, str]) -> Answer:
     return wire.ok(rows, f"{kind.upper()} verification pricing retrieved successfully")
 
 
-def no_money(required: int, available: int) -> Answer:
+def no_money(required: int, available: int) -> Response:
     return wire.insufficient(
         "Insufficient wallet balance. Please fund your wallet to continue.",
         InsufficientBalance(Money(required * NAIRA, NGN), Money(available * NAIRA, NGN)),
@@ -323,8 +323,8 @@ def test_every_printed_answer_is_rendered_here() -> None:
 # Purchases that do not end well ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", [State.ACCEPTED, State.DELIVERING, State.WAITING, State.REVIEW])
-def test_an_order_that_is_still_open_is_a_success_that_says_pending(state: State) -> None:
+@pytest.mark.parametrize("state", [OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING, OrderState.REVIEW])
+def test_an_order_that_is_still_open_is_a_success_that_says_pending(state: OrderState) -> None:
     answer = purchase("airtime", 1, 100_00, SOLD, 0, state)
     body = read(_encode(answer.body))
     assert (answer.status, body["success"], body["data"]["status"]) == (200, True, "pending")
@@ -333,7 +333,7 @@ def test_an_order_that_is_still_open_is_a_success_that_says_pending(state: State
 
 
 def test_a_refused_order_is_a_400_with_its_transaction() -> None:
-    answer = purchase("data", 1, 100_00, SOLD, 0, State.FAILED)
+    answer = purchase("data", 1, 100_00, SOLD, 0, OrderState.FAILED)
     body = read(_encode(answer.body))
     assert (answer.status, body["success"], body["data"]["transaction"]["status"]) == (400, False, "failed")
     assert "refunded" in body["message"]
@@ -420,7 +420,7 @@ def test_what_is_not_on_sale_says_so_and_what_is_not_configured_says_that() -> N
 def test_too_little_money_reads_as_the_document_prints_it_for_the_route(route: str) -> None:
     paid = {endpoint.path for endpoint in NETWORKDATASUB.endpoints if endpoint.allowance is Allowance.PURCHASE}
     assert paid - {"/wallet/fund"} == wire.TOO_LITTLE_MONEY.keys()
-    asked = Asked("POST", f"/api{route}", route, b"", {}, "http", "127.0.0.1", b"r-1", "", "")
+    asked = Request("POST", f"/api{route}", route, b"", {}, "http", "127.0.0.1", b"r-1", "", "")
     error = InsufficientBalance(Money(100_00, NGN), Money(50_00, NGN))
     assert wire.error_answer(error, asked) == wire.insufficient(wire.TOO_LITTLE_MONEY[route], error)
     assert wire.error_answer(error) == wire.insufficient("Insufficient wallet balance", error)

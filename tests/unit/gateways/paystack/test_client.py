@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from telvend.gateways.contract import Method, NotStarted, Paid, Start, Started, Unknown
+from telvend.gateways.contract import Method, NotStarted, Paid, PaymentUnknown, Start, Started
 from telvend.gateways.paystack.client import Paystack
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
@@ -74,7 +74,7 @@ async def test_without_a_connection_nothing_was_begun(error: Exception) -> None:
 
     gateway = paystack(answer)
     assert isinstance(await gateway.start(PAYMENT), NotStarted)
-    assert isinstance(await gateway.verify(REFERENCE), Unknown)
+    assert isinstance(await gateway.verify(REFERENCE), PaymentUnknown)
     await gateway.close()
 
 
@@ -87,8 +87,8 @@ async def test_without_an_answer_nobody_knows(error: Exception) -> None:
         raise error
 
     gateway = paystack(answer)
-    assert isinstance(await gateway.start(PAYMENT), Unknown)
-    assert isinstance(await gateway.verify(REFERENCE), Unknown)
+    assert isinstance(await gateway.start(PAYMENT), PaymentUnknown)
+    assert isinstance(await gateway.verify(REFERENCE), PaymentUnknown)
     await gateway.close()
 
 
@@ -100,8 +100,8 @@ async def test_a_redirect_is_not_followed() -> None:
         return httpx.Response(302, headers={"location": "https://elsewhere.example/"})
 
     gateway = paystack(answer)
-    assert isinstance(await gateway.start(PAYMENT), Unknown)
-    assert isinstance(await gateway.verify(REFERENCE), Unknown)
+    assert isinstance(await gateway.start(PAYMENT), PaymentUnknown)
+    assert isinstance(await gateway.verify(REFERENCE), PaymentUnknown)
     assert len(seen) == 2
     await gateway.close()
 
@@ -111,7 +111,7 @@ async def test_closed_it_does_not_raise() -> None:
     await gateway.close()
     await gateway.close()
     assert isinstance(await gateway.start(PAYMENT), NotStarted)
-    assert isinstance(await gateway.verify(REFERENCE), Unknown)
+    assert isinstance(await gateway.verify(REFERENCE), PaymentUnknown)
 
 
 async def test_the_key_says_whose_money_it_takes() -> None:

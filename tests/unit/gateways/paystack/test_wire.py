@@ -12,14 +12,14 @@ from telvend.gateways.contract import (
     Declined,
     Forged,
     Method,
-    NotFound,
     Notice,
     NotStarted,
     Paid,
+    PaymentNotFound,
+    PaymentUnknown,
     Pending,
     Start,
     Started,
-    Unknown,
     Word,
 )
 from telvend.gateways.paystack import wire
@@ -79,7 +79,7 @@ def test_initialize_is_asked_in_minor_units_and_binds_the_owner() -> None:
     ("name", "meaning"),
     [
         ("initialize", Started("https://checkout.paystack.com/3ni8kdavz62431k", "3ni8kdavz62431k")),
-        ("initialize-duplicate", Unknown("HTTP 400: Duplicate Transaction Reference")),
+        ("initialize-duplicate", PaymentUnknown("HTTP 400: Duplicate Transaction Reference")),
         ("initialize-refused", NotStarted("HTTP 403: Currency not supported by merchant")),
         ("unauthorized", NotStarted("HTTP 401: Invalid key")),
     ],
@@ -107,7 +107,7 @@ def test_each_answer_to_initialize_has_its_meaning(name: str, meaning: Beginning
     ],
 )
 def test_an_answer_that_does_not_say_leaves_it_unknown(status: int, body: bytes) -> None:
-    assert isinstance(wire.beginning_of(REFERENCE, status, body), Unknown)
+    assert isinstance(wire.beginning_of(REFERENCE, status, body), PaymentUnknown)
 
 
 # Verify --------------------------------------------------------------------------------------------------------------------
@@ -127,8 +127,8 @@ PAID = Paid(500000, "NGN", test=False, owner=OWNER, gateway_reference="409926051
         ("verify-abandoned", Pending("abandoned: The transaction was not completed")),
         ("verify-failed", Declined("failed: Declined")),
         ("verify-reversed", Declined("reversed: Successful")),
-        ("verify-not-found", NotFound()),
-        ("unauthorized", Unknown("HTTP 401: Invalid key")),
+        ("verify-not-found", PaymentNotFound()),
+        ("unauthorized", PaymentUnknown("HTTP 401: Invalid key")),
     ],
 )
 def test_each_answer_to_verify_has_its_meaning(name: str, meaning: Word) -> None:
@@ -136,7 +136,7 @@ def test_each_answer_to_verify_has_its_meaning(name: str, meaning: Word) -> None
 
 
 def test_every_documented_status_is_mapped() -> None:
-    assert set(wire.WORD_BY_STATUS) == set(wire.Status)
+    assert set(wire.WORD_BY_STATUS) == set(wire.PaystackStatus)
 
 
 @pytest.mark.parametrize(
@@ -157,14 +157,14 @@ def test_every_documented_status_is_mapped() -> None:
 def test_a_success_that_is_not_as_documented_is_unknown(change: dict[str, Any]) -> None:
     body = body_of("verify-success")
     body["data"] |= change
-    assert isinstance(wire.word_of(REFERENCE, 200, json.dumps(body).encode()), Unknown)
+    assert isinstance(wire.word_of(REFERENCE, 200, json.dumps(body).encode()), PaymentUnknown)
 
 
 @pytest.mark.parametrize("field", ["status", "reference", "domain", "amount", "currency", "id"])
 def test_a_success_that_leaves_out_what_is_compared_is_unknown(field: str) -> None:
     body = body_of("verify-success")
     del body["data"][field]
-    assert isinstance(wire.word_of(REFERENCE, 200, json.dumps(body).encode()), Unknown)
+    assert isinstance(wire.word_of(REFERENCE, 200, json.dumps(body).encode()), PaymentUnknown)
 
 
 @pytest.mark.parametrize("metadata", ["", 0, None, "not json", [], {"owner": 7}, '{"owner": null}'], ids=repr)
@@ -181,8 +181,8 @@ def test_metadata_without_an_owner_names_nobody(metadata: Any) -> None:
     "body", [b"", b"null", b"[]", b"\xff\xfe", b"<html>", b'{"status":', b'{"status": true}', b"{}"]
 )
 def test_anything_else_is_unknown_and_never_raises(status: int, body: bytes) -> None:
-    assert isinstance(wire.word_of(REFERENCE, status, body), Unknown)
-    assert isinstance(wire.beginning_of(REFERENCE, status, body), Unknown)
+    assert isinstance(wire.word_of(REFERENCE, status, body), PaymentUnknown)
+    assert isinstance(wire.beginning_of(REFERENCE, status, body), PaymentUnknown)
 
 
 # Notices -------------------------------------------------------------------------------------------------------------------
@@ -212,14 +212,14 @@ def signed(body: bytes, key: Secret = KEY) -> dict[str, str]:
 )
 def test_each_notice_names_what_to_ask_about(name: str, reference: str | None, event: str, concerned: bool) -> None:
     _, body = example(name)
-    told = wire.notice_of(KEY, signed(body), body)
+    told = wire.webhook_event_of(KEY, signed(body), body)
     assert isinstance(told, Notice)
     assert (told.reference, told.event, told.concern is not None) == (reference, event, concerned)
 
 
 def test_nothing_of_the_payer_is_kept_of_a_notice() -> None:
     _, body = example("notice-charge-success")
-    told = wire.notice_of(KEY, signed(body), body)
+    told = wire.webhook_event_of(KEY, signed(body), body)
     assert isinstance(told, Notice)
     kept = msgspec.json.encode(told.kept).decode()
     for private in ("ama@example.com", "AUTH_", "CUS_", "203.0.113.7", "4081"):
@@ -229,7 +229,7 @@ def test_nothing_of_the_payer_is_kept_of_a_notice() -> None:
 
 def test_the_account_that_money_came_to_is_kept_so_that_a_person_knows_whose_it_is() -> None:
     _, body = example("notice-dedicated-account")
-    told = wire.notice_of(KEY, signed(body), body)
+    told = wire.webhook_event_of(KEY, signed(body), body)
     assert isinstance(told, Notice)
     kept = told.kept
     assert (kept["channel"], kept["amount"], kept["currency"], kept["reference"], kept["receiver_account_number"]) == (
@@ -244,7 +244,7 @@ def test_money_without_any_reference_needs_a_person() -> None:
     told_of = body_of("notice-dedicated-account")
     del told_of["data"]["reference"]
     body = json.dumps(told_of).encode()
-    told = wire.notice_of(KEY, signed(body), body)
+    told = wire.webhook_event_of(KEY, signed(body), body)
     assert isinstance(told, Notice)
     assert (told.reference, told.concern is not None) == (None, True)
 
@@ -261,16 +261,16 @@ def test_a_notice_without_the_right_signature_is_forged() -> None:
         "ü" * 128,
         signed(body, Secret("sk_test_other"))[wire.SIGNATURE_HEADER],
     ):
-        assert isinstance(wire.notice_of(KEY, {wire.SIGNATURE_HEADER: given}, body), Forged)
-    assert isinstance(wire.notice_of(KEY, {}, body), Forged)
-    assert isinstance(wire.notice_of(KEY, signed(body), body + b" "), Forged)
-    assert isinstance(wire.notice_of(KEY, signed(body), body.replace(b"500000", b"900000")), Forged)
+        assert isinstance(wire.webhook_event_of(KEY, {wire.SIGNATURE_HEADER: given}, body), Forged)
+    assert isinstance(wire.webhook_event_of(KEY, {}, body), Forged)
+    assert isinstance(wire.webhook_event_of(KEY, signed(body), body + b" "), Forged)
+    assert isinstance(wire.webhook_event_of(KEY, signed(body), body.replace(b"500000", b"900000")), Forged)
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b'"x"', b"\xff", b'{"event": 7, "data": []}', b'{"data": {"reference": 1}}']
 )
 def test_a_signed_notice_of_another_shape_names_nothing_and_never_raises(body: bytes) -> None:
-    told = wire.notice_of(KEY, signed(body), body)
+    told = wire.webhook_event_of(KEY, signed(body), body)
     assert isinstance(told, Notice)
     assert told.reference is None

@@ -10,27 +10,27 @@ from telvend.operator.entitlements.model import (
     WHOLE,
     Bonus,
     Bundle,
+    EntitlementSnapshot,
     Fault,
     FaultyPart,
-    Profile,
-    Snapshot,
+    RefillProfile,
     grants_of_refill,
 )
-from telvend.operator.subscribers.balances.model import Grant, Kind
+from telvend.operator.subscribers.balances.model import BucketKind, Grant
 
-DEFAULT = Profile("DB00", "The whole amount", WHOLE, 90, 180, active=True)
-COMBO = Bundle("C-1", "Combo", 7, True, 50, ((Kind.DATA, 1024), (Kind.SMS, 10)))
+DEFAULT = RefillProfile("DB00", "The whole amount", WHOLE, 90, 180, active=True)
+COMBO = Bundle("C-1", "Combo", 7, True, 50, ((BucketKind.DATA, 1024), (BucketKind.SMS, 10)))
 
 bonuses = st.builds(
     Bonus,
-    st.sampled_from([Kind.MONEY, Kind.DATA, Kind.MINUTES, Kind.SMS]),
+    st.sampled_from([BucketKind.MONEY, BucketKind.DATA, BucketKind.MINUTES, BucketKind.SMS]),
     st.integers(0, 10**6),
     st.integers(0, 10**9),
     st.integers(0, 10**6),
     st.integers(1, 365),
 )
 profiles = st.builds(
-    Profile,
+    RefillProfile,
     st.just("P1"),
     st.just("made up"),
     st.integers(0, WHOLE),
@@ -42,12 +42,12 @@ profiles = st.builds(
 
 
 def test_the_default_profile_puts_the_whole_amount_on_the_main_account() -> None:
-    assert grants_of_refill(DEFAULT, Money(10_000, NGN)) == [Grant(Kind.MONEY, 10_000, "", main=True)]
+    assert grants_of_refill(DEFAULT, Money(10_000, NGN)) == [Grant(BucketKind.MONEY, 10_000, "", main=True)]
 
 
 def test_of_several_bonuses_the_highest_that_is_reached_is_given() -> None:
-    profile = Profile(
-        "X1", "x", 5000, 30, 60, True, (Bonus(Kind.DATA, 0, 1, 0, 7), Bonus(Kind.DATA, 5000, 0, 1024, 30))
+    profile = RefillProfile(
+        "X1", "x", 5000, 30, 60, True, (Bonus(BucketKind.DATA, 0, 1, 0, 7), Bonus(BucketKind.DATA, 5000, 0, 1024, 30))
     )  # fmt: skip
     assert [grant.amount for grant in grants_of_refill(profile, Money(4999, GHS))] == [2499, 1]
     assert [grant.amount for grant in grants_of_refill(profile, Money(5099, GHS))] == [2549, 50 * 1024]
@@ -56,7 +56,7 @@ def test_of_several_bonuses_the_highest_that_is_reached_is_given() -> None:
 
 @given(profiles, st.integers(1, 10**9), st.sampled_from([GHS, UGX]))
 def test_a_refill_is_something_and_never_more_than_the_profile_says(
-    profile: Profile, minor: int, currency: object
+    profile: RefillProfile, minor: int, currency: object
 ) -> None:
     amount = Money(minor, currency)  # type: ignore[arg-type]
     try:
@@ -82,13 +82,13 @@ def test_a_refill_is_something_and_never_more_than_the_profile_says(
 
 
 def test_a_product_credits_what_its_bundle_says_else_what_its_size_says() -> None:
-    snapshot = Snapshot({"C-1": COMBO})
+    snapshot = EntitlementSnapshot({"C-1": COMBO})
     assert [(g.kind, g.amount, g.validity_days, g.first_use) for g in snapshot.grants_of("C-1", "9GB", 30, GHS)] == [
-        (Kind.DATA, 1024, 7, True),
-        (Kind.SMS, 10, 7, True),
+        (BucketKind.DATA, 1024, 7, True),
+        (BucketKind.SMS, 10, 7, True),
     ]
     (found,) = snapshot.grants_of("GH-MTN-1GB-30D", "1GB", 30, GHS)
-    assert found == Grant(Kind.DATA, 1024**3, "1GB", "GH-MTN-1GB-30D", 30)
+    assert found == Grant(BucketKind.DATA, 1024**3, "1GB", "GH-MTN-1GB-30D", 30)
     (airtime,) = snapshot.grants_of("GH-MTN-AIRTIME", "5.00", None, GHS)
     assert (airtime.amount, airtime.main) == (500, True)
     with pytest.raises(InvalidInput):
@@ -96,14 +96,14 @@ def test_a_product_credits_what_its_bundle_says_else_what_its_size_says() -> Non
 
 
 def test_a_bundle_without_days_of_its_own_lasts_as_long_as_the_catalogue_says() -> None:
-    bundle = Bundle("C-2", "Combo", None, True, 100, ((Kind.DATA, 1),))
+    bundle = Bundle("C-2", "Combo", None, True, 100, ((BucketKind.DATA, 1),))
     assert [(g.validity_days, g.first_use) for g in bundle.grants(30)] == [(30, True)]
     # What never ends need not wait for its first use.
     assert [(g.validity_days, g.first_use) for g in bundle.grants(None)] == [(None, False)]
 
 
 def test_faults_are_of_one_number_and_part() -> None:
-    snapshot = Snapshot(faults={("+233241234567", FaultyPart.BALANCE): Fault.DOWN})
+    snapshot = EntitlementSnapshot(faults={("+233241234567", FaultyPart.BALANCE): Fault.DOWN})
     assert snapshot.fault("+233241234567", FaultyPart.BALANCE) is Fault.DOWN
     assert snapshot.fault("+233241234567", FaultyPart.PLAN) is None
     assert snapshot.fault("+233241234568", FaultyPart.BALANCE) is None

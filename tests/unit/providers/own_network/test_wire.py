@@ -7,10 +7,10 @@ import pytest
 from telvend.errors import Busy, InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
-from telvend.operator.entitlements.model import Bundle, Profile, Snapshot
-from telvend.operator.entitlements.service import Offering
-from telvend.operator.provisioning.model import Answer, DeliveryState, NetworkDelivery, Refusal
-from telvend.operator.subscribers.balances.model import Grant, Kind
+from telvend.operator.entitlements.model import Bundle, EntitlementSnapshot, RefillProfile
+from telvend.operator.entitlements.service import Entitlements
+from telvend.operator.provisioning.model import DeliveryAnswer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.subscribers.balances.model import BucketKind, Grant
 from telvend.providers.contract import ELSEWHERE, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.own_network.wire import REASON_BY_REFUSAL, network_delivery, outcome_of
@@ -43,17 +43,17 @@ AIRTIME = replace(
 class Far:
     """A network that answers, or does not."""
 
-    def __init__(self, answer: Answer | None) -> None:
+    def __init__(self, answer: DeliveryAnswer | None) -> None:
         self.answer = answer
         self.heard: list[NetworkDelivery | str] = []
 
-    async def deliver(self, delivery: NetworkDelivery) -> Answer:
+    async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
         return self._say(delivery)
 
-    async def ask(self, reference: str) -> Answer:
+    async def requery(self, reference: str) -> DeliveryAnswer:
         return self._say(reference)
 
-    def _say(self, heard: NetworkDelivery | str) -> Answer:
+    def _say(self, heard: NetworkDelivery | str) -> DeliveryAnswer:
         self.heard.append(heard)
         if self.answer is None:
             raise Busy
@@ -61,15 +61,15 @@ class Far:
 
 
 @pytest.fixture
-def offering() -> Offering:
-    made = Offering(None)  # type: ignore[arg-type]
-    made.snapshot = Snapshot(profiles={"DB00": Profile("DB00", "", 10_000, 90, 180, active=True)})
+def offering() -> Entitlements:
+    made = Entitlements(None)  # type: ignore[arg-type]
+    made.snapshot = EntitlementSnapshot(profiles={"DB00": RefillProfile("DB00", "", 10_000, 90, 180, active=True)})
     return made
 
 
-def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(offering: Offering) -> None:
+def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(offering: Entitlements) -> None:
     wanted = network_delivery(BUNDLE, offering, creates=True)
-    assert wanted.grants == (Grant(Kind.DATA, 1024**3, "1GB", "GH-MTN-1GB-30D", 30),)
+    assert wanted.grants == (Grant(BucketKind.DATA, 1024**3, "1GB", "GH-MTN-1GB-30D", 30),)
     assert (wanted.reference, wanted.msisdn, wanted.country, wanted.currency) == (
         "NPAPI-1-abcdef-1",
         "+233241234567",
@@ -79,47 +79,49 @@ def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(off
     assert (wanted.mode, wanted.creates, wanted.usable_days, wanted.reachable_days) == (Mode.LIVE, True, 30, 30)
 
 
-def test_a_bundle_that_does_not_expire_has_no_end(offering: Offering) -> None:
+def test_a_bundle_that_does_not_expire_has_no_end(offering: Entitlements) -> None:
     (grant,) = network_delivery(replace(BUNDLE, validity_days=None), offering, creates=True).grants
     assert grant.validity_days is None
 
 
-def test_a_bundle_that_the_network_knows_is_what_the_network_says(offering: Offering) -> None:
-    parts = ((Kind.DATA, 5), (Kind.SMS, 7))
-    offering.snapshot = Snapshot(bundles={BUNDLE.product: Bundle(BUNDLE.product, "Mixed", 3, False, 100, parts)})
+def test_a_bundle_that_the_network_knows_is_what_the_network_says(offering: Entitlements) -> None:
+    parts = ((BucketKind.DATA, 5), (BucketKind.SMS, 7))
+    offering.snapshot = EntitlementSnapshot(
+        bundles={BUNDLE.product: Bundle(BUNDLE.product, "Mixed", 3, False, 100, parts)}
+    )
     grants = network_delivery(BUNDLE, offering, creates=True).grants
     assert [(grant.kind, grant.amount, grant.validity_days) for grant in grants] == [
-        (Kind.DATA, 5, 3),
-        (Kind.SMS, 7, 3),
+        (BucketKind.DATA, 5, 3),
+        (BucketKind.SMS, 7, 3),
     ]
 
 
-def test_airtime_is_its_whole_amount_on_the_main_account_and_moves_the_clocks(offering: Offering) -> None:
+def test_airtime_is_its_whole_amount_on_the_main_account_and_moves_the_clocks(offering: Entitlements) -> None:
     wanted = network_delivery(AIRTIME, offering, creates=False)
-    assert [(grant.kind, grant.amount, grant.main) for grant in wanted.grants] == [(Kind.MONEY, 10_000, True)]
+    assert [(grant.kind, grant.amount, grant.main) for grant in wanted.grants] == [(BucketKind.MONEY, 10_000, True)]
     assert (wanted.currency, wanted.creates, wanted.usable_days, wanted.reachable_days) == (NGN, False, 90, 180)
 
 
-def test_a_size_that_says_nothing_cannot_be_told(offering: Offering) -> None:
+def test_a_size_that_says_nothing_cannot_be_told(offering: Entitlements) -> None:
     with pytest.raises(InvalidInput):
         network_delivery(replace(BUNDLE, size="plenty"), offering, creates=True)
 
 
 ANSWERS = [
-    (Answer(DeliveryState.DELIVERED), Delivered),
-    (Answer(DeliveryState.DELIVERED, replayed=True), Delivered),
-    (Answer(DeliveryState.CLOSED), NotSent),
-    *((Answer(DeliveryState.REFUSED, reason), Refused) for reason in Refusal),
+    (DeliveryAnswer(DeliveryState.DELIVERED), Delivered),
+    (DeliveryAnswer(DeliveryState.DELIVERED, replayed=True), Delivered),
+    (DeliveryAnswer(DeliveryState.CLOSED), NotSent),
+    *((DeliveryAnswer(DeliveryState.REFUSED, reason), Refused) for reason in Refusal),
 ]
 
 
 @pytest.mark.parametrize(("answer", "outcome"), ANSWERS, ids=str)
 async def test_an_answer_means_the_same_to_a_delivery_and_to_a_question(
-    offering: Offering, answer: Answer, outcome: type[Outcome]
+    offering: Entitlements, answer: DeliveryAnswer, outcome: type[Outcome]
 ) -> None:
     provider = OwnNetwork(Far(answer), offering)
     assert type(outcome_of(answer)) is outcome
-    assert await provider.deliver(BUNDLE) == await provider.ask(BUNDLE) == outcome_of(answer)
+    assert await provider.deliver(BUNDLE) == await provider.requery(BUNDLE) == outcome_of(answer)
 
 
 def test_every_refusal_has_a_reason_and_none_is_worth_trying_elsewhere() -> None:
@@ -129,21 +131,21 @@ def test_every_refusal_has_a_reason_and_none_is_worth_trying_elsewhere() -> None
     assert REASON_BY_REFUSAL[Refusal.BARRED] is Reason.BARRED
 
 
-async def test_a_network_that_is_busy_may_have_delivered(offering: Offering) -> None:
+async def test_a_network_that_is_busy_may_have_delivered(offering: Entitlements) -> None:
     provider = OwnNetwork(Far(None), offering)
     assert isinstance(await provider.deliver(BUNDLE), Unknown)
-    assert isinstance(await provider.ask(BUNDLE), Unknown)
+    assert isinstance(await provider.requery(BUNDLE), Unknown)
 
 
-async def test_what_cannot_be_told_is_refused_and_never_sent(offering: Offering) -> None:
-    far = Far(Answer(DeliveryState.DELIVERED))
+async def test_what_cannot_be_told_is_refused_and_never_sent(offering: Entitlements) -> None:
+    far = Far(DeliveryAnswer(DeliveryState.DELIVERED))
     outcome = await OwnNetwork(far, offering).deliver(replace(BUNDLE, size="plenty"))
     assert isinstance(outcome, Refused)
     assert outcome.reason is Reason.NOT_SOLD
     assert far.heard == []
 
 
-def test_it_serves_live_orders_only_and_says_that_it_is_not_a_real_upstream(offering: Offering) -> None:
+def test_it_serves_live_orders_only_and_says_that_it_is_not_a_real_upstream(offering: Entitlements) -> None:
     traits = OwnNetwork(Far(None), offering, concurrency=7).traits
     assert (traits.live_mode, traits.test_mode, traits.pretends) == (True, False, True)
     assert (traits.settles_after_s, traits.concurrency, traits.networks) == (0, 7, None)

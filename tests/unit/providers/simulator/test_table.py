@@ -33,10 +33,10 @@ async def test_row_does_what_it_says(rig: SimulatorRig, behaviour: Behaviour) ->
     assert took_s < rig.provider.traits.timeout_s
     if behaviour.later_s:
         rig.clock.pass_time(behaviour.later_s - 1)
-        assert isinstance(await rig.provider.ask(delivery), Accepted)
+        assert isinstance(await rig.provider.requery(delivery), Accepted)
         rig.clock.pass_time(1)
     for _ in range(2):
-        assert type(await rig.provider.ask(delivery)) is behaviour.settled
+        assert type(await rig.provider.requery(delivery)) is behaviour.settled
     assert await rig.delivered(delivery) == behaviour.delivers
 
 
@@ -70,7 +70,7 @@ async def test_second_delivery_under_a_reference_delivers_again_and_is_seen(rig:
 
 async def test_question_closes_an_unknown_reference_for_good(rig: SimulatorRig) -> None:
     delivery = rig.numbered("0000")
-    assert isinstance(await rig.provider.ask(delivery), NotSent)
+    assert isinstance(await rig.provider.requery(delivery), NotSent)
     assert isinstance(await rig.provider.deliver(delivery), NotSent)
     [line] = await rig.book.page(reference=delivery.reference)
     assert (line.state, line.requests, line.late, line.deliveries) == (BookState.CLOSED, 0, 1, 0)

@@ -22,17 +22,17 @@ from typing import Final
 from telvend.errors import InvalidInput, InvariantBroken
 from telvend.operator.subscribers.balances.model import (
     Bucket,
+    BucketKind,
     Grant,
-    Kind,
     MaximumCredit,
     NotEnough,
-    Part,
     Posting,
     PostingKind,
     Reservation,
+    ReservationPart,
     ReservationState,
 )
-from telvend.operator.subscribers.model import Status, Subscriber, SubscriberBarred
+from telvend.operator.subscribers.model import Subscriber, SubscriberBarred, SubscriberStatus
 
 MAXIMUM: Final = 10**15
 """The most that a bucket holds, in its unit. It leaves room for sums in 64 bits."""
@@ -41,7 +41,7 @@ LONGEST_USABLE: Final = timedelta(days=365)
 LONGEST_REACHABLE: Final = timedelta(days=545)
 """How far ahead of now refills move the two clocks at most."""
 
-_KINDS: Final = {kind: place for place, kind in enumerate(Kind)}
+_KINDS: Final = {kind: place for place, kind in enumerate(BucketKind)}
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 MAIN_ACCOUNT: Final = "Main account"
@@ -75,9 +75,9 @@ class Account:
 
     # Giving -----------------------------------------------------------------------------------------------------------
 
-    def mind_status(self) -> None:
+    def require_status(self) -> None:
         """Raises SubscriberBarred where nothing may be changed: by status, or because the number has been given up."""
-        if self.subscriber.status is not Status.ACTIVE:
+        if self.subscriber.status is not SubscriberStatus.ACTIVE:
             raise SubscriberBarred(self.subscriber.status)
         if self.subscriber.reachable_until <= self.now:
             raise SubscriberBarred("out of reach: the time to refill is over")
@@ -87,7 +87,7 @@ class Account:
 
         Raises SubscriberBarred, MaximumCredit.
         """
-        self.mind_status()
+        self.require_status()
         wanted = list(grants)
         more = sum(grant.amount for grant in wanted if grant.main)
         main = self.main if more else None
@@ -127,7 +127,7 @@ class Account:
 
     def open_momo(self) -> Bucket:
         """The bucket of mobile money, empty. There must be none yet."""
-        bucket = self._new(Grant(Kind.MOMO, 0, MOBILE_MONEY))
+        bucket = self._new(Grant(BucketKind.MOMO, 0, MOBILE_MONEY))
         bucket.changed = True
         return bucket
 
@@ -146,7 +146,7 @@ class Account:
 
     # Using ------------------------------------------------------------------------------------------------------------
 
-    def eligible(self, kind: Kind, line: str = "") -> list[Bucket]:
+    def eligible(self, kind: BucketKind, line: str = "") -> list[Bucket]:
         """The buckets that may be used for `kind`, in the order in which they are."""
         found = [
             bucket
@@ -155,7 +155,7 @@ class Account:
         ]
         return sorted(found, key=lambda bucket: rank(bucket, self.now))
 
-    def consume(self, kind: Kind, amount: int, cause: str, *, line: str = "") -> list[Posting]:
+    def consume(self, kind: BucketKind, amount: int, cause: str, *, line: str = "") -> list[Posting]:
         """Use `amount`, all of it or nothing. Answers what was taken from which bucket.
 
         Raises InvalidInput, SubscriberBarred, NotEnough.
@@ -167,7 +167,7 @@ class Account:
             self._post(bucket, PostingKind.CONSUME, -part, cause)
         return self.postings[first:]
 
-    def reserve(self, kind: Kind, amount: int, *, line: str = "") -> list[Part]:
+    def reserve(self, kind: BucketKind, amount: int, *, line: str = "") -> list[ReservationPart]:
         """Keep `amount` for later, all of it or nothing: what is kept nobody else can use.
 
         Raises InvalidInput, SubscriberBarred, NotEnough.
@@ -177,7 +177,7 @@ class Account:
             self._begin(bucket)
             bucket.reserved += part
             bucket.changed = True
-            parts.append(Part(place, bucket.id, part))
+            parts.append(ReservationPart(place, bucket.id, part))
         return parts
 
     def capture(self, reservation: Reservation, amount: int, cause: str) -> None:
@@ -185,7 +185,7 @@ class Account:
 
         Raises InvalidInput (it has ended, or keeps less).
         """
-        self._mind_held(reservation)
+        self._require_held(reservation)
         if not 0 < amount <= reservation.amount:
             raise InvalidInput("amount", f"must be from 1 to {reservation.amount}")
         left = amount
@@ -203,7 +203,7 @@ class Account:
 
     def release(self, reservation: Reservation, state: ReservationState = ReservationState.RELEASED) -> None:
         """Give back what a reservation keeps. Raises InvalidInput (it has ended)."""
-        self._mind_held(reservation)
+        self._require_held(reservation)
         for part in reservation.parts:
             bucket = self._bucket(part.bucket_id)
             bucket.reserved -= part.amount
@@ -227,10 +227,10 @@ class Account:
         if balance != bucket.balance:
             self._post(bucket, PostingKind.ADJUST, balance - bucket.balance, cause)
 
-    def _choose(self, kind: Kind, amount: int, line: str) -> list[tuple[Bucket, int]]:
+    def _choose(self, kind: BucketKind, amount: int, line: str) -> list[tuple[Bucket, int]]:
         if amount <= 0:
             raise InvalidInput("amount", "must be more than nothing")
-        self.mind_status()
+        self.require_status()
         if self.subscriber.usable_until <= self.now:
             raise SubscriberBarred("out of time: a refill is needed before anything can be used")
         found = self.eligible(kind, line)
@@ -259,7 +259,7 @@ class Account:
             raise InvariantBroken(f"bucket {bucket.id} would hold {bucket.balance}, {bucket.reserved} of it reserved")
         bucket.postings += 1
         bucket.changed = True
-        bucket.open = bucket.balance > 0 or bucket.main or bucket.kind is Kind.MOMO
+        bucket.open = bucket.balance > 0 or bucket.main or bucket.kind is BucketKind.MOMO
         self.postings.append(Posting(bucket.id, bucket.postings, kind, change, bucket.balance, cause))
 
     def _bucket(self, bucket_id: int) -> Bucket:
@@ -268,7 +268,7 @@ class Account:
             raise InvariantBroken(f"bucket {bucket_id} keeps a reservation and is not open")
         return found
 
-    def _mind_held(self, reservation: Reservation) -> None:
+    def _require_held(self, reservation: Reservation) -> None:
         if reservation.state is not ReservationState.HELD:
             raise InvalidInput("reference", f"names a reservation that is {reservation.state}")
 
@@ -297,7 +297,7 @@ def why(bucket: Bucket, after: Bucket | None, now: datetime) -> str:
 def explained(buckets: Sequence[Bucket], now: datetime) -> dict[int, tuple[int | None, str]]:
     """For each bucket its place in the order of use of its kind and line, and why it has that; None: it is not used now."""
     found: dict[int, tuple[int | None, str]] = {bucket.id: (None, _why_not(bucket, now)) for bucket in buckets}
-    lines: dict[tuple[Kind, str], list[Bucket]] = {}
+    lines: dict[tuple[BucketKind, str], list[Bucket]] = {}
     for bucket in buckets:
         if _eligible(bucket, now):
             lines.setdefault((bucket.kind, bucket.line), []).append(bucket)

@@ -9,21 +9,21 @@ from typing import Final
 
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
-from telvend.operator.subscribers.balances.model import Kind
+from telvend.operator.subscribers.balances.model import BucketKind
 
 _BYTES: Final = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "tb": 1024**4}
 _SECONDS: Final = {"s": 1, "sec": 1, "min": 60, "mins": 60, "minutes": 60, "h": 3600}
 _UNITS: Final = {
-    **{unit: (Kind.DATA, factor) for unit, factor in _BYTES.items()},
-    **{unit: (Kind.MINUTES, factor) for unit, factor in _SECONDS.items()},
-    "sms": (Kind.SMS, 1),
+    **{unit: (BucketKind.DATA, factor) for unit, factor in _BYTES.items()},
+    **{unit: (BucketKind.MINUTES, factor) for unit, factor in _SECONDS.items()},
+    "sms": (BucketKind.SMS, 1),
 }
 _WITH_UNIT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([A-Za-z]{1,7})", re.ASCII)
 _EXACT: Final = Context(prec=60)
 _TWO_DECIMALS: Final = Decimal("0.01")
 
 
-def parse_amount(text: str, currency: Currency | None, *, least: int = 1) -> tuple[Kind, int]:
+def parse_amount(text: str, currency: Currency | None, *, least: int = 1) -> tuple[BucketKind, int]:
     """Read an amount: its unit says the kind, a bare number is money in `currency`.
 
     Raises InvalidInput, also for money where no currency is known.
@@ -37,7 +37,7 @@ def parse_amount(text: str, currency: Currency | None, *, least: int = 1) -> tup
         raise InvalidInput("amount", "must be such as 1GB, 500MB, 30min or 100sms")
     else:
         try:
-            kind, amount = Kind.MONEY, Money.parse(text, currency).minor
+            kind, amount = BucketKind.MONEY, Money.parse(text, currency).minor
         except ValueError:
             raise InvalidInput(
                 "amount",
@@ -48,16 +48,16 @@ def parse_amount(text: str, currency: Currency | None, *, least: int = 1) -> tup
     return kind, amount
 
 
-def amount_text(kind: Kind, amount: int, currency: Currency) -> str:
+def amount_text(kind: BucketKind, amount: int, currency: Currency) -> str:
     """What people read: `1024.00 MB`, `30.00 min`, `100 SMS`, `GHS 5.50`."""
     match kind:
-        case Kind.DATA:
+        case BucketKind.DATA:
             return f"{in_units(amount, 1024**2)} MB"
-        case Kind.MINUTES:
+        case BucketKind.MINUTES:
             return f"{in_units(amount, 60)} min"
-        case Kind.SMS:
+        case BucketKind.SMS:
             return f"{amount} SMS"
-        case Kind.MONEY | Kind.MOMO:
+        case BucketKind.MONEY | BucketKind.MOMO:
             return f"{currency} {Money(amount, currency).text}"
 
 

@@ -15,7 +15,7 @@ import msgspec
 from telvend.errors import NotPermitted, TelvendError
 
 
-class Kind(StrEnum):
+class BucketKind(StrEnum):
     """What a bucket holds, and in which unit it is counted."""
 
     MONEY = "money"
@@ -31,11 +31,11 @@ class Kind(StrEnum):
 
 
 UNITS: Final = {
-    Kind.MONEY: "minor units",
-    Kind.DATA: "bytes",
-    Kind.MINUTES: "seconds",
-    Kind.SMS: "messages",
-    Kind.MOMO: "minor units",
+    BucketKind.MONEY: "minor units",
+    BucketKind.DATA: "bytes",
+    BucketKind.MINUTES: "seconds",
+    BucketKind.SMS: "messages",
+    BucketKind.MOMO: "minor units",
 }
 """What an amount of each kind counts."""
 
@@ -65,7 +65,7 @@ class Bucket(msgspec.Struct):
     """
 
     id: int
-    kind: Kind
+    kind: BucketKind
     name: str
     balance: int
     reserved: int = 0
@@ -114,7 +114,7 @@ class Posting(msgspec.Struct, frozen=True, gc=False):
 class Grant:
     """Something that a subscriber is given. `validity_days` None: it does not expire. `first_use`: it begins with that."""
 
-    kind: Kind
+    kind: BucketKind
     amount: int
     name: str
     product: str = ""
@@ -138,7 +138,7 @@ class ReservationState(StrEnum):
     """Gone back by itself, at its deadline."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class ReservationPart(msgspec.Struct, frozen=True):
     """What a reservation keeps of one bucket; they are captured in the order of `place`."""
 
     place: int
@@ -155,12 +155,12 @@ class Reservation(msgspec.Struct):
     id: int
     subscriber_id: int
     reference: str
-    kind: Kind
+    kind: BucketKind
     amount: int
     captured: int
     state: ReservationState
     due_at: datetime | None
-    parts: list[Part]
+    parts: list[ReservationPart]
 
 
 class MaximumCredit(NotPermitted):
@@ -172,9 +172,9 @@ class MaximumCredit(NotPermitted):
 
 
 class NotEnough(TelvendError):
-    """The buckets that may be used hold `available`, and `required` is needed. Nothing was taken. Units as in `Kind`."""
+    """The buckets that may be used hold `available`, and `required` is needed. Nothing was taken. Units as in `BucketKind`."""
 
-    def __init__(self, kind: Kind, required: int, available: int) -> None:
+    def __init__(self, kind: BucketKind, required: int, available: int) -> None:
         self.kind = kind
         self.required = required
         self.available = available

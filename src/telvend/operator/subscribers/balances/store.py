@@ -19,7 +19,7 @@ import msgspec
 from telvend.database.batch import NumberBlock
 from telvend.database.connections import Tx, rows
 from telvend.operator.subscribers.balances.account import Account
-from telvend.operator.subscribers.balances.model import Bucket, Kind, PostingKind
+from telvend.operator.subscribers.balances.model import Bucket, BucketKind, PostingKind
 from telvend.operator.subscribers.model import Subscriber
 from telvend.operator.subscribers.store import write_subscribers
 
@@ -99,11 +99,11 @@ def bucket_numbers() -> NumberBlock:
     return NumberBlock(next_numbers)
 
 
-class Use(msgspec.Struct, frozen=True):
+class BucketUse(msgspec.Struct, frozen=True):
     """What somebody is about to use of: the buckets of one kind on one line of a subscriber."""
 
     subscriber_id: int
-    kind: Kind
+    kind: BucketKind
     line: str = ""
 
 
@@ -113,7 +113,7 @@ async def load_accounts(
     now: datetime,
     numbers: NumberBlock,
     *,
-    uses: Collection[Use] = (),
+    uses: Collection[BucketUse] = (),
     buckets: Collection[int] = (),
     most: int | None = MOST_LOADED,
 ) -> dict[int, Account]:
@@ -213,7 +213,7 @@ def _new_row(account: Account, bucket: Bucket) -> _NewBucket:
 
 
 # A look-up in a dictionary takes a fifth of the time of a call of the enumeration.
-_KINDS: Final = {kind.value: kind for kind in Kind}
+_KINDS: Final = {kind.value: kind for kind in BucketKind}
 
 
 def bucket_of(row: Any) -> Bucket:
@@ -265,7 +265,7 @@ class PostingLine(msgspec.Struct, frozen=True):
     balance_after: int
     cause: str
     created_at: datetime
-    kind: Kind
+    kind: BucketKind
     name: str
     line: str
 
@@ -322,7 +322,7 @@ def _posting_line(row: Any) -> PostingLine:
         row["balance_after"],
         row["cause"],
         row["created_at"],
-        Kind(row["kind"]),
+        BucketKind(row["kind"]),
         row["name"],
         row["line"],
     )

@@ -17,15 +17,15 @@ from telvend.kit.money import GHS
 from telvend.operator.subscribers.balances.account import LONGEST_REACHABLE, LONGEST_USABLE, MAXIMUM, Account, why
 from telvend.operator.subscribers.balances.model import (
     Bucket,
+    BucketKind,
     Grant,
-    Kind,
     MaximumCredit,
     NotEnough,
     PostingKind,
     Reservation,
     ReservationState,
 )
-from telvend.operator.subscribers.model import Billing, Status, Subscriber, SubscriberBarred
+from telvend.operator.subscribers.model import Billing, Subscriber, SubscriberBarred, SubscriberStatus
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -39,7 +39,7 @@ def subscriber(**facts: Any) -> Subscriber:
         "country": "GH",
         "currency": GHS,
         "billing": Billing.PREPAID,
-        "status": Status.ACTIVE,
+        "status": SubscriberStatus.ACTIVE,
         "tariff_plan": "Prepaid",
         "language": "1",
         "usable_until": NOW + 90 * DAY,
@@ -56,7 +56,7 @@ def account(*buckets: Bucket, now: datetime = NOW, **facts: Any) -> Account:
 def bucket(number: int, balance: int = 10, **facts: Any) -> Bucket:
     known: dict[str, Any] = {
         "id": number,
-        "kind": Kind.DATA,
+        "kind": BucketKind.DATA,
         "name": str(number),
         "balance": balance,
         "starts_at": NOW - DAY,
@@ -82,7 +82,7 @@ IN_ORDER = [
 
 @given(st.permutations(IN_ORDER))
 def test_the_order_of_use_is_priority_expiry_age_id_whatever_order_they_come_in(buckets: list[Bucket]) -> None:
-    assert [found.id for found in account(*buckets).eligible(Kind.DATA)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [found.id for found in account(*buckets).eligible(BucketKind.DATA)] == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_each_place_in_the_order_of_use_is_explained() -> None:
@@ -104,62 +104,63 @@ def test_what_may_not_be_used_is_passed_over() -> None:
         bucket(3, open=False),
         bucket(4, reserved=10),
         bucket(5, line="router"),
-        bucket(6, kind=Kind.SMS),
+        bucket(6, kind=BucketKind.SMS),
         bucket(7, balance=3),
     )
     with pytest.raises(NotEnough) as refused:
-        acted.consume(Kind.DATA, 4, "c")
+        acted.consume(BucketKind.DATA, 4, "c")
     assert (refused.value.required, refused.value.available, acted.postings) == (4, 3, [])
-    acted.consume(Kind.DATA, 3, "c")
+    acted.consume(BucketKind.DATA, 3, "c")
     assert taken(acted) == [(7, -3)]
 
 
 def test_using_takes_from_several_and_closes_what_is_empty() -> None:
     acted = account(bucket(1, 4, expires_at=NOW + DAY), bucket(2, 10))
-    acted.consume(Kind.DATA, 9, "c")
+    acted.consume(BucketKind.DATA, 9, "c")
     assert taken(acted) == [(1, -4), (2, -5)]
     assert [(b.balance, b.open, b.changed) for b in acted.buckets] == [(0, False, True), (5, True, True)]
 
 
 def test_a_bucket_that_begins_with_its_first_use_begins_then() -> None:
     acted = account(bucket(1, starts_at=None, validity_days=7))
-    acted.reserve(Kind.DATA, 1)
+    acted.reserve(BucketKind.DATA, 1)
     assert (acted.buckets[0].starts_at, acted.buckets[0].expires_at) == (NOW, NOW + 7 * DAY)
 
 
 def test_the_main_account_came_from_no_product_whatever_made_it() -> None:
     acted = account()
-    acted.give([Grant(Kind.MONEY, 500, "", "NG-MTN-AIRTIME", main=True)], PostingKind.GRANT, "r1")
+    acted.give([Grant(BucketKind.MONEY, 500, "", "NG-MTN-AIRTIME", main=True)], PostingKind.GRANT, "r1")
     assert acted.main is not None
     assert acted.main.product == ""
 
 
 def test_giving_makes_a_bucket_for_each_and_lets_the_main_account_grow() -> None:
     acted = account()
-    main = Grant(Kind.MONEY, 500, "", main=True)
-    bundle = Grant(Kind.DATA, 7, "Week", "W-1", 7)
-    acted.give([main, bundle, Grant(Kind.SMS, 5, "Week", "W-1", 7, first_use=True)], PostingKind.REFILL, "r1")
+    main = Grant(BucketKind.MONEY, 500, "", main=True)
+    bundle = Grant(BucketKind.DATA, 7, "Week", "W-1", 7)
+    acted.give([main, bundle, Grant(BucketKind.SMS, 5, "Week", "W-1", 7, first_use=True)], PostingKind.REFILL, "r1")
     acted.give([main, bundle], PostingKind.REFILL, "r2")
     assert [(b.kind, b.balance, b.postings, b.starts_at, b.expires_at) for b in acted.buckets] == [
-        (Kind.MONEY, 1000, 2, NOW, None),
-        (Kind.DATA, 7, 1, NOW, NOW + 7 * DAY),
-        (Kind.SMS, 5, 1, None, None),
-        (Kind.DATA, 7, 1, NOW, NOW + 7 * DAY),
+        (BucketKind.MONEY, 1000, 2, NOW, None),
+        (BucketKind.DATA, 7, 1, NOW, NOW + 7 * DAY),
+        (BucketKind.SMS, 5, 1, None, None),
+        (BucketKind.DATA, 7, 1, NOW, NOW + 7 * DAY),
     ]
     assert [posting.cause for posting in acted.postings] == ["r1", "r1", "r1", "r2", "r2"]
 
 
 @pytest.mark.parametrize(
     "facts",
-    [{"status": status} for status in Status if status is not Status.ACTIVE] + [{"reachable_until": NOW}],
+    [{"status": status} for status in SubscriberStatus if status is not SubscriberStatus.ACTIVE]
+    + [{"reachable_until": NOW}],
     ids=str,
 )
 def test_a_barred_subscriber_gets_and_uses_nothing(facts: dict[str, Any]) -> None:
     acted = account(bucket(1), **facts)
     verbs: list[Callable[[], Any]] = [
-        lambda: acted.give([Grant(Kind.SMS, 1, "x")], PostingKind.GRANT, "c"),
-        lambda: acted.consume(Kind.DATA, 1, "c"),
-        lambda: acted.reserve(Kind.DATA, 1),
+        lambda: acted.give([Grant(BucketKind.SMS, 1, "x")], PostingKind.GRANT, "c"),
+        lambda: acted.consume(BucketKind.DATA, 1, "c"),
+        lambda: acted.reserve(BucketKind.DATA, 1),
     ]
     for verb in verbs:
         with pytest.raises(SubscriberBarred):
@@ -169,17 +170,17 @@ def test_a_barred_subscriber_gets_and_uses_nothing(facts: dict[str, Any]) -> Non
 
 def test_who_is_out_of_time_can_be_given_something_but_use_nothing() -> None:
     acted = account(bucket(1), usable_until=NOW)
-    acted.give([Grant(Kind.SMS, 1, "x")], PostingKind.GRANT, "c")
+    acted.give([Grant(BucketKind.SMS, 1, "x")], PostingKind.GRANT, "c")
     with pytest.raises(SubscriberBarred):
-        acted.consume(Kind.DATA, 1, "c")
+        acted.consume(BucketKind.DATA, 1, "c")
 
 
 def test_more_than_can_be_counted_is_refused_whole() -> None:
-    acted = account(bucket(1, MAXIMUM - 1, kind=Kind.MONEY, main=True))
+    acted = account(bucket(1, MAXIMUM - 1, kind=BucketKind.MONEY, main=True))
     with pytest.raises(MaximumCredit):
-        acted.give([Grant(Kind.SMS, 1, "x"), Grant(Kind.MONEY, 2, "", main=True)], PostingKind.REFILL, "r")
+        acted.give([Grant(BucketKind.SMS, 1, "x"), Grant(BucketKind.MONEY, 2, "", main=True)], PostingKind.REFILL, "r")
     with pytest.raises(MaximumCredit):
-        acted.give([Grant(Kind.SMS, MAXIMUM + 1, "x")], PostingKind.REFILL, "r")
+        acted.give([Grant(BucketKind.SMS, MAXIMUM + 1, "x")], PostingKind.REFILL, "r")
     assert not acted.touched
 
 
@@ -219,8 +220,8 @@ def test_what_is_over_goes_except_what_is_reserved_which_goes_after() -> None:
 
 
 def reservation(acted: Account, amount: int, reference: str = "s") -> Reservation:
-    parts = acted.reserve(Kind.DATA, amount)
-    return Reservation(1, 1, reference, Kind.DATA, amount, 0, ReservationState.HELD, acted.now + DAY, parts)
+    parts = acted.reserve(BucketKind.DATA, amount)
+    return Reservation(1, 1, reference, BucketKind.DATA, amount, 0, ReservationState.HELD, acted.now + DAY, parts)
 
 
 class Life(RuleBasedStateMachine):
@@ -240,19 +241,19 @@ class Life(RuleBasedStateMachine):
         priority=st.integers(0, 2),
     )
     def give(self, amount: int, days: int | None, first_use: bool, priority: int) -> None:
-        grant = Grant(Kind.DATA, amount, "x", "p", days, first_use and days is not None, priority)
+        grant = Grant(BucketKind.DATA, amount, "x", "p", days, first_use and days is not None, priority)
         self.account.give([grant], PostingKind.GRANT, "g")
         self.given += amount
 
     @rule(amount=st.integers(1, 150))
     def consume(self, amount: int) -> None:
-        available = sum(found.free for found in self.account.eligible(Kind.DATA))
-        order = [found.id for found in self.account.eligible(Kind.DATA)]
+        available = sum(found.free for found in self.account.eligible(BucketKind.DATA))
+        order = [found.id for found in self.account.eligible(BucketKind.DATA)]
         before = len(self.account.postings)
         # The order in which rows happen to be loaded must not matter.
         self.random.shuffle(self.account.buckets)
         try:
-            postings = self.account.consume(Kind.DATA, amount, "c")
+            postings = self.account.consume(BucketKind.DATA, amount, "c")
         except NotEnough:
             assert amount > available
             assert len(self.account.postings) == before

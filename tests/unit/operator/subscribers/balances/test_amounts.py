@@ -7,24 +7,24 @@ from hypothesis import strategies as st
 from telvend.errors import InvalidInput
 from telvend.kit.money import GHS, UGX, Currency
 from telvend.operator.subscribers.balances.amounts import amount_text, in_units, parse_amount
-from telvend.operator.subscribers.balances.model import Kind
+from telvend.operator.subscribers.balances.model import BucketKind
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "amount"),
     [
-        ("1GB", Kind.DATA, 1024**3),
-        ("1.5 gb", Kind.DATA, 1536 * 1024**2),
-        ("500MB", Kind.DATA, 500 * 1024**2),
-        ("30min", Kind.MINUTES, 1800),
-        ("90s", Kind.MINUTES, 90),
-        ("100sms", Kind.SMS, 100),
-        ("5.50", Kind.MONEY, 550),
-        ("5", Kind.MONEY, 500),
-        ("0.001 kb", Kind.DATA, 1),
+        ("1GB", BucketKind.DATA, 1024**3),
+        ("1.5 gb", BucketKind.DATA, 1536 * 1024**2),
+        ("500MB", BucketKind.DATA, 500 * 1024**2),
+        ("30min", BucketKind.MINUTES, 1800),
+        ("90s", BucketKind.MINUTES, 90),
+        ("100sms", BucketKind.SMS, 100),
+        ("5.50", BucketKind.MONEY, 550),
+        ("5", BucketKind.MONEY, 500),
+        ("0.001 kb", BucketKind.DATA, 1),
     ],
 )
-def test_an_amount_is_read_by_its_unit(text: str, kind: Kind, amount: int) -> None:
+def test_an_amount_is_read_by_its_unit(text: str, kind: BucketKind, amount: int) -> None:
     assert parse_amount(text, GHS) == (kind, amount)
 
 
@@ -37,7 +37,7 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 def test_money_needs_a_currency() -> None:
     with pytest.raises(InvalidInput):
         parse_amount("5.50", None)
-    assert parse_amount("5GB", None)[0] is Kind.DATA
+    assert parse_amount("5GB", None)[0] is BucketKind.DATA
     with pytest.raises(InvalidInput):
         parse_amount("5.50", UGX)
 
@@ -45,15 +45,17 @@ def test_money_needs_a_currency() -> None:
 @pytest.mark.parametrize(
     ("kind", "amount", "currency", "text"),
     [
-        (Kind.DATA, 1024**3, GHS, "1024.00 MB"),
-        (Kind.DATA, 1024**2 - 1, GHS, "0.99 MB"),
-        (Kind.MINUTES, 90, GHS, "1.50 min"),
-        (Kind.SMS, 100, GHS, "100 SMS"),
-        (Kind.MONEY, 550, GHS, "GHS 5.50"),
-        (Kind.MOMO, 550, UGX, "UGX 550"),
+        (BucketKind.DATA, 1024**3, GHS, "1024.00 MB"),
+        (BucketKind.DATA, 1024**2 - 1, GHS, "0.99 MB"),
+        (BucketKind.MINUTES, 90, GHS, "1.50 min"),
+        (BucketKind.SMS, 100, GHS, "100 SMS"),
+        (BucketKind.MONEY, 550, GHS, "GHS 5.50"),
+        (BucketKind.MOMO, 550, UGX, "UGX 550"),
     ],
 )
-def test_an_amount_is_written_in_the_units_of_people(kind: Kind, amount: int, currency: Currency, text: str) -> None:
+def test_an_amount_is_written_in_the_units_of_people(
+    kind: BucketKind, amount: int, currency: Currency, text: str
+) -> None:
     assert amount_text(kind, amount, currency) == text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from telvend.database.connections import TRANSIENT, Database, Dedicated
+from telvend.database.connections import TRANSIENT, Database, DedicatedConnection
 from telvend.errors import NotFound
 from telvend.kit.ids import number_in
 from telvend.kit.mode import Mode
@@ -15,7 +15,7 @@ from telvend.orders.model import Order
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OrderQuery:
     """One order that a caller looks for, by our reference or by its own."""
 
     reseller_id: UUID
@@ -28,16 +28,16 @@ class Wanted:
         return (order.reseller_id, order.dialect, order.mode) == (self.reseller_id, self.dialect, self.mode)
 
 
-class Reading:
+class OrderReader:
     """`find_all` is what the lane of reads calls. It owns one connection and is never called twice at once."""
 
     def __init__(self, database: Database) -> None:
-        self._connection = Dedicated(database)
+        self._connection = DedicatedConnection(database)
 
     async def close(self) -> None:
         await self._connection.close()
 
-    async def find_all(self, wanted: list[Wanted]) -> Sequence[Order | Exception]:
+    async def find_all(self, wanted: list[OrderQuery]) -> Sequence[Order | Exception]:
         """The order of each, NotFound where there is none. Raises Busy when the database is away."""
         try:
             found = await self._by_our_reference(set(wanted))
@@ -49,7 +49,7 @@ class Reading:
             raise self._connection.busy(error) from error
         return [found.get(item) or NotFound("Order") for item in wanted]
 
-    async def _by_our_reference(self, wanted: set[Wanted]) -> dict[Wanted, Order]:
+    async def _by_our_reference(self, wanted: set[OrderQuery]) -> dict[OrderQuery, Order]:
         numbers = {item: number for item in wanted if (number := number_in(item.reference)) is not None}
         if not numbers:
             return {}
@@ -60,7 +60,7 @@ class Reading:
             if (order := orders.get(number)) is not None and item.owns(order) and order.reference == item.reference
         }
 
-    async def _by_client_reference(self, wanted: list[Wanted]) -> dict[Wanted, Order]:
+    async def _by_client_reference(self, wanted: list[OrderQuery]) -> dict[OrderQuery, Order]:
         items = {(item.reseller_id, item.dialect, str(item.mode), item.reference): item for item in wanted}
         orders = await store.find_by_client_reference(await self._connection.get(), list(items))
         return {items[key]: order for key, order in orders.items()}

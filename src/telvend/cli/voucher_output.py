@@ -17,7 +17,7 @@ from typing import Any, Final, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from telvend.cli.frame import json_text
+from telvend.cli.common import json_text
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -29,7 +29,7 @@ from telvend.operator.vouchers.service import AT_A_TIME
 _CSV_COLUMNS: Final = ("serial", "pin", "printed", "amount", "currency", "expires")
 
 
-class Receiver:
+class VoucherOutput:
     """Writes new vouchers to everything that was asked for."""
 
     def __init__(self, files: "Sequence[NewFile]", printed: "Printed | None", bar: Progress, count: int) -> None:

@@ -10,11 +10,20 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from telvend.authorities.contract import Answer, Blocked, Found, Kind, NotOnRecord, Record, Unavailable, Unknown
+from telvend.authorities.contract import (
+    Answer,
+    Blocked,
+    Found,
+    NotOnRecord,
+    Record,
+    Unavailable,
+    VerificationKind,
+    VerificationUnknown,
+)
 from telvend.authorities.personas import Personas
 from telvend.database.connections import Database
 from telvend.identity.custody import Custody
-from telvend.identity.model import Checked, Request, State
+from telvend.identity.model import VerificationRequest, VerificationResult, VerificationState
 from telvend.identity.service import Identity
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
@@ -34,7 +43,7 @@ ANSWERS: Final[dict[str, Answer]] = {
     "has no record": NotOnRecord(),
     "says that it is blocked": Blocked(),
     "is away": Unavailable(),
-    "answers garbage": Unknown("not JSON"),
+    "answers garbage": VerificationUnknown("not JSON"),
 }
 
 
@@ -59,7 +68,7 @@ class Asked:
         """Nothing is held."""
 
 
-class BureauOnStage:
+class VerificationStage:
     """What a story can do with identity checks. `caller` answers who buys them."""
 
     def __init__(
@@ -70,8 +79,8 @@ class BureauOnStage:
         self._authority = Asked()
         custody = Custody(database, data_dir)
         self._identity = Identity(database, ledger, custody, Personas(FakeClock()), {AUTHORITY: self._authority})
-        self._last: Request | None = None
-        self._checks: list[asyncio.Task[Checked]] = []
+        self._last: VerificationRequest | None = None
+        self._checks: list[asyncio.Task[VerificationResult]] = []
         self._count = 0
 
     def verbs(self) -> list[tuple[str, Callable[..., Awaitable[None]]]]:
@@ -110,12 +119,12 @@ class BureauOnStage:
         return str(self._authority.times)
 
     async def _know_costs(self) -> None:
-        await self._identity.set_costs(AUTHORITY, Kind.NIN, FOUND, WITHOUT)
+        await self._identity.set_costs(AUTHORITY, VerificationKind.NIN, FOUND, WITHOUT)
 
     async def _check(self, who: str, *, force_new: bool = False) -> None:
         self._count += 1
-        self._last = Request(
-            kind=Kind.NIN,
+        self._last = VerificationRequest(
+            kind=VerificationKind.NIN,
             number=Secret(NUMBERS[who]),
             card_type="standard",
             force_new=force_new,
@@ -166,6 +175,6 @@ class BureauOnStage:
         while not self._authority.calls.empty():
             self._authority.calls.get_nowait()
         async with self._database.connection() as tx:
-            rows = await tx.fetch("select id, wallet_id from verification where state = $1", State.ASKING)
+            rows = await tx.fetch("select id, wallet_id from verification where state = $1", VerificationState.ASKING)
         for row in rows:
             assert await self._identity._checking.give_up(row["id"], row["wallet_id"])

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from telvend.dialects.story import Holds, Less, OneOf, Parameter, Pattern, Step, Variable
+from telvend.dialects.examples import Holds, Less, OneOf, Parameter, Pattern, Step, Variable
 
 ABOUT: Final = (
     "Data bundles of Ghana from a wallet in GHS. Keys begin with `np_live_`, or with `np_test_` for play money, and are sent"

@@ -16,7 +16,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
-from telvend.orders.placing import Purchase, Quote
+from telvend.orders.placement import Purchase, Quote
 from telvend.resellers.service import Resellers
 from telvend.sales.model import KindsByDialect
 from telvend.wallets.service import Wallets

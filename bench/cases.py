@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench import inside, memory, network
+from bench import in_process, memory, network
 from bench.commands import commands
 from bench.load import Load, drive, purchases, reads
 from bench.report import Quantity, Speed, at_least, below
 from bench.session import Bench, Part, no_errors, speed_of
-from bench.stand import BooksWrong, Stand
+from bench.testbed import BooksWrong, Testbed
 
 ALONE: Final = "--no-fulfilment"
 _LONGEST_P99_MS: Final = 100
@@ -27,7 +27,7 @@ _REFERENCES_READ: Final = 5000
 async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: int, alone: bool) -> None:
     """Purchases over HTTP."""
     await bench.serve(*((ALONE,) if alone else ()))
-    stand, extent = bench.stand, bench.extent
+    stand, extent = bench.testbed, bench.extent
     keys = await _keys(bench, spread=spread)
     delivered_before, orders_before = await _delivered(stand), await stand.orders()
     delivered_during = 0
@@ -63,7 +63,7 @@ async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: 
 async def read(bench: Bench, name: str, what: str, *, connections: int, statuses: bool) -> None:
     """Balances of a thousand wallets, or statuses of their orders by either reference."""
     await bench.serve()
-    stand, extent = bench.stand, bench.extent
+    stand, extent = bench.testbed, bench.extent
     keys = await _keys(bench, spread=True)
     if statuses:
         bench.say("placing orders to read")
@@ -88,12 +88,12 @@ async def read(bench: Bench, name: str, what: str, *, connections: int, statuses
 async def lane(bench: Bench, name: str, what: str, *, spread: bool) -> None:
     """Purchases without HTTP, through the service in this process."""
     await bench.serve(ALONE)
-    stand, extent = bench.stand, bench.extent
+    stand, extent = bench.testbed, bench.extent
     keys = await _keys(bench, spread=spread)
     orders_before = await stand.orders()
     load, beside = await bench.beside(
         f"buying without HTTP for {extent.seconds} s",
-        lambda: inside.place_for(stand, keys, seconds=extent.seconds, warm_up_s=extent.warm_up_s),
+        lambda: in_process.place_for(stand, keys, seconds=extent.seconds, warm_up_s=extent.warm_up_s),
     )
     bench.say("checking the books")
     await stand.check(orders_before=orders_before, sold=load.succeeded)
@@ -105,17 +105,17 @@ async def lane(bench: Bench, name: str, what: str, *, spread: bool) -> None:
 async def settle(bench: Bench, name: str, what: str, *, own_network: bool) -> None:
     """Orders that wait, delivered by an instant provider or our own network and settled, with no sales beside."""
     await bench.serve(ALONE)
-    stand, count = bench.stand, bench.extent.settled_orders
+    stand, count = bench.testbed, bench.extent.settled_orders
     keys = await _keys(bench, spread=True)
     await stand.put_aside()
     orders_before, delivered_before = await stand.orders(), await _delivered(stand)
     bench.say(f"placing {count:,} orders")
-    await inside.place_so_many(stand, keys, count)
+    await in_process.place_so_many(stand, keys, count)
     elapsed_s = 0.0
 
     async def measure() -> Load:
         nonlocal elapsed_s
-        elapsed_s = await inside.settle_all(stand, count, own_network=own_network)
+        elapsed_s = await in_process.settle_all(stand, count, own_network=own_network)
         return Load(per_second=count / elapsed_s, p50_ms=0, p99_ms=0, longest_ms=0, succeeded=count, errors={})
 
     load, beside = await bench.beside(f"settling {count:,} orders", measure)
@@ -131,7 +131,7 @@ async def settle(bench: Bench, name: str, what: str, *, own_network: bool) -> No
 
 async def weigh(bench: Bench, name: str, what: str, *, workers: int) -> None:  # noqa: ARG001 - each process says its own
     """Memory of every process after 256 connections have bought for a while."""
-    stand, extent = bench.stand, bench.extent
+    stand, extent = bench.testbed, bench.extent
     bench.say("starting telvend serve")
     await stand.serve("--workers", str(workers))
     keys = await _keys(bench, spread=True)
@@ -168,11 +168,11 @@ async def weigh(bench: Bench, name: str, what: str, *, workers: int) -> None:  #
 
 async def start(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - each quantity says its own
     """From the command until /healthz is 200: on nothing at all, and on a data directory that is there."""
-    await bench.stand.close()
+    await bench.testbed.close()
     cold, warm = [], []
     for number in range(bench.extent.starts):
         with tempfile.TemporaryDirectory(prefix="telvend-bench-start-") as folder:
-            stand = Stand(Path(folder))
+            stand = Testbed(Path(folder))
             try:
                 bench.say(f"starting on a fresh data directory ({number + 1} of {bench.extent.starts})")
                 cold.append(await stand.start())
@@ -189,17 +189,17 @@ async def start(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - e
 
 async def _keys(bench: Bench, *, spread: bool) -> list[str]:
     bench.say("furnishing the shop")
-    return await (bench.stand.spread() if spread else bench.stand.hot())
+    return await (bench.testbed.spread() if spread else bench.testbed.hot())
 
 
-async def _delivered(stand: Stand) -> int:
+async def _delivered(stand: Testbed) -> int:
     return int(await stand.value("select count(*) from orders where state = 'delivered'"))
 
 
-async def _orders_to_read(stand: Stand, keys: Sequence[str]) -> list[tuple[str, str]]:
+async def _orders_to_read(stand: Testbed, keys: Sequence[str]) -> list[tuple[str, str]]:
     """Paths of order statuses, half of them by our reference and half by the caller's, with the key that may see them."""
     orders_before = await stand.orders()
-    await inside.place_so_many(stand, keys, _REFERENCES_READ)
+    await in_process.place_so_many(stand, keys, _REFERENCES_READ)
     await stand.check(orders_before=orders_before, sold=_REFERENCES_READ)
     await stand.put_aside()  # Nobody delivers them while they are read.
     rows = await stand.rows(

@@ -26,7 +26,7 @@ from telvend.operator.premiums.model import (
     calculate,
     share,
 )
-from telvend.operator.premiums.store import Stored, Transaction, TransactionTaken
+from telvend.operator.premiums.store import PremiumTaken, Stored, Transaction
 from telvend.operator.subscribers.momo.store import Party, parties_of
 
 PREFIX: Final = "PRM"
@@ -49,7 +49,7 @@ class Rates:
         return self._rates.get((product, transaction_type, currency))
 
 
-class Answering:
+class Quoting:
     """`answer_all` is what the lane calls: the batch transaction of premiums. It is never called twice at once.
 
     `rates` gives the rates in force; `loyalty_readable` says of an MSISDN whether its loyalty can be read.
@@ -65,7 +65,7 @@ class Answering:
             database,
             self._decide,
             supplies={self._numbers: len},
-            again=(TransactionTaken,),  # Now that it is there, it is found.
+            again=(PremiumTaken,),  # Now that it is there, it is found.
         )
 
     async def close(self) -> None:

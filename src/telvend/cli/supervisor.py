@@ -17,7 +17,7 @@ import uvloop
 
 from telvend.bootstrap import Shop, load_modules
 from telvend.cli import server
-from telvend.cli.frame import fail, progress
+from telvend.cli.common import fail, progress
 from telvend.cli.listening import listen
 from telvend.cli.minder import DatabaseMinder
 from telvend.cli.opening import REFUSALS, refusal_text

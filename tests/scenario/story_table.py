@@ -22,7 +22,7 @@ async def do(verbs: Verbs, step: str) -> None:
     raise ValueError(f"Nobody knows how to {step!r}.")
 
 
-def mind_same(went: list[list[str]], told: list[list[str]]) -> None:
+def require_same(went: list[list[str]], told: list[list[str]]) -> None:
     """Raises AssertionError with the table as it really went."""
     if table(went) != table(told):
         raise AssertionError(f"It went like this:{table(went)}\ninstead of:{table(told)}")

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, Final
 
-from telvend.dialects.story import Holds, Less, MapOf, Maybe, Parameter, Pattern, Sometimes, Step, Variable
+from telvend.dialects.examples import Holds, Less, MapOf, Maybe, Parameter, Pattern, Sometimes, Step, Variable
 
 ABOUT: Final = (
     "Airtime, data, wallet, transactions, NIN and BVN checks of Nigeria, from a wallet in NGN. The key is sent as"

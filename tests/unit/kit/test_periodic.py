@@ -3,7 +3,7 @@
 import asyncio
 
 from telvend.errors import Busy
-from telvend.kit.repeating import Repeating
+from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import Runtime
 from tests.clocks import FakeClock
 
@@ -30,7 +30,7 @@ async def turns(count: int = 10) -> None:
 async def test_work_is_done_at_once_and_again_after_each_pause() -> None:
     clock = FakeClock(hurry=False)
     work = Work(clock)
-    repeating = Repeating("tests", work, clock, every_s=5)
+    repeating = PeriodicTask("tests", work, clock, every_s=5)
     repeating.start()
     await turns()
     assert work.called_at == [0]
@@ -50,7 +50,7 @@ async def test_a_database_that_is_away_is_waited_for() -> None:
     clock = FakeClock()
     deaths: list[BaseException] = []
     work = Work(clock, Busy(), Busy())
-    repeating = Repeating("tests", work, clock, every_s=5, runtime=Runtime(died=deaths.append))
+    repeating = PeriodicTask("tests", work, clock, every_s=5, runtime=Runtime(died=deaths.append))
     repeating.start()
     await turns()
     await repeating.close()
@@ -62,7 +62,7 @@ async def test_a_bug_ends_the_task_and_is_told() -> None:
     clock = FakeClock()
     deaths: list[BaseException] = []
     bug = RuntimeError("a bug")
-    repeating = Repeating("tests", Work(clock, None, bug), clock, every_s=5, runtime=Runtime(died=deaths.append))
+    repeating = PeriodicTask("tests", Work(clock, None, bug), clock, every_s=5, runtime=Runtime(died=deaths.append))
     repeating.start()
     await turns()
     assert deaths == [bug]
@@ -70,4 +70,4 @@ async def test_a_bug_ends_the_task_and_is_told() -> None:
 
 
 async def test_what_never_began_can_be_closed() -> None:
-    await Repeating("tests", Work(FakeClock()), FakeClock(), every_s=5).close()
+    await PeriodicTask("tests", Work(FakeClock()), FakeClock(), every_s=5).close()

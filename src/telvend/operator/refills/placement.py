@@ -21,8 +21,8 @@ from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
-from telvend.operator.entitlements.model import Snapshot
-from telvend.operator.entitlements.service import Offering
+from telvend.operator.entitlements.model import EntitlementSnapshot
+from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.refills import store
 from telvend.operator.refills.decisions import HouseAccounts, Item, Payer, RefillDecisions, why_not
 from telvend.operator.refills.model import OWN_NETWORK, Refilled
@@ -47,14 +47,14 @@ class SubscriberMoved(Exception):
     """A subscriber changed currency between two looks; the transaction has to begin again."""
 
 
-class Refilling:
+class RefillPlacement:
     """The lane of refills. Before `start` (a command) it serves one by one."""
 
     def __init__(
         self,
         database: Database,
         ledger: Ledger,
-        offering: Offering,
+        offering: Entitlements,
         sale: KindOfSale,
         *,
         runtime: Runtime = NO_RUNTIME,
@@ -165,7 +165,7 @@ async def _lock_guards(
     items: Sequence[Item],
     subscribers: dict[tuple[Mode, str], Subscriber],
     vouchers: dict[bytes, Locked],
-    offering: Snapshot,
+    offering: EntitlementSnapshot,
     now: datetime,
 ) -> dict[Subject, Guard]:
     """Everybody whom these PINs may be counted for. Who cannot have been wrong needs no row, if there is none."""

@@ -16,7 +16,7 @@ from telvend.kit.runtime import NO_RUNTIME, Runtime
 _log = get(__name__)
 
 
-class Repeating:
+class PeriodicTask:
     """Calls `work`, waits for `every_s` seconds, and so on. While the database is away (Busy) it only tries again.
 
     Tell the runtime when the task dies of anything else.

@@ -13,11 +13,7 @@ from openapi_spec_validator import validate
 
 from telvend.dialects import openapi, postman
 from telvend.dialects.contract import Dialect
-from telvend.dialects.madapi.routes import MADAPI
-from telvend.dialects.netpluse.routes import NETPLUSE
-from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
-from telvend.dialects.openapi import Schemas, plain_path
-from telvend.dialects.story import (
+from telvend.dialects.examples import (
     Holds,
     Less,
     MapOf,
@@ -31,6 +27,10 @@ from telvend.dialects.story import (
     names_in,
     shape,
 )
+from telvend.dialects.madapi.routes import MADAPI
+from telvend.dialects.netpluse.routes import NETPLUSE
+from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
+from telvend.dialects.openapi import Schemas, plain_path
 
 DIALECTS = (NETPLUSE, NETWORKDATASUB, MADAPI)
 _ANYWHERE = (401, 429, 500, 503)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from telvend.audit.service import audit_books
-from telvend.authorities.contract import Answer, Authority, Found, Kind, Record
+from telvend.authorities.contract import Answer, Authority, Found, Record, VerificationKind
 from telvend.authorities.personas import Personas
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database
 from telvend.funding.credits import Credits
 from telvend.identity.custody import Custody
-from telvend.identity.model import Checked, Policy, Request
+from telvend.identity.model import VerificationPolicy, VerificationRequest, VerificationResult
 from telvend.identity.service import Identity
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
@@ -27,7 +27,7 @@ from tests.clocks import FakeClock
 
 NUMBER = "70123456789"
 PRICE_MINOR = 10_000
-QUICK = Policy(timeout_s=0.4, grace_s=0.3)
+QUICK = VerificationPolicy(timeout_s=0.4, grace_s=0.3)
 _numbers = itertools.count(1)
 
 
@@ -58,15 +58,21 @@ class Obedient:
         pass
 
 
-def wants(number: str = NUMBER, reference: str | None = None, **more: Any) -> Request:
+def wants(number: str = NUMBER, reference: str | None = None, **more: Any) -> VerificationRequest:
     """A standard check of a NIN."""
-    return Request(
-        **{"kind": Kind.NIN, "number": Secret(number), "card_type": "standard", "client_reference": reference} | more
+    return VerificationRequest(
+        **{
+            "kind": VerificationKind.NIN,
+            "number": Secret(number),
+            "card_type": "standard",
+            "client_reference": reference,
+        }
+        | more
     )
 
 
 @dataclass(slots=True)
-class Bureau:
+class VerificationShop:
     """A shop that sells identity checks, and Ama, who buys them with a live key."""
 
     database: Database
@@ -76,11 +82,11 @@ class Bureau:
     identity: Identity
     others: list[Identity] = field(default_factory=list)
 
-    async def check(self, number: str = NUMBER, reference: str | None = None, **more: Any) -> Checked:
+    async def check(self, number: str = NUMBER, reference: str | None = None, **more: Any) -> VerificationResult:
         return await self.identity.check(self.ama, wants(number, reference, **more))
 
     def another_process(
-        self, authorities: Mapping[str, Authority] | None = None, policy: Policy | None = None
+        self, authorities: Mapping[str, Authority] | None = None, policy: VerificationPolicy | None = None
     ) -> Identity:
         made = identity_of(self.database, self.data_dir, authorities, policy)
         self.others.append(made)
@@ -113,7 +119,7 @@ def identity_of(
     database: Database,
     data_dir: Path,
     authorities: Mapping[str, Authority] | None = None,
-    policy: Policy | None = None,
+    policy: VerificationPolicy | None = None,
 ) -> Identity:
     """Identity as one process has it. Its personas are in no hurry to be slow."""
     return Identity(
@@ -140,14 +146,16 @@ async def new_key(database: Database, email: str, mode: Mode = Mode.LIVE) -> Cal
     return found
 
 
-async def bureau(
+async def verification_shop(
     database: Database,
     data_dir: Path,
     authorities: Mapping[str, Authority] | None = None,
     *,
     ngn_minor: int = 500_000,
-    policy: Policy | None = None,
-) -> Bureau:
+    policy: VerificationPolicy | None = None,
+) -> VerificationShop:
     """A shop with NGN 5,000.00 in Ama's wallet."""
     ama = await caller(database, ngn_minor=ngn_minor)
-    return Bureau(database, Ledger(database), data_dir, ama, identity_of(database, data_dir, authorities, policy))
+    return VerificationShop(
+        database, Ledger(database), data_dir, ama, identity_of(database, data_dir, authorities, policy)
+    )

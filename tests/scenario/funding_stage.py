@@ -10,23 +10,23 @@ from typing import Any, Final
 
 from telvend.database.connections import Database
 from telvend.funding import store
-from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
 from telvend.funding.model import Funding
 from telvend.funding.service import Fundings, Received
+from telvend.funding.verification import Gateways, PaymentVerification
 from telvend.gateways.contract import Declined, Method
 from telvend.kit.clock import SystemClock
 from telvend.kit.money import NGN, Money
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
-from tests.store.paying import BASE_URL, Told, notice_about, paid
+from tests.store.fundings import BASE_URL, Told, notice_about, paid
 
 GATEWAY: Final = "gateway"
 
 _SPANS: Final = {"a minute": timedelta(minutes=1), "an hour": timedelta(hours=1), "a day": timedelta(days=1)}
 
 
-class TillOnStage:
+class FundingStage:
     """What a story can do with fundings. `caller` answers who asks for them."""
 
     def __init__(self, database: Database, ledger: Ledger, caller: Callable[[], Awaitable[Caller]]) -> None:
@@ -34,7 +34,7 @@ class TillOnStage:
         self._caller = caller
         self._gateway = Told(GATEWAY)
         gateways = Gateways([self._gateway])
-        asking = Asking(database, ledger, gateways)
+        asking = PaymentVerification(database, ledger, gateways)
         self._fundings = Fundings(database, ledger, gateways, asking)
         # Two processes, each with a worker of its own that does nothing until it is told to.
         self._workers = [FundingWorker(database, asking, SystemClock()) for _ in range(2)]

@@ -25,25 +25,25 @@ from telvend.authorities.contract import (
     Authority,
     Blocked,
     Found,
-    Kind,
     NotOnRecord,
     Record,
     Unavailable,
-    Unknown,
+    VerificationKind,
+    VerificationUnknown,
 )
 from telvend.database.connections import Database, Tx
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound, ProductUnavailable
 from telvend.identity import store
 from telvend.identity.custody import Custody, Wrapping, seal, seal_record
 from telvend.identity.model import (
-    Checked,
     NotConfigured,
-    Policy,
     Price,
-    Request,
-    State,
     SweepSlowed,
     Verification,
+    VerificationPolicy,
+    VerificationRequest,
+    VerificationResult,
+    VerificationState,
     is_number,
 )
 from telvend.identity.store import NumberHash
@@ -95,7 +95,7 @@ class _Sale:
     accounts: _Accounts
 
 
-class Checking:
+class VerificationSale:
     """`check` is a purchase; `give_up` is what becomes of one whose process has died."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Checking:
         authorities: Mapping[str, Authority],
         default_authority: str | None,
         clock: Clock,
-        policy: Policy,
+        policy: VerificationPolicy,
         sale: KindOfSale,
     ) -> None:
         self._database = database
@@ -119,7 +119,7 @@ class Checking:
         self._clock = clock
         self._policy = policy
         self._sale = sale
-        self._asking: dict[int, asyncio.Task[Checked]] = {}
+        self._asking: dict[int, asyncio.Task[VerificationResult]] = {}
 
     async def close(self) -> None:
         """Wait for the authorities that are being asked: eight seconds at most, and what it takes to write it down."""
@@ -128,14 +128,14 @@ class Checking:
         for task in list(self._asking.values()):
             task.cancel()
 
-    async def check(self, caller: Caller, request: Request) -> Checked:
+    async def check(self, caller: Caller, request: VerificationRequest) -> VerificationResult:
         """Buy one check. See service.Identity.check."""
         _validate(request)
         await self._custody.ready_or_busy()
         authority = self._authority(caller, request)
         accounts = await self._accounts(caller.mode, authority or self._personas)
         begun = await self._begin(caller, request, authority, accounts)
-        if isinstance(begun, Checked):
+        if isinstance(begun, VerificationResult):
             hit("identity.after_commit")
             return begun
         if isinstance(begun, Verification):
@@ -146,7 +146,7 @@ class Checking:
         task.add_done_callback(partial(self._ended, number))
         return await asyncio.shield(task)
 
-    def _ended(self, number: int, task: "asyncio.Task[Checked]") -> None:
+    def _ended(self, number: int, task: "asyncio.Task[VerificationResult]") -> None:
         del self._asking[number]
         # Said here too, since the caller may have hung up: the check is given up when its time has come.
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -154,7 +154,7 @@ class Checking:
 
     # 1: the money -----------------------------------------------------------------------------------------------------
 
-    def _authority(self, caller: Caller, request: Request) -> Authority | None:
+    def _authority(self, caller: Caller, request: VerificationRequest) -> Authority | None:
         """Who is to be asked; None where a real one is wanted that is not set up. Test keys never reach a real one."""
         if not request.use_real_api:
             return self._personas
@@ -172,8 +172,8 @@ class Checking:
         )
 
     async def _begin(
-        self, caller: Caller, request: Request, authority: Authority | None, accounts: _Accounts
-    ) -> Checked | Verification | _Sale:
+        self, caller: Caller, request: VerificationRequest, authority: Authority | None, accounts: _Accounts
+    ) -> VerificationResult | Verification | _Sale:
         """Hold the price. Answers the check that stands under the reference, or a finished one, or one to be asked."""
         wallet_id = caller.wallets.get(CURRENCY.code)
         if wallet_id is None:
@@ -195,12 +195,12 @@ class Checking:
                 raise ProductUnavailable(request.kind.upper(), request.card_type)
             if authority is None:
                 raise NotConfigured(request.kind, request.provider)
-            await self._mind_the_pace(tx, caller, now)
+            await self._require_pace(tx, caller, now)
             return await self._hold(
                 tx, caller, request, authority, accounts, price, wrapping, WalletJournal(wallets), wallet_id, now
             )
 
-    async def _known(self, tx: Tx, caller: Caller, request: Request) -> Verification | None:
+    async def _known(self, tx: Tx, caller: Caller, request: VerificationRequest) -> Verification | None:
         """Return the check under the caller's reference; None for a new one.
 
         Raises ReferenceReused, SalesHalted, and NotFound where the check was purged.
@@ -219,13 +219,13 @@ class Checking:
         return verification
 
     def _standing(
-        self, verification: Verification, number_hash: NumberHash | None, request: Request
+        self, verification: Verification, number_hash: NumberHash | None, request: VerificationRequest
     ) -> tuple[Verification, str]:
         """A check with its fingerprint, which is not the request's where it was sold for another number."""
         same = number_hash is None or self._custody.is_of(number_hash, request.kind, request.number)
         return verification, verification.fingerprint if same else f"{verification.fingerprint} of another number"
 
-    async def _mind_the_pace(self, tx: Tx, caller: Caller, now: datetime) -> None:
+    async def _require_pace(self, tx: Tx, caller: Caller, now: datetime) -> None:
         """Slow a reseller down that sweeps numbers, with however many keys. Raises SweepSlowed.
 
         The wallet is locked, so that nobody else counts for the same reseller and mode. A question without an answer may be the
@@ -262,7 +262,7 @@ class Checking:
         self,
         tx: Tx,
         caller: Caller,
-        request: Request,
+        request: VerificationRequest,
         authority: Authority,
         accounts: _Accounts,
         price: Price,
@@ -270,7 +270,7 @@ class Checking:
         journal: WalletJournal,
         wallet_id: int,
         now: datetime,
-    ) -> Checked | _Sale:
+    ) -> VerificationResult | _Sale:
         on_file = None
         record: Record | None = None
         if not request.force_new:
@@ -310,7 +310,7 @@ class Checking:
             reused_id=None if on_file is None else on_file[0].id,
             price=price.price,
             cost=_nothing(),
-            state=State.ASKING if on_file is None else State.VERIFIED,
+            state=VerificationState.ASKING if on_file is None else VerificationState.VERIFIED,
             text="",
             before=held.after + price.price,
             after=held.after,
@@ -328,17 +328,17 @@ class Checking:
         if on_file is None:
             return _Sale(verification, request.number, key, authority, accounts)
         await store.note_access(tx, "key", str(caller.key_id), "check, from file", [number, on_file[0].id])
-        return Checked(verification, request.number, record, replayed=False)
+        return VerificationResult(verification, request.number, record, replayed=False)
 
     # 2: the question --------------------------------------------------------------------------------------------------
 
-    async def _ask_and_settle(self, sale: _Sale) -> Checked:
+    async def _ask_and_settle(self, sale: _Sale) -> VerificationResult:
         await hit_async("identity.after_hold")
         answer = await self._ask(sale)
         await hit_async("identity.after_answer")
-        if isinstance(answer, Unavailable | Unknown):
+        if isinstance(answer, Unavailable | VerificationUnknown):
             ours = isinstance(answer, Unavailable) and answer.ours_to_mend
-            tell = _log.error if ours or isinstance(answer, Unknown) else _log.warning
+            tell = _log.error if ours or isinstance(answer, VerificationUnknown) else _log.warning
             tell("authority_gave_no_answer", authority=sale.authority.name, check=sale.verification.id, why=answer.text)
         checked = await self._settle(sale, answer)
         hit("identity.after_commit")
@@ -347,7 +347,7 @@ class Checking:
     async def _ask(self, sale: _Sale) -> Answer:
         """One question with its time-out. Whatever is not an answer, exceptions included, is Unknown."""
         authority = sale.authority
-        ask = authority.nin if sale.verification.kind is Kind.NIN else authority.bvn
+        ask = authority.nin if sale.verification.kind is VerificationKind.NIN else authority.bvn
         answer: Any
         try:
             async with asyncio.timeout(self._policy.timeout_s):
@@ -358,17 +358,17 @@ class Checking:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            return Unknown("the authority's client was cancelled")
+            return VerificationUnknown("the authority's client was cancelled")
         except Exception as error:
             # Not its text, nor where it was raised: both may show the number.
-            return Unknown(f"the authority's client raised {type(error).__name__}")
+            return VerificationUnknown(f"the authority's client raised {type(error).__name__}")
         if not isinstance(answer, ANSWERS):
-            return Unknown("the authority's client gave no answer")
+            return VerificationUnknown("the authority's client gave no answer")
         return answer
 
     # 3: what it means -------------------------------------------------------------------------------------------------
 
-    async def _settle(self, sale: _Sale, answer: Answer) -> Checked:
+    async def _settle(self, sale: _Sale, answer: Answer) -> VerificationResult:
         """Write down what the answer means, again and again until the database takes it or the check is given up."""
         retry_s = _SHORTEST_RETRY_S
         ends_at = self._clock.monotonic() + self._policy.given_up_after_s
@@ -383,9 +383,11 @@ class Checking:
                     raise
             await self._clock.sleep(retry_s)
             retry_s = min(_LONGEST_RETRY_S, 2 * retry_s)
-        if verification.state is State.VERIFIED and isinstance(answer, Found):
-            return Checked(verification, sale.number, answer.record, replayed=False)
-        return Checked(verification, sale.number, None, replayed=False, retry_after_s=_retry(verification, answer))
+        if verification.state is VerificationState.VERIFIED and isinstance(answer, Found):
+            return VerificationResult(verification, sale.number, answer.record, replayed=False)
+        return VerificationResult(
+            verification, sale.number, None, replayed=False, retry_after_s=_retry(verification, answer)
+        )
 
     async def _settle_once(self, tx: Tx, sale: _Sale, answer: Answer) -> Verification:
         number, wallet_id, price = sale.verification.id, sale.verification.wallet_id, sale.verification.price
@@ -398,7 +400,7 @@ class Checking:
         cost = await self._cost(tx, sale, answer)
         if before.state.final:
             # An earlier try of ours was committed after all; or the check was given up, and this answer comes too late.
-            if before.state is State.UNAVAILABLE and cost.minor and not before.cost.minor:
+            if before.state is VerificationState.UNAVAILABLE and cost.minor and not before.cost.minor:
                 _post(journal, number, accounts, _nothing(), cost)
                 await journal.write(tx)
                 await store.write_late_cost(tx, number, cost.minor)
@@ -422,7 +424,7 @@ class Checking:
         verification: Verification,
         accounts: _Accounts,
         now: datetime,
-        state: State,
+        state: VerificationState,
         cost: Money,
         text: str,
     ) -> Verification:
@@ -457,7 +459,7 @@ class Checking:
                 before,
                 _Accounts(in_flight, 0, 0, 0),
                 now,
-                State.UNAVAILABLE,
+                VerificationState.UNAVAILABLE,
                 _nothing(),
                 "no answer was written down in time",
             )
@@ -470,7 +472,7 @@ class Checking:
 
     # Repeats ----------------------------------------------------------------------------------------------------------
 
-    async def _as_it_stands(self, caller: Caller, verification: Verification) -> Checked:
+    async def _as_it_stands(self, caller: Caller, verification: Verification) -> VerificationResult:
         """The answer to a repeat: the check as it stands, when it is final. Raises Busy where that does not come."""
         ends_at = self._clock.monotonic() + self._policy.given_up_after_s + 2
         while not verification.state.final:
@@ -491,11 +493,11 @@ class Checking:
             number, record = self._custody.number_and_record(found)
             if record is not None:
                 await store.note_access(tx, "key", str(caller.key_id), "repeat", [verification.id])
-        retry_after_s = _RETRY_AFTER_S if verification.state is State.UNAVAILABLE else None
-        return Checked(verification, number, record, replayed=True, retry_after_s=retry_after_s)
+        retry_after_s = _RETRY_AFTER_S if verification.state is VerificationState.UNAVAILABLE else None
+        return VerificationResult(verification, number, record, replayed=True, retry_after_s=retry_after_s)
 
 
-def _validate(request: Request) -> None:
+def _validate(request: VerificationRequest) -> None:
     if not is_number(request.number.reveal()):
         raise InvalidInput(request.kind, "must be 11 digits")
     reference = request.client_reference
@@ -512,20 +514,20 @@ def _post(journal: WalletJournal, number: int, accounts: _Accounts, price: Money
     journal.post(number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price, cost)
 
 
-def _state_after(answer: Answer) -> State:
+def _state_after(answer: Answer) -> VerificationState:
     if isinstance(answer, NotOnRecord):
-        return State.NOT_ON_RECORD
-    return State.BLOCKED if isinstance(answer, Blocked) else State.UNAVAILABLE
+        return VerificationState.NOT_ON_RECORD
+    return VerificationState.BLOCKED if isinstance(answer, Blocked) else VerificationState.UNAVAILABLE
 
 
 def _kept_text(answer: Answer) -> str:
     """What is kept of an authority's own words: where there was no answer, why, without a number."""
-    if not isinstance(answer, Unavailable | Unknown):
+    if not isinstance(answer, Unavailable | VerificationUnknown):
         return ""
     return re.sub(r"[0-9]{5,}", "*****", answer.text, flags=re.ASCII)
 
 
 def _retry(verification: Verification, answer: Answer) -> int | None:
-    if verification.state is not State.UNAVAILABLE:
+    if verification.state is not VerificationState.UNAVAILABLE:
         return None
     return answer.retry_after_s if isinstance(answer, Unavailable) else _RETRY_AFTER_S

@@ -20,7 +20,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
 from telvend.orders import store
-from telvend.orders.model import Order, Placement, State
+from telvend.orders.model import Order, OrderState, Placement
 from telvend.sales.gate import SalesGate
 from telvend.sales.kind import NUMBERS_AT_A_TIME, KindOfSale, sale_numbers
 from telvend.sales.model import HeldSale, KindsByDialect, SaleKey, SaleKind
@@ -76,7 +76,7 @@ class Purchase(msgspec.Struct, frozen=True):
         return (self.reseller_id, self.dialect, self.mode, self.client_reference)
 
 
-class Placing:
+class OrderPlacement:
     """`place_all` is what the lane calls: the batch transaction of purchases."""
 
     def __init__(self, database: Database, gate: SalesGate | None = None, kinds: KindsByDialect | None = None) -> None:
@@ -200,7 +200,7 @@ class _Decisions:
             face=quote.face,
             price=quote.price,
             cost=quote.cost,
-            state=State.ACCEPTED,
+            state=OrderState.ACCEPTED,
             balance_after=held.after,
             created_at=self.now,
             updated_at=self.now,

@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from telvend.cli import app
-from telvend.cli.frame import Output, emit, json_text, table
+from telvend.cli.common import Output, emit, json_text, table
 from telvend.kit.secret import Secret
 
 

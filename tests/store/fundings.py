@@ -13,21 +13,21 @@ from telvend.audit.service import audit_books
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database
 from telvend.funding import store
-from telvend.funding.asking import Asking, Gateways
 from telvend.funding.jobs import FundingWorker
 from telvend.funding.model import Funding
 from telvend.funding.service import Fundings
+from telvend.funding.verification import Gateways, PaymentVerification
 from telvend.gateways.contract import (
     Beginning,
     Forged,
     Gateway,
+    GatewayTraits,
     Method,
     Notice,
     Paid,
     Pending,
     Start,
     Started,
-    Traits,
     Word,
 )
 from telvend.gateways.sandbox.client import Sandbox
@@ -38,7 +38,7 @@ from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from telvend.wallets.service import Wallets
-from tests.store.selling import customer
+from tests.store.purchases import customer
 
 BASE_URL = "https://shop.example"
 AMOUNT = Money(500000, NGN)
@@ -52,7 +52,7 @@ class Told:
 
     def __init__(self, name: str = "told", *, live: bool = True, test: bool = True) -> None:
         self.name = name
-        self.traits = Traits(live_mode=live, test_mode=test, timeout_s=1)
+        self.traits = GatewayTraits(live_mode=live, test_mode=test, timeout_s=1)
         self.words: dict[str, Word | Exception] = {}
         self.beginning: Beginning | Exception | None = None
         self.started: list[Start] = []
@@ -71,7 +71,7 @@ class Told:
             raise word
         return word
 
-    def read_notice(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
         if headers.get("signed") != "yes":
             return Forged("not signed")
         told = msgspec.json.decode(body)
@@ -99,14 +99,14 @@ def paid(funding: Funding, **changes: Any) -> Paid:
 
 
 @dataclass
-class Till:
+class FundingShop:
     """A shop that takes money in: a reseller, and everything that funds its wallets."""
 
     database: Database
     ledger: Ledger
     caller: Caller
     gateways: Gateways
-    asking: Asking
+    asking: PaymentVerification
     fundings: Fundings
     worker: FundingWorker
     told: Told
@@ -150,18 +150,18 @@ class Till:
 
 
 @asynccontextmanager
-async def till(
+async def funding_shop(
     database: Database, *, mode: Mode = Mode.LIVE, others: tuple[Gateway, ...] = (), sandbox: bool = False
-) -> AsyncIterator[Till]:
+) -> AsyncIterator[FundingShop]:
     """A new reseller, with `Told` as the preferred gateway, or with the sandbox alone."""
     ama = await customer(database)
     told = Told()
     box = await Sandbox.open(database) if sandbox else None
     gateways = Gateways([box] if box else [told, *others])
-    asking = Asking(database, ama.ledger, gateways)
+    asking = PaymentVerification(database, ama.ledger, gateways)
     worker = FundingWorker(database, asking, SystemClock(), poll_s=0.05)
     fundings = Fundings(database, ama.ledger, gateways, asking, on_notice=worker.wake)
-    made = Till(
+    made = FundingShop(
         database,
         ama.ledger,
         await caller_of(ama.database, ama.reseller_id, mode),

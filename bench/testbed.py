@@ -45,7 +45,7 @@ class BooksWrong(Exception):
     """What was sold is not what is in the books: the one result that makes every other one worthless."""
 
 
-class Stand:
+class Testbed:
     """A data directory below `folder`, and a server on it when `serve` was awaited. `close` stops it."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from bench.load import Load, reference_of, subscriber_of, summary
-from bench.stand import Stand, StandFailed
+from bench.testbed import StandFailed, Testbed
 from telvend.bootstrap import Shop
 from telvend.catalog.model import Network
 from telvend.errors import TelvendError
-from telvend.fulfilment.model import Policy
+from telvend.fulfilment.model import FulfilmentPolicy
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.routing import Router, Rule
 from telvend.fulfilment.worker import Fulfilment
@@ -22,7 +22,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS
 from telvend.ledger.model import AccountKind
 from telvend.orders.model import Placement
-from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Provider, Traits
+from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Provider, ProviderTraits
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.resellers.model import Caller
 from telvend.sales.model import SaleKind
@@ -37,12 +37,12 @@ class Instant:
     name = "instant"
 
     def __init__(self, concurrency: int) -> None:
-        self.traits = Traits(concurrency=concurrency, settles_after_s=0)
+        self.traits = ProviderTraits(concurrency=concurrency, settles_after_s=0)
 
     async def deliver(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - it gives everybody everything
         return Delivered()
 
-    async def ask(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - nobody has to ask
+    async def requery(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - nobody has to ask
         return NotSent()
 
     async def close(self) -> None:
@@ -55,7 +55,7 @@ class Counted:
     def __init__(self, provider: Provider) -> None:
         self.name = provider.name
         self.traits = provider.traits
-        self.ask = provider.ask
+        self.requery = provider.requery
         self.close = provider.close
         self._provider = provider
         self.delivered = 0
@@ -66,7 +66,7 @@ class Counted:
         return outcome
 
 
-async def place_for(stand: Stand, keys: Sequence[str], *, seconds: float, warm_up_s: float) -> Load:
+async def place_for(stand: Testbed, keys: Sequence[str], *, seconds: float, warm_up_s: float) -> Load:
     """`SUBMITTERS` callers at once who buy one bundle after the other, for `warm_up_s` and then `seconds`."""
     async with _counter(stand, keys) as counter:
         run = _Run(counter, stand.numbers)
@@ -87,7 +87,7 @@ async def place_for(stand: Stand, keys: Sequence[str], *, seconds: float, warm_u
         return summary(run.latencies_s, elapsed_s, run.succeeded, run.errors)
 
 
-async def place_so_many(stand: Stand, keys: Sequence[str], count: int) -> None:
+async def place_so_many(stand: Testbed, keys: Sequence[str], count: int) -> None:
     """Place `count` orders and leave them to be delivered. Raises the first error."""
     async with _counter(stand, keys) as counter:
         left = iter(range(count))
@@ -99,7 +99,7 @@ async def place_so_many(stand: Stand, keys: Sequence[str], count: int) -> None:
         await asyncio.gather(*(submit() for _ in range(SUBMITTERS)))
 
 
-async def settle_all(stand: Stand, count: int, *, own_network: bool) -> float:
+async def settle_all(stand: Testbed, count: int, *, own_network: bool) -> float:
     """Deliver and settle the `count` orders that are due, with an instant provider or our own network; answers how many
     seconds it took.
 
@@ -113,7 +113,7 @@ async def settle_all(stand: Stand, count: int, *, own_network: bool) -> float:
         provider = Counted(
             OwnNetwork(provisioning, entitlements, concurrency=concurrency) if own_network else Instant(concurrency)
         )
-        policy = Policy()
+        policy = FulfilmentPolicy()
         store = PostgresFulfilmentStore(shop.database, shop.services.ledger, policy)
         router = Router([provider], clock, rules={provider.name: Rule(breaker=False)})
         fulfilment = Fulfilment(store, router, clock, policy=policy, concurrency=concurrency)
@@ -149,7 +149,7 @@ class _Counter:
 
 
 @asynccontextmanager
-async def _counter(stand: Stand, keys: Sequence[str]) -> AsyncIterator[_Counter]:
+async def _counter(stand: Testbed, keys: Sequence[str]) -> AsyncIterator[_Counter]:
     async with stand.shop() as shop:
         services = shop.services
         # As a server declares it: a bench without it would look for identity checks under every reference.

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from telvend.dialects.story import Holds, Maybe, More, Parameter, Pattern, Step, Variable
+from telvend.dialects.examples import Holds, Maybe, More, Parameter, Pattern, Step, Variable
 
 ABOUT: Final = (
     "A subscriber's plans and balances, premiums, and refills, as MTN's MADAPI Plans v2 speaks, with what version 2.3 adds. The"

@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import asyncpg
 
-from telvend.database.connections import Database, Tx, bump
+from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import InvariantBroken
 from telvend.funding import store
 from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_ask, next_step
 from telvend.funding.play_money import store as play_money_store
 from telvend.funding.play_money.guard import TOPIC
-from telvend.gateways.contract import WORDS, Gateway, Method, Paid, Traits, Unknown, Word
+from telvend.gateways.contract import WORDS, Gateway, GatewayTraits, Method, Paid, PaymentUnknown, Word
 from telvend.kit import log
 from telvend.kit.failpoints import hit_async
 from telvend.ledger.model import AccountKind
@@ -32,7 +32,7 @@ from telvend.wallets.journal import WalletJournal
 
 _log = log.get(__name__)
 
-_GONE: Final = Traits(live_mode=False, test_mode=False)
+_GONE: Final = GatewayTraits(live_mode=False, test_mode=False)
 
 
 class Gateways:
@@ -65,7 +65,7 @@ class Gateways:
         return None
 
 
-class Asking:
+class PaymentVerification:
     """See the head of this file."""
 
     def __init__(self, database: Database, ledger: Ledger, gateways: Gateways) -> None:
@@ -77,7 +77,7 @@ class Asking:
         """Ask about a funding that was taken in hand, and do what follows. Answers it as it stands then. Raises Busy."""
         gateway = self._gateways.named(funding.gateway)
         if gateway is None:
-            word: Word = Unknown(f"{funding.gateway} is not set up here and cannot be asked")
+            word: Word = PaymentUnknown(f"{funding.gateway} is not set up here and cannot be asked")
         else:
             word = await self._verify(gateway, funding.reference)
         if isinstance(word, Paid):
@@ -91,18 +91,18 @@ class Asking:
             async with asyncio.timeout(gateway.traits.timeout_s):
                 word = await gateway.verify(reference)
         except TimeoutError:
-            return Unknown("no answer in time")
+            return PaymentUnknown("no answer in time")
         except Exception as error:
             _log.exception("gateway_raised", gateway=gateway.name, verb="verify", funding=reference)
-            return Unknown(f"{type(error).__name__}: {error}")
+            return PaymentUnknown(f"{type(error).__name__}: {error}")
         if not isinstance(word, WORDS):
             _log.error("gateway_answered_no_word", gateway=gateway.name, funding=reference)
-            return Unknown(f"not a word: {word!r}")
-        if isinstance(word, Unknown):
+            return PaymentUnknown(f"not a word: {word!r}")
+        if isinstance(word, PaymentUnknown):
             _log.warning("gateway_does_not_say", gateway=gateway.name, funding=reference, text=word.text)
         return word
 
-    async def settle(self, asked: Funding, word: Word, traits: Traits) -> Funding:
+    async def settle(self, asked: Funding, word: Word, traits: GatewayTraits) -> Funding:
         """Do what follows from a gateway's word. Raises Busy, and then nothing was done."""
         if isinstance(word, Paid):
             # Outside of the transaction below, which holds the wallet.
@@ -124,7 +124,7 @@ class Asking:
             raise InvariantBroken(f"funding {asked.id} has gone")
         return found
 
-    async def _do(self, tx: Tx, asked: Funding, word: Word, traits: Traits) -> None:
+    async def _do(self, tx: Tx, asked: Funding, word: Word, traits: GatewayTraits) -> None:
         step = next_step(asked, word, traits, await store.clock(tx))
         if isinstance(step, Credit | End):
             journal = await WalletJournal.begin(tx, [asked.wallet_id])
@@ -159,7 +159,7 @@ class Asking:
         await wallet_store.revive(tx, funding.wallet_id, funding.position)
         await journal.write(tx)
         if pretends and not funding.test:
-            await bump(tx, TOPIC)
+            await increment_revision(tx, TOPIC)
         _log.info("funding_completed", funding=funding.reference, gateway=funding.gateway)
 
     async def _suspect(self, tx: Tx, asked: Funding, text: str) -> None:

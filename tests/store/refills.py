@@ -15,7 +15,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.kit.secret import Secret
 from telvend.ledger.service import Ledger
-from telvend.operator.entitlements.service import Offering
+from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.refills.model import Refilled, RefillKind, RefillRequest
 from telvend.operator.refills.service import Refills
 from telvend.operator.vouchers.model import Batch, NewVoucher
@@ -146,7 +146,7 @@ class Network:
 
 async def refills_of(database: Database, data_dir: Path) -> tuple[Refills, Vouchers]:
     """Refills and vouchers as one process has them."""
-    ledger, offering, keys = Ledger(database), Offering(database), PinKeys(database, data_dir)
+    ledger, offering, keys = Ledger(database), Entitlements(database), PinKeys(database, data_dir)
     async with database.connection() as tx:
         await offering.load(tx)
     return Refills(database, ledger, offering, keys, kinds=KINDS), Vouchers(database, keys)

@@ -15,7 +15,7 @@ from telvend.orders.model import Order
 LOOK_EVERY_S: Final = 0.1
 
 
-class Waiting:
+class Completion:
     """The orders of this process that somebody waits for."""
 
     def __init__(self, database: Database) -> None:
