@@ -339,7 +339,7 @@ REFERENCES = [
     "..",
     "../../api/v1/ping",
     "a\\b'\"<>`;--",
-    "NPAPI-1-aaaaaa",
+    "NPAPI-1-bbbbbb",
     " ",
 ]
 

@@ -98,7 +98,7 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         pass
     assert story.closed == [
         "Fulfilment.drain",
-        "Repeating.close",  # Payloads that are asked for.
+        "PeriodicTask.close",  # Payloads that are asked for.
         "PostgresFulfilmentStore.close",
         "FundingWorker.drain",
         "Identity.close",
@@ -113,9 +113,9 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "Premiums.close",
         "Refills.close",
         "Vouchers.close",
-        "Using.close",
-        "Reading.close",
-        "Delivering.close",
+        "Usage.close",
+        "PlanReader.close",
+        "Provisioning.close",
         "Wallets.close",
         "Continuity.close",
         "Database.close",

@@ -274,7 +274,7 @@ async def test_one_gateway_s_notice_says_nothing_about_another_s_funding(databas
 async def test_a_notice_that_comes_while_the_gateway_is_asked_is_not_forgotten(shop: FundingShop) -> None:
     funding = await shop.start()
     async with shop.database.transaction() as tx:
-        in_hand = await store.asking(tx, funding.id, 60)
+        in_hand = await store.verification(tx, funding.id, 60)
     assert in_hand is not None
     await shop.fundings.notice("told", *notice_about(funding.reference))
     await shop.asking.settle(in_hand, Pending(), shop.told.traits)

@@ -454,7 +454,7 @@ async def test_an_answer_is_found_by_its_reference_by_its_own_partner_and_mode(d
     for reseller_id, mode, reference in (
         (NEIGHBOUR, Mode.LIVE, answer.reference),
         (PARTNER, Mode.TEST, answer.reference),
-        (PARTNER, Mode.LIVE, answer.reference[:-1] + "0"),
+        (PARTNER, Mode.LIVE, answer.reference[:-1] + ("1" if answer.reference.endswith("0") else "0")),
         (PARTNER, Mode.LIVE, "PRM-999999-abcdef"),
         (PARTNER, Mode.LIVE, "nothing"),
     ):
