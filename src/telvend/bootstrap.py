@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from telvend.operator.usage.service import Usage
     from telvend.operator.vouchers.pins import PinKeys
     from telvend.operator.vouchers.service import Vouchers
-    from telvend.orders.counter import Counter
+    from telvend.orders.counter import CounterSales
     from telvend.orders.payloads.service import Payloads
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
@@ -433,11 +433,11 @@ class Shop:
         )
 
     @cached_property
-    def counter(self) -> "Counter":
+    def counter(self) -> "CounterSales":
         """Sales by hand."""
-        from telvend.orders.counter import Counter
+        from telvend.orders.counter import CounterSales
 
-        return Counter(self.orders, self.catalogue)
+        return CounterSales(self.orders, self.catalogue)
 
     @cached_property
     def payloads(self) -> "Payloads":

@@ -17,7 +17,7 @@ from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
 from telvend.operator.usage.service import Usage
 from telvend.operator.vouchers.service import Vouchers
-from telvend.orders.counter import Counter
+from telvend.orders.counter import CounterSales
 from telvend.orders.payloads.service import Payloads
 from telvend.orders.service import Orders
 from telvend.reports.service import Reports
@@ -33,7 +33,7 @@ class Services:
     catalogue: Catalogue
     resellers: Resellers
     orders: Orders
-    counter: Counter
+    counter: CounterSales
     payloads: Payloads
     identity: Identity
     # Money.

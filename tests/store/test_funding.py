@@ -20,11 +20,11 @@ from telvend.funding.model import FundingState
 from telvend.funding.service import Received
 from telvend.funding.verification import Gateways, PaymentVerification
 from telvend.gateways.contract import (
-    Abandoned,
     Declined,
     Method,
     NotStarted,
     Paid,
+    PaymentAbandoned,
     PaymentUnknown,
     Pending,
 )
@@ -403,7 +403,7 @@ async def test_a_payment_that_comes_after_the_end_is_honoured(shop: FundingShop,
     await shop.check_books()
 
 
-@pytest.mark.parametrize("word", [Declined(), Abandoned()])
+@pytest.mark.parametrize("word", [Declined(), PaymentAbandoned()])
 async def test_a_declined_funding_fails_and_is_credited_when_it_is_paid_after_all(shop: FundingShop, word: Any) -> None:
     funding = await shop.start()
     shop.told.words[funding.reference] = word

@@ -22,7 +22,7 @@ from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports import store
 from telvend.reports.invariants import INVARIANTS
 from telvend.reports.model import By, Holding, Month, Sales, midnight
-from telvend.reports.service import Report, Reports
+from telvend.reports.service import Reports, ReportTable
 from tests.store.fundings import funding_shop
 from tests.store.refills import network
 from tests.store.reporting import Books, moment
@@ -47,7 +47,7 @@ async def books(database: Database) -> AsyncIterator[Books]:
     await opened.close()
 
 
-def named(report: Report[Any], *parts: str) -> dict[Any, Any]:
+def named(report: ReportTable[Any], *parts: str) -> dict[Any, Any]:
     """The rows by what they are about: one part, or a tuple of several."""
     return {
         getattr(key, parts[0]) if len(parts) == 1 else tuple(getattr(key, part) for part in parts): value

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from telvend.bootstrap import Shop
-    from telvend.reports.service import Report
+    from telvend.reports.service import ReportTable
 
 app = typer.Typer()
 
@@ -260,7 +260,7 @@ async def _on_sales(
     as_csv: bool, *, with_cost: bool = False,
 ) -> Output | None:  # fmt: skip
     days = await _days(shop, first, last)
-    report: Report[Sales] = await shop.reports.sales(*days, by, mode, with_cost=with_cost)
+    report: ReportTable[Sales] = await shop.reports.sales(*days, by, mode, with_cost=with_cost)
     return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
 
 
@@ -269,13 +269,13 @@ async def _on_accounts(
     mode: Mode, as_csv: bool,
 ) -> Output | None:  # fmt: skip
     days = await _days(shop, first, last)
-    report: Report[Holding] = await shop.reports.holdings(kind, *days, by, mode)
+    report: ReportTable[Holding] = await shop.reports.holdings(kind, *days, by, mode)
     return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
 
 
 async def _printed(
     shop: "Shop",
-    report: "Report[Any]",
+    report: "ReportTable[Any]",
     told: Told,
     by: Sequence[By],
     days: tuple[date, date],

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from telvend.gateways.contract import (
-    Abandoned,
     Declined,
     GatewayTraits,
     Method,
     Paid,
+    PaymentAbandoned,
     PaymentNotFound,
     PaymentUnknown,
     Pending,
@@ -153,7 +153,7 @@ def next_step(funding: Funding, word: Word, traits: GatewayTraits, now: datetime
         # A person has it in hand. Only money that fits may come before them.
         return Wait(None)
     match word:
-        case Declined() | Abandoned():
+        case Declined() | PaymentAbandoned():
             return _ended(funding, FundingState.FAILED, now)
         case Pending() | PaymentNotFound() if now >= funding.expires_at:
             return _ended(funding, FundingState.EXPIRED, now)

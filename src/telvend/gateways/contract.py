@@ -14,7 +14,7 @@ after it has been compared with what we had asked for. `Paid` therefore carries 
 | `Paid`      | yes                                                  | compares, then credits once    |
 | `Pending`   | not yet                                              | asks again, until it expires   |
 | `Declined`  | no: refused, or the money went back                  | fails                          |
-| `Abandoned` | no, and cannot any more: the payer has walked away   | fails                          |
+| `PaymentAbandoned` | no, and cannot any more: the payer has walked away   | fails                          |
 | `PaymentNotFound`  | no: the gateway has never heard of it                | asks again, until it expires   |
 | `PaymentUnknown`   | nobody knows                                         | asks again, and does not expire |
 """
@@ -112,7 +112,7 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
-class Abandoned:
+class PaymentAbandoned:
     """Not paid: the payer has walked away, and the gateway takes no money for it any more."""
 
     text: str = "Abandoned"
@@ -125,9 +125,9 @@ class PaymentNotFound:
     text: str = "Not known to the gateway"
 
 
-Word = Paid | Pending | Declined | Abandoned | PaymentNotFound | PaymentUnknown
+Word = Paid | Pending | Declined | PaymentAbandoned | PaymentNotFound | PaymentUnknown
 
-WORDS = (Paid, Pending, Declined, Abandoned, PaymentNotFound, PaymentUnknown)
+WORDS = (Paid, Pending, Declined, PaymentAbandoned, PaymentNotFound, PaymentUnknown)
 
 
 @dataclass(frozen=True, slots=True)

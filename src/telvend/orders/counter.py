@@ -22,7 +22,7 @@ COUNTER: Final = "counter"
 _PREFIX: Final = "CTR"
 
 
-class Counter:
+class CounterSales:
     """Sells by product code. `Orders` has to be started."""
 
     def __init__(self, orders: Orders, catalogue: Catalogue) -> None:

@@ -151,7 +151,7 @@ def _start(day: date, months: Sequence[ClosedMonth], zone: ZoneInfo) -> datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class HouseAccount:
     """An account as reports name it. `owner` is a provider's name, or a reseller's id."""
 
     id: int
@@ -235,7 +235,7 @@ class RowKey:
 
 
 def rows_of_sales(
-    lines: Mapping[SaleKey, Sales], accounts: Mapping[int, Account], mode: Mode, by: Sequence[By]
+    lines: Mapping[SaleKey, Sales], accounts: Mapping[int, HouseAccount], mode: Mode, by: Sequence[By]
 ) -> tuple[dict[RowKey, Sales], dict[str, Sales]]:
     """The rows of a report on sales in their order, and the totals by currency."""
     rows: dict[RowKey, Sales] = {}
@@ -300,11 +300,11 @@ class Holding:
 
 
 def rows_of_holdings(
-    accounts: Iterable[Account],
+    accounts: Iterable[HouseAccount],
     openings: Mapping[int, int],
     movements: Iterable[Movement],
     days: Sequence[date] | None,
-    key_of: Callable[[Account, date | None], RowKey],
+    key_of: Callable[[HouseAccount, date | None], RowKey],
 ) -> tuple[dict[RowKey, Holding], dict[str, Holding]]:
     """The rows of a report on accounts in their order, and the totals by currency over the whole time.
 

@@ -19,10 +19,10 @@ from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports import store
 from telvend.reports.invariants import INVARIANTS
 from telvend.reports.model import (
-    Account,
     By,
     ClosedMonth,
     Holding,
+    HouseAccount,
     Month,
     Movement,
     RowKey,
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Report(Generic[T]):
+class ReportTable(Generic[T]):
     """Rows in their order, and totals by currency."""
 
     rows: dict[RowKey, T]
@@ -74,7 +74,7 @@ class Reports:
 
     async def sales(
         self, first: date, last: date, by: Sequence[By], mode: Mode, *, with_cost: bool = False
-    ) -> Report[Sales]:
+    ) -> ReportTable[Sales]:
         """What became final from one day to another, both included. `with_cost`: also what it cost, which takes longer.
 
         Raises InvalidInput, Busy.
@@ -88,11 +88,11 @@ class Reports:
                 for key, sales in (await store.sales(tx, span, frozenset(by), with_cost=with_cost)).items():
                     enter(lines, key, sales)
             accounts = await store.accounts(tx)
-        return Report(*rows_of_sales(lines, accounts, mode, by))
+        return ReportTable(*rows_of_sales(lines, accounts, mode, by))
 
     async def holdings(
         self, kind: AccountKind, first: date, last: date, by: Sequence[By], mode: Mode
-    ) -> Report[Holding]:
+    ) -> ReportTable[Holding]:
         """What the accounts of providers, or wallets, held before and after these days, and what moved in between.
 
         Accounts that held nothing and did not move are left out. Raises InvalidInput, Busy.
@@ -132,15 +132,20 @@ class Reports:
         shown = [one for one in accounts.values() if one.id in stirred or openings.get(one.id)]
         named = _FOR_HOLDINGS[kind] in by
 
-        def key_of(account: Account, day: date | None) -> RowKey:
+        def key_of(account: HouseAccount, day: date | None) -> RowKey:
             owner = account.owner if named else None
             provider = kind is AccountKind.PROVIDER
             return RowKey(day, None if provider else owner, None, owner if provider else None, None, account.currency)
 
-        return Report(*rows_of_holdings(shown, openings, moved, days if by_day else None, key_of))
+        return ReportTable(*rows_of_holdings(shown, openings, moved, days if by_day else None, key_of))
 
     async def _openings(
-        self, tx: Tx, day: date, closed: Sequence[ClosedMonth], kind: AccountKind | None, accounts: dict[int, Account]
+        self,
+        tx: Tx,
+        day: date,
+        closed: Sequence[ClosedMonth],
+        kind: AccountKind | None,
+        accounts: dict[int, HouseAccount],
     ) -> dict[int, int]:
         """What accounts held when this day began: all of them, or at least those of `kind`.
 
@@ -220,7 +225,7 @@ class Reports:
         return span
 
 
-def _held_before(accounts: Iterable[Account], changes: dict[int, int]) -> dict[int, int]:
+def _held_before(accounts: Iterable[HouseAccount], changes: dict[int, int]) -> dict[int, int]:
     """What wallets held before these changes, which are all that there were since."""
     return {
         account.id: account.balance_minor - changes.get(account.id, 0)
@@ -240,7 +245,7 @@ def _added_up(movements: Iterable[Movement]) -> list[Movement]:
 
 
 def _require_agreement(
-    month: Month, sold: SaleLines, moved: Collection[Movement], accounts: dict[int, Account]
+    month: Month, sold: SaleLines, moved: Collection[Movement], accounts: dict[int, HouseAccount]
 ) -> None:
     """Raises InvariantBroken where sales, by currency and mode, do not come to what the accounts of the house say."""
     by_sales: dict[tuple[str, Mode], Sales] = {}

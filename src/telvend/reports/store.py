@@ -11,9 +11,9 @@ from telvend.database.invariants import Invariant
 from telvend.kit.mode import Mode
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports.model import (
-    Account,
     By,
     ClosedMonth,
+    HouseAccount,
     Month,
     Movement,
     SaleKey,
@@ -48,11 +48,11 @@ async def prepare(tx: Tx) -> None:
 # Accounts ---------------------------------------------------------------------------------------------------------------
 
 
-async def accounts(tx: Tx) -> dict[int, Account]:
+async def accounts(tx: Tx) -> dict[int, HouseAccount]:
     """Every account, by its number."""
     found = await tx.fetch("select id, kind, owner, currency, mode, balance_minor from report_account")
     return {
-        row["id"]: Account(
+        row["id"]: HouseAccount(
             row["id"], AccountKind(row["kind"]), row["owner"], row["currency"], Mode(row["mode"]), row["balance_minor"]
         )
         for row in found

@@ -20,11 +20,11 @@ from telvend.funding.model import (
     next_step,
 )
 from telvend.gateways.contract import (
-    Abandoned,
     Declined,
     GatewayTraits,
     Method,
     Paid,
+    PaymentAbandoned,
     PaymentNotFound,
     PaymentUnknown,
     Pending,
@@ -87,7 +87,7 @@ PENDING, COMPLETED, FAILED, EXPIRED = FundingState
         (COMPLETED, FITTING, LATER, Wait(None)),
         # Not paid, definitely.
         (PENDING, Declined(), EARLY, End(FAILED, ENDS)),
-        (PENDING, Abandoned(), EARLY, End(FAILED, ENDS)),
+        (PENDING, PaymentAbandoned(), EARLY, End(FAILED, ENDS)),
         (PENDING, Declined(), LATER, End(FAILED, ENDS + 6 * H)),
         (FAILED, Declined(), AT_THE_END, Wait(ENDS + H)),
         (EXPIRED, Declined(), LATER, Wait(ENDS + 6 * H)),
@@ -117,7 +117,7 @@ def test_each_word_has_its_step(state: FundingState, word: Word, now: datetime, 
 
 def test_one_that_a_person_looks_at_is_left_alone_unless_it_is_paid() -> None:
     doubted = replace(FUNDING, attention=True)
-    for word in (Declined(), Abandoned(), Pending(), PaymentNotFound(), PaymentUnknown("?")):
+    for word in (Declined(), PaymentAbandoned(), Pending(), PaymentNotFound(), PaymentUnknown("?")):
         assert next_step(doubted, word, BOTH, MUCH_LATER) == Wait(None)
     assert next_step(doubted, FITTING, BOTH, MUCH_LATER) == Credit(FITTING)
 

@@ -14,7 +14,7 @@ from telvend.kit.phone import NotAMobileNumber, parse_mobile
 from telvend.sales.model import SaleKind
 
 
-class Purchase(NamedTuple):
+class PurchaseRequest(NamedTuple):
     """What a purchase asks for, in the shop's own terms."""
 
     network: Network
@@ -70,9 +70,9 @@ async def order_status(call: Context[None]) -> Response:
     return Response(200, wire.order_status(await call.services.orders.find(call.caller, reference)))
 
 
-def purchase_of(form: wire.PurchaseForm, catalogue: CatalogueSnapshot) -> Purchase:
+def purchase_of(form: wire.PurchaseForm, catalogue: CatalogueSnapshot) -> PurchaseRequest:
     """Read a form in the order in which its fields are documented. Raises InvalidInput for the first that is wrong."""
-    return Purchase(
+    return PurchaseRequest(
         _network(form.network, catalogue),
         _subscriber(form.phone_number),
         _capacity(form.capacity),

@@ -13,12 +13,12 @@ import msgspec
 
 from telvend.gateways.checkout import Payment, PaymentState
 from telvend.gateways.contract import (
-    Abandoned,
     Declined,
     Forged,
     Method,
     Notice,
     Paid,
+    PaymentAbandoned,
     Pending,
     Word,
 )
@@ -55,9 +55,9 @@ def word_of(payment: Payment) -> Word:
         case PaymentState.DECLINED:
             return Declined("The payer's bank declined.")
         case PaymentState.ABANDONED:
-            return Abandoned("The payer walked away.")
+            return PaymentAbandoned("The payer walked away.")
         case PaymentState.EXPIRED:
-            return Abandoned("The payer took too long.")
+            return PaymentAbandoned("The payer took too long.")
 
 
 def signature_of(key: Secret, body: bytes) -> str:
