@@ -36,7 +36,7 @@ class Bench:
     """What a part needs: the shop, the yardstick, and where results go."""
 
     def __init__(self, stand: Testbed, extent: Extent, report: Report, say: Callable[[str], None]) -> None:
-        self.stand = stand
+        self.testbed = stand
         self.extent = extent
         self.report = report
         self.say = say
@@ -47,17 +47,17 @@ class Bench:
     async def serve(self, *options: str) -> None:
         """Have the server running with these options, ready for pgbench as well."""
         self.say("starting telvend serve")
-        await self.stand.serve("--workers", str(self.extent.workers), *options)
-        if self.stand.pid == self._served:
+        await self.testbed.serve("--workers", str(self.extent.workers), *options)
+        if self.testbed.pid == self._served:
             return
-        self._served, self._latest_tpcb = self.stand.pid, None
+        self._served, self._latest_tpcb = self.testbed.pid, None
         self.say("getting pgbench ready")
         if not self._prepared:
-            await tpcb.prepare(self.stand.url)
+            await tpcb.prepare(self.testbed.url)
             self._prepared = True
-            version = await self.stand.value("select current_setting('server_version')")
+            version = await self.testbed.value("select current_setting('server_version')")
             self.report.facts["postgresql"] = str(version)
-        await tpcb.transactions_per_second(self.stand.url, 1)  # The first second after a start is slower; not counted.
+        await tpcb.transactions_per_second(self.testbed.url, 1)  # The first second after a start is slower; not counted.
 
     async def beside(self, what: str, measure: Callable[[], Awaitable[Load]]) -> tuple[Load, tuple[float, float]]:
         """Measure, with TPC-B before and after it, so that a machine that gets slower does so for both.
@@ -72,14 +72,14 @@ class Bench:
         self.say(what)
         load = await measure()
         self.say("putting aside what is not delivered yet")
-        await self.stand.put_aside()
+        await self.testbed.put_aside()
         after = await self._tpcb()
         self._latest_tpcb = after, time.monotonic()
         return load, (before, after)
 
     async def _tpcb(self) -> float:
         self.say(f"pgbench, {self.extent.tpcb_seconds} s")
-        return await tpcb.transactions_per_second(self.stand.url, self.extent.tpcb_seconds)
+        return await tpcb.transactions_per_second(self.testbed.url, self.extent.tpcb_seconds)
 
 
 def speed_of(name: str, what: str, load: Load, beside: tuple[float, float]) -> Speed:
