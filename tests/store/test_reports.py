@@ -616,21 +616,3 @@ def test_wrong_input_is_refused_with_a_sentence(shop: Shop) -> None:
     assert shop.refused("report", "close", "2025-05", "--by", " \n").startswith("by: ")
     for wrong in (("--from", "yesterday"), ("--by", "colour"), ("--mode", "x"), ("--from", "2025-02-30")):
         assert shop.run("report", "sales", *wrong, code=2).stdout == ""
-
-
-# How days are found -----------------------------------------------------------------------------------------------------
-
-
-async def test_a_day_is_found_without_reading_every_transfer_and_order(books: Books) -> None:
-    async with books.database.connection() as tx:
-        await tx.execute("set enable_seqscan = off; set enable_indexscan = off")
-        values = (moment("2025-05-01 00:00"), moment("2025-05-02 00:00"), [moment("2025-05-01 00:00")])
-        for statement, index in (
-            (store.orders_statement([By.DAY], with_cost=False, by_day=True), "orders_ended"),
-            (store.orders_statement(list(By), with_cost=True, by_day=True), "orders_ended"),
-            (store.failures_statement(list(By), by_day=True), "orders_ended"),
-            (store.movements_statement(None, by_day=True), "transfer_created"),
-        ):
-            plan = "\n".join(row[0] for row in await tx.fetch(f"explain {statement}", *values))
-            assert index in plan, plan
-        await tx.execute("reset enable_seqscan; reset enable_indexscan")
