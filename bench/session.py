@@ -57,7 +57,8 @@ class Bench:
             self._prepared = True
             version = await self.testbed.value("select current_setting('server_version')")
             self.report.facts["postgresql"] = str(version)
-        await tpcb.transactions_per_second(self.testbed.url, 1)  # The first second after a start is slower; not counted.
+        # The first second after a start is slower; it is not counted.
+        await tpcb.transactions_per_second(self.testbed.url, 1)
 
     async def beside(self, what: str, measure: Callable[[], Awaitable[Load]]) -> tuple[Load, tuple[float, float]]:
         """Measure, with TPC-B before and after it, so that a machine that gets slower does so for both.
