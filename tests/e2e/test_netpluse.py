@@ -346,7 +346,7 @@ REFERENCES = [
 
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_an_order_is_found_by_any_reference_percent_encoded(shop: Shop, keys: Keys, reference: str) -> None:
-    with shop.client(keys.ama) as client:
+    with shop.client(keys.ama_test) as client:
         bought = client.post("purchase", json=purchase(0, reference))
         assert bought.status_code == 200, bought.text
         encoded = "".join(f"%{byte:02X}" for byte in reference.encode())
