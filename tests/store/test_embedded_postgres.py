@@ -191,11 +191,16 @@ def test_killed_parent_takes_postgres_along_and_the_next_one_is_ready_soon(data_
     running.wait()
 
 
+def stop_server_processes(data_dir: Path) -> None:
+    for found in server_processes_of(data_dir):
+        with suppress(ProcessLookupError):  # A session or a worker of autovacuum may just be ending.
+            os.kill(found.pid, signal.SIGSTOP)
+
+
 def test_a_server_whose_processes_were_all_stopped_is_woken_to_end(data_dir: Path) -> None:
     process, url, _ = serve(data_dir)
     running = load(url)
-    for found in server_processes_of(data_dir):
-        os.kill(found.pid, signal.SIGSTOP)
+    stop_server_processes(data_dir)
     kill(process)
     running.kill()
     running.wait()
@@ -203,9 +208,7 @@ def test_a_server_whose_processes_were_all_stopped_is_woken_to_end(data_dir: Pat
     with Cluster(data_dir) as cluster:
         took_s = time.monotonic() - began
         assert psql(cluster.url, "SELECT 1") == "1"
-        for found in server_processes_of(data_dir):
-            with suppress(ProcessLookupError):  # The session of psql may just be ending.
-                os.kill(found.pid, signal.SIGSTOP)
+        stop_server_processes(data_dir)
         began = time.monotonic()
     # Where one of them stays asleep the server is given ten seconds to end, and twenty in a stop.
     assert max(took_s, time.monotonic() - began) < 8
