@@ -4,7 +4,6 @@ The file is made when the first payload is sealed. The database remembers which 
 hold older keys behind the first; what was sealed with them opens.
 """
 
-import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +11,18 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from telvend.catalog.kinds import Payload
+from telvend.database.agreed_key import AgreedKeys, KeyRecord
 from telvend.database.connections import Database
-from telvend.kit.keyfile import KeyFile, KeyMissing, new_key
+from telvend.kit.keyfile import KeyFile
 from telvend.kit.sealing import derived_key, open_sealed, seal
 from telvend.kit.secret import Secret
 from telvend.orders.payloads import store
 
 FILE: Final = Path("secret") / "payload-key"
+
+_MISSING: Final = (
+    "The tokens and PINs of this database's orders are sealed with payload key {}, which is not in {}; bring it back."
+)
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(list[dict[str, str]]).decode
@@ -44,54 +48,10 @@ class PayloadKey:
         return f"PayloadKey({self.id})"
 
 
-class PayloadKeys:
+class PayloadKeys(AgreedKeys[PayloadKey]):
     """Which keys are used in this shop. `given` is what the setting holds; without it there is a file."""
 
     def __init__(self, database: Database, data_dir: Path, given: Secret | None = None) -> None:
-        self._database = database
-        self._file = KeyFile(data_dir / FILE, "payload key", "payload_key", given)
-        self._key: PayloadKey | None = None
-        self._agreeing = asyncio.Lock()
-
-    @property
-    def from_settings(self) -> bool:
-        """Whether the keys stand in the settings."""
-        return self._file.from_settings
-
-    async def check(self) -> None:
-        """See that the key in use, if any, is here; makes nothing. Raises KeyRefused, Busy."""
-        async with self._database.connection() as tx:
-            recorded = await store.recorded_key(tx)
-        self._file.read()
-        if recorded is not None:
-            self.named(recorded)
-
-    async def ready(self) -> PayloadKey:
-        """Return the key to seal with; it is made where nothing was ever sealed. Raises KeyRefused, Busy."""
-        async with self._agreeing:
-            if self._key is None:
-                self._key = await self._agree()
-        return self._key
-
-    def named(self, key_id: str) -> PayloadKey:
-        """Return the key of this id. Raises KeyRefused."""
-        for key in map(PayloadKey, self._file.read()):
-            if key.id == key_id:
-                return key
-        raise KeyMissing(
-            f"The tokens and PINs of this database's orders are sealed with payload key {key_id}, which is not in"
-            f" {self._file.place}; bring it back."
-        )
-
-    async def _agree(self) -> PayloadKey:
-        async with self._database.transaction() as tx:
-            # The first process makes the key. The others read the file after it, once they are let in.
-            await store.hold_agreeing_off(tx)
-            recorded = await store.recorded_key(tx)
-            if recorded is not None:
-                return self.named(recorded)
-            if not self._file.read():
-                self._file.make_first(new_key())
-            first = PayloadKey(self._file.read()[0])
-            await store.record_key(tx, first.id)
-        return first
+        file = KeyFile(data_dir / FILE, "payload key", "payload_key", given)
+        record = KeyRecord(store.hold_agreeing_off, store.recorded_key, store.record_key)
+        super().__init__(database, file, PayloadKey, record, _MISSING)
