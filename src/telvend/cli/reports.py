@@ -1,6 +1,6 @@
 """`telvend report`: what was sold, earned and is owed, by day; and the closing of a month."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,13 +15,13 @@ from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
 from telvend.ledger.model import AccountKind, TransferKind
-from telvend.reports.model import By, ClosedMonth, Holding, Month, RowKey, Sales
+from telvend.reports.model import By, ClosedMonth, Month, RowKey
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from telvend.bootstrap import Shop
-    from telvend.reports.service import ReportTable
+    from telvend.reports.service import Reports, ReportTable
 
 app = typer.Typer()
 
@@ -37,13 +37,16 @@ To = Annotated[
 ]
 InMode = Annotated[Mode, typer.Option(help="Real money, or play money.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
-BySale = Annotated[list[By] | None, typer.Option("--by", help="One row for each; may be repeated. By day without.")]
 
 _NAMED_AT_MOST: Final = 20
 _AT_A_TIME: Final = 1000
+_BY_SALE: Final = "One row for each; may be repeated. By day without."
 
 Told = Mapping[str, Callable[[Any], Any]]
 """The columns of a report: what each says of a row. Whole minor units come as `Minor`."""
+
+
+Read = Callable[["Reports", date, date, Sequence[By], Mode], Awaitable["ReportTable[Any]"]]
 
 
 class Minor(int):
@@ -93,82 +96,66 @@ def _percent(part: int, whole: int) -> Decimal | None:
     return (Decimal(part * 100) / whole).quantize(Decimal("0.01")) if whole else None
 
 
-@command(app, "sales")
-async def sales(
-    shop: "Shop",
-    as_json: bool,
-    first: From = None,
-    last: To = None,
-    by: BySale = None,
-    mode: InMode = Mode.LIVE,
-    as_csv: AsCsv = False,
-) -> Output | None:
-    """What was sold: sales count in the day in which they became final, refunds in that in which they were made."""
-    return await _on_sales(shop, _SOLD, as_json, first, last, by or [By.DAY], mode, as_csv)
+def _add(name: str, text: str, told: Told, default: Sequence[By], by_help: str, read: Read) -> None:
+    """Add the command of a report. `default`: its rows where --by is not given."""
+
+    async def report(
+        shop: "Shop",
+        as_json: bool,
+        first: From = None,
+        last: To = None,
+        by: Annotated[list[By] | None, typer.Option("--by", help=by_help)] = None,
+        mode: InMode = Mode.LIVE,
+        as_csv: AsCsv = False,
+    ) -> Output | None:
+        days = await _days(shop, first, last)
+        found = await read(shop.reports, *days, by or default, mode)
+        return await _printed(shop, found, told, by or default, days, mode, as_csv=as_csv and not as_json)
+
+    report.__doc__ = text
+    command(app, name)(report)
 
 
-@command(app, "margin")
-async def margin(
-    shop: "Shop",
-    as_json: bool,
-    first: From = None,
-    last: To = None,
-    by: BySale = None,
-    mode: InMode = Mode.LIVE,
-    as_csv: AsCsv = False,
-) -> Output | None:
-    """What was left of what was sold, after cost, refunds and play money that was written off."""
-    return await _on_sales(shop, _EARNED, as_json, first, last, by or [By.DAY], mode, as_csv, with_cost=True)
-
-
-@command(app, "outcomes")
-async def outcomes(
-    shop: "Shop",
-    as_json: bool,
-    first: From = None,
-    last: To = None,
-    by: BySale = None,
-    mode: InMode = Mode.LIVE,
-    as_csv: AsCsv = False,
-) -> Output | None:
-    """How many sales were delivered and how many failed, by day and network where --by does not say otherwise."""
-    return await _on_sales(shop, _OUTCOMES, as_json, first, last, by or [By.DAY, By.NETWORK], mode, as_csv)
-
-
-@command(app, "floats")
-async def floats(
-    shop: "Shop",
-    as_json: bool,
-    first: From = None,
-    last: To = None,
-    by: Annotated[
-        list[By] | None, typer.Option("--by", help="day or provider; may be repeated. By provider without.")
-    ] = None,
-    mode: InMode = Mode.LIVE,
-    as_csv: AsCsv = False,
-) -> Output | None:
-    """What each provider has earned from us: before, in these days, and in all."""
-    return await _on_accounts(
-        shop, AccountKind.PROVIDER, _FLOATS, as_json, first, last, by or [By.PROVIDER], mode, as_csv
-    )
-
-
-@command(app, "wallets")
-async def wallets(
-    shop: "Shop",
-    as_json: bool,
-    first: From = None,
-    last: To = None,
-    by: Annotated[
-        list[By] | None, typer.Option("--by", help="day or reseller; may be repeated. By reseller without.")
-    ] = None,
-    mode: InMode = Mode.LIVE,
-    as_csv: AsCsv = False,
-) -> Output | None:
-    """What is owed to resellers: opening balance, what came and went, and closing balance of their wallets."""
-    return await _on_accounts(
-        shop, AccountKind.WALLET, _WALLETS, as_json, first, last, by or [By.RESELLER], mode, as_csv
-    )
+_add(
+    "sales",
+    "What was sold: sales count in the day in which they became final, refunds in that in which they were made.",
+    _SOLD,
+    [By.DAY],
+    _BY_SALE,
+    lambda reports, first, last, by, mode: reports.sales(first, last, by, mode),
+)
+_add(
+    "margin",
+    "What was left of what was sold, after cost, refunds and play money that was written off.",
+    _EARNED,
+    [By.DAY],
+    _BY_SALE,
+    lambda reports, first, last, by, mode: reports.sales(first, last, by, mode, with_cost=True),
+)
+_add(
+    "outcomes",
+    "How many sales were delivered and how many failed, by day and network where --by does not say otherwise.",
+    _OUTCOMES,
+    [By.DAY, By.NETWORK],
+    _BY_SALE,
+    lambda reports, first, last, by, mode: reports.sales(first, last, by, mode),
+)
+_add(
+    "floats",
+    "What each provider has earned from us: before, in these days, and in all.",
+    _FLOATS,
+    [By.PROVIDER],
+    "day or provider; may be repeated. By provider without.",
+    lambda reports, first, last, by, mode: reports.holdings(AccountKind.PROVIDER, first, last, by, mode),
+)
+_add(
+    "wallets",
+    "What is owed to resellers: opening balance, what came and went, and closing balance of their wallets.",
+    _WALLETS,
+    [By.RESELLER],
+    "day or reseller; may be repeated. By reseller without.",
+    lambda reports, first, last, by, mode: reports.holdings(AccountKind.WALLET, first, last, by, mode),
+)
 
 
 @command(app, "close")
@@ -253,24 +240,6 @@ async def _days(shop: "Shop", first: datetime | None, last: datetime | None) -> 
     if first is None and last is not None and last.date() < today:
         raise InvalidInput("from", "is missing: --to is before today")
     return (today if first is None else first.date()), (today if last is None else last.date())
-
-
-async def _on_sales(
-    shop: "Shop", told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By], mode: Mode,
-    as_csv: bool, *, with_cost: bool = False,
-) -> Output | None:  # fmt: skip
-    days = await _days(shop, first, last)
-    report: ReportTable[Sales] = await shop.reports.sales(*days, by, mode, with_cost=with_cost)
-    return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
-
-
-async def _on_accounts(
-    shop: "Shop", kind: AccountKind, told: Told, as_json: bool, first: datetime | None, last: datetime | None, by: Sequence[By],
-    mode: Mode, as_csv: bool,
-) -> Output | None:  # fmt: skip
-    days = await _days(shop, first, last)
-    report: ReportTable[Holding] = await shop.reports.holdings(kind, *days, by, mode)
-    return await _printed(shop, report, told, by, days, mode, as_csv=as_csv and not as_json)
 
 
 async def _printed(
