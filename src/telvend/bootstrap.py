@@ -758,10 +758,14 @@ def _connected(providers: "list[Provider]", authorities: "list[Authority]", gate
 
 def _gateways(settings: Settings) -> "list[Gateway]":
     """Every gateway of this shop beside the sandbox, the preferred one first."""
-    from telvend.gateways.paystack.client import Paystack
-
     keys = {"paystack": settings.paystack_secret_key, "paystack-test": settings.paystack_test_secret_key}
-    return [Paystack(name, key) for name, key in keys.items() if key is not None]
+    gateways: list[Gateway] = []
+    for name, key in keys.items():
+        if key is not None:
+            from telvend.gateways.paystack.client import Paystack
+
+            gateways.append(Paystack(name, key))
+    return gateways
 
 
 def _authorities(settings: Settings) -> "dict[str, Authority]":
@@ -835,7 +839,6 @@ _LOADED_TO_SERVE: Final = (
     "sales.continuity.service",
     "kit.numbering",
     "authorities.personas",
-    "gateways.paystack.client",
     "gateways.sandbox.client",
     "providers.own_network.client",
     "providers.simulator.client",
