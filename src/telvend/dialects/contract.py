@@ -146,7 +146,7 @@ class Dialect:
     variables: tuple[Variable, ...] = ()
     """What the story's texts leave open, beside the address and the key."""
     story: tuple[Step, ...] = ()
-    """At least one request for each endpoint, in an order that works; see story.py."""
+    """At least one request for each endpoint, in an order that works; see examples.py."""
 
 
 def alike(render: Callable[[TelvendError], Response]) -> Callable[[TelvendError, Request], Response]:

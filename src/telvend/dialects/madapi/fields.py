@@ -33,7 +33,6 @@ from telvend.operator.subscribers.model import line_of
 MARKETS: Final = {"233": "GH", "234": "NG", "268": "SZ", "256": "UG", "27": "ZA"}
 """The document's markets by their calling code."""
 
-_FIRST_IN_NATIONAL_FORM: Final = ("GH", "NG")
 _OTHERS: Final = ("SZ", "UG", "ZA")
 LONGEST_CUSTOMER: Final = 64
 
