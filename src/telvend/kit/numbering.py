@@ -27,9 +27,9 @@ _FEWEST_DIGITS_AFTER = 4
 
 
 def mobile_pattern(region: str) -> str:
-    """Return what every text that `parse_mobile` reads for this market matches as a whole: what may stand in front, and how many digits.
+    """Return a pattern that every text that `parse_mobile` accepts for this market matches as a whole: prefixes and lengths.
 
-    Which of these numbers exist is not in it: countries give out new ones. Nothing but ASCII, as for JSON Schema.
+    It does not say which numbers are assigned, since countries assign new ones. ASCII only, as for JSON Schema.
     Raises LookupError for an unknown region.
     """
     metadata, mobile = _mobile_of(region)

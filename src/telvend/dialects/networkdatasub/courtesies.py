@@ -79,7 +79,7 @@ SCHEMES: Final = frozenset({"token", *(word.lower() for word in _taken(Part.HEAD
 """The words that may stand before the key, in lower case."""
 
 OTHER_NAME: Final = {printed: taken for taken, printed in _taken(Part.FIELD).items()}
-"""By the printed name of a field the name that is taken as well."""
+"""The printed name of a field → the name that is accepted as well."""
 
 NUMBERED: Final = frozenset(_taken(Part.VALUE))
 """The fields whose value may be the number of what the printed word names."""

@@ -129,7 +129,7 @@ class Fields(FormFields):
         return value
 
     def number(self, name: str) -> int | None:
-        """The number that stands, as a courtesy, in the place of a word; None where none does."""
+        """The number that is sent, as a courtesy, instead of a word; None where there is none."""
         return number_in(name, self._form.get(name))
 
     def one_of(self, name: str, known: Callable[[str], T | None], problem: str) -> T | None:
@@ -159,7 +159,7 @@ class Fields(FormFields):
         return None if self._network_is_the_plans else self.network(name)
 
     def plan(self, _: str) -> Product | None:
-        """The plan that was read as `plan_id`, of the network that was read before. As a courtesy it says whose it is."""
+        """The plan of `plan_id` and of the network that was read. As a courtesy the plan alone determines the network."""
         by_plan = self._network_is_the_plans
         network: Network | None = self.values["network"]
         if "plan_id" in self.problems or not (by_plan or network is not None):
