@@ -145,7 +145,7 @@ def text(longest: int, *, shortest: int = 0) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class PrintableText:
-    """Text of one printable character or more, for a form whose fields are checked one after the other."""
+    """Text of 1 to `longest` printable characters: what the document allows, and the check."""
 
     longest: int
 

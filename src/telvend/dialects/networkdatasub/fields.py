@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from telvend.catalog.model import CatalogueSnapshot, Network, Product
 from telvend.dialects.fields import FormFields
+from telvend.dialects.forms import PrintableText
 from telvend.dialects.headers import header_text
 from telvend.dialects.networkdatasub.courtesies import OTHER_NAME, number_in
 from telvend.dialects.networkdatasub.wire import AUTHORITY_BY_PROVIDER
@@ -21,7 +22,7 @@ from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 
 COUNTRY: Final = "NG"
-REFERENCE_LENGTH: Final = 64
+REFERENCE_TEXT: Final = PrintableText(64)
 
 DEFAULT_PROVIDER: Final = "idpass"
 
@@ -242,8 +243,8 @@ class Fields(FormFields):
             return None
         if value is None:
             return None
-        if not isinstance(value, str) or not 1 <= len(value) <= REFERENCE_LENGTH or not value.isprintable():
-            self.add("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
+        if not isinstance(value, str) or not REFERENCE_TEXT.holds(value):
+            self.add("reference", f"must be 1 to {REFERENCE_TEXT.longest} printable characters")
             return None
         return value
 
