@@ -109,7 +109,7 @@ BOOK_FOLDER = "book"
 _LOOK_AGAIN_S: Final = 0.1
 
 PAYLOADS_EVERY_S = 2.0
-"""How often is looked for payloads that are to be asked for."""
+"""The interval at which tokens and PINs that providers still owe are looked for."""
 
 AUTHORITIES = (prembly.NAME, dojah.NAME)
 """The real authorities that there are, configured or not."""
@@ -379,7 +379,7 @@ class Shop:
 
     @cached_property
     def watch(self) -> "Watch":
-        """What loads whatever other processes change."""
+        """Loads what other processes change."""
         from telvend.catalog.service import TOPIC as CATALOGUE
         from telvend.database.watch import Watch
         from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
@@ -582,7 +582,7 @@ class Shop:
 
     @cached_property
     def services(self) -> "Services":
-        """All of them, for those who speak; of a complete shop."""
+        """All services, for dialects and pages; of a complete shop."""
         from telvend.services import Services
 
         return Services(
@@ -666,7 +666,7 @@ async def work(settings: Settings, url: str, *, fulfilment: bool = True) -> Asyn
 async def serve(
     settings: Settings, url: str, listen: Callable[[], list[socket.socket]]
 ) -> "AsyncIterator[tuple[Shop, HttpServer]]":
-    """A shop that runs, and answers HTTP on what `listen` gives; it is asked when the shop runs.
+    """A shop that runs and answers HTTP on the sockets that `listen` returns, which is called once the shop runs.
 
     Closing it answers the requests in hand, then drains the shop.
     """
@@ -688,7 +688,7 @@ async def serve(
 
 
 async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: bool) -> Shop:
-    """Open the shop and start it, once the database has answered one look: what is remembered is loaded then."""
+    """Open the whole shop, wait until the database answers, load what is kept in memory, and start the shop."""
     from telvend.kit import metrics
     from telvend.kit.runtime import runtime_of_server
     from telvend.sales.continuity.metrics import BOOK_BEHIND
@@ -758,10 +758,14 @@ def _connected(providers: "list[Provider]", authorities: "list[Authority]", gate
 
 def _gateways(settings: Settings) -> "list[Gateway]":
     """Every gateway of this shop beside the sandbox, the preferred one first."""
-    from telvend.gateways.paystack.client import Paystack
-
     keys = {"paystack": settings.paystack_secret_key, "paystack-test": settings.paystack_test_secret_key}
-    return [Paystack(name, key) for name, key in keys.items() if key is not None]
+    gateways: list[Gateway] = []
+    for name, key in keys.items():
+        if key is not None:
+            from telvend.gateways.paystack.client import Paystack
+
+            gateways.append(Paystack(name, key))
+    return gateways
 
 
 def _authorities(settings: Settings) -> "dict[str, Authority]":
@@ -835,7 +839,6 @@ _LOADED_TO_SERVE: Final = (
     "sales.continuity.service",
     "kit.numbering",
     "authorities.personas",
-    "gateways.paystack.client",
     "gateways.sandbox.client",
     "providers.own_network.client",
     "providers.simulator.client",

@@ -1,4 +1,4 @@
-"""The command line: one file a subject, each a Typer application; `frame.py` is what all commands share.
+"""The command line: one file a subject, each a Typer application; `common.py` is what all commands share.
 
 A file is imported when one of its commands is run or asked for its help (lazy.py). Their list stands here.
 """
@@ -12,21 +12,24 @@ from typer.core import TyperGroup
 from telvend import __version__
 from telvend.cli.lazy import LazyCommand, LazyGroup
 from telvend.cli.options import DatabaseUrl, DataDir, Json, common_options
-from telvend.cli.panels import EVERY_DAY, OPERATOR
 from telvend.cli.streams import OutputLost, install
 from telvend.kit import failpoints, log
+
+# The two groups of `telvend --help`.
+_EVERY_DAY: Final = "Every day"
+_OPERATOR: Final = "The operator's side: our own network, the machine and the database"
 
 COMMANDS: Final = (
     LazyCommand(
         "serve",
         "serve",
-        rich_help_panel=EVERY_DAY,
+        rich_help_panel=_EVERY_DAY,
         help="Serve the API, deliver orders, and keep the embedded database running. SIGTERM drains.",
     ),
     LazyCommand(
         "work",
         "serve",
-        rich_help_panel=OPERATOR,
+        rich_help_panel=_OPERATOR,
         help="Deliver orders and nothing else; beside `telvend serve --no-fulfilment`, on this machine or another. Opens no shop.",
     ),
     LazyCommand(
@@ -35,13 +38,13 @@ COMMANDS: Final = (
     LazyCommand(
         "demo",
         "demo",
-        rich_help_panel=EVERY_DAY,
+        rich_help_panel=_EVERY_DAY,
         help="A furnished shop in a folder of its own: sells before your eyes, in three APIs, then serves until Ctrl-C.",
     ),
     LazyCommand(
         "doctor",
         "doctor",
-        rich_help_panel=EVERY_DAY,
+        rich_help_panel=_EVERY_DAY,
         help="""Check this machine and this shop: one line each, and what to do about it.
 
 Changes nothing, works while the server runs, and ends with exit code 1 when something would lose money or stop sales.""",
@@ -49,50 +52,50 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
     LazyCommand(
         "audit",
         "audit",
-        rich_help_panel=EVERY_DAY,
+        rich_help_panel=_EVERY_DAY,
         help="Say whether the books hold, as `telvend ledger check` does; with --json, also what was seen again.",
     ),
     LazyCommand(
         "settings",
         "settings",
-        rich_help_panel=OPERATOR,
+        rich_help_panel=_OPERATOR,
         help="List every setting with its value, where it came from and what it is for. Secrets are starred.",
     ),
     LazyCommand(
         "upgrade",
         "upgrade",
-        rich_help_panel=OPERATOR,
+        rich_help_panel=_OPERATOR,
         help="Bring the database's schema to this version, while nodes of the version before go on serving.",
     ),
-    LazyGroup("user", "users", "app", rich_help_panel=EVERY_DAY, help="The resellers of the shop."),
-    LazyGroup("key", "keys", "app", rich_help_panel=EVERY_DAY, help="The API keys of resellers."),
-    LazyGroup("wallet", "wallets", "app", rich_help_panel=EVERY_DAY, help="Resellers' money."),
-    LazyGroup("funding", "fundings", "app", rich_help_panel=EVERY_DAY, help="Money that comes through gateways."),
-    LazyGroup("product", "products", "app", rich_help_panel=EVERY_DAY, help="What the shop sells."),
-    LazyGroup("network", "networks", "app", rich_help_panel=EVERY_DAY, help="The networks that are sold."),
-    LazyGroup("order", "orders", "app", rich_help_panel=EVERY_DAY, help="The sales."),
-    LazyGroup("identity", "identity", "app", rich_help_panel=EVERY_DAY, help="Identity checks: NIN and BVN."),
-    LazyGroup("ledger", "ledger", "app", rich_help_panel=EVERY_DAY, help="Whether the books hold."),
+    LazyGroup("user", "users", "app", rich_help_panel=_EVERY_DAY, help="The resellers of the shop."),
+    LazyGroup("key", "keys", "app", rich_help_panel=_EVERY_DAY, help="The API keys of resellers."),
+    LazyGroup("wallet", "wallets", "app", rich_help_panel=_EVERY_DAY, help="Resellers' money."),
+    LazyGroup("funding", "fundings", "app", rich_help_panel=_EVERY_DAY, help="Money that comes through gateways."),
+    LazyGroup("product", "products", "app", rich_help_panel=_EVERY_DAY, help="What the shop sells."),
+    LazyGroup("network", "networks", "app", rich_help_panel=_EVERY_DAY, help="The networks that are sold."),
+    LazyGroup("order", "orders", "app", rich_help_panel=_EVERY_DAY, help="The sales."),
+    LazyGroup("identity", "identity", "app", rich_help_panel=_EVERY_DAY, help="Identity checks: NIN and BVN."),
+    LazyGroup("ledger", "ledger", "app", rich_help_panel=_EVERY_DAY, help="Whether the books hold."),
     LazyGroup(
         "report",
         "reports",
         "app",
-        rich_help_panel=EVERY_DAY,
+        rich_help_panel=_EVERY_DAY,
         help="What was sold and earned, what is owed, and closed months.",
     ),
     LazyGroup(
-        "subscriber", "subscribers", "app", rich_help_panel=OPERATOR, help="Who is on the network, and what they have."
+        "subscriber", "subscribers", "app", rich_help_panel=_OPERATOR, help="Who is on the network, and what they have."
     ),
-    LazyGroup("bundle", "bundles", "app", rich_help_panel=OPERATOR, help="What a product of the network credits."),
-    LazyGroup("refill-profile", "bundles", "profiles", rich_help_panel=OPERATOR, help="What a refill turns into."),
-    LazyGroup("voucher", "vouchers", "app", rich_help_panel=OPERATOR, help="Vouchers: PINs that load a subscriber."),
-    LazyGroup("refill", "refills", "app", rich_help_panel=OPERATOR, help="What subscribers were refilled with."),
+    LazyGroup("bundle", "bundles", "app", rich_help_panel=_OPERATOR, help="What a product of the network credits."),
+    LazyGroup("refill-profile", "bundles", "profiles", rich_help_panel=_OPERATOR, help="What a refill turns into."),
+    LazyGroup("voucher", "vouchers", "app", rich_help_panel=_OPERATOR, help="Vouchers: PINs that load a subscriber."),
+    LazyGroup("refill", "refills", "app", rich_help_panel=_OPERATOR, help="What subscribers were refilled with."),
     LazyGroup(
-        "premium", "premiums", "app", rich_help_panel=OPERATOR, help="Premiums: what cover for a transaction costs."
+        "premium", "premiums", "app", rich_help_panel=_OPERATOR, help="Premiums: what cover for a transaction costs."
     ),
-    LazyGroup("simulator", "simulator", "app", rich_help_panel=OPERATOR, help="The pretended upstream."),
-    LazyGroup("db", "database", "app", rich_help_panel=OPERATOR, help="The database itself."),
-    LazyGroup("shop", "shop", "app", rich_help_panel=OPERATOR, help="Whether this shop sells."),
+    LazyGroup("simulator", "simulator", "app", rich_help_panel=_OPERATOR, help="The pretended upstream."),
+    LazyGroup("db", "database", "app", rich_help_panel=_OPERATOR, help="The database itself."),
+    LazyGroup("shop", "shop", "app", rich_help_panel=_OPERATOR, help="Whether this shop sells."),
 )
 """Every command and group, in the order of `telvend --help`. The help of a command is the docstring of its function, again."""
 

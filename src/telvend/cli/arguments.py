@@ -1,6 +1,6 @@
 """Parse arguments of commands: telephone numbers and currencies. Raises InvalidInput.
 
-A parameter that is a telephone number is marked, and the frame reads it before the command begins:
+A parameter that is a telephone number is marked, and `command` (common.py) reads it before the command begins:
 
     subscriber: Annotated[str, typer.Option(help="Only for this number."), NUMBER]
 """

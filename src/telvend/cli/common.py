@@ -48,8 +48,8 @@ P = ParamSpec("P")
 class Output:
     """What a command has to say: `data` for programs, `show` for people (or one `text`).
 
-    `if_lost` is for what is shown this once: a sentence on what to do when it could not be. `only_looked`: this call of a
-    command that can change something has changed nothing, so that what it prints is its work.
+    `if_lost` is for what is shown only once: a sentence on what to do when it could not be shown. `only_looked`: the command
+    can change something and did not this time (a dry run), so that its output counts as its work.
     """
 
     data: dict[str, Any]

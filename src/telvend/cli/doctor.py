@@ -4,19 +4,18 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from telvend.bootstrap import open_shop
 from telvend.cli.common import Output, as_json_of, emit
-from telvend.cli.opening import REFUSALS, database_of, refusal_text
+from telvend.cli.opening import FAILURES, database_of, refusal_text
 from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password
 from telvend.config import Loaded, Settings, SettingsRefused, load
 from telvend.database import migrations
-from telvend.database.connections import CONNECTION_LOSS, Database
+from telvend.database.connections import Database
 from telvend.database.migrations import SchemaRefused
 from telvend.embedded_postgres.refused import NoDatabase
 from telvend.errors import Busy
@@ -72,7 +71,7 @@ def _examined(loaded: Loaded) -> list[Finding]:
             *findings,
             Finding("database", Level.FAILURE, f"{str(error).removesuffix('.')}.", "Nothing else could be looked at."),
         ]
-    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+    except FAILURES as error:
         return [*findings, checks.unreachable(refusal_text(error, settings))]
 
 

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated
 
-import asyncpg
 import typer
 
 from telvend.bootstrap import open_shop
 from telvend.cli.common import Output, as_json_of, emit, fail, progress, settings_of
-from telvend.cli.opening import REFUSALS, refusal_text
+from telvend.cli.opening import FAILURES, refusal_text
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.config import Settings
-from telvend.database.connections import CONNECTION_LOSS, Database, holds_tables
+from telvend.database.connections import Database, holds_tables
 from telvend.embedded_postgres.binaries import client_programs_dir
 from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import running_url
@@ -56,7 +55,7 @@ def load(
             progress("Loading the dump …")
             _load(dump, url)
             asyncio.run(_halt(settings, url, dump))
-    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+    except FAILURES as error:
         fail(refusal_text(error, settings))
     text = "Loaded. It sells nothing until `telvend shop release`; docs/howto/back-up-and-restore.md says what comes first."
     emit(Output({"loaded": str(dump)}, text), as_json_of(context, as_json))

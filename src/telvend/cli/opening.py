@@ -28,7 +28,12 @@ from telvend.kit.keyfile import KeyRefused
 T = TypeVar("T")
 
 REFUSALS: Final = (TelvendError, SettingsRefused, PostgresRefused, DatabaseRefused, SchemaRefused, KeyRefused)
-"""What ends a command with one sentence and exit code 1."""
+"""The errors whose own text is the sentence that a command ends with."""
+
+_DATABASE_ERRORS: Final = (*CONNECTION_LOSS, asyncpg.PostgresError)
+
+FAILURES: Final = (*REFUSALS, *_DATABASE_ERRORS)
+"""What ends a command with one sentence and exit code 1; `refusal_text` makes the sentence."""
 
 
 @contextmanager
@@ -62,7 +67,7 @@ def run(settings: Settings, work: Callable[[Shop], Awaitable[T]]) -> T:
             asyncio.run(inside(url))
     except OutputLost as error:
         end_without_output(error)
-    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+    except FAILURES as error:
         if not done:
             fail(refusal_text(error, settings))
         # The work is done; only closing what it was done with was not.
@@ -73,6 +78,6 @@ def run(settings: Settings, work: Callable[[Shop], Awaitable[T]]) -> T:
 def refusal_text(error: BaseException, settings: Settings) -> str:
     """The sentence for what has ended a command."""
     url = settings.database_url.reveal() if settings.database_url else None
-    if isinstance(error, Busy) and isinstance(error.__cause__, (*CONNECTION_LOSS, asyncpg.PostgresError)):
+    if isinstance(error, Busy) and isinstance(error.__cause__, _DATABASE_ERRORS):
         return sentence_of(error.__cause__, url)
     return str(error) if isinstance(error, REFUSALS) else sentence_of(error, url)

@@ -4,7 +4,7 @@
 
 What the terminal cannot show is printed as an escape (`\\u1ecc`), which in JSON means the same letter. stderr takes what it is
 given: a full disk behind it costs a sentence, not the command. stdout that cannot be written raises OutputLost, once, wherever
-it is written from; the frame decides what that means for the command.
+it is written from; common.py decides what that means for the command.
 """
 
 import codecs

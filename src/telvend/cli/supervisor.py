@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import uvloop
 
 from telvend.bootstrap import Shop, load_modules
@@ -20,12 +19,12 @@ from telvend.cli import server
 from telvend.cli.common import fail, progress
 from telvend.cli.listening import listen
 from telvend.cli.minder import DatabaseMinder
-from telvend.cli.opening import REFUSALS, refusal_text
+from telvend.cli.opening import FAILURES, refusal_text
 from telvend.cli.server import Ready, configure_logs, run_api, run_fulfilment
 from telvend.cli.whereabouts import no_shop
 from telvend.cli.workers import Workers, run_worker
 from telvend.config import CONNECTIONS_BESIDE_POOL, Settings
-from telvend.database.connections import CONNECTION_LOSS, Database
+from telvend.database.connections import Database
 from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import has_database
 from telvend.embedded_postgres.refused import NoDatabase, PostgresRefused
@@ -74,7 +73,7 @@ def run_server(
                 listener.close()
             if cluster is not None:
                 cluster.stop()
-    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+    except FAILURES as error:
         fail(refusal_text(error, settings))
 
 

@@ -3,16 +3,15 @@
 import asyncio
 from typing import Annotated, Any
 
-import asyncpg
 import typer
 from rich.console import Console
 
 from telvend import __version__
 from telvend.cli.common import Output, as_json_of, emit, fail, progress, settings_of, table
-from telvend.cli.opening import REFUSALS, database_of, refusal_text
+from telvend.cli.opening import FAILURES, database_of, refusal_text
 from telvend.cli.options import DatabaseUrl, DataDir, Json
 from telvend.database import migrations
-from telvend.database.connections import CONNECTION_LOSS, Database
+from telvend.database.connections import Database
 from telvend.database.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, SchemaStanding
 from telvend.database.migrations.blockers import Blocker, long_open
 from telvend.upkeep.preparation import prepare_database
@@ -35,7 +34,7 @@ def upgrade(
     try:
         with database_of(settings) as url:
             output = asyncio.run(_with(url, check=check))
-    except (*REFUSALS, *CONNECTION_LOSS, asyncpg.PostgresError) as error:
+    except FAILURES as error:
         fail(refusal_text(error, settings))
     emit(output, as_json_of(context, as_json), reading=check)
 

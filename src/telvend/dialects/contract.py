@@ -62,7 +62,7 @@ FormT = TypeVar("FormT")
 class Context(msgspec.Struct, Generic[FormT]):
     """One authenticated request, read as far as it can be without the database.
 
-    `form` is the decoded body; of a declared form the object as it was sent. `path` what the path's placeholders stood for.
+    `form` is the decoded body; for a declared form it is the JSON object as sent. `path` maps the path's placeholders to values.
     """
 
     services: Services
@@ -99,8 +99,8 @@ class Endpoint:
     answers: Mapping[int, type[Any]]
     allowance: AllowanceKind = AllowanceKind.READ
     form: type[msgspec.Struct] | Form[Any] | None = None
-    """What the body is: a struct that is decoded before the handler is called, or a declared form that the handler reads, since it
-    knows what is sold; all that is wrong is then named at once. Either is what the document says."""
+    """What the body is, for validation and for the document. A struct is decoded before the handler is called. A declared form is
+    read by the handler, which knows what is sold; all wrong fields are then named at once."""
     url_encoded: bool = False
     """Whether the body may also be an application/x-www-form-urlencoded form. Only with a declared form."""
     read_other: Callable[[bytes, bytes], dict[str, Any] | None] | None = None
@@ -122,8 +122,7 @@ class Dialect:
     key_of: KeyOf
     error: Callable[[TelvendError, Request], Response]
     sells: frozenset[SaleKind] = frozenset()
-    """The kinds of sale that it sells, all that it ever sold included: a reference is looked for in each of them. Empty:
-    not declared, and looked for in every kind."""
+    """The kinds of sale that it sells or ever sold: a reference is looked up in each of them. Empty: in every kind."""
     courtesies: tuple[Endpoint, ...] = ()
     """Addresses beside the contract, for clients that know them already. They are served and in no document or story."""
     security: Mapping[str, Any] = field(default_factory=dict)
@@ -146,7 +145,7 @@ class Dialect:
     variables: tuple[Variable, ...] = ()
     """What the story's texts leave open, beside the address and the key."""
     story: tuple[Step, ...] = ()
-    """At least one request for each endpoint, in an order that works; see story.py."""
+    """At least one request for each endpoint, in an order that works; see examples.py."""
 
 
 def alike(render: Callable[[TelvendError], Response]) -> Callable[[TelvendError, Request], Response]:

@@ -15,8 +15,8 @@ each other: what a document allows is never refused for its form, and what it fo
 - JSON Schema cannot see how a number is written (`1.0` is `1`), and its patterns know the letters of ASCII only: a word in any
   case may also hold a character that Unicode folds to such a letter, as the Kelvin sign for `k`.
 
-A value of two types has no `type` in the document, and says by `if` what it may be. Of an `anyOf` of a number and a text several
-client generators make a class that cannot hold either.
+A value of two types is documented with `if` and without `type`: from an `anyOf` of a number and a string several client
+generators make a class that can hold neither.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,8 +41,8 @@ NOT_BLANK: Final[Schema] = {"type": "string", "pattern": "[^\\s\\x1c-\\x1f\\x85]
 class Field:
     """One field. `read` takes the dialect's `FormFields` and the field's name, and notes what is wrong with it.
 
-    `schema` is what the document allows; None for a value that is worked out from the others and not sent. A field that is not
-    `required` may also be null. `beside`: whether a body holds this field in a spelling that is taken and not documented.
+    `schema` is what the document allows; None for a value that is derived from other fields and not sent. A field that is not
+    `required` may also be null. `beside`: whether a body has this field in a spelling that is accepted but not documented.
     """
 
     read: Callable[[Any, str], Any]
@@ -107,7 +107,7 @@ class Form(Generic[T]):
         return value
 
     def uses_courtesy(self, body: Mapping[str, Any]) -> bool:
-        """Whether the body has a spelling that is taken beside the document."""
+        """Whether the body has a spelling that is accepted but not documented."""
         return any(field.beside(body) for field in self._fields.values())
 
     def schema(self) -> Schema:
@@ -145,7 +145,7 @@ def text(longest: int, *, shortest: int = 0) -> Schema:
 
 @dataclass(frozen=True, slots=True)
 class PrintableText:
-    """Text of one printable character or more, for a form whose fields are checked one after the other."""
+    """Text of 1 to `longest` printable characters: what the document allows, and the check."""
 
     longest: int
 
@@ -159,7 +159,7 @@ class PrintableText:
 
 
 def matching(pattern: str, **more: Any) -> Schema:
-    """Text that is wholly as the pattern says, whose words mean the same in every language: no `\\d`, no look-ahead."""
+    """Text that matches the pattern as a whole. Use portable syntax only: no `\\d`, no look-ahead."""
     return {"type": "string", "pattern": f"^(?:{pattern})$", **more}
 
 
@@ -172,7 +172,7 @@ def text_or(text_pattern: str, other: Schema) -> Schema:
 
 
 def any_case(word: str, between: str = "") -> str:
-    """The word in any case, `between` being what may stand around and between its letters."""
+    """The word in any case; `between` matches what may stand around and between its letters."""
     letters = (f"[{letter.upper()}{letter.lower()}]" if letter.isalpha() else letter for letter in word)
     return between + between.join(letters) + between
 

@@ -389,17 +389,19 @@ def require_media_type(content_type: bytes, body: bytes) -> None:
     raise MediaTypeNotRead
 
 
-_MOST_FIELDS: Final = 100
+MOST_FIELDS: Final = 100
+"""How many fields a form may have."""
+NOT_A_FORM: Final = "The request body is not a valid form."
 
 
 def decode_url_encoded(body: bytes) -> dict[str, Any]:
     """The fields of a form with their texts; of a field that comes twice the last. Raises BodyNotReadable."""
     try:
         return dict(
-            parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+            parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
         )
     except ValueError:
-        raise BodyNotReadable("The request body is not a valid form.") from None
+        raise BodyNotReadable(NOT_A_FORM) from None
 
 
 _CUT_OFF: Final = "The request body was cut off."

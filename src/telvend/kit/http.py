@@ -48,7 +48,7 @@ def client(
         timeout=httpx.Timeout(timeout_s),
         headers={"accept-encoding": _ENCODINGS} | (headers or {}),
         transport=transport,
-        # Nobody we call needs to know us again by what they told us last time; and they could tell ever more.
+        # Cookies are not kept: no service that is called here needs them, and the jar could grow without bound.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         trust_env=False,

@@ -45,7 +45,7 @@ _DEEPEST = 8
 # Their lines at level info say what our own say, with whole addresses, in which numbers stand.
 _TALKATIVE = ("uvicorn.access", "httpx", "httpcore")
 
-# During an outage it warns with a traceback, again and again, of what outage.py says once.
+# During an outage it warns with a traceback, again and again, of what database/outage.py says once.
 _REPEATING = ("asyncpg.pool",)
 
 # What these say of a connection or a request, anybody on the network can have them say.

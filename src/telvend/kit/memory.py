@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 EXCESS_BYTES: Final = 16 * 1024 * 1024
-"""So much more than at its smallest a process may hold before it is worth the pause."""
+"""How much more than its minimum a process may hold before giving memory back is worth the pause."""
 
 _STATM: Final = Path("/proc/self/statm")
 _PAGE_BYTES: Final = 4096
@@ -34,7 +34,7 @@ def give_back(collect: bool) -> None:
 
 
 class Excess:
-    """Decides when to give memory back. `spacing_s` is the least time between two checks; where one did not help, it doubles."""
+    """Decides when to give memory back. `spacing_s` is the time between two checks; it doubles, up to `most_s`, where one did not help."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Excess:
         self._next_s = float("-inf")
 
     def check(self, now_s: float) -> None:
-        """Give back what is too much. Garbage is collected only where it did not help to do without."""
+        """Give back the excess. Collect garbage only where the check before did not help without."""
         if now_s < self._next_s:
             return
         held = self._resident()

@@ -27,15 +27,12 @@ _FEWEST_DIGITS_AFTER = 4
 
 
 def mobile_pattern(region: str) -> str:
-    """Return what every text that `parse_mobile` reads for this market matches as a whole: what may stand in front, and how many digits.
+    """Return a pattern that every text that `parse_mobile` accepts for this market matches as a whole: prefixes and lengths.
 
-    Which of these numbers exist is not in it: countries give out new ones. Nothing but ASCII, as for JSON Schema.
+    It does not say which numbers are assigned, since countries assign new ones. ASCII only, as for JSON Schema.
     Raises LookupError for an unknown region.
     """
-    metadata = PhoneMetadata.metadata_for_region(region, None)
-    if metadata is None:
-        raise LookupError(f"phonenumbers knows no region {region!r}.")
-    mobile = metadata.fixed_line if metadata.same_mobile_and_fixed_line_pattern else metadata.mobile
+    metadata, mobile = _mobile_of(region)
     lengths = set(mobile.possible_length) if mobile is not None else set()
     with suppress(NotAPrefix):
         lengths.add(_mobile_length(region))
@@ -82,10 +79,7 @@ def region_of_added(e164: str) -> str | None:
 
 def rule_of(region: str) -> Rule:
     """Make the rule of a region from the library's metadata. Raises LookupError for an unknown region."""
-    metadata = PhoneMetadata.metadata_for_region(region, None)
-    if metadata is None:
-        raise LookupError(f"phonenumbers knows no region {region!r}.")
-    mobile = metadata.fixed_line if metadata.same_mobile_and_fixed_line_pattern else metadata.mobile
+    metadata, mobile = _mobile_of(region)
     # The library asks these first; a number that one of them claims is not a mobile number, though mobile matched too.
     others = [pattern for kind in _ASKED_FIRST if (pattern := _pattern(getattr(metadata, kind)))]
     not_another = rf"(?!(?:{'|'.join(others)})\Z)" if others else ""
@@ -93,6 +87,14 @@ def rule_of(region: str) -> Rule:
     # What `mobile` lacks (a region without mobile numbers) becomes a pattern that matches nothing.
     expression = rf"(?:{'|'.join(in_front)}){not_another}({_pattern(mobile) or '(?!)'}{_added_pattern(metadata)})"
     return f"+{metadata.country_code}", re.compile(expression, re.ASCII).fullmatch
+
+
+def _mobile_of(region: str) -> tuple[PhoneMetadata, PhoneNumberDesc | None]:
+    """Return the metadata of a region, and what of it describes mobile numbers. Raises LookupError for an unknown region."""
+    metadata = PhoneMetadata.metadata_for_region(region, None)
+    if metadata is None:
+        raise LookupError(f"phonenumbers knows no region {region!r}.")
+    return metadata, metadata.fixed_line if metadata.same_mobile_and_fixed_line_pattern else metadata.mobile
 
 
 def _pattern(description: PhoneNumberDesc | None) -> str:

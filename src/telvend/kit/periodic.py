@@ -1,6 +1,6 @@
 """Later work that nobody waits for: done again and again by a task of its own.
 
-sweeping = Repeating("voucher reservations", vouchers.sweep, clock, every_s=5.0)
+sweeping = PeriodicTask("voucher reservations", vouchers.sweep, clock, every_s=5.0)
 sweeping.start()          # inside the event loop
 await sweeping.close()    # what is under way is given up; the work is to be such that this is harmless
 """

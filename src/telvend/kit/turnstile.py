@@ -48,7 +48,7 @@ class Budget:
         self._taken = 0
 
     def grow(self, before: int, after: int) -> None:
-        """Take what a request needs that has grown, to be given back by `shrink`. Raises Busy where there are no more."""
+        """Take what a request needs that grew from `before` to `after` bytes; `shrink` gives it back. Raises Busy where it is not left."""
         self.take(max(0, after - SMALL_BYTES) - max(0, before - SMALL_BYTES))
 
     def shrink(self, before: int) -> None:

@@ -166,7 +166,7 @@ class Connections:
 
     @property
     def keeps_too_much(self) -> bool:
-        """Whether more is kept than may be, for all clients together, of requests that cannot be read yet."""
+        """Whether requests that cannot be read yet take more memory than they may, all clients together."""
         return self.backlog_bytes > _BACKLOG_BYTES
 
     def reached(self, limit: str, address: str) -> None:

@@ -95,7 +95,7 @@ class HttpProtocol(HttpToolsProtocol):
         # What was received of the request that is being read and is not body, and how much of that its headers were.
         self._overhead_bytes = 0
         self._head_bytes = 0
-        # Received since others wait behind the request in hand: theirs, and read already.
+        # How much was received and read of requests that wait behind the one in hand.
         self._queued_bytes = 0
         self._in_hand: RequestResponseCycle | None = None
         self._body_follows = False
@@ -134,7 +134,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.left(self)
         self._forget_waiting()
-        # uvicorn tells the request that was read last, which is another one where some waited.
+        # uvicorn notifies the request that was read last only; where some waited, that is not the one in hand.
         for cycle in (self._in_hand, self.cycle):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
@@ -334,7 +334,7 @@ class HttpProtocol(HttpToolsProtocol):
         return len(self.pipeline) < self._most_waiting and self._queued_bytes <= HIGH_WATER_LIMIT
 
     def _check_kept(self) -> None:
-        """Refuse this client where it has something kept, and there is too much of that in all."""
+        """Refuse this client where it has a backlog, and all backlogs together take too much."""
         if self._backlog and self._all.keeps_too_much:
             self._all.reached("max_pipelined_requests", self.client[0] if self.client is not None else "")
             self._refuse(_FULL)
@@ -429,7 +429,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Read on as if the client had not asked for another protocol: none is spoken here (RFC 9110, section 7.8).
 
         Java's own client and `curl --http2` ask for HTTP/2 with every request. The parser does not read the body of such a
-        request: another one does, which is told how long it is.
+        request: a second one does, which is given the headers with its length.
         """
         self._overhead_bytes = max(0, self._overhead_bytes - len(rest))
         if self._body_follows:
@@ -512,7 +512,7 @@ _OF_BODIES: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class _AfterHead:
-    """What a parser calls that reads the body of a request whose head another one has read, and all that comes after it."""
+    """The callbacks of a parser that begins with the body of a request whose head another parser has read, and reads on from there."""
 
     def __init__(self, protocol: HttpProtocol) -> None:
         self._protocol = protocol

@@ -20,6 +20,7 @@ import msgspec
 from telvend.catalog.model import is_product_code
 from telvend.dialects.fields import FormFields, Problems
 from telvend.dialects.headers import header_text
+from telvend.dialects.madapi.wire import CURRENCY
 from telvend.errors import InvalidInput
 from telvend.kit.money import CURRENCIES, Currency, Money
 from telvend.kit.numbering import region_of_added
@@ -33,7 +34,6 @@ from telvend.operator.subscribers.model import line_of
 MARKETS: Final = {"233": "GH", "234": "NG", "268": "SZ", "256": "UG", "27": "ZA"}
 """The document's markets by their calling code."""
 
-_FIRST_IN_NATIONAL_FORM: Final = ("GH", "NG")
 _OTHERS: Final = ("SZ", "UG", "ZA")
 LONGEST_CUSTOMER: Final = 64
 
@@ -428,8 +428,8 @@ class Fields(FormFields):
         if parts is None:
             return None
         inner = Fields(parts)
-        if inner.text("type") and parts["type"].upper() != "CURRENCY":
-            inner.add("type", "must be CURRENCY")
+        if inner.text("type") and parts["type"].upper() != CURRENCY:
+            inner.add("type", f"must be {CURRENCY}")
         currency = _currency(inner, sender)
         text = inner.text("value")
         found: Money | None = None

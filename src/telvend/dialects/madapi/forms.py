@@ -151,7 +151,7 @@ class Refill(msgspec.Struct, frozen=True):
 
 
 def _value(digits: int) -> Schema:
-    """Of an amount in a currency with so many decimals; two are taken where it has none, and are zeros."""
+    """The value of an amount in a currency with `digits` decimals. Where it has none, `.00` is accepted too."""
     high = MAXIMUM_MINOR // 10**digits
     number = decimal_number(0, high, digits, LONGEST_DIGITS)
     return {"pattern": f"^(?:{number})$" if digits else f"^(?:{number})(?:\\.00)?$"}
@@ -182,7 +182,7 @@ def _is_spelt_as_in_a_form(body: Mapping[str, Any]) -> bool:
 
 
 class Premium(msgspec.Struct, frozen=True):
-    """In the order of reading: whoever is named in the path is looked at after the transactionId."""
+    """The fields in the order of reading. The customer of the path is checked after the transactionId."""
 
     transaction_id: Annotated[
         str, Field(lambda fields, _: fields.transaction_id(fields.trace), text(LONGEST_SENT_ID, shortest=1))
@@ -239,7 +239,7 @@ class FriState(msgspec.Struct, frozen=True):
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """As they were sent. What is no text is nobody's credential; oauth.py says what may stand in their place."""
+    """The fields as they were sent. A value that is not text is no credential; for the alternatives see oauth.py."""
 
     client_id: Annotated[Any, Field(Fields.sent, {"type": "string"})]
     client_secret: Annotated[Any, Field(Fields.sent, {"type": "string"})]

@@ -14,7 +14,7 @@ from typing import Any
 from telvend.dialects.contract import Context, Response
 from telvend.dialects.madapi import KEYS
 from telvend.dialects.madapi.fields import GRANT, Fields, Query
-from telvend.dialects.madapi.forms import TOKEN_FORM
+from telvend.dialects.madapi.forms import TOKEN_FORM, Credentials
 from telvend.dialects.madapi.wire import Token
 from telvend.errors import InvalidInput, NotAuthenticated
 from telvend.kit.secret import Secret
@@ -23,7 +23,7 @@ from telvend.resellers.service import TOKEN_VALID_S
 
 def client_of(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> str | None:
     """The key that the request is made with. A token is none: it cannot be turned into another one."""
-    key = _credentials(form, headers)[0]
+    key = _credentials(TOKEN_FORM.read(Fields(form)), headers)[0]
     return None if key is None or key.startswith(KEYS.token_prefix) else key
 
 
@@ -35,15 +35,14 @@ async def access_token(call: Context[dict[str, Any]]) -> Response:
     query.raise_if_any()
     if grant != GRANT:
         raise InvalidInput("grant_type", f"must be {GRANT}")
-    secret = _credentials(call.form, call.headers)[1]
+    secret = _credentials(form, call.headers)[1]
     if secret is None:
         raise NotAuthenticated
     token = await call.services.resellers.issue_token(call.caller, Secret(secret))
     return Response(200, Token(token.reveal(), "BearerToken", str(TOKEN_VALID_S)))
 
 
-def _credentials(form: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:
-    sent = TOKEN_FORM.read(Fields(form))
+def _credentials(sent: Credentials, headers: Mapping[bytes, bytes]) -> tuple[str | None, str | None]:
     client, secret = sent.client_id, sent.client_secret
     if client is None:
         scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")

@@ -12,8 +12,8 @@ from email.message import Message
 from email.parser import BytesParser
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
+from telvend.dialects.serving import MOST_FIELDS, NOT_A_FORM, decode_url_encoded
 from telvend.errors import BodyNotReadable
 
 
@@ -79,7 +79,7 @@ SCHEMES: Final = frozenset({"token", *(word.lower() for word in _taken(Part.HEAD
 """The words that may stand before the key, in lower case."""
 
 OTHER_NAME: Final = {printed: taken for taken, printed in _taken(Part.FIELD).items()}
-"""By the printed name of a field the name that is taken as well."""
+"""The printed name of a field → the name that is accepted as well."""
 
 NUMBERED: Final = frozenset(_taken(Part.VALUE))
 """The fields whose value may be the number of what the printed word names."""
@@ -107,8 +107,6 @@ _MOST_DIGITS: Final = 9
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False, "": False}
 _FLAG_FIELDS: Final = ("force_new", "use_real_api")
-_MOST_FIELDS: Final = 100
-_NOT_A_FORM: Final = "The request body is not a valid form."
 
 
 def read_form_body(content_type: bytes, body: bytes) -> dict[str, Any] | None:
@@ -127,35 +125,30 @@ def read_form_body(content_type: bytes, body: bytes) -> dict[str, Any] | None:
     elif body and (body.lstrip()[:1] in (b"{", b"[", b'"') or b"=" not in body):
         return None
     else:
-        try:
-            fields = dict(
-                parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
-            )
-        except ValueError:
-            raise BodyNotReadable(_NOT_A_FORM) from None
+        fields = decode_url_encoded(body)
     return fields | {name: _FLAGS.get(fields[name].lower(), fields[name]) for name in _FLAG_FIELDS if name in fields}
 
 
 def _multipart(content_type: bytes, body: bytes) -> dict[str, Any]:
     """Source: RFC 7578. The parser is the one that the standard library has for e-mail, which is the same format."""
     # Counted first: the parser takes its time for thousands of small parts. Each has this header.
-    if body.lower().count(b"content-disposition") > _MOST_FIELDS:
-        raise BodyNotReadable(_NOT_A_FORM)
+    if body.lower().count(b"content-disposition") > MOST_FIELDS:
+        raise BodyNotReadable(NOT_A_FORM)
     message = BytesParser().parsebytes(b"content-type: " + content_type + b"\r\n\r\n" + body)
     parts = message.get_payload()
     # Without its last boundary it may be half a request.
     if message.defects or not isinstance(parts, list):
-        raise BodyNotReadable(_NOT_A_FORM)
+        raise BodyNotReadable(NOT_A_FORM)
     fields: dict[str, Any] = {}
     for part in parts:
         if not isinstance(part, Message):
-            raise BodyNotReadable(_NOT_A_FORM)
+            raise BodyNotReadable(NOT_A_FORM)
         name, value = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
         if part.defects or not isinstance(name, str) or not isinstance(value, bytes):
-            raise BodyNotReadable(_NOT_A_FORM)
+            raise BodyNotReadable(NOT_A_FORM)
         if part.get_filename() is None:
             try:
                 fields[name] = value.decode()
             except UnicodeDecodeError:
-                raise BodyNotReadable(_NOT_A_FORM) from None
+                raise BodyNotReadable(NOT_A_FORM) from None
     return fields

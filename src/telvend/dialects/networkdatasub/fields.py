@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from telvend.catalog.model import CatalogueSnapshot, Network, Product
 from telvend.dialects.fields import FormFields
+from telvend.dialects.forms import PrintableText
 from telvend.dialects.headers import header_text
 from telvend.dialects.networkdatasub.courtesies import OTHER_NAME, number_in
 from telvend.dialects.networkdatasub.wire import AUTHORITY_BY_PROVIDER
@@ -21,7 +22,7 @@ from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile
 
 COUNTRY: Final = "NG"
-REFERENCE_LENGTH: Final = 64
+REFERENCE_TEXT: Final = PrintableText(64)
 
 DEFAULT_PROVIDER: Final = "idpass"
 
@@ -129,7 +130,7 @@ class Fields(FormFields):
         return value
 
     def number(self, name: str) -> int | None:
-        """The number that stands, as a courtesy, in the place of a word; None where none does."""
+        """The number that is sent, as a courtesy, instead of a word; None where there is none."""
         return number_in(name, self._form.get(name))
 
     def one_of(self, name: str, known: Callable[[str], T | None], problem: str) -> T | None:
@@ -159,7 +160,7 @@ class Fields(FormFields):
         return None if self._network_is_the_plans else self.network(name)
 
     def plan(self, _: str) -> Product | None:
-        """The plan that was read as `plan_id`, of the network that was read before. As a courtesy it says whose it is."""
+        """The plan of `plan_id` and of the network that was read. As a courtesy the plan alone determines the network."""
         by_plan = self._network_is_the_plans
         network: Network | None = self.values["network"]
         if "plan_id" in self.problems or not (by_plan or network is not None):
@@ -242,8 +243,8 @@ class Fields(FormFields):
             return None
         if value is None:
             return None
-        if not isinstance(value, str) or not 1 <= len(value) <= REFERENCE_LENGTH or not value.isprintable():
-            self.add("reference", f"must be 1 to {REFERENCE_LENGTH} printable characters")
+        if not isinstance(value, str) or not REFERENCE_TEXT.holds(value):
+            self.add("reference", f"must be 1 to {REFERENCE_TEXT.longest} printable characters")
             return None
         return value
 

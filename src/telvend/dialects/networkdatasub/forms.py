@@ -18,12 +18,11 @@ from telvend.dialects.forms import (
     Schema,
     decimal_number,
     matching,
-    text,
     text_or,
     whole_number,
 )
 from telvend.dialects.networkdatasub.courtesies import NUMBERED, OTHER_NAME
-from telvend.dialects.networkdatasub.fields import COUNTRY, DEFAULT_PROVIDER, REFERENCE_LENGTH, Fields
+from telvend.dialects.networkdatasub.fields import COUNTRY, DEFAULT_PROVIDER, REFERENCE_TEXT, Fields
 from telvend.dialects.networkdatasub.wire import AUTHORITY_BY_PROVIDER
 from telvend.funding.model import LONGEST_URL
 from telvend.gateways.contract import Method
@@ -95,7 +94,7 @@ PHONE: Final = Field(
 )
 
 REFERENCE: Final = Field(
-    _read_reference, text(REFERENCE_LENGTH, shortest=1), required=False, about="Your own name for the purchase."
+    _read_reference, REFERENCE_TEXT.schema, required=False, about="Your own name for the purchase."
 )
 
 PAYMENT_METHOD: Final = Field(Fields.payment_method, {"type": "string", "enum": [str(method) for method in Method]})
