@@ -24,14 +24,12 @@ from telvend.funding.play_money import invariants as play_money
 from telvend.identity import invariants as identity
 from telvend.kit.keyfile import KeyRefused
 from telvend.ledger import invariants as ledger
-from telvend.ledger.store import count_transfers
 from telvend.operator.provisioning import invariants as provisioning
 from telvend.operator.refills import invariants as refills
 from telvend.operator.subscribers import invariants as subscribers
 from telvend.operator.usage import invariants as usage
 from telvend.operator.vouchers import invariants as vouchers
 from telvend.orders import invariants as orders
-from telvend.orders.store import count_orders
 from telvend.sales import invariants as sales
 from telvend.wallets import invariants as wallets
 
@@ -127,7 +125,7 @@ class Audit:
 
 
 async def _recompute(tx: Tx, progress: Progress | None = None) -> Report:
-    transfers, orders = await count_transfers(tx), await count_orders(tx)
+    transfers, orders = await parts.count_rows(tx, "transfer"), await parts.count_rows(tx, "orders")
     findings: list[Violation] = []
     for at, invariant in enumerate(INVARIANTS, 1):
         if progress is not None:
