@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.database.connections import Tx
+from telvend.database.connections import Tx, rows
 from telvend.database.invariants import Scope
 
 _numbers: Final = itertools.count(1)
@@ -91,11 +91,11 @@ class SealedWallet(msgspec.Struct, frozen=True):
 
 
 async def wallets(tx: Tx) -> list[SealedWallet]:
-    rows = await tx.fetch(
+    found = await tx.fetch(
         "select account_id, concat_ws(' ', reseller_id, currency, mode), sequence, balance_minor, transactions, funded_minor"
         " from wallet order by account_id"
     )
-    return [SealedWallet(*row) for row in rows]
+    return [SealedWallet(*row) for row in found]
 
 
 # What has changed ----------------------------------------------------------------------------------------------------------
@@ -138,7 +138,6 @@ class Changes:
     collected columns of all other rows, each a list in the same order.
     """
 
-    rows: int
     below: int
     below_next: int
     keys: dict[str, list[Any]]
@@ -155,12 +154,15 @@ async def pages_of(tx: Tx, table: str) -> int:
     )
 
 
+# `age` counts back from this transaction, the same in all of its statements. It wraps after two billion transactions, so that a very
+# old row seems to lie in the future; subtransactions have ids a little higher than this one's, a small negative age.
+_NEW: Final = "age(xmin) between -1000000 and %s"
+
+
 async def changes(tx: Tx, watched: Watched, since: int, horizon: int, window: Window | None = None) -> Changes:
     """Scan a table, or a window of it, by the `xmin` of its rows. `since`: the horizon of the checkpoint."""
-    # `age` counts back from this transaction, the same in all of its statements. It wraps after two billion transactions, so that
-    # a very old row seems to lie in the future; subtransactions have ids a little higher than this one's, a small negative age.
     ages = await tx.fetchrow("select age($1::text::xid8::xid), age($2::text::xid8::xid)", str(since), str(horizon))
-    new = "age(xmin) between -1000000 and $1::integer"
+    new, newer = _NEW % "$1::integer", _NEW % "$2::integer"
     kept = "".join(f", array_agg({key}) filter (where {new})" for key in watched.keys)
     where = ""
     if window is not None:
@@ -168,11 +170,10 @@ async def changes(tx: Tx, watched: Watched, since: int, horizon: int, window: Wi
         if window.count is not None:
             where += f" and ctid < '({window.first + window.count},0)'::tid"
     row = await tx.fetchrow(
-        f"select count(*), count(*) filter (where not ({new})),"
-        f" count(*) filter (where not (age(xmin) between -1000000 and $2::integer)){kept} from {watched.name}{where}",
+        f"select count(*) filter (where not ({new})), count(*) filter (where not ({newer})){kept} from {watched.name}{where}",
         *ages, timeout=PATIENCE_S,
     )  # fmt: skip
-    return Changes(row[0], row[1], row[2], {key: list(row[3 + at] or ()) for at, key in enumerate(watched.keys)})
+    return Changes(row[0], row[1], {key: list(row[2 + at] or ()) for at, key in enumerate(watched.keys)})
 
 
 async def count_rows(tx: Tx, table: str) -> int:
@@ -181,11 +182,10 @@ async def count_rows(tx: Tx, table: str) -> int:
 
 async def removals(tx: Tx, since: int) -> list[tuple[str, dict[str, Any] | None]]:
     """Return table and key from the notes of deleted rows that are not older than a horizon."""
-    rows = await tx.fetch(
-        "select source, key from audit_removal where age(xmin) between -1000000 and age($1::text::xid8::xid)",
-        str(since),
+    found = await tx.fetch(
+        f"select source, key from audit_removal where {_NEW % 'age($1::text::xid8::xid)'}", str(since)
     )
-    return [(row["source"], None if row["key"] is None else msgspec.json.decode(row["key"])) for row in rows]
+    return [(row["source"], None if row["key"] is None else msgspec.json.decode(row["key"])) for row in found]
 
 
 async def notes_after(tx: Tx, number: int) -> int:
@@ -254,7 +254,7 @@ async def store_keys(
     await tx.execute(
         "insert into audit_wallet select * from json_to_recordset($1::text::json) as sealed(id bigint, sequence bigint,"
         " balance_minor bigint, transactions bigint, funded_minor bigint)",
-        msgspec.json.encode(sealed).decode(), timeout=PATIENCE_S,
+        rows(sealed), timeout=PATIENCE_S,
     )  # fmt: skip
     for name, (columns, sources) in _KEYS.items():
         names = [column.split()[0] for column in columns.split(", ")]
@@ -443,9 +443,9 @@ async def breaks(tx: Tx, sql: str) -> bool:
 
 async def lost_wallets(tx: Tx, sealed: Sequence[SealedWallet]) -> list[int]:
     """Return the sealed wallets that no longer exist, or whose reseller, currency or mode has changed."""
-    rows = await tx.fetch(
+    found = await tx.fetch(
         "select k.id from unnest($1::bigint[], $2::text[]) as k(id, owner) left join wallet w on w.account_id = k.id"
         " where concat_ws(' ', w.reseller_id, w.currency, w.mode) <> k.owner limit 10",
         [wallet.id for wallet in sealed], [wallet.owner for wallet in sealed],
     )  # fmt: skip
-    return [row["id"] for row in rows]
+    return [row["id"] for row in found]
