@@ -111,8 +111,6 @@ class Journal:
         Raises InsufficientBalance.
         """
         wallet = self.wallets[wallet_id]
-        if wallet.balance_minor < amount.minor:
-            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         return self._on_wallet(cause, TransferKind.HOLD, wallet, wallet_id, in_flight, amount, -amount.minor)
 
     def release(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
@@ -132,8 +130,6 @@ class Journal:
         Raises InsufficientBalance.
         """
         wallet = self.wallets[wallet_id]
-        if wallet.balance_minor < amount.minor:
-            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         return self._on_wallet(cause, TransferKind.VOID, wallet, wallet_id, funding, amount, -amount.minor)
 
     def write_off(self, cause: int, loss: int, funding: int, amount: Money) -> None:
@@ -146,8 +142,6 @@ class Journal:
         Raises InsufficientBalance.
         """
         wallet = self.wallets[wallet_id]
-        if wallet.balance_minor < amount.minor:
-            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         return self._on_wallet(cause, TransferKind.DEBIT, wallet, wallet_id, funding, amount, -amount.minor)
 
     def refund(self, cause: int, wallet_id: int, loss: int, amount: Money) -> Money:
@@ -180,6 +174,9 @@ class Journal:
     def _on_wallet(
         self, cause: int, kind: TransferKind, wallet: Wallet, debit: int, credit: int, amount: Money, change: int
     ) -> Money:
+        """Enter a transfer that changes a wallet by `change`. Raises InsufficientBalance."""
+        if change < 0 and wallet.balance_minor < amount.minor:
+            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         wallet.balance_minor += change
         wallet.sequence += 1
         wallet.changed = True
