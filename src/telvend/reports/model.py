@@ -294,6 +294,10 @@ class Holding:
     def add(self, other: "Holding") -> None:
         """Add what another account of the same currency held and how it changed in the same time."""
         self.opening_minor += other.opening_minor
+        self.add_changes(other)
+
+    def add_changes(self, other: "Holding") -> None:
+        """Add how an account changed, and not what it held at first."""
         self.transfers += other.transfers
         for kind, minor in other.changes.items():
             self.changes[kind] = self.changes.get(kind, 0) + minor
@@ -323,8 +327,6 @@ def rows_of_holdings(
             part = Holding(held, moved.transfers, dict(moved.changes))
             held = part.closing_minor
             rows.setdefault(key_of(account, day), Holding()).add(part)
-            whole.transfers += part.transfers
-            for kind, minor in part.changes.items():
-                whole.changes[kind] = whole.changes.get(kind, 0) + minor
+            whole.add_changes(part)
         totals.setdefault(account.currency, Holding()).add(whole)
     return {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))

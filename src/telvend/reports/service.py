@@ -252,17 +252,16 @@ def _require_agreement(
     for key, sales in sold.items():
         wallet = accounts[key.account_id]
         by_sales.setdefault((wallet.currency, wallet.mode), Sales()).add(sales)
-    settled, provided, kept = TransferKind.COST, AccountKind.PROVIDER, (AccountKind.MARGIN, AccountKind.LOSS)
     by_ledger: dict[tuple[str, Mode], list[int]] = {}
     for movement in moved:
         account = accounts[movement.account_id]
         sums = by_ledger.setdefault((account.currency, account.mode), [0, 0, 0, 0])
         if account.kind is AccountKind.IN_FLIGHT:
-            sums[0] -= movement.change_minor if movement.kind in (settled, TransferKind.MARGIN) else 0
+            sums[0] -= movement.change_minor if movement.kind in (TransferKind.COST, TransferKind.MARGIN) else 0
             sums[1] -= movement.change_minor if movement.kind is TransferKind.RELEASE else 0
-        elif account.kind is provided:
+        elif account.kind is AccountKind.PROVIDER:
             sums[2] += movement.change_minor
-        elif account.kind in kept:
+        elif account.kind in (AccountKind.MARGIN, AccountKind.LOSS):
             sums[3] += movement.change_minor
     for unit in by_sales.keys() | by_ledger.keys():
         said = by_sales.get(unit, Sales())
