@@ -52,7 +52,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """What a refund has done. `again`: the order had been refunded before, and nothing has moved now."""
+    """The result of a refund. `again`: the order had been refunded before, and nothing has moved now."""
 
     refund: Refund
     amount: Money

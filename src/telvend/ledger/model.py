@@ -95,8 +95,8 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 class Journal:
     """The transfers of one transaction, decided in memory against locked wallets, then written with one statement.
 
-    `at` is the database's clock after the locks were had: the moment of everything that is entered. Whoever locks a wallet
-    later reads a later one, so that positions are in the order of time.
+    `at` is the database's clock, read after the wallets are locked: the time of everything that is entered. A later lock on a
+    wallet reads a later time, so positions in its list are in the order of time.
 
     Every method that takes from a wallet raises InsufficientBalance and leaves the journal as it was.
     """

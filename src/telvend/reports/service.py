@@ -113,7 +113,7 @@ class Reports:
                 movements += await store.movements(tx, span, by_day=by_day, kinds=kinds)
             everybody = await store.accounts(tx)
             if kind is AccountKind.WALLET and [len(span.days) for span in spans] == [len(days)]:
-                # What has moved in these days is known already.
+                # Only later transfers are read for this; those of these days are in `movements`.
                 openings = _held_before(everybody.values(), await store.changes_since(tx, spans[0].ends_at, None))
                 for movement in movements:
                     if movement.account_id in openings:
@@ -147,10 +147,10 @@ class Reports:
         kind: AccountKind | None,
         accounts: dict[int, HouseAccount],
     ) -> dict[int, int]:
-        """What accounts held when this day began: all of them, or at least those of `kind`.
+        """Return the balances of accounts at the beginning of a day: of all accounts, or at least of those of `kind`.
 
-        Wallets know what they hold now, so that only what came after is added up. Of the others it is what came before, from the
-        last month that is closed.
+        Wallets store their balance, from which the transfers since are subtracted. For other accounts the transfers before are
+        added up, from the last closed month on.
         """
         for one in closed:
             if day in one:
@@ -179,9 +179,9 @@ class Reports:
             return [text for invariant in INVARIANTS for text in await store.breaking(tx, invariant)]
 
     async def close(self, month: Month, by_whom: str) -> Closed:
-        """Seal a month: its figures are added up once more, written down, and never change.
+        """Close a month: compute its figures, store and seal them. They never change.
 
-        Sales that are still open are no part of it: they count in the day in which they end. Raises InvalidInput (not over, closed
+        Sales that are still open are not included: they count in the day in which they end. Raises InvalidInput (not over, closed
         before), InvariantBroken (the sales and the ledger disagree), Busy.
         """
         if not 1 <= len(by_whom) <= _LONGEST_NAME or not by_whom.isprintable():
@@ -216,7 +216,7 @@ class Reports:
         if await store.now(tx) < span.ends_at:
             ends = f"{span.ends_at.astimezone(self._zone):%Y-%m-%d %H:%M}"
             raise InvalidInput("month", f"{month} is not over before {ends} ({self._zone})")
-        # What a transaction writes has the time at which it began.
+        # Rows have the time at which their transaction began.
         if unfinished := await store.unfinished_since(tx, span.ends_at):
             raise InvalidInput(
                 "month",
@@ -226,7 +226,7 @@ class Reports:
 
 
 def _held_before(accounts: Iterable[HouseAccount], changes: dict[int, int]) -> dict[int, int]:
-    """What wallets held before these changes, which are all that there were since."""
+    """Return the balances of wallets before `changes`, which must be all changes since."""
     return {
         account.id: account.balance_minor - changes.get(account.id, 0)
         for account in accounts
@@ -247,7 +247,7 @@ def _added_up(movements: Iterable[Movement]) -> list[Movement]:
 def _require_agreement(
     month: Month, sold: SaleLines, moved: Collection[Movement], accounts: dict[int, HouseAccount]
 ) -> None:
-    """Raises InvariantBroken where sales, by currency and mode, do not come to what the accounts of the house say."""
+    """Raise InvariantBroken if the sales, by currency and mode, do not add up to the movements of the house's accounts."""
     by_sales: dict[tuple[str, Mode], Sales] = {}
     for key, sales in sold.items():
         wallet = accounts[key.account_id]
