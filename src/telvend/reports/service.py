@@ -15,6 +15,7 @@ import asyncpg
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, InvariantBroken
 from telvend.kit.mode import Mode
+from telvend.kit.text import require_text
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports import store
 from telvend.reports.invariants import INVARIANTS
@@ -184,8 +185,7 @@ class Reports:
         Sales that are still open are not included: they count in the day in which they end. Raises InvalidInput (not over, closed
         before), InvariantBroken (the sales and the ledger disagree), Busy.
         """
-        if not 1 <= len(by_whom) <= _LONGEST_NAME or not by_whom.isprintable():
-            raise InvalidInput("by", f"must be 1 to {_LONGEST_NAME} printable characters")
+        require_text("by", by_whom, _LONGEST_NAME)
         async with self._database.connection() as tx:
             span = await self._closable(tx, month)
         try:
