@@ -1,12 +1,12 @@
-"""The checkpoint: where an audit that found nothing has stopped, sealed with a key that the database does not know.
+"""The checkpoint: the state that an audit without findings has verified, sealed with a key that is not in the database.
 
     keeper = CheckpointKeeper(data_dir)
-    found = await keeper.read(tx)              Checkpoint, or Unusable: why everything has to be recomputed
+    found = await keeper.read(tx)              Checkpoint, or Unusable with the reason for a full audit
     await keeper.write(tx, checkpoint)
 
-The key is a file of the data directory, made by itself; each key has a checkpoint of its own, so that nodes with several data
-directories do not take each other's away. Someone who can change rows in the database can neither forge a checkpoint, nor put an
-older one back: it names the transaction that has written it, and a row cannot choose which that is.
+The key is a file in the data directory, made on first use. Checkpoints are stored by key, so that nodes with different data
+directories do not replace each other's. Write access to the database is not enough to forge a checkpoint, which needs the key, or
+to put an older one back: the sealed text contains the id of the transaction that wrote the row, and only the server sets `xmin`.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ from telvend.database.connections import Tx
 from telvend.kit.keyfile import KeyFile, KeyRefused, new_key
 
 FILE: Final = Path("book") / "audit-key"
-"""Beside what this node remembers of the book. It opens nothing, so that a node that audits needs no folder of secrets."""
+"""In the folder of this node's memory of the book. It decrypts nothing, so that a node that audits needs no secrets folder."""
 _VERSION: Final = 1
 _FRESH_FOR: Final = 2_000_000_000
-"""How many transactions a checkpoint is good for: rows carry 32 bits of the number of theirs."""
+"""For how many transactions a checkpoint can be used: `xmin` holds 32 bits of a transaction id."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit leaves to the next one.
+    """The verified state from which the next audit continues.
 
-    `below`: how many rows of each insert-only table are older than `moment.horizon`, of those that were read as a whole.
-    `laps`: how far tables have been read. `everything_at`: when everything was recomputed last.
+    `below`: the number of rows older than `moment.horizon`, for each insert-only table that was read as a whole. `laps`: the
+    progress through each table. `everything_at`: the time of the last full audit.
     """
 
     version: int = _VERSION
@@ -48,7 +48,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Sealed(msgspec.Struct, frozen=True):
-    """What is stored: the checkpoint, and the transaction that has written it."""
+    """The sealed text: a checkpoint and the 64-bit id of the transaction that wrote it."""
 
     writer: int
     checkpoint: Checkpoint
@@ -56,7 +56,7 @@ class _Sealed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """There is no checkpoint to take up from. `broken`: there is one, and it is not what was sealed."""
+    """No checkpoint can be used, because of `why`. `broken`: there is one, and its seal does not match."""
 
     why: str
     broken: bool = False
@@ -69,7 +69,7 @@ class CheckpointKeeper:
         self._file = KeyFile(data_dir / FILE, "audit key", "audit_key")
 
     async def read(self, tx: Tx) -> Checkpoint | Unusable:
-        """Return the checkpoint if it can be taken up from now: of this database as `tx` sees it."""
+        """Return the checkpoint if it is intact and belongs to this database; otherwise the reason."""
         try:
             keys = self._file.read()
         except KeyRefused as error:
@@ -89,7 +89,7 @@ class CheckpointKeeper:
         checkpoint = sealed.checkpoint
         if checkpoint.version != _VERSION:
             return Unusable("the checkpoint is one of another version of Telvend")
-        # A restored database has other transactions; so has a row that somebody has put back.
+        # In a restored dump, and in a checkpoint row that was written back, `xmin` is another transaction.
         if sealed.writer % 2**32 != writer or checkpoint.origin != await store.origin(tx, GUARDED):
             return Unusable("the database was restored, or its triggers were changed, since the checkpoint")
         if (trigger := await store.unguarded(tx)) is not None:
@@ -99,7 +99,7 @@ class CheckpointKeeper:
         return checkpoint
 
     async def write(self, tx: Tx, checkpoint: Checkpoint) -> None:
-        """Seal a checkpoint in the place of the last one. Raises KeyRefused."""
+        """Seal a checkpoint and store it in place of the previous one. Raises KeyRefused."""
         keys = self._file.read()
         if not keys:
             self._file.make_first(new_key())
@@ -108,13 +108,13 @@ class CheckpointKeeper:
         await store.write_checkpoint(tx, _id_of(keys[0]), body, _seal(keys[0], body))
 
     async def remove(self, tx: Tx) -> None:
-        """Let the next audit recompute everything. Raises KeyRefused."""
+        """Delete the checkpoint, so that the next audit is a full one. Raises KeyRefused."""
         for key in self._file.read()[:1]:
             await store.remove_checkpoint(tx, _id_of(key))
 
 
 def _id_of(key: bytes) -> str:
-    """What a key is called. It says nothing about the key."""
+    """Return the name under which a key's checkpoint is stored. The key cannot be derived from it."""
     return hmac.new(key, b"telvend audit key", hashlib.sha256).hexdigest()[:16]
 
 

@@ -1,16 +1,16 @@
-"""An audit from a checkpoint: what has changed since is seen again, with everything that it has to agree with.
+"""An audit from a checkpoint: verify the rows that have changed since, together with the rows that they must agree with.
 
-It does not say what is wrong, but that something may be: then everything is recomputed, and the report is that one's. So nothing
-here has to word a finding, and a doubt that turns out to be none costs time only. In order:
+It reports no findings. It either holds or has a doubt; after a doubt a full audit runs, and its report counts. A false alarm costs
+time only. The steps:
 
-1. The keys of all rows that are not older than the checkpoint are collected, in every table that an invariant reads. Of a table
-   of more than `PAGES` pages, its newest pages and a part of the others are read, the next part the next time (`Lap`).
-2. Rows of insert-only tables that are older than the checkpoint are counted: none may be gone or changed.
-3. Rows that were removed are noted by triggers. What Telvend itself removes is seen again, any other is a doubt.
-4. What has come into each wallet since is found by its index, wherever it is stored.
-5. Each invariant runs over the part of the tables that belongs to those keys (`Scope`).
+1. Collect the keys of all rows written since the checkpoint, in every table that an invariant reads. Of a table larger than
+   `PAGES` pages, read the newest pages and a section of the others; the next audit reads the next section (`Lap`).
+2. Count the rows of insert-only tables from before the checkpoint: none may be missing or changed.
+3. Read the notes that triggers write of deleted rows. Rows that Telvend itself deletes are verified; any other is a doubt.
+4. Find each wallet's new transfers and list lines by index, on whatever page they are stored.
+5. Run each invariant over the rows that belong to those keys (`Scope`).
 
-An invariant of which a table has no such part (a new room's) runs over everything, each time.
+An invariant that reads a table without such a selection (in a new room) runs over all rows, each time.
 """
 
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ from telvend.audit.invariants import Changes, Lap, Window
 from telvend.database.connections import Tx
 from telvend.database.invariants import Invariant, Scope
 
-# Telvend removes these itself: the mark of a funding that came after all, and what was known of a purged identity check.
+# Tables from which Telvend itself deletes rows: the failed mark of a funding that is paid late, and purged identity records.
 _OURS: Final = frozenset(("wallet_failed", "identity_sealed"))
 PAGES: Final = 65_536
-"""How many pages of a table are read at most, beside new ones: half a gigabyte, in about as many seconds from memory."""
+"""The most pages of a table that one audit reads, besides new ones: half a gigabyte, about half a second from memory."""
 _MANY: Final = 250_000
-"""Beyond so many changed causes, and a quarter of all orders, to recompute everything is not slower."""
+"""With more changed causes than this, and than a quarter of all orders, a full audit is not slower."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What an audit from a checkpoint has found, and what the next checkpoint says.
+    """The result of an audit from a checkpoint, with the counts and laps for the next checkpoint.
 
-    `doubt`: why everything has to be recomputed, or None.
+    `doubt`: why a full audit is needed, or None.
     """
 
     doubt: str | None = None
@@ -50,12 +50,12 @@ class Outcome:
 
     @property
     def oldest_at(self) -> datetime | None:
-        """Since when every page of every table has been read; None where all were read now."""
+        """The start of the period in which every page of every table has been read; None if all were read now."""
         return min((lap.last_at for lap in self.laps.values() if lap.page), default=None)
 
 
 async def first_laps(tx: Tx, at: datetime) -> tuple[dict[str, int], dict[str, Lap]]:
-    """What the checkpoint of a full audit says of each table: how many rows are older than the horizon, and a new round."""
+    """Return, for the checkpoint of a full audit, the row counts below the horizon and a new lap for each table."""
     horizon = (await store.moment(tx)).horizon
     below, laps = {}, {}
     for watched in parts.WATCHED:
@@ -69,9 +69,9 @@ async def first_laps(tx: Tx, at: datetime) -> tuple[dict[str, int], dict[str, La
 async def verify_since(
     tx: Tx, checkpoint: Checkpoint, invariants: Sequence[Invariant], *, at: datetime | None = None, pages: int = PAGES
 ) -> Outcome:
-    """Verify what has changed since the checkpoint. `tx` may make temporary tables, and sees one moment.
+    """Verify what has changed since the checkpoint. `tx` must be a repeatable-read transaction that may write temporary tables.
 
-    `pages`: how many pages of a table are read at most, apart from those that it has grown by. `at`: the time of the audit.
+    `pages`: the most pages of a table that are read, besides those that were added. `at`: the time of the audit.
     """
     outcome = Outcome()
     moment = await store.moment(tx)
@@ -79,7 +79,7 @@ async def verify_since(
     for watched in parts.WATCHED:
         lap, size = checkpoint.laps[watched.name], await parts.pages_of(tx, watched.name)
         if size > pages:
-            # The newest pages for what is new, and a part of the others for what was changed behind everybody's back.
+            # The newest pages contain new rows; a section of the others is searched for rows that were changed by hand.
             seen = await parts.changes(
                 tx, watched, checkpoint.moment.horizon, moment.horizon, Window(max(lap.pages - 1, 0))
             )
@@ -99,7 +99,7 @@ async def verify_since(
     removed = await parts.removals(tx, checkpoint.moment.horizon)
     written = moment.last_note - checkpoint.moment.last_note
     if await parts.notes_after(tx, checkpoint.moment.last_note) < written:
-        # Or one is being written now, or was undone.
+        # A note that is being written now, or was rolled back, also leaves a gap in the sequence: a false alarm.
         outcome.doubt = "notes of removed rows are missing"
     elif others := sorted({source for source, key in removed if key is None or source not in _OURS}):
         outcome.doubt = f"rows were removed from {', '.join(others)}"

@@ -1,11 +1,10 @@
-"""What the invariants of all rooms run over in an audit from a checkpoint: what has changed since, and the part of each table that
-has to be seen again for it.
+"""The rows that invariants read in an audit from a checkpoint: those that have changed since, and those that must agree with them.
 
-A row is new where the transaction that wrote it had not ended when the checkpoint was made: its `xmin` is not below the
-checkpoint's horizon. VACUUM and freezing keep `xmin`; a dump that is restored does not, which `origin` tells.
+A row is new if the transaction that wrote it had not ended at the checkpoint: its `xmin` is not below the checkpoint's horizon.
+VACUUM and freezing keep `xmin`. Restoring a dump does not; the checkpoint's `origin` detects that.
 
-The part is a temporary table under the name of the table itself. Temporary tables are found first, so that the statement of an
-invariant runs over the part as it stands.
+The selected rows of a table (its part) are copied to a temporary table with the same name. Temporary tables come first in the
+search path, so an invariant's statement reads the part without being changed.
 """
 
 import itertools
@@ -18,19 +17,19 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.database.connections import Tx
+from telvend.database.connections import Tx, rows
 from telvend.database.invariants import Scope
 
 _numbers: Final = itertools.count(1)
 PATIENCE_S: Final = 24 * 3600.0
-"""How long one statement may take: it reads whole tables."""
+"""The time-out of one statement, which may read whole tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A table of which changed rows are looked for, and the columns of theirs that are collected.
+    """A table that is searched for changed rows, and the columns that are collected of those rows.
 
-    `insert_only`: no row is ever changed or removed, so that the rows below a horizon can be counted again.
+    `insert_only`: no row is ever updated or deleted, so the number of rows below a horizon must stay the same.
     """
 
     name: str
@@ -38,7 +37,7 @@ class Watched:
     insert_only: bool = False
 
     def without_keys(self) -> "Watched":
-        """The same, only to count its rows."""
+        """Return the same table without columns to collect, for counting only."""
         return Watched(self.name, (), self.insert_only)
 
 
@@ -70,18 +69,18 @@ WATCHED: Final = (
 )
 
 GUARDED: Final = (*(watched.name for watched in WATCHED), "subscriber")
-"""The tables whose triggers a checkpoint relies on."""
+"""The tables whose triggers must not change between checkpoints."""
 SEEN_WHOLE: Final = frozenset(("wallet", "subscriber", "account"))
-"""Tables that a part of another may be joined with as they are: their rows are looked at one by one, or counted, or sealed."""
+"""Tables that invariants may read whole, without a part: they are joined by key, counted below the horizon, or sealed."""
 
 
 def tables_of(sql: str) -> set[str]:
-    """The tables and views that a statement reads."""
+    """Return the tables and views that a statement reads."""
     return set(re.findall(r"(?<!distinct )\b(?:from|join)\s+([a-z_]+)\b(?!\s*\()", sql))
 
 
 class SealedWallet(msgspec.Struct, frozen=True):
-    """A wallet at the checkpoint: what it is, its last transfer and the balance after it, its last line, what came in."""
+    """A wallet at the checkpoint. `owner` is reseller, currency and mode; the numbers are those of its row in `wallet`."""
 
     id: int
     owner: str
@@ -92,21 +91,21 @@ class SealedWallet(msgspec.Struct, frozen=True):
 
 
 async def wallets(tx: Tx) -> list[SealedWallet]:
-    rows = await tx.fetch(
+    found = await tx.fetch(
         "select account_id, concat_ws(' ', reseller_id, currency, mode), sequence, balance_minor, transactions, funded_minor"
         " from wallet order by account_id"
     )
-    return [SealedWallet(*row) for row in rows]
+    return [SealedWallet(*row) for row in found]
 
 
 # What has changed ----------------------------------------------------------------------------------------------------------
 
 
 class Lap(msgspec.Struct, frozen=True):
-    """How far the audits from checkpoints have come round a table that is too large to be read each time.
+    """The progress of audits through the pages of one table, which may be too large to be read in one audit.
 
-    `page` is the next one; `horizon` and `at` are those of the checkpoint when this round began, `last_horizon` and `last_at`
-    of the round before: since then no page is unseen. `pages`: how many the table had at the last audit.
+    `page`: the next page to read. `horizon`, `at`: of the checkpoint at which this lap began. `last_horizon`, `last_at`: of the
+    one at which the previous lap began; every page has been read since. `pages`: the size of the table at the last audit.
     """
 
     pages: int
@@ -117,7 +116,7 @@ class Lap(msgspec.Struct, frozen=True):
     last_at: datetime
 
     def next(self, pages: int, read: int, horizon: int, at: datetime) -> "Lap":
-        """After so many more pages. `horizon`, `at`: of the audit that has read them."""
+        """Return the lap after `read` more pages of `pages`. `horizon`, `at`: of the audit that has read them."""
         if self.page + read < pages:
             return Lap(pages, self.page + read, self.horizon, self.at, self.last_horizon, self.last_at)
         return Lap(pages, 0, horizon, at, self.horizon, self.at)
@@ -125,7 +124,7 @@ class Lap(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The pages of a table that are read: from `first` on, or so many; None stands for all that follow."""
+    """A range of pages: `count` pages from `first` on, or all pages from `first` on if None."""
 
     first: int = 0
     count: int | None = None
@@ -133,19 +132,18 @@ class Window:
 
 @dataclass(slots=True)
 class Changes:
-    """What the scan of one table found.
+    """The result of scanning one table, or a window of it.
 
-    `below`, `below_next`: how many rows are older than the checkpoint, and than this snapshot's horizon. `keys`: the collected
-    columns of those that are not older than the checkpoint, each a list in the same order.
+    `below`, `below_next`: the number of rows from before the checkpoint's horizon, and from before this snapshot's. `keys`: the
+    collected columns of all other rows, each a list in the same order.
     """
 
-    rows: int
     below: int
     below_next: int
     keys: dict[str, list[Any]]
 
     def add(self, other: "Changes") -> None:
-        """Add the keys of other pages."""
+        """Add the keys found in other pages."""
         for key, values in other.keys.items():
             self.keys[key] += values
 
@@ -156,12 +154,15 @@ async def pages_of(tx: Tx, table: str) -> int:
     )
 
 
+# `age` counts back from this transaction, the same in all of its statements. It wraps after two billion transactions, so that a very
+# old row seems to lie in the future; subtransactions have ids a little higher than this one's, a small negative age.
+_NEW: Final = "age(xmin) between -1000000 and %s"
+
+
 async def changes(tx: Tx, watched: Watched, since: int, horizon: int, window: Window | None = None) -> Changes:
-    """Read the headers of all rows of a table, or of those in a window. `since`: the horizon of the checkpoint."""
-    # `age` counts from this transaction, for all statements of it. A row of two billion transactions ago seems to be of the
-    # future; numbers of subtransactions are a little higher than this one's.
+    """Scan a table, or a window of it, by the `xmin` of its rows. `since`: the horizon of the checkpoint."""
     ages = await tx.fetchrow("select age($1::text::xid8::xid), age($2::text::xid8::xid)", str(since), str(horizon))
-    new = "age(xmin) between -1000000 and $1::integer"
+    new, newer = _NEW % "$1::integer", _NEW % "$2::integer"
     kept = "".join(f", array_agg({key}) filter (where {new})" for key in watched.keys)
     where = ""
     if window is not None:
@@ -169,11 +170,10 @@ async def changes(tx: Tx, watched: Watched, since: int, horizon: int, window: Wi
         if window.count is not None:
             where += f" and ctid < '({window.first + window.count},0)'::tid"
     row = await tx.fetchrow(
-        f"select count(*), count(*) filter (where not ({new})),"
-        f" count(*) filter (where not (age(xmin) between -1000000 and $2::integer)){kept} from {watched.name}{where}",
+        f"select count(*) filter (where not ({new})), count(*) filter (where not ({newer})){kept} from {watched.name}{where}",
         *ages, timeout=PATIENCE_S,
     )  # fmt: skip
-    return Changes(row[0], row[1], row[2], {key: list(row[3 + at] or ()) for at, key in enumerate(watched.keys)})
+    return Changes(row[0], row[1], {key: list(row[2 + at] or ()) for at, key in enumerate(watched.keys)})
 
 
 async def count_rows(tx: Tx, table: str) -> int:
@@ -181,22 +181,21 @@ async def count_rows(tx: Tx, table: str) -> int:
 
 
 async def removals(tx: Tx, since: int) -> list[tuple[str, dict[str, Any] | None]]:
-    """The notes of removed rows that are not older than a horizon: their tables and keys."""
-    rows = await tx.fetch(
-        "select source, key from audit_removal where age(xmin) between -1000000 and age($1::text::xid8::xid)",
-        str(since),
+    """Return table and key from the notes of deleted rows that are not older than a horizon."""
+    found = await tx.fetch(
+        f"select source, key from audit_removal where {_NEW % 'age($1::text::xid8::xid)'}", str(since)
     )
-    return [(row["source"], None if row["key"] is None else msgspec.json.decode(row["key"])) for row in rows]
+    return [(row["source"], None if row["key"] is None else msgspec.json.decode(row["key"])) for row in found]
 
 
 async def notes_after(tx: Tx, number: int) -> int:
-    """Count the notes of removed rows above a number."""
+    """Count the notes of deleted rows with higher numbers than this."""
     return int(await tx.fetchval("select count(*) from audit_removal where number > $1", number))
 
 
-# The keys of what has to be seen again ---------------------------------------------------------------------------------------
+# The keys of the rows to verify ------------------------------------------------------------------------------------------------
 
-# Each is a temporary table: name, columns, the columns of Changes that fill it (several tables may).
+# Temporary tables of keys: the columns of each, and the columns of Changes that are stored in it.
 _KEYS: Final = {
     "audit_cause": ("id bigint", (
         "transfer.cause", "wallet_transaction.id", "wallet_credit.id", "wallet_debit.id", "order_refund.id",
@@ -222,7 +221,8 @@ _WALLETS: Final = """
         funded_minor bigint) on commit drop
 """
 
-# What follows from those: the order of a refund and back, a void and its funding, a line that was marked, a used voucher.
+# Statements that add the keys of related rows, in order: a wallet's new transfers and list lines; the blocks and sales of list
+# lines; the vouchers of a changed batch that are used, and their refills; the voids of fundings; the refunds of orders.
 _CLOSURE: Final = (
     "insert into audit_cause select t.cause from {s}.wallet w left join audit_wallet k on k.id = w.account_id"
     " join {s}.transfer t on t.wallet_id = w.account_id and t.wallet_sequence > coalesce(k.sequence, 0) on conflict do nothing",
@@ -249,12 +249,12 @@ async def store_keys(
     removed: Iterable[tuple[str, Mapping[str, Any]]],
     sealed: Sequence[SealedWallet],
 ) -> int:
-    """Put the keys of what has changed, and the sealed wallets, into temporary tables. Returns how many causes changed."""
+    """Store the keys of changed, deleted and related rows, and the sealed wallets, in temporary tables. Returns the number of causes."""
     await tx.execute(_WALLETS)
     await tx.execute(
         "insert into audit_wallet select * from json_to_recordset($1::text::json) as sealed(id bigint, sequence bigint,"
         " balance_minor bigint, transactions bigint, funded_minor bigint)",
-        msgspec.json.encode(sealed).decode(), timeout=PATIENCE_S,
+        rows(sealed), timeout=PATIENCE_S,
     )  # fmt: skip
     for name, (columns, sources) in _KEYS.items():
         names = [column.split()[0] for column in columns.split(", ")]
@@ -288,15 +288,15 @@ async def store_keys(
 
 # The parts -----------------------------------------------------------------------------------------------------------------
 
-# Few rows of large tables are wanted, one look-up in an index for each key. The planner, which takes any inequality to hold for a
-# third of a table, would read large ones through.
+# Few rows of large tables are needed, and each is found by its key in an index. The planner assumes that an inequality holds for a
+# third of a table, and would scan large tables.
 _BY_INDEX: Final = """
     set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off;
     set local enable_bitmapscan = off
 """
 _AS_PLANNED: Final = _BY_INDEX.replace("off", "on")
 
-# In order: a later one may read an earlier one by its bare name, and the whole table behind `{s}.`.
+# The parts of each scope, in the order in which they are created: an unqualified name is an earlier part, `{s}.` the whole table.
 _BY_CAUSE: Final = "select t.* from audit_cause k join {s}.%s t on t.%s = k.id"
 _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
     Scope.SALE: {
@@ -322,7 +322,8 @@ _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
             join {s}.voucher v using (serial)""",
         "voucher_batch": "select * from {s}.voucher_batch",
     },
-    # A transfer that brought in all that came in, and one that took all but the balance; then what is new, numbered on.
+    # Two transfers replace those before the checkpoint: one credits all that came in, one takes out all but the balance. One line
+    # replaces the list. New transfers and lines follow, renumbered without a gap.
     Scope.WALLET: {
         "wallet": """
             select w.account_id, w.balance_minor, w.funded_minor,
@@ -382,7 +383,7 @@ _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
         "consumption": "select t.* from audit_consumption join {s}.consumption t using (subscriber_id, reference)",
         "reservation": "select t.* from audit_reservation k join {s}.reservation t on t.id = k.id",
         "reservation_part": "select t.* from audit_reservation k join {s}.reservation_part t on t.reservation_id = k.id",
-        # What a reservation has captured before stands in the buckets that it was made of.
+        # Earlier captures of a reservation are postings on the buckets of its parts.
         "bucket_posting": """
             select t.* from audit_posting join {s}.bucket_posting t using (bucket_id, number)
             union
@@ -411,13 +412,13 @@ _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
 
 
 def covers(scope: Scope, sql: str) -> bool:
-    """Whether a scope has a part of every table that a statement reads."""
+    """Return whether a scope has a part of every table that a statement reads, `SEEN_WHOLE` aside."""
     return scope is not Scope.EVERYTHING and tables_of(sql) <= {*_PARTS[scope], *SEEN_WHOLE}
 
 
 @asynccontextmanager
 async def part_of(tx: Tx, scope: Scope) -> AsyncIterator[None]:
-    """Inside the block the tables of a scope are the parts that have to be seen again. `store_keys` comes first."""
+    """Inside the block the names of a scope's tables refer to their parts. Call `store_keys` first."""
     savepoint = tx.transaction()
     await savepoint.start()
     try:
@@ -435,16 +436,16 @@ async def part_of(tx: Tx, scope: Scope) -> AsyncIterator[None]:
 
 
 async def breaks(tx: Tx, sql: str) -> bool:
-    """Whether the statement of an invariant finds anything, in the part that its tables are now."""
-    # A text of its own each time: a statement that this connection has prepared before goes on reading the whole tables.
+    """Return whether an invariant's statement finds a violation; inside `part_of` it reads the parts."""
+    # The text differs each time: a statement that was prepared earlier on this connection would read the whole tables.
     return bool(await tx.fetch(f"{sql}\n-- {next(_numbers)}", timeout=PATIENCE_S))
 
 
 async def lost_wallets(tx: Tx, sealed: Sequence[SealedWallet]) -> list[int]:
-    """The wallets that are not there any more, or belong to somebody else, or to another currency or mode."""
-    rows = await tx.fetch(
+    """Return the sealed wallets that no longer exist, or whose reseller, currency or mode has changed."""
+    found = await tx.fetch(
         "select k.id from unnest($1::bigint[], $2::text[]) as k(id, owner) left join wallet w on w.account_id = k.id"
         " where concat_ws(' ', w.reseller_id, w.currency, w.mode) <> k.owner limit 10",
         [wallet.id for wallet in sealed], [wallet.owner for wallet in sealed],
     )  # fmt: skip
-    return [row["id"] for row in rows]
+    return [row["id"] for row in found]

@@ -1,4 +1,4 @@
-"""What an audit reports."""
+"""The report of an audit."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ SEAL_RULE = "the checkpoint of the audit is as it was sealed"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that breaks an invariant, in one sentence with the numbers."""
+    """One violation of an invariant, in one sentence with the numbers."""
 
     rule: str
     text: str
@@ -16,11 +16,11 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the audit says. `rules` is everything that was looked at, `findings` what does not hold.
+    """The result of an audit: `rules` are the invariants that were verified, `findings` their violations.
 
-    `since`: the checkpoint that it took up from; None where everything was recomputed, `why` says for what reason.
-    `everything_at`: when everything was recomputed last, and held. `oldest_at`: where tables are too large to be read each time,
-    since when each of their pages has been read again.
+    `since`: the time of the checkpoint that it continued from; None for a full audit, whose reason is `why`.
+    `everything_at`: the time of the last full audit without findings. `oldest_at`: for tables too large to be read in one audit,
+    the start of the period in which each of their pages has been read.
     """
 
     rules: tuple[str, ...]

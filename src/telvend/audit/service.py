@@ -1,7 +1,7 @@
-"""Whether the books hold: the invariants of every room, looked at in one snapshot of the database.
+"""Whether the books hold: verify the invariants of every room in one snapshot of the database.
 
 await audit_books(database)                     recompute everything
-await Audit(database, data_dir).run()           take up from the last checkpoint, or recompute everything where there is none
+await Audit(database, data_dir).run()           continue from the last checkpoint, or recompute everything if there is none
 """
 
 from collections.abc import Callable, Iterable
@@ -24,14 +24,12 @@ from telvend.funding.play_money import invariants as play_money
 from telvend.identity import invariants as identity
 from telvend.kit.keyfile import KeyRefused
 from telvend.ledger import invariants as ledger
-from telvend.ledger.store import count_transfers
 from telvend.operator.provisioning import invariants as provisioning
 from telvend.operator.refills import invariants as refills
 from telvend.operator.subscribers import invariants as subscribers
 from telvend.operator.usage import invariants as usage
 from telvend.operator.vouchers import invariants as vouchers
 from telvend.orders import invariants as orders
-from telvend.orders.store import count_orders
 from telvend.sales import invariants as sales
 from telvend.wallets import invariants as wallets
 
@@ -55,17 +53,17 @@ INVARIANTS: Final = (
 _RULES: Final = tuple(invariant.rule for invariant in INVARIANTS)
 
 Progress = Callable[[int, int, str, int], None]
-"""Told before each invariant of a full audit: which one of how many, its rule, and how many transfers there are."""
+"""Called before each invariant of a full audit: its number, how many there are, its rule, and the number of transfers."""
 
 
 async def audit_books(database: Database) -> Report:
-    """Recompute everything from the transfers. May run while the shop sells: it sees one moment. Raises Busy."""
+    """Recompute everything from the transfers, in one snapshot: it may run while the shop sells. Raises Busy."""
     async with database.snapshot() as tx:
         return await _recompute(tx)
 
 
 async def findings_of(tx: Tx, invariants: Iterable[Invariant]) -> list[Violation]:
-    """Return what breaks these invariants; empty where all of them hold."""
+    """Return the violations of these invariants; empty if all of them hold."""
     return [
         Violation(invariant.rule, row[0])
         for invariant in invariants
@@ -74,17 +72,17 @@ async def findings_of(tx: Tx, invariants: Iterable[Invariant]) -> list[Violation
 
 
 class Audit:
-    """Audits that take up where the last one has stopped. The checkpoint is sealed with a key of the data directory."""
+    """Audits that continue from the last checkpoint, which is sealed with a key in the data directory."""
 
     def __init__(self, database: Database, data_dir: Path) -> None:
         self._database = database
         self._keeper = CheckpointKeeper(data_dir)
 
     async def run(self, *, full: bool = False, progress: Progress | None = None) -> Report:
-        """Verify what has changed since the checkpoint. Recompute everything where `full`, where no checkpoint can be
-        trusted, and where something seems to be wrong.
+        """Verify what has changed since the checkpoint. Recompute everything if `full`, if there is no usable checkpoint, and if
+        something may be wrong.
 
-        Writes a checkpoint where nothing was found, else takes the old one away. Raises Busy.
+        Writes a checkpoint if nothing was found, else deletes the old one. Raises Busy.
         """
         now = datetime.now(UTC)
         async with self._database.snapshot(scratch=True) as tx:
@@ -108,7 +106,7 @@ class Audit:
                     )
                 why = outcome.doubt or ""
         if why:
-            # In a snapshot of its own: the first has temporary tables under the names of tables.
+            # In a new snapshot: in the first one temporary tables may hide the real ones.
             async with self._database.snapshot() as tx:
                 report = await _recompute(tx, progress)
                 following = await _checkpoint(tx, now, now, *await first_laps(tx, now))
@@ -119,7 +117,7 @@ class Audit:
                     report, rules=(*report.rules, SEAL_RULE), findings=(*report.findings, Violation(SEAL_RULE, text))
                 )
         sound = all(finding.rule == SEAL_RULE for finding in report.findings)
-        # A data directory that cannot be written costs the next audit its time, and this one nothing.
+        # Without a writable data directory there is no checkpoint, and the next audit is a full one.
         with suppress(KeyRefused):
             async with self._database.transaction() as tx:
                 await (self._keeper.write(tx, following) if sound else self._keeper.remove(tx))
@@ -127,7 +125,7 @@ class Audit:
 
 
 async def _recompute(tx: Tx, progress: Progress | None = None) -> Report:
-    transfers, orders = await count_transfers(tx), await count_orders(tx)
+    transfers, orders = await parts.count_rows(tx, "transfer"), await parts.count_rows(tx, "orders")
     findings: list[Violation] = []
     for at, invariant in enumerate(INVARIANTS, 1):
         if progress is not None:
@@ -139,7 +137,7 @@ async def _recompute(tx: Tx, progress: Progress | None = None) -> Report:
 async def _checkpoint(
     tx: Tx, at: datetime, everything_at: datetime, below: dict[str, int], laps: dict[str, parts.Lap]
 ) -> Checkpoint:
-    """What the next audit may take up from, if `tx` has seen no fault."""
+    """Return the checkpoint for the next audit. Only valid if the audit in `tx` found nothing."""
     return Checkpoint(
         at=at,
         everything_at=everything_at,

@@ -1,4 +1,4 @@
-"""SQL of the checkpoint: the row that holds it, and what it says of the database and its transactions."""
+"""SQL of the checkpoint: the row that stores it, and the state of the database that is recorded in it."""
 
 from collections.abc import Collection
 
@@ -10,7 +10,7 @@ from telvend.database.connections import Tx
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Which cluster and database this is, and which triggers guard it: where one differs, no row's `xmin` says anything."""
+    """The cluster, the database and a digest of its triggers. If one differs, `xmin` does not show which rows have changed."""
 
     system: str
     database: int
@@ -18,7 +18,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 async def unguarded(tx: Tx) -> str | None:
-    """Name a trigger that should note removed rows, always, and does not. None where all of them do."""
+    """Return the name of a trigger for deleted rows that is not ENABLE ALWAYS; None if all of them are."""
     found = await tx.fetchval(
         """
         select t.tgname::text from pg_trigger t join pg_proc p on p.oid = t.tgfoid
@@ -29,9 +29,9 @@ async def unguarded(tx: Tx) -> str | None:
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What the snapshot of an audit sees of transactions, whose numbers are of 64 bits, and the last note of a removed row.
+    """The transaction ids (64 bits) that bound an audit's snapshot, and the number of the last note of a deleted row.
 
-    `last_note` is read from its sequence: a little newer than the snapshot.
+    `last_note` is read from the sequence, so it may be newer than the snapshot.
     """
 
     horizon: int
@@ -40,7 +40,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 async def origin(tx: Tx, tables: Collection[str]) -> Origin:
-    """Return what a checkpoint is only good for. `tables`: those whose triggers count."""
+    """Return the origin of this database. `tables`: those whose triggers are included."""
     row = await tx.fetchrow(
         """
         select (select system_identifier::text from pg_control_system()) as system,
@@ -69,7 +69,7 @@ async def moment(tx: Tx) -> Moment:
 
 
 async def checkpoint(tx: Tx, key_id: str) -> tuple[str, bytes, int] | None:
-    """What is stored under a key: body, seal, and the transaction that has written the row (its last 32 bits)."""
+    """Return the row stored under a key: body, seal, and the low 32 bits of the id of the transaction that wrote it."""
     row = await tx.fetchrow(
         "select body, seal, xmin::text::bigint as writer from audit_checkpoint where key_id = $1", key_id
     )
@@ -77,7 +77,7 @@ async def checkpoint(tx: Tx, key_id: str) -> tuple[str, bytes, int] | None:
 
 
 async def transaction_number(tx: Tx) -> int:
-    """The number of this transaction, of 64 bits."""
+    """Return the 64-bit id of this transaction."""
     return int(await tx.fetchval("select pg_current_xact_id()::text::bigint"))
 
 
@@ -90,5 +90,5 @@ async def write_checkpoint(tx: Tx, key_id: str, body: str, seal: bytes) -> None:
 
 
 async def remove_checkpoint(tx: Tx, key_id: str) -> None:
-    """Let the next audit recompute everything."""
+    """Delete the checkpoint, so that the next audit is a full one."""
     await tx.execute("delete from audit_checkpoint where key_id = $1", key_id)

@@ -1,1 +1,1 @@
-"""Mistakes made good by another entry: a credit taken back, the price of a delivered order given back."""
+"""Corrections by a new entry: debits take back a credit, refunds give back the price of a delivered order."""

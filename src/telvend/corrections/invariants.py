@@ -4,6 +4,7 @@ from typing import Final
 
 from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import AccountKind, TransferKind
+from telvend.wallets.model import TransactionKind
 
 INVARIANTS: Final = (
     Invariant(
@@ -18,7 +19,7 @@ INVARIANTS: Final = (
             or not exists (select from account a join wallet w on w.account_id = d.wallet_id where a.id = t.credit
                 and a.kind = '{AccountKind.FUNDING}' and a.owner = '' and a.currency = w.currency and a.mode = w.mode)
             or not exists (select from wallet_transaction x where x.wallet_id = d.wallet_id and x.position = d.position
-                and x.kind = 'd' and x.id = d.id and not x.credit)
+                and x.kind = '{TransactionKind.DEBIT}' and x.id = d.id and not x.credit)
         limit 10""",
         Scope.SALE,
     ),
@@ -37,7 +38,7 @@ INVARIANTS: Final = (
             or not exists (select from account a where a.id = t.debit and a.kind = '{AccountKind.LOSS}'
                 and a.currency = o.currency and a.mode = o.mode)
             or not exists (select from wallet_transaction x where x.wallet_id = f.wallet_id and x.position = f.position
-                and x.kind = 'b' and x.id = f.id and x.credit)
+                and x.kind = '{TransactionKind.REFUND}' and x.id = f.id and x.credit)
         limit 10""",
         Scope.SALE,
     ),

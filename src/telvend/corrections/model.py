@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from telvend.errors import InvalidInput
 from telvend.kit.money import Money
+from telvend.kit.text import require_text
 
 DEBIT_PREFIX: Final = "DEBIT"
 REFUND_PREFIX: Final = "REFUND"
@@ -52,7 +52,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
-    """What a refund has done. `again`: the order had been refunded before, and nothing has moved now."""
+    """The result of a refund. `again`: the order had been refunded before, and nothing has moved now."""
 
     refund: Refund
     amount: Money
@@ -60,17 +60,14 @@ class Refunded:
     again: bool
 
 
-def require_reference(text: str) -> str:
-    """The operator's reference of a debit. Raises InvalidInput."""
-    if not 1 <= len(text) <= _LONGEST_REFERENCE or not text.isprintable():
-        raise InvalidInput("reference", f"must be 1 to {_LONGEST_REFERENCE} printable characters")
-    return text
+def require_reference(text: str) -> None:
+    """Raise InvalidInput for a text that cannot be the operator's reference of a debit."""
+    require_text("reference", text, _LONGEST_REFERENCE)
 
 
 def require_reason(reason: str, by_whom: str) -> tuple[str, str]:
     """The reason and the name, without blanks around them. Raises InvalidInput."""
     reason, by_whom = reason.strip(), by_whom.strip()
-    for field, text, longest in (("reason", reason, _LONGEST_REASON), ("by", by_whom, _LONGEST_NAME)):
-        if not 1 <= len(text) <= longest or not text.isprintable():
-            raise InvalidInput(field, f"must be 1 to {longest} printable characters")
+    require_text("reason", reason, _LONGEST_REASON)
+    require_text("by", by_whom, _LONGEST_NAME)
     return reason, by_whom

@@ -1,4 +1,4 @@
-"""The verbs of mistakes: take a credit back, refund a delivered order."""
+"""The verbs of corrections: take a credit back, refund a delivered order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -71,7 +71,7 @@ class Corrections:
         return balance
 
     async def refund(self, order_id: int, *, reason: str, by_whom: str) -> Refunded:
-        """Give the price of a delivered order back to its wallet, once. Again it returns the first refund.
+        """Give the price of a delivered order back to its wallet, once. Later calls return the first refund.
 
         The order stays delivered, and what was entered for it stays: the house bears the loss. Raises InvalidInput (not
         delivered), NotFound, Busy.

@@ -12,7 +12,7 @@
 | the connection is lost before COMMIT, or there is another transient error | Busy, unless `again` names it |
 | the connection is lost during COMMIT | what `DecidedBatch.after_lost_commit` says |
 | any other exception | rolled back and raised; the lane tries the batch in halves (lane.py) |
-| anything, after COMMIT | each gets an answer, if only an error: what `run` raises then the lane would decide again |
+| an error after COMMIT | it is each item's answer; if `run` raised it, the lane would decide the batch again |
 | the task is cancelled | the connection is dropped, since a statement may be half sent |
 """
 
@@ -37,19 +37,19 @@ Result = TypeVar("Result")
 
 
 class AfterLostCommit(Enum):
-    """What follows a COMMIT whose reply was lost, where nothing is looked for."""
+    """What to do after a COMMIT whose reply was lost, without looking for the batch."""
 
     DECIDE_AGAIN = auto()
-    """Decide the batch again. Safe where everything in it is known by its reference: what was committed is found, and the
-    rows and references that the lost transaction holds are waited for until the server knows its fate."""
+    """Decide the batch again. Safe if every item has a reference: committed items are found by it, and the locks of the lost
+    transaction make the new one wait until its outcome is certain."""
 
     BUSY = auto()
     """Raise Busy. The batch may have been committed."""
 
 
 Look = Callable[[Tx], Awaitable[bool]]
-"""Return whether the batch was committed. Runs in a new transaction, and has to take the locks of the batch first: so it waits
-for a server process that may still be committing. Then one row speaks for all; without it, Busy is raised."""
+"""Return whether the batch was committed. Runs in a new transaction, and must take the locks of the batch first, to wait for a
+server process that may still be committing. It is enough to look for one row of the batch. If False, Busy is raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class BatchTransaction(Generic[Item, Result]):
         failpoints: BatchFailpoints | None = None,
     ) -> None:
         """`supplies`: what is fetched ahead, and how much of it a batch may need. `again`: the exceptions after which the
-        batch is decided again: somebody else was quicker, or a second try is safe."""
+        batch is decided again: another transaction was first, or a retry is safe."""
         self._connection = DedicatedConnection(database)
         self._decide = decide
         self._supplies = tuple((supplies or {}).items())
@@ -146,8 +146,8 @@ class BatchTransaction(Generic[Item, Result]):
     async def run(self, items: list[Item]) -> Sequence[Result | Exception]:
         """Decide `items` in one transaction; return their answers when it is durable.
 
-        Raises Busy, and what `decide` raises. Nothing was written then, but for a Busy after a lost COMMIT that nobody could
-        look for, or that was not to be looked for. So whoever gets another exception may decide the items again.
+        Raises Busy, and what `decide` raises. Nothing was written then, except that Busy may follow a lost COMMIT whose outcome
+        is unknown. So after any other exception the items may be decided again.
         """
         async with self._one_at_a_time:
             try:
@@ -184,7 +184,7 @@ class BatchTransaction(Generic[Item, Result]):
                 self._connection.drop()
                 latest: Exception = error
                 if decided is not None and decided.wrote:
-                    # The connection broke during COMMIT: nobody knows yet whether it happened.
+                    # The connection broke during COMMIT: its outcome is unknown.
                     if decided.after_lost_commit is AfterLostCommit.BUSY:
                         raise self._connection.busy(error) from error
                     if not isinstance(decided.after_lost_commit, AfterLostCommit):
@@ -201,10 +201,10 @@ class BatchTransaction(Generic[Item, Result]):
         raise self._connection.busy(latest) from latest
 
     async def _find(self, look: Look, lost: Exception) -> None:
-        """See whether a lost COMMIT happened. Raises Busy when it did not, or when that cannot be seen.
+        """Find out whether a lost COMMIT happened. Raises Busy if it did not, or if that cannot be found out.
 
-        Where it did not, no answer of the batch is worth anything, also where it has no row: it reckoned with what the others
-        wrote (too little money, a reference in use).
+        If it did not, every answer of the batch is void, even one without a row: it depends on what other items wrote (too
+        little money, a reference in use).
         """
         try:
             tx = await self._connection.get()

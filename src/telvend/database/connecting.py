@@ -5,8 +5,8 @@ within one time-out, so that a host that accepts connections and says nothing (a
 Here each host has a time-out of its own, the next one is begun before the one before has failed, and the first that is a
 primary wins. The host that won last is tried first.
 
-After a fail-over the old primary may come back and still take itself for one (a machine that was frozen and goes on). Which
-of two was promoted later its timeline says; one that was replaced is passed by.
+After a fail-over the old primary may come back without knowing that it was replaced (a machine that was frozen and continues).
+Of two primaries, the one with the higher timeline was promoted later; the other is not used.
 """
 
 import asyncio
@@ -153,7 +153,7 @@ class Connector:
                         best = found
                     else:
                         found.connection.terminate()
-                # Later on a server that was replaced is refused by itself.
+                # Once a server has won, `_attempt` refuses those that it has replaced.
                 if best is not None and (self._looked_around or (not waiting and loop.time() >= until)):
                     break
         except BaseException:
@@ -164,7 +164,7 @@ class Connector:
             # Also one that has answered in the same moment.
             await _give_up(running)
         if best is None:
-            # What a host said tells more than its silence, and one that has to be stopped is said first of all.
+            # A replaced primary is reported first, since it has to be stopped; then other errors; time-outs last.
             raise min(errors, key=_weight)
         return self._won(best)
 

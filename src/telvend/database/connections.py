@@ -146,7 +146,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
                 if self.on_commit is not None:
                     self.on_commit(list(self.facts.values()))
             except Exception:
-                # The transaction is committed. Whoever has begun it must not hear that it failed, and begin it again.
+                # The transaction is committed. After an exception its caller would take it for failed, and repeat it.
                 _log.exception("commit_not_noted", facts=len(self.facts))
             self.facts.clear()
 
@@ -291,9 +291,9 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self, *, scratch: bool = False) -> AsyncIterator[Tx]:
-        """A transaction that only reads, and sees one moment of the database for as long as it takes. Raises Busy.
+        """A repeatable-read transaction without a statement time-out: all of its statements see one snapshot. Raises Busy.
 
-        `scratch`: it may make temporary tables.
+        Read-only, unless `scratch`: then it may create temporary tables.
         """
         async with (
             self.connection() as connection,
@@ -323,7 +323,7 @@ class Database:
     async def check_promises(self, ours: Collection[str]) -> None:
         """Refuse a server that may forget what it has acknowledged. Raises DatabaseRefused.
 
-        Each connection has looked at its server and its own settings already; here come the tables and triggers of `ours`.
+        Checks the settings again, as for each new connection, and the tables and triggers that `ours` names.
         """
         async with self._pool.acquire(timeout=5) as connection:
             await prepare_session(connection, for_asyncpg(self.url), self._settings)

@@ -1,4 +1,4 @@
-"""An invariant: what must hold of the tables at any moment, and a statement that lists what breaks it.
+"""An invariant: a rule that must hold in every snapshot of the tables, and a statement that lists its violations.
 
 Each room states its own in `invariants.py`, as a tuple `INVARIANTS`; `audit/` runs them all.
 """
@@ -8,9 +8,9 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """Which part of its tables an invariant has to see again when rows have changed, so that it is found broken if it is.
+    """Which rows of its tables an invariant must read, in an audit from a checkpoint, to detect every violation by changed rows.
 
-    audit/invariants.py fills each: the statement of the invariant runs over that part under the same names.
+    audit/invariants.py selects these rows of each table; the statement of the invariant runs over them under the same names.
     """
 
     EVERYTHING = "everything"
@@ -18,23 +18,23 @@ class Scope(StrEnum):
     SALE = "sale"
     """All rows of the causes (orders, credits, fundings, …) of which one row has changed."""
     WALLET = "wallet"
-    """Each wallet, with what came after the checkpoint; one transfer and one line stand for everything before."""
+    """Each wallet with what came after the checkpoint; two transfers and one line replace everything before."""
     BLOCK = "block"
     """The blocks of wallets' lists in which a line has changed."""
     BUCKET = "bucket"
-    """The buckets that have changed, with their new postings; one posting stands for everything before."""
+    """The buckets that have changed, with their new postings; one posting replaces everything before."""
     GIVEN = "given"
-    """New postings, and what they were made for in the same transaction."""
+    """New postings, and the refills, deliveries, consumptions and reservations that changed with them."""
     RESERVED = "reserved"
-    """What is reserved now, and the reservations and buckets that have changed."""
+    """The reservations that are held, and the reservations and buckets that have changed."""
     BATCH = "batch"
-    """The batches of which a voucher has changed, with all their vouchers."""
+    """The batches in which a voucher has changed, with all their vouchers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """`rule` is the sentence that the report prints. `sql` selects one text column: a sentence for each thing that breaks it,
-    a few examples being enough. `scope` lets an audit take up from a checkpoint.
+    """`rule` is the sentence that the report prints. `sql` selects one text column: a sentence for each violation; a few examples
+    are enough. `scope` lets an audit continue from a checkpoint.
     """
 
     rule: str

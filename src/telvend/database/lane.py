@@ -83,9 +83,10 @@ class Lane(Generic[Item, Result]):
         return future
 
     async def serve(self, item: Item) -> Result:
-        """Serve `item`: with whoever else is waiting, or alone in a process that has not started the lane.
+        """Serve `item`: in a batch with other waiting items, or alone if this process has not started the lane.
 
-        Raises what `item` is answered with, and Busy. Alone, `process` may be called while it is running.
+        Raises Busy, and the exception that `item` is answered with. If the lane was not started, several calls of `process` may
+        run at the same time.
         """
         if self._task is not None or self._closing:
             return await self.submit(item)

@@ -42,8 +42,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "enable_indexscan": "on",
 }
 
-# Over TCP, so that the server ends a session soon whose client has gone without a word: the default is two hours, and until
-# then it keeps its place, and its locks. Not read back: over a socket of the machine itself they mean nothing.
+# With these the server ends the session of a vanished TCP client within seconds. By default that takes two hours, during which the
+# session keeps its connection slot and its locks. Not read back: over a Unix socket they have no effect.
 KEEPALIVES: Final[Mapping[str, str]] = {
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
@@ -93,8 +93,8 @@ READ: Final = """
 
 PROMISED: Final = "select json_object_agg(name, current_setting(name, true))::text from unnest($1::text[]) as name"
 
-# Only a table that survives a crash may hold money, and the triggers that protect it must be on. $1 names both: somebody may
-# have tables of their own beside them.
+# Only a table that survives a crash may hold money, and the triggers that protect it must be on. $1 names both, since other tables
+# may be in the same schema.
 BROKEN_TABLES: Final = """
     select format('The table %s is unlogged: a crash empties it.', c.relname) as sentence
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -108,8 +108,8 @@ BROKEN_TABLES: Final = """
     order by 1 limit 1
 """
 
-# The server does not count a session as idle that waits for the rest of a request: between the two halves of asyncpg's first
-# use of a statement no time-out of the server's applies, however long the other end is silent, and its locks stay.
+# asyncpg sends the first use of a statement in two halves. While the server waits for the second one, the session is not idle: none
+# of the server's time-outs applies, and a client that has stopped there keeps its locks.
 STUCK: Final = """
     select count(pg_terminate_backend(pid)) from pg_stat_activity
     where state = 'active' and wait_event = 'ClientRead' and xact_start is not null and application_name = 'telvend'
@@ -152,7 +152,7 @@ class Server(msgspec.Struct, frozen=True):
     timeline: int | None = None
 
     def was_replaced_by(self, other: "Server") -> bool:
-        """Whether `other` was promoted after this one: what is written here from then on is not in `other`."""
+        """Return whether `other` was promoted after this one. Later writes to this one are not in `other`."""
         return (
             self.system == other.system
             and self.timeline is not None
@@ -249,7 +249,7 @@ async def _require_own_session(connection: Any, url: str, pid: int, word: str) -
 
 
 async def end_stuck_sessions(connection: Any) -> int:
-    """End sessions that hold a transaction and have waited for the rest of a request for three seconds; answers how many."""
+    """End sessions that are in a transaction and have waited three seconds for the rest of a request. Return how many."""
     ended: int = await connection.fetchval(STUCK)
     return ended
 

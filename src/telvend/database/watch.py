@@ -1,8 +1,8 @@
 """Noticing, within a quarter of a second, that another process has changed what this one remembers.
 
-It looks through a connection of its own, so that it also notices when the database does not answer: connections that are dead
-without a word cost whoever uses them their whole patience, and here all of them are ended after one look in vain. Once a second it
-also ends sessions, of any process, that the server would let keep their locks for ever.
+It uses a connection of its own, so that it also notices when the database does not answer. A statement on a dead connection waits
+for its whole time-out, so all connections are ended after one look without an answer. Once a second it also ends sessions, of any
+process, that would keep their locks because no time-out of the server applies to them.
 """
 
 import asyncio

@@ -7,6 +7,7 @@ from telvend.errors import InvalidInput, ReferenceReused
 from telvend.funding import store
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
+from telvend.kit.text import require_text
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
@@ -29,8 +30,7 @@ class Credits:
         """
         if amount.minor <= 0:
             raise InvalidInput("amount", "must be greater than zero")
-        if not 1 <= len(reference) <= 128 or not reference.isprintable():
-            raise InvalidInput("reference", "must be 1 to 128 printable characters")
+        require_text("reference", reference, 128)
         funding = await self._ledger.house(AccountKind.FUNDING, amount.currency, mode)
         async with self._database.transaction() as tx:
             wallet_id = await self._ledger.open_wallet(tx, reseller_id, amount.currency, mode)

@@ -4,6 +4,7 @@ from typing import Final
 
 from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import AccountKind, TransferKind
+from telvend.wallets.model import TransactionKind
 
 INVARIANTS: Final = (
     Invariant(
@@ -56,7 +57,7 @@ CREDITS: Final = (
         full join (select cause, wallet_id, amount_minor from transfer where kind = {TransferKind.CREDIT}) t on t.cause = c.id
         where t.cause is null or t.wallet_id <> c.wallet_id or t.amount_minor <> c.amount_minor
            or c.id is null and not exists (
-               select from wallet_transaction f where f.wallet_id = t.wallet_id and f.kind = 'f' and f.id = t.cause)
+               select from wallet_transaction f where f.wallet_id = t.wallet_id and f.kind = '{TransactionKind.FUNDING}' and f.id = t.cause)
         limit 10""",
         Scope.SALE,
     ),

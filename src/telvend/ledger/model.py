@@ -95,8 +95,8 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 class Journal:
     """The transfers of one transaction, decided in memory against locked wallets, then written with one statement.
 
-    `at` is the database's clock after the locks were had: the moment of everything that is entered. Whoever locks a wallet
-    later reads a later one, so that positions are in the order of time.
+    `at` is the database's clock, read after the wallets are locked: the time of everything that is entered. A later lock on a
+    wallet reads a later time, so positions in its list are in the order of time.
 
     Every method that takes from a wallet raises InsufficientBalance and leaves the journal as it was.
     """
@@ -111,8 +111,6 @@ class Journal:
         Raises InsufficientBalance.
         """
         wallet = self.wallets[wallet_id]
-        if wallet.balance_minor < amount.minor:
-            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         return self._on_wallet(cause, TransferKind.HOLD, wallet, wallet_id, in_flight, amount, -amount.minor)
 
     def release(self, cause: int, wallet_id: int, in_flight: int, amount: Money) -> Money:
@@ -132,8 +130,6 @@ class Journal:
         Raises InsufficientBalance.
         """
         wallet = self.wallets[wallet_id]
-        if wallet.balance_minor < amount.minor:
-            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         return self._on_wallet(cause, TransferKind.VOID, wallet, wallet_id, funding, amount, -amount.minor)
 
     def write_off(self, cause: int, loss: int, funding: int, amount: Money) -> None:
@@ -146,8 +142,6 @@ class Journal:
         Raises InsufficientBalance.
         """
         wallet = self.wallets[wallet_id]
-        if wallet.balance_minor < amount.minor:
-            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         return self._on_wallet(cause, TransferKind.DEBIT, wallet, wallet_id, funding, amount, -amount.minor)
 
     def refund(self, cause: int, wallet_id: int, loss: int, amount: Money) -> Money:
@@ -180,6 +174,9 @@ class Journal:
     def _on_wallet(
         self, cause: int, kind: TransferKind, wallet: Wallet, debit: int, credit: int, amount: Money, change: int
     ) -> Money:
+        """Enter a transfer that changes a wallet by `change`. Raises InsufficientBalance."""
+        if change < 0 and wallet.balance_minor < amount.minor:
+            raise InsufficientBalance(amount, Money(wallet.balance_minor, amount.currency))
         wallet.balance_minor += change
         wallet.sequence += 1
         wallet.changed = True

@@ -1,6 +1,6 @@
 """The ledger's verbs: accounts, and what they hold.
 
-Movements are written inside somebody's transaction, with a journal: see `wallets/journal.py`.
+Transfers are written in the caller's transaction, with a journal: see `wallets/journal.py`.
 """
 
 import asyncio

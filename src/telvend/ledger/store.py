@@ -159,10 +159,6 @@ async def totals(tx: Tx) -> list[Any]:
     return found
 
 
-async def count_transfers(tx: Tx) -> int:
-    return int(await tx.fetchval("select count(*) from transfer"))
-
-
 async def wallets_unlike_their_last_transfer(tx: Tx) -> list[str]:
     """Wallets that do not stand as their last transfer left them, one sentence each, at most ten. One look-up a wallet."""
     found = await tx.fetch("""

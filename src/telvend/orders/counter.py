@@ -12,6 +12,7 @@ from telvend.catalog.service import Catalogue
 from telvend.errors import InvalidInput, NotFound, ProductUnavailable
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
+from telvend.kit.text import require_text
 from telvend.orders.model import Placement
 from telvend.orders.service import LONGEST_REFERENCE, Orders
 from telvend.resellers.model import Caller
@@ -39,8 +40,7 @@ class CounterSales:
         Raises NotFound (no such product, no wallet in its currency), InvalidInput, ProductUnavailable, ReferenceReused,
         InsufficientBalance, Busy.
         """
-        if not 0 < len(client_reference) <= LONGEST_REFERENCE or not client_reference.isprintable():
-            raise InvalidInput("reference", f"must be 1 to {LONGEST_REFERENCE} printable characters")
+        require_text("reference", client_reference, LONGEST_REFERENCE)
         match self._product(code):
             case Product() as plan:
                 network = self._catalogue.snapshot.network(plan.country, plan.network)

@@ -26,7 +26,7 @@ INVARIANTS: Final = (
         from orders o left join (
             select cause, sum(amount_minor) filter (where kind in {_SETTLED}) as posted,
                    sum(amount_minor) filter (where kind = {TransferKind.RELEASE}) as released
-            from transfer where kind in (2, 3, 4) group by cause
+            from transfer where kind in ({TransferKind.RELEASE}, {TransferKind.COST}, {TransferKind.MARGIN}) group by cause
         ) s on s.cause = o.id
         where coalesce(s.posted, 0) <> case when o.state = 'delivered' then o.price_minor else 0 end
            or coalesce(s.released, 0) <> case when o.state = 'failed' then o.price_minor else 0 end limit 10""",

@@ -250,7 +250,3 @@ async def open_orders(tx: Tx) -> list[Any]:
         group by state, currency, mode
     """)
     return found
-
-
-async def count_orders(tx: Tx) -> int:
-    return int(await tx.fetchval("select count(*) from orders"))

@@ -1,6 +1,6 @@
 """What must hold of the months that are closed, for `telvend report months --check`.
 
-They are no part of the audit, which sees again what has changed: these read every closed month and its transfers.
+They are not part of the audit, which reads rows that have changed: these read every closed month and its transfers.
 """
 
 from typing import Final

@@ -20,7 +20,7 @@ _FIRST_YEAR, _LAST_YEAR = 1971, 9990
 
 
 class By(StrEnum):
-    """What the rows of a report may be narrowed to."""
+    """What the rows of a report may be grouped by."""
 
     DAY = "day"
     RESELLER = "reseller"
@@ -67,7 +67,7 @@ class Month:
 
 
 def require_day(day: date, name: str) -> date:
-    """Raises InvalidInput for a day of another age, which no zone knows."""
+    """Return `day`. Raises InvalidInput for a year that is out of range."""
     if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise InvalidInput(name, f"must be a day from {_FIRST_YEAR} to {_LAST_YEAR}")
     return day
@@ -87,7 +87,7 @@ def days_between(first: date, last: date) -> list[date]:
 
 @dataclass(frozen=True, slots=True)
 class ClosedMonth:
-    """A month whose figures do not change any more. `zone` is the one that its days are of."""
+    """A month whose figures are final. `zone`: the time zone of its days."""
 
     month: Month
     zone: str
@@ -104,7 +104,7 @@ class ClosedMonth:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Days in a row of months that are open; `starts` says when each of them begins."""
+    """Consecutive days that are in no closed month. `starts`: when each of them begins."""
 
     days: Sequence[date]
     starts: Sequence[datetime]
@@ -116,9 +116,10 @@ class Span:
 
 
 def open_spans(days: Sequence[date], closed: Iterable[ClosedMonth], zone: ZoneInfo) -> list[Span]:
-    """The days that are in no closed month, as spans.
+    """Return the days that are in no closed month, as spans.
 
-    Where a month was closed in another zone, the open days before and after it give way: no moment is in two days.
+    Beside a month that was closed in another zone, open days end and begin where that month begins and ends: no moment is in two
+    days.
     """
     months = list(closed)
     runs: list[list[date]] = []
@@ -138,7 +139,7 @@ def open_spans(days: Sequence[date], closed: Iterable[ClosedMonth], zone: ZoneIn
 
 
 def _start(day: date, months: Sequence[ClosedMonth], zone: ZoneInfo) -> datetime:
-    """When a day begins that touches an open one."""
+    """Return when a day begins that is open, or follows an open one."""
     for month in months:
         if day == month.month.next:
             return month.ends_at
@@ -181,7 +182,7 @@ class Sales:
 
     @property
     def margin_minor(self) -> int:
-        """What is left for the house; negative where it added."""
+        """What is left for the house; negative if it has paid more than it got."""
         return self.sold_minor - self.cost_minor - self.refunded_minor - self.written_off_minor
 
     def add(self, other: "Sales") -> None:
@@ -197,9 +198,9 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class SaleKey:
-    """What sales are told apart by, as finely as they are kept; None and "" where a report does not ask.
+    """The key by which sales are grouped, as finely as they are stored; None and "" for what a report does not group by.
 
-    `account_id` is the wallet's; a cost that is told apart by day alone has the provider's account, of the same currency and mode.
+    `account_id` is the wallet's. A cost that is grouped by day alone has the provider's account, of the same currency and mode.
     """
 
     day: date | None
@@ -273,7 +274,7 @@ class Movement:
 
 @dataclass(slots=True)
 class Holding:
-    """What an account held at first and at last, and how it changed in between, by kind of transfer: minor units."""
+    """The opening balance of an account and its changes by kind of transfer, in minor units."""
 
     opening_minor: int = 0
     transfers: int = 0
@@ -294,6 +295,10 @@ class Holding:
     def add(self, other: "Holding") -> None:
         """Add what another account of the same currency held and how it changed in the same time."""
         self.opening_minor += other.opening_minor
+        self.add_changes(other)
+
+    def add_changes(self, other: "Holding") -> None:
+        """Add the changes of another account, and not its opening balance."""
         self.transfers += other.transfers
         for kind, minor in other.changes.items():
             self.changes[kind] = self.changes.get(kind, 0) + minor
@@ -323,8 +328,6 @@ def rows_of_holdings(
             part = Holding(held, moved.transfers, dict(moved.changes))
             held = part.closing_minor
             rows.setdefault(key_of(account, day), Holding()).add(part)
-            whole.transfers += part.transfers
-            for kind, minor in part.changes.items():
-                whole.changes[kind] = whole.changes.get(kind, 0) + minor
+            whole.add_changes(part)
         totals.setdefault(account.currency, Holding()).add(whole)
     return {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))

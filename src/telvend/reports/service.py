@@ -15,6 +15,7 @@ import asyncpg
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, InvariantBroken
 from telvend.kit.mode import Mode
+from telvend.kit.text import require_text
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports import store
 from telvend.reports.invariants import INVARIANTS
@@ -113,7 +114,7 @@ class Reports:
                 movements += await store.movements(tx, span, by_day=by_day, kinds=kinds)
             everybody = await store.accounts(tx)
             if kind is AccountKind.WALLET and [len(span.days) for span in spans] == [len(days)]:
-                # What has moved in these days is known already.
+                # Only later transfers are read for this; those of these days are in `movements`.
                 openings = _held_before(everybody.values(), await store.changes_since(tx, spans[0].ends_at, None))
                 for movement in movements:
                     if movement.account_id in openings:
@@ -147,10 +148,10 @@ class Reports:
         kind: AccountKind | None,
         accounts: dict[int, HouseAccount],
     ) -> dict[int, int]:
-        """What accounts held when this day began: all of them, or at least those of `kind`.
+        """Return the balances of accounts at the beginning of a day: of all accounts, or at least of those of `kind`.
 
-        Wallets know what they hold now, so that only what came after is added up. Of the others it is what came before, from the
-        last month that is closed.
+        Wallets store their balance, from which the transfers since are subtracted. For other accounts the transfers before are
+        added up, from the last closed month on.
         """
         for one in closed:
             if day in one:
@@ -179,13 +180,12 @@ class Reports:
             return [text for invariant in INVARIANTS for text in await store.breaking(tx, invariant)]
 
     async def close(self, month: Month, by_whom: str) -> Closed:
-        """Seal a month: its figures are added up once more, written down, and never change.
+        """Close a month: compute its figures, store and seal them. They never change.
 
-        Sales that are still open are no part of it: they count in the day in which they end. Raises InvalidInput (not over, closed
+        Sales that are still open are not included: they count in the day in which they end. Raises InvalidInput (not over, closed
         before), InvariantBroken (the sales and the ledger disagree), Busy.
         """
-        if not 1 <= len(by_whom) <= _LONGEST_NAME or not by_whom.isprintable():
-            raise InvalidInput("by", f"must be 1 to {_LONGEST_NAME} printable characters")
+        require_text("by", by_whom, _LONGEST_NAME)
         async with self._database.connection() as tx:
             span = await self._closable(tx, month)
         try:
@@ -216,7 +216,7 @@ class Reports:
         if await store.now(tx) < span.ends_at:
             ends = f"{span.ends_at.astimezone(self._zone):%Y-%m-%d %H:%M}"
             raise InvalidInput("month", f"{month} is not over before {ends} ({self._zone})")
-        # What a transaction writes has the time at which it began.
+        # Rows have the time at which their transaction began.
         if unfinished := await store.unfinished_since(tx, span.ends_at):
             raise InvalidInput(
                 "month",
@@ -226,7 +226,7 @@ class Reports:
 
 
 def _held_before(accounts: Iterable[HouseAccount], changes: dict[int, int]) -> dict[int, int]:
-    """What wallets held before these changes, which are all that there were since."""
+    """Return the balances of wallets before `changes`, which must be all changes since."""
     return {
         account.id: account.balance_minor - changes.get(account.id, 0)
         for account in accounts
@@ -247,22 +247,21 @@ def _added_up(movements: Iterable[Movement]) -> list[Movement]:
 def _require_agreement(
     month: Month, sold: SaleLines, moved: Collection[Movement], accounts: dict[int, HouseAccount]
 ) -> None:
-    """Raises InvariantBroken where sales, by currency and mode, do not come to what the accounts of the house say."""
+    """Raise InvariantBroken if the sales, by currency and mode, do not add up to the movements of the house's accounts."""
     by_sales: dict[tuple[str, Mode], Sales] = {}
     for key, sales in sold.items():
         wallet = accounts[key.account_id]
         by_sales.setdefault((wallet.currency, wallet.mode), Sales()).add(sales)
-    settled, provided, kept = TransferKind.COST, AccountKind.PROVIDER, (AccountKind.MARGIN, AccountKind.LOSS)
     by_ledger: dict[tuple[str, Mode], list[int]] = {}
     for movement in moved:
         account = accounts[movement.account_id]
         sums = by_ledger.setdefault((account.currency, account.mode), [0, 0, 0, 0])
         if account.kind is AccountKind.IN_FLIGHT:
-            sums[0] -= movement.change_minor if movement.kind in (settled, TransferKind.MARGIN) else 0
+            sums[0] -= movement.change_minor if movement.kind in (TransferKind.COST, TransferKind.MARGIN) else 0
             sums[1] -= movement.change_minor if movement.kind is TransferKind.RELEASE else 0
-        elif account.kind is provided:
+        elif account.kind is AccountKind.PROVIDER:
             sums[2] += movement.change_minor
-        elif account.kind in kept:
+        elif account.kind in (AccountKind.MARGIN, AccountKind.LOSS):
             sums[3] += movement.change_minor
     for unit in by_sales.keys() | by_ledger.keys():
         said = by_sales.get(unit, Sales())

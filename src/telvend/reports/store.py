@@ -1,4 +1,4 @@
-"""All SQL of reports. Of other rooms they read the views that stand in their migration, and no table."""
+"""All SQL of reports. Tables of other rooms are read through views only, which the migration of reports creates."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
@@ -30,9 +30,9 @@ _HOLD, _RELEASE, _COST = int(TransferKind.HOLD), int(TransferKind.RELEASE), int(
 _MARGIN, _LOSS = int(TransferKind.MARGIN), int(TransferKind.LOSS)
 _WRITE_OFF, _REFUND = int(TransferKind.WRITE_OFF), int(TransferKind.REFUND)
 
-# A day of a large shop is joined in memory, and grouped there: how many groups there will be cannot be estimated, and sorting
-# a million rows costs a second. Each of two processes builds a table of its own, since shared ones need more of /dev/shm than a
-# container has. Only large tables are read by two.
+# The sales of a large shop's day are joined and grouped with hash tables in memory: the number of groups cannot be estimated, and
+# sorting a million rows takes a second. Large tables are read by two processes, each with its own hash table: a shared one may need
+# more of /dev/shm than a container has.
 _PREPARE: Final = """
     select set_config('work_mem', '128MB', true), set_config('hash_mem_multiplier', '2', true),
         set_config('statement_timeout', '0', true), set_config('jit', 'off', true), set_config('enable_sort', 'off', true),
@@ -60,7 +60,7 @@ async def accounts(tx: Tx) -> dict[int, HouseAccount]:
 
 
 def _day(moment: str, *, by_day: bool) -> str:
-    """Which of the days that begin at $3 a moment is in, counted from 1."""
+    """SQL for the number of the day that a moment is in, counted from 1. $3: when each day begins."""
     return f"width_bucket({moment}, $3::timestamptz[])" if by_day else "cardinality($3::timestamptz[])"
 
 
@@ -121,7 +121,7 @@ _COST_OF_ORDER: Final = f"""
 def _orders(
     by: Collection[By], figures: str, joined: str, where: str, *, by_day: bool, account: str, provider: str
 ) -> str:
-    """A statement on orders that ended in a span, told apart as `by` asks: $1 and $2 are the span, $3 when its days begin."""
+    """A statement on orders that ended in a span, grouped by `by`: $1 and $2 are the span, $3 when its days begin."""
     return f"""
         select {_day("o.ended_at", by_day=by_day)} as day, o.wallet_id,
             {"o.service" if By.PRODUCT in by else "''"} as service, {"o.network" if By.NETWORK in by else "''"} as network,
@@ -133,7 +133,7 @@ def _orders(
 
 
 def orders_statement(by: Collection[By], *, with_cost: bool, by_day: bool) -> str:
-    """The statement of what orders have brought; of those alone that were delivered, where providers are told apart.
+    """The statement for the sales and costs of orders; grouped by provider, only of those that were delivered.
 
     `account` is that of the provider, null where it got nothing. `unprofitable` counts those whose whole price is the cost, or
     less than it.
@@ -162,7 +162,7 @@ def orders_statement(by: Collection[By], *, with_cost: bool, by_day: bool) -> st
 
 
 def failures_statement(by: Collection[By], *, by_day: bool) -> str:
-    """The statement of orders that have failed, with who was asked last."""
+    """The statement for failed orders, with the provider that was tried last."""
     figures = (
         "0::bigint as sold, count(*) as failed, 0::bigint as sold_minor, sum(o.price_minor)::bigint as released_minor,"
         " 0::bigint as cost_minor"
@@ -179,7 +179,7 @@ def failures_statement(by: Collection[By], *, by_day: bool) -> str:
 
 
 def free_statement(by: Collection[By], *, by_day: bool) -> str:
-    """The statement of delivered orders that have cost nothing, so that the ledger does not say who has delivered them."""
+    """The statement for delivered orders without a cost: their provider stands in the order alone, not in the ledger."""
     figures = (
         "count(*) as sold, 0::bigint as failed, sum(o.price_minor)::bigint as sold_minor, 0::bigint as released_minor,"
         " 0::bigint as cost_minor"
@@ -191,7 +191,7 @@ def free_statement(by: Collection[By], *, by_day: bool) -> str:
 
 
 def losses_statement(by: Collection[By], *, by_day: bool) -> str:
-    """The statement of what the house has paid beyond the price of orders that were sold below cost."""
+    """The statement for what the house paid beyond the price of orders that were sold below cost."""
     figures = (
         "0::bigint as sold, 0::bigint as failed, 0::bigint as sold_minor, 0::bigint as released_minor,"
         " sum(t.amount_minor)::bigint as cost_minor"
@@ -203,8 +203,8 @@ def losses_statement(by: Collection[By], *, by_day: bool) -> str:
     return _orders(by, figures, joined, "", by_day=by_day, account=account, provider="''")
 
 
-# A check that is paid has a transfer of cost or of margin, or both: the price is their sum. An authority may take something for one
-# that is released too, and later.
+# A paid check has a transfer of cost, of margin, or both; their sum is the price. An authority may also charge for a released check,
+# and later.
 _OTHER_SALES: Final = f"""
     select %s as day, s.wallet_id, s.service, '' as network, s.product, s.provider,
         count(distinct s.id) filter (where t.kind in ({_COST}, {_MARGIN})) as sold,
@@ -231,7 +231,7 @@ _CORRECTIONS: Final = f"""
 
 
 async def sales(tx: Tx, span: Span, by: Collection[By], *, with_cost: bool) -> SaleLines:
-    """What ended in a span, told apart as `by` asks, or finer."""
+    """The sales that ended in a span, grouped as `by` asks, or finer."""
     lines: SaleLines = {}
     told_apart = frozenset(by)
     told_by_day = By.DAY in by
@@ -239,7 +239,7 @@ async def sales(tx: Tx, span: Span, by: Collection[By], *, with_cost: bool) -> S
     values = (span.begins_at, span.ends_at, _starts(span, by_day=by_day))
     known = await accounts(tx)
     owners = {number: account.owner for number, account in known.items()}
-    # By day alone the ledger says what everything has cost, and no order has to be looked at for it.
+    # Grouped by day alone, the cost is read from the ledger, without joining it to orders.
     cost_apart = with_cost and told_apart <= {By.DAY}
 
     def key(row: Any, provider: str) -> SaleKey:
@@ -321,7 +321,7 @@ async def now(tx: Tx) -> datetime:
 
 
 async def unfinished_since(tx: Tx, moment: datetime) -> int:
-    """How many other transactions began before this moment and are not over: what they write is of before it."""
+    """Count the other transactions that began before this moment and are still open. What they write is dated before it."""
     return int(
         await tx.fetchval(
             "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"

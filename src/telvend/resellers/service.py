@@ -14,6 +14,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.kit.secret import Secret, digest, random_text
+from telvend.kit.text import require_text
 from telvend.ledger.service import Ledger
 from telvend.resellers import store
 from telvend.resellers.keyforms import KEY_LETTERS, KeyForms
@@ -319,8 +320,7 @@ def _email(text: str) -> str:
 
 def _name(text: str) -> str:
     name = text.strip()
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidInput("name", f"must be 1 to {_LONGEST_NAME} printable characters")
+    require_text("name", name, _LONGEST_NAME)
     return name
 
 

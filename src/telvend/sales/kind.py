@@ -1,4 +1,4 @@
-"""A kind of sale: how it begins, which is the same for all of them. What it sells and how it ends is its room's.
+"""A kind of sale: how it begins, which is the same for all kinds. Its room decides what it sells and how it ends.
 
 sale = KindOfSale(SaleKind.ORDER, gate, kinds)
 ...                                                             in a transaction, with the wallets locked:
@@ -54,10 +54,10 @@ class KindOfSale:
         self._salt: bytes | None = None
 
     async def look_up(self, tx: Tx, keys: Collection[SaleKey], find: Find[Sale]) -> References[Sale]:
-        """Return what stands under these references, of this kind and of any other.
+        """Return the sales that hold these references, of this kind and of any other.
 
-        The wallets have to be locked: the statements in here then see what others committed before they let go of them. A
-        statement that began earlier would not. Raises InvariantBroken where a dialect sells what it has not declared.
+        The wallets must be locked before: a statement that begins after the locks sees what their previous holders committed; one
+        that began earlier does not. Raises InvariantBroken where a dialect sells what it has not declared.
         """
         if self._salt is None:
             self._salt = await ledger_store.installation_salt(tx)

@@ -1,4 +1,4 @@
-"""What a request gets whose reference is known, or taken, or free."""
+"""Whether a request repeats a sale, conflicts with one, or asks for a new one: decided by its reference."""
 
 from collections.abc import Collection
 from typing import Generic, TypeVar

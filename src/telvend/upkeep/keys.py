@@ -25,17 +25,15 @@ async def identity_master_key(shop: Examined) -> Sequence[Finding]:
 async def voucher_key(shop: Examined) -> Sequence[Finding]:
     """Say whether vouchers can be loaded. Raises Busy."""
     settings = shop.settings
-    return await check_voucher_key(PinKeys(shop.database, Path(settings.data_dir), settings.voucher_key))
+    keys = PinKeys(shop.database, Path(settings.data_dir), settings.voucher_key)
+    return await _present(_VOUCHERS, keys, "No voucher is loaded until then.")
 
 
 async def payload_key(shop: Examined) -> Sequence[Finding]:
     """Say whether tokens and PINs that were delivered can be shown. Raises Busy."""
     settings = shop.settings
-    try:
-        await PayloadKeys(shop.database, Path(settings.data_dir), settings.payload_key).check()
-    except KeyRefused as error:
-        return [_refused(_PAYLOADS, error, "No token and no PIN is shown until then.")]
-    return [Finding(_PAYLOADS, Level.OK, "No payload key is missing.")]
+    keys = PayloadKeys(shop.database, Path(settings.data_dir), settings.payload_key)
+    return await _present(_PAYLOADS, keys, "No token and no PIN is shown until then.")
 
 
 async def check_identity_keys(custody: Custody) -> list[Finding]:
@@ -56,13 +54,12 @@ async def check_identity_keys(custody: Custody) -> list[Finding]:
     return [Finding(_MASTER, Level.WARNING, text, advice)]
 
 
-async def check_voucher_key(keys: PinKeys) -> list[Finding]:
-    """Say whether the PINs of issued vouchers can be recognised. Raises Busy."""
+async def _present(check: str, keys: PinKeys | PayloadKeys, advice: str) -> list[Finding]:
     try:
         await keys.check()
     except KeyRefused as error:
-        return [_refused(_VOUCHERS, error, "No voucher is loaded until then.")]
-    return [Finding(_VOUCHERS, Level.OK, "No voucher key is missing.")]
+        return [_refused(check, error, advice)]
+    return [Finding(check, Level.OK, f"No {check} is missing.")]
 
 
 def _refused(check: str, error: KeyRefused, advice: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Whether the keys of this installation are those of its database; asked before anything is served."""
+"""The check, before anything is served, that the keys of this installation are those of its database."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ _log = get(__name__)
 
 
 async def require_keys(settings: Settings, database: Database) -> None:
-    """Refuse keys that are no keys, and keys of the settings that are not those of this database.
+    """Refuse keys that are malformed, and keys in the settings that are not those of this database.
 
-    A key file that is missing is told in the log only: the shop sells what needs no key. Raises KeyRefused.
+    A missing key file is only logged: the shop sells what needs no key. Raises KeyRefused.
     """
     folder = Path(settings.data_dir)
     for what, keys in (

@@ -1,4 +1,4 @@
-"""What is done to a database before a shop is opened in it: its schema, its catalogue."""
+"""The preparation of a database for a shop: its schema and its catalogue."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from telvend.database.connections import Database
 async def prepare_database(database: Database, say: Callable[[str], None]) -> None:
     """Bring the schema to this version and fill an empty catalogue.
 
-    Only for who may do that: `telvend serve`, `demo` and `upgrade`. Raises DatabaseRefused, SchemaRefused.
+    Only for the commands that may migrate: `telvend serve`, `demo` and `upgrade`. Raises DatabaseRefused, SchemaRefused.
     """
     await database.check_promises(migrations.names())
     await migrations.ensure(database, say)

@@ -13,8 +13,8 @@ _METHODS: Final = {"card": "Card", "bank_transfer": "Bank Transfer", "ussd": "US
 def transaction_of(row: Any, currency: Currency, before_minor: int, after_minor: int) -> Transaction:
     """Read one row of `store.entries`.
 
-    `before_minor` and `after_minor` are the balance around the first transfer on the wallet. The row's own go before them;
-    what failed has changed nothing.
+    `before_minor` and `after_minor` are the balance before and after the first transfer on the wallet, for a row that has no
+    balances of its own. A failed transaction has changed nothing: both are the balance before it.
     """
     kind, status = kind_of(row), TransactionStatus(row["status"])
     if row["before_minor"] is not None:

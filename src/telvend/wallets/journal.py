@@ -1,7 +1,7 @@
 """The journal of one transaction that also adds lines to wallets' lists.
 
-Whatever moves a wallet's money stands in the wallet's list, so nearly everybody opens this journal and not the ledger's
-own: `begin`, decide in plain Python that cannot fail half-way, `write`.
+Every movement of a wallet's money belongs to a line of its list, so nearly all code uses this journal and not the ledger's:
+`begin`, decide in plain Python that cannot fail half-way, `write`.
 """
 
 from collections.abc import Iterable

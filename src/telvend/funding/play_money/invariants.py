@@ -4,6 +4,7 @@ from typing import Final
 
 from telvend.database.invariants import Invariant, Scope
 from telvend.ledger.model import AccountKind, TransferKind
+from telvend.wallets.model import TransactionKind
 
 _OF_FUNDING: Final = (
     f"a.kind = '{AccountKind.FUNDING}' and a.owner = f.gateway and a.currency = f.currency and a.mode = f.mode"
@@ -25,7 +26,7 @@ INVARIANTS: Final = (
             or s.cause is not null and (not exists (select from account a where a.id = s.credit and {_OF_FUNDING})
                 or not exists (select from account a where a.id = s.debit and a.kind = '{AccountKind.LOSS}'))
             or v.position is distinct from (select x.position from wallet_transaction x
-                where x.wallet_id = v.wallet_id and x.position = v.position and x.kind = 'x' and x.id = v.id)
+                where x.wallet_id = v.wallet_id and x.position = v.position and x.kind = '{TransactionKind.VOID}' and x.id = v.id)
         limit 10""",
         Scope.SALE,
     ),

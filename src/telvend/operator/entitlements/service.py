@@ -12,6 +12,7 @@ from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
+from telvend.kit.text import require_text
 from telvend.operator.entitlements import store
 from telvend.operator.entitlements.model import (
     WHOLE,
@@ -24,7 +25,6 @@ from telvend.operator.entitlements.model import (
     grants_of_refill,
 )
 from telvend.operator.subscribers.balances.model import BucketKind, Grant
-from telvend.operator.subscribers.model import require_text
 from telvend.operator.subscribers.store import require_subscriber
 
 TOPIC: Final = "network"

@@ -12,6 +12,7 @@ from telvend.kit.log import get
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
+from telvend.kit.text import require_text
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.refills import store
@@ -20,7 +21,6 @@ from telvend.operator.refills.model import OPERATOR, OPERATOR_DIALECT, Refill, R
 from telvend.operator.refills.placement import RefillPlacement
 from telvend.operator.subscribers.balances.model import BucketKind, PostingKind
 from telvend.operator.subscribers.balances.store import given_by
-from telvend.operator.subscribers.model import require_text
 from telvend.operator.subscribers.store import find_currencies
 from telvend.operator.vouchers import store as voucher_store
 from telvend.operator.vouchers.guard.model import LIMITS, Guarded

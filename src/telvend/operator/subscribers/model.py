@@ -9,6 +9,7 @@ import msgspec
 from telvend.errors import InvalidInput, NotPermitted
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
+from telvend.kit.text import require_text
 
 
 class Billing(StrEnum):
@@ -54,12 +55,6 @@ class Subscriber(msgspec.Struct):
     reachable_until: datetime
     created_at: datetime
     changed: bool = False
-
-
-def require_text(field: str, text: str, longest: int = 64) -> None:
-    """Raises InvalidInput for a text that is empty, too long, or cannot be printed."""
-    if not 1 <= len(text) <= longest or not text.isprintable():
-        raise InvalidInput(field, f"must be 1 to {longest} printable characters")
 
 
 def require_reference(reference: str) -> None:

@@ -13,6 +13,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
 from telvend.kit.numbering import region_of
 from telvend.kit.phone import NotAMobileNumber
+from telvend.kit.text import require_text
 from telvend.operator.subscribers import store
 from telvend.operator.subscribers.balances import store as balances
 from telvend.operator.subscribers.balances.account import in_order
@@ -24,7 +25,6 @@ from telvend.operator.subscribers.model import (
     SubscriberBarred,
     SubscriberStatus,
     line_of,
-    require_text,
 )
 from telvend.operator.subscribers.store import require_subscriber
 

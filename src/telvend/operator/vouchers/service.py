@@ -17,7 +17,7 @@ from telvend.kit.money import Money
 from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
-from telvend.operator.subscribers.model import require_text
+from telvend.kit.text import require_text
 from telvend.operator.vouchers import store
 from telvend.operator.vouchers.guard import store as guard_store
 from telvend.operator.vouchers.guard.model import Guard, Guarded

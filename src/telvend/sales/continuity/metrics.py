@@ -1,4 +1,4 @@
-"""What is counted of a book that has gone back."""
+"""The metric of a database that has gone back to an earlier state."""
 
 from typing import Final
 

@@ -107,7 +107,7 @@ def gone_back(missing: Sequence[str]) -> str:
 
 
 def replaced(found: Server, before: Server) -> str:
-    """Why, where the server is one that another has taken the place of."""
+    """The reason, for a primary that was replaced by a later one."""
     return (
         f"the database is a primary that was replaced: its timeline is {found.timeline}, and this node has seen"
         f" {before.timeline}; sales of the time since are not in it"

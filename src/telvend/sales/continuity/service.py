@@ -123,7 +123,7 @@ class Continuity:
             del self._pending[: len(self._pending) - _MOST_PENDING]
 
     async def connected(self, tx: Tx) -> None:
-        """Look at the server of a new connection before it is used: a fail-over may lie behind it.
+        """Check the server of a new connection before it is used: after a fail-over it may be another one.
 
         Raises DatabaseRefused for a primary that was replaced by one that this node has seen.
         """
@@ -198,7 +198,7 @@ class Continuity:
     async def _halt_on_replaced(self, tx: Tx) -> None:
         """At the start: halt sales on a primary that was replaced, until a person says that it is the one.
 
-        Raises DatabaseRefused where it does not take the halt, as one whose synchronous standby has left it.
+        Raises DatabaseRefused if the halt cannot be written, as on a primary that has lost its synchronous standby.
         """
         found, before = await server_of(tx), self._memory.server
         if not found.was_replaced_by(before):
@@ -209,7 +209,7 @@ class Continuity:
                 await store.halt(tx, self._node, why)
         except (*CONNECTION_LOSS, asyncpg.PostgresError) as error:
             raise DatabaseRefused(f"{why.capitalize()}.") from error
-        # From here on the book itself says that it is halted.
+        # From here on the halt is stored in the book itself.
         self._memory.server = found
 
     async def check(self, tx: Tx) -> None:

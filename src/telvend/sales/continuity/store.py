@@ -10,8 +10,8 @@ from telvend.database.facts import Fact
 from telvend.sales.continuity.model import BookStanding, Halt, ShopRelease
 
 # The rooms' tables are looked into by their keys only. A number alone is not enough: after the sequence has gone back it is
-# used again, by a row that is younger than the one that is lost. The time of an order may be changed by somebody; that of its
-# first transfer may not, and is as old.
+# used again, by a row that is younger than the one that is lost. The time of an order can be changed by hand; that of
+# its first transfer, which is as old, cannot.
 _FIRST_TRANSFER: Final = "(select min(t.created_at) from transfer t where t.cause = f.number)"
 
 MISSING: Final = f"""
