@@ -139,8 +139,8 @@ MUTANTS = (
     Mutant(
         "airtime arrives whole, whatever the reseller pays",
         "src/telvend/fulfilment/calls.py",
-        "face_value=claim.face,",
-        "face_value=claim.price,",
+        "face_value=order.face,",
+        "face_value=order.price,",
         ("tests/store/test_own_network.py::test_a_subscriber_gets_what_was_sold_whatever_the_catalogue_says_by_then",),
     ),
     Mutant(
