@@ -8,6 +8,7 @@ one that is away.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -38,6 +39,7 @@ __all__ = [
     "DatabaseUnreachable",
     "DedicatedConnection",
     "Tx",
+    "clock",
     "holds_tables",
     "increment_revision",
     "revisions",
@@ -376,6 +378,12 @@ def rows(items: Sequence[Any]) -> str:
     A tenth of what it costs to hand every column over as an array of its own.
     """
     return _encode(items).decode()
+
+
+async def clock(tx: Tx) -> datetime:
+    """Return the database's time at this moment, not that of the beginning of `tx`."""
+    now: datetime = await tx.fetchval("select clock_timestamp()")
+    return now
 
 
 async def holds_tables(tx: Tx) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from telvend.database.connections import TRANSIENT, Database, DedicatedConnection, Tx
+from telvend.database.connections import TRANSIENT, Database, DedicatedConnection, Tx, clock
 from telvend.database.lane import Lane
 from telvend.errors import NotFound
 from telvend.kit.money import CURRENCIES, Currency
@@ -20,7 +20,7 @@ from telvend.operator.plans import store
 from telvend.operator.plans.model import Total, totals_of
 from telvend.operator.subscribers.balances.account import in_order
 from telvend.operator.subscribers.balances.model import Bucket, BucketKind
-from telvend.operator.subscribers.balances.store import bucket_of, clock
+from telvend.operator.subscribers.balances.store import bucket_of
 from telvend.operator.subscribers.model import Subscriber
 from telvend.operator.subscribers.momo import store as momo_store
 from telvend.operator.subscribers.momo.model import MomoAccount

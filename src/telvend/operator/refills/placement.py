@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
-from telvend.database.connections import TRANSIENT, Database, Tx
+from telvend.database.connections import TRANSIENT, Database, Tx, clock
 from telvend.database.lane import Lane
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
@@ -92,7 +92,7 @@ class RefillPlacement:
         wallets, _ = await ledger_store.lock_wallets(tx, sorted(set(payers.values())))
         locked, now = await subscriber_store.lock_subscribers(tx, [number for number, _ in found.values()])
         if now is None:
-            now = await voucher_store.clock(tx)
+            now = await clock(tx)
         subscribers = {(subscriber.mode, subscriber.msisdn): subscriber for subscriber in locked.values()}
         if any(subscriber.currency != found[key][1] for key, subscriber in subscribers.items()):
             raise SubscriberMoved

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from telvend.database.connections import Database
+from telvend.database.connections import Database, clock
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.log import get
@@ -221,7 +221,7 @@ class Vouchers:
         key = await self.keys.ready_or_busy()
         async with self._database.transaction() as tx:
             locked = (await store.lock(tx, [key.hash(pin.reveal())])).get(key.hash(pin.reveal()))
-            now = await store.clock(tx)
+            now = await clock(tx)
             if locked is None or locked.batch.mode is not mode:
                 raise PinRefused("unknown")
             state = locked.standing(now)
