@@ -193,9 +193,7 @@ class Orders:
         wallet_id = caller.wallets.get(currency.code)
         if wallet_id is None:
             raise NotFound(f"A wallet in {currency}")
-        in_flight = self._ledger.known_house(AccountKind.IN_FLIGHT, currency, caller.mode)
-        if in_flight is None:
-            in_flight = await self._ledger.house(AccountKind.IN_FLIGHT, currency, caller.mode)
+        in_flight = await self._ledger.house(AccountKind.IN_FLIGHT, currency, caller.mode)
         placement = await self.lane.submit(
             Purchase(
                 reseller_id=caller.reseller_id,
