@@ -350,6 +350,18 @@ class DedicatedConnection:
         """Return what is told to whoever waits, and remember what the database cannot do."""
         return self._database.busy(error)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """The live connection for statements that only read, outside of a transaction. Raises Busy.
+
+        A failure in TRANSIENT drops the connection.
+        """
+        try:
+            yield await self.get()
+        except TRANSIENT as error:
+            self.drop()
+            raise self.busy(error) from error
+
     def drop(self) -> None:
         """Forget the connection at once, whatever it is doing: the server ends what had not been committed."""
         if self._connection is not None:
