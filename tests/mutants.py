@@ -139,8 +139,8 @@ MUTANTS = (
     Mutant(
         "airtime arrives whole, whatever the reseller pays",
         "src/telvend/fulfilment/calls.py",
-        "face_value=claim.face,",
-        "face_value=claim.price,",
+        "face_value=order.face,",
+        "face_value=order.price,",
         ("tests/store/test_own_network.py::test_a_subscriber_gets_what_was_sold_whatever_the_catalogue_says_by_then",),
     ),
     Mutant(
@@ -211,9 +211,7 @@ MUTANTS = (
     Mutant(
         "a check that is used again is paid",
         "src/telvend/identity/verification.py",
-        """            journal.post(
-                number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price.price, _nothing()
-            )""",
+        "            _post(journal, number, accounts, price.price, _nothing())",
         "            journal.release(number, wallet_id, accounts.in_flight, price.price)",
         (f"{NIGERIA}::test_a_record_that_is_used_again_is_paid_again_and_costs_nothing",),
     ),

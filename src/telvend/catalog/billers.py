@@ -7,8 +7,8 @@ table, so that no list of an API and no older version meets them.
 import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
+from telvend.catalog import builtin
 from telvend.catalog.model import CURRENCY_BY_COUNTRY
 from telvend.kit.money import Currency, Money
 
@@ -51,9 +51,8 @@ class BillerProduct:
 @cache
 def biller_products() -> dict[str, BillerProduct]:
     """Return every product of a biller by its code. They are sold in test mode alone."""
-    text = (files("telvend.catalog") / "builtin" / "test-products.csv").read_text("utf-8")
     found = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in csv.DictReader(builtin.read("test-products.csv").splitlines()):
         currency = CURRENCY_BY_COUNTRY[row["country"]]
         found[row["code"]] = BillerProduct(
             int(row["id"]),

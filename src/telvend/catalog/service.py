@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from telvend.catalog import sheet, store
+from telvend.catalog import builtin, sheet, store
 from telvend.catalog.model import (
     CURRENCY_BY_COUNTRY,
     Airtime,
@@ -302,13 +302,13 @@ async def install_builtin(tx: Tx) -> bool:
     for name in _BUILT_IN:
         if await store.mark_built_in(tx, name):
             installed = True
-            for row in csv.DictReader(_built_in(f"{name}-networks.csv").splitlines()):
+            for row in csv.DictReader(builtin.read(f"{name}-networks.csv").splitlines()):
                 await store.insert_network(tx, row["country"], row["code"], row["name"])
-            read = sheet.read(_built_in(f"{name}.csv"), sheet.networks_by_word(await store.networks(tx)))
+            read = sheet.read(builtin.read(f"{name}.csv"), sheet.networks_by_word(await store.networks(tx)))
             if read.problems:
                 raise InvariantBroken(f"the built-in list {name}: {read.problems[0]}")
             await store.add_products(tx, read.products)
-            for row in csv.DictReader(_built_in(f"{name}-airtime.csv").splitlines()):
+            for row in csv.DictReader(builtin.read(f"{name}-airtime.csv").splitlines()):
                 await store.insert_airtime(
                     tx,
                     row["code"],
@@ -318,7 +318,7 @@ async def install_builtin(tx: Tx) -> bool:
                     int(row["maximum_minor"]),
                     int(row["cost_basis_points"]),
                 )
-            for row in csv.DictReader(_built_in(f"{name}-provider-codes.csv").splitlines()):
+            for row in csv.DictReader(builtin.read(f"{name}-provider-codes.csv").splitlines()):
                 await store.write_provider_code(tx, row["country"], row["network"], row["provider"], row["code"])
     if installed:
         await increment_revision(tx, TOPIC)
@@ -338,12 +338,6 @@ def _loss(terms: Terms) -> str | None:
 def _require_no_loss(terms: Terms, allowed: bool) -> None:
     if not allowed and (why := _loss(terms)) is not None:
         raise InvalidInput("price", why)
-
-
-def _built_in(name: str) -> str:
-    from importlib.resources import files
-
-    return (files("telvend.catalog") / "builtin" / name).read_text("utf-8")
 
 
 def _country(text: str) -> str:

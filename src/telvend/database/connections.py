@@ -8,6 +8,7 @@ one that is away.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -38,6 +39,7 @@ __all__ = [
     "DatabaseUnreachable",
     "DedicatedConnection",
     "Tx",
+    "clock",
     "holds_tables",
     "increment_revision",
     "revisions",
@@ -348,6 +350,18 @@ class DedicatedConnection:
         """Return what is told to whoever waits, and remember what the database cannot do."""
         return self._database.busy(error)
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """The live connection for statements that only read, outside of a transaction. Raises Busy.
+
+        A failure in TRANSIENT drops the connection.
+        """
+        try:
+            yield await self.get()
+        except TRANSIENT as error:
+            self.drop()
+            raise self.busy(error) from error
+
     def drop(self) -> None:
         """Forget the connection at once, whatever it is doing: the server ends what had not been committed."""
         if self._connection is not None:
@@ -376,6 +390,12 @@ def rows(items: Sequence[Any]) -> str:
     A tenth of what it costs to hand every column over as an array of its own.
     """
     return _encode(items).decode()
+
+
+async def clock(tx: Tx) -> datetime:
+    """Return the database's time at this moment, not that of the beginning of `tx`."""
+    now: datetime = await tx.fetchval("select clock_timestamp()")
+    return now
 
 
 async def holds_tables(tx: Tx) -> bool:

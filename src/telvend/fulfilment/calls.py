@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
-from telvend.fulfilment.model import Deliver, FulfilmentPolicy, ProviderReport, Requery
+from telvend.fulfilment.model import ClaimedOrder, Deliver, FulfilmentPolicy, ProviderReport, Requery
 from telvend.fulfilment.places import Places
 from telvend.fulfilment.ports import Observer
 from telvend.fulfilment.routing import Router
@@ -16,6 +16,7 @@ from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
 from telvend.kit.money import Money
+from telvend.orders.model import Order
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Provider, Refused, Unknown
 
 _log = log.get(__name__)
@@ -131,18 +132,7 @@ class ProviderCalls:
         Raises OwnDatabaseAway.
         """
         claim = order.claim
-        delivery = Delivery(
-            reference=reference,
-            kind=claim.kind,
-            country=claim.country,
-            network=claim.network,
-            product=claim.product,
-            size=claim.size,
-            validity_days=claim.validity_days,
-            subscriber=claim.subscriber,
-            face_value=claim.face,
-            cost=cost,
-        )
+        delivery = delivery_of(claim, reference, cost)
         timeout_s = provider.traits.timeout_s
         started = self._clock.monotonic()
         order.call_ends_at = started + timeout_s
@@ -173,3 +163,19 @@ class ProviderCalls:
         if isinstance(outcome, Unknown) and outcome.ours:
             raise OwnDatabaseAway
         return outcome  # type: ignore[no-any-return]
+
+
+def delivery_of(order: ClaimedOrder | Order, reference: str, cost: Money) -> Delivery:
+    """Return what a provider is sent for one attempt: the order as it was sold, under the attempt's reference."""
+    return Delivery(
+        reference=reference,
+        kind=order.kind,
+        country=order.country,
+        network=order.network,
+        product=order.product,
+        size=order.size,
+        validity_days=order.validity_days,
+        subscriber=order.subscriber,
+        face_value=order.face,
+        cost=cost,
+    )

@@ -13,6 +13,7 @@ from typing import Any, Final
 from telvend.catalog.kinds import Payload, kind_of
 from telvend.database.connections import Database
 from telvend.errors import Busy
+from telvend.fulfilment.calls import delivery_of
 from telvend.fulfilment.routing import Router
 from telvend.kit import log
 from telvend.kit.money import Money
@@ -21,7 +22,7 @@ from telvend.orders.model import Order
 from telvend.orders.payloads import store
 from telvend.orders.payloads.service import Payloads, requery_delay_s
 from telvend.orders.payloads.store import MissingPayload
-from telvend.providers.contract import Delivered, Delivery
+from telvend.providers.contract import Delivered
 
 _AT_ONCE: Final = 16
 _LONGEST_CALL_S: Final = 60.0
@@ -79,18 +80,7 @@ class PayloadWorker:
         form = kind_of(order.kind).payload
         if provider is None or form is None:
             return None
-        delivery = Delivery(
-            reference=attempt["reference"],
-            kind=order.kind,
-            country=order.country,
-            network=order.network,
-            product=order.product,
-            size=order.size,
-            validity_days=order.validity_days,
-            subscriber=order.subscriber,
-            face_value=order.face,
-            cost=Money(attempt["cost_minor"], order.price.currency),
-        )
+        delivery = delivery_of(order, attempt["reference"], Money(attempt["cost_minor"], order.price.currency))
         try:
             async with asyncio.timeout(min(provider.traits.timeout_s, _LONGEST_CALL_S)):
                 outcome = await provider.requery(delivery)

@@ -12,10 +12,16 @@ from telvend.catalog.kinds import WITH_PAYLOAD
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
 from telvend.database.connections import Database, Tx
 from telvend.fulfilment import store
-from telvend.fulfilment.model import Effect, FulfilmentPolicy, Item, LockedOrder, PersonVerdict
+from telvend.fulfilment.model import (
+    Abandoned,
+    Effect,
+    FulfilmentPolicy,
+    Item,
+    LockedOrder,
+    PersonVerdict,
+    ProviderReport,
+)
 from telvend.fulfilment.weighing import may_release, weigh
-from telvend.kit.mode import Mode
-from telvend.kit.money import Currency
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import AttemptState
@@ -86,32 +92,27 @@ class Settlement:
     async def _move_money(self, cases: Iterable[LockedOrder], journal: WalletJournal) -> dict[int, int]:
         """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
         balances: dict[int, int] = {}
+        house = self._ledger.house
         for case in cases:
             if case.posting is None and not case.releases:
                 continue
             currency, mode = case.price.currency, case.mode
-            in_flight = await self._house(AccountKind.IN_FLIGHT, currency, mode)
+            in_flight = await house(AccountKind.IN_FLIGHT, currency, mode)
             if case.releases:
                 balances[case.id] = journal.release(case.id, case.wallet_id, in_flight, case.price).minor
                 journal.fail(case.wallet_id, case.position, credit=False)
             elif case.posting is not None:
-                provider = await self._house(AccountKind.PROVIDER, currency, mode, case.posting.provider)
-                margin = await self._house(AccountKind.MARGIN, currency, mode)
-                loss = await self._house(AccountKind.LOSS, currency, mode)
+                provider = await house(AccountKind.PROVIDER, currency, mode, case.posting.provider)
+                margin = await house(AccountKind.MARGIN, currency, mode)
+                loss = await house(AccountKind.LOSS, currency, mode)
                 journal.post(case.id, in_flight, provider, margin, loss, case.price, case.posting.cost)
         return balances
-
-    async def _house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
-        found = self._ledger.known_house(kind, currency, mode, owner)
-        return found if found is not None else await self._ledger.house(kind, currency, mode, owner)
 
 
 async def _wallets_of(tx: Tx, items: Sequence[Item]) -> set[int]:
     """The wallets that may get a hold back. A verdict names none; an order never changes its wallet."""
     releasing = [item for item in items if may_release(item)]
-    wallets = {
-        item.wallet_id for item in releasing if not isinstance(item, PersonVerdict) and hasattr(item, "wallet_id")
-    }
+    wallets = {item.wallet_id for item in releasing if isinstance(item, ProviderReport | Abandoned)}
     decided = [item.order_id for item in releasing if isinstance(item, PersonVerdict)]
     if decided:
         wallets |= await store.wallets_of(tx, decided)

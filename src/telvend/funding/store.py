@@ -114,11 +114,6 @@ async def verification(tx: Tx, funding_id: int, lease_s: float, spacing_s: float
     return funding_in(row) if row else None
 
 
-async def clock(tx: Tx) -> datetime:
-    now: datetime = await tx.fetchval("select clock_timestamp()")
-    return now
-
-
 async def started(tx: Tx, funding_id: int, payment_url: str, gateway_reference: str | None) -> Funding | None:
     """Note the address where it can be paid. A funding that was credited in between keeps what its payment is called."""
     row = await tx.fetchrow(

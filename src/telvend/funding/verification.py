@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from telvend.database.connections import Database, Tx, increment_revision
+from telvend.database.connections import Database, Tx, clock, increment_revision
 from telvend.errors import InvariantBroken
 from telvend.funding import store
 from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_ask, next_step
@@ -125,18 +125,18 @@ class PaymentVerification:
         return found
 
     async def _do(self, tx: Tx, asked: Funding, word: Word, traits: GatewayTraits) -> None:
-        step = next_step(asked, word, traits, await store.clock(tx))
+        step = next_step(asked, word, traits, await clock(tx))
         if isinstance(step, Credit | End):
             journal = await WalletJournal.begin(tx, [asked.wallet_id])
             # What others have done since is seen under the lock, and decided anew.
             funding = await store.find(tx, asked.id) or asked
-            step = next_step(funding, word, traits, await store.clock(tx))
+            step = next_step(funding, word, traits, await clock(tx))
             if isinstance(step, Credit) and traits.pretends and not funding.test:
                 elsewhere = await play_money_store.real_elsewhere(tx)
                 if elsewhere is not None:
                     # Asked again, in case that one is gone by then.
                     _log.warning("play_money_not_taken", funding=funding.reference, real=elsewhere)
-                    step = Wait(next_ask(funding, await store.clock(tx)))
+                    step = Wait(next_ask(funding, await clock(tx)))
             if isinstance(step, Credit):
                 await self._credit(tx, journal, funding, step.paid, pretends=traits.pretends)
                 return

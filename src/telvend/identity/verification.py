@@ -288,9 +288,7 @@ class VerificationSale:
         held = self._sale.open(journal, numbers, request.kind.upper(), wallet_id, accounts.in_flight, price.price)
         number = held.number
         if on_file is not None:
-            journal.post(
-                number, accounts.in_flight, accounts.authority, accounts.margin, accounts.loss, price.price, _nothing()
-            )
+            _post(journal, number, accounts, price.price, _nothing())
         verification = Verification(
             id=number,
             reference=held.reference,

@@ -14,7 +14,8 @@ from typing import Final
 _REFERENCE = re.compile(r"\A([A-Z]{2,8})-([1-9]\d{0,17})-([0-9a-z]{6})\Z", re.ASCII)
 _REQUEST_ID = re.compile(rb"\A[A-Za-z0-9._-]{1,64}\Z")
 _BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-
+_MOST_DIGITS: Final = 18
+"""Any number of so many digits fits into 64 bits."""
 
 _PAIRS: Final = [first + second for first in _BASE32 for second in _BASE32]
 
@@ -29,6 +30,12 @@ def number_in(reference: str) -> int | None:
     """The row number inside a reference of ours, or None where the text has not that form."""
     match = _REFERENCE.match(reference)
     return int(match[2]) if match else None
+
+
+def number_named(text: str) -> int | None:
+    """The row number that a person names, by one of our references or by the number alone; None where the text is neither."""
+    plain = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if plain else number_in(text)
 
 
 def new_uuid() -> uuid.UUID:

@@ -24,6 +24,9 @@ class Ledger:
 
     async def house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
         """The account of the house of this kind, made when first asked for. Remembered: costs nothing after that."""
+        known = self.known_house(kind, currency, mode, owner)
+        if known is not None:
+            return known
         key = (kind, owner, currency.code, mode)
         # The first of many that come together asks; the others find its answer.
         async with self._opening:

@@ -25,6 +25,7 @@ from telvend.sales.gate import SalesGate
 from telvend.sales.kind import NUMBERS_AT_A_TIME, KindOfSale, sale_numbers
 from telvend.sales.model import HeldSale, KindsByDialect, SaleKey, SaleKind
 from telvend.sales.replay import References
+from telvend.sales.store import ReferenceTaken
 from telvend.wallets.journal import WalletJournal
 
 
@@ -88,7 +89,7 @@ class OrderPlacement:
             supplies={self._numbers: len},
             # Another lane has just committed one of these references, through another wallet of the same reseller: its lock
             # was not ours to wait for. Now that it is there, it is found.
-            again=(store.ReferenceTaken,),
+            again=(ReferenceTaken,),
             failpoints=BatchFailpoints("lane.before_begin", "lane.after_write", "lane.after_commit"),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from telvend.database.connections import TRANSIENT, Database, DedicatedConnection
+from telvend.database.connections import Database, DedicatedConnection, Tx
 from telvend.errors import NotFound
 from telvend.kit.ids import number_in
 from telvend.kit.mode import Mode
@@ -39,28 +39,27 @@ class OrderReader:
 
     async def find_all(self, wanted: list[OrderQuery]) -> Sequence[Order | Exception]:
         """The order of each, NotFound where there is none. Raises Busy when the database is away."""
-        try:
-            found = await self._by_our_reference(set(wanted))
+        async with self._connection.reading() as tx:
+            found = await _by_our_reference(tx, set(wanted))
             rest = [item for item in set(wanted) if item not in found]
             if rest:
-                found |= await self._by_client_reference(rest)
-        except TRANSIENT as error:
-            self._connection.drop()
-            raise self._connection.busy(error) from error
+                found |= await _by_client_reference(tx, rest)
         return [found.get(item) or NotFound("Order") for item in wanted]
 
-    async def _by_our_reference(self, wanted: set[OrderQuery]) -> dict[OrderQuery, Order]:
-        numbers = {item: number for item in wanted if (number := number_in(item.reference)) is not None}
-        if not numbers:
-            return {}
-        orders = await store.find_by_id(await self._connection.get(), list(set(numbers.values())))
-        return {
-            item: order
-            for item, number in numbers.items()
-            if (order := orders.get(number)) is not None and item.owns(order) and order.reference == item.reference
-        }
 
-    async def _by_client_reference(self, wanted: list[OrderQuery]) -> dict[OrderQuery, Order]:
-        items = {(item.reseller_id, item.dialect, str(item.mode), item.reference): item for item in wanted}
-        orders = await store.find_by_client_reference(await self._connection.get(), list(items))
-        return {items[key]: order for key, order in orders.items()}
+async def _by_our_reference(tx: Tx, wanted: set[OrderQuery]) -> dict[OrderQuery, Order]:
+    numbers = {item: number for item in wanted if (number := number_in(item.reference)) is not None}
+    if not numbers:
+        return {}
+    orders = await store.find_by_id(tx, list(set(numbers.values())))
+    return {
+        item: order
+        for item, number in numbers.items()
+        if (order := orders.get(number)) is not None and item.owns(order) and order.reference == item.reference
+    }
+
+
+async def _by_client_reference(tx: Tx, wanted: list[OrderQuery]) -> dict[OrderQuery, Order]:
+    items = {(item.reseller_id, item.dialect, str(item.mode), item.reference): item for item in wanted}
+    orders = await store.find_by_client_reference(tx, list(items))
+    return {items[key]: order for key, order in orders.items()}

@@ -14,7 +14,7 @@ from telvend.catalog.service import Catalogue
 from telvend.database.connections import Database, Tx
 from telvend.database.lane import Lane
 from telvend.errors import InvalidInput, NotFound, ProductUnavailable
-from telvend.kit.ids import number_in
+from telvend.kit.ids import number_in, number_named
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -30,8 +30,6 @@ from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect, fingerprint_of
 
 EVERY_ORDER: Final = OrderFilter()
-LONGEST_NUMBER: Final = 19
-"""Digits beyond which a text is no order's number."""
 LONGEST_REFERENCE: Final = 128
 """Characters beyond which a text is no caller's reference."""
 
@@ -193,9 +191,7 @@ class Orders:
         wallet_id = caller.wallets.get(currency.code)
         if wallet_id is None:
             raise NotFound(f"A wallet in {currency}")
-        in_flight = self._ledger.known_house(AccountKind.IN_FLIGHT, currency, caller.mode)
-        if in_flight is None:
-            in_flight = await self._ledger.house(AccountKind.IN_FLIGHT, currency, caller.mode)
+        in_flight = await self._ledger.house(AccountKind.IN_FLIGHT, currency, caller.mode)
         placement = await self.lane.submit(
             Purchase(
                 reseller_id=caller.reseller_id,
@@ -242,8 +238,7 @@ class Orders:
         else's. Raises NotFound, and InvalidInput where several callers have called an order so.
         """
         async with self._database.connection() as tx:
-            plain = reference.isascii() and reference.isdigit() and len(reference) < LONGEST_NUMBER
-            number = int(reference) if plain else number_in(reference)
+            number = number_named(reference)
             if number is not None:
                 order = (await store.find_by_id(tx, [number])).get(number)
                 known = order is not None and reference in (order.reference, str(number))
@@ -271,8 +266,7 @@ class Orders:
 
     async def history(self, reference: str) -> OrderHistory:
         """Everything about the order with our reference (or its number). Raises NotFound."""
-        plain = reference.isascii() and reference.isdigit() and len(reference) < LONGEST_NUMBER
-        number = int(reference) if plain else number_in(reference)
+        number = number_named(reference)
         if number is None:
             raise NotFound("Order")
         async with self._database.connection() as tx:

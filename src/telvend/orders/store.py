@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final, get_args
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from telvend.database.connections import Tx, rows
@@ -13,7 +12,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
 from telvend.orders.model import Order, OrderFilter, OrderState
 from telvend.sales.model import SaleKey
-from telvend.sales.store import wanted_rows
+from telvend.sales.store import unique_reference, wanted_rows
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -154,22 +153,10 @@ async def find_final(tx: Tx, ids: Sequence[int]) -> list[Order]:
     return [order_of(row) for row in await tx.fetch(FIND_FINAL, ids)]
 
 
-class ReferenceTaken(Exception):
-    """A client's reference came to stand in the database after it was looked up; the transaction is lost."""
-
-
 async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
     """Write new orders, due at once. Raises ReferenceTaken."""
-    try:
-        await _insert(tx, orders, now)
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "orders_client_reference":
-            raise ReferenceTaken from error
-        raise
-
-
-async def _insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
-    await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now)
+    with unique_reference("orders_client_reference"):
+        await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now)
 
 
 # The partial index of open orders serves a list of their states, where the statement says so in its words.

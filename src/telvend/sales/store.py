@@ -1,10 +1,12 @@
 """All SQL that is about sales of every kind. It reads the view `sale`, and no table behind it."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from telvend.database.connections import Tx, rows
@@ -23,6 +25,21 @@ FIND_TAKEN: Final = """
         limit 1
     ) as sold_under_it
 """
+
+
+class ReferenceTaken(Exception):
+    """Another transaction committed a sale under one of these references after they were looked up; this one is lost."""
+
+
+@contextmanager
+def unique_reference(constraint: str) -> Iterator[None]:
+    """Raise ReferenceTaken where an insert violates this constraint, which makes references unique."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == constraint:
+            raise ReferenceTaken from error
+        raise
 
 
 class _Wanted(msgspec.Struct, gc=False):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from telvend.database.connections import TRANSIENT, Database, DedicatedConnection, Tx
+from telvend.database.connections import Database, DedicatedConnection, Tx
 from telvend.database.lane import Lane
 from telvend.errors import Busy, NotFound
 from telvend.kit.ids import number_in
@@ -54,11 +54,8 @@ class Wallets:
             return known_minor
 
     async def _read_balances(self, wallet_ids: list[int]) -> Sequence[int | Exception]:
-        try:
-            found = await store.balances(await self._reading.get(), list(set(wallet_ids)))
-        except TRANSIENT as error:
-            self._reading.drop()
-            raise self._reading.busy(error) from error
+        async with self._reading.reading() as tx:
+            found = await store.balances(tx, list(set(wallet_ids)))
         return [found[wallet_id] if wallet_id in found else NotFound("The wallet") for wallet_id in wallet_ids]
 
     async def of_reseller(self, reseller_id: UUID) -> list[WalletBalance]:

@@ -11,7 +11,7 @@ from typing import Final
 from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.mode import Mode
-from telvend.kit.money import Currency, Money
+from telvend.kit.money import Currency
 from telvend.kit.text import require_text
 from telvend.operator.entitlements import store
 from telvend.operator.entitlements.model import (
@@ -22,7 +22,6 @@ from telvend.operator.entitlements.model import (
     Fault,
     FaultyPart,
     RefillProfile,
-    grants_of_refill,
 )
 from telvend.operator.subscribers.balances.model import BucketKind, Grant
 from telvend.operator.subscribers.store import require_subscriber
@@ -56,10 +55,6 @@ class Entitlements:
     def grants_of(self, product: str, size: str, validity_days: int | None, currency: Currency) -> list[Grant]:
         """What a product of the catalogue credits; see `Snapshot.grants_of`. Raises InvalidInput."""
         return self.snapshot.grants_of(product, size, validity_days, currency)
-
-    def grants_of_refill(self, profile: RefillProfile, amount: Money) -> list[Grant]:
-        """What a refill turns into; see `model.grants_of_refill`. Raises InvalidInput."""
-        return grants_of_refill(profile, amount)
 
     def days_of(self, grants: Sequence[Grant]) -> tuple[int, int]:
         """By how many days a delivery of these moves the clocks: usable, reachable.

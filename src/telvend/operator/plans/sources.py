@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from telvend.database.connections import TRANSIENT, Database, DedicatedConnection, Tx
+from telvend.database.connections import Database, DedicatedConnection, Tx, clock
 from telvend.database.lane import Lane
 from telvend.errors import NotFound
 from telvend.kit.money import CURRENCIES, Currency
@@ -20,7 +20,7 @@ from telvend.operator.plans import store
 from telvend.operator.plans.model import Total, totals_of
 from telvend.operator.subscribers.balances.account import in_order
 from telvend.operator.subscribers.balances.model import Bucket, BucketKind
-from telvend.operator.subscribers.balances.store import bucket_of, clock
+from telvend.operator.subscribers.balances.store import bucket_of
 from telvend.operator.subscribers.model import Subscriber
 from telvend.operator.subscribers.momo import store as momo_store
 from telvend.operator.subscribers.momo.model import MomoAccount
@@ -119,11 +119,8 @@ class Source(Generic[Found]):
         self.lane: Lane[Any, Found] = Lane(name, self._read_all, runtime=runtime)
 
     async def _read_all(self, wanted: list[Any]) -> Sequence[Found | Exception]:
-        try:
-            found = await self._read(await self._connection.get(), list(dict.fromkeys(wanted)))
-        except TRANSIENT as error:
-            self._connection.drop()
-            raise self._connection.busy(error) from error
+        async with self._connection.reading() as tx:
+            found = await self._read(tx, list(dict.fromkeys(wanted)))
         return [found.get(key) or NotFound("Subscriber") for key in wanted]
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from telvend.database.batch import AfterLostCommit, BatchTransaction, DecidedBatch, NumberBlock
-from telvend.database.connections import Database, Tx
+from telvend.database.connections import Database, Tx, clock
 from telvend.errors import InvalidInput, NotFound, ReferenceReused, TelvendError
 from telvend.kit.ids import number_in, reference_of
 from telvend.kit.mode import Mode
@@ -85,7 +85,7 @@ class Quoting:
         known = await store.find(tx, transactions) if transactions else {}
         people = sorted({(str(r.mode), who) for r in requests for who in (r.sender, r.receiver)})
         parties = await parties_of(tx, people)
-        decisions = _Decisions(await store.clock(tx), self._rates(), quotes, known, parties, self._loyalty_readable)
+        decisions = _Decisions(await clock(tx), self._rates(), quotes, known, parties, self._loyalty_readable)
         for request in requests:
             decisions.answers.append(decisions.weigh(request, self._ours, self._numbers, self._salt))
         await decisions.write(tx)
@@ -119,7 +119,7 @@ class _Decisions:
         self.answers: list[Premium | Exception] = []
 
     async def write(self, tx: Tx) -> None:
-        """Raises TransactionTaken."""
+        """Write what was decided. Raises PremiumTaken."""
         if self.made:
             await store.insert(tx, self.made)
         if self.used:

@@ -164,13 +164,8 @@ async def quote_of(tx: Tx, number: int) -> Stored | None:
     return _stored(row) if row else None
 
 
-async def clock(tx: Tx) -> datetime:
-    now: datetime = await tx.fetchval("select clock_timestamp()")
-    return now
-
-
 async def insert(tx: Tx, answers: Sequence[Stored]) -> None:
-    """Write new answers. Raises TransactionTaken where one stands under its transactionId already."""
+    """Write new answers. Raises PremiumTaken where an answer has the same transactionId already."""
     if len(await tx.fetch(INSERT, rows(answers))) != len(answers):
         raise PremiumTaken
 

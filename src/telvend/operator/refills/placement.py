@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
-from telvend.database.connections import TRANSIENT, Database, Tx
+from telvend.database.connections import TRANSIENT, Database, Tx, clock
 from telvend.database.lane import Lane
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
@@ -26,7 +26,6 @@ from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.refills import store
 from telvend.operator.refills.decisions import HouseAccounts, Item, Payer, RefillDecisions, why_not
 from telvend.operator.refills.model import OWN_NETWORK, Refilled
-from telvend.operator.refills.store import TransactionTaken
 from telvend.operator.subscribers import store as subscriber_store
 from telvend.operator.subscribers.balances.store import NUMBERS_AT_A_TIME, accounts_to_give, bucket_numbers
 from telvend.operator.subscribers.model import Subscriber
@@ -37,6 +36,7 @@ from telvend.operator.vouchers.guard.store import GuardGone, Subject
 from telvend.operator.vouchers.store import Locked
 from telvend.sales.kind import NUMBERS_AT_A_TIME as CAUSES_AT_A_TIME
 from telvend.sales.kind import KindOfSale, sale_numbers
+from telvend.sales.store import ReferenceTaken
 from telvend.wallets.journal import WalletJournal
 
 # The main account, and a bonus of each kind.
@@ -70,7 +70,7 @@ class RefillPlacement:
             supplies={self._numbers: len, self._buckets: lambda items: len(items) * _MOST_BUCKETS},
             # Somebody else was quicker; or the database failed: a refill is known by its transactionId, so that a second try
             # is always safe.
-            again=(TransactionTaken, GuardGone, SubscriberMoved, *TRANSIENT),
+            again=(ReferenceTaken, GuardGone, SubscriberMoved, *TRANSIENT),
             failpoints=BatchFailpoints(before_commit="refill.before_commit", after_commit="refill.after_commit"),
         )
         self.lane: Lane[Item, Refilled] = Lane("refills", self._batch.run, runtime=runtime)
@@ -92,7 +92,7 @@ class RefillPlacement:
         wallets, _ = await ledger_store.lock_wallets(tx, sorted(set(payers.values())))
         locked, now = await subscriber_store.lock_subscribers(tx, [number for number, _ in found.values()])
         if now is None:
-            now = await voucher_store.clock(tx)
+            now = await clock(tx)
         subscribers = {(subscriber.mode, subscriber.msisdn): subscriber for subscriber in locked.values()}
         if any(subscriber.currency != found[key][1] for key, subscriber in subscribers.items()):
             raise SubscriberMoved

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
-from telvend.kit.ids import number_in
+from telvend.kit.ids import number_named
 from telvend.kit.log import get
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -161,8 +161,7 @@ class Refills:
 
     async def history(self, reference: str) -> tuple[Refill, list[Given]]:
         """The refill with our reference (or its number), and what it turned into. Raises NotFound."""
-        plain = reference.isascii() and reference.isdigit() and len(reference) < 19
-        number = int(reference) if plain else number_in(reference)
+        number = number_named(reference)
         if number is None:
             raise NotFound("Refill")
         async with self._database.connection() as tx:

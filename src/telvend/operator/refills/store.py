@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 
 from telvend.database.connections import Tx, rows
@@ -14,7 +13,7 @@ from telvend.kit.money import CURRENCIES, Money
 from telvend.operator.refills.model import Refill, RefillKind
 from telvend.operator.vouchers.model import serial_text
 from telvend.sales.model import SaleKey
-from telvend.sales.store import wanted_rows
+from telvend.sales.store import unique_reference, wanted_rows
 
 _COLUMNS: Final = """r.id, r.reference, r.reseller_id, r.dialect, r.mode, r.transaction_id, r.fingerprint, r.kind, r.subscriber_id,
     r.msisdn, r.profile, r.amount_minor, r.currency, r.capped, r.serial, r.wallet_id, r.position, r.balance_before_minor,
@@ -43,10 +42,6 @@ INSERT: Final = """
         amount_minor bigint, currency text, capped boolean, serial bigint, wallet_id bigint, position bigint,
         balance_before_minor bigint, balance_after_minor bigint, sent_id text)
 """
-
-
-class TransactionTaken(Exception):
-    """A partner's transactionId came to stand in the database after it was looked up; the transaction is lost."""
 
 
 class NewRefill(msgspec.Struct, gc=False):
@@ -82,13 +77,9 @@ async def find_by_transaction(tx: Tx, wanted: Collection[SaleKey]) -> dict[SaleK
 
 
 async def insert(tx: Tx, refills: Sequence[NewRefill], now: datetime) -> None:
-    """Write new refills. Raises TransactionTaken."""
-    try:
+    """Write new refills. Raises ReferenceTaken."""
+    with unique_reference("refill_transaction"):
         await tx.execute(INSERT, rows(refills), now)
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name == "refill_transaction":
-            raise TransactionTaken from error
-        raise
 
 
 async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Refill]:

@@ -7,7 +7,7 @@ A subscriber is one row for each mode. `msisdn` is in E.164 everywhere. What cha
 from datetime import datetime
 from typing import Final
 
-from telvend.database.connections import Database
+from telvend.database.connections import Database, clock
 from telvend.errors import AlreadyExists, InvalidInput, NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency
@@ -180,7 +180,7 @@ class Subscribers:
         """
         async with self._database.connection() as tx:
             subscriber = await require_subscriber(tx, mode, msisdn)
-            now = await balances.clock(tx)
+            now = await clock(tx)
             return in_order(await balances.open_buckets(tx, subscriber.id, MOST_SHOWN), now), now
 
     async def postings(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from telvend.database.connections import Database
+from telvend.database.connections import Database, Tx, clock
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.log import get
@@ -34,6 +34,7 @@ from telvend.operator.vouchers.model import (
     serial_text,
 )
 from telvend.operator.vouchers.pins import PinKey, PinKeys, new_pins
+from telvend.operator.vouchers.store import Locked
 
 AT_A_TIME: Final = 10_000
 """How many vouchers are written with one transaction."""
@@ -218,12 +219,10 @@ class Vouchers:
         require_text("name", name)
         if not timedelta(seconds=1) <= lasts <= LONGEST_RESERVATION:
             raise InvalidInput("seconds", f"must be from 1 to {int(LONGEST_RESERVATION.total_seconds())}")
-        key = await self.keys.ready_or_busy()
+        pin_hash = (await self.keys.ready_or_busy()).hash(pin.reveal())
         async with self._database.transaction() as tx:
-            locked = (await store.lock(tx, [key.hash(pin.reveal())])).get(key.hash(pin.reveal()))
-            now = await store.clock(tx)
-            if locked is None or locked.batch.mode is not mode:
-                raise PinRefused("unknown")
+            locked = await _lock(tx, mode, pin_hash)
+            now = await clock(tx)
             state = locked.standing(now)
             if state is not VoucherState.AVAILABLE and not (
                 state is VoucherState.RESERVED and locked.reservation == name
@@ -234,11 +233,9 @@ class Vouchers:
 
     async def release(self, mode: Mode, pin: Secret, name: str) -> Voucher:
         """Give a reservation up. One that has ended by itself is no error. Raises PinRefused where it is somebody else's."""
-        key = await self.keys.ready_or_busy()
+        pin_hash = (await self.keys.ready_or_busy()).hash(pin.reveal())
         async with self._database.transaction() as tx:
-            locked = (await store.lock(tx, [key.hash(pin.reveal())])).get(key.hash(pin.reveal()))
-            if locked is None or locked.batch.mode is not mode:
-                raise PinRefused("unknown")
+            locked = await _lock(tx, mode, pin_hash)
             if locked.state == VoucherState.RESERVED:
                 if locked.reservation != name:
                     raise PinRefused(VoucherState.RESERVED)
@@ -273,6 +270,14 @@ class Vouchers:
             ended = await store.release_overdue(tx, _SWEPT_AT_ONCE)
             await guard_store.forget_guards(tx, _SWEPT_AT_ONCE)
         return ended
+
+
+async def _lock(tx: Tx, mode: Mode, pin_hash: bytes) -> Locked:
+    """Lock the voucher of this mode with this hash. Raises PinRefused where there is none."""
+    locked = (await store.lock(tx, [pin_hash])).get(pin_hash)
+    if locked is None or locked.batch.mode is not mode:
+        raise PinRefused("unknown")
+    return locked
 
 
 def standing_of(batch: Batch) -> str:

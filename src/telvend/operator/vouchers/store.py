@@ -288,12 +288,6 @@ async def use(tx: Tx, uses: Sequence[VoucherUse], now: datetime) -> None:
     await tx.execute(USE_VOUCHERS, rows(uses), now, [used.serial for used in uses])
 
 
-async def clock(tx: Tx) -> datetime:
-    """The database's clock at this moment."""
-    now: datetime = await tx.fetchval("select clock_timestamp()")
-    return now
-
-
 # Rows ---------------------------------------------------------------------------------------------------------------------
 
 

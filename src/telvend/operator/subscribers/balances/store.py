@@ -240,12 +240,6 @@ def bucket_of(row: Any) -> Bucket:
 # For people: none of this is on anybody's path -------------------------------------------------------------------------
 
 
-async def clock(tx: Tx) -> datetime:
-    """The database's clock."""
-    found: datetime = await tx.fetchval("select clock_timestamp()")
-    return found
-
-
 async def open_buckets(tx: Tx, subscriber_id: int, limit: int) -> list[Bucket]:
     """What a subscriber has, of every kind and line, `limit` buckets at most."""
     found = await tx.fetch(
