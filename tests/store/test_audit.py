@@ -413,15 +413,15 @@ async def test_freezing_and_rewriting_tables_leaves_the_checkpoint_good(audit: A
 async def test_large_tables_are_read_in_rounds(database: Database, tmp_path: Path) -> None:
     """Of orders on six pages one is read each time: a change of an old row is found within a round, a new sale at once."""
     ama = await customer(database, ghs_minor=450 * 200)
-    placing = OrderPlacement(database)
+    placement = OrderPlacement(database)
     try:
-        await placing.place_all([ama.wants() for _ in range(100)])
+        await placement.place_all([ama.wants() for _ in range(100)])
         taken = await checkpoint_of(database, tmp_path)
         pages = taken.laps["orders"].pages
         assert pages > 2
-        await placing.place_all([ama.wants() for _ in range(10)])
+        await placement.place_all([ama.wants() for _ in range(10)])
     finally:
-        await placing.close()
+        await placement.close()
     async with database.connection() as tx:
         transaction = tx.transaction(isolation="repeatable_read")
         await transaction.start()
@@ -457,15 +457,15 @@ async def _doubts(tx: Any, taken: Checkpoint, *, pages: int, rounds: int) -> lis
 
 async def test_audits_from_checkpoints_hold_while_the_shop_sells(database: Database, tmp_path: Path) -> None:
     ama = await customer(database, ghs_minor=450 * 400)
-    placing, done, reports = OrderPlacement(database), asyncio.Event(), []
+    placement, done, reports = OrderPlacement(database), asyncio.Event(), []
 
     async def sell() -> None:
         try:
             for _ in range(40):
-                await placing.place_all([ama.wants() for _ in range(10)])
+                await placement.place_all([ama.wants() for _ in range(10)])
         finally:
             done.set()
-            await placing.close()
+            await placement.close()
 
     async def look() -> None:
         one = Audit(database, tmp_path)

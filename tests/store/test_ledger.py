@@ -250,11 +250,11 @@ async def books(server: Server) -> AsyncIterator[tuple[Database, dict[str, int]]
 async def furnished(database: Database) -> dict[str, int]:
     ama = await customer(database, ghs_minor=10_000, ngn_minor=10_000)
     kofi = await customer(database, ghs_minor=500)
-    placing = OrderPlacement(database)
+    placement = OrderPlacement(database)
     try:
-        placed = await placing.place_all([ama.wants(word) for word in ("open", "delivered", "below cost", "failed")])
+        placed = await placement.place_all([ama.wants(word) for word in ("open", "delivered", "below cost", "failed")])
     finally:
-        await placing.close()
+        await placement.close()
     orders = [answer.order for answer in placed if isinstance(answer, Placement)]
     assert len(orders) == 4
     house = {
@@ -420,16 +420,16 @@ async def test_after_all_that_the_books_still_hold(books: tuple[Database, dict[s
 
 async def test_the_check_sees_one_moment_while_the_shop_goes_on(database: Database) -> None:
     ama = await customer(database, ghs_minor=450 * 600)
-    placing = OrderPlacement(database)
+    placement = OrderPlacement(database)
     done = asyncio.Event()
 
     async def sell() -> None:
         try:
             for _ in range(60):
-                await placing.place_all([ama.wants() for _ in range(10)])
+                await placement.place_all([ama.wants() for _ in range(10)])
         finally:
             done.set()
-            await placing.close()
+            await placement.close()
 
     async def look() -> int:
         count = 0
