@@ -66,7 +66,7 @@ async def _play_money(database: Database, data_dir: Path) -> Facts:
 async def _fundings(database: Database, data_dir: Path) -> Facts:
     async with funding_shop(database) as made:
         funding = await made.start()
-        made.told.words[funding.reference] = paid(funding)
+        made.gateway.words[funding.reference] = paid(funding)
         await made.fundings.check(funding.reference)
         return {"funding": funding.id}
 

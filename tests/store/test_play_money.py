@@ -246,9 +246,9 @@ async def test_a_funding_remembers_whether_its_gateway_pretended(database: Datab
     """Whatever it is called; and one that was paid before this was written down is known by the sandbox's name."""
     async with funding_shop(database) as made:
         real, play = await made.start(), await made.start()
-        made.told.words = {one.reference: paid(one) for one in (real, play)}
+        made.gateway.words = {one.reference: paid(one) for one in (real, play)}
         await made.fundings.check(real.reference)
-        made.told.traits = GatewayTraits(live_mode=True, test_mode=True, pretends=True)
+        made.gateway.traits = GatewayTraits(live_mode=True, test_mode=True, pretends=True)
         await made.fundings.check(play.reference)
         async with database.connection() as tx:
             assert [one.reference for one in await store.fundings(tx)] == [play.reference]
@@ -295,7 +295,7 @@ async def test_only_play_money_of_a_live_wallet_is_voided(database: Database) ->
     async with funding_shop(database) as made:
         play_money = PlayMoney(database, made.ledger)
         pending, real = await made.start(), await made.start()
-        made.told.words = {real.reference: paid(real)}
+        made.gateway.words = {real.reference: paid(real)}
         await made.fundings.check(real.reference)
         for reference, sentence in (
             (pending.reference, "is pending"),
