@@ -164,7 +164,7 @@ MUTANTS = (
         return Effect.REVIEW
     delay_s *= """,
         """        case.releases = True
-        case.become(State.FAILED)
+        case.become(OrderState.FAILED)
         return Effect.FAILED
     delay_s *= """,
         (f"{STORIES}::test_what_asking_does_not_settle_waits_for_a_person_who_says_delivered",),
@@ -190,7 +190,7 @@ MUTANTS = (
         "src/telvend/funding/service.py",
         """            return Received.FORGED
         number = """,
-        """            told = gateway.read_notice({"signed": "yes"}, body)
+        """            told = gateway.read_webhook({"signed": "yes"}, body)
         number = """,
         (f"{NIGERIA}::test_a_forged_notice_does_not_even_have_the_gateway_asked",),
     ),
