@@ -26,6 +26,7 @@ from telvend.operator.subscribers.balances.model import BucketKind
 from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
 from tests.store import test_counter, test_ledger, test_play_money, test_refills
+from tests.store.damage import damaged_books
 from tests.store.fundings import funding_shop, paid
 from tests.store.purchases import customer
 from tests.store.refills import network
@@ -206,21 +207,14 @@ async def checkpoint_of(database: Database, data_dir: Path) -> Checkpoint:
 
 
 async def _plant(database: Database, damage: str, statement: str, furnished: Checkpoint, empty: Checkpoint) -> Seen:
-    async with database.connection() as tx:
-        transaction = tx.transaction(isolation="repeatable_read")
-        await transaction.start()
-        try:
-            await tx.execute("set local session_replication_role = replica")
-            await tx.execute(statement)
-            rules = frozenset(finding.rule for finding in await findings_of(tx, INVARIANTS))
-            doubts = []
-            for checkpoint in (furnished, empty):
-                savepoint = tx.transaction()
-                await savepoint.start()
-                doubts.append((await verify_since(tx, checkpoint, INVARIANTS)).doubt)
-                await savepoint.rollback()
-        finally:
-            await transaction.rollback()
+    async with damaged_books(database, statement) as tx:
+        rules = frozenset(finding.rule for finding in await findings_of(tx, INVARIANTS))
+        doubts = []
+        for checkpoint in (furnished, empty):
+            savepoint = tx.transaction()
+            await savepoint.start()
+            doubts.append((await verify_since(tx, checkpoint, INVARIANTS)).doubt)
+            await savepoint.rollback()
     return Seen(damage, rules, *doubts)
 
 

@@ -27,6 +27,7 @@ from telvend.wallets import invariants as wallets_invariants
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.service import Transactions, Wallets
 from tests.conftest import Server
+from tests.store.damage import damaged_books
 from tests.store.purchases import Customer, customer
 
 
@@ -392,16 +393,8 @@ DAMAGES = {
 async def test_the_check_finds(books: tuple[Database, dict[str, int]], damage: str) -> None:
     database, numbers = books
     statement, expected = DAMAGES[damage]
-    async with database.connection() as tx:
-        transaction = tx.transaction()
-        await transaction.start()
-        try:
-            # A superuser can do this; so can whoever restores half a backup.
-            await tx.execute("set local session_replication_role = replica")
-            await tx.execute(statement.format_map(numbers))
-            findings = await findings_of(tx, BOOKS)
-        finally:
-            await transaction.rollback()
+    async with damaged_books(database, statement.format_map(numbers)) as tx:
+        findings = await findings_of(tx, BOOKS)
     assert expected <= {finding.rule for finding in findings}
     for finding in findings:
         assert any(character.isdigit() for character in finding.text)

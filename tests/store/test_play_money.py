@@ -35,6 +35,7 @@ from telvend.wallets.model import Filter, TransactionStatus
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.scenario.play_shop import FakePrembly, RealProvider
+from tests.store.damage import damaged_books
 from tests.store.fundings import AMOUNT, BASE_URL, FundingShop, another, caller_of, funding_shop, paid
 from tests.store.test_cli import Shop
 from tests.unit.test_connected import EXPECTED, PREMBLY, REFUSED, SANDBOX
@@ -363,15 +364,8 @@ async def test_the_audit_of_sound_voids_finds_nothing(damaged: Database) -> None
 
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_the_audit_finds(damaged: Database, damage: str) -> None:
-    async with damaged.connection() as tx:
-        transaction = tx.transaction()
-        await transaction.start()
-        try:
-            await tx.execute("set local session_replication_role = replica")
-            await tx.execute(DAMAGES[damage])
-            findings = await findings_of(tx, INVARIANTS)
-        finally:
-            await transaction.rollback()
+    async with damaged_books(damaged, DAMAGES[damage]) as tx:
+        findings = await findings_of(tx, INVARIANTS)
     assert findings
     for finding in findings:
         assert any(character.isdigit() for character in finding.text)
