@@ -22,7 +22,7 @@ from bench.cases import PARTS
 from bench.progress import Progress
 from bench.report import Report, show, write
 from bench.session import Bench, Extent, Part
-from bench.testbed import BooksWrong, StandFailed, Testbed
+from bench.testbed import BooksWrong, Testbed, TestbedFailed
 from bench.tpcb import PgbenchFailed
 from telvend.kit import log
 
@@ -92,9 +92,9 @@ async def _run(parts: list[Part], extent: Extent, where: Path) -> int:
         console.print(f"[yellow]{report.remark}[/yellow]")
     wrong = False
     with tempfile.TemporaryDirectory(prefix="telvend-bench-", dir=where) as folder:
-        stand = Testbed(Path(folder))
+        testbed = Testbed(Path(folder))
         progress = Progress(console, report, len(parts))
-        bench = Bench(stand, extent, report, progress.say)
+        bench = Bench(testbed, extent, report, progress.say)
         try:
             for part in parts:
                 progress.begin(part.name, part.what)
@@ -104,12 +104,12 @@ async def _run(parts: list[Part], extent: Extent, where: Path) -> int:
                     console.print(f"{part.name}: {error}", markup=False, style="red")
                     wrong = True
                 progress.end()
-        except (StandFailed, PgbenchFailed) as error:
+        except (TestbedFailed, PgbenchFailed) as error:
             console.print(str(error), markup=False, style="red")
             wrong = True
         finally:
             progress.close()
-            await stand.close()
+            await testbed.close()
     show(report, console)
     for path in write(report, RESULTS):
         console.print(f"Written to {path}")

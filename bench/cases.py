@@ -27,26 +27,26 @@ _REFERENCES_READ: Final = 5000
 async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: int, alone: bool) -> None:
     """Purchases over HTTP."""
     await bench.serve(*((ALONE,) if alone else ()))
-    stand, extent = bench.testbed, bench.extent
+    testbed, extent = bench.testbed, bench.extent
     keys = await _keys(bench, spread=spread)
-    delivered_before, orders_before = await _delivered(stand), await stand.orders()
+    delivered_before, orders_before = await _delivered(testbed), await testbed.orders()
     delivered_during = 0
 
     async def measure() -> Load:
         nonlocal delivered_during
         load = await drive(
-            stand.port,
+            testbed.port,
             connections=connections,
-            next_request=purchases(keys, stand.numbers),
+            next_request=purchases(keys, testbed.numbers),
             seconds=extent.seconds,
             warm_up_s=extent.warm_up_s,
         )
-        delivered_during = await _delivered(stand) - delivered_before
+        delivered_during = await _delivered(testbed) - delivered_before
         return load
 
     load, beside = await bench.beside(f"buying for {extent.seconds} s", measure)
     bench.say("checking the books")
-    await stand.check(orders_before=orders_before, sold=load.succeeded)
+    await testbed.check(orders_before=orders_before, sold=load.succeeded)
     speed = speed_of(name, what, load, beside)
     if not alone:
         # From the first purchase on, so the warm-up counts.
@@ -63,17 +63,17 @@ async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: 
 async def read(bench: Bench, name: str, what: str, *, connections: int, statuses: bool) -> None:
     """Balances of a thousand wallets, or statuses of their orders by either reference."""
     await bench.serve()
-    stand, extent = bench.testbed, bench.extent
+    testbed, extent = bench.testbed, bench.extent
     keys = await _keys(bench, spread=True)
     if statuses:
         bench.say("placing orders to read")
-        paths = await _orders_to_read(stand, keys)
+        paths = await _orders_to_read(testbed, keys)
     else:
         paths = [("/api/v1/balance", key) for key in keys]
     load, beside = await bench.beside(
         f"reading for {extent.seconds} s",
         lambda: drive(
-            stand.port,
+            testbed.port,
             connections=connections,
             next_request=reads(paths),
             seconds=extent.seconds,
@@ -88,15 +88,15 @@ async def read(bench: Bench, name: str, what: str, *, connections: int, statuses
 async def lane(bench: Bench, name: str, what: str, *, spread: bool) -> None:
     """Purchases without HTTP, through the service in this process."""
     await bench.serve(ALONE)
-    stand, extent = bench.testbed, bench.extent
+    testbed, extent = bench.testbed, bench.extent
     keys = await _keys(bench, spread=spread)
-    orders_before = await stand.orders()
+    orders_before = await testbed.orders()
     load, beside = await bench.beside(
         f"buying without HTTP for {extent.seconds} s",
-        lambda: in_process.place_for(stand, keys, seconds=extent.seconds, warm_up_s=extent.warm_up_s),
+        lambda: in_process.place_for(testbed, keys, seconds=extent.seconds, warm_up_s=extent.warm_up_s),
     )
     bench.say("checking the books")
-    await stand.check(orders_before=orders_before, sold=load.succeeded)
+    await testbed.check(orders_before=orders_before, sold=load.succeeded)
     speed = speed_of(name, what, load, beside)
     speed.targets = [at_least(speed.ratio, 4.0), no_errors(load)]
     bench.report.speeds.append(speed)
@@ -105,24 +105,24 @@ async def lane(bench: Bench, name: str, what: str, *, spread: bool) -> None:
 async def settle(bench: Bench, name: str, what: str, *, own_network: bool) -> None:
     """Orders that wait, delivered by an instant provider or our own network and settled, with no sales beside."""
     await bench.serve(ALONE)
-    stand, count = bench.testbed, bench.extent.settled_orders
+    testbed, count = bench.testbed, bench.extent.settled_orders
     keys = await _keys(bench, spread=True)
-    await stand.put_aside()
-    orders_before, delivered_before = await stand.orders(), await _delivered(stand)
+    await testbed.put_aside()
+    orders_before, delivered_before = await testbed.orders(), await _delivered(testbed)
     bench.say(f"placing {count:,} orders")
-    await in_process.place_so_many(stand, keys, count)
+    await in_process.place_so_many(testbed, keys, count)
     elapsed_s = 0.0
 
     async def measure() -> Load:
         nonlocal elapsed_s
-        elapsed_s = await in_process.settle_all(stand, count, own_network=own_network)
+        elapsed_s = await in_process.settle_all(testbed, count, own_network=own_network)
         return Load(per_second=count / elapsed_s, p50_ms=0, p99_ms=0, longest_ms=0, succeeded=count, errors={})
 
     load, beside = await bench.beside(f"settling {count:,} orders", measure)
     bench.say("checking the books")
-    if (delivered := await _delivered(stand) - delivered_before) != count:
+    if (delivered := await _delivered(testbed) - delivered_before) != count:
         raise BooksWrong(f"{count} orders were settled and {delivered} are delivered in the database.")
-    await stand.check(orders_before=orders_before, sold=count)
+    await testbed.check(orders_before=orders_before, sold=count)
     speed = Speed(part=name, what=what, per_second=load.per_second, tpcb_per_second=beside)
     speed.notes = {"orders": f"{count:,}", "seconds": f"{elapsed_s:.1f}"}
     speed.targets = [] if own_network else [at_least(speed.ratio, 0.7)]
@@ -131,23 +131,23 @@ async def settle(bench: Bench, name: str, what: str, *, own_network: bool) -> No
 
 async def weigh(bench: Bench, name: str, what: str, *, workers: int) -> None:  # noqa: ARG001 - each process says its own
     """Memory of every process after 256 connections have bought for a while."""
-    stand, extent = bench.testbed, bench.extent
+    testbed, extent = bench.testbed, bench.extent
     bench.say("starting telvend serve")
-    await stand.serve("--workers", str(workers))
+    await testbed.serve("--workers", str(workers))
     keys = await _keys(bench, spread=True)
-    orders_before = await stand.orders()
+    orders_before = await testbed.orders()
     bench.say(f"buying for {extent.seconds} s")
     load = await drive(
-        stand.port,
+        testbed.port,
         connections=256,
-        next_request=purchases(keys, stand.numbers),
+        next_request=purchases(keys, testbed.numbers),
         seconds=extent.seconds,
         warm_up_s=extent.warm_up_s,
     )
-    taken = memory.of_server(stand.pid)
-    await stand.put_aside()
+    taken = memory.of_server(testbed.pid)
+    await testbed.put_aside()
     bench.say("checking the books")
-    await stand.check(orders_before=orders_before, sold=load.succeeded)
+    await testbed.check(orders_before=orders_before, sold=load.succeeded)
     ours = [process for process in taken if not process.is_postgres]
     for number, process in enumerate(ours):
         role = "telvend serve" if number == 0 else f"its worker {number}"
@@ -172,15 +172,15 @@ async def start(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - e
     cold, warm = [], []
     for number in range(bench.extent.starts):
         with tempfile.TemporaryDirectory(prefix="telvend-bench-start-") as folder:
-            stand = Testbed(Path(folder))
+            testbed = Testbed(Path(folder))
             try:
                 bench.say(f"starting on a fresh data directory ({number + 1} of {bench.extent.starts})")
-                cold.append(await stand.start())
-                await stand.close()
+                cold.append(await testbed.start())
+                await testbed.close()
                 bench.say(f"starting again ({number + 1} of {bench.extent.starts})")
-                warm.append(await stand.start())
+                warm.append(await testbed.start())
             finally:
-                await stand.close()
+                await testbed.close()
     for how, seconds in (("cold: nothing is there", cold), ("warm: a data directory is there", warm)):
         quantity = Quantity(part=name, what=how, value=statistics.median(seconds), unit="s")
         quantity.notes["all"] = " ".join(f"{one:.2f}" for one in seconds)
@@ -192,17 +192,17 @@ async def _keys(bench: Bench, *, spread: bool) -> list[str]:
     return await (bench.testbed.spread() if spread else bench.testbed.hot())
 
 
-async def _delivered(stand: Testbed) -> int:
-    return int(await stand.value("select count(*) from orders where state = 'delivered'"))
+async def _delivered(testbed: Testbed) -> int:
+    return int(await testbed.value("select count(*) from orders where state = 'delivered'"))
 
 
-async def _orders_to_read(stand: Testbed, keys: Sequence[str]) -> list[tuple[str, str]]:
+async def _orders_to_read(testbed: Testbed, keys: Sequence[str]) -> list[tuple[str, str]]:
     """Paths of order statuses, half of them by our reference and half by the caller's, with the key that may see them."""
-    orders_before = await stand.orders()
-    await in_process.place_so_many(stand, keys, _REFERENCES_READ)
-    await stand.check(orders_before=orders_before, sold=_REFERENCES_READ)
-    await stand.put_aside()  # Nobody delivers them while they are read.
-    rows = await stand.rows(
+    orders_before = await testbed.orders()
+    await in_process.place_so_many(testbed, keys, _REFERENCES_READ)
+    await testbed.check(orders_before=orders_before, sold=_REFERENCES_READ)
+    await testbed.put_aside()  # Nobody delivers them while they are read.
+    rows = await testbed.rows(
         "select reference, client_reference from orders where reseller_id in"
         " (select id from reseller where email like 'spread-%') order by id desc limit $1",
         _REFERENCES_READ,

@@ -13,7 +13,7 @@ from typing import Final
 
 from bench.report import Quantity, Target
 from bench.session import Bench
-from bench.testbed import StandFailed, command_line, environment
+from bench.testbed import TestbedFailed, command_line, environment
 
 YARDSTICK: Final = (sys.executable, "-c", "import asyncpg")
 MOST: Final = 2.5
@@ -50,7 +50,7 @@ async def commands(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 
 
 
 def _user_s(*arguments: str) -> float:
-    """Run a program and return how long it has computed. Raises StandFailed where it fails."""
+    """Run a program and return how long it has computed. Raises TestbedFailed where it fails."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
     assert process.stderr is not None
     with process.stderr:
@@ -58,5 +58,5 @@ def _user_s(*arguments: str) -> float:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise StandFailed(f"{' '.join(arguments)}: {said.decode(errors='replace')}")
+        raise TestbedFailed(f"{' '.join(arguments)}: {said.decode(errors='replace')}")
     return used.ru_utime

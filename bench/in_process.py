@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from bench.load import Load, reference_of, subscriber_of, summary
-from bench.testbed import StandFailed, Testbed
+from bench.testbed import Testbed, TestbedFailed
 from telvend.bootstrap import Shop
 from telvend.catalog.model import Network
 from telvend.errors import TelvendError
@@ -66,10 +66,10 @@ class Counted:
         return outcome
 
 
-async def place_for(stand: Testbed, keys: Sequence[str], *, seconds: float, warm_up_s: float) -> Load:
+async def place_for(testbed: Testbed, keys: Sequence[str], *, seconds: float, warm_up_s: float) -> Load:
     """`SUBMITTERS` callers at once who buy one bundle after the other, for `warm_up_s` and then `seconds`."""
-    async with _counter(stand, keys) as counter:
-        run = _Run(counter, stand.numbers)
+    async with _counter(testbed, keys) as counter:
+        run = _Run(counter, testbed.numbers)
         submitters = [asyncio.create_task(run.submit()) for _ in range(SUBMITTERS)]
         gc.collect()
         gc.disable()
@@ -87,25 +87,25 @@ async def place_for(stand: Testbed, keys: Sequence[str], *, seconds: float, warm
         return summary(run.latencies_s, elapsed_s, run.succeeded, run.errors)
 
 
-async def place_so_many(stand: Testbed, keys: Sequence[str], count: int) -> None:
+async def place_so_many(testbed: Testbed, keys: Sequence[str], count: int) -> None:
     """Place `count` orders and leave them to be delivered. Raises the first error."""
-    async with _counter(stand, keys) as counter:
+    async with _counter(testbed, keys) as counter:
         left = iter(range(count))
 
         async def submit() -> None:
             for _ in left:
-                await counter.place(next(stand.numbers))
+                await counter.place(next(testbed.numbers))
 
         await asyncio.gather(*(submit() for _ in range(SUBMITTERS)))
 
 
-async def settle_all(stand: Testbed, count: int, *, own_network: bool) -> float:
+async def settle_all(testbed: Testbed, count: int, *, own_network: bool) -> float:
     """Deliver and settle the `count` orders that are due, with an instant provider or our own network; answers how many
     seconds it took.
 
-    Raises StandFailed when it does not come to an end.
+    Raises TestbedFailed when it does not come to an end.
     """
-    async with stand.shop() as shop:
+    async with testbed.shop() as shop:
         clock = SystemClock()
         concurrency = shop.settings.fulfilment_concurrency
         provisioning, entitlements = shop.services.provisioning, shop.services.entitlements
@@ -121,7 +121,7 @@ async def settle_all(stand: Testbed, count: int, *, own_network: bool) -> float:
         fulfilment.start()
         while provider.delivered < count or fulfilment.in_hand:
             if time.perf_counter() - begun > _SETTLED_WITHIN_S:
-                raise StandFailed(f"Only {provider.delivered} of {count} orders were delivered.")
+                raise TestbedFailed(f"Only {provider.delivered} of {count} orders were delivered.")
             await asyncio.sleep(0.002)
         elapsed_s = time.perf_counter() - begun
         await fulfilment.drain(5)
@@ -149,8 +149,8 @@ class _Counter:
 
 
 @asynccontextmanager
-async def _counter(stand: Testbed, keys: Sequence[str]) -> AsyncIterator[_Counter]:
-    async with stand.shop() as shop:
+async def _counter(testbed: Testbed, keys: Sequence[str]) -> AsyncIterator[_Counter]:
+    async with testbed.shop() as shop:
         services = shop.services
         # As a server declares it: a bench without it would look for identity checks under every reference.
         shop.kinds.declare("netpluse", {SaleKind.ORDER})

@@ -43,10 +43,10 @@ _FILL = """
 async def plans(bench: Bench, name: str, what: str, *, subscribers: int) -> None:
     """Reads of plans: of the only subscriber there is, or of a million in turn."""
     await bench.serve()
-    stand = bench.testbed
-    key = await _key(stand)
+    testbed = bench.testbed
+    key = await _key(testbed)
     bench.say(f"adding {subscribers:,} subscribers")
-    await _subscribers(stand, subscribers)
+    await _subscribers(testbed, subscribers)
     # A step that meets every subscriber, in no order that a cache of pages could guess.
     numbers = (_FIRST + position * 617_369 % subscribers for position in itertools.count())
     load, beside = await _measured(bench, what, _reads(key, numbers))
@@ -62,16 +62,16 @@ async def plans(bench: Bench, name: str, what: str, *, subscribers: int) -> None
 async def refills(bench: Bench, name: str, what: str, *, subscribers: int) -> None:
     """Voucherless refills, each under a transactionId of its own, and whether each was loaded exactly once."""
     await bench.serve()
-    stand = bench.testbed
-    keys = [await _key(stand) for _ in range(min(subscribers, PARTNERS))]
-    await _subscribers(stand, subscribers)
-    before = await _refilled(stand)
+    testbed = bench.testbed
+    keys = [await _key(testbed) for _ in range(min(subscribers, PARTNERS))]
+    await _subscribers(testbed, subscribers)
+    before = await _refilled(testbed)
     load, beside = await _measured(bench, what, _refills(keys, subscribers))
     bench.say("checking the books")
-    written = await _refilled(stand) - before
+    written = await _refilled(testbed) - before
     if written != load.succeeded:
         raise BooksWrong(f"{load.succeeded} refills were acknowledged and {written} are in the database.")
-    report = await stand.command("ledger", "check")
+    report = await testbed.command("ledger", "check")
     if not report.get("ok"):
         raise BooksWrong(f"telvend ledger check: {report}")
     speed = speed_of(name, what, load, beside)
@@ -113,9 +113,9 @@ async def _measured(bench: Bench, what: str, next_request: Callable[[], bytes]) 
     )
 
 
-async def _key(stand: Testbed) -> str:
+async def _key(testbed: Testbed) -> str:
     """The key of a new partner with plenty of money."""
-    async with stand.shop() as shop:
+    async with testbed.shop() as shop:
         services = shop.services
         email = f"partner-{time.time_ns()}@bench.example"
         reseller = await services.resellers.add(email, "Bench", "08031234567")
@@ -124,14 +124,14 @@ async def _key(stand: Testbed) -> str:
         return text.reveal()
 
 
-async def _subscribers(stand: Testbed, count: int) -> None:
-    await stand.rows(_ADD, _FIRST, _FIRST + count - 1)
-    await stand.rows(_FILL)
-    await stand.rows("analyze subscriber, bucket, bucket_posting")
+async def _subscribers(testbed: Testbed, count: int) -> None:
+    await testbed.rows(_ADD, _FIRST, _FIRST + count - 1)
+    await testbed.rows(_FILL)
+    await testbed.rows("analyze subscriber, bucket, bucket_posting")
 
 
-async def _refilled(stand: Testbed) -> int:
-    return int(await stand.value("select count(*) from refill"))
+async def _refilled(testbed: Testbed) -> int:
+    return int(await testbed.value("select count(*) from refill"))
 
 
 def _reads(key: str, numbers: Iterator[int]) -> Callable[[], bytes]:

@@ -35,8 +35,8 @@ class Extent(msgspec.Struct, frozen=True, kw_only=True):
 class Bench:
     """What a part needs: the shop, the yardstick, and where results go."""
 
-    def __init__(self, stand: Testbed, extent: Extent, report: Report, say: Callable[[str], None]) -> None:
-        self.testbed = stand
+    def __init__(self, testbed: Testbed, extent: Extent, report: Report, say: Callable[[str], None]) -> None:
+        self.testbed = testbed
         self.extent = extent
         self.report = report
         self.say = say

@@ -37,7 +37,7 @@ SPREAD_WALLETS: Final = 1000
 _FURNISHED_AT_A_TIME: Final = 8
 
 
-class StandFailed(Exception):
+class TestbedFailed(Exception):
     """The server did not start, or did not stop, or a command failed. The message is what it printed last."""
 
 
@@ -71,7 +71,7 @@ class Testbed:
         """The shop's database; the same as `telvend db url` prints."""
         url = running_url(self.data_dir)
         if url is None:
-            raise StandFailed(self._last_words())
+            raise TestbedFailed(self._last_words())
         return url
 
     # The server ------------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class Testbed:
         await self.start(*options)
 
     async def start(self, *options: str) -> float:
-        """Start the server; answers after how many seconds /healthz was 200. Raises StandFailed."""
+        """Start the server; return after how many seconds /healthz was 200. Raises TestbedFailed."""
         self.port = _free_port()
         self._options = options
         begun = time.perf_counter()
@@ -99,7 +99,7 @@ class Testbed:
             )
         while not await _is_healthy(self.port):
             if self._process.returncode is not None or time.perf_counter() - begun > READY_WITHIN_S:
-                raise StandFailed(self._last_words())
+                raise TestbedFailed(self._last_words())
             await asyncio.sleep(0.01)
         return time.perf_counter() - begun
 
@@ -116,7 +116,7 @@ class Testbed:
             await process.wait()
 
     async def command(self, *arguments: str) -> dict[str, Any]:
-        """What `telvend ARGUMENTS --json` prints. Raises StandFailed when it fails without printing an object."""
+        """What `telvend ARGUMENTS --json` prints. Raises TestbedFailed when it fails without printing an object."""
         process = await asyncio.create_subprocess_exec(
             *command_line(*arguments, "--json", "--data-dir", str(self.data_dir)),
             stdout=asyncio.subprocess.PIPE,
@@ -127,7 +127,7 @@ class Testbed:
         try:
             return dict(json.loads(printed))
         except ValueError:
-            raise StandFailed(complained.decode(errors="replace")) from None
+            raise TestbedFailed(complained.decode(errors="replace")) from None
 
     def _last_words(self) -> str:
         return "telvend serve:\n" + "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])

@@ -30,7 +30,7 @@ class Mutant:
     tests: tuple[str, ...]
 
 
-PLACING = "tests/store/test_placing.py"
+PLACEMENT = "tests/store/test_placement.py"
 SALE = "tests/contract/test_sale.py"
 STORIES = "tests/scenario/test_money_stories.py"
 NIGERIA = "tests/scenario/test_nigerian_stories.py"
@@ -76,21 +76,21 @@ MUTANTS = (
         "src/telvend/ledger/store.py",
         "order by account_id for no key update",
         "order by account_id",
-        (f"{PLACING}::test_two_lanes_sell_exactly_what_one_wallet_pays_for",),
+        (f"{PLACEMENT}::test_two_lanes_sell_exactly_what_one_wallet_pays_for",),
     ),
     Mutant(
         "the unique reference",
         "src/telvend/database/migrations/sql/0001_shop.sql",
         "create unique index orders_client_reference",
         "create index orders_client_reference",
-        (f"{PLACING}::test_one_reference_through_two_wallets_at_once_is_one_order",),
+        (f"{PLACEMENT}::test_one_reference_through_two_wallets_at_once_is_one_order",),
     ),
     Mutant(
         "a reference is looked up",
         "src/telvend/sales/kind.py",
         "held = await find(tx, keys) if keys else {}",
         "held: dict[SaleKey, tuple[Sale, str]] = {}",
-        (f"{PLACING}::test_four_lanes_place_one_reference_once",),
+        (f"{PLACEMENT}::test_four_lanes_place_one_reference_once",),
     ),
     Mutant(
         "a reference is looked for in every kind of sale",
@@ -118,14 +118,14 @@ MUTANTS = (
         "src/telvend/database/batch.py",
         "await self._find(decided.after_lost_commit, error)",
         "pass",
-        (f"{PLACING}::test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothing",),
+        (f"{PLACEMENT}::test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothing",),
     ),
     Mutant(
         "what fails after COMMIT is not decided again",
         "src/telvend/database/batch.py",
         "            return [error] * len(items)",
         "            raise",
-        (f"{PLACING}::test_what_fails_after_commit_sells_nothing_a_second_time",),
+        (f"{PLACEMENT}::test_what_fails_after_commit_sells_nothing_a_second_time",),
     ),
     Mutant(
         "a committed sale stands, whatever becomes of the memory of it",
@@ -134,7 +134,7 @@ MUTANTS = (
                 # The transaction is committed.""",
         """            except ZeroDivisionError:
                 # The transaction is committed.""",
-        (f"{PLACING}::test_what_fails_after_commit_sells_nothing_a_second_time",),
+        (f"{PLACEMENT}::test_what_fails_after_commit_sells_nothing_a_second_time",),
     ),
     Mutant(
         "airtime arrives whole, whatever the reseller pays",
@@ -164,7 +164,7 @@ MUTANTS = (
         return Effect.REVIEW
     delay_s *= """,
         """        case.releases = True
-        case.become(State.FAILED)
+        case.become(OrderState.FAILED)
         return Effect.FAILED
     delay_s *= """,
         (f"{STORIES}::test_what_asking_does_not_settle_waits_for_a_person_who_says_delivered",),
@@ -190,7 +190,7 @@ MUTANTS = (
         "src/telvend/funding/service.py",
         """            return Received.FORGED
         number = """,
-        """            told = gateway.read_notice({"signed": "yes"}, body)
+        """            told = gateway.read_webhook({"signed": "yes"}, body)
         number = """,
         (f"{NIGERIA}::test_a_forged_notice_does_not_even_have_the_gateway_asked",),
     ),

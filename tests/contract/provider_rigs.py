@@ -132,10 +132,10 @@ class OwnNetworkRig:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        offering = Entitlements(database)
+        entitlements = Entitlements(database)
         self.network = Provisioning(database)
         self.network.start()
-        self.provider: Provider = OwnNetwork(self, offering)
+        self.provider: Provider = OwnNetwork(self, entitlements)
         self._situations: dict[str, Situation] = {}
         self._open = asyncio.Event()
         self._open.set()

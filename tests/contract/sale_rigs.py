@@ -156,10 +156,10 @@ class RefillRig:
     held = Money(0, NGN)
 
     def __init__(self, database: Database, data_dir: Path, gate: SalesGate, kinds: KindsByDialect) -> None:
-        self._offering = Entitlements(database)
+        self._entitlements = Entitlements(database)
         self._database = database
         self._refills = Refills(
-            database, Ledger(database), self._offering, PinKeys(database, data_dir), gate=gate, kinds=kinds
+            database, Ledger(database), self._entitlements, PinKeys(database, data_dir), gate=gate, kinds=kinds
         )
 
     async def start(self) -> None:
@@ -168,7 +168,7 @@ class RefillRig:
 
     async def _load(self) -> None:
         async with self._database.connection() as tx:
-            await self._offering.load(tx)
+            await self._entitlements.load(tx)
 
     async def sell(self, buyer: Caller, reference: str, content: int = 0) -> Sold:
         done = await self._refills.refill(
@@ -188,7 +188,7 @@ class RefillRig:
         return Sold(done.refill.id, done.refill.reference, done.replayed)
 
     async def withdraw(self) -> None:
-        await self._offering.set_profile(RefillProfile("DB00", "Off", 10_000, 90, 180, False))
+        await self._entitlements.set_profile(RefillProfile("DB00", "Off", 10_000, 90, 180, False))
         await self._load()
 
     async def recover(self) -> None:

@@ -45,7 +45,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     await made.authority.close()
 
 
-async def asked(rig: Rig, situation: Situation, kind: VerificationKind) -> tuple[Answer, str] | None:
+async def answer_of(rig: Rig, situation: Situation, kind: VerificationKind) -> tuple[Answer, str] | None:
     number = rig.number(situation, kind)
     if number is None:
         return None
@@ -66,7 +66,7 @@ def test_a_rigs_authority_bears_its_name() -> None:
 @pytest.mark.parametrize("kind", VerificationKind)
 @pytest.mark.parametrize("situation", Situation)
 async def test_every_situation_has_its_answer(rig: Rig, situation: Situation, kind: VerificationKind) -> None:
-    found = await asked(rig, situation, kind)
+    found = await answer_of(rig, situation, kind)
     if found is None:
         return  # Cannot happen with this one.
     answer, _ = found
@@ -78,13 +78,13 @@ async def test_every_situation_has_its_answer(rig: Rig, situation: Situation, ki
 
 @pytest.mark.parametrize("kind", VerificationKind)
 async def test_every_authority_finds_and_does_not_find(rig: Rig, kind: VerificationKind) -> None:
-    assert await asked(rig, Situation.FOUND, kind) is not None
-    assert await asked(rig, Situation.NOT_ON_RECORD, kind) is not None
+    assert await answer_of(rig, Situation.FOUND, kind) is not None
+    assert await answer_of(rig, Situation.NOT_ON_RECORD, kind) is not None
 
 
 @pytest.mark.parametrize("kind", VerificationKind)
 async def test_a_record_is_in_the_one_form(rig: Rig, kind: VerificationKind) -> None:
-    found = await asked(rig, Situation.FOUND, kind)
+    found = await answer_of(rig, Situation.FOUND, kind)
     assert found is not None
     answer, number = found
     assert isinstance(answer, Found)
@@ -105,7 +105,7 @@ async def test_a_record_is_in_the_one_form(rig: Rig, kind: VerificationKind) -> 
 async def test_no_text_gives_a_number_a_name_or_a_key_away(
     rig: Rig, situation: Situation, kind: VerificationKind
 ) -> None:
-    found = await asked(rig, situation, kind)
+    found = await answer_of(rig, situation, kind)
     if found is None:
         return
     answer, number = found

@@ -93,7 +93,7 @@ def test_every_error_has_a_row_of_its_own_and_renders_in_the_dialects_shape(
     registered: Registered, kind: type[TelvendError]
 ) -> None:
     assert kind in registered.error_table
-    for request in asks(registered):
+    for request in requests_of(registered):
         answer = registered.dialect.error(SAMPLES[kind], request)
         assert 400 <= answer.status <= 599
         assert answer.status == STATUSES.get(kind, answer.status)
@@ -110,21 +110,21 @@ def test_beside_the_tree_the_table_knows_only_what_the_rooms_add_to_it(registere
         assert kind.__module__.endswith(".model")
 
 
-def asks(registered: Registered) -> Iterator[Request]:
+def requests_of(registered: Registered) -> Iterator[Request]:
     """A request of each endpoint, and one of an address that is nobody's."""
     for endpoint in registered.dialect.endpoints:
-        yield asking(endpoint.method, endpoint.path)
-    yield asking("GET", "")
+        yield request_to(endpoint.method, endpoint.path)
+    yield request_to("GET", "")
 
 
-def asking(method: str, route: str) -> Request:
+def request_to(method: str, route: str) -> Request:
     return Request(method, f"/somewhere{route}", route, b"", {}, "http", "127.0.0.1", b"r-1", "", "TX-000017")
 
 
 def error_shapes(registered: Registered) -> set[type[Any]]:
     """What errors look like: one shape, unless the dialect registers several."""
     return registered.error_shapes or {
-        type(registered.dialect.error(TelvendError("Something."), asking("GET", "")).body)
+        type(registered.dialect.error(TelvendError("Something."), request_to("GET", "")).body)
     }
 
 

@@ -4,7 +4,7 @@ with Pair() as pair:
     pair.url            # names both hosts, always in the same order
     pair.fail("freeze") # or "kill", "silence": the primary is gone
     pair.promote()      # the standby is the primary now
-    pair.thaw()         # the old one is there again, and takes itself for the primary
+    pair.thaw()         # the old one is back, and still acts as the primary
     pair.join()         # the old one becomes the standby, and catches up
 
 The programs are those that come along with Telvend, or those in the folder that TELVEND_TEST_POSTGRES names.
@@ -131,7 +131,7 @@ class _Host:
         wait_for(lambda: self.asks("select 1") is not None, 20, f"{self.name} is up")
 
     def asks(self, sql: str, database: str = "postgres") -> Any:
-        """The first value of an answer, past the line; None where there is none."""
+        """Run a statement directly, not through the line. Return its first value, None without one or without a connection."""
         try:
             with psycopg.connect(
                 host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True, connect_timeout=2
@@ -206,7 +206,7 @@ class Pair:
         shutil.rmtree(self.folder)
 
     def join(self) -> None:
-        """Make the other server a standby of the primary that has everything, and wait for it with each commit from now on."""
+        """Make the other server a synchronous standby with a fresh copy of the primary."""
         other, name = self.other, self.other.name
         other.end()
         if other.folder.exists():
@@ -220,7 +220,7 @@ class Pair:
         wait_for(lambda: self.primary.asks(in_step) == 1, 20, "in step")
 
     def fail(self, how: str) -> None:
-        """The primary is gone: `kill` (at once, and said by its kernel), `freeze` (it stands still), `silence` (the line)."""
+        """Fail the primary: `kill` (SIGKILL; the kernel closes its connections), `freeze` (SIGSTOP), `silence` (its line)."""
         match how:
             case "kill":
                 self.primary.signal(signal.SIGKILL)
@@ -232,14 +232,14 @@ class Pair:
 
     def promote(self) -> None:
         """Make the standby the primary. Returns when it takes writes."""
-        # It has copied the setting; nobody follows it yet.
+        # The copy has the setting too, and no standby follows it yet.
         self.other.asks("alter system reset synchronous_standby_names")
         self.other.asks("select pg_reload_conf()")
         assert self.other.asks("select pg_promote()")
         self.primary, self.other = self.other, self.primary
 
     def thaw(self) -> None:
-        """The old primary is there again; one that was killed is started as it was."""
+        """Bring the old primary back; one that was killed is started on its own data."""
         match self._failed:
             case "kill":
                 self.other.end()

@@ -32,7 +32,7 @@ def shop(pair: Pair, tmp_path: Path) -> Iterator[Shop]:
 
 
 def furnished(shop: Shop, url: str) -> str:
-    """A reseller with money. Answers her key."""
+    """Make a reseller with money. Return her key."""
 
     def command(*arguments: str) -> dict[str, str]:
         done = subprocess.run(
@@ -95,7 +95,7 @@ def test_the_shop_sells_on_the_new_primary_within_seconds_and_never_on_the_old_o
         for _ in range(3):
             selling.until_sold()
         pair.fail(how)
-        # Nobody notices at once, and meanwhile somebody wants to buy.
+        # The promotion takes a while, and purchases go on arriving.
         away_until = time.monotonic() + 4
         while time.monotonic() < away_until:
             selling.once()
@@ -108,7 +108,7 @@ def test_the_shop_sells_on_the_new_primary_within_seconds_and_never_on_the_old_o
         assert took_s < WITHIN_S * load(), f"{how}: {took_s:.1f} s"
         pair.thaw()
         for round_ in range(4):
-            # Whoever has to connect again finds two that take themselves for the primary.
+            # New connections find two servers that both act as the primary.
             pair.primary.asks("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'telvend'")
             for _ in range(4):
                 selling.once()

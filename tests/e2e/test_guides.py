@@ -41,7 +41,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Opened:
 
     def copy(folder: Path) -> Path:
         (folder / DATA_DIR).parent.mkdir(parents=True)
-        # cp keeps the owner, which is not us when we are root.
+        # cp keeps the owner: under root the database belongs to another account.
         subprocess.run(["cp", "-a", shop.data_dir, folder / DATA_DIR], check=True)
         return folder / DATA_DIR
 
@@ -66,7 +66,7 @@ ADDS = {
     "add-a-gateway-or-authority": True,
     "add-a-kind-of-sale": True,
 }
-"""Guides for whoever adds something, with whether they are followed in `make soak` only."""
+"""Guides for developers, and whether each is followed in `make soak` only."""
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_a_guide_adds_passes_its_contract_tests(developer: Reader, name: st
     developer.follow(blocks((HOWTO / f"{name}.md").read_text("utf-8")))
 
 
-# Guides for whoever runs a shop ------------------------------------------------------------------------------------------
+# Guides for operators ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ BEGINNINGS = {
     "switch-a-network-off": Begins(soak=False),
     "use-the-postman-collection": Begins([AMA]),
 }
-"""The guides of docs/howto/ for whoever runs a shop, by name."""
+"""The guides of docs/howto/ for operators, by name."""
 FOLLOWED = {
     "README.md",
     "docs/quickstart.md",

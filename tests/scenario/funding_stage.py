@@ -1,6 +1,6 @@
-"""The till of the stage: fundings through one gateway, called `gateway`, which says what the story has the payer do.
+"""Fundings in a story, through one gateway called `gateway`, which answers as the steps say that the payer did.
 
-Every column `funding` is the state of the last one that was asked for; `a person` says whether somebody has to look at it.
+The column `funding` is the state of the last funding; `a person` says whether somebody has to look at it.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from telvend.kit.clock import SystemClock
 from telvend.kit.money import NGN, Money
 from telvend.ledger.service import Ledger
 from telvend.resellers.model import Caller
-from tests.store.fundings import BASE_URL, Told, notice_about, paid
+from tests.store.fundings import BASE_URL, ScriptedGateway, notice_about, paid
 
 GATEWAY: Final = "gateway"
 
@@ -27,17 +27,17 @@ _SPANS: Final = {"a minute": timedelta(minutes=1), "an hour": timedelta(hours=1)
 
 
 class FundingStage:
-    """What a story can do with fundings. `caller` answers who asks for them."""
+    """The steps of a story about fundings. `caller` returns who funds a wallet."""
 
     def __init__(self, database: Database, ledger: Ledger, caller: Callable[[], Awaitable[Caller]]) -> None:
         self._database = database
         self._caller = caller
-        self._gateway = Told(GATEWAY)
+        self._gateway = ScriptedGateway(GATEWAY)
         gateways = Gateways([self._gateway])
-        asking = PaymentVerification(database, ledger, gateways)
-        self._fundings = Fundings(database, ledger, gateways, asking)
-        # Two processes, each with a worker of its own that does nothing until it is told to.
-        self._workers = [FundingWorker(database, asking, SystemClock()) for _ in range(2)]
+        verification = PaymentVerification(database, ledger, gateways)
+        self._fundings = Fundings(database, ledger, gateways, verification)
+        # Two processes, each with a worker of its own that works only when a step says so.
+        self._workers = [FundingWorker(database, verification, SystemClock()) for _ in range(2)]
         self._funding: Funding | None = None
 
     def verbs(self) -> list[tuple[str, Callable[..., Awaitable[None]]]]:

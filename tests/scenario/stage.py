@@ -5,9 +5,8 @@
     place 1GB                    45.50        4.50       0.00     0.00   delivering
     first says nothing           45.50        4.50       0.00     0.00   waiting
 
-Each step does what it says (the verbs stand in `Stage`, those of fundings in `funding_stage.py`, those of identity checks in
-`verification_stage.py`), then every column is read from the database. Providers and authorities do nothing by themselves: a call waits
-until a step says how it is answered. Time passes when a step needs it to.
+Each step is done (its verb is in `Stage`, in `funding_stage.py` or in `verification_stage.py`), then every column is read from the
+database. A call to a provider or an authority waits until a step says how it is answered. Time passes when a step needs it to.
 """
 
 import asyncio
@@ -121,8 +120,8 @@ class Stage:
         self._review = Review(self._jobs)
         self._placed: Placement | None = None
         self._last_purchase: Callable[[], Awaitable[Placement]] | None = None
-        self._till = FundingStage(database, self._ledger, lambda: self._caller(Mode.LIVE))
-        self._bureau = VerificationStage(database, self._ledger, data_dir, lambda: self._caller(Mode.LIVE))
+        self._fundings = FundingStage(database, self._ledger, lambda: self._caller(Mode.LIVE))
+        self._verifications = VerificationStage(database, self._ledger, data_dir, lambda: self._caller(Mode.LIVE))
         self._count = 0
         self._dead: list[Fulfilment] = []
         self._verbs: Verbs = [
@@ -141,8 +140,8 @@ class Stage:
             (r"1GB now sells for ([\d.]+)", self._reprice),
             (r"place ([\d.,]+) of airtime", self._place_airtime),
             (r"([\d.]+) % off airtime", self._discount),
-            *self._till.verbs(),
-            *self._bureau.verbs(),
+            *self._fundings.verbs(),
+            *self._verifications.verbs(),
         ]
 
     async def open(self) -> None:
@@ -157,8 +156,8 @@ class Stage:
         await self._fulfilment.drain(0)
         for worker in self._dead:
             await worker._lane.close()
-        await self._till.close()
-        await self._bureau.close()
+        await self._fundings.close()
+        await self._verifications.close()
         await self._orders.close()
         await self._jobs.close()
 
@@ -184,7 +183,7 @@ class Stage:
         await asyncio.sleep(0.05)
         assert await self._read(columns) == went[-1][1:]
         assert all(provider.calls.empty() for provider in self._providers.values()), "a call that nobody answered"
-        assert self._bureau.is_idle, "a check that nobody answered"
+        assert self._verifications.is_idle, "a check that nobody answered"
         report = await audit_books(self._database)
         assert report.ok, report.findings
 
@@ -212,7 +211,7 @@ class Stage:
             "margin": (AccountKind.MARGIN, ""),
             "loss": (AccountKind.LOSS, ""),
         }
-        words = {"order": self._state, **self._till.columns(), **self._bureau.columns()}
+        words = {"order": self._state, **self._fundings.columns(), **self._verifications.columns()}
         found = []
         for column in columns:
             if column in words:

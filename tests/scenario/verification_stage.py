@@ -1,8 +1,8 @@
-"""The bureau of the stage: identity checks, answered by one authority, called `prembly`, as the story says.
+"""Identity checks in a story, answered by one authority called `prembly`, as the steps say.
 
-It takes 60.00 for a record of a NIN and 10.00 for the answer that there is none; a standard check sells for 100.00. A number is
-one word here, `Ada`; the eleven digits do not matter. The column `check` is the state of the last one, `asked` how often
-the authority was.
+It takes 60.00 for a record of a NIN and 10.00 for the answer that there is none; a standard check sells for 100.00. A step names
+a number by one word, `Ada`; the eleven digits do not matter. The column `check` is the state of the last check, `asked` how often
+the authority was called.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ ANSWERS: Final[dict[str, Answer]] = {
 }
 
 
-class Asked:
+class ScriptedAuthority:
     """An authority whose answers wait for the story."""
 
     name = AUTHORITY
@@ -69,14 +69,14 @@ class Asked:
 
 
 class VerificationStage:
-    """What a story can do with identity checks. `caller` answers who buys them."""
+    """The steps of a story about identity checks. `caller` returns who buys them."""
 
     def __init__(
         self, database: Database, ledger: Ledger, data_dir: Path, caller: Callable[[], Awaitable[Caller]]
     ) -> None:
         self._database = database
         self._caller = caller
-        self._authority = Asked()
+        self._authority = ScriptedAuthority()
         custody = Custody(database, data_dir)
         self._identity = Identity(database, ledger, custody, Personas(FakeClock()), {AUTHORITY: self._authority})
         self._last: VerificationRequest | None = None
@@ -163,7 +163,7 @@ class VerificationStage:
         done, late = await asyncio.wait(self._checks, timeout=PATIENCE_S)
         assert not late, "a check that has its answer does not end"
         self._checks.clear()
-        # Whoever asked again in the meantime is told of the same check.
+        # A repeat in the meantime gets the same check.
         assert len({check.result().verification.id for check in done}) == 1
 
     async def _give_up(self) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures of the tests against a database: subscribers, and commands that nobody's settings reach."""
+"""Fixtures of the tests against a database: subscribers, and commands without settings of the environment."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ from tests.store.subscribers import AMA, Room, rooms
 
 @pytest.fixture
 def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of whoever runs the tests."""
+    """Remove the settings of Telvend from the environment."""
     for name in [name for name in os.environ if name.startswith("TELVEND_")]:
         monkeypatch.delenv(name)
 
@@ -25,7 +25,7 @@ def data_dir(nobodys_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setenv("TELVEND_DATA_DIR", str(folder))
-    # In this process nobody has said where logs go; a command by itself says so.
+    # In this process logging is not configured; a command by itself configures it.
     with capture_logs():
         yield folder
 

@@ -44,8 +44,8 @@ BASE_URL = "https://shop.example"
 AMOUNT = Money(500000, NGN)
 
 
-class Told:
-    """A gateway that begins everything and says what the test has put into `words`; `Pending` of anything else.
+class ScriptedGateway:
+    """A gateway that begins every payment and verifies it as `words` says; what is not there is `Pending`.
 
     A notice is signed by a header `signed: yes`; its body is JSON with `reference` and, where there is one, `concern`.
     """
@@ -74,14 +74,14 @@ class Told:
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> Notice | Forged:
         if headers.get("signed") != "yes":
             return Forged("not signed")
-        told = msgspec.json.decode(body)
-        return Notice(told.get("reference"), "told", told.get("concern"), {"reference": told.get("reference")})
+        notice = msgspec.json.decode(body)
+        return Notice(notice.get("reference"), "told", notice.get("concern"), {"reference": notice.get("reference")})
 
     async def close(self) -> None: ...
 
 
 def notice_about(reference: str | None, **more: Any) -> tuple[dict[str, str], bytes]:
-    """A signed notice of `Told`."""
+    """A signed notice of `ScriptedGateway`."""
     return {"signed": "yes"}, msgspec.json.encode({"reference": reference, **more})
 
 
@@ -106,10 +106,10 @@ class FundingShop:
     ledger: Ledger
     caller: Caller
     gateways: Gateways
-    asking: PaymentVerification
+    verification: PaymentVerification
     fundings: Fundings
     worker: FundingWorker
-    told: Told
+    gateway: ScriptedGateway
     sandbox: Sandbox | None = field(default=None)
 
     async def start(
@@ -153,23 +153,23 @@ class FundingShop:
 async def funding_shop(
     database: Database, *, mode: Mode = Mode.LIVE, others: tuple[Gateway, ...] = (), sandbox: bool = False
 ) -> AsyncIterator[FundingShop]:
-    """A new reseller, with `Told` as the preferred gateway, or with the sandbox alone."""
+    """A new reseller, with `ScriptedGateway` as the preferred gateway, or with the sandbox alone."""
     ama = await customer(database)
-    told = Told()
+    gateway = ScriptedGateway()
     box = await Sandbox.open(database) if sandbox else None
-    gateways = Gateways([box] if box else [told, *others])
-    asking = PaymentVerification(database, ama.ledger, gateways)
-    worker = FundingWorker(database, asking, SystemClock(), poll_s=0.05)
-    fundings = Fundings(database, ama.ledger, gateways, asking, on_notice=worker.wake)
+    gateways = Gateways([box] if box else [gateway, *others])
+    verification = PaymentVerification(database, ama.ledger, gateways)
+    worker = FundingWorker(database, verification, SystemClock(), poll_s=0.05)
+    fundings = Fundings(database, ama.ledger, gateways, verification, on_notice=worker.wake)
     made = FundingShop(
         database,
         ama.ledger,
         await caller_of(ama.database, ama.reseller_id, mode),
         gateways,
-        asking,
+        verification,
         fundings,
         worker,
-        told,
+        gateway,
         box,
     )
     try:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qs, urlsplit
+
+from tests.store.relays import relayed, socket_of
 
 
 class Proxy:
@@ -44,12 +45,6 @@ class Proxy:
 @asynccontextmanager
 async def behind_a_proxy(database_url: str) -> AsyncIterator[tuple[Proxy, str]]:
     """A proxy, and the URL of the same database behind it."""
-    url = urlsplit(database_url)
-    query = parse_qs(url.query)
-    proxy = Proxy(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
-    listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    try:
-        yield proxy, f"postgresql://{url.username}:{url.password}@127.0.0.1:{port}{url.path}"
-    finally:
-        listening.close()
+    proxy = Proxy(socket_of(database_url))
+    async with relayed(database_url, proxy.serve) as url:
+        yield proxy, url

@@ -4,15 +4,15 @@ Both answer with a process number of their own, as PgBouncer does.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qs, urlsplit
+
+from tests.store.relays import relayed, socket_of
 
 _READY, _KEY, _AUTHENTICATION, _PARAMETER, _TERMINATE = b"Z", b"K", b"R", b"S", b"X"
 _KEPT = (b"user", b"database")
 
 Message = tuple[bytes, bytes]
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def _message(reader: asyncio.StreamReader) -> Message:
@@ -162,14 +162,10 @@ async def _both(*works: Awaitable[None]) -> None:
 @asynccontextmanager
 async def behind(made: type[Pooler], database_url: str) -> AsyncIterator[str]:
     """The URL of the same database behind a pooler."""
-    url = urlsplit(database_url)
-    query = parse_qs(url.query)
-    pooler = made(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
-    listening = await asyncio.start_server(pooler.serve, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
+    pooler = made(socket_of(database_url))
     try:
-        yield f"postgresql://{url.username}:{url.password}@127.0.0.1:{port}{url.path}"
+        async with relayed(database_url, pooler.serve) as url:
+            yield url
     finally:
-        listening.close()
         pooler.close()
         await asyncio.sleep(0)  # Transports end in the next round of the loop.

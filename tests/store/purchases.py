@@ -1,4 +1,4 @@
-"""What the tests of placing and fulfilment start from: a reseller with money, and purchases of one bundle of 4.50."""
+"""What the tests of placement and fulfilment start from: a reseller with money, and purchases of one bundle of 4.50."""
 
 import itertools
 from dataclasses import dataclass, replace

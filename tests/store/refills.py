@@ -146,10 +146,10 @@ class Network:
 
 async def refills_of(database: Database, data_dir: Path) -> tuple[Refills, Vouchers]:
     """Refills and vouchers as one process has them."""
-    ledger, offering, keys = Ledger(database), Entitlements(database), PinKeys(database, data_dir)
+    ledger, entitlements, keys = Ledger(database), Entitlements(database), PinKeys(database, data_dir)
     async with database.connection() as tx:
-        await offering.load(tx)
-    return Refills(database, ledger, offering, keys, kinds=KINDS), Vouchers(database, keys)
+        await entitlements.load(tx)
+    return Refills(database, ledger, entitlements, keys, kinds=KINDS), Vouchers(database, keys)
 
 
 async def partner(database: Database, *, live_minor: int = 0, test_minor: int = 0, currency: Currency = NGN) -> Partner:

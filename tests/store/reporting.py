@@ -32,7 +32,7 @@ class Books:
     database: Database
     ama: Customer
     ledger: Ledger
-    placing: OrderPlacement
+    placement: OrderPlacement
     _credits: int = 0
 
     @classmethod
@@ -40,7 +40,7 @@ class Books:
         return cls(database, await customer(database), Ledger(database), OrderPlacement(database))
 
     async def close(self) -> None:
-        await self.placing.close()
+        await self.placement.close()
 
     async def happened(self, at: datetime) -> None:
         """Move what was written in this test's own time to a moment of the past."""
@@ -61,7 +61,7 @@ class Books:
         await self.happened(at)
 
     async def place(self, at: datetime, currency: Currency, **changes: Any) -> Order:
-        answer = (await self.placing.place_all([self.ama.wants(None, currency, **changes)]))[0]
+        answer = (await self.placement.place_all([self.ama.wants(None, currency, **changes)]))[0]
         assert isinstance(answer, Placement), answer
         await self.happened(at)
         return answer.order

@@ -75,12 +75,12 @@ class Room:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.offering = Entitlements(database)
+        self.entitlements = Entitlements(database)
         self.subscribers = Subscribers(database)
         self.mobile_money = MobileMoney(database)
         self.provisioning = Provisioning(database)
         self.usage = Usage(database, SystemClock())
-        self.plans = PlanReader(database, lambda: self.offering.snapshot)
+        self.plans = PlanReader(database, lambda: self.entitlements.snapshot)
 
     def start(self) -> None:
         self.provisioning.start()
@@ -94,7 +94,7 @@ class Room:
 
     async def load(self) -> None:
         async with self.database.connection() as tx:
-            await self.offering.load(tx)
+            await self.entitlements.load(tx)
 
     async def execute(self, sql: str, *arguments: object) -> None:
         async with self.database.connection() as tx:

@@ -26,6 +26,7 @@ from telvend.operator.subscribers.balances.model import BucketKind
 from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
 from tests.store import test_counter, test_ledger, test_play_money, test_refills
+from tests.store.damage import damaged_books
 from tests.store.fundings import funding_shop, paid
 from tests.store.purchases import customer
 from tests.store.refills import network
@@ -66,7 +67,7 @@ async def _play_money(database: Database, data_dir: Path) -> Facts:
 async def _fundings(database: Database, data_dir: Path) -> Facts:
     async with funding_shop(database) as made:
         funding = await made.start()
-        made.told.words[funding.reference] = paid(funding)
+        made.gateway.words[funding.reference] = paid(funding)
         await made.fundings.check(funding.reference)
         return {"funding": funding.id}
 
@@ -206,21 +207,14 @@ async def checkpoint_of(database: Database, data_dir: Path) -> Checkpoint:
 
 
 async def _plant(database: Database, damage: str, statement: str, furnished: Checkpoint, empty: Checkpoint) -> Seen:
-    async with database.connection() as tx:
-        transaction = tx.transaction(isolation="repeatable_read")
-        await transaction.start()
-        try:
-            await tx.execute("set local session_replication_role = replica")
-            await tx.execute(statement)
-            rules = frozenset(finding.rule for finding in await findings_of(tx, INVARIANTS))
-            doubts = []
-            for checkpoint in (furnished, empty):
-                savepoint = tx.transaction()
-                await savepoint.start()
-                doubts.append((await verify_since(tx, checkpoint, INVARIANTS)).doubt)
-                await savepoint.rollback()
-        finally:
-            await transaction.rollback()
+    async with damaged_books(database, statement) as tx:
+        rules = frozenset(finding.rule for finding in await findings_of(tx, INVARIANTS))
+        doubts = []
+        for checkpoint in (furnished, empty):
+            savepoint = tx.transaction()
+            await savepoint.start()
+            doubts.append((await verify_since(tx, checkpoint, INVARIANTS)).doubt)
+            await savepoint.rollback()
     return Seen(damage, rules, *doubts)
 
 
@@ -413,15 +407,15 @@ async def test_freezing_and_rewriting_tables_leaves_the_checkpoint_good(audit: A
 async def test_large_tables_are_read_in_rounds(database: Database, tmp_path: Path) -> None:
     """Of orders on six pages one is read each time: a change of an old row is found within a round, a new sale at once."""
     ama = await customer(database, ghs_minor=450 * 200)
-    placing = OrderPlacement(database)
+    placement = OrderPlacement(database)
     try:
-        await placing.place_all([ama.wants() for _ in range(100)])
+        await placement.place_all([ama.wants() for _ in range(100)])
         taken = await checkpoint_of(database, tmp_path)
         pages = taken.laps["orders"].pages
         assert pages > 2
-        await placing.place_all([ama.wants() for _ in range(10)])
+        await placement.place_all([ama.wants() for _ in range(10)])
     finally:
-        await placing.close()
+        await placement.close()
     async with database.connection() as tx:
         transaction = tx.transaction(isolation="repeatable_read")
         await transaction.start()
@@ -457,15 +451,15 @@ async def _doubts(tx: Any, taken: Checkpoint, *, pages: int, rounds: int) -> lis
 
 async def test_audits_from_checkpoints_hold_while_the_shop_sells(database: Database, tmp_path: Path) -> None:
     ama = await customer(database, ghs_minor=450 * 400)
-    placing, done, reports = OrderPlacement(database), asyncio.Event(), []
+    placement, done, reports = OrderPlacement(database), asyncio.Event(), []
 
     async def sell() -> None:
         try:
             for _ in range(40):
-                await placing.place_all([ama.wants() for _ in range(10)])
+                await placement.place_all([ama.wants() for _ in range(10)])
         finally:
             done.set()
-            await placing.close()
+            await placement.close()
 
     async def look() -> None:
         one = Audit(database, tmp_path)

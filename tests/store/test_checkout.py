@@ -264,11 +264,11 @@ async def test_a_notice_is_stored_answered_and_then_followed(database: Database)
         httpx.AsyncClient(transport=httpx.ASGITransport(notices.notices(shop.fundings)), base_url=BASE_URL) as http,
     ):
         funding = await shop.start()
-        shop.told.words[funding.reference] = paid(funding)
+        shop.gateway.words[funding.reference] = paid(funding)
         headers, body = notice_about(funding.reference)
         answers = [await http.post("/gateways/told/notice", content=body, headers=headers) for _ in range(2)]
         assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"status": "stored"})] * 2
-        assert shop.told.asked == []
+        assert shop.gateway.asked == []
         await shop.worker.work_off()
         assert await shop.balance() == AMOUNT.minor
 

@@ -77,9 +77,9 @@ class Shop:
 
         async def work(database: Database) -> tuple[Customer, list[Order]]:
             found = await customer(database, ghs_minor=10_000)
-            placing = OrderPlacement(database)
-            answers = [(await placing.place_all([found.wants(reference)]))[0] for reference in references]
-            await placing.close()
+            placement = OrderPlacement(database)
+            answers = [(await placement.place_all([found.wants(reference)]))[0] for reference in references]
+            await placement.close()
             return found, [answer.order for answer in answers if isinstance(answer, Placement)]
 
         found, orders = self.work(work)

@@ -54,7 +54,7 @@ class Node:
         self.gate = SalesGate()
         self.halts: list[bool] = []
         self.continuity = Continuity(self.gate, folder, name, on_halted=self.halts.append)
-        self.placing = OrderPlacement(database, self.gate)
+        self.placement = OrderPlacement(database, self.gate)
 
     async def look(self) -> str | None:
         async with self.database.connection() as tx:
@@ -62,7 +62,7 @@ class Node:
         return self.continuity.halted
 
     async def place(self, ama: Customer, reference: str) -> Placement | Exception:
-        (answer,) = await self.placing.place_all([ama.wants(reference)])
+        (answer,) = await self.placement.place_all([ama.wants(reference)])
         return answer
 
     async def sell(self, ama: Customer, reference: str) -> Order:
@@ -86,7 +86,7 @@ async def started(url: str, folder: Path, name: str = "one") -> AsyncIterator[No
         yield node
     finally:
         node.continuity.save()
-        await node.placing.close()
+        await node.placement.close()
         await database.close()
 
 
@@ -449,8 +449,8 @@ async def test_orders_attempts_and_outcomes_are_remembered_and_missed(
     async with past_of(server, database_url) as past:
         remembered = Remembered(database)
         jobs = PostgresFulfilmentStore(database, ama.ledger, FulfilmentPolicy())
-        placing = OrderPlacement(database)
-        (placed,) = await placing.place_all([ama.wants("R1")])
+        placement = OrderPlacement(database)
+        (placed,) = await placement.place_all([ama.wants("R1")])
         assert isinstance(placed, Placement)
         assert remembered.kinds() == {"order", "transfer"}
         assert await remembered.missing() == set()
@@ -473,7 +473,7 @@ async def test_orders_attempts_and_outcomes_are_remembered_and_missed(
         assert await remembered.missing() == {"attempt"}  # The one that was lost above.
         await past.go_back()
         assert await remembered.missing() == {"attempt", "order final", "transfer"}
-        await placing.close()
+        await placement.close()
         await jobs.close()
 
 

@@ -29,6 +29,7 @@ from telvend.orders.store import FIND_UNDER_REFERENCE, list_statement
 from telvend.wallets.model import Filter
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
+from tests.store.damage import damaged_books
 from tests.store.purchases import customer
 from tests.store.test_cli import EMAIL, Shop, sheet
 
@@ -253,16 +254,8 @@ def damaged(damaged_url: str, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.mark.parametrize("damage", [None, *DAMAGES])
 def test_the_audit_finds(damaged: Shop, damage: str | None) -> None:
     async def look(database: Database) -> list[Any]:
-        async with database.connection() as tx:
-            transaction = tx.transaction()
-            await transaction.start()
-            try:
-                await tx.execute("set local session_replication_role = replica")
-                if damage is not None:
-                    await tx.execute(DAMAGES[damage])
-                return list(await findings_of(tx, INVARIANTS))
-            finally:
-                await transaction.rollback()
+        async with damaged_books(database, *([] if damage is None else [DAMAGES[damage]])) as tx:
+            return list(await findings_of(tx, INVARIANTS))
 
     assert bool(damaged.work(look)) is (damage is not None)
 

@@ -39,7 +39,7 @@ from tests.store.fundings import (
     AMOUNT,
     BASE_URL,
     FundingShop,
-    Told,
+    ScriptedGateway,
     another,
     caller_of,
     funding_shop,
@@ -67,7 +67,7 @@ async def test_a_funding_begins_pending_with_an_address_to_pay_at(shop: FundingS
     assert funding.payment_url == f"https://told.example/{funding.reference}"
     assert funding.expires_at - funding.created_at == HOUR
     assert (funding.position, funding.balance_before, funding.balance_after) == (1, Money(0, NGN), Money(0, NGN))
-    (began,) = shop.told.started
+    (began,) = shop.gateway.started
     assert (began.owner, began.amount, began.test) == (str(shop.caller.reseller_id), AMOUNT, False)
     assert began.email.endswith("@example.com")
     assert began.return_url == f"{BASE_URL}/pay/return/{funding.reference}"
@@ -115,23 +115,25 @@ async def test_what_cannot_be_is_refused_and_leaves_nothing(
 
 
 async def test_without_a_gateway_for_it_the_method_is_refused(shop: FundingShop) -> None:
-    shop.told.traits = type(shop.told.traits)(live_mode=False, test_mode=True)
+    shop.gateway.traits = type(shop.gateway.traits)(live_mode=False, test_mode=True)
     with pytest.raises(InvalidInput, match="payment_method"):
         await shop.start()
 
 
 async def test_the_next_gateway_is_not_taken_when_the_preferred_one_cannot_do_it(database: Database) -> None:
-    async with funding_shop(database, others=(Told("second"),)) as shop:
-        shop.told.traits = type(shop.told.traits)(live_mode=True, test_mode=True, methods=frozenset({Method.USSD}))
+    async with funding_shop(database, others=(ScriptedGateway("second"),)) as shop:
+        shop.gateway.traits = type(shop.gateway.traits)(
+            live_mode=True, test_mode=True, methods=frozenset({Method.USSD})
+        )
         with pytest.raises(InvalidInput):
             await shop.start()
-        shop.told.traits = type(shop.told.traits)(live_mode=False, test_mode=True)
+        shop.gateway.traits = type(shop.gateway.traits)(live_mode=False, test_mode=True)
         assert (await shop.start()).gateway == "second"
 
 
 @pytest.mark.parametrize("beginning", [NotStarted("no"), PaymentUnknown("?"), RuntimeError("bug"), "nonsense"])
 async def test_one_that_could_not_be_begun_fails_and_says_busy(shop: FundingShop, beginning: Any) -> None:
-    shop.told.beginning = beginning
+    shop.gateway.beginning = beginning
     with pytest.raises(Busy):
         await shop.start()
     (funding,) = await shop.fundings.list_fundings()
@@ -142,11 +144,11 @@ async def test_one_that_could_not_be_begun_fails_and_says_busy(shop: FundingShop
 
 
 async def test_one_that_was_begun_without_our_hearing_of_it_is_credited_when_it_is_paid(shop: FundingShop) -> None:
-    shop.told.beginning = PaymentUnknown("?")
+    shop.gateway.beginning = PaymentUnknown("?")
     with pytest.raises(Busy):
         await shop.start()
     (funding,) = await shop.fundings.list_fundings()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     await shop.pass_time(funding, timedelta(minutes=1))
     await shop.worker.work_off()
     assert (await shop.now(funding)).state is FundingState.COMPLETED
@@ -160,7 +162,7 @@ async def test_one_that_was_begun_without_our_hearing_of_it_is_credited_when_it_
 async def test_a_paid_funding_is_credited_with_its_balances(shop: FundingShop) -> None:
     first, second = await shop.start(), await shop.start(Money(700, NGN))
     for funding in (first, second):
-        shop.told.words[funding.reference] = paid(funding, channel="bank_transfer", bank="First Bank")
+        shop.gateway.words[funding.reference] = paid(funding, channel="bank_transfer", bank="First Bank")
         await shop.fundings.check(funding.reference)
     done = await shop.now(second)
     assert (done.state, done.channel, done.bank) == (FundingState.COMPLETED, "bank_transfer", "First Bank")
@@ -183,7 +185,7 @@ async def test_whatever_comes_first_and_however_often_it_is_credited_once(databa
             fundings = [await one.start() for _ in range(5)]
             for funding in fundings:
                 word = paid(funding)
-                one.told.words[funding.reference] = two.told.words[funding.reference] = word
+                one.gateway.words[funding.reference] = two.gateway.words[funding.reference] = word
             await one.execute("update funding set due_at = now()")
             one.worker.start()
             two.worker.start()
@@ -213,11 +215,11 @@ async def test_whatever_comes_first_and_however_often_it_is_credited_once(databa
 
 async def test_a_replayed_notice_credits_nothing_more_and_asks_nobody(shop: FundingShop) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     for _ in range(3):
         assert await shop.fundings.notice("told", *notice_about(funding.reference)) is Received.STORED
         await shop.worker.work_off()
-    assert len(shop.told.asked) == 1
+    assert len(shop.gateway.asked) == 1
     assert await shop.balance() == AMOUNT.minor
     (kept,) = (await shop.fundings.history(funding.reference)).notices
     assert (kept["event"], kept["times"]) == ("told", 3)
@@ -234,7 +236,7 @@ async def test_a_notice_alone_credits_nothing(shop: FundingShop) -> None:
 
 async def test_a_forged_notice_is_neither_kept_nor_followed(shop: FundingShop) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     _, body = notice_about(funding.reference)
     assert await shop.fundings.notice("told", {"signed": "no"}, body) is Received.FORGED
     assert await shop.worker.work_off() == 0
@@ -264,7 +266,7 @@ async def test_a_notice_about_nothing_of_ours_is_kept_for_a_person(shop: Funding
 
 
 async def test_one_gateway_s_notice_says_nothing_about_another_s_funding(database: Database) -> None:
-    async with funding_shop(database, others=(Told("second"),)) as shop:
+    async with funding_shop(database, others=(ScriptedGateway("second"),)) as shop:
         funding = await shop.start()
         await shop.fundings.notice("second", *notice_about(funding.reference))
         assert await shop.worker.work_off() == 0
@@ -277,14 +279,14 @@ async def test_a_notice_that_comes_while_the_gateway_is_asked_is_not_forgotten(s
         in_hand = await store.verification(tx, funding.id, 60)
     assert in_hand is not None
     await shop.fundings.notice("told", *notice_about(funding.reference))
-    await shop.asking.settle(in_hand, Pending(), shop.told.traits)
+    await shop.verification.settle(in_hand, Pending(), shop.gateway.traits)
     assert await shop.value("select due_at <= now() from funding")
 
 
 async def test_one_payment_at_the_gateway_fills_one_wallet_only(shop: FundingShop) -> None:
     first, second = await shop.start(), await shop.start()
     for funding in (first, second):
-        shop.told.words[funding.reference] = paid(funding, gateway_reference="SAME")
+        shop.gateway.words[funding.reference] = paid(funding, gateway_reference="SAME")
         await shop.fundings.check(funding.reference)
     assert await shop.balance() == AMOUNT.minor
     doubted = await shop.now(second)
@@ -311,7 +313,7 @@ async def test_a_payment_that_does_not_fit_credits_nothing_and_waits_for_a_perso
     shop: FundingShop, changes: dict[str, Any]
 ) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding, **changes)
+    shop.gateway.words[funding.reference] = paid(funding, **changes)
     for _ in range(2):
         await shop.fundings.notice("told", *notice_about(funding.reference))
         await shop.worker.work_off()
@@ -333,7 +335,7 @@ async def test_a_payment_that_does_not_fit_credits_nothing_and_waits_for_a_perso
 
 async def test_a_dispute_of_what_was_credited_is_put_before_a_person_and_takes_nothing(shop: FundingShop) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     await shop.fundings.check(funding.reference)
     await shop.fundings.notice("told", *notice_about(funding.reference, concern="The payer disputes it."))
     doubted = await shop.now(funding)
@@ -346,8 +348,8 @@ async def test_a_dispute_of_what_was_credited_is_put_before_a_person_and_takes_n
 
 async def test_play_money_of_a_gateway_that_has_lost_its_live_wallets_credits_nothing(shop: FundingShop) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding)
-    shop.told.traits = type(shop.told.traits)(live_mode=False, test_mode=True)
+    shop.gateway.words[funding.reference] = paid(funding)
+    shop.gateway.traits = type(shop.gateway.traits)(live_mode=False, test_mode=True)
     assert (await shop.fundings.check(funding.reference)).attention
     assert await shop.balance() == 0
 
@@ -394,7 +396,7 @@ async def test_a_payment_that_comes_after_the_end_is_honoured(shop: FundingShop,
     await shop.worker.work_off()
     assert (await shop.now(funding)).state is FundingState.EXPIRED
     await shop.pass_time(funding, after)
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     await shop.fundings.notice("told", *notice_about(funding.reference))
     await shop.worker.work_off()
     assert (await shop.now(funding)).state is FundingState.COMPLETED
@@ -406,10 +408,10 @@ async def test_a_payment_that_comes_after_the_end_is_honoured(shop: FundingShop,
 @pytest.mark.parametrize("word", [Declined(), PaymentAbandoned()])
 async def test_a_declined_funding_fails_and_is_credited_when_it_is_paid_after_all(shop: FundingShop, word: Any) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = word
+    shop.gateway.words[funding.reference] = word
     assert (await shop.fundings.check(funding.reference)).state is FundingState.FAILED
     await shop.check_books()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     assert (await shop.fundings.check(funding.reference)).state is FundingState.COMPLETED
     await shop.check_books()
 
@@ -417,9 +419,9 @@ async def test_a_declined_funding_fails_and_is_credited_when_it_is_paid_after_al
 async def test_a_gateway_that_does_not_answer_ends_nothing(shop: FundingShop) -> None:
     funding = await shop.start()
     for word in (PaymentUnknown("?"), RuntimeError("bug"), NotKnown()):
-        shop.told.words[funding.reference] = word
+        shop.gateway.words[funding.reference] = word
         assert (await shop.fundings.check(funding.reference)).state is FundingState.PENDING
-    shop.told.words[funding.reference] = PaymentUnknown("?")
+    shop.gateway.words[funding.reference] = PaymentUnknown("?")
     await shop.pass_time(funding, 2 * HOUR)
     await shop.worker.work_off()
     assert (await shop.now(funding)).state is FundingState.PENDING
@@ -430,8 +432,8 @@ async def test_a_slow_gateway_is_given_up(shop: FundingShop) -> None:
         await asyncio.sleep(60)
 
     funding = await shop.start()
-    shop.told.traits = type(shop.told.traits)(live_mode=True, test_mode=True, timeout_s=0.05)
-    shop.told.verify = never  # type: ignore[method-assign]
+    shop.gateway.traits = type(shop.gateway.traits)(live_mode=True, test_mode=True, timeout_s=0.05)
+    shop.gateway.verify = never  # type: ignore[method-assign]
     assert (await shop.fundings.check(funding.reference)).state is FundingState.PENDING
 
 
@@ -443,7 +445,7 @@ async def test_those_who_return_in_one_moment_have_the_gateway_asked_once_and_se
 
     asked: list[str] = []
     funding = await shop.start()
-    shop.told.verify = slow  # type: ignore[method-assign]
+    shop.gateway.verify = slow  # type: ignore[method-assign]
     seen = await asyncio.gather(*(shop.fundings.returned(funding.reference) for _ in range(3)))
     assert [found.state for found in seen] == [FundingState.COMPLETED] * 3
     assert asked == [funding.reference]
@@ -457,7 +459,7 @@ async def test_those_who_return_in_one_moment_have_the_gateway_asked_once_and_se
 )
 async def test_what_fails_half_way_is_done_once_afterwards(shop: FundingShop, armed: Any, point: str) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     armed(f"{point}=error@1")
     try:
         await shop.fundings.notice("told", *notice_about(funding.reference))
@@ -484,7 +486,7 @@ async def test_one_whose_beginning_was_cut_off_is_credited_when_it_is_paid(
         await shop.start()
     (funding,) = await shop.fundings.list_fundings()
     assert (funding.state, funding.payment_url) == (FundingState.PENDING, None)
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     await shop.pass_time(funding, timedelta(minutes=1))
     await shop.worker.work_off()
     assert await shop.balance() == AMOUNT.minor
@@ -531,7 +533,7 @@ async def test_a_killed_process_loses_and_doubles_nothing(database: Database, po
 
 async def test_the_worker_asks_at_once_when_a_notice_comes_and_stops_when_told(shop: FundingShop) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     shop.worker._poll_s = 60
     shop.worker.start()
     await asyncio.sleep(0.1)
@@ -569,7 +571,7 @@ async def test_the_worker_asks_at_once_when_a_notice_comes_and_stops_when_told(s
 )
 async def test_a_damaged_book_is_found(shop: FundingShop, damage: str, rule: str) -> None:
     funding = await shop.start()
-    shop.told.words[funding.reference] = paid(funding)
+    shop.gateway.words[funding.reference] = paid(funding)
     await shop.fundings.check(funding.reference)
     async with shop.database.connection() as tx:
         assert await findings_of(tx, INVARIANTS) == []
@@ -581,10 +583,10 @@ async def test_a_damaged_book_is_found(shop: FundingShop, damage: str, rule: str
 async def test_a_test_key_funds_its_own_wallet_with_play_money(database: Database) -> None:
     async with funding_shop(database, mode=Mode.TEST) as shop:
         funding = await shop.start()
-        assert shop.told.started[0].test
-        shop.told.words[funding.reference] = paid(funding)
+        assert shop.gateway.started[0].test
+        shop.gateway.words[funding.reference] = paid(funding)
         done = await shop.fundings.check(funding.reference)
-        assert isinstance(shop.told.words[funding.reference], Paid)
+        assert isinstance(shop.gateway.words[funding.reference], Paid)
         assert (done.state, done.mode) == (FundingState.COMPLETED, Mode.TEST)
         await shop.check_books()
 

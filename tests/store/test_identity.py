@@ -46,7 +46,7 @@ BARRED = "71234560407"
 
 @pytest.fixture
 async def prembly() -> Obedient:
-    return Obedient("prembly")
+    return Obedient()
 
 
 @pytest.fixture

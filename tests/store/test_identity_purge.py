@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from telvend.authorities.contract import Found, NotOnRecord, Record, VerificationKind
+from telvend.authorities.contract import NotOnRecord, Record, VerificationKind
 from telvend.database.connections import Database
 from telvend.errors import NotFound
 from telvend.identity import store
@@ -37,9 +37,7 @@ MONTH = timedelta(days=30)
 
 @pytest.fixture
 async def prembly() -> Obedient:
-    made = Obedient("prembly")
-    made.answer = Found(NGOZI)
-    return made
+    return Obedient(record=NGOZI)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from telvend.authorities.contract import Found, NotOnRecord, Record, VerificationKind
+from telvend.authorities.contract import NotOnRecord, Record, VerificationKind
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound, TooManyRequests
 from telvend.funding.credits import Credits
@@ -31,9 +31,7 @@ NOBODY = "71234560404"
 
 @pytest.fixture
 async def prembly() -> Obedient:
-    made = Obedient("prembly")
-    made.answer = Found(NGOZI)
-    return made
+    return Obedient(record=NGOZI)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from telvend.wallets import invariants as wallets_invariants
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.service import Transactions, Wallets
 from tests.conftest import Server
+from tests.store.damage import damaged_books
 from tests.store.purchases import Customer, customer
 
 
@@ -250,11 +251,11 @@ async def books(server: Server) -> AsyncIterator[tuple[Database, dict[str, int]]
 async def furnished(database: Database) -> dict[str, int]:
     ama = await customer(database, ghs_minor=10_000, ngn_minor=10_000)
     kofi = await customer(database, ghs_minor=500)
-    placing = OrderPlacement(database)
+    placement = OrderPlacement(database)
     try:
-        placed = await placing.place_all([ama.wants(word) for word in ("open", "delivered", "below cost", "failed")])
+        placed = await placement.place_all([ama.wants(word) for word in ("open", "delivered", "below cost", "failed")])
     finally:
-        await placing.close()
+        await placement.close()
     orders = [answer.order for answer in placed if isinstance(answer, Placement)]
     assert len(orders) == 4
     house = {
@@ -392,16 +393,8 @@ DAMAGES = {
 async def test_the_check_finds(books: tuple[Database, dict[str, int]], damage: str) -> None:
     database, numbers = books
     statement, expected = DAMAGES[damage]
-    async with database.connection() as tx:
-        transaction = tx.transaction()
-        await transaction.start()
-        try:
-            # A superuser can do this; so can whoever restores half a backup.
-            await tx.execute("set local session_replication_role = replica")
-            await tx.execute(statement.format_map(numbers))
-            findings = await findings_of(tx, BOOKS)
-        finally:
-            await transaction.rollback()
+    async with damaged_books(database, statement.format_map(numbers)) as tx:
+        findings = await findings_of(tx, BOOKS)
     assert expected <= {finding.rule for finding in findings}
     for finding in findings:
         assert any(character.isdigit() for character in finding.text)
@@ -420,16 +413,16 @@ async def test_after_all_that_the_books_still_hold(books: tuple[Database, dict[s
 
 async def test_the_check_sees_one_moment_while_the_shop_goes_on(database: Database) -> None:
     ama = await customer(database, ghs_minor=450 * 600)
-    placing = OrderPlacement(database)
+    placement = OrderPlacement(database)
     done = asyncio.Event()
 
     async def sell() -> None:
         try:
             for _ in range(60):
-                await placing.place_all([ama.wants() for _ in range(10)])
+                await placement.place_all([ama.wants() for _ in range(10)])
         finally:
             done.set()
-            await placing.close()
+            await placement.close()
 
     async def look() -> int:
         count = 0

@@ -65,27 +65,27 @@ async def test_of_hundreds_of_buckets_the_first_are_listed_and_all_are_counted(a
 
 async def test_a_part_that_is_down_is_missing_and_named(ama: Room) -> None:
     await ama.provisioning.grant(LIVE, AMA, [data(5)], "g")
-    await ama.offering.set_fault(AMA, FaultyPart.BALANCE, Fault.DOWN)
+    await ama.entitlements.set_fault(AMA, FaultyPart.BALANCE, Fault.DOWN)
     await ama.load()
     plans = await ama.plans.read(ama.wanted())
     assert (plans.buckets, plans.totals, plans.missing) == (None, None, frozenset({PlanPart.BALANCE}))
     assert plans.subscriber is not None
-    await ama.offering.set_fault(AMA, FaultyPart.PLAN, Fault.DOWN)
+    await ama.entitlements.set_fault(AMA, FaultyPart.PLAN, Fault.DOWN)
     await ama.load()
     with pytest.raises(Busy):
         await ama.plans.read(ama.wanted())
-    await ama.offering.set_fault(AMA, FaultyPart.BALANCE, None)
+    await ama.entitlements.set_fault(AMA, FaultyPart.BALANCE, None)
     await ama.load()
     plans = await ama.plans.read(ama.wanted())
     assert (plans.subscriber, len(plans.buckets or ()), plans.currency) == (None, 1, GHS)
     with pytest.raises(NotFound):
-        await ama.offering.set_fault("+233241111111", FaultyPart.PLAN, Fault.DOWN)
+        await ama.entitlements.set_fault("+233241111111", FaultyPart.PLAN, Fault.DOWN)
 
 
 async def test_a_part_that_is_slow_is_not_waited_for(ama: Room) -> None:
-    await ama.offering.set_fault(AMA, FaultyPart.BALANCE, Fault.SLOW)
+    await ama.entitlements.set_fault(AMA, FaultyPart.BALANCE, Fault.SLOW)
     await ama.load()
-    reading = PlanReader(ama.database, lambda: ama.offering.snapshot, deadline_s=0.3)
+    reading = PlanReader(ama.database, lambda: ama.entitlements.snapshot, deadline_s=0.3)
     reading.start()
     began = asyncio.get_running_loop().time()
     plans = await reading.read(ama.wanted())
@@ -96,7 +96,7 @@ async def test_a_part_that_is_slow_is_not_waited_for(ama: Room) -> None:
 
 async def test_a_source_that_really_hangs_is_not_waited_for_and_recovers(ama: Room) -> None:
     await ama.provisioning.grant(LIVE, AMA, [data(5)], "g")
-    reading = PlanReader(ama.database, lambda: ama.offering.snapshot, deadline_s=0.3)
+    reading = PlanReader(ama.database, lambda: ama.entitlements.snapshot, deadline_s=0.3)
     reading.start()
     async with ama.database.transaction() as tx:
         await tx.execute("lock table bucket in access exclusive mode")

@@ -33,17 +33,17 @@ from tests.conftest import Server
 from tests.store.purchases import customer
 
 STATEMENTS = {
-    "placing: lock wallets": ledger_store.LOCK_WALLETS,
-    "placing: find by client reference": store.FIND_BY_CLIENT_REFERENCE,
-    "placing: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.ORDER,
+    "placement: lock wallets": ledger_store.LOCK_WALLETS,
+    "placement: find by client reference": store.FIND_BY_CLIENT_REFERENCE,
+    "placement: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.ORDER,
     "identity: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.VERIFICATION,
     "refilling: find what else was sold under a reference": sales_store.FIND_TAKEN % SaleKind.REFILL,
     "wallets: what stands on a page": wallet_store.ENTRIES,
     "wallets: an entry by its number": wallet_store.ENTRY_OF,
     "wallets: a credit by its reference": wallet_store.ENTRY_OF_CREDIT,
-    "placing: insert orders": store.INSERT,
-    "placing: write transfers": ledger_store.WRITE_TRANSFERS,
-    "placing: write wallets": ledger_store.WRITE_WALLETS,
+    "placement: insert orders": store.INSERT,
+    "placement: write transfers": ledger_store.WRITE_TRANSFERS,
+    "placement: write wallets": ledger_store.WRITE_WALLETS,
     "reading: find by id": store.FIND_BY_ID,
     "claiming: claim": jobs.CLAIM,
     "claiming: read attempts": jobs.READ_ATTEMPTS,
@@ -156,12 +156,12 @@ async def one_sale_url(server: Server) -> AsyncIterator[str]:
     """A database of its own, whose statistics nobody has touched, in which one bundle has been sold."""
     async with server.database("plans") as url:
         database = await Database.open(url, pool_size=2)
-        placing = OrderPlacement(database)
+        placement = OrderPlacement(database)
         try:
             ama = await customer(database, ghs_minor=450)
-            await placing.place_all([ama.wants("r")])
+            await placement.place_all([ama.wants("r")])
         finally:
-            await placing.close()
+            await placement.close()
             await database.close()
         yield url
 

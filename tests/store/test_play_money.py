@@ -35,6 +35,7 @@ from telvend.wallets.model import Filter, TransactionStatus
 from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.scenario.play_shop import FakePrembly, RealProvider
+from tests.store.damage import damaged_books
 from tests.store.fundings import AMOUNT, BASE_URL, FundingShop, another, caller_of, funding_shop, paid
 from tests.store.test_cli import Shop
 from tests.unit.test_connected import EXPECTED, PREMBLY, REFUSED, SANDBOX
@@ -246,9 +247,9 @@ async def test_a_funding_remembers_whether_its_gateway_pretended(database: Datab
     """Whatever it is called; and one that was paid before this was written down is known by the sandbox's name."""
     async with funding_shop(database) as made:
         real, play = await made.start(), await made.start()
-        made.told.words = {one.reference: paid(one) for one in (real, play)}
+        made.gateway.words = {one.reference: paid(one) for one in (real, play)}
         await made.fundings.check(real.reference)
-        made.told.traits = GatewayTraits(live_mode=True, test_mode=True, pretends=True)
+        made.gateway.traits = GatewayTraits(live_mode=True, test_mode=True, pretends=True)
         await made.fundings.check(play.reference)
         async with database.connection() as tx:
             assert [one.reference for one in await store.fundings(tx)] == [play.reference]
@@ -295,7 +296,7 @@ async def test_only_play_money_of_a_live_wallet_is_voided(database: Database) ->
     async with funding_shop(database) as made:
         play_money = PlayMoney(database, made.ledger)
         pending, real = await made.start(), await made.start()
-        made.told.words = {real.reference: paid(real)}
+        made.gateway.words = {real.reference: paid(real)}
         await made.fundings.check(real.reference)
         for reference, sentence in (
             (pending.reference, "is pending"),
@@ -363,15 +364,8 @@ async def test_the_audit_of_sound_voids_finds_nothing(damaged: Database) -> None
 
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_the_audit_finds(damaged: Database, damage: str) -> None:
-    async with damaged.connection() as tx:
-        transaction = tx.transaction()
-        await transaction.start()
-        try:
-            await tx.execute("set local session_replication_role = replica")
-            await tx.execute(DAMAGES[damage])
-            findings = await findings_of(tx, INVARIANTS)
-        finally:
-            await transaction.rollback()
+    async with damaged_books(damaged, DAMAGES[damage]) as tx:
+        findings = await findings_of(tx, INVARIANTS)
     assert findings
     for finding in findings:
         assert any(character.isdigit() for character in finding.text)

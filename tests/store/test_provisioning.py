@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -19,8 +18,8 @@ from telvend.operator.provisioning.service import Provisioning
 from telvend.operator.subscribers.balances.account import MAXIMUM
 from telvend.operator.subscribers.balances.model import Grant
 from telvend.operator.subscribers.model import SubscriberBarred, SubscriberStatus
+from tests.store.lossy_proxy import behind_a_proxy
 from tests.store.subscribers import AMA, INVARIANTS, LIVE, Room, data, money, subscriber
-from tests.store.test_placing import Proxy
 
 DELIVERED = DeliveryAnswer(DeliveryState.DELIVERED)
 CLOSED = DeliveryAnswer(DeliveryState.CLOSED)
@@ -193,20 +192,15 @@ async def test_a_connection_that_breaks_before_the_commit_is_made_up_for(
 async def test_a_connection_that_breaks_during_the_commit_gives_once(
     database: Database, database_url: str, cut: str
 ) -> None:
-    url = urlsplit(database_url)
-    query = parse_qs(url.query)
-    proxy = Proxy(f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}")
-    listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    behind = await Database.open(f"postgresql://{url.username}:{url.password}@127.0.0.1:{port}{url.path}", pool_size=1)
-    async with delivering(behind) as (lane,):
-        await lane.deliver(sold("before"))
-        proxy.cut = cut
-        answers = await asyncio.gather(*(lane.deliver(sold(f"r{n}")) for n in range(3)))
-        assert [answer.state for answer in answers] == [DeliveryState.DELIVERED] * 3
-        assert [answer.replayed for answer in answers] == [cut == "after"] * 3
-    await behind.close()
-    listening.close()
+    async with behind_a_proxy(database_url) as (proxy, url):
+        behind = await Database.open(url, pool_size=1)
+        async with delivering(behind) as (lane,):
+            await lane.deliver(sold("before"))
+            proxy.cut = cut
+            answers = await asyncio.gather(*(lane.deliver(sold(f"r{n}")) for n in range(3)))
+            assert [answer.state for answer in answers] == [DeliveryState.DELIVERED] * 3
+            assert [answer.replayed for answer in answers] == [cut == "after"] * 3
+        await behind.close()
     assert await rows(database, "select count(*) from bucket") == [(4,)]
     await check(database)
 

@@ -482,10 +482,10 @@ async def test_what_a_voucherless_refill_cannot_be(net: Network, more: dict[str,
 async def test_a_profile_that_was_switched_off_is_unknown_but_vouchers_keep_it(
     net: Network, database: Database
 ) -> None:
-    offering = Entitlements(database)
-    await offering.set_profile(RefillProfile("OLD", "No more", 10_000, 30, 60, True))
+    entitlements = Entitlements(database)
+    await entitlements.set_profile(RefillProfile("OLD", "No more", 10_000, 30, 60, True))
     _, (pin,) = await net.issue(profile="OLD")
-    await offering.set_profile(RefillProfile("OLD", "No more", 10_000, 30, 60, False))
+    await entitlements.set_profile(RefillProfile("OLD", "No more", 10_000, 30, 60, False))
     refills = await net.another_process()
     with pytest.raises(InvalidInput):
         await refills.refill(net.ada.voucherless(5, profile="OLD"))
@@ -526,8 +526,8 @@ async def test_the_same_request_again_is_the_same_refill_whatever_has_changed(ne
     paid = await net.pay(1_000, "T-2")
     await net.vouchers.stop(batch.id, "stolen")
     await net.value("update subscriber set status = 'Blacklisted'")
-    offering = Entitlements(database)
-    await offering.set_profile(RefillProfile("DB00", "Off", 10_000, 90, 180, False))
+    entitlements = Entitlements(database)
+    await entitlements.set_profile(RefillProfile("DB00", "Off", 10_000, 90, 180, False))
     refills = await net.another_process()
     for process in (net.refills, refills):
         again = await process.refill(net.ada.by_voucher(pin, "T-1"))

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -13,6 +12,7 @@ from telvend.database.watch import Watch
 from telvend.errors import Busy
 from telvend.kit.clock import SystemClock
 from tests.conftest import Server
+from tests.store.relays import socket_of, url_by
 
 BACK_WITHIN_S = 5.0
 
@@ -71,14 +71,12 @@ class Line:
 
 @asynccontextmanager
 async def lines(url: str, count: int) -> AsyncIterator[tuple[list[Line], str]]:
-    parts = urlsplit(url)
-    folder, port = parse_qs(parts.query)["host"][0], parse_qs(parts.query)["port"][0]
-    made = [Line(f"{folder}/.s.PGSQL.{port}") for _ in range(count)]
+    made = [Line(socket_of(url)) for _ in range(count)]
     for line in made:
         await line.start()
     hosts = ",".join(f"127.0.0.1:{line.port}" for line in made)
     try:
-        yield made, f"postgresql://{parts.netloc.rpartition('@')[0]}@{hosts}{parts.path}"
+        yield made, url_by(url, hosts)
     finally:
         for line in made:
             await line.close()

@@ -236,9 +236,9 @@ async def test_what_cannot_be_a_reference_is_not_found(database: Database, refer
 
 async def test_a_credit_by_hand_is_found_though_it_is_called_like_an_order(database: Database) -> None:
     who = await customer(database, ngn_minor=450)
-    placing = OrderPlacement(database)
-    (placed,) = await placing.place_all([who.wants(currency=NGN)])
-    await placing.close()
+    placement = OrderPlacement(database)
+    (placed,) = await placement.place_all([who.wants(currency=NGN)])
+    await placement.close()
     order = cast(Any, placed).order
     taken = f"FND-{order.id}-abcdef"
     await Credits(who.database, who.ledger).add(who.reseller_id, Money(5, NGN), Mode.LIVE, taken)
@@ -264,12 +264,12 @@ async def test_positions_have_no_gaps_whoever_races_and_the_summary_is_exact(dat
     """Four lanes buy, some purchases are refused, credits come in between, some orders fail."""
     who = await customer(database, ngn_minor=450 * 120)
     wallet = who.wallets["NGN"]
-    placings = [OrderPlacement(database) for _ in range(4)]
+    placements = [OrderPlacement(database) for _ in range(4)]
 
-    async def buy(placing: OrderPlacement) -> list[Any]:
+    async def buy(placement: OrderPlacement) -> list[Any]:
         made = []
         for number in range(12):
-            found = await placing.place_all([who.wants(currency=NGN) for _ in range(1 + number % 5)])
+            found = await placement.place_all([who.wants(currency=NGN) for _ in range(1 + number % 5)])
             made += [item.order for item in found if not isinstance(item, Exception)]
         return made
 
@@ -279,11 +279,11 @@ async def test_positions_have_no_gaps_whoever_races_and_the_summary_is_exact(dat
                 who.reseller_id, Money(100 + number, NGN), Mode.LIVE, f"c{number}"
             )
 
-    bought, *_ = await asyncio.gather(asyncio.gather(*(buy(placing) for placing in placings)), credit(), credit())
+    bought, *_ = await asyncio.gather(asyncio.gather(*(buy(placement) for placement in placements)), credit(), credit())
     orders = [order for part in bought for order in part]
     await asyncio.gather(*(release(who, order) for order in orders[::7]))
-    for placing in placings:
-        await placing.close()
+    for placement in placements:
+        await placement.close()
     assert 100 < len(orders) < 136  # Some could not be paid.
 
     async with database.connection() as tx:
@@ -321,11 +321,11 @@ async def test_positions_have_no_gaps_whoever_races_and_the_summary_is_exact(dat
 async def test_a_page_is_of_one_moment(database: Database) -> None:
     """What is bought while pages are read never makes total and rows disagree."""
     who = await customer(database, ngn_minor=450 * 400)
-    transactions, placing = Transactions(database), OrderPlacement(database)
+    transactions, placement = Transactions(database), OrderPlacement(database)
 
     async def buy() -> None:
         for _ in range(80):
-            await placing.place_all([who.wants(currency=NGN) for _ in range(5)])
+            await placement.place_all([who.wants(currency=NGN) for _ in range(5)])
 
     buying = asyncio.create_task(buy())
     seen = set()
@@ -334,7 +334,7 @@ async def test_a_page_is_of_one_moment(database: Database) -> None:
         assert len(page.transactions) == page.total
         seen.add(page.total)
     await buying
-    await placing.close()
+    await placement.close()
     assert len(seen) > 1
 
 

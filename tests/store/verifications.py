@@ -27,16 +27,17 @@ from tests.clocks import FakeClock
 
 NUMBER = "70123456789"
 PRICE_MINOR = 10_000
+OKAFOR = Record(first_name="Ngozi", last_name="Okafor")
 QUICK = VerificationPolicy(timeout_s=0.4, grace_s=0.3)
 _numbers = itertools.count(1)
 
 
 class Obedient:
-    """An authority that answers what it is told, when it is told. It counts how often it is asked."""
+    """An authority that answers what the test says, when it says. It finds `record`, and counts its calls."""
 
-    def __init__(self, name: str = "prembly") -> None:
+    def __init__(self, name: str = "prembly", record: Record = OKAFOR) -> None:
         self._name = name
-        self.answer: Answer | Callable[[str], Answer] = Found(Record(first_name="Ngozi", last_name="Okafor"))
+        self.answer: Answer | Callable[[str], Answer] = Found(record)
         self.asked = 0
         self.may_answer = asyncio.Event()
         self.may_answer.set()

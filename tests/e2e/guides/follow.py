@@ -49,7 +49,7 @@ class Reader:
         self._wrong: list[str] = []
 
     def follow(self, blocks: Sequence[Block]) -> None:
-        """Do what each block says, in order. A command that fails ends it; what was printed wrongly is told in the end."""
+        """Do what each block says, in order. Stop at a command that fails; report output that differs at the end."""
         last: Block | None = None
         for number, block in enumerate(blocks):
             if block.runs:
@@ -102,7 +102,7 @@ class Reader:
         self._came = came
 
     def _await(self, expected: Block | None) -> None:
-        """Wait until the printed output has come, as a reader does who looks at the other terminal."""
+        """Wait until the printed output has come in the other terminal."""
         until = time.monotonic() + WITHIN_S * load()
         wanted = expected.text if expected is not None and expected.is_output else "Telvend serves on …"
         while True:
@@ -123,21 +123,21 @@ class Reader:
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of this checkout, to change. Its environment is this one's, its programs are its own (`PYTHONPATH`)."""
+    """Copy this checkout for a guide that changes it. The copy shares the virtual environment, with `PYTHONPATH` on its own source."""
     left_out = shutil.ignore_patterns("node_modules", "__pycache__")
     for name in ("src", "tests", "docs", "bench", "requirements"):
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     for file in ROOT.glob("[!.]*"):
         if file.is_file():
             shutil.copy2(file, folder)
-    # Not a link: PostgreSQL does not run as root, and whom it runs as cannot enter this folder.
+    # Not a link: PostgreSQL runs as another account than root, which cannot enter this folder.
     programs = folder / ".venv" / "bin"
     programs.mkdir(parents=True)
     for program in PROGRAMS.iterdir():
         own = programs / program.name
         own.write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
         own.chmod(0o755)
-    # What it would install is there; tests/unit/test_make_install.py tries it.
+    # Everything is installed already; tests/unit/test_make_install.py tests the installation.
     (folder / "requirements" / "environment.sh").write_text("#!/bin/sh\n")
     return folder
 

@@ -40,7 +40,7 @@ _MARKDOWN: Final = MarkdownIt("commonmark").enable("table")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fence. `before` is what the page has said since its last heading; `line` counts from 1."""
+    """One fence. `before` is the text since the last heading; `line` counts from 1."""
 
     line: int
     language: str
@@ -87,7 +87,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def complaints(text: str) -> list[str]:
-    """What stands in a guide and would not be executed, or is said to be and cannot."""
+    """Return the problems of a guide: blocks that would not be executed, and blocks that cannot be."""
     found: list[str] = []
     output_of: Block | None = None
     for block in blocks(text):

@@ -36,7 +36,7 @@ class Terminal:
         self._type("set -E; trap 'failed=$?' ERR")
 
     def run(self, text: str, within_s: float) -> tuple[int, list[str]]:
-        """Type the lines and wait for them. Answers the exit code of the last command that failed, or 0, and what was printed."""
+        """Type the lines and wait for them. Return the exit code of the last command that failed, or 0, and the output."""
         begin = len(self.printed())
         self.start(text)
         mark = f"{_MARK} {self._typed}: "
@@ -59,16 +59,16 @@ class Terminal:
         self._type(f'failed=0; . "{script}" < /dev/null; echo "{_MARK} {self._typed}: $failed"')
 
     def value(self, expression: str) -> str:
-        """What a text with variables means here."""
+        """Expand the variables in a text."""
         _, printed = self.run(f'echo "{expression}"', 10)
         return printed[-1]
 
     def printed(self) -> list[str]:
-        """All that stands on the screen."""
+        """Return all output so far."""
         return self._screen.read_text("utf-8", errors="replace").splitlines()
 
     def end(self) -> None:
-        """Close the window: whatever still runs in it is told to end, and ended."""
+        """Close the terminal: terminate what still runs in it, then kill it."""
         for number, wait_s in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
             until = time.monotonic() + wait_s * load()
             for group in self._groups():
@@ -84,7 +84,7 @@ class Terminal:
         self._bash.wait(5)
 
     def _groups(self) -> set[int]:
-        """The process groups of this session that have a process."""
+        """Return the process groups of this session that still have a process."""
         found = set()
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:

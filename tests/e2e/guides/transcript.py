@@ -45,12 +45,12 @@ _SPACES: Final = re.compile(r"\s+")
 
 @dataclass
 class Known:
-    """What has come in the place of what the page prints."""
+    """The values that came where the page prints others."""
 
     values: dict[str, str] = field(default_factory=dict)
 
     def put(self, text: str) -> str:
-        """`text` as a reader would type it, with what came instead of what is printed."""
+        """Return `text` with the printed values replaced by those that came."""
         for printed in sorted(self.values, key=len, reverse=True):
             text = text.replace(printed, self.values[printed])
         return text
@@ -69,7 +69,7 @@ class Missing:
 
 
 def compare(printed: str, came: list[str], known: Known, start: int = 0) -> int | Missing:
-    """Look for the printed lines from line `start` on; answers where the rest begins. What was learned is in `known`."""
+    """Look for the printed lines from line `start` on; return where the rest begins. Adds the values that came to `known`."""
     learned: list[tuple[str, str]] = []
     trial = Known(dict(known.values))
     place = start
@@ -94,7 +94,7 @@ def compare(printed: str, came: list[str], known: Known, start: int = 0) -> int 
 
 
 def _pattern(line: str, known: Known) -> tuple[str, list[str]]:
-    """A pattern for the line that came, and the printed texts that its groups stand for."""
+    """Return a pattern for the line that came, and the printed text of each of its groups."""
     names: list[str] = []
     pattern, place = "", 0
     for found in _VOLATILE.finditer(line):

@@ -39,8 +39,8 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 @pytest.fixture(params=DIALECTS, ids=lambda dialect: dialect.name)
 def dialect(request: pytest.FixtureRequest) -> Dialect:
-    told: Dialect = request.param
-    return told
+    found: Dialect = request.param
+    return found
 
 
 def plain(value: Any) -> Any:

@@ -61,14 +61,14 @@ class Far:
 
 
 @pytest.fixture
-def offering() -> Entitlements:
+def entitlements() -> Entitlements:
     made = Entitlements(None)  # type: ignore[arg-type]
     made.snapshot = EntitlementSnapshot(profiles={"DB00": RefillProfile("DB00", "", 10_000, 90, 180, active=True)})
     return made
 
 
-def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(offering: Entitlements) -> None:
-    wanted = network_delivery(BUNDLE, offering, creates=True)
+def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(entitlements: Entitlements) -> None:
+    wanted = network_delivery(BUNDLE, entitlements, creates=True)
     assert wanted.grants == (Grant(BucketKind.DATA, 1024**3, "1GB", "GH-MTN-1GB-30D", 30),)
     assert (wanted.reference, wanted.msisdn, wanted.country, wanted.currency) == (
         "NPAPI-1-abcdef-1",
@@ -79,32 +79,32 @@ def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(off
     assert (wanted.mode, wanted.creates, wanted.usable_days, wanted.reachable_days) == (Mode.LIVE, True, 30, 30)
 
 
-def test_a_bundle_that_does_not_expire_has_no_end(offering: Entitlements) -> None:
-    (grant,) = network_delivery(replace(BUNDLE, validity_days=None), offering, creates=True).grants
+def test_a_bundle_that_does_not_expire_has_no_end(entitlements: Entitlements) -> None:
+    (grant,) = network_delivery(replace(BUNDLE, validity_days=None), entitlements, creates=True).grants
     assert grant.validity_days is None
 
 
-def test_a_bundle_that_the_network_knows_is_what_the_network_says(offering: Entitlements) -> None:
+def test_a_bundle_that_the_network_knows_is_what_the_network_says(entitlements: Entitlements) -> None:
     parts = ((BucketKind.DATA, 5), (BucketKind.SMS, 7))
-    offering.snapshot = EntitlementSnapshot(
+    entitlements.snapshot = EntitlementSnapshot(
         bundles={BUNDLE.product: Bundle(BUNDLE.product, "Mixed", 3, False, 100, parts)}
     )
-    grants = network_delivery(BUNDLE, offering, creates=True).grants
+    grants = network_delivery(BUNDLE, entitlements, creates=True).grants
     assert [(grant.kind, grant.amount, grant.validity_days) for grant in grants] == [
         (BucketKind.DATA, 5, 3),
         (BucketKind.SMS, 7, 3),
     ]
 
 
-def test_airtime_is_its_whole_amount_on_the_main_account_and_moves_the_clocks(offering: Entitlements) -> None:
-    wanted = network_delivery(AIRTIME, offering, creates=False)
+def test_airtime_is_its_whole_amount_on_the_main_account_and_moves_the_clocks(entitlements: Entitlements) -> None:
+    wanted = network_delivery(AIRTIME, entitlements, creates=False)
     assert [(grant.kind, grant.amount, grant.main) for grant in wanted.grants] == [(BucketKind.MONEY, 10_000, True)]
     assert (wanted.currency, wanted.creates, wanted.usable_days, wanted.reachable_days) == (NGN, False, 90, 180)
 
 
-def test_a_size_that_says_nothing_cannot_be_told(offering: Entitlements) -> None:
+def test_a_size_that_says_nothing_cannot_be_told(entitlements: Entitlements) -> None:
     with pytest.raises(InvalidInput):
-        network_delivery(replace(BUNDLE, size="plenty"), offering, creates=True)
+        network_delivery(replace(BUNDLE, size="plenty"), entitlements, creates=True)
 
 
 ANSWERS = [
@@ -117,9 +117,9 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("answer", "outcome"), ANSWERS, ids=str)
 async def test_an_answer_means_the_same_to_a_delivery_and_to_a_question(
-    offering: Entitlements, answer: DeliveryAnswer, outcome: type[Outcome]
+    entitlements: Entitlements, answer: DeliveryAnswer, outcome: type[Outcome]
 ) -> None:
-    provider = OwnNetwork(Far(answer), offering)
+    provider = OwnNetwork(Far(answer), entitlements)
     assert type(outcome_of(answer)) is outcome
     assert await provider.deliver(BUNDLE) == await provider.requery(BUNDLE) == outcome_of(answer)
 
@@ -131,21 +131,21 @@ def test_every_refusal_has_a_reason_and_none_is_worth_trying_elsewhere() -> None
     assert REASON_BY_REFUSAL[Refusal.BARRED] is Reason.BARRED
 
 
-async def test_a_network_that_is_busy_may_have_delivered(offering: Entitlements) -> None:
-    provider = OwnNetwork(Far(None), offering)
+async def test_a_network_that_is_busy_may_have_delivered(entitlements: Entitlements) -> None:
+    provider = OwnNetwork(Far(None), entitlements)
     assert isinstance(await provider.deliver(BUNDLE), Unknown)
     assert isinstance(await provider.requery(BUNDLE), Unknown)
 
 
-async def test_what_cannot_be_told_is_refused_and_never_sent(offering: Entitlements) -> None:
+async def test_what_cannot_be_told_is_refused_and_never_sent(entitlements: Entitlements) -> None:
     far = Far(DeliveryAnswer(DeliveryState.DELIVERED))
-    outcome = await OwnNetwork(far, offering).deliver(replace(BUNDLE, size="plenty"))
+    outcome = await OwnNetwork(far, entitlements).deliver(replace(BUNDLE, size="plenty"))
     assert isinstance(outcome, Refused)
     assert outcome.reason is Reason.NOT_SOLD
     assert far.heard == []
 
 
-def test_it_serves_live_orders_only_and_says_that_it_is_not_a_real_upstream(offering: Entitlements) -> None:
-    traits = OwnNetwork(Far(None), offering, concurrency=7).traits
+def test_it_serves_live_orders_only_and_says_that_it_is_not_a_real_upstream(entitlements: Entitlements) -> None:
+    traits = OwnNetwork(Far(None), entitlements, concurrency=7).traits
     assert (traits.live_mode, traits.test_mode, traits.pretends) == (True, False, True)
     assert (traits.settles_after_s, traits.concurrency, traits.networks) == (0, 7, None)

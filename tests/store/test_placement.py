@@ -31,7 +31,7 @@ async def ama(database: Database) -> Customer:
 
 
 @pytest.fixture
-async def placing(database: Database) -> AsyncIterator[OrderPlacement]:
+async def placement(database: Database) -> AsyncIterator[OrderPlacement]:
     opened = OrderPlacement(database, kinds=KINDS)
     yield opened
     await opened.close()
@@ -43,9 +43,9 @@ async def lanes(database: Database, count: int, *, batch: int = 256) -> AsyncIte
     async with AsyncExitStack() as stack:
         made = []
         for number in range(count):
-            placing = OrderPlacement(database, kinds=KINDS)
-            stack.push_async_callback(placing.close)
-            lane: Lane[Purchase, Placement] = Lane(str(number), placing.place_all, maximum_batch=batch)
+            placement = OrderPlacement(database, kinds=KINDS)
+            stack.push_async_callback(placement.close)
+            lane: Lane[Purchase, Placement] = Lane(str(number), placement.place_all, maximum_batch=batch)
             lane.start()
             stack.push_async_callback(lane.close)
             made.append(lane)
@@ -55,8 +55,8 @@ async def lanes(database: Database, count: int, *, batch: int = 256) -> AsyncIte
 # Deciding -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, placing: OrderPlacement) -> None:
-    (placed,) = await placing.place_all([ama.wants("r1")])
+async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, placement: OrderPlacement) -> None:
+    (placed,) = await placement.place_all([ama.wants("r1")])
     assert isinstance(placed, Placement)
     order = placed.order
     assert not placed.replayed
@@ -70,8 +70,8 @@ async def test_a_purchase_holds_its_price_and_is_due_at_once(ama: Customer, plac
     await ama.check_books()
 
 
-async def test_one_batch_is_decided_in_its_order(ama: Customer, placing: OrderPlacement) -> None:
-    answers = await placing.place_all(
+async def test_one_batch_is_decided_in_its_order(ama: Customer, placement: OrderPlacement) -> None:
+    answers = await placement.place_all(
         [
             ama.wants("a"),
             ama.wants("a"),
@@ -94,22 +94,24 @@ async def test_one_batch_is_decided_in_its_order(ama: Customer, placing: OrderPl
     await ama.check_books()
 
 
-async def test_a_refusal_leaves_the_reference_free(database: Database, placing: OrderPlacement) -> None:
+async def test_a_refusal_leaves_the_reference_free(database: Database, placement: OrderPlacement) -> None:
     kofi = await customer(database, ghs_minor=PRICE_MINOR - 1)
-    (refused,) = await placing.place_all([kofi.wants("r")])
+    (refused,) = await placement.place_all([kofi.wants("r")])
     assert isinstance(refused, InsufficientBalance)
     assert (refused.required.minor, refused.available.minor) == (PRICE_MINOR, PRICE_MINOR - 1)
     assert (await kofi.orders(), await kofi.balance()) == (0, PRICE_MINOR - 1)
-    (gone,) = await placing.place_all([kofi.wants("r", quote=None)])
+    (gone,) = await placement.place_all([kofi.wants("r", quote=None)])
     assert isinstance(gone, ProductUnavailable)
     await Credits(kofi.database, kofi.ledger).add(kofi.reseller_id, refused.required, Mode.LIVE, "more")
-    (placed,) = await placing.place_all([kofi.wants("r", fingerprint="something else")])
+    (placed,) = await placement.place_all([kofi.wants("r", fingerprint="something else")])
     assert isinstance(placed, Placement)
 
 
-async def test_references_are_apart_for_each_reseller_dialect_and_mode(ama: Customer, placing: OrderPlacement) -> None:
+async def test_references_are_apart_for_each_reseller_dialect_and_mode(
+    ama: Customer, placement: OrderPlacement
+) -> None:
     other = await customer(ama.database, ghs_minor=PRICE_MINOR)
-    answers = await placing.place_all(
+    answers = await placement.place_all(
         [ama.wants("r"), other.wants("r"), ama.wants("r", dialect="madapi"), ama.wants("r", mode=Mode.TEST)]
     )
     assert kinds(answers) == {"Placement": 4}
@@ -196,35 +198,35 @@ async def test_a_poison_row_fails_alone(ama: Customer) -> None:
 
 @pytest.mark.parametrize("moment", ["lane.before_begin", "lane.after_locks", "lane.after_write"])
 async def test_a_connection_lost_before_commit_places_nothing_and_the_next_purchase_gets_a_new_one(
-    ama: Customer, placing: OrderPlacement, armed: Any, moment: str
+    ama: Customer, placement: OrderPlacement, armed: Any, moment: str
 ) -> None:
-    await placing.place_all([ama.wants("before")])
+    await placement.place_all([ama.wants("before")])
     armed(f"{moment}=sleep:0.2")
-    under_way = asyncio.create_task(placing.place_all([ama.wants("r")]))
+    under_way = asyncio.create_task(placement.place_all([ama.wants("r")]))
     await asyncio.sleep(0.1)
-    await terminate_backend(ama, placing)
+    await terminate_backend(ama, placement)
     with pytest.raises(Busy):
         await under_way
     armed("")
     assert await ama.orders() == 1
-    answers = await placing.place_all([ama.wants("r"), ama.wants("before")])
+    answers = await placement.place_all([ama.wants("r"), ama.wants("before")])
     assert kinds(answers) == {"Placement": 1, "replayed": 1}
     await ama.check_books()
 
 
-async def terminate_backend(ama: Customer, placing: OrderPlacement) -> None:
-    pid = (await placing._batch._connection.get()).get_server_pid()
+async def terminate_backend(ama: Customer, placement: OrderPlacement) -> None:
+    pid = (await placement._batch._connection.get()).get_server_pid()
     assert await ama.value("select pg_terminate_backend($1)", pid)
 
 
-async def test_an_error_at_any_moment_places_nothing(ama: Customer, placing: OrderPlacement, armed: Any) -> None:
+async def test_an_error_at_any_moment_places_nothing(ama: Customer, placement: OrderPlacement, armed: Any) -> None:
     for moment in ("lane.before_begin", "lane.after_locks", "lane.after_write"):
         armed(f"{moment}=error")
         with pytest.raises(failpoints.FailpointError):
-            await placing.place_all([ama.wants("r")])
+            await placement.place_all([ama.wants("r")])
     armed("")
     assert (await ama.orders(), await ama.balance()) == (0, 50 * PRICE_MINOR)
-    assert kinds(await placing.place_all([ama.wants("r")])) == {"Placement": 1}
+    assert kinds(await placement.place_all([ama.wants("r")])) == {"Placement": 1}
 
 
 async def test_what_fails_after_commit_sells_nothing_a_second_time(
@@ -254,19 +256,19 @@ async def cut_off(database_url: str) -> AsyncIterator[tuple[Proxy, OrderPlacemen
     """A lane's transaction behind a proxy."""
     async with behind_a_proxy(database_url) as (proxy, url):
         behind = await Database.open(url, pool_size=1)
-        placing = OrderPlacement(behind, kinds=KINDS)
-        yield proxy, placing
-        await placing.close()
+        placement = OrderPlacement(behind, kinds=KINDS)
+        yield proxy, placement
+        await placement.close()
         await behind.close()
 
 
 async def test_an_answer_lost_after_commit_is_looked_up_and_given(
     ama: Customer, cut_off: tuple[Proxy, OrderPlacement]
 ) -> None:
-    proxy, placing = cut_off
-    await placing.place_all([ama.wants("before")])
+    proxy, placement = cut_off
+    await placement.place_all([ama.wants("before")])
     proxy.cut = "after"
-    answers = await placing.place_all([ama.wants("r1"), ama.wants("r2"), ama.wants("r1"), ama.wants("before")])
+    answers = await placement.place_all([ama.wants("r1"), ama.wants("r2"), ama.wants("r1"), ama.wants("before")])
     assert kinds(answers) == {"Placement": 2, "replayed": 2}
     assert await ama.orders() == 3
     await ama.check_books()
@@ -275,14 +277,14 @@ async def test_an_answer_lost_after_commit_is_looked_up_and_given(
 async def test_a_commit_that_never_arrived_is_busy_for_everybody_and_takes_nothing(
     ama: Customer, cut_off: tuple[Proxy, OrderPlacement]
 ) -> None:
-    proxy, placing = cut_off
-    await placing.place_all([ama.wants("before")])
+    proxy, placement = cut_off
+    await placement.place_all([ama.wants("before")])
     proxy.cut = "before"
     with pytest.raises(Busy):
-        await placing.place_all([ama.wants("r1"), ama.wants("r1", fingerprint="another")])
+        await placement.place_all([ama.wants("r1"), ama.wants("r1", fingerprint="another")])
     assert (await ama.orders(), await ama.balance()) == (1, 49 * PRICE_MINOR)
     assert proxy.cut is None
-    assert kinds(await placing.place_all([ama.wants("r1")])) == {"Placement": 1}
+    assert kinds(await placement.place_all([ama.wants("r1")])) == {"Placement": 1}
     await ama.check_books()
 
 
@@ -304,8 +306,8 @@ FORBIDDEN = [
 ]
 
 
-async def test_the_database_refuses_what_must_not_happen_to_money(ama: Customer, placing: OrderPlacement) -> None:
-    await placing.place_all([ama.wants("r")])
+async def test_the_database_refuses_what_must_not_happen_to_money(ama: Customer, placement: OrderPlacement) -> None:
+    await placement.place_all([ama.wants("r")])
     async with ama.database.connection() as tx:
         for statement in FORBIDDEN:
             with pytest.raises((asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)):

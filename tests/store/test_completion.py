@@ -44,7 +44,7 @@ async def counted(database: Database) -> Counted:
 
 
 @pytest.fixture
-async def waiting(counted: Counted) -> AsyncIterator[Completion]:
+async def completion(counted: Counted) -> AsyncIterator[Completion]:
     opened = Completion(cast(Any, counted))
     yield opened
     await opened.close()
@@ -53,10 +53,10 @@ async def waiting(counted: Counted) -> AsyncIterator[Completion]:
 @pytest.fixture
 async def orders(database: Database) -> list[Order]:
     who = await customer(database, ghs_minor=450 * 1000)
-    placing = OrderPlacement(database)
-    placed = await placing.place_all([who.wants() for _ in range(1000)])
-    await placing.close()
-    return [cast(Any, placement).order for placement in placed]
+    placement = OrderPlacement(database)
+    placed = await placement.place_all([who.wants() for _ in range(1000)])
+    await placement.close()
+    return [cast(Any, made).order for made in placed]
 
 
 async def end(database: Database, state: OrderState, *orders: Order) -> None:
@@ -67,9 +67,9 @@ async def end(database: Database, state: OrderState, *orders: Order) -> None:
 
 
 async def test_a_thousand_wait_with_one_connection_and_each_gets_its_own_order(
-    database: Database, counted: Counted, waiting: Completion, orders: list[Order]
+    database: Database, counted: Counted, completion: Completion, orders: list[Order]
 ) -> None:
-    several = asyncio.gather(*(waiting.until_final(order, 10) for order in orders))
+    several = asyncio.gather(*(completion.until_final(order, 10) for order in orders))
     await asyncio.sleep(0.35)
     await end(database, OrderState.DELIVERED, *orders[::2])
     await end(database, OrderState.FAILED, *orders[1::2])
@@ -84,21 +84,21 @@ async def test_a_thousand_wait_with_one_connection_and_each_gets_its_own_order(
 
 
 async def test_who_waits_too_long_gets_the_order_as_it_was_and_the_others_wait_on(
-    database: Database, waiting: Completion, orders: list[Order]
+    database: Database, completion: Completion, orders: list[Order]
 ) -> None:
-    long = asyncio.create_task(waiting.until_final(orders[0], 10))
+    long = asyncio.create_task(completion.until_final(orders[0], 10))
     started = time.monotonic()
-    assert (await waiting.until_final(orders[0], 0.2)).state is OrderState.ACCEPTED
-    assert (await waiting.until_final(orders[1], 0)).state is OrderState.ACCEPTED
+    assert (await completion.until_final(orders[0], 0.2)).state is OrderState.ACCEPTED
+    assert (await completion.until_final(orders[1], 0)).state is OrderState.ACCEPTED
     assert time.monotonic() - started < 1
     await end(database, OrderState.DELIVERED, orders[0])
     assert (await asyncio.wait_for(long, 2)).state is OrderState.DELIVERED
 
 
 async def test_several_wait_for_one_order_and_one_of_them_leaves(
-    database: Database, waiting: Completion, orders: list[Order]
+    database: Database, completion: Completion, orders: list[Order]
 ) -> None:
-    stay, leave, also = (asyncio.create_task(waiting.until_final(orders[0], 10)) for _ in range(3))
+    stay, leave, also = (asyncio.create_task(completion.until_final(orders[0], 10)) for _ in range(3))
     await asyncio.sleep(0.05)
     leave.cancel()
     await end(database, OrderState.FAILED, orders[0])
@@ -107,10 +107,10 @@ async def test_several_wait_for_one_order_and_one_of_them_leaves(
 
 
 async def test_a_database_that_is_away_for_a_while_is_waited_for(
-    database: Database, counted: Counted, waiting: Completion, orders: list[Order]
+    database: Database, counted: Counted, completion: Completion, orders: list[Order]
 ) -> None:
     counted.away = True
-    waits = asyncio.create_task(waiting.until_final(orders[0], 10))
+    waits = asyncio.create_task(completion.until_final(orders[0], 10))
     await asyncio.sleep(0.3)
     await end(database, OrderState.DELIVERED, orders[0])
     assert not waits.done()
@@ -119,9 +119,9 @@ async def test_a_database_that_is_away_for_a_while_is_waited_for(
 
 
 async def test_after_it_was_closed_whoever_waits_is_answered_at_its_own_time(
-    waiting: Completion, orders: list[Order]
+    completion: Completion, orders: list[Order]
 ) -> None:
-    waits = asyncio.create_task(waiting.until_final(orders[0], 0.4))
+    waits = asyncio.create_task(completion.until_final(orders[0], 0.4))
     await asyncio.sleep(0.15)
-    await waiting.close()
+    await completion.close()
     assert (await asyncio.wait_for(waits, 2)).state is OrderState.ACCEPTED
