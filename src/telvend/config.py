@@ -52,6 +52,35 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 3.0
 
 
+class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[providers.NAME]` in the file: an upstream that delivers. Which keys a connector needs, it says itself.
+
+    `live = false` takes it out of use for live orders. `test` delivers for test keys too: at a vendor's sandbox. A lower
+    `priority` goes first. `networks` (as `NG/MTN`) narrows what it is asked for to these. `caller_reference` is for the
+    connector networkdatasub: the far side honours a reference of the caller's.
+    """
+
+    connector: str
+    base_url: str = ""
+    api_key: Secret | None = None
+    api_secret: Secret | None = None
+    public_key: Secret | None = None
+    secret_key: Secret | None = None
+    client_id: Secret | None = None
+    client_secret: Secret | None = None
+    token_url: str = ""
+    file: str = ""
+    live: bool = True
+    test: bool = False
+    priority: int = 100
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 64
+    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=100000)] | None = None
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0
+    networks: tuple[str, ...] = ()
+    caller_reference: bool = False
+    low_float: str = ""
+
+
 def _one_simulator() -> dict[str, SimulatorSettings]:
     return {"simulator": SimulatorSettings()}
 

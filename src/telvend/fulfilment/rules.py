@@ -74,7 +74,8 @@ def with_choice(claim: ClaimedOrder, find: FindProvider, choice: Choice, costs: 
         case Chosen():
             minor = costs.get(choice.provider.name)
             cost = claim.cost if minor is None else Money(minor, claim.cost.currency)
-            return Deliver(choice, find.number, f"{claim.reference}-{find.number}", cost)
+            reference = choice.provider.traits.reference(claim.reference, find.number, claim.now)
+            return Deliver(choice, find.number, reference, cost)
         case Later():
             state = OrderState.WAITING if claim.attempts else OrderState.ACCEPTED
             return Reschedule(max(0.05, choice.after_s * (1 + spread(claim.id, find.number - 1))), state, choice.why)

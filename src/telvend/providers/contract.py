@@ -15,7 +15,9 @@ A provider must not raise for anything that the far side does. Whatever is not e
 An exception that escapes all the same is taken for `Unknown` by the fulfilment.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -34,6 +36,10 @@ class Reason(StrEnum):
     """The number is not on the network that the request names."""
     NOT_SOLD = "not_sold"
     """This provider does not sell the product (any more)."""
+    OUT_OF_STOCK = "out_of_stock"
+    """This provider sells the product, and has none of it now."""
+    DOWN = "down"
+    """This provider, or the network behind it, says that it is out of service and has not taken the request."""
     NO_FLOAT = "no_float"
     """Our own account with this provider is empty: ours to mend, not the reseller's."""
     NOT_ALLOWED = "not_allowed"
@@ -44,7 +50,7 @@ class Reason(StrEnum):
     """A plain no."""
 
 
-ELSEWHERE = frozenset({Reason.NOT_SOLD, Reason.NO_FLOAT, Reason.NOT_ALLOWED})
+ELSEWHERE = frozenset({Reason.NOT_SOLD, Reason.OUT_OF_STOCK, Reason.DOWN, Reason.NO_FLOAT, Reason.NOT_ALLOWED})
 """The allow-list of refusals after which another provider may be tried; every other one ends the order."""
 
 
@@ -116,7 +122,10 @@ class Delivery:
     on the bundle (`1GB`), else the amount; `validity_days` is how long it lasts, None for a bundle that does not expire and for
     every other kind. `subscriber` is the recipient as its kind stores it: an MSISDN in E.164 (`+233241234567`), a meter number.
     `face_value` is what the recipient gets in money's worth: the amount of airtime, the price of a bundle; `cost` is what the
-    catalogue expects this provider to take. All of it is as it was sold, whatever the catalogue says by now.
+    catalogue expects this provider to take. `type` is the bundle's type where the market knows types (`SME`). All of it is as it
+    was sold, whatever the catalogue says by now. `provider_code` is what this provider calls the product, where the operator has
+    said so (`telvend product offer CODE PROVIDER --code THEIRS`), else empty; `started_at` is when the attempt began, with its
+    zone, the same in each requery.
     """
 
     reference: str
@@ -129,6 +138,14 @@ class Delivery:
     subscriber: str
     face_value: Money
     cost: Money
+    type: str = ""
+    provider_code: str = ""
+    started_at: datetime | None = None
+
+
+def plain_reference(order_reference: str, number: int, _started_at: datetime) -> str:
+    """Return the reference of an order's attempt where the provider takes any text: `AT-7H2K-1`."""
+    return f"{order_reference}-{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +159,12 @@ class ProviderTraits:
     `concurrency`: how many calls it takes at once, from one process.
     `test_mode`: whether it delivers for test keys; `live_mode`: for live ones.
     `pretends`: whether it is a simulator: start-up says so, so that nobody mistakes it for a real upstream.
+    `reference_is_key`: whether a repeated request under the same reference never delivers twice. Then an attempt that may not
+    have arrived is sent again under its reference, at any age.
+    `repeat_guard_s`: how long after a delivery to a number the provider refuses another one to it; the second order waits.
+    `rate_per_s`: how many calls a second it takes from one process; None means any number.
+    `reference`: makes the reference of an attempt, of the order's reference, the number of the attempt and the time at which it
+    begins; it must differ for each attempt.
     """
 
     timeout_s: float = 30.0
@@ -154,6 +177,10 @@ class ProviderTraits:
     """The product kinds that it delivers, by their names."""
     networks: frozenset[tuple[str, str]] | None = field(default=None)
     """The (country, network) pairs it serves; None means every one."""
+    reference_is_key: bool = False
+    repeat_guard_s: float = 0.0
+    rate_per_s: float | None = None
+    reference: Callable[[str, int, datetime], str] = plain_reference
 
     def __post_init__(self) -> None:
         """Raises ValueError where a request could still be on its way when it is said never to have arrived."""
