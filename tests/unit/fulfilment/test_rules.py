@@ -37,7 +37,7 @@ from telvend.fulfilment.weighing import ask_delay_s, believed, may_release, weig
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.orders.model import AttemptState, OrderState
-from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
+from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, ProviderTraits, Reason, Refused, Unknown
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = FulfilmentPolicy()
@@ -48,6 +48,8 @@ DELIVERED, REFUSED, NOT_SENT = AttemptState.DELIVERED, AttemptState.REFUSED, Att
 
 class Named:
     """As much of a provider as a choice needs."""
+
+    traits = ProviderTraits()
 
     def __init__(self, name: str) -> None:
         self.name = name
