@@ -111,7 +111,7 @@ class ProviderOverHttp(ABC):
 
     def _balance_of(self, reply: ProviderReply) -> Money | BalanceUnavailable:
         """Return the float that an answer to `_balance_request` names."""
-        raise NotImplementedError
+        return BalanceUnavailable(f"no float can be read from {reply.excerpt}")
 
     # What follows ---------------------------------------------------------------------------------------------------------
 
