@@ -25,7 +25,7 @@ def test_a_worker_that_stands_still_is_replaced_and_so_is_one_that_ends(fresh_sh
     shop.settings["TELVEND_WATCHDOG_S"] = "2"
     shop.start("--workers", "2")
     stopped, killed = shop.worker_pids()
-    # The shop is ready when the first serves; the watchdog looks after those that have served.
+    # The shop is ready when the first serves; one that is starting gets more time than one that has begun.
     wait_for(lambda: at_rest(stopped), 10, "the second worker started")
     os.kill(stopped, signal.SIGSTOP)
     os.kill(killed, signal.SIGKILL)

@@ -1,8 +1,8 @@
 """Several serving processes: each is started, brought back when it ends, and replaced when it does not serve any more.
 
 A worker is started before the database is there, so that it imports its modules meanwhile; it gets its settings and the
-database's address through its standard input, since they hold secrets. In return it writes lines into a pipe: `serving` once it
-serves, then `beat` every second. Anything else it writes is the sentence on why it cannot serve.
+database's address through its standard input, since they hold secrets. In return it writes lines into a pipe: `beat` every second
+from then on, and `serving` once it serves. Anything else it writes is the sentence on why it cannot serve.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ WORKER_VARIABLE: Final = "TELVEND_WORKER"
 RESTART_PAUSE_S: Final = 0.2
 RETRY_S: Final = 1.0
 BEAT_S: Final = 1.0
+STARTING_LIMIT_S: Final = 60.0
+"""How long a worker may be silent before its first beat: it imports its modules, on a busy machine beside all the others."""
 
 _SERVING: Final = b"serving\n"
 _BEAT: Final = b"beat\n"
@@ -54,11 +56,12 @@ class _Worker:
         self.process = process
         self.hears = hears
         self.said = ""
-        self.serves = False
+        self.begun = False
         self.silent_s = 0.0
 
     def give(self, given: bytes) -> None:
-        """Hand over the settings and the address."""
+        """Hand over the settings and the address; from now on it has something to do."""
+        self.silent_s = 0.0
         if self.process.stdin is not None:
             self.process.stdin.write(given + b"\n")
 
@@ -167,15 +170,17 @@ class Workers:
         _logger.error("worker_died", worker=number, status=process.returncode)
 
     async def _watch(self, number: int, worker: _Worker) -> None:
-        """Kill a worker that serves no more: it would keep its share of the connections, and its locks.
+        """Kill a worker that stands still: it would keep its share of the connections, and its locks.
 
         Silence is counted in steps of our own: where the whole machine stood still, so did we.
         """
-        while self._settings.watchdog_s:
+        watchdog_s = self._settings.watchdog_s
+        while watchdog_s:
             await asyncio.sleep(BEAT_S)
             worker.silent_s += BEAT_S
-            if worker.serves and worker.silent_s > self._settings.watchdog_s:
-                _logger.critical("worker_does_not_serve", worker=number, silent_s=worker.silent_s)
+            if worker.silent_s > (watchdog_s if worker.begun else max(watchdog_s, STARTING_LIMIT_S)):
+                event = "worker_does_not_serve" if worker.begun else "worker_does_not_begin"
+                _logger.critical(event, worker=number, silent_s=worker.silent_s)
                 worker.kill()
                 return
 
@@ -203,8 +208,8 @@ class Workers:
         """Hear what a worker says, and wait until it ends. The first one gives up for all where none has served yet."""
         while line := await worker.hears.readline():
             worker.silent_s = 0.0
+            worker.begun = True
             if line == _SERVING:
-                worker.serves = True
                 self._served.set()
             elif line != _BEAT:
                 worker.said += line.decode(errors="replace")
@@ -234,14 +239,14 @@ class _Parent:
             os.write(self._descriptor, line)
 
     async def ready(self, *_: object) -> None:
-        """Say that we serve, and from now on that we still do."""
+        """Say that we serve."""
         self.serving = True
         self.say(_SERVING)
-        self._beat()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Say that the event loop runs, now and every second from now on."""
         self.say(_BEAT)
-        asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+        asyncio.get_running_loop().call_later(BEAT_S, self.beat)
 
 
 def run_worker() -> None:
@@ -275,4 +280,5 @@ async def _serve_as_worker(settings: Settings, url: str, listener: socket.socket
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    parent.beat()
     await server.run_api(settings, url, listener, stop, parent.ready, False)

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from io import StringIO
 from typing import Any, BinaryIO, TextIO, cast
@@ -17,6 +18,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from telvend.kit.log import LogLimit
+from telvend.kit.log_target import LogTarget
 from telvend.kit.phone import masked
 
 STARS = "*****"
@@ -52,6 +54,10 @@ _REPEATING = ("asyncpg.pool",)
 _PROVOKED = ("uvicorn.error", "asyncio")
 
 
+_targets: list[LogTarget] = []
+"""The target of the configuration that stands."""
+
+
 def configure(level: str, as_json: bool | None, stream: TextIO) -> None:
     """Do what `log.configure` says; `level` is one of its LEVELS."""
     terminal = stream.isatty()
@@ -72,13 +78,17 @@ def configure(level: str, as_json: bool | None, stream: TextIO) -> None:
     else:
         first += [mask]
         render = _ToConsole(colors=terminal)
+    while _targets:
+        _targets.pop().close()
+    target = LogTarget(stream.buffer, lambda count: _lost_line(count, as_json=as_json))
+    _targets.append(target)
     structlog.configure(
         processors=[*first, render],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Patient(stream.buffer))),
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, target)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
+    handler = _TargetHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=first,
@@ -99,6 +109,29 @@ def configure(level: str, as_json: bool | None, stream: TextIO) -> None:
         logging.getLogger(name).setLevel(max(lowest, logging.ERROR))
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(lowest, logging.WARNING))
+
+
+class _TargetHandler(logging.Handler):
+    """Writes the standard library's records where our own lines go."""
+
+    def __init__(self, target: LogTarget) -> None:
+        super().__init__()
+        self._target = target
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record).encode(errors="replace")
+        except Exception:  # A record that cannot be rendered costs itself, not its request.
+            line = f"{record.name}: a record that cannot be shown".encode()
+        self._target.write(line + b"\n")
+
+
+def _lost_line(count: int, *, as_json: bool) -> bytes:
+    facts = {"level": "warning", "event": "log_lines_lost", "count": count}
+    if as_json:
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return json.dumps({"timestamp": now, **facts}).encode() + b"\n"
+    return f"log_lines_lost count={count}\n".encode()
 
 
 class _LimitedRecords(logging.Filter):
@@ -252,22 +285,3 @@ def _indented_traceback(file: TextIO, exc_info: Any) -> None:
 
 def _as_text(_logger: WrappedLogger, _method: str, line: Any) -> str:
     return cast(bytes, line).decode()
-
-
-class _Patient:
-    """A file for logs: a full disk or a reader that has gone costs lines, not requests."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, line: bytes) -> None:
-        try:
-            self._file.write(line)
-        except (OSError, ValueError):
-            return
-
-    def flush(self) -> None:
-        try:
-            self._file.flush()
-        except (OSError, ValueError):
-            return
