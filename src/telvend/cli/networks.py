@@ -165,7 +165,7 @@ async def pauses(
     columns = (
         "number", "country", "network", f"paused ({zone_name()})", "by", "why", f"ended ({zone_name()})", "by", "why",
     )  # fmt: skip
-    data = {"pauses": [_past_data(item) for item in found], "before": more.following, **more.left_off}
+    data = {"pauses": [_past_data(item) for item in found], "next": more.following}
     return Output(data, show=page(columns, rows, "No network was ever paused.", more))
 
 

@@ -22,6 +22,7 @@ from typing import Final
 from telvend.catalog.model import CatalogueSnapshot
 from telvend.catalog.pauses.model import Streak
 from telvend.catalog.pauses.service import NetworkPauses
+from telvend.errors import Busy
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.orders.model import AttemptState
@@ -102,9 +103,15 @@ class NetworkHealth:
         found = self._snapshot()
         known = {key: network for key in seen if (network := found.network(*key)) is not None}
         if known:
-            # Nothing is kept for another try after Busy: nobody knows whether it was committed, and failures that count twice
-            # would pause a network too early.
-            await self._pauses.record(
-                {network.id: seen[key] for key, network in known.items()}, self._clock.monotonic()
-            )
+            try:
+                await self._pauses.record(
+                    {network.id: seen[key] for key, network in known.items()}, self._clock.monotonic()
+                )
+            except Busy:
+                # Nobody knows whether it was committed. A delivery may be reported twice; failures that count twice would pause
+                # a network too early.
+                for key, streak in seen.items():
+                    if streak.delivered is not None:
+                        self._seen[key] = self._streak(key).worked(streak.delivered)
+                raise
         await self._pauses.judge()

@@ -5,6 +5,7 @@ import pytest
 from telvend.catalog.model import CatalogueSnapshot, Network
 from telvend.catalog.pauses.model import PausePolicy, Streak
 from telvend.catalog.pauses.service import NetworkPauses
+from telvend.errors import Busy
 from telvend.fulfilment.network_health import SUBSCRIBERS_FAULT, NetworkHealth, delivered_at, failure_in
 from telvend.kit.mode import Mode
 from telvend.orders.model import AttemptState
@@ -61,8 +62,11 @@ class Recorded(NetworkPauses):
         self.policy = policy
         self.seen: dict[int, Streak] = {}
         self.judged = 0
+        self.is_away = False
 
     async def record(self, seen: object, at: float) -> None:  # noqa: ARG002
+        if self.is_away:
+            raise Busy
         assert isinstance(seen, dict)
         self.seen |= seen
 
@@ -122,3 +126,16 @@ async def test_a_network_that_waits_to_be_resumed_is_listened_to_when_the_settin
     await health.report()
     assert pauses.seen[5].delivered is not None
     assert pauses.judged == 1
+
+
+async def test_deliveries_outlive_a_report_that_was_perhaps_not_committed_and_failures_do_not() -> None:
+    pauses = Recorded(PausePolicy(after_s=600))
+    health = NetworkHealth(pauses, snapshot, FakeClock())
+    heard(health, Delivered())
+    heard(health, NotSent(), network=("NG", "mtn"))
+    pauses.is_away = True
+    with pytest.raises(Busy):
+        await health.report()
+    pauses.is_away = False
+    await health.report()
+    assert {number: (streak.failures, streak.delivered) for number, streak in pauses.seen.items()} == {5: (0, 0.0)}

@@ -20,7 +20,8 @@ _STREAK: Final = """
 
 async def now(tx: Tx) -> float:
     """The database's time at this moment, in seconds since 1970."""
-    return float(await tx.fetchval("select extract(epoch from clock_timestamp())::float8"))
+    moment: float = await tx.fetchval("select extract(epoch from clock_timestamp())::float8")
+    return moment
 
 
 async def open_pauses(tx: Tx) -> dict[int, NetworkPause]:
