@@ -66,7 +66,9 @@ class NetworkHealth:
         self._pauses = pauses
         self._snapshot = snapshot
         self._clock = clock
-        self._seen: dict[tuple[str, str], Streak] = {}
+        # Apart, because almost every attempt is a delivery, and a number is written sooner than a streak.
+        self._delivered: dict[tuple[str, str], float] = {}
+        self._failing: dict[tuple[str, str], Streak] = {}
 
     @property
     def listens(self) -> bool:
@@ -87,19 +89,27 @@ class NetworkHealth:
             return
         now = self._clock.monotonic()
         if isinstance(outcome, Delivered):
-            self._seen[network] = self._streak(network).worked(delivered_at(now, before, age_s))
+            self._worked(network, delivered_at(now, before, age_s))
         elif (why := failure_in(outcome, before)) is not None:
-            self._seen[network] = self._streak(network).failed(now, f"{why} at {provider}")
+            self._failing[network] = (self._failing.get(network) or Streak()).failed(now, f"{why} at {provider}")
 
-    def _streak(self, network: tuple[str, str]) -> Streak:
-        return self._seen.get(network) or Streak()
+    def _worked(self, network: tuple[str, str], at: float) -> None:
+        self._delivered[network] = max(at, self._delivered.get(network, at))
+        if network in self._failing:
+            self._failing[network] = self._failing[network].worked(at)
+
+    def _take(self) -> dict[tuple[str, str], Streak]:
+        """Return what was seen since the last report, and begin anew."""
+        delivered, failing = self._delivered, self._failing
+        self._delivered, self._failing = {}, {}
+        return failing | {network: (failing.get(network) or Streak()).worked(at) for network, at in delivered.items()}
 
     async def report(self) -> None:
         """Add what was seen to what all processes have seen, and judge. Raises Busy."""
         if not self.listens:
-            self._seen.clear()
+            self._take()
             return
-        seen, self._seen = self._seen, {}
+        seen = self._take()
         found = self._snapshot()
         known = {key: network for key in seen if (network := found.network(*key)) is not None}
         if known:
@@ -112,6 +122,6 @@ class NetworkHealth:
                 # a network too early.
                 for key, streak in seen.items():
                     if streak.delivered is not None:
-                        self._seen[key] = self._streak(key).worked(streak.delivered)
+                        self._worked(key, streak.delivered)
                 raise
         await self._pauses.judge()

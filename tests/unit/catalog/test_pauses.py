@@ -134,6 +134,13 @@ def test_failures_after_a_long_silence_begin_a_new_streak() -> None:
     assert before.merged(replace(after, since=700), GAP_S).failures == 10
 
 
+def test_a_clock_that_was_set_back_leaves_no_delivery_in_the_future() -> None:
+    before = Streak(delivered=5000.0)
+    after = before.not_after(1000.0).merged(Streak().failed(1001.0, "failed"), GAP_S)
+    assert (after.failures, after.delivered) == (1, 1000.0)
+    assert before.not_after(5000.0) == before
+
+
 PAUSE = NetworkPause(
     1, 5, True, "nothing delivered", BY_ITSELF, datetime.fromtimestamp(600, UTC), datetime.fromtimestamp(900, UTC)
 )
@@ -147,6 +154,8 @@ PAUSE = NetworkPause(
         ({"pause": None, "streak": Streak()}, 600, None),
         ({}, 899, None),
         ({}, 900, StepKind.TRIAL),
+        # The clock was set back by an hour.
+        ({}, -3000, StepKind.TRIAL),
         ({"pause": replace(PAUSE, retry_at=None, trial=1, trial_left=3)}, 5000, None),
         ({"pause": replace(PAUSE, retry_at=None, trial=1)}, 901, StepKind.TRIAL_OVER),
         ({"streak": Streak(delivered=700.0)}, 701, StepKind.RESUMED),
@@ -217,3 +226,6 @@ def test_a_retry_is_due_by_the_databases_clock_to_the_second() -> None:
     assert judge([network], due - 1, POLICY) == []
     later = replace(network, pause=replace(PAUSE, retry_at=PAUSE.retry_at + timedelta(seconds=1)))
     assert judge([later], due, POLICY) == []
+    assert judge([network], due - 1, replace(POLICY, retry_s=0.5)) == []
+    # The interval was shortened.
+    assert [step.kind for step in judge([network], due - 200, replace(POLICY, retry_s=60))] == [StepKind.TRIAL]

@@ -24,6 +24,7 @@ BY_ITSELF: Final = "telvend"
 """Who has paused or resumed a network where nobody did."""
 DELIVERED_AGAIN: Final = "something was delivered"
 """Why a pause ended by itself."""
+_CLOCK_SLACK_S: Final = 1.0
 _LONGEST_REASON: Final = 500
 _LONGEST_NAME: Final = 200
 
@@ -124,6 +125,12 @@ class Streak:
         delivered = None if self.delivered is None else self.delivered + by
         return Streak(self.failures, self.since + by, self.last + by, self.why, delivered)
 
+    def not_after(self, now: float) -> "Streak":
+        """Return the streak as a clock has it that was set back to `now`: a delivery is not in the future."""
+        if self.delivered is None or self.delivered <= now:
+            return self
+        return replace(self, delivered=now).without_what_was_before()
+
     def merged(self, other: "Streak", gap_s: float) -> "Streak":
         """Return what two processes have seen, as one streak.
 
@@ -202,7 +209,9 @@ def _step(network: JudgedNetwork, now: float, policy: PausePolicy) -> Step | Non
         return None
     if pause.retry_at is None:
         return Step(StepKind.TRIAL_OVER, network)
-    return Step(StepKind.TRIAL, network) if pause.retry_at.timestamp() <= now else None
+    # Further away than an interval: the clock was set back, or the interval was shortened.
+    left_s = pause.retry_at.timestamp() - now
+    return None if 0 < left_s <= policy.retry_s + _CLOCK_SLACK_S else Step(StepKind.TRIAL, network)
 
 
 def is_failing(streak: Streak, now: float, policy: PausePolicy) -> bool:

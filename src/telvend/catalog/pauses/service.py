@@ -31,8 +31,11 @@ from telvend.kit import log
 
 _log = log.get(__name__)
 
-_SHORTEST_GAP_S: Final = 60.0
-"""Failures further apart than this, or than the policy's `after_s` where that is longer, make no streak."""
+_SHORTEST_GAP_S: Final = 300.0
+"""Failures further apart than this, or than the policy's `after_s` where that is longer, make no streak.
+
+It is longer than a breaker rests: while one is open, its probes are all that is attempted.
+"""
 
 
 class NetworkPauses:
@@ -137,9 +140,9 @@ class NetworkPauses:
         gap_s = max(self.policy.after_s, _SHORTEST_GAP_S)
         async with self._database.transaction() as tx:
             known = await store.lock_streaks(tx, seen)
-            shift = await store.now(tx) - at
+            now = await store.now(tx)
             merged = {
-                network_id: known[network_id].merged(streak.shifted(shift), gap_s)
+                network_id: known[network_id].not_after(now).merged(streak.shifted(now - at), gap_s)
                 for network_id, streak in seen.items()
                 if network_id in known
             }
