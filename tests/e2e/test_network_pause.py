@@ -124,6 +124,25 @@ def test_the_judge_survives_kill_9_and_the_pause_outlives_it(fresh_shop: Shop, k
         wait_for(lambda: "MTN" in networks(client), 10, "MTN is sold")
 
 
+def test_what_was_accepted_before_a_pause_is_delivered_or_waits_and_nothing_fails_because_of_it(
+    fresh_shop: Shop, keys: Keys
+) -> None:
+    shop = fresh_shop
+    start(shop)
+    with shop.client(keys.ama) as client:
+        # Delivered late; accepted first; delivered without an answer; without an answer for good.
+        placed = [client.post("purchase", json=purchase(ending)).json()["reference"] for ending in (1, 2, 6, 16)]
+        shop.telvend("network", "pause", *MTN, "--reason", "MTN called")
+        wait_for(lambda: client.post("purchase", json=purchase(DELIVERED)).status_code == 400, 10, "MTN is paused")
+
+        def states() -> list[str]:
+            return [client.get(f"order-status/{reference}").json()["status"] for reference in placed]
+
+        wait_for(lambda: states() == ["completed"] * 3 + ["processing"], 30, "what can be delivered is")
+    assert mtn_of(shop)["pause"]["reason"] == "MTN called"
+    shop.check_books()
+
+
 # What the contracts print ---------------------------------------------------------------------------------------------------
 
 Bytes = Callable[[], dict[str, tuple[int, bytes]]]

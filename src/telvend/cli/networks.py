@@ -1,6 +1,7 @@
 """`telvend network`: switching whole networks off and on, pausing them with a reason, and the pauses there were."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,7 +49,7 @@ def _pause_data(pause: NetworkPause) -> dict[str, Any]:
     }
 
 
-def _moment(at: Any) -> str:
+def _moment(at: datetime) -> str:
     return f"{time_text(at)} ({zone_name()})"
 
 
