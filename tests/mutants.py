@@ -41,8 +41,48 @@ REFILLS = "tests/store/test_refills.py"
 REPORTS = "tests/store/test_reports.py"
 
 KINDS = "tests/contract/test_product_kind.py"
+PAUSES = "tests/store/test_network_pauses.py"
+PAUSE_RULES = "tests/unit/catalog/test_pauses.py"
 
 MUTANTS = (
+    Mutant(
+        "test orders pause no network",
+        "src/telvend/fulfilment/network_health.py",
+        "if mode is not Mode.LIVE or not self.listens:",
+        "if not self.listens:",
+        (
+            "tests/unit/fulfilment/test_network_health.py"
+            "::test_live_attempts_are_counted_by_country_and_network_and_test_orders_are_not",
+        ),
+    ),
+    Mutant(
+        "a delivery ends the streak of a network",
+        "src/telvend/catalog/pauses/model.py",
+        "if self.failures and self.delivered is not None and self.delivered >= self.since:",
+        "if False:",
+        (f"{PAUSE_RULES}::test_a_network_that_has_delivered_is_not_paused_whoever_saw_it",),
+    ),
+    Mutant(
+        "a person's pause is lifted by a person alone",
+        "src/telvend/catalog/pauses/model.py",
+        "    if not pause.automatic:\n        return None\n",
+        "",
+        (f"{PAUSES}::test_a_persons_pause_is_lifted_by_a_person_alone",),
+    ),
+    Mutant(
+        "a trial lets so many sales through over all nodes",
+        "src/telvend/catalog/pauses/store.py",
+        " where network_id = $1 and ended_at is null and trial_left > 0 returning id, trial, trial_left",
+        " where network_id = $1 and ended_at is null returning id, trial, trial_left",
+        (f"{PAUSES}::test_a_paused_network_is_tried_with_so_many_sales_over_all_nodes_and_rests_again",),
+    ),
+    Mutant(
+        "a sale that was not made takes nothing from a trial",
+        "src/telvend/orders/service.py",
+        "            if ticket is not None and not isinstance(error, Busy):\n",
+        "            if False:\n",
+        (f"{PAUSES}::test_a_sale_that_was_not_made_takes_nothing_from_the_trial",),
+    ),
     Mutant(
         "a payload is sealed",
         "src/telvend/orders/payloads/keys.py",

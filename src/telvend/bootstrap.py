@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from telvend.authorities.contract import Authority
     from telvend.authorities.personas import Personas
+    from telvend.catalog.pauses.service import NetworkPauses
     from telvend.catalog.service import Catalogue
     from telvend.connected import Connected
     from telvend.corrections.service import Corrections
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
     from telvend.fulfilment.model import FulfilmentPolicy
+    from telvend.fulfilment.network_health import NetworkHealth
     from telvend.fulfilment.payloads import PayloadWorker
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.review import Review
@@ -222,6 +224,20 @@ class Shop:
         from telvend.catalog.service import Catalogue
 
         return Catalogue(self.database)
+
+    @cached_property
+    def pauses(self) -> "NetworkPauses":
+        from telvend.catalog.pauses.model import PausePolicy
+        from telvend.catalog.pauses.service import NetworkPauses
+
+        settings = self.settings
+        policy = PausePolicy(
+            after_s=settings.pause_network_after_minutes * 60.0,
+            attempts=settings.pause_network_min_attempts,
+            retry_s=settings.pause_network_retry_minutes * 60.0,
+            retry_sales=settings.pause_network_retry_sales,
+        )
+        return NetworkPauses(self.database, policy)
 
     @cached_property
     def resellers(self) -> "Resellers":
@@ -429,6 +445,7 @@ class Shop:
                 maximum_waiting=self.settings.lane_waiting,
                 gate=self.gate,
                 kinds=self.kinds,
+                pauses=self.pauses,
             )
         )
 
@@ -551,11 +568,29 @@ class Shop:
             self.clock,
             policy=self.policy,
             costs=lambda product_id: catalogue.snapshot.costs(product_id),
-            ears=Counted(),
+            ears=Counted(self.network_health),
             pressure=lambda: orders.lane.load,
             held=lambda: continuity.holds_deliveries or real_process.yields,
             runtime=self._runtime,
             concurrency=self.settings.fulfilment_concurrency,
+        )
+
+    @cached_property
+    def network_health(self) -> "NetworkHealth":
+        from telvend.fulfilment.network_health import NetworkHealth
+
+        catalogue = self.catalogue
+        return NetworkHealth(self.pauses, lambda: catalogue.snapshot, self.clock)
+
+    @cached_property
+    def network_reports(self) -> "PeriodicTask":
+        """Made where this process delivers."""
+        from telvend.fulfilment.network_health import EVERY_S
+        from telvend.kit.periodic import PeriodicTask
+
+        report = self.network_health.report
+        return self._life.runs(
+            PeriodicTask("network health", report, self.clock, every_s=EVERY_S, runtime=self._runtime)
         )
 
     @cached_property
@@ -705,7 +740,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     BOOK_BEHIND.set(shop.continuity.halted is not None)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
-        _ = shop.payload_requeries
+        _ = (shop.payload_requeries, shop.network_reports)
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
         life.starts(shop.fulfilment)
     life.start()
@@ -847,6 +882,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.real_process",
     "funding.play_money.voiding",
     "fulfilment.metrics",
+    "fulfilment.network_health",
     "fulfilment.payloads",
     "fulfilment.review",
     "fulfilment.routing",

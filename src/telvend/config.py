@@ -187,6 +187,23 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=60,
         ),
     ] = 8.0
+    pause_network_after_minutes: Annotated[
+        float,
+        _meta(
+            "minutes without a delivery, while attempts fail, after which a network is paused by itself; 0: never",
+            ge=0,
+            le=1440,
+        ),
+    ] = 0.0
+    pause_network_min_attempts: Annotated[
+        int, _meta("attempts that must have failed in these minutes before a network is paused", ge=1, le=100000)
+    ] = 5
+    pause_network_retry_minutes: Annotated[
+        float, _meta("how long a network that was paused by itself rests before some sales are tried", gt=0, le=1440)
+    ] = 5.0
+    pause_network_retry_sales: Annotated[
+        int, _meta("sales that are tried each time, over all nodes", ge=1, le=1000)
+    ] = 3
     madapi_home_country: Annotated[
         str,
         _meta(

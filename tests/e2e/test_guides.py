@@ -130,6 +130,7 @@ BEGINNINGS = {
     "revoke-a-key": Begins([AMA, KEY]),
     "switch-a-network-off": Begins(soak=False),
     "use-the-postman-collection": Begins([AMA]),
+    "when-a-network-is-down": Begins(soak=False),
 }
 """The guides of docs/howto/ for operators, by name."""
 FOLLOWED = {

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -164,6 +165,7 @@ def test_the_common_options_stand_before_or_after_and_the_later_wins(
         (("product", "list"), {"products"}),
         (("product", "list", "--csv"), {"products"}),
         (("network", "list"), {"networks"}),
+        (("network", "pauses"), {"pauses", "next"}),
         (("order", "list"), {"orders", "next"}),
         (("order", "list", "--csv"), {"orders", "next"}),
         (("ledger", "check"), {"ok", "transfers", "orders", "checked", "findings"}),
@@ -379,6 +381,38 @@ def test_a_network_of_two_countries_is_switched_with_its_country(shop: Shop) -> 
     off = [(n["country"], n["code"]) for n in shop.data("network", "list")["networks"] if not n["active"]]
     assert off == [("GH", "MTN")]
     assert shop.data("network", "on", "MTN", "--country", "GH")["active"]
+
+
+def test_a_network_is_paused_with_a_reason_and_resumed_and_both_are_kept(shop: Shop) -> None:
+    assert shop.refused("network", "pause", "MTN", "--reason", "down").startswith("country: is needed")
+    assert shop.refused("network", "pause", "Foo", "--reason", "down") == "Network not found."
+    assert shop.refused("network", "pause", "Telecel", "--reason", " ").startswith("reason: ")
+    assert shop.run("network", "pause", "Telecel", code=2).stdout == ""
+    paused = shop.data("network", "pause", "telecel", "--reason", "[b]mast[/b] down", "--by", "Esi")
+    assert (paused["active"], paused["on_sale"], paused["pause"]["automatic"]) == (True, False, False)
+    listed = shop.run("network", "list").stdout
+    assert re.search(
+        r"^Telecel \(GH\) is paused since [-0-9: ]{19} \(UTC\) by Esi: \[b\]mast\[/b\] down\.$", listed, re.MULTILINE
+    )
+    assert re.search(r"Telecel +Telecel +paused$", listed, re.MULTILINE)
+    shop.run("network", "off", "Telecel")
+    assert re.search(r"Telecel +off, paused$", shop.run("network", "list").stdout, re.MULTILINE)
+    assert "telvend network on Telecel --country GH" in shop.run("network", "resume", "Telecel").stdout
+    shop.run("network", "pause", "Telecel", "--reason", "still down", "--by", "Esi")
+    switched = shop.run("network", "on", "Telecel").stdout
+    assert "Telecel (GH) is switched on, and paused since" in switched
+    assert "telvend network resume Telecel --country GH" in switched
+    resumed = shop.data("network", "resume", "Telecel", "--by", "Kofi", "--reason", "mast is up")
+    assert (resumed["on_sale"], resumed["pause"]) == (True, None)
+    assert shop.run("network", "resume", "Telecel").stdout == "Telecel (GH) was not paused.\n"
+    newest, oldest = shop.data("network", "pauses", "Telecel")["pauses"]
+    assert (newest["reason"], newest["ended_by"], newest["end_reason"]) == ("still down", "Kofi", "mast is up")
+    assert (oldest["by"], oldest["end_reason"]) == ("Esi", "resumed")
+    page = shop.data("network", "pauses", "--limit", "1")
+    assert [item["id"] for item in page["pauses"]] == [newest["id"]]
+    rest = shop.data("network", "pauses", "--limit", "1", "--before", str(page["next"]))
+    assert ([item["id"] for item in rest["pauses"]], rest["next"]) == ([oldest["id"]], None)
+    assert "1 more: --before" in shop.run("network", "pauses", "--limit", "1").stdout
 
 
 # Orders and books

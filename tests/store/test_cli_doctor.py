@@ -75,6 +75,21 @@ def test_a_warning_does_not_end_with_exit_code_1(shop: Shop, monkeypatch: pytest
     assert levels(answer)["public address"] == "warning"
 
 
+def test_a_paused_network_is_named_with_what_ends_the_pause(shop: Shop) -> None:
+    shop.execute("insert into network (country, code, name) values ('NG', 'mtn', 'MTN'), ('GH', 'MTN', 'MTN')")
+    shop.execute(
+        "insert into network_pause (network_id, automatic, reason, by_whom)"
+        " select id, country = 'NG', 'it is down', 'Esi' from network"
+    )
+    answer = shop.data("doctor")
+    nigeria, ghana = (finding for finding in answer["findings"] if finding["check"] == "networks")
+    assert ghana["level"] == nigeria["level"] == "warning"
+    assert "MTN (NG) is paused since" in nigeria["text"]
+    assert "when something is delivered" in nigeria["advice"]
+    assert "MTN (GH) is paused since" in ghana["text"]
+    assert ghana["advice"] == "Nothing lifts it but: telvend network resume MTN --country GH"
+
+
 def test_a_schema_of_another_version_is_said_and_left_as_it_is(server: Server) -> None:
     asyncio.run(server.command("create database undoctored"))
     try:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
+from telvend.catalog.pauses.model import NetworkPause
 from telvend.kit.money import GHS, NGN, SZL, UGX, ZAR, Currency, Money
 
 CURRENCY_BY_COUNTRY: Final[Mapping[str, Currency]] = MappingProxyType(
@@ -32,7 +33,10 @@ _NON_EXPIRY = re.compile(r"non[- ]?expir(?:y|ing)", re.ASCII | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A mobile network of one country. `code` is the word that requests use: `MTN`, `Telecel`, `mtn`."""
+    """A mobile network of one country. `code` is the word that requests use: `MTN`, `Telecel`, `mtn`.
+
+    `active` is its own switch; `pause` the pause that has not ended, if there is one.
+    """
 
     id: int
     country: str
@@ -41,6 +45,12 @@ class Network:
     active: bool
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    pause: NetworkPause | None = None
+
+    @property
+    def on_sale(self) -> bool:
+        """Whether it is sold now: switched on, and not paused or on trial."""
+        return self.active and (self.pause is None or self.pause.on_trial)
 
     @property
     def currency(self) -> Currency:
@@ -80,7 +90,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Product(Terms):
-    """A product of the catalogue. `active` is its own switch; it is on sale when its network is active too."""
+    """A product of the catalogue. `active` is its own switch; it is on sale when its network is too."""
 
     id: int
     network_id: int
@@ -173,6 +183,10 @@ class CatalogueSnapshot:
     _airtime: Mapping[tuple[str, str], Airtime] = field(default_factory=dict)
     _provider_codes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     _airtime_by_code: Mapping[str, Airtime] = field(default_factory=dict)
+    trials: frozenset[tuple[str, str]] = frozenset()
+    """The networks of which single sales are let through, by country and code. Almost always empty."""
+    recovers: bool = False
+    """Whether a network waits for a delivery to be sold again."""
 
     @classmethod
     def of(
@@ -188,7 +202,7 @@ class CatalogueSnapshot:
         all_airtime = list(airtime)
         in_order = sorted(networks, key=lambda network: network.id)
         everything = sorted(products, key=lambda product: (product.network_id, product.price.minor, product.id))
-        active = {network.id for network in in_order if network.active}
+        active = {network.id for network in in_order if network.on_sale}
         cheapest: dict[tuple[str, str, str], Product] = {}
         on_sale: dict[str, list[Product]] = {}
         for product in everything:
@@ -217,6 +231,8 @@ class CatalogueSnapshot:
             },
             spelt,
             {item.code: item for item in all_airtime},
+            frozenset((n.country, n.code) for n in in_order if n.pause is not None and n.on_sale),
+            any(network.pause is not None and network.pause.automatic for network in in_order),
         )
 
     def find(self, country: str, network: str, size: str) -> Product | None:
@@ -224,12 +240,17 @@ class CatalogueSnapshot:
         return self._cheapest.get((country, network.casefold(), size))
 
     def network(self, country: str, word: str) -> Network | None:
-        """The network of this code in any case, switched off or not."""
+        """The network of this code in any case, on sale or not."""
         return self._networks.get((country, word.casefold()))
 
     def networks(self, country: str) -> tuple[Network, ...]:
-        """The networks of a country in catalogue order, switched off or not."""
+        """The networks of a country in catalogue order, on sale or not."""
         return tuple(network for network in self._networks.values() if network.country == country)
+
+    @property
+    def everywhere(self) -> tuple[Network, ...]:
+        """The networks of every country in catalogue order, on sale or not."""
+        return tuple(self._networks.values())
 
     def on_sale(self, country: str) -> tuple[Product, ...]:
         """What `find` finds: networks in catalogue order, cheapest first within each, one product per size."""
@@ -251,7 +272,7 @@ class CatalogueSnapshot:
         """Every product of a network that is on sale, cheapest first; `network` in any case."""
         word = network.casefold()
         found = self._networks.get((country, word))
-        if found is None or not found.active:
+        if found is None or not found.on_sale:
             return ()
         return tuple(
             product

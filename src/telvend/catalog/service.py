@@ -138,20 +138,11 @@ class Catalogue:
 
         Raises NotFound; InvalidInput where several countries have a network of this code and none is named.
         """
-        word = word.strip()
         async with self._database.transaction() as tx:
             await increment_revision(tx, TOPIC)
-            found = (
-                await store.networks_called(tx, word, None if country is None else _country(country))
-                if is_network_word(word)
-                else []
-            )
-            if not found:
-                raise NotFound("Network")
-            if len(found) > 1:
-                raise InvalidInput("country", f"is needed: {' and '.join(n.country for n in found)} have a {word}")
-            await store.switch_network(tx, found[0].id, active)
-        return replace(found[0], active=active)
+            found = await network_named(tx, word, country)
+            await store.switch_network(tx, found.id, active)
+        return replace(found, active=active)
 
     async def add_product(
         self,
@@ -290,6 +281,21 @@ class Catalogue:
             if not dry_run:
                 await store.write_products(tx, [*added, *changed])
         return Imported(len(added), len(changed), len(read.products) - len(added) - len(changed))
+
+
+async def network_named(tx: Tx, word: str, country: str | None = None) -> Network:
+    """The network of this code in any case, locked until the end of `tx`.
+
+    Raises NotFound; InvalidInput where several countries have a network of this code and none is named.
+    """
+    word = word.strip()
+    chosen = None if country is None else _country(country)
+    found = await store.networks_called(tx, word, chosen) if is_network_word(word) else []
+    if not found:
+        raise NotFound("Network")
+    if len(found) > 1:
+        raise InvalidInput("country", f"is needed: {' and '.join(n.country for n in found)} have a {word}")
+    return found[0]
 
 
 async def install_builtin(tx: Tx) -> bool:

@@ -5,10 +5,15 @@ from typing import Any, Final
 from uuid import UUID
 
 from telvend.catalog.model import CURRENCY_BY_COUNTRY, Airtime, Discount, Network, Offer, Product, Terms
+from telvend.catalog.pauses.model import NetworkPause
 from telvend.database.connections import Tx
 from telvend.kit.money import Money, currency_of
 
-_NETWORK: Final = "select id, country, code, name, active, created_at, updated_at from network"
+_NETWORK: Final = """
+    select n.id, n.country, n.code, n.name, n.active, n.created_at, n.updated_at, p.id as pause_id, p.automatic, p.reason,
+           p.by_whom, p.paused_at, p.retry_at, p.trial, p.trial_left
+    from network n left join network_pause p on p.network_id = n.id and p.ended_at is null
+"""
 
 _PRODUCT: Final = """
     select p.id, p.network_id, p.code, n.country, n.code as network, p.kind, p.type, p.size, p.validity_days,
@@ -37,13 +42,13 @@ async def revision(tx: Tx) -> int:
 
 async def networks(tx: Tx) -> list[Network]:
     """Every network in catalogue order."""
-    return [_network(row) for row in await tx.fetch(f"{_NETWORK} order by id")]
+    return [_network(row) for row in await tx.fetch(f"{_NETWORK} order by n.id")]
 
 
 async def networks_called(tx: Tx, word: str, country: str | None) -> list[Network]:
     """The networks of this code, in any case, in one country or in all; locked until the end of `tx`."""
     rows = await tx.fetch(
-        f"{_NETWORK} where lower(code) = lower($1) and ($2::text is null or country = $2) order by id for update",
+        f"{_NETWORK} where lower(n.code) = lower($1) and ($2::text is null or n.country = $2) order by n.id for update of n",
         word, country,
     )  # fmt: skip
     return [_network(row) for row in rows]
@@ -56,7 +61,7 @@ async def insert_network(tx: Tx, country: str, code: str, name: str) -> Network 
         " returning id, country, code, name, active, created_at, updated_at",
         country, code, name,
     )  # fmt: skip
-    return _network(row) if row else None
+    return Network(**row) if row else None
 
 
 async def switch_network(tx: Tx, network_id: int, active: bool) -> None:
@@ -138,9 +143,14 @@ def _columns(wanted: Sequence[Terms]) -> tuple[list[Any], ...]:
 
 
 def _network(row: Any) -> Network:
-    return Network(
-        row["id"], row["country"], row["code"], row["name"], row["active"], row["created_at"], row["updated_at"]
-    )
+    (
+        network_id, country, code, name, active, created_at, updated_at,
+        pause_id, automatic, reason, by_whom, paused_at, retry_at, trial, trial_left,
+    ) = row  # fmt: skip
+    pause = None
+    if pause_id is not None:
+        pause = NetworkPause(pause_id, network_id, automatic, reason, by_whom, paused_at, retry_at, trial, trial_left)
+    return Network(network_id, country, code, name, active, created_at, updated_at, pause)
 
 
 def _product(row: Any) -> Product:

@@ -162,6 +162,11 @@ class ProviderCalls:
         self._ears.called(provider.name, verb, type(outcome).__name__.lower(), self._clock.monotonic() - started)
         if isinstance(outcome, Unknown) and outcome.ours:
             raise OwnDatabaseAway
+        if verb == "deliver":
+            self._ears.heard(claim, provider.name, outcome, None, 0.0)
+        elif isinstance(order.step, Requery):
+            age_s = self._ages.likely_s(order) or 0.0
+            self._ears.heard(claim, provider.name, outcome, order.step.attempt.state, age_s)
         return outcome  # type: ignore[no-any-return]
 
 

@@ -2,8 +2,12 @@
 
 from typing import Final
 
+from telvend.fulfilment.model import ClaimedOrder
+from telvend.fulfilment.network_health import NetworkHealth
 from telvend.fulfilment.ports import Observer
 from telvend.kit.metrics import Counter, Histogram
+from telvend.orders.model import AttemptState
+from telvend.providers.contract import Outcome
 
 _OUTCOMES: Final = Counter("telvend_provider_outcomes", "What providers said.", "provider", "outcome")
 _DURATION: Final = Histogram(
@@ -21,7 +25,17 @@ def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
 
 
 class Counted(Observer):
-    """Tells the metrics what the fulfilment hears."""
+    """Tells the metrics what the fulfilment hears, and `network_health` what is said of networks."""
+
+    def __init__(self, network_health: NetworkHealth | None = None) -> None:
+        self._network_health = network_health
+
+    def heard(
+        self, claim: ClaimedOrder, provider: str, outcome: Outcome, before: AttemptState | None, age_s: float
+    ) -> None:
+        if self._network_health is not None:
+            network = (claim.country, claim.network)
+            self._network_health.heard(claim.mode, network, provider, outcome, before, age_s)
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
         provider_answered(provider, f"{verb} {outcome}", duration_s)

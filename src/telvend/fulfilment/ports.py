@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from telvend.fulfilment.model import ClaimedOrder, Effect, Item, Step
+from telvend.orders.model import AttemptState
+from telvend.providers.contract import Outcome
 
 
 class ClaimTransaction(Protocol):
@@ -61,6 +63,12 @@ class Observer:
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
         """A provider was called: `verb` is deliver or ask, `outcome` the name of the outcome's class in lower case."""
+
+    def heard(
+        self, claim: ClaimedOrder, provider: str, outcome: Outcome, before: AttemptState | None, age_s: float
+    ) -> None:
+        """A provider has spoken of an attempt. `before` is the state that the attempt had when it was asked about, None for a
+        delivery; `age_s` how old it is, as well as that is known."""
 
     def claimed(self, count: int) -> None:
         """A batch of due orders was claimed."""

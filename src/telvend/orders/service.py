@@ -10,10 +10,12 @@ from uuid import UUID
 
 from telvend.catalog.billers import BillerProduct
 from telvend.catalog.model import Network, Product
+from telvend.catalog.pauses.model import TrialTicket
+from telvend.catalog.pauses.service import NetworkPauses
 from telvend.catalog.service import Catalogue
 from telvend.database.connections import Database, Tx
 from telvend.database.lane import Lane
-from telvend.errors import InvalidInput, NotFound, ProductUnavailable
+from telvend.errors import Busy, InvalidInput, NotFound, ProductUnavailable, TelvendError
 from telvend.kit.ids import number_in, number_named
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -62,10 +64,12 @@ class Orders:
         maximum_waiting: int = 8192,
         gate: SalesGate | None = None,
         kinds: KindsByDialect | None = None,
+        pauses: NetworkPauses | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._catalogue = catalogue
+        self._pauses = pauses or NetworkPauses(database)
         self._apis = list(apis)
         self.on_placed = on_placed
         self._placing = OrderPlacement(database, gate, kinds)
@@ -185,14 +189,51 @@ class Orders:
         order as it stands, whatever has become of product, price and balance.
         Raises ReferenceReused, ProductUnavailable, InsufficientBalance, NotFound (no such wallet), Busy.
         """
+        ticket = None
+        if quote is not None and self._catalogue.snapshot.trials and caller.mode is Mode.LIVE:
+            ticket, quote = await self._on_trial(network, quote)
         if quote is None and client_reference is None:
             raise ProductUnavailable(network.code, wanted)
+        try:
+            placement = await self._submit(caller, network, subscriber, wanted, quote, client_reference, prefix)
+        except TelvendError as error:
+            # Busy does not say whether the order was placed: then the trial has one sale less.
+            if ticket is not None and not isinstance(error, Busy):
+                await self._pauses.give_back(ticket)
+            raise
+        if placement.replayed:
+            if ticket is not None:
+                await self._pauses.give_back(ticket)
+        elif self.on_placed is not None:
+            self.on_placed()
+        return placement
+
+    async def _on_trial(self, network: Network, quote: Quote) -> tuple[TrialTicket | None, Quote | None]:
+        """Return what a live sale is quoted where its network may be on trial: nothing when the trial's sales are made.
+
+        On every other network the quote stays and no ticket is needed.
+        """
+        if (network.country, network.code) not in self._catalogue.snapshot.trials:
+            return None, quote
+        ticket = await self._pauses.take(network.id)
+        return ticket, None if ticket is None else quote
+
+    async def _submit(
+        self,
+        caller: Caller,
+        network: Network,
+        subscriber: str,
+        wanted: str,
+        quote: Quote | None,
+        client_reference: str | None,
+        prefix: str,
+    ) -> Placement:
         currency = network.currency
         wallet_id = caller.wallets.get(currency.code)
         if wallet_id is None:
             raise NotFound(f"A wallet in {currency}")
         in_flight = await self._ledger.house(AccountKind.IN_FLIGHT, currency, caller.mode)
-        placement = await self.lane.submit(
+        return await self.lane.submit(
             Purchase(
                 reseller_id=caller.reseller_id,
                 dialect=caller.api,
@@ -209,9 +250,6 @@ class Orders:
                 prefix=prefix,
             )
         )
-        if not placement.replayed and self.on_placed is not None:
-            self.on_placed()
-        return placement
 
     async def settled(self, order: Order, timeout_s: float) -> Order:
         """The order as it stands when it is final, or after `timeout_s`. Waiting holds no connection and no thread."""

@@ -15,7 +15,7 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
-from telvend.upkeep import book, deployment, keys, reality, storage
+from telvend.upkeep import book, deployment, keys, networks, reality, storage
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -30,6 +30,7 @@ DATABASE: Final[tuple[Check[Database], ...]] = (storage.promises, storage.schema
 SHOP: Final[tuple[Check[Examined], ...]] = (
     book.book,
     storage.wallets,
+    networks.networks,
     keys.identity_master_key,
     keys.voucher_key,
     keys.payload_key,

@@ -54,6 +54,16 @@ async def measured(services: Services, database: Database) -> bytes:
                 # For a graph only: the ledger itself knows no floats.
                 {key: float(Money(minor, CURRENCIES[key[1]]).decimal) for key, minor in held.items()},
             ),
+            metrics.gauge(
+                "telvend_network_paused",
+                "1 for each network that is paused, on trial too.",
+                ("country", "network", "by"),
+                {
+                    (network.country, network.code, "itself" if network.pause.automatic else "person"): 1.0
+                    for network in services.catalogue.snapshot.everywhere
+                    if network.pause is not None
+                },
+            ),
         ),
     )
 

@@ -111,7 +111,7 @@ def network_line(network: Network, base: str) -> dict[str, Any]:
         "name": network.name,
         "code": network.code,
         "logo": f"{base}/logos/{network.country.lower()}-{network.code.lower()}.svg",
-        "status": "active" if network.active else "inactive",
+        "status": "active" if network.on_sale else "inactive",
     }
 
 
