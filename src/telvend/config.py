@@ -371,8 +371,10 @@ def _convert(name: str, value: Any, origin: str) -> Any:
             text = str(value).strip()
             value = tomllib.loads(f"value = {text}")["value"] if text.startswith("{") else tomllib.loads(text)
         if name == "second_person_above":
-            if origin == "environment" and str(value).strip().startswith("{"):
-                value = tomllib.loads(f"value = {str(value).strip()}", parse_float=str)["value"]
+            if origin == "environment" and "=" in str(value):
+                text = str(value).strip()
+                value = tomllib.loads(f"value = {text}" if text.startswith("{") else text, parse_float=str)
+                value = value["value"] if text.startswith("{") else value
             value = written(value)
         if name in NETWORKS:
             value = _networks(value, origin)

@@ -165,7 +165,8 @@ def same_person(one: str, other: str) -> bool:
 def name_key(name: str) -> str:
     """What all spellings of one name have in common: its letters, digits and accents."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(one for one in folded if unicodedata.category(one)[0] in "LMN" and not _INVISIBLE.match(one))
+    seen = (one for one in folded if unicodedata.category(one)[0] in "LMN" and not _INVISIBLE.match(one))
+    return unicodedata.normalize("NFKC", "".join(seen))
 
 
 _INVISIBLE: Final = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
