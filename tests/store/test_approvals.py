@@ -495,16 +495,17 @@ DAMAGES = {
 }
 
 
-async def confirmed_acts(database: Database) -> None:
+async def confirmed_acts(database: Database, data_dir: Path) -> None:
     """One of each kind, proposed by Esi and confirmed by Kofi."""
     ama = await customer(database, ghs_minor=10_000)
     shop = Shop(database.url)
-    await asyncio.to_thread(_confirm_each, shop, ama.reseller_id)
+    await asyncio.to_thread(_confirm_each, shop, ama.reseller_id, data_dir)
 
 
-def _confirm_each(shop: Shop, reseller_id: Any) -> None:
+def _confirm_each(shop: Shop, reseller_id: Any, data_dir: Path) -> None:
     (email,) = (user["email"] for user in shop.data("user", "list")["users"] if user["id"] == str(reseller_id))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELVEND_DATA_DIR", str(data_dir))
         patch.delenv(LIMIT, raising=False)
         _, (order,) = delivered(shop, "damaged-1")
         _, (open_order,) = in_review(shop, "damaged-2")
@@ -521,12 +522,10 @@ def _confirm_each(shop: Shop, reseller_id: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-async def damaged_url(server: Server) -> AsyncIterator[str]:
+async def damaged_url(server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     async with server.database("damaged_approvals") as url:
         database = await Database.open(url, pool_size=2)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("TELVEND_DATA_DIR", "/nonexistent")
-            await confirmed_acts(database)
+        await confirmed_acts(database, tmp_path_factory.mktemp("damaged"))
         await database.close()
         yield url
 
