@@ -129,6 +129,7 @@ BEGINNINGS = {
     ),
     "revoke-a-key": Begins([AMA, KEY]),
     "switch-a-network-off": Begins(soak=False),
+    "two-people-for-large-amounts": Begins([AMA]),
     "use-the-postman-collection": Begins([AMA]),
 }
 """The guides of docs/howto/ for operators, by name."""
