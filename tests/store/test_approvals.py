@@ -131,6 +131,7 @@ def test_a_debit_keeps_who_wanted_it_why_and_who_confirmed_it(shop: Shop, monkey
     shop.run(*credit("900", "cash"))
     monkeypatch.setenv(LIMIT, "500")
     assert shop.refused(*debit("501", "back")).startswith("by: is needed"), "the user of the machine is no name"
+    assert shop.refused(*debit("501", "back", "--by", "")).startswith("by: is needed")
     assert "Insufficient" in shop.refused(*debit("901", "back", *ESI))
     number = str(shop.data(*debit("501", "back", *ESI), code=WAITING)["approval"]["id"])
     assert shop.data("approval", "confirm", number, *KOFI)["balance"] == 399

@@ -84,7 +84,7 @@ async def debit(
             reference,
             reason=reason,
             by_whom=by or user_of_machine(),
-            stated=by is not None,
+            stated=bool(by),
         )
     except WaitsForSecondPerson as waits:
         return await waiting_output(shop, waits.proposal)
