@@ -76,8 +76,8 @@ MUTANTS = (
     Mutant(
         "a decision by hand passes the gate",
         "src/telvend/fulfilment/settlement.py",
-        "if isinstance(item, PersonVerdict)",
-        "if isinstance(item, PersonVerdict) and item.confirmation",
+        "if isinstance(item, PersonVerdict)\n            else",
+        "if isinstance(item, PersonVerdict) and item.confirmation\n            else",
         (f"{SECOND_PERSON}::test_an_order_is_decided_by_two_people",),
     ),
     Mutant(
