@@ -371,10 +371,12 @@ def _convert(name: str, value: Any, origin: str) -> Any:
             text = str(value).strip()
             value = tomllib.loads(f"value = {text}")["value"] if text.startswith("{") else tomllib.loads(text)
         if name == "second_person_above":
-            if origin == "environment" and "=" in str(value):
-                text = str(value).strip()
-                value = tomllib.loads(f"value = {text}" if text.startswith("{") else text, parse_float=str)
-                value = value["value"] if text.startswith("{") else value
+            if origin == "environment":
+                value = str(value).strip()
+                if value.startswith("{"):
+                    value = tomllib.loads(f"value = {value}", parse_float=str)["value"]
+                elif "=" in value:
+                    value = tomllib.loads(value, parse_float=str)
             value = written(value)
         if name in NETWORKS:
             value = _networks(value, origin)
