@@ -84,6 +84,7 @@ Exit codes:
 | 0 | Done. |
 | 1 | Refused. One sentence on stderr says why. `upgrade --check` ends so when this version cannot take the shop over, `ledger check` when the books do not hold, `doctor` when something would lose money or stop sales, `simulator book` when something was delivered twice, `product import` when a line of the file is wrong. |
 | 2 | Wrong usage: an unknown command or option, or a value that cannot be one. |
+| 3 | Not done and not refused: it waits for a second person ([how](../howto/two-people-for-large-amounts.md)). `wallet credit`, `wallet debit`, `order refund` and `order resolve` above `second_person_above` end so, with `"state": "waiting_for_second_person"`. |
 | 70 | `serve` or `work`: a task that others wait for has died, which only a bug can do. Start it again; nothing is lost. |
 | 130 | Interrupted by Ctrl-C. |
 
@@ -205,6 +206,10 @@ workers = 2
 public_url = "https://api.example.com"
 trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
 
+[second_person_above]
+GHS = "500.00"
+NGN = "20000.00"
+
 [number_prefixes]
 NG = ["0918"]
 GH = ["0250", "0251", "0252", "0253", "0254", "0255"]
@@ -212,6 +217,11 @@ GH = ["0250", "0251", "0252", "0253", "0254", "0255"]
 [simulators.simulator]
 timeout_s = 3.0
 ```
+
+`second_person_above` is one amount in whole units of every currency, or a table by currency, in which a currency that is not named
+has no limit. Text or a number does; more decimals than the currency has are refused. In the environment it is one value:
+`TELVEND_SECOND_PERSON_ABOVE=500`, or `TELVEND_SECOND_PERSON_ABOVE='{GHS = "500.00", NGN = "20000.00"}'`.
+[What waits, and how it is confirmed](../howto/two-people-for-large-amounts.md).
 
 `number_prefixes` is for mobile numbers that a country gives out before this program knows them. A prefix is written as people
 write the number, with what stands before it in the country. Its numbers are then taken everywhere (every API, every command), in

@@ -39,6 +39,8 @@ PROVISIONING = "tests/store/test_provisioning.py"
 BALANCES = "tests/unit/operator/subscribers/balances/test_account.py"
 REFILLS = "tests/store/test_refills.py"
 REPORTS = "tests/store/test_reports.py"
+APPROVALS = "tests/store/test_approvals.py"
+SECOND_PERSON = "tests/scenario/test_second_person_stories.py"
 
 KINDS = "tests/contract/test_product_kind.py"
 PAUSES = "tests/store/test_network_pauses.py"
@@ -82,6 +84,48 @@ MUTANTS = (
         "            if ticket is not None and not isinstance(error, Busy):\n",
         "            if False:\n",
         (f"{PAUSES}::test_a_sale_that_was_not_made_takes_nothing_from_the_trial",),
+    ),
+    Mutant(
+        "nobody confirms what they have proposed",
+        "src/telvend/approvals/model.py",
+        "if same_person(proposal.proposed_by, by_whom):",
+        "if proposal.proposed_by == by_whom:",
+        (f"{APPROVALS}::test_another_person_confirms_and_both_names_are_kept",),
+    ),
+    Mutant(
+        "what one person does in parts adds up",
+        "src/telvend/approvals/gate.py",
+        "await store.write_alone(tx, act, cause)",
+        "pass",
+        (f"{SECOND_PERSON}::test_small_credits_of_one_day_add_up",),
+    ),
+    Mutant(
+        "what has expired is not confirmed",
+        "src/telvend/approvals/store.py",
+        "when p.expires_at <= statement_timestamp() then 'expired' else 'waiting' end",
+        "when false then 'expired' else 'waiting' end",
+        (f"{APPROVALS}::test_what_nobody_confirms_in_time_expires_and_may_be_proposed_again",),
+    ),
+    Mutant(
+        "a confirmation and its deed are one transaction",
+        "src/telvend/approvals/gate.py",
+        '        await hit_async("approval.before_deed")\n',
+        '        await tx.execute("commit")\n        await hit_async("approval.before_deed")\n',
+        (f"{APPROVALS}::test_a_confirmed_credit_that_is_killed_is_made_once",),
+    ),
+    Mutant(
+        "a decision by hand passes the gate",
+        "src/telvend/fulfilment/settlement.py",
+        "if isinstance(item, PersonVerdict)\n            else",
+        "if isinstance(item, PersonVerdict) and item.confirmation\n            else",
+        (f"{SECOND_PERSON}::test_an_order_is_decided_by_two_people",),
+    ),
+    Mutant(
+        "the audit finds a proposal that one person has confirmed",
+        "src/telvend/approvals/invariants.py",
+        "e.who = p.who",
+        "false",
+        (f"{APPROVALS}::test_the_audit_finds",),
     ),
     Mutant(
         "a payload is sealed",

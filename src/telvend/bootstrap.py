@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from telvend import __version__
+from telvend.approvals import failpoints as approval_points
 from telvend.authorities import dojah, prembly
 from telvend.config import Settings, SettingsRefused
 from telvend.corrections import failpoints as correction_points
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from telvend.approvals.gate import SecondPerson
+    from telvend.approvals.service import Approvals
     from telvend.authorities.contract import Authority
     from telvend.authorities.personas import Personas
     from telvend.catalog.pauses.service import NetworkPauses
@@ -129,6 +132,7 @@ FAILPOINTS = {
         refill_points,
         funding_points,
         correction_points,
+        approval_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -486,13 +490,42 @@ class Shop:
     def credits(self) -> "Credits":
         from telvend.funding.credits import Credits
 
-        return Credits(self.database, self.ledger)
+        return Credits(self.database, self.ledger, self.second_person)
 
     @cached_property
     def corrections(self) -> "Corrections":
         from telvend.corrections.service import Corrections
 
-        return Corrections(self.database, self.ledger)
+        return Corrections(self.database, self.ledger, self.second_person)
+
+    @cached_property
+    def second_person(self) -> "SecondPerson":
+        """What every act on money by hand passes."""
+        from datetime import timedelta
+
+        from telvend.approvals.gate import SecondPerson
+        from telvend.approvals.model import Limits
+        from telvend.kit.limits import read_limits
+
+        above = self.settings.second_person_above
+        limits = Limits(read_limits(above) if above else {})
+        return SecondPerson(limits, lasts=timedelta(days=self.settings.second_person_days))
+
+    @cached_property
+    def approvals(self) -> "Approvals":
+        from telvend.approvals.model import ActKind
+        from telvend.approvals.service import Approvals
+
+        return Approvals(
+            self.database,
+            {
+                ActKind.CREDIT: lambda: self.credits.perform,
+                ActKind.DEBIT: lambda: self.corrections.perform_debit,
+                ActKind.REFUND: lambda: self.corrections.perform_refund,
+                ActKind.DELIVERED: lambda: self.review.perform,
+                ActKind.FAILED: lambda: self.review.perform,
+            },
+        )
 
     @cached_property
     def reports(self) -> "Reports":
@@ -551,7 +584,14 @@ class Shop:
 
         doubts = self.continuity.doubts
         return self._life.opened(
-            PostgresFulfilmentStore(self.database, self.ledger, self.policy, doubts=doubts, payloads=self.payloads)
+            PostgresFulfilmentStore(
+                self.database,
+                self.ledger,
+                self.policy,
+                doubts=doubts,
+                payloads=self.payloads,
+                second_person=self.second_person,
+            )
         )
 
     @cached_property
@@ -632,6 +672,7 @@ class Shop:
             transactions=self.transactions,
             credits=self.credits,
             corrections=self.corrections,
+            approvals=self.approvals,
             fundings=self.fundings,
             reports=self.reports,
             subscribers=self.subscribers,

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from telvend.kit.keyfile import key_refusal
+from telvend.kit.limits import NotALimit, written
 from telvend.kit.networks import NotANetwork, parse_network
 from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal, write_refusal
 from telvend.kit.phone import NotAPrefix, validate_prefixes
@@ -218,6 +219,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     madapi_literal_999: Annotated[
         bool, _meta("whether a refill that failed for no known reason has the document's status 999 instead of 500")
     ] = False
+    second_person_above: Annotated[
+        str | dict[str, str],
+        _meta(
+            "above which amount a credit, debit, refund or decision by hand waits for a second person: one amount, or a table by"
+            " currency; empty: never"
+        ),
+    ] = ""
+    second_person_days: Annotated[
+        int, _meta("how long what waits for a second person can be confirmed", ge=1, le=90)
+    ] = 7
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     watchdog_s: Annotated[
         float, _meta("after how long without a sign of life a worker is replaced; 0: never", ge=0, le=3600)
@@ -343,9 +354,13 @@ def _read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsRefused(f"{file} cannot be read: {error}.") from None
+    if "second_person_above" in values:  # Amounts as they are written: a float may have been rounded.
+        values["second_person_above"] = tomllib.loads(text, parse_float=str)["second_person_above"]
+    return values
 
 
 _FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
@@ -372,12 +387,20 @@ def _convert(name: str, value: Any, origin: str) -> Any:
         if origin == "environment" and name == "number_prefixes":
             text = str(value).strip()
             value = tomllib.loads(f"value = {text}")["value"] if text.startswith("{") else tomllib.loads(text)
+        if name == "second_person_above":
+            if origin == "environment":
+                value = str(value).strip()
+                if value.startswith("{"):
+                    value = tomllib.loads(f"value = {value}", parse_float=str)["value"]
+                elif "=" in value:
+                    value = tomllib.loads(value, parse_float=str)
+            value = written(value)
         if name in NETWORKS:
             value = _networks(value, origin)
         converted = msgspec.convert(value, _FIELDS[name].type, strict=origin != "environment")
         if name == "number_prefixes":
             validate_prefixes(converted)
-    except (NotANetwork, NotAPrefix) as error:
+    except (NotANetwork, NotAPrefix, NotALimit) as error:
         raise SettingsRefused(f"{where}: {error}.") from None
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None

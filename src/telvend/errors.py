@@ -14,6 +14,7 @@
     │   ├── LockedOut           too many wrong PINs in a row · operator.vouchers
     │   ├── SubscriberBarred    the subscriber's status forbids it · operator.subscribers
     │   ├── MaximumCredit       the bucket would hold more than can be counted · operator.subscribers
+    │   ├── WaitsForSecondPerson  nothing has moved: another person has to confirm it · approvals
     │   └── NoMobileMoney       the sender has none, and the product needs it · operator.premiums
     ├── NotFound                nothing of that name that belongs to the caller
     │   └── UnknownPath         no such address

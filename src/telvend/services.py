@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from telvend.approvals.service import Approvals
 from telvend.catalog.service import Catalogue
 from telvend.corrections.service import Corrections
 from telvend.funding.credits import Credits
@@ -42,6 +43,7 @@ class Services:
     transactions: Transactions
     credits: Credits
     corrections: Corrections
+    approvals: Approvals
     fundings: Fundings
     reports: Reports
     # The operator's side: one service for each room.

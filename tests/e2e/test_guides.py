@@ -129,6 +129,7 @@ BEGINNINGS = {
     ),
     "revoke-a-key": Begins([AMA, KEY]),
     "switch-a-network-off": Begins(soak=False),
+    "two-people-for-large-amounts": Begins([AMA]),
     "use-the-postman-collection": Begins([AMA]),
     "when-a-network-is-down": Begins(soak=False),
 }

@@ -15,7 +15,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
+from telvend.approvals.gate import SecondPerson
 from telvend.audit.service import audit_books
 from telvend.bootstrap import APIS
 from telvend.catalog.model import Network
@@ -28,10 +30,10 @@ from telvend.fulfilment.routing import Router, Rule
 from telvend.fulfilment.worker import Fulfilment
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
-from telvend.kit.money import GHS, NGN, Money
+from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
-from telvend.orders.model import Placement
+from telvend.orders.model import Order, Placement
 from telvend.orders.service import Orders
 from telvend.providers.contract import (
     Accepted,
@@ -48,6 +50,7 @@ from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers
 from telvend.wallets.service import Wallets
 from tests.clocks import FakeClock
+from tests.scenario.approval_stage import ApprovalStage
 from tests.scenario.funding_stage import GATEWAY, FundingStage
 from tests.scenario.story_table import Verbs, do, require_same, steps_of
 from tests.scenario.verification_stage import AUTHORITY, VerificationStage
@@ -116,8 +119,10 @@ class Stage:
         self._resellers = Resellers(database, self._ledger, APIS, self._clock)
         self._orders = Orders(database, self._ledger, self._catalogue, apis=[keys.api for keys in APIS])
         self._providers = {name: Scripted(name) for name in ("first", "second")}
-        self._jobs = PostgresFulfilmentStore(database, self._ledger, POLICY)
+        self._second_person = SecondPerson()
+        self._jobs = PostgresFulfilmentStore(database, self._ledger, POLICY, second_person=self._second_person)
         self._review = Review(self._jobs)
+        self._approvals = ApprovalStage(database, self._ledger, self._second_person, self._review, self._wallet_of)
         self._placed: Placement | None = None
         self._last_purchase: Callable[[], Awaitable[Placement]] | None = None
         self._fundings = FundingStage(database, self._ledger, lambda: self._caller(Mode.LIVE))
@@ -142,6 +147,7 @@ class Stage:
             (r"([\d.]+) % off airtime", self._discount),
             *self._fundings.verbs(),
             *self._verifications.verbs(),
+            *self._approvals.verbs(),
         ]
 
     async def open(self) -> None:
@@ -211,7 +217,12 @@ class Stage:
             "margin": (AccountKind.MARGIN, ""),
             "loss": (AccountKind.LOSS, ""),
         }
-        words = {"order": self._state, **self._fundings.columns(), **self._verifications.columns()}
+        words = {
+            "order": self._state,
+            **self._fundings.columns(),
+            **self._verifications.columns(),
+            **self._approvals.columns(),
+        }
         found = []
         for column in columns:
             if column in words:
@@ -226,6 +237,10 @@ class Stage:
         if self._placed is None:
             return ""
         return (await self._orders.history(self._placed.order.reference)).order.state
+
+    def _wallet_of(self) -> tuple[UUID, Currency, Order | None]:
+        """Whose wallet it is, its currency, and the order that was placed last."""
+        return self._reseller.id, self._currency, None if self._placed is None else self._placed.order
 
     # Verbs -------------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from telvend.ledger.service import Ledger
 from telvend.operator.subscribers.balances.model import BucketKind
 from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
-from tests.store import test_counter, test_ledger, test_play_money, test_refills
+from tests.store import test_approvals, test_counter, test_ledger, test_play_money, test_refills
 from tests.store.damage import damaged_books
 from tests.store.fundings import funding_shop, paid
 from tests.store.purchases import customer
@@ -52,6 +52,11 @@ async def _corrections(database: Database, data_dir: Path) -> Facts:
         reseller = await tx.fetchval("select reseller_id from wallet where account_id = $1", facts["wallet"])
     await corrections.debit(reseller, Money(100, GHS), Mode.LIVE, "d", reason="typed twice", by_whom="Esi")
     return facts
+
+
+async def _approvals(database: Database, data_dir: Path) -> Facts:
+    await test_approvals.confirmed_acts(database, data_dir)
+    return {}
 
 
 async def _play_money(database: Database, data_dir: Path) -> Facts:
@@ -156,6 +161,7 @@ FAMILIES = {
         "an order is refunded twice": "alter table order_refund drop constraint order_refund_order_id_key;"
         " insert into order_refund select id + 1000, our_reference, order_id, wallet_id, amount_minor, position, reason, by_whom"
         " from order_refund"}),
+    "approvals": Family(_approvals, test_approvals.DAMAGES),
     "play_money": Family(_play_money, {**test_play_money.DAMAGES,
         "a transfer of a void belongs to nothing": "update transfer set cause = 77 where kind = 7"}),
     "fundings": Family(_fundings, FUNDINGS),

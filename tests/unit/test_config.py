@@ -363,3 +363,53 @@ def test_prefixes_go_through_the_pipe_to_a_worker() -> None:
     sent = msgspec.json.encode(msgspec.to_builtins(settings, enc_hook=Secret.reveal))
     received = msgspec.convert(msgspec.json.decode(sent), Settings, dec_hook=lambda _, text: Secret(text))
     assert received.number_prefixes == settings.number_prefixes
+
+
+LIMIT = "second_person_above"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("500", "500"),
+        ("500.50", "500.50"),
+        ('"500.00"', "500.00"),
+        ('{ GHS = "500.00", NGN = 20000, UGX = "7" }', {"GHS": "500.00", "NGN": "20000", "UGX": "7"}),
+        ("{ GHS = 0.10 }", {"GHS": "0.10"}),
+        ('""', ""),
+        ("{}", {}),
+    ],
+)
+def test_limits_are_an_amount_or_a_table_of_the_file(folder: Path, text: str, found: Any) -> None:
+    write(folder, f"{LIMIT} = {text}\n")
+    settings = load({"data_dir": str(folder)}, {}).settings
+    assert settings.second_person_above == found
+    sent = msgspec.json.encode(msgspec.to_builtins(settings, enc_hook=Secret.reveal))
+    assert msgspec.convert(msgspec.json.decode(sent), Settings, dec_hook=lambda _, text: Secret(text)) == settings
+
+
+def test_limits_come_from_the_environment_too() -> None:
+    for text in ('{ GHS = "500.00" }', 'GHS = "500.00"', " GHS = 500.00 "):
+        assert load({}, {"TELVEND_SECOND_PERSON_ABOVE": text}).settings.second_person_above == {"GHS": "500.00"}
+    assert load({}, {"TELVEND_SECOND_PERSON_ABOVE": " 500 "}).settings.second_person_above == "500"
+    assert load({}, {"TELVEND_SECOND_PERSON_ABOVE": "{}"}).settings.second_person_above == {}
+    assert load({}, {}).settings.second_person_above == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("EUR = 5", "'EUR' is not one of GHS"),
+        ("GHS = 5.001", "GHS 5.001 must have at most 2 decimals in GHS."),
+        ("UGX = 5.5", "UGX 5.5 must have at most 0 decimals in UGX."),
+        ("five", "five must be an amount such as 45.50"),
+        ("-5", "such as 45.50"),
+        ("{", "TELVEND_SECOND_PERSON_ABOVE is"),
+        ("GHS = ", "TELVEND_SECOND_PERSON_ABOVE is"),
+        ("{GHS}", "TELVEND_SECOND_PERSON_ABOVE is"),
+    ],
+)
+def test_limits_that_cannot_be_are_one_sentence(text: str, problem: str) -> None:
+    found = sentence({}, {"TELVEND_SECOND_PERSON_ABOVE": text})
+    assert found.startswith("TELVEND_SECOND_PERSON_ABOVE")
+    assert problem in found

@@ -50,6 +50,8 @@ WATCHED: Final = (
     Watched("wallet_credit", ("id",), insert_only=True),
     Watched("wallet_debit", ("id",), insert_only=True),
     Watched("order_refund", ("id", "order_id"), insert_only=True),
+    Watched("proposal", (), insert_only=True),
+    Watched("proposal_end", ("cause",), insert_only=True),
     Watched("orders", ("id",)),
     Watched("attempt", ("order_id",)),
     Watched("funding", ("id",)),
@@ -199,8 +201,8 @@ async def notes_after(tx: Tx, number: int) -> int:
 _KEYS: Final = {
     "audit_cause": ("id bigint", (
         "transfer.cause", "wallet_transaction.id", "wallet_credit.id", "wallet_debit.id", "order_refund.id",
-        "order_refund.order_id", "orders.id", "attempt.order_id", "funding.id", "funding_void.id", "funding_void.funding_id",
-        "verification.id", "identity_sealed.id", "refill.id", "voucher.refill_id",
+        "order_refund.order_id", "proposal_end.cause", "orders.id", "attempt.order_id", "funding.id", "funding_void.id",
+        "funding_void.funding_id", "verification.id", "identity_sealed.id", "refill.id", "voucher.refill_id",
     )),
     "audit_place": ("wallet_id bigint, position bigint", (
         "wallet_transaction.wallet_id,position", "wallet_failed.wallet_id,position",
@@ -309,6 +311,8 @@ _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
         },
         "transfer": _BY_CAUSE % ("transfer", "cause"),
         "attempt": _BY_CAUSE % ("attempt", "order_id"),
+        "proposal_end": _BY_CAUSE % ("proposal_end", "cause"),
+        "proposal": "select p.* from proposal_end e join {s}.proposal p on p.id = e.proposal_id",
         "audit_line": """
             select wallet_id, position from orders union select wallet_id, position from verification
             union select wallet_id, position from refill union select wallet_id, position from wallet_credit

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from telvend.approvals import invariants as approvals
 from telvend.audit import invariants as parts
 from telvend.audit import store
 from telvend.audit.checkpoint import Checkpoint, CheckpointKeeper, Unusable
@@ -43,6 +44,7 @@ INVARIANTS: Final = (
     *funding.INVARIANTS,
     *play_money.INVARIANTS,
     *corrections.INVARIANTS,
+    *approvals.INVARIANTS,
     *identity.INVARIANTS,
     *refills.INVARIANTS,
     *vouchers.INVARIANTS,

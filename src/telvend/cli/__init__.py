@@ -74,6 +74,7 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
     LazyGroup("product", "products", "app", rich_help_panel=_EVERY_DAY, help="What the shop sells."),
     LazyGroup("network", "networks", "app", rich_help_panel=_EVERY_DAY, help="The networks that are sold."),
     LazyGroup("order", "orders", "app", rich_help_panel=_EVERY_DAY, help="The sales."),
+    LazyGroup("approval", "approvals", "app", rich_help_panel=_EVERY_DAY, help="What waits for a second person."),
     LazyGroup("identity", "identity", "app", rich_help_panel=_EVERY_DAY, help="Identity checks: NIN and BVN."),
     LazyGroup("ledger", "ledger", "app", rich_help_panel=_EVERY_DAY, help="Whether the books hold."),
     LazyGroup(
@@ -143,7 +144,7 @@ if failpoints.armed():
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 refused (the sentence is on stderr), 2 wrong usage."""
+    """Run the command line. Exit codes: 0 done, 1 refused (the sentence is on stderr), 2 wrong usage, 3 waits for a second person."""
     install()
     # On stderr, since what stands on stdout is read by programs. A server takes its own level from the settings.
     log.configure_at_first_line("warning")

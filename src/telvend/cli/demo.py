@@ -45,7 +45,8 @@ def demo(
         # A demonstration talks to people: requests are shown by its own steps, not by log lines.
         log_level="warning",
     )
-    settings = msgspec.structs.replace(settings, database_url=None)
+    # One person shows it.
+    settings = msgspec.structs.replace(settings, database_url=None, second_person_above="")
 
     async def ready(shop: "Shop", stop: asyncio.Event) -> None:
         await Story(shop, settings, Console(highlight=False, soft_wrap=True), once=once).tell(time.monotonic() - began)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from telvend.approvals.model import WaitsForSecondPerson
+from telvend.cli.approvals import ByAnother, confirmed_output, proposal_data, proposal_text, waiting_output
 from telvend.cli.arguments import NUMBER
 from telvend.cli.common import Output, command, table, time_text, zone, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
+from telvend.cli.who import WhoDecided
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -18,6 +21,7 @@ from telvend.orders.model import Order, OrderFilter, OrderState
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from telvend.approvals.model import Proposal
     from telvend.bootstrap import Shop
     from telvend.corrections.model import Refund
     from telvend.orders.service import OrderHistory
@@ -217,8 +221,10 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
     if refund is not None:
         history = replace(history, entries=history.entries + await shop.ledger.entries(refund.id))
     receipt = await receipt_of(shop.payloads, order, reader_named("order show"))
+    proposals = await shop.approvals.of_order(order.id)
     data = history_data(history, bought_by) | {
-        "refund": None if refund is None else _refund_data(refund, order),
+        "refund": None if refund is None else _refund_data(refund, order, proposals),
+        "approvals": [proposal_data(proposal, bought_by) for proposal in proposals],
         "receipt": None if receipt is None else receipt.data(),
     }
     readings = []
@@ -234,6 +240,8 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
                 f" ({refund.our_reference})",
                 markup=False,
             )
+        for proposal in proposals:
+            console.print(f"\n{time_text(proposal.proposed_at)} {zone_name()}: {proposal_text(proposal)}", markup=False)
         if receipt is not None:
             print_receipt(console, receipt)
         for at, reader in readings:
@@ -242,13 +250,15 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
     return Output(data, show=printed)
 
 
-def _refund_data(refund: "Refund", order: Order) -> dict[str, Any]:
+def _refund_data(refund: "Refund", order: Order, proposals: "Sequence[Proposal]") -> dict[str, Any]:
+    confirmed_by = next((proposal.ended_by for proposal in proposals if proposal.cause == refund.id), None)
     return {
         "reference": refund.our_reference,
         "amount": Money(refund.amount_minor, order.price.currency).decimal,
         "currency": order.price.currency.code,
         "reason": refund.reason,
         "by": refund.by_whom,
+        "confirmed_by": confirmed_by,
         "at": refund.created_at,
     }
 
@@ -316,10 +326,26 @@ async def resolve(
     reference: Reference,
     delivered: Annotated[bool, typer.Option("--delivered/--failed", help="What you found out.")],
     note: Annotated[str, typer.Option(help="How you found out; kept with the order.")],
+    by: WhoDecided = None,
 ) -> Output:
-    """Decide an order that nobody could settle: post its hold, or give the money back."""
-    await shop.review.resolve(reference, delivered=delivered, text=note)
+    """Decide an order that nobody could settle: post its hold, or give the money back.
+
+    What is above `second_person_above` waits for `order confirm`: nothing moves, and the exit code is 3.
+    """
+    try:
+        await shop.review.resolve(reference, delivered=delivered, text=note, by_whom=by)
+    except WaitsForSecondPerson as waits:
+        return await waiting_output(shop, waits.proposal)
     return await _after(shop, reference)
+
+
+@command(app, "confirm")
+async def confirm(shop: "Shop", reference: AnyReference, by: ByAnother, email: OfEmail = None) -> Output:
+    """Do what another person has proposed for an order: its decision, or its refund. Once; again it only says so."""
+    order, _ = await _find(shop, reference, email)
+    confirmed = await confirmed_output(shop, await shop.approvals.confirm_order(order.id, by))
+    order, bought_by = await _find(shop, order.reference, None)
+    return Output(_data(order, bought_by) | confirmed.data, f"{confirmed.text} {order.reference} is {order.state}.")
 
 
 @command(app, "ask")
@@ -337,11 +363,17 @@ async def refund(
     by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it; kept with the refund.")],
     email: OfEmail = None,
 ) -> Output:
-    """Give the price of a delivered order back to the wallet, once, at the shop's loss. Again it only says so."""
+    """Give the price of a delivered order back to the wallet, once, at the shop's loss. Again it only says so.
+
+    What is above `second_person_above` waits for `order confirm`: nothing moves, and the exit code is 3.
+    """
     order, bought_by = await _find(shop, reference, email)
-    done = await shop.corrections.refund(order.id, reason=reason, by_whom=by)
+    try:
+        done = await shop.corrections.refund(order.id, reason=reason, by_whom=by)
+    except WaitsForSecondPerson as waits:
+        return await waiting_output(shop, waits.proposal)
     data = _data(order, bought_by) | {
-        "refund": _refund_data(done.refund, order),
+        "refund": _refund_data(done.refund, order, await shop.approvals.of_order(order.id)),
         "again": done.again,
         "balance": done.balance.decimal,
     }

@@ -33,6 +33,8 @@ def settings(
             value = None if value is None else "********"
         elif name == "number_prefixes":
             value = inline_prefixes(value)
+        elif isinstance(value, dict) and name == "second_person_above":
+            value = f"{{ {', '.join(f'{code} = {chr(34)}{amount}{chr(34)}' for code, amount in value.items())} }}"
         elif name == "simulators" or isinstance(value, tuple):
             value = ", ".join(value)
         rows.append((name, value, loaded.origins[name], PREFIX + name.upper(), text))

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from telvend.approvals.model import Proposal, WaitsForSecondPerson
+from telvend.cli.approvals import waiting_output
 from telvend.cli.arguments import parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
-from telvend.cli.who import By, user_of_machine
+from telvend.cli.who import By, WhoDecided, user_of_machine
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -41,11 +43,18 @@ async def credit(
     amount: Annotated[str, typer.Argument(help="In whole units, such as 50 or 4.50.")],
     currency: CurrencyCode,
     reference: Annotated[str, typer.Option(help="What names this credit; the same again credits nothing.")],
+    by: WhoDecided = None,
     mode: InMode = Mode.LIVE,
 ) -> Output:
-    """Put money into a wallet, once for each reference."""
+    """Put money into a wallet, once for each reference.
+
+    What is above `second_person_above` waits for a second person: nothing moves, and the exit code is 3.
+    """
     reseller = await shop.resellers.find(email)
-    balance = await shop.credits.add(reseller.id, _amount(amount, currency), mode, reference)
+    try:
+        balance = await shop.credits.add(reseller.id, _amount(amount, currency), mode, reference, by_whom=by)
+    except WaitsForSecondPerson as waits:
+        return await waiting_output(shop, waits.proposal)
     return _holds(reseller.email, balance, mode)
 
 
@@ -62,11 +71,23 @@ async def debit(
     by: By = None,
     mode: InMode = Mode.LIVE,
 ) -> Output:
-    """Take back what was credited by mistake, once for each reference, and never more than the wallet holds."""
+    """Take back what was credited by mistake, once for each reference, and never more than the wallet holds.
+
+    What is above `second_person_above` waits for a second person: nothing moves, and the exit code is 3.
+    """
     reseller = await shop.resellers.find(email)
-    balance = await shop.corrections.debit(
-        reseller.id, _amount(amount, currency), mode, reference, reason=reason, by_whom=by or user_of_machine()
-    )
+    try:
+        balance = await shop.corrections.debit(
+            reseller.id,
+            _amount(amount, currency),
+            mode,
+            reference,
+            reason=reason,
+            by_whom=by or user_of_machine(),
+            stated=bool(by),
+        )
+    except WaitsForSecondPerson as waits:
+        return await waiting_output(shop, waits.proposal)
     return _holds(reseller.email, balance, mode)
 
 
@@ -131,9 +152,14 @@ async def statement(
         causes = list({line.cause for line in lines})
         references = await shop.transactions.references(causes)
         corrections = await shop.corrections.notes(causes)
-        return [_data(line, references, corrections.get(line.cause)) for line in lines]
+        givers = await shop.credits.givers(causes)
+        approved = await shop.approvals.by_cause(causes)
+        return [
+            _data(line, references, corrections.get(line.cause), givers.get(line.cause), _approved(line, approved))
+            for line in lines
+        ]
 
-    columns = ("sequence", "at", "what", "reference", "change", "balance", "about", "reason", "by")
+    columns = ("sequence", "at", "what", "reference", "change", "balance", "about", "reason", "by", "confirmed_by")
     if as_csv and not as_json:
         parts = pages(limit, before, _sequence, fetch)
         await print_csv(columns, (await told(part) async for part in parts))
@@ -157,8 +183,20 @@ def _sequence(line: StatementLine) -> int:
     return line.sequence
 
 
-def _data(line: StatementLine, references: dict[int, str], correction: Any) -> dict[str, Any]:
-    """`about` is the operator's reference of a debit, or the order of a refund; both have a reason and a name."""
+def _approved(line: StatementLine, approved: dict[int, Proposal]) -> Proposal | None:
+    """The proposal whose deed a line is. A decided order has the cause of its hold, which is no deed."""
+    return None if line.kind is TransferKind.HOLD else approved.get(line.cause)
+
+
+def _data(
+    line: StatementLine,
+    references: dict[int, str],
+    correction: Any,
+    giver: tuple[str, str] | None,
+    proposal: Proposal | None,
+) -> dict[str, Any]:
+    """`about` is the operator's reference of a debit or of a credit by somebody named, or the order of a refund."""
+    about, by = giver or ("", "")
     return {
         "sequence": line.sequence,
         "at": line.created_at,
@@ -166,11 +204,15 @@ def _data(line: StatementLine, references: dict[int, str], correction: Any) -> d
         "reference": references.get(line.cause, ""),
         "change": line.change.decimal,
         "balance": line.balance.decimal,
-        "about": correction["reference"] if correction else "",
+        "about": correction["reference"] if correction else about,
         "reason": correction["reason"] if correction else "",
-        "by": correction["by_whom"] if correction else "",
+        "by": correction["by_whom"] if correction else by or (proposal.proposed_by if proposal else ""),
+        "confirmed_by": (proposal.ended_by or "") if proposal else "",
     }
 
 
 def _note(data: dict[str, Any]) -> str:
-    return f"{data['about']}: {data['reason']} (by {data['by']})" if data["by"] else ""
+    if not data["by"]:
+        return ""
+    names = f"by {data['by']}, confirmed by {data['confirmed_by']}" if data["confirmed_by"] else f"by {data['by']}"
+    return f"{': '.join(filter(None, (data['about'], data['reason'])))} ({names})".strip()

@@ -9,7 +9,17 @@ import typer
 By = Annotated[
     str | None,
     typer.Option(
-        "--by", metavar="WHO", help="Who decided it; without it the user of this machine.", show_default=False
+        "--by",
+        metavar="WHO",
+        help="Who decided it; without it the user of this machine. Needed where it waits for a second person.",
+        show_default=False,
+    ),
+]
+
+WhoDecided = Annotated[
+    str | None,
+    typer.Option(
+        "--by", metavar="WHO", help="Who decided it; kept with it. Needed where it waits for a second person."
     ),
 ]
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from telvend.approvals.model import Confirmation
 from telvend.catalog.kinds import Payload
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.routing import Chosen
@@ -184,12 +185,28 @@ class Abandoned(msgspec.Struct, frozen=True):
 
 
 class PersonVerdict(msgspec.Struct, frozen=True):
-    """A person decides. `reference`, where given, must be the order's."""
+    """A person decides. `reference`, where given, must be the order's.
+
+    `by_whom`: who, as that person has said. `confirmation`: a second person has confirmed it.
+    """
 
     order_id: int
     reference: str | None
     delivered: bool
     text: str
+    by_whom: str | None = None
+    confirmation: Confirmation | None = None
+
+    @property
+    def wanted(self) -> OrderState:
+        """The state that the order is to have."""
+        return OrderState.DELIVERED if self.delivered else OrderState.FAILED
+
+    @property
+    def names(self) -> str:
+        """Who has decided, for the order's notes; empty where nobody was named."""
+        first = f" by {self.by_whom}" if self.by_whom else ""
+        return f"{first}, confirmed by {self.confirmation.by_whom}" if self.confirmation else first
 
 
 class RequeryNow(msgspec.Struct, frozen=True):

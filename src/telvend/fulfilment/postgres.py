@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from telvend.approvals.gate import SecondPerson
 from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.errors import InvariantBroken
 from telvend.fulfilment import store
@@ -23,7 +24,8 @@ from telvend.orders.payloads.service import Payloads
 class PostgresFulfilmentStore:
     """The fulfilment's rows in PostgreSQL. It owns two connections, one to claim with and one to settle with.
 
-    `doubts` says whether an order of this moment may have had attempts that the database has lost. `payloads`: see Settlement.
+    `doubts` says whether an order of this moment may have had attempts that the database has lost. `payloads`, `second_person`:
+    see Settlement.
     """
 
     def __init__(
@@ -33,12 +35,13 @@ class PostgresFulfilmentStore:
         policy: FulfilmentPolicy,
         doubts: Callable[[datetime], bool] | None = None,
         payloads: Payloads | None = None,
+        second_person: SecondPerson | None = None,
     ) -> None:
         self._doubts = doubts or (lambda _: False)
         self._database = database
         self._claiming = DedicatedConnection(database)
         self._claiming_lock = asyncio.Lock()
-        self._settlement = Settlement(database, ledger, policy, self._doubts, payloads)
+        self._settlement = Settlement(database, ledger, policy, self._doubts, payloads, second_person)
 
     async def close(self) -> None:
         """Give the connections back."""

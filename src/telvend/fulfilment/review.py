@@ -3,9 +3,11 @@
 Both work from any process, while the fulfilment runs or not, and may be repeated.
 """
 
+from telvend.approvals.model import ActKind, Confirmation, Proposal, WaitsForSecondPerson, require_name
 from telvend.errors import InvalidInput, NotFound
 from telvend.fulfilment.model import Effect, Item, PersonVerdict, RequeryNow
 from telvend.fulfilment.ports import FulfilmentStore
+from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import number_in
 
 
@@ -15,16 +17,35 @@ class Review:
     def __init__(self, store: FulfilmentStore) -> None:
         self._store = store
 
-    async def resolve(self, order: str | int, *, delivered: bool, text: str) -> Effect:
+    async def resolve(self, order: str | int, *, delivered: bool, text: str, by_whom: str | None = None) -> Effect:
         """Settle an open order by hand: post its hold or give it back. `text` says why, and is kept with the order.
 
+        `by_whom` is kept with it.
+
         For orders that wait or are in review. The same decision again changes nothing. Raises NotFound, InvalidInput
-        (decided otherwise already, with a provider right now, or no reason given), Busy.
+        (decided otherwise already, with a provider right now, or no reason given), WaitsForSecondPerson where the decision
+        has become a proposal, Busy.
         """
         if not text.strip():
             raise InvalidInput("text", "must say why, for whoever looks at this order later")
+        if by_whom is not None:
+            by_whom = require_name(by_whom)
         number, reference = _names(order)
-        return await self._tell(PersonVerdict(number, reference, delivered, text.strip()))
+        try:
+            return await self._tell(PersonVerdict(number, reference, delivered, text.strip(), by_whom))
+        except WaitsForSecondPerson:
+            await hit_async("approval.proposed")
+            raise
+
+    async def perform(self, proposal: Proposal, confirmation: Confirmation) -> None:
+        """Decide an order as it was proposed, and as a second person has confirmed.
+
+        Raises InvalidInput (the order has changed meanwhile, or the proposal cannot be confirmed), NotFound, Busy.
+        """
+        number, reference = _names(proposal.reference)
+        delivered = proposal.kind is ActKind.DELIVERED
+        verdict = PersonVerdict(number, reference, delivered, proposal.reason, proposal.proposed_by, confirmation)
+        await self._tell(verdict)
 
     async def ask_again(self, order: str | int) -> Effect:
         """Have the provider asked now. Raises NotFound, InvalidInput (final, or nothing to ask about), Busy."""

@@ -8,9 +8,12 @@ statements, commit.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+from telvend.approvals.gate import SecondPerson
+from telvend.approvals.model import Act, ActKind, WaitsForSecondPerson
 from telvend.catalog.kinds import WITH_PAYLOAD
 from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransaction, DecidedBatch
 from telvend.database.connections import Database, Tx
+from telvend.errors import InvalidInput, TelvendError
 from telvend.fulfilment import store
 from telvend.fulfilment.model import (
     Abandoned,
@@ -20,8 +23,9 @@ from telvend.fulfilment.model import (
     LockedOrder,
     PersonVerdict,
     ProviderReport,
+    clean,
 )
-from telvend.fulfilment.weighing import may_release, weigh
+from telvend.fulfilment.weighing import decided_already, may_release, weigh
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import AttemptState
@@ -34,7 +38,8 @@ from telvend.wallets.journal import WalletJournal
 class Settlement:
     """`settle` is what the worker's lane calls. `doubts` says whether an order of this moment may have lost attempts.
 
-    `payloads` seals what deliveries carry back; without it their provider is asked again by somebody who can.
+    `payloads` seals what deliveries carry back; without it their provider is asked again by somebody who can. What a person
+    decides passes `second_person`.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class Settlement:
         policy: FulfilmentPolicy,
         doubts: Callable[[datetime], bool],
         payloads: Payloads | None = None,
+        second_person: SecondPerson | None = None,
     ) -> None:
+        self._second_person = second_person or SecondPerson()
         self._payloads = payloads
         self._ledger = ledger
         self._policy = policy
@@ -64,7 +71,12 @@ class Settlement:
     async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
         journal = await WalletJournal.begin(tx, await _wallets_of(tx, items))
         cases = await store.lock_cases(tx, {item.order_id for item in items}, self._doubts)
-        effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
+        effects = [
+            await self._weigh_by_hand(tx, cases.get(item.order_id), item)
+            if isinstance(item, PersonVerdict)
+            else weigh(cases.get(item.order_id), item, self._policy)
+            for item in items
+        ]
         balances = await self._move_money(cases.values(), journal)
         await journal.write(tx)
         await store.write_cases(tx, cases.values(), balances)
@@ -74,6 +86,25 @@ class Settlement:
         # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
         # is told to try again, for the same reason.
         return DecidedBatch(effects, AfterLostCommit.BUSY)
+
+    async def _weigh_by_hand(self, tx: Tx, case: LockedOrder | None, verdict: PersonVerdict) -> Effect | TelvendError:
+        """Weigh what a person decides, unless it is for a second person to confirm."""
+        if case is None or verdict.reference not in (None, case.reference):
+            return weigh(case, verdict, self._policy)
+        answer = decided_already(case, verdict)
+        if answer is not None:
+            if verdict.confirmation is not None:
+                return InvalidInput("", f"{case.reference} is {case.state} meanwhile; nothing has moved.")
+            return answer
+        kind = ActKind.DELIVERED if verdict.delivered else ActKind.FAILED
+        act = Act(kind, case.wallet_id, case.reference, case.price, case.mode, clean(verdict.text), case.id)
+        try:
+            waiting = await self._second_person.admit(
+                tx, act, case.id, by_whom=verdict.by_whom, confirmation=verdict.confirmation
+            )
+        except TelvendError as error:
+            return error  # Nothing of it is written, and others are settled in the same transaction.
+        return weigh(case, verdict, self._policy) if waiting is None else WaitsForSecondPerson(waiting)
 
     async def _write_payloads(self, tx: Tx, cases: Iterable[LockedOrder]) -> None:
         """Seal what deliveries carried back. A delivered order without it is complete for the money, and asked about."""

@@ -282,9 +282,9 @@ def _nothing_delivered(attempts: Sequence[AttemptSnapshot]) -> bool:
     return all(attempt.state in (AttemptState.REFUSED, AttemptState.NOT_SENT) for attempt in attempts)
 
 
-def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError:
-    wanted = OrderState.DELIVERED if verdict.delivered else OrderState.FAILED
-    if case.state is wanted:
+def decided_already(case: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError | None:
+    """What a verdict gets that changes nothing: it is known, or cannot be. None where it would move money."""
+    if case.state is verdict.wanted:
         return Effect.NOTHING
     if case.state.final:
         return InvalidInput("order", f"is {case.state} already, and the money has moved")
@@ -292,7 +292,14 @@ def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | Telven
         return InvalidInput("order", "is with a provider right now; decide when it is waiting or in review")
     if verdict.delivered and not case.attempts:
         return InvalidInput("order", "was never sent to a provider, so that nobody can have delivered it")
-    case.notes.append(f"Decided by hand, {wanted}: {clean(verdict.text)}")
+    return None
+
+
+def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError:
+    answer = decided_already(case, verdict)
+    if answer is not None:
+        return answer
+    case.notes.append(f"Decided by hand, {verdict.wanted}{verdict.names}: {clean(verdict.text)}")
     for attempt in case.attempts:
         if attempt.state.open:
             attempt.changed = True
@@ -306,7 +313,7 @@ def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | Telven
         case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
     else:
         case.releases = True
-    case.become(wanted)
+    case.become(verdict.wanted)
     return Effect.DELIVERED if verdict.delivered else Effect.FAILED
 
 

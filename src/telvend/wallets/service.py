@@ -1,6 +1,6 @@
 """The verbs of wallets: what can be spent, the list of transactions by pages, the statement, the wallet in numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -72,6 +72,11 @@ class Wallets:
             )
             for row in rows
         ]
+
+    async def owners(self, wallet_ids: Collection[int]) -> dict[int, UUID]:
+        """Return whose wallets these are. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.owners(tx, wallet_ids)
 
     async def statement(
         self, reseller_id: UUID, currency: Currency, mode: Mode, *, before: int | None = None, limit: int = 50

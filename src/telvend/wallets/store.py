@@ -170,6 +170,14 @@ async def revive(tx: Tx, wallet_id: int, position: int) -> None:
 # Balances ----------------------------------------------------------------------------------------------------------------
 
 
+async def owners(tx: Tx, wallet_ids: Collection[int]) -> dict[int, UUID]:
+    """The resellers of these wallets."""
+    found = await tx.fetch(
+        "select account_id, reseller_id from wallet where account_id = any($1::bigint[])", list(wallet_ids)
+    )
+    return {row["account_id"]: row["reseller_id"] for row in found}
+
+
 async def balances(tx: Tx, wallet_ids: Sequence[int]) -> dict[int, int]:
     """The spendable balance of each wallet, in minor units."""
     found = await tx.fetch(

@@ -1,0 +1,1 @@
+"""Two people for large amounts: what one person proposes waits until another one confirms it."""
