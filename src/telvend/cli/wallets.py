@@ -10,7 +10,7 @@ from telvend.cli.approvals import waiting_output
 from telvend.cli.arguments import parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
-from telvend.cli.who import By, WhoDecided, user_of_machine
+from telvend.cli.who import ByWhereMoneyMoves, WhoDecided, user_of_machine
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -68,7 +68,7 @@ async def debit(
         str, typer.Option(help="What names this debit; the same again debits nothing. May be that of the credit.")
     ],
     reason: Annotated[str, typer.Option(help="Why; kept with the debit.")],
-    by: By = None,
+    by: ByWhereMoneyMoves = None,
     mode: InMode = Mode.LIVE,
 ) -> Output:
     """Take back what was credited by mistake, once for each reference, and never more than the wallet holds.

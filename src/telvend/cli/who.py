@@ -2,17 +2,18 @@
 
 import getpass
 import os
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-By = Annotated[
+_UNNAMED: Final = "Who decided it; without it the user of this machine."
+
+By = Annotated[str | None, typer.Option("--by", metavar="WHO", help=_UNNAMED, show_default=False)]
+
+ByWhereMoneyMoves = Annotated[
     str | None,
     typer.Option(
-        "--by",
-        metavar="WHO",
-        help="Who decided it; without it the user of this machine. Needed where it waits for a second person.",
-        show_default=False,
+        "--by", metavar="WHO", help=f"{_UNNAMED} Needed where it waits for a second person.", show_default=False
     ),
 ]
 
