@@ -97,7 +97,7 @@ async def place_list(shop: Shop, request: ListRequest) -> Output:
         return _refused(path, wrong, problems_file, are_repeats=not checked.problems)
     problems_file.remove()
     if request.dry_run:
-        return _looked(checked)
+        return _looked(checked, _halts(shop, request.mode))
     if any(total.count for total in checked.totals) and not request.yes:
         _console().print(_needed(checked), markup=False)
         table("", *_totals_table(checked), "")(_console())
@@ -122,7 +122,7 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
     left = len(checked.sales) - outcome.sold - outcome.there
     failed = outcome.states[OrderState.FAILED]
     unsettled = len(outcome.pending) + outcome.states[OrderState.REVIEW] if request.wait_s else 0
-    reasons = list(shop.gate.reasons) if shop.gate.halts(mode) else []
+    reasons = _halts(shop, mode)
     data = {
         "rows": len(checked.sales),
         "sold": outcome.sold,
@@ -132,6 +132,8 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
         "stopped": stopped,
         "halted": reasons,
         "result": None if unwritten else str(result_file.path),
+        "problem_count": 0,
+        "problems": [],
     }
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(outcome.states.items()))
     lines = [
@@ -250,18 +252,25 @@ def _refused(path: Path, wrong: Sequence[Problem], file: OwnCsv, *, are_repeats:
     return Output(data, text, exit_code=1)
 
 
-def _looked(checked: CheckedList) -> Output:
-    """The output of a dry run; exit code 1 where a wallet could not pay for all of it."""
-    data = _totals_data(checked) | {"sold": 0, "dry_run": True}
+def _halts(shop: Shop, mode: Mode) -> list[str]:
+    """Why nothing is sold in this mode, if nothing is."""
+    return list(shop.gate.reasons) if shop.gate.halts(mode) else []
+
+
+def _looked(checked: CheckedList, halts: Sequence[str]) -> Output:
+    """The output of a dry run; exit code 1 where a wallet could not pay for all of it, or nothing is sold at present."""
+    data = _totals_data(checked) | {"sold": 0, "dry_run": True, "halted": halts}
     columns, rows = _totals_table(checked)
 
     def show(console: Console) -> None:
         console.print(_needed(checked), markup=False)
         table("", columns, rows, "")(console)
+        for reason in halts:
+            console.print(reason, markup=False)
         console.print("Nothing was sold: a dry run.")
 
     short = any(total.short for total in checked.totals)
-    return Output(data, show=show, exit_code=int(short), only_looked=True)
+    return Output(data, show=show, exit_code=int(short or bool(halts)), only_looked=True)
 
 
 def _needed(checked: CheckedList) -> str:

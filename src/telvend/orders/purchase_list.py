@@ -25,7 +25,7 @@ _REQUIRED: Final = ("product", "to")
 
 MAXIMUM_BYTES: Final = 64 * 2**20
 MAXIMUM_ROWS: Final = 200_000
-"""A list is held in memory while it is sold: about half a kilobyte for each row."""
+"""A list is held in memory while it is sold: about one and a half kilobytes for each row."""
 
 _WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How the files of spreadsheet programs themselves begin: .xlsx and .ods, .xls."""
