@@ -200,7 +200,12 @@ class PlaceCommand(TyperCommand):
 @command(app, "place", cls=PlaceCommand)
 async def place(
     shop: "Shop",
-    product: Annotated[str | None, typer.Option(metavar="CODE", help="The product's code.")] = None,
+    product: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE", help="The product's code. Needed without --csv, as are --to, --email and --reference."
+        ),
+    ] = None,
     deliver_to: Annotated[
         str | None,
         typer.Option("--to", metavar="RECIPIENT", help="Who receives it: a mobile number, a meter number."),

@@ -13,6 +13,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -61,19 +62,23 @@ def text_of(data: bytes) -> str:
         raise InvalidInput("csv", f"is larger than {MAXIMUM_BYTES // 2**20} MiB; split it")
     if data.startswith(_WORKBOOKS):
         raise InvalidInput("csv", "is a workbook; have the spreadsheet program save it as CSV (UTF-8)")
-    try:
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    text = _decoded(data)
+    if "\0" in text:
+        raise InvalidInput("csv", "is not text")
+    return text
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
             return data.decode("utf-16")
-        if b"\0" in data:
-            raise InvalidInput("csv", "is not text")
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        except UnicodeDecodeError:
             raise InvalidInput("csv", "is not text") from None
-    try:
-        return data.decode("cp1252")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    # What is no UTF-8 is in the Western encoding of Windows, or in the one that gives every byte a letter.
+    for encoding in ("utf-8-sig", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    return data.decode("latin-1")
 
 
 def read_rows(text: str) -> Iterator[PurchaseRow | Problem]:

@@ -90,6 +90,7 @@ def test_what_is_wrong_with_the_form_is_named_with_its_line(text: str, found: st
         (b"\xd0\xcf\x11\xe0rest", "is a workbook"),
         (b"product,to\n\0", "is not text"),
         (b"\xff\xfea", "is not text"),
+        ("product,to\nA,\0".encode("utf-16"), "is not text"),
     ],
 )
 def test_what_is_no_text_is_refused(data: bytes, found: str) -> None:
