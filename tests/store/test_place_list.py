@@ -306,6 +306,19 @@ def test_no_file_but_its_own_is_written_over(shop: Shop) -> None:
     assert len(result("mine.csv")) == 1
 
 
+def test_what_a_killed_process_had_begun_to_write_is_removed_and_a_strange_name_is_shown(shop: Shop) -> None:
+    name = os.fsdecode(b"li\xffst.csv")
+    write(numbers(1), name)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    mine = Path(f".{name}.result.csv.{os.getpid()}.abcd1234")
+    for path in (Path(f".{name}.result.csv.{ended.pid}.abcd1234"), mine, Path(f".{name}.result.csv.x")):
+        path.write_text("a token")
+    assert place(shop, name=name)["result"] == "li\\xffst.csv.result.csv"
+    assert result(f"{name}.result.csv")[0]["reference"].startswith("list-")
+    assert [path.name for path in sorted(Path().glob(".li*"))] == [mine.name, f".{name}.result.csv.x"]
+
+
 def test_a_cell_that_a_spreadsheet_would_calculate_is_text_in_the_result(shop: Shop) -> None:
     write([f"{GB},0241234567,=1+1,@x"], head="product,to,reference,note")
     place(shop)

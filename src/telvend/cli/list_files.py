@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ class OwnCsv:
         try:
             if self.path.exists() and not self._is_own():
                 raise InvalidInput(self._field, f"{self.path} exists already and was not written by this command")
+            self._remove_abandoned()
             descriptor, name = self._temporary()
             os.close(descriptor)
             Path(name).unlink()
@@ -69,7 +71,15 @@ class OwnCsv:
             return file.readline().strip() == ",".join(self._columns).encode()
 
     def _temporary(self) -> tuple[int, str]:
-        return tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        return tempfile.mkstemp(prefix=f".{self.path.name}.{os.getpid()}.", dir=self.path.parent)
+
+    def _remove_abandoned(self) -> None:
+        """Remove what killed processes had begun to write: it may hold secrets, and nobody looks for it."""
+        begun = re.compile(rf"\.{re.escape(self.path.name)}\.([0-9]+)\.[a-z0-9_]+", re.ASCII)
+        for path in self.path.parent.iterdir():
+            found = begun.fullmatch(path.name)
+            if found is not None and not _runs(int(found[1])):
+                path.unlink(missing_ok=True)
 
     def _refused(self, error: OSError) -> InvalidInput:
         return InvalidInput(self._field, f"{self.path} cannot be written: {error.strerror}")
@@ -83,6 +93,16 @@ class RowWriter:
 
     def write(self, rows: Iterable[Sequence[Any]]) -> None:
         self._writer.writerows([csv_cell(cell) for cell in row] for row in rows)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass  # Somebody else's, or no process of this machine.
+    return True
 
 
 def _sync(folder: Path) -> None:

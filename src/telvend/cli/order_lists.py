@@ -5,6 +5,7 @@ orders/list_sales.py.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections import Counter
@@ -131,7 +132,7 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
         "states": dict(sorted(outcome.states.items())),
         "stopped": stopped,
         "halted": reasons,
-        "result": None if unwritten else str(result_file.path),
+        "result": None if unwritten else _shown(result_file.path),
         "problem_count": 0,
         "problems": [],
     }
@@ -141,7 +142,7 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
         *([f"Orders: {states}."] if states else []),
         *([stopped] if stopped else []),
         *reasons,
-        unwritten or f"What has become of each row: {result_file.path}",
+        unwritten or f"What has become of each row: {_shown(result_file.path)}",
         *([_GO_ON] if left or unwritten else []),
     ]
     if failed:
@@ -225,8 +226,8 @@ _ERRORS: Final = {
 def _refused(path: Path, wrong: Sequence[Problem], file: OwnCsv, *, are_repeats: bool) -> Output:
     """Say what is wrong with a list, of which nothing was sold: the first problems here, all of them in a file."""
     for problem in wrong[:_SHOWN]:
-        typer.echo(f"{path}: {problem}", err=True)
-    where: str | None = str(file.path)
+        typer.echo(f"{_shown(path)}: {problem}", err=True)
+    where: str | None = _shown(file.path)
     try:
         file.require_writable()
         with file.replacing() as writer:
@@ -383,6 +384,11 @@ def _bar() -> Progress:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
+
+
+def _shown(path: Path) -> str:
+    """A path as text, also one whose bytes are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _bytes_of(path: Path) -> bytes:
