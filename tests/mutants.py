@@ -296,8 +296,8 @@ MUTANTS = (
     Mutant(
         "a row keeps its reference when the file is saved in another form",
         "src/telvend/orders/list_sales.py",
-        "                item.recipient,\n                str(item.amount.minor",
-        "                row.to,\n                str(item.amount.minor",
+        "next(str(caller.reseller_id), row.product, item.recipient, amount)",
+        "next(str(caller.reseller_id), row.product, row.to, amount)",
         (f"{LISTS}::test_rows_without_a_reference_are_sold_once_however_the_file_is_saved_sorted_or_added_to",),
     ),
     Mutant(

@@ -231,6 +231,13 @@ def test_every_mistake_is_named_with_line_and_field_and_nothing_is_sold(shop: Sh
     assert not Path("list.csv.problems.csv").exists()
 
 
+def test_a_reference_is_one_for_all_wallets_of_a_reseller(shop: Shop) -> None:
+    shop.run("wallet", "credit", EMAIL, "1000", "NGN", "--reference", "n1")
+    write([f"{GB},0241234567,,r1", "NG-MTN-AIRTIME,08031234567,100,r1"])
+    (found,) = place(shop, code=1)["problems"]
+    assert (found["line"], found["field"]) == (3, "reference")
+
+
 def test_many_mistakes_are_shown_in_part_and_written_in_full(shop: Shop) -> None:
     write([f"{GB},12,,r{number}" for number in range(500)])
     told = shop.run("order", "place", "--csv", "list.csv", "--email", EMAIL, "--yes", code=1)
@@ -350,6 +357,9 @@ def test_rows_without_a_reference_are_sold_once_however_the_file_is_saved_sorted
 
 
 def test_what_was_asked_for_before_is_sold_again_only_on_purpose(shop: Shop) -> None:
+    # A row with a reference of its own says that it is meant; the one without, below it, does not.
+    write([f"{GB},0241000000,,r1", f"{GB},0241000000,,r2", f"{GB},0241000000,,"])
+    assert [one["line"] for one in place(shop, code=1)["problems"]] == [4]
     write([*numbers(2), *numbers(1)])
     refused = place(shop, code=1)
     assert refused["problems"] == [{"line": 4, "field": "", "problem": "asks for the same as line 2"}]

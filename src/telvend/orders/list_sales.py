@@ -219,27 +219,22 @@ class ListSales:
         if wallet_id is None:
             found.problems.append(Problem(row.line, "email", f"has no wallet in {currency}"))
             return
-        first: int | None = None
+        line, buys = row.line, (caller.reseller_id, row.product, item.recipient, item.amount.minor)
+        same = reading.bought.setdefault(buys, line)
         reference = row.reference
         if not reference:
-            reference, first = reading.references.next(
-                row.line,
-                str(caller.reseller_id),
-                row.product,
-                item.recipient,
-                str(item.amount.minor if row.amount else ""),
-            )
-        earlier = reading.lines.setdefault((wallet_id, reference), row.line)
-        if earlier != row.line:
-            found.problems.append(Problem(row.line, "reference", f"stands on line {earlier} already"))
+            amount = str(item.amount.minor) if row.amount else ""
+            reference = reading.references.next(str(caller.reseller_id), row.product, item.recipient, amount)
+            if same != line:
+                reading.same_as[line] = same
+        earlier = reading.lines.setdefault((caller.reseller_id, reference), line)
+        if earlier != line:
+            found.problems.append(Problem(line, "reference", f"stands on line {earlier} already"))
             return
-        price = item.amount if wanted.quote is None else wanted.quote.price
-        sale = ListedSale(row, caller.reseller_id, email, wallet_id, reference, item.recipient, price)
         if wanted.quote is None:
-            reading.off_sale.add(row.line)
-        if first is not None:
-            reading.same_as[row.line] = first
-        found.sales.append(sale)
+            reading.off_sale.add(line)
+        price = item.amount if wanted.quote is None else wanted.quote.price
+        found.sales.append(ListedSale(row, caller.reseller_id, email, wallet_id, reference, item.recipient, price))
 
     def _item(self, row: PurchaseRow, mode: Mode) -> Item:
         return self._counter.item(mode, code=row.product, recipient=row.to.lstrip("'"), amount=row.amount or None)
@@ -372,12 +367,12 @@ class ListSales:
                 return _stopped(waiting, f"The service was busy for {self._patience_s:.0f} s.")
         return _stopped(waiting, "It was stopped.") if waiting else None
 
-    async def _buy(self, sale: ListedSale, mode: Mode) -> Placement:
-        """Buy one row, at the price that it was checked for. Raises what CounterSales.place raises, and _PriceChanged."""
+    async def _buy(self, sale: ListedSale, mode: Mode) -> Placement | str:
+        """Buy one row at the price that it was checked for; otherwise return a sentence. Raises what CounterSales.place raises."""
         caller = await self._caller(sale.email, mode)
         wanted = self._counter.wanted(caller, self._item(sale.row, mode))
         if wanted.quote is not None and wanted.quote.price != sale.price:
-            raise _PriceChanged(sale.price, wanted.quote.price)
+            return f"The price has changed from {sale.price} to {wanted.quote.price} since the list was checked."
         return await self._counter.buy(caller, wanted, sale.reference)
 
     async def _learn(self, emails: Iterable[str], mode: Mode) -> None:
@@ -446,18 +441,15 @@ def is_pending(order: Order) -> bool:
     return not order.state.final and order.state is not OrderState.REVIEW
 
 
-class _PriceChanged(TelvendError):
-    def __init__(self, checked: Money, now: Money) -> None:
-        super().__init__(f"The price has changed from {checked} to {now} since the list was checked.")
-
-
 @dataclass(slots=True)
 class _Reading:
-    """What a check remembers of the rows before: the lines of references, of what is off sale, and of what repeats a row."""
+    """What a check remembers of the rows before: the lines of references, of what was asked for, of what is off sale, and of rows
+    without a reference that ask for the same as one before."""
 
     found: CheckedList
     references: DerivedReferences
-    lines: dict[tuple[int, str], int] = field(default_factory=dict)
+    lines: dict[tuple[UUID, str], int] = field(default_factory=dict)
+    bought: dict[tuple[UUID, str, str, int], int] = field(default_factory=dict)
     off_sale: set[int] = field(default_factory=set)
     same_as: dict[int, int] = field(default_factory=dict)
 
@@ -505,10 +497,13 @@ def _taken(
     return part
 
 
-def _note(sale: ListedSale, answer: Placement | BaseException, spent: dict[int, str], *, known: bool) -> None:
+def _note(sale: ListedSale, answer: Placement | str | BaseException, spent: dict[int, str], *, known: bool) -> None:
     """Note what has become of a row. `known`: it was not tried before, so that an order that was there is somebody else's."""
     if isinstance(answer, Placement):
         sale.there = answer.replayed and known
+        return
+    if isinstance(answer, str):
+        sale.error = answer
         return
     if isinstance(answer, InsufficientBalance):
         spent.setdefault(sale.wallet_id, f"Not tried: the wallet could not pay for line {sale.row.line}.")

@@ -149,15 +149,15 @@ class DerivedReferences:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._seen: dict[bytes, tuple[int, int]] = {}
+        self._count: dict[bytes, int] = {}
 
-    def next(self, line: int, *asked_for: str) -> tuple[str, int | None]:
-        """Return the reference of the next row, and the line of the first row that asks for the same, if there is one."""
+    def next(self, *asked_for: str) -> str:
+        """Return the reference of the next row."""
         digest = _digest(self._name, *asked_for)
-        first, count = self._seen.get(digest, (line, 0))
-        self._seen[digest] = (first, count + 1)
+        count = self._count.get(digest, 0)
+        self._count[digest] = count + 1
         # Half of the digest is 128 bits: two purchases never have the same.
-        return f"{self._name}/{_digest(digest.hex(), str(count)).hex()[:32]}", first if count else None
+        return f"{self._name}/{_digest(digest.hex(), str(count)).hex()[:32]}"
 
 
 LONGEST_NAME: Final = 64
