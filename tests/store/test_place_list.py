@@ -503,6 +503,15 @@ def test_a_row_is_sold_at_the_price_that_was_shown_or_not_at_all(shop: Shop) -> 
     assert errors == ["The price has changed from GHS 4.50 to GHS 4.60 since the list was checked."] * 2
 
 
+def test_what_left_the_sale_meanwhile_is_left_over(shop: Shop) -> None:
+    async def off(found: Opened) -> None:
+        await found.catalogue.switch_product(GB, active=False)
+
+    stopped, errors = while_it_runs(shop, off)
+    assert (stopped, orders(shop)) == (None, 0)
+    assert all("not on sale" in error for error in errors)
+
+
 def test_who_was_suspended_meanwhile_buys_nothing_more(shop: Shop) -> None:
     async def suspend(found: Opened) -> None:
         await found.resellers.suspend(EMAIL, "owes")
