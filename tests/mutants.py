@@ -41,6 +41,7 @@ REFILLS = "tests/store/test_refills.py"
 REPORTS = "tests/store/test_reports.py"
 APPROVALS = "tests/store/test_approvals.py"
 SECOND_PERSON = "tests/scenario/test_second_person_stories.py"
+LISTS = "tests/store/test_place_list.py"
 
 KINDS = "tests/contract/test_product_kind.py"
 PAUSES = "tests/store/test_network_pauses.py"
@@ -284,6 +285,34 @@ MUTANTS = (
         "airtime.price(amount, caller.reseller_id), airtime.cost(amount)",
         "amount, airtime.cost(amount)",
         (f"{NIGERIA}::test_airtime_with_a_discount_holds_and_posts_what_the_reseller_pays",),
+    ),
+    Mutant(
+        "a row of a list is sold at the price that was shown",
+        "src/telvend/orders/list_sales.py",
+        "if wanted.quote is not None and wanted.quote.price != sale.price:",
+        "if False:",
+        (f"{LISTS}::test_a_row_is_sold_at_the_price_that_was_shown_or_not_at_all",),
+    ),
+    Mutant(
+        "a row keeps its reference when the file is saved in another form",
+        "src/telvend/orders/list_sales.py",
+        "next(str(caller.reseller_id), row.product, item.recipient, amount)",
+        "next(str(caller.reseller_id), row.product, row.to, amount)",
+        (f"{LISTS}::test_rows_without_a_reference_are_sold_once_however_the_file_is_saved_sorted_or_added_to",),
+    ),
+    Mutant(
+        "a row that was changed under its reference is refused",
+        "src/telvend/orders/list_sales.py",
+        "if changed := self._changed(sale, order, mode):",
+        "if changed := []:",
+        (f"{LISTS}::test_a_row_that_was_changed_under_its_reference_is_named",),
+    ),
+    Mutant(
+        "a copy of a list is held up",
+        "src/telvend/orders/list_sales.py",
+        "        if wanted:\n            since = ",
+        "        if False:\n            since = ",
+        (f"{LISTS}::test_what_was_asked_for_before_is_sold_again_only_on_purpose",),
     ),
     Mutant(
         "no answer, no sale",

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from telvend.operator.vouchers.pins import PinKeys
     from telvend.operator.vouchers.service import Vouchers
     from telvend.orders.counter import CounterSales
+    from telvend.orders.list_sales import ListSales
     from telvend.orders.payloads.service import Payloads
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
@@ -459,6 +460,20 @@ class Shop:
         from telvend.orders.counter import CounterSales
 
         return CounterSales(self.orders, self.catalogue)
+
+    @cached_property
+    def list_sales(self) -> "ListSales":
+        """Sales of whole lists by hand."""
+        from telvend.orders.list_sales import AT_ONCE, ListSales
+
+        return ListSales(
+            self.orders,
+            self.counter,
+            self.resellers,
+            self.wallets,
+            self.watch.look,
+            at_once=min(AT_ONCE, self.settings.lane_waiting),
+        )
 
     @cached_property
     def payloads(self) -> "Payloads":

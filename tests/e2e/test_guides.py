@@ -128,6 +128,7 @@ BEGINNINGS = {
         settings=STEERED,
     ),
     "revoke-a-key": Begins([AMA, KEY]),
+    "sell-a-list": Begins([AMA, credit("100", "cash-1")]),
     "switch-a-network-off": Begins(soak=False),
     "two-people-for-large-amounts": Begins([AMA]),
     "use-the-postman-collection": Begins([AMA]),

@@ -1,11 +1,14 @@
 """`telvend order`: the sales, and the ones that wait for a person."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import MAXYEAR, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import typer
+from typer.core import TyperCommand
 
 from telvend.approvals.model import WaitsForSecondPerson
 from telvend.cli.approvals import ByAnother, confirmed_output, proposal_data, proposal_text, waiting_output
@@ -162,21 +165,111 @@ async def _find(shop: "Shop", reference: str, email: str | None) -> tuple[Order,
     return order, (await shop.resellers.emails({order.reseller_id}))[order.reseller_id]
 
 
-@command(app, "place")
+class PlaceCommand(TyperCommand):
+    """`order place` takes one purchase by its options, or a list of them; what goes with the other is wrong usage."""
+
+    _ONE: ClassVar = {"product": "--product", "deliver_to": "--to", "reference": "--reference", "amount": "--amount"}
+    _NEEDED: ClassVar = {"product": "--product", "deliver_to": "--to", "email": "--email", "reference": "--reference"}
+    _LIST: ClassVar = {
+        "dry_run": "--dry-run", "yes": "--yes", "batch": "--batch", "result": "--result", "wait": "--wait",
+        "repeats": "--repeats",
+    }  # fmt: skip
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        left = super().parse_args(ctx, args)
+        if ctx.resilient_parsing:
+            return left
+        given = {name for name, value in ctx.params.items() if value}
+        if ctx.params["csv"] is not None:
+            for name, option in self._ONE.items():
+                if ctx.params[name] is not None:
+                    raise typer.BadParameter(f"{option} does not go with --csv, whose rows say it.", ctx)
+            if not given & {"dry_run", "yes"} and not sys.stdin.isatty():
+                problem = "There is no terminal to ask on: --yes sells the list, --dry-run only checks it."
+                raise typer.BadParameter(problem, ctx)
+            return left
+        for name, option in self._LIST.items():
+            if name in given:
+                raise typer.BadParameter(f"{option} goes with --csv only.", ctx)
+        for name, option in self._NEEDED.items():
+            if ctx.params[name] is None:
+                raise typer.BadParameter(f"{option} is needed for one purchase; --csv sells a list.", ctx)
+        return left
+
+
+@command(app, "place", cls=PlaceCommand)
 async def place(
     shop: "Shop",
-    product: Annotated[str, typer.Option(metavar="CODE", help="The product's code.")],
+    product: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE", help="The product's code. Needed without --csv, as are --to, --email and --reference."
+        ),
+    ] = None,
     deliver_to: Annotated[
-        str, typer.Option("--to", metavar="RECIPIENT", help="Who receives it: a mobile number, a meter number.")
-    ],
-    email: Annotated[str, typer.Option(help="The reseller whose wallet pays.")],
-    reference: Annotated[str, typer.Option(help="Yours; the same one again buys nothing and shows the order.")],
+        str | None,
+        typer.Option("--to", metavar="RECIPIENT", help="Who receives it: a mobile number, a meter number."),
+    ] = None,
+    email: Annotated[
+        str | None, typer.Option(help="The reseller whose wallet pays; with --csv, for the rows that name nobody.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Yours; the same one again buys nothing and shows the order.")
+    ] = None,
     amount: Annotated[
         str | None, typer.Option(help="In whole units, such as 1000 or 4.5, of what is sold by amount.")
     ] = None,
     mode: Annotated[Mode, typer.Option(help="live, or test: from the play wallet.")] = Mode.LIVE,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            metavar="FILE",
+            help="Sell a list instead: columns product, to, and amount, reference, email, note where they are wanted.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the list and add it up; sell nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Sell the list without asking.")] = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What the list is called; without it, as its file. Rows without a reference are sold once under each name.",
+        ),
+    ] = None,
+    repeats: Annotated[
+        bool,
+        typer.Option(
+            "--repeats",
+            help="Also rows without a reference that ask for the same as another one, or as a sale by hand within 24 hours.",
+        ),
+    ] = False,
+    result: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write what has become of each row; without it, FILE.result.csv."),
+    ] = None,
+    wait: Annotated[
+        int, typer.Option(min=0, max=86_400, metavar="SECONDS", help="How long to wait for the list's deliveries.")
+    ] = 0,
 ) -> Output:
-    """Place one order, wait for its delivery and show the receipt. A running server delivers; without one it stays accepted."""
+    """Place one order, wait for its delivery and show the receipt. A running server delivers; without one it stays accepted.
+
+    With --csv, place the orders of a list, each row exactly once however often the command is given. Every row is checked before
+    anything is sold.
+    """
+    if csv is not None:
+        from telvend.cli.order_lists import ListRequest, place_list
+
+        return await place_list(shop, ListRequest(csv, email, mode, batch, result, wait, dry_run, yes, repeats))
+    # Not without these: PlaceCommand has seen to it.
+    return await _place_one(shop, product or "", deliver_to or "", email or "", reference or "", amount, mode)
+
+
+async def _place_one(
+    shop: "Shop", product: str, deliver_to: str, email: str, reference: str, amount: str | None, mode: Mode
+) -> Output:
     from telvend.cli.receipts import print_receipt, reader_named
     from telvend.orders.counter import COUNTER
     from telvend.orders.receipts import receipt_of

@@ -3,18 +3,19 @@
 The command `order place` sells so. Its references are a namespace of their own, beside those of the APIs.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from telvend.catalog.billers import BillerProduct, biller_products
 from telvend.catalog.kinds import kind_of
 from telvend.catalog.model import Airtime, Product
 from telvend.catalog.service import Catalogue
-from telvend.errors import InvalidInput, NotFound, ProductUnavailable
+from telvend.errors import InvalidFields, NotFound, ProductUnavailable
 from telvend.kit.mode import Mode
-from telvend.kit.money import Currency, Money
+from telvend.kit.money import Money
 from telvend.kit.text import require_text
 from telvend.orders.model import Placement
-from telvend.orders.service import LONGEST_REFERENCE, Orders
+from telvend.orders.service import LONGEST_REFERENCE, Orders, Wanted
 from telvend.resellers.model import Caller
 
 COUNTER: Final = "counter"
@@ -23,8 +24,20 @@ COUNTER: Final = "counter"
 _PREFIX: Final = "CTR"
 
 
+Sellable = Product | Airtime | BillerProduct
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that is bought: `recipient` as its kind stores it, `amount` as it was given, or the price of what has one."""
+
+    product: Sellable
+    recipient: str
+    amount: Money
+
+
 class CounterSales:
-    """Sells by product code. `Orders` has to be started."""
+    """Sells by product code. `Orders` has to be started before `place` and `buy`."""
 
     def __init__(self, orders: Orders, catalogue: Catalogue) -> None:
         self._orders = orders
@@ -41,75 +54,59 @@ class CounterSales:
         InsufficientBalance, Busy.
         """
         require_text("reference", client_reference, LONGEST_REFERENCE)
-        match self._product(code):
-            case Product() as plan:
-                network = self._catalogue.snapshot.network(plan.country, plan.network)
-                if network is None:
-                    raise ProductUnavailable(plan.network, plan.code)
-                _require_no_amount(amount, plan.code, plan.price)
-                return await self._orders.buy_plan(
-                    caller,
-                    network=network,
-                    plan=plan,
-                    subscriber=_recipient(plan.kind, recipient, plan.country),
-                    client_reference=client_reference,
-                    prefix=_PREFIX,
-                )
-            case Airtime() as airtime:
-                network = self._catalogue.snapshot.network(airtime.country, airtime.network)
-                if network is None:
-                    raise ProductUnavailable(airtime.network, airtime.code)
-                return await self._orders.buy_airtime(
-                    caller,
-                    network=network,
-                    amount=_amount(amount, airtime.minimum, airtime.maximum),
-                    subscriber=_recipient("airtime", recipient, airtime.country),
-                    client_reference=client_reference,
-                    prefix=_PREFIX,
-                )
-            case BillerProduct() as product:
-                if caller.mode is not Mode.TEST:
-                    raise InvalidInput("mode", f"must be test: {product.code} is not sold live yet")
-                if product.price is not None:
-                    _require_no_amount(amount, product.code, product.price)
-                return await self._orders.buy_of_biller(
-                    caller,
-                    product=product,
-                    amount=product.price or _amount(amount, product.minimum, product.maximum),
-                    recipient=_recipient(product.kind, recipient, product.country),
-                    client_reference=client_reference,
-                    prefix=_PREFIX,
-                )
+        item = self.item(caller.mode, code=code, recipient=recipient, amount=amount)
+        return await self.buy(caller, self.wanted(caller, item), client_reference)
 
-    def _product(self, code: str) -> Product | Airtime | BillerProduct:
-        """What is sold under a code, on sale or not. Raises NotFound."""
+    async def buy(self, caller: Caller, wanted: Wanted, client_reference: str) -> Placement:
+        """Buy what `wanted` has returned. Raises what `place` raises of what is not known before."""
+        return await self._orders.buy(caller, wanted, client_reference, _PREFIX)
+
+    def item(self, mode: Mode, *, code: str, recipient: str, amount: str | None) -> Item:
+        """Read what is to be bought. Raises NotFound (no such product), and InvalidFields with everything that is wrong."""
         snapshot = self._catalogue.snapshot
-        found = snapshot.product_by_code(code) or snapshot.airtime_by_code(code) or biller_products().get(code)
-        if found is None:
+        product = snapshot.product_by_code(code) or snapshot.airtime_by_code(code) or biller_products().get(code)
+        if product is None:
             raise NotFound("Product")
-        return found
+        problems: dict[str, str] = {}
+        if isinstance(product, BillerProduct) and mode is not Mode.TEST:
+            problems["mode"] = f"must be test: {product.code} is not sold live yet"
+        try:
+            worth = _amount(product, amount)
+        except ValueError as error:
+            problems["amount"] = str(error)
+        kind = "airtime" if isinstance(product, Airtime) else product.kind
+        try:
+            parsed = kind_of(kind).recipient.parse(recipient, product.country)
+        except ValueError as error:
+            problems["to"] = str(error)
+        if problems:
+            raise InvalidFields(problems)
+        return Item(product, parsed, worth)
+
+    def wanted(self, caller: Caller, item: Item) -> Wanted:
+        """Say what buying an item asks for, with its price now for this caller. Raises ProductUnavailable."""
+        product = item.product
+        if isinstance(product, BillerProduct):
+            return self._orders.of_biller_wanted(caller, product, item.amount, item.recipient)
+        network = self._catalogue.snapshot.network(product.country, product.network)
+        if network is None:
+            raise ProductUnavailable(product.network, product.code)
+        if isinstance(product, Product):
+            return self._orders.plan_wanted(network, product, item.recipient)
+        return self._orders.airtime_wanted(caller, network, item.amount, item.recipient)
 
 
-def _recipient(kind: str, text: str, country: str) -> str:
-    try:
-        return kind_of(kind).recipient.parse(text, country)
-    except ValueError as error:
-        raise InvalidInput("to", str(error)) from None
-
-
-def _require_no_amount(amount: str | None, code: str, price: Money) -> None:
-    if amount is not None:
-        raise InvalidInput("amount", f"is for what is sold by amount; {code} costs {price}")
-
-
-def _amount(text: str | None, minimum: Money, maximum: Money) -> Money:
-    currency: Currency = minimum.currency
+def _amount(product: Sellable, text: str | None) -> Money:
+    """What is sold by amount is worth its text, anything else its price. Raises ValueError with a sentence."""
+    if isinstance(product, Product) or (isinstance(product, BillerProduct) and product.price is not None):
+        price = product.price if isinstance(product, Product) else product.minimum
+        if text is not None:
+            raise ValueError(f"is for what is sold by amount; {product.code} costs {price}")
+        return price
+    minimum, maximum = product.minimum, product.maximum
     if text is None:
-        raise InvalidInput("amount", f"is needed: from {minimum} to {maximum}")
-    try:
-        amount = Money.parse(text, currency)
-    except ValueError as error:
-        raise InvalidInput("amount", str(error)) from None
+        raise ValueError(f"is needed: from {minimum} to {maximum}")
+    amount = Money.parse(text, minimum.currency)
     if not minimum.minor <= amount.minor <= maximum.minor:
-        raise InvalidInput("amount", f"must be from {minimum} to {maximum}")
+        raise ValueError(f"must be from {minimum} to {maximum}")
     return amount

@@ -3,9 +3,10 @@
 Delivering them is later work: `fulfilment/`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from telvend.catalog.billers import BillerProduct
@@ -27,9 +28,10 @@ from telvend.orders.completion import Completion
 from telvend.orders.model import Attempt, AttemptState, Order, OrderFilter, Placement
 from telvend.orders.placement import OrderPlacement, Purchase, Quote
 from telvend.orders.queries import OrderQuery, OrderReader
+from telvend.orders.store import RepeatKey
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
-from telvend.sales.model import KindsByDialect, fingerprint_of
+from telvend.sales.model import KindsByDialect, SaleKey, fingerprint_of
 
 EVERY_ORDER: Final = OrderFilter()
 LONGEST_REFERENCE: Final = 128
@@ -44,6 +46,16 @@ class OrderHistory:
     attempts: list[Attempt]
     entries: list[Entry]
     notes: list[tuple[Any, str]]
+
+
+class Wanted(NamedTuple):
+    """What a caller wants to buy. `what` says it as the fingerprint needs it: never by its price. `quote` is None where it is
+    not on sale now."""
+
+    network: Network
+    subscriber: str
+    what: str
+    quote: Quote | None
 
 
 class Orders:
@@ -108,11 +120,11 @@ class Orders:
     ) -> Placement:
         """Buy the cheapest bundle `size` of `network` for `subscriber` (E.164).
 
-        Raises what `_place` raises.
+        Raises what `buy` raises.
         """
         product = self._catalogue.snapshot.find(network.country, network.code, size)
         quote = Quote.of(product) if product is not None else None
-        return await self._place(caller, network, subscriber, size, quote, client_reference, prefix)
+        return await self.buy(caller, Wanted(network, subscriber, size, quote), client_reference, prefix)
 
     async def buy_plan(
         self,
@@ -124,11 +136,13 @@ class Orders:
         client_reference: str | None,
         prefix: str,
     ) -> Placement:
-        """Buy exactly this product for `subscriber` (E.164). Raises what `_place` raises."""
-        snapshot = self._catalogue.snapshot
-        on_sale = plan in snapshot.plans(network.country, network.code)
-        quote = Quote.of(plan) if on_sale else None
-        return await self._place(caller, network, subscriber, f"#{plan.id}", quote, client_reference, prefix)
+        """Buy exactly this product for `subscriber` (E.164). Raises what `buy` raises."""
+        return await self.buy(caller, self.plan_wanted(network, plan, subscriber), client_reference, prefix)
+
+    def plan_wanted(self, network: Network, plan: Product, subscriber: str) -> Wanted:
+        """Say what `buy_plan` buys."""
+        on_sale = plan in self._catalogue.snapshot.plans(network.country, network.code)
+        return Wanted(network, subscriber, f"#{plan.id}", Quote.of(plan) if on_sale else None)
 
     async def buy_airtime(
         self,
@@ -140,15 +154,18 @@ class Orders:
         client_reference: str | None,
         prefix: str,
     ) -> Placement:
-        """Buy airtime worth `amount` for `subscriber` (E.164). Raises what `_place` raises, and InvalidInput."""
+        """Buy airtime worth `amount` for `subscriber` (E.164). Raises what `buy` raises, and InvalidInput."""
+        wanted = self.airtime_wanted(caller, network, amount, subscriber)
+        return await self.buy(caller, wanted, client_reference, prefix)
+
+    def airtime_wanted(self, caller: Caller, network: Network, amount: Money, subscriber: str) -> Wanted:
+        """Say what `buy_airtime` buys."""
         airtime = self._catalogue.snapshot.airtime(network.country, network.code)
         quote = None
         if airtime is not None and airtime.minimum.minor <= amount.minor <= airtime.maximum.minor:
             price, cost = airtime.price(amount, caller.reseller_id), airtime.cost(amount)
             quote = Quote(airtime.id, airtime.code, "airtime", amount.text, None, amount, price, cost)
-        return await self._place(
-            caller, network, subscriber, f"airtime {amount.minor}", quote, client_reference, prefix
-        )
+        return Wanted(network, subscriber, f"airtime {amount.minor}", quote)
 
     async def buy_of_biller(
         self,
@@ -162,40 +179,34 @@ class Orders:
     ) -> Placement:
         """Buy a biller's product worth `amount` for `recipient`, as its kind stores it. In test mode alone, for now.
 
-        Raises what `_place` raises.
+        Raises what `buy` raises.
         """
+        wanted = self.of_biller_wanted(caller, product, amount, recipient)
+        return await self.buy(caller, wanted, client_reference, prefix)
+
+    def of_biller_wanted(self, caller: Caller, product: BillerProduct, amount: Money, recipient: str) -> Wanted:
+        """Say what `buy_of_biller` buys."""
         quote = None
         if caller.mode is Mode.TEST and product.minimum.minor <= amount.minor <= product.maximum.minor:
             size = amount.text if product.price is None else product.name
             quote = Quote(product.id, product.code, product.kind, size, None, amount, amount, product.cost(amount))
         seller = Network(product.id, product.country, product.biller, product.name, active=True)
-        wanted = f"{product.kind} {product.code} {amount.minor}"
-        return await self._place(caller, seller, recipient, wanted, quote, client_reference, prefix)
+        return Wanted(seller, recipient, f"{product.kind} {product.code} {amount.minor}", quote)
 
-    async def _place(
-        self,
-        caller: Caller,
-        network: Network,
-        subscriber: str,
-        wanted: str,
-        quote: Quote | None,
-        client_reference: str | None,
-        prefix: str,
-    ) -> Placement:
+    async def buy(self, caller: Caller, wanted: Wanted, client_reference: str | None, prefix: str) -> Placement:
         """Place one order, paid from the caller's wallet in the currency of the network's country.
 
-        `wanted` says what is bought, as the fingerprint needs it: never by its price. Returns when the order is durably
-        stored and its money held; nothing outside is called. A known reference of the same request answers with its
-        order as it stands, whatever has become of product, price and balance.
+        Returns when the order is durably stored and its money held; nothing outside is called. A known reference of the same
+        request answers with its order as it stands, whatever has become of product, price and balance.
         Raises ReferenceReused, ProductUnavailable, InsufficientBalance, NotFound (no such wallet), Busy.
         """
-        ticket = None
+        network, quote, ticket = wanted.network, wanted.quote, None
         if quote is not None and self._catalogue.snapshot.trials and caller.mode is Mode.LIVE:
             ticket, quote = await self._on_trial(network, quote)
         if quote is None and client_reference is None:
-            raise ProductUnavailable(network.code, wanted)
+            raise ProductUnavailable(network.code, wanted.what)
         try:
-            placement = await self._submit(caller, network, subscriber, wanted, quote, client_reference, prefix)
+            placement = await self._submit(caller, wanted, quote, client_reference, prefix)
         except TelvendError as error:
             # Busy does not say whether the order was placed: then the trial has one sale less.
             if ticket is not None and not isinstance(error, Busy):
@@ -219,15 +230,10 @@ class Orders:
         return ticket, None if ticket is None else quote
 
     async def _submit(
-        self,
-        caller: Caller,
-        network: Network,
-        subscriber: str,
-        wanted: str,
-        quote: Quote | None,
-        client_reference: str | None,
-        prefix: str,
+        self, caller: Caller, wanted: Wanted, quote: Quote | None, client_reference: str | None, prefix: str
     ) -> Placement:
+        """Hand a purchase to the lane, at `quote` rather than at what `wanted` was quoted."""
+        network, subscriber, what, _ = wanted
         currency = network.currency
         wallet_id = caller.wallets.get(currency.code)
         if wallet_id is None:
@@ -239,12 +245,12 @@ class Orders:
                 dialect=caller.api,
                 mode=caller.mode,
                 client_reference=client_reference,
-                fingerprint=fingerprint_of(network.country, network.code, subscriber, wanted),
+                fingerprint=fingerprint_of(network.country, network.code, subscriber, what),
                 wallet_id=wallet_id,
                 in_flight=in_flight,
                 country=network.country,
                 network=network.code,
-                size=wanted,
+                size=what,
                 subscriber=subscriber,
                 quote=quote,
                 prefix=prefix,
@@ -258,6 +264,26 @@ class Orders:
     async def find(self, caller: Caller, reference: str) -> Order:
         """The caller's order by our reference or by its own. Raises NotFound, also for somebody else's, and Busy."""
         return await self.reads.submit(OrderQuery(caller.reseller_id, caller.api, caller.mode, reference))
+
+    async def under(self, keys: Sequence[SaleKey]) -> dict[SaleKey, Order]:
+        """Return the orders that stand under these references, at most a thousand at a time. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.find_by_client_reference(tx, keys)
+
+    async def numbered(self, ids: Sequence[int]) -> list[Order]:
+        """Return the orders with these numbers, at most a thousand at a time. Raises Busy."""
+        async with self._database.connection() as tx:
+            return list((await store.find_by_id(tx, ids)).values())
+
+    async def sold_since(
+        self, dialect: str, mode: Mode, wanted: Sequence[RepeatKey], since: datetime
+    ) -> dict[int, str]:
+        """Return which of these purchases repeat an order of this API since then, under another reference: place to our reference.
+
+        Raises Busy.
+        """
+        async with self._database.connection() as tx:
+            return await store.sold_since(tx, dialect, mode, wanted, since)
 
     async def list_orders(
         self, wanted: OrderFilter = EVERY_ORDER, *, before: int | None = None, limit: int = 50

@@ -159,6 +159,36 @@ async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
         await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now)
 
 
+class RepeatKey(msgspec.Struct, frozen=True, gc=False):
+    """What makes a purchase the same as another one, its place among others, and the reference under which it is the same sale."""
+
+    place: int
+    reseller_id: UUID
+    product: str
+    subscriber: str
+    face_minor: int
+    client_reference: str
+
+
+# The index by time narrows it to the orders since then, which are read once, however many purchases are wanted.
+SOLD_SINCE: Final = """
+    select wanted.place, min(o.reference) as reference
+    from json_to_recordset($1::text::json)
+        as wanted(place integer, reseller_id uuid, product text, subscriber text, face_minor bigint, client_reference text)
+    join orders o on o.reseller_id = wanted.reseller_id and o.product = wanted.product
+        and o.subscriber = wanted.subscriber and o.face_minor = wanted.face_minor
+        and o.client_reference <> wanted.client_reference
+    where o.created_at >= $2 and o.dialect = $3 and o.mode = $4 and o.state <> 'failed'
+    group by wanted.place
+"""
+
+
+async def sold_since(tx: Tx, dialect: str, mode: str, wanted: Sequence[RepeatKey], since: datetime) -> dict[int, str]:
+    """The purchases that an order of this API since then is the same as, one that failed aside: place to its reference."""
+    found = await tx.fetch(SOLD_SINCE, rows(wanted), since, dialect, mode)
+    return {row["place"]: row["reference"] for row in found}
+
+
 # The partial index of open orders serves a list of their states, where the statement says so in its words.
 _HAS_WORK: Final = frozenset({OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING})
 

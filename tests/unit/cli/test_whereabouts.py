@@ -17,7 +17,7 @@ def logs_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telvend.cli.supervisor.configure_logs", lambda _: None)
 
 
-# Every command that needs no argument, so that it would begin; and two that would change something.
+# Every command that needs no argument, so that it would begin; and some that would change something.
 ARGUMENTS = {
     name: name.split()
     for name, command in EVERY.items()
@@ -28,6 +28,7 @@ ARGUMENTS |= {
     "user add": ["user", "add", "a@b.co", "--name", "A", "--phone", "0241234567"],
     "upgrade --check": ["upgrade", "--check"],
     "work": ["work"],
+    "order place": ["order", "place", "--product", "X", "--to", "1", "--email", "a@b.co", "--reference", "r"],
 }
 
 
