@@ -287,7 +287,6 @@ def test_a_list_is_gone_on_with_after_its_products_left_the_sale(shop: Shop) -> 
         (("--product", GB, "--to", "1", "--email", EMAIL), "--reference is needed"),
         (("--product", GB, "--to", "1", "--email", EMAIL, "--reference", "r", "--dry-run"), "goes with --csv"),
         (("--product", GB, "--to", "1", "--email", EMAIL, "--reference", "r", "--wait", "3"), "goes with --csv"),
-        (("--csv", "list.csv"), "--yes sells the list"),
         (("--csv", "list.csv", "--yes", "--to", "1"), "--to does not go with --csv"),
         (("--csv", "nothing.csv", "--yes"), "does not exist"),
     ],

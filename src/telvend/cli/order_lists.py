@@ -99,7 +99,8 @@ async def place_list(shop: Shop, request: ListRequest) -> Output:
     problems_file.remove()
     if request.dry_run:
         return _looked(checked, _halts(shop, request.mode))
-    if any(total.count for total in checked.totals) and not request.yes:
+    # A script, which has no terminal, sells as it does with a single purchase.
+    if any(total.count for total in checked.totals) and not request.yes and sys.stdin.isatty():
         _console().print(_needed(checked), markup=False)
         table("", *_totals_table(checked), "")(_console())
         if not _agreed(checked, request.mode):

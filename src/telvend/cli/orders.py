@@ -1,6 +1,5 @@
 """`telvend order`: the sales, and the ones that wait for a person."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import MAXYEAR, datetime, timedelta
@@ -184,9 +183,6 @@ class PlaceCommand(TyperCommand):
             for name, option in self._ONE.items():
                 if ctx.params[name] is not None:
                     raise typer.BadParameter(f"{option} does not go with --csv, whose rows say it.", ctx)
-            if not given & {"dry_run", "yes"} and not sys.stdin.isatty():
-                problem = "There is no terminal to ask on: --yes sells the list, --dry-run only checks it."
-                raise typer.BadParameter(problem, ctx)
             return left
         for name, option in self._LIST.items():
             if name in given:
@@ -231,7 +227,9 @@ async def place(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the list and add it up; sell nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Sell the list without asking.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Sell the list without asking. Without a terminal nobody is asked.")
+    ] = False,
     batch: Annotated[
         str | None,
         typer.Option(

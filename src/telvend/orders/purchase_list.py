@@ -23,6 +23,16 @@ from telvend.errors import InvalidInput
 
 COLUMNS: Final = ("product", "to", "amount", "reference", "email", "note")
 _REQUIRED: Final = ("product", "to")
+_ALSO_CALLED: Final = {
+    "product_code": "product",
+    "code": "product",
+    "recipient": "to",
+    "phone": "to",
+    "msisdn": "to",
+    "number": "to",
+    "client_reference": "reference",
+}
+"""What other programs call the columns in their exports."""
 
 MAXIMUM_BYTES: Final = 64 * 2**20
 MAXIMUM_ROWS: Final = 200_000
@@ -98,7 +108,7 @@ def read_rows(text: str) -> Iterator[PurchaseRow | Problem]:
             if not any(cell.strip() for cell in cells):
                 continue
             if header is None:
-                header = [_clean(cell).casefold() for cell in cells]
+                header = [_column(cell) for cell in cells]
                 while header and not header[-1]:
                     header.pop()
                 problems = _header_problems(header, first_line)
@@ -190,6 +200,11 @@ def _separator(text: str) -> tuple[str, int]:
         return sum(cell.strip(' "\r\n').casefold() in COLUMNS for cell in head.split(separator))
 
     return max(",;\t", key=known), 0
+
+
+def _column(cell: str) -> str:
+    name = _clean(cell).casefold().replace(" ", "_")
+    return _ALSO_CALLED.get(name, name)
 
 
 def _header_problems(header: list[str], line: int) -> list[Problem]:

@@ -175,3 +175,15 @@ def test_a_list_is_called_as_its_file() -> None:
     assert long == name_of_list("x" * 65)
     assert name_of_list("a\nb").startswith("list-")
     assert len(name_of_list("\udce9.csv")) == 21
+
+
+@pytest.mark.parametrize("header", ["product_code,phone", "Code,MSISDN", " Product Code ,Recipient", "product,number"])
+def test_columns_are_known_by_what_other_programs_call_them(header: str) -> None:
+    (row,) = read_rows(f"{header}\nGH-MTN-1GB-30D,0241234567\n")
+    assert row == PurchaseRow(2, "GH-MTN-1GB-30D", "0241234567")
+
+
+def test_a_column_that_stands_there_under_two_names_is_refused() -> None:
+    (problem,) = read_rows("product,to,phone\nA,1,2\n")
+    assert isinstance(problem, Problem)
+    assert (problem.field, problem.problem) == ("to", "this column stands there twice")
