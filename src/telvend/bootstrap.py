@@ -5,7 +5,8 @@
     async with work(settings, url) as shop:                  a process that delivers orders
     async with serve(settings, url, listen) as (shop, http): a process that answers HTTP, and may deliver
 
-A new provider, authority, gateway or dialect gets its line in `_providers`, `_authorities`, `_gateways` or `APIS`.
+A new connector gets its line in `providers/connectors.py`; another provider, an authority, a gateway or a dialect in
+`_providers`, `_authorities`, `_gateways` or `APIS`.
 
 Each component is imported where it is made, so that a command imports the few rooms that it works with. A process that
 runs has made everything before it begins (`Shop.complete`).
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
+    from telvend.providers.upstream import Upstream
     from telvend.reports.service import Reports
     from telvend.resellers.model import KeyForm
     from telvend.resellers.service import Resellers
@@ -844,7 +846,8 @@ def _connected(providers: "list[Provider]", authorities: "list[Authority]", gate
     try:
         return Connected.of(providers, authorities, gateways)
     except ValueError as error:
-        raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
+        advice = "What pretends is taken out by own_network = false, and by live = false of a simulator"
+        raise SettingsRefused(f"These providers cannot stand side by side: {error}. {advice}.") from None
 
 
 def _gateways(settings: Settings) -> "list[Gateway]":
@@ -892,6 +895,7 @@ def _providers(
         )
         for name, chosen in settings.simulators.items()
     ]
+    providers += _upstreams(settings, clock)
     if settings.own_network:
         providers.append(
             OwnNetwork(
@@ -904,14 +908,34 @@ def _providers(
     return providers
 
 
+def _upstreams(settings: Settings, clock: "Clock") -> "list[Upstream]":
+    """Every upstream of the settings. Raises SettingsRefused with all that is wrong with all of them."""
+    if not settings.providers:
+        return []
+    from telvend.providers.connectors import connect
+    from telvend.providers.upstream import ConnectorRefused
+
+    upstreams: list[Upstream] = []
+    problems: list[str] = []
+    for name, chosen in settings.providers.items():
+        try:
+            upstreams.append(connect(name, chosen, clock))
+        except ConnectorRefused as refused:
+            problems += [f"providers.{name}: {problem}" for problem in refused.problems]
+    if problems:
+        raise SettingsRefused(f"{'; '.join(problems)}. `telvend provider check NAME` looks at one alone.")
+    return upstreams
+
+
 def _router(
     settings: Settings, providers: "list[Provider]", clock: "Clock", refuses_live: Callable[[], str | None]
 ) -> "Router":
     from telvend.fulfilment.routing import Router, Rule
     from telvend.providers.own_network.client import NAME as OWN_NETWORK
 
+    rules = {name: Rule(priority=chosen.priority) for name, chosen in settings.providers.items()}
     # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
-    rules = {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
+    rules |= {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
     if settings.own_network:
         # Whoever else was set up for live orders was set up on purpose, and goes first. It fails only where the database
         # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.
