@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from telvend import __version__
 from telvend.approvals import failpoints as approval_points
 from telvend.authorities import dojah, prembly
-from telvend.config import Settings, SettingsRefused
+from telvend.config import OWN_NETWORK, Settings, SettingsRefused
 from telvend.corrections import failpoints as correction_points
 from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import Busy
@@ -347,6 +347,13 @@ class Shop:
     def providers(self) -> "list[Provider]":
         return self._opened(_providers(self.settings, self.book, self.clock, self.provisioning, self.entitlements))
 
+    @property
+    def provider_names(self) -> tuple[str, ...]:
+        """The providers that the settings name, whether or not these can be used."""
+        settings = self.settings
+        own = [OWN_NETWORK] if settings.own_network else []
+        return (*settings.providers, *settings.simulators, *own)
+
     @cached_property
     def personas(self) -> "Personas":
         """They answer wherever no authority is asked."""
@@ -624,7 +631,7 @@ class Shop:
             router,
             self.clock,
             policy=self.policy,
-            costs=lambda product_id: catalogue.snapshot.costs(product_id),
+            offers=lambda product_id: catalogue.snapshot.offers(product_id),
             ears=Counted(self.network_health),
             pressure=lambda: orders.lane.load,
             held=lambda: continuity.holds_deliveries or real_process.yields,
@@ -931,7 +938,6 @@ def _router(
     settings: Settings, providers: "list[Provider]", clock: "Clock", refuses_live: Callable[[], str | None]
 ) -> "Router":
     from telvend.fulfilment.routing import Router, Rule
-    from telvend.providers.own_network.client import NAME as OWN_NETWORK
 
     rules = {name: Rule(priority=chosen.priority) for name, chosen in settings.providers.items()}
     # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
