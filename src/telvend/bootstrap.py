@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
+    from telvend.fulfilment.trials.service import Trials
     from telvend.fulfilment.worker import Fulfilment
     from telvend.funding.credits import Credits
     from telvend.funding.jobs import FundingWorker
@@ -672,6 +673,13 @@ class Shop:
         return self._life.runs(
             PeriodicTask("payload requeries", work, self.clock, every_s=every_s, runtime=self._runtime)
         )
+
+    @cached_property
+    def trials(self) -> "Trials":
+        """Deliveries by hand."""
+        from telvend.fulfilment.trials.service import Trials
+
+        return Trials(self.database)
 
     @cached_property
     def review(self) -> "Review":

@@ -19,3 +19,32 @@ create table provider_offer_by_amount (
 alter table attempt
     add column provider_code text not null default '',
     add column type text not null default '';
+
+-- Deliveries that the operator makes by hand to try a provider (`telvend provider try`). They are no orders: no wallet pays. A row
+-- is committed before anything is sent.
+create table provider_trial (
+    id bigint generated always as identity primary key,
+    provider text not null,
+    reference text not null unique,
+    kind text not null,
+    country text not null,
+    network text not null,
+    product text not null,
+    size text not null,
+    validity_days integer,
+    type text not null,
+    provider_code text not null,
+    subscriber text not null,
+    currency text not null,
+    face_minor bigint not null check (face_minor > 0),
+    cost_minor bigint not null check (cost_minor >= 0),
+    state text not null
+        check (state in ('started', 'accepted', 'unknown', 'delivered', 'refused', 'not_sent')),
+    asked smallint not null default 0,
+    text text not null default '',
+    provider_reference text,
+    charged_minor bigint,                  -- what the provider says that it took
+    by_whom text not null,
+    started_at timestamptz not null,
+    finished_at timestamptz
+);

@@ -1,4 +1,4 @@
-"""What providers call products: on offers, and on attempts as it was sent."""
+"""What providers call products: on offers, and on attempts as it was sent. Deliveries by hand, to try a provider."""
 
 from telvend.database.migrations.script import run
 
