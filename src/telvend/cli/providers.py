@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from telvend.catalog.model import Airtime, Product
+from telvend.cli.arguments import NUMBER
 from telvend.cli.common import Output, as_json_of, command, emit, fail, progress, settings_of, time_text, zone_name
 from telvend.cli.listing import more_after, page
 from telvend.cli.options import DatabaseUrl, DataDir, Json
@@ -111,7 +112,7 @@ async def try_provider(
     shop: "Shop",
     subject: Subject,
     product: Annotated[str, typer.Option(metavar="CODE", help="The product's code, as `telvend product list` has it.")],
-    phone: Annotated[str, typer.Option(help="The mobile number that gets it.")],
+    phone: Annotated[str, typer.Option(help="The mobile number that gets it."), NUMBER],
     amount: Annotated[
         str | None, typer.Option(help="Of airtime, in whole units; without it the least that is sold.")
     ] = None,
