@@ -10,7 +10,9 @@ from telvend.providers.upstream import ConnectorRefused, Problem, Upstream, narr
 if TYPE_CHECKING:
     import httpx
 
-CONNECTORS: Final[dict[str, str]] = {}
+CONNECTORS: Final[dict[str, str]] = {
+    # In the order of their names.
+}
 """Names and modules; each module has `connect`, see upstream.py. A new connector gets its line here."""
 
 
