@@ -269,8 +269,8 @@ _PROVIDERS: Final = """
 
 An upstream that delivers what is sold is a table `[providers.NAME]`. The name is the operator's own and stands on attempts,
 in the ledger and in metrics, so that it stays while the account with the vendor does: it begins with a small letter and goes on
-with small letters and digits, at most 32, with single hyphens or underscores between them. A simulator's name and `own_network`
-are taken. How to connect one: [connect-an-upstream.md](../howto/connect-an-upstream.md).
+with small letters and digits, at most 32, with single hyphens or underscores between them. A simulator's name, `simulator`,
+`own_network`, `personas`, `prembly` and `dojah` are taken. How to connect one: [connect-an-upstream.md](../howto/connect-an-upstream.md).
 
 ```toml
 own_network = false

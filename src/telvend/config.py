@@ -230,6 +230,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 OWN_NETWORK: Final = "own_network"
 """The name of the provider that delivers on the shop's own network."""
 
+RESERVED_NAMES: Final = {
+    OWN_NETWORK: "the shop's own network",
+    "simulator": "the simulator",
+    "personas": "what answers identity checks without an authority",
+    "prembly": "an authority",
+    "dojah": "an authority",
+}
+"""Names that no provider may have, and whose they are: they stand in the ledger as its name would."""
+
 _PROVIDERS: Final = "providers"
 
 SECRETS: Final = {
@@ -339,8 +348,8 @@ def _require_own_names(settings: Settings) -> None:
     for name in settings.providers:
         if name in settings.simulators:
             raise SettingsRefused(f"providers.{name}: there is a simulator {name}; call one of them differently.")
-        if name == OWN_NETWORK:
-            raise SettingsRefused(f"providers.{name}: this is the name of the shop's own network; choose another.")
+        if name in RESERVED_NAMES:
+            raise SettingsRefused(f"providers.{name}: this is the name of {RESERVED_NAMES[name]}; choose another.")
 
 
 def _require_private(data_dir: Path) -> None:

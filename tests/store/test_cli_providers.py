@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from telvend.bootstrap import open_shop
+from telvend.authorities import personas
+from telvend.bootstrap import AUTHORITIES, open_shop
 from telvend.config import OWN_NETWORK, ProviderSettings, Settings, SettingsRefused, SimulatorSettings, load
 from telvend.database.connections import Database
 from telvend.fulfilment.routing import Chosen, RoutingRequest
@@ -381,7 +382,8 @@ async def test_a_real_provider_beside_one_that_pretends_is_refused_with_what_to_
             pass
 
 
-def test_no_provider_takes_the_name_of_our_own_network(folder: Path) -> None:
-    (folder / "telvend.toml").write_text(f'[providers.{OWN_NETWORK}]\nconnector = "double"\n')
-    with pytest.raises(SettingsRefused, match="this is the name of the shop's own network"):
+@pytest.mark.parametrize("name", [OWN_NETWORK, "simulator", personas.NAME, *AUTHORITIES])
+def test_no_provider_takes_a_name_that_stands_in_the_ledger_already(folder: Path, name: str) -> None:
+    (folder / "telvend.toml").write_text(f'simulators = {{}}\n[providers.{name}]\nconnector = "double"\n')
+    with pytest.raises(SettingsRefused, match=f"providers.{name}: this is the name of"):
         load({"data_dir": str(folder)}, {})
