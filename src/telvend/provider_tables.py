@@ -59,7 +59,9 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_url: Annotated[str, _meta("where tokens of OAuth are, where that is not the vendor's own address")] = ""
     file: Annotated[str, _meta('the description of an upstream with `connector = "http"`')] = ""
     live: Annotated[bool, _meta("whether it delivers live orders")] = True
-    test: Annotated[bool, _meta("whether it delivers for test keys: at a vendor's sandbox")] = False
+    test: Annotated[bool, _meta("whether it delivers for test keys, at a vendor's sandbox; needs `live = false`")] = (
+        False
+    )
     priority: Annotated[int, _meta("the lower one is asked first", ge=-1000000, le=1000000)] = 100
     concurrency: Annotated[int, _meta("calls at once, from one process", ge=1, le=10000)] = 64
     rate_per_s: Annotated[
@@ -274,9 +276,15 @@ def _converted(name: str, given: dict[str, _Given], folder: Path, problems: list
         problems.append(f"providers.{name}: the key `connector` is missing, which says whose API it is")
     if len(problems) > before:
         return None
-    return ProviderSettings(
+    table = ProviderSettings(
         **{key if key in _FIELDS else key.removesuffix(FILE_SUFFIX): v for key, v in values.items()}
     )
+    if table.live and table.test:
+        problems.append(
+            f"providers.{name}: test = true needs live = false, else test keys would buy for real; a sandbox has its own table"
+        )
+        return None
+    return table
 
 
 def _value(key: str, given: _Given, folder: Path) -> Any:

@@ -207,6 +207,7 @@ def test_a_settings_file_with_a_providers_secret_is_for_its_owner_alone(tmp_path
         (VT + 'token_url = "https://vtpass.com/?key=hunter2"', "providers.vt.token_url (file) must not hold ?"),
         (VT + 'priority = "1"', "providers.vt.priority (file) is '1': Expected `int`"),
         (VT + "live = 1", "providers.vt.live (file) is 1: Expected `bool`"),
+        (VT + "test = true", "providers.vt: test = true needs live = false, else test keys would buy for real"),
         (VT + "concurrency = 0", "providers.vt.concurrency (file) is 0: "),
         (VT + "timeout_s = nan", "providers.vt.timeout_s (file) is nan: "),
         (VT + "rate_per_s = 0", "providers.vt.rate_per_s (file) is 0: "),
