@@ -1,5 +1,6 @@
 """`telvend provider check|try|trials` and what a provider of the settings is to the shop, against a real database."""
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ import httpx
 import pytest
 
 from telvend.authorities import personas
-from telvend.bootstrap import AUTHORITIES, open_shop
+from telvend.bootstrap import AUTHORITIES, open_shop, work
 from telvend.config import OWN_NETWORK, ProviderSettings, Settings, SettingsRefused, SimulatorSettings, load
 from telvend.database.connections import Database
 from telvend.fulfilment.routing import Chosen, RoutingRequest
+from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
+from telvend.orders.counter import COUNTER
+from telvend.orders.model import Order, OrderState
 from telvend.upkeep.preparation import prepare_database
 from tests import upstream_double as double
-from tests.store.test_cli import Shop
+from tests.store.test_cli import EMAIL, Shop
 
 KEY = "hunter2"
 TABLE = f'own_network = false\n[providers.vt]\nconnector = "double"\napi_key = "{KEY}"\n'
@@ -380,6 +384,39 @@ async def test_a_real_provider_beside_one_that_pretends_is_refused_with_what_to_
     with pytest.raises(SettingsRefused, match=r"beside vt. What pretends is taken out by own_network = false"):
         async with open_shop(connected_to(folder, providers={"vt": table()}, **pretending), prepared):
             pass
+
+
+def test_an_order_is_sold_through_a_provider_of_the_settings(shop: Shop, folder: Path, bundle: str) -> None:
+    shop.add_reseller()
+    shop.run("wallet", "credit", EMAIL, "1000", "NGN", "--reference", "cash")
+    shop.run("product", "offer", bundle, "vt", "140.50", "--code", "mtn-500")
+    double.answers["POST /purchases"] = httpx.Response(200, json={"status": "pending"})
+    double.answers["GET /purchases"] = httpx.Response(200, json={"status": "done"})
+
+    async def sell() -> Order:
+        settings = load({"data_dir": str(folder)}, {}).settings
+        async with work(settings, shop.url) as running:
+            caller = await running.resellers.caller_without_key(EMAIL, COUNTER, Mode.LIVE)
+            placed = await running.counter.place(
+                caller, code=bundle, recipient=PHONE, amount=None, client_reference="r1"
+            )
+            return await running.orders.settled(placed.order, 30)
+
+    order = asyncio.run(sell())
+    assert order.state is OrderState.DELIVERED
+    asked, *questions = double.requests
+    (attempt,) = shop.data("order", "show", order.reference)["attempts"]
+    assert (attempt["provider"], attempt["provider_code"], attempt["provider_reference"]) == (
+        "vt",
+        "mtn-500",
+        "theirs-1",
+    )
+    assert b'"mtn-500"' in asked.content
+    assert attempt["reference"].encode() in asked.content
+    assert {question.url.path for question in questions} == {f"/purchases/t/{attempt['reference']}"}
+    entries = shop.data("order", "show", order.reference)["entries"]
+    assert [e["amount"] for e in entries if e["credit"] == "provider vt"] == [Decimal("140.5")]
+    assert shop.data("ledger", "check")["ok"]
 
 
 @pytest.mark.parametrize("name", [OWN_NETWORK, "simulator", personas.NAME, *AUTHORITIES])
