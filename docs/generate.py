@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import typer
 
-from telvend import errors
+from telvend import errors, provider_tables
 from telvend.bootstrap import FAILPOINTS
 from telvend.cli import app
 from telvend.config import PREFIX, SECRETS, Settings, described
@@ -261,7 +261,52 @@ def settings() -> str:
         secret = " A secret." if name in SECRETS else ""
         rows.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {shown} | {text}.{secret} |\n")
     head = "| setting | in the environment | default | what it is |\n|---|---|---|---|\n"
-    return _SETTINGS + head + "".join(rows) + _SETTINGS_FILE
+    return _SETTINGS + head + "".join(rows) + _SETTINGS_FILE + _PROVIDERS + _provider_keys()
+
+
+_PROVIDERS: Final = """
+## Providers
+
+An upstream that delivers what is sold is a table `[providers.NAME]`. The name is the operator's own and stands on attempts,
+in the ledger and in metrics, so that it stays while the account with the vendor does: it begins with a small letter and goes on
+with small letters and digits, at most 32, with single hyphens or underscores between them. A simulator's name, `simulator`,
+`own_network`, `personas`, `prembly` and `dojah` are taken. How to connect one: [connect-an-upstream.md](../howto/connect-an-upstream.md).
+
+```toml
+own_network = false
+
+[providers.vt]
+connector = "vtpass"
+api_key_file = "vt/api-key"
+public_key_file = "vt/public-key"
+secret_key_file = "vt/secret-key"
+```
+
+Each key can come from the environment instead: `TELVEND_PROVIDERS__VT__API_KEY`. In a variable a name's hyphens are
+underscores, so that two names may not differ in these alone; case does not matter there. A whole table is one value in
+TOML's inline form: `TELVEND_PROVIDERS__VT='{ connector = "vtpass", priority = 5 }'` takes the place of the file's table, and
+`TELVEND_PROVIDERS='{ vt = { connector = "vtpass" } }'` that of all of them. The most exact variable wins.
+
+Each secret can stand in a file of its own: `api_key_file` beside `api_key`, and so on. A relative name is looked for where
+the settings file is (in the data directory where there is none); line ends behind the secret are cut. Nobody else may read the
+file, unless nobody else may enter its folder. A secret and its file together are refused, except where the environment gives
+one and the settings file the other: then the environment's counts. A settings file with a secret in it must be for its owner
+alone, too.
+
+Settings are read when a process starts: restart `telvend serve` and `telvend work` after a change. A shop in which any
+provider's table is wrong does not start, and says everything that is wrong with all of them.
+
+"""
+
+
+def _provider_keys() -> str:
+    defaults = provider_tables.defaults()
+    rows = []
+    for key, text in provider_tables.described().items():
+        shown = provider_tables.default_text(defaults.get(key))
+        secret = f" A secret; or `{key}{provider_tables.FILE_SUFFIX}`." if key in provider_tables.SECRET_KEYS else ""
+        rows.append(f"| `{key}` | {f'`{shown}`' if shown else ''} | {text}.{secret} |\n")
+    return "| in `[providers.NAME]` | default | what it is |\n|---|---|---|\n" + "".join(rows)
 
 
 # The simulator -------------------------------------------------------------------------------------------------------

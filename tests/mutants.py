@@ -157,6 +157,37 @@ MUTANTS = (
         ("tests/unit/fulfilment/test_routing.py::test_a_provider_is_asked_for_the_kinds_that_it_delivers_alone",),
     ),
     Mutant(
+        "an attempt keeps the code that the provider was sent",
+        "src/telvend/fulfilment/store.py",
+        "step.reference, step.cost.minor, step.provider_code, step.type",
+        'step.reference, step.cost.minor, "", step.type',
+        ("tests/store/test_fulfilment_store.py::test_an_attempt_keeps_what_the_provider_was_sent",),
+    ),
+    Mutant(
+        "a provider that is not live gets no live order",
+        "src/telvend/providers/upstream.py",
+        "live_mode=traits.live_mode and settings.live,",
+        "live_mode=traits.live_mode,",
+        (
+            "tests/store/test_cli_providers.py"
+            "::test_a_provider_that_is_not_live_gets_no_live_order_and_one_for_tests_gets_those",
+        ),
+    ),
+    Mutant(
+        "a trial that was settled stays settled",
+        "src/telvend/fulfilment/trials/store.py",
+        " where id = $1 and state in ('started', 'accepted', 'unknown')",
+        " where id = $1",
+        ("tests/store/test_trials.py::test_what_was_settled_meanwhile_is_not_unsettled_by_a_late_answer",),
+    ),
+    Mutant(
+        "of a trial, never heard of counts only after a time",
+        "src/telvend/fulfilment/trials/model.py",
+        "if isinstance(outcome, NotSent) and age_s < settles_after_s:",
+        "if False:",
+        ("tests/store/test_trials.py::test_never_heard_of_counts_only_after_a_time",),
+    ),
+    Mutant(
         "the lock on the wallet",
         "src/telvend/ledger/store.py",
         "order by account_id for no key update",

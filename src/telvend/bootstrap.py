@@ -5,7 +5,8 @@
     async with work(settings, url) as shop:                  a process that delivers orders
     async with serve(settings, url, listen) as (shop, http): a process that answers HTTP, and may deliver
 
-A new provider, authority, gateway or dialect gets its line in `_providers`, `_authorities`, `_gateways` or `APIS`.
+A new connector gets its line in `providers/connectors.py`; another provider, an authority, a gateway or a dialect in
+`_providers`, `_authorities`, `_gateways` or `APIS`.
 
 Each component is imported where it is made, so that a command imports the few rooms that it works with. A process that
 runs has made everything before it begins (`Shop.complete`).
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from telvend import __version__
 from telvend.approvals import failpoints as approval_points
 from telvend.authorities import dojah, prembly
-from telvend.config import Settings, SettingsRefused
+from telvend.config import OWN_NETWORK, Settings, SettingsRefused
 from telvend.corrections import failpoints as correction_points
 from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import Busy
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
+    from telvend.fulfilment.trials.service import Trials
     from telvend.fulfilment.worker import Fulfilment
     from telvend.funding.credits import Credits
     from telvend.funding.jobs import FundingWorker
@@ -93,6 +95,7 @@ if TYPE_CHECKING:
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
+    from telvend.providers.upstream import Upstream
     from telvend.reports.service import Reports
     from telvend.resellers.model import KeyForm
     from telvend.resellers.service import Resellers
@@ -344,6 +347,13 @@ class Shop:
     @cached_property
     def providers(self) -> "list[Provider]":
         return self._opened(_providers(self.settings, self.book, self.clock, self.provisioning, self.entitlements))
+
+    @property
+    def provider_names(self) -> tuple[str, ...]:
+        """The providers that the settings name, whether or not these can be used."""
+        settings = self.settings
+        own = [OWN_NETWORK] if settings.own_network else []
+        return (*settings.providers, *settings.simulators, *own)
 
     @cached_property
     def personas(self) -> "Personas":
@@ -622,7 +632,7 @@ class Shop:
             router,
             self.clock,
             policy=self.policy,
-            costs=lambda product_id: catalogue.snapshot.costs(product_id),
+            offers=lambda product_id: catalogue.snapshot.offers(product_id),
             ears=Counted(self.network_health),
             pressure=lambda: orders.lane.load,
             held=lambda: continuity.holds_deliveries or real_process.yields,
@@ -663,6 +673,13 @@ class Shop:
         return self._life.runs(
             PeriodicTask("payload requeries", work, self.clock, every_s=every_s, runtime=self._runtime)
         )
+
+    @cached_property
+    def trials(self) -> "Trials":
+        """Deliveries by hand."""
+        from telvend.fulfilment.trials.service import Trials
+
+        return Trials(self.database)
 
     @cached_property
     def review(self) -> "Review":
@@ -844,7 +861,8 @@ def _connected(providers: "list[Provider]", authorities: "list[Authority]", gate
     try:
         return Connected.of(providers, authorities, gateways)
     except ValueError as error:
-        raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
+        advice = "What pretends is taken out by own_network = false, and by live = false of a simulator"
+        raise SettingsRefused(f"These providers cannot stand side by side: {error}. {advice}.") from None
 
 
 def _gateways(settings: Settings) -> "list[Gateway]":
@@ -892,6 +910,7 @@ def _providers(
         )
         for name, chosen in settings.simulators.items()
     ]
+    providers += _upstreams(settings, clock)
     if settings.own_network:
         providers.append(
             OwnNetwork(
@@ -904,14 +923,33 @@ def _providers(
     return providers
 
 
+def _upstreams(settings: Settings, clock: "Clock") -> "list[Upstream]":
+    """Every upstream of the settings. Raises SettingsRefused with all that is wrong with all of them."""
+    if not settings.providers:
+        return []
+    from telvend.providers.connectors import connect
+    from telvend.providers.upstream import ConnectorRefused
+
+    upstreams: list[Upstream] = []
+    problems: list[str] = []
+    for name, chosen in settings.providers.items():
+        try:
+            upstreams.append(connect(name, chosen, clock))
+        except ConnectorRefused as refused:
+            problems += [f"providers.{name}: {problem}" for problem in refused.problems]
+    if problems:
+        raise SettingsRefused(f"{'; '.join(problems)}. `telvend provider check NAME` looks at one alone.")
+    return upstreams
+
+
 def _router(
     settings: Settings, providers: "list[Provider]", clock: "Clock", refuses_live: Callable[[], str | None]
 ) -> "Router":
     from telvend.fulfilment.routing import Router, Rule
-    from telvend.providers.own_network.client import NAME as OWN_NETWORK
 
+    rules = {name: Rule(priority=chosen.priority) for name, chosen in settings.providers.items()}
     # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
-    rules = {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
+    rules |= {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
     if settings.own_network:
         # Whoever else was set up for live orders was set up on purpose, and goes first. It fails only where the database
         # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.

@@ -4,6 +4,7 @@
 
 Each setting `pool_size` is `TELVEND_POOL_SIZE` in the environment and `pool_size` in the file. The file is the one that
 `TELVEND_CONFIG` names, else `telvend.toml` in the data directory. `telvend settings` prints them all.
+Tables of providers are read by provider_tables.py.
 """
 
 import os
@@ -22,6 +23,9 @@ from telvend.kit.networks import NotANetwork, parse_network
 from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal, write_refusal
 from telvend.kit.phone import NotAPrefix, validate_prefixes
 from telvend.kit.secret import Secret
+from telvend.provider_tables import PROVIDER_NAME as PROVIDER_NAME
+from telvend.provider_tables import ProviderSettings as ProviderSettings
+from telvend.provider_tables import holds_secrets, read_tables
 
 PREFIX: Final = "TELVEND_"
 
@@ -51,35 +55,6 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     steered: bool = True
     priority: int = 100
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 3.0
-
-
-class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[providers.NAME]` in the file: an upstream that delivers. Which keys a connector needs, it says itself.
-
-    `live = false` takes it out of use for live orders. `test` delivers for test keys too: at a vendor's sandbox. A lower
-    `priority` goes first. `networks` (as `NG/MTN`) narrows what it is asked for to these. `caller_reference` is for the
-    connector networkdatasub: the far side honours a reference of the caller's.
-    """
-
-    connector: str
-    base_url: str = ""
-    api_key: Secret | None = None
-    api_secret: Secret | None = None
-    public_key: Secret | None = None
-    secret_key: Secret | None = None
-    client_id: Secret | None = None
-    client_secret: Secret | None = None
-    token_url: str = ""
-    file: str = ""
-    live: bool = True
-    test: bool = False
-    priority: int = 100
-    concurrency: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 64
-    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=100000)] | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = 30.0
-    networks: tuple[str, ...] = ()
-    caller_reference: bool = False
-    low_float: str = ""
 
 
 def _one_simulator() -> dict[str, SimulatorSettings]:
@@ -247,7 +222,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     simulators: Annotated[dict[str, SimulatorSettings], _meta("pretended upstreams, by name; a table of the file")] = (
         msgspec.field(default_factory=_one_simulator)
     )
+    providers: Annotated[
+        dict[str, ProviderSettings], _meta("upstreams that deliver what is sold, by name; tables of the file")
+    ] = msgspec.field(default_factory=dict)
 
+
+OWN_NETWORK: Final = "own_network"
+"""The name of the provider that delivers on the shop's own network."""
+
+RESERVED_NAMES: Final = {
+    OWN_NETWORK: "the shop's own network",
+    "simulator": "the simulator",
+    "personas": "what answers identity checks without an authority",
+    "prembly": "an authority",
+    "dojah": "an authority",
+}
+"""Names that no provider may have, and whose they are: they stand in the ledger as its name would."""
+
+_PROVIDERS: Final = "providers"
 
 SECRETS: Final = {
     "database_url": ("postgresql://", "postgres://"),
@@ -289,7 +281,10 @@ def default_data_dir() -> str:
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings, and for each where its value came from: `default`, `file`, `environment` or `command line`."""
+    """Settings, and for each where its value came from: `default`, `file`, `environment` or `command line`.
+
+    Keys of providers have origins of their own, as `providers.vt.api_key`.
+    """
 
     settings: Settings
     origins: dict[str, str]
@@ -300,15 +295,23 @@ def load(overrides: Mapping[str, Any] | None = None, environment: Mapping[str, s
     """Read the settings. `overrides` come from the command line and win. Raises SettingsRefused."""
     environment = os.environ if environment is None else environment
     chosen = {name: value for name, value in (overrides or {}).items() if value is not None}
-    named = {name: environment[PREFIX + name.upper()] for name in _NAMES if environment.get(PREFIX + name.upper())}
+    named = {
+        name: environment[PREFIX + name.upper()]
+        for name in _NAMES
+        if name != _PROVIDERS and environment.get(PREFIX + name.upper())
+    }
     data_dir = str(chosen.get("data_dir") or named.get("data_dir") or "")
     _require_private(Path(data_dir or default_data_dir()).expanduser())
     file = _file(environment.get(PREFIX + "CONFIG"), data_dir or default_data_dir())
     values: dict[str, Any] = {}
     origins = dict.fromkeys(_NAMES, "default")
+    tables: Any = None
     for origin, source in (("file", _read(file)), ("environment", named), ("command line", chosen)):
-        if origin == "file" and file is not None:
-            _require_private_file(file, holds_secrets=any(source.get(name) for name in SECRETS))
+        if origin == "file":
+            tables = source.pop(_PROVIDERS, None)
+            secret = holds_secrets(tables) or any(source.get(name) for name in SECRETS)
+            if file is not None:
+                _require_private_file(file, holds_secrets=secret)
         for name, value in source.items():
             if name not in _NAMES:
                 raise SettingsRefused(f"{file}: there is no setting {name!r}; `telvend settings` lists them.")
@@ -318,7 +321,35 @@ def load(overrides: Mapping[str, Any] | None = None, environment: Mapping[str, s
     if not values["data_dir"]:
         values["data_dir"] = default_data_dir()
     values["data_dir"] = os.path.abspath(os.path.expanduser(values["data_dir"]))
-    return Loaded(Settings(**values), origins, str(file) if file else None)
+    if _PROVIDERS not in chosen:
+        folder = Path(os.path.abspath(file.parent if file else values["data_dir"]))
+        values[_PROVIDERS] = _providers(tables, environment, folder, origins)
+    settings = Settings(**values)
+    _require_own_names(settings)
+    return Loaded(settings, origins, str(file) if file else None)
+
+
+def _providers(
+    in_file: Any, environment: Mapping[str, str], folder: Path, origins: dict[str, str]
+) -> dict[str, ProviderSettings]:
+    """Read the tables of providers, and note where their keys came from. Raises SettingsRefused with every problem."""
+    found = read_tables(in_file, environment, folder)
+    if found.problems:
+        text = "; ".join(found.problems)
+        raise SettingsRefused(f"{text}.")
+    places = sorted(set(found.origins.values()), reverse=True)
+    origins[_PROVIDERS] = " and ".join(places) or "default"
+    origins |= {f"{_PROVIDERS}.{key}": origin for key, origin in found.origins.items()}
+    return found.tables
+
+
+def _require_own_names(settings: Settings) -> None:
+    """Refuse a provider that is called as something else that delivers: attempts and the ledger would take it for that."""
+    for name in settings.providers:
+        if name in settings.simulators:
+            raise SettingsRefused(f"providers.{name}: there is a simulator {name}; call one of them differently.")
+        if name in RESERVED_NAMES:
+            raise SettingsRefused(f"providers.{name}: this is the name of {RESERVED_NAMES[name]}; choose another.")
 
 
 def _require_private(data_dir: Path) -> None:

@@ -109,6 +109,7 @@ BEGINNINGS = {
     "back-up-and-restore": Begins(serves=False, is_service=True),
     "close-the-month": Begins(),
     "connect-an-authority": Begins(),
+    "connect-an-upstream": Begins(),
     "correct-a-mistake": Begins(
         [AMA, credit("4.50", "cash-1"), credit("500", "cash-17"), KEY],
         [purchase("0241234567")],

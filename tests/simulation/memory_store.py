@@ -223,7 +223,16 @@ class MemoryStore:
                 row.count = step.number
                 row.attempts.append(
                     AttemptSnapshot(
-                        step.number, name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, now
+                        step.number,
+                        name,
+                        step.reference,
+                        AttemptState.STARTED,
+                        0,
+                        False,
+                        step.cost.minor,
+                        now,
+                        provider_code=step.provider_code,
+                        type=step.type,
                     )
                 )
                 if isinstance(step, Presume):

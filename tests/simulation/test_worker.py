@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from telvend.catalog.model import ProductOffers
 from telvend.errors import Busy
 from telvend.fulfilment import leases
 from telvend.fulfilment.model import Effect, FulfilmentPolicy
@@ -399,5 +400,40 @@ def test_a_call_is_not_given_up_because_the_whole_process_was_stopped(
         await asyncio.sleep(10)
         assert row.state is OrderState.DELIVERED
         assert said == []
+
+    loop.run_until_complete(play())
+
+
+def test_a_provider_is_asked_about_exactly_what_it_was_sent(loop: VirtualLoop) -> None:
+    asked: list[Delivery] = []
+
+    class Heard(Scripted):
+        async def requery(self, delivery: Delivery) -> Outcome:
+            asked.append(delivery)
+            return Unknown("still nothing") if len(asked) < 3 else Delivered()
+
+    async def play() -> None:
+        sent: list[Delivery] = []
+
+        async def lost(delivery: Delivery) -> Outcome:
+            sent.append(delivery)
+            return Unknown("no answer")
+
+        offers = [
+            ProductOffers(codes={"scripted": "mtn-1gb", "another": "x"}, type="SME", fixed_minor={"scripted": 70})
+        ]
+        stage = Stage(lost, offers=lambda _: offers[-1])
+        stage.provider.__class__ = Heard
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(3)
+        # Their code, the type and the cost are others by now; the clock goes on.
+        offers.append(ProductOffers(codes={"scripted": "mtn-1gb-new"}, type="Direct", fixed_minor={"scripted": 10}))
+        await asyncio.sleep(200)
+        assert row.state is OrderState.DELIVERED
+        (first,) = sent
+        assert (first.provider_code, first.type, first.cost) == ("mtn-1gb", "SME", Money(70, GHS))
+        assert first.started_at == row.attempts[0].started_at
+        assert asked == [first] * 3
 
     loop.run_until_complete(play())

@@ -13,6 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from unittest.mock import patch
 
+from telvend.catalog.model import ProductOffers
 from telvend.errors import Busy, TelvendError
 from telvend.fulfilment import calls, leases
 from telvend.fulfilment import worker as worker_module
@@ -100,7 +101,7 @@ class _Worker:
             _WorkerStore(world, self),
             self.router,
             world.clock,
-            costs=lambda _: {"cheap": 80, "dear": 95},
+            offers=lambda _: ProductOffers(fixed_minor={"cheap": 80, "dear": 95}),
             policy=world.policy,
             runtime=Runtime(died=self._died),
             concurrency=world.concurrency,

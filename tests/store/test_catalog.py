@@ -394,3 +394,92 @@ async def test_an_offer_reaches_the_other_processes(database: Database, catalogu
     async with database.connection() as tx:
         assert await elsewhere.refresh(tx)
     assert elsewhere.snapshot.costs(offer.product_id) == {"cheap": 410}
+
+
+async def test_a_code_without_a_cost_takes_the_cost_of_the_catalogue_also_when_that_changes(
+    database: Database, catalogue: Catalogue
+) -> None:
+    (product,) = await catalogue.list_products()
+    made = await catalogue.set_offer(product.code, "vt", cost=None, their_code="mtn-data/mtn-1gb")
+    assert (made.sold, made.cost, made.code) == (True, None, "mtn-data/mtn-1gb")
+    await catalogue.change_price(product.code, cost="3")
+    await loaded(database, catalogue)
+    assert catalogue.snapshot.costs(product.id) == {"vt": 300}
+    offers = catalogue.snapshot.offers(product.id)
+    assert offers.codes == {"vt": "mtn-data/mtn-1gb"}
+    # An order that was placed at the old cost expects that.
+    assert offers.costs_minor(450, 428) == {"vt": 428}
+
+
+async def test_a_code_stays_until_another_is_given_and_an_empty_one_takes_it_away(
+    database: Database, catalogue: Catalogue
+) -> None:
+    (product,) = await catalogue.list_products()
+    await catalogue.set_offer(product.code, "vt", cost="4.1", their_code="1GB")
+    for cost, their_code, costs, code in (
+        ("4.2", None, {"vt": 420}, "1GB"),
+        (None, None, {"vt": None}, "1GB"),
+        ("4.3", None, {"vt": 430}, "1GB"),
+        (None, "2", {"vt": 428}, "2"),
+        ("4", "", {"vt": 400}, ""),
+        (None, "", {"vt": 428}, ""),
+    ):
+        made = await catalogue.set_offer(product.code, "vt", cost=cost, their_code=their_code)
+        await loaded(database, catalogue)
+        assert catalogue.snapshot.costs(product.id) == costs
+        assert made.code == catalogue.snapshot.offers(product.id).codes.get("vt", "") == code
+
+
+async def test_a_provider_takes_a_share_of_airtime_and_of_billers_products(
+    database: Database, catalogue: Catalogue
+) -> None:
+    async with database.transaction() as tx:
+        await install_builtin(tx)
+    airtime = (await loaded(database, catalogue)).snapshot.airtime_by_code("NG-MTN-AIRTIME")
+    assert airtime is not None
+    await catalogue.set_offer("NG-MTN-AIRTIME", "vt", cost="96.55%", their_code="mtn")
+    await catalogue.set_offer("NG-MTN-AIRTIME", "dear", cost=None, their_code="MTN")
+    await catalogue.set_offer("NG-MTN-AIRTIME", "absent", cost=None)
+    biller = await catalogue.set_offer("NG-IKEDC-PREPAID", "vt", cost=None, their_code="ikeja-electric/prepaid")
+    offers = (await loaded(database, catalogue)).snapshot.offers(airtime.id)
+    assert offers.codes == {"vt": "mtn", "dear": "MTN"}
+    # 96.55 % of NGN 1.01, and a part of a kobo is ours to bear.
+    assert offers.costs_minor(101, 99) == {"vt": 98, "dear": 99, "absent": None}
+    assert catalogue.snapshot.offers(biller.product_id).codes == {"vt": "ikeja-electric/prepaid"}
+    assert catalogue.snapshot.offers(biller.product_id).costs_minor(1000, 990) == {"vt": 990}
+
+
+async def test_a_share_or_a_code_that_cannot_be_is_refused(database: Database, catalogue: Catalogue) -> None:
+    async with database.transaction() as tx:
+        await install_builtin(tx)
+    before = await revision(database)
+    for product, cost, code, field in (
+        ("NG-MTN-AIRTIME", "97.5", None, "cost"), ("NG-MTN-AIRTIME", "100.01%", None, "cost"),
+        ("NG-MTN-AIRTIME", "-1%", None, "cost"), ("NG-MTN-AIRTIME", "1.234%", None, "cost"),
+        ("GH-MTN-1GB-30D", "97.5%", None, "cost"), ("GH-MTN-1GB-30D", "4", " 1GB", "code"),
+        ("GH-MTN-1GB-30D", "4", "1\nGB", "code"), ("GH-MTN-1GB-30D", "4", "x" * 129, "code"),
+        ("GH-MTN-1GB-30D", None, "é", "code"),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput) as refused:
+            await catalogue.set_offer(product, "vt", cost=cost, their_code=code)
+        assert refused.value.field == field
+    assert await revision(database) == before
+
+
+async def test_import_and_export_leave_what_providers_call_a_product(database: Database, catalogue: Catalogue) -> None:
+    (product,) = await catalogue.list_products()
+    await catalogue.set_offer(product.code, "vt", cost=None, their_code="1GB")
+    sheet = await catalogue.export_csv()
+    assert "1GB,30 Days" in sheet
+    done = await catalogue.import_csv(sheet.replace("4.28", "4.00"))
+    assert (done.changed, done.problems) == (1, ())
+    offers = (await loaded(database, catalogue)).snapshot.offers(product.id)
+    assert (offers.codes, catalogue.snapshot.costs(product.id)) == ({"vt": "1GB"}, {"vt": 400})
+
+
+async def test_an_older_program_reads_the_cost_that_the_catalogue_had(database: Database, catalogue: Catalogue) -> None:
+    (product,) = await catalogue.list_products()
+    await catalogue.set_offer(product.code, "vt", cost=None, their_code="1GB")
+    async with database.connection() as tx:
+        row = await tx.fetchrow("select cost_minor, active from provider_offer where product_id = $1", product.id)
+    assert tuple(row) == (428, True)

@@ -30,6 +30,7 @@ from telvend.fulfilment.model import (
     ProviderReport,
     Requery,
     Reschedule,
+    SentAttempt,
     Step,
 )
 from telvend.fulfilment.ports import FulfilmentStore
@@ -304,6 +305,19 @@ async def hear(bench: Bench, order_id: int, outcome: Outcome, number: int = 1, *
 
 
 # Claims and leases ------------------------------------------------------------------------------------------------------
+
+
+async def test_an_attempt_keeps_what_the_provider_was_sent(bench: Bench) -> None:
+    await bench.place()
+
+    def coded(claims: Sequence[ClaimedOrder]) -> list[Step]:
+        return [Deliver(CHOSEN, 1, f"{claim.reference}-1", COST, "mtn-data/1", "SME") for claim in claims]
+
+    ((first, _),) = await claim_and(bench.store, 9, LEASE_S, coded)
+    await bench.store.hand_back([first.id])
+    ((again, _),) = await claim_and(bench.store, 9, LEASE_S, asking)
+    (attempt,) = again.attempts
+    assert attempt.sent(GHS) == SentAttempt(f"{first.reference}-1", COST, first.now, "mtn-data/1", "SME")
 
 
 async def test_a_claimed_order_has_its_attempt_and_belongs_to_nobody_else_until_its_lease_ends(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from telvend.catalog import builtin
-from telvend.catalog.model import CURRENCY_BY_COUNTRY
+from telvend.catalog.model import CURRENCY_BY_COUNTRY, share_minor
 from telvend.kit.money import Currency, Money
 
 FIRST_ID = 1_000_000_001
@@ -45,7 +45,7 @@ class BillerProduct:
 
     def cost(self, amount: Money) -> Money:
         """What a provider takes for `amount`; halves of a minor unit are ours to bear."""
-        return Money(-(-amount.minor * self.cost_basis_points // 10_000), amount.currency)
+        return Money(share_minor(amount.minor, self.cost_basis_points), amount.currency)
 
 
 @cache

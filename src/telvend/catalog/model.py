@@ -25,6 +25,7 @@ NON_EXPIRY: Final = "Non-expiry"
 
 PRODUCT_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _NETWORK_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .&-]{0,30}[A-Za-z0-9])?", re.ASCII)
+_PROVIDER_CODE = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?", re.ASCII)
 _TYPE = re.compile(r"(?:[A-Za-z][A-Za-z0-9 .&-]{0,31})?", re.ASCII)
 _SIZE = re.compile(r"(0|[1-9][0-9]{0,5})(?:\.([0-9]{1,3}))?\s*([KMGT]B)", re.ASCII | re.IGNORECASE)
 _VALIDITY = re.compile(r"([1-9][0-9]{0,3})(?:\s*days?)?", re.ASCII | re.IGNORECASE)
@@ -133,7 +134,7 @@ class Airtime:
 
     def cost(self, amount: Money) -> Money:
         """What a provider takes for `amount`; halves of a minor unit are ours to bear."""
-        return Money(-(-amount.minor * self.cost_basis_points // 10_000), amount.currency)
+        return Money(share_minor(amount.minor, self.cost_basis_points), amount.currency)
 
     def price(self, amount: Money, reseller_id: UUID) -> Money:
         """What this reseller pays for `amount`: never less than one minor unit."""
@@ -158,12 +159,71 @@ class Discount:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one provider takes for a product, where that is not the product's own cost; `sold` False: it has not got it."""
+    """What one provider takes for a product, and what it calls it; `sold` False: it has not got it.
+
+    `cost` is of a bundle; of what is sold by amount it is `basis_points`, in hundredths of a percent. Without either the
+    catalogue's own cost counts. `code` is the provider's word for the product; empty where it needs none.
+    """
 
     product_id: int
     provider: str
-    cost: Money
+    cost: Money | None
     sold: bool
+    code: str = ""
+    basis_points: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProductOffers:
+    """What providers take for one product and call it, by their names. Who is missing takes the cost of the order.
+
+    `fixed_minor` are costs in minor units, None for who has not got it; `basis_points` are shares of the amount; `as_catalogued`
+    takes the cost of the order. `type` is the product's.
+    """
+
+    fixed_minor: Mapping[str, int | None] = field(default_factory=dict)
+    basis_points: Mapping[str, int] = field(default_factory=dict)
+    as_catalogued: frozenset[str] = frozenset()
+    codes: Mapping[str, str] = field(default_factory=dict)
+    type: str = ""
+
+    def costs_minor(self, face_minor: int, cost_minor: int) -> Mapping[str, int | None]:
+        """What providers take of an order for `face_minor` that is expected to cost `cost_minor`; None: not sold."""
+        if not self.basis_points and not self.as_catalogued:
+            return self.fixed_minor
+        return {
+            **self.fixed_minor,
+            **{name: share_minor(face_minor, points) for name, points in self.basis_points.items()},
+            **dict.fromkeys(self.as_catalogued, cost_minor),
+        }
+
+    @classmethod
+    def of(cls, offers: Iterable[Offer], type_: str) -> "ProductOffers":
+        """Arrange the offers for one product."""
+        fixed: dict[str, int | None] = {}
+        shares: dict[str, int] = {}
+        catalogued = set()
+        codes = {}
+        for offer in offers:
+            if not offer.sold:
+                fixed[offer.provider] = None
+            elif offer.cost is not None:
+                fixed[offer.provider] = offer.cost.minor
+            elif offer.basis_points is not None:
+                shares[offer.provider] = offer.basis_points
+            else:
+                catalogued.add(offer.provider)
+            if offer.code:
+                codes[offer.provider] = offer.code
+        return cls(fixed, shares, frozenset(catalogued), codes, type_)
+
+
+NO_OFFERS: Final = ProductOffers()
+
+
+def share_minor(amount_minor: int, basis_points: int) -> int:
+    """Return so many hundredths of a percent of an amount; a part of a minor unit is ours to bear."""
+    return -(-amount_minor * basis_points // 10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +239,7 @@ class CatalogueSnapshot:
     _on_sale: Mapping[str, tuple[Product, ...]] = field(default_factory=dict)
     _products: Mapping[int, Product] = field(default_factory=dict)
     _products_by_code: Mapping[str, Product] = field(default_factory=dict)
-    _costs: Mapping[int, Mapping[str, int | None]] = field(default_factory=dict)
+    _offers: Mapping[int, ProductOffers] = field(default_factory=dict)
     _airtime: Mapping[tuple[str, str], Airtime] = field(default_factory=dict)
     _provider_codes: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     _airtime_by_code: Mapping[str, Airtime] = field(default_factory=dict)
@@ -210,9 +270,10 @@ class CatalogueSnapshot:
             if product.active and product.network_id in active and key not in cheapest:
                 cheapest[key] = product
                 on_sale.setdefault(product.country, []).append(product)
-        costs: dict[int, dict[str, int | None]] = {}
+        offered: dict[int, list[Offer]] = {product.id: [] for product in everything if product.type}
         for offer in offers:
-            costs.setdefault(offer.product_id, {})[offer.provider] = offer.cost.minor if offer.sold else None
+            offered.setdefault(offer.product_id, []).append(offer)
+        types = {product.id: product.type for product in everything}
         spelt: dict[int, dict[str, str]] = {}
         for network_id, provider, code in provider_codes:
             spelt.setdefault(network_id, {})[provider] = code
@@ -223,7 +284,7 @@ class CatalogueSnapshot:
             {country: tuple(found) for country, found in on_sale.items()},
             {product.id: product for product in everything},
             {product.code: product for product in everything},
-            costs,
+            {number: ProductOffers.of(found, types.get(number, "")) for number, found in offered.items()},
             {
                 (item.country, item.network.casefold()): item
                 for item in all_airtime
@@ -289,9 +350,14 @@ class CatalogueSnapshot:
             if product.type and product.country == country and product.network.casefold() == word
         )
 
+    def offers(self, product_id: int) -> ProductOffers:
+        """What providers take for a product, airtime or a biller's product, and what they call it."""
+        return self._offers.get(product_id, NO_OFFERS)
+
     def costs(self, product_id: int) -> Mapping[str, int | None]:
-        """What providers take for a product, in minor units, where that differs from its own cost; None: not sold."""
-        return self._costs.get(product_id, {})
+        """What providers take for a bundle, in minor units, where that was said of it; None: not sold."""
+        product = self._products.get(product_id)
+        return self.offers(product_id).costs_minor(0, product.cost.minor if product else 0)
 
     def product(self, product_id: int) -> Product | None:
         """The product of this number, on sale or not."""
@@ -305,6 +371,11 @@ class CatalogueSnapshot:
 def is_product_code(text: str) -> bool:
     """Whether a product may be called so: `[A-Za-z0-9_.-]{1,64}`."""
     return PRODUCT_CODE.fullmatch(text) is not None
+
+
+def is_provider_code(text: str) -> bool:
+    """Whether a provider may call a product so: printable ASCII, as it will stand in a request."""
+    return _PROVIDER_CODE.fullmatch(text) is not None
 
 
 def is_network_word(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from telvend.catalog import builtin, sheet, store
+from telvend.catalog.billers import biller_products
 from telvend.catalog.model import (
     CURRENCY_BY_COUNTRY,
     Airtime,
@@ -23,6 +24,7 @@ from telvend.catalog.model import (
     Terms,
     is_network_word,
     is_product_code,
+    is_provider_code,
 )
 from telvend.catalog.sheet import Problem
 from telvend.database.connections import Database, Tx, increment_revision
@@ -205,20 +207,33 @@ class Catalogue:
             _require_no_loss(terms, allow_loss)
             return await _write(tx, terms)
 
-    async def set_offer(self, code: str, provider: str, *, cost: str | None) -> Offer:
-        """Say what one provider takes for a product, as text such as `4.20`; None: this provider has not got it.
+    async def set_offer(self, code: str, provider: str, *, cost: str | None, their_code: str | None = None) -> Offer:
+        """Say what one provider takes for a product, and what it calls it; with neither, this provider has not got it.
+
+        `cost` is text: such as `4.20` of a bundle, and a share such as `97.5%` of what is sold by amount (airtime, a biller's
+        product). Without it the catalogue's own cost counts, also when that changes. Without `their_code` a code that was given
+        before stays; an empty one is taken away.
 
         Sales go to the cheapest of the providers with the same priority. Raises NotFound, InvalidInput.
         """
         if not is_network_word(provider):
             raise InvalidInput("provider", "must be the name of a provider")
+        if their_code and not is_provider_code(their_code):
+            raise InvalidInput("code", "must be 1 to 128 printable ASCII characters, without blanks at either end")
+        sold = cost is not None or their_code is not None
         async with self._database.transaction() as tx:
             await increment_revision(tx, TOPIC)
-            product = await _existing(tx, code)
-            money = product.cost if cost is None else _amount("cost", cost, product)
-            offer = Offer(product.id, provider, money, sold=cost is not None)
-            await store.write_offer(tx, offer)
-        return offer
+            by_amount = await _sold_by_amount(tx, code)
+            if by_amount is not None:
+                points = None if cost is None else _basis_points(cost)
+                offer = Offer(by_amount, provider, None, sold, basis_points=points)
+                catalogued_minor = None
+            else:
+                product = await _existing(tx, code)
+                offer = Offer(product.id, provider, None if cost is None else _amount("cost", cost, product), sold)
+                catalogued_minor = product.cost.minor
+            called = await store.write_offer(tx, offer, code=their_code, catalogued_minor=catalogued_minor)
+        return replace(offer, code=called)
 
     async def set_discount(
         self, reseller_id: UUID, country: str, network: str, percent: str, *, allow_loss: bool = False
@@ -358,6 +373,25 @@ def _amount(field: str, text: str, product: Product, *, positive: bool = False) 
         return (sheet.parse_price if positive else Money.parse)(text.strip(), product.currency)
     except ValueError as error:
         raise InvalidInput(field, str(error)) from None
+
+
+def _basis_points(text: str) -> int:
+    """A share such as `97.5%` in hundredths of a percent. Raises InvalidInput."""
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,2})?)\s?%", text.strip(), re.ASCII)
+    if match is None or Decimal(match[1]) > 100:
+        raise InvalidInput(
+            "cost", "is a share of the amount here, such as 97.5%: from 0% to 100%, at most two decimals"
+        )
+    return int(Decimal(match[1]) * 100)
+
+
+async def _sold_by_amount(tx: Tx, code: str) -> int | None:
+    """The number of the airtime or biller's product with this code; None where there is neither."""
+    airtime = next((item.id for item in await store.airtime(tx) if item.code == code), None)
+    if airtime is not None:
+        return airtime
+    biller = biller_products().get(code)
+    return None if biller is None else biller.id
 
 
 async def _existing(tx: Tx, code: str) -> Product:

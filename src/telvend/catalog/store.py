@@ -172,22 +172,52 @@ def _product(row: Any) -> Product:
 
 
 async def offers(tx: Tx) -> list[Offer]:
-    """What providers take for products, where that differs from the products' own costs."""
-    rows = await tx.fetch(
-        "select o.product_id, o.provider, o.cost_minor, o.active, p.currency"
-        " from provider_offer o join product p on p.id = o.product_id order by o.product_id, o.provider"
-    )
-    return [
-        Offer(row["product_id"], row["provider"], Money(row["cost_minor"], currency_of(row["currency"])), row["active"])
-        for row in rows
+    """What providers take for products and call them, where the operator has said so."""
+    found = [
+        Offer(
+            row["product_id"],
+            row["provider"],
+            None if row["follows_cost"] else Money(row["cost_minor"], currency_of(row["currency"])),
+            row["active"],
+            row["code"],
+        )
+        for row in await tx.fetch(
+            "select o.product_id, o.provider, o.cost_minor, o.active, o.code, o.follows_cost, p.currency"
+            " from provider_offer o join product p on p.id = o.product_id order by o.product_id, o.provider"
+        )
     ]
+    by_amount = await tx.fetch(
+        "select product_id, provider, active, code, cost_basis_points from provider_offer_by_amount"
+        " order by product_id, provider"
+    )
+    return found + [Offer(row[0], row[1], None, *row[2:]) for row in by_amount]
 
 
-async def write_offer(tx: Tx, offer: Offer) -> None:
-    await tx.execute(
-        "insert into provider_offer (product_id, provider, cost_minor, active) values ($1, $2, $3, $4)"
-        " on conflict (product_id, provider) do update set cost_minor = excluded.cost_minor, active = excluded.active",
-        offer.product_id, offer.provider, offer.cost.minor, offer.sold,
+async def write_offer(tx: Tx, offer: Offer, *, code: str | None, catalogued_minor: int | None) -> str:
+    """Write an offer and return the code that it has now. `code` None leaves what was there.
+
+    `catalogued_minor` is the cost of a bundle in the catalogue, which an older program takes where the offer names none; None for
+    what is sold by amount.
+    """
+    if catalogued_minor is None:
+        return str(
+            await tx.fetchval(
+                "insert into provider_offer_by_amount as before (product_id, provider, cost_basis_points, active, code)"
+                " values ($1, $2, $3, $4, coalesce($5, '')) on conflict (product_id, provider) do update set"
+                " cost_basis_points = excluded.cost_basis_points, active = excluded.active,"
+                " code = coalesce($5, before.code) returning code",
+                offer.product_id, offer.provider, offer.basis_points, offer.sold, code,
+            )
+        )  # fmt: skip
+    return str(
+        await tx.fetchval(
+            "insert into provider_offer as before (product_id, provider, cost_minor, follows_cost, active, code)"
+            " values ($1, $2, $3, $4, $5, coalesce($6, '')) on conflict (product_id, provider) do update set"
+            " cost_minor = excluded.cost_minor, follows_cost = excluded.follows_cost, active = excluded.active,"
+            " code = coalesce($6, before.code) returning code",
+            offer.product_id, offer.provider, catalogued_minor if offer.cost is None else offer.cost.minor,
+            offer.cost is None, offer.sold, code,
+        )
     )  # fmt: skip
 
 

@@ -73,6 +73,9 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
     LazyGroup("funding", "fundings", "app", rich_help_panel=_EVERY_DAY, help="Money that comes through gateways."),
     LazyGroup("product", "products", "app", rich_help_panel=_EVERY_DAY, help="What the shop sells."),
     LazyGroup("network", "networks", "app", rich_help_panel=_EVERY_DAY, help="The networks that are sold."),
+    LazyGroup(
+        "provider", "providers", "app", rich_help_panel=_EVERY_DAY, help="The upstreams that deliver what is sold."
+    ),
     LazyGroup("order", "orders", "app", rich_help_panel=_EVERY_DAY, help="The sales."),
     LazyGroup("approval", "approvals", "app", rich_help_panel=_EVERY_DAY, help="What waits for a second person."),
     LazyGroup("identity", "identity", "app", rich_help_panel=_EVERY_DAY, help="Identity checks: NIN and BVN."),

@@ -64,7 +64,7 @@ READING: Final = frozenset(
     (
         "accesses", "accounts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor",
         "find", "floats", "list", "locks", "margin", "months", "outcomes", "pauses", "postings", "rates", "reconcile", "report", "sales",
-        "settings", "show", "statement", "status", "strays", "sweeps", "table", "url", "wallets",
+        "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "wallets",
     )
 )  # fmt: skip
 """Commands whose work is what they print. All others have done something, printed or not."""

@@ -362,6 +362,8 @@ def history_data(history: "OrderHistory", email: str) -> dict[str, Any]:
                 "number": attempt.number,
                 "provider": attempt.provider,
                 "reference": attempt.reference,
+                "provider_reference": attempt.provider_reference,
+                "provider_code": attempt.provider_code,
                 "state": attempt.state,
                 "asked": attempt.asked,
                 "text": attempt.text,

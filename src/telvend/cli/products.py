@@ -1,6 +1,7 @@
 """`telvend product`: what the shop sells."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,22 +137,43 @@ async def offer(
     code: Code,
     provider: Annotated[str, typer.Argument(help="The provider's name, as in the settings.")],
     cost: Annotated[
-        str | None, typer.Argument(help="What it takes, in whole units; nothing: it has not got it.")
+        str | None,
+        typer.Argument(
+            help="What it takes, in whole units, or as a share of airtime (97.5%); without it and --code: it has not got it."
+        ),
+    ] = None,
+    their_code: Annotated[
+        str | None,
+        typer.Option(
+            "--code",
+            metavar="THEIRS",
+            help="What it calls the product; without COST the catalogue's cost counts. An empty one is taken away.",
+        ),
     ] = None,
 ) -> Output:
-    """Say what one provider takes for a product; sales go to the cheapest of equal priority."""
-    made = await shop.catalogue.set_offer(code, provider, cost=cost)
-    price = (await shop.catalogue.product(code)).price
-    if made.sold and made.cost.minor > price.minor:
-        progress(f"telvend: {code} sells for {price}: what {provider} delivers of it loses money.")
-    data = {
-        "code": code,
-        "provider": made.provider,
-        "cost": made.cost.decimal if made.sold else None,
-        "sold": made.sold,
-    }
-    told = f"takes {made.cost} for {code}" if made.sold else f"is not asked for {code}"
-    return Output(data, f"{made.provider} {told}.")
+    """Say what one provider takes for a product, and what it calls it; sales go to the cheapest of equal priority."""
+    made = await shop.catalogue.set_offer(code, provider, cost=cost, their_code=their_code)
+    if provider not in (names := shop.provider_names):
+        progress(f"telvend: the settings have no provider {provider} yet; there are {', '.join(names) or 'none'}.")
+    data: dict[str, Any] = {"code": code, "provider": made.provider, "cost": None, "sold": made.sold}
+    called = {"provider_code": made.code} if made.code else {}
+    if not made.sold:
+        return Output(data | called, f"{made.provider} is not asked for {code}.")
+    takes = "what the catalogue says"
+    if made.basis_points is not None:
+        share = Decimal(made.basis_points) / 100
+        data["cost_percent"] = share
+        takes = f"{share} % of the amount"
+    elif made.cost is not None:
+        data["cost"] = made.cost.decimal
+        takes = str(made.cost)
+        price = (await shop.catalogue.product(code)).price
+        if made.cost.minor > price.minor:
+            progress(f"telvend: {code} sells for {price}: what {provider} delivers of it loses money.")
+    else:
+        data["cost_of_catalogue"] = True
+    named = f" and calls it {made.code}" if made.code else ""
+    return Output(data | called, f"{made.provider} takes {takes} for {code}{named}.")
 
 
 @command(app, "off")

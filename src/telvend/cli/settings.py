@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from telvend import provider_tables
 from telvend.cli.common import Output, emit, fail, table
 from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password
@@ -35,9 +36,15 @@ def settings(
             value = inline_prefixes(value)
         elif isinstance(value, dict) and name == "second_person_above":
             value = f"{{ {', '.join(f'{code} = {chr(34)}{amount}{chr(34)}' for code, amount in value.items())} }}"
-        elif name == "simulators" or isinstance(value, tuple):
+        elif name in ("simulators", "providers") or isinstance(value, tuple):
             value = ", ".join(value)
         rows.append((name, value, loaded.origins[name], PREFIX + name.upper(), text))
+    sentences = provider_tables.described()
+    for provider, table_of_it in loaded.settings.providers.items():
+        for key, value in provider_tables.shown(table_of_it).items():
+            name = f"providers.{provider}.{key}"
+            origin = loaded.origins.get(name, loaded.origins["providers"])
+            rows.append((name, value, origin, provider_tables.variable_of(provider, key), sentences[key]))
     data = {
         "file": loaded.file,
         "settings": [

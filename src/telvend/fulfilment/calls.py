@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
-from telvend.fulfilment.model import ClaimedOrder, Deliver, FulfilmentPolicy, ProviderReport, Requery
+from telvend.fulfilment.model import ClaimedOrder, Deliver, FulfilmentPolicy, ProviderReport, Requery, SentAttempt
 from telvend.fulfilment.places import Places
 from telvend.fulfilment.ports import Observer
 from telvend.fulfilment.routing import Router
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
-from telvend.kit.money import Money
 from telvend.orders.model import Order
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Provider, Refused, Unknown
 
@@ -97,7 +96,8 @@ class ProviderCalls:
         started = self._clock.monotonic()
         outcome: Outcome = Unknown("the worker was stopped")
         try:
-            outcome = await self._call(order, chosen.provider, "deliver", step.reference, step.cost)
+            sent = SentAttempt(step.reference, step.cost, order.claim.now, step.provider_code, step.type)
+            outcome = await self._call(order, chosen.provider, "deliver", sent)
         except OwnDatabaseAway:
             # Not the provider's failure: its breaker stays as it is.
             self._router.release(chosen)
@@ -120,19 +120,18 @@ class ProviderCalls:
             provider = self._router.provider(attempt.provider)
             if provider is None:
                 return Unknown(f"{attempt.provider} is not set up here and cannot be asked"), 0.0
-            cost = Money(attempt.cost_minor, order.claim.price.currency)
-            outcome = await self._call(order, provider, "ask", attempt.reference, cost)
+            outcome = await self._call(order, provider, "ask", attempt.sent(order.claim.price.currency))
             return outcome, provider.traits.settles_after_s
         finally:
             self._places.ended(attempt.provider)
 
-    async def _call(self, order: InFlightOrder, provider: Provider, verb: str, reference: str, cost: Money) -> Outcome:
+    async def _call(self, order: InFlightOrder, provider: Provider, verb: str, sent: SentAttempt) -> Outcome:
         """One call with its time-out. Whatever is not an outcome, exceptions included, is Unknown.
 
         Raises OwnDatabaseAway.
         """
         claim = order.claim
-        delivery = delivery_of(claim, reference, cost)
+        delivery = delivery_of(claim, sent)
         timeout_s = provider.traits.timeout_s
         started = self._clock.monotonic()
         order.call_ends_at = started + timeout_s
@@ -170,10 +169,10 @@ class ProviderCalls:
         return outcome  # type: ignore[no-any-return]
 
 
-def delivery_of(order: ClaimedOrder | Order, reference: str, cost: Money) -> Delivery:
+def delivery_of(order: ClaimedOrder | Order, sent: SentAttempt) -> Delivery:
     """Return what a provider is sent for one attempt: the order as it was sold, under the attempt's reference."""
     return Delivery(
-        reference=reference,
+        reference=sent.reference,
         kind=order.kind,
         country=order.country,
         network=order.network,
@@ -182,5 +181,8 @@ def delivery_of(order: ClaimedOrder | Order, reference: str, cost: Money) -> Del
         validity_days=order.validity_days,
         subscriber=order.subscriber,
         face_value=order.face,
-        cost=cost,
+        cost=sent.cost,
+        type=sent.type,
+        provider_code=sent.provider_code,
+        started_at=sent.started_at,
     )

@@ -15,7 +15,7 @@ from telvend.catalog.kinds import Payload
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.routing import Chosen
 from telvend.kit.mode import Mode
-from telvend.kit.money import Money
+from telvend.kit.money import Currency, Money
 from telvend.orders.model import AttemptState, OrderState
 from telvend.providers.contract import Outcome
 
@@ -63,6 +63,26 @@ class AttemptSnapshot(msgspec.Struct):
     text: str = ""
     provider_reference: str | None = None
     changed: bool = False
+    provider_code: str = ""
+    type: str = ""
+
+    def sent(self, currency: Currency) -> "SentAttempt":
+        """What the provider was sent."""
+        cost = Money(self.cost_minor, currency)
+        return SentAttempt(self.reference, cost, self.started_at, self.provider_code, self.type)
+
+
+class SentAttempt(msgspec.Struct, frozen=True):
+    """What is particular to an attempt of all that a provider is sent: the same when it is asked about it.
+
+    `provider_code` is what the provider called the product then, `type` the product's type.
+    """
+
+    reference: str
+    cost: Money
+    started_at: datetime
+    provider_code: str = ""
+    type: str = ""
 
 
 class ClaimedOrder(msgspec.Struct):
@@ -100,6 +120,8 @@ class Deliver(msgspec.Struct, frozen=True):
     number: int
     reference: str
     cost: Money
+    provider_code: str = ""
+    type: str = ""
 
 
 class Requery(msgspec.Struct, frozen=True):
@@ -139,6 +161,8 @@ class Presume(msgspec.Struct, frozen=True):
     reference: str
     cost: Money
     why: str
+    provider_code: str = ""
+    type: str = ""
 
 
 class FindProvider(msgspec.Struct, frozen=True):

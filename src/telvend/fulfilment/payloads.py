@@ -14,6 +14,7 @@ from telvend.catalog.kinds import Payload, kind_of
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.fulfilment.calls import delivery_of
+from telvend.fulfilment.model import SentAttempt
 from telvend.fulfilment.routing import Router
 from telvend.kit import log
 from telvend.kit.money import Money
@@ -80,7 +81,9 @@ class PayloadWorker:
         form = kind_of(order.kind).payload
         if provider is None or form is None:
             return None
-        delivery = delivery_of(order, attempt["reference"], Money(attempt["cost_minor"], order.price.currency))
+        cost = Money(attempt["cost_minor"], order.price.currency)
+        sent = SentAttempt(attempt["reference"], cost, attempt["started_at"], attempt["provider_code"], attempt["type"])
+        delivery = delivery_of(order, sent)
         try:
             async with asyncio.timeout(min(provider.traits.timeout_s, _LONGEST_CALL_S)):
                 outcome = await provider.requery(delivery)

@@ -228,6 +228,8 @@ class _Desk:
         self.provider = provider
         self.rule = rule
         self._limits = limits
+        networks = provider.traits.networks
+        self._networks = None if networks is None else {(country, code.casefold()) for country, code in networks}
         # Who is with it, and in which period: each time the breaker closes a new one begins.
         self._taken: dict[Chosen, int] = {}
         self._period = 0
@@ -251,7 +253,7 @@ class _Desk:
         return (
             (traits.test_mode if wanted.test else traits.live_mode)
             and wanted.kind in traits.kinds
-            and (traits.networks is None or (wanted.country, wanted.network) in traits.networks)
+            and (self._networks is None or (wanted.country, wanted.network.casefold()) in self._networks)
         )
 
     def wait_s(self, now: float) -> float:

@@ -11,6 +11,7 @@ An attempt that is open is asked about, whoever left it behind; only when none i
 from collections.abc import Mapping
 from typing import Final
 
+from telvend.catalog.model import NO_OFFERS, ProductOffers
 from telvend.fulfilment.model import (
     MAY_BE_LOST,
     Abandon,
@@ -65,17 +66,25 @@ def next_step(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvi
     return FindProvider(number + 1, (*excluded, frozenset(refused)) if missed else excluded)
 
 
-def with_choice(claim: ClaimedOrder, find: FindProvider, choice: Choice, costs: Mapping[str, int | None]) -> Step:
+def with_choice(
+    claim: ClaimedOrder,
+    find: FindProvider,
+    choice: Choice,
+    costs: Mapping[str, int | None],
+    offers: ProductOffers = NO_OFFERS,
+) -> Step:
     """Return the step that follows from the router's choice.
 
-    `costs` is what each provider takes, in minor units; one that is missing takes what the order expects.
+    `costs` is what each provider takes, in minor units; one that is missing takes what the order expects. `offers` says what
+    providers call the product.
     """
     match choice:
         case Chosen():
-            minor = costs.get(choice.provider.name)
+            name = choice.provider.name
+            minor = costs.get(name)
             cost = claim.cost if minor is None else Money(minor, claim.cost.currency)
             reference = choice.provider.traits.reference(claim.reference, find.number, claim.now)
-            return Deliver(choice, find.number, reference, cost)
+            return Deliver(choice, find.number, reference, cost, offers.codes.get(name, ""), offers.type)
         case Later():
             state = OrderState.WAITING if claim.attempts else OrderState.ACCEPTED
             return Reschedule(max(0.05, choice.after_s * (1 + spread(claim.id, find.number - 1))), state, choice.why)
@@ -99,6 +108,6 @@ def with_doubt(claim: ClaimedOrder, step: Step, *, held: bool) -> Step:
     if isinstance(step, Deliver):
         name = step.chosen.provider.name
         if name not in {attempt.provider for attempt in claim.attempts}:
-            return Presume(name, step.number, step.reference, step.cost, MAY_BE_LOST)
+            return Presume(name, step.number, step.reference, step.cost, MAY_BE_LOST, step.provider_code, step.type)
         return Escalate(MAY_BE_LOST)
     return Escalate(f"{MAY_BE_LOST} It would have failed: {clean(step.why)}")

@@ -47,16 +47,17 @@ CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql(
 
 READ_ATTEMPTS: Final = """
     select a.order_id, a.number, a.provider, a.reference, a.state, a.asked, a.elsewhere, a.cost_minor, a.started_at, a.text,
-        a.provider_reference
+        a.provider_reference, a.provider_code, a.type
     from unnest($1::bigint[]) as wanted(id)
     cross join lateral (select * from attempt where attempt.order_id = wanted.id order by attempt.number) as a
 """
 
 WRITE_ATTEMPTS: Final = """
-    insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)
-    select order_id, number, provider, reference, 'started', cost_minor, now()
+    insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at, provider_code, type)
+    select order_id, number, provider, reference, 'started', cost_minor, now(), provider_code, type
     from json_to_recordset($1::text::json)
-        as new(order_id bigint, number smallint, provider text, reference text, cost_minor bigint)
+        as new(order_id bigint, number smallint, provider text, reference text, cost_minor bigint, provider_code text,
+            type text)
 """
 
 # Statements that update from a set of rows name the numbers a second time, as an array: while a table is young the planner
@@ -153,6 +154,8 @@ class _NewAttempt(msgspec.Struct, gc=False):
     provider: str
     reference: str
     cost_minor: int
+    provider_code: str
+    type: str
 
 
 class _Correction(msgspec.Struct, gc=False):
@@ -194,13 +197,11 @@ async def write_steps(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[St
         count = len(claim.attempts)
         match step:
             case Deliver():
-                new.append(
-                    _NewAttempt(claim.id, step.number, step.chosen.provider.name, step.reference, step.cost.minor)
-                )
+                new.append(_new_attempt(claim.id, step.chosen.provider.name, step))
                 if count:
                     corrections.append(_Correction(claim.id, OrderState.DELIVERING, step.number, True, None))
             case Presume():
-                new.append(_NewAttempt(claim.id, step.number, step.provider, step.reference, step.cost.minor))
+                new.append(_new_attempt(claim.id, step.provider, step))
                 corrections.append(_Correction(claim.id, OrderState.WAITING, step.number, False, 0.0))
                 notes.append(_Note(claim.id, step.why))
             case Reschedule():
@@ -224,6 +225,10 @@ async def write_steps(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[St
         await tx.execute(CORRECT_CLAIMED, rows(corrections), [correction.id for correction in corrections])
     if notes:
         await tx.execute(WRITE_NOTES, rows(notes))
+
+
+def _new_attempt(order_id: int, provider: str, step: Deliver | Presume) -> _NewAttempt:
+    return _NewAttempt(order_id, step.number, provider, step.reference, step.cost.minor, step.provider_code, step.type)
 
 
 async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, int]) -> None:
@@ -289,7 +294,10 @@ def _claim_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> Clai
 
 
 def _try_of(row: Any) -> AttemptSnapshot:
-    _, number, provider, reference, state, asked, elsewhere, cost_minor, started_at, text, provider_reference = row
+    (
+        _, number, provider, reference, state, asked, elsewhere, cost_minor, started_at, text, provider_reference,
+        provider_code, type_,
+    ) = row  # fmt: skip
     return AttemptSnapshot(
         number,
         provider,
@@ -301,6 +309,8 @@ def _try_of(row: Any) -> AttemptSnapshot:
         started_at,
         text,
         provider_reference,
+        provider_code=provider_code,
+        type=type_,
     )
 
 

@@ -1,6 +1,6 @@
 """The worker: claims due orders, calls providers with no transaction open, hands what they say to the settling lane.
 
-    fulfilment = Fulfilment(store, router, clock, policy=..., costs=...)
+    fulfilment = Fulfilment(store, router, clock, policy=..., offers=...)
     fulfilment.start()            # inside the event loop
     fulfilment.wake()             # a fresh order is due: claim now instead of at the next poll
     await fulfilment.drain(10)    # SIGTERM: claim no more, let calls end, hand the rest back
@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from telvend.catalog.model import NO_OFFERS, ProductOffers
 from telvend.database.lane import MAXIMUM_BATCH, Lane
 from telvend.errors import Busy
 from telvend.fulfilment.calls import OwnDatabaseAway, ProviderCalls
@@ -49,11 +50,8 @@ from telvend.orders.model import OrderState
 
 _log = log.get(__name__)
 
-Costs = Callable[[int], Mapping[str, int | None]]
-"""What each provider takes for the product of this number, in minor units, by name; None where it does not sell it.
-
-One that is missing takes what the order expects.
-"""
+Offers = Callable[[int], ProductOffers]
+"""What providers take for the product of this number, and what they call it."""
 
 _SHORTEST_RETRY_S: Final = 0.1
 _LONGEST_RETRY_S: Final = 2.0
@@ -74,7 +72,7 @@ class Fulfilment:
         clock: Clock,
         *,
         policy: FulfilmentPolicy,
-        costs: Costs | None = None,
+        offers: Offers | None = None,
         ears: Observer | None = None,
         pressure: Callable[[], int] | None = None,
         held: Callable[[], bool] | None = None,
@@ -89,7 +87,7 @@ class Fulfilment:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._costs: Costs = costs or (lambda _: {})
+        self._offers: Offers = offers or (lambda _: NO_OFFERS)
         self._policy = policy
         self._ears = ears or Observer()
         self._pressure = pressure or (lambda: 0)
@@ -269,8 +267,9 @@ class Fulfilment:
         """What is done with an order, with the place that it needs at a provider."""
         step = next_step(claim, self._policy)
         if isinstance(step, FindProvider):
-            costs = self._costs(claim.product_id)
-            step = with_choice(claim, step, _choose(claim, step, costs, reserved), costs)
+            offers = self._offers(claim.product_id)
+            costs = offers.costs_minor(claim.face.minor, claim.cost.minor)
+            step = with_choice(claim, step, _choose(claim, step, costs, reserved), costs, offers)
         held = self._held()
         if held or claim.doubtful:
             sure, step = step, with_doubt(claim, step, held=held)

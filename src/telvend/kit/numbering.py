@@ -42,6 +42,14 @@ def mobile_pattern(region: str) -> str:
     return f"{SEPARATORS}(?:{'|'.join(in_front)})(?:{numbers}){SEPARATORS}"
 
 
+def example_mobile(region: str) -> str:
+    """Return a mobile number of a region in E.164, for requests that are only looked at. Raises LookupError."""
+    number = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
+    if number is None:
+        raise LookupError(f"phonenumbers knows no mobile number of {region!r}.")
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
 def national_form(e164: str) -> str:
     """Return what people of the number's country dial: "0241234567" for "+233241234567". Raises NotAMobileNumber."""
     for length in (1, 2, 3):

@@ -93,6 +93,8 @@ class Attempt:
     finished_at: datetime | None
     elsewhere: bool = False
     """Set on a refusal whose reason lets another provider be tried."""
+    provider_code: str = ""
+    """What the provider was sent as its name of the product; empty where it needs none."""
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -354,6 +354,7 @@ class Orders:
                     started_at=row["started_at"],
                     finished_at=row["finished_at"],
                     elsewhere=row["elsewhere"],
+                    provider_code=row["provider_code"],
                 )
                 for row in attempts
             ],

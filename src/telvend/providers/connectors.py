@@ -5,22 +5,25 @@ from typing import TYPE_CHECKING, Final
 
 from telvend.config import ProviderSettings
 from telvend.kit.clock import Clock
-from telvend.providers.upstream import ConnectorRefused, Problem, Upstream
+from telvend.providers.upstream import ConnectorRefused, Problem, Upstream, narrowed
 
 if TYPE_CHECKING:
     import httpx
 
-CONNECTORS: Final[dict[str, str]] = {}
+CONNECTORS: Final[dict[str, str]] = {
+    # In the order of their names.
+}
 """Names and modules; each module has `connect`, see upstream.py. A new connector gets its line here."""
 
 
 def connect(
     name: str, settings: ProviderSettings, clock: Clock, *, transport: "httpx.AsyncBaseTransport | None" = None
 ) -> Upstream:
-    """Make the provider of `[providers.NAME]`. Raises ConnectorRefused."""
+    """Make the provider of `[providers.NAME]`, narrowed to what its settings leave. Raises ConnectorRefused."""
     module = CONNECTORS.get(settings.connector)
     if module is None:
         known = ", ".join(sorted(CONNECTORS))
-        raise ConnectorRefused(name, [Problem("connector", f"is {settings.connector!r}; there are {known}")])
+        raise ConnectorRefused(name, [Problem("connector", f"there is no {settings.connector!r}; there are {known}")])
     upstream: Upstream = importlib.import_module(module).connect(name, settings, clock, transport=transport)
+    upstream.narrow(narrowed(name, upstream.traits, settings))
     return upstream

@@ -176,7 +176,7 @@ class ProviderTraits:
     kinds: frozenset[str] = frozenset({"data", "airtime"})
     """The product kinds that it delivers, by their names."""
     networks: frozenset[tuple[str, str]] | None = field(default=None)
-    """The (country, network) pairs it serves; None means every one."""
+    """The (country, network) pairs it serves, networks in any case; None means every one."""
     reference_is_key: bool = False
     repeat_guard_s: float = 0.0
     rate_per_s: float | None = None

@@ -164,6 +164,9 @@ class ProviderOverHttp(ABC):
             self._starred(request.content.decode("utf-8", "replace")),
         )
 
+    def narrow(self, traits: ProviderTraits) -> None:
+        self._traits = traits
+
     async def close(self) -> None:
         await self._client.aclose()
 

@@ -9,11 +9,12 @@ Every connector makes an `Upstream` of the operator's settings:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from telvend.config import ProviderSettings
 from telvend.kit.money import Money
-from telvend.providers.contract import Delivery, Provider, Refused
+from telvend.providers.contract import Delivery, Provider, ProviderTraits, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +66,40 @@ class Upstream(Provider, Protocol):
 
     async def balance(self) -> Money | BalanceUnavailable | None:
         """Ask for the float. None where the vendor has no such call. Does not raise for anything that the far side does."""
+
+    def narrow(self, traits: ProviderTraits) -> None:
+        """Take these traits from now on. `connectors.connect` calls it once, with what the operator's settings leave."""
+
+
+def narrowed(name: str, traits: ProviderTraits, settings: ProviderSettings) -> ProviderTraits:
+    """Return what the operator's settings leave of a connector's traits: modes, networks, concurrency and rate.
+
+    Raises ConnectorRefused for a network that the connector does not serve.
+    """
+    networks = traits.networks
+    if settings.networks:
+        wanted = {(country, code) for country, _, code in (text.partition("/") for text in settings.networks)}
+        if networks is not None:
+            served = {(country, code.casefold()): (country, code) for country, code in networks}
+            strangers = sorted(f"{c}/{code}" for c, code in wanted if (c, code.casefold()) not in served)
+            if strangers:
+                known = ", ".join(sorted("/".join(network) for network in networks))
+                raise ConnectorRefused(
+                    name,
+                    [
+                        Problem(
+                            "networks",
+                            f"has {', '.join(strangers)}, which {settings.connector} does not serve; it serves {known}",
+                        )
+                    ],
+                )
+            wanted = {served[country, code.casefold()] for country, code in wanted}
+        networks = frozenset(wanted)
+    return replace(
+        traits,
+        live_mode=traits.live_mode and settings.live,
+        test_mode=settings.test,
+        concurrency=settings.concurrency,
+        rate_per_s=traits.rate_per_s if settings.rate_per_s is None else settings.rate_per_s,
+        networks=networks,
+    )

@@ -3,8 +3,21 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from telvend.catalog.model import CatalogueSnapshot, Network, Product, parse_size, parse_validity, validity_text
+from telvend.catalog.model import (
+    NO_OFFERS,
+    CatalogueSnapshot,
+    Network,
+    Offer,
+    Product,
+    ProductOffers,
+    parse_size,
+    parse_validity,
+    share_minor,
+    validity_text,
+)
 from telvend.kit.money import CURRENCIES, GHS, Money
 
 MTN = Network(5, "GH", "MTN", "MTN", active=True)
@@ -163,3 +176,17 @@ def test_an_empty_snapshot_sells_nothing() -> None:
     assert empty.on_sale("GH") == ()
     assert empty.product(1) is None
     assert empty.product_by_code("P1") is None
+
+
+def test_offers_of_a_product_come_with_its_type() -> None:
+    sold = replace(product(1, MTN, "1GB", 450), type="SME")
+    snapshot = CatalogueSnapshot.of(1, [MTN], [sold, product(2, MTN, "2GB", 900)], [Offer(2, "vt", None, True, "2")])
+    assert snapshot.offers(1) == ProductOffers(type="SME")
+    assert snapshot.offers(2) == ProductOffers(as_catalogued=frozenset({"vt"}), codes={"vt": "2"})
+    assert snapshot.offers(3) == NO_OFFERS
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10_000))
+def test_a_share_is_never_too_little_nor_a_whole_unit_too_much(amount: int, points: int) -> None:
+    share = share_minor(amount, points)
+    assert share * 10_000 >= amount * points > (share - 1) * 10_000

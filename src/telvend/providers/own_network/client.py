@@ -7,13 +7,14 @@ an answer                   whatever `wire.outcome_of` reads in it
 
 from typing import Protocol
 
+from telvend.config import OWN_NETWORK
 from telvend.errors import Busy, InvalidInput
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
 from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
 from telvend.providers.own_network.wire import network_delivery, outcome_of
 
-NAME = "own_network"
+NAME = OWN_NETWORK
 
 
 class OperatorSide(Protocol):

@@ -1,0 +1,247 @@
+"""What `telvend provider check` looks at: settings, description, credentials, float, and what of the catalogue can be delivered."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from telvend.bootstrap import open_for_command
+from telvend.catalog.model import CURRENCY_BY_COUNTRY, Airtime, CatalogueSnapshot, Product
+from telvend.cli.common import fail
+from telvend.cli.opening import FAILURES, database_of, refusal_text
+from telvend.config import ProviderSettings, Settings
+from telvend.kit.clock import Clock, SystemClock
+from telvend.kit.money import Money
+from telvend.kit.numbering import example_mobile
+from telvend.provider_tables import PROVIDER_NAME
+from telvend.providers.connectors import connect
+from telvend.providers.contract import Delivery, Refused
+from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem, Upstream
+
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(slots=True)
+class Target:
+    """What is looked at: a provider of the settings, or a description alone (`in_settings` False)."""
+
+    name: str
+    settings: ProviderSettings
+    in_settings: bool
+
+
+@dataclass(slots=True)
+class Checked:
+    """What was found. `problems` keep it from selling; `warnings` do not."""
+
+    target: Target
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    balance: Money | None = None
+    deliverable: int | None = None
+    """Products on sale that it can deliver; None where they were not looked at."""
+    undeliverable: list[tuple[str, str]] = field(default_factory=list)
+    """Products on sale that it cannot be asked for, with the reason."""
+    not_offered: int = 0
+    """Products on sale of which the operator has said that this provider has not got them."""
+
+
+def target_of(settings: Settings, text: str) -> Target:
+    """The provider that NAME or FILE means. A file of a provider in the settings means that. Ends the program for neither."""
+    table = settings.providers.get(text)
+    if table is not None:
+        return Target(text, table, in_settings=True)
+    path = Path(text).expanduser()
+    if not path.is_file():
+        if "/" in text or text.endswith(".toml"):
+            fail(f"{text} is not a file.")
+        names = ", ".join(settings.providers) or "none"
+        fail(f"The settings have no provider {text} (there are: {names}), and it is no description's file.")
+    path = path.absolute()
+    for name, table in settings.providers.items():
+        if table.file and Path(table.file).exists() and path.samefile(table.file):
+            return Target(name, table, in_settings=True)
+    name = path.stem.lower()
+    return Target(
+        name if PROVIDER_NAME.fullmatch(name) else "description",
+        ProviderSettings(connector="http", file=str(path)),
+        in_settings=False,
+    )
+
+
+def check(settings: Settings, target: Target) -> Checked:
+    """Look at everything; the vendor is asked for the float and for nothing else. Products only where a shop can be opened."""
+    with ExitStack() as stack:
+        url, why = None, ""
+        try:
+            url = stack.enter_context(database_of(settings))
+        except FAILURES as error:
+            why = refusal_text(error, settings)
+        return asyncio.run(_examine(settings, target, url, why))
+
+
+async def _examine(settings: Settings, target: Target, url: str | None, why: str) -> Checked:
+    checked = Checked(target)
+    _examine_settings(settings, checked)
+    clock = SystemClock()
+    try:
+        upstream = connect(target.name, target.settings, clock)
+    except ConnectorRefused as refused:
+        checked.problems += refused.problems
+        return checked
+    try:
+        await _examine_float(upstream, checked)
+        snapshot = None
+        if url is not None:
+            try:
+                snapshot = await _catalogue(settings, url)
+            except FAILURES as error:
+                why = refusal_text(error, settings)
+        if snapshot is None:
+            checked.warnings.append(Problem("products", f"were not looked at: {why}"))
+        else:
+            _examine_products(snapshot, upstream, clock, checked)
+    finally:
+        await upstream.close()
+    return checked
+
+
+def _examine_settings(settings: Settings, checked: Checked) -> None:
+    table = checked.target.settings
+    pretends = ["own_network = false"] if settings.own_network else []
+    pretends += [f"simulators.{name}.live = false" for name, chosen in settings.simulators.items() if chosen.live]
+    if checked.target.in_settings and table.live and pretends:
+        checked.problems.append(
+            Problem(
+                "live", f"a real provider and one that pretends do not stand side by side; set {', '.join(pretends)}"
+            )
+        )
+    if checked.target.in_settings and not table.live:
+        checked.warnings.append(Problem("live", "is false: it is out of use for live orders"))
+    for key in ("base_url", "token_url"):
+        parts = urlsplit(getattr(table, key))
+        if parts.scheme == "http" and parts.hostname not in _LOCAL:
+            checked.warnings.append(Problem(key, "is http: credentials and numbers travel in the open"))
+
+
+async def _examine_float(upstream: Upstream, checked: Checked) -> None:
+    balance = await upstream.balance()
+    match balance:
+        case Money():
+            checked.balance = balance
+            if balance.minor <= 0:
+                checked.problems.append(Problem("float", f"is {balance}: nothing can be bought with it"))
+            elif (low := _low(checked.target.settings, balance, checked)) is not None and balance.minor < low.minor:
+                checked.warnings.append(Problem("float", f"{balance} is below low_float, {low}"))
+        case BalanceUnavailable(not_allowed=True):
+            checked.problems.append(Problem("credentials", f"are not accepted: {balance.text}"))
+        case BalanceUnavailable():
+            checked.problems.append(Problem("float", f"cannot be read: {balance.text}"))
+        case None:
+            text = "cannot be asked for; whether the credentials are accepted is seen by `telvend provider try` alone"
+            checked.warnings.append(Problem("float", text))
+
+
+def _low(table: ProviderSettings, balance: Money, checked: Checked) -> Money | None:
+    if not table.low_float:
+        return None
+    try:
+        return Money.parse(table.low_float, balance.currency)
+    except ValueError as error:
+        checked.problems.append(Problem("low_float", f"is no amount of {balance.currency}: {error}"))
+        return None
+
+
+async def _catalogue(settings: Settings, url: str) -> CatalogueSnapshot:
+    async with open_for_command(settings, url) as shop:
+        async with shop.database.connection() as tx:
+            await shop.catalogue.load(tx)
+        return shop.catalogue.snapshot
+
+
+def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clock: Clock, checked: Checked) -> None:
+    checked.deliverable = 0
+    for product in _on_sale(snapshot):
+        delivery = delivery_for(snapshot, upstream, product, _sample(product), None, clock)
+        if not serves(upstream, delivery):
+            continue
+        offers = snapshot.offers(product.id)
+        if offers.fixed_minor.get(upstream.name, 0) is None:
+            checked.not_offered += 1
+            continue
+        seen = upstream.preview(delivery)
+        if isinstance(seen, Refused):
+            checked.undeliverable.append((product.code, seen.text))
+        else:
+            checked.deliverable += 1
+    if checked.deliverable == 0 and checked.target.in_settings:
+        checked.problems.append(
+            Problem(
+                "products", "nothing that is on sale can be delivered through it; `telvend product offer` gives codes"
+            )
+        )
+
+
+def _on_sale(snapshot: CatalogueSnapshot) -> Iterator[Product | Airtime]:
+    for country in CURRENCY_BY_COUNTRY:
+        for network in snapshot.networks(country):
+            airtime = snapshot.airtime(country, network.code)
+            if airtime is not None:
+                yield airtime
+            yield from snapshot.plans(country, network.code)
+
+
+def _sample(product: Product | Airtime) -> str:
+    return example_mobile(product.country)
+
+
+def serves(upstream: Upstream, delivery: Delivery) -> bool:
+    """Whether the provider is asked for such a thing at all: its kind and network."""
+    networks = upstream.traits.networks
+    network = (delivery.country, delivery.network.casefold())
+    return delivery.kind in upstream.traits.kinds and (
+        networks is None or network in {(country, code.casefold()) for country, code in networks}
+    )
+
+
+def delivery_for(
+    snapshot: CatalogueSnapshot,
+    upstream: Upstream,
+    product: Product | Airtime,
+    subscriber: str,
+    amount: Money | None,
+    clock: Clock,
+) -> Delivery:
+    """What the provider would be sent for a product; of airtime worth `amount`, else the least that is sold."""
+    offers = snapshot.offers(product.id)
+    if isinstance(product, Airtime):
+        face = amount or product.minimum
+        kind, size, validity_days, cost = "airtime", face.text, None, product.cost(face)
+    else:
+        face = product.price
+        kind, size, validity_days, cost = product.kind, product.size, product.validity_days, product.cost
+    minor = offers.costs_minor(face.minor, cost.minor).get(upstream.name)
+    now = clock.now()
+    return Delivery(
+        reference=upstream.traits.reference("TRY-00000000", 1, now),
+        kind=kind,
+        country=product.country,
+        network=product.network,
+        product=product.code,
+        size=size,
+        validity_days=validity_days,
+        subscriber=subscriber,
+        face_value=face,
+        cost=cost if minor is None else Money(minor, cost.currency),
+        type=offers.type,
+        provider_code=offers.codes.get(upstream.name, ""),
+        started_at=now,
+    )
+
+
+def lines(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """Problems for programs."""
+    return [{"where": problem.where, "text": problem.text} for problem in problems]
