@@ -42,6 +42,7 @@ REPORTS = "tests/store/test_reports.py"
 APPROVALS = "tests/store/test_approvals.py"
 SECOND_PERSON = "tests/scenario/test_second_person_stories.py"
 LISTS = "tests/store/test_place_list.py"
+PROVISIONAL = "tests/store/test_provisional.py"
 
 KINDS = "tests/contract/test_product_kind.py"
 PAUSES = "tests/store/test_network_pauses.py"
@@ -502,6 +503,99 @@ MUTANTS = (
         "if await store.now(tx) < span.ends_at:",
         "if False:",
         (f"{REPORTS}::test_the_current_month_is_not_over",),
+    ),
+    Mutant(
+        "an order is lent its price once",
+        "src/telvend/fulfilment/provisional/service.py",
+        "                if order.credited:\n",
+        "                if False:\n",
+        (f"{PROVISIONAL}::test_credits_at_once_lend_once",),
+    ),
+    Mutant(
+        "a provisional credit ends with its order",
+        "src/telvend/fulfilment/settlement.py",
+        "[case for case in cases.values() if case.credited and case.state.final]",
+        "[]",
+        (f"{PROVISIONAL}::test_a_credited_order_that_has_failed_makes_the_credit_good_and_pays_nobody_twice",),
+    ),
+    Mutant(
+        "the credit of a failed order is taken back",
+        "src/telvend/fulfilment/provisional/ending.py",
+        "        if not case.releases:\n",
+        "        if True:\n",
+        (f"{PROVISIONAL}::test_a_credited_order_that_has_failed_makes_the_credit_good_and_pays_nobody_twice",),
+    ),
+    Mutant(
+        "a program that does not know of credits ends no credited order",
+        "src/telvend/database/migrations/sql/0022_provisional_credits.sql",
+        "or provisional = 'open' and state not in ('delivered', 'failed')",
+        "or provisional = 'open'",
+        (f"{PROVISIONAL}::test_a_program_that_does_not_know_of_credits_cannot_end_a_credited_order",),
+    ),
+    Mutant(
+        "a wallet with play money is lent nothing",
+        "src/telvend/fulfilment/provisional/model.py",
+        "    if order.holds_play_money:\n",
+        "    if False:\n",
+        (f"{PROVISIONAL}::test_a_wallet_with_play_money_gets_no_credit",),
+    ),
+    Mutant(
+        "an order of a test key is lent nothing",
+        "src/telvend/fulfilment/provisional/model.py",
+        "    if order.mode is not Mode.LIVE:\n",
+        "    if False:\n",
+        (f"{PROVISIONAL}::test_only_live_orders_with_an_unknown_outcome_get_a_credit",),
+    ),
+    Mutant(
+        "an order that a provider says it has delivered is lent nothing",
+        "src/telvend/fulfilment/provisional/model.py",
+        "    if AttemptState.DELIVERED in order.attempts:\n",
+        "    if False:\n",
+        ("tests/unit/fulfilment/test_provisional.py::test_every_other_order_gets_none",),
+    ),
+    Mutant(
+        "a jump of the database's clock makes no order older",
+        "src/telvend/fulfilment/provisional/model.py",
+        "ahead = min(ahead, age_s - now)",
+        "ahead = age_s - now",
+        (f"{PROVISIONAL}::test_the_rule_believes_no_jump_of_the_databases_clock",),
+    ),
+    Mutant(
+        "nothing is lent while sales are held",
+        "src/telvend/fulfilment/provisional/service.py",
+        "        if self._held():\n",
+        "        if False:\n",
+        (f"{PROVISIONAL}::test_the_rule_gives_nothing_while_sales_are_held",),
+    ),
+    Mutant(
+        "a refund does not pay a second time after a provisional credit",
+        "src/telvend/corrections/service.py",
+        "        if credit is not None:\n",
+        "        if False:\n",
+        (f"{PROVISIONAL}::test_a_refund_after_a_credit_would_pay_twice_and_is_refused",),
+    ),
+    Mutant(
+        "a provider that contradicts itself moves no money",
+        "src/telvend/fulfilment/weighing.py",
+        "late = attempt.by_hand and case.state.final",
+        "late = case.state.final",
+        (
+            "tests/store/test_fulfilment_store.py::test_delivered_after_the_order_has_failed_is_noted_and_moves_no_money",
+        ),
+    ),
+    Mutant(
+        "what a person has decided is kept with the attempt",
+        "src/telvend/fulfilment/store.py",
+        "            if case.decided_by_hand:\n",
+        "            if False:\n",
+        ("tests/store/test_fulfilment_store.py::test_what_a_provider_says_against_a_person_is_a_write_off_once",),
+    ),
+    Mutant(
+        "a late report moves money once",
+        "src/telvend/fulfilment/settlement.py",
+        " if (case.id, report.attempt) not in told}",
+        "}",
+        ("tests/store/test_fulfilment_store.py::test_what_a_provider_says_against_a_person_is_a_write_off_once",),
     ),
     Mutant(
         "a month whose sales and ledger disagree is not closed",

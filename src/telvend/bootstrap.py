@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.network_health import NetworkHealth
     from telvend.fulfilment.payloads import PayloadWorker
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
+    from telvend.fulfilment.provisional.service import ProvisionalCredits
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
@@ -119,6 +120,9 @@ _LOOK_AGAIN_S: Final = 0.1
 
 PAYLOADS_EVERY_S = 2.0
 """The interval at which tokens and PINs that providers still owe are looked for."""
+
+PROVISIONAL_EVERY_S = 60.0
+"""The interval at which orders are looked for whose outcome is unknown for too long."""
 
 AUTHORITIES = (prembly.NAME, dojah.NAME)
 """The real authorities that there are, configured or not."""
@@ -553,6 +557,32 @@ class Shop:
         )
 
     @cached_property
+    def provisional(self) -> "ProvisionalCredits":
+        from telvend.fulfilment.provisional.service import ProvisionalCredits
+
+        return ProvisionalCredits(self.database, self.ledger)
+
+    @cached_property
+    def provisional_rule(self) -> "PeriodicTask":
+        """Made where this process delivers and the setting asks for it."""
+        from telvend.fulfilment.provisional.service import ProvisionalRule
+        from telvend.kit.mode import Mode
+        from telvend.kit.periodic import PeriodicTask
+
+        continuity, real_process, gate = self.continuity, self.real_process, self.gate
+        rule = ProvisionalRule(
+            self.provisional,
+            self.clock,
+            self.settings.provisional_credit_after_hours * 3600,
+            held=lambda: continuity.holds_deliveries or real_process.yields or gate.halts(Mode.LIVE),
+        )
+        return self._life.runs(
+            PeriodicTask(
+                "provisional credits", rule.work, self.clock, every_s=PROVISIONAL_EVERY_S, runtime=self._runtime
+            )
+        )
+
+    @cached_property
     def reports(self) -> "Reports":
         from zoneinfo import ZoneInfo
 
@@ -705,6 +735,7 @@ class Shop:
             credits=self.credits,
             corrections=self.corrections,
             approvals=self.approvals,
+            provisional=self.provisional,
             fundings=self.fundings,
             reports=self.reports,
             subscribers=self.subscribers,
@@ -814,6 +845,8 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports)
+        if settings.provisional_credit_after_hours:
+            _ = shop.provisional_rule
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
         life.starts(shop.fulfilment)
     life.start()
@@ -978,6 +1011,7 @@ _LOADED_TO_SERVE: Final = (
     "fulfilment.metrics",
     "fulfilment.network_health",
     "fulfilment.payloads",
+    "fulfilment.provisional.service",
     "fulfilment.review",
     "fulfilment.routing",
     "fulfilment.worker",

@@ -211,6 +211,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timezone: Annotated[
         str, _meta("the zone in which commands show times to people, as Africa/Accra; JSON and CSV stay in UTC")
     ] = "UTC"
+    provisional_credit_after_hours: Annotated[
+        float,
+        _meta(
+            "after how many hours of an unknown outcome the shop lends the price of a live order to its wallet; 0: never",
+            ge=0,
+            le=8760,
+        ),
+    ] = 0.0
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"
     own_network: Annotated[

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from telvend.approvals.service import Approvals
 from telvend.catalog.service import Catalogue
 from telvend.corrections.service import Corrections
+from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.funding.credits import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
@@ -44,6 +45,7 @@ class Services:
     credits: Credits
     corrections: Corrections
     approvals: Approvals
+    provisional: ProvisionalCredits
     fundings: Fundings
     reports: Reports
     # The operator's side: one service for each room.

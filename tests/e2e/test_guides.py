@@ -130,6 +130,12 @@ BEGINNINGS = {
     ),
     "revoke-a-key": Begins([AMA, KEY]),
     "sell-a-list": Begins([AMA, credit("100", "cash-1")]),
+    "settle-what-nobody-knows": Begins(
+        [AMA, credit("100", "cash-1"), KEY],
+        [purchase(ending, f"r-{ending:04}") for ending in (16, 17)],
+        called=["NPAPI-10-zwzkvp", "NPAPI-11-bmpnqk"],
+        settings=STEERED,
+    ),
     "switch-a-network-off": Begins(soak=False),
     "two-people-for-large-amounts": Begins([AMA]),
     "use-the-postman-collection": Begins([AMA]),

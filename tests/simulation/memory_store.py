@@ -33,7 +33,7 @@ from telvend.kit.money import Money
 from telvend.ledger.model import Journal, TransferKind, Wallet
 from telvend.orders.model import AttemptState, OrderState
 
-WALLET, IN_FLIGHT, MARGIN, LOSS, FUNDING = 1, 2, 3, 4, 5
+WALLET, IN_FLIGHT, MARGIN, LOSS, FUNDING, WRITE_OFF = 1, 2, 3, 4, 5, 6
 
 
 @dataclass(slots=True)
@@ -76,6 +76,7 @@ class MemoryStore:
         self.transfers: dict[tuple[int, int], tuple[int, int, int]] = {}
         self.accounts: Counter[int] = Counter()
         self._providers: dict[str, int] = {}
+        self._late: set[tuple[int, int]] = set()
         journal = Journal({WALLET: self.wallet})
         journal.credit(0, WALLET, FUNDING, funds)
         self._write(journal)
@@ -135,6 +136,7 @@ class MemoryStore:
             elif case.posting is not None:
                 provider = self._providers.setdefault(case.posting.provider, 10 + len(self._providers))
                 journal.post(case.id, IN_FLIGHT, provider, MARGIN, LOSS, case.price, case.posting.cost)
+            self._enter_late_reports(case, journal)
         self._write(journal)
         if wallets:
             self.wallet = wallets[WALLET]
@@ -153,6 +155,20 @@ class MemoryStore:
             row.attempts = case.attempts
             row.notes += case.notes
         return effects
+
+    def _enter_late_reports(self, case: LockedOrder, journal: Journal) -> None:
+        for report in case.late:
+            if (case.id, report.attempt) in self._late:
+                continue
+            self._late.add((case.id, report.attempt))
+            if not report.cost.minor:
+                continue
+            # Numbers of their own, below those of orders.
+            cause, provider = -len(self._late), self._providers.setdefault(report.provider, 10 + len(self._providers))
+            if report.delivered:
+                journal.enter_late_cost(cause, WRITE_OFF, provider, report.cost)
+            else:
+                journal.enter_late_return(cause, provider, WRITE_OFF, report.cost)
 
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         now = self._clock.now()

@@ -1,5 +1,7 @@
 """What the tests of reports start from: a shop whose sales, credits and corrections happen at moments that a test names."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,8 +10,9 @@ from zoneinfo import ZoneInfo
 from telvend.audit.service import audit_books
 from telvend.corrections.service import Corrections
 from telvend.database.connections import Database
-from telvend.fulfilment.model import FulfilmentPolicy
+from telvend.fulfilment.model import FulfilmentPolicy, ProviderReport
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
+from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.fulfilment.review import Review
 from telvend.funding.credits import Credits
 from telvend.kit.mode import Mode
@@ -18,6 +21,7 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import Order, Placement
 from telvend.orders.placement import OrderPlacement
+from telvend.providers.contract import Delivered, Reason, Refused
 from tests.store.purchases import Customer, customer
 
 _MOVE = "update transfer set created_at = $1 where created_at > now() - interval '1 day'"
@@ -66,19 +70,28 @@ class Books:
         await self.happened(at)
         return answer.order
 
-    async def end(self, at: datetime, order: Order, *, delivered: bool, provider: str, cost_minor: int) -> None:
+    async def _ask(self, order: Order, provider: str, cost_minor: int) -> None:
+        """Give the order its attempt, unless it has one."""
         async with self.database.connection() as tx:
             await tx.execute(
                 "insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at)"
-                " values ($1, 1, $2, $3, 'unknown', $4, now())",
+                " values ($1, 1, $2, $3, 'unknown', $4, now()) on conflict do nothing",
                 order.id, provider, f"{order.reference}-1", cost_minor,
             )  # fmt: skip
             await tx.execute("update orders set state = 'review', due_at = null, attempts = 1 where id = $1", order.id)
+
+    @asynccontextmanager
+    async def _jobs(self) -> AsyncIterator[PostgresFulfilmentStore]:
         jobs = PostgresFulfilmentStore(self.database, self.ledger, FulfilmentPolicy())
         try:
-            await Review(jobs).resolve(order.reference, delivered=delivered, text="seen it")
+            yield jobs
         finally:
             await jobs.close()
+
+    async def end(self, at: datetime, order: Order, *, delivered: bool, provider: str, cost_minor: int) -> None:
+        await self._ask(order, provider, cost_minor)
+        async with self._jobs() as jobs:
+            await Review(jobs).resolve(order.reference, delivered=delivered, text="seen it")
         await self.happened(at)
 
     async def sell(
@@ -90,6 +103,19 @@ class Books:
 
     async def refund(self, at: datetime, order: Order) -> None:
         await Corrections(self.database, self.ledger).refund(order.id, reason="never came", by_whom="Esi")
+        await self.happened(at)
+
+    async def lend(self, at: datetime, order: Order, provider: str, cost_minor: int) -> None:
+        """Give a provisional credit to an order that was just placed."""
+        await self._ask(order, provider, cost_minor)
+        await ProvisionalCredits(self.database, self.ledger).give(order.id, reason="never came", by_whom="Esi")
+        await self.happened(at)
+
+    async def contradict(self, at: datetime, order: Order, *, delivered: bool) -> None:
+        """A provider says of a decided order that a person was wrong, or that it was right."""
+        outcome = Delivered() if delivered else Refused(Reason.BARRED)
+        async with self._jobs() as jobs:
+            await jobs.settle([ProviderReport(order.id, order.wallet_id, 1, outcome, True, 1e6, 0.0, True)])
         await self.happened(at)
 
     async def debit(self, at: datetime, amount: Money) -> None:

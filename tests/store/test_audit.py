@@ -25,7 +25,7 @@ from telvend.ledger.service import Ledger
 from telvend.operator.subscribers.balances.model import BucketKind
 from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
-from tests.store import test_approvals, test_counter, test_ledger, test_play_money, test_refills
+from tests.store import test_approvals, test_counter, test_ledger, test_play_money, test_provisional, test_refills
 from tests.store.damage import damaged_books
 from tests.store.fundings import funding_shop, paid
 from tests.store.purchases import customer
@@ -66,6 +66,11 @@ async def _play_money(database: Database, data_dir: Path) -> Facts:
             made.caller.reseller_id, Money(10_000, NGN), Mode.LIVE, "d", reason="spent", by_whom="Esi"
         )
         await PlayMoney(database, made.ledger).void(reference, "going live", "Ama")
+    return {}
+
+
+async def _provisional(database: Database, data_dir: Path) -> Facts:
+    await test_provisional.furnished(database)
     return {}
 
 
@@ -164,6 +169,7 @@ FAMILIES = {
     "approvals": Family(_approvals, test_approvals.DAMAGES),
     "play_money": Family(_play_money, {**test_play_money.DAMAGES,
         "a transfer of a void belongs to nothing": "update transfer set cause = 77 where kind = 7"}),
+    "provisional": Family(_provisional, test_provisional.DAMAGES),
     "fundings": Family(_fundings, FUNDINGS),
     "refills": Family(_refills, test_refills.DAMAGES),
     "checks": Family(_checks, CHECKS),

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from telvend import bootstrap
 from telvend.bootstrap import open_shop, serve, work
 from telvend.config import Settings
 from telvend.database.connections import Database
+from telvend.fulfilment.provisional.model import UnknownAges
 from telvend.kit.lifecycle import Lifecycle, Starts
 from telvend.upkeep.preparation import prepare_database
 from telvend.web.server import HttpServer
+from tests.store.test_provisional import Desk
 
 
 class Story:
@@ -53,6 +56,23 @@ def story(monkeypatch: pytest.MonkeyPatch) -> Story:
 async def settings(database: Database, tmp_path: Path) -> Settings:
     await prepare_database(database, lambda _: None)
     return Settings(data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+async def test_provisional_credits_are_given_where_the_setting_asks_for_it(
+    settings: Settings, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    # Believed at the first look: a process watches an order for ten minutes.
+    monkeypatch.setattr(UnknownAges, "note", lambda _ages, _order_id, age_s: age_s)
+    async with Desk.open(database) as desk:
+        order = await desk.unknown(2 * 3600.0, "review")
+        changed = msgspec.structs.replace(settings, provisional_credit_after_hours=hours)
+        async with work(changed, database_url) as shop:
+            for _ in range(100 if hours else 5):
+                if (credit := await shop.provisional.of_order(order.id)) is not None:
+                    break
+                await asyncio.sleep(0.05)
+        assert (credit is not None) == (hours > 0)
 
 
 class Leaks:

@@ -127,7 +127,7 @@ class MemoryBench:
         )
 
     async def money(self) -> dict[str, int]:
-        names = {1: "wallet", 2: "in_flight", 3: "margin", 4: "loss", 10: "provider"}
+        names = {1: "wallet", 2: "in_flight", 3: "margin", 4: "loss", 6: "write_off", 10: "provider"}
         return {names[number]: minor for number, minor in self.memory.accounts.items() if minor and number in names}
 
     async def problems(self) -> list[str]:
@@ -494,6 +494,35 @@ async def test_delivered_after_the_order_has_failed_is_noted_and_moves_no_money(
     assert await hear(bench, order_id, Delivered()) is Effect.CONTRADICTED
     seen = await bench.order(order_id)
     assert (seen.state, seen.attempts[0][0], len(seen.notes)) == (OrderState.FAILED, "refused", 1)
+    assert await bench.money() == {"wallet": 100_000}
+
+
+async def test_what_a_provider_says_against_a_person_is_a_write_off_once(bench: Bench) -> None:
+    failed, delivered = await begin(bench), await begin(bench)
+    for order_id, arrived in ((failed, False), (delivered, True)):
+        await hear(bench, order_id, Unknown("timed out"))
+        await Review(bench.store).resolve(order_id, delivered=arrived, text="asked them by phone")
+    assert await bench.money() == {"wallet": 99_550, "provider": 400, "margin": 50}
+    assert await hear(bench, failed, Delivered(cost=Money(430, GHS))) is Effect.CONTRADICTED
+    assert await bench.money() == {"wallet": 99_550, "provider": 830, "margin": 50, "write_off": -430}
+    assert await hear(bench, delivered, Refused(Reason.BARRED)) is Effect.CONTRADICTED
+    after = {"wallet": 99_550, "provider": 430, "margin": 50, "write_off": -30}
+    assert await bench.money() == after
+    for _ in range(2):
+        assert await hear(bench, failed, Delivered()) is Effect.CONTRADICTED
+        assert await hear(bench, delivered, NotSent()) is Effect.CONTRADICTED
+        assert await hear(bench, delivered, Delivered()) is Effect.NOTHING
+    assert await bench.money() == after
+    assert [(await bench.order(one)).state for one in (failed, delivered)] == [OrderState.FAILED, OrderState.DELIVERED]
+    assert "write-off, once" in (await bench.order(failed)).notes[1]
+
+
+async def test_a_provider_that_charges_nothing_against_a_person_moves_nothing(bench: Bench) -> None:
+    order_id = await begin(bench)
+    await hear(bench, order_id, Unknown("timed out"))
+    await Review(bench.store).resolve(order_id, delivered=False, text="asked them by phone")
+    assert await hear(bench, order_id, Delivered(cost=Money(0, GHS))) is Effect.CONTRADICTED
+    assert await hear(bench, order_id, Delivered()) is Effect.CONTRADICTED
     assert await bench.money() == {"wallet": 100_000}
 
 

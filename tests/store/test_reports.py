@@ -279,7 +279,7 @@ async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Book
 
     for currency in (GHS, NGN):
         await books.fund(datetime(2025, 4, 1, tzinfo=UTC), Money(100_000, currency))
-    delivered, waiting = [], []
+    delivered, waiting, decided = [], [], []
     for _ in range(40):
         currency = dice.choice((GHS, NGN))
         step = dice.random()
@@ -287,18 +287,19 @@ async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Book
             ends_well = dice.random() < 0.7
             network = dice.choice(("MTN", "Telecel"))
             order = await books.place(when(), currency, network=network)
+            provider, cost_minor = dice.choice(("vt", "x")), dice.choice((0, 390, 450, 700))
+            lent = dice.random() < 0.3
+            if lent:
+                await books.lend(when(), order, provider, cost_minor)
             if dice.random() < 0.1:
                 waiting.append(order)
                 continue
-            await books.end(
-                when(),
-                order,
-                delivered=ends_well,
-                provider=dice.choice(("vt", "x")),
-                cost_minor=dice.choice((0, 390, 450, 700)),
-            )
-            if ends_well:
+            await books.end(when(), order, delivered=ends_well, provider=provider, cost_minor=cost_minor)
+            decided.append(order)
+            if ends_well and not lent:
                 delivered.append(order)
+        elif step < 0.7 and decided:
+            await books.contradict(when(), dice.choice(decided), delivered=dice.random() < 0.5)
         elif step < 0.75 and delivered:
             await books.refund(when(), delivered.pop(dice.randrange(len(delivered))))
         elif step < 0.85:
@@ -319,7 +320,8 @@ async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Book
             for currency in ("GHS", "NGN"):
                 sales = report.totals.get(currency, Sales())
                 assert sales.margin_minor == sum(
-                    changes.get((kind, "", currency), 0) for kind in (AccountKind.MARGIN, AccountKind.LOSS)
+                    changes.get((kind, "", currency), 0)
+                    for kind in (AccountKind.MARGIN, AccountKind.LOSS, AccountKind.WRITE_OFF)
                 )
                 assert sales.cost_minor == sum(
                     minor
@@ -331,9 +333,13 @@ async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Book
                 summed.setdefault(key.currency, Sales()).add(one)
             assert summed == report.totals
             seen.append(report)
-        for kind, by in ((AccountKind.PROVIDER, By.PROVIDER), (AccountKind.WALLET, By.RESELLER)):
+        for kind, by in (
+            (AccountKind.PROVIDER, [By.PROVIDER]),
+            (AccountKind.WALLET, [By.RESELLER]),
+            (AccountKind.PROVISIONAL_CREDIT, []),
+        ):
             for by_day in (False, True):
-                held = await reports.holdings(kind, first, last, [By.DAY, by] if by_day else [by], Mode.LIVE)
+                held = await reports.holdings(kind, first, last, [By.DAY, *by] if by_day else by, Mode.LIVE)
                 for currency in ("GHS", "NGN"):
                     total = held.totals.get(currency, Holding())
                     ours = [minor for (one, _, unit), minor in before.items() if (one, unit) == (kind, currency)]
@@ -376,6 +382,37 @@ async def test_what_is_corrected_after_a_month_was_closed_stands_where_it_is_mad
     assert await margins(books, *june) == (1, 450, 390, 450, -390)
     assert await wallets(books, *june) == (4_100, 0, 0, 0, 450, 4_550)
     assert await margins(books, date(2025, 5, 2), date(2025, 6, 30)) == (2, 900, 780, 450, -330)
+    await books.check()
+
+
+async def test_what_is_written_off_after_a_month_was_closed_stands_where_it_is_made(books: Books) -> None:
+    await books.fund(moment("2025-05-01 12:00"), Money(5_000, GHS))
+    decided = await books.sell(moment("2025-05-02 08:00"), GHS, delivered=False)
+    lent = await books.place(moment("2025-05-03 08:00"), GHS)
+    await books.lend(moment("2025-05-05 08:00"), lent, "vt", 390)
+    reports = Reports(books.database, ACCRA)
+    done = await reports.close(MAY, "Esi")
+    assert done.open_sales == [lent.reference]
+
+    async def provisional(first: date, last: date) -> list[int]:
+        held = (await reports.holdings(AccountKind.PROVISIONAL_CREDIT, first, last, [], Mode.LIVE)).totals["GHS"]
+        return [held.opening_minor, held.of(TransferKind.CREDIT_WRITE_OFF), held.closing_minor]
+
+    may, june = (date(2025, 5, 1), date(2025, 5, 31)), (date(2025, 6, 1), date(2025, 6, 30))
+    sealed = await margins(books), await wallets(books), await provisional(*may)
+    assert sealed == ((0, 0, 0, 0, 0), (0, 5_000, -900, 450, 0, 5_000), [0, 0, -450])
+
+    await books.end(moment("2025-06-03 08:00"), lent, delivered=True, provider="vt", cost_minor=390)
+    await books.contradict(moment("2025-06-04 08:00"), decided, delivered=True)
+    assert (await margins(books), await wallets(books), await provisional(*may)) == sealed
+    assert await provisional(*june) == [-450, 450, 0]
+    # Price 4.50; cost 3.90, and 3.90 for the failed one; the credit of 4.50 is written off.
+    assert await margins(books, *june) == (1, 450, 780, 0, -780)
+    by_provider = await reports.sales(*june, [By.PROVIDER], Mode.LIVE, with_cost=True)
+    assert [(key.provider, one.cost_minor, one.written_off_minor) for key, one in by_provider.rows.items()] == [
+        ("vt", 780, 450)
+    ]
+    assert await reports.findings() == []
     await books.check()
 
 

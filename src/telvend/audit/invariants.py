@@ -52,6 +52,9 @@ WATCHED: Final = (
     Watched("order_refund", ("id", "order_id"), insert_only=True),
     Watched("proposal", (), insert_only=True),
     Watched("proposal_end", ("cause",), insert_only=True),
+    Watched("provisional_credit", ("id", "order_id"), insert_only=True),
+    Watched("provisional_reversal", ("id", "order_id"), insert_only=True),
+    Watched("late_report", ("id", "order_id"), insert_only=True),
     Watched("orders", ("id",)),
     Watched("attempt", ("order_id",)),
     Watched("funding", ("id",)),
@@ -201,8 +204,10 @@ async def notes_after(tx: Tx, number: int) -> int:
 _KEYS: Final = {
     "audit_cause": ("id bigint", (
         "transfer.cause", "wallet_transaction.id", "wallet_credit.id", "wallet_debit.id", "order_refund.id",
-        "order_refund.order_id", "proposal_end.cause", "orders.id", "attempt.order_id", "funding.id", "funding_void.id",
-        "funding_void.funding_id", "verification.id", "identity_sealed.id", "refill.id", "voucher.refill_id",
+        "order_refund.order_id", "provisional_credit.id", "provisional_credit.order_id", "provisional_reversal.id",
+        "provisional_reversal.order_id", "late_report.id", "late_report.order_id", "proposal_end.cause", "orders.id",
+        "attempt.order_id", "funding.id", "funding_void.id", "funding_void.funding_id", "verification.id", "identity_sealed.id",
+        "refill.id", "voucher.refill_id",
     )),
     "audit_place": ("wallet_id bigint, position bigint", (
         "wallet_transaction.wallet_id,position", "wallet_failed.wallet_id,position",
@@ -224,7 +229,8 @@ _WALLETS: Final = """
 """
 
 # Statements that add the keys of related rows, in order: a wallet's new transfers and list lines; the blocks and sales of list
-# lines; the vouchers of a changed batch that are used, and their refills; the voids of fundings; the refunds of orders.
+# lines; the vouchers of a changed batch that are used, and their refills; the voids of fundings; the refunds, provisional credits
+# and late reports of orders.
 _CLOSURE: Final = (
     "insert into audit_cause select t.cause from {s}.wallet w left join audit_wallet k on k.id = w.account_id"
     " join {s}.transfer t on t.wallet_id = w.account_id and t.wallet_sequence > coalesce(k.sequence, 0) on conflict do nothing",
@@ -241,6 +247,11 @@ _CLOSURE: Final = (
     "insert into audit_cause select v.id from audit_cause k join {s}.funding_void v on v.funding_id = k.id"
     " on conflict do nothing",
     "insert into audit_cause select f.id from audit_cause k join {s}.order_refund f on f.order_id = k.id on conflict do nothing",
+    "insert into audit_cause select c.id from audit_cause k join {s}.provisional_credit c on c.order_id = k.id"
+    " on conflict do nothing",
+    "insert into audit_cause select r.id from audit_cause k join {s}.provisional_reversal r on r.credit_id = k.id"
+    " on conflict do nothing",
+    "insert into audit_cause select l.id from audit_cause k join {s}.late_report l on l.order_id = k.id on conflict do nothing",
     "analyze audit_wallet, audit_cause, audit_place, audit_block, audit_serial, audit_batch, audit_bucket, audit_posting",
 )
 
@@ -306,7 +317,7 @@ _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
             name: _BY_CAUSE % (name, "id")
             for name in (
                 "orders", "verification", "identity_sealed", "refill", "wallet_credit", "funding", "funding_void",
-                "wallet_debit", "order_refund", "sale",
+                "wallet_debit", "order_refund", "provisional_credit", "provisional_reversal", "late_report", "sale",
             )
         },
         "transfer": _BY_CAUSE % ("transfer", "cause"),
@@ -318,6 +329,7 @@ _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
             union select wallet_id, position from refill union select wallet_id, position from wallet_credit
             union select wallet_id, position from funding union select wallet_id, position from funding_void
             union select wallet_id, position from wallet_debit union select wallet_id, position from order_refund
+            union select wallet_id, position from provisional_credit union select wallet_id, position from provisional_reversal
             union select wallet_id, position from audit_place""",
         "wallet_transaction": "select t.* from audit_line join {s}.wallet_transaction t using (wallet_id, position)",
         "wallet_failed": "select t.* from audit_line join {s}.wallet_failed t using (wallet_id, position)",

@@ -20,6 +20,7 @@ from telvend.audit.model import SEAL_RULE, Report, Violation
 from telvend.corrections import invariants as corrections
 from telvend.database.connections import Database, Tx
 from telvend.database.invariants import Invariant
+from telvend.fulfilment import invariants as fulfilment
 from telvend.funding import invariants as funding
 from telvend.funding.play_money import invariants as play_money
 from telvend.identity import invariants as identity
@@ -45,6 +46,7 @@ INVARIANTS: Final = (
     *play_money.INVARIANTS,
     *corrections.INVARIANTS,
     *approvals.INVARIANTS,
+    *fulfilment.INVARIANTS,
     *identity.INVARIANTS,
     *refills.INVARIANTS,
     *vouchers.INVARIANTS,

@@ -16,6 +16,7 @@ from telvend.cli.common import Output, command, table, time_text, zone, zone_nam
 from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.cli.who import WhoDecided
 from telvend.errors import InvalidInput
+from telvend.fulfilment.provisional.model import CreditState
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.orders.model import Order, OrderFilter, OrderState
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from telvend.approvals.model import Proposal
     from telvend.bootstrap import Shop
     from telvend.corrections.model import Refund
+    from telvend.fulfilment.provisional.model import EnteredReport, ProvisionalCredit
     from telvend.orders.service import OrderHistory
 
 app = typer.Typer()
@@ -311,11 +313,18 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
     refund = await shop.corrections.refund_of(order.id)
     if refund is not None:
         history = replace(history, entries=history.entries + await shop.ledger.entries(refund.id))
+    credit = await shop.provisional.of_order(order.id)
+    late = await shop.provisional.late_reports_of(order.id)
+    causes = [] if credit is None else await shop.provisional.causes_of(credit)
+    for cause in (*causes, *(report.id for report in late)):
+        history = replace(history, entries=history.entries + await shop.ledger.entries(cause))
     receipt = await receipt_of(shop.payloads, order, reader_named("order show"))
     proposals = await shop.approvals.of_order(order.id)
     data = history_data(history, bought_by) | {
         "refund": None if refund is None else _refund_data(refund, order, proposals),
         "approvals": [proposal_data(proposal, bought_by) for proposal in proposals],
+        "provisional_credit": None if credit is None else _credit_data(credit),
+        "late_reports": [_late_data(report) for report in late],
         "receipt": None if receipt is None else receipt.data(),
     }
     readings = []
@@ -333,6 +342,19 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
             )
         for proposal in proposals:
             console.print(f"\n{time_text(proposal.proposed_at)} {zone_name()}: {proposal_text(proposal)}", markup=False)
+        if credit is not None:
+            console.print(
+                f"\n{time_text(credit.created_at)} {zone_name()}: provisional credit by {credit.by_whom}: {credit.reason}"
+                f" ({credit.our_reference}, {credit.state.replace('_', ' ')})",
+                markup=False,
+            )
+        for report in late:
+            said = "delivered" if report.delivered else "not delivered"
+            console.print(
+                f"\n{time_text(report.created_at)} {zone_name()}: attempt {report.attempt} is {said}, says {report.provider}"
+                f" after a person had decided; {report.amount} is a write-off",
+                markup=False,
+            )
         if receipt is not None:
             print_receipt(console, receipt)
         for at, reader in readings:
@@ -351,6 +373,36 @@ def _refund_data(refund: "Refund", order: Order, proposals: "Sequence[Proposal]"
         "by": refund.by_whom,
         "confirmed_by": confirmed_by,
         "at": refund.created_at,
+    }
+
+
+def _credit_data(credit: "ProvisionalCredit") -> dict[str, Any]:
+    return {
+        "id": credit.id,
+        "reference": credit.our_reference,
+        "order": credit.order,
+        "order_state": credit.order_state,
+        "state": credit.state,
+        "amount": credit.amount.decimal,
+        "currency": credit.amount.currency.code,
+        "reason": credit.reason,
+        "by": credit.by_whom,
+        "at": credit.created_at,
+    }
+
+
+def _late_data(report: "EnteredReport") -> dict[str, Any]:
+    return {
+        "id": report.id,
+        "order": report.order,
+        "order_state": report.order_state,
+        "attempt": report.attempt,
+        "provider": report.provider,
+        "delivered": report.delivered,
+        "amount": report.amount.decimal,
+        "currency": report.amount.currency.code,
+        "text": report.text,
+        "at": report.created_at,
     }
 
 
@@ -478,6 +530,115 @@ async def refund(
     else:
         text = f"{done.amount} of {order.reference} went back to {bought_by}, whose wallet holds {done.balance}."
     return Output(data, text)
+
+
+@command(app, "credit")
+async def credit(
+    shop: "Shop",
+    reference: AnyReference,
+    reason: Annotated[str, typer.Option(help="Why; kept with the credit.")],
+    by: Annotated[str, typer.Option(metavar="WHO", help="Who decided it; kept with the credit.")],
+    email: OfEmail = None,
+) -> Output:
+    """Lend the price of an order whose outcome is unknown to its wallet, once. The order stays as it is.
+
+    When it fails the credit is taken back, when it was delivered the shop bears it. Given again it only says so.
+    """
+    order, bought_by = await _find(shop, reference, email)
+    done = await shop.provisional.give(order.id, reason=reason, by_whom=by)
+    data = {"credit": _credit_data(done.credit), "again": done.again, "balance": done.balance.decimal}
+    if done.again:
+        text = (
+            f"{order.reference} had a provisional credit before, {time_text(done.credit.created_at)} {zone_name()} by"
+            f" {done.credit.by_whom}: {done.credit.reason} It is {done.credit.state.replace('_', ' ')}. Nothing has moved now."
+        )
+    else:
+        text = f"{done.credit.amount} for {order.reference} is lent to {bought_by}, whose wallet holds {done.balance}."
+    return Output(data, text)
+
+
+_CREDIT_COLUMNS: Final = (
+    "id", "reference", "order", "order_state", "state", "amount", "currency", "reason", "by", "at",
+)  # fmt: skip
+
+
+@command(app, "credits")
+async def list_credits(
+    shop: "Shop",
+    as_json: bool,
+    state: Annotated[list[CreditState] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, max=2**62, help="Go on from this credit's number, downwards.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+) -> Output | None:
+    """List provisional credits, newest first: what is lent to wallets for orders whose outcome is unknown."""
+
+    async def fetch(before: int | None, count: int) -> list["ProvisionalCredit"]:
+        return await shop.provisional.listed(state, before=before, limit=count)
+
+    if as_csv and not as_json:
+        parts = pages(limit, before, _id_of, fetch)
+        await print_csv(_CREDIT_COLUMNS, ([_credit_data(one) for one in part] async for part in parts))
+        return None
+    count = 50 if limit is None else limit
+    found = await fetch(before, count)
+    more = await more_after(found, count, _id_of, fetch)
+    data = {"credits": [_credit_data(one) for one in found], "next": more.following, **more.left_off}
+    rows = [
+        (
+            one.id, one.our_reference, time_text(one.created_at), one.order, one.order_state, one.amount.decimal,
+            one.amount.currency.code, one.state.replace("_", " "), one.by_whom,
+        )
+        for one in found
+    ]  # fmt: skip
+    columns = ("number", "credit", f"given ({zone_name()})", "order", "which is", "amount", "", "state", "by")
+    return Output(data, show=page(columns, rows, "There are no such provisional credits.", more))
+
+
+_LATE_COLUMNS: Final = (
+    "id", "order", "order_state", "attempt", "provider", "delivered", "amount", "currency", "text", "at",
+)  # fmt: skip
+
+
+@command(app, "late-reports")
+async def list_late_reports(
+    shop: "Shop",
+    as_json: bool,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, max=2**62, help="Go on from this report's number, downwards.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+) -> Output | None:
+    """List what providers said of attempts after a person had decided otherwise, newest first."""
+    fetch = shop.provisional.late_reports
+    if as_csv and not as_json:
+        parts = pages(limit, before, _id_of, fetch)
+        await print_csv(_LATE_COLUMNS, ([_late_data(one) for one in part] async for part in parts))
+        return None
+    count = 50 if limit is None else limit
+    found = await fetch(before, count)
+    more = await more_after(found, count, _id_of, fetch)
+    data = {"reports": [_late_data(one) for one in found], "next": more.following, **more.left_off}
+    rows = [
+        (
+            one.id, time_text(one.created_at), one.order, one.order_state, one.provider,
+            "delivered" if one.delivered else "not delivered", one.amount.decimal, one.amount.currency.code,
+        )
+        for one in found
+    ]  # fmt: skip
+    columns = ("number", f"said ({zone_name()})", "order", "which is", "provider", "says", "written off", "")
+    return Output(data, show=page(columns, rows, "No provider has said so.", more))
+
+
+def _id_of(one: "ProvisionalCredit | EnteredReport") -> int:
+    return one.id
 
 
 async def _after(shop: "Shop", reference: str) -> Output:

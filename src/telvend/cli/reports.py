@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from telvend.bootstrap import Shop
+    from telvend.fulfilment.provisional.model import OpenCredits
     from telvend.reports.service import Reports, ReportTable
 
 app = typer.Typer()
@@ -77,7 +78,9 @@ _OUTCOMES: Final[Told] = {
 }
 _FLOATS: Final[Told] = {
     "opening": lambda h: Minor(h.opening_minor),
-    "cost": lambda h: Minor(h.of(TransferKind.COST, TransferKind.LOSS)),
+    "cost": lambda h: Minor(
+        h.of(TransferKind.COST, TransferKind.LOSS, TransferKind.LATE_COST, TransferKind.LATE_RETURN)
+    ),
     "closing": lambda h: Minor(h.closing_minor),
 }
 _WALLETS: Final[Told] = {
@@ -85,10 +88,18 @@ _WALLETS: Final[Told] = {
     "credits": lambda h: Minor(h.of(TransferKind.CREDIT)),
     "sales": lambda h: Minor(h.of(TransferKind.HOLD)),
     "releases": lambda h: Minor(h.of(TransferKind.RELEASE)),
-    "refunds": lambda h: Minor(h.of(TransferKind.REFUND)),
+    # With what provisional credits have brought in and not taken back.
+    "refunds": lambda h: Minor(h.of(TransferKind.REFUND, TransferKind.PROVISIONAL_CREDIT, TransferKind.REVERSAL)),
     "debits": lambda h: Minor(h.of(TransferKind.DEBIT)),
     "voids": lambda h: Minor(h.of(TransferKind.VOID)),
     "closing": lambda h: Minor(h.closing_minor),
+}
+_PROVISIONAL: Final[Told] = {
+    "opening": lambda h: Minor(-h.opening_minor),
+    "given": lambda h: Minor(-h.of(TransferKind.PROVISIONAL_CREDIT)),
+    "reversed": lambda h: Minor(h.of(TransferKind.REVERSAL)),
+    "written_off": lambda h: Minor(h.of(TransferKind.CREDIT_WRITE_OFF)),
+    "closing": lambda h: Minor(-h.closing_minor),
 }
 
 
@@ -96,8 +107,10 @@ def _percent(part: int, whole: int) -> Decimal | None:
     return (Decimal(part * 100) / whole).quantize(Decimal("0.01")) if whole else None
 
 
-def _add(name: str, text: str, told: Told, default: Sequence[By], by_help: str, read: Read) -> None:
-    """Add the command of a report. `default`: its rows where --by is not given."""
+def _add(
+    name: str, text: str, told: Told, default: Sequence[By], by_help: str, read: Read, *, lends: bool = False
+) -> None:
+    """Add the command of a report. `default`: its rows where --by is not given. `lends`: it says what is lent to wallets now."""
 
     async def report(
         shop: "Shop",
@@ -110,7 +123,8 @@ def _add(name: str, text: str, told: Told, default: Sequence[By], by_help: str, 
     ) -> Output | None:
         days = await _days(shop, first, last)
         found = await read(shop.reports, *days, by or default, mode)
-        return await _printed(shop, found, told, by or default, days, mode, as_csv=as_csv and not as_json)
+        credits_ = await shop.provisional.open_totals() if lends and mode is Mode.LIVE else []
+        return await _printed(shop, found, told, by or default, days, mode, credits_, as_csv=as_csv and not as_json)
 
     report.__doc__ = text
     command(app, name)(report)
@@ -126,11 +140,12 @@ _add(
 )
 _add(
     "margin",
-    "What was left of what was sold, after cost, refunds and play money that was written off.",
+    "What was left of what was sold, after cost, refunds, and play money and provisional credits that were written off.",
     _EARNED,
     [By.DAY],
     _BY_SALE,
     lambda reports, first, last, by, mode: reports.sales(first, last, by, mode, with_cost=True),
+    lends=True,
 )
 _add(
     "outcomes",
@@ -139,6 +154,7 @@ _add(
     [By.DAY, By.NETWORK],
     _BY_SALE,
     lambda reports, first, last, by, mode: reports.sales(first, last, by, mode),
+    lends=True,
 )
 _add(
     "floats",
@@ -155,6 +171,14 @@ _add(
     [By.RESELLER],
     "day or reseller; may be repeated. By reseller without.",
     lambda reports, first, last, by, mode: reports.holdings(AccountKind.WALLET, first, last, by, mode),
+)
+_add(
+    "provisional",
+    "What is lent to wallets for orders whose outcome is unknown: before, given, reversed, written off, and still open.",
+    _PROVISIONAL,
+    [],
+    "day. By currency without.",
+    lambda reports, first, last, by, mode: reports.holdings(AccountKind.PROVISIONAL_CREDIT, first, last, by, mode),
 )
 
 
@@ -249,6 +273,7 @@ async def _printed(
     by: Sequence[By],
     days: tuple[date, date],
     mode: Mode,
+    lent: "Sequence[OpenCredits]",
     *,
     as_csv: bool,
 ) -> Output | None:
@@ -262,6 +287,10 @@ async def _printed(
         return None
     total = {currency: _figures(value, told, currency) for currency, value in report.totals.items()}
     data = {"from": days[0], "to": days[1], "zone": shop.settings.timezone, "mode": mode, "rows": rows, "total": total}
+    if lent:
+        data["provisional_credits_open"] = {
+            one.amount.currency.code: {"orders": one.count, "amount": one.amount.decimal} for one in lent
+        }
     printed = [[row[name] for name in columns] for row in rows]
     if len(rows) > 1:
         printed += [
@@ -273,6 +302,10 @@ async def _printed(
 
     def show(console: "Console") -> None:
         table(title, heads, printed, "Nothing has moved in these days.")(console)
+        for one in lent:
+            console.print(
+                f"\nProvisional credits open now: {one.amount} for {one.count} order{'s' if one.count > 1 else ''}"
+            )
 
     return Output(data, show=show)
 

@@ -33,6 +33,8 @@ _WORDS = {
     TransferKind.VOID: "play money taken out",
     TransferKind.DEBIT: "taken back",
     TransferKind.REFUND: "order refunded",
+    TransferKind.PROVISIONAL_CREDIT: "provisional credit",
+    TransferKind.REVERSAL: "provisional credit taken back",
 }
 
 
@@ -151,7 +153,7 @@ async def statement(
     async def told(lines: Sequence[StatementLine]) -> list[dict[str, Any]]:
         causes = list({line.cause for line in lines})
         references = await shop.transactions.references(causes)
-        corrections = await shop.corrections.notes(causes)
+        corrections = await shop.corrections.notes(causes) | await shop.provisional.notes(causes)
         givers = await shop.credits.givers(causes)
         approved = await shop.approvals.by_cause(causes)
         return [
@@ -212,7 +214,8 @@ def _data(
 
 
 def _note(data: dict[str, Any]) -> str:
+    text = ": ".join(filter(None, (data["about"], data["reason"])))
     if not data["by"]:
-        return ""
+        return text
     names = f"by {data['by']}, confirmed by {data['confirmed_by']}" if data["confirmed_by"] else f"by {data['by']}"
-    return f"{': '.join(filter(None, (data['about'], data['reason'])))} ({names})".strip()
+    return f"{text} ({names})".strip()

@@ -17,6 +17,7 @@ from telvend.corrections.model import (
 )
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound, ReferenceReused
+from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
@@ -37,6 +38,7 @@ class Corrections:
         self._database = database
         self._ledger = ledger
         self._second_person = second_person or SecondPerson()
+        self._credits = ProvisionalCredits(database, ledger)
 
     async def debit(
         self,
@@ -140,6 +142,13 @@ class Corrections:
                 f" When it has not arrived: telvend order resolve {order.reference} --failed",
             )
         # From here the order does not change any more.
+        credit = await self._credits.of_order(order.id)
+        if credit is not None:
+            raise InvalidInput(
+                "",
+                f"{order.reference} has been given back already: its wallet has kept the provisional credit"
+                f" {credit.our_reference}.",
+            )
         currency = order.price.currency
         loss = await self._ledger.house(AccountKind.LOSS, currency, order.mode)
         async with self._database.transaction() as tx:

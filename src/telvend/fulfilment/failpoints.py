@@ -9,4 +9,6 @@ FAILPOINTS: Final = {
     "attempt.after_answer": "The provider has answered; the outcome has not been handed on.",
     "settle.before_commit": "Outcomes and their transfers are written; the transaction is not committed.",
     "settle.after_commit": "The outcomes are durable; their claims have not been given back.",
+    "provisional.before_commit": "Provisional credits are written; the transaction is not committed.",
+    "provisional.after_commit": "The provisional credits are durable; nobody has been told.",
 }

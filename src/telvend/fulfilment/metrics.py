@@ -18,6 +18,30 @@ _DURATION: Final = Histogram(
 )
 
 
+_CONTRADICTIONS: Final = Counter(
+    "telvend_provider_contradictions", "What providers said against what had been settled, repeats included."
+)
+_LATE_REPORTS: Final = Counter(
+    "telvend_late_reports",
+    "What providers said first of attempts that a person had decided otherwise.",
+    "provider",
+    "said",
+)
+_PROVISIONAL_CREDITS: Final = Counter(
+    "telvend_provisional_credits", "Provisional credits that were given, reversed or written off.", "what"
+)
+
+
+def count_late_report(provider: str, said: str) -> None:
+    """Count a late report; `said` is delivered or not_delivered."""
+    _LATE_REPORTS.count(provider, said)
+
+
+def count_provisional_credit(what: str) -> None:
+    """Count a provisional credit that was given, reversed or written_off."""
+    _PROVISIONAL_CREDITS.count(what)
+
+
 def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
     """Count one call of a provider; `outcome` is what was asked and what was said: `deliver delivered`, `ask unknown`."""
     _OUTCOMES.count(provider, outcome)
@@ -39,3 +63,6 @@ class Counted(Observer):
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
         provider_answered(provider, f"{verb} {outcome}", duration_s)
+
+    def contradicted(self, order_id: int) -> None:  # noqa: ARG002 (the metric has no order)
+        _CONTRADICTIONS.count()

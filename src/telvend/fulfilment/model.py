@@ -65,6 +65,8 @@ class AttemptSnapshot(msgspec.Struct):
     changed: bool = False
     provider_code: str = ""
     type: str = ""
+    by_hand: bool = False
+    """A person has said how it ended. Known of attempts of final orders, and of those decided just now."""
 
     def sent(self, currency: Currency) -> "SentAttempt":
         """What the provider was sent."""
@@ -257,7 +259,7 @@ class Effect(StrEnum):
     REVIEW = "review"
     """The hold stays; a person decides."""
     CONTRADICTED = "contradicted"
-    """It contradicts what was settled before: noted, and no money moved."""
+    """It contradicts what was settled before: noted, and the order stays as it is. See LateReport for the money."""
     NOTHING = "nothing"
     """It was known already, or came too late to change anything."""
 
@@ -267,6 +269,20 @@ class HoldPosting(msgspec.Struct, frozen=True):
 
     provider: str
     cost: Money
+
+
+class LateReport(msgspec.Struct, frozen=True):
+    """What a provider says of an attempt after a person has decided it otherwise.
+
+    `delivered`: it has delivered, and takes `cost` for an order that has failed. Else it has not, and does not take the cost that
+    was posted.
+    """
+
+    attempt: int
+    provider: str
+    delivered: bool
+    cost: Money
+    text: str
 
 
 class LockedOrder(msgspec.Struct):
@@ -294,6 +310,12 @@ class LockedOrder(msgspec.Struct):
     kind: str = "data"
     payload: Payload | None = None
     """What the delivery carried back, to be sealed."""
+    decided_by_hand: bool = False
+    """A person has decided it just now."""
+    credited: bool = False
+    """Its wallet has an open provisional credit, which ends with the order."""
+    late: list[LateReport] = []
+    """To be entered as write-offs, each attempt once."""
 
     def become(self, state: OrderState, due_in_s: float | None = None) -> None:
         """Change the state; a final one is never left. Raises InvariantBroken."""

@@ -7,6 +7,7 @@ statements, commit.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 from telvend.approvals.gate import SecondPerson
 from telvend.approvals.model import Act, ActKind, WaitsForSecondPerson
@@ -15,6 +16,7 @@ from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransa
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, TelvendError
 from telvend.fulfilment import store
+from telvend.fulfilment.metrics import count_late_report, count_provisional_credit
 from telvend.fulfilment.model import (
     Abandoned,
     Effect,
@@ -25,7 +27,10 @@ from telvend.fulfilment.model import (
     ProviderReport,
     clean,
 )
+from telvend.fulfilment.provisional.ending import end_credits
 from telvend.fulfilment.weighing import decided_already, may_release, weigh
+from telvend.kit import log
+from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import AttemptState
@@ -33,6 +38,8 @@ from telvend.orders.payloads import store as payload_store
 from telvend.orders.payloads.service import Payloads, requery_delay_s
 from telvend.orders.payloads.store import SealedPayload
 from telvend.wallets.journal import WalletJournal
+
+_log = log.get(__name__)
 
 
 class Settlement:
@@ -56,6 +63,10 @@ class Settlement:
         self._ledger = ledger
         self._policy = policy
         self._doubts = doubts
+        # What is told once it is committed, by order: the ends of provisional credits, and late reports. A batch that is retried in
+        # halves decides an order again, and replaces what it says here.
+        self._credits: dict[int, LockedOrder] = {}
+        self._late: dict[int, LockedOrder] = {}
         self._batch: BatchTransaction[Item, Effect] = BatchTransaction(
             database, self._decide, failpoints=BatchFailpoints(None, "settle.before_commit", "settle.after_commit")
         )
@@ -66,18 +77,31 @@ class Settlement:
 
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         """One transaction for all of them. Raises Busy; then nobody knows whether it took place."""
-        return await self._batch.run(list(items))
+        effects = await self._batch.run(list(items))
+        if self._credits or self._late:
+            for item, effect in zip(items, effects, strict=True):
+                credit, late = self._credits.pop(item.order_id, None), self._late.pop(item.order_id, None)
+                if isinstance(effect, Effect):
+                    _tell(credit, late)
+        return effects
 
     async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
         journal = await WalletJournal.begin(tx, await _wallets_of(tx, items))
         cases = await store.lock_cases(tx, {item.order_id for item in items}, self._doubts)
+        if final := [case for case in cases.values() if case.state.final]:
+            await store.read_by_hand(tx, final)
         effects = [
             await self._weigh_by_hand(tx, cases.get(item.order_id), item)
             if isinstance(item, PersonVerdict)
             else weigh(cases.get(item.order_id), item, self._policy)
             for item in items
         ]
-        balances = await self._move_money(cases.values(), journal)
+        balances = await self._move_money(tx, cases.values(), journal)
+        if ending := [case for case in cases.values() if case.credited and case.state.final]:
+            balances |= await end_credits(tx, ending, journal, self._ledger)
+            self._credits |= {case.id: case for case in ending}
+        if late := [case for case in cases.values() if case.late]:
+            await self._enter_late_reports(tx, late, journal)
         await journal.write(tx)
         await store.write_cases(tx, cases.values(), balances)
         carrying = [case for case in cases.values() if case.kind in WITH_PAYLOAD]
@@ -106,6 +130,33 @@ class Settlement:
             return error  # Nothing of it is written, and others are settled in the same transaction.
         return weigh(case, verdict, self._policy) if waiting is None else WaitsForSecondPerson(waiting)
 
+    async def _enter_late_reports(self, tx: Tx, cases: Sequence[LockedOrder], journal: WalletJournal) -> None:
+        """Enter what providers say against a person as write-offs, once for each attempt."""
+        told = await store.late_reports_of(tx, [case.id for case in cases])
+        for case in cases:
+            new = {report.attempt: report for report in reversed(case.late) if (case.id, report.attempt) not in told}
+            case.late = list(new.values())
+        reports = [(case, report) for case in cases for report in case.late]
+        if not reports:
+            return
+        written = []
+        for cause, (case, report) in zip(await ledger_store.next_causes(tx, len(reports)), reports, strict=True):
+            write_off = await self._ledger.house_of(tx, AccountKind.WRITE_OFF, case.price.currency, case.mode)
+            provider = await self._ledger.house_of(
+                tx, AccountKind.PROVIDER, case.price.currency, case.mode, report.provider
+            )
+            if report.cost.minor and report.delivered:
+                journal.enter_late_cost(cause, write_off, provider, report.cost)
+            elif report.cost.minor:
+                journal.enter_late_return(cause, provider, write_off, report.cost)
+            written.append(
+                store.LateReportRow(
+                    cause, case.id, report.attempt, report.provider, report.delivered, report.cost.minor, report.text
+                )
+            )
+        await store.write_late_reports(tx, written)
+        self._late |= {case.id: case for case in cases}
+
     async def _write_payloads(self, tx: Tx, cases: Iterable[LockedOrder]) -> None:
         """Seal what deliveries carried back. A delivered order without it is complete for the money, and asked about."""
         written = []
@@ -120,10 +171,10 @@ class Settlement:
         if written:
             await payload_store.write(tx, written, requery_delay_s(0))
 
-    async def _move_money(self, cases: Iterable[LockedOrder], journal: WalletJournal) -> dict[int, int]:
+    async def _move_money(self, tx: Tx, cases: Iterable[LockedOrder], journal: WalletJournal) -> dict[int, int]:
         """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
         balances: dict[int, int] = {}
-        house = self._ledger.house
+        house = partial(self._ledger.house_of, tx)
         for case in cases:
             if case.posting is None and not case.releases:
                 continue
@@ -138,6 +189,27 @@ class Settlement:
                 loss = await house(AccountKind.LOSS, currency, mode)
                 journal.post(case.id, in_flight, provider, margin, loss, case.price, case.posting.cost)
         return balances
+
+
+def _tell(credit: LockedOrder | None, late: LockedOrder | None) -> None:
+    """Log and count the end of a provisional credit, and what was said late."""
+    if credit is not None:
+        count_provisional_credit("reversed" if credit.releases else "written_off")
+        tell = _log.info if credit.releases else _log.error
+        what = "provisional_credit_reversed" if credit.releases else "provisional_credit_written_off"
+        tell(what, order=credit.id, amount=credit.price.minor, currency=credit.price.currency.code)
+    if late is None:
+        return
+    for report in late.late:
+        count_late_report(report.provider, "delivered" if report.delivered else "not_delivered")
+        _log.error(
+            "provider_contradicts_person",
+            order=late.id,
+            provider=report.provider,
+            delivered=report.delivered,
+            amount=report.cost.minor,
+            currency=report.cost.currency.code,
+        )
 
 
 async def _wallets_of(tx: Tx, items: Sequence[Item]) -> set[int]:

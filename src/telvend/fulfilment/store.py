@@ -73,7 +73,7 @@ CORRECT_CLAIMED: Final = """
 """
 
 LOCK_ORDERS: Final = """
-    select id, reference, wallet_id, mode, price_minor, currency, state, position, created_at, kind from orders
+    select id, reference, wallet_id, mode, price_minor, currency, state, position, created_at, kind, provisional from orders
     where id = any($1::bigint[]) order by id for no key update
 """
 
@@ -97,6 +97,23 @@ CHANGE_ATTEMPTS: Final = """
 WRITE_NOTES: Final = """
     insert into order_note (order_id, text)
     select order_id, text from json_to_recordset($1::text::json) as new(order_id bigint, text text)
+"""
+
+NOTE_BY_HAND: Final = """
+    update attempt set by_hand = true
+    from json_to_recordset($1::text::json) as new(order_id bigint, number smallint)
+    where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
+"""
+
+BY_HAND: Final = "select order_id, number from attempt where order_id = any($1::bigint[]) and by_hand"
+
+LATE_REPORTS_OF: Final = "select order_id, attempt from late_report where order_id = any($1::bigint[])"
+
+WRITE_LATE_REPORTS: Final = """
+    insert into late_report (id, order_id, attempt, provider, delivered, amount_minor, text)
+    select id, order_id, attempt, provider, delivered, amount_minor, text
+    from json_to_recordset($1::text::json) as new(id bigint, order_id bigint, attempt smallint, provider text, delivered boolean,
+        amount_minor bigint, text text)
 """
 
 WALLETS_OF: Final = "select distinct wallet_id from orders where id = any($1::bigint[])"
@@ -189,6 +206,23 @@ class _Note(msgspec.Struct, gc=False):
     text: str
 
 
+class _ByHand(msgspec.Struct, gc=False):
+    order_id: int
+    number: int
+
+
+class LateReportRow(msgspec.Struct, gc=False):
+    """A late report, as it is written."""
+
+    id: int
+    order_id: int
+    attempt: int
+    provider: str
+    delivered: bool
+    amount_minor: int
+    text: str
+
+
 async def write_steps(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Step]) -> None:
     new: list[_NewAttempt] = []
     corrections: list[_Correction] = []
@@ -231,10 +265,27 @@ def _new_attempt(order_id: int, provider: str, step: Deliver | Presume) -> _NewA
     return _NewAttempt(order_id, step.number, provider, step.reference, step.cost.minor, step.provider_code, step.type)
 
 
+async def read_by_hand(tx: Tx, cases: Iterable[LockedOrder]) -> None:
+    """Set `by_hand` of the attempts of these orders."""
+    attempts = {(case.id, attempt.number): attempt for case in cases for attempt in case.attempts}
+    for row in await tx.fetch(BY_HAND, list({order_id for order_id, _ in attempts})):
+        attempts[row["order_id"], row["number"]].by_hand = True
+
+
+async def late_reports_of(tx: Tx, order_ids: Sequence[int]) -> set[tuple[int, int]]:
+    """The attempts of these orders, by order and number, with a late report."""
+    return {(row["order_id"], row["attempt"]) for row in await tx.fetch(LATE_REPORTS_OF, order_ids)}
+
+
+async def write_late_reports(tx: Tx, reports: Sequence[LateReportRow]) -> None:
+    await tx.execute(WRITE_LATE_REPORTS, rows(reports))
+
+
 async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, int]) -> None:
     changes: list[_OrderChange] = []
     attempts: list[_AttemptChange] = []
     notes: list[_Note] = []
+    by_hand: list[_ByHand] = []
     now = datetime.now(UTC)
     for case in cases:
         if case.changed:
@@ -251,6 +302,8 @@ async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, 
                         reference=case.reference,
                     ),
                 )
+            if case.decided_by_hand:
+                by_hand += [_ByHand(case.id, attempt.number) for attempt in case.attempts if attempt.by_hand]
         notes += [_Note(case.id, text) for text in case.notes]
         attempts += [
             _AttemptChange(
@@ -272,6 +325,8 @@ async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, 
             raise InvariantBroken(f"{len(changes)} locked orders were to change: {written}")
     if attempts:
         await tx.execute(CHANGE_ATTEMPTS, rows(attempts), [attempt.order_id for attempt in attempts])
+    if by_hand:
+        await tx.execute(NOTE_BY_HAND, rows(by_hand), [attempt.order_id for attempt in by_hand])
     if notes:
         await tx.execute(WRITE_NOTES, rows(notes))
 
@@ -315,7 +370,9 @@ def _try_of(row: Any) -> AttemptSnapshot:
 
 
 def _case_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> LockedOrder:
-    order_id, reference, wallet_id, mode, price_minor, currency_code, state, position, created_at, kind = row
+    order_id, reference, wallet_id, mode, price_minor, currency_code, state, position, created_at, kind, provisional = (
+        row
+    )
     price = Money(price_minor, CURRENCIES[currency_code])
     return LockedOrder(
         order_id,
@@ -329,4 +386,5 @@ def _case_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> Locke
         doubtful=doubtful,
         created_at=created_at,
         kind=kind,
+        credited=provisional == "open",
     )

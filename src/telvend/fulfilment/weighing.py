@@ -2,7 +2,8 @@
 
 `weigh` looks at one thing that was said about an order (what a provider answered, what a person decided) beside the
 order and all of its attempts, locked, as they stand now. The first definite word on an attempt wins: one that comes
-late, twice, or from a worker that has lost its lease posts nothing, and one that contradicts is noted for a person.
+late, twice, or from a worker that has lost its lease posts nothing, and one that contradicts is noted for a person. A
+provider that contradicts a person is believed about what it takes for it: the house writes that off.
 """
 
 import math
@@ -20,6 +21,7 @@ from telvend.fulfilment.model import (
     FulfilmentPolicy,
     HoldPosting,
     Item,
+    LateReport,
     LockedOrder,
     PersonVerdict,
     ProviderReport,
@@ -33,6 +35,8 @@ from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Re
 
 # The share of its time after which a step is behind an attempt: less than what `spread` leaves of it.
 _EARLIEST: Final = 0.85
+
+_WRITTEN_OFF: Final = "a person had decided so, and what the provider says of its cost is a write-off, once"
 
 
 def believed(word: ProviderReport) -> Outcome:
@@ -216,13 +220,21 @@ def _steps_by_age(age_s: float, policy: FulfilmentPolicy) -> int:
 
 
 def _weigh_late(case: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -> Effect:
-    """A word on an attempt that already had a definite one."""
+    """A word on an attempt that already had a definite one.
+
+    A provider that contradicts itself is not believed, and moves no money. What it says first, against a person, is entered as
+    what it takes, or does not take: a write-off. The wallet has what the person decided.
+    """
     was_delivered = attempt.state is AttemptState.DELIVERED
     if isinstance(outcome, Delivered) and not was_delivered:
+        late = attempt.by_hand and case.state.final
         case.notes.append(
             f"Attempt {attempt.number} ({attempt.provider}) was {attempt.state}, and is delivered after all:"
-            f" {clean(outcome.text)}. The order was {case.state}; no money was moved."
+            f" {clean(outcome.text)}. The order was {case.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
         )
+        if late:
+            cost = _cost_of(case, attempt, outcome)
+            case.late.append(LateReport(attempt.number, attempt.provider, True, cost, clean(outcome.text)))
         if not case.state.final:
             # Recorded as delivered, so that nothing but a person moves the order from now on.
             attempt.changed = True
@@ -232,24 +244,38 @@ def _weigh_late(case: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -
             case.become(OrderState.REVIEW)
         return Effect.CONTRADICTED
     if isinstance(outcome, Refused | NotSent) and was_delivered:
+        late = attempt.by_hand and case.state is OrderState.DELIVERED and attempt is _posted(case)
         case.notes.append(
             f"Attempt {attempt.number} ({attempt.provider}) was delivered, and is now said not to be:"
-            f" {clean(outcome.text)}. The order is {case.state}; no money was moved."
+            f" {clean(outcome.text)}. The order is {case.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
         )
+        if late:
+            cost = Money(attempt.cost_minor, case.price.currency)
+            case.late.append(LateReport(attempt.number, attempt.provider, False, cost, clean(outcome.text)))
         return Effect.CONTRADICTED
     return Effect.NOTHING
 
 
+def _posted(case: LockedOrder) -> AttemptSnapshot:
+    """The attempt whose cost was posted for a delivered order: the last one that was delivered."""
+    return [attempt for attempt in case.attempts if attempt.state is AttemptState.DELIVERED][-1]
+
+
 def _take_details(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered) -> None:
     attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
+    attempt.cost_minor = _cost_of(case, attempt, outcome).minor
+    if outcome.payload is not None:
+        _take_payload(case, attempt, outcome.payload)
+
+
+def _cost_of(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered) -> Money:
+    """What the provider takes: what it names, where that can be, else what the attempt expected."""
     cost = outcome.cost
     if isinstance(cost, Money):
         if cost.currency == case.price.currency and 0 <= cost.minor <= MAXIMUM_MINOR:
-            attempt.cost_minor = cost.minor
-        else:
-            case.notes.append(f"Attempt {attempt.number}: the cost that {attempt.provider} names cannot be: {cost!r}")
-    if outcome.payload is not None:
-        _take_payload(case, attempt, outcome.payload)
+            return cost
+        case.notes.append(f"Attempt {attempt.number}: the cost that {attempt.provider} names cannot be: {cost!r}")
+    return Money(attempt.cost_minor, case.price.currency)
 
 
 def _take_payload(case: LockedOrder, attempt: AttemptSnapshot, payload: Payload) -> None:
@@ -300,15 +326,17 @@ def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | Telven
     if answer is not None:
         return answer
     case.notes.append(f"Decided by hand, {verdict.wanted}{verdict.names}: {clean(verdict.text)}")
+    case.decided_by_hand = True
     for attempt in case.attempts:
         if attempt.state.open:
-            attempt.changed = True
+            attempt.changed = attempt.by_hand = True
             attempt.state = AttemptState.DELIVERED if verdict.delivered else AttemptState.REFUSED
             attempt.text = f"decided by hand: {clean(verdict.text)}"
     if verdict.delivered:
         delivered = [attempt for attempt in case.attempts if attempt.state is AttemptState.DELIVERED]
         attempt = (delivered or case.attempts)[-1]
         attempt.changed = True
+        attempt.by_hand |= attempt.state is not AttemptState.DELIVERED
         attempt.state = AttemptState.DELIVERED
         case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
     else:

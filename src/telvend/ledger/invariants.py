@@ -11,7 +11,8 @@ INVARIANTS: Final = (
         f"""
         select format('wallet %s stores %s, its transfers add up to %s', w.account_id, w.balance_minor, coalesce(s.minor, 0))
         from wallet w left join (
-            select wallet_id, sum(case when kind in ({TransferKind.RELEASE}, {TransferKind.CREDIT}, {TransferKind.REFUND})
+            select wallet_id, sum(case when kind in ({TransferKind.RELEASE}, {TransferKind.CREDIT}, {TransferKind.REFUND},
+                                                    {TransferKind.PROVISIONAL_CREDIT})
                                        then amount_minor else -amount_minor end) as minor
             from transfer where wallet_id is not null group by wallet_id
         ) s on s.wallet_id = w.account_id

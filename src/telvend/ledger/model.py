@@ -9,6 +9,10 @@ written down. The accounts:
     margin     what is left for the house
     loss       what the house adds: when it sells below cost, or refunds a delivered order
     funding    where wallet credits come from
+    provisional_credit
+               what the house has lent to wallets for orders whose outcome is unknown; negative
+    write_off  what the house has given up: provisional credits of orders that were delivered after all, and what
+               providers charge, or give back, against the decision of a person
 
 The database shows transfers as numbers of `TransferKind`; a cause (an order, a credit) has at most one of each kind.
 """
@@ -33,6 +37,8 @@ class AccountKind(StrEnum):
     MARGIN = "margin"
     LOSS = "loss"
     FUNDING = "funding"
+    PROVISIONAL_CREDIT = "provisional_credit"
+    WRITE_OFF = "write_off"
 
 
 class TransferKind(IntEnum):
@@ -58,6 +64,16 @@ class TransferKind(IntEnum):
     """wallet → funding: a credit by mistake was taken back."""
     REFUND = 10
     """loss → wallet: the price of a delivered order was given back."""
+    PROVISIONAL_CREDIT = 11
+    """provisional_credit → wallet: the outcome of an order is unknown for long; the house lends its price to the wallet."""
+    REVERSAL = 12
+    """wallet → provisional_credit: the order has failed, and the release has given the wallet its price."""
+    CREDIT_WRITE_OFF = 13
+    """write_off → provisional_credit: the order was delivered; the wallet keeps the credit."""
+    LATE_COST = 14
+    """write_off → provider: it says that it has delivered what a person had decided to be failed."""
+    LATE_RETURN = 15
+    """provider → write_off: it says that it has not delivered what a person had decided to be delivered."""
 
 
 class Wallet(msgspec.Struct):
@@ -148,6 +164,33 @@ class Journal:
         """Give the price of a delivered order back, at the cost of the house. Returns the spendable balance after it."""
         wallet = self.wallets[wallet_id]
         return self._on_wallet(cause, TransferKind.REFUND, wallet, loss, wallet_id, amount, amount.minor)
+
+    def credit_provisionally(self, cause: int, wallet_id: int, provisional: int, amount: Money) -> Money:
+        """Lend the price of an order to its wallet. Returns the spendable balance after it."""
+        wallet = self.wallets[wallet_id]
+        return self._on_wallet(
+            cause, TransferKind.PROVISIONAL_CREDIT, wallet, provisional, wallet_id, amount, amount.minor
+        )
+
+    def reverse_credit(self, cause: int, wallet_id: int, provisional: int, amount: Money) -> Money:
+        """Take a provisional credit back, after the release of its order. Returns the spendable balance after it.
+
+        Raises InsufficientBalance.
+        """
+        wallet = self.wallets[wallet_id]
+        return self._on_wallet(cause, TransferKind.REVERSAL, wallet, wallet_id, provisional, amount, -amount.minor)
+
+    def write_off_credit(self, cause: int, write_off: int, provisional: int, amount: Money) -> None:
+        """Leave a provisional credit to its wallet, at the cost of the house."""
+        self._in_house(cause, TransferKind.CREDIT_WRITE_OFF, write_off, provisional, amount.minor)
+
+    def enter_late_cost(self, cause: int, write_off: int, provider: int, cost: Money) -> None:
+        """Enter what a provider takes for an order that has failed."""
+        self._in_house(cause, TransferKind.LATE_COST, write_off, provider, cost.minor)
+
+    def enter_late_return(self, cause: int, provider: int, write_off: int, cost: Money) -> None:
+        """Enter that a provider does not take what was posted for an order."""
+        self._in_house(cause, TransferKind.LATE_RETURN, provider, write_off, cost.minor)
 
     def post(
         self, cause: int, in_flight: int, provider: int, margin: int, loss: int, price: Money, cost: Money

@@ -38,6 +38,19 @@ class Ledger:
                 self._house[key] = found
         return found
 
+    async def house_of(self, tx: Tx, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
+        """The same, inside a transaction that holds locks: an account that exists is looked up in `tx`.
+
+        `house` needs a second connection, for which those may wait who wait for the locks.
+        """
+        found = self.known_house(kind, currency, mode, owner)
+        if found is None:
+            found = await store.find_account(tx, kind, owner, currency.code, mode)
+            if found is None:
+                return await self.house(kind, currency, mode, owner)
+            self._house[kind, owner, currency.code, mode] = found
+        return found
+
     def known_house(self, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int | None:
         """The same, where it is remembered already; without waiting."""
         return self._house.get((kind, owner, currency.code, mode))

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from telvend.database.connections import Tx, rows
 from telvend.database.facts import Fact, FactKind, remember
+from telvend.errors import InvariantBroken
 from telvend.kit.mode import Mode
 from telvend.ledger.model import AccountKind, Journal, Transfer, Wallet
 
@@ -81,17 +82,27 @@ async def installation_salt(tx: Tx) -> bytes:
     return bytes((await tx.fetchval("select id from installation")).bytes)
 
 
+async def find_account(tx: Tx, kind: AccountKind, owner: str, currency: str, mode: Mode) -> int | None:
+    """The account of this kind and owner, if there is one."""
+    found: int | None = await tx.fetchval(
+        "select id from account where kind = $1 and owner = $2 and currency = $3 and mode = $4",
+        kind, owner, currency, mode,
+    )  # fmt: skip
+    return found
+
+
 async def open_account(tx: Tx, kind: AccountKind, owner: str, currency: str, mode: Mode) -> int:
     """The account of this kind and owner, made if there is none."""
-    find = "select id from account where kind = $1 and owner = $2 and currency = $3 and mode = $4"
-    found = await tx.fetchval(find, kind, owner, currency, mode)
+    found = await find_account(tx, kind, owner, currency, mode)
     if found is None:
         await tx.execute(
             "insert into account (kind, owner, currency, mode) values ($1, $2, $3, $4) on conflict do nothing",
             kind, owner, currency, mode,
         )  # fmt: skip
-        found = await tx.fetchval(find, kind, owner, currency, mode)
-    return int(found)
+        found = await find_account(tx, kind, owner, currency, mode)
+    if found is None:
+        raise InvariantBroken(f"the account {kind} {owner} in {currency} ({mode}) cannot be opened")
+    return found
 
 
 async def open_wallet(tx: Tx, account_id: int, reseller_id: UUID, currency: str, mode: Mode) -> bool:

@@ -167,8 +167,9 @@ class HouseAccount:
 class Sales:
     """Sales that ended, in one currency: how many, and minor units.
 
-    `cost_minor` is all that providers got, also what the house paid beyond the price. Refunds of delivered orders and play money
-    that was written off stand in the day in which they were made.
+    `cost_minor` is all that providers got, also what the house paid beyond the price, and what a provider says that it takes, or
+    does not take, against a person's decision. Refunds of delivered orders, and play money and provisional credits that were
+    written off, stand in the day in which they were made.
     """
 
     sold: int = 0

@@ -39,7 +39,15 @@ from telvend.reports.model import (
 
 _ALL: Final = frozenset(By)
 _FOR_HOLDINGS: Final = {AccountKind.PROVIDER: By.PROVIDER, AccountKind.WALLET: By.RESELLER}
-_PROVIDER_KINDS: Final = (TransferKind.COST, TransferKind.LOSS)
+_KINDS: Final = {
+    AccountKind.PROVIDER: store.PROVIDER_KINDS,
+    AccountKind.PROVISIONAL_CREDIT: (
+        TransferKind.PROVISIONAL_CREDIT,
+        TransferKind.REVERSAL,
+        TransferKind.CREDIT_WRITE_OFF,
+    ),
+}
+"""The kinds of transfers that move accounts of a kind; those of a wallet are nearly all."""
 _LONGEST_NAME: Final = 200
 
 T = TypeVar("T")
@@ -94,17 +102,17 @@ class Reports:
     async def holdings(
         self, kind: AccountKind, first: date, last: date, by: Sequence[By], mode: Mode
     ) -> ReportTable[Holding]:
-        """What the accounts of providers, or wallets, held before and after these days, and what moved in between.
+        """What accounts of providers, of provisional credits, or wallets, held before and after these days, and what moved.
 
         Accounts that held nothing and did not move are left out. Raises InvalidInput, Busy.
         """
-        allowed = {By.DAY, _FOR_HOLDINGS[kind]}
+        allowed = {By.DAY, *([_FOR_HOLDINGS[kind]] if kind in _FOR_HOLDINGS else [])}
         for one in by:
             if one not in allowed:
                 raise InvalidInput("by", f"must be {' or '.join(sorted(allowed))} here")
         days = days_between(first, last)
         by_day = By.DAY in by
-        kinds = _PROVIDER_KINDS if kind is AccountKind.PROVIDER else None
+        kinds = _KINDS.get(kind)
         async with self._database.snapshot() as tx:
             await store.prepare(tx)
             closed = await store.closed_months(tx)
@@ -131,7 +139,7 @@ class Reports:
         ]
         stirred = {movement.account_id for movement in moved}
         shown = [one for one in accounts.values() if one.id in stirred or openings.get(one.id)]
-        named = _FOR_HOLDINGS[kind] in by
+        named = _FOR_HOLDINGS.get(kind) in by
 
         def key_of(account: HouseAccount, day: date | None) -> RowKey:
             owner = account.owner if named else None
@@ -261,7 +269,7 @@ def _require_agreement(
             sums[1] -= movement.change_minor if movement.kind is TransferKind.RELEASE else 0
         elif account.kind is AccountKind.PROVIDER:
             sums[2] += movement.change_minor
-        elif account.kind in (AccountKind.MARGIN, AccountKind.LOSS):
+        elif account.kind in (AccountKind.MARGIN, AccountKind.LOSS, AccountKind.WRITE_OFF):
             sums[3] += movement.change_minor
     for unit in by_sales.keys() | by_ledger.keys():
         said = by_sales.get(unit, Sales())

@@ -28,7 +28,11 @@ PATIENCE_S: Final = 1800.0
 
 _HOLD, _RELEASE, _COST = int(TransferKind.HOLD), int(TransferKind.RELEASE), int(TransferKind.COST)
 _MARGIN, _LOSS = int(TransferKind.MARGIN), int(TransferKind.LOSS)
-_WRITE_OFF, _REFUND = int(TransferKind.WRITE_OFF), int(TransferKind.REFUND)
+_REFUND, _LATE_COST, _LATE_RETURN = int(TransferKind.REFUND), int(TransferKind.LATE_COST), int(TransferKind.LATE_RETURN)
+_WRITTEN_OFF: Final = f"({TransferKind.WRITE_OFF}, {TransferKind.CREDIT_WRITE_OFF})"
+
+PROVIDER_KINDS: Final = (TransferKind.COST, TransferKind.LOSS, TransferKind.LATE_COST, TransferKind.LATE_RETURN)
+"""The kinds of transfers that move the accounts of providers."""
 
 # The sales of a large shop's day are joined and grouped with hash tables in memory: the number of groups cannot be estimated, and
 # sorting a million rows takes a second. Large tables are read by two processes, each with its own hash table: a shared one may need
@@ -221,9 +225,12 @@ _CORRECTIONS: Final = f"""
     select %s as day, c.wallet_id, c.service, c.network, c.product,
         coalesce(c.provider, '') as provider, count(*) filter (where t.kind = {_REFUND}) as refunds,
         coalesce(sum(t.amount_minor) filter (where t.kind = {_REFUND}), 0)::bigint as refunded_minor,
-        coalesce(sum(t.amount_minor) filter (where t.kind = {_WRITE_OFF}), 0)::bigint as written_off_minor
+        coalesce(sum(t.amount_minor) filter (where t.kind in {_WRITTEN_OFF}), 0)::bigint as written_off_minor,
+        coalesce(sum(case t.kind when {_LATE_COST} then t.amount_minor when {_LATE_RETURN} then -t.amount_minor end), 0)::bigint
+            as cost_minor
     from report_correction c cross join lateral (
-        select * from report_transfer where cause = c.id and kind in ({_REFUND}, {_WRITE_OFF})
+        select * from report_transfer where cause = c.id
+            and (kind in ({_REFUND}, {_LATE_COST}, {_LATE_RETURN}) or kind in {_WRITTEN_OFF})
             and created_at >= $1 and created_at < $2
     ) t
     group by 1, 2, 3, 4, 5, 6
@@ -269,14 +276,17 @@ async def sales(tx: Tx, span: Span, by: Collection[By], *, with_cost: bool) -> S
         for row in await tx.fetch(losses_statement(by, by_day=by_day), *values, timeout=PATIENCE_S):
             enter(lines, key(row, owners.get(row["account"], "")), Sales(cost_minor=row["cost_minor"]))
     if cost_apart:
-        for moved in await movements(tx, span, by_day=told_by_day, kinds=(TransferKind.COST, TransferKind.LOSS)):
+        for moved in await movements(tx, span, by_day=told_by_day, kinds=PROVIDER_KINDS):
             if known[moved.account_id].kind is AccountKind.PROVIDER:
                 enter(lines, SaleKey(moved.day, moved.account_id, "", "", "", ""), Sales(cost_minor=moved.change_minor))
     day = _day("t.created_at", by_day=by_day)
     await add(_OTHER_SALES % day)
     for row in await tx.fetch(_CORRECTIONS % day, *values, timeout=PATIENCE_S):
         corrected = Sales(
-            refunds=row["refunds"], refunded_minor=row["refunded_minor"], written_off_minor=row["written_off_minor"]
+            cost_minor=0 if cost_apart else row["cost_minor"],
+            refunds=row["refunds"],
+            refunded_minor=row["refunded_minor"],
+            written_off_minor=row["written_off_minor"],
         )
         enter(lines, key(row, row["provider"]), corrected)
     return lines

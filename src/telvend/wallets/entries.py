@@ -70,3 +70,7 @@ def _description(kind: TransactionKind, service: str, facts: dict[str, Any]) -> 
             return "Wallet credit taken back"
         case TransactionKind.REFUND:
             return f"Refund - {facts['order_reference']}"
+        case TransactionKind.PROVISIONAL_CREDIT:
+            return f"Provisional credit - {facts['order_reference']}"
+        case TransactionKind.REVERSAL:
+            return f"Provisional credit taken back - {facts['order_reference']}"

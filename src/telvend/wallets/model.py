@@ -22,6 +22,8 @@ class TransactionKind(StrEnum):
     VOID = "x"
     DEBIT = "d"
     REFUND = "b"
+    PROVISIONAL_CREDIT = "p"
+    REVERSAL = "q"
 
 
 class TransactionStatus(StrEnum):

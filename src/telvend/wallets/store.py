@@ -147,7 +147,7 @@ async def entry_of_credit(tx: Tx, wallet_id: int, reference: str) -> Any:
 
 
 async def references(tx: Tx, numbers: Sequence[int]) -> dict[int, str]:
-    """What the owners of wallets call these numbers of sales, credits, fundings, voids, debits and refunds."""
+    """What the owners of wallets call these numbers of sales, credits, fundings, voids, debits, refunds and provisional credits."""
     rows = await tx.fetch("select id, reference from wallet_entry where id = any($1::bigint[])", numbers)
     return {row[0]: row[1] for row in rows}
 

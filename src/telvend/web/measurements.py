@@ -40,6 +40,9 @@ async def measured(services: Services, database: Database) -> bytes:
         counts[row["state"], row["mode"], row["currency"]] = row["count"]
         oldest[row["state"], row["mode"], row["currency"]] = row["oldest_s"]
         held[row["mode"], row["currency"]] += row["minor"]
+    lent: dict[tuple[str, ...], float] = {
+        (one.amount.currency.code,): float(one.amount.decimal) for one in await services.provisional.open_totals()
+    }
     state = ("state", "mode", "currency")
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
@@ -63,6 +66,12 @@ async def measured(services: Services, database: Database) -> bytes:
                     for network in services.catalogue.snapshot.everywhere
                     if network.pause is not None
                 },
+            ),
+            metrics.gauge(
+                "telvend_provisional_credits_open_amount",
+                "Provisional credits of orders whose outcome is unknown, in whole units of the currency.",
+                ("currency",),
+                lent,
             ),
         ),
     )

@@ -576,3 +576,32 @@ def test_what_a_kind_does_not_carry_is_dropped_and_noted_without_its_text() -> N
 def test_a_payload_that_comes_while_a_person_decides_is_kept() -> None:
     case = delivered_with("electricity", [TOKEN], OrderState.REVIEW)
     assert (case.state, case.payload) == (OrderState.REVIEW, Payload([TOKEN]))
+
+
+# After a person has decided --------------------------------------------------------------------------------------------
+
+_WORDS = (Delivered(), Delivered(cost=Money(1, GHS)), PLAIN, ELSEWHERE, NotSent(), Accepted(), Unknown())
+
+
+@given(
+    st.booleans(),
+    st.sampled_from([STARTED, ACCEPTED, UNKNOWN, REFUSED, NOT_SENT]),
+    st.lists(st.sampled_from(_WORDS), max_size=8),
+)
+def test_whatever_is_said_after_a_person_has_decided_changes_nothing_but_what_is_written_off(
+    arrived: bool, before: AttemptState, said: list[Outcome]
+) -> None:
+    case = case_of(OrderState.REVIEW, before)
+    decided_here = before in (STARTED, ACCEPTED, UNKNOWN) or arrived
+    weigh(case, PersonVerdict(1, None, arrived, "asked them"), POLICY)
+    settled = (case.state, case.posting, case.releases, case.attempts[0].state, case.attempts[0].cost_minor)
+    for outcome in said:
+        effect = weigh(case, word(outcome, asked=True, age_s=1e6), POLICY)
+        against = isinstance(outcome, Refused | NotSent) if arrived else isinstance(outcome, Delivered)
+        assert effect is (Effect.CONTRADICTED if against else Effect.NOTHING)
+    assert (case.state, case.posting, case.releases, case.attempts[0].state, case.attempts[0].cost_minor) == settled
+    contradicting = [one for one in said if isinstance(one, Refused | NotSent if arrived else Delivered)]
+    assert len(case.late) == (len(contradicting) if decided_here else 0)
+    for report, outcome in zip(case.late, contradicting, strict=False):
+        named = outcome.cost if isinstance(outcome, Delivered) and outcome.cost is not None else None
+        assert (report.delivered, report.cost) == (not arrived, named or Money(case.attempts[0].cost_minor, GHS))

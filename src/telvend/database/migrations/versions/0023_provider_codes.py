@@ -3,7 +3,7 @@
 from telvend.database.migrations.script import run
 
 revision = "0023"
-down_revision = "0021"
+down_revision = "0022"
 
 # An older program sells as before. It sends no codes, and its attempts have none.
 oldest_reader = None

@@ -1,0 +1,48 @@
+"""The end of provisional credits, inside the transaction that settles their orders."""
+
+from collections.abc import Sequence
+
+from telvend.database.connections import Tx
+from telvend.errors import InvariantBroken
+from telvend.fulfilment.model import LockedOrder
+from telvend.fulfilment.provisional import store
+from telvend.fulfilment.provisional.model import REVERSAL_PREFIX
+from telvend.kit.ids import reference_of
+from telvend.ledger import store as ledger_store
+from telvend.ledger.model import AccountKind
+from telvend.ledger.service import Ledger
+from telvend.wallets.journal import WalletJournal
+from telvend.wallets.model import TransactionKind
+
+
+async def end_credits(tx: Tx, cases: Sequence[LockedOrder], journal: WalletJournal, ledger: Ledger) -> dict[int, int]:
+    """End the credits of orders that have become final: take them back where the hold was released, else write them off.
+
+    After the release in `journal`, so that the wallet always has what is taken back. Returns the wallets' balances after the
+    reversals, by order.
+    """
+    credits_ = await store.of_orders(tx, [case.id for case in cases])
+    if len(credits_) != len(cases):
+        raise InvariantBroken(f"{len(cases)} orders say that they have a provisional credit, {len(credits_)} have one")
+    released = [case for case in cases if case.releases]
+    salt = await ledger_store.installation_salt(tx) if released else b""
+    causes = iter(await ledger_store.next_causes(tx, len(released)) if released else ())
+    balances: dict[int, int] = {}
+    reversals: list[store.ReversalRow] = []
+    for case in cases:
+        credit = credits_[case.id]
+        currency = case.price.currency
+        account = await ledger.house_of(tx, AccountKind.PROVISIONAL_CREDIT, currency, case.mode)
+        if not case.releases:
+            write_off = await ledger.house_of(tx, AccountKind.WRITE_OFF, currency, case.mode)
+            journal.write_off_credit(credit.id, write_off, account, credit.amount)
+            continue
+        cause = next(causes)
+        balances[case.id] = journal.reverse_credit(cause, case.wallet_id, account, credit.amount).minor
+        position = journal.enter(case.wallet_id, TransactionKind.REVERSAL, cause, credit=False)
+        reference = reference_of(REVERSAL_PREFIX, cause, salt)
+        reversals.append(
+            store.ReversalRow(cause, reference, credit.id, case.id, case.wallet_id, credit.amount.minor, position)
+        )
+    await store.end(tx, reversals, [case.id for case in released], [case.id for case in cases if not case.releases])
+    return balances
