@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
     from telvend.fulfilment.worker import Fulfilment
-    from telvend.funding.credits import Credits
+    from telvend.funding.credits.service import Credits
     from telvend.funding.jobs import FundingWorker
     from telvend.funding.play_money.guard import PlayMoneyGuard
     from telvend.funding.play_money.real_process import RealProcess
@@ -93,12 +93,13 @@ if TYPE_CHECKING:
     from telvend.orders.counter import CounterSales
     from telvend.orders.list_sales import ListSales
     from telvend.orders.payloads.service import Payloads
+    from telvend.orders.records import OrderRecords
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
     from telvend.providers.upstream import Upstream
     from telvend.reports.service import Reports
-    from telvend.resellers.model import KeyForm
+    from telvend.resellers.keyforms import KeyForm
     from telvend.resellers.service import Resellers
     from telvend.sales.continuity.service import Continuity
     from telvend.sales.gate import SalesGate
@@ -449,7 +450,7 @@ class Shop:
 
     @cached_property
     def orders(self) -> "Orders":
-        from telvend.orders.counter import COUNTER
+        from telvend.orders.model import COUNTER
         from telvend.orders.service import Orders
         from telvend.sales.model import SaleKind
 
@@ -459,7 +460,6 @@ class Shop:
                 self.database,
                 self.ledger,
                 self.catalogue,
-                apis=[*(keys.api for keys in APIS), COUNTER],
                 runtime=self._runtime,
                 maximum_waiting=self.settings.lane_waiting,
                 gate=self.gate,
@@ -467,6 +467,13 @@ class Shop:
                 pauses=self.pauses,
             )
         )
+
+    @cached_property
+    def order_records(self) -> "OrderRecords":
+        from telvend.orders.model import COUNTER
+        from telvend.orders.records import OrderRecords
+
+        return OrderRecords(self.database, self.ledger, apis=[*(keys.api for keys in APIS), COUNTER])
 
     @cached_property
     def counter(self) -> "CounterSales":
@@ -517,7 +524,7 @@ class Shop:
 
     @cached_property
     def credits(self) -> "Credits":
-        from telvend.funding.credits import Credits
+        from telvend.funding.credits.service import Credits
 
         return Credits(self.database, self.ledger, self.second_person)
 
@@ -726,6 +733,7 @@ class Shop:
             catalogue=self.catalogue,
             resellers=self.resellers,
             orders=self.orders,
+            order_records=self.order_records,
             counter=self.counter,
             payloads=self.payloads,
             identity=self.identity,

@@ -6,7 +6,7 @@ from telvend.approvals.service import Approvals
 from telvend.catalog.service import Catalogue
 from telvend.corrections.service import Corrections
 from telvend.fulfilment.provisional.service import ProvisionalCredits
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
 from telvend.ledger.service import Ledger
@@ -21,6 +21,7 @@ from telvend.operator.usage.service import Usage
 from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.counter import CounterSales
 from telvend.orders.payloads.service import Payloads
+from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
 from telvend.reports.service import Reports
 from telvend.resellers.service import Resellers
@@ -35,6 +36,7 @@ class Services:
     catalogue: Catalogue
     resellers: Resellers
     orders: Orders
+    order_records: OrderRecords
     counter: CounterSales
     payloads: Payloads
     identity: Identity

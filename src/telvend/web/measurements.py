@@ -36,7 +36,7 @@ async def measured(services: Services, database: Database) -> bytes:
     counts: dict[tuple[str, ...], float] = {}
     oldest: dict[tuple[str, ...], float] = {}
     held: dict[tuple[str, ...], int] = defaultdict(int)
-    for row in await services.orders.open_orders():
+    for row in await services.order_records.open_orders():
         counts[row["state"], row["mode"], row["currency"]] = row["count"]
         oldest[row["state"], row["mode"], row["currency"]] = row["oldest_s"]
         held[row["mode"], row["currency"]] += row["minor"]
