@@ -15,8 +15,8 @@ runs has made everything before it begins (`Shop.complete`).
 import asyncio
 import importlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -726,7 +726,7 @@ class Shop:
 
     @cached_property
     def services(self) -> "Services":
-        """All services, for dialects and pages; of a complete shop."""
+        """What dialects and pages speak to; of a complete shop."""
         from telvend.services import Services
 
         return Services(
@@ -734,25 +734,17 @@ class Shop:
             resellers=self.resellers,
             orders=self.orders,
             order_records=self.order_records,
-            counter=self.counter,
-            payloads=self.payloads,
             identity=self.identity,
-            ledger=self.ledger,
             wallets=self.wallets,
             transactions=self.transactions,
             credits=self.credits,
-            corrections=self.corrections,
             approvals=self.approvals,
             provisional=self.provisional,
             fundings=self.fundings,
-            reports=self.reports,
             subscribers=self.subscribers,
             mobile_money=self.mobile_money,
             entitlements=self.entitlements,
-            provisioning=self.provisioning,
-            usage=self.usage,
             plans=self.plans,
-            vouchers=self.vouchers,
             refills=self.refills,
             premiums=self.premiums,
             public_url=self.settings.public_url,
@@ -899,8 +891,15 @@ async def _open(
 def _connected(providers: "list[Provider]", authorities: "list[Authority]", gateways: "list[Gateway]") -> "Connected":
     from telvend.connected import Connected
 
-    try:
+    with _side_by_side():
         return Connected.of(providers, authorities, gateways)
+
+
+@contextmanager
+def _side_by_side() -> Iterator[None]:
+    """Refuse the settings where what is made of them says, by a ValueError, that two providers do not go together."""
+    try:
+        yield
     except ValueError as error:
         advice = "What pretends is taken out by own_network = false, and by live = false of a simulator"
         raise SettingsRefused(f"These providers cannot stand side by side: {error}. {advice}.") from None
@@ -995,10 +994,8 @@ def _router(
         # Whoever else was set up for live orders was set up on purpose, and goes first. It fails only where the database
         # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.
         rules[OWN_NETWORK] = Rule(priority=1000, breaker=False)
-    try:
+    with _side_by_side():
         return Router(providers, clock, rules=rules, refuses_live=refuses_live)
-    except ValueError as error:
-        raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 
 
 _LOADED_TO_SERVE: Final = (

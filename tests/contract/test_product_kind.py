@@ -129,13 +129,13 @@ class Counter:
         case = CASES[name]
         services = self.shop.services
         caller = await services.resellers.caller_without_key(EMAIL, COUNTER, Mode.TEST)
-        placement = await services.counter.place(
+        placement = await self.shop.counter.place(
             caller, code=case.product, recipient=case.recipient + ending, amount=case.amount, client_reference=reference
         )
         return await services.orders.settled(placement.order, within_s)
 
     async def receipt(self, order: Order) -> Receipt:
-        receipt = await receipt_of(lambda: self.shop.services.payloads, order, "a test")
+        receipt = await receipt_of(lambda: self.shop.payloads, order, "a test")
         assert receipt is not None
         return receipt
 
@@ -219,7 +219,7 @@ async def test_secrets_stand_nowhere_in_the_open_and_each_reading_is_noted(
     order = await counter.place(name, AT_ONCE, "till 2")
     receipt = await counter.receipt(order)
     await counter.receipt(order)
-    assert [reader for _, reader in await counter.shop.services.payloads.readings(order.id)] == ["a test", "a test"]
+    assert [reader for _, reader in await counter.shop.payloads.readings(order.id)] == ["a test", "a test"]
     stored = await counter.everything_stored()
     assert order.reference in stored
     written = "".join(capsys.readouterr())
@@ -331,7 +331,7 @@ async def test_products_of_billers_are_sold_in_test_mode_alone_and_in_no_list(co
         assert product.id >= FIRST_ID
         assert product.kind in KINDS
         with pytest.raises(InvalidInput, match="mode"):
-            await services.counter.place(
+            await counter.shop.counter.place(
                 caller, code=product.code, recipient="0", amount=None, client_reference=product.code
             )
     assert await counter.fetch("select from orders") == []
@@ -355,6 +355,6 @@ async def test_an_amount_that_cannot_be_is_refused(counter: Counter, amount: str
     caller = await services.resellers.caller_without_key(EMAIL, COUNTER, Mode.TEST)
     for case in cases_with_amounts():
         with pytest.raises(InvalidInput, match="amount"):
-            await services.counter.place(
+            await counter.shop.counter.place(
                 caller, code=case.product, recipient=case.recipient + AT_ONCE, amount=amount, client_reference="r"
             )

@@ -98,15 +98,12 @@ def _revealed(settings: Settings) -> str:
 
 
 async def _prepare(settings: Settings, url: str, *, opens: bool) -> None:
-    database = await Database.open(url, pool_size=1)
-    try:
+    async with Database.briefly(url) as database:
         if opens:
             await prepare_database(database, progress)
         else:
             await enter_database(database)
         await require_keys(settings, database)
-    finally:
-        await database.close()
 
 
 async def _supervise(
