@@ -830,7 +830,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     """Open the whole shop, wait until the database answers, load what is kept in memory, and start the shop."""
     from telvend.kit import metrics
     from telvend.kit.runtime import runtime_of_server
-    from telvend.sales.continuity.metrics import BOOK_BEHIND
+    from telvend.sales.continuity.metrics import SALES_HALTED
 
     shop = await _open(life, settings, url, runtime_of_server(), serves=True)
     await shop.complete()
@@ -841,7 +841,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
         except Busy:
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
-    BOOK_BEHIND.set(shop.continuity.halted is not None)
+    SALES_HALTED.set(shop.continuity.halted is not None)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports)
@@ -877,9 +877,9 @@ async def _open(
     gate = SalesGate()
     on_halted = None
     if serves:
-        from telvend.sales.continuity.metrics import BOOK_BEHIND
+        from telvend.sales.continuity.metrics import SALES_HALTED
 
-        on_halted = BOOK_BEHIND.set
+        on_halted = SALES_HALTED.set
     folder = Path(settings.data_dir) / BOOK_FOLDER
     continuity = Continuity(gate, folder, socket.gethostname(), on_halted=on_halted, runtime=runtime)
     async with database.connection() as tx:
@@ -1003,6 +1003,7 @@ _LOADED_TO_SERVE: Final = (
     "connected",
     "database.watch",
     "sales.promises",
+    "sales.continuity.metrics",
     "sales.continuity.service",
     "kit.numbering",
     "authorities.personas",
