@@ -46,19 +46,11 @@ _LATE_REPORTS: Final = Counter(
     "provider",
     "said",
 )
-_PROVISIONAL_CREDITS: Final = Counter(
-    "telvend_provisional_credits", "Provisional credits that were given, reversed or written off.", "what"
-)
 
 
 def count_late_report(provider: str, said: str) -> None:
     """Count a late report; `said` is delivered or not_delivered."""
     _LATE_REPORTS.count(provider, said)
-
-
-def count_provisional_credit(what: str) -> None:
-    """Count a provisional credit that was given, reversed or written_off."""
-    _PROVISIONAL_CREDITS.count(what)
 
 
 def provider_answered(provider: str, verb: str, outcome: str, duration_s: float) -> None:
