@@ -1,12 +1,11 @@
 """How fast commands start, beside `python -c "import asyncpg"`: the driver alone, as a command that asks the database needs it.
 
-Measured is the time of the processor in user mode, which says more than a clock on a machine that does other things too. Each
-command runs in turn with the yardstick.
+Measured is the time of the processor, which says more than a clock on a machine that does other things too, and the best of
+several runs. Each command runs in turn with the yardstick.
 """
 
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 from typing import Final
@@ -19,13 +18,20 @@ YARDSTICK: Final = (sys.executable, "-c", "import asyncpg")
 MOST: Final = 2.5
 """How many times the yardstick a command may take."""
 
-_RUNS: Final = 9
+_RUNS: Final = 12
+_RUN: Final = "RUN"
+"""Stands for the number of the run."""
 _COMMANDS: Final = (
     ("--version",),
     ("--help",),
     ("order", "list", "--help"),
-    ("order", "list", "--json"),
+    ("user", "add", f"commands{_RUN}@example.com", "--name", "Commands", "--phone", "0241234567", "--json"),
     ("user", "list", "--json"),
+    ("key", "add", "commands0@example.com", "--api", "netpluse", "--json"),
+    ("wallet", "credit", "commands0@example.com", "10", "GHS", "--reference", "commands", "--json"),
+    ("product", "list", "--json"),
+    ("order", "list", "--json"),
+    ("report", "sales", "--json"),
     ("ledger", "check", "--json"),
 )
 
@@ -38,18 +44,19 @@ async def commands(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 
         bench.say(f"telvend {' '.join(words)}")
         arguments = words if words[-1].endswith(("help", "version")) else (*words, *directory)
         ours, theirs = [], []
-        for _ in range(_RUNS):
-            theirs.append(await asyncio.to_thread(_user_s, *YARDSTICK))
-            ours.append(await asyncio.to_thread(_user_s, *command_line(*arguments)))
-        command_s, yardstick_s = statistics.median(ours), statistics.median(theirs)
+        for run in range(_RUNS):
+            numbered = [argument.replace(_RUN, str(run)) for argument in arguments]
+            theirs.append(await asyncio.to_thread(_computed_s, *YARDSTICK))
+            ours.append(await asyncio.to_thread(_computed_s, *command_line(*numbered)))
+        command_s, yardstick_s = min(ours), min(theirs)
         ratio = command_s / yardstick_s
         quantity = Quantity(part=name, what=f"telvend {' '.join(words)}", value=ratio, unit="× import asyncpg")
         quantity.targets = [Target(f"≤ {MOST} ×", ratio <= MOST)]
-        quantity.notes = {"user ms": f"{command_s * 1000:.0f}", "yardstick ms": f"{yardstick_s * 1000:.0f}"}
+        quantity.notes = {"ms": f"{command_s * 1000:.0f}", "yardstick ms": f"{yardstick_s * 1000:.0f}"}
         bench.report.quantities.append(quantity)
 
 
-def _user_s(*arguments: str) -> float:
+def _computed_s(*arguments: str) -> float:
     """Run a program and return how long it has computed. Raises TestbedFailed where it fails."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
     assert process.stderr is not None
@@ -59,4 +66,4 @@ def _user_s(*arguments: str) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise TestbedFailed(f"{' '.join(arguments)}: {said.decode(errors='replace')}")
-    return used.ru_utime
+    return used.ru_utime + used.ru_stime

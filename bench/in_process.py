@@ -108,13 +108,13 @@ async def settle_all(testbed: Testbed, count: int, *, own_network: bool) -> floa
     async with testbed.shop() as shop:
         clock = SystemClock()
         concurrency = shop.settings.fulfilment_concurrency
-        provisioning, entitlements = shop.services.provisioning, shop.services.entitlements
+        provisioning, entitlements = shop.provisioning, shop.services.entitlements
         provisioning.start()
         provider = Counted(
             OwnNetwork(provisioning, entitlements, concurrency=concurrency) if own_network else Instant(concurrency)
         )
         policy = FulfilmentPolicy()
-        store = PostgresFulfilmentStore(shop.database, shop.services.ledger, policy)
+        store = PostgresFulfilmentStore(shop.database, shop.ledger, policy)
         router = Router([provider], clock, rules={provider.name: Rule(breaker=False)})
         fulfilment = Fulfilment(store, router, clock, policy=policy, concurrency=concurrency)
         begun = time.perf_counter()
@@ -157,7 +157,7 @@ async def _counter(testbed: Testbed, keys: Sequence[str]) -> AsyncIterator[_Coun
         callers = [await services.resellers.authenticate("netpluse", key) for key in keys]
         network = services.catalogue.snapshot.network("GH", "MTN")
         assert network is not None
-        await services.ledger.house(AccountKind.IN_FLIGHT, GHS, Mode.LIVE)
+        await shop.ledger.house(AccountKind.IN_FLIGHT, GHS, Mode.LIVE)
         services.orders.start()
         try:
             yield _Counter(shop, callers, network)

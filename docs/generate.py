@@ -17,13 +17,14 @@ import msgspec
 import typer
 
 from telvend import errors, provider_tables
-from telvend.bootstrap import FAILPOINTS
+from telvend.bootstrap import FAILPOINTS, load_modules
 from telvend.cli import app
 from telvend.config import PREFIX, SECRETS, Settings, described
 from telvend.dialects.madapi.refusals import ERROR_TABLE as MADAPI
 from telvend.dialects.netpluse.wire import ERROR_TABLE as NETPLUSE
 from telvend.dialects.networkdatasub.wire import ERROR_TABLE as NETWORKDATASUB
 from telvend.kit.failpoints import VARIABLE
+from telvend.kit.metrics import described as described_metrics
 from telvend.providers.simulator import secrets as simulator_secrets
 from telvend.providers.simulator import table as simulator_table
 
@@ -42,6 +43,7 @@ def pages() -> dict[str, str]:
         "simulator.md": simulator(),
         "failpoints.md": failpoints(),
         "errors.md": error_tree(),
+        "metrics.md": metrics(),
     }
     return {name: f"{_MADE_BY}\n{text.strip()}\n" for name, text in made.items()}
 
@@ -416,6 +418,107 @@ def error_tree() -> str:
             )
     head = "| error | kind of | what happened | Netpluse | networkdatasub | MADAPI |\n|---|---|---|---|---|---|\n"
     return f"{_ERRORS}{head}{''.join(rows)}"
+
+
+# Metrics ------------------------------------------------------------------------------------------------------------
+
+_METRICS: Final = """
+# Health, metrics, logs
+
+## `GET /healthz`
+
+200 when this process can serve, else 503 and why: the database does not answer, or sales are halted. No key is needed. An
+answer is kept for a fifth of a second.
+
+```json
+{"status":"ready"}
+```
+
+`/readyz` is the same; `/livez` is 200 while the process answers, whatever the database does. None of the three needs a `Host`.
+What else is the same for every address is in [http.md](http.md).
+
+## `GET /metrics`
+
+In the text format of Prometheus, for who asks on this machine: a request that a proxy passed on (any `X-Forwarded-…`,
+`Forwarded`, `X-Real-IP` or `Via` header), or that comes from elsewhere than loopback, is refused with 403. Three settings
+change that:
+
+| setting | what it does |
+|---|---|
+| `metrics_port` | a listener that answers `/metrics` alone, to whoever reaches it; any of several workers answers for the node |
+| `metrics_host` | the address of that listener; `127.0.0.1` unless set |
+| `metrics_public` | `true`: the main port answers everybody |
+
+For a Prometheus on another machine, listen on the address of a private network, and let your firewall keep it there:
+
+```toml
+metrics_port = 9108
+metrics_host = "10.0.0.5"
+```
+
+```yaml
+scrape_configs:
+  - job_name: telvend
+    static_configs:
+      - targets: ["10.0.0.5:9108"]
+```
+
+An answer is written in a thread and kept for a second, so that asking often does not slow sales down. Counts and times are
+summed over the processes of the node; those of `telvend_orders_…`,
+`telvend_network_paused` and `telvend_provisional_credits_open_…` are read from the database and are the same on every node.
+
+"""
+
+_LABELS: Final = """
+| label | its values |
+|---|---|
+| `dialect` | the API: `netpluse`, `networkdatasub`, `madapi` |
+| `route` | the template of the path, such as `/order-status/{reference}`, never the path |
+| `status` | the HTTP status |
+| `kind` | `read` or `purchase`; of vouchers `subscriber` and `partner`, who were locked, and `source`, which is not |
+| `limit` | the name of a setting, see [limits before a key](../explain/limits-before-a-key.md) |
+| `provider` | the name of a provider |
+| `operation`, `outcome` | `deliver` or `requery`, and what came of it: `delivered`, `accepted`, `refused`, `notsent`, `unknown` |
+| `country`, `network` | of a network that is sold, such as `GH` and `MTN` |
+| `step`, `by` | of [pauses](../explain/network-pauses.md): `paused`, `trial`, `trial_over`, `resumed`; `itself`, `person` |
+| `said` | of a [late report](../explain/ledger.md#what-nobody-knows): `delivered`, `not_delivered` |
+| `what` | of a provisional credit: `given`, `reversed`, `written_off` |
+| `lane`, `pool` | what shares commits, and what shares connections, in one process |
+| `state`, `mode`, `currency` | of an order: `accepted` …, `live` or `test`, `GHS` … |
+"""
+
+_FORMER_NAMES: Final = """
+Names of before, which are exported too, with the same values, until the next version:
+
+| name of before | now |
+|---|---|
+"""
+
+_AFTER_METRICS: Final = """
+In `telvend_provider_outcomes_total` operation and outcome are one label, `outcome`, and `requery` is `ask`.
+
+Worth an alarm: `telvend_sales_halted_processes` above 0 (nothing is sold until somebody acts), anything in
+`telvend_orders_open{state="review"}`, more of `telvend_late_reports_total` or of
+`telvend_provisional_credits_total{what="written_off"}` (the shop has lost money), an old
+`telvend_orders_oldest_age_seconds` in `accepted` (nobody delivers), more of
+`telvend_voucher_pin_limits_reached_total` (somebody guesses vouchers), and status 503 or 500 among the requests.
+
+## Logs
+
+One JSON object a line on stderr, or coloured lines when stderr is a terminal (`log_format`, `log_level`). A refused
+request's line carries the `request_id` that its answer had in `x-request-id`. Keys, tokens and PINs are starred and
+telephone numbers masked (`+23324*****67`) by the names of their fields, before a line is written.
+"""
+
+
+def metrics() -> str:
+    """Every metric: its type, its labels, what it says and its name of before; health and logs."""
+    load_modules()  # Every metric that a server shows is declared by then.
+    found = described_metrics()
+    rows = [_cells(f"`{one.name}`", one.kind, ", ".join(one.labels), one.sentence) for one in found]
+    former = [_cells(f"`{one.formerly}`", f"`{one.name}`") for one in found if one.formerly]
+    head = "| metric | type | labels | what it says |\n|---|---|---|---|\n"
+    return f"{_METRICS}{head}{''.join(rows)}{_LABELS}{_FORMER_NAMES}{''.join(sorted(former))}{_AFTER_METRICS}"
 
 
 # The command ---------------------------------------------------------------------------------------------------------

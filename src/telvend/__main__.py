@@ -1,9 +1,10 @@
 """`telvend` and `python -m telvend`."""
 
-from telvend.kit import environment
+from telvend.kit import environment, garbage
 
-# Before anything else is imported: some libraries read their variables when they are loaded.
+# Before anything else is imported: some libraries read their variables when they are loaded, and loading makes no garbage.
 environment.clean()
+garbage.look_seldom()
 
 from telvend.cli import main  # noqa: E402
 

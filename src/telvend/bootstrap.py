@@ -15,8 +15,8 @@ runs has made everything before it begins (`Shop.complete`).
 import asyncio
 import importlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
     from telvend.fulfilment.worker import Fulfilment
-    from telvend.funding.credits import Credits
+    from telvend.funding.credits.service import Credits
     from telvend.funding.jobs import FundingWorker
     from telvend.funding.play_money.guard import PlayMoneyGuard
     from telvend.funding.play_money.real_process import RealProcess
@@ -93,12 +93,13 @@ if TYPE_CHECKING:
     from telvend.orders.counter import CounterSales
     from telvend.orders.list_sales import ListSales
     from telvend.orders.payloads.service import Payloads
+    from telvend.orders.records import OrderRecords
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
     from telvend.providers.upstream import Upstream
     from telvend.reports.service import Reports
-    from telvend.resellers.model import KeyForm
+    from telvend.resellers.keyforms import KeyForm
     from telvend.resellers.service import Resellers
     from telvend.sales.continuity.service import Continuity
     from telvend.sales.gate import SalesGate
@@ -449,7 +450,7 @@ class Shop:
 
     @cached_property
     def orders(self) -> "Orders":
-        from telvend.orders.counter import COUNTER
+        from telvend.orders.model import COUNTER
         from telvend.orders.service import Orders
         from telvend.sales.model import SaleKind
 
@@ -459,7 +460,6 @@ class Shop:
                 self.database,
                 self.ledger,
                 self.catalogue,
-                apis=[*(keys.api for keys in APIS), COUNTER],
                 runtime=self._runtime,
                 maximum_waiting=self.settings.lane_waiting,
                 gate=self.gate,
@@ -467,6 +467,13 @@ class Shop:
                 pauses=self.pauses,
             )
         )
+
+    @cached_property
+    def order_records(self) -> "OrderRecords":
+        from telvend.orders.model import COUNTER
+        from telvend.orders.records import OrderRecords
+
+        return OrderRecords(self.database, self.ledger, apis=[*(keys.api for keys in APIS), COUNTER])
 
     @cached_property
     def counter(self) -> "CounterSales":
@@ -517,7 +524,7 @@ class Shop:
 
     @cached_property
     def credits(self) -> "Credits":
-        from telvend.funding.credits import Credits
+        from telvend.funding.credits.service import Credits
 
         return Credits(self.database, self.ledger, self.second_person)
 
@@ -719,32 +726,25 @@ class Shop:
 
     @cached_property
     def services(self) -> "Services":
-        """All services, for dialects and pages; of a complete shop."""
+        """What dialects and pages speak to; of a complete shop."""
         from telvend.services import Services
 
         return Services(
             catalogue=self.catalogue,
             resellers=self.resellers,
             orders=self.orders,
-            counter=self.counter,
-            payloads=self.payloads,
+            order_records=self.order_records,
             identity=self.identity,
-            ledger=self.ledger,
             wallets=self.wallets,
             transactions=self.transactions,
             credits=self.credits,
-            corrections=self.corrections,
             approvals=self.approvals,
             provisional=self.provisional,
             fundings=self.fundings,
-            reports=self.reports,
             subscribers=self.subscribers,
             mobile_money=self.mobile_money,
             entitlements=self.entitlements,
-            provisioning=self.provisioning,
-            usage=self.usage,
             plans=self.plans,
-            vouchers=self.vouchers,
             refills=self.refills,
             premiums=self.premiums,
             public_url=self.settings.public_url,
@@ -830,7 +830,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     """Open the whole shop, wait until the database answers, load what is kept in memory, and start the shop."""
     from telvend.kit import metrics
     from telvend.kit.runtime import runtime_of_server
-    from telvend.sales.continuity.metrics import BOOK_BEHIND
+    from telvend.sales.continuity.metrics import SALES_HALTED
 
     shop = await _open(life, settings, url, runtime_of_server(), serves=True)
     await shop.complete()
@@ -841,7 +841,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
         except Busy:
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
-    BOOK_BEHIND.set(shop.continuity.halted is not None)
+    SALES_HALTED.set(shop.continuity.halted is not None)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports)
@@ -877,9 +877,9 @@ async def _open(
     gate = SalesGate()
     on_halted = None
     if serves:
-        from telvend.sales.continuity.metrics import BOOK_BEHIND
+        from telvend.sales.continuity.metrics import SALES_HALTED
 
-        on_halted = BOOK_BEHIND.set
+        on_halted = SALES_HALTED.set
     folder = Path(settings.data_dir) / BOOK_FOLDER
     continuity = Continuity(gate, folder, socket.gethostname(), on_halted=on_halted, runtime=runtime)
     async with database.connection() as tx:
@@ -891,8 +891,15 @@ async def _open(
 def _connected(providers: "list[Provider]", authorities: "list[Authority]", gateways: "list[Gateway]") -> "Connected":
     from telvend.connected import Connected
 
-    try:
+    with _side_by_side():
         return Connected.of(providers, authorities, gateways)
+
+
+@contextmanager
+def _side_by_side() -> Iterator[None]:
+    """Refuse the settings where what is made of them says, by a ValueError, that two providers do not go together."""
+    try:
+        yield
     except ValueError as error:
         advice = "What pretends is taken out by own_network = false, and by live = false of a simulator"
         raise SettingsRefused(f"These providers cannot stand side by side: {error}. {advice}.") from None
@@ -987,10 +994,8 @@ def _router(
         # Whoever else was set up for live orders was set up on purpose, and goes first. It fails only where the database
         # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.
         rules[OWN_NETWORK] = Rule(priority=1000, breaker=False)
-    try:
+    with _side_by_side():
         return Router(providers, clock, rules=rules, refuses_live=refuses_live)
-    except ValueError as error:
-        raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 
 
 _LOADED_TO_SERVE: Final = (
@@ -998,6 +1003,7 @@ _LOADED_TO_SERVE: Final = (
     "connected",
     "database.watch",
     "sales.promises",
+    "sales.continuity.metrics",
     "sales.continuity.service",
     "kit.numbering",
     "authorities.personas",

@@ -1,28 +1,21 @@
-"""The services of one shop, bundled for those who speak: dialects and pages."""
+"""What dialects and pages speak to: the services of one shop, and the settings that shape their answers."""
 
 from dataclasses import dataclass
 
 from telvend.approvals.service import Approvals
 from telvend.catalog.service import Catalogue
-from telvend.corrections.service import Corrections
 from telvend.fulfilment.provisional.service import ProvisionalCredits
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
-from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.plans.service import PlanReader
 from telvend.operator.premiums.service import Premiums
-from telvend.operator.provisioning.service import Provisioning
 from telvend.operator.refills.service import Refills
 from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
-from telvend.operator.usage.service import Usage
-from telvend.operator.vouchers.service import Vouchers
-from telvend.orders.counter import CounterSales
-from telvend.orders.payloads.service import Payloads
+from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
-from telvend.reports.service import Reports
 from telvend.resellers.service import Resellers
 from telvend.wallets.service import Transactions, Wallets
 
@@ -35,27 +28,20 @@ class Services:
     catalogue: Catalogue
     resellers: Resellers
     orders: Orders
-    counter: CounterSales
-    payloads: Payloads
+    order_records: OrderRecords
     identity: Identity
     # Money.
-    ledger: Ledger
     wallets: Wallets
     transactions: Transactions
     credits: Credits
-    corrections: Corrections
     approvals: Approvals
     provisional: ProvisionalCredits
     fundings: Fundings
-    reports: Reports
     # The operator's side: one service for each room.
     subscribers: Subscribers
     mobile_money: MobileMoney
     entitlements: Entitlements
-    provisioning: Provisioning
-    usage: Usage
     plans: PlanReader
-    vouchers: Vouchers
     refills: Refills
     premiums: Premiums
     # Settings that those who speak need.

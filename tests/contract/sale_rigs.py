@@ -13,7 +13,6 @@ from typing import Any, Final, Protocol
 
 from telvend.authorities.contract import VerificationKind
 from telvend.authorities.personas import Personas
-from telvend.bootstrap import APIS
 from telvend.catalog.service import Catalogue, install_builtin
 from telvend.database.connections import Database
 from telvend.errors import TelvendError
@@ -78,9 +77,7 @@ class OrderRig:
     def __init__(self, database: Database, gate: SalesGate, kinds: KindsByDialect) -> None:
         self._database = database
         self._catalogue = Catalogue(database)
-        self._orders = Orders(
-            database, Ledger(database), self._catalogue, apis=[keys.api for keys in APIS], gate=gate, kinds=kinds
-        )
+        self._orders = Orders(database, Ledger(database), self._catalogue, gate=gate, kinds=kinds)
 
     async def start(self) -> None:
         await self._load()

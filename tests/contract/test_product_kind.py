@@ -26,8 +26,7 @@ from telvend.kit.keyfile import new_key
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.kit.sealing import SealBroken
-from telvend.orders.counter import COUNTER
-from telvend.orders.model import Order, OrderState
+from telvend.orders.model import COUNTER, Order, OrderState
 from telvend.orders.payloads.keys import FILE, PayloadKey
 from telvend.orders.receipts import Receipt, receipt_of
 from telvend.upkeep.preparation import prepare_database
@@ -130,13 +129,13 @@ class Counter:
         case = CASES[name]
         services = self.shop.services
         caller = await services.resellers.caller_without_key(EMAIL, COUNTER, Mode.TEST)
-        placement = await services.counter.place(
+        placement = await self.shop.counter.place(
             caller, code=case.product, recipient=case.recipient + ending, amount=case.amount, client_reference=reference
         )
         return await services.orders.settled(placement.order, within_s)
 
     async def receipt(self, order: Order) -> Receipt:
-        receipt = await receipt_of(self.shop.services.payloads, order, "a test")
+        receipt = await receipt_of(lambda: self.shop.payloads, order, "a test")
         assert receipt is not None
         return receipt
 
@@ -220,7 +219,7 @@ async def test_secrets_stand_nowhere_in_the_open_and_each_reading_is_noted(
     order = await counter.place(name, AT_ONCE, "till 2")
     receipt = await counter.receipt(order)
     await counter.receipt(order)
-    assert [reader for _, reader in await counter.shop.services.payloads.readings(order.id)] == ["a test", "a test"]
+    assert [reader for _, reader in await counter.shop.payloads.readings(order.id)] == ["a test", "a test"]
     stored = await counter.everything_stored()
     assert order.reference in stored
     written = "".join(capsys.readouterr())
@@ -236,7 +235,7 @@ async def test_a_lost_answer_is_asked_for_and_brings_the_same_secret(counter: Co
     order = await counter.place(name, ending, "till 3")
     assert (order.state, await counter.deliveries(order)) == (OrderState.DELIVERED, 1)
     told = await counter.receipt(order)
-    (attempt,) = (await counter.shop.services.orders.history(order.reference)).attempts
+    (attempt,) = (await counter.shop.services.order_records.history(order.reference)).attempts
     assert attempt.asked == 1
     # What the far side says by now, of the same reference.
     await counter.fetch("update order_payload set key_id = null, sealed = null, due_at = now() where id = $1", order.id)
@@ -261,7 +260,7 @@ async def test_success_without_a_payload_is_paid_for_asked_about_and_never_vende
     receipt = await counter.receipt(order)
     assert receipt.complete
     assert await counter.deliveries(order) == 1
-    assert (await counter.shop.services.orders.history(order.reference)).order == order
+    assert (await counter.shop.services.order_records.history(order.reference)).order == order
 
 
 @pytest.mark.parametrize("name", CARRYING)
@@ -311,10 +310,10 @@ async def test_what_a_person_calls_delivered_is_asked_for_too(counter: Counter, 
     # The simulator delivers, times out and answers no question: a person decides.
     order = await counter.place(name, "0016", "till 8", within_s=0)
     async with asyncio.timeout(20):
-        while (await counter.shop.services.orders.named(order.reference)).state is not OrderState.WAITING:  # noqa: ASYNC110
+        while (await counter.shop.services.order_records.named(order.reference)).state is not OrderState.WAITING:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await counter.shop.review.resolve(order.reference, delivered=True, text="the vendor's portal says so")
-    receipt = await counter.receipt(await counter.shop.services.orders.named(order.reference))
+    receipt = await counter.receipt(await counter.shop.services.order_records.named(order.reference))
     assert (receipt.complete, receipt.order.state) == (False, OrderState.DELIVERED)
     assert await counter.deliveries(order) == 1
 
@@ -332,7 +331,7 @@ async def test_products_of_billers_are_sold_in_test_mode_alone_and_in_no_list(co
         assert product.id >= FIRST_ID
         assert product.kind in KINDS
         with pytest.raises(InvalidInput, match="mode"):
-            await services.counter.place(
+            await counter.shop.counter.place(
                 caller, code=product.code, recipient="0", amount=None, client_reference=product.code
             )
     assert await counter.fetch("select from orders") == []
@@ -356,6 +355,6 @@ async def test_an_amount_that_cannot_be_is_refused(counter: Counter, amount: str
     caller = await services.resellers.caller_without_key(EMAIL, COUNTER, Mode.TEST)
     for case in cases_with_amounts():
         with pytest.raises(InvalidInput, match="amount"):
-            await services.counter.place(
+            await counter.shop.counter.place(
                 caller, code=case.product, recipient=case.recipient + AT_ONCE, amount=amount, client_reference="r"
             )

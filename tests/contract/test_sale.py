@@ -32,7 +32,7 @@ from telvend.errors import (
     SalesHalted,
     TelvendError,
 )
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money

@@ -39,7 +39,9 @@ def test_a_restore_into_the_live_shop_halts_it_until_it_is_released(
         )
         assert restored.returncode == 0, restored.stderr
         # Both processes: the one that misses nothing reads it in the book.
-        wait_for(lambda: "telvend_book_behind 2.0" in httpx.get(f"{shop.url}/metrics").text, 5, "both say so")
+        wait_for(
+            lambda: "telvend_sales_halted_processes 2.0" in httpx.get(f"{shop.url}/metrics").text, 5, "both say so"
+        )
         wait_for(lambda: all(shop.is_halted() for _ in range(6)), 5, "not ready")
         why = httpx.get(f"{shop.url}/healthz").json()["why"]
         assert lost in why

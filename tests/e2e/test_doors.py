@@ -150,7 +150,7 @@ def test_metrics_are_for_this_machine_and_for_a_port_of_their_own(impatient: Sho
     with impatient.client(None) as client:
         answer = client.get(url)
         assert answer.status_code == 200
-        assert "telvend_http_limit_reached_total" in answer.text
+        assert "telvend_http_connection_limits_reached_total" in answer.text
         for header in ("x-forwarded-for", "forwarded", "via", "x-forwarded-proto"):
             assert client.get(url, headers={header: "127.0.0.1"}).status_code == 403
         own = f"http://127.0.0.1:{metrics_port}"

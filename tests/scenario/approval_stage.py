@@ -12,7 +12,7 @@ from telvend.corrections.service import Corrections
 from telvend.database.connections import Database
 from telvend.errors import InsufficientBalance, InvalidInput
 from telvend.fulfilment.review import Review
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
 from telvend.ledger.service import Ledger

@@ -143,7 +143,7 @@ class PlayShop:
             return str((await self._now()).state) if self._order is not None else "-"
         kinds = {"wallet": AccountKind.WALLET, "in flight": AccountKind.IN_FLIGHT, "loss": AccountKind.LOSS}
         kind, owner = (AccountKind.FUNDING, "sandbox") if name == "sandbox" else (kinds[name], None)
-        totals = await self.shop.services.ledger.totals()
+        totals = await self.shop.ledger.totals()
         minor = sum(
             total.total.minor
             for total in totals
@@ -168,7 +168,7 @@ class PlayShop:
         await prepare_database(self.shop.database, lambda _: None)
         await self.shop.watch.look()
         services.orders.start()
-        services.provisioning.start()
+        self.shop.provisioning.start()
         self._opened.push_async_callback(services.orders.close)
         if not any(one.email == EMAIL for one in await services.resellers.list_resellers()):
             await services.resellers.add(EMAIL, "Ada", "08031234567")

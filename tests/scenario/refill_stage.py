@@ -15,7 +15,7 @@ from pathlib import Path
 
 from telvend.database.connections import Database
 from telvend.errors import TelvendError
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret

@@ -28,12 +28,13 @@ from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import Router, Rule
 from telvend.fulfilment.worker import Fulfilment
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders.model import Order, Placement
+from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
 from telvend.providers.contract import (
     Accepted,
@@ -117,7 +118,8 @@ class Stage:
         self._ledger = Ledger(database)
         self._catalogue = Catalogue(database)
         self._resellers = Resellers(database, self._ledger, APIS, self._clock)
-        self._orders = Orders(database, self._ledger, self._catalogue, apis=[keys.api for keys in APIS])
+        self._orders = Orders(database, self._ledger, self._catalogue)
+        self._records = OrderRecords(database, self._ledger, apis=[keys.api for keys in APIS])
         self._providers = {name: Scripted(name) for name in ("first", "second")}
         self._second_person = SecondPerson()
         self._jobs = PostgresFulfilmentStore(database, self._ledger, POLICY, second_person=self._second_person)
@@ -236,7 +238,7 @@ class Stage:
     async def _state(self) -> str:
         if self._placed is None:
             return ""
-        return (await self._orders.history(self._placed.order.reference)).order.state
+        return (await self._records.history(self._placed.order.reference)).order.state
 
     def _wallet_of(self) -> tuple[UUID, Currency, Order | None]:
         """Whose wallet it is, its currency, and the order that was placed last."""

@@ -11,7 +11,7 @@ from telvend.bootstrap import APIS
 from telvend.catalog.model import Product
 from telvend.database.connections import Database
 from telvend.dialects.netpluse.routes import NETPLUSE
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.ledger.model import AccountKind

@@ -10,7 +10,7 @@ from telvend.audit.service import audit_books
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database
 from telvend.dialects.madapi.routes import MADAPI
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.kit.secret import Secret

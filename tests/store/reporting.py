@@ -14,7 +14,7 @@ from telvend.fulfilment.model import FulfilmentPolicy, ProviderReport
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.fulfilment.review import Review
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
 from telvend.ledger.model import AccountKind

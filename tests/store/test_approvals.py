@@ -23,7 +23,7 @@ from telvend.errors import TelvendError
 from telvend.fulfilment.model import FulfilmentPolicy
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money

@@ -15,8 +15,7 @@ from telvend.database.connections import Database
 from telvend.fulfilment.routing import Chosen, RoutingRequest
 from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
-from telvend.orders.counter import COUNTER
-from telvend.orders.model import Order, OrderState
+from telvend.orders.model import COUNTER, Order, OrderState
 from telvend.upkeep.preparation import prepare_database
 from tests import upstream_double as double
 from tests.store.test_cli import EMAIL, Shop

@@ -27,7 +27,7 @@ from telvend.fulfilment.model import (
 )
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger.service import Ledger

@@ -37,7 +37,7 @@ from telvend.fulfilment.ports import FulfilmentStore
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import Chosen
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger import store as ledger_store

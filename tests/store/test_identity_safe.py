@@ -11,7 +11,7 @@ import pytest
 from telvend.authorities.contract import NotOnRecord, Record, VerificationKind
 from telvend.database.connections import Database
 from telvend.errors import Busy, InvalidInput, NotFound, TooManyRequests
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.identity.custody import Custody
 from telvend.identity.model import SweepSlowed, VerificationPolicy, VerificationResult, VerificationState
 from telvend.identity.vault import FILE, MasterKey, VaultRefused

@@ -12,7 +12,7 @@ from telvend.audit.service import audit_books, findings_of
 from telvend.database.connections import Database, revisions
 from telvend.errors import Busy, InvalidInput, NotFound, ReferenceReused
 from telvend.funding import invariants as funding_invariants
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, UGX, Money
 from telvend.kit.runtime import Runtime

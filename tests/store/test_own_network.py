@@ -26,7 +26,7 @@ async def shop(database_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
         await prepare_database(opened.database, lambda _: None)
         await opened.watch.look()
         opened.services.orders.start()
-        opened.services.provisioning.start()
+        opened.provisioning.start()
         yield opened
         await opened.fulfilment.drain(5)
         await opened.services.orders.close()

@@ -11,7 +11,7 @@ import pytest
 from telvend.database.connections import Database
 from telvend.database.lane import Lane
 from telvend.errors import Busy, InsufficientBalance, NotFound, ProductUnavailable, ReferenceReused
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money

@@ -13,7 +13,7 @@ import pytest
 from telvend.audit.service import findings_of
 from telvend.database.connections import Database
 from telvend.errors import Busy, InsufficientBalance, InvalidInput, NotFound, ReferenceReused
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, ZAR, Money

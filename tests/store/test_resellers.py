@@ -10,7 +10,7 @@ import pytest
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database, revisions
 from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
 from telvend.kit.money import UGX, Money

@@ -23,7 +23,7 @@ import pytest
 
 from telvend.database.connections import Database
 from telvend.errors import NotFound
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.ledger.model import AccountKind

@@ -12,7 +12,7 @@ from telvend.authorities.contract import Answer, Authority, Found, Record, Verif
 from telvend.authorities.personas import Personas
 from telvend.bootstrap import APIS
 from telvend.database.connections import Database
-from telvend.funding.credits import Credits
+from telvend.funding.credits.service import Credits
 from telvend.identity.custody import Custody
 from telvend.identity.model import VerificationPolicy, VerificationRequest, VerificationResult
 from telvend.identity.service import Identity

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from telvend.catalog import builtin, sheet, store
 from telvend.catalog.billers import biller_products
+from telvend.catalog.builtin import store as builtin_store
 from telvend.catalog.model import (
     CURRENCY_BY_COUNTRY,
     Airtime,
@@ -34,11 +35,8 @@ from telvend.kit.money import Money
 TOPIC = "catalogue"
 """The revision that counts the changes of networks and products."""
 
-# Nigeria first, so that its networks are 1 to 4 and its first plans 1 to 3, as in the networkdatasub document.
 LARGEST_DISCOUNT = 50
 """Percent. A larger one is a slip of the hand."""
-
-_BUILT_IN = ("nigeria", "ghana")
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,8 +318,8 @@ async def install_builtin(tx: Tx) -> bool:
     exists already under the same code is left alone.
     """
     installed = False
-    for name in _BUILT_IN:
-        if await store.mark_built_in(tx, name):
+    for name in builtin.LISTS:
+        if await builtin_store.mark_installed(tx, name):
             installed = True
             for row in csv.DictReader(builtin.read(f"{name}-networks.csv").splitlines()):
                 await store.insert_network(tx, row["country"], row["code"], row["name"])

@@ -115,17 +115,6 @@ async def add_products(tx: Tx, wanted: Sequence[Terms]) -> None:
     await tx.execute(f"{_INSERT} on conflict (code) do nothing", *_columns(wanted))
 
 
-async def mark_built_in(tx: Tx, name: str) -> bool:
-    """Remember that this built-in list was installed. False where it was already.
-
-    Waits for another transaction that is installing the same list, and sees it.
-    """
-    made = await tx.fetchval(
-        "insert into builtin_catalogue (name) values ($1) on conflict do nothing returning true", name
-    )
-    return bool(made)
-
-
 def _columns(wanted: Sequence[Terms]) -> tuple[list[Any], ...]:
     return (
         [terms.code for terms in wanted],

@@ -76,12 +76,9 @@ def _examined(loaded: Loaded) -> list[Finding]:
 
 
 async def _of_database(settings: Settings, url: str) -> list[Finding]:
-    database = await Database.open(url, pool_size=1)
-    try:
+    async with Database.briefly(url) as database:
         findings = await checks.look(checks.DATABASE, database)
         usable = await _has_schema(database)
-    finally:
-        await database.close()
     if checks.failed(findings) or not usable:
         # The tables that the checks of the shop read may be missing.
         return findings

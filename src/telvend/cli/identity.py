@@ -1,6 +1,5 @@
 """`telvend identity`: the identity checks that were sold, their prices, and who read what. Shows no number whole."""
 
-import getpass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from telvend.authorities.contract import VerificationKind
 from telvend.bootstrap import AUTHORITIES
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import COUNTED, NextPage, first, page
+from telvend.cli.who import user_of_machine
 from telvend.errors import InvalidInput
 from telvend.identity.model import Cost, Verification
 from telvend.identity.service import LARGEST_PAGE
@@ -32,7 +32,9 @@ async def list_checks(
 ) -> Output:
     """List checks, newest first, with masked numbers. It is noted that you have seen them."""
     reseller_id = (await shop.resellers.find(email)).id if email else None
-    found = await shop.identity.listed(_reader(), reseller_id=reseller_id, kind=kind, before=before, limit=limit)
+    found = await shop.identity.listed(
+        user_of_machine(), reseller_id=reseller_id, kind=kind, before=before, limit=limit
+    )
     more = NextPage(0)
     if len(found) == limit:
         last = found[-1][0].id
@@ -57,14 +59,6 @@ async def list_checks(
         {"checks": [_data(check, number) for check, number in found], "next": more.following, **more.left_off},
         show=page(columns, rows, "There are no such checks.", more),
     )
-
-
-def _reader() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # In a container the user may have a number and no name.
-        return "unknown"
 
 
 def _data(check: Verification, number: str) -> dict[str, Any]:

@@ -12,11 +12,20 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 
-def _commands_of(module: str, application: str = "app") -> MutableMapping[str, Any]:
-    """The commands of a Typer application in a module of this package."""
-    app = getattr(importlib.import_module(f"telvend.cli.{module}"), application)
-    group: Any = typer.main.get_group(app)
-    return group.commands  # type: ignore[no-any-return]
+def _application(module: str, name: str = "app") -> typer.Typer:
+    """The Typer application of this name in a module of this package."""
+    app: typer.Typer = getattr(importlib.import_module(f"telvend.cli.{module}"), name)
+    return app
+
+
+def _command_of(app: typer.Typer, name: str) -> Any:
+    """One command of an application, without its neighbours: Typer takes longest to read parameters. None if it has none."""
+    for info in app.registered_commands:
+        if info.name == name:
+            return typer.main.get_command_from_info(
+                info, pretty_exceptions_short=app.pretty_exceptions_short, rich_markup_mode=app.rich_markup_mode
+            )
+    return None
 
 
 class LazyGroup(TyperGroup):
@@ -28,7 +37,14 @@ class LazyGroup(TyperGroup):
 
     @cached_property
     def _loaded(self) -> MutableMapping[str, Any]:
-        return _commands_of(*self._place)
+        group: Any = typer.main.get_group(_application(*self._place))
+        return group.commands  # type: ignore[no-any-return]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - click's
+        """Return the command that is called; the others are only needed for the help of the group."""
+        if "_loaded" in vars(self):
+            return self._loaded.get(cmd_name)
+        return _command_of(_application(*self._place), cmd_name)
 
     @property
     def commands(self) -> MutableMapping[str, Any]:
@@ -49,7 +65,7 @@ class LazyCommand(TyperCommand):
     @cached_property
     def _loaded(self) -> Any:
         name, module = self._place
-        return _commands_of(module)[name]
+        return _command_of(_application(module), name)
 
     @property
     def params(self) -> list[Any]:

@@ -1,7 +1,7 @@
 """Long lists: how many more rows there are than are shown, and complete CSV.
 
-orders = await first(limit, lambda count: shop.orders.list_orders(..., limit=count))      # or
-found = await shop.orders.list_orders(..., before=before, limit=limit)
+orders = await first(limit, lambda count: shop.order_records.list_orders(..., limit=count))      # or
+found = await shop.order_records.list_orders(..., before=before, limit=limit)
 more = await more_after(found, limit, cursor, lambda before, count: ...)
 """
 

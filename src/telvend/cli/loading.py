@@ -73,21 +73,14 @@ def _place(settings: Settings) -> Iterator[str]:
 
 
 async def _is_empty(url: str) -> bool:
-    database = await Database.open(url, pool_size=1)
-    try:
-        async with database.connection() as tx:
-            return not await holds_tables(tx)
-    finally:
-        await database.close()
+    async with Database.briefly(url) as database, database.connection() as tx:
+        return not await holds_tables(tx)
 
 
 async def _halt(settings: Settings, url: str, dump: Path) -> None:
     """Bring the schema to this version, and sell nothing with what was loaded until somebody has looked."""
-    database = await Database.open(url, pool_size=1)
-    try:
+    async with Database.briefly(url) as database:
         await prepare_database(database, progress)
-    finally:
-        await database.close()
     async with open_shop(settings, url) as shop:
         reason = f"the database was loaded from the dump {dump.name}, and what was sold after the dump is not in it"
         await shop.continuity.halt(shop.database, by="telvend db load", reason=reason)

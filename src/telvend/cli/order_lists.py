@@ -207,7 +207,7 @@ async def _result_row(shop: Shop, sale: ListedSale, order: Order | None) -> tupl
         return (row.line, sale.reference, NOT_SOLD, "", *asked_for, *money, "", sale.error, row.note)
     receipt, error = "", _ERRORS.get(order.state, "")
     try:
-        found = await receipt_of(shop.payloads, order, reader_named("order place --csv"))
+        found = await receipt_of(lambda: shop.payloads, order, reader_named("order place --csv"))
     except (KeyRefused, TelvendError) as refused:
         error = f"The receipt could not be read: {refused}"
     else:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from telvend.bootstrap import Shop
     from telvend.corrections.model import Refund
     from telvend.fulfilment.provisional.model import EnteredReport, ProvisionalCredit
-    from telvend.orders.service import OrderHistory
+    from telvend.orders.records import OrderHistory
 
 app = typer.Typer()
 
@@ -114,7 +114,7 @@ async def list_orders(
     )
 
     async def fetch(before: int | None, count: int) -> list[Order]:
-        return await shop.orders.list_orders(wanted, before=before, limit=count)
+        return await shop.order_records.list_orders(wanted, before=before, limit=count)
 
     async def told(orders: Sequence[Order]) -> list[dict[str, Any]]:
         emails = await shop.resellers.emails({order.reseller_id for order in orders})
@@ -162,7 +162,7 @@ def _midnight(day: datetime) -> datetime:
 async def _find(shop: "Shop", reference: str, email: str | None) -> tuple[Order, str]:
     """The order that people call so, and the e-mail address of who bought it."""
     reseller_id = (await shop.resellers.find(email)).id if email else None
-    order = await shop.orders.named(reference, reseller_id)
+    order = await shop.order_records.named(reference, reseller_id)
     return order, (await shop.resellers.emails({order.reseller_id}))[order.reseller_id]
 
 
@@ -271,7 +271,7 @@ async def _place_one(
     shop: "Shop", product: str, deliver_to: str, email: str, reference: str, amount: str | None, mode: Mode
 ) -> Output:
     from telvend.cli.receipts import print_receipt, reader_named
-    from telvend.orders.counter import COUNTER
+    from telvend.orders.model import COUNTER
     from telvend.orders.receipts import receipt_of
 
     await shop.watch.look()  # The catalogue, and whether anything may be sold.
@@ -282,7 +282,7 @@ async def _place_one(
         caller, code=product, recipient=deliver_to, amount=amount, client_reference=reference
     )
     order = await orders.settled(placement.order, shop.settings.delivery_wait_s)
-    receipt = await receipt_of(shop.payloads, order, reader_named("order place"))
+    receipt = await receipt_of(lambda: shop.payloads, order, reader_named("order place"))
     data = {
         "reference": order.reference,
         "client_reference": order.client_reference,
@@ -309,7 +309,7 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
     from telvend.orders.receipts import receipt_of
 
     order, bought_by = await _find(shop, reference, email)
-    history = await shop.orders.history(order.reference)
+    history = await shop.order_records.history(order.reference)
     refund = await shop.corrections.refund_of(order.id)
     if refund is not None:
         history = replace(history, entries=history.entries + await shop.ledger.entries(refund.id))
@@ -318,7 +318,7 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
     causes = [] if credit is None else await shop.provisional.causes_of(credit)
     for cause in (*causes, *(report.id for report in late)):
         history = replace(history, entries=history.entries + await shop.ledger.entries(cause))
-    receipt = await receipt_of(shop.payloads, order, reader_named("order show"))
+    receipt = await receipt_of(lambda: shop.payloads, order, reader_named("order show"))
     proposals = await shop.approvals.of_order(order.id)
     data = history_data(history, bought_by) | {
         "refund": None if refund is None else _refund_data(refund, order, proposals),

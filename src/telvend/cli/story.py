@@ -84,7 +84,7 @@ class Story:
             self._console.print(f"spent: {spent}")
 
             self._step("What the ledger wrote about this sale")
-            print_history(self._console, await self._shop.orders.history(bought["reference"]))
+            print_history(self._console, await self._shop.order_records.history(bought["reference"]))
         headers = {"authorization": f"Token {keys['nigeria']}"}
         async with http.client(self._base, timeout_s=30, headers=headers) as client:
             await self._nigeria(client)

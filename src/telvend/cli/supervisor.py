@@ -28,7 +28,7 @@ from telvend.database.connections import Database
 from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import has_database
 from telvend.embedded_postgres.refused import NoDatabase, PostgresRefused
-from telvend.kit import environment, systemd
+from telvend.kit import environment, garbage, systemd
 from telvend.upkeep.keys_at_start import require_keys
 from telvend.upkeep.preparation import enter_database, prepare_database
 
@@ -48,6 +48,7 @@ def run_server(
 
     `opens`: whether a shop is opened where there is none, and its schema brought to this version.
     """
+    garbage.look_as_usual()
     configure_logs(settings)
     try:
         if settings.database_url is None:
@@ -97,15 +98,12 @@ def _revealed(settings: Settings) -> str:
 
 
 async def _prepare(settings: Settings, url: str, *, opens: bool) -> None:
-    database = await Database.open(url, pool_size=1)
-    try:
+    async with Database.briefly(url) as database:
         if opens:
             await prepare_database(database, progress)
         else:
             await enter_database(database)
         await require_keys(settings, database)
-    finally:
-        await database.close()
 
 
 async def _supervise(

@@ -40,8 +40,7 @@ def upgrade(
 
 
 async def _with(url: str, *, check: bool) -> Output:
-    database = await Database.open(url, pool_size=1)
-    try:
+    async with Database.briefly(url) as database:
         await database.check_promises(migrations.names())
         found = await migrations.standing(database)
         if check:
@@ -50,8 +49,6 @@ async def _with(url: str, *, check: bool) -> Output:
             raise SchemaRefused("There is no shop in this database; `telvend serve` opens one.")
         await prepare_database(database, progress)
         now = await migrations.current(database)
-    finally:
-        await database.close()
     data = {"version": __version__, "from": found.revision, "schema": now, "steps": len(found.pending)}
     if not found.pending:
         return Output(data, f"The schema is at revision {now}; there was nothing to do.")
@@ -78,7 +75,7 @@ def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
             }
             for step in found.pending
         ],
-        "older_programs_start_again": _start_again(found),
+        "older_programs_start_again": found.older_programs_start_again,
         "lock_wait_s": LOCK_WAIT_S,
         "in_the_way": [
             {
@@ -110,7 +107,7 @@ def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
             f"\nIt waits at most {LOCK_WAIT_S} s for each lock and gives up where it cannot have it; sales wait behind it for"
             " as long. What it has locked stays so until the last step is done.",
         )
-        if not _start_again(found):
+        if not found.older_programs_start_again:
             console.print(
                 "Programs from before that are running go on, but cannot be started again afterwards: schemas from"
                 f" before {NOTED_SINCE} did not provide for it. Put this version on every node before you begin."
@@ -119,16 +116,6 @@ def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
             console.print(f"It may wait for {one.text}.", markup=False)
 
     return Output(data, show=show, exit_code=1 if refusal is not None else 0)
-
-
-def _start_again(found: SchemaStanding) -> bool:
-    """Return whether the programs that serve now can be started again after the pending steps."""
-    if not found.pending:
-        return True
-    before = found.revision or ""
-    return before >= NOTED_SINCE and all(
-        step.oldest_reader is None or step.oldest_reader <= before for step in found.pending
-    )
 
 
 def _afterwards(oldest_reader: str | None) -> str:

@@ -24,11 +24,10 @@ from telvend.bootstrap import load_modules, open_shop
 from telvend.cli import server
 from telvend.cli.common import fail
 from telvend.cli.listening import BACKLOG, bound
-from telvend.cli.opening import REFUSALS, refusal_text
+from telvend.cli.opening import FAILURES, refusal_text
 from telvend.config import Settings
-from telvend.database.connections import CONNECTION_LOSS
 from telvend.embedded_postgres.refused import PostgresRefused
-from telvend.kit import log, metrics
+from telvend.kit import garbage, log, metrics
 from telvend.kit.processes import die_with_parent
 from telvend.kit.secret import Secret
 
@@ -121,7 +120,7 @@ class Workers:
         try:
             async with open_shop(self._settings, url) as shop:
                 return await server.standing_of(shop)
-        except (*REFUSALS, *CONNECTION_LOSS) as error:
+        except FAILURES as error:
             _logger.warning("standing_not_known", error=refusal_text(error, self._settings))
             return []
 
@@ -255,6 +254,7 @@ def run_worker() -> None:
     # When `serve` dies, however it dies, its workers die too: their database goes the same way.
     die_with_parent(begun["parent"])
     load_modules()
+    garbage.look_as_usual()
     line = sys.stdin.readline()
     if not line:
         return  # It was not needed after all.
@@ -267,7 +267,7 @@ def run_worker() -> None:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve_as_worker(settings, given["url"], listener, parent))
-        except (*REFUSALS, *CONNECTION_LOSS) as error:
+        except FAILURES as error:
             sentence = refusal_text(error, settings)
             if parent.serving:
                 fail(sentence)

@@ -203,6 +203,16 @@ class Database:
             raise kind(sentence_of(error, url)) from None
         return opened
 
+    @classmethod
+    @asynccontextmanager
+    async def briefly(cls, url: str) -> "AsyncIterator[Database]":
+        """Open it with one connection, for as long as the block takes. Raises what `open` raises."""
+        opened = await cls.open(url, pool_size=1)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
     async def _connect(self, _dsn: str, *, loop: object = None, **options: Any) -> Tx:  # noqa: ARG002 - asyncpg's
         return await self._connector.connect(**options)
 

@@ -14,7 +14,13 @@ _REQUESTS: Final = Histogram(
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
     counted_as=("telvend_http_requests", "HTTP requests."),
 )
-_RATE_LIMITED: Final = Counter("telvend_rate_limited", "Requests refused by their key's allowance.", "dialect", "kind")
+_RATE_LIMITED: Final = Counter(
+    "telvend_http_requests_rate_limited",
+    "Requests refused by their key's allowance: a read or a purchase.",
+    "dialect",
+    "kind",
+    formerly="telvend_rate_limited",
+)
 
 _observe: dict[tuple[str, str, int], Callable[[float], None]] = {}
 

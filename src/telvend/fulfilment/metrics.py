@@ -5,16 +5,35 @@ from typing import Final
 from telvend.fulfilment.model import ClaimedOrder
 from telvend.fulfilment.network_health import NetworkHealth
 from telvend.fulfilment.ports import Observer
-from telvend.kit.metrics import Counter, Histogram
+from telvend.kit.metrics import Counter, FormerName, Histogram, Labels
 from telvend.orders.model import AttemptState
 from telvend.providers.contract import Outcome
 
-_OUTCOMES: Final = Counter("telvend_provider_outcomes", "What providers said.", "provider", "outcome")
+_OPERATIONS: Final = {"deliver": "deliver", "ask": "requery"}
+"""By what an Observer is told, which is what the outcomes of before began with."""
+_VERBS: Final = {operation: verb for verb, operation in _OPERATIONS.items()}
+
+
+def _former_labels(labels: Labels) -> Labels:
+    """Operation and outcome in one: `deliver delivered`, `ask unknown`."""
+    verb = _VERBS[labels["operation"]]
+    return {"provider": labels["provider"], "outcome": f"{verb} {labels['outcome']}"}
+
+
+_REQUESTS: Final = Counter(
+    "telvend_provider_requests",
+    "Requests to providers, deliver or requery, by their outcome.",
+    "provider",
+    "operation",
+    "outcome",
+    formerly=FormerName("telvend_provider_outcomes", _former_labels),
+)
 _DURATION: Final = Histogram(
-    "telvend_provider_duration_seconds",
-    "Time from a call of a provider to its answer.",
+    "telvend_provider_request_duration_seconds",
+    "Time from a request to a provider to its answer.",
     "provider",
     buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0),
+    formerly="telvend_provider_duration_seconds",
 )
 
 
@@ -27,9 +46,6 @@ _LATE_REPORTS: Final = Counter(
     "provider",
     "said",
 )
-_PROVISIONAL_CREDITS: Final = Counter(
-    "telvend_provisional_credits", "Provisional credits that were given, reversed or written off.", "what"
-)
 
 
 def count_late_report(provider: str, said: str) -> None:
@@ -37,14 +53,9 @@ def count_late_report(provider: str, said: str) -> None:
     _LATE_REPORTS.count(provider, said)
 
 
-def count_provisional_credit(what: str) -> None:
-    """Count a provisional credit that was given, reversed or written_off."""
-    _PROVISIONAL_CREDITS.count(what)
-
-
-def provider_answered(provider: str, outcome: str, duration_s: float) -> None:
-    """Count one call of a provider; `outcome` is what was asked and what was said: `deliver delivered`, `ask unknown`."""
-    _OUTCOMES.count(provider, outcome)
+def provider_answered(provider: str, verb: str, outcome: str, duration_s: float) -> None:
+    """Count one request to a provider; `verb` and `outcome` are those that an Observer is told."""
+    _REQUESTS.count(provider, _OPERATIONS[verb], outcome)
     _DURATION.observe(duration_s, provider)
 
 
@@ -62,7 +73,7 @@ class Counted(Observer):
             self._network_health.heard(claim.mode, network, provider, outcome, before, age_s)
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
-        provider_answered(provider, f"{verb} {outcome}", duration_s)
+        provider_answered(provider, verb, outcome, duration_s)
 
     def contradicted(self, order_id: int) -> None:  # noqa: ARG002 (the metric has no order)
         _CONTRADICTIONS.count()

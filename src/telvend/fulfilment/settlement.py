@@ -16,7 +16,7 @@ from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransa
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, TelvendError
 from telvend.fulfilment import store
-from telvend.fulfilment.metrics import count_late_report, count_provisional_credit
+from telvend.fulfilment.metrics import count_late_report
 from telvend.fulfilment.model import (
     Abandoned,
     Effect,
@@ -28,6 +28,7 @@ from telvend.fulfilment.model import (
     clean,
 )
 from telvend.fulfilment.provisional.ending import end_credits
+from telvend.fulfilment.provisional.metrics import count_provisional_credit
 from telvend.fulfilment.weighing import decided_already, may_release, weigh
 from telvend.kit import log
 from telvend.ledger import store as ledger_store

@@ -6,11 +6,15 @@ says `process_ended(pid)` when one is gone. Without `prepare` (tests, short comm
 
 A room declares what it counts beside the code that counts it:
 
-    _REFUSED = metrics.Counter("telvend_rate_limited", "Requests refused by their key's allowance.", "dialect", "kind")
-    _REFUSED.count("netpluse", "read")
+    _LIMITED = metrics.Counter("telvend_http_requests_rate_limited", "Requests refused by …", "dialect", "kind")
+    _LIMITED.count("netpluse", "read")
 
-Numbers that stand in the database are read when somebody asks, and handed to `render`. A number costs about 2 µs: the children
-of a metric are looked up once for each combination of labels.
+Numbers that stand in the database are read when somebody asks (`Reading`), and handed to `render`. A number costs about 2 µs:
+the children of a metric are looked up once for each combination of labels.
+
+Names follow Prometheus: `telvend_`, what is counted, the unit last (`_seconds`, `_entries`), `_total` for counters; and no
+label has values that anybody outside chooses. A metric that had another name before is shown under that one too, for one
+version, when somebody asks (`formerly`): nothing is counted twice.
 
 The library is imported by the first use and not before, because it decides on import whether there are several
 processes. Nothing else in Telvend imports it.
@@ -21,7 +25,8 @@ import os
 import re
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,13 +112,43 @@ def _give_room_back(path: Path) -> None:
         return
 
 
-class _Metric(ABC):
-    """One that is declared when its room is imported, and made by the first number of the process."""
+Labels = Mapping[str, str]
 
-    def __init__(self, name: str, sentence: str, *labels: str) -> None:
+
+@dataclass(frozen=True, slots=True)
+class FormerName:
+    """What a metric was called before: its name, and its labels where those have changed too."""
+
+    name: str
+    labels: Callable[[Labels], Labels] = dict
+
+
+class _Declared:
+    """A metric that /metrics shows, declared when its room is imported. `formerly`: see FormerName."""
+
+    kind = "gauge"
+
+    def __init__(self, name: str, sentence: str, *labels: str, formerly: str | FormerName | None = None) -> None:
         self.name = name
         self.sentence = sentence
         self.labels = labels
+        self.formerly = FormerName(formerly) if isinstance(formerly, str) else formerly
+        _all.append(self)
+
+    @property
+    def shown_as(self) -> str:
+        """The name on /metrics, and in queries."""
+        return self.name
+
+
+_all: list[_Declared] = []
+
+
+class _Metric(_Declared, ABC):
+    """One that is made by the first number of the process."""
+
+    def __init__(self, name: str, sentence: str, *labels: str, formerly: str | FormerName | None = None) -> None:
+        super().__init__(name, sentence, *labels, formerly=formerly)
         _declared.append(self)
 
     @abstractmethod
@@ -130,6 +165,12 @@ _declared: list[_Metric] = []
 
 class Counter(_Metric):
     """Something that is counted. Its name on /metrics ends in `_total`."""
+
+    kind = "counter"
+
+    @property
+    def shown_as(self) -> str:
+        return f"{self.name}_total"
 
     def make(self, registry: "CollectorRegistry") -> Any:
         from prometheus_client import Counter as Made
@@ -159,6 +200,8 @@ class Histogram(_Metric):
     microsecond for each number.
     """
 
+    kind = "histogram"
+
     def __init__(
         self,
         name: str,
@@ -166,8 +209,9 @@ class Histogram(_Metric):
         *labels: str,
         buckets: tuple[float, ...],
         counted_as: tuple[str, str] | None = None,
+        formerly: str | FormerName | None = None,
     ) -> None:
-        super().__init__(name, sentence, *labels)
+        super().__init__(name, sentence, *labels, formerly=formerly)
         self.buckets = buckets
         self.counted_as = counted_as
 
@@ -180,34 +224,74 @@ class Histogram(_Metric):
         self.of(*values).observe(value)
 
 
-_LANE_DEPTH = Gauge("telvend_lane_depth", "Entries that wait in a lane.", "lane")
-_LANE_BATCH = Histogram(
-    "telvend_lane_batch_size", "Entries per committed batch of a lane.", "lane", buckets=_SIZES_OF_BATCHES
+class Reading(_Declared):
+    """A gauge whose values are read when somebody asks, and handed to `render`."""
+
+    def family(self, rows: Mapping[tuple[str, ...], float]) -> "Metric":
+        """Make a metric for `render` from rows that were read just now: the labels' values and the number of each."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        family = GaugeMetricFamily(self.name, self.sentence, labels=list(self.labels))
+        for values, number in rows.items():
+            family.add_metric(list(values), number)
+        return family
+
+
+_LANE_QUEUE = Gauge(
+    "telvend_lane_queued_entries", "Entries that wait in a lane.", "lane", formerly="telvend_lane_depth"
 )
-_POOL_SIZE = Gauge("telvend_pool_size", "Connections to the database.", "pool")
-_POOL_IN_USE = Gauge("telvend_pool_in_use", "Connections to the database that are at work.", "pool")
+_LANE_BATCH = Histogram(
+    "telvend_lane_batch_entries",
+    "Entries of a lane that share a commit.",
+    "lane",
+    buckets=_SIZES_OF_BATCHES,
+    formerly="telvend_lane_batch_size",
+)
+_CONNECTIONS = Gauge(
+    "telvend_database_connections", "Connections to the database.", "pool", formerly="telvend_pool_size"
+)
+_CONNECTIONS_IN_USE = Gauge(
+    "telvend_database_connections_in_use",
+    "Connections to the database that are at work.",
+    "pool",
+    formerly="telvend_pool_in_use",
+)
 
 
 def lane_batch(lane: str, size: int, waiting: int) -> None:
     """Count one batch of a lane of this process, and say how many wait for the next one."""
     _LANE_BATCH.observe(size, lane)
-    _LANE_DEPTH.set(waiting, lane)
+    _LANE_QUEUE.set(waiting, lane)
 
 
 def pool(name: str, size: int, in_use: int) -> None:
     """Say how many connections a pool of this process has, and how many of them are at work."""
-    _POOL_SIZE.set(size, name)
-    _POOL_IN_USE.set(in_use, name)
+    _CONNECTIONS.set(size, name)
+    _CONNECTIONS_IN_USE.set(in_use, name)
 
 
-def gauge(name: str, sentence: str, labels: Iterable[str], rows: Mapping[tuple[str, ...], float]) -> "Metric":
-    """Make a metric for `render` from rows that were read just now: the labels' values and the number of each."""
-    from prometheus_client.core import GaugeMetricFamily
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A metric as the documentation shows it. `formerly` is its name of before, "" where it had none."""
 
-    family = GaugeMetricFamily(name, sentence, labels=list(labels))
-    for values, number in rows.items():
-        family.add_metric(list(values), number)
-    return family
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    sentence: str
+    formerly: str
+
+
+def described() -> list[Description]:
+    """Every metric of the rooms that are imported, by its name on /metrics."""
+    found = []
+    for one in _all:
+        suffix = one.shown_as.removeprefix(one.name)
+        formerly = "" if one.formerly is None else one.formerly.name + suffix
+        found.append(Description(one.shown_as, one.kind, one.labels, one.sentence, formerly))
+        if isinstance(one, Histogram) and one.counted_as is not None:
+            name, sentence = one.counted_as
+            found.append(Description(f"{name}_total", Counter.kind, one.labels, sentence, ""))
+    return sorted(found, key=lambda one: one.name)
 
 
 def render(extra: Iterable["Metric"] = ()) -> bytes:
@@ -220,9 +304,27 @@ def render(extra: Iterable["Metric"] = ()) -> bytes:
     if _DIRECTORY_VARIABLE in os.environ:
         recorded = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
     metrics = list(recorded.collect())
+    metrics += [*_counted(metrics), *extra]
     registry = CollectorRegistry()
-    registry.register(_Given([*metrics, *_counted(metrics), *extra]))
+    registry.register(_Given([*metrics, *_under_former_names(metrics)]))
     return generate_latest(registry)
+
+
+def _under_former_names(metrics: Iterable["Metric"]) -> Iterable["Metric"]:
+    """What has another name now, once more under the one of before; goes with the next version."""
+    from prometheus_client import Metric
+
+    renamed = {one.name: one for one in _all if one.formerly is not None}
+    for metric in metrics:
+        declared = renamed.get(metric.name)
+        if declared is None or declared.formerly is None:
+            continue
+        former = declared.formerly
+        again = Metric(former.name, f"Deprecated, and gone in the next version: {declared.shown_as}.", metric.type)
+        for sample in metric.samples:
+            name = former.name + sample.name.removeprefix(metric.name)
+            again.add_sample(name, dict(former.labels(sample.labels)), sample.value)
+        yield again
 
 
 def _counted(metrics: Iterable["Metric"]) -> Iterable["Metric"]:

@@ -14,12 +14,9 @@ from telvend.errors import InvalidFields, NotFound, ProductUnavailable
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.text import require_text
-from telvend.orders.model import Placement
-from telvend.orders.service import LONGEST_REFERENCE, Orders, Wanted
+from telvend.orders.model import LONGEST_REFERENCE, Placement
+from telvend.orders.service import Orders, Wanted
 from telvend.resellers.model import Caller
-
-COUNTER: Final = "counter"
-"""The name below which references of sales by hand stand, where an API has its own."""
 
 _PREFIX: Final = "CTR"
 

@@ -41,10 +41,10 @@ from telvend.kit.log import get
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.text import require_text
-from telvend.orders.counter import COUNTER, CounterSales, Item
-from telvend.orders.model import Order, OrderState, Placement
+from telvend.orders.counter import CounterSales, Item
+from telvend.orders.model import COUNTER, LONGEST_REFERENCE, Order, OrderState, Placement
 from telvend.orders.purchase_list import SHORTENED, DerivedReferences, PurchaseRow, is_shortened, number_problem
-from telvend.orders.service import LONGEST_REFERENCE, Orders
+from telvend.orders.service import Orders
 from telvend.orders.store import RepeatKey
 from telvend.resellers.model import Caller
 from telvend.resellers.service import Resellers

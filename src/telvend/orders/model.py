@@ -23,6 +23,12 @@ import msgspec
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 
+COUNTER: Final = "counter"
+"""The name below which references of sales by hand stand, where an API has its own."""
+
+LONGEST_REFERENCE: Final = 128
+"""Characters beyond which a text is no caller's reference."""
+
 
 class OrderState(StrEnum):
     """Where an order stands, and what has happened to the money."""

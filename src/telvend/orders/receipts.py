@@ -1,12 +1,15 @@
 """The receipt of a delivered order: what was bought for whom, what was paid, and what came back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telvend.catalog.kinds import Payload, ProductKind, kind_of
 from telvend.orders.model import Order, OrderState
-from telvend.orders.payloads.service import Payloads
+
+if TYPE_CHECKING:
+    from telvend.orders.payloads.service import Payloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,10 @@ class Receipt:
         return data
 
 
-async def receipt_of(payloads: Payloads, order: Order, reader: str) -> Receipt | None:
+async def receipt_of(payloads: "Callable[[], Payloads]", order: Order, reader: str) -> Receipt | None:
     """Return the receipt of an order; None while it is not delivered. `reader` is who sees it, noted where it holds secrets.
 
+    `payloads` is called for an order that carries something back: reading that needs ciphers, which few receipts do.
     Raises KeyRefused, SealBroken, Busy.
     """
     if order.state is not OrderState.DELIVERED:
@@ -76,5 +80,5 @@ async def receipt_of(payloads: Payloads, order: Order, reader: str) -> Receipt |
     kind = kind_of(order.kind)
     if kind.payload is None:
         return Receipt(order, kind, None)
-    found = await payloads.read(order.id, reader)
+    found = await payloads().read(order.id, reader)
     return Receipt(order, kind, found.payload, found.asked, found.due_at)

@@ -1,51 +1,34 @@
-"""The verbs of a sale: place an order, find one, look at many.
+"""The verbs of a sale: place an order, find a caller's own.
 
-Delivering them is later work: `fulfilment/`.
+Delivering them is later work: `fulfilment/`. Orders as the operator looks at them are in `records.py`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import NamedTuple
 
 from telvend.catalog.billers import BillerProduct
 from telvend.catalog.model import Network, Product
 from telvend.catalog.pauses.model import TrialTicket
 from telvend.catalog.pauses.service import NetworkPauses
 from telvend.catalog.service import Catalogue
-from telvend.database.connections import Database, Tx
+from telvend.database.connections import Database
 from telvend.database.lane import Lane
-from telvend.errors import Busy, InvalidInput, NotFound, ProductUnavailable, TelvendError
-from telvend.kit.ids import number_in, number_named
+from telvend.errors import Busy, NotFound, ProductUnavailable, TelvendError
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.runtime import NO_RUNTIME, Runtime
-from telvend.ledger.model import AccountKind, Entry
+from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store
 from telvend.orders.completion import Completion
-from telvend.orders.model import Attempt, AttemptState, Order, OrderFilter, Placement
+from telvend.orders.model import Order, Placement
 from telvend.orders.placement import OrderPlacement, Purchase, Quote
 from telvend.orders.queries import OrderQuery, OrderReader
 from telvend.orders.store import RepeatKey
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect, SaleKey, fingerprint_of
-
-EVERY_ORDER: Final = OrderFilter()
-LONGEST_REFERENCE: Final = 128
-"""Characters beyond which a text is no caller's reference."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderHistory:
-    """Everything about one order: its attempts, its transfers, what people noted."""
-
-    order: Order
-    attempts: list[Attempt]
-    entries: list[Entry]
-    notes: list[tuple[Any, str]]
 
 
 class Wanted(NamedTuple):
@@ -59,10 +42,7 @@ class Wanted(NamedTuple):
 
 
 class Orders:
-    """Orders of one shop. `start` it inside the event loop before placing or finding through it.
-
-    `apis`: the names of the APIs that sell, below which callers' references stand.
-    """
+    """Orders of one shop. `start` it inside the event loop before placing or finding through it."""
 
     def __init__(
         self,
@@ -70,7 +50,6 @@ class Orders:
         ledger: Ledger,
         catalogue: Catalogue,
         *,
-        apis: Iterable[str],
         on_placed: Callable[[], None] | None = None,
         runtime: Runtime = NO_RUNTIME,
         maximum_waiting: int = 8192,
@@ -82,7 +61,6 @@ class Orders:
         self._ledger = ledger
         self._catalogue = catalogue
         self._pauses = pauses or NetworkPauses(database)
-        self._apis = list(apis)
         self.on_placed = on_placed
         self._placing = OrderPlacement(database, gate, kinds)
         self._reading = OrderReader(database)
@@ -284,90 +262,3 @@ class Orders:
         """
         async with self._database.connection() as tx:
             return await store.sold_since(tx, dialect, mode, wanted, since)
-
-    async def list_orders(
-        self, wanted: OrderFilter = EVERY_ORDER, *, before: int | None = None, limit: int = 50
-    ) -> list[Order]:
-        """Orders, newest first; `before` is the number of the last one seen."""
-        async with self._database.connection() as tx:
-            ids = None if wanted.reference is None else await self._named(tx, wanted.reference, wanted.reseller_id)
-            if ids == []:
-                return []
-            return await store.listed(tx, wanted, ids=ids, before=before, limit=limit)
-
-    async def named(self, reference: str, reseller_id: UUID | None = None) -> Order:
-        """The one order that people call so: by our reference, the order's number, or the caller's own reference.
-
-        Of one reseller, or of all. Our reference and the number go first: what a caller calls its orders hides nobody
-        else's. Raises NotFound, and InvalidInput where several callers have called an order so.
-        """
-        async with self._database.connection() as tx:
-            number = number_named(reference)
-            if number is not None:
-                order = (await store.find_by_id(tx, [number])).get(number)
-                known = order is not None and reference in (order.reference, str(number))
-                if order is not None and known and reseller_id in (None, order.reseller_id):
-                    return order
-            ids = await store.ids_under(tx, reference, self._apis, reseller_id) if _storable(reference) else []
-            found = await store.find_by_id(tx, ids)
-        if len(found) > 1:
-            ours = ", ".join(found[id].reference for id in ids)  # noqa: A001
-            raise InvalidInput("reference", f"names {len(found)} orders, {ours}; take one of these, or say whose it is")
-        if not found:
-            raise NotFound("Order")
-        return found[ids[0]]
-
-    async def _named(self, tx: Tx, reference: str, reseller_id: UUID | None) -> list[int]:
-        if not _storable(reference):
-            return []
-        number = number_in(reference)
-        ids = await store.ids_under(tx, reference, self._apis, reseller_id)
-        if number is not None:
-            order = (await store.find_by_id(tx, [number])).get(number)
-            if order is not None and order.reference == reference:
-                ids.append(number)
-        return ids
-
-    async def history(self, reference: str) -> OrderHistory:
-        """Everything about the order with our reference (or its number). Raises NotFound."""
-        number = number_named(reference)
-        if number is None:
-            raise NotFound("Order")
-        async with self._database.connection() as tx:
-            order = (await store.find_by_id(tx, [number])).get(number)
-            if order is None or reference not in (order.reference, str(number)):
-                raise NotFound("Order")
-            attempts = await store.attempts_of(tx, number)
-            notes = await store.notes_of(tx, number)
-        return OrderHistory(
-            order,
-            [
-                Attempt(
-                    order_id=row["order_id"],
-                    number=row["number"],
-                    provider=row["provider"],
-                    reference=row["reference"],
-                    state=AttemptState(row["state"]),
-                    asked=row["asked"],
-                    text=row["text"],
-                    provider_reference=row["provider_reference"],
-                    started_at=row["started_at"],
-                    finished_at=row["finished_at"],
-                    elsewhere=row["elsewhere"],
-                    provider_code=row["provider_code"],
-                )
-                for row in attempts
-            ],
-            await self._ledger.entries(number),
-            [(row["created_at"], row["text"]) for row in notes],
-        )
-
-    async def open_orders(self) -> list[Any]:
-        """The orders that are not final, by state, currency and mode: count, minor, oldest_s."""
-        async with self._database.connection() as tx:
-            return await store.open_orders(tx)
-
-
-def _storable(reference: str) -> bool:
-    """Whether a caller's reference can be this: those that cannot need not be looked for."""
-    return 0 < len(reference) <= LONGEST_REFERENCE and reference.isprintable()

@@ -2,13 +2,30 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from telvend.kit.mode import Mode
-from telvend.resellers.model import KeyForm
 
 KEY_LETTERS: Final = 40
 """The letters and digits that follow the prefix and the mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyForm:
+    """The keys of one public API: its name, and what they begin with. A key of one API is worth nothing in another.
+
+    `token_prefix` is what its access tokens begin with, where a key has a secret too and the two are turned into tokens by
+    OAuth; empty where a key stands alone.
+    """
+
+    api: str
+    prefix: str
+    token_prefix: str = ""
+
+    @property
+    def has_secret(self) -> bool:
+        return self.token_prefix != ""
 
 
 class KeyForms:

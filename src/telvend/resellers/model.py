@@ -53,23 +53,6 @@ class Profile(Reseller):
 
 
 @dataclass(frozen=True, slots=True)
-class KeyForm:
-    """The keys of one public API: its name, and what they begin with. A key of one API is worth nothing in another.
-
-    `token_prefix` is what its access tokens begin with, where a key has a secret too and the two are turned into tokens by
-    OAuth; empty where a key stands alone.
-    """
-
-    api: str
-    prefix: str
-    token_prefix: str = ""
-
-    @property
-    def has_secret(self) -> bool:
-        return self.token_prefix != ""
-
-
-@dataclass(frozen=True, slots=True)
 class ApiKey:
     """What is known of a key after it was shown: never its text. Limits are requests per minute.
 

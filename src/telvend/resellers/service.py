@@ -17,9 +17,9 @@ from telvend.kit.secret import Secret, digest, random_text
 from telvend.kit.text import require_text
 from telvend.ledger.service import Ledger
 from telvend.resellers import store
-from telvend.resellers.keyforms import KEY_LETTERS, KeyForms
+from telvend.resellers.keyforms import KEY_LETTERS, KeyForm, KeyForms
 from telvend.resellers.keyring import TOPIC, Keyring
-from telvend.resellers.model import ApiKey, Caller, KeyForm, Profile, Reseller, is_email
+from telvend.resellers.model import ApiKey, Caller, Profile, Reseller, is_email
 
 READ_LIMIT: Final = 60
 PURCHASE_LIMIT: Final = 30

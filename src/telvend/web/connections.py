@@ -37,7 +37,10 @@ _CLOSED_AT_ONCE: Final = 16
 
 _logger = log.get("telvend.http")
 _LIMIT_REACHED: Final = metrics.Counter(
-    "telvend_http_limit_reached", "Connections that reached a limit before anybody knew whose they are.", "limit"
+    "telvend_http_connection_limits_reached",
+    "Connections that reached a limit before anybody knew whose they are; the limit is the name of its setting.",
+    "limit",
+    formerly="telvend_http_limit_reached",
 )
 """`limit` is the name of the setting."""
 

@@ -1,6 +1,7 @@
 """What `/metrics` says: what the processes of this node have counted, and what stands in the database right now."""
 
 import asyncio
+import platform
 from collections import defaultdict
 from typing import Final
 
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from telvend import __version__
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import metrics
@@ -19,6 +21,36 @@ PATH: Final = "/metrics"
 
 KEPT_FOR_S: Final = 1.0
 """For so long an answer is given again. Writing one takes milliseconds for each process of the node."""
+
+_BUILD: Final = metrics.Reading("telvend_build_info", "Which Telvend this is; always 1.", "version", "python_version")
+_OPEN: Final = metrics.Reading("telvend_orders_open", "Orders that are not final.", "state", "mode", "currency")
+_OLDEST: Final = metrics.Reading(
+    "telvend_orders_oldest_age_seconds",
+    "The age of the oldest order in a state.",
+    "state",
+    "mode",
+    "currency",
+    formerly="telvend_orders_oldest_seconds",
+)
+_PAUSED: Final = metrics.Reading(
+    "telvend_network_paused",
+    "1 for each network that is paused, on trial too, by itself or by a person.",
+    "country",
+    "network",
+    "by",
+)
+_LENT: Final = metrics.Reading(
+    "telvend_provisional_credits_open_currency_units",
+    "Provisional credits of orders whose outcome is unknown, in whole units of the currency.",
+    "currency",
+)
+_HELD: Final = metrics.Reading(
+    "telvend_orders_held_currency_units",
+    "Money held for orders that are not final, in whole units of the currency.",
+    "mode",
+    "currency",
+    formerly="telvend_held_amount",
+)
 
 
 def measurements(services: Services, database: Database) -> Fresh[bytes]:
@@ -36,43 +68,30 @@ async def measured(services: Services, database: Database) -> bytes:
     counts: dict[tuple[str, ...], float] = {}
     oldest: dict[tuple[str, ...], float] = {}
     held: dict[tuple[str, ...], int] = defaultdict(int)
-    for row in await services.orders.open_orders():
+    for row in await services.order_records.open_orders():
         counts[row["state"], row["mode"], row["currency"]] = row["count"]
         oldest[row["state"], row["mode"], row["currency"]] = row["oldest_s"]
         held[row["mode"], row["currency"]] += row["minor"]
     lent: dict[tuple[str, ...], float] = {
         (one.amount.currency.code,): float(one.amount.decimal) for one in await services.provisional.open_totals()
     }
-    state = ("state", "mode", "currency")
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
         metrics.render,
         (
-            metrics.gauge("telvend_orders_open", "Orders that are not final.", state, counts),
-            metrics.gauge("telvend_orders_oldest_seconds", "The age of the oldest order in a state.", state, oldest),
-            metrics.gauge(
-                "telvend_held_amount",
-                "Money held for orders that are not final, in whole units of the currency.",
-                ("mode", "currency"),
-                # For a graph only: the ledger itself knows no floats.
-                {key: float(Money(minor, CURRENCIES[key[1]]).decimal) for key, minor in held.items()},
-            ),
-            metrics.gauge(
-                "telvend_network_paused",
-                "1 for each network that is paused, on trial too.",
-                ("country", "network", "by"),
+            _BUILD.family({(__version__, platform.python_version()): 1}),
+            _OPEN.family(counts),
+            _OLDEST.family(oldest),
+            # For a graph only: the ledger itself knows no floats.
+            _HELD.family({key: float(Money(minor, CURRENCIES[key[1]]).decimal) for key, minor in held.items()}),
+            _PAUSED.family(
                 {
                     (network.country, network.code, "itself" if network.pause.automatic else "person"): 1.0
                     for network in services.catalogue.snapshot.everywhere
                     if network.pause is not None
-                },
+                }
             ),
-            metrics.gauge(
-                "telvend_provisional_credits_open_amount",
-                "Provisional credits of orders whose outcome is unknown, in whole units of the currency.",
-                ("currency",),
-                lent,
-            ),
+            _LENT.family(lent),
         ),
     )
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from telvend.cli.upgrade import _start_again
 from telvend.database.migrations import SchemaStanding, SchemaStep
 
 
@@ -23,8 +22,8 @@ def pending(revision: str, oldest_reader: str | None) -> SchemaStanding:
 def test_a_program_starts_again_where_it_reads_the_steps_and_each_lets_it(
     revision: str, oldest_reader: str | None, start_again: bool
 ) -> None:
-    assert _start_again(pending(revision, oldest_reader)) is start_again
+    assert pending(revision, oldest_reader).older_programs_start_again is start_again
 
 
 def test_nothing_changes_for_programs_where_nothing_is_pending() -> None:
-    assert _start_again(SchemaStanding("0007", "0007", [], None, is_newer=False))
+    assert SchemaStanding("0007", "0007", [], None, is_newer=False).older_programs_start_again

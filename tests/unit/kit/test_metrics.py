@@ -36,10 +36,11 @@ request_finished("netpluse", "/purchase", 200, 0.004)
 request_finished("netpluse", "/purchase", 402, 0.2)
 rate_limited("netpluse", "purchase")
 metrics.lane_batch("orders", 33, 7)
-provider_answered("simulator", "delivered", 1.1)
+provider_answered("simulator", "deliver", "delivered", 1.1)
+provider_answered("simulator", "ask", "unknown", 0.1)
 metrics.pool("reads", 10, 3)
-held = metrics.gauge("telvend_orders", "Orders by state.", ["state", "mode"], {("open", "live"): 12, ("final", "test"): 3})
-print(metrics.render([held]).decode())
+orders = metrics.Reading("telvend_orders", "Orders by state.", "state", "mode", formerly="telvend_sales")
+print(metrics.render([orders.family({("open", "live"): 12, ("final", "test"): 3})]).decode())
 """
 
 EXPECTED = """
@@ -49,16 +50,28 @@ telvend_http_request_duration_seconds_bucket{dialect="netpluse",le="0.005",route
 telvend_http_request_duration_seconds_bucket{dialect="netpluse",le="0.1",route="/purchase",status="402"} 0.0
 telvend_http_request_duration_seconds_bucket{dialect="netpluse",le="+Inf",route="/purchase",status="402"} 1.0
 telvend_http_request_duration_seconds_count{dialect="netpluse",route="/purchase",status="200"} 2.0
+telvend_http_requests_rate_limited_total{dialect="netpluse",kind="purchase"} 1.0
+telvend_lane_queued_entries{lane="orders"} 7.0
+telvend_lane_batch_entries_bucket{lane="orders",le="32.0"} 0.0
+telvend_lane_batch_entries_bucket{lane="orders",le="64.0"} 1.0
+telvend_provider_requests_total{operation="deliver",outcome="delivered",provider="simulator"} 1.0
+telvend_provider_requests_total{operation="requery",outcome="unknown",provider="simulator"} 1.0
+telvend_provider_request_duration_seconds_count{provider="simulator"} 2.0
+telvend_database_connections{pool="reads"} 10.0
+telvend_database_connections_in_use{pool="reads"} 3.0
+telvend_orders{mode="live",state="open"} 12.0
+telvend_orders{mode="test",state="final"} 3.0
 telvend_rate_limited_total{dialect="netpluse",kind="purchase"} 1.0
 telvend_lane_depth{lane="orders"} 7.0
 telvend_lane_batch_size_bucket{lane="orders",le="32.0"} 0.0
 telvend_lane_batch_size_bucket{lane="orders",le="64.0"} 1.0
-telvend_provider_outcomes_total{outcome="delivered",provider="simulator"} 1.0
-telvend_provider_duration_seconds_count{provider="simulator"} 1.0
+telvend_lane_batch_size_sum{lane="orders"} 33.0
+telvend_provider_outcomes_total{outcome="deliver delivered",provider="simulator"} 1.0
+telvend_provider_outcomes_total{outcome="ask unknown",provider="simulator"} 1.0
+telvend_provider_duration_seconds_count{provider="simulator"} 2.0
 telvend_pool_size{pool="reads"} 10.0
 telvend_pool_in_use{pool="reads"} 3.0
-telvend_orders{mode="live",state="open"} 12.0
-telvend_orders{mode="test",state="final"} 3.0
+telvend_sales{mode="live",state="open"} 12.0
 """.strip().splitlines()
 
 
@@ -83,6 +96,14 @@ def test_everything_that_is_recorded_is_rendered(tmp_path: Path, prepared: bool)
     }
     assert "# TYPE telvend_http_requests_total counter" in rendered
     assert "# TYPE telvend_http_request_duration_seconds histogram" in rendered
+    assert "# TYPE telvend_lane_batch_size histogram" in rendered
+    assert (
+        "# HELP telvend_pool_size Deprecated, and gone in the next version: telvend_database_connections.\n" in rendered
+    )
+    assert (
+        "# HELP telvend_rate_limited_total Deprecated, and gone in the next version: telvend_http_requests_rate_limited_total.\n"
+        in rendered
+    )
     assert bool(list(tmp_path.glob("metrics/*.db"))) == prepared
 
 
@@ -107,7 +128,7 @@ metrics.lane_batch("orders", 1, 4)
 
 def show():
     print([line.rpartition(" ")[2] for line in metrics.render().decode().splitlines()
-           if line.startswith(("telvend_lane_depth", "telvend_http_requests_total"))])
+           if line.startswith(("telvend_lane_queued_entries", "telvend_http_requests_total{"))])
 
 show()
 child, go = children[1]

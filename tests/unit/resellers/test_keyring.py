@@ -11,9 +11,9 @@ from telvend.bootstrap import APIS
 from telvend.errors import Busy, NotAuthenticated
 from telvend.kit.mode import Mode
 from telvend.resellers import keyring
-from telvend.resellers.keyforms import KeyForms
+from telvend.resellers.keyforms import KeyForm, KeyForms
 from telvend.resellers.keyring import REFUSED_S, TRUSTED_S, Keyring
-from telvend.resellers.model import Caller, KeyForm
+from telvend.resellers.model import Caller
 
 KEY = "np_live_" + "a" * 40
 OTHER = "np_live_" + "b" * 40

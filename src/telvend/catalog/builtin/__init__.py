@@ -1,5 +1,10 @@
 """The lists that the catalogue comes with, as CSV."""
 
+from typing import Final
+
+LISTS: Final = ("nigeria", "ghana")
+"""Nigeria first, so that its networks are 1 to 4 and its first plans 1 to 3, as in the networkdatasub document."""
+
 
 def read(name: str) -> str:
     """Return the text of one of these files."""

@@ -73,6 +73,19 @@ class SchemaStanding:
     refusal: str | None
     is_newer: bool
 
+    @property
+    def older_programs_start_again(self) -> bool:
+        """Whether the programs that serve now can be started again after the pending steps."""
+        before = self.revision or ""
+        return not self.pending or (
+            before >= NOTED_SINCE and all(_lets_go_on(step.oldest_reader, before) for step in self.pending)
+        )
+
+
+def _lets_go_on(oldest_reader: str | None, known: str) -> bool:
+    """Whether a step with this `oldest_reader` lets programs go on that know the schema up to `known`."""
+    return oldest_reader is None or oldest_reader <= known
+
 
 def known() -> list[str]:
     """The revisions that this version of Telvend knows, oldest first."""
@@ -144,7 +157,7 @@ async def _cannot_go_on(database: Database, revision: str, target: str) -> str |
     if not taken or taken[-1]["revision"] != revision:
         return f"{newest}; install the newer version again."
     for row in taken:
-        if row["oldest_reader"] is not None and row["oldest_reader"] > target:
+        if not _lets_go_on(row["oldest_reader"], target):
             return (
                 f"{newest}, and step {row['revision']} needs a program that knows {row['oldest_reader']}:"
                 f" install Telvend {taken[-1]['program']} again."

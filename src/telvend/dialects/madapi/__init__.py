@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from telvend.resellers.model import KeyForm
+from telvend.resellers.keyforms import KeyForm
 
 KEYS: Final = KeyForm("madapi", "mtn_", token_prefix="mtn_token_")  # noqa: S106 - no token, only its beginning

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from telvend.resellers.model import KeyForm
+from telvend.resellers.keyforms import KeyForm
 
 KEYS: Final = KeyForm("netpluse", "np_")

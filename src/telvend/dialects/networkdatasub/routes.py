@@ -189,7 +189,7 @@ async def transaction(call: Context[None]) -> Response:
     if found.kind is TransactionKind.REFILL:
         more = wire.delivery(None, None)  # It arrived when it was paid; no provider was asked.
     elif found.service in ("data", "airtime"):
-        attempts = (await call.services.orders.history(found.reference)).attempts
+        attempts = (await call.services.order_records.history(found.reference)).attempts
         plan = call.services.catalogue.snapshot.product(found.facts["product_id"])
         more = wire.delivery(attempts[-1] if attempts else None, plan)
     return wire.ok(

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
-from telvend.fulfilment.metrics import count_provisional_credit
 from telvend.fulfilment.provisional import store
+from telvend.fulfilment.provisional.metrics import count_provisional_credit
 from telvend.fulfilment.provisional.model import (
     CREDIT_PREFIX,
     CreditState,

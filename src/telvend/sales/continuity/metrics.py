@@ -1,7 +1,11 @@
-"""The metric of a database that has gone back to an earlier state."""
+"""The metric of processes that sell nothing."""
 
 from typing import Final
 
 from telvend.kit.metrics import Gauge
 
-BOOK_BEHIND: Final = Gauge("telvend_book_behind", "Processes that sell nothing because the database has gone back.")
+SALES_HALTED: Final = Gauge(
+    "telvend_sales_halted_processes",
+    "Processes that sell nothing because the database has gone back, or somebody has halted sales.",
+    formerly="telvend_book_behind",
+)

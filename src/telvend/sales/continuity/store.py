@@ -1,7 +1,9 @@
 """All SQL of noticing a database that has gone back, and of letting sales go on."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -32,11 +34,15 @@ MISSING: Final = f"""
     order by f.place
 """
 
+# The lists are texts: of an array of records asyncpg would first ask the server what it is, on every new connection.
 STANDING: Final = """
     select (select id from installation) as shop, clock_timestamp() as now,
         (select max(detected_at) from book_halt) as doubted_before,
-        array(select (id, released_at) from book_release order by number) as releases,
-        array(select (number, node, why, detected_at) from book_halt where release is null order by number) as halts
+        array_to_json(array(
+            select json_build_array(id, released_at) from book_release order by number))::text as releases,
+        array_to_json(array(
+            select json_build_array(number, node, why, detected_at) from book_halt where release is null order by number
+        ))::text as halts
 """
 
 RELEASE: Final = """
@@ -53,6 +59,10 @@ HALTS: Final = """
         coalesce(r.reason, '') as reason
     from book_halt h left join book_release r on r.number = h.release order by h.number desc limit $1
 """
+
+
+_releases_in: Final = msgspec.json.Decoder(list[tuple[UUID, datetime]]).decode
+_halts_in: Final = msgspec.json.Decoder(list[tuple[int, str, str, datetime]]).decode
 
 
 class _Row(msgspec.Struct):
@@ -82,8 +92,8 @@ async def standing(tx: Tx) -> BookStanding:
     return BookStanding(
         shop=row["shop"],
         now=row["now"],
-        releases=[ShopRelease(*found) for found in row["releases"]],
-        halts=[Halt(*found) for found in row["halts"]],
+        releases=[ShopRelease(*found) for found in _releases_in(row["releases"])],
+        halts=[Halt(*found) for found in _halts_in(row["halts"])],
         doubted_before=row["doubted_before"],
     )
 

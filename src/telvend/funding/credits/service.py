@@ -7,7 +7,7 @@ from telvend.approvals.gate import SecondPerson
 from telvend.approvals.model import Act, ActKind, Confirmation, Proposal, WaitsForSecondPerson, require_name
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, ReferenceReused
-from telvend.funding import store
+from telvend.funding.credits import store
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money

@@ -1,0 +1,1 @@
+"""Credits by hand: money that the operator puts into a wallet, without a gateway."""

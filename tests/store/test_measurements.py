@@ -1,0 +1,45 @@
+"""What `/metrics` reads from the database, under its name and the one of before."""
+
+from pathlib import Path
+
+from telvend import __version__
+from telvend.bootstrap import open_shop
+from telvend.config import Settings
+from telvend.kit.mode import Mode
+from telvend.kit.money import NGN, Money
+from telvend.upkeep.preparation import prepare_database
+from telvend.web.measurements import measured
+
+
+async def test_an_open_order_and_its_money_are_shown_with_the_build(database_url: str, tmp_path: Path) -> None:
+    async with open_shop(Settings(data_dir=str(tmp_path)), database_url) as shop:
+        await prepare_database(shop.database, lambda _: None)
+        await shop.watch.look()
+        services = shop.services
+        services.orders.start()
+        ada = await services.resellers.add("ada@example.com", "Ada", "08031234567")
+        await services.credits.add(ada.id, Money(100_000, NGN), Mode.LIVE, "opening")
+        _, key, _ = await services.resellers.add_key(ada.email, "networkdatasub", Mode.LIVE)
+        caller = await services.resellers.authenticate("networkdatasub", key.reveal())
+        network = services.catalogue.snapshot.network("NG", "mtn")
+        assert network is not None
+        await services.orders.buy_airtime(
+            caller,
+            network=network,
+            amount=Money(10_050, NGN),
+            subscriber="+2348031234567",
+            client_reference="air",
+            prefix="AIR",
+        )
+        text = (await measured(services, shop.database)).decode()
+        await services.orders.close()
+    lines = text.splitlines()
+    assert any(line.startswith('telvend_build_info{python_version="3.') for line in lines)
+    assert any(f'version="{__version__}"' in line and line.endswith("} 1.0") for line in lines)
+    assert 'telvend_orders_open{currency="NGN",mode="live",state="accepted"} 1.0' in lines
+    for held in ("telvend_orders_held_currency_units", "telvend_held_amount"):
+        assert f'{held}{{currency="NGN",mode="live"}} 100.5' in lines
+    for oldest in ("telvend_orders_oldest_age_seconds", "telvend_orders_oldest_seconds"):
+        assert sum(line.startswith(f'{oldest}{{currency="NGN"') for line in lines) == 1
+    assert 'telvend_database_connections{pool="shop"}' in text
+    assert 'telvend_pool_size{pool="shop"}' in text
