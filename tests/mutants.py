@@ -287,6 +287,41 @@ MUTANTS = (
         (f"{STORIES}::test_what_asking_does_not_settle_waits_for_a_person_who_says_delivered",),
     ),
     Mutant(
+        "a refused resend says nothing of the first request",
+        "src/telvend/fulfilment/weighing.py",
+        "requery = word.asked and not word.to_resend",
+        "requery = word.asked",
+        (
+            "tests/simulation/test_worker.py::test_a_refused_resend_gives_nothing_back_while_the_first_request_may_arrive",
+        ),
+    ),
+    Mutant(
+        "whoever does not know of a resend is not believed",
+        "src/telvend/fulfilment/weighing.py",
+        "if resent != word.resent:",
+        "if False:",
+        (
+            "tests/store/test_fulfilment_store.py"
+            "::test_only_an_open_attempt_that_was_not_accepted_is_counted_as_sent_again",
+        ),
+    ),
+    Mutant(
+        "a resend counts from when it was made",
+        "src/telvend/fulfilment/in_flight.py",
+        "        if count < resent:",
+        "        if False:",
+        ("tests/simulation/test_worker.py::test_a_worker_that_finds_a_resend_of_another_one_waits_for_it_too",),
+    ),
+    Mutant(
+        "only an idempotency key is sent again",
+        "src/telvend/fulfilment/calls.py",
+        "return provider.traits.reference_is_key",
+        "return True",
+        (
+            "tests/simulation/test_worker.py::test_nothing_is_sent_again_where_that_could_deliver_twice_or_may_not_be_sent",
+        ),
+    ),
+    Mutant(
         "an open attempt is asked about",
         "src/telvend/fulfilment/rules.py",
         """    if open_attempts:

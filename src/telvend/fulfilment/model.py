@@ -36,6 +36,7 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     provider's hint) and then by the same schedule.
     `maximum_not_sent`: after so many attempts that never arrived the order has failed. Between them it waits
     `backoff_s`, doubling.
+    `maximum_resends`: how often an attempt is sent again under its reference, where that is an idempotency key.
     `lease_s`: for how long a claimed order is ours. Nothing is sent during the last `lease_margin_s` of it.
     """
 
@@ -43,6 +44,7 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     first_ask_s: float = 2.0
     longest_hint_s: float = 43200.0
     maximum_not_sent: int = 4
+    maximum_resends: int = 3
     backoff_s: float = 1.0
     longest_backoff_s: float = 60.0
     lease_s: float = 5.0
@@ -50,7 +52,7 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptSnapshot(msgspec.Struct):
-    """One attempt as the decisions see it. `changed`: it has to be written."""
+    """One attempt as the decisions see it. `changed`: it has to be written. `resent`: how often it was sent again."""
 
     number: int
     provider: str
@@ -67,6 +69,7 @@ class AttemptSnapshot(msgspec.Struct):
     type: str = ""
     by_hand: bool = False
     """A person has said how it ended. Known of attempts of final orders, and of those decided just now."""
+    resent: int = 0
 
     def sent(self, currency: Currency) -> "SentAttempt":
         """What the provider was sent."""
@@ -184,11 +187,12 @@ Step = Deliver | Requery | Abandon | Reschedule | Escalate | Presume
 
 
 class ProviderReport(msgspec.Struct, frozen=True):
-    """What a provider said about one attempt: to its delivery, or when it was asked (`asked`).
+    """What a provider said about one attempt: to its delivery, when it was asked (`asked`), or when it was sent again.
 
-    `age_s`: how old the attempt was, at least, when the question was put. `schedule_age_s`: how old it is now, as well as that
-    is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome still
-    counts; rescheduling does not.
+    `age_s`: how long ago, at least, the attempt was sent last before the question was put. `schedule_age_s`: how old it is now, as
+    well as that is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome
+    still counts; rescheduling does not. `resent`: how often the attempt had been sent again, as far as the worker knew.
+    `to_resend`: the provider said it to a resend, after it had said that it never heard of the attempt.
     """
 
     order_id: int
@@ -200,6 +204,8 @@ class ProviderReport(msgspec.Struct, frozen=True):
     settles_after_s: float
     holds: bool
     schedule_age_s: float | None = None
+    resent: int = 0
+    to_resend: bool = False
 
 
 class Abandoned(msgspec.Struct, frozen=True):

@@ -39,10 +39,27 @@ _EARLIEST: Final = 0.85
 _WRITTEN_OFF: Final = "a person had decided so, and what the provider says of its cost is a write-off, once"
 
 
-def believed(word: ProviderReport) -> Outcome:
-    """The outcome as far as it can be believed: "never heard of it" only once the request cannot arrive any more."""
-    if isinstance(word.outcome, NotSent) and word.asked and word.age_s < word.settles_after_s:
-        return Unknown(f"not heard of yet: {word.outcome.text}")
+def believed(word: ProviderReport, resent: int = 0) -> Outcome:
+    """Return the outcome as far as it can be believed. `resent` is how often the attempt has been sent again by now.
+
+    "Never heard of it" counts only once no request can arrive any more. So does a refusal of one request where another one
+    under the same reference may still be on its way: a refusal that took nothing (no float, a rate limit) leaves the reference
+    free at the far side, and the other one would deliver. A refusal that a requery finds is the far side's record of the
+    reference, and counts for all of them.
+    """
+    requery = word.asked and not word.to_resend
+    if isinstance(word.outcome, Refused) and requery:
+        return word.outcome
+    if not isinstance(word.outcome, NotSent | Refused):
+        return word.outcome
+    if resent != word.resent:
+        return Unknown(f"sent again meanwhile: {word.outcome.text}")
+    if word.asked and word.age_s < word.settles_after_s:
+        return Unknown(
+            f"not heard of yet: {word.outcome.text}"
+            if requery
+            else f"sent again, {word.outcome.text}; the first request may still arrive"
+        )
     return word.outcome
 
 
@@ -80,7 +97,7 @@ def weigh(case: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Eff
 
 def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolicy) -> Effect:
     attempt = next((attempt for attempt in case.attempts if attempt.number == word.number), None)
-    outcome = believed(word)
+    outcome = believed(word, word.resent if attempt is None else attempt.resent)
     if attempt is None:
         return _weigh_lost_attempt(case, word, outcome)
     if not attempt.state.open:
@@ -182,7 +199,8 @@ def _ask_later(
         case.become(OrderState.REVIEW)
         return Effect.REVIEW
     delay_s *= 1 + spread(case.id, attempt.asked)
-    if isinstance(word.outcome, NotSent) and isinstance(outcome, Unknown) and word.age_s < word.settles_after_s:
+    doubted = isinstance(word.outcome, NotSent | Refused) and isinstance(outcome, Unknown)
+    if doubted and word.age_s < word.settles_after_s:
         # Asked again as soon as the same answer can be believed.
         delay_s = min(delay_s, max(1.0, word.settles_after_s - word.age_s))
     case.become(OrderState.WAITING, delay_s)
