@@ -322,6 +322,26 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "too soon for a number ends no order",
+        "src/telvend/fulfilment/weighing.py",
+        "attempt.again = outcome.reason is Reason.TOO_SOON",
+        "attempt.again = False",
+        (
+            "tests/simulation/test_worker.py"
+            "::test_orders_for_one_number_wait_for_one_another_where_the_provider_takes_one_in_thirty_seconds",
+        ),
+    ),
+    Mutant(
+        "where all rest they are probed",
+        "src/telvend/fulfilment/routing.py",
+        "alone = not ready and all(",
+        "alone = False and all(",
+        (
+            "tests/unit/fulfilment/test_routing.py"
+            "::test_where_all_rest_the_sale_waits_and_a_probe_is_made_every_five_seconds",
+        ),
+    ),
+    Mutant(
         "an open attempt is asked about",
         "src/telvend/fulfilment/rules.py",
         """    if open_attempts:

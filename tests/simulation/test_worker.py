@@ -593,3 +593,63 @@ def test_nothing_is_sent_again_where_that_could_deliver_twice_or_may_not_be_sent
         assert stage.provider.asked > 0
 
     loop.run_until_complete(play())
+
+
+# Too soon for the number -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_orders_for_one_number_wait_for_one_another_where_the_provider_takes_one_in_thirty_seconds(
+    loop: VirtualLoop, processes: int
+) -> None:
+    served: list[float] = []
+
+    async def strict(_: Delivery) -> Outcome:
+        if served and loop.time() - served[-1] < 30:
+            return Refused(Reason.TOO_SOON, "likely a duplicate")
+        served.append(loop.time())
+        return Delivered()
+
+    async def play() -> None:
+        stage = Stage(strict)
+        stage.provider.traits = ProviderTraits(timeout_s=3.0, settles_after_s=60.0, repeat_guard_s=30.0)
+        rows = [stage.place() for _ in range(4)]
+        stage.worker.start()
+        for _ in range(processes - 1):
+            Fulfilment(
+                stage.store,
+                Router([stage.provider], stage.clock),
+                stage.clock,
+                policy=FulfilmentPolicy(),
+                poll_s=0.1,
+                concurrency=1,
+            ).start()
+        await asyncio.sleep(120 if processes == 1 else 1200)
+        assert {row.state for row in rows} == {OrderState.DELIVERED}
+        assert len(served) == 4
+        if processes == 1:
+            assert len(stage.provider.sent) == 4
+
+    loop.run_until_complete(play())
+
+
+def test_orders_of_the_only_provider_wait_while_it_is_down_and_are_all_delivered_afterwards(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(_always(NotSent("connection refused")))
+        row = stage.place()
+        stage.worker.start()
+        while stage.router.snapshot()[0].state is BreakerState.CLOSED:
+            stage.place()
+            await asyncio.sleep(1)
+        waiting = [stage.place() for _ in range(40)]
+        sent = len(stage.provider.sent)
+        await asyncio.sleep(60)
+        # Probed every five seconds, each time with an order that had its turn.
+        assert 8 <= len(stage.provider.sent) - sent <= 13
+        assert row.state is not OrderState.DELIVERED
+        stage.provider._deliver = at_once
+        await asyncio.sleep(20)
+        assert OrderState.WAITING not in {row.state for row in waiting}
+        assert sum(row.state is OrderState.DELIVERED for row in waiting) >= 35
+
+    loop.run_until_complete(play())

@@ -32,6 +32,9 @@ from telvend.providers.contract import (
 Chaos = Callable[[str], Awaitable[None]]
 
 
+_REASONS = (Reason.REFUSED, Reason.BAD_NUMBER, Reason.NO_FLOAT, Reason.NOT_SOLD, Reason.TOO_SOON, Reason.DOWN)
+
+
 class Fate(Enum):
     """What becomes of a reference at the far side."""
 
@@ -100,7 +103,7 @@ class Upstream:
             roll = self._dice.randrange(100)
             refusals, pending = self.refusals, 15
             if roll < refusals:
-                reason = self._dice.choice([Reason.REFUSED, Reason.BAD_NUMBER, Reason.NO_FLOAT, Reason.NOT_SOLD])
+                reason = self._dice.choice(_REASONS)
                 if self.traits.reference_is_key and self._dice.random() < 0.5:
                     self.turned_away[reference, request] = reason
                 else:

@@ -163,6 +163,9 @@ class World:
             longest_hint_s=20,
             lease_s=lease_s,
             lease_margin_s=lease_s / 5,
+            too_soon_s=2.0,
+            longest_too_soon_s=8.0,
+            maximum_too_soon=3,
         )
         self.store = MemoryStore(self.database_clock, self.policy, Money(2000, GHS))
         self.upstreams = [self._upstream(name) for name in ("cheap", "dear")]
@@ -181,7 +184,12 @@ class World:
         # One that closes a reference when it is asked has nothing left that could be sent again.
         reference_is_key = settles_after_s > 0 and dice.random() < 0.5
         traits = ProviderTraits(
-            timeout_s, settles_after_s, concurrency=dice.choice([1, 2, 64]), reference_is_key=reference_is_key
+            timeout_s,
+            settles_after_s,
+            concurrency=dice.choice([1, 2, 64]),
+            reference_is_key=reference_is_key,
+            repeat_guard_s=dice.choice([0.0, 0.0, 1.0]),
+            rate_per_s=dice.choice([None, None, 5.0]),
         )
         upstream = Upstream(name, dice, traits, latest_s, self.check)
         upstream.faults = dice.choice([0, 30, 100, 200])

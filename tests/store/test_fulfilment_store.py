@@ -705,7 +705,7 @@ _PLANNED = {
     "outcomes": (
         jobs_store.CHANGE_ATTEMPTS,
         (
-            '[{"order_id": 1, "number": 1, "state": "unknown", "asked": 0, "elsewhere": false, "cost_minor": 1,'
+            '[{"order_id": 1, "number": 1, "state": "unknown", "asked": 0, "elsewhere": false, "again": false, "cost_minor": 1,'
             ' "text": "", "provider_reference": null}]',
             [1],
         ),

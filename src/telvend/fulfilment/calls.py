@@ -80,7 +80,7 @@ class ProviderCalls:
         step = order.step
         if isinstance(step, Deliver):
             outcome = await self._deliver(order, step)
-            return self._word(order, outcome, 0.0, 0.0, number=step.number, asked=False)
+            return self._word(order, outcome, 0.0, 0.0, name=step.chosen.provider.name, number=step.number, asked=False)
         if isinstance(step, Requery):
             return await self._ask(order, step.attempt)
         raise InvariantBroken(f"order {order.claim.id} needs no call")
@@ -88,7 +88,7 @@ class ProviderCalls:
     def abandoned(self, order: InFlightOrder) -> ProviderReport:
         """What is said of a call that does not end."""
         outcome = Unknown("no answer, and the call does not end")
-        return self._word(order, outcome, 0.0, 0.0, number=order.number, asked=isinstance(order.step, Requery))
+        return self._word(order, outcome, 0.0, 0.0, name="", number=order.number, asked=isinstance(order.step, Requery))
 
     def _word(
         self,
@@ -97,6 +97,7 @@ class ProviderCalls:
         age_s: float,
         settles_after_s: float,
         *,
+        name: str,
         number: int,
         asked: bool,
         resent: int = 0,
@@ -104,6 +105,7 @@ class ProviderCalls:
     ) -> ProviderReport:
         holds = not order.abandoned and self._clock.monotonic() < order.deadline
         schedule_age_s = self._ages.likely_s(order)
+        provider = self._router.provider(name)
         claim = order.claim
         return ProviderReport(
             claim.id,
@@ -117,6 +119,7 @@ class ProviderCalls:
             schedule_age_s,
             resent,
             to_resend,
+            0.0 if provider is None else provider.traits.repeat_guard_s,
         )
 
     async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:
@@ -173,6 +176,7 @@ class ProviderCalls:
             outcome,
             age_s,
             settles_after_s,
+            name=attempt.provider,
             number=attempt.number,
             asked=True,
             resent=resent,
@@ -190,6 +194,7 @@ class ProviderCalls:
             or attempt.state is AttemptState.ACCEPTED
             or attempt.resent >= self._policy.maximum_resends
             or order.claim.doubtful
+            or not self._router.may_resend(provider.name)
             or self._held()
             or not self._may_send(order)
         ):

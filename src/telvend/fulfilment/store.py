@@ -47,7 +47,7 @@ CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql(
 
 READ_ATTEMPTS: Final = """
     select a.order_id, a.number, a.provider, a.reference, a.state, a.asked, a.elsewhere, a.cost_minor, a.started_at, a.text,
-        a.provider_reference, a.provider_code, a.type, a.resent
+        a.provider_reference, a.provider_code, a.type, a.resent, a.again
     from unnest($1::bigint[]) as wanted(id)
     cross join lateral (select * from attempt where attempt.order_id = wanted.id order by attempt.number) as a
 """
@@ -86,11 +86,11 @@ CHANGE_ORDERS: Final = """
 """
 
 CHANGE_ATTEMPTS: Final = """
-    update attempt set state = new.state, asked = new.asked, elsewhere = new.elsewhere, cost_minor = new.cost_minor,
+    update attempt set state = new.state, asked = new.asked, elsewhere = new.elsewhere, again = new.again, cost_minor = new.cost_minor,
         text = new.text, provider_reference = new.provider_reference,
         finished_at = case when new.state in ('started', 'accepted', 'unknown') then null else now() end
     from json_to_recordset($1::text::json) as new(order_id bigint, number smallint, state text, asked smallint,
-        elsewhere boolean, cost_minor bigint, text text, provider_reference text)
+        elsewhere boolean, again boolean, cost_minor bigint, text text, provider_reference text)
     where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
 """
 
@@ -207,6 +207,7 @@ class _AttemptChange(msgspec.Struct, gc=False):
     state: AttemptState
     asked: int
     elsewhere: bool
+    again: bool
     cost_minor: int
     text: str
     provider_reference: str | None
@@ -323,6 +324,7 @@ async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, 
                 attempt.state,
                 attempt.asked,
                 attempt.elsewhere,
+                attempt.again,
                 attempt.cost_minor,
                 attempt.text,
                 attempt.provider_reference,
@@ -362,7 +364,7 @@ def _claim_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> Clai
 def _try_of(row: Any) -> AttemptSnapshot:
     (
         _, number, provider, reference, state, asked, elsewhere, cost_minor, started_at, text, provider_reference,
-        provider_code, type_, resent,
+        provider_code, type_, resent, again,
     ) = row  # fmt: skip
     return AttemptSnapshot(
         number,
@@ -378,6 +380,7 @@ def _try_of(row: Any) -> AttemptSnapshot:
         provider_code=provider_code,
         type=type_,
         resent=resent,
+        again=again,
     )
 
 

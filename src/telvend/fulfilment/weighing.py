@@ -31,7 +31,7 @@ from telvend.fulfilment.model import (
 )
 from telvend.kit.money import MAXIMUM_MINOR, Money
 from telvend.orders.model import AttemptState, OrderState
-from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Refused, Unknown
+from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 
 # The share of its time after which a step is behind an attempt: less than what `spread` leaves of it.
 _EARLIEST: Final = 0.85
@@ -67,7 +67,8 @@ def may_release(item: Item) -> bool:
     """Whether weighing the item can give a hold back, so that the wallet has to be locked beforehand."""
     match item:
         case ProviderReport():
-            return isinstance(item.outcome, Refused) and not item.outcome.elsewhere
+            outcome = item.outcome
+            return isinstance(outcome, Refused) and not outcome.elsewhere and outcome.reason is not Reason.TOO_SOON
         case PersonVerdict():
             return not item.delivered
         case _:
@@ -116,6 +117,7 @@ def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolic
         case Refused():
             attempt.state = AttemptState.REFUSED
             attempt.elsewhere = outcome.elsewhere
+            attempt.again = outcome.reason is Reason.TOO_SOON
         case NotSent():
             attempt.state = AttemptState.NOT_SENT
         case Accepted():
@@ -140,6 +142,8 @@ def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolic
             case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
             case.become(OrderState.DELIVERED)
             return Effect.DELIVERED
+        case Refused() if attempt.again:
+            case.become(OrderState.WAITING, _too_soon_s(case, word.repeat_guard_s, policy))
         case Refused() if outcome.elsewhere:
             case.become(OrderState.DELIVERING, 0.0)
         case Refused() if case.doubtful:
@@ -178,6 +182,13 @@ def _backoff(missed: int, policy: FulfilmentPolicy) -> float:
     if missed >= policy.maximum_not_sent:
         return 0.0
     return min(policy.longest_backoff_s, policy.backoff_s * 2.0 ** min(missed - 1, 16))
+
+
+def _too_soon_s(case: LockedOrder, repeat_guard_s: float, policy: FulfilmentPolicy) -> float:
+    """How long to wait until the number may be served again. Other orders for it may get there first: ever longer."""
+    times = sum(attempt.again for attempt in case.attempts)
+    delay_s = max(repeat_guard_s, policy.too_soon_s) * 2.0 ** min(max(0, times - 1), 16)
+    return min(policy.longest_too_soon_s, delay_s) * (1 + abs(spread(case.id, times)))
 
 
 def _tell_the_reviewer(case: LockedOrder, attempt: AttemptSnapshot) -> Effect:

@@ -370,7 +370,9 @@ def _choose(claim: ClaimedOrder, find: FindProvider, costs: Mapping[str, int | N
     choice: Choice = Nobody("every provider has been tried")
     for excluded in find.excluded:
         names = excluded | not_sold if not_sold else excluded
-        wanted = RoutingRequest(claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind)
+        wanted = RoutingRequest(
+            claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind, claim.subscriber
+        )
         choice = reserved.delivery(wanted)
         if isinstance(choice, Chosen):
             break

@@ -258,6 +258,30 @@ def test_a_no_to_one_request_counts_only_where_no_other_one_can_arrive(
         assert result is outcome
 
 
+@given(guard_s=st.floats(0, 600), times=st.integers(0, 9), order_id=st.integers(1, 2**62))
+def test_a_number_that_was_served_a_moment_ago_makes_the_order_wait_and_never_fail(
+    guard_s: float, times: int, order_id: int
+) -> None:
+    tries = attempts(*[REFUSED] * times, UNKNOWN)
+    for attempt in tries[:-1]:
+        attempt.again, attempt.elsewhere = True, False
+    case = LockedOrder(order_id, "R", 9, Mode.LIVE, PRICE, OrderState.DELIVERING, tries)
+    said = ProviderReport(
+        order_id, 9, times + 1, Refused(Reason.TOO_SOON), False, 0.0, 300.0, True, repeat_guard_s=guard_s
+    )
+    assert not may_release(said)
+    assert weigh(case, said, POLICY) is Effect.TRY_AGAIN
+    assert (case.state, case.releases) == (OrderState.WAITING, False)
+    assert case.due_in_s is not None
+    assert min(900, max(30, guard_s)) <= case.due_in_s <= 990
+    step = next_step(claim_of(case.attempts), POLICY)
+    if times < 9:
+        # The same provider may be tried again.
+        assert step == FindProvider(times + 2, (frozenset(),))
+    else:
+        assert isinstance(step, Escalate)
+
+
 @given(age_s=st.floats(0, 299), reason=st.sampled_from(list(Reason)))
 def test_a_refused_resend_of_a_young_attempt_moves_no_money_and_is_settled_when_it_is_old_enough(
     age_s: float, reason: Reason
