@@ -64,7 +64,7 @@ class BreakerState(StrEnum):
 class Rule:
     """What the operator decides for one provider.
 
-    Lower `priority` goes first. `concurrency` and `rate_per_s` replace the provider's own limits, and are for one process.
+    Lower `priority` goes first. `concurrency`, for one process, and `rate_per_s`, for the node, replace the provider's own limits.
     Without `breaker` its failures are counted and change nothing: right for the simulator, whose failures are steered by the
     number and say nothing of the next one.
     """
@@ -202,8 +202,9 @@ class Router:
     """Chooses, and learns from what became of it. One for each process: health is what this process has seen itself.
 
     `refuses_live` says why live sales get nobody now, None when they do: then a sale that nobody has been asked to deliver
-    fails, and its hold goes back. Raises ValueError when two providers have the same name, or a rule is for one that is not
-    there.
+    fails, and its hold goes back. `processes` is how many of the node deliver: they share each provider's rate.
+
+    Raises ValueError when two providers have the same name, or a rule is for one that is not there.
     """
 
     def __init__(
@@ -214,6 +215,7 @@ class Router:
         rules: Mapping[str, Rule] | None = None,
         limits: ProviderLimits | None = None,
         refuses_live: Callable[[], str | None] | None = None,
+        processes: int = 1,
     ) -> None:
         self._clock = clock
         self._refuses_live = refuses_live or (lambda: None)
@@ -223,7 +225,7 @@ class Router:
         for provider in providers:
             if provider.name in self._desks:
                 raise ValueError(f"two providers are called {provider.name}")
-            self._desks[provider.name] = _Desk(provider, rules.get(provider.name, Rule()), self._limits)
+            self._desks[provider.name] = _Desk(provider, rules.get(provider.name, Rule()), self._limits, processes)
         if strangers := rules.keys() - self._desks.keys():
             raise ValueError(f"there is no provider {', '.join(sorted(strangers))}")
 
@@ -479,7 +481,7 @@ class _Taken:
 class _Desk:
     """One provider, its rule, its breakers and who is with it."""
 
-    def __init__(self, provider: Provider, rule: Rule, limits: ProviderLimits) -> None:
+    def __init__(self, provider: Provider, rule: Rule, limits: ProviderLimits, processes: int) -> None:
         self.provider = provider
         self.rule = rule
         self.state = ProviderState.OFF if rule.off else ProviderState.ON
@@ -489,7 +491,8 @@ class _Desk:
         self._taken: dict[Chosen, _Taken] = {}
         self._whole = _Breaker("", limits)
         self._groups: dict[str, _Breaker] = {}
-        self.pace = _Pace(provider.traits.rate_per_s if rule.rate_per_s is None else rule.rate_per_s)
+        rate_per_s = provider.traits.rate_per_s if rule.rate_per_s is None else rule.rate_per_s
+        self.pace = _Pace(rate_per_s and rate_per_s / processes)
         self._guard = _RepeatGuard()
         # The last outcomes of all, for people.
         self._recent: deque[tuple[str, float]] = deque(maxlen=limits.window)

@@ -163,7 +163,7 @@ class ProviderTraits:
     have arrived is sent again under its reference, at any age. What is refused then counts only after `settles_after_s`, which
     must not be 0: a refusal may leave the reference free, and an earlier request would still deliver.
     `repeat_guard_s`: how long after a delivery to a number the provider refuses another one to it; the second order waits.
-    `rate_per_s`: how many calls a second it takes from one process; None means any number.
+    `rate_per_s`: how many calls a second it takes; the processes of a node share it. None means any number.
     `reference`: makes the reference of an attempt, of the order's reference, the number of the attempt and the time at which it
     begins; it must differ for each attempt.
     """
