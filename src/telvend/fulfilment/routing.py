@@ -24,7 +24,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from telvend.kit.clock import Clock
 from telvend.providers.contract import NotSent, Outcome, Provider, Reason, Refused, Unknown
@@ -317,17 +317,19 @@ class _Pace:
 
     def __init__(self, per_s: float | None) -> None:
         self._interval_s = 1 / per_s if per_s else 0.0
-        self._next_at = 0.0
+        self.limits = bool(per_s)
+        self.next_at = 0.0
+        """When the next call may be made."""
         self._turns = _Turns(self._interval_s)
 
     def wait_s(self, now: float) -> float:
-        return max(0.0, self._next_at - now)
+        return max(0.0, self.next_at - now)
 
     def take(self, now: float, *, ahead: bool = False) -> bool:
         """Count a call. With `ahead` only where no more than a second of calls is counted already."""
         if ahead and self.wait_s(now) > max(1.0, self._interval_s):
             return False
-        self._next_at = max(now, self._next_at) + self._interval_s
+        self.next_at = max(now, self.next_at) + self._interval_s
         return True
 
     def turn_s(self, now: float) -> float:
@@ -468,8 +470,7 @@ class _RepeatGuard:
         self._until.pop(key, None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(NamedTuple):
     """A place that is taken: the breaker of its group, and the periods of both breakers when it began."""
 
     group: _Breaker
@@ -490,16 +491,13 @@ class _Desk:
         self._networks = None if networks is None else {(country, code.casefold()) for country, code in networks}
         self._taken: dict[Chosen, _Taken] = {}
         self._whole = _Breaker("", limits)
-        self._groups: dict[str, _Breaker] = {}
+        self._groups: dict[tuple[str, str, str], _Breaker] = {}
+        self._concurrency = provider.traits.concurrency if rule.concurrency is None else rule.concurrency
         rate_per_s = provider.traits.rate_per_s if rule.rate_per_s is None else rule.rate_per_s
         self.pace = _Pace(rate_per_s and rate_per_s / processes)
         self._guard = _RepeatGuard()
         # The last outcomes of all, for people.
         self._recent: deque[tuple[str, float]] = deque(maxlen=limits.window)
-
-    @property
-    def _concurrency(self) -> int:
-        return self.provider.traits.concurrency if self.rule.concurrency is None else self.rule.concurrency
 
     @property
     def probes(self) -> list[Chosen]:
@@ -519,12 +517,19 @@ class _Desk:
 
     def wait_s(self, wanted: RoutingRequest, now: float, *, alone: bool = False) -> float:
         """How long until it may be worth coming back; 0 when there is a place now."""
-        wait_s = max(breaker.wait_s(now, alone=alone) for breaker in self._breakers(wanted))
+        # On the path of every delivery: where all is well nothing is called.
+        closed = BreakerState.CLOSED
+        wait_s = self._whole.wait_s(now, alone=alone) if self._whole.state is not closed else 0.0
+        group = self._groups.get((wanted.country, wanted.network, wanted.kind))
+        if group is not None and group.state is not closed:
+            wait_s = max(wait_s, group.wait_s(now, alone=alone))
         if self.provider.traits.repeat_guard_s and wanted.subscriber:
             wait_s = max(wait_s, self._guard.wait_s(_number(wanted), now))
         if len(self._taken) >= self._concurrency:
             wait_s = max(wait_s, self._limits.full_s)
-        return max(wait_s, self.pace.wait_s(now))
+        if self.pace.next_at > now:
+            wait_s = max(wait_s, self.pace.next_at - now)
+        return wait_s
 
     def later(self, wanted: RoutingRequest, now: float, *, alone: bool) -> Later:
         """Why it has no place now, as a sentence for the operator, and when to come back."""
@@ -546,19 +551,23 @@ class _Desk:
 
     def take(self, wanted: RoutingRequest, now: float) -> Chosen:
         """A place. The first one after a cool-down is the probe."""
-        group = self._groups.get(wanted.group)
+        key = (wanted.country, wanted.network, wanted.kind)
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[wanted.group] = _Breaker(wanted.group, self._limits)
-        probe = any(breaker.state is not BreakerState.CLOSED for breaker in (self._whole, group))
+            group = self._groups[key] = _Breaker(wanted.group, self._limits)
+        whole = self._whole
+        probe = whole.state is not BreakerState.CLOSED or group.state is not BreakerState.CLOSED
         chosen = Chosen(self.provider, probe=probe)
-        self._whole.take(chosen)
-        group.take(chosen)
+        if probe:
+            whole.take(chosen)
+            group.take(chosen)
         number = _number(wanted)
-        self._taken[chosen] = _Taken(group, group.period, self._whole.period, number)
-        self.pace.take(now)
-        traits = self.provider.traits
-        if traits.repeat_guard_s and wanted.subscriber:
-            self._guard.begin(number, now + traits.timeout_s + traits.repeat_guard_s, now)
+        self._taken[chosen] = _Taken(group, group.period, whole.period, number)
+        if self.pace.limits:
+            self.pace.take(now)
+        if self.provider.traits.repeat_guard_s and wanted.subscriber:
+            until = now + self.provider.traits.timeout_s + self.provider.traits.repeat_guard_s
+            self._guard.begin(number, until, now)
         return chosen
 
     def release(self, chosen: Chosen) -> None:
@@ -574,24 +583,23 @@ class _Desk:
             return None
         self._taken.pop(chosen)
         self._recent.append((type(outcome).__name__, duration_s))
-        self._guard_after(taken.number, outcome, now)
+        if self.provider.traits.repeat_guard_s and taken.number[2]:
+            self._guard_after(taken.number, outcome, now)
         name = self.provider.name
         whole, group = self._whole, taken.group
-        mending = isinstance(outcome, Refused) and outcome.reason in OURS_TO_MEND
         if not self.rule.breaker:
-            whole.release(chosen)
-            group.release(chosen)
             group.failures_in_a_row = group.failures_in_a_row + 1 if _failed(outcome) else 0
             return None
         moved = group.record(chosen, taken.group_period, outcome, now, name)
-        if mending:
+        if isinstance(outcome, Refused) and outcome.reason in OURS_TO_MEND:
             whole.release(chosen)
             if taken.whole_period != whole.period or (whole.ours_to_mend and whole.state is BreakerState.OPEN):
                 return moved  # Known; hundreds may come back with the same word.
             return whole.open(outcome, now, self._limits.mending_s, name, ours_to_mend=True)
-        decides = whole.probe is chosen
+        if whole.probe is not chosen:
+            return moved
         whole.release(chosen)
-        if decides and taken.whole_period == whole.period:
+        if taken.whole_period == whole.period:
             if _failed(outcome):
                 return whole.open_for_failures(outcome, now, name)
             return whole.close(name)
@@ -631,13 +639,11 @@ class _Desk:
         )
 
     def _breakers(self, wanted: RoutingRequest) -> tuple[_Breaker, ...]:
-        group = self._groups.get(wanted.group)
+        group = self._groups.get((wanted.country, wanted.network, wanted.kind))
         return (self._whole,) if group is None else (self._whole, group)
 
     def _guard_after(self, number: tuple[str, str, str], outcome: Outcome, now: float) -> None:
         guard_s = self.provider.traits.repeat_guard_s
-        if not guard_s or not number[2]:
-            return
         too_soon = isinstance(outcome, Refused) and outcome.reason is Reason.TOO_SOON
         if isinstance(outcome, NotSent | Refused) and not too_soon:
             self._guard.end(number)
