@@ -342,6 +342,20 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "nothing is sent again to a provider that is off",
+        "src/telvend/fulfilment/routing.py",
+        "return desk is not None and desk.state is not ProviderState.OFF",
+        "return desk is not None",
+        ("tests/unit/fulfilment/test_routing.py::test_a_provider_that_is_off_or_drains_gets_nothing_new",),
+    ),
+    Mutant(
+        "a top-up is recorded once",
+        "src/telvend/upstreams/store.py",
+        " on conflict (provider, reference) do nothing returning id",
+        " on conflict (provider, reference) do update set reference = excluded.reference || 'x' returning id",
+        ("tests/store/test_upstreams.py::test_a_topup_is_recorded_once_for_each_reference_and_never_changed",),
+    ),
+    Mutant(
         "an open attempt is asked about",
         "src/telvend/fulfilment/rules.py",
         """    if open_attempts:

@@ -135,7 +135,7 @@ async def test_one_process_asks_for_a_float_each_minute_and_each_one_when_it_sta
     assert vendor.asked == 1
     await pass_time(database, 6)
     await second.look_at("vt")
-    await pass_time(database, 50)
+    await pass_time(database, 44)
     await asyncio.gather(*(monitor.look_at("vt") for monitor in (first, second, first, second)))
     # The second one has not started just now: its settings are known to it, and the last answer is not a minute old.
     assert vendor.asked == 1
@@ -143,6 +143,10 @@ async def test_one_process_asks_for_a_float_each_minute_and_each_one_when_it_sta
     vendor.says = Money(90_000, NGN)
     await asyncio.gather(*(monitor.look_at("vt") for monitor in (first, second)))
     assert (vendor.asked, (await float_of(database)).amount) == (2, Money(90_000, NGN))
+    await pass_time(database, 120)
+    many = [monitor_of(database, router, vendor, process=f"c:{number}") for number in range(8)]
+    await asyncio.gather(*(monitor.look_at("vt") for monitor in many))
+    assert vendor.asked == 3
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ _LAST_HOUR: Final = """
 _CLAIM_FLOAT: Final = """
     insert into provider_float (provider, asked_at) values ($1, now())
     on conflict (provider) do update set asked_at = now()
-    where provider_float.asked_at < now() - make_interval(secs => $2) or provider_float.asked_at > now()
+    where provider_float.asked_at < now() - make_interval(secs => $2) or provider_float.asked_at > now() + interval '1 minute'
     returning provider
 """
 
