@@ -197,6 +197,7 @@ class ProviderCalls:
             or not self._router.may_resend(provider.name)
             or self._held()
             or not self._may_send(order)
+            or not self._router.may_ask(provider.name)
         ):
             return None
         try:
