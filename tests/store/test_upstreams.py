@@ -154,6 +154,9 @@ async def test_one_process_asks_for_a_float_each_minute_and_each_one_when_it_sta
     [
         (BalanceUnavailable("HTTP 500"), "HTTP 500", False),
         (BalanceUnavailable("HTTP 401", not_allowed=True), "HTTP 401", True),
+        (BalanceUnavailable("\x00\ud800" + 1000 * "x"), "?" + 499 * "x", False),
+        (Money(10**30, NGN), "names an amount that cannot be", False),
+        (Money(-(10**30), NGN), "names an amount that cannot be", False),
         (ValueError("a secret"), "the connector raised ValueError", False),
     ],
 )
@@ -243,7 +246,7 @@ async def test_what_processes_report_is_put_together_and_an_ended_one_is_forgott
     for _ in range(5):
         choice = routers[0].choose(NIGERIA)
         assert isinstance(choice, Chosen)
-        routers[0].record(choice, Unknown("no answer"), 1.0)
+        routers[0].record(choice, Unknown("no \x00answer\ud800"), 1.0)
     for monitor in (*monitors, *monitors):
         await monitor.report()
     health = (await Upstreams(database).standings(["vt", "nobody"]))["vt"].health

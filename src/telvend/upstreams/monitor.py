@@ -17,9 +17,10 @@ import msgspec
 
 from telvend.database.connections import Database
 from telvend.errors import Busy
+from telvend.fulfilment.model import clean
 from telvend.fulfilment.routing import Router
 from telvend.kit import log
-from telvend.kit.money import Money
+from telvend.kit.money import MAXIMUM_MINOR, Money
 from telvend.providers.upstream import BalanceUnavailable, Upstream
 from telvend.upstreams import store
 from telvend.upstreams.service import REPORTS_COUNT_FOR_S, ReportedBreaker, float_of
@@ -68,7 +69,7 @@ class UpstreamMonitor:
                 health.in_flight,
                 msgspec.json.encode(
                     [
-                        ReportedBreaker(breaker.group, breaker.state, breaker.why[:_LONGEST_WHY])
+                        ReportedBreaker(breaker.group, breaker.state, clean(breaker.why)[:_LONGEST_WHY])
                         for breaker in health.breakers
                     ]
                 ).decode(),
@@ -90,6 +91,15 @@ class UpstreamMonitor:
         """Ask for the float of a provider when it is this process's turn, and take in what others have read. Raises Busy."""
         if name in self._silent:
             return
+        try:
+            await self._look_at(name)
+        except Busy:
+            raise
+        except Exception:
+            # A bug here must not end a process that sells.
+            _log.exception("float_not_looked_at", provider=name)
+
+    async def _look_at(self, name: str) -> None:
         # A process that has just started asks as well: its settings may be new.
         every_s = ASKED_EVERY_S + self._dice.uniform(-2, 2) if name in self._asked else EVERY_S
         async with self._database.transaction() as tx:
@@ -120,10 +130,12 @@ class UpstreamMonitor:
         if answer is None:
             self._silent.add(name)
             return
+        if isinstance(answer, Money) and abs(answer.minor) > MAXIMUM_MINOR:
+            answer = BalanceUnavailable("names an amount that cannot be")
         async with self._database.transaction() as tx:
             before = float_of(await store.lock_float(tx, name))
             if isinstance(answer, BalanceUnavailable):
-                await store.write_float_error(tx, name, answer.text[:500], not_allowed=answer.not_allowed)
+                await store.write_float_error(tx, name, clean(answer.text), not_allowed=answer.not_allowed)
             else:
                 limit, mistake = self._limit(name, answer)
                 low = limit is not None and answer.minor < limit.minor
@@ -131,7 +143,7 @@ class UpstreamMonitor:
         if isinstance(answer, BalanceUnavailable):
             if not before.error:
                 tell = _log.error if answer.not_allowed else _log.warning
-                tell("float_unavailable", provider=name, why=answer.text)
+                tell("float_unavailable", provider=name, why=clean(answer.text))
         elif low and not before.low:
             _log.error("float_is_low", provider=name, float=str(answer), low_float=str(limit))
         elif before.low and not low:
