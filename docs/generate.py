@@ -478,7 +478,7 @@ _LABELS: Final = """
 | `kind` | `read` or `purchase`; of vouchers `subscriber` and `partner`, who were locked, and `source`, which is not |
 | `limit` | the name of a setting, see [limits before a key](../explain/limits-before-a-key.md) |
 | `provider` | the name of a provider |
-| `operation`, `outcome` | `deliver` or `requery`, and what came of it: `delivered`, `accepted`, `refused`, `notsent`, `unknown` |
+| `operation`, `outcome` | `deliver`, `requery` or `resend`, and what came of it: `delivered`, `accepted`, `refused`, `notsent`, `unknown` |
 | `country`, `network` | of a network that is sold, such as `GH` and `MTN` |
 | `step`, `by` | of [pauses](../explain/network-pauses.md): `paused`, `trial`, `trial_over`, `resumed`; `itself`, `person` |
 | `said` | of a [late report](../explain/ledger.md#what-nobody-knows): `delivered`, `not_delivered` |
@@ -500,7 +500,8 @@ In `telvend_provider_outcomes_total` operation and outcome are one label, `outco
 Worth an alarm: `telvend_sales_halted_processes` above 0 (nothing is sold until somebody acts), anything in
 `telvend_orders_open{state="review"}`, more of `telvend_late_reports_total` or of
 `telvend_provisional_credits_total{what="written_off"}` (the shop has lost money), an old
-`telvend_orders_oldest_age_seconds` in `accepted` (nobody delivers), more of
+`telvend_orders_oldest_age_seconds` in `accepted` (nobody delivers), `telvend_provider_float_low` above 0, an old
+`telvend_provider_float_age_seconds`, more of
 `telvend_voucher_pin_limits_reached_total` (somebody guesses vouchers), and status 503 or 500 among the requests.
 
 ## Logs

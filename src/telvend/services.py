@@ -17,6 +17,7 @@ from telvend.operator.subscribers.service import Subscribers
 from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
+from telvend.upstreams.service import Upstreams
 from telvend.wallets.service import Transactions, Wallets
 
 
@@ -37,6 +38,7 @@ class Services:
     approvals: Approvals
     provisional: ProvisionalCredits
     fundings: Fundings
+    upstreams: Upstreams
     # The operator's side: one service for each room.
     subscribers: Subscribers
     mobile_money: MobileMoney

@@ -17,6 +17,7 @@ OTHER_ENDS = {
     "telvend_database_connections_in_use",
     "telvend_orders_open",
     # A state: 1 where it is so.
+    "telvend_provider_float_low",
     "telvend_network_paused",
 }
 

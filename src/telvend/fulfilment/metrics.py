@@ -9,7 +9,7 @@ from telvend.kit.metrics import Counter, FormerName, Histogram, Labels
 from telvend.orders.model import AttemptState
 from telvend.providers.contract import Outcome
 
-_OPERATIONS: Final = {"deliver": "deliver", "ask": "requery"}
+_OPERATIONS: Final = {"deliver": "deliver", "ask": "requery", "resend": "resend"}
 """By what an Observer is told, which is what the outcomes of before began with."""
 _VERBS: Final = {operation: verb for verb, operation in _OPERATIONS.items()}
 
@@ -22,7 +22,7 @@ def _former_labels(labels: Labels) -> Labels:
 
 _REQUESTS: Final = Counter(
     "telvend_provider_requests",
-    "Requests to providers, deliver or requery, by their outcome.",
+    "Requests to providers (deliver, requery or resend), by their outcome.",
     "provider",
     "operation",
     "outcome",

@@ -52,6 +52,15 @@ _HELD: Final = metrics.Reading(
     formerly="telvend_held_amount",
 )
 
+_FLOAT: Final = metrics.Reading(
+    "telvend_provider_float_currency_units",
+    "Our money at a provider as it said last, in whole units of the currency.",
+    "provider",
+    "currency",
+)
+_FLOAT_LOW: Final = metrics.Reading("telvend_provider_float_low", "1 while a float is below its low_float.", "provider")
+_FLOAT_AGE: Final = metrics.Reading("telvend_provider_float_age_seconds", "How long ago a float was read.", "provider")
+
 
 def measurements(services: Services, database: Database) -> Fresh[bytes]:
     """Return what computes the text of `/metrics`, at most once a second. Calling it raises Busy while the database is away."""
@@ -75,6 +84,14 @@ async def measured(services: Services, database: Database) -> bytes:
     lent: dict[tuple[str, ...], float] = {
         (one.amount.currency.code,): float(one.amount.decimal) for one in await services.provisional.open_totals()
     }
+    floats: dict[tuple[str, ...], float] = {}
+    low: dict[tuple[str, ...], float] = {}
+    ages: dict[tuple[str, ...], float] = {}
+    for read in await services.upstreams.floats():
+        if read.amount is not None and read.age_s is not None:
+            floats[read.provider, read.amount.currency.code] = float(read.amount.decimal)
+            low[read.provider,] = float(read.low)
+            ages[read.provider,] = read.age_s
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
         metrics.render,
@@ -92,6 +109,9 @@ async def measured(services: Services, database: Database) -> bytes:
                 }
             ),
             _LENT.family(lent),
+            _FLOAT.family(floats),
+            _FLOAT_LOW.family(low),
+            _FLOAT_AGE.family(ages),
         ),
     )
 
