@@ -46,7 +46,7 @@ from telvend.ledger.service import Ledger
 from telvend.orders import store as orders_store
 from telvend.orders.invariants import INVARIANTS
 from telvend.orders.model import Order, OrderState
-from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
+from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, ProviderTraits, Reason, Refused, Unknown
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
 from tests.simulation.memory_store import MemoryStore
@@ -59,6 +59,7 @@ class Named:
     """As much of a provider as a store needs."""
 
     name = "simulator"
+    traits = ProviderTraits()
 
 
 CHOSEN = Chosen(Named(), probe=False)  # type: ignore[arg-type]
