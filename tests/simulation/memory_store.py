@@ -170,6 +170,13 @@ class MemoryStore:
             else:
                 journal.enter_late_return(cause, provider, WRITE_OFF, report.cost)
 
+    async def rivals(self, order_id: int, number: int) -> int:
+        """Every order here has a recipient of its own."""
+        return sum(
+            attempt.number != number and attempt.state not in (AttemptState.REFUSED, AttemptState.NOT_SENT)
+            for attempt in self.orders[order_id].attempts
+        )
+
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         now = self._clock.now()
         renewed = set()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from telvend.fulfilment.routing import BreakerState, Router, Rule
 from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.money import GHS, Money
 from telvend.orders.model import AttemptState, OrderState
-from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, ProviderTraits, Unknown
+from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, ProviderTraits, Unknown
 from tests.simulation.memory_store import MemoryStore, Row
 from tests.simulation.virtual_time import DatabaseClock, VirtualClock, VirtualLoop
 
@@ -30,13 +31,15 @@ class Scripted:
         self.traits = ProviderTraits(timeout_s=3.0, settles_after_s=60.0, concurrency=concurrency)
         self.truth: Outcome = Delivered()
         self.sent: list[str] = []
+        self.asked: list[Delivery] = []
         self._deliver = deliver
 
     async def deliver(self, delivery: Delivery) -> Outcome:
         self.sent.append(delivery.reference)
         return await self._deliver(delivery)
 
-    async def requery(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
+    async def requery(self, delivery: Delivery) -> Outcome:
+        self.asked.append(delivery)
         return self.truth
 
     async def close(self) -> None:
@@ -47,6 +50,12 @@ class Away(MemoryStore):
     """A store that can be away."""
 
     away = False
+    cannot_count = False
+
+    async def rivals(self, order_id: int, number: int) -> int:
+        if self.cannot_count:
+            raise Busy
+        return await super().rivals(order_id, number)
 
     async def settle(self, items: Any) -> Sequence[Effect | Exception]:
         if self.away:
@@ -104,6 +113,24 @@ def test_a_fresh_order_starts_when_the_worker_is_woken(loop: VirtualLoop) -> Non
         stage.worker.wake()
         await asyncio.sleep(0.01)
         assert row.state is OrderState.DELIVERED
+
+    loop.run_until_complete(play())
+
+
+def test_a_question_carries_the_providers_own_reference_and_the_number_of_rivals(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(_always(Accepted("THEIRS-1")))
+        stage.provider.truth = Accepted("THEIRS-1")
+        stage.worker.start()
+        stage.place()
+        await asyncio.sleep(4)
+        assert [(asked.provider_reference, asked.rivals) for asked in stage.provider.asked[:1]] == [("THEIRS-1", None)]
+        stage.provider.traits = replace(stage.provider.traits, requery_needs_rivals=True)
+        await asyncio.sleep(10)
+        assert (stage.provider.asked[-1].provider_reference, stage.provider.asked[-1].rivals) == ("THEIRS-1", 0)
+        stage.store.cannot_count = True
+        await asyncio.sleep(60)
+        assert stage.provider.asked[-1].rivals is None
 
     loop.run_until_complete(play())
 

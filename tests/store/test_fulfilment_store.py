@@ -619,6 +619,28 @@ async def test_orders_that_were_written_while_the_clock_was_ahead_come_back(
     assert await postgres.store.correct_jumped_clock(4 * LEASE_S) == 0
 
 
+async def test_attempts_for_the_same_recipient_are_counted_until_they_cannot_have_delivered(
+    postgres: PostgresBench,
+) -> None:
+    first = await begin(postgres)
+    assert await postgres.store.rivals(first, 1) == 0
+    second = await begin(postgres)
+    assert [await postgres.store.rivals(order_id, 1) for order_id in (first, second)] == [1, 1]
+    await hear(postgres, second, NotSent())
+    assert await postgres.store.rivals(first, 1) == 0
+    assert await postgres.store.rivals(second, 1) == 1
+    third = await begin(postgres)
+    await hear(postgres, third, Delivered())
+    assert await postgres.store.rivals(first, 1) == 1
+    async with postgres.database.transaction() as tx:
+        await tx.execute("update attempt set provider = 'another' where order_id = $1", third)
+    assert await postgres.store.rivals(first, 1) == 0
+    fourth = await begin(postgres)
+    async with postgres.database.transaction() as tx:
+        await tx.execute("update attempt set started_at = started_at + interval '25 hours' where order_id = $1", fourth)
+    assert await postgres.store.rivals(first, 1) == 0
+
+
 async def test_any_number_of_workers_claim_each_order_once(postgres: PostgresBench) -> None:
     ids = {await postgres.place() for _ in range(30)}
     stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, FulfilmentPolicy()) for _ in range(4)]

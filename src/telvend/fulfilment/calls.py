@@ -4,11 +4,21 @@ No transaction is open. Whatever a provider does, exceptions and silence include
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
-from telvend.errors import InvariantBroken
+from telvend.errors import Busy, InvariantBroken
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
-from telvend.fulfilment.model import ClaimedOrder, Deliver, FulfilmentPolicy, ProviderReport, Requery, SentAttempt
+from telvend.fulfilment.model import (
+    AttemptSnapshot,
+    ClaimedOrder,
+    Deliver,
+    FulfilmentPolicy,
+    ProviderReport,
+    Requery,
+    SentAttempt,
+)
 from telvend.fulfilment.places import Places
 from telvend.fulfilment.ports import Observer
 from telvend.fulfilment.routing import Router
@@ -26,6 +36,10 @@ _OUTCOMES: Final = (Delivered, Accepted, Refused, NotSent, Unknown)
 _NEVER_SENT: Final = "never sent: {}"
 
 
+CountRivals = Callable[[int, int], Awaitable[int]]
+"""Counts the other attempts like one: see `FulfilmentStore.rivals`."""
+
+
 class OwnDatabaseAway(Exception):
     """The provider's book is in our database, which is away: nobody has said anything."""
 
@@ -34,7 +48,15 @@ class ProviderCalls:
     """Makes the calls of one worker. After `stop` nothing new is sent; providers are still asked."""
 
     def __init__(
-        self, router: Router, places: Places, ages: AttemptAges, clock: Clock, policy: FulfilmentPolicy, ears: Observer
+        self,
+        router: Router,
+        places: Places,
+        ages: AttemptAges,
+        clock: Clock,
+        policy: FulfilmentPolicy,
+        ears: Observer,
+        *,
+        count_rivals: CountRivals,
     ) -> None:
         self._router = router
         self._places = places
@@ -42,6 +64,7 @@ class ProviderCalls:
         self._clock = clock
         self._policy = policy
         self._ears = ears
+        self._count_rivals = count_rivals
         self._stopping = False
 
     def stop(self) -> None:
@@ -120,18 +143,31 @@ class ProviderCalls:
             provider = self._router.provider(attempt.provider)
             if provider is None:
                 return Unknown(f"{attempt.provider} is not set up here and cannot be asked"), 0.0
-            outcome = await self._call(order, provider, "ask", attempt.sent(order.claim.price.currency))
+            rivals = await self._rivals(order, provider, attempt)
+            sent = attempt.sent(order.claim.price.currency)
+            outcome = await self._call(order, provider, "ask", sent, rivals)
             return outcome, provider.traits.settles_after_s
         finally:
             self._places.ended(attempt.provider)
 
-    async def _call(self, order: InFlightOrder, provider: Provider, verb: str, sent: SentAttempt) -> Outcome:
+    async def _rivals(self, order: InFlightOrder, provider: Provider, attempt: AttemptSnapshot) -> int | None:
+        """How many other attempts its provider could take for this one; None where that is not asked, or not known now."""
+        if not provider.traits.requery_needs_rivals:
+            return None
+        try:
+            return await self._count_rivals(order.claim.id, attempt.number)
+        except Busy:
+            return None
+
+    async def _call(
+        self, order: InFlightOrder, provider: Provider, verb: str, sent: SentAttempt, rivals: int | None = None
+    ) -> Outcome:
         """One call with its time-out. Whatever is not an outcome, exceptions included, is Unknown.
 
         Raises OwnDatabaseAway.
         """
         claim = order.claim
-        delivery = delivery_of(claim, sent)
+        delivery = replace(delivery_of(claim, sent), rivals=rivals)
         timeout_s = provider.traits.timeout_s
         started = self._clock.monotonic()
         order.call_ends_at = started + timeout_s
@@ -185,4 +221,5 @@ def delivery_of(order: ClaimedOrder | Order, sent: SentAttempt) -> Delivery:
         type=sent.type,
         provider_code=sent.provider_code,
         started_at=sent.started_at,
+        provider_reference=sent.provider_reference,
     )

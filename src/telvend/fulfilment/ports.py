@@ -45,6 +45,12 @@ class FulfilmentStore(Protocol):
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         """Weigh the items in their order and write what follows, money included. Answers what became of each."""
 
+    async def rivals(self, order_id: int, number: int) -> int:
+        """Count the other attempts at the same provider, a day before or after, that may have delivered to the same recipient.
+
+        Asked only where the provider cannot tell them apart (`ProviderTraits.requery_needs_rivals`).
+        """
+
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         """Keep the leases of these orders for `lease_s` more. Returns those that were still held."""
 

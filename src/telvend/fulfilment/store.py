@@ -94,6 +94,18 @@ CHANGE_ATTEMPTS: Final = """
     where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
 """
 
+COUNT_RIVALS: Final = """
+    select count(*)
+    from attempt as mine
+    join orders as sale on sale.id = mine.order_id
+    join orders as other on other.subscriber = sale.subscriber and other.kind = sale.kind
+        and other.created_at between mine.started_at - interval '7 days' and mine.started_at + interval '1 day'
+    join attempt as rival on rival.order_id = other.id and rival.provider = mine.provider
+        and rival.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
+        and rival.state not in ('refused', 'not_sent')
+    where mine.order_id = $1 and mine.number = $2 and (rival.order_id, rival.number) <> ($1, $2)
+"""
+
 WRITE_NOTES: Final = """
     insert into order_note (order_id, text)
     select order_id, text from json_to_recordset($1::text::json) as new(order_id bigint, text text)
@@ -148,6 +160,11 @@ async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[AttemptS
 async def wallets_of(tx: Tx, order_ids: Sequence[int]) -> set[int]:
     """The wallets that these orders were paid from."""
     return {row[0] for row in await tx.fetch(WALLETS_OF, order_ids)}
+
+
+async def count_rivals(tx: Tx, order_id: int, number: int) -> int:
+    """Count the other attempts at the same provider, a day before or after, that may have delivered to the same recipient."""
+    return int(await tx.fetchval(COUNT_RIVALS, order_id, number))
 
 
 async def renew(tx: Tx, order_ids: Collection[int], lease_s: float) -> set[int]:

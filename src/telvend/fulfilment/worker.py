@@ -110,7 +110,9 @@ class Fulfilment:
         self._in_flight: set[InFlightOrder] = set()
         self._ages = AttemptAges(clock)
         self._places = Places(router, clock)
-        self._calls = ProviderCalls(router, self._places, self._ages, clock, policy, self._ears)
+        self._calls = ProviderCalls(
+            router, self._places, self._ages, clock, policy, self._ears, count_rivals=store.rivals
+        )
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
