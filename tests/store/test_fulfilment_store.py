@@ -635,6 +635,16 @@ async def test_attempts_for_the_same_recipient_are_counted_until_they_cannot_hav
     async with postgres.database.transaction() as tx:
         await tx.execute("update attempt set provider = 'another' where order_id = $1", third)
     assert await postgres.store.rivals(first, 1) == 0
+    async with postgres.database.transaction() as tx:
+        await tx.execute(
+            "insert into provider_trial (provider, reference, kind, country, network, product, size, validity_days, type,"
+            " provider_code, subscriber, currency, face_minor, cost_minor, state, by_whom, started_at)"
+            " values ('simulator', 'T-1', 'data', 'GH', 'MTN', 'GH-MTN-1GB-30D', '1GB', 30, '', '', '+233241234567', 'GHS',"
+            " 450, 400, 'unknown', 'ama', now())"
+        )
+    assert await postgres.store.rivals(first, 1) == 1  # A delivery by hand counts as well.
+    async with postgres.database.transaction() as tx:
+        await tx.execute("delete from provider_trial")
     fourth = await begin(postgres)
     async with postgres.database.transaction() as tx:
         await tx.execute("update attempt set started_at = started_at + interval '25 hours' where order_id = $1", fourth)

@@ -95,15 +95,27 @@ CHANGE_ATTEMPTS: Final = """
 """
 
 COUNT_RIVALS: Final = """
-    select count(*)
-    from attempt as mine
-    join orders as sale on sale.id = mine.order_id
-    join orders as other on other.subscriber = sale.subscriber and other.kind = sale.kind
-        and other.created_at between mine.started_at - interval '7 days' and mine.started_at + interval '1 day'
-    join attempt as rival on rival.order_id = other.id and rival.provider = mine.provider
-        and rival.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
-        and rival.state not in ('refused', 'not_sent')
-    where mine.order_id = $1 and mine.number = $2 and (rival.order_id, rival.number) <> ($1, $2)
+    with mine as (
+        select attempt.provider, attempt.started_at, sale.subscriber, sale.kind
+        from attempt join orders as sale on sale.id = attempt.order_id
+        where attempt.order_id = $1 and attempt.number = $2
+    )
+    select (
+        select count(*)
+        from mine
+        join orders as other on other.subscriber = mine.subscriber and other.kind = mine.kind
+            and other.created_at between mine.started_at - interval '7 days' and mine.started_at + interval '1 day'
+        join attempt as rival on rival.order_id = other.id and rival.provider = mine.provider
+            and rival.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
+            and rival.state not in ('refused', 'not_sent')
+        where (rival.order_id, rival.number) <> ($1, $2)
+    ) + (
+        select count(*)
+        from mine
+        join provider_trial as trial on trial.provider = mine.provider and trial.subscriber = mine.subscriber
+            and trial.kind = mine.kind and trial.state not in ('refused', 'not_sent')
+            and trial.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
+    )
 """
 
 WRITE_NOTES: Final = """
@@ -163,7 +175,7 @@ async def wallets_of(tx: Tx, order_ids: Sequence[int]) -> set[int]:
 
 
 async def count_rivals(tx: Tx, order_id: int, number: int) -> int:
-    """Count the other attempts at the same provider, a day before or after, that may have delivered to the same recipient."""
+    """Count the other attempts and trials at the provider, a day before or after, that may have delivered to the recipient."""
     return int(await tx.fetchval(COUNT_RIVALS, order_id, number))
 
 

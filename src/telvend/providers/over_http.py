@@ -229,7 +229,9 @@ class ProviderOverHttp(ABC):
 
     def _veiled(self, delivery: Delivery, outcome: Outcome) -> Outcome:
         """The outcome without our secrets and the subscriber's number, which an answer may repeat."""
-        text = self._starred(outcome.text).replace(delivery.subscriber[-_DIGITS_HIDDEN:], "*" * _DIGITS_HIDDEN)
+        text = self._starred(outcome.text)
+        if number := delivery.subscriber[-_DIGITS_HIDDEN:]:
+            text = text.replace(number, "*" * len(number))
         return outcome if text == outcome.text else replace(outcome, text=text)
 
     def _starred(self, text: str) -> str:

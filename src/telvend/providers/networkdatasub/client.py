@@ -69,6 +69,8 @@ class NetworkDataSub(ProviderOverHttp):
         self._clock = clock
         self._keyed = keyed
         self._plans = Listing(self._ask, clock)
+        # The list of each network that was read last, and the plans on it.
+        self._listed: dict[str, tuple[ProviderReply, tuple[wire.Plan, ...] | None]] = {}
         # Their references of our attempts, as far as this process has been told, and ours of theirs.
         self._theirs: OrderedDict[str, str] = OrderedDict()
 
@@ -80,7 +82,7 @@ class NetworkDataSub(ProviderOverHttp):
             return None
         for newer_than_s in (KEPT_S, _STALE_S):
             reply = await self._plans.get(self._plans_request(delivery), newer_than_s=newer_than_s)
-            plans = None if reply is None else wire.plans_of(reply)
+            plans = self._plans_in(delivery.network, reply)
             if plans is None:
                 if reply is not None and reply.http_status == 401:
                     return Refused(Reason.NOT_ALLOWED, f"the list of plans: {reply.excerpt}")
@@ -93,10 +95,19 @@ class NetworkDataSub(ProviderOverHttp):
     def _plans_request(self, delivery: Delivery) -> "httpx.Request":
         return self._client.build_request("GET", "/data-plans", params={"network": delivery.network})
 
+    def _plans_in(self, network: str, reply: ProviderReply | None) -> tuple[wire.Plan, ...] | None:
+        """The plans of a list, which is read once; None where it cannot be read."""
+        if reply is None:
+            return None
+        known = self._listed.get(network)
+        if known is None or known[0] is not reply:
+            known = self._listed[network] = (reply, wire.plans_of(reply))
+        return known[1]
+
     def _plan(self, delivery: Delivery) -> wire.Plan | Refused | None:
         """The plan on the list that was read last; None where none was."""
         reply = self._plans.peek(self._plans_request(delivery))
-        plans = None if reply is None else wire.plans_of(reply)
+        plans = self._plans_in(delivery.network, reply)
         return None if plans is None else wire.plan_of(delivery, plans)
 
     # Buying -------------------------------------------------------------------------------------------------------------
@@ -199,7 +210,7 @@ class NetworkDataSub(ProviderOverHttp):
         if delivery.kind == "airtime":
             return delivery.face_value
         reply = await self._plans.get(self._plans_request(delivery))
-        plans = (None if reply is None else wire.plans_of(reply)) or ()
+        plans = self._plans_in(delivery.network, reply) or ()
         if delivery.provider_code:
             return next((plan.amount for plan in plans if str(plan.id) == delivery.provider_code), None)
         plan = wire.plan_of(delivery, plans)
