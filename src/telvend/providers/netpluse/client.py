@@ -86,9 +86,10 @@ def connect(
     requirements.raise_if_any()
     # The list of packages may be read before the purchase.
     timeout_s = call_timeout_s(2 * settings.timeout_s)
+    settles_after_s = wire.VENDOR_SETTLES_AFTER_S if base_url == BASE_URL else wire.SETTLES_AFTER_S
     traits = ProviderTraits(
         timeout_s=timeout_s,
-        settles_after_s=max(wire.SETTLES_AFTER_S, timeout_s),
+        settles_after_s=max(settles_after_s, timeout_s),
         concurrency=settings.concurrency,
         test_mode=settings.test,
         live_mode=settings.live,

@@ -38,7 +38,11 @@ PURCHASES_PER_S: Final = 0.5
 """30 purchases a minute. Source: "Rate Limits"."""
 
 SETTLES_AFTER_S: Final = 120.0
-"""How long a request may be under way before "Order reference does not exist" is believed. The document names no time."""
+"""How long a request may be under way before another Telvend's "Order reference does not exist" is believed."""
+
+VENDOR_SETTLES_AFTER_S: Final = 86_400.0
+"""The same at Netpluse itself. Its document says that a reference is a key, but not that `/order-status` finds an order by it: so
+the order is sent again under the same reference, and its "does not exist" alone makes no new one."""
 
 
 class Status(StrEnum):

@@ -225,7 +225,7 @@ def test_what_a_connector_declares(name: str) -> None:
     assert (traits.live_mode, traits.test_mode, traits.concurrency) == (False, True, 3)
     assert traits.timeout_s > 7
     assert traits.reference_is_key == (name == "netpluse")
-    assert traits.settles_after_s == (600 if name == "vtpass" else 120)
+    assert traits.settles_after_s == {"netpluse": 86_400, "networkdatasub": 120, "vtpass": 600}[name]
     assert traits.repeat_guard_s == (30 if name == "vtpass" else 0)
     assert traits.requery_needs_rivals == (name == "networkdatasub")
     assert traits.networks is not None
@@ -236,7 +236,8 @@ def test_what_a_connector_declares(name: str) -> None:
 def test_netpluse_is_called_as_often_as_its_document_allows_and_another_shop_as_often_as_agreed() -> None:
     assert made("netpluse").traits.rate_per_s == 0.5
     assert made("netpluse", rate_per_s=4.0).traits.rate_per_s == 4
-    assert made("netpluse", base_url="https://shop.example.com").traits.rate_per_s is None
+    another = made("netpluse", base_url="https://shop.example.com").traits
+    assert (another.rate_per_s, another.settles_after_s, another.reference_is_key) == (None, 120, True)
 
 
 def test_a_reference_of_ours_is_a_key_where_the_settings_say_so() -> None:
