@@ -381,6 +381,75 @@ MUTANTS = (
         (f"{STORIES}::test_what_asking_does_not_settle_waits_for_a_person_who_says_delivered",),
     ),
     Mutant(
+        "a refused resend says nothing of the first request",
+        "src/telvend/fulfilment/weighing.py",
+        "requery = word.asked and not word.to_resend",
+        "requery = word.asked",
+        (
+            "tests/simulation/test_worker.py::test_a_refused_resend_gives_nothing_back_while_the_first_request_may_arrive",
+        ),
+    ),
+    Mutant(
+        "whoever does not know of a resend is not believed",
+        "src/telvend/fulfilment/weighing.py",
+        "if resent != word.resent:",
+        "if False:",
+        (
+            "tests/store/test_fulfilment_store.py"
+            "::test_only_an_open_attempt_that_was_not_accepted_is_counted_as_sent_again",
+        ),
+    ),
+    Mutant(
+        "a resend counts from when it was made",
+        "src/telvend/fulfilment/in_flight.py",
+        "        if count < resent:",
+        "        if False:",
+        ("tests/simulation/test_worker.py::test_a_worker_that_finds_a_resend_of_another_one_waits_for_it_too",),
+    ),
+    Mutant(
+        "only an idempotency key is sent again",
+        "src/telvend/fulfilment/calls.py",
+        "return provider.traits.reference_is_key",
+        "return True",
+        (
+            "tests/simulation/test_worker.py::test_nothing_is_sent_again_where_that_could_deliver_twice_or_may_not_be_sent",
+        ),
+    ),
+    Mutant(
+        "too soon for a number ends no order",
+        "src/telvend/fulfilment/weighing.py",
+        "attempt.again = outcome.reason is Reason.TOO_SOON",
+        "attempt.again = False",
+        (
+            "tests/simulation/test_worker.py"
+            "::test_orders_for_one_number_wait_for_one_another_where_the_provider_takes_one_in_thirty_seconds",
+        ),
+    ),
+    Mutant(
+        "where all rest they are probed",
+        "src/telvend/fulfilment/routing.py",
+        "alone = not ready and all(",
+        "alone = False and all(",
+        (
+            "tests/unit/fulfilment/test_routing.py"
+            "::test_where_all_rest_the_sale_waits_and_a_probe_is_made_every_five_seconds",
+        ),
+    ),
+    Mutant(
+        "nothing is sent again to a provider that is off",
+        "src/telvend/fulfilment/routing.py",
+        "return desk is not None and desk.state is not ProviderState.OFF",
+        "return desk is not None",
+        ("tests/unit/fulfilment/test_routing.py::test_a_provider_that_is_off_or_drains_gets_nothing_new",),
+    ),
+    Mutant(
+        "a top-up is recorded once",
+        "src/telvend/upstreams/store.py",
+        " on conflict (provider, reference) do nothing returning id",
+        " on conflict (provider, reference) do update set reference = excluded.reference || 'x' returning id",
+        ("tests/store/test_upstreams.py::test_a_topup_is_recorded_once_for_each_reference_and_never_changed",),
+    ),
+    Mutant(
         "an open attempt is asked about",
         "src/telvend/fulfilment/rules.py",
         """    if open_attempts:

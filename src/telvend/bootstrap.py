@@ -14,12 +14,13 @@ runs has made everything before it begins (`Shop.complete`).
 
 import asyncio
 import importlib
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from telvend import __version__
 from telvend.approvals import failpoints as approval_points
@@ -104,6 +105,8 @@ if TYPE_CHECKING:
     from telvend.sales.gate import SalesGate
     from telvend.sales.promises import Promises
     from telvend.services import Services
+    from telvend.upstreams.monitor import UpstreamMonitor
+    from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
     from telvend.web.server import HttpServer
 
@@ -360,6 +363,13 @@ class Shop:
         return (*settings.providers, *settings.simulators, *own)
 
     @cached_property
+    def upstreams(self) -> "Upstreams":
+        """The providers as the operator sees them."""
+        from telvend.upstreams.service import Upstreams
+
+        return Upstreams(self.database)
+
+    @cached_property
     def personas(self) -> "Personas":
         """They answer wherever no authority is asked."""
         from telvend.authorities.personas import Personas
@@ -420,6 +430,7 @@ class Shop:
         from telvend.funding.play_money.guard import TOPIC as PLAY_MONEY
         from telvend.operator.entitlements.service import TOPIC as NETWORK
         from telvend.resellers.keyring import TOPIC as KEYS
+        from telvend.upstreams.service import TOPIC as PROVIDERS
 
         continuity, promises, real_process, serves = self.continuity, self.promises, self.real_process, self._serves
         resellers, offering, premiums = self.resellers, self.entitlements, self.premiums
@@ -437,7 +448,13 @@ class Shop:
             await offering.load(tx)
             await premiums.load(tx)
 
+        upstreams, router = self.upstreams, self.router
+
+        async def providers_switched(tx: "Tx") -> None:
+            await upstreams.load(tx, router)
+
         changed = {
+            PROVIDERS: providers_switched,
             KEYS: keys_changed,
             CATALOGUE: self.catalogue.load,
             NETWORK: network_changed,
@@ -705,6 +722,28 @@ class Shop:
         )
 
     @cached_property
+    def upstream_monitor(self) -> "UpstreamMonitor":
+        """Made where this process delivers, with a task that reports and one for each upstream that is asked for its float."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.upstreams.monitor import EVERY_S, UpstreamMonitor
+
+        tables = self.settings.providers
+        upstreams = cast("list[Upstream]", [provider for provider in self.providers if provider.name in tables])
+        monitor = UpstreamMonitor(
+            self.database,
+            self.router,
+            upstreams,
+            {name: table.low_float for name, table in tables.items()},
+            process=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        self._life.push_async_callback(monitor.close)
+        work = {"provider reports": monitor.report}
+        work |= {f"float of {upstream.name}": partial(monitor.look_at, upstream.name) for upstream in upstreams}
+        for name, look in work.items():
+            self._life.runs(PeriodicTask(name, look, self.clock, every_s=EVERY_S, runtime=self._runtime))
+        return monitor
+
+    @cached_property
     def trials(self) -> "Trials":
         """Deliveries by hand."""
         from telvend.fulfilment.trials.service import Trials
@@ -738,6 +777,7 @@ class Shop:
             provisional=self.provisional,
             fundings=self.fundings,
             reports=self.reports,
+            upstreams=self.upstreams,
             subscribers=self.subscribers,
             mobile_money=self.mobile_money,
             entitlements=self.entitlements,
@@ -844,7 +884,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     BOOK_BEHIND.set(shop.continuity.halted is not None)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
-        _ = (shop.payload_requeries, shop.network_reports)
+        _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor)
         if settings.provisional_credit_after_hours:
             _ = shop.provisional_rule
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
@@ -988,7 +1028,7 @@ def _router(
         # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.
         rules[OWN_NETWORK] = Rule(priority=1000, breaker=False)
     try:
-        return Router(providers, clock, rules=rules, refuses_live=refuses_live)
+        return Router(providers, clock, rules=rules, refuses_live=refuses_live, processes=settings.workers)
     except ValueError as error:
         raise SettingsRefused(f"These providers cannot stand side by side: {error}.") from None
 
@@ -1008,6 +1048,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.guard",
     "funding.play_money.real_process",
     "funding.play_money.voiding",
+    "upstreams.monitor",
     "fulfilment.metrics",
     "fulfilment.network_health",
     "fulfilment.payloads",

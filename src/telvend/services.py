@@ -24,6 +24,7 @@ from telvend.orders.payloads.service import Payloads
 from telvend.orders.service import Orders
 from telvend.reports.service import Reports
 from telvend.resellers.service import Resellers
+from telvend.upstreams.service import Upstreams
 from telvend.wallets.service import Transactions, Wallets
 
 
@@ -48,6 +49,7 @@ class Services:
     provisional: ProvisionalCredits
     fundings: Fundings
     reports: Reports
+    upstreams: Upstreams
     # The operator's side: one service for each room.
     subscribers: Subscribers
     mobile_money: MobileMoney

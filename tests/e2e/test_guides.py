@@ -137,6 +137,7 @@ BEGINNINGS = {
         settings=STEERED,
     ),
     "switch-a-network-off": Begins(soak=False),
+    "switch-a-provider-off": Begins(soak=False),
     "two-people-for-large-amounts": Begins([AMA]),
     "use-the-postman-collection": Begins([AMA]),
     "when-a-network-is-down": Begins(soak=False),

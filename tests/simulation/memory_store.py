@@ -177,6 +177,13 @@ class MemoryStore:
             for attempt in self.orders[order_id].attempts
         )
 
+    async def resend(self, order_id: int, number: int) -> int | None:
+        attempt = next(attempt for attempt in self.orders[order_id].attempts if attempt.number == number)
+        if attempt.state not in (AttemptState.STARTED, AttemptState.UNKNOWN):
+            return None
+        attempt.resent += 1
+        return attempt.resent
+
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         now = self._clock.now()
         renewed = set()

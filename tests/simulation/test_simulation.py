@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 import msgspec
 import pytest
 
-from telvend.fulfilment import weighing
+from telvend.fulfilment import calls, weighing
 from telvend.fulfilment import worker as worker_module
 from telvend.fulfilment.calls import ProviderCalls
 from telvend.fulfilment.in_flight import InFlightOrder
@@ -105,15 +105,15 @@ def _run_until_broken() -> None:
 def _unknown_is_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     believed = weighing.believed
 
-    def credulous(word: ProviderReport) -> Outcome:
-        outcome = believed(word)
+    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
+        outcome = believed(word, resent)
         return NotSent(outcome.text) if isinstance(outcome, Unknown) else outcome
 
     monkeypatch.setattr(weighing, "believed", credulous)
 
 
 def _never_heard_of_it_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weighing, "believed", lambda word: word.outcome)
+    monkeypatch.setattr(weighing, "believed", lambda word, _=0: word.outcome)
 
 
 def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,9 +166,24 @@ def _the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weighing, "_weigh_late", fickle)
 
 
+def _a_refused_resend_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    believed = weighing.believed
+
+    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
+        return word.outcome if word.to_resend else believed(word, resent)
+
+    monkeypatch.setattr(weighing, "believed", credulous)
+
+
+def _any_reference_is_taken_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_sends_again", lambda _: True)
+
+
 @pytest.mark.parametrize(
     "mutation",
     [
+        _a_refused_resend_is_believed_at_once,
+        _any_reference_is_taken_for_a_key,
         _unknown_is_taken_for_not_sent,
         _never_heard_of_it_is_believed_at_once,
         _a_timer_turns_unknown_into_failed,

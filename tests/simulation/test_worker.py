@@ -16,7 +16,17 @@ from telvend.fulfilment.routing import BreakerState, Router, Rule
 from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.money import GHS, Money
 from telvend.orders.model import AttemptState, OrderState
-from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, ProviderTraits, Unknown
+from telvend.providers.contract import (
+    Accepted,
+    Delivered,
+    Delivery,
+    NotSent,
+    Outcome,
+    ProviderTraits,
+    Reason,
+    Refused,
+    Unknown,
+)
 from tests.simulation.memory_store import MemoryStore, Row
 from tests.simulation.virtual_time import DatabaseClock, VirtualClock, VirtualLoop
 
@@ -31,7 +41,8 @@ class Scripted:
         self.traits = ProviderTraits(timeout_s=3.0, settles_after_s=60.0, concurrency=concurrency)
         self.truth: Outcome = Delivered()
         self.sent: list[str] = []
-        self.asked: list[Delivery] = []
+        self.questions: list[Delivery] = []
+        self.asked = 0
         self._deliver = deliver
 
     async def deliver(self, delivery: Delivery) -> Outcome:
@@ -39,7 +50,8 @@ class Scripted:
         return await self._deliver(delivery)
 
     async def requery(self, delivery: Delivery) -> Outcome:
-        self.asked.append(delivery)
+        self.asked += 1
+        self.questions.append(delivery)
         return self.truth
 
     async def close(self) -> None:
@@ -124,13 +136,15 @@ def test_a_question_carries_the_providers_own_reference_and_the_number_of_rivals
         stage.worker.start()
         stage.place()
         await asyncio.sleep(4)
-        assert [(asked.provider_reference, asked.rivals) for asked in stage.provider.asked[:1]] == [("THEIRS-1", None)]
+        assert [(asked.provider_reference, asked.rivals) for asked in stage.provider.questions[:1]] == [
+            ("THEIRS-1", None)
+        ]
         stage.provider.traits = replace(stage.provider.traits, requery_needs_rivals=True)
         await asyncio.sleep(10)
-        assert (stage.provider.asked[-1].provider_reference, stage.provider.asked[-1].rivals) == ("THEIRS-1", 0)
+        assert (stage.provider.questions[-1].provider_reference, stage.provider.questions[-1].rivals) == ("THEIRS-1", 0)
         stage.store.cannot_count = True
         await asyncio.sleep(60)
-        assert stage.provider.asked[-1].rivals is None
+        assert stage.provider.questions[-1].rivals is None
 
     loop.run_until_complete(play())
 
@@ -462,5 +476,209 @@ def test_a_provider_is_asked_about_exactly_what_it_was_sent(loop: VirtualLoop) -
         assert (first.provider_code, first.type, first.cost) == ("mtn-1gb", "SME", Money(70, GHS))
         assert first.started_at == row.attempts[0].started_at
         assert asked == [first] * 3
+
+    loop.run_until_complete(play())
+
+
+# Sending again under the same reference ------------------------------------------------------------------------------------
+
+KEY = ProviderTraits(timeout_s=3.0, settles_after_s=60.0, reference_is_key=True)
+REFERENCE = "NPAPI-1-abcdef-1"
+
+
+def _one_after_the_other(*answers: Outcome | None) -> Deliver:
+    """Say these in turn, the last one for ever; None is silence."""
+    left = list(answers)
+
+    async def say(delivery: Delivery) -> Outcome:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        return await silence(delivery) if answer is None else answer
+
+    return say
+
+
+def _keyed(*answers: Outcome | None, **settings: Any) -> Stage:
+    stage = Stage(_one_after_the_other(*answers), **settings)
+    stage.provider.traits = KEY
+    stage.provider.truth = NotSent("never heard of it")
+    return stage
+
+
+def test_what_never_arrived_is_sent_again_under_its_reference_at_once_where_that_is_a_key(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = _keyed(None, Delivered())
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(10)
+        assert (row.state, [attempt.state for attempt in row.attempts]) == (
+            OrderState.DELIVERED,
+            [AttemptState.DELIVERED],
+        )
+        assert (stage.provider.sent, row.attempts[0].resent) == ([REFERENCE] * 2, 1)
+
+    loop.run_until_complete(play())
+
+
+def test_a_refused_resend_gives_nothing_back_while_the_first_request_may_arrive(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = _keyed(None, Refused(Reason.NO_FLOAT), Refused(Reason.BAD_NUMBER))
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(55)
+        # Each was refused, and leaves the reference free: the first one would still deliver.
+        assert (row.state, [attempt.state for attempt in row.attempts]) == (
+            OrderState.WAITING,
+            [AttemptState.UNKNOWN],
+        )
+        assert len(stage.provider.sent) > 2
+        stage.provider.truth = Delivered()
+        await asyncio.sleep(60)
+        assert row.state is OrderState.DELIVERED
+        assert len(stage.provider.sent) <= 1 + FulfilmentPolicy().maximum_resends
+
+    loop.run_until_complete(play())
+
+
+def test_a_refusal_that_a_requery_finds_counts_at_once_also_after_a_resend(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = _keyed(None)
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(12)
+        assert row.attempts[0].resent == 1
+        stage.provider.truth = Refused(Reason.BAD_NUMBER)
+        await asyncio.sleep(20)
+        assert row.state is OrderState.FAILED
+
+    loop.run_until_complete(play())
+
+
+def test_after_the_last_resend_never_heard_of_it_counts_only_when_that_one_cannot_arrive_any_more(
+    loop: VirtualLoop,
+) -> None:
+    async def play() -> None:
+        stage = _keyed(None)
+        row = stage.place()
+        stage.worker.start()
+        last = 0.0
+        while row.attempts == [] or row.attempts[0].state.open:
+            await asyncio.sleep(1)
+            if len(stage.provider.sent) < 4:
+                last = loop.time()
+            assert loop.time() < 400
+        assert stage.provider.sent[:4] == [REFERENCE] * 4
+        assert row.attempts[0].state is AttemptState.NOT_SENT
+        assert loop.time() - last >= 60
+
+    loop.run_until_complete(play())
+
+
+def test_a_worker_that_finds_a_resend_of_another_one_waits_for_it_too(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = _keyed(None)
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(4)
+        other = Fulfilment(
+            stage.store, Router([stage.provider], stage.clock), stage.clock, policy=FulfilmentPolicy(), poll_s=1.0
+        )
+        other.start()
+        await asyncio.sleep(100)
+        # Both know the attempt for longer than it takes to settle. One of them has just sent it for the last time.
+        row.attempts[0].resent = FulfilmentPolicy().maximum_resends + 1
+        row.due_at = stage.clock.now()
+        await asyncio.sleep(50)
+        assert row.attempts[0].state is AttemptState.UNKNOWN
+        await asyncio.sleep(100)
+        assert row.attempts[0].state is AttemptState.NOT_SENT
+
+    loop.run_until_complete(play())
+
+
+@pytest.mark.parametrize("case", ["no key", "accepted", "doubtful", "held", "stopping"])
+def test_nothing_is_sent_again_where_that_could_deliver_twice_or_may_not_be_sent(loop: VirtualLoop, case: str) -> None:
+    async def play() -> None:
+        held = False
+        stage = _keyed(Accepted() if case == "accepted" else None, held=lambda: held)
+        if case == "no key":
+            stage.provider.traits = ProviderTraits(timeout_s=3.0, settles_after_s=60.0)
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(1)
+        held = case == "held"
+        if case == "doubtful":
+            claim_of = stage.store._claim_of
+
+            def doubtful(row: Row, now: Any) -> Any:
+                claim = claim_of(row, now)
+                claim.doubtful = True
+                return claim
+
+            stage.store._claim_of = doubtful  # type: ignore[method-assign]
+        if case == "stopping":
+            stage.worker._calls.stop()
+        await asyncio.sleep(40)
+        assert (stage.provider.sent, row.attempts[0].resent) == ([REFERENCE], 0)
+        assert stage.provider.asked > 0
+
+    loop.run_until_complete(play())
+
+
+# Too soon for the number -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_orders_for_one_number_wait_for_one_another_where_the_provider_takes_one_in_thirty_seconds(
+    loop: VirtualLoop, processes: int
+) -> None:
+    served: list[float] = []
+
+    async def strict(_: Delivery) -> Outcome:
+        if served and loop.time() - served[-1] < 30:
+            return Refused(Reason.TOO_SOON, "likely a duplicate")
+        served.append(loop.time())
+        return Delivered()
+
+    async def play() -> None:
+        stage = Stage(strict)
+        stage.provider.traits = ProviderTraits(timeout_s=3.0, settles_after_s=60.0, repeat_guard_s=30.0)
+        rows = [stage.place() for _ in range(4)]
+        stage.worker.start()
+        for _ in range(processes - 1):
+            Fulfilment(
+                stage.store,
+                Router([stage.provider], stage.clock),
+                stage.clock,
+                policy=FulfilmentPolicy(),
+                poll_s=0.1,
+                concurrency=1,
+            ).start()
+        await asyncio.sleep(120 if processes == 1 else 1200)
+        assert {row.state for row in rows} == {OrderState.DELIVERED}
+        assert len(served) == 4
+        if processes == 1:
+            assert len(stage.provider.sent) == 4
+
+    loop.run_until_complete(play())
+
+
+def test_orders_of_the_only_provider_wait_while_it_is_down_and_are_all_delivered_afterwards(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(_always(NotSent("connection refused")))
+        row = stage.place()
+        stage.worker.start()
+        while stage.router.snapshot()[0].state is BreakerState.CLOSED:
+            stage.place()
+            await asyncio.sleep(1)
+        waiting = [stage.place() for _ in range(40)]
+        sent = len(stage.provider.sent)
+        await asyncio.sleep(60)
+        # Probed every five seconds, each time with an order that had its turn.
+        assert 8 <= len(stage.provider.sent) - sent <= 13
+        assert row.state is not OrderState.DELIVERED
+        stage.provider._deliver = at_once
+        await asyncio.sleep(20)
+        assert OrderState.WAITING not in {row.state for row in waiting}
+        assert sum(row.state is OrderState.DELIVERED for row in waiting) >= 35
 
     loop.run_until_complete(play())

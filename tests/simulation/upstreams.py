@@ -3,6 +3,9 @@
 The far side (`Upstream`) goes on whatever happens to the worker that called: what is on its way arrives. The client
 half (`Client`) belongs to one worker and dies with it. A provider here may lose, delay, repeat, garble and forget, but
 what it says definitely is true: the shop stands on the contract, and the contract says that much.
+
+Where the reference is an idempotency key, a request under a known one is answered from the book. A refusal may leave the
+reference free there: it is true of its own request, and another one under the same reference that arrives later delivers.
 """
 
 import asyncio
@@ -27,6 +30,9 @@ from telvend.providers.contract import (
 )
 
 Chaos = Callable[[str], Awaitable[None]]
+
+
+_REASONS = (Reason.REFUSED, Reason.BAD_NUMBER, Reason.NO_FLOAT, Reason.NOT_SOLD, Reason.TOO_SOON, Reason.DOWN)
 
 
 class Fate(Enum):
@@ -67,6 +73,9 @@ class Upstream:
         self.deliveries: Counter[int] = Counter()
         self.on_the_way: Counter[int] = Counter()
         self.sent_at: dict[str, float] = {}
+        self.sent: Counter[str] = Counter()
+        # Requests that were refused without a record, by reference and number of the request.
+        self.turned_away: dict[tuple[str, int], Reason] = {}
         self._dice = dice
         self._latest_arrival_s = latest_arrival_s
         self._check = check
@@ -74,6 +83,7 @@ class Upstream:
     def send(self, reference: str) -> float:
         """A delivery leaves the worker. Answers when it is dealt with, in seconds; infinity when it is lost."""
         order_id = order_of(reference)
+        self.sent[reference] += 1
         if self._happens(12):
             return float("inf")
         transit_s = self._dice.uniform(0.01, 0.3)
@@ -81,17 +91,23 @@ class Upstream:
             transit_s = self._dice.uniform(0.3, self._latest_arrival_s)
         self.on_the_way[order_id] += 1
         self.sent_at[reference] = asyncio.get_running_loop().time()
-        asyncio.get_running_loop().call_later(transit_s, self._arrive, reference, order_id)
+        asyncio.get_running_loop().call_later(transit_s, self._arrive, reference, order_id, self.sent[reference])
         return transit_s
 
-    def _arrive(self, reference: str, order_id: int) -> None:
+    def _arrive(self, reference: str, order_id: int, request: int) -> None:
         known = self.book.get(reference)
-        if known is None or known.fate is not Fate.CLOSED:
+        if known is not None and known.fate is not Fate.CLOSED and not self.traits.reference_is_key:
+            # No key: the same reference once more is another sale.
+            self.deliveries[order_id] += 1
+        elif known is None:
             roll = self._dice.randrange(100)
             refusals, pending = self.refusals, 15
             if roll < refusals:
-                reason = self._dice.choice([Reason.REFUSED, Reason.BAD_NUMBER, Reason.NO_FLOAT, Reason.NOT_SOLD])
-                self._enter(reference, Entry(Fate.REFUSED, reason))
+                reason = self._dice.choice(_REASONS)
+                if self.traits.reference_is_key and self._dice.random() < 0.5:
+                    self.turned_away[reference, request] = reason
+                else:
+                    self._enter(reference, Entry(Fate.REFUSED, reason))
             elif roll < refusals + pending:
                 self._enter(reference, Entry(Fate.PENDING))
                 fate = self._dice.choice([Fate.DELIVERED, Fate.DELIVERED, Fate.REFUSED, Fate.PENDING])
@@ -106,8 +122,6 @@ class Upstream:
         self._check(order_id)
 
     def _enter(self, reference: str, entry: Entry) -> None:
-        if reference in self.book:
-            raise AssertionError(f"{reference} was sent to {self.name} twice")
         if self.traits.settles_after_s and self._happens(20):
             # Its promise is only for afterwards.
             entry.visible_at = self.sent_at[reference] + self._latest_arrival_s
@@ -125,8 +139,10 @@ class Upstream:
         self.on_the_way[order_id] -= 1
         self._check(order_id)
 
-    def truth(self, reference: str, cost: Money, *, asked: bool) -> Outcome:
+    def truth(self, reference: str, cost: Money, *, asked: bool, request: int = 0) -> Outcome:
         """What the book says. A question about what it does not know closes it, where the provider does that."""
+        if request and (reason := self.turned_away.get((reference, request))) is not None:
+            return Refused(reason)
         entry = self.book.get(reference)
         if entry is None or (asked and asyncio.get_running_loop().time() < entry.visible_at):
             if self.traits.settles_after_s == 0 and entry is None:
@@ -171,25 +187,27 @@ class Client:
         if self._upstream.sick and self._dice.random() < 0.5:
             return NotSent("connection refused")
         done_s = self._upstream.send(delivery.reference)
+        request = self._upstream.sent[delivery.reference]
         await self._chaos("die")
         if done_s == float("inf") or self._upstream.goes_wrong():
             return await self._nonsense()
         await asyncio.sleep(done_s + 0.01)
-        return await self._answer(delivery, asked=False)
+        return await self._answer(delivery, request=request)
 
     async def requery(self, delivery: Delivery) -> Outcome:
         await self._chaos("die or stall")
         await asyncio.sleep(self._dice.uniform(0.01, 0.2))
         if self._upstream.goes_wrong():
             return await self._nonsense()
-        return await self._answer(delivery, asked=True)
+        return await self._answer(delivery)
 
     async def close(self) -> None:
         pass
 
-    async def _answer(self, delivery: Delivery, *, asked: bool) -> Outcome:
-        truth = self._upstream.truth(delivery.reference, delivery.cost, asked=asked)
-        if not asked and isinstance(truth, NotSent):
+    async def _answer(self, delivery: Delivery, *, request: int = 0) -> Outcome:
+        """The answer to a question, or to this `request` to deliver."""
+        truth = self._upstream.truth(delivery.reference, delivery.cost, asked=not request, request=request)
+        if request and isinstance(truth, NotSent):
             # The reference was closed while the delivery was on its way: the far side has refused to take it.
             return truth
         # The answer travels back, perhaps past the time-out, perhaps past the lease.

@@ -58,6 +58,12 @@ class _WorkerStore:
         await self._after()
         return effects
 
+    async def resend(self, order_id: int, number: int) -> int | None:
+        await self._before()
+        count = await self._world.store.resend(order_id, number)
+        await self._after()
+        return count
+
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         await self._before()
         renewed = await self._world.store.renew(order_ids, lease_s)
@@ -157,6 +163,9 @@ class World:
             longest_hint_s=20,
             lease_s=lease_s,
             lease_margin_s=lease_s / 5,
+            too_soon_s=2.0,
+            longest_too_soon_s=8.0,
+            maximum_too_soon=3,
         )
         self.store = MemoryStore(self.database_clock, self.policy, Money(2000, GHS))
         self.upstreams = [self._upstream(name) for name in ("cheap", "dear")]
@@ -172,7 +181,16 @@ class World:
         # What is on its way arrives before the provider promises that nothing does any more, counted from the
         # attempt, which may have waited for most of a lease. One that closes references need not promise anything.
         latest_s = settles_after_s - self.policy.lease_s if settles_after_s else 40.0
-        traits = ProviderTraits(timeout_s, settles_after_s, concurrency=dice.choice([1, 2, 64]))
+        # One that closes a reference when it is asked has nothing left that could be sent again.
+        reference_is_key = settles_after_s > 0 and dice.random() < 0.5
+        traits = ProviderTraits(
+            timeout_s,
+            settles_after_s,
+            concurrency=dice.choice([1, 2, 64]),
+            reference_is_key=reference_is_key,
+            repeat_guard_s=dice.choice([0.0, 0.0, 1.0]),
+            rate_per_s=dice.choice([None, None, 5.0]),
+        )
         upstream = Upstream(name, dice, traits, latest_s, self.check)
         upstream.faults = dice.choice([0, 30, 100, 200])
         upstream.refusals = dice.choice([0, 10, 40])

@@ -118,6 +118,8 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         pass
     assert story.closed == [
         "Fulfilment.drain",
+        "PeriodicTask.close",  # What is reported of providers.
+        "UpstreamMonitor.close",
         "PeriodicTask.close",  # What is said of networks.
         "PeriodicTask.close",  # Payloads that are asked for.
         "PostgresFulfilmentStore.close",

@@ -404,7 +404,8 @@ def test_an_order_is_sold_through_a_provider_of_the_settings(shop: Shop, folder:
 
     order = asyncio.run(sell())
     assert order.state is OrderState.DELIVERED
-    asked, *questions = double.requests
+    # The float is asked for as well.
+    asked, *questions = [request for request in double.requests if request.url.path != "/balance"]
     (attempt,) = shop.data("order", "show", order.reference)["attempts"]
     assert (attempt["provider"], attempt["provider_code"], attempt["provider_reference"]) == (
         "vt",
@@ -416,6 +417,10 @@ def test_an_order_is_sold_through_a_provider_of_the_settings(shop: Shop, folder:
     assert {question.url.path for question in questions} == {f"/purchases/t/{attempt['reference']}"}
     entries = shop.data("order", "show", order.reference)["entries"]
     assert [e["amount"] for e in entries if e["credit"] == "provider vt"] == [Decimal("140.5")]
+    vt = next(one for one in shop.data("provider", "list")["providers"] if one["name"] == "vt")
+    assert (vt["float"], vt["currency"], vt["last_hour"]["delivered"]) == (1000, "NGN", 1)
+    assert vt["last_hour"]["costs"] == {"NGN": Decimal("140.5")}
+    assert vt["hours_left"] == Decimal("7.1")
     assert shop.data("ledger", "check")["ok"]
 
 

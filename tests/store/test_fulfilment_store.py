@@ -682,6 +682,16 @@ async def test_the_same_and_contradicting_outcomes_racing_each_other_settle_once
         await store.close()
 
 
+async def test_only_an_open_attempt_that_was_not_accepted_is_counted_as_sent_again(bench: Bench) -> None:
+    order_id = await begin(bench)
+    assert [await bench.store.resend(order_id, 1) for _ in range(2)] == [1, 2]
+    # Whoever does not know of it is not believed when it says no.
+    assert await hear(bench, order_id, Refused(Reason.REFUSED)) is Effect.ASK_LATER
+    assert (await bench.order(order_id)).state is OrderState.WAITING
+    assert await hear(bench, order_id, Accepted()) is Effect.ASK_LATER
+    assert await bench.store.resend(order_id, 1) is None
+
+
 async def test_a_lost_connection_is_at_most_busy_and_the_next_call_has_a_new_one(postgres: PostgresBench) -> None:
     order_id = await begin(postgres)
     async with postgres.database.connection() as tx:
@@ -727,7 +737,7 @@ _PLANNED = {
     "outcomes": (
         jobs_store.CHANGE_ATTEMPTS,
         (
-            '[{"order_id": 1, "number": 1, "state": "unknown", "asked": 0, "elsewhere": false, "cost_minor": 1,'
+            '[{"order_id": 1, "number": 1, "state": "unknown", "asked": 0, "elsewhere": false, "again": false, "cost_minor": 1,'
             ' "text": "", "provider_reference": null}]',
             [1],
         ),

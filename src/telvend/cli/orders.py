@@ -418,6 +418,7 @@ def history_data(history: "OrderHistory", email: str) -> dict[str, Any]:
                 "provider_code": attempt.provider_code,
                 "state": attempt.state,
                 "asked": attempt.asked,
+                "resent": attempt.resent,
                 "text": attempt.text,
                 "started_at": attempt.started_at,
                 "finished_at": attempt.finished_at,

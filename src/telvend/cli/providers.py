@@ -2,19 +2,33 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from telvend.catalog.model import Airtime, Product
-from telvend.cli.arguments import NUMBER
-from telvend.cli.common import Output, as_json_of, command, emit, fail, progress, settings_of, time_text, zone_name
+from telvend.cli.arguments import NUMBER, parsed_currency
+from telvend.cli.common import (
+    Output,
+    as_json_of,
+    command,
+    emit,
+    fail,
+    progress,
+    settings_of,
+    table,
+    time_text,
+    zone_name,
+)
 from telvend.cli.listing import more_after, page
 from telvend.cli.options import DatabaseUrl, DataDir, Json
-from telvend.cli.who import user_of_machine
+from telvend.cli.who import By, user_of_machine
 from telvend.errors import InvalidInput, NotFound
-from telvend.kit.money import Money
+from telvend.fulfilment.routing import ProviderState
+from telvend.kit.mode import Mode
+from telvend.kit.money import Currency, Money
+from telvend.ledger.model import AccountKind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +38,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.trials.model import Trial
     from telvend.providers.contract import Refused
     from telvend.providers.upstream import RequestPreview, Upstream
+    from telvend.upstreams.model import Standing
 
 app = typer.Typer()
 
@@ -34,6 +49,171 @@ Subject = Annotated[
 
 _SHOWN: Final = 20
 _ASK_AFTER_S: Final = (2.0, 3.0, 5.0, 10.0, 10.0, 15.0, 15.0, 30.0, 30.0, 60.0)
+
+
+# List, off, drain, on ---------------------------------------------------------------------------------------------------
+
+
+@command(app, "list")
+async def list_providers(shop: "Shop") -> Output:
+    """List the providers: how they have done in the last hour, their floats, and whether one rests or is switched off."""
+    standings = await shop.upstreams.standings(shop.provider_names)
+    reckoned = await _reckoned(shop, standings)
+    data = [_standing_data(shop, name, standing, reckoned.get(name)) for name, standing in standings.items()]
+    rows = [
+        (
+            one["name"], one["connector"], "live" if one["live"] else "", one["state"],
+            _none_text(one["last_hour"]["success_percent"], "%"), _none_text(one["last_hour"]["median_s"], " s"),
+            f"{one['float']} {one['currency']}" if one["float"] is not None else one["float_error"][:40] or "",
+            _none_text(one["hours_left"], " h"), "low" if one["low"] else "", one["breaker"]["state"] or "no process",
+        )
+        for one in data
+    ]  # fmt: skip
+    columns = ("name", "connector", "", "", "delivered", "in", "float", "lasts", "", "breaker")
+
+    def show(console: "Console") -> None:
+        table("", columns, rows, "There are no providers.")(console)
+        for one in data:
+            if one["reason"]:
+                console.print(f"{one['name']} is {one['state']}: {one['reason']} ({one['by']})", markup=False)
+            for group in one["breaker"]["groups"]:
+                where = group["group"] or "everything"
+                console.print(f"{one['name']}: {where} rests: {group['why']}", markup=False)
+
+    return Output({"providers": data}, show=show)
+
+
+async def _reckoned(shop: "Shop", standings: "Mapping[str, Standing]") -> dict[str, Money]:
+    """What the float of each provider with recorded top-ups should be: these, less what its account of the ledger has earned.
+
+    Only of the currency of its float. Sums the ledger, and so only where somebody has recorded a top-up.
+    """
+    wanted: dict[str, Money] = {}
+    for name, standing in standings.items():
+        currency = _float_currency(standing)
+        if currency is not None and currency in standing.topped_up:
+            wanted[name] = standing.topped_up[currency]
+    if not wanted:
+        return {}
+    for account in await shop.ledger.totals():
+        topped_up = wanted.get(account.owner)
+        of_provider = account.kind is AccountKind.PROVIDER and account.mode is Mode.LIVE
+        if of_provider and topped_up is not None and topped_up.currency == account.total.currency:
+            wanted[account.owner] = Money(topped_up.minor - account.total.minor, topped_up.currency)
+    return wanted
+
+
+def _float_currency(standing: "Standing") -> "Currency | None":
+    if standing.float is not None and standing.float.amount is not None:
+        return standing.float.amount.currency
+    return next(iter(standing.topped_up), None)
+
+
+def _standing_data(shop: "Shop", name: str, standing: "Standing", reckoned: Money | None) -> dict[str, Any]:
+    settings = shop.settings
+    upstream, simulator = settings.providers.get(name), settings.simulators.get(name)
+    live = upstream.live if upstream is not None else simulator is None or simulator.live
+    read, hour, switched = standing.float, standing.last_hour, standing.switched
+    amount = None if read is None else read.amount
+    return {
+        "name": name,
+        "connector": upstream.connector if upstream is not None else "simulator" if simulator is not None else name,
+        "live": live,
+        "state": standing.state,
+        "reason": "" if switched is None or standing.state is ProviderState.ON else switched.reason,
+        "by": None if switched is None else switched.by_whom,
+        "switched_at": None if switched is None else switched.at,
+        "float": None if amount is None else amount.decimal,
+        "currency": None if amount is None else amount.currency.code,
+        "float_at": None if read is None else read.read_at,
+        "float_age_s": None if read is None or read.age_s is None else round(read.age_s, 1),
+        "float_error": "" if read is None else read.error,
+        "low_float": None if upstream is None else upstream.low_float or None,
+        "low": read is not None and read.low,
+        "hours_left": hour.hours_left(amount),
+        "reckoned_float": None if reckoned is None else reckoned.decimal,
+        "last_hour": {
+            "delivered": hour.delivered,
+            "refused": hour.refused,
+            "not_sent": hour.not_sent,
+            "unknown": hour.unknown,
+            "open": hour.open,
+            "success_percent": hour.success_percent,
+            "median_s": hour.median_s,
+            "slow_s": hour.slow_s,
+            "costs": {currency.code: cost.decimal for currency, cost in (hour.costs or {}).items()},
+        },
+        "breaker": {
+            "state": standing.health.state,
+            "processes": standing.health.processes,
+            "in_flight": standing.health.in_flight,
+            "groups": [
+                {"group": group.group, "state": group.state, "why": group.why, "processes": group.processes}
+                for group in standing.health.resting
+            ],
+        },
+    }
+
+
+def _none_text(value: Any, unit: str) -> str:
+    return "" if value is None else f"{value}{unit}"
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A provider of the settings.")]
+Reason = Annotated[str, typer.Option(help="Why, for whoever sees it in `telvend provider list`.")]
+
+
+@command(app, "off")
+async def off(shop: "Shop", name: Name, reason: Reason = "", by: By = None) -> Output:
+    """Send nothing more to a provider, on every node at once. What is open there is still asked about.
+
+    Orders go to the others. Where there is no other one they fail, and the money goes back.
+    """
+    return await _switch(shop, name, ProviderState.OFF, reason, by, "gets nothing more; what is open is asked about")
+
+
+@command(app, "drain")
+async def drain(shop: "Shop", name: Name, reason: Reason = "", by: By = None) -> Output:
+    """Give a provider no new orders, on every node at once, and finish what is open there: also by sending it again.
+
+    Orders go to the others. Where there is no other one they fail, and the money goes back.
+    """
+    return await _switch(shop, name, ProviderState.DRAIN, reason, by, "gets no new orders; what is open is finished")
+
+
+@command(app, "on")
+async def on(shop: "Shop", name: Name, by: By = None) -> Output:
+    """Give a provider orders again, on every node at once."""
+    return await _switch(shop, name, ProviderState.ON, "", by, "gets orders")
+
+
+async def _switch(shop: "Shop", name: str, state: ProviderState, reason: str, by: str | None, text: str) -> Output:
+    await shop.upstreams.switch(name, state, known=shop.provider_names, reason=reason, by_whom=by or user_of_machine())
+    return Output({"name": name, "state": state}, f"{name} {text}.")
+
+
+@command(app, "topup")
+async def topup(
+    shop: "Shop",
+    name: Name,
+    amount: Annotated[str, typer.Argument(help="In whole units, such as 50000 or 4.50.")],
+    currency: Annotated[str, typer.Argument(metavar="CURRENCY", help="GHS, NGN, …")],
+    reference: Annotated[str, typer.Option(help="Yours for this payment, as the bank's: counted once.")],
+    by: By = None,
+) -> Output:
+    """Record what was paid into the float of a provider, to compare what should be left with what the provider says.
+
+    Moves no money of resellers. `telvend provider list --json` shows it as `reckoned_float`: top-ups less costs.
+    """
+    if name not in shop.provider_names:
+        raise NotFound("Provider", f"There is no provider {name}; the settings name {', '.join(shop.provider_names)}.")
+    try:
+        paid = Money.parse(amount, parsed_currency(currency))
+    except ValueError as error:
+        raise InvalidInput("amount", str(error)) from None
+    new = await shop.upstreams.record_topup(name, paid, reference, by_whom=by or user_of_machine())
+    text = f"{paid} was paid into the float of {name}." if new else f"{reference} was recorded before."
+    return Output({"name": name, "amount": paid.decimal, "currency": paid.currency.code, "recorded": new}, text)
 
 
 # Check ----------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from telvend.fulfilment.routing import Router
 from telvend.kit import log
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
-from telvend.orders.model import Order
+from telvend.orders.model import AttemptState, Order
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Provider, Refused, Unknown
 
 _log = log.get(__name__)
@@ -38,6 +38,8 @@ _NEVER_SENT: Final = "never sent: {}"
 
 CountRivals = Callable[[int, int], Awaitable[int]]
 """Counts the other attempts like one: see `FulfilmentStore.rivals`."""
+RecordResend = Callable[[int, int], Awaitable[int | None]]
+"""Counts one more resend of an attempt: see `FulfilmentStore.resend`."""
 
 
 class OwnDatabaseAway(Exception):
@@ -45,7 +47,10 @@ class OwnDatabaseAway(Exception):
 
 
 class ProviderCalls:
-    """Makes the calls of one worker. After `stop` nothing new is sent; providers are still asked."""
+    """Makes the calls of one worker. After `stop` nothing new is sent; providers are still asked.
+
+    `record_resend` is the store's; `held` answers whether nothing may be sent now.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,8 @@ class ProviderCalls:
         ears: Observer,
         *,
         count_rivals: CountRivals,
+        record_resend: RecordResend,
+        held: Callable[[], bool],
     ) -> None:
         self._router = router
         self._places = places
@@ -65,6 +72,8 @@ class ProviderCalls:
         self._policy = policy
         self._ears = ears
         self._count_rivals = count_rivals
+        self._record_resend = record_resend
+        self._held = held
         self._stopping = False
 
     def stop(self) -> None:
@@ -76,21 +85,15 @@ class ProviderCalls:
         step = order.step
         if isinstance(step, Deliver):
             outcome = await self._deliver(order, step)
-            number, asked, age_s, settles_after_s = step.number, False, 0.0, 0.0
-        elif isinstance(step, Requery):
-            attempt = step.attempt
-            number, asked = attempt.number, True
-            # Before the question is put. The database's clock says nothing here: it may have jumped since the attempt was made.
-            age_s = self._ages.least_s(order.claim.id, number)
-            outcome, settles_after_s = await self._ask(order, step)
-        else:
-            raise InvariantBroken(f"order {order.claim.id} needs no call")
-        return self._word(order, outcome, age_s, settles_after_s, number=number, asked=asked)
+            return self._word(order, outcome, 0.0, 0.0, name=step.chosen.provider.name, number=step.number, asked=False)
+        if isinstance(step, Requery):
+            return await self._ask(order, step.attempt)
+        raise InvariantBroken(f"order {order.claim.id} needs no call")
 
     def abandoned(self, order: InFlightOrder) -> ProviderReport:
         """What is said of a call that does not end."""
         outcome = Unknown("no answer, and the call does not end")
-        return self._word(order, outcome, 0.0, 0.0, number=order.number, asked=isinstance(order.step, Requery))
+        return self._word(order, outcome, 0.0, 0.0, name="", number=order.number, asked=isinstance(order.step, Requery))
 
     def _word(
         self,
@@ -99,19 +102,34 @@ class ProviderCalls:
         age_s: float,
         settles_after_s: float,
         *,
+        name: str,
         number: int,
         asked: bool,
+        resent: int = 0,
+        to_resend: bool = False,
     ) -> ProviderReport:
         holds = not order.abandoned and self._clock.monotonic() < order.deadline
         schedule_age_s = self._ages.likely_s(order)
+        provider = self._router.provider(name)
         claim = order.claim
         return ProviderReport(
-            claim.id, claim.wallet_id, number, outcome, asked, age_s, settles_after_s, holds, schedule_age_s
+            claim.id,
+            claim.wallet_id,
+            number,
+            outcome,
+            asked,
+            age_s,
+            settles_after_s,
+            holds,
+            schedule_age_s,
+            resent,
+            to_resend,
+            0.0 if provider is None else provider.traits.repeat_guard_s,
         )
 
     async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:
         chosen = step.chosen
-        if self._stopping or self._clock.monotonic() > order.deadline - self._policy.lease_margin_s:
+        if not self._may_send(order):
             # Somebody else may have the order by now. Nothing was sent, and nothing will be.
             self._places.release(chosen)
             why = "the worker is stopping" if self._stopping else "the lease was about to end"
@@ -136,19 +154,77 @@ class ProviderCalls:
                 )
         return outcome
 
-    async def _ask(self, order: InFlightOrder, step: Requery) -> tuple[Outcome, float]:
-        """What the provider says of the attempt, and from what age on it can be believed never to have heard of it."""
-        attempt = step.attempt
+    async def _ask(self, order: InFlightOrder, attempt: AttemptSnapshot) -> ProviderReport:
+        """Ask about the attempt; send it again where it never arrived and its reference is an idempotency key."""
+        # Before the question is put. The database's clock says nothing here: it may have jumped since the attempt was made.
+        age_s = self._ages.least_s(order.claim.id, attempt.number)
+        settles_after_s, resent, to_resend = 0.0, attempt.resent, False
+        outcome: Outcome
         try:
             provider = self._router.provider(attempt.provider)
             if provider is None:
-                return Unknown(f"{attempt.provider} is not set up here and cannot be asked"), 0.0
-            rivals = await self._rivals(order, provider, attempt)
-            sent = attempt.sent(order.claim.price.currency)
-            outcome = await self._call(order, provider, "ask", sent, rivals)
-            return outcome, provider.traits.settles_after_s
+                outcome = Unknown(f"{attempt.provider} is not set up here and cannot be asked")
+            else:
+                settles_after_s = provider.traits.settles_after_s
+                rivals = await self._rivals(order, provider, attempt)
+                sent = attempt.sent(order.claim.price.currency)
+                outcome = await self._call(order, provider, "ask", sent, rivals)
+                if isinstance(outcome, NotSent):
+                    count = await self._recorded_resend(order, provider, attempt)
+                    if count is not None:
+                        if count != attempt.resent + 1:
+                            age_s = 0.0  # Somebody else has sent it meanwhile.
+                        resent, to_resend = count, True
+                        outcome = await self._resend(order, provider, attempt, count)
         finally:
             self._places.ended(attempt.provider)
+        return self._word(
+            order,
+            outcome,
+            age_s,
+            settles_after_s,
+            name=attempt.provider,
+            number=attempt.number,
+            asked=True,
+            resent=resent,
+            to_resend=to_resend,
+        )
+
+    async def _recorded_resend(self, order: InFlightOrder, provider: Provider, attempt: AttemptSnapshot) -> int | None:
+        """Record that the attempt is about to be sent again; None where it must not be.
+
+        Not where its reference is no key; not one that was accepted, since a provider that has forgotten it has forgotten the
+        key too; not one of an order whose attempts the database may have lost: one of those may have had another reference.
+        """
+        if (
+            not _sends_again(provider)
+            or attempt.state is AttemptState.ACCEPTED
+            or attempt.resent >= self._policy.maximum_resends
+            or order.claim.doubtful
+            or not self._router.may_resend(provider.name)
+            or self._held()
+            or not self._may_send(order)
+            or not self._router.may_ask(provider.name)
+        ):
+            return None
+        try:
+            count = await self._record_resend(order.claim.id, attempt.number)
+        except Busy:
+            return None
+        if count is None or not self._may_send(order):
+            return None
+        self._ages.sent_again(order.claim.id, attempt.number, count)
+        return count
+
+    async def _resend(self, order: InFlightOrder, provider: Provider, attempt: AttemptSnapshot, count: int) -> Outcome:
+        _log.info("attempt_sent_again", provider=provider.name, order=order.claim.id, attempt=attempt.number)
+        outcome = await self._call(order, provider, "resend", attempt.sent(order.claim.price.currency))
+        if isinstance(outcome, Refused | NotSent):
+            self._ages.answered(order.claim.id, attempt.number, count)
+        return outcome
+
+    def _may_send(self, order: InFlightOrder) -> bool:
+        return not self._stopping and self._clock.monotonic() <= order.deadline - self._policy.lease_margin_s
 
     async def _rivals(self, order: InFlightOrder, provider: Provider, attempt: AttemptSnapshot) -> int | None:
         """How many other attempts its provider could take for this one; None where that is not asked, or not known now."""
@@ -175,11 +251,15 @@ class ProviderCalls:
         try:
             if verb == "deliver":
                 await hit_async("attempt.after_write")
+            elif verb == "resend":
+                await hit_async("resend.after_write")
             async with asyncio.timeout(timeout_s):
-                outcome = await (provider.deliver(delivery) if verb == "deliver" else provider.requery(delivery))
+                outcome = await (provider.requery(delivery) if verb == "ask" else provider.deliver(delivery))
             if verb == "deliver":
                 await hit_async("attempt.after_send")
                 await hit_async("attempt.after_answer")
+            elif verb == "resend":
+                await hit_async("resend.after_send")
             if not isinstance(outcome, _OUTCOMES):
                 _log.error("provider_answered_no_outcome", provider=provider.name, verb=verb, order=claim.id)
                 outcome = Unknown(f"not an outcome: {outcome!r}")
@@ -203,6 +283,11 @@ class ProviderCalls:
             age_s = self._ages.likely_s(order) or 0.0
             self._ears.heard(claim, provider.name, outcome, order.step.attempt.state, age_s)
         return outcome  # type: ignore[no-any-return]
+
+
+def _sends_again(provider: Provider) -> bool:
+    """Whether a repeated request under a known reference never delivers twice there."""
+    return provider.traits.reference_is_key
 
 
 def delivery_of(order: ClaimedOrder | Order, sent: SentAttempt) -> Delivery:

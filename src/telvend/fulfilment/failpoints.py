@@ -7,6 +7,8 @@ FAILPOINTS: Final = {
     "attempt.after_write": "The attempt is durable; the provider has not been called.",
     "attempt.after_send": "The request has gone to the provider; its answer has not been read.",
     "attempt.after_answer": "The provider has answered; the outcome has not been handed on.",
+    "resend.after_write": "The resend is counted and durable; the provider has not been called again.",
+    "resend.after_send": "The request has gone to the provider again; its answer has not been read.",
     "settle.before_commit": "Outcomes and their transfers are written; the transaction is not committed.",
     "settle.after_commit": "The outcomes are durable; their claims have not been given back.",
     "provisional.before_commit": "Provisional credits are written; the transaction is not committed.",

@@ -44,13 +44,16 @@ class InFlightOrder:
 class AttemptAges:
     """How old attempts are by this process's monotonic clock, which no jump of the database's clock touches.
 
-    An attempt is at least as old as it has been known here. One that was forgotten counts as new.
+    An attempt is at least as old as it has been known here. One that was forgotten counts as new. One that was sent again is as
+    old, for `least_s`, as it is known here that it was: the last request counts, whoever has sent it.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # When it was first seen, how old it was then as well as that was known, and whether it was begun here.
         self._seen: dict[tuple[int, int], tuple[float, float | None, bool]] = {}
+        # How often it was sent again, when that was seen, and when it was sent before that.
+        self._resent: dict[tuple[int, int], tuple[int, float, float]] = {}
 
     def note(self, claim: ClaimedOrder, step: Deliver | Requery) -> None:
         """Remember the attempt of `step`, where it is not known yet."""
@@ -59,13 +62,31 @@ class AttemptAges:
             self._seen.setdefault((claim.id, step.number), (now, 0.0, True))
         elif (claim.id, step.attempt.number) not in self._seen:
             self._seen[claim.id, step.attempt.number] = (now, _age_at_claim_s(claim, step.attempt), False)
+        if isinstance(step, Requery) and step.attempt.resent:
+            self.sent_again(claim.id, step.attempt.number, step.attempt.resent)
         if len(self._seen) > _REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+            self.forget(*next(iter(self._seen)))
+
+    def sent_again(self, order_id: int, number: int, resent: int) -> None:
+        """Remember that the attempt has been sent again `resent` times."""
+        now = self._clock.monotonic()
+        count, at, _ = self._resent.get((order_id, number), (0, 0.0, 0.0))
+        if count < resent:
+            self._resent[order_id, number] = (resent, now, at if count + 1 == resent else now)
+
+    def answered(self, order_id: int, number: int, resent: int) -> None:
+        """Take the last of `resent` repetitions for answered with a no: that request is not on its way any more."""
+        count, _, before = self._resent.get((order_id, number), (0, 0.0, 0.0))
+        if count == resent:
+            self._resent[order_id, number] = (count, before, before)
 
     def least_s(self, order_id: int, number: int) -> float:
-        """Return how old the attempt is at least."""
+        """Return how long ago the attempt was sent last, at least."""
         seen = self._seen.get((order_id, number))
-        return 0.0 if seen is None else self._clock.monotonic() - seen[0]
+        if seen is None:
+            return 0.0
+        _, at, _ = self._resent.get((order_id, number), (0, 0.0, 0.0))
+        return self._clock.monotonic() - max(seen[0], at)
 
     def likely_s(self, order: InFlightOrder) -> float | None:
         """Return how old the attempt of this order is; None where that is not known.
@@ -88,6 +109,7 @@ class AttemptAges:
 
     def forget(self, order_id: int, number: int) -> None:
         self._seen.pop((order_id, number), None)
+        self._resent.pop((order_id, number), None)
 
 
 def _age_at_claim_s(claim: ClaimedOrder, attempt: AttemptSnapshot) -> float | None:

@@ -36,6 +36,9 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     provider's hint) and then by the same schedule.
     `maximum_not_sent`: after so many attempts that never arrived the order has failed. Between them it waits
     `backoff_s`, doubling.
+    `too_soon_s`: how long an order waits that was refused because its number was served a moment ago, where the provider's
+    `repeat_guard_s` is not longer; doubling up to `longest_too_soon_s`. After `maximum_too_soon` of them a person has to look.
+    `maximum_resends`: how often an attempt is sent again under its reference, where that is an idempotency key.
     `lease_s`: for how long a claimed order is ours. Nothing is sent during the last `lease_margin_s` of it.
     """
 
@@ -43,6 +46,10 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     first_ask_s: float = 2.0
     longest_hint_s: float = 43200.0
     maximum_not_sent: int = 4
+    too_soon_s: float = 30.0
+    longest_too_soon_s: float = 900.0
+    maximum_too_soon: int = 10
+    maximum_resends: int = 3
     backoff_s: float = 1.0
     longest_backoff_s: float = 60.0
     lease_s: float = 5.0
@@ -50,7 +57,10 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptSnapshot(msgspec.Struct):
-    """One attempt as the decisions see it. `changed`: it has to be written."""
+    """One attempt as the decisions see it. `changed`: it has to be written. `resent`: how often it was sent again.
+
+    `again`: it was refused for that moment only, so that the same provider may be tried again.
+    """
 
     number: int
     provider: str
@@ -67,6 +77,8 @@ class AttemptSnapshot(msgspec.Struct):
     type: str = ""
     by_hand: bool = False
     """A person has said how it ended. Known of attempts of final orders, and of those decided just now."""
+    resent: int = 0
+    again: bool = False
 
     def sent(self, currency: Currency) -> "SentAttempt":
         """What the provider was sent."""
@@ -188,11 +200,13 @@ Step = Deliver | Requery | Abandon | Reschedule | Escalate | Presume
 
 
 class ProviderReport(msgspec.Struct, frozen=True):
-    """What a provider said about one attempt: to its delivery, or when it was asked (`asked`).
+    """What a provider said about one attempt: to its delivery, when it was asked (`asked`), or when it was sent again.
 
-    `age_s`: how old the attempt was, at least, when the question was put. `schedule_age_s`: how old it is now, as well as that
-    is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome still
-    counts; rescheduling does not.
+    `age_s`: how long ago, at least, the attempt was sent last before the question was put. `schedule_age_s`: how old it is now, as
+    well as that is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome
+    still counts; rescheduling does not. `resent`: how often the attempt had been sent again, as far as the worker knew.
+    `to_resend`: the provider said it to a resend, after it had said that it never heard of the attempt. `repeat_guard_s` is the
+    provider's.
     """
 
     order_id: int
@@ -204,6 +218,9 @@ class ProviderReport(msgspec.Struct, frozen=True):
     settles_after_s: float
     holds: bool
     schedule_age_s: float | None = None
+    resent: int = 0
+    to_resend: bool = False
+    repeat_guard_s: float = 0.0
 
 
 class Abandoned(msgspec.Struct, frozen=True):

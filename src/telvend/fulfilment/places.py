@@ -69,9 +69,14 @@ class Places:
         return choice
 
     def take_requery(self, name: str) -> bool:
-        """Take a place for a requery; False where the provider is full. One that is not set up here is never full."""
+        """Take a place for a requery; False where the provider is full, or takes no more calls in this second.
+
+        One that is not set up here is never full.
+        """
         provider = self._router.provider(name)
         if provider is not None and self._in_flight[name] >= provider.traits.concurrency:
+            return False
+        if not self._router.may_ask(name):
             return False
         self._in_flight[name] += 1
         return True

@@ -51,6 +51,9 @@ class FulfilmentStore(Protocol):
         Asked only where the provider cannot tell them apart (`ProviderTraits.requery_needs_rivals`).
         """
 
+    async def resend(self, order_id: int, number: int) -> int | None:
+        """Count one more resend of an open attempt, before it is made. Returns how many that are now; None where it is not open."""
+
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         """Keep the leases of these orders for `lease_s` more. Returns those that were still held."""
 
@@ -68,7 +71,7 @@ class Observer:
     """Who wants to hear what happens, for metrics. These ears are deaf; override what is needed."""
 
     def called(self, provider: str, verb: str, outcome: str, duration_s: float) -> None:
-        """A provider was called: `verb` is deliver or ask, `outcome` the name of the outcome's class in lower case."""
+        """A provider was called: `verb` is deliver, ask or resend, `outcome` the name of the outcome's class in lower case."""
 
     def heard(
         self, claim: ClaimedOrder, provider: str, outcome: Outcome, before: AttemptState | None, age_s: float

@@ -63,6 +63,10 @@ class PostgresFulfilmentStore:
         async with self._database.connection() as tx:
             return await store.count_rivals(tx, order_id, number)
 
+    async def resend(self, order_id: int, number: int) -> int | None:
+        async with self._database.connection() as tx:
+            return await store.count_resend(tx, order_id, number)
+
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         async with self._database.connection() as tx:
             return await store.renew(tx, order_ids, lease_s)

@@ -42,11 +42,14 @@ def next_step(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvi
     open_attempts: list[AttemptSnapshot] = []
     refused: set[str] = set()
     missed: list[str] = []
+    too_soon = 0
     for attempt in claim.attempts:
         number = max(number, attempt.number)
         match attempt.state:
             case AttemptState.DELIVERED:
                 return Escalate(f"attempt {attempt.number} was delivered, and the order was not settled by it")
+            case AttemptState.REFUSED if attempt.again:
+                too_soon += 1
             case AttemptState.REFUSED if not attempt.elsewhere:
                 return Abandon(attempt.text)
             case AttemptState.REFUSED:
@@ -59,6 +62,8 @@ def next_step(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvi
         return Escalate(f"{len(open_attempts)} attempts are open at once")
     if open_attempts:
         return Requery(open_attempts[0])
+    if too_soon >= policy.maximum_too_soon:
+        return Escalate(f"{too_soon} attempts were refused because the number was served a moment ago")
     if len(missed) >= policy.maximum_not_sent:
         return Abandon(f"{len(missed)} attempts did not reach a provider")
     # Elsewhere first; where nobody else has a place, the provider that was not reached may be tried again.

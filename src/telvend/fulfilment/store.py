@@ -47,7 +47,7 @@ CORRECT_JUMPED_CLOCK: Final = correct_jumped_clock_sql(
 
 READ_ATTEMPTS: Final = """
     select a.order_id, a.number, a.provider, a.reference, a.state, a.asked, a.elsewhere, a.cost_minor, a.started_at, a.text,
-        a.provider_reference, a.provider_code, a.type
+        a.provider_reference, a.provider_code, a.type, a.resent, a.again
     from unnest($1::bigint[]) as wanted(id)
     cross join lateral (select * from attempt where attempt.order_id = wanted.id order by attempt.number) as a
 """
@@ -86,11 +86,11 @@ CHANGE_ORDERS: Final = """
 """
 
 CHANGE_ATTEMPTS: Final = """
-    update attempt set state = new.state, asked = new.asked, elsewhere = new.elsewhere, cost_minor = new.cost_minor,
+    update attempt set state = new.state, asked = new.asked, elsewhere = new.elsewhere, again = new.again, cost_minor = new.cost_minor,
         text = new.text, provider_reference = new.provider_reference,
         finished_at = case when new.state in ('started', 'accepted', 'unknown') then null else now() end
     from json_to_recordset($1::text::json) as new(order_id bigint, number smallint, state text, asked smallint,
-        elsewhere boolean, cost_minor bigint, text text, provider_reference text)
+        elsewhere boolean, again boolean, cost_minor bigint, text text, provider_reference text)
     where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
 """
 
@@ -116,6 +116,11 @@ COUNT_RIVALS: Final = """
             and trial.kind = mine.kind and trial.state not in ('refused', 'not_sent')
             and trial.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
     )
+"""
+
+COUNT_RESEND: Final = """
+    update attempt set resent = resent + 1
+    where order_id = $1 and number = $2 and state in ('started', 'unknown') returning resent
 """
 
 WRITE_NOTES: Final = """
@@ -179,6 +184,12 @@ async def count_rivals(tx: Tx, order_id: int, number: int) -> int:
     return int(await tx.fetchval(COUNT_RIVALS, order_id, number))
 
 
+async def count_resend(tx: Tx, order_id: int, number: int) -> int | None:
+    """Count one more resend of an attempt that is open. Returns how many that are now."""
+    count: int | None = await tx.fetchval(COUNT_RESEND, order_id, number)
+    return count
+
+
 async def renew(tx: Tx, order_ids: Collection[int], lease_s: float) -> set[int]:
     """Keep the leases of these orders for `lease_s` more. Returns those that were still held."""
     return {row[0] for row in await tx.fetch(RENEW, list(order_ids), lease_s)}
@@ -225,6 +236,7 @@ class _AttemptChange(msgspec.Struct, gc=False):
     state: AttemptState
     asked: int
     elsewhere: bool
+    again: bool
     cost_minor: int
     text: str
     provider_reference: str | None
@@ -341,6 +353,7 @@ async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, 
                 attempt.state,
                 attempt.asked,
                 attempt.elsewhere,
+                attempt.again,
                 attempt.cost_minor,
                 attempt.text,
                 attempt.provider_reference,
@@ -380,7 +393,7 @@ def _claim_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> Clai
 def _try_of(row: Any) -> AttemptSnapshot:
     (
         _, number, provider, reference, state, asked, elsewhere, cost_minor, started_at, text, provider_reference,
-        provider_code, type_,
+        provider_code, type_, resent, again,
     ) = row  # fmt: skip
     return AttemptSnapshot(
         number,
@@ -395,6 +408,8 @@ def _try_of(row: Any) -> AttemptSnapshot:
         provider_reference,
         provider_code=provider_code,
         type=type_,
+        resent=resent,
+        again=again,
     )
 
 

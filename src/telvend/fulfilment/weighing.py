@@ -31,7 +31,7 @@ from telvend.fulfilment.model import (
 )
 from telvend.kit.money import MAXIMUM_MINOR, Money
 from telvend.orders.model import AttemptState, OrderState
-from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Refused, Unknown
+from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 
 # The share of its time after which a step is behind an attempt: less than what `spread` leaves of it.
 _EARLIEST: Final = 0.85
@@ -39,10 +39,27 @@ _EARLIEST: Final = 0.85
 _WRITTEN_OFF: Final = "a person had decided so, and what the provider says of its cost is a write-off, once"
 
 
-def believed(word: ProviderReport) -> Outcome:
-    """The outcome as far as it can be believed: "never heard of it" only once the request cannot arrive any more."""
-    if isinstance(word.outcome, NotSent) and word.asked and word.age_s < word.settles_after_s:
-        return Unknown(f"not heard of yet: {word.outcome.text}")
+def believed(word: ProviderReport, resent: int = 0) -> Outcome:
+    """Return the outcome as far as it can be believed. `resent` is how often the attempt has been sent again by now.
+
+    "Never heard of it" counts only once no request can arrive any more. So does a refusal of one request where another one
+    under the same reference may still be on its way: a refusal that took nothing (no float, a rate limit) leaves the reference
+    free at the far side, and the other one would deliver. A refusal that a requery finds is the far side's record of the
+    reference, and counts for all of them.
+    """
+    requery = word.asked and not word.to_resend
+    if isinstance(word.outcome, Refused) and requery:
+        return word.outcome
+    if not isinstance(word.outcome, NotSent | Refused):
+        return word.outcome
+    if resent != word.resent:
+        return Unknown(f"sent again meanwhile: {word.outcome.text}")
+    if word.asked and word.age_s < word.settles_after_s:
+        return Unknown(
+            f"not heard of yet: {word.outcome.text}"
+            if requery
+            else f"sent again, {word.outcome.text}; the first request may still arrive"
+        )
     return word.outcome
 
 
@@ -50,7 +67,8 @@ def may_release(item: Item) -> bool:
     """Whether weighing the item can give a hold back, so that the wallet has to be locked beforehand."""
     match item:
         case ProviderReport():
-            return isinstance(item.outcome, Refused) and not item.outcome.elsewhere
+            outcome = item.outcome
+            return isinstance(outcome, Refused) and not outcome.elsewhere and outcome.reason is not Reason.TOO_SOON
         case PersonVerdict():
             return not item.delivered
         case _:
@@ -80,7 +98,7 @@ def weigh(case: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Eff
 
 def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolicy) -> Effect:
     attempt = next((attempt for attempt in case.attempts if attempt.number == word.number), None)
-    outcome = believed(word)
+    outcome = believed(word, word.resent if attempt is None else attempt.resent)
     if attempt is None:
         return _weigh_lost_attempt(case, word, outcome)
     if not attempt.state.open:
@@ -99,6 +117,7 @@ def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolic
         case Refused():
             attempt.state = AttemptState.REFUSED
             attempt.elsewhere = outcome.elsewhere
+            attempt.again = outcome.reason is Reason.TOO_SOON
         case NotSent():
             attempt.state = AttemptState.NOT_SENT
         case Accepted():
@@ -125,6 +144,8 @@ def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolic
             case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
             case.become(OrderState.DELIVERED)
             return Effect.DELIVERED
+        case Refused() if attempt.again:
+            case.become(OrderState.WAITING, _too_soon_s(case, word.repeat_guard_s, policy))
         case Refused() if outcome.elsewhere:
             case.become(OrderState.DELIVERING, 0.0)
         case Refused() if case.doubtful:
@@ -165,6 +186,13 @@ def _backoff(missed: int, policy: FulfilmentPolicy) -> float:
     return min(policy.longest_backoff_s, policy.backoff_s * 2.0 ** min(missed - 1, 16))
 
 
+def _too_soon_s(case: LockedOrder, repeat_guard_s: float, policy: FulfilmentPolicy) -> float:
+    """How long to wait until the number may be served again. Other orders for it may get there first: ever longer."""
+    times = sum(attempt.again for attempt in case.attempts)
+    delay_s = max(repeat_guard_s, policy.too_soon_s) * 2.0 ** min(max(0, times - 1), 16)
+    return min(policy.longest_too_soon_s, delay_s) * (1 + abs(spread(case.id, times)))
+
+
 def _tell_the_reviewer(case: LockedOrder, attempt: AttemptSnapshot) -> Effect:
     """Only a person leads out of review, so that whatever is said meanwhile is theirs to read."""
     if not attempt.state.open:
@@ -184,7 +212,8 @@ def _ask_later(
         case.become(OrderState.REVIEW)
         return Effect.REVIEW
     delay_s *= 1 + spread(case.id, attempt.asked)
-    if isinstance(word.outcome, NotSent) and isinstance(outcome, Unknown) and word.age_s < word.settles_after_s:
+    doubted = isinstance(word.outcome, NotSent | Refused) and isinstance(outcome, Unknown)
+    if doubted and word.age_s < word.settles_after_s:
         # Asked again as soon as the same answer can be believed.
         delay_s = min(delay_s, max(1.0, word.settles_after_s - word.age_s))
     case.become(OrderState.WAITING, delay_s)

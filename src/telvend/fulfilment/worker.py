@@ -111,7 +111,15 @@ class Fulfilment:
         self._ages = AttemptAges(clock)
         self._places = Places(router, clock)
         self._calls = ProviderCalls(
-            router, self._places, self._ages, clock, policy, self._ears, count_rivals=store.rivals
+            router,
+            self._places,
+            self._ages,
+            clock,
+            policy,
+            self._ears,
+            count_rivals=store.rivals,
+            record_resend=store.resend,
+            held=self._held,
         )
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -370,7 +378,9 @@ def _choose(claim: ClaimedOrder, find: FindProvider, costs: Mapping[str, int | N
     choice: Choice = Nobody("every provider has been tried")
     for excluded in find.excluded:
         names = excluded | not_sold if not_sold else excluded
-        wanted = RoutingRequest(claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind)
+        wanted = RoutingRequest(
+            claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind, claim.subscriber
+        )
         choice = reserved.delivery(wanted)
         if isinstance(choice, Chosen):
             break

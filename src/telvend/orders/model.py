@@ -95,6 +95,8 @@ class Attempt:
     """Set on a refusal whose reason lets another provider be tried."""
     provider_code: str = ""
     """What the provider was sent as its name of the product; empty where it needs none."""
+    resent: int = 0
+    """How often it was sent again under its reference, which is an idempotency key there."""
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -349,6 +349,7 @@ class Orders:
                     reference=row["reference"],
                     state=AttemptState(row["state"]),
                     asked=row["asked"],
+                    resent=row["resent"],
                     text=row["text"],
                     provider_reference=row["provider_reference"],
                     started_at=row["started_at"],

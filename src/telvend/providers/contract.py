@@ -165,10 +165,11 @@ class ProviderTraits:
     `test_mode`: whether it delivers for test keys; `live_mode`: for live ones.
     `pretends`: whether it is a simulator: start-up says so, so that nobody mistakes it for a real upstream.
     `reference_is_key`: whether a repeated request under the same reference never delivers twice. Then an attempt that may not
-    have arrived is sent again under its reference, at any age.
+    have arrived is sent again under its reference, at any age. What is refused then counts only after `settles_after_s`, which
+    must not be 0: a refusal may leave the reference free, and an earlier request would still deliver.
     `repeat_guard_s`: how long after a delivery to a number the provider refuses another one to it; the second order waits.
-    `rate_per_s`: how many calls a second it takes from one process; None means any number.
     `requery_needs_rivals`: whether a requery has to tell the attempt from others of this shop (`Delivery.rivals`).
+    `rate_per_s`: how many calls a second it takes; the processes of a node share it. None means any number.
     `reference`: makes the reference of an attempt, of the order's reference, the number of the attempt and the time at which it
     begins; it must differ for each attempt.
     """
@@ -193,6 +194,8 @@ class ProviderTraits:
         """Raises ValueError where a request could still be on its way when it is said never to have arrived."""
         if 0 < self.settles_after_s < self.timeout_s:
             raise ValueError("settles_after_s must be 0 or longer than timeout_s")
+        if self.reference_is_key and not self.settles_after_s:
+            raise ValueError("settles_after_s must not be 0 where the reference is a key")
 
 
 class Provider(Protocol):

@@ -15,7 +15,7 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
-from telvend.upkeep import book, deployment, keys, networks, reality, storage, write_offs
+from telvend.upkeep import book, deployment, keys, networks, reality, storage, upstreams, write_offs
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -37,6 +37,8 @@ SHOP: Final[tuple[Check[Examined], ...]] = (
     reality.vendors,
     reality.play_money,
     write_offs.write_offs,
+    upstreams.floats,
+    upstreams.switched,
 )
 
 

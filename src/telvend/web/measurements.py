@@ -43,6 +43,14 @@ async def measured(services: Services, database: Database) -> bytes:
     lent: dict[tuple[str, ...], float] = {
         (one.amount.currency.code,): float(one.amount.decimal) for one in await services.provisional.open_totals()
     }
+    floats: dict[tuple[str, ...], float] = {}
+    low: dict[tuple[str, ...], float] = {}
+    ages: dict[tuple[str, ...], float] = {}
+    for read in await services.upstreams.floats():
+        if read.amount is not None and read.age_s is not None:
+            floats[read.provider, read.amount.currency.code] = float(read.amount.decimal)
+            low[read.provider,] = float(read.low)
+            ages[read.provider,] = read.age_s
     state = ("state", "mode", "currency")
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
@@ -73,6 +81,14 @@ async def measured(services: Services, database: Database) -> bytes:
                 ("currency",),
                 lent,
             ),
+            metrics.gauge(
+                "telvend_provider_float",
+                "Our money at a provider as it said last, in whole units of the currency.",
+                ("provider", "currency"),
+                floats,
+            ),
+            metrics.gauge("telvend_provider_float_low", "1 while a float is below its low_float.", ("provider",), low),
+            metrics.gauge("telvend_provider_float_age_seconds", "How long ago a float was read.", ("provider",), ages),
         ),
     )
 

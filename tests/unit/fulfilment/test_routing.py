@@ -1,6 +1,7 @@
 """Who gets a sale: rules by example, then properties over any history."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from telvend.fulfilment.routing import (
     Later,
     Nobody,
     ProviderLimits,
+    ProviderState,
     Router,
     RoutingRequest,
     Rule,
@@ -31,8 +33,9 @@ from telvend.providers.contract import (
 from tests.clocks import FakeClock
 
 GHANA = RoutingRequest("GH", "MTN", test=False)
+# Where every provider rests, they are probed earlier: a rule with tests of its own.
 LIMITS = ProviderLimits(
-    failures_in_a_row=3, window=10, window_minimum=6, cool_down_s=10, longest_cool_down_s=40, mending_s=60
+    alone_s=600, failures_in_a_row=3, window=10, window_minimum=6, cool_down_s=10, longest_cool_down_s=40, mending_s=60
 )
 
 
@@ -144,7 +147,11 @@ def test_failures_in_a_row_open_the_breaker_and_the_next_provider_takes_over(
 
 @pytest.mark.parametrize(
     "outcome",
-    [Delivered(), Accepted(), *(Refused(reason) for reason in Reason if reason not in ("no_float", "not_allowed"))],
+    [
+        Delivered(),
+        Accepted(),
+        *(Refused(reason) for reason in Reason if reason not in ("no_float", "not_allowed", "down")),
+    ],
 )
 def test_answers_are_no_failures_even_when_they_are_refusals(clock: FakeClock, outcome: Outcome) -> None:
     router = Router([Named("a")], clock, limits=LIMITS)
@@ -265,6 +272,188 @@ def test_live_sales_that_are_refused_get_nobody_and_those_of_test_keys_go_on(clo
     assert name_of(router.choose(GHANA)) == "a"
 
 
+# Groups ----------------------------------------------------------------------------------------------------------------
+
+TELECEL = replace(GHANA, network="Telecel")
+AIRTIME = replace(GHANA, kind="airtime")
+
+
+@pytest.mark.parametrize("outcome", [NotSent(), Unknown(), Refused(Reason.DOWN)])
+def test_a_network_that_is_down_rests_alone(clock: FakeClock, outcome: Outcome) -> None:
+    router = Router([Named("a"), Named("b")], clock, limits=LIMITS)
+    change = None
+    for _ in range(3):
+        change = router.record(chosen(router.choose(GHANA)), outcome, 0.1)
+    assert change is not None
+    assert change.group == "GH/MTN data"
+    assert [name_of(router.choose(wanted)) for wanted in (GHANA, TELECEL, AIRTIME)] == ["b", "a", "a"]
+    [health] = [health for health in router.snapshot() if health.provider == "a"]
+    assert [(breaker.group, breaker.state) for breaker in health.breakers] == [("GH/MTN data", BreakerState.OPEN)]
+
+
+def test_an_answer_for_one_network_says_nothing_of_another(clock: FakeClock) -> None:
+    router = Router([Named("a")], clock, limits=LIMITS)
+    for _ in range(3):
+        serve(router, Delivered(), 5, TELECEL)
+        serve(router, Unknown())
+    assert isinstance(router.choose(GHANA), Later)
+    assert name_of(router.choose(TELECEL)) == "a"
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_FLOAT, Reason.NOT_ALLOWED])
+def test_what_is_ours_to_mend_rests_the_whole_provider(clock: FakeClock, reason: Reason) -> None:
+    router = Router([Named("a"), Named("b")], clock, limits=LIMITS)
+    serve(router, Refused(reason))
+    assert [name_of(router.choose(wanted)) for wanted in (GHANA, TELECEL, AIRTIME)] == ["b"] * 3
+
+
+def test_a_float_that_is_back_lets_the_next_sale_probe(clock: FakeClock) -> None:
+    router = Router([Named("a")], clock, limits=LIMITS)
+    serve(router, Refused(Reason.NO_FLOAT))
+    clock.pass_time(1)
+    assert isinstance(router.choose(GHANA), Later)
+    router.float_is_back("a")
+    router.float_is_back("somebody else")
+    assert chosen(router.choose(GHANA)).probe
+    assert isinstance(router.choose(TELECEL), Later)
+
+
+# Nobody else -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_all_rest_the_sale_waits_and_a_probe_is_made_every_five_seconds(clock: FakeClock) -> None:
+    router = Router([Named("only")], clock)
+    serve(router, Unknown(), 5)
+    for _ in range(20):
+        waiting = router.choose(GHANA)
+        assert isinstance(waiting, Later)
+        assert waiting.after_s == 5
+        clock.pass_time(5)
+        probe = chosen(router.choose(GHANA))
+        assert probe.probe
+        router.record(probe, Unknown(), 0.1)
+    clock.pass_time(5)
+    serve(router, Delivered())
+    assert not chosen(router.choose(GHANA)).probe
+
+
+def test_a_provider_with_another_one_behind_it_rests_for_its_whole_time(clock: FakeClock) -> None:
+    router = Router([Named("a"), Named("b", concurrency=1)], clock)
+    serve(router, Unknown(), 5)
+    clock.pass_time(6)
+    assert [type(router.choose(GHANA)) for _ in range(2)] == [Chosen, Later]
+    clock.pass_time(4)
+    assert name_of(router.choose(GHANA)) == "a"
+
+
+def test_many_that_wait_for_a_breaker_do_not_all_come_back_at_once(clock: FakeClock) -> None:
+    router = Router([Named("only")], clock)
+    serve(router, Unknown(), 5)
+    told = [choice.after_s for _ in range(50_000) if isinstance(choice := router.choose(GHANA), Later)]
+    assert len(told) == 50_000
+    assert told[0] == 5
+    assert told[1000] == pytest.approx(10)
+    assert max(told) <= 60.01
+
+
+# Rate ------------------------------------------------------------------------------------------------------------------
+
+
+def test_no_more_calls_are_made_in_a_second_than_a_provider_takes_and_they_are_spread(clock: FakeClock) -> None:
+    router = Router([Named("a", rate_per_s=10.0)], clock)
+    made = []
+    for _ in range(400):
+        if isinstance(router.choose(GHANA), Chosen):
+            made.append(clock.monotonic())
+        clock.pass_time(0.01)
+    assert 38 <= len(made) <= 41
+    assert min(later - earlier for earlier, later in pairwise(made)) >= 0.099
+
+
+def test_each_that_waits_for_its_turn_is_told_another_one(clock: FakeClock) -> None:
+    router = Router([Named("a")], clock, rules={"a": Rule(rate_per_s=2.0)})
+    chosen(router.choose(GHANA))
+    told = [choice.after_s for _ in range(4) if isinstance(choice := router.choose(GHANA), Later)]
+    assert told == pytest.approx([0.5, 1.0, 1.5, 2.0])
+    assert router.choose(GHANA) == Later(pytest.approx(2.5), "a takes no more calls in a second")
+
+
+def test_questions_count_for_the_rate_and_go_first_for_a_second(clock: FakeClock) -> None:
+    router = Router([Named("a", rate_per_s=5.0)], clock)
+    assert [router.may_ask("a") for _ in range(8)] == [True] * 6 + [False] * 2
+    assert isinstance(router.choose(GHANA), Later)
+    clock.pass_time(1.2)
+    assert name_of(router.choose(GHANA)) == "a"
+    assert router.may_ask("nobody")
+
+
+# Repeat guard ----------------------------------------------------------------------------------------------------------
+
+AMA = replace(GHANA, subscriber="+233241111111")
+KOFI = replace(GHANA, subscriber="+233242222222")
+
+
+def test_a_second_order_for_a_number_waits_until_the_provider_takes_it(clock: FakeClock) -> None:
+    router = Router([Named("a", repeat_guard_s=30.0)], clock)
+    place = chosen(router.choose(AMA))
+    assert isinstance(router.choose(AMA), Later)
+    assert name_of(router.choose(KOFI)) == "a"
+    assert name_of(router.choose(replace(AMA, kind="airtime"))) == "a"
+    clock.pass_time(10)
+    router.record(place, Delivered(), 10)
+    assert router.choose(AMA) == Later(30, "a has served the number a moment ago")
+    clock.pass_time(30)
+    assert name_of(router.choose(AMA)) == "a"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "waits"),
+    [
+        (Unknown(), True),
+        (Accepted(), True),
+        (Refused(Reason.TOO_SOON), True),
+        (Refused(Reason.BAD_NUMBER), False),
+        (NotSent(), False),
+    ],
+)
+def test_only_what_may_have_been_delivered_guards_a_number(clock: FakeClock, outcome: Outcome, waits: bool) -> None:
+    router = Router([Named("a", repeat_guard_s=30.0)], clock)
+    serve(router, outcome, wanted=AMA)
+    assert isinstance(router.choose(AMA), Later) == waits
+
+
+def test_another_provider_takes_the_second_order_and_a_call_that_was_not_made_guards_nothing(clock: FakeClock) -> None:
+    router = Router([Named("a", repeat_guard_s=30.0), Named("b")], clock)
+    place = chosen(router.choose(AMA))
+    assert name_of(router.choose(AMA)) == "b"
+    router.release(place)
+    assert name_of(router.choose(AMA)) == "a"
+
+
+def test_numbers_are_forgotten_when_their_time_is_over(clock: FakeClock) -> None:
+    router = Router([Named("a", repeat_guard_s=30.0)], clock)
+    for number in range(1000):
+        serve(router, Delivered(), wanted=replace(GHANA, subscriber=f"+23324{number:07}"))
+        clock.pass_time(1)
+    assert len(router._desks["a"]._guard._until) <= 31
+
+
+# Switched by the operator ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [ProviderState.OFF, ProviderState.DRAIN])
+def test_a_provider_that_is_off_or_drains_gets_nothing_new(clock: FakeClock, state: ProviderState) -> None:
+    router = Router([Named("a"), Named("b")], clock, rules={"b": Rule(off=True)})
+    router.switch_all({"a": state, "b": ProviderState.ON, "nobody": ProviderState.OFF})
+    assert name_of(router.choose(GHANA)) == "b"
+    assert router.may_resend("a") is (state is ProviderState.DRAIN)
+    assert router.may_ask("a")
+    assert {health.provider: health.switched for health in router.snapshot()} == {"a": state, "b": ProviderState.ON}
+    router.switch_all({})
+    assert name_of(router.choose(GHANA)) == "a"
+    assert router.choose(replace(GHANA, excluded=frozenset("a"))) == Nobody("every provider is switched off")
+
+
 # Any history -----------------------------------------------------------------------------------------------------------
 
 NAMES = ("a", "b", "c")
@@ -328,7 +517,7 @@ def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Chosen], 
             assert health.in_flight == len(mine) <= 4
             if health.state is BreakerState.HALF_OPEN:
                 # Probes of an earlier half-open time may still be out; they decide nothing any more.
-                assert router._desks[health.provider]._probe in [None, *mine]
+                assert set(router._desks[health.provider].probes) <= set(mine)
     return router, places, off
 
 

@@ -232,6 +232,68 @@ def test_never_heard_of_it_is_believed_only_when_the_attempt_is_old_enough() -> 
     assert isinstance(believed(word(NotSent(), asked=False)), NotSent)
 
 
+@given(
+    outcome=st.sampled_from(
+        [Delivered(), Accepted(), Refused(Reason.NO_FLOAT), Refused(Reason.BAD_NUMBER), NotSent(), Unknown()]
+    ),
+    asked=st.booleans(),
+    to_resend=st.booleans(),
+    age_s=st.sampled_from([0.0, 299.9, 300.0, 1e9]),
+    known=st.integers(0, 3),
+    resent=st.integers(0, 3),
+)
+def test_a_no_to_one_request_counts_only_where_no_other_one_can_arrive(
+    outcome: Outcome, asked: bool, to_resend: bool, age_s: float, known: int, resent: int
+) -> None:
+    asked = asked or to_resend
+    said = ProviderReport(1, 9, 1, outcome, asked, age_s, 300.0, True, resent=known, to_resend=to_resend)
+    result = believed(said, resent)
+    if isinstance(outcome, Delivered | Accepted | Unknown) or (
+        isinstance(outcome, Refused) and asked and not to_resend
+    ):
+        assert result is outcome
+    elif known != resent or (asked and age_s < 300):
+        assert isinstance(result, Unknown)
+    else:
+        assert result is outcome
+
+
+@given(guard_s=st.floats(0, 600), times=st.integers(0, 9), order_id=st.integers(1, 2**62))
+def test_a_number_that_was_served_a_moment_ago_makes_the_order_wait_and_never_fail(
+    guard_s: float, times: int, order_id: int
+) -> None:
+    tries = attempts(*[REFUSED] * times, UNKNOWN)
+    for attempt in tries[:-1]:
+        attempt.again, attempt.elsewhere = True, False
+    case = LockedOrder(order_id, "R", 9, Mode.LIVE, PRICE, OrderState.DELIVERING, tries)
+    said = ProviderReport(
+        order_id, 9, times + 1, Refused(Reason.TOO_SOON), False, 0.0, 300.0, True, repeat_guard_s=guard_s
+    )
+    assert not may_release(said)
+    assert weigh(case, said, POLICY) is Effect.TRY_AGAIN
+    assert (case.state, case.releases) == (OrderState.WAITING, False)
+    assert case.due_in_s is not None
+    assert min(900, max(30, guard_s)) <= case.due_in_s <= 990
+    step = next_step(claim_of(case.attempts), POLICY)
+    if times < 9:
+        # The same provider may be tried again.
+        assert step == FindProvider(times + 2, (frozenset(),))
+    else:
+        assert isinstance(step, Escalate)
+
+
+@given(age_s=st.floats(0, 299), reason=st.sampled_from(list(Reason)))
+def test_a_refused_resend_of_a_young_attempt_moves_no_money_and_is_settled_when_it_is_old_enough(
+    age_s: float, reason: Reason
+) -> None:
+    case = case_of(OrderState.DELIVERING, UNKNOWN)
+    said = ProviderReport(1, 9, 1, Refused(reason), True, age_s, 300.0, True, None, 0, to_resend=True)
+    assert weigh(case, said, POLICY) is Effect.ASK_LATER
+    assert (case.state, case.releases, case.attempts[0].state) == (OrderState.WAITING, False, UNKNOWN)
+    assert case.due_in_s is not None
+    assert case.due_in_s <= max(5.5, 300 - age_s)
+
+
 def test_a_young_attempt_that_was_never_heard_of_is_asked_about_when_the_answer_can_be_believed() -> None:
     case = case_of(OrderState.DELIVERING, UNKNOWN, asked=4)
     weigh(case, word(NotSent(), asked=True, age_s=290), POLICY)
