@@ -30,6 +30,7 @@ class Mutant:
     tests: tuple[str, ...]
 
 
+VENDORS = "tests/unit/providers/vendors"
 PLACEMENT = "tests/store/test_placement.py"
 SALE = "tests/contract/test_sale.py"
 STORIES = "tests/scenario/test_money_stories.py"
@@ -49,6 +50,99 @@ PAUSES = "tests/store/test_network_pauses.py"
 PAUSE_RULES = "tests/unit/catalog/test_pauses.py"
 
 MUTANTS = (
+    Mutant(
+        "an answer that is no JSON, or says something twice, means nothing",
+        "src/telvend/providers/reading.py",
+        "    if len(found) != len(pairs):\n",
+        "    if False:\n",
+        (f"{VENDORS}/test_examples.py::test_a_key_that_stands_twice_means_nothing",),
+    ),
+    Mutant(
+        "what is on its way is not said never to have arrived",
+        "src/telvend/providers/over_http.py",
+        "if isinstance(told, NotSent) and delivery.reference in self._under_way:",
+        "if False:",
+        (f"{VENDORS}/test_clients.py::test_a_request_that_is_on_its_way_is_not_said_never_to_have_arrived",),
+    ),
+    Mutant(
+        "the status of another order is not ours",
+        "src/telvend/providers/netpluse/wire.py",
+        "if reference is None or not _is_ours(delivery, body, reference):",
+        "if reference is None:",
+        (f"{VENDORS}/test_examples.py::test_every_recorded_answer_has_its_outcome",),
+    ),
+    Mutant(
+        "a plan is bought only where it is the only one",
+        "src/telvend/providers/networkdatasub/wire.py",
+        "    if len(found) == 1:\n",
+        "    if found:\n",
+        (f"{VENDORS}/test_clients.py::test_a_plan_that_is_not_certain_is_not_bought",),
+    ),
+    Mutant(
+        "what stands behind the words of a failed purchase may be a time-out",
+        "src/telvend/providers/networkdatasub/wire.py",
+        "if data is None and not words.startswith(_FAILED_TO_PURCHASE):",
+        "if data is None:",
+        (f"{VENDORS}/test_examples.py::test_every_recorded_answer_has_its_outcome",),
+    ),
+    Mutant(
+        "a transaction is ours only where no other attempt can explain it",
+        "src/telvend/providers/networkdatasub/search.py",
+        "        if delivery.rivals:\n",
+        "        if False:\n",
+        (f"{VENDORS}/test_search.py::test_where_a_doubt_is_left_it_stays_unknown",),
+    ),
+    Mutant(
+        "a transaction is ours only where it is the only one like it",
+        "src/telvend/providers/networkdatasub/search.py",
+        "        if len(alike) != 1:\n",
+        "        if not alike:\n",
+        (f"{VENDORS}/test_search.py::test_where_a_doubt_is_left_it_stays_unknown",),
+    ),
+    Mutant(
+        "nothing is concluded from a list while a later purchase may fall into it",
+        "src/telvend/providers/networkdatasub/search.py",
+        "if now < self.started_at + timedelta(seconds=self.timeout_s + 2 * CLOCK_DIFFERENCE_S):",
+        "if False:",
+        (f"{VENDORS}/test_search.py::test_nothing_is_concluded_before_its_time_is_over",),
+    ),
+    Mutant(
+        "a list that was not read whole proves nothing",
+        "src/telvend/providers/networkdatasub/search.py",
+        "        if not _are_whole(pages):\n",
+        "        if False:\n",
+        (f"{VENDORS}/test_search.py::test_a_list_that_is_not_as_printed_proves_nothing",),
+    ),
+    Mutant(
+        "a transaction belongs to one order",
+        "src/telvend/providers/networkdatasub/search.py",
+        " or transaction.reference in claimed:",
+        ":",
+        (f"{VENDORS}/test_search.py::test_a_transaction_belongs_to_one_order_only",),
+    ),
+    Mutant(
+        "the code of VTpass is not the outcome of a transaction",
+        "src/telvend/providers/vtpass/wire.py",
+        '    if has_transaction and at(body, "content", "transactions", "status") not in _UNDONE:\n',
+        "    if False:\n",
+        (f"{VENDORS}/test_examples.py::test_every_recorded_answer_has_its_outcome",),
+    ),
+    Mutant(
+        "an answer of VTpass about another request is not ours",
+        "src/telvend/providers/vtpass/wire.py",
+        "    if said is not None and said != delivery.reference:\n",
+        "    if False:\n",
+        (f"{VENDORS}/test_examples.py::test_every_recorded_answer_has_its_outcome",),
+    ),
+    Mutant(
+        "attempts of two orders have two request ids",
+        "src/telvend/providers/vtpass/wire.py",
+        'own = hashlib.sha256(f"{order_reference}-{number}".encode()).hexdigest()[:_UNIQUE_CHARACTERS]',
+        'own = f"{order_reference}{number}".replace("-", "").ljust(_UNIQUE_CHARACTERS, "0")',
+        (
+            f"{VENDORS}/test_clients.py::test_a_request_id_begins_with_the_minute_in_lagos_and_is_another_for_every_attempt",
+        ),
+    ),
     Mutant(
         "test orders pause no network",
         "src/telvend/fulfilment/network_health.py",

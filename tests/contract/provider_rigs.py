@@ -8,45 +8,35 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
+from dataclasses import replace
 from typing import Final, Protocol
 
+from telvend.config import ProviderSettings
 from telvend.database.connections import Database
 from telvend.errors import Busy
-from telvend.kit.money import GHS, Money
+from telvend.kit.money import GHS, NGN, Money
+from telvend.kit.numbering import national_form
+from telvend.kit.secret import Secret
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
 from telvend.operator.provisioning.service import Provisioning
+from telvend.providers.connectors import connect
 from telvend.providers.contract import Delivery, Provider
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
 from tests.clocks import FakeClock
-
-
-class Situation(StrEnum):
-    """What the far side does with a delivery."""
-
-    DELIVERS = "delivers"
-    DELIVERS_LATER = "accepts, delivers later"
-    REFUSES_LATER = "accepts, refuses later"
-    REFUSES = "refuses"
-    REFUSES_ELSEWHERE = "refuses, another may be tried"
-    DELIVERS_THEN_SILENCE = "delivers, then times out"
-    SILENCE = "times out without delivering"
-    DELIVERS_THEN_GARBAGE = "delivers, answers garbage"
-    GARBAGE = "answers garbage without delivering"
-    DELIVERS_THEN_SERVER_ERROR = "delivers, answers 5xx"
-    SERVER_ERROR = "answers 5xx without delivering"
-    UNDOCUMENTED = "delivers, answers an undocumented status"
-    NO_CONNECTION = "refuses the connection"
+from tests.contract.situations import Situation
+from tests.vendor_doubles import SETTLES_S, NetpluseDouble, NetworkDataSubDouble, VendorDouble, VTpassDouble
 
 
 class Rig(Protocol):
     """A provider and its far side."""
 
     provider: Provider
+    forgets_refusals: bool
+    """Whether a purchase that was refused at once leaves no trace at the far side, so that it is never heard of afterwards."""
 
     def delivery(self, situation: Situation) -> Delivery:
         """A new delivery, under a new reference, with which the far side does what the situation says."""
@@ -65,6 +55,8 @@ class Rig(Protocol):
 
 class SimulatorRig:
     """The simulator over either of its books."""
+
+    forgets_refusals = False
 
     _ENDINGS: Final = {
         Situation.DELIVERS: "0001",
@@ -126,6 +118,8 @@ class OwnNetworkRig:
 
     Its book is what subscribers were given.
     """
+
+    forgets_refusals = False
 
     BARRED: Final = "+233241239999"
     _numbers = itertools.count(1)
@@ -195,6 +189,51 @@ class OwnNetworkRig:
         await self.database.close()
 
 
+class VendorRig:
+    """A connector over a double of its vendor in the network's place."""
+
+    forgets_refusals = True
+
+    _numbers = itertools.count(1)
+
+    def __init__(
+        self,
+        double: VendorDouble,
+        settings: ProviderSettings,
+        make: Callable[[str, str], Delivery],
+        settles_s: float = SETTLES_S,
+    ) -> None:
+        self.double = double
+        self._settles_s = settles_s
+        self.provider: Provider = connect("upstream", settings, double.clock, transport=double.transport)
+        self._make = make
+
+    def delivery(self, situation: Situation) -> Delivery:
+        number = next(self._numbers)
+        now = self.double.clock.now()
+        reference = self.provider.traits.reference(f"AT-{number}", 1, now)
+        delivery = replace(self._make(f"{number:05}", reference), started_at=now)
+        self.double.situations[national_form(delivery.subscriber)] = situation
+        return delivery
+
+    async def let_settle(self) -> None:
+        self.double.clock.pass_time(self._settles_s)
+
+    async def hold(self) -> Callable[[], Awaitable[None]]:
+        self.double.open.clear()
+
+        async def go_on() -> None:
+            self.double.open.set()
+
+        return go_on
+
+    async def delivered(self, delivery: Delivery) -> int:
+        return self.double.delivered(national_form(delivery.subscriber))
+
+    async def close(self) -> None:
+        await self.provider.close()
+
+
 def delivery_to(subscriber: str, reference: str) -> Delivery:
     """One gigabyte for a number."""
     return Delivery(
@@ -226,10 +265,71 @@ async def own_network(database_url: str) -> OwnNetworkRig:
     return rig
 
 
+async def netpluse(database_url: str) -> VendorRig:
+    settings = ProviderSettings(connector="netpluse", api_key=Secret(NetpluseDouble.KEY))
+    return VendorRig(NetpluseDouble(), settings, lambda ending, reference: delivery_to(f"+2332412{ending}", reference))
+
+
+def delivery_in_nigeria(subscriber: str, reference: str, kind: str = "data") -> Delivery:
+    """One gigabyte of MTN, or airtime for NGN 300."""
+    return Delivery(
+        reference=reference,
+        kind=kind,
+        country="NG",
+        network="mtn",
+        product="NG-MTN-SME-1GB-30D" if kind == "data" else "NG-MTN-AIRTIME",
+        size="1GB" if kind == "data" else "300.00",
+        validity_days=30 if kind == "data" else None,
+        subscriber=subscriber,
+        face_value=Money(300_00, NGN),
+        cost=Money(285_00, NGN),
+        type="SME" if kind == "data" else "",
+    )
+
+
+async def networkdatasub(database_url: str) -> VendorRig:
+    """The printed contract: no reference of ours, so that the list of transactions is all there is after a lost answer."""
+    settings = ProviderSettings(connector="networkdatasub", api_key=Secret(NetworkDataSubDouble.KEY))
+
+    def make(ending: str, reference: str) -> Delivery:
+        return replace(delivery_in_nigeria(f"+23480312{ending}", reference), rivals=0)
+
+    # By then no later purchase can be taken for the one that is looked for.
+    return VendorRig(NetworkDataSubDouble(), settings, make, settles_s=600)
+
+
+async def networkdatasub_with_reference(database_url: str) -> VendorRig:
+    key = Secret(NetworkDataSubDouble.KEY)
+    settings = ProviderSettings(connector="networkdatasub", api_key=key, caller_reference=True)
+    return VendorRig(
+        NetworkDataSubDouble(),
+        settings,
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference, "airtime"),
+    )
+
+
+async def vtpass(database_url: str) -> VendorRig:
+    settings = ProviderSettings(
+        connector="vtpass",
+        api_key=Secret(VTpassDouble.API_KEY),
+        public_key=Secret(VTpassDouble.PUBLIC_KEY),
+        secret_key=Secret(VTpassDouble.SECRET_KEY),
+    )
+    return VendorRig(
+        VTpassDouble(),
+        settings,
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference, "airtime"),
+    )
+
+
 RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "simulator, book in memory": simulator_in_memory,
     "simulator, book in PostgreSQL": simulator_in_postgres,
     "own network": own_network,
+    "netpluse": netpluse,
+    "networkdatasub": networkdatasub,
+    "networkdatasub, with our reference": networkdatasub_with_reference,
+    "vtpass": vtpass,
 }
 """Every provider, by a name for people. A rig is opened with the address of a database that has the schema."""
 

@@ -85,6 +85,7 @@ class Shop:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = dict(STEERED)  # For `start`: TELVEND_… to text. Without any it is as it comes, fresh.
+        self.program: list[str | Path] = [TELVEND]  # What `start` calls.
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: set[int] = set()
 
@@ -106,7 +107,7 @@ class Shop:
         """
         with (self.data_dir / "serve.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [TELVEND, "serve", "--port", str(self.port), *options],
+                [*self.program, "serve", "--port", str(self.port), *options],
                 env=self.environment(TELVEND_FAILPOINTS=failpoints, **self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -534,6 +534,18 @@ def test_what_cannot_be_asked_of_the_list_is_422(ama: httpx.Client, query: str, 
     assert exact(ama.get(f"transactions?{query}"), 422)["errors"].keys() == fields
 
 
+def test_a_purchase_is_found_by_the_callers_own_reference(
+    market: Market, ama: httpx.Client, kofi: httpx.Client
+) -> None:
+    form = {"network": "mtn", "phone": "08031230001", "amount": 100, "reference": "found by mine"}
+    bought = exact(ama.post("airtime/purchase", json=form))["data"]["transaction"]
+    found = exact(ama.get("transactions/found by mine"))["data"]
+    assert (found["reference"], found["amount"]) == (bought["reference"], "100.00")
+    assert exact(kofi.get("transactions/found by mine"), 404)["message"] == "Transaction not found."
+    with market.client(market.ama_test) as play:
+        assert exact(play.get("transactions/found by mine"), 404)["message"] == "Transaction not found."
+
+
 def test_somebody_elses_transaction_is_not_found(market: Market, ama: httpx.Client, kofi: httpx.Client) -> None:
     (row, *_) = exact(ama.get("transactions"))["data"]["data"]
     with market.client(market.ama_test) as play:

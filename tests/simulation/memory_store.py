@@ -170,6 +170,13 @@ class MemoryStore:
             else:
                 journal.enter_late_return(cause, provider, WRITE_OFF, report.cost)
 
+    async def rivals(self, order_id: int, number: int) -> int:
+        """Every order here has a recipient of its own."""
+        return sum(
+            attempt.number != number and attempt.state not in (AttemptState.REFUSED, AttemptState.NOT_SENT)
+            for attempt in self.orders[order_id].attempts
+        )
+
     async def resend(self, order_id: int, number: int) -> int | None:
         attempt = next(attempt for attempt in self.orders[order_id].attempts if attempt.number == number)
         if attempt.state not in (AttemptState.STARTED, AttemptState.UNKNOWN):

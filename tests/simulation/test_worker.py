@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,7 @@ class Scripted:
         self.traits = ProviderTraits(timeout_s=3.0, settles_after_s=60.0, concurrency=concurrency)
         self.truth: Outcome = Delivered()
         self.sent: list[str] = []
+        self.questions: list[Delivery] = []
         self.asked = 0
         self._deliver = deliver
 
@@ -47,8 +49,9 @@ class Scripted:
         self.sent.append(delivery.reference)
         return await self._deliver(delivery)
 
-    async def requery(self, delivery: Delivery) -> Outcome:  # noqa: ARG002
+    async def requery(self, delivery: Delivery) -> Outcome:
         self.asked += 1
+        self.questions.append(delivery)
         return self.truth
 
     async def close(self) -> None:
@@ -59,6 +62,12 @@ class Away(MemoryStore):
     """A store that can be away."""
 
     away = False
+    cannot_count = False
+
+    async def rivals(self, order_id: int, number: int) -> int:
+        if self.cannot_count:
+            raise Busy
+        return await super().rivals(order_id, number)
 
     async def settle(self, items: Any) -> Sequence[Effect | Exception]:
         if self.away:
@@ -116,6 +125,26 @@ def test_a_fresh_order_starts_when_the_worker_is_woken(loop: VirtualLoop) -> Non
         stage.worker.wake()
         await asyncio.sleep(0.01)
         assert row.state is OrderState.DELIVERED
+
+    loop.run_until_complete(play())
+
+
+def test_a_question_carries_the_providers_own_reference_and_the_number_of_rivals(loop: VirtualLoop) -> None:
+    async def play() -> None:
+        stage = Stage(_always(Accepted("THEIRS-1")))
+        stage.provider.truth = Accepted("THEIRS-1")
+        stage.worker.start()
+        stage.place()
+        await asyncio.sleep(4)
+        assert [(asked.provider_reference, asked.rivals) for asked in stage.provider.questions[:1]] == [
+            ("THEIRS-1", None)
+        ]
+        stage.provider.traits = replace(stage.provider.traits, requery_needs_rivals=True)
+        await asyncio.sleep(10)
+        assert (stage.provider.questions[-1].provider_reference, stage.provider.questions[-1].rivals) == ("THEIRS-1", 0)
+        stage.store.cannot_count = True
+        await asyncio.sleep(60)
+        assert stage.provider.questions[-1].rivals is None
 
     loop.run_until_complete(play())
 

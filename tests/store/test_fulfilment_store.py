@@ -620,6 +620,38 @@ async def test_orders_that_were_written_while_the_clock_was_ahead_come_back(
     assert await postgres.store.correct_jumped_clock(4 * LEASE_S) == 0
 
 
+async def test_attempts_for_the_same_recipient_are_counted_until_they_cannot_have_delivered(
+    postgres: PostgresBench,
+) -> None:
+    first = await begin(postgres)
+    assert await postgres.store.rivals(first, 1) == 0
+    second = await begin(postgres)
+    assert [await postgres.store.rivals(order_id, 1) for order_id in (first, second)] == [1, 1]
+    await hear(postgres, second, NotSent())
+    assert await postgres.store.rivals(first, 1) == 0
+    assert await postgres.store.rivals(second, 1) == 1
+    third = await begin(postgres)
+    await hear(postgres, third, Delivered())
+    assert await postgres.store.rivals(first, 1) == 1
+    async with postgres.database.transaction() as tx:
+        await tx.execute("update attempt set provider = 'another' where order_id = $1", third)
+    assert await postgres.store.rivals(first, 1) == 0
+    async with postgres.database.transaction() as tx:
+        await tx.execute(
+            "insert into provider_trial (provider, reference, kind, country, network, product, size, validity_days, type,"
+            " provider_code, subscriber, currency, face_minor, cost_minor, state, by_whom, started_at)"
+            " values ('simulator', 'T-1', 'data', 'GH', 'MTN', 'GH-MTN-1GB-30D', '1GB', 30, '', '', '+233241234567', 'GHS',"
+            " 450, 400, 'unknown', 'ama', now())"
+        )
+    assert await postgres.store.rivals(first, 1) == 1  # A delivery by hand counts as well.
+    async with postgres.database.transaction() as tx:
+        await tx.execute("delete from provider_trial")
+    fourth = await begin(postgres)
+    async with postgres.database.transaction() as tx:
+        await tx.execute("update attempt set started_at = started_at + interval '25 hours' where order_id = $1", fourth)
+    assert await postgres.store.rivals(first, 1) == 0
+
+
 async def test_any_number_of_workers_claim_each_order_once(postgres: PostgresBench) -> None:
     ids = {await postgres.place() for _ in range(30)}
     stores = [PostgresFulfilmentStore(postgres.database, postgres.ledger, FulfilmentPolicy()) for _ in range(4)]

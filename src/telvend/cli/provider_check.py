@@ -103,7 +103,7 @@ async def _examine(settings: Settings, target: Target, url: str | None, why: str
         if snapshot is None:
             checked.warnings.append(Problem("products", f"were not looked at: {why}"))
         else:
-            _examine_products(snapshot, upstream, clock, checked)
+            await _examine_products(snapshot, upstream, clock, checked)
     finally:
         await upstream.close()
     return checked
@@ -162,7 +162,7 @@ async def _catalogue(settings: Settings, url: str) -> CatalogueSnapshot:
         return shop.catalogue.snapshot
 
 
-def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clock: Clock, checked: Checked) -> None:
+async def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clock: Clock, checked: Checked) -> None:
     checked.deliverable = 0
     for product in _on_sale(snapshot):
         delivery = delivery_for(snapshot, upstream, product, _sample(product), None, clock)
@@ -172,7 +172,8 @@ def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clock: Cl
         if offers.fixed_minor.get(upstream.name, 0) is None:
             checked.not_offered += 1
             continue
-        seen = upstream.preview(delivery)
+        refused = await upstream.prepare(delivery)
+        seen = refused if isinstance(refused, Refused) else upstream.preview(delivery)
         if isinstance(seen, Refused):
             checked.undeliverable.append((product.code, seen.text))
         else:

@@ -324,7 +324,8 @@ async def try_provider(
             raise InvalidInput(
                 "product", f"is nothing that {target.name} is asked for: {delivery.country}/{delivery.network}"
             )
-        seen = upstream.preview(delivery)
+        refused = await upstream.prepare(delivery)
+        seen = refused if isinstance(refused, Refused) else upstream.preview(delivery)
         if dry_run or isinstance(seen, Refused):
             return _preview_output(target, product, seen)
         if not target.in_settings:

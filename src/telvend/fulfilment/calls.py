@@ -5,6 +5,7 @@ No transaction is open. Whatever a provider does, exceptions and silence include
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from telvend.errors import Busy, InvariantBroken
@@ -35,6 +36,8 @@ _OUTCOMES: Final = (Delivered, Accepted, Refused, NotSent, Unknown)
 _NEVER_SENT: Final = "never sent: {}"
 
 
+CountRivals = Callable[[int, int], Awaitable[int]]
+"""Counts the other attempts like one: see `FulfilmentStore.rivals`."""
 RecordResend = Callable[[int, int], Awaitable[int | None]]
 """Counts one more resend of an attempt: see `FulfilmentStore.resend`."""
 
@@ -58,6 +61,7 @@ class ProviderCalls:
         policy: FulfilmentPolicy,
         ears: Observer,
         *,
+        count_rivals: CountRivals,
         record_resend: RecordResend,
         held: Callable[[], bool],
     ) -> None:
@@ -67,6 +71,7 @@ class ProviderCalls:
         self._clock = clock
         self._policy = policy
         self._ears = ears
+        self._count_rivals = count_rivals
         self._record_resend = record_resend
         self._held = held
         self._stopping = False
@@ -161,7 +166,9 @@ class ProviderCalls:
                 outcome = Unknown(f"{attempt.provider} is not set up here and cannot be asked")
             else:
                 settles_after_s = provider.traits.settles_after_s
-                outcome = await self._call(order, provider, "ask", attempt.sent(order.claim.price.currency))
+                rivals = await self._rivals(order, provider, attempt)
+                sent = attempt.sent(order.claim.price.currency)
+                outcome = await self._call(order, provider, "ask", sent, rivals)
                 if isinstance(outcome, NotSent):
                     count = await self._recorded_resend(order, provider, attempt)
                     if count is not None:
@@ -219,13 +226,24 @@ class ProviderCalls:
     def _may_send(self, order: InFlightOrder) -> bool:
         return not self._stopping and self._clock.monotonic() <= order.deadline - self._policy.lease_margin_s
 
-    async def _call(self, order: InFlightOrder, provider: Provider, verb: str, sent: SentAttempt) -> Outcome:
+    async def _rivals(self, order: InFlightOrder, provider: Provider, attempt: AttemptSnapshot) -> int | None:
+        """How many other attempts its provider could take for this one; None where that is not asked, or not known now."""
+        if not provider.traits.requery_needs_rivals:
+            return None
+        try:
+            return await self._count_rivals(order.claim.id, attempt.number)
+        except Busy:
+            return None
+
+    async def _call(
+        self, order: InFlightOrder, provider: Provider, verb: str, sent: SentAttempt, rivals: int | None = None
+    ) -> Outcome:
         """One call with its time-out. Whatever is not an outcome, exceptions included, is Unknown.
 
         Raises OwnDatabaseAway.
         """
         claim = order.claim
-        delivery = delivery_of(claim, sent)
+        delivery = replace(delivery_of(claim, sent), rivals=rivals)
         timeout_s = provider.traits.timeout_s
         started = self._clock.monotonic()
         order.call_ends_at = started + timeout_s
@@ -288,4 +306,5 @@ def delivery_of(order: ClaimedOrder | Order, sent: SentAttempt) -> Delivery:
         type=sent.type,
         provider_code=sent.provider_code,
         started_at=sent.started_at,
+        provider_reference=sent.provider_reference,
     )

@@ -83,13 +83,16 @@ class AttemptSnapshot(msgspec.Struct):
     def sent(self, currency: Currency) -> "SentAttempt":
         """What the provider was sent."""
         cost = Money(self.cost_minor, currency)
-        return SentAttempt(self.reference, cost, self.started_at, self.provider_code, self.type)
+        return SentAttempt(
+            self.reference, cost, self.started_at, self.provider_code, self.type, self.provider_reference or ""
+        )
 
 
 class SentAttempt(msgspec.Struct, frozen=True):
     """What is particular to an attempt of all that a provider is sent: the same when it is asked about it.
 
-    `provider_code` is what the provider called the product then, `type` the product's type.
+    `provider_code` is what the provider called the product then, `type` the product's type, `provider_reference` what the provider
+    called the attempt when it accepted it.
     """
 
     reference: str
@@ -97,6 +100,7 @@ class SentAttempt(msgspec.Struct, frozen=True):
     started_at: datetime
     provider_code: str = ""
     type: str = ""
+    provider_reference: str = ""
 
 
 class ClaimedOrder(msgspec.Struct):

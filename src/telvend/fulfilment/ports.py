@@ -45,6 +45,12 @@ class FulfilmentStore(Protocol):
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         """Weigh the items in their order and write what follows, money included. Answers what became of each."""
 
+    async def rivals(self, order_id: int, number: int) -> int:
+        """Count the other attempts at the same provider, a day before or after, that may have delivered to the same recipient.
+
+        Asked only where the provider cannot tell them apart (`ProviderTraits.requery_needs_rivals`).
+        """
+
     async def resend(self, order_id: int, number: int) -> int | None:
         """Count one more resend of an open attempt, before it is made. Returns how many that are now; None where it is not open."""
 

@@ -59,6 +59,10 @@ class PostgresFulfilmentStore:
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         return await self._settlement.settle(items)
 
+    async def rivals(self, order_id: int, number: int) -> int:
+        async with self._database.connection() as tx:
+            return await store.count_rivals(tx, order_id, number)
+
     async def resend(self, order_id: int, number: int) -> int | None:
         async with self._database.connection() as tx:
             return await store.count_resend(tx, order_id, number)

@@ -94,6 +94,30 @@ CHANGE_ATTEMPTS: Final = """
     where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
 """
 
+COUNT_RIVALS: Final = """
+    with mine as (
+        select attempt.provider, attempt.started_at, sale.subscriber, sale.kind
+        from attempt join orders as sale on sale.id = attempt.order_id
+        where attempt.order_id = $1 and attempt.number = $2
+    )
+    select (
+        select count(*)
+        from mine
+        join orders as other on other.subscriber = mine.subscriber and other.kind = mine.kind
+            and other.created_at between mine.started_at - interval '7 days' and mine.started_at + interval '1 day'
+        join attempt as rival on rival.order_id = other.id and rival.provider = mine.provider
+            and rival.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
+            and rival.state not in ('refused', 'not_sent')
+        where (rival.order_id, rival.number) <> ($1, $2)
+    ) + (
+        select count(*)
+        from mine
+        join provider_trial as trial on trial.provider = mine.provider and trial.subscriber = mine.subscriber
+            and trial.kind = mine.kind and trial.state not in ('refused', 'not_sent')
+            and trial.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
+    )
+"""
+
 COUNT_RESEND: Final = """
     update attempt set resent = resent + 1
     where order_id = $1 and number = $2 and state in ('started', 'unknown') returning resent
@@ -153,6 +177,11 @@ async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[AttemptS
 async def wallets_of(tx: Tx, order_ids: Sequence[int]) -> set[int]:
     """The wallets that these orders were paid from."""
     return {row[0] for row in await tx.fetch(WALLETS_OF, order_ids)}
+
+
+async def count_rivals(tx: Tx, order_id: int, number: int) -> int:
+    """Count the other attempts and trials at the provider, a day before or after, that may have delivered to the recipient."""
+    return int(await tx.fetchval(COUNT_RIVALS, order_id, number))
 
 
 async def count_resend(tx: Tx, order_id: int, number: int) -> int | None:

@@ -123,6 +123,8 @@ def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolic
         case Accepted():
             attempt.state = AttemptState.ACCEPTED
             attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
+            # Who says it when it accepts may not say it again when it has delivered.
+            attempt.cost_minor = _cost_of(case, attempt, outcome).minor
         case Unknown() if attempt.state is AttemptState.STARTED:
             attempt.state = AttemptState.UNKNOWN
     if case.state.final:
@@ -297,7 +299,7 @@ def _take_details(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivere
         _take_payload(case, attempt, outcome.payload)
 
 
-def _cost_of(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered) -> Money:
+def _cost_of(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered | Accepted) -> Money:
     """What the provider takes: what it names, where that can be, else what the attempt expected."""
     cost = outcome.cost
     if isinstance(cost, Money):

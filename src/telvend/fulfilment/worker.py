@@ -111,7 +111,15 @@ class Fulfilment:
         self._ages = AttemptAges(clock)
         self._places = Places(router, clock)
         self._calls = ProviderCalls(
-            router, self._places, self._ages, clock, policy, self._ears, record_resend=store.resend, held=self._held
+            router,
+            self._places,
+            self._ages,
+            clock,
+            policy,
+            self._ears,
+            count_rivals=store.rivals,
+            record_resend=store.resend,
+            held=self._held,
         )
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 CONNECTORS: Final[dict[str, str]] = {
     # In the order of their names.
+    "netpluse": "telvend.providers.netpluse.client",
+    "networkdatasub": "telvend.providers.networkdatasub.client",
+    "vtpass": "telvend.providers.vtpass.client",
 }
 """Names and modules; each module has `connect`, see upstream.py. A new connector gets its line here."""
 

@@ -71,11 +71,12 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider will deliver. `ask_after_s` is its own hint when to ask."""
+    """The provider will deliver. `ask_after_s` is its own hint when to ask; `cost` is what it has taken, where it says so."""
 
     provider_reference: str | None = None
     ask_after_s: float | None = None
     text: str = "Accepted"
+    cost: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,9 @@ class Delivery:
     catalogue expects this provider to take. `type` is the bundle's type where the market knows types (`SME`). All of it is as it
     was sold, whatever the catalogue says by now. `provider_code` is what this provider calls the product, where the operator has
     said so (`telvend product offer CODE PROVIDER --code THEIRS`), else empty; `started_at` is when the attempt began, with its
-    zone, the same in each requery.
+    zone, the same in each requery. `provider_reference` is what the provider called the attempt when it accepted it, empty where
+    it has not said. `rivals` is how many other attempts of this shop at this provider, a day before or after, are for the same
+    recipient and kind and may have delivered; None where nobody has counted.
     """
 
     reference: str
@@ -141,6 +144,8 @@ class Delivery:
     type: str = ""
     provider_code: str = ""
     started_at: datetime | None = None
+    provider_reference: str = ""
+    rivals: int | None = None
 
 
 def plain_reference(order_reference: str, number: int, _started_at: datetime) -> str:
@@ -163,6 +168,7 @@ class ProviderTraits:
     have arrived is sent again under its reference, at any age. What is refused then counts only after `settles_after_s`, which
     must not be 0: a refusal may leave the reference free, and an earlier request would still deliver.
     `repeat_guard_s`: how long after a delivery to a number the provider refuses another one to it; the second order waits.
+    `requery_needs_rivals`: whether a requery has to tell the attempt from others of this shop (`Delivery.rivals`).
     `rate_per_s`: how many calls a second it takes; the processes of a node share it. None means any number.
     `reference`: makes the reference of an attempt, of the order's reference, the number of the attempt and the time at which it
     begins; it must differ for each attempt.
@@ -181,6 +187,7 @@ class ProviderTraits:
     reference_is_key: bool = False
     repeat_guard_s: float = 0.0
     rate_per_s: float | None = None
+    requery_needs_rivals: bool = False
     reference: Callable[[str, int, datetime], str] = plain_reference
 
     def __post_init__(self) -> None:

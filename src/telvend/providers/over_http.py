@@ -12,8 +12,9 @@ Redirects are not followed: a redirect is an answer like any other, and what no 
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from telvend.kit import http
@@ -29,6 +30,9 @@ STARS: Final = "********"
 
 # The fulfilment's own time-out comes after the client's, which says more about what has happened.
 _CALL_GRACE_S: Final = 1.0
+
+# The digits that every spelling of a number has in common.
+_DIGITS_HIDDEN: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class ProviderOverHttp(ABC):
             *(secret.reveal() for secret in secrets),
             *(value.reveal() for value in headers.values() if isinstance(value, Secret)),
         ]
+        # References whose request is on its way: what is not heard of yet may arrive at any moment.
+        self._under_way: Counter[str] = Counter()
         self._client = http.client(base_url, timeout_s=timeout_s, transport=transport)
 
     @property
@@ -105,6 +111,14 @@ class ProviderOverHttp(ABC):
     def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         """Return what an answer to `_question` means."""
 
+    def _preview_request(self, delivery: Delivery) -> "httpx.Request | Refused":
+        """Return what a preview shows, where that differs from `_purchase` before `prepare` has learned what is missing."""
+        return self._purchase(delivery)
+
+    def _headers_of(self, _method: str) -> Mapping[str, str | Secret]:
+        """Return the headers of every request with this method."""
+        return self._headers
+
     def _balance_request(self) -> "httpx.Request | None":
         """Return the request for the float; None where the vendor has none."""
         return None
@@ -115,18 +129,34 @@ class ProviderOverHttp(ABC):
 
     # What follows ---------------------------------------------------------------------------------------------------------
 
+    async def prepare(self, _delivery: Delivery) -> Refused | NotSent | None:
+        """Learn what `_purchase` has to know of the vendor, such as a list of plans. Sends nothing that delivers.
+
+        `deliver` calls it first; so does whoever wants a preview that is complete. Return why the delivery cannot be sent.
+        """
+        return None
+
     async def deliver(self, delivery: Delivery) -> Outcome:
-        request = self._purchase(delivery)
-        if isinstance(request, Refused):
+        self._under_way[delivery.reference] += 1
+        try:
+            return self._veiled(delivery, await self._deliver(delivery))
+        finally:
+            self._under_way[delivery.reference] -= 1
+            if not self._under_way[delivery.reference]:
+                del self._under_way[delivery.reference]
+
+    async def _deliver(self, delivery: Delivery) -> Outcome:
+        if self._client.is_closed:
+            return NotSent("not sent: the client is closed")
+        request = await self.prepare(delivery) or self._purchase(delivery)
+        if isinstance(request, Refused | NotSent):
             return request
         try:
             reply = await self._send(request)
         except http.NEVER_ARRIVED as error:
             return NotSent(f"no connection: {type(error).__name__}")
-        except http.NO_ANSWER as error:
+        except (*http.NO_ANSWER, RuntimeError) as error:
             return Unknown(f"no answer: {type(error).__name__}")
-        except RuntimeError as error:  # The client is closed.
-            return NotSent(f"not sent: {error}")
         return self._outcome(delivery, reply)
 
     async def requery(self, delivery: Delivery) -> Outcome:
@@ -137,7 +167,10 @@ class ProviderOverHttp(ABC):
             reply = await self._send(request)
         except (*http.NO_ANSWER, RuntimeError) as error:
             return Unknown(f"could not be asked: {type(error).__name__}")
-        return self._told(delivery, reply)
+        told = self._veiled(delivery, self._told(delivery, reply))
+        if isinstance(told, NotSent) and delivery.reference in self._under_way:
+            return Unknown(f"the request is on its way: {told.text}")
+        return told
 
     async def balance(self) -> Money | BalanceUnavailable | None:
         request = self._balance_request()
@@ -147,18 +180,22 @@ class ProviderOverHttp(ABC):
             reply = await self._send(request)
         except (*http.NO_ANSWER, RuntimeError) as error:
             return BalanceUnavailable(f"no answer: {type(error).__name__}")
-        return self._balance_of(reply)
+        balance = self._balance_of(reply)
+        return (
+            replace(balance, text=self._starred(balance.text)) if isinstance(balance, BalanceUnavailable) else balance
+        )
 
     def preview(self, delivery: Delivery) -> RequestPreview | Refused:
-        request = self._purchase(delivery)
+        request = self._preview_request(delivery)
         if isinstance(request, Refused):
             return request
-        headers = {**request.headers, **{name: str(value) for name, value in self._headers.items()}}
+        ours = self._headers_of(request.method)
+        headers = {**request.headers, **{name: str(value) for name, value in ours.items()}}
         return RequestPreview(
             request.method,
             self._starred(str(request.url)),
             {
-                name.lower(): STARS if isinstance(self._headers.get(name), Secret) else self._starred(value)
+                name.lower(): STARS if isinstance(ours.get(name), Secret) else self._starred(value)
                 for name, value in headers.items()
             },
             self._starred(request.content.decode("utf-8", "replace")),
@@ -173,12 +210,29 @@ class ProviderOverHttp(ABC):
     async def _send(self, request: "httpx.Request") -> ProviderReply:
         """Send one request. Raises what is in `http.NO_ANSWER`, and RuntimeError once it is closed."""
         request.headers.update(
-            {name: value.reveal() if isinstance(value, Secret) else value for name, value in self._headers.items()}
+            {
+                name: value.reveal() if isinstance(value, Secret) else value
+                for name, value in self._headers_of(request.method).items()
+            }
         )
         answer = await self._client.send(request)
         return ProviderReply(
             answer.status_code, answer.content, {name.lower(): value for name, value in answer.headers.items()}
         )
+
+    async def _ask(self, request: "httpx.Request") -> ProviderReply | None:
+        """Send a request that moves nothing. None where it has no answer."""
+        try:
+            return await self._send(request)
+        except (*http.NO_ANSWER, RuntimeError):
+            return None
+
+    def _veiled(self, delivery: Delivery, outcome: Outcome) -> Outcome:
+        """The outcome without our secrets and the subscriber's number, which an answer may repeat."""
+        text = self._starred(outcome.text)
+        if number := delivery.subscriber[-_DIGITS_HIDDEN:]:
+            text = text.replace(number, "*" * len(number))
+        return outcome if text == outcome.text else replace(outcome, text=text)
 
     def _starred(self, text: str) -> str:
         for secret in self._secrets:

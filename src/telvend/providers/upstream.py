@@ -14,7 +14,7 @@ from typing import Protocol
 
 from telvend.config import ProviderSettings
 from telvend.kit.money import Money
-from telvend.providers.contract import Delivery, Provider, ProviderTraits, Refused
+from telvend.providers.contract import Delivery, NotSent, Provider, ProviderTraits, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,12 @@ class Upstream(Provider, Protocol):
     @property
     def connector(self) -> str:
         """The name of the connector in settings: `vtpass`."""
+
+    async def prepare(self, delivery: Delivery, /) -> Refused | NotSent | None:
+        """Learn what a preview has to know of the vendor, such as a list of plans. Sends nothing that delivers.
+
+        Returns why the delivery could not be sent; `deliver` calls it first.
+        """
 
     def preview(self, delivery: Delivery) -> RequestPreview | Refused:
         """Return the request of `deliver` without sending it; Refused where it would be refused unsent."""

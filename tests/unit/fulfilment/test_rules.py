@@ -314,6 +314,14 @@ def test_the_provider_names_the_cost_and_else_it_is_the_attempts() -> None:
         assert (case.attempts[0].provider_reference, len(case.notes)) == ("X-1", notes)
 
 
+def test_a_cost_that_was_named_when_it_accepted_is_posted_when_it_has_delivered_without_one() -> None:
+    case = case_of(OrderState.DELIVERING, STARTED)
+    weigh(case, word(Accepted("X-1", cost=Money(390, GHS))), POLICY)
+    weigh(case, word(Delivered(), asked=True), POLICY)
+    assert case.posting == HoldPosting("p1", Money(390, GHS))
+    assert case.attempts[0].provider_reference == "X-1"
+
+
 @pytest.mark.parametrize(
     ("before", "outcome", "effect"),
     [

@@ -52,7 +52,9 @@ PARAMETERS: Final[dict[str, tuple[Parameter, ...]]] = {
         Parameter("start_date", "From this day of Lagos on.", limits={"format": "date"}),
         Parameter("end_date", "Until this day of Lagos, it included.", limits={"format": "date"}),
     ),
-    "GET /transactions/{reference}": (Parameter("reference", "Ours, as a purchase answered it.", "path"),),
+    "GET /transactions/{reference}": (
+        Parameter("reference", "Ours, as a purchase answered it, or your own of a purchase.", "path"),
+    ),
     "GET /verification/nin/history": (_BEFORE,),
     "GET /verification/bvn/history": (_BEFORE,),
     "GET /verification/nin/{id}": (Parameter("id", "The check's `verification_id`.", "path"),),

@@ -12,14 +12,14 @@ from telvend.dialects.examples import Parameter
 from telvend.dialects.forms import Form
 from telvend.dialects.networkdatasub import KEYS, examples, wire
 from telvend.dialects.networkdatasub.courtesies import SCHEMES, read_form_body
-from telvend.dialects.networkdatasub.fields import COUNTRY, Fields
+from telvend.dialects.networkdatasub.fields import COUNTRY, REFERENCE_TEXT, Fields
 from telvend.dialects.networkdatasub.forms import AIRTIME_FORM, BVN_FORM, DATA_FORM, FUND_FORM, NIN_FORM, Bvn
 from telvend.errors import NotFound
 from telvend.identity.model import VerificationRequest
 from telvend.kit.allowance import AllowanceKind
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.orders.model import Placement
+from telvend.orders.model import Order, Placement
 from telvend.sales.model import SaleKind
 from telvend.wallets.model import Filter, TransactionKind
 
@@ -184,7 +184,15 @@ _KEPT: Final = ("per_page", "type", "status", "start_date", "end_date")
 
 
 async def transaction(call: Context[None]) -> Response:
-    found = await call.services.transactions.find(_wallet(call), NGN, call.path["reference"])
+    """By our reference; else a purchase by the caller's own, so that one whose answer was lost can be asked about."""
+    wallet_id, reference = _wallet(call), call.path["reference"]
+    try:
+        found = await call.services.transactions.find(wallet_id, NGN, reference)
+    except NotFound:
+        if not REFERENCE_TEXT.holds(reference):
+            raise
+        order = await _order(call, reference)
+        found = await call.services.transactions.find(wallet_id, NGN, order.reference)
     more: dict[str, Any] = {}
     if found.kind is TransactionKind.REFILL:
         more = wire.delivery(None, None)  # It arrived when it was paid; no provider was asked.
@@ -195,6 +203,14 @@ async def transaction(call: Context[None]) -> Response:
     return wire.ok(
         wire.transaction_details(found, call.caller.reseller_number, more), "Transaction details retrieved successfully"
     )
+
+
+async def _order(call: Context[None], reference: str) -> Order:
+    """The caller's purchase that it has called so. Raises NotFound, Busy."""
+    try:
+        return await call.services.orders.find(call.caller, reference)
+    except NotFound:
+        raise NotFound("Transaction") from None
 
 
 def _filter(fields: Fields) -> Filter:

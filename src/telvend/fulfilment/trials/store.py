@@ -90,6 +90,7 @@ def _trial(row: Any) -> Trial:
         type=row["type"],
         provider_code=row["provider_code"],
         started_at=row["started_at"],
+        provider_reference=row["provider_reference"] or "",
     )
     charged = row["charged_minor"]
     return Trial(

@@ -1,0 +1,102 @@
+"""How Netpluse is called. Its reference is a key: "re-sending the same reference returns the original order"."""
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from telvend.config import ProviderSettings
+from telvend.kit.clock import Clock
+from telvend.kit.money import Money
+from telvend.kit.numbering import national_form
+from telvend.kit.secret import Secret
+from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
+from telvend.providers.listing import Listing
+from telvend.providers.netpluse import wire
+from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
+from telvend.providers.requirements import Requirements
+from telvend.providers.upstream import BalanceUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+BASE_URL: Final = "https://netpluse.shop"
+
+
+class Netpluse(ProviderOverHttp):
+    """Data bundles for the networks of Ghana, one size of each network at a time."""
+
+    connector = "netpluse"
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        traits: ProviderTraits,
+        api_key: Secret,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
+        headers: dict[str, str | Secret] = {"x-api-key": api_key, "accept": "application/json"}
+        super().__init__(name, base_url, traits, headers=headers, timeout_s=timeout_s, transport=transport)
+        self._packages = Listing(self._ask, clock)
+
+    async def prepare(self, delivery: Delivery) -> Refused | None:
+        """Refuse a bundle that Netpluse sells under the same size with another validity. Without its list nothing is refused."""
+        if delivery.provider_code:
+            return None
+        reply = await self._packages.get(self._client.build_request("GET", "/api/v1/packages"))
+        packages = None if reply is None else wire.packages_of(reply)
+        return None if packages is None else wire.refusal_of(delivery, packages)
+
+    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+        if (delivery.country, delivery.network) not in wire.NETWORKS or delivery.kind != "data":
+            return Refused(
+                Reason.NOT_SOLD, f"Netpluse sells no {delivery.kind} of {delivery.country}/{delivery.network}"
+            )
+        form = wire.form_of(delivery, national_form(delivery.subscriber))
+        return self._client.build_request("POST", "/api/v1/purchase", json=form)
+
+    def _outcome(self, _delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return wire.outcome_of(reply)
+
+    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+        # By theirs where it is known: the document does not say that ours finds an order too.
+        reference = delivery.provider_reference or delivery.reference
+        return self._client.build_request("GET", f"/api/v1/order-status/{quote(reference, safe='')}")
+
+    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return wire.told_of(delivery, reply)
+
+    def _balance_request(self) -> "httpx.Request":
+        return self._client.build_request("GET", "/api/v1/balance")
+
+    def _balance_of(self, reply: ProviderReply) -> Money | BalanceUnavailable:
+        return wire.balance_of(reply)
+
+
+def connect(
+    name: str, settings: ProviderSettings, clock: Clock, *, transport: "httpx.AsyncBaseTransport | None" = None
+) -> Netpluse:
+    """Make the provider. Raises ConnectorRefused."""
+    requirements = Requirements(name, settings)
+    (api_key,) = requirements.credentials(api_key="the API key of the developer dashboard, np_live_…")
+    base_url = requirements.base_url(BASE_URL)
+    networks = requirements.networks(wire.NETWORKS)
+    requirements.raise_if_any()
+    # The list of packages may be read before the purchase.
+    timeout_s = call_timeout_s(2 * settings.timeout_s)
+    settles_after_s = wire.VENDOR_SETTLES_AFTER_S if base_url == BASE_URL else wire.SETTLES_AFTER_S
+    traits = ProviderTraits(
+        timeout_s=timeout_s,
+        settles_after_s=max(settles_after_s, timeout_s),
+        concurrency=settings.concurrency,
+        test_mode=settings.test,
+        live_mode=settings.live,
+        kinds=frozenset({"data"}),
+        networks=networks,
+        reference_is_key=True,
+        # What a key of another Telvend may do is agreed with whoever runs it.
+        rate_per_s=settings.rate_per_s or (wire.PURCHASES_PER_S if base_url == BASE_URL else None),
+    )
+    return Netpluse(name, base_url, traits, api_key, clock, timeout_s=settings.timeout_s, transport=transport)

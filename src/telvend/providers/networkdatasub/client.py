@@ -1,0 +1,259 @@
+"""How networkdatasub is called, and how a purchase without an answer is asked about.
+
+With `caller_reference` the far side takes our reference as a key and finds a transaction by it. Without, it knows only its own:
+what it has answered is asked about by that, and what it has not is searched for in its list (search.py).
+"""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from telvend.config import ProviderSettings
+from telvend.kit.clock import Clock
+from telvend.kit.money import Money
+from telvend.kit.numbering import national_form
+from telvend.kit.secret import Secret
+from telvend.providers.contract import (
+    Accepted,
+    Delivered,
+    Delivery,
+    NotSent,
+    Outcome,
+    ProviderTraits,
+    Reason,
+    Refused,
+    Unknown,
+)
+from telvend.providers.listing import KEPT_S, Listing
+from telvend.providers.networkdatasub import wire
+from telvend.providers.networkdatasub.search import MOST_PAGES, Search
+from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
+from telvend.providers.requirements import Requirements
+from telvend.providers.upstream import BalanceUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+BASE_URL: Final = "https://networkdatasub.com/api"
+
+# A plan that is missing from a list of this age is looked for once more: it may have come since.
+_STALE_S: Final = 30.0
+_REMEMBERED: Final = 10_000
+
+
+class NetworkDataSub(ProviderOverHttp):
+    """Airtime by network and data by plan, for the networks of Nigeria."""
+
+    connector = "networkdatasub"
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        traits: ProviderTraits,
+        api_key: Secret,
+        clock: Clock,
+        *,
+        keyed: bool,
+        timeout_s: float,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
+        headers: dict[str, str | Secret] = {
+            "authorization": Secret(f"Token {api_key.reveal()}"),
+            "accept": "application/json",
+            "content-type": "application/json",
+        }
+        super().__init__(
+            name, base_url, traits, headers=headers, secrets=(api_key,), timeout_s=timeout_s, transport=transport
+        )
+        self._clock = clock
+        self._keyed = keyed
+        self._plans = Listing(self._ask, clock)
+        # The list of each network that was read last, and the plans on it.
+        self._listed: dict[str, tuple[ProviderReply, tuple[wire.Plan, ...] | None]] = {}
+        # Their references of our attempts, as far as this process has been told, and ours of theirs.
+        self._theirs: OrderedDict[str, str] = OrderedDict()
+
+    # Plans --------------------------------------------------------------------------------------------------------------
+
+    async def prepare(self, delivery: Delivery) -> Refused | NotSent | None:
+        """Read the list of plans where the plan has to be found on it."""
+        if delivery.kind != "data" or delivery.provider_code or not self._serves(delivery):
+            return None
+        for newer_than_s in (KEPT_S, _STALE_S):
+            reply = await self._plans.get(self._plans_request(delivery), newer_than_s=newer_than_s)
+            plans = self._plans_in(delivery.network, reply)
+            if plans is None:
+                if reply is not None and reply.http_status == 401:
+                    return Refused(Reason.NOT_ALLOWED, f"the list of plans: {reply.excerpt}")
+                said = "no answer" if reply is None else reply.excerpt
+                return NotSent(f"the list of plans cannot be read: {said}")
+            if not isinstance(wire.plan_of(delivery, plans), Refused):
+                return None
+        return None  # `_purchase` says what is wrong.
+
+    def _plans_request(self, delivery: Delivery) -> "httpx.Request":
+        return self._client.build_request("GET", "/data-plans", params={"network": delivery.network})
+
+    def _plans_in(self, network: str, reply: ProviderReply | None) -> tuple[wire.Plan, ...] | None:
+        """The plans of a list, which is read once; None where it cannot be read."""
+        if reply is None:
+            return None
+        known = self._listed.get(network)
+        if known is None or known[0] is not reply:
+            known = self._listed[network] = (reply, wire.plans_of(reply))
+        return known[1]
+
+    def _plan(self, delivery: Delivery) -> wire.Plan | Refused | None:
+        """The plan on the list that was read last; None where none was."""
+        reply = self._plans.peek(self._plans_request(delivery))
+        plans = self._plans_in(delivery.network, reply)
+        return None if plans is None else wire.plan_of(delivery, plans)
+
+    # Buying -------------------------------------------------------------------------------------------------------------
+
+    def _serves(self, delivery: Delivery) -> bool:
+        return (delivery.country, delivery.network) in wire.NETWORKS and delivery.kind in ("data", "airtime")
+
+    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+        plan_id: int | None = None
+        if delivery.kind == "data" and self._serves(delivery):
+            if delivery.provider_code:
+                plan_id = wire.plan_id_of(delivery.provider_code)
+                if plan_id is None:
+                    return Refused(Reason.NOT_SOLD, f"{delivery.provider_code!r} is not the id of a plan")
+            else:
+                plan = self._plan(delivery)
+                if isinstance(plan, Refused):
+                    return plan
+                if plan is None:
+                    return Refused(Reason.NOT_SOLD, "the list of plans was not read")
+                plan_id = plan.id
+        return self._request(delivery, plan_id)
+
+    def _request(self, delivery: Delivery, plan_id: int | str | None) -> "httpx.Request | Refused":
+        if not self._serves(delivery):
+            where = f"{delivery.country}/{delivery.network}"
+            return Refused(Reason.NOT_SOLD, f"networkdatasub sells no {delivery.kind} of {where}")
+        phone = national_form(delivery.subscriber)
+        if plan_id is None:
+            form = wire.airtime_form(delivery, phone, keyed=self._keyed)
+            return form if isinstance(form, Refused) else self._post("/airtime/purchase", form)
+        return self._post("/data/purchase", wire.data_form(delivery, phone, plan_id, keyed=self._keyed))
+
+    def _post(self, path: str, form: bytes) -> "httpx.Request":
+        return self._client.build_request("POST", path, content=form)
+
+    def _preview_request(self, delivery: Delivery) -> "httpx.Request | Refused":
+        if delivery.kind == "data" and not delivery.provider_code and self._plan(delivery) is None:
+            return self._request(delivery, "the id of the plan, from /data-plans")
+        return self._purchase(delivery)
+
+    def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        outcome = wire.outcome_of(delivery, reply)
+        self._remember(delivery, outcome)
+        return outcome
+
+    def _remember(self, delivery: Delivery, outcome: Outcome) -> None:
+        if isinstance(outcome, Accepted | Delivered) and outcome.provider_reference:
+            self._theirs[delivery.reference] = outcome.provider_reference
+            while len(self._theirs) > _REMEMBERED:
+                self._theirs.popitem(last=False)
+
+    # Asking -------------------------------------------------------------------------------------------------------------
+
+    def _known(self, delivery: Delivery) -> str:
+        """What the transaction may be asked about by; empty where only the list is left."""
+        theirs = delivery.provider_reference or self._theirs.get(delivery.reference, "")
+        return theirs or (delivery.reference if self._keyed else "")
+
+    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+        known = self._known(delivery)
+        if not known:
+            return Unknown("only the list of transactions could show it")
+        return self._client.build_request("GET", f"/transactions/{quote(known, safe='')}")
+
+    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return wire.told_of(delivery, reply, self._known(delivery))
+
+    async def requery(self, delivery: Delivery) -> Outcome:
+        if self._known(delivery):
+            return await super().requery(delivery)
+        if delivery.reference in self._under_way:
+            return Unknown("the request is on its way")
+        return self._veiled(delivery, await self._searched(delivery))
+
+    async def _searched(self, delivery: Delivery) -> Outcome:
+        if delivery.started_at is None:
+            return Unknown("it is not known when it was sent")
+        search = Search(delivery, delivery.started_at, await self._price(delivery), self._traits.timeout_s)
+        if (doubt := search.too_early(self._clock.now())) is not None:
+            return doubt
+        pages: list[wire.Page] = []
+        while not pages or len(pages) < pages[-1].last:
+            if len(pages) == MOST_PAGES:
+                return Unknown(f"more than {MOST_PAGES} pages of transactions in three days")
+            query = search.query(len(pages) + 1)
+            reply = await self._ask(self._client.build_request("GET", "/transactions", params=query))
+            page = None if reply is None else wire.page_of(reply)
+            if page is None:
+                said = "no answer" if reply is None else reply.excerpt
+                return Unknown(f"the list of transactions cannot be read: {said}")
+            pages.append(page)
+        claimed = frozenset(theirs for ours, theirs in self._theirs.items() if ours != delivery.reference)
+        outcome = search.found_in(pages, claimed)
+        self._remember(delivery, outcome)
+        return outcome
+
+    async def _price(self, delivery: Delivery) -> Money | None:
+        """What the purchase costs there, which tells it from others of the same size; None where that is not known."""
+        if delivery.kind == "airtime":
+            return delivery.face_value
+        reply = await self._plans.get(self._plans_request(delivery))
+        plans = self._plans_in(delivery.network, reply) or ()
+        if delivery.provider_code:
+            return next((plan.amount for plan in plans if str(plan.id) == delivery.provider_code), None)
+        plan = wire.plan_of(delivery, plans)
+        return None if isinstance(plan, Refused) else plan.amount
+
+    # The float ----------------------------------------------------------------------------------------------------------
+
+    def _balance_request(self) -> "httpx.Request":
+        return self._client.build_request("GET", "/wallet/balance")
+
+    def _balance_of(self, reply: ProviderReply) -> Money | BalanceUnavailable:
+        return wire.balance_of(reply)
+
+
+def connect(
+    name: str, settings: ProviderSettings, clock: Clock, *, transport: "httpx.AsyncBaseTransport | None" = None
+) -> NetworkDataSub:
+    """Make the provider. Raises ConnectorRefused."""
+    requirements = Requirements(name, settings)
+    (api_key,) = requirements.credentials(api_key="the API token (API Tokens page)")
+    base_url = requirements.base_url(BASE_URL)
+    networks = requirements.networks(wire.NETWORKS)
+    requirements.raise_if_any()
+    # The list of plans may be read before the purchase.
+    timeout_s = call_timeout_s(2 * settings.timeout_s)
+    traits = ProviderTraits(
+        timeout_s=timeout_s,
+        settles_after_s=max(wire.SETTLES_AFTER_S, timeout_s),
+        concurrency=settings.concurrency,
+        test_mode=settings.test,
+        live_mode=settings.live,
+        networks=networks,
+        reference_is_key=settings.caller_reference,
+        rate_per_s=settings.rate_per_s,
+        requery_needs_rivals=not settings.caller_reference,
+    )
+    return NetworkDataSub(
+        name,
+        base_url,
+        traits,
+        api_key,
+        clock,
+        keyed=settings.caller_reference,
+        timeout_s=settings.timeout_s,
+        transport=transport,
+    )

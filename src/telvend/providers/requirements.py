@@ -1,0 +1,86 @@
+"""What a connector demands of its settings, checked in one place so that every mistake is named at once."""
+
+import re
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import urlsplit
+
+from telvend.config import ProviderSettings
+from telvend.kit.secret import Secret
+from telvend.providers.upstream import ConnectorRefused, Problem
+
+_CREDENTIALS: Final = ("api_key", "api_secret", "public_key", "secret_key", "client_id", "client_secret")
+_HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
+
+
+class Requirements:
+    """Collects what is wrong with the settings of one provider. Ask for everything, then `raise_if_any`."""
+
+    def __init__(self, name: str, settings: ProviderSettings) -> None:
+        self._name = name
+        self._settings = settings
+        self._problems: list[Problem] = []
+
+    def add(self, key: str, text: str) -> None:
+        self._problems.append(Problem(key, text))
+
+    def raise_if_any(self) -> None:
+        """Raises ConnectorRefused with every problem that was added."""
+        if self._problems:
+            raise ConnectorRefused(self._name, self._problems)
+
+    def credentials(self, **wanted: str) -> tuple[Secret, ...]:
+        """Return these keys of the settings, in this order; each comes with what the vendor's dashboard calls it.
+
+        One that is missing or cannot stand in a header is a problem, and so is a credential that the connector does not use.
+        """
+        found = []
+        for key, called in wanted.items():
+            secret: Secret | None = getattr(self._settings, key)
+            if secret is None or not secret.reveal().strip():
+                self.add(key, f"is missing: {called}")
+                secret = Secret("")
+            elif _HEADER_TEXT.fullmatch(secret.reveal()) is None:
+                self.add(key, "must be printable ASCII without blanks and line ends")
+            found.append(secret)
+        for key in _CREDENTIALS:
+            if key not in wanted and getattr(self._settings, key) is not None:
+                self.add(key, f"is not used by the connector {self._settings.connector}")
+        for key in ("token_url", "file"):
+            if getattr(self._settings, key):
+                self.add(key, f"is not used by the connector {self._settings.connector}")
+        return tuple(found)
+
+    def base_url(self, vendor: str) -> str:
+        """Return the address to call, without a slash at its end: that of the settings, else the vendor's own."""
+        text = self._settings.base_url.strip().rstrip("/") or vendor
+        try:
+            parts = urlsplit(text)
+            usable = (
+                parts.scheme in ("http", "https")
+                and bool(parts.hostname)
+                and parts.port != 0
+                and not (parts.username or parts.password or parts.query or parts.fragment)
+                and text.isascii()
+                and text.isprintable()
+                and " " not in text
+            )
+        except ValueError:
+            usable = False
+        if not usable:
+            self.add("base_url", f"must be an http or https address such as {vendor}, without user, password and query")
+            return vendor
+        return text
+
+    def networks(self, served: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Return what the settings leave of the (country, network) pairs that the vendor serves."""
+        by_word = {f"{country}/{network}".casefold(): (country, network) for country, network in served}
+        chosen = set()
+        for word in self._settings.networks:
+            pair = by_word.get(word.strip().casefold())
+            if pair is None:
+                known = ", ".join(sorted(f"{country}/{network}" for country, network in served))
+                self.add("networks", f"has {word!r}, which this vendor does not serve: {known}")
+            else:
+                chosen.add(pair)
+        return frozenset(chosen or served)
