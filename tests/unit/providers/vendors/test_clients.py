@@ -219,7 +219,7 @@ def test_a_request_id_begins_with_the_minute_in_lagos_and_is_another_for_every_a
 # Settings, previews, floats -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CONNECTORS.keys() & SETTINGS.keys())
+@pytest.mark.parametrize("name", sorted(CONNECTORS.keys() & SETTINGS.keys()))
 def test_what_a_connector_declares(name: str) -> None:
     traits = made(name, live=False, test=True, concurrency=3, timeout_s=7).traits
     assert (traits.live_mode, traits.test_mode, traits.concurrency) == (False, True, 3)
