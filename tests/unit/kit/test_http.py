@@ -178,3 +178,78 @@ async def test_what_an_upstream_wants_to_be_reminded_of_is_forgotten() -> None:
             assert (await client.get("/")).status_code == 200
         assert not client.cookies
     assert not any(b"cookie" in request.lower() for request in asked)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_a_request_is_sent_once_also_where_the_connection_was_kept_and_ends_under_it(method: str) -> None:
+    requests = 0
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += 1
+        writer.write(OK + b"content-length: 2\r\n\r\n{}")
+        await reader.readuntil(b"\r\n\r\n")
+        requests += 1  # The connection ends without an answer.
+
+    async with upstream(play) as url, http.client(url, timeout_s=2) as client:
+        assert (await client.request(method, "/")).status_code == 200
+        with pytest.raises(http.NO_ANSWER) as raised:
+            await client.request(method, "/")
+        assert not isinstance(raised.value, http.NEVER_ARRIVED)
+        assert requests == 2
+
+
+async def test_a_name_that_nobody_has_was_never_reached() -> None:
+    async with http.client("http://no-such-host.invalid", timeout_s=2) as client:
+        with pytest.raises(http.NEVER_ARRIVED):
+            await client.post("/", json={})
+
+
+async def test_a_server_without_tls_was_never_reached() -> None:
+    async with upstream(says(b"{}")) as url, http.client(url.replace("http:", "https:"), timeout_s=1) as client:
+        with pytest.raises(http.NEVER_ARRIVED):
+            await client.post("/", json={"pin": "1234"})
+
+
+async def test_a_connection_that_ends_while_the_request_is_written_may_have_brought_it() -> None:
+    async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with upstream(play) as url, http.client(url, timeout_s=2) as client:
+        with pytest.raises(http.NO_ANSWER) as raised:
+            await client.post("/", content=b"x" * 20_000_000)
+        assert not isinstance(raised.value, http.NEVER_ARRIVED)
+
+
+async def test_a_request_goes_out_as_it_was_made() -> None:
+    heard = bytearray()
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.readexactly(7))
+        writer.write(OK + b"content-length: 0\r\nlocation: http://example.invalid/\r\n\r\n")
+
+    async with upstream(play) as url, http.client(url, timeout_s=2, headers={"x-key": "k"}) as client:
+        request = client.build_request("POST", "/a%2Fb?c=d%20e", content=b'{"a":1}', headers={"content-type": "x/y"})
+        assert (await client.send(request)).content == b""
+        assert bytes(heard) == b'{"a":1}'
+        assert str(request.url).endswith("/a%2Fb?c=d%20e")
+
+
+async def test_a_closed_client_sends_nothing() -> None:
+    client = http.client("http://127.0.0.1:9", timeout_s=1)
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(RuntimeError):
+        await client.get("/")
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    heard: list[bytes] = []
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readexactly(3_000_000))
+        writer.write(OK + b"content-length: 0\r\n\r\n")
+
+    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+        assert (await client.post("/", content=b"0123456789" * 300_000)).status_code == 200
+    assert heard == [b"0123456789" * 300_000]
