@@ -182,8 +182,7 @@ def _traits(settings: ProviderSettings, description: Description, timeout_s: flo
     rates = [rate for rate in (settings.rate_per_s, description.rate_per_s) if rate is not None]
     return ProviderTraits(
         timeout_s=call_s,
-        # Where nothing means "never heard of", no answer to a question is NotSent and the value decides nothing.
-        settles_after_s=max(description.requery.not_found_after_s or _SETTLES_AFTER_S, call_s),
+        settles_after_s=_settles_after_s(description, call_s),
         concurrency=min(settings.concurrency, description.concurrency or settings.concurrency),
         test_mode=settings.test,
         live_mode=settings.live,
@@ -198,6 +197,15 @@ def _traits(settings: ProviderSettings, description: Description, timeout_s: flo
         rate_per_s=min(rates, default=None),
         reference=description.reference.make,
     )
+
+
+def _settles_after_s(description: Description, call_s: float) -> float:
+    """How old an attempt must be before "never heard of it" counts; where nothing means that, the value decides nothing."""
+    after = description.requery.not_found_after_s
+    if after is None:
+        return max(_SETTLES_AFTER_S, call_s)
+    # The settings may wait longer for an answer than the file, which was judged by its own time-out.
+    return max(after, call_s if description.reference.is_key else 2 * call_s)
 
 
 def _hidden(description: Description, revealed: Mapping[str, str]) -> list[Secret]:
