@@ -35,7 +35,7 @@ def json_object(reply: ProviderReply) -> dict[str, Any] | None:
 def parsed_object(content: bytes) -> dict[str, Any] | None:
     """Return the JSON object of an answer whose vendor may call it something else, such as text/html."""
     try:
-        body = json.loads(content.decode(), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_pairs)
+        body = _DECODER.decode(content.decode())
     except (ValueError, ArithmeticError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
@@ -50,6 +50,10 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise _NotPrinted("a key stands there twice")
     return found
+
+
+# json.loads makes a decoder for each text, which takes longer than a short text.
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_pairs)
 
 
 def at(body: Any, *path: str) -> Any:
