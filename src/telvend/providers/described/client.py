@@ -18,7 +18,7 @@ from telvend.providers.described.model import Body, Description, Request
 from telvend.providers.described.outcomes import balance_of, outcome_of, told_of
 from telvend.providers.described.reader import examine
 from telvend.providers.described.templates import SECRETS, CannotBeSaid, Render, Template, Words, basic
-from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
+from telvend.providers.over_http import STARS, ProviderOverHttp, ProviderReply, call_timeout_s
 from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _TYPES: Final = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 _SETTLES_AFTER_S: Final = 300.0
+
+_NOWHERE: Final = "https://base-url-of-the-settings.invalid"
 
 Fill = Callable[[Delivery], Any]
 Build = Callable[[Delivery], "httpx.Request"]
@@ -106,6 +108,12 @@ class Described(ProviderOverHttp):
         except CannotBeSaid as refused:
             return Refused(refused.reason, refused.text)
 
+    def narrow(self, traits: ProviderTraits) -> None:
+        """Take what the settings leave, within what the vendor takes by its description."""
+        rates = [rate for rate in (traits.rate_per_s, self._it.rate_per_s) if rate is not None]
+        most = self._it.concurrency or traits.concurrency
+        super().narrow(replace(traits, concurrency=min(traits.concurrency, most), rate_per_s=min(rates, default=None)))
+
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         return outcome_of(self._it, delivery, reply)
 
@@ -125,6 +133,25 @@ class Described(ProviderOverHttp):
         if self._it.balance is None:
             return super()._balance_of(reply)
         return balance_of(self._it.balance, self._it.currency, reply)
+
+
+def notes(settings: ProviderSettings) -> list[Problem]:
+    """Return what is doubtful in a description, and keeps it from nothing."""
+    return list(examine(Path(settings.file)).warnings) if settings.file else []
+
+
+def alone(settings: ProviderSettings) -> ProviderSettings:
+    """Return settings with which a description can be looked at before there is a table for it: stars for credentials.
+
+    A description that cannot be read is left to `connect` to explain.
+    """
+    description = examine(Path(settings.file)).description
+    if description is None:
+        return settings
+    changes: dict[str, Any] = {key: Secret(STARS) for key in description.secrets if getattr(settings, key) is None}
+    if not (settings.base_url or description.base_url):
+        changes["base_url"] = _NOWHERE
+    return msgspec.structs.replace(settings, **changes)
 
 
 def connect(
@@ -150,7 +177,7 @@ def connect(
         name,
         description,
         base_url,
-        _traits(settings, description, timeout_s),
+        _traits(description, timeout_s),
         secrets,
         timeout_s=timeout_s,
         transport=transport,
@@ -167,34 +194,20 @@ def _settings_problems(settings: ProviderSettings, description: Description, fil
             problems.append(Problem(key, f"is not used by {file}"))
     if settings.token_url:
         problems.append(Problem("token_url", "is not used by the connector http"))
-    served = {f"{description.country}/{network}".casefold() for network in description.networks}
-    problems += [
-        Problem("networks", f"has {word!r}, which {file} does not serve: {', '.join(sorted(served))}")
-        for word in settings.networks
-        if word.strip().casefold() not in served
-    ]
     return problems
 
 
-def _traits(settings: ProviderSettings, description: Description, timeout_s: float) -> ProviderTraits:
+def _traits(description: Description, timeout_s: float) -> ProviderTraits:
+    """The traits of the vendor; `connectors.connect` narrows them to what the settings leave."""
     call_s = call_timeout_s(timeout_s)
-    chosen = {word.strip().casefold() for word in settings.networks}
-    rates = [rate for rate in (settings.rate_per_s, description.rate_per_s) if rate is not None]
     return ProviderTraits(
         timeout_s=call_s,
         settles_after_s=_settles_after_s(description, call_s),
-        concurrency=min(settings.concurrency, description.concurrency or settings.concurrency),
-        test_mode=settings.test,
-        live_mode=settings.live,
         kinds=frozenset(description.purchases),
-        networks=frozenset(
-            (description.country, network)
-            for network in description.networks
-            if not chosen or f"{description.country}/{network}".casefold() in chosen
-        ),
+        networks=frozenset((description.country, network) for network in description.networks),
         reference_is_key=description.reference.is_key,
         repeat_guard_s=description.repeat_guard_s,
-        rate_per_s=min(rates, default=None),
+        rate_per_s=description.rate_per_s,
         reference=description.reference.make,
     )
 

@@ -136,11 +136,11 @@ def _by_status(
         reference = reference_of(value_at(body, reading.reference))
         if reference is None:
             return Unknown(f"{verdict.ending} without their reference: {reply.excerpt}")
-    if verdict.ending is Ending.ACCEPTED:
-        return Accepted(reference, it.requery.ask_after_s, text or "Accepted")
     cost = None
     if reading.cost is not None:
         cost = _money(value_at(body, reading.cost), reading.cost_format, delivery.cost.currency, up=True)
+    if verdict.ending is Ending.ACCEPTED:
+        return Accepted(reference, it.requery.ask_after_s, text or "Accepted", cost)
     return Delivered(reference, cost, text or "Delivered")
 
 

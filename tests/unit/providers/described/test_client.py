@@ -284,15 +284,15 @@ def test_every_mistake_of_settings_and_file_is_named(tmp_path: Path) -> None:
             api_key=None,
             client_id=Secret("x"),
             token_url="https://x.example",
-            networks=("NG/airtel",),
         )
     assert {problem.where for problem in caught.value.problems} == {
         "api_key",
         "client_id",
         "token_url",
-        "networks",
         "base_url",
     }
+    with pytest.raises(ConnectorRefused, match="NG/airtel, which http does not serve; it serves NG/glo, NG/mtn"):
+        made(tmp_path, networks=("NG/airtel",))
 
 
 async def test_the_settings_say_where_a_sandbox_is(tmp_path: Path) -> None:
