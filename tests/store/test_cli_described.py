@@ -40,7 +40,7 @@ def test_a_file_is_checked_before_there_are_settings(shop: Shop, folder: Path) -
 def test_every_mistake_of_a_file_is_named_with_its_line(shop: Shop, folder: Path) -> None:
     file = folder / "acme.toml"
     file.write_text(
-        GOOD.replace("max_length = 40", "max_length = 4").replace("401 =", "500 =").replace("url =", "ulr =", 1)
+        GOOD.replace("max_length = 40", "max_length = 4").replace("401 =", "500 =").replace("\nurl =", "\nulr =", 1)
     )
     result = shop.run("provider", "check", str(file), code=1)
     for part in (
