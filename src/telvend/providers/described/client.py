@@ -30,6 +30,8 @@ _SETTLES_AFTER_S: Final = 300.0
 
 _NOWHERE: Final = "https://base-url-of-the-settings.invalid"
 
+_OF_NOBODY: Final = frozenset({*SECRETS, "basic"})
+
 Fill = Callable[[Delivery], Any]
 Build = Callable[[Delivery], "httpx.Request"]
 
@@ -68,11 +70,15 @@ class Described(ProviderOverHttp):
             for kind, purchase in description.purchases.items()
         }
         self._requery = self._build(description.requery.request, words)
-        self._float = None if description.balance is None else self._build(description.balance.request, words)
+        self._float = (
+            None
+            if description.balance is None
+            else self._build(description.balance.request, words, common=_of_nobody(description.headers))
+        )
 
-    def _build(self, request: Request, words: Words) -> Build:
+    def _build(self, request: Request, words: Words, common: Mapping[str, Template] | None = None) -> Build:
         """Return what makes a request of a delivery. What it returns raises CannotBeSaid."""
-        fixed, varying = _headers(request, self._it.headers, words)
+        fixed, varying = _headers(request, self._it.headers if common is None else common, words)
         url = _url(request.url, words)
         fill = _fill(request.body, words)
         make = self._client.build_request
@@ -243,6 +249,11 @@ def _in_json(text: str) -> str:
     return msgspec.json.encode(text).decode()[1:-1]
 
 
+def _of_nobody(headers: Mapping[str, Template]) -> dict[str, Template]:
+    """The headers that need no delivery: a request for the float is about none."""
+    return {name: template for name, template in headers.items() if template.names <= _OF_NOBODY}
+
+
 def _headers(
     request: Request, common: Mapping[str, Template], words: Words
 ) -> tuple[dict[str, str], dict[str, Render]]:
@@ -254,7 +265,7 @@ def _headers(
     varying: dict[str, Render] = {}
     for name, template in merged.items():
         render = words.render(template)
-        if template.names <= {*SECRETS, "basic"}:
+        if template.names <= _OF_NOBODY:
             fixed[name] = _header(render(_NOBODY))
         else:
             varying[name] = render

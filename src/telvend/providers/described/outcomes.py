@@ -9,7 +9,8 @@ An answer is read in this order:
 4. Without a status, or with one that is mapped to unknown, the error decides.
 5. Without either, of a purchase's answer, the HTTP status decides: only 4xx can be mapped.
 
-An error or an HTTP status in an answer to a question is about the question, so that neither refuses a purchase.
+An error or an HTTP status in an answer to a question is about the question, so that neither refuses a purchase; and a status
+refuses one only in a 2xx that names the order.
 """
 
 from decimal import Decimal
@@ -63,7 +64,12 @@ def told_of(it: Description, delivery: Delivery, reply: ProviderReply) -> Outcom
                 return Unknown(f"never heard of, and {verdict.ending}: {reply.excerpt}")
         return NotSent(f"never heard of: {_text(reading, body) or reply.excerpt}")
     outcome = _by_status(it, delivery, reply, reading, body, status, _error(reading, body))
-    return outcome if outcome is not None else _unmapped(reply)
+    if outcome is None:
+        return _unmapped(reply)
+    if isinstance(outcome, Refused) and not (200 <= reply.http_status < 300 and _names_the_purchase(reading, body)):
+        # "failed" for a question whose key was not accepted looks like a purchase that has failed.
+        return Unknown(f"refused, and nothing says that the purchase is meant: {reply.excerpt}")
+    return outcome
 
 
 def balance_of(balance: Balance, currency: Currency, reply: ProviderReply) -> Money | BalanceUnavailable:
@@ -77,6 +83,14 @@ def balance_of(balance: Balance, currency: Currency, reply: ProviderReply) -> Mo
 
 def _says_nothing(http_status: int) -> bool:
     return http_status >= 500 or http_status < 200 or 300 <= http_status < 400 or http_status in _MAY_HAVE_DELIVERED
+
+
+def _names_the_purchase(reading: Reading, body: dict[str, Any]) -> bool:
+    return any(
+        value_at(body, steps) not in (None, "")
+        for steps in (reading.reference, reading.our_reference)
+        if steps is not None
+    )
 
 
 def _about_another(reading: Reading, delivery: Delivery, body: dict[str, Any]) -> str | None:

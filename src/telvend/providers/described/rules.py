@@ -6,6 +6,7 @@ Forms are the work of `reader.py`. A rule stands here where every key is well fo
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from telvend.providers.described.model import (
     Description,
@@ -35,6 +36,9 @@ _FLAGS: Final = frozenset({"true", "false", "yes", "no"})
 _FLAGS_OF_A_CALL: Final = _FLAGS | {"0", "1", "ok", "error", "200"}
 """What says of a call only whether it went well. Of a purchase's own status, numbers may be the vendor's words."""
 
+_FILLED: Final = "\0"
+"""What stands for a placeholder where only constants are looked at."""
+_OF_A_PRODUCT: Final = frozenset({"network", "our_product", "size", "type", "validity_days"})
 _BACK: Final = (Ending.REFUSED, Ending.NOT_SENT)
 
 
@@ -83,9 +87,13 @@ class _Rules:
                 self._place.add(path, "sends no {amount:…}: nobody would know how much to deliver")
             if kind == "data" and not names & {"product", "our_product", "size"}:
                 self._place.add(path, "sends no {product}: nobody would know which bundle to deliver")
-            if purchase.product is not None and purchase.product.names & {"product", "reference", "provider_reference"}:
-                self._place.add(
-                    (*path, "product"), "may hold {network}, {size}, {type}, {validity_days} and {our_product}"
+            if purchase.product is not None and (strange := purchase.product.names - _OF_A_PRODUCT):
+                known = ", ".join(sorted(_OF_A_PRODUCT))
+                self._place.add((*path, "product"), f"has {', '.join(sorted(strange))}; it may have {known}")
+            if purchase.request.url.secrets:
+                self._place.warn(
+                    (*path, "url"),
+                    "has a secret, which stands in the logs of whoever is between; use a header where you can",
                 )
             if len(self._it.networks) > 1 and not (names & {"network", "product", "our_product"}):
                 self._place.warn(path, "does not say the network; the upstream has to find it by the number")
@@ -182,6 +190,14 @@ class _Rules:
                 self._place.add(
                     (*path, "url"),
                     f"is the request of [purchase.{kind}]: a question would deliver again; write the vendor's request for the status",
+                )
+        if requery.reading.reference is None and requery.reading.our_reference is None:
+            refusing = [word for word, verdict in requery.reading.statuses.items() if verdict.ending is Ending.REFUSED]
+            if refusing:
+                self._place.add(
+                    ("requery", "answer") if "answer" in self._document["requery"] else ("answer",),
+                    f"maps {refusing[0]!r} to refused, and nothing tells a purchase that has failed from a question that has;"
+                    " write where the order's `reference` or `our_reference` stands",
                 )
         inherits = "answer" not in self._document["requery"]
         for word, verdict in requery.reading.statuses.items():
@@ -304,13 +320,22 @@ def _same(question: Request, purchase: Request) -> bool:
     """Whether a request would be taken for a purchase: one method and address, and no constant that tells them apart."""
     if question.method != purchase.method or _address(question.url) != _address(purchase.url):
         return False
-    ours, theirs = _constants(question.body), _constants(purchase.body)
+    ours, theirs = _all_constants(question), _all_constants(purchase)
     return not any(ours[name] != theirs[name] for name in ours.keys() & theirs.keys())
 
 
 def _address(url: Template) -> str:
-    text = "".join(part if isinstance(part, str) else "{}" for part in url.parts)
-    return text.partition("?")[0].rstrip("/")
+    return _written(url).partition("?")[0].rstrip("/")
+
+
+def _written(url: Template) -> str:
+    return "".join(part if isinstance(part, str) else _FILLED for part in url.parts)
+
+
+def _all_constants(request: Request) -> dict[str, str | None]:
+    """What of a request is always the same, its query included."""
+    query = parse_qsl(_written(request.url).partition("?")[2], keep_blank_values=True)
+    return _constants(request.body) | {f".{name}": word_of(value) for name, value in query if _FILLED not in value}
 
 
 def _constants(body: Any, path: str = "") -> dict[str, str | None]:

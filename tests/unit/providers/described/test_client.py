@@ -81,6 +81,14 @@ async def test_a_request_is_what_the_file_says(tmp_path: Path) -> None:
     assert (line.seen[2].method, line.seen[2].url.path) == ("GET", "/balance")
 
 
+async def test_a_float_is_asked_for_without_what_only_a_delivery_has(tmp_path: Path) -> None:
+    line = Line(httpx.Response(200, json={"float": 5}))
+    text = GOOD.replace('api-key = "{api_key}"', 'api-key = "{api_key}"\nfor = "{phone:national}"\nkey = "{reference}"')
+    assert await made(tmp_path, text, line).balance() == Money(500, NGN)
+    assert {"for", "key"} & set(line.seen[0].headers) == set()
+    assert line.seen[0].headers["api-key"] == SECRET
+
+
 BODY: Final = """[purchase.airtime]
 url = "/air/{phone:digits}?n={network}"
 [purchase.airtime.headers]

@@ -68,7 +68,7 @@ def descriptions(draw: st.DrawFn) -> str:
         own = table(WORDS, OUTCOMES)
         text = text.replace(
             "[balance]",
-            f'[requery.answer]\nstatus = "status"\n[requery.answer.statuses]\nover = "delivered"\n{own}\n[balance]',
+            f'[requery.answer]\nstatus = "status"\nreference = "id"\n[requery.answer.statuses]\nover = "delivered"\n{own}\n[balance]',
         )
     not_found = draw(st.lists(st.sampled_from(("E404", "none", *WORDS)), max_size=2))
     if not_found:
@@ -175,6 +175,10 @@ def test_what_is_not_mapped_is_unknown(text: str, http_status: int, content: byt
                 assert status is None or by_status == "unknown"
             else:
                 assert by_status.startswith("refused")
+            if question:
+                assert http_status < 300
+                named = body.get("id") if "reference" in answer else None
+                assert named or ("our_reference" in answer and body.get("ours") is not None)
         case NotSent():
             if question:
                 at = key(body.get("code" if "error" in answer else "status"))
@@ -242,6 +246,12 @@ def test_an_error_of_the_question_refuses_no_purchase() -> None:
     assert isinstance(told(404, {"code": "E404"}), NotSent)
     assert isinstance(told(404, {"detail": "Not Found"}), Unknown)
     assert isinstance(told(200, {"code": "E404", "status": "done", "id": 1}), Unknown)
+
+
+def test_a_question_that_has_failed_refuses_no_purchase() -> None:
+    assert isinstance(told(200, {"status": "failed", "id": 9}), Refused)
+    assert isinstance(told(200, {"status": "failed", "message": "Invalid token"}), Unknown)
+    assert isinstance(told(401, {"status": "failed", "id": 9}), Unknown)
 
 
 def test_an_answer_about_somebody_else_is_unknown() -> None:

@@ -206,6 +206,12 @@ MISTAKES: Final = {
         "[requery.answer.statuses]", 'has no "delivered"',
     ),
     "nothing that is taken": ('done = "delivered"\nworking = "accepted"\n', "", "[answer.statuses]", "delivered"),
+    "a failure that may be the question's": (
+        "[balance]",
+        '[requery.answer]\nstatus = "s"\n[requery.answer.statuses]\nfine = "delivered"\nfailed = "refused"\n[balance]',
+        "[requery.answer]", "a question that has",
+    ),
+    "a product that is a secret": ('url = "/buy"', 'url = "/buy"\nproduct = "{api_key}"', "product =", "has api_key"),
     # The float.
     "a balance that buys": ('url = "/balance"', 'method = "POST"\nurl = "/buy"', 'url = "/buy"', "write the one for the balance"),
     "a balance of a number": ("/balance", "/balance/{phone:e164}", "[balance]", "only a purchase has"),
@@ -266,6 +272,7 @@ def test_every_mistake_is_named_at_once_in_the_order_of_the_lines() -> None:
     [
         ('"{api_key}"', '"Token 0123456789abcdef"', "api-key", "looks like a secret"),
         ('url = "/buy"', 'method = "GET"\nurl = "/buy"\nencoding = "query"', 'method = "GET"', "proxies may repeat"),
+        ('url = "/buy"', 'url = "/buy?k={api_key}"', "/buy?k=", "in the logs"),
         ("max_length = 40", "is_key = true", "is_key", "delivers once"),
         ('[balance]\nurl = "/balance"\namount = "float"\n', "", "[upstream]", "float is not shown"),
         ("[balance]", '[callback]\nstatus = "s"\n[balance]', "[callback]", "not used yet"),
@@ -294,6 +301,14 @@ def test_one_address_for_everything_is_told_apart_by_a_constant() -> None:
     )
     assert read(text, "acme.toml").problems == []
     assert read(text.replace('"status" }', '"BUY " }'), "acme.toml").problems != []
+
+
+def test_one_address_for_everything_is_told_apart_by_its_query() -> None:
+    text = GOOD.replace('url = "/buy"', 'method = "GET"\nencoding = "query"\nurl = "/api?do=buy"')
+    text = text.replace("/orders/{reference}", "/api?do=look&ref={reference}")
+    assert read(text, "acme.toml").problems == []
+    assert read(text.replace("do=look", "do=BUY"), "acme.toml").problems != []
+    assert read(text.replace("do=look&", ""), "acme.toml").problems != []
 
 
 def test_without_a_reference_of_ours_nobody_is_said_never_to_have_heard() -> None:
