@@ -251,6 +251,8 @@ FORMS: Final = {"dashes": r"[A-Za-z0-9-]+", "alphanumeric": r"[a-z0-9]+", "digit
 @given(REFERENCES, st.lists(ORDERS, min_size=2, max_size=20, unique=True))
 def test_a_reference_differs_for_each_attempt_and_fits(rule: ReferenceRule, orders: list[tuple[str, int]]) -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
+    first, _ = orders[0]
+    assert len({rule.make(first, number, now) for number in range(1, 41)}) == 40
     made = [rule.make(order, number, now) for order, number in orders]
     assert len(set(made)) == len(orders)
     assert made == [rule.make(order, number, now) for order, number in orders]
