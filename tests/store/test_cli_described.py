@@ -1,12 +1,20 @@
 """`telvend provider` with `connector = "http"`: a description is checked, looked at and used, alone and from the settings."""
 
+import asyncio
+import contextlib
 import json
+import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from telvend.bootstrap import work
+from telvend.config import load
+from telvend.kit.mode import Mode
+from telvend.orders.model import COUNTER, Order, OrderState
 from telvend.providers.described.examples import NAMES, example
-from tests.store.test_cli import Shop
+from tests.store.test_cli import EMAIL, Shop
 from tests.unit.providers.described.test_reader import GOOD
 
 PHONE = "08031234567"
@@ -86,3 +94,85 @@ def test_examples_are_listed_and_printed_as_they_are(shop: Shop) -> None:
         assert shop.run("provider", "example", name).stdout == example(name)
         assert shop.data("provider", "example", name) == {"name": name, "text": example(name)}
     assert "There is no example acme; there are easyaccess" in shop.run("provider", "example", "acme", code=1).stderr
+
+
+class Vendor:
+    """Acme on a real socket. It delivers and then breaks the line, or says 504 and that it failed, or refuses, by the number."""
+
+    LOST, GATEWAY, REFUSED = "08031230001", "08031230002", "08031230003"
+
+    def __init__(self) -> None:
+        self.delivered: list[str] = []
+        self.questions = 0
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+            form = json.loads(await reader.readexactly(int(length[1]))) if length and int(length[1]) else {}
+            status, body = self.said(head.split()[1], form)
+            if body is not None:
+                content = json.dumps(body).encode()
+                writer.write(
+                    f"HTTP/1.1 {status} X\r\ncontent-length: {len(content)}\r\nconnection: close\r\n\r\n".encode()
+                )
+                writer.write(content)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    def said(self, path: str, form: dict[str, str]) -> tuple[int, dict[str, str] | None]:
+        if path == "/balance":
+            return 200, {"float": "100000"}
+        if path != "/buy":
+            self.questions += 1
+            known = path.rpartition("/")[2] in self.delivered
+            return (200, {"status": "done", "id": "T1"}) if known else (404, {"code": "E404"})
+        if form["to"] == self.REFUSED:
+            return 422, {"status": "failed", "code": "E1"}
+        self.delivered.append(form["ref"])
+        return (504, {"status": "failed", "code": "E1"}) if form["to"] == self.GATEWAY else (200, None)
+
+
+def test_a_lost_answer_and_a_504_are_asked_about_and_a_refusal_gives_the_money_back(shop: Shop, folder: Path) -> None:
+    first, *_ = shop.data("product", "list", "--country", "NG", "--network", "mtn")["products"]
+    shop.add_reseller()
+    shop.run("wallet", "credit", EMAIL, "10000", "NGN", "--reference", "cash")
+    shop.run("product", "offer", first["code"], "acme", "140.50", "--code", "1001")
+    vendor = Vendor()
+
+    async def sell() -> dict[str, Order]:
+        server = await asyncio.start_server(vendor.connected, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        (folder / "acme.toml").write_text(GOOD.replace("https://api.acme.example", address))
+        (folder / "telvend.toml").write_text(
+            'own_network = false\n[providers.acme]\nconnector = "http"\nfile = "acme.toml"\napi_key = "hunter2"\n'
+        )
+        (folder / "telvend.toml").chmod(0o600)
+        settings = load({"data_dir": str(folder)}, {}).settings
+        orders = {}
+        async with work(settings, shop.url) as running:
+            caller = await running.resellers.caller_without_key(EMAIL, COUNTER, Mode.LIVE)
+            for phone in (vendor.LOST, vendor.GATEWAY, vendor.REFUSED):
+                placed = await running.counter.place(
+                    caller, code=first["code"], recipient=phone, amount=None, client_reference=f"r-{phone}"
+                )
+                orders[phone] = await running.orders.settled(placed.order, 40)
+        server.close()
+        return orders
+
+    orders = asyncio.run(sell())
+    assert {phone: order.state for phone, order in orders.items()} == {
+        vendor.LOST: OrderState.DELIVERED,
+        vendor.GATEWAY: OrderState.DELIVERED,
+        vendor.REFUSED: OrderState.FAILED,
+    }
+    assert len(vendor.delivered) == len(set(vendor.delivered)) == 2
+    assert vendor.questions >= 2
+    paid = Decimal(2) * Decimal(str(first["price"]))
+    shown = shop.data("order", "show", orders[vendor.LOST].reference)
+    assert [attempt["provider_reference"] for attempt in shown["attempts"]] == ["T1"]
+    again = shop.data("wallet", "credit", EMAIL, "10000", "NGN", "--reference", "cash")
+    assert Decimal(str(again["balance"])) == 10_000 - paid
+    assert shop.data("ledger", "check")["ok"]
