@@ -46,7 +46,7 @@ from telvend.providers.described.model import (
     steps_of,
     word_of,
 )
-from telvend.providers.described.rules import judge
+from telvend.providers.described.rules import judge, table_at
 from telvend.providers.described.templates import Template, TemplateRefused, parse
 from telvend.providers.upstream import Problem
 
@@ -100,7 +100,12 @@ def read(text: str, name: str) -> Examined:
         line = lines.syntax_line(error) if isinstance(error, tomllib.TOMLDecodeError) else 0
         where = f"{name}:{line or len(text.splitlines()) or 1}"
         return Examined(name, problems=[Problem(where, f"is no TOML: {error}")])
-    return _Reader(name, document, lines.index(text)).whole()
+    return read_document(name, document, lines.index(text))
+
+
+def read_document(name: str, document: dict[str, Any], index: Mapping[lines.Path, int]) -> Examined:
+    """Read what tomllib has made of a description; `index` says where its keys stand. Does not raise."""
+    return _Reader(name, document, index).whole()
 
 
 class Place:
@@ -194,11 +199,8 @@ class _Reader:
             except ValueError as error:
                 self._place.add(path, str(error))
 
-    def _table(self, *path: str) -> dict[str, Any]:
-        found: Any = self._document
-        for word in path:
-            found = found.get(word) if isinstance(found, dict) else None
-        return found if isinstance(found, dict) else {}
+    def _table(self, *path: str) -> Mapping[str, Any]:
+        return table_at(self._document, *path)
 
     def _value(self, path: tuple[str, ...], name: str) -> Any:
         """Return the value of a key where it has its form, else the default."""

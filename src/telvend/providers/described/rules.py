@@ -42,12 +42,20 @@ _OF_A_PRODUCT: Final = frozenset({"network", "our_product", "size", "type", "val
 _BACK: Final = (Ending.REFUSED, Ending.NOT_SENT)
 
 
+def table_at(document: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    """Return the table at a path; an empty one where there is none, or something else."""
+    found: Any = document
+    for word in path:
+        found = found.get(word) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def judge(description: Description, document: Mapping[str, Any], place: "Place") -> None:
     """Note everything in a description that could lose money."""
     rules = _Rules(description, document, place)
     rules.purchases()
     rules.words(("answer",), description.answer)
-    if "answer" in document["requery"]:
+    if rules.has_own_answer:
         rules.words(("requery", "answer"), description.requery.reading)
     rules.requery()
     rules.not_found()
@@ -61,6 +69,11 @@ class _Rules:
         self._it = description
         self._document = document
         self._place = place
+
+    @property
+    def has_own_answer(self) -> bool:
+        """Whether a requery's answers are read by a table of their own."""
+        return bool(table_at(self._document, "requery", "answer"))
 
     def purchases(self) -> None:
         for kind, purchase in self._it.purchases.items():
@@ -162,9 +175,7 @@ class _Rules:
                 )
 
     def _as_written(self, path: tuple[str, ...], table: str, folded: str) -> str:
-        found: Any = self._document
-        for word in (*path, table):
-            found = found.get(word, {})
+        found = table_at(self._document, *path, table)
         return next((word for word in found if word.strip().casefold() == folded), folded)
 
     def requery(self) -> None:
@@ -195,11 +206,11 @@ class _Rules:
             refusing = [word for word, verdict in requery.reading.statuses.items() if verdict.ending is Ending.REFUSED]
             if refusing:
                 self._place.add(
-                    ("requery", "answer") if "answer" in self._document["requery"] else ("answer",),
+                    ("requery", "answer") if self.has_own_answer else ("answer",),
                     f"maps {refusing[0]!r} to refused, and nothing tells a purchase that has failed from a question that has;"
                     " write where the order's `reference` or `our_reference` stands",
                 )
-        inherits = "answer" not in self._document["requery"]
+        inherits = not self.has_own_answer
         for word, verdict in requery.reading.statuses.items():
             flags = _FLAGS_OF_A_CALL if inherits else _FLAGS
             if word in flags and verdict.ending is not Ending.UNKNOWN:
@@ -277,9 +288,7 @@ class _Rules:
         endings = {verdict.ending for verdict in reading.statuses.values()}
         later = {verdict.ending for verdict in requery.statuses.values()}
         if Ending.DELIVERED not in later:
-            where = (
-                ("requery", "answer", "statuses") if "answer" in self._document["requery"] else ("answer", "statuses")
-            )
+            where = ("requery", "answer", "statuses") if self.has_own_answer else ("answer", "statuses")
             self._place.add(
                 where,
                 'has no "delivered": what a requery finds would never count; map the word that the vendor documents',

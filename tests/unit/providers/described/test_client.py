@@ -19,16 +19,18 @@ from telvend.config import ProviderSettings
 from telvend.kit.money import GHS, NGN, Money
 from telvend.kit.secret import Secret
 from telvend.providers.connectors import connect
-from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Reason, Refused, Unknown
+from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, ProviderTraits, Reason, Refused, Unknown
+from telvend.providers.described.client import Described
 from telvend.providers.described.examples import example
 from telvend.providers.described.model import ReferenceRule, steps_of, value_at
+from telvend.providers.described.reader import read_document
 from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, RequestPreview, Upstream
 from tests.clocks import FakeClock
 from tests.contract.provider_rigs import EXAMPLES, delivery_in_nigeria, delivery_to
 from tests.contract.situations import Situation
 from tests.contract.test_provider import FIRST_ANSWER
 from tests.described_doubles import EasyAccessDouble, HusmodataDouble, MobilesixDouble, TelitabDouble, WazodataDouble
-from tests.unit.providers.described.test_reader import GOOD
+from tests.unit.providers.described.test_reader import DOCUMENTS, GOOD, STRANGE, paths, spoilt
 from tests.vendor_doubles import GARBAGE
 
 DATA: Final = delivery_in_nigeria("+2348031234567", "AT-7H2K-1")
@@ -317,6 +319,34 @@ def test_a_path_is_followed_and_executes_nothing() -> None:
     for text in ("", ".", "a..b", "a[-1]", "a[x]", "$.a", "a[]", "a b", "a[99999]", "é"):
         with pytest.raises(ValueError, match="must be a path"):
             steps_of(text)
+
+
+async def test_whatever_is_accepted_can_be_shown_and_asked() -> None:
+    """A file that is accepted may refuse a delivery; it raises nothing."""
+    accepted = 0
+    for document in DOCUMENTS[3:]:
+        for path in paths(document):
+            for value in (None, *STRANGE[::3]):
+                description = read_document("x.toml", spoilt(document, path, value), {}).description
+                if description is None:
+                    continue
+                accepted += 1
+                upstream = Described(
+                    "x",
+                    description,
+                    "https://x.example",
+                    ProviderTraits(),
+                    {key: Secret(SECRET) for key in description.secrets},
+                    timeout_s=1,
+                    transport=httpx.MockTransport(Line(httpx.Response(200, json={}))),
+                )
+                for delivery in (DATA, PLAIN, replace(AIRTIME, provider_code="7")):
+                    preview = upstream.preview(delivery)
+                    assert SECRET not in repr(preview)
+                    assert isinstance(await upstream.deliver(delivery), Refused | Unknown)
+                    assert isinstance(await upstream.requery(delivery), Unknown)
+                assert not isinstance(await upstream.balance(), Money)
+    assert accepted > 100
 
 
 # The shipped examples ---------------------------------------------------------------------------------------------------

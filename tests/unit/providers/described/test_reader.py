@@ -1,13 +1,19 @@
 """One wrong file for each rule: it is refused, on the line where the mistake stands, with what to write instead."""
 
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telvend.providers.described.examples import NAMES, example
 from telvend.providers.described.keys import TABLES
-from telvend.providers.described.reader import LARGEST_BYTES, Examined, examine, read
+from telvend.providers.described.reader import LARGEST_BYTES, Examined, examine, read, read_document
 from telvend.providers.upstream import Problem
 
 GOOD: Final = """\
@@ -349,3 +355,56 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "is no TOML" in examine(tmp_path / "d.toml").problems[0].text
     (tmp_path / "e.toml").write_text(GOOD)
     assert examine(tmp_path / "e.toml").description is not None
+
+
+DOCUMENTS: Final = [tomllib.loads(text, parse_float=Decimal) for text in (GOOD, *map(example, NAMES))]
+STRANGE: Final = (
+    1, True, [], {}, "", "\0", [1, [2]], [{}], {"a": 1}, {"a": {"b": []}}, Decimal("1.5"), Decimal("inf"), Decimal("NaN"),
+    date(1979, 5, 27), "{", "{api_key}", "{phone:e164}", -1, 10**30, ["x"], {"": ""}, {"*": "refused"},
+)  # fmt: skip
+
+
+def spoilt(document: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A document with something else at a path; `None` takes away what is there."""
+    key, *rest = path
+    copy = dict(document)
+    if rest:
+        inner = document.get(key)
+        copy[key] = spoilt(inner if isinstance(inner, dict) else {}, rest, value)
+    elif value is None:
+        copy.pop(key, None)
+    else:
+        copy[key] = value
+    return copy
+
+
+def paths(document: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path] if path else []
+    for key, value in document.items():
+        found += paths(value, (*path, key)) if isinstance(value, dict) else [(*path, key)]
+    return found
+
+
+def looked_at(document: dict[str, Any]) -> Examined:
+    found = read_document("x.toml", document, {})
+    assert (found.description is None) == bool(found.problems)
+    assert all(problem.text and problem.where.startswith("x.toml:1") for problem in found.problems)
+    return found
+
+
+NAMED: Final = sorted({path for document in DOCUMENTS for path in paths(document)})
+
+
+@pytest.mark.parametrize("value", [None, *STRANGE], ids=repr)
+def test_whatever_stands_at_a_key_is_a_problem_at_most(value: Any) -> None:
+    for document in DOCUMENTS[:2]:
+        for path in NAMED:
+            looked_at(spoilt(document, path, value))
+
+
+@given(st.data())
+def test_whatever_stands_at_several_keys_is_a_problem_at_most(data: st.DataObject) -> None:
+    document = data.draw(st.sampled_from(DOCUMENTS))
+    for path in data.draw(st.lists(st.sampled_from(NAMED), min_size=2, max_size=5)):
+        document = spoilt(document, path, data.draw(st.sampled_from((None, *STRANGE))))
+    looked_at(document)
