@@ -25,6 +25,9 @@ from telvend.dialects.netpluse.wire import ERROR_TABLE as NETPLUSE
 from telvend.dialects.networkdatasub.wire import ERROR_TABLE as NETWORKDATASUB
 from telvend.kit.failpoints import VARIABLE
 from telvend.kit.metrics import described as described_metrics
+from telvend.providers.described.keys import OUTCOMES, REASONS, SOLD, TABLES, Free, Key
+from telvend.providers.described.templates import FORMS, NUMBERS, TEXTS
+from telvend.providers.described.templates import SECRETS as SECRETS_OF_TEMPLATES
 from telvend.providers.simulator import secrets as simulator_secrets
 from telvend.providers.simulator import table as simulator_table
 
@@ -44,6 +47,7 @@ def pages() -> dict[str, str]:
         "failpoints.md": failpoints(),
         "errors.md": error_tree(),
         "metrics.md": metrics(),
+        "upstream-description.md": upstream_description(),
     }
     return {name: f"{_MADE_BY}\n{text.strip()}\n" for name, text in made.items()}
 
@@ -523,6 +527,109 @@ def metrics() -> str:
 
 
 # The command ---------------------------------------------------------------------------------------------------------
+
+
+# Descriptions of upstreams -------------------------------------------------------------------------------------------
+
+_DESCRIPTION: Final = """
+# The description of an upstream
+
+A provider with `connector = "http"` is described by a TOML file, which `file` of its table names. How one is written, checked and
+switched on: [describe-an-upstream.md](../howto/describe-an-upstream.md). `telvend provider example` prints files to begin with.
+
+## What an answer means
+
+An answer is read in this order, and **what the file does not map is unknown**: the hold stays, and the upstream is asked again.
+
+1. No answer at all, a 5xx, a redirect, and 408, 409, 423, 425 and 499 are unknown, whatever stands in them. Only where no
+   connection could be made is the request known not to have arrived.
+2. An answer that is no JSON object, or that has a key twice, is unknown; so is one about another reference, order or number.
+3. The value at `status` decides, where `statuses` has it. `delivered` and `accepted` need a 2xx, no error beside them, and the
+   upstream's reference where the file says where that stands. `refused` takes the closer reason of an error that is mapped.
+4. Without a status, or with one that is mapped to `unknown`, the value at `error` decides.
+5. Without either, of an answer to a purchase, `[answer.http]` decides. It can map 4xx alone.
+
+An error in an answer to a requery is about the question, so that it refuses no purchase; there only statuses count, and `not_found`.
+
+Values are compared without regard to case and to blanks around them; `true` is `"true"`, 0 is `"0"`. A path is keys with dots, and
+positions in brackets: `data.items[0].status`. Nothing else can be said with it.
+
+"""
+
+_REFUSALS: Final = """
+## What is refused
+
+A file that could give money back for something delivered, or deliver twice, is not used: the shop does not start with it, and
+`telvend provider check` names each place with its line. Among others: a 5xx, a 2xx, a time-out or a conflict in `[answer.http]`; words
+such as `timeout`, `pending` or `duplicate` that are mapped to `refused` or `not_sent`; a wildcard; a value with two meanings; a flag
+(`true`, `false`) that decides a requery; a requery that is the purchase itself; "not found" that counts sooner than 60 s and twice the
+time-out, unless the reference is a key; a purchase without `{reference}`, unless `sent = false` says so; a reference too short to
+differ for each attempt.
+"""
+
+
+def upstream_description() -> str:
+    """Every table and key of a description."""
+    parts = [_DESCRIPTION, "| outcome | what it says |\n|---|---|\n"]
+    parts += [f"| `{name}` | {text} |\n" for name, text in OUTCOMES.items()]
+    parts.append(
+        "\nBehind `refused:` may stand a reason; without one it is `refused`.\n\n| reason | when |\n|---|---|\n"
+    )
+    parts += [f"| `{name}` | {text} |\n" for name, text in REASONS.items()]
+    parts.append("\n## Tables and keys\n")
+    for table in TABLES:
+        parts.append(f"\n### [{table.name}]\n\n{_sentence(table.text)}{' Needed.' if table.needed else ''}\n")
+        if table.free:
+            parts.append(f"\nKeys are free. Values: {_FREE[table.free]}.\n")
+        if table.keys:
+            parts.append("\n| key | value | default | what it is |\n|---|---|---|---|\n")
+            parts += [f"| `{key.name}` | {_value(key)} | {_default(key)} | {key.text} |\n" for key in table.keys]
+    parts.append(
+        f"\n`KIND` is {' or '.join(f'`{kind}`' for kind in SOLD)}. What carries something back (tokens, PINs) needs a connector in code.\n"
+    )
+    parts.append(_REFUSALS)
+    parts.append("\n## Placeholders\n\n| placeholder | what it becomes |\n|---|---|\n")
+    for name, text in TEXTS.items():
+        forms = FORMS.get(name)
+        if forms is None:
+            parts.append(f"| `{{{name}}}` | {text} |\n")
+            continue
+        parts += [f"| `{{{name}:{form}}}` | {text}: {looks} |\n" for form, looks in forms.items()]
+    parts += [f"| `{{{name}}}` | the key `{name}` of the provider's settings |\n" for name in SECRETS_OF_TEMPLATES]
+    parts.append("| `{basic:USER:PASSWORD}` | two of these keys, as HTTP's Basic authentication has them |\n")
+    parts.append(
+        "\nIn a JSON body a value that is one placeholder keeps its type: `major`, `whole`, `minor` and `validity_days` are numbers."
+        " `:text` behind it makes them texts, and `:number` makes a number of "
+        + ", ".join(f"`{name}`" for name in sorted(NUMBERS))
+        + ". Anywhere else everything is text. In a URL what is filled in is percent-encoded. A brace that is meant is written twice.\n"
+    )
+    return "".join(parts)
+
+
+_FREE: Final = {
+    Free.TEXT: "texts, or whole numbers",
+    Free.TEMPLATE: "texts with placeholders",
+    Free.OUTCOME: "outcomes",
+    Free.BODY: "texts with placeholders, numbers, true and false; in JSON also tables and arrays of them",
+}
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _value(key: Key) -> str:
+    if key.choices:
+        return " \\| ".join(f"`{choice}`" for choice in key.choices)
+    return f"{key.form}, {key.low:g} to {key.high:g}" if key.high else str(key.form)
+
+
+def _default(key: Key) -> str:
+    if key.needed:
+        return "needed"
+    if key.default is None or key.default == "":
+        return ""
+    return f"`{str(key.default).lower() if isinstance(key.default, bool) else key.default}`"
 
 
 def outdated() -> list[str]:

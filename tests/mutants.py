@@ -31,6 +31,7 @@ class Mutant:
 
 
 VENDORS = "tests/unit/providers/vendors"
+DESCRIBED = "tests/unit/providers/described"
 PLACEMENT = "tests/store/test_placement.py"
 SALE = "tests/contract/test_sale.py"
 STORIES = "tests/scenario/test_money_stories.py"
@@ -50,6 +51,97 @@ PAUSES = "tests/store/test_network_pauses.py"
 PAUSE_RULES = "tests/unit/catalog/test_pauses.py"
 
 MUTANTS = (
+    Mutant(
+        "what a 5xx, a redirect or a conflict says of a described upstream means nothing",
+        "src/telvend/providers/described/outcomes.py",
+        '    if _says_nothing(reply.http_status):\n        return Unknown(f"no answer that counts',
+        '    if False:\n        return Unknown(f"no answer that counts',
+        (f"{DESCRIBED}/test_outcomes.py",),
+    ),
+    Mutant(
+        "a described delivery counts only in a 2xx without an error",
+        "src/telvend/providers/described/outcomes.py",
+        "    if not 200 <= reply.http_status < 300 or error is not None:",
+        "    if False:",
+        (f"{DESCRIBED}/test_outcomes.py",),
+    ),
+    Mutant(
+        "a described answer about another reference is unknown",
+        "src/telvend/providers/described/outcomes.py",
+        "if ours is not None and str(ours) != delivery.reference:",
+        "if False:",
+        (f"{DESCRIBED}/test_outcomes.py",),
+    ),
+    Mutant(
+        "a question that has failed refuses no described purchase",
+        "src/telvend/providers/described/outcomes.py",
+        "if isinstance(outcome, Refused) and not (",
+        "if False and not (",
+        (f"{DESCRIBED}/test_outcomes.py",),
+    ),
+    Mutant(
+        "an error beside no status decides nothing in a requery",
+        "src/telvend/providers/described/outcomes.py",
+        "    if outcome is None:\n        return _unmapped(reply)\n",
+        "    if outcome is None:\n        return _by_error(reading, reply, body, _error(reading, body))\n",
+        (f"{DESCRIBED}/test_outcomes.py",),
+    ),
+    Mutant(
+        "a description cannot map a 5xx",
+        "src/telvend/providers/described/reader.py",
+        "    if code >= 500:\n",
+        "    if code >= 600:\n",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "a description cannot map a conflict or a time-out",
+        "src/telvend/providers/described/reader.py",
+        "    if code in _MAY_HAVE_DELIVERED:\n",
+        "    if False:\n",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "a description has no wildcard",
+        "src/telvend/providers/described/reader.py",
+        "            if word.strip().casefold() in _WILD_KEYS:\n",
+        "            if False:\n",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        '"not found" of a description does not count at once',
+        "src/telvend/providers/described/rules.py",
+        "elif after < soonest and not self._it.reference.is_key:",
+        "elif False:",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "a described requery is not the purchase",
+        "src/telvend/providers/described/rules.py",
+        "            if _same(requery.request, purchase.request):\n",
+        "            if False:\n",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "a described purchase carries our reference",
+        "src/telvend/providers/described/rules.py",
+        'if self._it.reference.sent and "reference" not in names:',
+        "if False:",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "a word for what is under way refuses nothing",
+        "src/telvend/providers/described/rules.py",
+        "elif verdict.ending in _BACK and _UNDER_WAY.fullmatch(word):",
+        "elif False:",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "each attempt has its own reference at a described upstream",
+        "src/telvend/providers/described/model.py",
+        '        plain = f"{order_reference}-{number}"\n',
+        '        plain = f"{order_reference}-{number % 2}"\n',
+        (f"{DESCRIBED}/test_client.py",),
+    ),
     Mutant(
         "an answer that is no JSON, or says something twice, means nothing",
         "src/telvend/providers/reading.py",

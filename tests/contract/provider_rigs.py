@@ -9,6 +9,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, Protocol
 
 from telvend.config import ProviderSettings
@@ -22,13 +23,17 @@ from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
 from telvend.operator.provisioning.service import Provisioning
 from telvend.providers.connectors import connect
 from telvend.providers.contract import Delivery, Provider
+from telvend.providers.described import examples
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.providers.simulator.book import Book, MemoryBook
 from telvend.providers.simulator.client import Simulator
 from telvend.providers.simulator.store import PostgresBook
 from tests.clocks import FakeClock
 from tests.contract.situations import Situation
+from tests.described_doubles import EasyAccessDouble, MobilesixDouble, TelitabDouble, WazodataDouble
 from tests.vendor_doubles import SETTLES_S, NetpluseDouble, NetworkDataSubDouble, VendorDouble, VTpassDouble
+
+EXAMPLES: Final = Path(examples.__file__).parent
 
 
 class Rig(Protocol):
@@ -322,6 +327,44 @@ async def vtpass(database_url: str) -> VendorRig:
     )
 
 
+def _described(name: str, **keys: str) -> ProviderSettings:
+    return ProviderSettings(
+        connector="http", file=str(EXAMPLES / f"{name}.toml"), **{k: Secret(v) for k, v in keys.items()}
+    )
+
+
+async def wazodata(database_url: str) -> VendorRig:
+    return VendorRig(
+        WazodataDouble(),
+        _described("wazodata", api_key=WazodataDouble.KEY),
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference),
+    )
+
+
+async def mobilesix(database_url: str) -> VendorRig:
+    return VendorRig(
+        MobilesixDouble(),
+        _described("mobilesix", api_key=MobilesixDouble.KEY, api_secret=MobilesixDouble.SECRET),
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference, "airtime"),
+    )
+
+
+async def telitab(database_url: str) -> VendorRig:
+    return VendorRig(
+        TelitabDouble(),
+        _described("telitab", client_id=TelitabDouble.USER, client_secret=TelitabDouble.PASSWORD),
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference),
+    )
+
+
+async def easyaccess(database_url: str) -> VendorRig:
+    return VendorRig(
+        EasyAccessDouble(),
+        _described("easyaccess", api_key=EasyAccessDouble.KEY),
+        lambda ending, reference: replace(delivery_in_nigeria(f"+23480312{ending}", reference), provider_code="51"),
+    )
+
+
 RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "simulator, book in memory": simulator_in_memory,
     "simulator, book in PostgreSQL": simulator_in_postgres,
@@ -330,6 +373,10 @@ RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "networkdatasub": networkdatasub,
     "networkdatasub, with our reference": networkdatasub_with_reference,
     "vtpass": vtpass,
+    "http, wazodata": wazodata,
+    "http, mobilesix": mobilesix,
+    "http, telitab": telitab,
+    "http, easyaccess": easyaccess,
 }
 """Every provider, by a name for people. A rig is opened with the address of a database that has the schema."""
 

@@ -115,6 +115,7 @@ BEGINNINGS = {
         [purchase("0241234567")],
         called=["NPAPI-10-zwzkvp"],
     ),
+    "describe-an-upstream": Begins(),
     "develop-against-the-sandbox": Begins(serves=False),
     "fund-through-paystack": Begins(),
     "furnish-a-subscriber": Begins(),

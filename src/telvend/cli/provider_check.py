@@ -19,6 +19,7 @@ from telvend.kit.numbering import example_mobile
 from telvend.provider_tables import PROVIDER_NAME
 from telvend.providers.connectors import connect
 from telvend.providers.contract import Delivery, Refused
+from telvend.providers.described.client import alone, notes
 from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem, Upstream
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -65,11 +66,8 @@ def target_of(settings: Settings, text: str) -> Target:
         if table.file and Path(table.file).exists() and path.samefile(table.file):
             return Target(name, table, in_settings=True)
     name = path.stem.lower()
-    return Target(
-        name if PROVIDER_NAME.fullmatch(name) else "description",
-        ProviderSettings(connector="http", file=str(path)),
-        in_settings=False,
-    )
+    settings_alone = alone(ProviderSettings(connector="http", file=str(path)))
+    return Target(name if PROVIDER_NAME.fullmatch(name) else "description", settings_alone, in_settings=False)
 
 
 def check(settings: Settings, target: Target) -> Checked:
@@ -87,13 +85,19 @@ async def _examine(settings: Settings, target: Target, url: str | None, why: str
     checked = Checked(target)
     _examine_settings(settings, checked)
     clock = SystemClock()
+    if target.settings.connector == "http":
+        checked.warnings += notes(target.settings)
     try:
         upstream = connect(target.name, target.settings, clock)
     except ConnectorRefused as refused:
         checked.problems += refused.problems
         return checked
     try:
-        await _examine_float(upstream, checked)
+        if target.in_settings:
+            await _examine_float(upstream, checked)
+        else:
+            text = "were not looked at: the settings have no table [providers.NAME] with this file"
+            checked.warnings.append(Problem("credentials and float", text))
         snapshot = None
         if url is not None:
             try:

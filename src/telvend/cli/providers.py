@@ -284,6 +284,32 @@ def _check_output(checked: "Checked") -> Output:
     return Output(data, show=show, exit_code=1 if checked.problems else 0)
 
 
+# Examples -------------------------------------------------------------------------------------------------------------
+
+
+@app.command("example")
+def example(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Which one; without it they are listed.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Print the description of an upstream to begin with, for `connector = "http"`. Needs no shop."""
+    from telvend.providers.described import examples
+
+    del data_dir, database_url  # Taken as by every command; no shop is looked at.
+    if name is None:
+        listed = [{"name": one, "shows": shows} for one, shows in examples.NAMES.items()]
+        text = "\n".join(f"{one['name']:<12}{one['shows']}" for one in listed)
+        emit(Output({"examples": listed}, text, only_looked=True), as_json_of(context, as_json))
+        return
+    if name not in examples.NAMES:
+        fail(f"There is no example {name}; there are {', '.join(examples.NAMES)}.")
+    text = examples.example(name)
+    emit(Output({"name": name, "text": text}, text.rstrip(), only_looked=True), as_json_of(context, as_json))
+
+
 # Try ------------------------------------------------------------------------------------------------------------------
 
 

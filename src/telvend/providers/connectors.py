@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CONNECTORS: Final[dict[str, str]] = {
     # In the order of their names.
+    "http": "telvend.providers.described.client",
     "netpluse": "telvend.providers.netpluse.client",
     "networkdatasub": "telvend.providers.networkdatasub.client",
     "vtpass": "telvend.providers.vtpass.client",

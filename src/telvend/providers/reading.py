@@ -29,12 +29,13 @@ class _NotPrinted(ValueError):
 def json_object(reply: ProviderReply) -> dict[str, Any] | None:
     """Return the JSON object of an answer, numbers exact; None where it is none, or says something twice."""
     media_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if _JSON_TYPE.fullmatch(media_type) is None:
-        return None
+    return None if _JSON_TYPE.fullmatch(media_type) is None else parsed_object(reply.body)
+
+
+def parsed_object(content: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of an answer whose vendor may call it something else, such as text/html."""
     try:
-        body = json.loads(
-            reply.body.decode(), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_pairs
-        )
+        body = _DECODER.decode(content.decode())
     except (ValueError, ArithmeticError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
@@ -49,6 +50,10 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise _NotPrinted("a key stands there twice")
     return found
+
+
+# json.loads makes a decoder for each text, which takes longer than a short text.
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_pairs)
 
 
 def at(body: Any, *path: str) -> Any:
