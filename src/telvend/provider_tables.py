@@ -57,6 +57,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: Annotated[Secret | None, _meta("the client of an API with OAuth")] = None
     client_secret: Annotated[Secret | None, _meta("the secret of that client")] = None
     token_url: Annotated[str, _meta("where tokens of OAuth are, where that is not the vendor's own address")] = ""
+    audience: Annotated[str, _meta("whom a token of OAuth is asked for, where that is not `base_url`")] = ""
     file: Annotated[str, _meta('the description of an upstream with `connector = "http"`')] = ""
     live: Annotated[bool, _meta("whether it delivers live orders")] = True
     test: Annotated[bool, _meta("whether it delivers for test keys, at a vendor's sandbox; needs `live = false`")] = (

@@ -32,6 +32,7 @@ from tests.clocks import FakeClock
 from tests.contract.situations import Situation
 from tests.described_doubles import EasyAccessDouble, MobilesixDouble, TelitabDouble, WazodataDouble
 from tests.vendor_doubles import SETTLES_S, NetpluseDouble, NetworkDataSubDouble, VendorDouble, VTpassDouble
+from tests.world_doubles import DTOneDouble, ReloadlyDouble
 
 EXAMPLES: Final = Path(examples.__file__).parent
 
@@ -365,6 +366,30 @@ async def easyaccess(database_url: str) -> VendorRig:
     )
 
 
+async def reloadly(database_url: str) -> VendorRig:
+    settings = ProviderSettings(
+        connector="reloadly",
+        client_id=Secret(ReloadlyDouble.CLIENT_ID),
+        client_secret=Secret(ReloadlyDouble.CLIENT_SECRET),
+    )
+    return VendorRig(
+        ReloadlyDouble(),
+        settings,
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference, "airtime"),
+    )
+
+
+async def dtone(database_url: str) -> VendorRig:
+    settings = ProviderSettings(
+        connector="dtone", api_key=Secret(DTOneDouble.API_KEY), api_secret=Secret(DTOneDouble.API_SECRET)
+    )
+    return VendorRig(
+        DTOneDouble(),
+        settings,
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference, "airtime"),
+    )
+
+
 RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "simulator, book in memory": simulator_in_memory,
     "simulator, book in PostgreSQL": simulator_in_postgres,
@@ -373,6 +398,8 @@ RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "networkdatasub": networkdatasub,
     "networkdatasub, with our reference": networkdatasub_with_reference,
     "vtpass": vtpass,
+    "reloadly": reloadly,
+    "dtone": dtone,
     "http, wazodata": wazodata,
     "http, mobilesix": mobilesix,
     "http, telitab": telitab,

@@ -519,6 +519,24 @@ def test_what_never_arrived_is_sent_again_under_its_reference_at_once_where_that
     loop.run_until_complete(play())
 
 
+def test_an_attempt_whose_reference_was_closed_is_made_again_at_once_under_another_one(loop: VirtualLoop) -> None:
+    async def play(*, closed: bool) -> tuple[OrderState, list[AttemptState], int]:
+        stage = Stage(_one_after_the_other(None, Delivered()))
+        stage.provider.truth = NotSent("cancelled before it was confirmed", closed=closed)
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(20)
+        assert stage.provider.asked > 0
+        return row.state, [attempt.state for attempt in row.attempts], len(set(stage.provider.sent))
+
+    assert loop.run_until_complete(play(closed=True)) == (
+        OrderState.DELIVERED,
+        [AttemptState.NOT_SENT, AttemptState.DELIVERED],
+        2,
+    )
+    assert loop.run_until_complete(play(closed=False)) == (OrderState.WAITING, [AttemptState.UNKNOWN], 1)
+
+
 def test_a_refused_resend_gives_nothing_back_while_the_first_request_may_arrive(loop: VirtualLoop) -> None:
     async def play() -> None:
         stage = _keyed(None, Refused(Reason.NO_FLOAT), Refused(Reason.BAD_NUMBER))

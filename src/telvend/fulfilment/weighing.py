@@ -45,10 +45,11 @@ def believed(word: ProviderReport, resent: int = 0) -> Outcome:
     "Never heard of it" counts only once no request can arrive any more. So does a refusal of one request where another one
     under the same reference may still be on its way: a refusal that took nothing (no float, a rate limit) leaves the reference
     free at the far side, and the other one would deliver. A refusal that a requery finds is the far side's record of the
-    reference, and counts for all of them.
+    reference, and counts for all of them; so does a reference that the far side has closed (`NotSent.closed`).
     """
     requery = word.asked and not word.to_resend
-    if isinstance(word.outcome, Refused) and requery:
+    closed = isinstance(word.outcome, NotSent) and word.outcome.closed
+    if requery and (closed or isinstance(word.outcome, Refused)):
         return word.outcome
     if not isinstance(word.outcome, NotSent | Refused):
         return word.outcome

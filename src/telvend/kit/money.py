@@ -57,6 +57,22 @@ def currency_of(code: str) -> Currency:
         raise ValueError(f"{code!r} is not one of {', '.join(CURRENCIES)}") from None
 
 
+# ISO 4217, as far as it is not 2.
+_WITHOUT_DECIMALS: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_WITH_THREE: Final = "BHD IQD JOD KWD LYD OMR TND"
+
+
+def foreign_currency(code: str) -> Currency:
+    """The currency with this ISO 4217 code, of a market here or not: what an account elsewhere may be kept in.
+
+    Raises ValueError for what is no such code.
+    """
+    if not (len(code) == 3 and code.isascii() and code.isalpha() and code.isupper()):
+        raise ValueError(f"{code!r} is not a currency such as USD")
+    digits = 0 if code in _WITHOUT_DECIMALS else 3 if code in _WITH_THREE else 2
+    return CURRENCIES.get(code) or Currency(code, digits)
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """An amount in one currency. `minor` counts its smallest unit: GHS 45.50 is Money(4550, GHS)."""

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 CONNECTORS: Final[dict[str, str]] = {
     # In the order of their names.
+    "dtone": "telvend.providers.dtone.client",
     "http": "telvend.providers.described.client",
     "netpluse": "telvend.providers.netpluse.client",
     "networkdatasub": "telvend.providers.networkdatasub.client",
+    "reloadly": "telvend.providers.reloadly.client",
     "vtpass": "telvend.providers.vtpass.client",
 }
 """Names and modules; each module has `connect`, see upstream.py. A new connector gets its line here."""

@@ -94,9 +94,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request definitely did not reach the provider, and cannot reach it any more."""
+    """The request definitely did not reach the provider, and cannot reach it any more.
+
+    `closed`: the provider has closed the reference, so that a request which is still on its way delivers nothing either. Then a
+    requery is believed at any age of the attempt (`ProviderTraits.settles_after_s`).
+    """
 
     text: str = "Not sent"
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +217,11 @@ class Provider(Protocol):
         """Ask the provider to deliver. Called once for each attempt, with no transaction open."""
 
     async def requery(self, delivery: Delivery) -> Outcome:
-        """Ask what became of an attempt, by its reference. Never delivers. `NotSent`: they never heard of it."""
+        """Ask what became of an attempt, by its reference. Never delivers.
+
+        `NotSent`: they never heard of it, or the reference is closed. A requery may close it itself, where the far side lets an
+        unfinished request be cancelled: that makes a delivery impossible and finds out nothing else.
+        """
 
     async def close(self) -> None:
         """Give connections back."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from telvend.kit.clock import Clock
 from telvend.providers.over_http import ProviderReply
@@ -15,6 +15,23 @@ KEPT_S: Final = 300.0
 
 KEPT_AFTER_FAILURE_S: Final = 15.0
 """How long a list that could not be read is not asked for again, unless it is demanded."""
+
+T = TypeVar("T")
+
+
+class Parsed(Generic[T]):
+    """What was read from the answer of a URL, kept for as long as the answer is. Reading a long list takes milliseconds."""
+
+    def __init__(self, read: Callable[[ProviderReply], T]) -> None:
+        self._read = read
+        self._kept: dict[str, tuple[ProviderReply, T]] = {}
+
+    def of(self, request: "httpx.Request", reply: ProviderReply) -> T:
+        url = str(request.url)
+        kept = self._kept.get(url)
+        if kept is None or kept[0] is not reply:
+            kept = self._kept[url] = (reply, self._read(reply))
+        return kept[1]
 
 
 class Listing:

@@ -49,6 +49,14 @@ class ProviderReply:
         return f"HTTP {self.http_status}: {self.body[:120]!r}"
 
 
+class NotAuthorized(Exception):
+    """Nothing was sent, for want of a token to send it with. `outcome` is what that makes of a purchase."""
+
+    def __init__(self, outcome: Refused | NotSent) -> None:
+        super().__init__(outcome.text)
+        self.outcome = outcome
+
+
 def call_timeout_s(timeout_s: float) -> float:
     """Return the `timeout_s` of a provider's traits whose single request may take `timeout_s`."""
     return timeout_s + _CALL_GRACE_S
@@ -146,41 +154,58 @@ class ProviderOverHttp(ABC):
                 del self._under_way[delivery.reference]
 
     async def _deliver(self, delivery: Delivery) -> Outcome:
-        if self._client.is_closed:
-            return NotSent("not sent: the client is closed")
-        request = await self.prepare(delivery) or self._purchase(delivery)
+        request = await self._request_of(delivery)
         if isinstance(request, Refused | NotSent):
             return request
+        reply = await self._attempt(request)
+        return self._outcome(delivery, reply) if isinstance(reply, ProviderReply) else reply
+
+    async def _request_of(self, delivery: Delivery) -> "httpx.Request | Refused | NotSent":
+        """Prepare, and return the request of `_purchase`."""
+        if self._client.is_closed:
+            return NotSent("not sent: the client is closed")
+        return await self.prepare(delivery) or self._purchase(delivery)
+
+    async def _attempt(self, request: "httpx.Request") -> ProviderReply | Refused | NotSent | Unknown:
+        """Send a request that may deliver. What becomes of one without an answer is decided here."""
         try:
-            reply = await self._send(request)
+            return await self._send(request)
+        except NotAuthorized as error:
+            return error.outcome
         except http.NEVER_ARRIVED as error:
             return NotSent(f"no connection: {type(error).__name__}")
         except (*http.NO_ANSWER, RuntimeError) as error:
             return Unknown(f"no answer: {type(error).__name__}")
-        return self._outcome(delivery, reply)
 
     async def requery(self, delivery: Delivery) -> Outcome:
+        told = self._veiled(delivery, await self._look_up(delivery))
+        if isinstance(told, NotSent) and delivery.reference in self._under_way:
+            return Unknown(f"the request is on its way: {told.text}")
+        return told
+
+    async def _look_up(self, delivery: Delivery) -> Outcome:
         request = self._question(delivery)
         if isinstance(request, Unknown):
             return request
         try:
             reply = await self._send(request)
+        except NotAuthorized as error:
+            return Unknown(f"could not be asked: {error.outcome.text}")
         except (*http.NO_ANSWER, RuntimeError) as error:
             return Unknown(f"could not be asked: {type(error).__name__}")
-        told = self._veiled(delivery, self._told(delivery, reply))
-        if isinstance(told, NotSent) and delivery.reference in self._under_way:
-            return Unknown(f"the request is on its way: {told.text}")
-        return told
+        return self._told(delivery, reply)
 
     async def balance(self) -> Money | BalanceUnavailable | None:
         request = self._balance_request()
         if request is None:
             return None
+        balance: Money | BalanceUnavailable
         try:
-            reply = await self._send(request)
+            balance = self._balance_of(await self._send(request))
+        except NotAuthorized as error:
+            balance = BalanceUnavailable(error.outcome.text, not_allowed=isinstance(error.outcome, Refused))
         except (*http.NO_ANSWER, RuntimeError) as error:
             return BalanceUnavailable(f"no answer: {type(error).__name__}")
-        balance = self._balance_of(reply)
         return (
             replace(balance, text=self._starred(balance.text)) if isinstance(balance, BalanceUnavailable) else balance
         )
@@ -208,13 +233,17 @@ class ProviderOverHttp(ABC):
         await self._client.aclose()
 
     async def _send(self, request: "httpx.Request") -> ProviderReply:
-        """Send one request. Raises what is in `http.NO_ANSWER`, and RuntimeError once it is closed."""
+        """Send one request. Raises NotAuthorized, what is in `http.NO_ANSWER`, and RuntimeError once it is closed."""
         request.headers.update(
             {
                 name: value.reveal() if isinstance(value, Secret) else value
                 for name, value in self._headers_of(request.method).items()
             }
         )
+        return await self._transmit(request)
+
+    async def _transmit(self, request: "httpx.Request") -> ProviderReply:
+        """Send one request as it is. Raises what is in `http.NO_ANSWER`, and RuntimeError once it is closed."""
         answer = await self._client.send(request)
         return ProviderReply(
             answer.status_code, answer.content, {name.lower(): value for name, value in answer.headers.items()}
@@ -224,7 +253,7 @@ class ProviderOverHttp(ABC):
         """Send a request that moves nothing. None where it has no answer."""
         try:
             return await self._send(request)
-        except (*http.NO_ANSWER, RuntimeError):
+        except (NotAuthorized, *http.NO_ANSWER, RuntimeError):
             return None
 
     def _veiled(self, delivery: Delivery, outcome: Outcome) -> Outcome:

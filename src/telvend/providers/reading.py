@@ -28,17 +28,31 @@ class _NotPrinted(ValueError):
 
 def json_object(reply: ProviderReply) -> dict[str, Any] | None:
     """Return the JSON object of an answer, numbers exact; None where it is none, or says something twice."""
-    media_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return None if _JSON_TYPE.fullmatch(media_type) is None else parsed_object(reply.body)
+    return parsed_object(reply.body) if _is_json(reply) else None
+
+
+def json_objects(reply: ProviderReply) -> list[dict[str, Any]] | None:
+    """Return the JSON list of an answer, like `json_object`; None where it is none, or holds anything but objects."""
+    body = _parsed(reply.body) if _is_json(reply) else None
+    return body if isinstance(body, list) and all(isinstance(one, dict) for one in body) else None
 
 
 def parsed_object(content: bytes) -> dict[str, Any] | None:
     """Return the JSON object of an answer whose vendor may call it something else, such as text/html."""
+    body = _parsed(content)
+    return body if isinstance(body, dict) else None
+
+
+def _is_json(reply: ProviderReply) -> bool:
+    media_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _JSON_TYPE.fullmatch(media_type) is not None
+
+
+def _parsed(content: bytes) -> Any:
     try:
-        body = _DECODER.decode(content.decode())
+        return _DECODER.decode(content.decode())
     except (ValueError, ArithmeticError, RecursionError):
         return None
-    return body if isinstance(body, dict) else None
 
 
 def _no_constant(text: str) -> Any:
@@ -67,7 +81,7 @@ def at(body: Any, *path: str) -> Any:
 
 def money_of(value: Any, currency: Currency) -> Money | None:
     """Return an amount in whole units, a JSON number or its digits as text, with no more decimals than the currency has."""
-    number = _number(value)
+    number = number_of(value)
     if number is None:
         return None
     minor = number.scaleb(currency.digits, _EXACT)
@@ -81,7 +95,7 @@ def rounded_money_of(value: Any, currency: Currency, *, up: bool) -> Money | Non
 
     3.5 % of NGN 101 leaves a tenth of a kobo, and binary fractions leave noise.
     """
-    number = _number(value)
+    number = number_of(value)
     if number is None:
         return None
     minor = number.quantize(_NOISELESS, context=_EXACT).scaleb(currency.digits, _EXACT)
@@ -89,8 +103,8 @@ def rounded_money_of(value: Any, currency: Currency, *, up: bool) -> Money | Non
     return Money(int(whole), currency) if whole <= MAXIMUM_MINOR else None
 
 
-def _number(value: Any) -> Decimal | None:
-    """A number of 0 or more, written plainly."""
+def number_of(value: Any) -> Decimal | None:
+    """Return a number of 0 or more, a JSON number or its digits as text; None for anything else."""
     if isinstance(value, str):
         return Decimal(value) if _PLAIN.fullmatch(value) else None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):

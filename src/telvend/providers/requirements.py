@@ -29,10 +29,11 @@ class Requirements:
         if self._problems:
             raise ConnectorRefused(self._name, self._problems)
 
-    def credentials(self, **wanted: str) -> tuple[Secret, ...]:
+    def credentials(self, *, uses: Collection[str] = (), **wanted: str) -> tuple[Secret, ...]:
         """Return these keys of the settings, in this order; each comes with what the vendor's dashboard calls it.
 
-        One that is missing or cannot stand in a header is a problem, and so is a credential that the connector does not use.
+        One that is missing or cannot stand in a header is a problem, and so is a key that the connector does not use: a
+        credential, and of the others what is not among `uses`.
         """
         found = []
         for key, called in wanted.items():
@@ -46,14 +47,21 @@ class Requirements:
         for key in _CREDENTIALS:
             if key not in wanted and getattr(self._settings, key) is not None:
                 self.add(key, f"is not used by the connector {self._settings.connector}")
-        for key in ("token_url", "file"):
-            if getattr(self._settings, key):
+        for key in ("token_url", "audience", "file"):
+            if key not in uses and getattr(self._settings, key):
                 self.add(key, f"is not used by the connector {self._settings.connector}")
         return tuple(found)
 
     def base_url(self, vendor: str) -> str:
         """Return the address to call, without a slash at its end: that of the settings, else the vendor's own."""
-        text = self._settings.base_url.strip().rstrip("/") or vendor
+        return self._address("base_url", self._settings.base_url.rstrip(), vendor).rstrip("/")
+
+    def token_url(self, vendor: str) -> str:
+        """Return where tokens are: as the settings say, else the vendor's own."""
+        return self._address("token_url", self._settings.token_url, vendor)
+
+    def _address(self, key: str, given: str, vendor: str) -> str:
+        text = given.strip() or vendor
         try:
             parts = urlsplit(text)
             usable = (
@@ -68,7 +76,7 @@ class Requirements:
         except ValueError:
             usable = False
         if not usable:
-            self.add("base_url", f"must be an http or https address such as {vendor}, without user, password and query")
+            self.add(key, f"must be an http or https address such as {vendor}, without user, password and query")
             return vendor
         return text
 

@@ -8,7 +8,7 @@ import msgspec
 from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import InvalidInput, NotFound, ReferenceReused
 from telvend.fulfilment.routing import BreakerState, ProviderState, Router
-from telvend.kit.money import CURRENCIES, MAXIMUM_MINOR, Currency, Money
+from telvend.kit.money import CURRENCIES, MAXIMUM_MINOR, Currency, Money, foreign_currency
 from telvend.upstreams import store
 from telvend.upstreams.model import (
     LastHour,
@@ -121,7 +121,8 @@ class ReportedBreaker(msgspec.Struct):
 def float_of(row: Any) -> ProviderFloat:
     """The float as a row has it."""
     provider, minor, currency, read_at, age_s, error, not_allowed, low = row
-    amount = None if minor is None or currency not in CURRENCIES else Money(minor, CURRENCIES[currency])
+    # An account elsewhere may be kept in dollars, which no market here uses.
+    amount = None if minor is None else Money(minor, foreign_currency(currency))
     return ProviderFloat(provider, amount, read_at, None if age_s is None else max(0.0, age_s), error, not_allowed, low)
 
 

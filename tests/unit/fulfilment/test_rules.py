@@ -210,6 +210,7 @@ ELSEWHERE, PLAIN = Refused(Reason.NO_FLOAT), Refused(Reason.BARRED)
         (ELSEWHERE, False, REFUSED, OrderState.DELIVERING, Effect.TRY_AGAIN),
         (NotSent(), False, NOT_SENT, OrderState.WAITING, Effect.TRY_AGAIN),
         (NotSent(), True, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
+        (NotSent(closed=True), True, NOT_SENT, OrderState.WAITING, Effect.TRY_AGAIN),
         (Accepted(), False, ACCEPTED, OrderState.WAITING, Effect.ASK_LATER),
         (Unknown(), False, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
         (Unknown(), True, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
@@ -230,6 +231,14 @@ def test_never_heard_of_it_is_believed_only_when_the_attempt_is_old_enough() -> 
     assert isinstance(believed(word(NotSent(), asked=True, age_s=299.9)), Unknown)
     assert isinstance(believed(word(NotSent(), asked=True, age_s=300)), NotSent)
     assert isinstance(believed(word(NotSent(), asked=False)), NotSent)
+
+
+def test_a_reference_that_is_closed_is_believed_at_once_however_often_it_was_sent() -> None:
+    assert believed(word(NotSent(closed=True), asked=True)) == NotSent(closed=True)
+    assert believed(word(NotSent(closed=True), asked=True), resent=1) == NotSent(closed=True)
+    case = case_of(OrderState.DELIVERING, ACCEPTED)
+    # It said that it would deliver: closed or not, that is for a person.
+    assert weigh(case, word(NotSent(closed=True), asked=True), POLICY) is Effect.ASK_LATER
 
 
 @given(

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,6 +17,7 @@ from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, O
 from telvend.providers.over_http import ProviderOverHttp
 from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, RequestPreview, Upstream
 from telvend.providers.vtpass import wire as vtpass
+from tests.broken_lines import PLAYS, Play, far_side, silent
 from tests.clocks import FakeClock
 from tests.contract.provider_rigs import delivery_in_nigeria, delivery_to
 from tests.contract.situations import Situation
@@ -361,67 +360,8 @@ async def test_what_netpluse_accepted_is_asked_about_by_its_own_reference() -> N
 
 # A line that breaks -------------------------------------------------------------------------------------------------------
 
-Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-_HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
-
-@asynccontextmanager
-async def far_side(play: Play) -> AsyncIterator[str]:
-    """A server on a port of its own that does what `play` says with each connection, once the request has been read."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            await play(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-
-
-async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-
-
-async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(5)
-
-
-async def half(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(_HEAD + b'content-length: 500\r\n\r\n{"status": "completed"')
-    await writer.drain()
-
-
-async def dripping(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(_HEAD + b"content-length: 500\r\n\r\n")
-    for _ in range(100):
-        writer.write(b" ")
-        await writer.drain()
-        await asyncio.sleep(0.05)
-
-
-async def oversized(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(_HEAD + b"connection: close\r\n\r\n")
-    for _ in range(40):
-        writer.write(b" " * 65536)
-        await writer.drain()
-
-
-async def no_http(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
-
-
-async def redirected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 307 Temporary Redirect\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n")
-
-
-@pytest.mark.parametrize("play", [reset, silent, half, dripping, oversized, no_http, redirected])
+@pytest.mark.parametrize("play", PLAYS)
 @pytest.mark.parametrize("name", SETTINGS)
 async def test_a_line_that_breaks_after_the_request_leaves_it_unknown(name: str, play: Play) -> None:
     async with far_side(play) as url:

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telvend.kit.money import Money
-from telvend.providers.contract import Delivery, Outcome, Refused, Unknown
+from telvend.providers.contract import Delivery, NotSent, Outcome, Refused, Unknown
+from telvend.providers.dtone import wire as dtone
 from telvend.providers.netpluse import wire as netpluse
 from telvend.providers.networkdatasub import wire as networkdatasub
 from telvend.providers.over_http import ProviderReply
+from telvend.providers.reloadly import wire as reloadly
 from telvend.providers.upstream import BalanceUnavailable
 from telvend.providers.vtpass import wire as vtpass
 from tests.contract.provider_rigs import delivery_in_nigeria, delivery_to
@@ -26,6 +28,7 @@ REQUEST_ID: Final = "202601010100a1b2c3d4e5f6a7b8c9d0"
 GHANAIAN: Final = delivery_to("+233241234567", "AT-7H2K-1")
 NIGERIAN: Final = delivery_in_nigeria("+2348031234567", "AT-7H2K-1")
 AIRTIME: Final = delivery_in_nigeria("+2348031234567", REQUEST_ID, "airtime")
+WORLD: Final = replace(AIRTIME, reference="AT-7H2K-2")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Call:
 
     file: str
     delivery: Delivery
-    read: Callable[[Delivery, ProviderReply], Outcome]
+    read: Callable[[Delivery, ProviderReply], Outcome | dtone.Created]
 
 
 CALLS: Final = {
@@ -48,11 +51,21 @@ CALLS: Final = {
     ),
     "vtpass pay": Call("vtpass/pay", AIRTIME, vtpass.outcome_of),
     "vtpass requery": Call("vtpass/requery", AIRTIME, vtpass.told_of),
+    "reloadly topups": Call("reloadly/topups", WORLD, reloadly.outcome_of),
+    "reloadly status": Call("reloadly/status", replace(WORLD, provider_reference="4602843"), reloadly.told_of),
+    "reloadly report": Call("reloadly/report", WORLD, reloadly.told_of),
+    "dtone create": Call("dtone/create", WORLD, dtone.created_of),
+    "dtone confirm": Call("dtone/confirm", WORLD, dtone.confirmed_of),
+    "dtone list": Call("dtone/list", WORLD, dtone.told_of),
+    "dtone transaction": Call("dtone/transaction", replace(WORLD, provider_reference="2245670"), dtone.told_of),
+    "dtone cancel": Call("dtone/cancel", WORLD, dtone.cancelled_of),
 }
 BALANCES: Final = {
     "netpluse-upstream/balance": netpluse.balance_of,
     "networkdatasub-upstream/balance": networkdatasub.balance_of,
     "vtpass/balance": vtpass.balance_of,
+    "reloadly/balance": reloadly.balance_of,
+    "dtone/balances": dtone.balance_of,
 }
 
 
@@ -65,8 +78,10 @@ def reply_of(row: dict[str, Any]) -> ProviderReply:
     return reply(row["status"], row["body"], row.get("content_type", JSON))
 
 
-def said(outcome: Outcome) -> str:
+def said(outcome: Outcome | dtone.Created) -> str:
     name = type(outcome).__name__
+    if isinstance(outcome, NotSent) and outcome.closed:
+        return f"{name} closed"
     return f"{name} {outcome.reason}" if isinstance(outcome, Refused) else name
 
 
@@ -91,7 +106,7 @@ def test_every_recorded_answer_has_its_outcome(name: str, row: dict[str, Any]) -
 def test_every_recorded_balance_is_read_or_is_not(file: str, row: dict[str, Any]) -> None:
     balance = BALANCES[file](reply_of(row))
     if isinstance(balance, Money):
-        assert balance.text == row["outcome"]
+        assert row["outcome"] in (balance.text, f"{balance.currency} {balance.text}")
     else:
         assert isinstance(balance, BalanceUnavailable)
         assert ("not allowed" if balance.not_allowed else "unavailable") == row["outcome"]
@@ -113,6 +128,26 @@ def test_every_documented_word_is_recorded() -> None:
         assert {400, 401, 402, 404, 409, 429, 500} <= {row["status"] for row in recorded(file)}
     for file in ("networkdatasub-upstream/purchase", "networkdatasub-upstream/transaction"):
         assert {400, 401, 404, 422, 429, 500} <= {row["status"] for row in recorded(file)}
+    assert set(reloadly.ErrorCode) <= {row["body"].get("errorCode") for row in recorded("reloadly/topups")}
+    for file in ("reloadly/topups", "reloadly/status"):
+        assert set(reloadly.Status) <= {row["body"].get("status") for row in recorded(file)}
+    reported = [top_up for row in recorded("reloadly/report") for top_up in row["body"].get("content", [])]
+    assert set(reloadly.Status) <= {top_up["status"] for top_up in reported if isinstance(top_up, dict)}
+    for file in ("dtone/create", "dtone/confirm", "dtone/list", "dtone/transaction"):
+        bodies = [
+            row["body"][0] if isinstance(row["body"], list) and row["body"] else row["body"] for row in recorded(file)
+        ]
+        found = [body for body in bodies if isinstance(body, dict)]
+        words = {body["status"]["message"] for body in found if "status" in body}
+        classes = {body["status"].get("class", {}).get("id") for body in found if "status" in body}
+        assert set(dtone.StatusClass) <= classes
+        assert set(dtone.REASON_BY_DETAIL) - {"INSUFFICIENT-BALANCE"} <= {
+            word.removeprefix("DECLINED-") for word in words
+        }
+        assert "REJECTED-INSUFFICIENT-BALANCE" in words
+        if file != "dtone/transaction":
+            codes = {error["code"] for body in found for error in body.get("errors", [])}
+            assert set(dtone.ErrorCode) <= codes
 
 
 @pytest.mark.parametrize(
@@ -147,13 +182,16 @@ _WORDS: Final = st.sampled_from(
     (
         "completed processing failed pending delivered reversed 000 016 018 015 099 success NPAPI-1 error 4.50 4,50"
         f" 08031234567 0241234567 {REQUEST_ID} MTN mtn 1GB debit data"
+        " SUCCESSFUL PROCESSING REFUNDED FAILED INVALID_AMOUNT TOKEN_EXPIRED AT-7H2K-2 2348031234567 COMPLETED DECLINED CREATED"
     ).split()
 )
+_NUMBERS: Final = st.sampled_from([1, 4, 7, 9, 4602843, 2245670, 1000429, 1005003, 1007001, 1007005, 1008004])
 _TEXTS: Final = st.text("a1,. \u00e9\ud800", max_size=4)
-_VALUES: Final = _WORDS | st.booleans() | st.none() | st.integers(-5, 500) | st.floats(0, 500) | _TEXTS
+_VALUES: Final = _WORDS | _NUMBERS | st.booleans() | st.none() | st.integers(-5, 500) | st.floats(0, 500) | _TEXTS
 _FIELDS: Final = """
     status reference price error success message data transaction code content errors transactions requestId amount total_amount
     network capacity phone meta type id
+    transactionId customIdentifier recipientPhone errorCode totalElements external_id class credit_party_identifier prices
 """
 _KEYS: Final = st.sampled_from(_FIELDS.split())
 _BODIES: Final = st.recursive(
@@ -187,6 +225,21 @@ def documented(name: str, status: int, body: dict[str, Any]) -> bool:
             if status == 404:
                 return body.get("success") is False and isinstance(message, str)
             return status == 200 and body.get("success") is True and isinstance(body.get("data"), dict)
+        case "reloadly topups":
+            refused = (
+                400 <= status < 500 and body.get("errorCode") in list(reloadly.ErrorCode) and isinstance(message, str)
+            )
+            return refused or (status == 200 and body.get("customIdentifier") == "AT-7H2K-2")
+        case "reloadly status":
+            return status == 200 and body.get("status") in list(reloadly.Status)
+        case "reloadly report":
+            return status == 200 and isinstance(body.get("content"), list)
+        case "dtone create":
+            ours = 200 <= status < 300 and body.get("external_id") == "AT-7H2K-2"
+            return ours or status == 429 or (400 <= status < 500 and isinstance(body.get("errors"), list))
+        case "dtone confirm" | "dtone list" | "dtone cancel" | "dtone transaction":
+            ours = 200 <= status < 300 and body.get("external_id") == "AT-7H2K-2"
+            return ours or (400 <= status < 500 and isinstance(body.get("errors"), list))
         case _:
             code, content = body.get("code"), body.get("content")
             inside = isinstance(content, dict) and isinstance(content.get("transactions"), dict)
@@ -207,7 +260,11 @@ def test_a_body_that_no_document_prints_is_unknown(name: str, body: dict[str, An
 @given(body=st.binary(max_size=60), status=st.integers(100, 599), content_type=st.sampled_from([JSON, "text/html", ""]))
 def test_what_is_no_answer_is_unknown(name: str, body: bytes, status: int, content_type: str) -> None:
     call = CALLS[name]
-    assert isinstance(call.read(call.delivery, reply(status, body, content_type)), Unknown)
+    outcome = call.read(call.delivery, reply(status, body, content_type))
+    if name == "dtone create" and status == 429:
+        assert isinstance(outcome, NotSent)  # The status says it by itself.
+    elif not (name == "dtone list" and status == 200 and body.strip() == b"[]"):
+        assert isinstance(outcome, Unknown)
 
 
 @pytest.mark.parametrize("name", CALLS)
