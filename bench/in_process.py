@@ -6,12 +6,16 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
+from enum import Enum
+from pathlib import Path
 from typing import Any, Final
 
+from bench.instant_upstream import instant_upstream
 from bench.load import Load, reference_of, subscriber_of, summary
 from bench.testbed import Testbed, TestbedFailed
 from telvend.bootstrap import Shop
 from telvend.catalog.model import Network
+from telvend.config import ProviderSettings
 from telvend.errors import TelvendError
 from telvend.fulfilment.model import FulfilmentPolicy
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
@@ -20,8 +24,10 @@ from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.clock import SystemClock
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS
+from telvend.kit.secret import Secret
 from telvend.ledger.model import AccountKind
 from telvend.orders.model import Placement
+from telvend.providers.connectors import connect
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Provider, ProviderTraits
 from telvend.providers.own_network.client import OwnNetwork
 from telvend.resellers.model import Caller
@@ -29,6 +35,8 @@ from telvend.sales.model import SaleKind
 
 SUBMITTERS: Final = 256
 _SETTLED_WITHIN_S: Final = 300
+_CALLS_AT_ONCE: Final = 64
+_DESCRIPTION: Final = Path(__file__).parent / "upstream.toml"
 
 
 class Instant:
@@ -99,20 +107,44 @@ async def place_so_many(testbed: Testbed, keys: Sequence[str], count: int) -> No
         await asyncio.gather(*(submit() for _ in range(SUBMITTERS)))
 
 
-async def settle_all(testbed: Testbed, count: int, *, own_network: bool) -> float:
-    """Deliver and settle the `count` orders that are due, with an instant provider or our own network; answers how many
-    seconds it took.
+class Through(Enum):
+    """Who delivers what is settled."""
+
+    INSTANT = "an instant provider"
+    OWN_NETWORK = "our own network"
+    HTTP = "an instant upstream over HTTP, by a description"
+
+
+@asynccontextmanager
+async def _provider(shop: Shop, through: Through) -> AsyncIterator[Provider]:
+    concurrency = shop.settings.fulfilment_concurrency
+    match through:
+        case Through.INSTANT:
+            yield Instant(concurrency)
+        case Through.OWN_NETWORK:
+            shop.provisioning.start()
+            yield OwnNetwork(shop.provisioning, shop.services.entitlements, concurrency=concurrency)
+        case Through.HTTP:
+            async with instant_upstream() as base_url:
+                settings = ProviderSettings(
+                    "http", base_url, api_key=Secret("bench"), file=str(_DESCRIPTION), concurrency=_CALLS_AT_ONCE
+                )
+                upstream = connect("bench", settings, SystemClock())
+                try:
+                    yield upstream
+                finally:
+                    await upstream.close()
+
+
+async def settle_all(testbed: Testbed, count: int, through: Through) -> float:
+    """Deliver and settle the `count` orders that are due; answers how many seconds it took.
 
     Raises TestbedFailed when it does not come to an end.
     """
-    async with testbed.shop() as shop:
+    async with testbed.shop() as shop, _provider(shop, through) as chosen:
         clock = SystemClock()
         concurrency = shop.settings.fulfilment_concurrency
-        provisioning, entitlements = shop.provisioning, shop.services.entitlements
-        provisioning.start()
-        provider = Counted(
-            OwnNetwork(provisioning, entitlements, concurrency=concurrency) if own_network else Instant(concurrency)
-        )
+        provider = Counted(chosen)
         policy = FulfilmentPolicy()
         store = PostgresFulfilmentStore(shop.database, shop.ledger, policy)
         router = Router([provider], clock, rules={provider.name: Rule(breaker=False)})
