@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from telvend.bootstrap import APIS
 from telvend.catalog.model import Network
 from telvend.catalog.pauses.model import BY_ITSELF, DELIVERED_AGAIN, PausePolicy, StepKind, Streak
 from telvend.catalog.pauses.service import NetworkPauses
@@ -33,8 +32,7 @@ class Node:
         self._database = database
         self.catalogue = Catalogue(database)
         self.pauses = NetworkPauses(database, POLICY)
-        apis = [keys.api for keys in APIS]
-        self.orders = Orders(database, Ledger(database), self.catalogue, apis=apis, pauses=self.pauses)
+        self.orders = Orders(database, Ledger(database), self.catalogue, pauses=self.pauses)
 
     async def look(self) -> None:
         """Do what the watch does four times a second."""

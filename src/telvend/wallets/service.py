@@ -138,9 +138,16 @@ class Transactions:
 
     async def find(self, wallet_id: int, currency: Currency, reference: str) -> Transaction:
         """The transaction of this wallet with this reference. Raises NotFound, Busy."""
+        found = await self.look_up(wallet_id, currency, reference)
+        if found is None:
+            raise NotFound("Transaction")
+        return found
+
+    async def look_up(self, wallet_id: int, currency: Currency, reference: str) -> Transaction | None:
+        """Return the transaction of this wallet with this reference, None where there is none. Raises Busy."""
         number = number_in(reference)
         if len(reference) > LONGEST_REFERENCE or not reference.isprintable():
-            raise NotFound("Transaction")
+            return None
         async with self._database.connection() as tx:
             entries = [] if number is None else [await store.entry_of(tx, wallet_id, number)]
             # A credit by hand may be called anything, also what looks like one of ours.
@@ -148,7 +155,7 @@ class Transactions:
             for found in await _transactions(tx, [entry for entry in entries if entry is not None], currency):
                 if found.reference == reference:
                     return found
-        raise NotFound("Transaction")
+        return None
 
     async def references(self, numbers: Sequence[int]) -> dict[int, str]:
         """What the owners of wallets call these orders, credits, fundings and all else, by their numbers. Raises Busy."""

@@ -19,7 +19,7 @@ from telvend.identity.model import VerificationRequest
 from telvend.kit.allowance import AllowanceKind
 from telvend.kit.money import NGN, Money
 from telvend.kit.secret import Secret
-from telvend.orders.model import Order, Placement
+from telvend.orders.model import Placement
 from telvend.sales.model import SaleKind
 from telvend.wallets.model import Filter, TransactionKind
 
@@ -186,13 +186,9 @@ _KEPT: Final = ("per_page", "type", "status", "start_date", "end_date")
 async def transaction(call: Context[None]) -> Response:
     """By our reference; else a purchase by the caller's own, so that one whose answer was lost can be asked about."""
     wallet_id, reference = _wallet(call), call.path["reference"]
-    try:
-        found = await call.services.transactions.find(wallet_id, NGN, reference)
-    except NotFound:
-        if not REFERENCE_TEXT.holds(reference):
-            raise
-        order = await _order(call, reference)
-        found = await call.services.transactions.find(wallet_id, NGN, order.reference)
+    found = await call.services.transactions.look_up(wallet_id, NGN, reference)
+    if found is None:
+        found = await call.services.transactions.find(wallet_id, NGN, await _our_reference(call, reference))
     more: dict[str, Any] = {}
     if found.kind is TransactionKind.REFILL:
         more = wire.delivery(None, None)  # It arrived when it was paid; no provider was asked.
@@ -205,12 +201,15 @@ async def transaction(call: Context[None]) -> Response:
     )
 
 
-async def _order(call: Context[None], reference: str) -> Order:
-    """The caller's purchase that it has called so. Raises NotFound, Busy."""
-    try:
-        return await call.services.orders.find(call.caller, reference)
-    except NotFound:
-        raise NotFound("Transaction") from None
+async def _our_reference(call: Context[None], reference: str) -> str:
+    """Our reference of the purchase that the caller has called so. Raises NotFound, Busy."""
+    if REFERENCE_TEXT.holds(reference):
+        caller = call.caller
+        key = (caller.reseller_id, caller.api, str(caller.mode), reference)
+        order = (await call.services.orders.under([key])).get(key)
+        if order is not None:
+            return order.reference
+    raise NotFound("Transaction")
 
 
 def _filter(fields: Fields) -> Filter:
