@@ -133,7 +133,7 @@ async def test_a_refusal_that_is_to_be_forgotten_leaves_the_reference_free(datab
 async def test_the_clocks_move_with_a_delivery(database: Database) -> None:
     ama = await subscriber(database, usable=False)
     async with delivering(database) as (lane,):
-        await lane.deliver(sold("r1", usable_days=30, reachable_days=30))
+        await lane.deliver(sold("r1", active_days=30, grace_days=30))
     (moved,) = await rows(
         database, f"select usable_until > now() + interval '29 days' from subscriber where id = {ama}"
     )

@@ -76,7 +76,7 @@ async def test_what_is_changed_is_changed_in_one_mode_or_in_both(ama: Room) -> N
     live, test = [await ama.subscribers.find(mode, AMA) for mode in (Mode.LIVE, Mode.TEST)]
     assert (live.status, live.language, test.status, test.billing) == ("Suspended", "2", "Active", "Hybrid")
     with pytest.raises(InvalidInput):
-        await ama.subscribers.change(AMA, reachable_until=datetime.now(UTC))
+        await ama.subscribers.change(AMA, grace_until=datetime.now(UTC))
     with pytest.raises(SubscriberBarred):
         await ama.subscribers.migrate(LIVE, AMA, "Other")
     assert (await ama.subscribers.migrate(Mode.TEST, AMA, "Other")).tariff_plan == "Other"

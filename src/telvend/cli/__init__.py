@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from telvend import __version__
+from telvend.cli.former_options import notices
 from telvend.cli.lazy import LazyCommand, LazyGroup
 from telvend.cli.options import DatabaseUrl, DataDir, Json, common_options
 from telvend.cli.streams import OutputLost, install
@@ -151,6 +152,8 @@ def main() -> None:
     install()
     # On stderr, since what stands on stdout is read by programs. A server takes its own level from the settings.
     log.configure_at_first_line("warning")
+    for notice in notices(sys.argv[1:]):
+        sys.stderr.write(f"telvend: {notice}\n")
     try:
         app()
     except OutputLost as error:

@@ -8,6 +8,7 @@ import typer
 
 from telvend.cli.arguments import parsed_currency
 from telvend.cli.common import Output, command, table
+from telvend.cli.former_options import named
 from telvend.cli.subscribers import amount_data
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency, Money
@@ -117,8 +118,11 @@ def _profile_data(profile: RefillProfile) -> dict[str, Any]:
         "id": profile.id,
         "description": profile.description,
         "main_percent": Decimal(profile.main_basis_points) / 100,
-        "usable_days": profile.usable_days,
-        "reachable_days": profile.reachable_days,
+        "active_days": profile.active_days,
+        "grace_days": profile.grace_days,
+        # What the two were called before; gone in the next version.
+        "usable_days": profile.active_days,
+        "reachable_days": profile.grace_days,
         "active": profile.active,
         "bonuses": [
             {
@@ -146,8 +150,12 @@ async def set_profile(
     profile_id: Annotated[str, typer.Argument(metavar="ID", help="1 to 4 letters and digits, such as DB00.")],
     description: Annotated[str, typer.Option(help="What it is, in a few words.")],
     main: Annotated[str, typer.Option(metavar="PERCENT", help="How much of it goes to the main account.")] = "100",
-    usable_days: Annotated[int, typer.Option(min=0, max=3650, help="How long the subscriber may spend then.")] = 90,
-    reachable_days: Annotated[int, typer.Option(min=0, max=3650, help="How long it may be refilled then.")] = 180,
+    active_days: Annotated[
+        int, typer.Option(*named("--active-days"), min=0, max=3650, help="How long the subscriber may spend then.")
+    ] = 90,
+    grace_days: Annotated[
+        int, typer.Option(*named("--grace-days"), min=0, max=3650, help="How long it may be refilled then.")
+    ] = 180,
     bonus: Annotated[
         list[str] | None,
         typer.Option(
@@ -164,8 +172,8 @@ async def set_profile(
             profile_id,
             description,
             _basis_points(main),
-            usable_days,
-            reachable_days,
+            active_days,
+            grace_days,
             active,
             tuple(_bonus(text, _currency(currency)) for text in bonus or ()),
         )
@@ -208,8 +216,8 @@ async def list_profiles(shop: "Shop") -> Output:
             p.id,
             p.description,
             f"{Decimal(p.main_basis_points) / 100} %",
-            p.usable_days,
-            p.reachable_days,
+            p.active_days,
+            p.grace_days,
             "\n".join(map(_bonus_text, p.bonuses)),
             "" if p.active else "withdrawn",
         )

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from telvend.cli.arguments import NUMBER, parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
+from telvend.cli.former_options import named
 from telvend.cli.listing import first, more_after, page
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
@@ -36,7 +37,7 @@ Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="1GB, 500MB, 30min
 Named = Annotated[str, typer.Option("--reference", help="What names this; the same again does nothing.")]
 OnLine = Annotated[str, typer.Option(help="A line of the subscriber, instead of the subscriber's own.")]
 OfMomo = Annotated[bool, typer.Option("--momo", help="Of mobile money, instead of the main account.")]
-Until = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="A date, in UTC.")]
+_DATES: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
 def amount_data(kind: BucketKind, amount: int, currency: Currency) -> dict[str, Any]:
@@ -57,8 +58,11 @@ def _data(subscriber: Subscriber) -> dict[str, Any]:
         "status": subscriber.status,
         "tariff_plan": subscriber.tariff_plan,
         "language": subscriber.language,
-        "usable_until": subscriber.usable_until,
-        "reachable_until": subscriber.reachable_until,
+        "active_until": subscriber.active_until,
+        "grace_until": subscriber.grace_until,
+        # What the two were called before; gone in the next version.
+        "usable_until": subscriber.active_until,
+        "reachable_until": subscriber.grace_until,
         "created_at": subscriber.created_at,
     }
 
@@ -77,9 +81,11 @@ async def add(
         SubscriberStatus, typer.Option(help="Active ones spend and are refilled.")
     ] = SubscriberStatus.ACTIVE,
     language: Annotated[str, typer.Option(help="What the plans show as language.")] = "1",
-    usable_days: Annotated[int, typer.Option(min=0, max=3650, help="How long the subscriber may spend.")] = 90,
-    reachable_days: Annotated[
-        int, typer.Option(min=0, max=3650, help="How long the subscriber may be refilled.")
+    active_days: Annotated[
+        int, typer.Option(*named("--active-days"), min=0, max=3650, help="How long the subscriber may spend.")
+    ] = 90,
+    grace_days: Annotated[
+        int, typer.Option(*named("--grace-days"), min=0, max=3650, help="How long the subscriber may be refilled.")
     ] = 180,
 ) -> Output:
     """Add a subscriber, for live and for test keys, with nothing yet."""
@@ -90,8 +96,8 @@ async def add(
         billing=billing,
         status=status,
         language=language,
-        usable_days=usable_days,
-        reachable_days=reachable_days,
+        active_days=active_days,
+        grace_days=grace_days,
     )
     return Output(_data(made), f"{made.msisdn} is on the network, in {made.currency}, on {made.tariff_plan}.")
 
@@ -113,8 +119,8 @@ async def list_subscribers(
 
     found = await fetch(after, limit)
     more = await more_after(found, limit, lambda subscriber: subscriber.id, fetch, "--after")
-    columns = ("id", "msisdn", "", "tariff plan", "status", "usable until")
-    rows = [(s.id, s.msisdn, s.currency, s.tariff_plan, s.status, f"{s.usable_until:%F}") for s in found]
+    columns = ("id", "msisdn", "", "tariff plan", "status", "active until")
+    rows = [(s.id, s.msisdn, s.currency, s.tariff_plan, s.status, f"{s.active_until:%F}") for s in found]
     return Output(
         {"subscribers": [_data(one) for one in found], "next": more.following, **more.left_off},
         show=page(columns, rows, "There are no such subscribers.", more),
@@ -130,8 +136,12 @@ async def change(
     billing: Annotated[Billing | None, typer.Option(help="How the subscriber pays.")] = None,
     tariff_plan: Annotated[str | None, typer.Option(help="Another tariff plan.")] = None,
     language: Annotated[str | None, typer.Option(help="Another language.")] = None,
-    usable_until: Until = None,
-    reachable_until: Until = None,
+    active_until: Annotated[
+        datetime | None, typer.Option(*named("--active-until"), formats=_DATES, help="A date, in UTC.")
+    ] = None,
+    grace_until: Annotated[
+        datetime | None, typer.Option(*named("--grace-until"), formats=_DATES, help="A date, in UTC.")
+    ] = None,
 ) -> Output:
     """Change what a subscriber is: status, plan, language, and until when it can spend and be refilled."""
     found = await shop.subscribers.change(
@@ -141,12 +151,12 @@ async def change(
         billing=billing,
         tariff_plan=tariff_plan,
         language=language,
-        usable_until=_utc(usable_until),
-        reachable_until=_utc(reachable_until),
+        active_until=_utc(active_until),
+        grace_until=_utc(grace_until),
     )
     lines = [
-        f"{s.msisdn} ({s.mode}): {s.status}, {s.billing}, {s.tariff_plan}, usable until {s.usable_until:%F},"
-        f" reachable until {s.reachable_until:%F}."
+        f"{s.msisdn} ({s.mode}): {s.status}, {s.billing}, {s.tariff_plan}, active until {s.active_until:%F},"
+        f" grace until {s.grace_until:%F}."
         for s in found
     ]
     return Output({"subscribers": [_data(one) for one in found]}, "\n".join(lines))
@@ -245,7 +255,7 @@ async def show(shop: "Shop", msisdn: Msisdn, mode: InMode = Mode.LIVE) -> Output
     def print_all(console: "Console") -> None:
         console.print(
             f"{found.msisdn} ({found.mode}), {found.country}, {found.billing}, {found.status}, {found.tariff_plan};"
-            f" usable until {found.usable_until:%F}, reachable until {found.reachable_until:%F}"
+            f" active until {found.active_until:%F}, grace until {found.grace_until:%F}"
         )
         columns = ("bucket", "line", "name", "holds", "reserved", f"ends ({zone_name()})", "used")
         table("", columns, rows, "There is nothing to use.")(console)

@@ -22,7 +22,7 @@ ARGUMENTS = {
     name: name.split()
     for name, command in EVERY.items()
     if not any(parameter.required for parameter in command.params)
-    and name not in ("settings", "simulator table", "doctor")
+    and name not in ("settings", "simulator table", "provider example", "doctor")
 }
 ARGUMENTS |= {
     "user add": ["user", "add", "a@b.co", "--name", "A", "--phone", "0241234567"],

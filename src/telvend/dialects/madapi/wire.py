@@ -8,7 +8,7 @@ enums and the code that the page has lost. Where the two differ, the page's name
 - Values are strings with two decimals, rounded down; messages (SMS) are whole. Data is always in MB, of 1024 * 1024 bytes.
 - A bucket shows what can be used of it: what a reservation keeps is not in `value`. Mobile money shows its whole balance, and
   beside it what is reserved, as its own block says.
-- The main account lasts as long as the subscriber may spend (`usable_until`); `endDate` is when the number is given up.
+- The main account lasts as long as the subscriber may spend (`active_until`); `endDate` is when the number is given up.
 """
 
 from collections.abc import Iterable
@@ -229,7 +229,7 @@ def plans_answer(plans: Plans, shown: Shown, request: Request) -> Response:
             str(subscriber.billing),
             str(subscriber.status),
             stamp(subscriber.created_at),
-            stamp(subscriber.reachable_until),
+            stamp(subscriber.grace_until),
             subscriber.language,
             subscriber.tariff_plan,
             balances or None,
@@ -294,7 +294,7 @@ def _balance(group: Group, buckets: list[Bucket], shown: Shown, plans: Plans) ->
 
 def _end(bucket: Bucket, subscriber: Subscriber | None) -> datetime | None:
     if bucket.main and bucket.expires_at is None and subscriber is not None:
-        return subscriber.usable_until
+        return subscriber.active_until
     return bucket.expires_at
 
 

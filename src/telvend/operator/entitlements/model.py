@@ -68,8 +68,8 @@ class RefillProfile:
     id: str
     description: str
     main_basis_points: int
-    usable_days: int
-    reachable_days: int
+    active_days: int
+    grace_days: int
     active: bool
     bonuses: tuple[Bonus, ...] = ()
 

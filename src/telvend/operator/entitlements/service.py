@@ -66,7 +66,7 @@ class Entitlements:
         usable = reachable = min(days, _LONGEST_DAYS)
         profile = self.snapshot.profile(DEFAULT_PROFILE)
         if profile is not None and any(grant.main for grant in grants):
-            usable, reachable = max(usable, profile.usable_days), max(reachable, profile.reachable_days)
+            usable, reachable = max(usable, profile.active_days), max(reachable, profile.grace_days)
         return usable, reachable
 
     # Bundles ----------------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Entitlements:
         require_text("description", profile.description, _LONGEST_NAME)
         if not 0 <= profile.main_basis_points <= WHOLE:
             raise InvalidInput("main", "must be from 0 to 100 percent")
-        if not 0 <= profile.usable_days <= profile.reachable_days <= _LONGEST_DAYS:
+        if not 0 <= profile.active_days <= profile.grace_days <= _LONGEST_DAYS:
             raise InvalidInput(
                 "days", f"must be from 0 to {_LONGEST_DAYS}, the usable ones not more than the reachable ones"
             )

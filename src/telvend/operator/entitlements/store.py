@@ -85,7 +85,7 @@ async def write_profile(tx: Tx, profile: RefillProfile) -> None:
         " on conflict (id) do update set description = excluded.description,"
         " main_basis_points = excluded.main_basis_points, usable_days = excluded.usable_days,"
         " reachable_days = excluded.reachable_days, active = excluded.active",
-        profile.id, profile.description, profile.main_basis_points, profile.usable_days, profile.reachable_days,
+        profile.id, profile.description, profile.main_basis_points, profile.active_days, profile.grace_days,
         profile.active,
     )  # fmt: skip
     await tx.execute("delete from refill_bonus where profile = $1", profile.id)

@@ -46,8 +46,8 @@ class NetworkDelivery(msgspec.Struct, frozen=True):
     currency: Currency
     grants: tuple[Grant, ...]
     mode: Mode = Mode.LIVE
-    usable_days: int = 0
-    reachable_days: int = 0
+    active_days: int = 0
+    grace_days: int = 0
     creates: bool = True
     fingerprint: str = ""
     forgets: bool = False

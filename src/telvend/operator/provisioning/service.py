@@ -231,7 +231,7 @@ def _refused(item: NetworkDelivery, account: Account | None) -> Refusal | None:
         return Refusal.BARRED
     except MaximumCredit:
         return Refusal.FULL
-    account.move_clocks(item.usable_days, item.reachable_days)
+    account.move_clocks(item.active_days, item.grace_days)
     return None
 
 

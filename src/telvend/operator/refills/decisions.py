@@ -228,7 +228,7 @@ class RefillDecisions:
         after: Money | None = None,
     ) -> Refill:
         request = item.request
-        capped = account.move_clocks(profile.usable_days, profile.reachable_days)
+        capped = account.move_clocks(profile.active_days, profile.grace_days)
         before = None if after is None else after + amount
         self.refills.append(
             NewRefill(

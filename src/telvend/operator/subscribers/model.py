@@ -38,7 +38,7 @@ class SubscriberStatus(StrEnum):
 class Subscriber(msgspec.Struct):
     """Somebody with a SIM card. `msisdn` is in E.164, `country` an ISO 3166 code.
 
-    Until `usable_until` the subscriber can spend, until `reachable_until` be refilled; refills move both ahead.
+    Until `active_until` the subscriber can spend, until `grace_until` be refilled; refills move both ahead.
     `changed`: the row has to be written.
     """
 
@@ -51,8 +51,8 @@ class Subscriber(msgspec.Struct):
     status: SubscriberStatus
     tariff_plan: str
     language: str
-    usable_until: datetime
-    reachable_until: datetime
+    active_until: datetime
+    grace_until: datetime
     created_at: datetime
     changed: bool = False
 

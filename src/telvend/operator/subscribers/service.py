@@ -51,13 +51,13 @@ class Subscribers:
         billing: Billing = Billing.PREPAID,
         status: SubscriberStatus = SubscriberStatus.ACTIVE,
         language: str = "1",
-        usable_days: int = store.NEW_USABLE_DAYS,
-        reachable_days: int = store.NEW_REACHABLE_DAYS,
+        active_days: int = store.NEW_ACTIVE_DAYS,
+        grace_days: int = store.NEW_GRACE_DAYS,
     ) -> Subscriber:
         """Add a subscriber, in both modes, with nothing yet. Return the live one. Raises InvalidInput, AlreadyExists."""
         require_text("tariff plan", tariff_plan)
         require_text("language", language)
-        if not 0 <= usable_days <= reachable_days <= _LONGEST_DAYS:
+        if not 0 <= active_days <= grace_days <= _LONGEST_DAYS:
             raise InvalidInput(
                 "days", f"must be from 0 to {_LONGEST_DAYS}, the usable ones not more than the reachable ones"
             )
@@ -75,8 +75,8 @@ class Subscribers:
                 status=status,
                 tariff_plan=tariff_plan,
                 language=language,
-                usable_days=usable_days,
-                reachable_days=reachable_days,
+                active_days=active_days,
+                grace_days=grace_days,
             )
             if len(made) < len(Mode):
                 raise AlreadyExists(f"The subscriber {msisdn}")
@@ -111,8 +111,8 @@ class Subscribers:
         billing: Billing | None = None,
         tariff_plan: str | None = None,
         language: str | None = None,
-        usable_until: datetime | None = None,
-        reachable_until: datetime | None = None,
+        active_until: datetime | None = None,
+        grace_until: datetime | None = None,
     ) -> list[Subscriber]:
         """Change what is not None, in one mode or (None) in both. Return the subscriber in these modes.
 
@@ -131,9 +131,9 @@ class Subscribers:
                 subscriber.billing = billing or subscriber.billing
                 subscriber.tariff_plan = tariff_plan or subscriber.tariff_plan
                 subscriber.language = language or subscriber.language
-                subscriber.usable_until = usable_until or subscriber.usable_until
-                subscriber.reachable_until = reachable_until or subscriber.reachable_until
-                if subscriber.reachable_until < subscriber.usable_until:
+                subscriber.active_until = active_until or subscriber.active_until
+                subscriber.grace_until = grace_until or subscriber.grace_until
+                if subscriber.grace_until < subscriber.active_until:
                     raise InvalidInput("dates", "must let the subscriber be refilled at least as long as spend")
             await store.write_subscribers(tx, list(found.values()))
         return list(found.values())

@@ -16,8 +16,8 @@ from telvend.kit.money import CURRENCIES, Currency
 from telvend.operator.subscribers.model import Billing, Subscriber, SubscriberStatus
 
 NEW_TARIFF_PLAN: Final = "Prepaid"
-NEW_USABLE_DAYS: Final = 90
-NEW_REACHABLE_DAYS: Final = 180
+NEW_ACTIVE_DAYS: Final = 90
+NEW_GRACE_DAYS: Final = 180
 """What a subscriber begins with whom nobody has introduced."""
 
 SUBSCRIBER: Final = """id, mode, msisdn, country, currency, billing, status, tariff_plan, language, usable_until,
@@ -55,10 +55,10 @@ FIND_CURRENCIES: Final = """
 
 UPDATE_SUBSCRIBERS: Final = """
     update subscriber set billing = new.billing, status = new.status, tariff_plan = new.tariff_plan,
-        language = new.language, usable_until = new.usable_until, reachable_until = new.reachable_until,
+        language = new.language, usable_until = new.active_until, reachable_until = new.grace_until,
         updated_at = now()
     from json_to_recordset($1::text::json) as new(id bigint, billing text, status text, tariff_plan text, language text,
-        usable_until timestamptz, reachable_until timestamptz)
+        active_until timestamptz, grace_until timestamptz)
     where subscriber.id = new.id and subscriber.id = any($2::bigint[])
 """
 
@@ -133,7 +133,7 @@ async def lock_by_number(
 
 async def create_subscribers(tx: Tx, wanted: Sequence[NewSubscriber]) -> None:
     """Make those of these that do not exist, in both modes. Call it before anything is locked in `tx`."""
-    await tx.execute(CREATE_SUBSCRIBERS, rows(wanted), NEW_TARIFF_PLAN, NEW_USABLE_DAYS, NEW_REACHABLE_DAYS)
+    await tx.execute(CREATE_SUBSCRIBERS, rows(wanted), NEW_TARIFF_PLAN, NEW_ACTIVE_DAYS, NEW_GRACE_DAYS)
 
 
 async def write_subscribers(tx: Tx, subscribers: Sequence[Subscriber]) -> None:
@@ -178,8 +178,8 @@ async def insert_subscriber(
     status: str,
     tariff_plan: str,
     language: str,
-    usable_days: int,
-    reachable_days: int,
+    active_days: int,
+    grace_days: int,
 ) -> list[Subscriber]:
     """The new subscriber's rows, live first; empty where there is one of this number."""
     found = await tx.fetch(
@@ -190,7 +190,7 @@ async def insert_subscriber(
         from (values ('live'), ('test')) as m(mode) order by mode
         on conflict do nothing returning {SUBSCRIBER}
         """,
-        msisdn, country, currency, billing, status, tariff_plan, language, usable_days, reachable_days,
+        msisdn, country, currency, billing, status, tariff_plan, language, active_days, grace_days,
     )  # fmt: skip
     return [subscriber_of(row) for row in found]
 

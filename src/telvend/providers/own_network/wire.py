@@ -27,15 +27,15 @@ def network_delivery(delivery: Delivery, offering: Entitlements, *, creates: boo
     currency = delivery.face_value.currency
     size = delivery.face_value.text if delivery.kind == "airtime" else delivery.size
     grants = offering.grants_of(delivery.product, size, delivery.validity_days, currency)
-    usable_days, reachable_days = offering.days_of(grants)
+    active_days, grace_days = offering.days_of(grants)
     return NetworkDelivery(
         reference=delivery.reference,
         msisdn=delivery.subscriber,
         country=delivery.country,
         currency=currency,
         grants=tuple(grants),
-        usable_days=usable_days,
-        reachable_days=reachable_days,
+        active_days=active_days,
+        grace_days=grace_days,
         creates=creates,
     )
 

@@ -23,8 +23,8 @@ SUBSCRIBER = Subscriber(
     status=SubscriberStatus.ACTIVE,
     tariff_plan="PulsePlus",
     language="1",
-    usable_until=datetime(2027, 2, 18, 23, 59, 59, tzinfo=UTC),
-    reachable_until=datetime(2027, 5, 19, 23, 59, 59, tzinfo=UTC),
+    active_until=datetime(2027, 2, 18, 23, 59, 59, tzinfo=UTC),
+    grace_until=datetime(2027, 5, 19, 23, 59, 59, tzinfo=UTC),
     created_at=datetime(2021, 3, 9, 8, tzinfo=UTC),
 )
 MAIN = Bucket(1, BucketKind.MONEY, "Main account", 125050, main=True, starts_at=NOW - DAY)

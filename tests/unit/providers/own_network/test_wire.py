@@ -76,7 +76,7 @@ def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(ent
         "GH",
         GHS,
     )
-    assert (wanted.mode, wanted.creates, wanted.usable_days, wanted.reachable_days) == (Mode.LIVE, True, 30, 30)
+    assert (wanted.mode, wanted.creates, wanted.active_days, wanted.grace_days) == (Mode.LIVE, True, 30, 30)
 
 
 def test_a_bundle_that_does_not_expire_has_no_end(entitlements: Entitlements) -> None:
@@ -99,7 +99,7 @@ def test_a_bundle_that_the_network_knows_is_what_the_network_says(entitlements: 
 def test_airtime_is_its_whole_amount_on_the_main_account_and_moves_the_clocks(entitlements: Entitlements) -> None:
     wanted = network_delivery(AIRTIME, entitlements, creates=False)
     assert [(grant.kind, grant.amount, grant.main) for grant in wanted.grants] == [(BucketKind.MONEY, 10_000, True)]
-    assert (wanted.currency, wanted.creates, wanted.usable_days, wanted.reachable_days) == (NGN, False, 90, 180)
+    assert (wanted.currency, wanted.creates, wanted.active_days, wanted.grace_days) == (NGN, False, 90, 180)
 
 
 def test_a_size_that_says_nothing_cannot_be_told(entitlements: Entitlements) -> None:

@@ -79,7 +79,7 @@ class Account:
         """Raises SubscriberBarred where nothing may be changed: by status, or because the number has been given up."""
         if self.subscriber.status is not SubscriberStatus.ACTIVE:
             raise SubscriberBarred(self.subscriber.status)
-        if self.subscriber.reachable_until <= self.now:
+        if self.subscriber.grace_until <= self.now:
             raise SubscriberBarred("out of reach: the time to refill is over")
 
     def give(self, grants: Iterable[Grant], kind: PostingKind, cause: str) -> None:
@@ -131,16 +131,16 @@ class Account:
         bucket.changed = True
         return bucket
 
-    def move_clocks(self, usable_days: int, reachable_days: int) -> bool:
+    def move_clocks(self, active_days: int, grace_days: int) -> bool:
         """Move both clocks ahead by so many days from now or from where they stand, if that is later.
 
         Answers whether days were dropped because they did not fit under the maximum.
         """
         subscriber = self.subscriber
-        usable, capped_usable = _ahead(subscriber.usable_until, self.now, usable_days, LONGEST_USABLE)
-        reachable, capped_reachable = _ahead(subscriber.reachable_until, self.now, reachable_days, LONGEST_REACHABLE)
-        if (usable, reachable) != (subscriber.usable_until, subscriber.reachable_until):
-            subscriber.usable_until, subscriber.reachable_until = usable, max(usable, reachable)
+        usable, capped_usable = _ahead(subscriber.active_until, self.now, active_days, LONGEST_USABLE)
+        reachable, capped_reachable = _ahead(subscriber.grace_until, self.now, grace_days, LONGEST_REACHABLE)
+        if (usable, reachable) != (subscriber.active_until, subscriber.grace_until):
+            subscriber.active_until, subscriber.grace_until = usable, max(usable, reachable)
             subscriber.changed = True
         return capped_usable or capped_reachable
 
@@ -231,7 +231,7 @@ class Account:
         if amount <= 0:
             raise InvalidInput("amount", "must be more than nothing")
         self.require_status()
-        if self.subscriber.usable_until <= self.now:
+        if self.subscriber.active_until <= self.now:
             raise SubscriberBarred("out of time: a refill is needed before anything can be used")
         found = self.eligible(kind, line)
         available = sum(bucket.free for bucket in found)

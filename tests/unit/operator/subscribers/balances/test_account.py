@@ -42,8 +42,8 @@ def subscriber(**facts: Any) -> Subscriber:
         "status": SubscriberStatus.ACTIVE,
         "tariff_plan": "Prepaid",
         "language": "1",
-        "usable_until": NOW + 90 * DAY,
-        "reachable_until": NOW + 180 * DAY,
+        "active_until": NOW + 90 * DAY,
+        "grace_until": NOW + 180 * DAY,
         "created_at": NOW,
     }
     return Subscriber(**(known | facts))
@@ -152,7 +152,7 @@ def test_giving_makes_a_bucket_for_each_and_lets_the_main_account_grow() -> None
 @pytest.mark.parametrize(
     "facts",
     [{"status": status} for status in SubscriberStatus if status is not SubscriberStatus.ACTIVE]
-    + [{"reachable_until": NOW}],
+    + [{"grace_until": NOW}],
     ids=str,
 )
 def test_a_barred_subscriber_gets_and_uses_nothing(facts: dict[str, Any]) -> None:
@@ -169,7 +169,7 @@ def test_a_barred_subscriber_gets_and_uses_nothing(facts: dict[str, Any]) -> Non
 
 
 def test_who_is_out_of_time_can_be_given_something_but_use_nothing() -> None:
-    acted = account(bucket(1), usable_until=NOW)
+    acted = account(bucket(1), active_until=NOW)
     acted.give([Grant(BucketKind.SMS, 1, "x")], PostingKind.GRANT, "c")
     with pytest.raises(SubscriberBarred):
         acted.consume(BucketKind.DATA, 1, "c")
@@ -186,14 +186,14 @@ def test_more_than_can_be_counted_is_refused_whole() -> None:
 
 @given(st.integers(0, 3650), st.integers(0, 3650), st.integers(-400, 400), st.integers(0, 200))
 def test_clocks_move_ahead_never_back_and_never_too_far(usable: int, reachable: int, stands: int, more: int) -> None:
-    acted = account(usable_until=NOW + stands * DAY, reachable_until=NOW + (stands + more) * DAY)
+    acted = account(active_until=NOW + stands * DAY, grace_until=NOW + (stands + more) * DAY)
     capped = acted.move_clocks(usable, max(usable, reachable))
     found = acted.subscriber
-    assert NOW + stands * DAY <= found.usable_until <= max(NOW + stands * DAY, NOW + LONGEST_USABLE)
-    assert found.usable_until <= found.reachable_until
-    assert found.reachable_until <= max(NOW + (stands + more) * DAY, NOW + LONGEST_REACHABLE)
+    assert NOW + stands * DAY <= found.active_until <= max(NOW + stands * DAY, NOW + LONGEST_USABLE)
+    assert found.active_until <= found.grace_until
+    assert found.grace_until <= max(NOW + (stands + more) * DAY, NOW + LONGEST_REACHABLE)
     if not capped:
-        assert found.usable_until >= NOW + usable * DAY
+        assert found.active_until >= NOW + usable * DAY
 
 
 def test_a_capture_uses_in_order_and_gives_the_rest_back() -> None:
@@ -229,7 +229,7 @@ class Life(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 2**32))
     def begin(self, seed: int) -> None:
-        self.account = account(usable_until=NOW + 10_000 * DAY, reachable_until=NOW + 10_000 * DAY)
+        self.account = account(active_until=NOW + 10_000 * DAY, grace_until=NOW + 10_000 * DAY)
         self.random = random.Random(seed)
         self.given = self.used = self.expired = 0
         self.held: list[Reservation] = []
