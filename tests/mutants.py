@@ -48,9 +48,76 @@ PROVISIONAL = "tests/store/test_provisional.py"
 
 KINDS = "tests/contract/test_product_kind.py"
 PAUSES = "tests/store/test_network_pauses.py"
+SHOPS = "tests/simulation/test_shops.py::test_the_same_shops_hold_while_every_rule_is_there"
 PAUSE_RULES = "tests/unit/catalog/test_pauses.py"
 
 MUTANTS = (
+    Mutant(
+        "a refused purchase for the same number may be taken for another one in a list",
+        "src/telvend/fulfilment/store.py",
+        "            and rival.state <> 'not_sent'\n",
+        "            and rival.state not in ('refused', 'not_sent')\n",
+        (
+            "tests/store/test_fulfilment_store.py"
+            "::test_attempts_for_the_same_recipient_are_counted_until_they_cannot_have_delivered",
+        ),
+    ),
+    Mutant(
+        "shops: never heard of it is believed only when nothing can arrive any more",
+        "src/telvend/fulfilment/weighing.py",
+        "    if word.asked and word.age_s < word.settles_after_s:\n",
+        "    if False:\n",
+        (f"{SHOPS}[vt-waza-teli]",),
+    ),
+    Mutant(
+        "shops: an open attempt is asked about, and none is made beside it",
+        "src/telvend/fulfilment/rules.py",
+        "    if open_attempts:\n        return Requery(open_attempts[0])\n",
+        "",
+        (f"{SHOPS}[vt-teli]",),
+    ),
+    Mutant(
+        "shops: a request without an answer may have arrived",
+        "src/telvend/providers/over_http.py",
+        'return Unknown(f"no answer: {type(error).__name__}")',
+        'return NotSent(f"no answer: {type(error).__name__}")',
+        (f"{SHOPS}[waza-teli]",),
+    ),
+    Mutant(
+        "shops: only a reference that is a key is sent again",
+        "src/telvend/fulfilment/calls.py",
+        "            not _sends_again(provider)\n",
+        "            False\n",
+        (f"{SHOPS}[waza-vt]",),
+    ),
+    Mutant(
+        "shops: an order is tried elsewhere when our float is empty",
+        "src/telvend/providers/contract.py",
+        "Reason.DOWN, Reason.NO_FLOAT, Reason.NOT_ALLOWED}",
+        "Reason.DOWN, Reason.NOT_ALLOWED}",
+        (f"{SHOPS}[vt-teli]",),
+    ),
+    Mutant(
+        "shops: a plain refusal is tried nowhere else",
+        "src/telvend/providers/contract.py",
+        "Reason.NO_FLOAT, Reason.NOT_ALLOWED}",
+        "Reason.NO_FLOAT, Reason.NOT_ALLOWED, Reason.REFUSED}",
+        (f"{SHOPS}[vt-teli]",),
+    ),
+    Mutant(
+        "shops: a used request id is no refusal",
+        "src/telvend/providers/vtpass/wire.py",
+        "    Code.FLOAT_TOO_LOW: Reason.NO_FLOAT,\n",
+        "    Code.FLOAT_TOO_LOW: Reason.NO_FLOAT,\n    Code.REQUEST_ID_REUSED: Reason.NOT_SOLD,\n",
+        (f"{SHOPS}[vt-teli]",),
+    ),
+    Mutant(
+        "shops: what a number could be mixed up with in a list is counted",
+        "src/telvend/providers/networkdatasub/search.py",
+        "        if delivery.rivals:\n",
+        "        if False:\n",
+        (f"{SHOPS}[nds]",),
+    ),
     Mutant(
         "what a 5xx, a redirect or a conflict says of a described upstream means nothing",
         "src/telvend/providers/described/outcomes.py",

@@ -173,7 +173,7 @@ class MemoryStore:
     async def rivals(self, order_id: int, number: int) -> int:
         """Every order here has a recipient of its own."""
         return sum(
-            attempt.number != number and attempt.state not in (AttemptState.REFUSED, AttemptState.NOT_SENT)
+            attempt.number != number and attempt.state is not AttemptState.NOT_SENT
             for attempt in self.orders[order_id].attempts
         )
 

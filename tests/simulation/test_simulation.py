@@ -84,6 +84,7 @@ def test_every_seed_is_safe_under_faults_and_comes_to_an_end_after_them() -> Non
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 def test_many_more_seeds_are_safe_and_come_to_an_end() -> None:
     _run_all(range(1_000_000, 1_000_000 + int(os.environ.get("TELVEND_SEEDS", SOAK_SEEDS))))
 

@@ -64,6 +64,10 @@ class _WorkerStore:
         await self._after()
         return count
 
+    async def rivals(self, order_id: int, number: int) -> int:
+        await self._before()
+        return await self._world.store.rivals(order_id, number)
+
     async def renew(self, order_ids: Collection[int], lease_s: float) -> set[int]:
         await self._before()
         renewed = await self._world.store.renew(order_ids, lease_s)

@@ -630,6 +630,12 @@ async def test_attempts_for_the_same_recipient_are_counted_until_they_cannot_hav
     await hear(postgres, second, NotSent())
     assert await postgres.store.rivals(first, 1) == 0
     assert await postgres.store.rivals(second, 1) == 1
+    refused = await begin(postgres)
+    await hear(postgres, refused, Refused(Reason.REFUSED))
+    # Its failed purchase stands in the list as well, and would be taken for the first one's.
+    assert await postgres.store.rivals(first, 1) == 1
+    async with postgres.database.transaction() as tx:
+        await tx.execute("update attempt set provider = 'another' where order_id = $1", refused)
     third = await begin(postgres)
     await hear(postgres, third, Delivered())
     assert await postgres.store.rivals(first, 1) == 1

@@ -46,7 +46,9 @@ class FulfilmentStore(Protocol):
         """Weigh the items in their order and write what follows, money included. Answers what became of each."""
 
     async def rivals(self, order_id: int, number: int) -> int:
-        """Count the other attempts at the same provider, a day before or after, that may have delivered to the same recipient.
+        """Count the other attempts at the same provider, a day before or after, for the same recipient, that may be in its list.
+
+        One that was refused may be: a list shows what has failed as well, and says that of the wrong attempt.
 
         Asked only where the provider cannot tell them apart (`ProviderTraits.requery_needs_rivals`).
         """

@@ -107,13 +107,13 @@ COUNT_RIVALS: Final = """
             and other.created_at between mine.started_at - interval '7 days' and mine.started_at + interval '1 day'
         join attempt as rival on rival.order_id = other.id and rival.provider = mine.provider
             and rival.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
-            and rival.state not in ('refused', 'not_sent')
+            and rival.state <> 'not_sent'
         where (rival.order_id, rival.number) <> ($1, $2)
     ) + (
         select count(*)
         from mine
         join provider_trial as trial on trial.provider = mine.provider and trial.subscriber = mine.subscriber
-            and trial.kind = mine.kind and trial.state not in ('refused', 'not_sent')
+            and trial.kind = mine.kind and trial.state <> 'not_sent'
             and trial.started_at between mine.started_at - interval '1 day' and mine.started_at + interval '1 day'
     )
 """
@@ -180,7 +180,7 @@ async def wallets_of(tx: Tx, order_ids: Sequence[int]) -> set[int]:
 
 
 async def count_rivals(tx: Tx, order_id: int, number: int) -> int:
-    """Count the other attempts and trials at the provider, a day before or after, that may have delivered to the recipient."""
+    """Count the other attempts and trials at the provider, a day before or after, that may stand in its list."""
     return int(await tx.fetchval(COUNT_RIVALS, order_id, number))
 
 

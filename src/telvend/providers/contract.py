@@ -133,7 +133,7 @@ class Delivery:
     said so (`telvend product offer CODE PROVIDER --code THEIRS`), else empty; `started_at` is when the attempt began, with its
     zone, the same in each requery. `provider_reference` is what the provider called the attempt when it accepted it, empty where
     it has not said. `rivals` is how many other attempts of this shop at this provider, a day before or after, are for the same
-    recipient and kind and may have delivered; None where nobody has counted.
+    recipient and kind and may have been taken, refused ones too; None where nobody has counted.
     """
 
     reference: str

@@ -1,0 +1,290 @@
+"""Shops that sell through the real connectors, in virtual time, with two workers; and proof that the checker can see.
+
+    python -m pytest tests/simulation/test_shops.py                     some thousand orders
+    TELVEND_SEED=4711 python -m pytest tests/simulation -k every_shop   one shop again
+    TELVEND_ORDERS=1000000 make soak                                    as many orders as there is time for
+
+`shop.py` says what happens in a run and what must hold, `far_sides.py` what vendors may do.
+"""
+
+import multiprocessing
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from telvend.fulfilment import calls, rules, weighing
+from telvend.fulfilment import worker as worker_module
+from telvend.fulfilment.model import ClaimedOrder, FindProvider, FulfilmentPolicy, ProviderReport, Step
+from telvend.orders.model import AttemptState
+from telvend.providers import contract
+from telvend.providers.contract import NotSent, Outcome, Reason, Unknown
+from telvend.providers.described import outcomes
+from telvend.providers.networkdatasub import search
+from telvend.providers.networkdatasub import wire as networkdatasub
+from telvend.providers.over_http import ProviderOverHttp, ProviderReply
+from telvend.providers.vtpass import wire as vtpass
+from tests.simulation.far_sides import Fault
+from tests.simulation.shop import ORDERS, run_shop
+from tests.simulation.world import Broken
+
+SHOPS = 10
+SOAK_ORDERS = 1_000_000
+FIRST_OF_SOAK = 1_000_000
+
+REPEAT = "repeat it with: TELVEND_SEED={} python -m pytest tests/simulation -k every_shop"
+
+
+@dataclass
+class Figures:
+    """What became of some shops. `calm` are the orders of those that were not rough, `reviewed` those of them in review."""
+
+    orders: int = 0
+    faulty: int = 0
+    twice: int = 0
+    refunded: int = 0
+    calm: int = 0
+    reviewed: int = 0
+    in_review: Counter[str] = field(default_factory=Counter)
+    heard: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+    def add(self, other: "Figures") -> None:
+        for name in ("orders", "faulty", "twice", "refunded", "calm", "reviewed", "in_review", "heard", "broken"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.orders:,} orders, {self.faulty / self.orders:.1%} of them faulty: {self.twice} delivered twice,"
+            f" {self.refunded} delivered and given back; in review {self.in_review.total():,}"
+            f" ({self.reviewed / max(1, self.calm):.2%} where requests go wrong at the usual rate): {dict(self.in_review)}"
+        )
+
+
+def _figures(seed: int) -> Figures:
+    try:
+        shop = run_shop(seed)
+    except Broken as error:
+        text = f"{str(error)[:1500]}\n{REPEAT.format(seed)}"
+        return Figures(
+            ORDERS, 0, "delivered 2 times" in text, "given back and is delivered" in text, broken=[text], calm=ORDERS
+        )
+    orders, reviewed = len(shop.store.orders), shop.reviewed.total()
+    return Figures(
+        orders,
+        len(shop.faulty),
+        calm=0 if shop.rough else orders,
+        reviewed=0 if shop.rough else reviewed,
+        in_review=shop.reviewed,
+        heard=sum((side.heard for side in shop.sides), Counter()),
+    )
+
+
+def _run_all(seeds: range) -> Figures:
+    """Run them on every core. Fails with the first shops that broke."""
+    figures = Figures()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        for one in pool.map(_figures, seeds, chunksize=4 if len(seeds) > 100 else 1):
+            figures.add(one)
+            if len(figures.broken) >= 3:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
+    if figures.broken:
+        pytest.fail("\n".join([str(figures), *figures.broken]))
+    return figures
+
+
+def test_every_shop_delivers_once_refunds_nothing_delivered_and_comes_to_an_end() -> None:
+    single = os.environ.get("TELVEND_SEED")
+    if single is not None:
+        run_shop(int(single))
+        return
+    figures = _run_all(range(SHOPS))
+    assert figures.faulty >= figures.orders / 5
+    assert figures.reviewed < figures.calm * 0.03
+    # A simulation in which nothing happens proves nothing.
+    assert figures.heard.keys() >= {fault.name for fault in Fault} | {"sent again", "repeated", "reversed"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_a_million_orders_are_delivered_once_and_none_is_refunded_that_was_delivered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    orders = int(os.environ.get("TELVEND_ORDERS", SOAK_ORDERS))
+    shops = -(-orders // ORDERS)
+    started = time.monotonic()
+    figures = _run_all(range(FIRST_OF_SOAK, FIRST_OF_SOAK + shops))
+    with capsys.disabled():
+        last = FIRST_OF_SOAK + shops - 1
+        print(f"\nShops {FIRST_OF_SOAK} to {last}: {figures}; {time.monotonic() - started:.0f} s")
+    assert (figures.twice, figures.refunded) == (0, 0)
+    assert figures.faulty >= figures.orders / 5
+    assert figures.reviewed < figures.calm * 0.03
+
+
+def test_a_shop_repeats_itself_exactly() -> None:
+    first, second = run_shop(3, 100), run_shop(3, 100)
+    assert list(first.store.orders.values()) == list(second.store.orders.values())
+    assert [side.heard for side in first.sides] == [side.heard for side in second.sides]
+    assert first.loop.time() == second.loop.time()
+
+
+def _run_until_broken(vendors: tuple[str, ...]) -> None:
+    for seed in range(40):
+        run_shop(seed, 150, vendors)
+
+
+# Rules that are taken away: the checker has to see it ------------------------------------------------------------------
+
+
+def _never_heard_of_it_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(weighing, "believed", lambda word, _=0: word.outcome)
+
+
+def _a_refused_resend_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:
+    believed = weighing.believed
+
+    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
+        return word.outcome if word.to_resend else believed(word, resent)
+
+    patch.setattr(weighing, "believed", credulous)
+
+
+def _unknown_is_taken_for_not_sent(patch: pytest.MonkeyPatch) -> None:
+    believed = weighing.believed
+
+    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
+        outcome = believed(word, resent)
+        return NotSent(outcome.text) if isinstance(outcome, Unknown) else outcome
+
+    patch.setattr(weighing, "believed", credulous)
+
+
+def _an_attempt_that_a_dead_worker_left_is_bought_again(patch: pytest.MonkeyPatch) -> None:
+    def forgetful(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvider:
+        claim.attempts = [
+            msgspec.structs.replace(attempt, state=AttemptState.NOT_SENT)
+            if attempt.state is AttemptState.STARTED
+            else attempt
+            for attempt in claim.attempts
+        ]
+        return rules.next_step(claim, policy)
+
+    patch.setattr(worker_module, "next_step", forgetful)
+
+
+def _any_reference_is_taken_for_a_key(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(calls, "_sends_again", lambda _: True)
+
+
+def _everything_is_sent_again_to_a_provider_that_is_off(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("telvend.fulfilment.routing.Router.may_resend", lambda *_: True)
+
+
+def _a_plain_refusal_may_be_tried_elsewhere(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(contract, "ELSEWHERE", contract.ELSEWHERE | {Reason.REFUSED})
+
+
+def _an_empty_float_fails_the_order(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(contract, "ELSEWHERE", contract.ELSEWHERE - {Reason.NO_FLOAT})
+
+
+def _wrong_credentials_fail_the_order(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(contract, "ELSEWHERE", contract.ELSEWHERE - {Reason.NOT_ALLOWED})
+
+
+def _too_soon_fails_the_order(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(vtpass.REASON_BY_CODE, vtpass.Code.LIKELY_DUPLICATE, Reason.REFUSED)
+
+
+def _a_request_without_an_answer_counts_as_not_sent(patch: pytest.MonkeyPatch) -> None:
+    deliver = ProviderOverHttp._deliver
+
+    async def careless(provider: ProviderOverHttp, delivery: contract.Delivery) -> Outcome:
+        outcome = await deliver(provider, delivery)
+        return NotSent(outcome.text) if outcome.text.startswith("no answer:") else outcome
+
+    patch.setattr(ProviderOverHttp, "_deliver", careless)
+
+
+def _vtpass_is_believed_after_a_minute(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(vtpass, "SETTLES_AFTER_S", 60.0)
+
+
+def _a_used_request_id_is_a_refusal_of_vtpass(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(vtpass.REASON_BY_CODE, vtpass.Code.REQUEST_ID_REUSED, Reason.NOT_SOLD)
+
+
+def _a_system_error_is_a_refusal_of_vtpass(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(vtpass.REASON_BY_CODE, vtpass.Code.SYSTEM_ERROR, Reason.DOWN)
+
+
+def _a_server_error_means_what_its_body_says(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(outcomes, "_says_nothing", lambda _: False)
+
+
+def _failed_to_purchase_is_a_refusal_of_networkdatasub(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(networkdatasub, "_FAILED_TO_PURCHASE", "never said")
+
+
+def _a_server_error_is_a_refusal_of_networkdatasub(patch: pytest.MonkeyPatch) -> None:
+    outcome_of = networkdatasub.outcome_of
+
+    def credulous(delivery: contract.Delivery, reply: ProviderReply) -> Outcome:
+        return outcome_of(delivery, ProviderReply(400 if reply.http_status == 500 else 200, reply.body, reply.headers))
+
+    patch.setattr(networkdatasub, "outcome_of", credulous)
+
+
+def _nobody_counts_who_could_be_mixed_up_in_a_list(patch: pytest.MonkeyPatch) -> None:
+    too_early = search.Search.too_early
+
+    def careless(it: search.Search, now: Any) -> Unknown | None:
+        alone = search.Search(replace(it.delivery, rivals=0), it.started_at, it.price, it.timeout_s)
+        return too_early(alone, now)
+
+    patch.setattr(search.Search, "too_early", careless)
+
+
+TAKEN_AWAY = (
+    (_never_heard_of_it_is_believed_at_once, ("vt", "waza", "teli")),
+    (_a_refused_resend_is_believed_at_once, ("nds-ref", "teli")),
+    (_unknown_is_taken_for_not_sent, ("vt", "nds", "husmo")),
+    (_an_attempt_that_a_dead_worker_left_is_bought_again, ("vt", "teli")),
+    (_any_reference_is_taken_for_a_key, ("waza", "vt")),
+    (_everything_is_sent_again_to_a_provider_that_is_off, ("plus",)),
+    (_a_plain_refusal_may_be_tried_elsewhere, ("vt", "teli")),
+    (_an_empty_float_fails_the_order, ("vt", "teli")),
+    (_wrong_credentials_fail_the_order, ("vt", "teli")),
+    (_too_soon_fails_the_order, ("vt",)),
+    (_a_request_without_an_answer_counts_as_not_sent, ("waza", "teli")),
+    (_vtpass_is_believed_after_a_minute, ("vt",)),
+    (_a_used_request_id_is_a_refusal_of_vtpass, ("vt", "teli")),
+    (_a_system_error_is_a_refusal_of_vtpass, ("vt", "teli")),
+    (_a_server_error_means_what_its_body_says, ("waza", "teli")),
+    (_failed_to_purchase_is_a_refusal_of_networkdatasub, ("nds", "teli")),
+    (_a_server_error_is_a_refusal_of_networkdatasub, ("nds", "nds-ref")),
+    (_nobody_counts_who_could_be_mixed_up_in_a_list, ("nds",)),
+)
+
+
+@pytest.mark.parametrize("vendors", sorted({vendors for _, vendors in TAKEN_AWAY}), ids="-".join)
+def test_the_same_shops_hold_while_every_rule_is_there(vendors: tuple[str, ...]) -> None:
+    run_shop(0, 150, vendors)
+
+
+@pytest.mark.parametrize(("taken_away", "vendors"), TAKEN_AWAY, ids=[rule.__name__[1:] for rule, _ in TAKEN_AWAY])
+def test_the_checker_notices_when(
+    taken_away: Callable[[pytest.MonkeyPatch], None], vendors: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_away(monkeypatch)
+    with pytest.raises(Broken):
+        _run_until_broken(vendors)
