@@ -38,6 +38,7 @@ from telvend.kit.phone import use_prefixes
 from telvend.operator.refills import failpoints as refill_points
 from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
+from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -110,6 +111,9 @@ if TYPE_CHECKING:
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
     from telvend.web.server import HttpServer
+    from telvend.webhooks.keys import WebhookKeys
+    from telvend.webhooks.outbox import Outbox
+    from telvend.webhooks.service import Webhooks
 
 
 C = TypeVar("C", bound="Closes")
@@ -145,6 +149,7 @@ FAILPOINTS = {
         funding_points,
         correction_points,
         approval_points,
+        webhook_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -432,13 +437,15 @@ class Shop:
         from telvend.operator.entitlements.service import TOPIC as NETWORK
         from telvend.resellers.keyring import TOPIC as KEYS
         from telvend.upstreams.service import TOPIC as PROVIDERS
+        from telvend.webhooks.store import TOPIC as WEBHOOKS
 
         continuity, promises, real_process, serves = self.continuity, self.promises, self.real_process, self._serves
-        resellers, offering, premiums = self.resellers, self.entitlements, self.premiums
+        resellers, offering, premiums, outbox = self.resellers, self.entitlements, self.premiums, self.outbox
 
         async def look(tx: "Tx") -> None:
             await continuity.check(tx)
             await promises.check(tx)
+            await outbox.check(tx)
             if serves:
                 await real_process.check(tx)
 
@@ -460,10 +467,41 @@ class Shop:
             CATALOGUE: self.catalogue.load,
             NETWORK: network_changed,
             PLAY_MONEY: self.play_money_guard.load,
+            WEBHOOKS: outbox.load,
         }
-        return self._life.runs(Watch(self.database, self.clock, changed, resellers.refreshed, each=look))
+
+        def looked(at: float) -> None:
+            resellers.refreshed(at)
+            outbox.looked(at)
+
+        return self._life.runs(Watch(self.database, self.clock, changed, looked, each=look))
 
     # Sales, money coming in, deliveries ----------------------------------------------------------------------------------
+
+    @cached_property
+    def outbox(self) -> "Outbox":
+        """What writes the events that resellers are told of, for every room that changes something."""
+        from telvend.webhooks.outbox import Outbox
+
+        return Outbox(self.clock)
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        from telvend.webhooks.service import Webhooks
+
+        return Webhooks(
+            self.database,
+            self.webhook_keys,
+            self.outbox,
+            allow_private=self.settings.webhook_allow_private,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def webhook_keys(self) -> "WebhookKeys":
+        from telvend.webhooks.keys import WebhookKeys
+
+        return WebhookKeys(self.database, self._data_dir, self.settings.webhook_key)
 
     @cached_property
     def orders(self) -> "Orders":
