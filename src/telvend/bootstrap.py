@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
     from telvend.web.server import HttpServer
+    from telvend.webhooks.dispatch import WebhookDispatch
     from telvend.webhooks.keys import WebhookKeys
     from telvend.webhooks.outbox import Outbox
     from telvend.webhooks.service import Webhooks
@@ -330,6 +331,7 @@ class Shop:
                 runtime=self._runtime,
                 gate=self.gate,
                 kinds=self.kinds,
+                outbox=self.outbox,
             )
         )
 
@@ -406,7 +408,7 @@ class Shop:
     def play_money(self) -> "PlayMoney":
         from telvend.funding.play_money.voiding import PlayMoney
 
-        return PlayMoney(self.database, self.ledger)
+        return PlayMoney(self.database, self.ledger, self.outbox)
 
     @cached_property
     def play_money_guard(self) -> "PlayMoneyGuard":
@@ -504,6 +506,30 @@ class Shop:
         return WebhookKeys(self.database, self._data_dir, self.settings.webhook_key)
 
     @cached_property
+    def webhook_dispatch(self) -> "WebhookDispatch":
+        """Made where this process runs."""
+        from telvend.webhooks.client import WebhookClient
+        from telvend.webhooks.dispatch import WebhookDispatch
+        from telvend.webhooks.retention import WebhookRetention
+
+        orders, allow_private = self.orders, self.settings.webhook_allow_private
+        self._life.runs(WebhookRetention(self.database, self.clock, self._runtime))
+        dispatch = self._life.starts(
+            WebhookDispatch(
+                self.database,
+                self.webhook_keys,
+                self.outbox,
+                WebhookClient(allow_private=allow_private),
+                self.clock,
+                allow_private=allow_private,
+                pressure=lambda: orders.lane.load,
+                runtime=self._runtime,
+            )
+        )
+        self._life.push_async_callback(dispatch.drain, self.settings.drain_s)
+        return dispatch
+
+    @cached_property
     def orders(self) -> "Orders":
         from telvend.orders.model import COUNTER
         from telvend.orders.service import Orders
@@ -520,6 +546,7 @@ class Shop:
                 gate=self.gate,
                 kinds=self.kinds,
                 pauses=self.pauses,
+                outbox=self.outbox,
             )
         )
 
@@ -574,6 +601,7 @@ class Shop:
                 runtime=self._runtime,
                 gate=self.gate,
                 kinds=self.kinds,
+                outbox=self.outbox,
             )
         )
 
@@ -587,7 +615,7 @@ class Shop:
     def corrections(self) -> "Corrections":
         from telvend.corrections.service import Corrections
 
-        return Corrections(self.database, self.ledger, self.second_person)
+        return Corrections(self.database, self.ledger, self.second_person, self.outbox)
 
     @cached_property
     def second_person(self) -> "SecondPerson":
@@ -662,7 +690,7 @@ class Shop:
     def verification(self) -> "PaymentVerification":
         from telvend.funding.verification import PaymentVerification
 
-        return PaymentVerification(self.database, self.ledger, self.payable)
+        return PaymentVerification(self.database, self.ledger, self.payable, self.outbox)
 
     @cached_property
     def funding_worker(self) -> "FundingWorker":
@@ -683,6 +711,7 @@ class Shop:
             self.verification,
             expires_after_s=self.settings.funding_expires_s,
             on_notice=self.funding_worker.wake,
+            outbox=self.outbox,
         )
 
     @cached_property
@@ -708,6 +737,7 @@ class Shop:
                 doubts=doubts,
                 payloads=self.payloads,
                 second_person=self.second_person,
+                outbox=self.outbox,
             )
         )
 
@@ -920,6 +950,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
+    _ = shop.webhook_dispatch
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor)
@@ -1111,6 +1142,9 @@ _LOADED_TO_SERVE: Final = (
     "web.notices",
     "web.pages",
     "web.server",
+    "webhooks.dispatch",
+    "webhooks.retention",
+    "webhooks.service",
 )
 
 

@@ -66,6 +66,11 @@ class Outbox:
         """How many endpoints there are, as remembered; None where that is not known."""
         return self._endpoints if self.trusted else None
 
+    @property
+    def silent(self) -> bool:
+        """Whether certainly nobody has an endpoint."""
+        return not self._endpoints and self.trusted
+
     def hears(self, wallet_id: int) -> bool:
         """Return whether the owner of this wallet may have an endpoint; False where certainly not."""
         if not self.trusted:

@@ -27,6 +27,9 @@ TOPIC: Final = "webhooks"
 _AGREEING: Final = 7_316_091_545
 """The advisory lock of whoever agrees on the key."""
 
+_CLEANING: Final = 7_316_091_546
+"""The advisory lock of whoever removes what is old."""
+
 _ENDPOINT: Final = "id, reseller_id, url, events, state, failing_since, failure, previous_until, changed_at, created_at"
 
 
@@ -529,6 +532,11 @@ async def mark_gone(tx: Tx, endpoint_ids: Sequence[int]) -> list[Endpoint]:
 
 
 # Cleaning -----------------------------------------------------------------------------------------------------------------
+
+
+async def hold_cleaning(tx: Tx) -> bool:
+    """Whether nobody else is cleaning; until this transaction ends nobody else does."""
+    return bool(await tx.fetchval("select pg_try_advisory_xact_lock($1)", _CLEANING))
 
 
 async def oldest_events(tx: Tx, after: int, limit: int) -> tuple[list[int], int | None]:

@@ -39,7 +39,7 @@ create table webhook_delivery (
     state text not null default 'pending' check (state in ('pending', 'delivered', 'failed')),
     due_at timestamptz,
     tries smallint not null default 0,
-    attempts smallint not null default 0,
+    attempts integer not null default 0,
     primary key (endpoint_id, event_id)
 );
 create index webhook_delivery_due on webhook_delivery (endpoint_id, due_at) where due_at is not null;
@@ -48,7 +48,7 @@ create index webhook_delivery_due on webhook_delivery (endpoint_id, due_at) wher
 create table webhook_attempt (
     endpoint_id bigint not null,
     event_id bigint not null,
-    number smallint not null,
+    number integer not null,
     started_at timestamptz not null,
     duration_ms integer not null,
     status smallint,
