@@ -176,15 +176,14 @@ class WebhookDispatch:
             await store.take_leases(tx, self._holder, self._lease_s)
             leased = await store.leased(tx, self._holder)
         self._keep(leased)
-        wanted = self._wanted()
-        if not wanted:
-            return
-        async with self._database.connection() as tx:
-            due = [one for one in await store.due(tx, wanted) if self._lines[one.endpoint_id].is_new(one)]
-            messages = await store.messages(tx, {one.event_id for one in due}) if due else {}
-        for one in due:
-            if one.event_id in messages:
-                self._lines[one.endpoint_id].take(one, messages[one.event_id])
+        if wanted := self._wanted():
+            async with self._database.connection() as tx:
+                due = [one for one in await store.due(tx, wanted) if self._lines[one.endpoint_id].is_new(one)]
+                messages = await store.messages(tx, {one.event_id for one in due}) if due else {}
+            for one in due:
+                if one.event_id in messages:
+                    self._lines[one.endpoint_id].take(one, messages[one.event_id])
+        # Also where nothing was fetched: an endpoint that fails takes its turn.
         for line in list(self._lines.values()):
             self._send_from(line)
 
