@@ -3,7 +3,7 @@
 from telvend.database.migrations.script import run
 
 revision = "0026"
-down_revision = "0021"
+down_revision = "0025"
 
 oldest_reader = None
 locks = "nothing: tables of their own, and a view"
