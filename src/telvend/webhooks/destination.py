@@ -19,7 +19,26 @@ LONGEST_URL: Final = 2048
 _FIELD: Final = "url"
 _LOCAL_NAMES: Final = ("localhost", "localdomain", "local", "internal", "intranet", "lan", "home.arpa", "corp")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_SIX_TO_FOUR: Final = ipaddress.ip_network("2002::/16")
+_REFUSED: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # protocol assignments; a cloud's metadata among them
+            "192.88.99.0/24",  # relays of 6to4
+            "168.63.129.16/32",  # a cloud's host, from inside
+            "64:ff9b:1::/48",  # translation of a network's own
+            "100::/64",  # discarded
+            "2001::/23",  # protocol assignments, Teredo among them
+            "2002::/16",  # 6to4: stands for an IPv4 address
+            "3fff::/20",  # documentation
+            "5f00::/16",  # segment routing
+        ),
+    )
+)
+"""What versions of Python differ about, and what looks public and is not.
+
+Source: IANA's registries of special-purpose addresses, October 2025.
+"""
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")
 _PORTS_OF_OTHERS: Final = 1024
 
@@ -98,7 +117,8 @@ def refusal(address: Address, *, allow_private: bool) -> str | None:
     if (
         not reached.is_global
         or reached.is_reserved
-        or (isinstance(reached, ipaddress.IPv6Address) and (reached.is_site_local or reached in _SIX_TO_FOUR))
+        or (isinstance(reached, ipaddress.IPv6Address) and reached.is_site_local)
+        or any(reached in network for network in _REFUSED)
     ):
         return f"{address} is a private or local address"
     return None
