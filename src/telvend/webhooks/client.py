@@ -22,7 +22,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, cast
 
 import httptools
 
@@ -262,8 +262,7 @@ class _Connection(asyncio.Protocol):
     # asyncio's ---------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance.
 
     def data_received(self, data: bytes) -> None:
         if self._done is None or self._done.done() or self._parser is None:
