@@ -52,8 +52,10 @@ CROWD: Final = 64
 
 ACTIVE_EVERY_S: Final = 0.05
 IDLE_EVERY_S: Final = 0.25
+CROWDED_EVERY_S: Final = 0.2
 _ACTIVE_FOR_S: Final = 2.0
 _RECORD_AFTER_S: Final = 0.02
+_RECORD_CROWDED_AFTER_S: Final = 0.2
 _RECORD_AT_ONCE: Final = 256
 _RETRY_S: Final = 0.5
 _KEY_AGAIN_S: Final = 5.0
@@ -156,6 +158,9 @@ class WebhookDispatch:
                 self._limit.write(_log.exception, "webhooks_not_looked_for", source="look failed")
             active = self._tasks or self._clock.monotonic() < self._active_until
             self._wake.clear()
+            if self._crowded:
+                await asyncio.sleep(CROWDED_EVERY_S)
+                continue
             try:
                 async with asyncio.timeout(ACTIVE_EVERY_S if active else IDLE_EVERY_S):
                     await self._wake.wait()
@@ -163,6 +168,10 @@ class WebhookDispatch:
                 await asyncio.sleep(ACTIVE_EVERY_S)
             except TimeoutError:
                 pass
+
+    @property
+    def _crowded(self) -> bool:
+        return self._pressure() >= CROWD
 
     async def look(self) -> None:
         """Take in hand what is due, once. Raises Busy."""
@@ -230,8 +239,8 @@ class WebhookDispatch:
     def _wanted(self) -> list[tuple[int, int]]:
         """How many deliveries to fetch for each endpoint, those at hand included, which come first again."""
         room = AT_HAND
-        if self._pressure() >= CROWD:
-            room = max(1, round(CALM_PER_S * ACTIVE_EVERY_S / max(1, len(self._lines))))
+        if self._crowded:
+            room = max(1, round(CALM_PER_S * CROWDED_EVERY_S / max(1, len(self._lines))))
         wanted = []
         for line in self._lines.values():
             more = min(room, line.room) - len(line.waiting)
@@ -280,7 +289,7 @@ class WebhookDispatch:
         while True:
             await self._answered.wait()
             if len(self._results) < _RECORD_AT_ONCE:
-                await asyncio.sleep(_RECORD_AFTER_S)
+                await asyncio.sleep(_RECORD_CROWDED_AFTER_S if self._crowded else _RECORD_AFTER_S)
             self._answered.clear()
             try:
                 while self._results:
