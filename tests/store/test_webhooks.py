@@ -10,10 +10,15 @@ from uuid import uuid4
 
 import pytest
 
+from telvend.config import Settings
+from telvend.connected import Connected
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
+from telvend.upkeep.examined import Examined
+from telvend.upkeep.findings import Level
+from telvend.upkeep.webhooks import webhooks as look_at_webhooks
 from telvend.webhooks import store
 from telvend.webhooks.destination import Address
 from telvend.webhooks.keys import FILE, WebhookKeys
@@ -319,6 +324,29 @@ async def test_a_wallet_that_is_below_its_threshold_already_is_told_of_at_once(
     assert threshold.told_at is not None
     assert await service.remove_threshold(ama.wallets["GHS"])
     assert not await service.remove_threshold(ama.wallets["GHS"])
+
+
+# Doctor -------------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_doctor_names_endpoints_that_fail_and_that_are_paused(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    examined = Examined(Settings(), database, Connected.of([], [], []))
+    shop = webhooks(database, tmp_path)
+    for number in range(3):
+        await shop.add(ama.reseller_id, f"{URL}/{number}")
+    (well,) = await look_at_webhooks(examined)
+    assert well.level is Level.OK
+    async with database.transaction() as tx:
+        await store.note_failures(tx, [(1, "answered 500"), (2, "refused the connection")])
+        await tx.execute("update webhook_endpoint set failing_since = now() - interval '4 days' where id = 2")
+        assert [one.id for one in await store.pause_failing(tx, [1, 2])] == [2]
+    paused, failing = await look_at_webhooks(examined)
+    assert (paused.level, failing.level) == (Level.WARNING, Level.WARNING)
+    assert "paused" in paused.text
+    assert paused.advice.endswith("telvend webhook resume 2")
+    assert "answered 500" in failing.text
 
 
 # Commands -----------------------------------------------------------------------------------------------------------------

@@ -333,8 +333,9 @@ class WebhookDispatch:
         attempts = [_attempt(delivery, started_at, reply) for _, delivery, started_at, reply in batch]
         await hit_async("webhook.before_record")
         async with self._database.transaction() as tx:
-            await store.record(tx, attempts)
+            # Endpoints before their deliveries, as commands lock them.
             stopped = await self._note_health(tx, batch)
+            await store.record(tx, attempts)
         for line, delivery, _, reply in batch:
             self._results.popleft()
             line.at_hand.discard(delivery.event_id)
