@@ -1,6 +1,7 @@
 """Sending, over real connections to receivers that behave and that do not; what is recorded, retried, paused, and given up."""
 
 import asyncio
+import errno
 import ipaddress
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -314,6 +315,27 @@ async def test_closing_waits_for_answers_and_gives_the_leases_back(
         assert found.state is DeliveryState.DELIVERED
         async with database.connection() as tx:
             assert await tx.fetchval("select count(*) from webhook_lease") == 0
+
+
+async def test_a_machine_without_files_left_is_no_failure_of_an_endpoint(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    class Full(Resolver):
+        async def addresses(self, host: str) -> list[Address]:
+            raise OSError(errno.EMFILE, f"no file left for {host}")
+
+    client = WebhookClient(allow_private=True, timeout_s=1.0)
+    async with receiving(says()) as receiver, sending(database, tmp_path, client=client) as shop:
+        usual, client._resolver = client._resolver, Full()
+        await shop.shop.add(ama.reseller_id, receiver.url)
+        await write(database, completed(ama))
+        await asyncio.sleep(0.7)
+        (found,) = await shop.shop.deliveries(ama.reseller_id)
+        assert (found.attempts, found.state) == (0, DeliveryState.PENDING)
+        assert (await shop.shop.list_endpoints(ama.reseller_id))[0].endpoint.failing_since is None
+        client._resolver = usual
+        (found,) = await shop.attempted(ama)
+        assert found.state is DeliveryState.DELIVERED
 
 
 # Addresses ----------------------------------------------------------------------------------------------------------------

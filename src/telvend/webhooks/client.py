@@ -1,7 +1,7 @@
 """Sends messages: HTTP/1.1 over connections whose address is chosen here.
 
     client = WebhookClient(allow_private=False)
-    reply = await client.post(destination, headers, body)     # a Reply, whatever happens
+    reply = await client.post(destination, headers, body)     # a Reply, whatever the endpoint does
 
 | what an endpoint does | what follows |
 |---|---|
@@ -16,6 +16,7 @@ resolve it again. Proxies of the environment are not used, for the same reason.
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import ssl
@@ -43,6 +44,13 @@ _RESOLVING_THREADS: Final = 32
 _SWITCHING: Final = 101
 
 
+_OURS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL))
+
+
+class NotAttempted(Exception):
+    """This machine has no file, port or memory left for a connection: nothing of the endpoint's."""
+
+
 class NoReply(Exception):
     """An attempt ended without an answer; the message says why in a few words."""
 
@@ -65,7 +73,7 @@ class WebhookClient:
         self._idle: dict[tuple[bool, str, int], list[_Connection]] = {}
 
     async def post(self, to: Destination, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send a message once. Raises nothing but CancelledError."""
+        """Send a message once. Raises NotAttempted and CancelledError, nothing else."""
         began = time.monotonic()
         status: int | None = None
         text, error = b"", ""
@@ -89,6 +97,8 @@ class WebhookClient:
         except NoReply as none:
             error = str(none)
         except (OSError, UnicodeError) as failed:
+            if isinstance(failed, OSError) and failed.errno in _OURS:
+                raise NotAttempted(failed.strerror) from failed
             error = _sentence(failed)
         finally:
             if connection is not None:

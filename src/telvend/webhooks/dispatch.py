@@ -14,6 +14,7 @@ thousand messages that wait for it cost another endpoint nothing. While purchase
 """
 
 import asyncio
+import resource
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from telvend.kit.log import LogLimit, get
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.sealing import SealBroken
 from telvend.webhooks import metrics, store
-from telvend.webhooks.client import WebhookClient
+from telvend.webhooks.client import NotAttempted, WebhookClient
 from telvend.webhooks.destination import Destination, parse_url
 from telvend.webhooks.keys import WebhookKeys
 from telvend.webhooks.model import Endpoint, Reply, next_step
@@ -41,7 +42,8 @@ LEASE_S: Final = 6.0
 AT_HAND: Final = 256
 AT_ONCE: Final = 32
 CONNECTIONS: Final = 1024
-"""So many connections a process has at most; endpoints share them evenly."""
+FILES_EACH: Final = 8
+"""A process has at most `CONNECTIONS`, and one for so many files that it may open; endpoints share them evenly."""
 
 FAILING_AFTER: Final = 5
 """After so many attempts in a row without success an endpoint is sent one message at a time."""
@@ -213,8 +215,9 @@ class WebhookDispatch:
                 self._lines[one.id] = _Line(one, self._destination(one), secrets)
             else:
                 line.endpoint, line.to, line.secrets = one, self._destination(one), secrets
+        most = _most_connections()
         for line in self._lines.values():
-            line.most_at_once = max(2, min(AT_ONCE, CONNECTIONS // len(self._lines)))
+            line.most_at_once = max(1, min(AT_ONCE, most // len(self._lines)))
 
     def _secrets(self, one: LeasedEndpoint) -> list[bytes] | None:
         """What messages of an endpoint are signed with; None where the key is not here. They wait until it is."""
@@ -272,6 +275,10 @@ class WebhookDispatch:
                 reply = Reply(None, line.to, "", 0)
             else:
                 reply = await self._client.post(line.to, headers, body)
+        except NotAttempted as ours:
+            self._limit.write(_log.error, "webhook_not_attempted", source="machine", why=str(ours))
+            line.at_hand.discard(delivery.event_id)
+            return
         except asyncio.CancelledError:
             line.at_hand.discard(delivery.event_id)
             raise
@@ -439,6 +446,11 @@ class _Line:
         while self.waiting:
             delivery, _ = self.waiting.popleft()
             self.at_hand.discard(delivery.event_id)
+
+
+def _most_connections() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if files == resource.RLIM_INFINITY else min(CONNECTIONS, files // FILES_EACH)
 
 
 _Result = tuple[_Line, DueDelivery, datetime, Reply]
