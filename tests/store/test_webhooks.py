@@ -322,6 +322,9 @@ async def test_a_wallet_that_is_below_its_threshold_already_is_told_of_at_once(
     assert '"balance":"100.00","threshold":"100.01"' in delivery.body
     (threshold,) = await service.thresholds(ama.reseller_id)
     assert threshold.told_at is not None
+    kofi = await customer(database, ghs_minor=100)
+    await service.set_threshold(kofi.wallets["GHS"], Money(10_000, GHS))
+    assert [one.told_at for one in await service.thresholds(kofi.reseller_id)] == [None], "nobody is there to be told"
     assert await service.remove_threshold(ama.wallets["GHS"])
     assert not await service.remove_threshold(ama.wallets["GHS"])
 

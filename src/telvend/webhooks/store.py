@@ -88,22 +88,27 @@ class WalletDip(msgspec.Struct, frozen=True):
     threshold: Money
 
 
+# Whoever has no endpoint is not told, and hears of the dip when there is one and the next message is due.
+_SOMEBODY_LISTENS: Final = """exists (
+            select from webhook_endpoint e where e.reseller_id = w.reseller_id and e.state in ('active', 'paused'))"""
+
 # One message for a dip: the next one follows money that has come in, or an hour. So a wallet whose failed orders carry it up and down
 # across its threshold is told of once.
-MARK_LOW: Final = """
+MARK_LOW: Final = f"""
     update webhook_threshold t set told_at = now(), told_funded_minor = low.funded_minor
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
         as low(wallet_id, before_minor, balance_minor, funded_minor), webhook_wallet w
     where t.wallet_id = low.wallet_id and t.wallet_id = any($1::bigint[]) and w.wallet_id = low.wallet_id
-        and low.balance_minor < t.threshold_minor and low.before_minor >= t.threshold_minor
+        and low.balance_minor < t.threshold_minor and low.before_minor >= t.threshold_minor and {_SOMEBODY_LISTENS}
         and (t.told_at is null or t.told_funded_minor < low.funded_minor or t.told_at < now() - interval '1 hour')
     returning t.wallet_id, w.reseller_id, w.mode, w.currency, low.balance_minor, t.threshold_minor
 """
 
-MARK_LOW_NOW: Final = """
+MARK_LOW_NOW: Final = f"""
     update webhook_threshold t set told_at = now(), told_funded_minor = w.funded_minor
     from webhook_wallet w
     where t.wallet_id = $1 and w.wallet_id = $1 and w.balance_minor < t.threshold_minor and t.told_at is null
+        and {_SOMEBODY_LISTENS}
     returning t.wallet_id, w.reseller_id, w.mode, w.currency, w.balance_minor, t.threshold_minor
 """
 
