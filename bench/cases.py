@@ -17,6 +17,7 @@ from bench.load import Load, drive, purchases, reads
 from bench.report import Quantity, Speed, at_least, below
 from bench.session import Bench, Part, no_errors, speed_of
 from bench.testbed import BooksWrong, Testbed
+from bench.webhooks import webhooks
 
 ALONE: Final = "--no-fulfilment"
 _LONGEST_P99_MS: Final = 100
@@ -267,6 +268,7 @@ PARTS: Final = (
         partial(network.refills, subscribers=network.SPREAD),
     ),
     Part("vouchers-million", "a million vouchers issued into a CSV file", network.issue),
+    Part("webhooks", "sales with an endpoint, 500 events a second, and a dead endpoint beside", webhooks),
     Part("memory-1", "memory of one process after load", partial(weigh, workers=1)),
     Part("memory-2", "memory of two workers after load", partial(weigh, workers=2)),
     Part("commands", "what commands compute until they are done, beside `import asyncpg`", commands),

@@ -51,6 +51,11 @@ PAUSES = "tests/store/test_network_pauses.py"
 SHOPS = "tests/simulation/test_shops.py::test_the_same_shops_hold_while_every_rule_is_there"
 PAUSE_RULES = "tests/unit/catalog/test_pauses.py"
 
+WEBHOOKS = "tests/store/test_webhooks.py"
+WEBHOOK_STORIES = "tests/scenario/test_webhook_stories.py"
+WEBHOOK_EVENTS = "tests/store/test_webhook_events.py"
+WEBHOOK_SENDING = "tests/store/test_webhook_dispatch.py"
+
 MUTANTS = (
     Mutant(
         "a refused purchase for the same number may be taken for another one in a list",
@@ -117,6 +122,49 @@ MUTANTS = (
         "        if delivery.rivals:\n",
         "        if False:\n",
         (f"{SHOPS}[nds]",),
+    ),
+    Mutant(
+        "an order's end and its event are one transaction",
+        "src/telvend/fulfilment/settlement.py",
+        "            await events.tell(tx, self._outbox, changed)\n",
+        "            pass\n",
+        (f"{WEBHOOK_STORIES}::test_a_sale_is_told_when_it_has_its_end_and_once",),
+    ),
+    Mutant(
+        "a refund that was undone is not told",
+        "src/telvend/corrections/service.py",
+        "                    await self._outbox.write(tx, [told])\n",
+        "                    async with self._database.transaction() as other:\n"
+        "                        await self._outbox.write(other, [told])\n",
+        (f"{WEBHOOK_EVENTS}::test_a_refund_is_told_once_and_in_its_transaction",),
+    ),
+    Mutant(
+        "what is remembered of endpoints is believed for two seconds",
+        "src/telvend/webhooks/outbox.py",
+        "self._clock.monotonic() - self._looked_at <= TRUST_S",
+        "self._clock.monotonic() - self._looked_at <= 1000",
+        (f"{WEBHOOKS}::test_what_is_remembered_counts_for_two_seconds_and_then_the_statement_looks",),
+    ),
+    Mutant(
+        "a dip is told once",
+        "src/telvend/webhooks/store.py",
+        "        and (t.told_at is null or t.told_funded_minor < low.funded_minor or t.told_at < now() - interval '1 hour')\n",
+        "",
+        (f"{WEBHOOK_STORIES}::test_a_wallet_that_runs_low_is_told_of_once_for_each_dip",),
+    ),
+    Mutant(
+        "an attempt that comes too late changes nothing",
+        "src/telvend/webhooks/store.py",
+        "            state = case when d.state = 'pending' then said.state else d.state end,\n",
+        "            state = said.state,\n",
+        (f"{WEBHOOKS}::test_an_attempt_that_comes_too_late_is_written_down_and_changes_nothing",),
+    ),
+    Mutant(
+        "what counts is the address that is connected to",
+        "src/telvend/webhooks/client.py",
+        "        allowed = [address for address, why in zip(addresses, refused, strict=True) if why is None]\n",
+        "        allowed = list(addresses)\n",
+        (f"{WEBHOOK_SENDING}::test_a_name_that_is_bound_to_a_private_address_later_is_not_connected_to",),
     ),
     Mutant(
         "what a 5xx, a redirect or a conflict says of a described upstream means nothing",

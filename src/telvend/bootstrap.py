@@ -38,6 +38,7 @@ from telvend.kit.phone import use_prefixes
 from telvend.operator.refills import failpoints as refill_points
 from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
+from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -110,6 +111,10 @@ if TYPE_CHECKING:
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
     from telvend.web.server import HttpServer
+    from telvend.webhooks.dispatch import WebhookDispatch
+    from telvend.webhooks.keys import WebhookKeys
+    from telvend.webhooks.outbox import Outbox
+    from telvend.webhooks.service import Webhooks
 
 
 C = TypeVar("C", bound="Closes")
@@ -145,6 +150,7 @@ FAILPOINTS = {
         funding_points,
         correction_points,
         approval_points,
+        webhook_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -325,6 +331,7 @@ class Shop:
                 runtime=self._runtime,
                 gate=self.gate,
                 kinds=self.kinds,
+                outbox=self.outbox,
             )
         )
 
@@ -401,7 +408,7 @@ class Shop:
     def play_money(self) -> "PlayMoney":
         from telvend.funding.play_money.voiding import PlayMoney
 
-        return PlayMoney(self.database, self.ledger)
+        return PlayMoney(self.database, self.ledger, self.outbox)
 
     @cached_property
     def play_money_guard(self) -> "PlayMoneyGuard":
@@ -432,13 +439,15 @@ class Shop:
         from telvend.operator.entitlements.service import TOPIC as NETWORK
         from telvend.resellers.keyring import TOPIC as KEYS
         from telvend.upstreams.service import TOPIC as PROVIDERS
+        from telvend.webhooks.store import TOPIC as WEBHOOKS
 
         continuity, promises, real_process, serves = self.continuity, self.promises, self.real_process, self._serves
-        resellers, offering, premiums = self.resellers, self.entitlements, self.premiums
+        resellers, offering, premiums, outbox = self.resellers, self.entitlements, self.premiums, self.outbox
 
         async def look(tx: "Tx") -> None:
             await continuity.check(tx)
             await promises.check(tx)
+            await outbox.check(tx)
             if serves:
                 await real_process.check(tx)
 
@@ -460,10 +469,65 @@ class Shop:
             CATALOGUE: self.catalogue.load,
             NETWORK: network_changed,
             PLAY_MONEY: self.play_money_guard.load,
+            WEBHOOKS: outbox.load,
         }
-        return self._life.runs(Watch(self.database, self.clock, changed, resellers.refreshed, each=look))
+
+        def looked(at: float) -> None:
+            resellers.refreshed(at)
+            outbox.looked(at)
+
+        return self._life.runs(Watch(self.database, self.clock, changed, looked, each=look))
 
     # Sales, money coming in, deliveries ----------------------------------------------------------------------------------
+
+    @cached_property
+    def outbox(self) -> "Outbox":
+        """What writes the events that resellers are told of, for every room that changes something."""
+        from telvend.webhooks.outbox import Outbox
+
+        return Outbox(self.clock)
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        from telvend.webhooks.service import Webhooks
+
+        return Webhooks(
+            self.database,
+            self.webhook_keys,
+            self.outbox,
+            allow_private=self.settings.webhook_allow_private,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def webhook_keys(self) -> "WebhookKeys":
+        from telvend.webhooks.keys import WebhookKeys
+
+        return WebhookKeys(self.database, self._data_dir, self.settings.webhook_key)
+
+    @cached_property
+    def webhook_dispatch(self) -> "WebhookDispatch":
+        """Made where this process runs."""
+        from telvend.webhooks.client import WebhookClient
+        from telvend.webhooks.dispatch import WebhookDispatch
+        from telvend.webhooks.retention import WebhookRetention
+
+        orders, allow_private = self.orders, self.settings.webhook_allow_private
+        self._life.runs(WebhookRetention(self.database, self.clock, self._runtime))
+        dispatch = self._life.starts(
+            WebhookDispatch(
+                self.database,
+                self.webhook_keys,
+                self.outbox,
+                WebhookClient(allow_private=allow_private),
+                self.clock,
+                allow_private=allow_private,
+                pressure=lambda: orders.lane.load,
+                runtime=self._runtime,
+            )
+        )
+        self._life.push_async_callback(dispatch.drain, self.settings.drain_s)
+        return dispatch
 
     @cached_property
     def orders(self) -> "Orders":
@@ -482,6 +546,7 @@ class Shop:
                 gate=self.gate,
                 kinds=self.kinds,
                 pauses=self.pauses,
+                outbox=self.outbox,
             )
         )
 
@@ -536,6 +601,7 @@ class Shop:
                 runtime=self._runtime,
                 gate=self.gate,
                 kinds=self.kinds,
+                outbox=self.outbox,
             )
         )
 
@@ -549,7 +615,7 @@ class Shop:
     def corrections(self) -> "Corrections":
         from telvend.corrections.service import Corrections
 
-        return Corrections(self.database, self.ledger, self.second_person)
+        return Corrections(self.database, self.ledger, self.second_person, self.outbox)
 
     @cached_property
     def second_person(self) -> "SecondPerson":
@@ -624,7 +690,7 @@ class Shop:
     def verification(self) -> "PaymentVerification":
         from telvend.funding.verification import PaymentVerification
 
-        return PaymentVerification(self.database, self.ledger, self.payable)
+        return PaymentVerification(self.database, self.ledger, self.payable, self.outbox)
 
     @cached_property
     def funding_worker(self) -> "FundingWorker":
@@ -645,6 +711,7 @@ class Shop:
             self.verification,
             expires_after_s=self.settings.funding_expires_s,
             on_notice=self.funding_worker.wake,
+            outbox=self.outbox,
         )
 
     @cached_property
@@ -670,6 +737,7 @@ class Shop:
                 doubts=doubts,
                 payloads=self.payloads,
                 second_person=self.second_person,
+                outbox=self.outbox,
             )
         )
 
@@ -882,6 +950,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
+    _ = shop.webhook_dispatch
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor)
@@ -1073,6 +1142,9 @@ _LOADED_TO_SERVE: Final = (
     "web.notices",
     "web.pages",
     "web.server",
+    "webhooks.dispatch",
+    "webhooks.retention",
+    "webhooks.service",
 )
 
 

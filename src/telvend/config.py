@@ -155,6 +155,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Secret | None,
         _meta("what tokens and PINs of deliveries are sealed with, base64; else a file in the data directory"),
     ] = None
+    webhook_key: Annotated[
+        Secret | None, _meta("what secrets of webhooks are sealed with, base64; else a file in the data directory")
+    ] = None
+    webhook_allow_private: Annotated[
+        bool, _meta("whether webhooks may be sent to private and local addresses, and by http: for one's own machine")
+    ] = False
     delivery_wait_s: Annotated[
         float,
         _meta(
@@ -259,6 +265,7 @@ SECRETS: Final = {
     "identity_master_key": ("",),
     "voucher_key": ("",),
     "payload_key": ("",),
+    "webhook_key": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 
@@ -273,7 +280,7 @@ _IN_HEADERS: Final = frozenset(
     )
 )
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
-_KEYS: Final = frozenset(("identity_master_key", "voucher_key", "payload_key"))
+_KEYS: Final = frozenset(("identity_master_key", "voucher_key", "payload_key", "webhook_key"))
 _MOVED_KEY: Final = re.compile(r"[0-9a-f]{16}\.[0-9]{1,6}\.", re.ASCII)
 """What stands before an identity master key that a purge has moved forward; identity/vault.py."""
 

@@ -139,6 +139,7 @@ BEGINNINGS = {
     ),
     "switch-a-network-off": Begins(soak=False),
     "switch-a-provider-off": Begins(soak=False),
+    "tell-resellers-by-webhook": Begins([AMA, credit("20", "cash-1")], soak=False),
     "two-people-for-large-amounts": Begins([AMA]),
     "use-the-postman-collection": Begins([AMA]),
     "when-a-network-is-down": Begins(soak=False),

@@ -55,6 +55,7 @@ from tests.scenario.approval_stage import ApprovalStage
 from tests.scenario.funding_stage import GATEWAY, FundingStage
 from tests.scenario.story_table import Verbs, do, require_same, steps_of
 from tests.scenario.verification_stage import AUTHORITY, VerificationStage
+from tests.scenario.webhook_stage import WebhookStage
 
 PATIENCE_S: Final = 10.0
 # Two questions and then a person, so that a story about review fits on a page.
@@ -129,6 +130,7 @@ class Stage:
         self._last_purchase: Callable[[], Awaitable[Placement]] | None = None
         self._fundings = FundingStage(database, self._ledger, lambda: self._caller(Mode.LIVE))
         self._verifications = VerificationStage(database, self._ledger, data_dir, lambda: self._caller(Mode.LIVE))
+        self.webhooks = WebhookStage(database, data_dir, lambda: (self._reseller.id, self._currency))
         self._count = 0
         self._dead: list[Fulfilment] = []
         self._verbs: Verbs = [
@@ -150,6 +152,7 @@ class Stage:
             *self._fundings.verbs(),
             *self._verifications.verbs(),
             *self._approvals.verbs(),
+            *self.webhooks.verbs(),
         ]
 
     async def open(self) -> None:
@@ -224,6 +227,7 @@ class Stage:
             **self._fundings.columns(),
             **self._verifications.columns(),
             **self._approvals.columns(),
+            **self.webhooks.columns(),
         }
         found = []
         for column in columns:

@@ -122,6 +122,8 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "UpstreamMonitor.close",
         "PeriodicTask.close",  # What is said of networks.
         "PeriodicTask.close",  # Payloads that are asked for.
+        "WebhookDispatch.drain",
+        "PeriodicTask.close",  # Old webhooks that are removed.
         "PostgresFulfilmentStore.close",
         "FundingWorker.drain",
         "Identity.close",

@@ -78,6 +78,9 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
         "provider", "providers", "app", rich_help_panel=_EVERY_DAY, help="The upstreams that deliver what is sold."
     ),
     LazyGroup("order", "orders", "app", rich_help_panel=_EVERY_DAY, help="The sales."),
+    LazyGroup(
+        "webhook", "webhooks", "app", rich_help_panel=_EVERY_DAY, help="Telling resellers' programs what has happened."
+    ),
     LazyGroup("approval", "approvals", "app", rich_help_panel=_EVERY_DAY, help="What waits for a second person."),
     LazyGroup("identity", "identity", "app", rich_help_panel=_EVERY_DAY, help="Identity checks: NIN and BVN."),
     LazyGroup("ledger", "ledger", "app", rich_help_panel=_EVERY_DAY, help="Whether the books hold."),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -11,7 +12,7 @@ from telvend.cli.arguments import parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import more_after, page, pages, print_csv
 from telvend.cli.who import ByWhereMoneyMoves, WhoDecided, user_of_machine
-from telvend.errors import InvalidInput
+from telvend.errors import InvalidInput, NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger.model import TransferKind
@@ -219,3 +220,66 @@ def _note(data: dict[str, Any]) -> str:
         return text
     names = f"by {data['by']}, confirmed by {data['confirmed_by']}" if data["confirmed_by"] else f"by {data['by']}"
     return f"{text} ({names})".strip()
+
+
+@command(app, "alert")
+async def alert(
+    shop: "Shop",
+    email: Email,
+    currency: CurrencyCode,
+    below: Annotated[str, typer.Argument(metavar="AMOUNT", help="In whole units, such as 50 or 4.50; 0 ends it.")],
+    mode: InMode = Mode.LIVE,
+) -> Output:
+    """Send `wallet.low` to the reseller's endpoints when a wallet falls below an amount; at once where it is below already.
+
+    One message for each dip: the next one follows money that has come in, or an hour.
+    """
+    reseller = await shop.resellers.find(email)
+    threshold = _amount(below, currency)
+    wallet_id = await _wallet_of(shop, reseller.id, threshold, mode)
+    data = {"email": reseller.email, "currency": threshold.currency.code, "mode": mode}
+    if not threshold.minor:
+        await shop.webhooks.remove_threshold(wallet_id)
+        return Output(data | {"below": None}, f"The {mode} wallet of {reseller.email} is not watched any more.")
+    await shop.webhooks.set_threshold(wallet_id, threshold)
+    text = f"{reseller.email} is told when the {mode} wallet falls below {threshold}."
+    return Output(data | {"below": threshold.decimal}, text)
+
+
+async def _wallet_of(shop: "Shop", reseller_id: UUID, amount: Money, mode: Mode) -> int:
+    for wallet in await shop.wallets.of_reseller(reseller_id):
+        if wallet.balance.currency == amount.currency and wallet.mode is mode:
+            return wallet.wallet_id
+    raise NotFound(f"A {mode} wallet in {amount.currency}")
+
+
+@command(app, "alerts")
+async def alerts(shop: "Shop", email: Email) -> Output:
+    """List below which amounts a reseller is told of its wallets."""
+    reseller = await shop.resellers.find(email)
+    found = await shop.webhooks.thresholds(reseller.id)
+    rows = [
+        (
+            one.mode,
+            one.balance.currency,
+            one.threshold.text,
+            one.balance.text,
+            time_text(one.told_at) if one.told_at else "",
+        )
+        for one in found
+    ]
+    return Output(
+        {
+            "alerts": [
+                {
+                    "mode": one.mode,
+                    "currency": one.balance.currency.code,
+                    "below": one.threshold.decimal,
+                    "balance": one.balance.decimal,
+                    "told_at": one.told_at,
+                }
+                for one in found
+            ]
+        },
+        show=table("", ("mode", "currency", "below", "balance", f"told ({zone_name()})"), rows, "None is watched."),
+    )

@@ -26,15 +26,25 @@ from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store as order_store
+from telvend.orders.events import order_event
 from telvend.orders.model import OrderState
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
+from telvend.webhooks.model import EventType
+from telvend.webhooks.outbox import Outbox
 
 
 class Corrections:
     """Debits and refunds of one shop."""
 
-    def __init__(self, database: Database, ledger: Ledger, second_person: SecondPerson | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        second_person: SecondPerson | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self._outbox = outbox or Outbox()
         self._database = database
         self._ledger = ledger
         self._second_person = second_person or SecondPerson()
@@ -104,6 +114,7 @@ class Corrections:
                     tx, cause, ours, wallet_id, reference, amount.minor, position, act.reason, by_whom
                 )
                 await journal.write(tx)
+                await self._outbox.notice_balances(tx, journal)
                 await hit_async("correction.before_commit")
         if waiting is not None:
             await hit_async("approval.proposed")
@@ -178,6 +189,9 @@ class Corrections:
                     by_whom,
                 )
                 await journal.write(tx)
+                if self._outbox.hears(order.wallet_id):
+                    told = order_event(order, EventType.ORDER_REFUNDED, refund_reference=refund.our_reference)
+                    await self._outbox.write(tx, [told])
                 await hit_async("correction.before_commit")
         if waiting is not None:
             await hit_async("approval.proposed")

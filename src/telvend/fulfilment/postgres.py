@@ -13,19 +13,22 @@ from telvend.approvals.gate import SecondPerson
 from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.errors import InvariantBroken
 from telvend.fulfilment import store
-from telvend.fulfilment.model import ClaimedOrder, Effect, FulfilmentPolicy, Item, Step
+from telvend.fulfilment.model import ClaimedOrder, Effect, Escalate, FulfilmentPolicy, Item, Step
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.settlement import Settlement
 from telvend.kit.failpoints import hit_async
 from telvend.ledger.service import Ledger
+from telvend.orders import events
+from telvend.orders.model import OrderState
 from telvend.orders.payloads.service import Payloads
+from telvend.webhooks.outbox import Outbox
 
 
 class PostgresFulfilmentStore:
     """The fulfilment's rows in PostgreSQL. It owns two connections, one to claim with and one to settle with.
 
-    `doubts` says whether an order of this moment may have had attempts that the database has lost. `payloads`, `second_person`:
-    see Settlement.
+    `doubts` says whether an order of this moment may have had attempts that the database has lost. `payloads`,
+    `second_person`, `outbox`: see Settlement.
     """
 
     def __init__(
@@ -36,12 +39,14 @@ class PostgresFulfilmentStore:
         doubts: Callable[[datetime], bool] | None = None,
         payloads: Payloads | None = None,
         second_person: SecondPerson | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
+        self._outbox = outbox or Outbox()
         self._doubts = doubts or (lambda _: False)
         self._database = database
         self._claiming = DedicatedConnection(database)
         self._claiming_lock = asyncio.Lock()
-        self._settlement = Settlement(database, ledger, policy, self._doubts, payloads, second_person)
+        self._settlement = Settlement(database, ledger, policy, self._doubts, payloads, second_person, self._outbox)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -51,7 +56,7 @@ class PostgresFulfilmentStore:
     @asynccontextmanager
     async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
         async with self._claiming_transaction() as tx:
-            claim = _Claim(tx, await store.claim_due(tx, limit, lease_s, self._doubts))
+            claim = _Claim(tx, self._outbox, await store.claim_due(tx, limit, lease_s, self._doubts))
             yield claim
             if claim.orders and not claim.written:
                 raise InvariantBroken(f"{len(claim.orders)} orders were claimed and no steps written")
@@ -100,12 +105,20 @@ class PostgresFulfilmentStore:
 class _Claim:
     """See ClaimTransaction."""
 
-    def __init__(self, tx: Tx, orders: Sequence[ClaimedOrder]) -> None:
+    def __init__(self, tx: Tx, outbox: Outbox, orders: Sequence[ClaimedOrder]) -> None:
         self._tx = tx
+        self._outbox = outbox
         self.orders = orders
         self.written = False
 
     async def write(self, steps: Sequence[Step]) -> None:
         await hit_async("attempt.before_write")
         await store.write_steps(self._tx, self.orders, steps)
+        escalated = {
+            order.id: (order.wallet_id, OrderState.REVIEW)
+            for order, step in zip(self.orders, steps, strict=True)
+            if isinstance(step, Escalate)
+        }
+        if escalated:
+            await events.tell(self._tx, self._outbox, escalated)
         self.written = True

@@ -1,8 +1,8 @@
 """Settling: the worker's batch transaction, in which what was said about orders becomes their states, and money moves.
 
 For whatever is waiting, together: lock the wallets that may get a hold back, in id order, then the orders; weigh one thing
-after the other (weighing.py); post, release or keep the holds; write orders, attempts, transfers and wallets with set-based
-statements, commit.
+after the other (weighing.py); post, release or keep the holds; write orders, attempts, transfers, wallets and the
+events that resellers are told of with set-based statements, commit.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,11 +34,13 @@ from telvend.kit import log
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
+from telvend.orders import events
 from telvend.orders.model import AttemptState
 from telvend.orders.payloads import store as payload_store
 from telvend.orders.payloads.service import Payloads, requery_delay_s
 from telvend.orders.payloads.store import SealedPayload
 from telvend.wallets.journal import WalletJournal
+from telvend.webhooks.outbox import Outbox
 
 _log = log.get(__name__)
 
@@ -58,7 +60,9 @@ class Settlement:
         doubts: Callable[[datetime], bool],
         payloads: Payloads | None = None,
         second_person: SecondPerson | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
+        self._outbox = outbox or Outbox()
         self._second_person = second_person or SecondPerson()
         self._payloads = payloads
         self._ledger = ledger
@@ -105,6 +109,9 @@ class Settlement:
             await self._enter_late_reports(tx, late, journal)
         await journal.write(tx)
         await store.write_cases(tx, cases.values(), balances)
+        if not self._outbox.silent:
+            changed = {case.id: (case.wallet_id, case.state) for case in cases.values() if case.changed}
+            await events.tell(tx, self._outbox, changed)
         carrying = [case for case in cases.values() if case.kind in WITH_PAYLOAD]
         if carrying:
             await self._write_payloads(tx, carrying)

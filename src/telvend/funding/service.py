@@ -14,7 +14,7 @@ from uuid import UUID
 
 from telvend.database.connections import Database, Tx
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound
-from telvend.funding import store
+from telvend.funding import events, store
 from telvend.funding.model import (
     EXPIRES_AFTER_S,
     LONGEST_URL,
@@ -46,6 +46,8 @@ from telvend.resellers import store as reseller_store
 from telvend.resellers.model import Caller
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
+from telvend.webhooks.model import EventType
+from telvend.webhooks.outbox import Outbox
 
 _log = log.get(__name__)
 
@@ -90,7 +92,9 @@ class Fundings:
         *,
         expires_after_s: int = EXPIRES_AFTER_S,
         on_notice: Callable[[], None] | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
+        self._outbox = outbox or Outbox()
         self._database = database
         self._ledger = ledger
         self._gateways = gateways
@@ -318,6 +322,7 @@ class Fundings:
             if await store.end(tx, funding.id, FundingState.FAILED):
                 journal.fail(funding.wallet_id, funding.position, credit=True)
                 await journal.write(tx)
+                await events.tell(tx, self._outbox, funding, EventType.FUNDING_FAILED)
                 if not ask:
                     await store.postpone(tx, funding, None)
 

@@ -18,7 +18,7 @@ import asyncpg
 
 from telvend.database.connections import Database, Tx, clock, increment_revision
 from telvend.errors import InvariantBroken
-from telvend.funding import store
+from telvend.funding import events, store
 from telvend.funding.model import Credit, End, Funding, Suspect, Wait, next_ask, next_step
 from telvend.funding.play_money import store as play_money_store
 from telvend.funding.play_money.guard import TOPIC
@@ -29,6 +29,8 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.wallets import store as wallet_store
 from telvend.wallets.journal import WalletJournal
+from telvend.webhooks.model import EventType
+from telvend.webhooks.outbox import Outbox
 
 _log = log.get(__name__)
 
@@ -68,10 +70,11 @@ class Gateways:
 class PaymentVerification:
     """See the head of this file."""
 
-    def __init__(self, database: Database, ledger: Ledger, gateways: Gateways) -> None:
+    def __init__(self, database: Database, ledger: Ledger, gateways: Gateways, outbox: Outbox | None = None) -> None:
         self._database = database
         self._ledger = ledger
         self._gateways = gateways
+        self._outbox = outbox or Outbox()
 
     async def ask(self, funding: Funding) -> Funding:
         """Ask about a funding that was taken in hand, and do what follows. Answers it as it stands then. Raises Busy."""
@@ -141,7 +144,8 @@ class PaymentVerification:
                 await self._credit(tx, journal, funding, step.paid, pretends=traits.pretends)
                 return
             if isinstance(step, End):
-                await store.end(tx, funding.id, step.state)
+                if await store.end(tx, funding.id, step.state):
+                    await events.tell(tx, self._outbox, funding, EventType.FUNDING_FAILED)
                 journal.fail(funding.wallet_id, funding.position, credit=True)
                 await journal.write(tx)
         match step:
@@ -158,6 +162,7 @@ class PaymentVerification:
             raise InvariantBroken(f"funding {funding.id} was completed under the lock")
         await wallet_store.revive(tx, funding.wallet_id, funding.position)
         await journal.write(tx)
+        await events.tell(tx, self._outbox, funding, EventType.FUNDING_COMPLETED)
         if pretends and not funding.test:
             await increment_revision(tx, TOPIC)
         _log.info("funding_completed", funding=funding.reference, gateway=funding.gateway)

@@ -34,6 +34,7 @@ from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
 from telvend.sales.kind import KindOfSale
 from telvend.sales.model import KindsByDialect, SaleKind
+from telvend.webhooks.outbox import Outbox
 
 LARGEST_PAGE = 1000
 
@@ -59,6 +60,7 @@ class Identity:
         gate: SalesGate | None = None,
         kinds: KindsByDialect | None = None,
         runtime: Runtime = NO_RUNTIME,
+        outbox: Outbox | None = None,
     ) -> None:
         clock = clock or SystemClock()
         self._database = database
@@ -77,6 +79,7 @@ class Identity:
             clock,
             policy or VerificationPolicy(),
             KindOfSale(SaleKind.VERIFICATION, gate, kinds),
+            outbox or Outbox(),
         )
         self.giving_up = StaleVerificationReaper(database, self._checking, clock, runtime)
         self.forgetting_keys = KeyRetention(custody, clock, runtime)

@@ -33,7 +33,7 @@ from telvend.authorities.contract import (
 )
 from telvend.database.connections import Database, Tx
 from telvend.errors import Busy, InvalidInput, InvariantBroken, NotFound, ProductUnavailable
-from telvend.identity import store
+from telvend.identity import events, store
 from telvend.identity.custody import Custody, Wrapping, seal, seal_record
 from telvend.identity.model import (
     NotConfigured,
@@ -61,6 +61,7 @@ from telvend.resellers.model import Caller
 from telvend.sales.kind import KindOfSale, sale_numbers
 from telvend.sales.model import SaleKey
 from telvend.wallets.journal import WalletJournal
+from telvend.webhooks.outbox import Outbox
 
 CURRENCY: Final = NGN
 
@@ -109,7 +110,9 @@ class VerificationSale:
         clock: Clock,
         policy: VerificationPolicy,
         sale: KindOfSale,
+        outbox: Outbox,
     ) -> None:
+        self._outbox = outbox
         self._database = database
         self._ledger = ledger
         self._custody = custody
@@ -322,10 +325,12 @@ class VerificationSale:
         lookup = wrapping.lookup(request.kind, request.number)
         await store.insert(tx, verification, lookup, sealed, self._policy.given_up_after_s)
         await journal.write(tx)
+        await self._outbox.notice_balances(tx, journal)
         self._remember(tx, verification)
         if on_file is None:
             return _Sale(verification, request.number, key, authority, accounts)
         await store.note_access(tx, "key", str(caller.key_id), "check, from file", [number, on_file[0].id])
+        await events.tell(tx, self._outbox, verification)
         return VerificationResult(verification, request.number, record, replayed=False)
 
     # 2: the question --------------------------------------------------------------------------------------------------
@@ -407,12 +412,10 @@ class VerificationSale:
             _post(journal, number, accounts, price, cost)
             await journal.write(tx)
             await store.note_access(tx, "key", str(before.key_id), "check", [number])
-            return self._remember(
-                tx,
-                await store.finish_verified(
-                    tx, number, now, self._policy.record_months, cost.minor, seal_record(sale.key, answer.record)
-                ),
-            )
+            record = seal_record(sale.key, answer.record)
+            verified = await store.finish_verified(tx, number, now, self._policy.record_months, cost.minor, record)
+            await events.tell(tx, self._outbox, verified)
+            return self._remember(tx, verified)
         return await self._release(tx, journal, before, accounts, now, _state_after(answer), cost, _kept_text(answer))
 
     async def _release(
@@ -430,7 +433,9 @@ class VerificationSale:
         journal.fail(verification.wallet_id, verification.position, credit=False)
         _post(journal, verification.id, accounts, _nothing(), cost)
         await journal.write(tx)
-        return self._remember(tx, await store.finish_released(tx, verification.id, now, state, cost.minor, text))
+        released = await store.finish_released(tx, verification.id, now, state, cost.minor, text)
+        await events.tell(tx, self._outbox, released)
+        return self._remember(tx, released)
 
     async def _cost(self, tx: Tx, sale: _Sale, answer: Answer) -> Money:
         """What the authority takes for this answer. Nobody knows what it takes for one that did not come: nothing."""

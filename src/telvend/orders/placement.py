@@ -27,6 +27,7 @@ from telvend.sales.model import HeldSale, KindsByDialect, SaleKey, SaleKind
 from telvend.sales.replay import References
 from telvend.sales.store import ReferenceTaken
 from telvend.wallets.journal import WalletJournal
+from telvend.webhooks.outbox import Outbox
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -80,7 +81,14 @@ class Purchase(msgspec.Struct, frozen=True):
 class OrderPlacement:
     """`place_all` is what the lane calls: the batch transaction of purchases."""
 
-    def __init__(self, database: Database, gate: SalesGate | None = None, kinds: KindsByDialect | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        gate: SalesGate | None = None,
+        kinds: KindsByDialect | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self._outbox = outbox or Outbox()
         self._sale = KindOfSale(SaleKind.ORDER, gate, kinds)
         self._numbers = sale_numbers(NUMBERS_AT_A_TIME)
         self._batch: BatchTransaction[Purchase, Placement] = BatchTransaction(
@@ -111,6 +119,7 @@ class OrderPlacement:
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase))
         await decisions.write(tx)
+        await self._outbox.notice_balances(tx, decisions.journal)
         return DecidedBatch(decisions.answers, decisions.look_again, wrote=bool(decisions.orders))
 
 

@@ -29,6 +29,7 @@ from telvend.orders.store import RepeatKey
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect, SaleKey, fingerprint_of
+from telvend.webhooks.outbox import Outbox
 
 
 class Wanted(NamedTuple):
@@ -56,13 +57,14 @@ class Orders:
         gate: SalesGate | None = None,
         kinds: KindsByDialect | None = None,
         pauses: NetworkPauses | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._database = database
         self._ledger = ledger
         self._catalogue = catalogue
         self._pauses = pauses or NetworkPauses(database)
         self.on_placed = on_placed
-        self._placing = OrderPlacement(database, gate, kinds)
+        self._placing = OrderPlacement(database, gate, kinds, outbox)
         self._reading = OrderReader(database)
         self._waiting = Completion(database)
 

@@ -15,7 +15,7 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
-from telvend.upkeep import book, deployment, keys, networks, reality, storage, upstreams, write_offs
+from telvend.upkeep import book, deployment, keys, networks, reality, storage, upstreams, webhooks, write_offs
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -34,6 +34,8 @@ SHOP: Final[tuple[Check[Examined], ...]] = (
     keys.identity_master_key,
     keys.voucher_key,
     keys.payload_key,
+    keys.webhook_key,
+    webhooks.webhooks,
     reality.vendors,
     reality.play_money,
     write_offs.write_offs,

@@ -10,10 +10,12 @@ from telvend.operator.vouchers.pins import PinKeys
 from telvend.orders.payloads.keys import PayloadKeys
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
+from telvend.webhooks.keys import WebhookKeys
 
 _MASTER: Final = "identity master key"
 _VOUCHERS: Final = "voucher key"
 _PAYLOADS: Final = "payload key"
+_WEBHOOKS: Final = "webhook key"
 
 
 async def identity_master_key(shop: Examined) -> Sequence[Finding]:
@@ -36,6 +38,13 @@ async def payload_key(shop: Examined) -> Sequence[Finding]:
     return await _present(_PAYLOADS, keys, "No token and no PIN is shown until then.")
 
 
+async def webhook_key(shop: Examined) -> Sequence[Finding]:
+    """Say whether webhooks can be signed. Raises Busy."""
+    settings = shop.settings
+    keys = WebhookKeys(shop.database, Path(settings.data_dir), settings.webhook_key)
+    return await _present(_WEBHOOKS, keys, "No webhook is sent until then.")
+
+
 async def check_identity_keys(custody: Custody) -> list[Finding]:
     """Say whether records can be opened, and whether copies of purged ones can. Raises Busy."""
     try:
@@ -54,7 +63,7 @@ async def check_identity_keys(custody: Custody) -> list[Finding]:
     return [Finding(_MASTER, Level.WARNING, text, advice)]
 
 
-async def _present(check: str, keys: PinKeys | PayloadKeys, advice: str) -> list[Finding]:
+async def _present(check: str, keys: PinKeys | PayloadKeys | WebhookKeys, advice: str) -> list[Finding]:
     try:
         await keys.check()
     except KeyRefused as error:

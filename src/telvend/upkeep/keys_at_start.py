@@ -9,6 +9,7 @@ from telvend.kit.keyfile import KeyMissing
 from telvend.kit.log import get
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.orders.payloads.keys import PayloadKeys
+from telvend.webhooks.keys import WebhookKeys
 
 _log = get(__name__)
 
@@ -23,6 +24,7 @@ async def require_keys(settings: Settings, database: Database) -> None:
         ("identity master key", Custody(database, folder, settings.identity_master_key)),
         ("voucher key", PinKeys(database, folder, settings.voucher_key)),
         ("payload key", PayloadKeys(database, folder, settings.payload_key)),
+        ("webhook key", WebhookKeys(database, folder, settings.webhook_key)),
     ):
         try:
             await keys.check()

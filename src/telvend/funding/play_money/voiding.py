@@ -19,6 +19,7 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
+from telvend.webhooks.outbox import Outbox
 
 _log = log.get(__name__)
 
@@ -26,9 +27,10 @@ _log = log.get(__name__)
 class PlayMoney:
     """The play money of one shop's live wallets."""
 
-    def __init__(self, database: Database, ledger: Ledger) -> None:
+    def __init__(self, database: Database, ledger: Ledger, outbox: Outbox | None = None) -> None:
         self._database = database
         self._ledger = ledger
+        self._outbox = outbox or Outbox()
 
     async def wallets(self) -> list[PlayWallet]:
         """The live wallets with play money. Raises Busy."""
@@ -86,6 +88,7 @@ class PlayMoney:
             if written:
                 await store.write(tx, written, reason, by_whom)
                 await journal.write(tx)
+                await self._outbox.notice_balances(tx, journal)
                 await increment_revision(tx, TOPIC)
         for one in voided:
             taken, spent, left = one.taken.minor, one.spent.minor, one.left.minor

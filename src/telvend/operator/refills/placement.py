@@ -23,7 +23,7 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.operator.entitlements.model import EntitlementSnapshot
 from telvend.operator.entitlements.service import Entitlements
-from telvend.operator.refills import store
+from telvend.operator.refills import events, store
 from telvend.operator.refills.decisions import HouseAccounts, Item, Payer, RefillDecisions, why_not
 from telvend.operator.refills.model import OWN_NETWORK, Refilled
 from telvend.operator.subscribers import store as subscriber_store
@@ -38,6 +38,7 @@ from telvend.sales.kind import NUMBERS_AT_A_TIME as CAUSES_AT_A_TIME
 from telvend.sales.kind import KindOfSale, sale_numbers
 from telvend.sales.store import ReferenceTaken
 from telvend.wallets.journal import WalletJournal
+from telvend.webhooks.outbox import Outbox
 
 # The main account, and a bonus of each kind.
 _MOST_BUCKETS: Final = 5
@@ -56,9 +57,11 @@ class RefillPlacement:
         ledger: Ledger,
         offering: Entitlements,
         sale: KindOfSale,
+        outbox: Outbox,
         *,
         runtime: Runtime = NO_RUNTIME,
     ) -> None:
+        self._outbox = outbox
         self._ledger = ledger
         self._offering = offering
         self._sale = sale
@@ -117,6 +120,8 @@ class RefillPlacement:
         )
         answers = [decisions.weigh(item, self._numbers) for item in items]
         await decisions.write(tx)
+        await events.tell(tx, self._outbox, [item.request for item in items], answers)
+        await self._outbox.notice_balances(tx, decisions.journal)
         return DecidedBatch(answers, AfterLostCommit.DECIDE_AGAIN)
 
     async def _house_accounts(

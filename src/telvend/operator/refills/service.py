@@ -30,6 +30,7 @@ from telvend.operator.vouchers.pins import PinKeys
 from telvend.sales.gate import SalesGate
 from telvend.sales.kind import KindOfSale
 from telvend.sales.model import KindsByDialect, SaleKind, fingerprint_of
+from telvend.webhooks.outbox import Outbox
 
 SHORTEST_PIN: Final = 8
 LONGEST_PIN: Final = 20
@@ -62,11 +63,12 @@ class Refills:
         runtime: Runtime = NO_RUNTIME,
         gate: SalesGate | None = None,
         kinds: KindsByDialect | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._database = database
         self._keys = keys
         self._refilling = RefillPlacement(
-            database, ledger, offering, KindOfSale(SaleKind.REFILL, gate, kinds), runtime=runtime
+            database, ledger, offering, KindOfSale(SaleKind.REFILL, gate, kinds), outbox or Outbox(), runtime=runtime
         )
 
     def start(self) -> None:

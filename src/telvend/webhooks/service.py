@@ -1,0 +1,252 @@
+"""The verbs of webhooks: endpoints, their secrets, their deliveries, and thresholds of wallets."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from telvend.database.connections import Database, Tx, increment_revision
+from telvend.errors import InvalidInput, NotFound
+from telvend.kit.clock import Clock, SystemClock
+from telvend.kit.mode import Mode
+from telvend.kit.money import Money
+from telvend.webhooks import store
+from telvend.webhooks.destination import Address, parse_url, require_public
+from telvend.webhooks.keys import WebhookKeys
+from telvend.webhooks.model import (
+    MOST_ENDPOINTS,
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    Endpoint,
+    EndpointState,
+    NewSecret,
+    parse_delivery_id,
+    parse_events,
+)
+from telvend.webhooks.outbox import SETTLED_S, Outbox, low_balance
+from telvend.webhooks.signing import new_secret, secret_text
+
+_RESOLVES_WITHIN_S: Final = 5.0
+
+Resolve = Callable[[str, int], Awaitable[list[Address]]]
+"""The addresses that a name leads to. Raises OSError where it leads to none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedEndpoint:
+    """An endpoint, and how many deliveries wait for it (a thousand stands for more)."""
+
+    endpoint: Endpoint
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The balance below which a wallet's owner is told. `told_at`: when that was done last."""
+
+    mode: Mode
+    threshold: Money
+    balance: Money
+    told_at: datetime | None
+
+
+async def resolved(host: str, port: int) -> list[Address]:
+    """The addresses of a name, by the system's resolver. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
+
+
+class Webhooks:
+    """The endpoints of one shop. `settled_s`: how long a change of endpoints is waited for to be known everywhere."""
+
+    def __init__(
+        self,
+        database: Database,
+        keys: WebhookKeys,
+        outbox: Outbox,
+        *,
+        allow_private: bool,
+        clock: Clock | None = None,
+        settled_s: float = SETTLED_S,
+        resolve: Resolve = resolved,
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._outbox = outbox
+        self._allow_private = allow_private
+        self._clock = clock or SystemClock()
+        self._settled_s = settled_s
+        self._resolve = resolve
+
+    # Endpoints ------------------------------------------------------------------------------------------------------------
+
+    async def add(self, reseller_id: UUID, url: str, events: Sequence[str] = ()) -> NewSecret:
+        """Add an endpoint; whatever is committed once this returns is told to it.
+
+        A name that leads nowhere at the moment is taken: what counts is the address at the time of sending. Raises InvalidInput,
+        KeyRefused, Busy.
+        """
+        wanted = parse_events(tuple(events))
+        await self._require_reachable(url)
+        key = await self._keys.ready()
+        secret = new_secret()
+        async with self._database.transaction() as tx:
+            await store.lock_reseller(tx, reseller_id)
+            others = await store.endpoints_of(tx, reseller_id)
+            if any(endpoint.url == url for endpoint in others):
+                raise InvalidInput("url", "is an endpoint of this reseller already; `webhook list` shows it")
+            if len(others) >= MOST_ENDPOINTS:
+                raise InvalidInput("url", f"would be one more than the {MOST_ENDPOINTS} endpoints of a reseller")
+            number = await store.next_endpoint_id(tx)
+            endpoint = await store.insert_endpoint(
+                tx, number, reseller_id, url, wanted, key.id, key.seal(number, secret)
+            )
+            await increment_revision(tx, store.TOPIC)
+        await self._clock.sleep(self._settled_s)
+        return NewSecret(endpoint, secret_text(secret))
+
+    async def _require_reachable(self, url: str) -> None:
+        destination = parse_url(url, allow_private=self._allow_private)
+        try:
+            async with asyncio.timeout(_RESOLVES_WITHIN_S):
+                addresses = await self._resolve(destination.host, destination.port)
+        except (OSError, UnicodeError, TimeoutError):
+            return
+        require_public(addresses, allow_private=self._allow_private)
+
+    async def list_endpoints(self, reseller_id: UUID) -> list[ListedEndpoint]:
+        """The endpoints of a reseller, oldest first. Raises Busy."""
+        async with self._database.connection() as tx:
+            endpoints = await store.endpoints_of(tx, reseller_id)
+            waiting = await store.waiting(tx, [endpoint.id for endpoint in endpoints])
+        return [ListedEndpoint(endpoint, waiting.get(endpoint.id, 0)) for endpoint in endpoints]
+
+    async def rotate(self, endpoint_id: int) -> NewSecret:
+        """Give an endpoint a new secret; for a day messages are signed with the one before too.
+
+        A second rotation within that day takes the first secret out of use. Raises NotFound, KeyRefused, SealBroken, Busy.
+        """
+        key = await self._keys.ready()
+        secret = new_secret()
+        async with self._database.transaction() as tx:
+            await self._locked(tx, endpoint_id)
+            key_id, sealed = await store.secret_of(tx, endpoint_id)
+            previous = sealed
+            if key_id != key.id:
+                previous = key.seal(endpoint_id, self._keys.named(key_id).open(endpoint_id, sealed))
+            endpoint = await store.rotate(tx, endpoint_id, key.id, key.seal(endpoint_id, secret), previous)
+        return NewSecret(endpoint, secret_text(secret), endpoint.previous_until)
+
+    async def resume(self, endpoint_id: int) -> Endpoint:
+        """Send to a paused or gone endpoint again, what waits for it at once. Raises NotFound, Busy."""
+        async with self._database.transaction() as tx:
+            endpoint = await self._locked(tx, endpoint_id)
+            if endpoint.state is EndpointState.ACTIVE:
+                return endpoint
+            endpoint = await store.set_state(tx, endpoint_id, EndpointState.ACTIVE)
+            await store.hasten(tx, endpoint_id)
+            await increment_revision(tx, store.TOPIC)
+        await self._clock.sleep(self._settled_s)
+        return endpoint
+
+    async def remove(self, endpoint_id: int) -> Endpoint:
+        """Send nothing to an endpoint any more. Its deliveries stay in the log for their time. Raises NotFound, Busy."""
+        async with self._database.transaction() as tx:
+            await self._locked(tx, endpoint_id)
+            endpoint = await store.set_state(tx, endpoint_id, EndpointState.REMOVED)
+            await store.fail_waiting(tx, endpoint_id)
+            await increment_revision(tx, store.TOPIC)
+        return endpoint
+
+    async def _locked(self, tx: Tx, endpoint_id: int) -> Endpoint:
+        endpoint = await store.lock_endpoint(tx, endpoint_id) if 0 < endpoint_id < 2**63 else None
+        if endpoint is None:
+            raise NotFound("Webhook")
+        return endpoint
+
+    # Deliveries -----------------------------------------------------------------------------------------------------------
+
+    async def deliveries(
+        self,
+        reseller_id: UUID,
+        *,
+        endpoint_id: int | None = None,
+        state: DeliveryState | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[Delivery]:
+        """Deliveries to a reseller's endpoints, newest first, removed endpoints included.
+
+        `before` is the id of the last one seen. Raises InvalidInput, Busy.
+        """
+        last = None if before is None else parse_delivery_id(before)
+        if before is not None and last is None:
+            raise InvalidInput("before", "must be the id of a delivery, such as 3-1024")
+        async with self._database.connection() as tx:
+            return await store.deliveries(
+                tx, reseller_id, endpoint_id=endpoint_id, state=state, before=last, limit=limit
+            )
+
+    async def delivery(self, delivery_id: str) -> tuple[Delivery, list[DeliveryAttempt]]:
+        """A delivery and its attempts, oldest first. Raises NotFound, Busy."""
+        numbers = parse_delivery_id(delivery_id)
+        async with self._database.connection() as tx:
+            found = await store.delivery(tx, *numbers) if numbers else None
+            if found is None:
+                raise NotFound("Delivery")
+            return found, await store.attempts_of(tx, found.endpoint_id, found.event_id)
+
+    async def replay(self, delivery_id: str) -> Delivery:
+        """Send a delivery again, at once, under the same webhook-id, and again by the schedule where that fails.
+
+        Raises NotFound, InvalidInput (nothing is sent to its endpoint), Busy.
+        """
+        numbers = parse_delivery_id(delivery_id)
+        async with self._database.transaction() as tx:
+            found = await store.delivery(tx, *numbers) if numbers else None
+            if found is None:
+                raise NotFound("Delivery")
+            endpoint = await store.lock_endpoint(tx, found.endpoint_id)
+            if endpoint is None:
+                raise InvalidInput("delivery", "is of an endpoint that was removed; nothing is sent to it")
+            if endpoint.state is not EndpointState.ACTIVE:
+                raise InvalidInput(
+                    "delivery",
+                    f"is of an endpoint that is {endpoint.state}; first: telvend webhook resume {endpoint.id}",
+                )
+            await store.replay(tx, found.endpoint_id, found.event_id)
+            again = await store.delivery(tx, found.endpoint_id, found.event_id)
+        if again is None:
+            raise NotFound("Delivery")
+        return again
+
+    # Thresholds -----------------------------------------------------------------------------------------------------------
+
+    async def set_threshold(self, wallet_id: int, threshold: Money) -> None:
+        """Tell a wallet's owner when it falls below `threshold`; at once where it is below already. Raises InvalidInput, Busy."""
+        if threshold.minor <= 0:
+            raise InvalidInput("amount", "must be greater than zero")
+        async with self._database.transaction() as tx:
+            await store.set_threshold(tx, wallet_id, threshold.minor)
+            await increment_revision(tx, store.TOPIC)
+        # What has crossed it before every process knew of it is seen afterwards.
+        await self._clock.sleep(self._settled_s)
+        async with self._database.transaction() as tx:
+            await self._outbox.write(tx, [low_balance(dip) for dip in await store.mark_low_now(tx, wallet_id)])
+
+    async def remove_threshold(self, wallet_id: int) -> bool:
+        """Tell a wallet's owner of its balance no more. False where there was no threshold. Raises Busy."""
+        async with self._database.transaction() as tx:
+            removed = await store.remove_threshold(tx, wallet_id)
+            await increment_revision(tx, store.TOPIC)
+        return removed
+
+    async def thresholds(self, reseller_id: UUID) -> list[Threshold]:
+        """The thresholds of a reseller's wallets. Raises Busy."""
+        async with self._database.connection() as tx:
+            return [Threshold(*found) for found in await store.thresholds_of(tx, reseller_id)]
