@@ -21,7 +21,7 @@ _ANSWERS: Final = {
     ("PATCH", "FRI/state"): {200: "fri"},
     ("POST", "provision"): {200: "migration"},
     ("POST", "token"): {200: "token"},
-    ("GET", "refill status"): {200: "refill"},
+    ("GET", "refill status"): {200: "refillStatus"},
     ("POST", "subscriptions"): {201: "subscription", 202: "subscriptionPending"},
     ("GET", "subscriptions"): {200: "subscriptions"},
     ("GET", "status"): {200: "subscriptionFinal", 202: "subscriptionPending"},

@@ -343,8 +343,8 @@ STORY: Final = (
         "For whoever has lost the answer. A 404 with `transactionIdFree` says that nothing was sold under this id.",
         "Refill",
         path=_WHO | {"transactionId": "{{refillId}}"},
-        answer=_refilled("{{refillAmount}}"),
-        expects={"statusCode": "0000", "data.amount": "{{refillAmount}}"},
+        answer=_refilled("{{refillAmount}}") | {"transactionReference": "{{refillId}}"},
+        expects={"statusCode": "0000", "data.amount": "{{refillAmount}}", "transactionReference": "{{refillId}}"},
     ),
     Step(
         "Load a voucher",

@@ -102,7 +102,7 @@ async def refill_status(call: Context[None]) -> Response:
         return await _not_found(call, "Refill", reference)
     if refill.msisdn != msisdn:
         raise NotFound("Refill")
-    return refill_answer(Refilled(refill, replayed=False), call.request)
+    return refill_answer(Refilled(refill, replayed=False), call.request, asked=True)
 
 
 async def subscriptions(call: Context[None]) -> Response:
