@@ -21,17 +21,31 @@ _ANSWERS: Final = {
     ("PATCH", "FRI/state"): {200: "fri"},
     ("POST", "provision"): {200: "migration"},
     ("POST", "token"): {200: "token"},
+    ("GET", "refill status"): {200: "refillStatus"},
+    ("POST", "subscriptions"): {201: "subscription", 202: "subscriptionPending"},
+    ("GET", "subscriptions"): {200: "subscriptions"},
+    ("GET", "status"): {200: "subscriptionFinal", 202: "subscriptionPending"},
+    ("GET", "products"): {200: "products"},
 }
 _PREMIUM: Final = {200: "premium", 207: "premiumInPart", 404: "absent", 405: "error"}
+_BESIDE: Final = {
+    "token": re.compile(r"/v1/oauth/access_token"),
+    "refill status": re.compile(r"/v2/customers/[^/]+/refills/.+", re.DOTALL),
+    "subscriptions": re.compile(r"/v2/customers/[^/]+/subscriptions"),
+    "status": re.compile(r"/v2/customers/[^/]+/subscriptions/[^/]+/status/.+", re.DOTALL),
+    "products": re.compile(r"/v3/products/[^/]+"),
+}
+"""The addresses beside Plans, by what they are called above."""
+
 _PATH: Final = re.compile(r"/v2/customers/[^/]+/plans(?:/(refill|FRI/state|FRI|provision)|/([^/]+))?")
 
 
 def definition_of(method: str, path: str, status: int) -> str:
     """The name of what an answer must be."""
-    if path.startswith("/v1/oauth/access_token"):
-        place = "token"
-    else:
-        found = _PATH.fullmatch(path.partition("?")[0])
+    plain = path.partition("?")[0]
+    place = next((name for name, pattern in _BESIDE.items() if pattern.fullmatch(plain)), "")
+    if not place:
+        found = _PATH.fullmatch(plain)
         if found is None:
             return "unrouted"
         place = found[1] or ("product" if found[2] else "plans")

@@ -31,6 +31,7 @@ class Mutant:
 
 
 VENDORS = "tests/unit/providers/vendors"
+MADAPI = "tests/unit/dialects/madapi"
 DESCRIBED = "tests/unit/providers/described"
 PLACEMENT = "tests/store/test_placement.py"
 SALE = "tests/contract/test_sale.py"
@@ -256,6 +257,55 @@ MUTANTS = (
         '        plain = f"{order_reference}-{number}"\n',
         '        plain = f"{order_reference}-{number % 2}"\n',
         (f"{DESCRIBED}/test_client.py",),
+    ),
+    Mutant(
+        "a refill and a subscription share the ids that they are known by",
+        "src/telvend/dialects/madapi/routes.py",
+        "        sells=frozenset({SaleKind.REFILL, SaleKind.ORDER}),\n",
+        "        sells=frozenset({SaleKind.REFILL}),\n",
+        ("tests/store/test_subscriptions.py",),
+    ),
+    Mutant(
+        "an id is free where neither a refill nor a subscription has it",
+        "src/telvend/dialects/madapi/subscriptions.py",
+        "    if await _refill_under(call, reference) is not None or await _order_under(call, reference) is not None:\n",
+        "    if await _order_under(call, reference) is not None:\n",
+        (f"{MADAPI}/test_routes.py::test_only_an_id_under_which_nothing_at_all_was_sold_is_said_to_be_free",),
+    ),
+    Mutant(
+        "only the partner's wallet pays a subscription",
+        "src/telvend/dialects/madapi/subscriptions.py",
+        '    if form.subscription_payment_source not in ("", PAYMENT_SOURCE):\n',
+        "    if False:\n",
+        (f"{MADAPI}/test_routes.py::test_what_cannot_be_subscribed_to_is_refused_before_anything_is_asked",),
+    ),
+    Mutant(
+        "what MTN does not find means nothing",
+        "src/telvend/providers/madapi/wire.py",
+        '        and body.get("transactionIdFree") is True\n        and body.get("transactionReference") == delivery.reference\n',
+        "",
+        (f"{VENDORS}/test_madapi.py::test_only_a_telvend_is_believed_that_nothing_was_sold",),
+    ),
+    Mutant(
+        "a code of MADAPI counts beside its own status",
+        "src/telvend/providers/madapi/wire.py",
+        "    reason = REFUSALS.get((status, Code(code)))\n",
+        "    reason = {code: reason for (_, code), reason in REFUSALS.items()}.get(Code(code))\n",
+        (f"{VENDORS}/test_examples.py::test_every_recorded_answer_has_its_outcome",),
+    ),
+    Mutant(
+        "a refill is of the amount that was ordered",
+        "src/telvend/providers/madapi/wire.py",
+        '    if amount != delivery.face_value or at(body, "data", "currencyCode") != currency.code:\n',
+        "    if amount is None:\n",
+        (f"{VENDORS}/test_examples.py::test_every_recorded_answer_has_its_outcome",),
+    ),
+    Mutant(
+        "airtime of MADAPI is in whole units",
+        "src/telvend/providers/madapi/wire.py",
+        "    if rest or not 0 < units <= _MOST_UNITS:\n",
+        "    if not 0 < units <= _MOST_UNITS:\n",
+        (f"{VENDORS}/test_madapi.py::test_what_madapi_cannot_be_asked_for_is_refused_unsent",),
     ),
     Mutant(
         "a purchase is sent again only where its token was refused",

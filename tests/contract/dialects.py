@@ -35,7 +35,7 @@ DIALECTS: Final = {
         MADAPI,
         madapi.ERROR_TABLE,
         WIRE / "madapi",
-        frozenset({200, 207, 400, 401, 403, 404, 405, 500, 503}),
+        frozenset({200, 201, 202, 207, 400, 401, 403, 404, 405, 500, 503}),
         madapi.SHAPES,
     ),
     "netpluse": Registered(

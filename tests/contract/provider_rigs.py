@@ -31,6 +31,7 @@ from telvend.providers.simulator.store import PostgresBook
 from tests.clocks import FakeClock
 from tests.contract.situations import Situation
 from tests.described_doubles import EasyAccessDouble, MobilesixDouble, TelitabDouble, WazodataDouble
+from tests.madapi_double import MadapiDouble
 from tests.vendor_doubles import SETTLES_S, NetpluseDouble, NetworkDataSubDouble, VendorDouble, VTpassDouble
 from tests.world_doubles import DTOneDouble, ReloadlyDouble
 
@@ -390,6 +391,25 @@ async def dtone(database_url: str) -> VendorRig:
     )
 
 
+MADAPI: Final = ProviderSettings(
+    connector="madapi", client_id=Secret(MadapiDouble.CLIENT_ID), client_secret=Secret(MadapiDouble.CLIENT_SECRET)
+)
+
+
+async def madapi(database_url: str) -> VendorRig:
+    return VendorRig(
+        MadapiDouble(), MADAPI, lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference)
+    )
+
+
+async def madapi_at_a_telvend(database_url: str) -> VendorRig:
+    return VendorRig(
+        MadapiDouble(telvend=True),
+        MADAPI,
+        lambda ending, reference: delivery_in_nigeria(f"+23480312{ending}", reference, "airtime"),
+    )
+
+
 RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "simulator, book in memory": simulator_in_memory,
     "simulator, book in PostgreSQL": simulator_in_postgres,
@@ -400,6 +420,8 @@ RIGS: Final[dict[str, Callable[[str], Awaitable[Rig]]]] = {
     "vtpass": vtpass,
     "reloadly": reloadly,
     "dtone": dtone,
+    "madapi, subscriptions": madapi,
+    "madapi, refills at another Telvend": madapi_at_a_telvend,
     "http, wazodata": wazodata,
     "http, mobilesix": mobilesix,
     "http, telitab": telitab,
@@ -421,6 +443,10 @@ CANNOT: Final[dict[str, dict[Situation, str]]] = {
         Situation.SERVER_ERROR: _NO_LINE,
         Situation.UNDOCUMENTED: _NO_LINE,
         Situation.NO_CONNECTION: "it is in this process",
+    },
+    "madapi, refills at another Telvend": {
+        Situation.DELIVERS_LATER: _AT_ONCE,
+        Situation.REFUSES_LATER: _AT_ONCE,
     },
 }
 """The situations that the far side of a rig can never be in, by the rig's name, and why."""

@@ -71,6 +71,7 @@ FORMATS = {
     "mobile-number-gh": is_mobile("GH"),
     "mobile-number-ng": is_mobile("NG"),
     "mobile-number": is_customer,
+    "mobile-number-or-empty": lambda text: text == "" or is_customer(text),
     "web-address": lambda text: text == "" or is_redirect_url(text),
 }
 """The formats of the documents that no standard has."""
@@ -211,6 +212,7 @@ NUMBERS = {
         "123",
     ],
 }
+NUMBERS["mobile-number-or-empty"] = ["", *NUMBERS["mobile-number"]]
 STRANGE = [
     "\n",
     "\x00",
@@ -378,7 +380,7 @@ def test_what_is_taken_and_not_documented_is_the_courtesies_and_how_a_form_spell
         "PremiumForm": set(madapi.AMOUNT_SPELLINGS),
     }
     forms = [endpoint.form for endpoint in (param.values[1] for param in FORMS) if isinstance(endpoint.form, Form)]
-    assert len(forms) == 12
+    assert len(forms) == 13
     for form in forms:
         names = {*courtesies, *madapi.AMOUNT_SPELLINGS, *form.schema()["properties"]}
         assert {name for name in names if form.uses_courtesy({name: 1})} == taken.get(form.name, set())

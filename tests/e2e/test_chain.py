@@ -42,6 +42,29 @@ caller_reference = true
 timeout_s = 2.0
 """
 
+MADAPI_SETTINGS: Final = """
+own_network = false
+delivery_wait_s = 0
+
+[simulators]
+
+[providers.ghana]
+connector = "madapi"
+base_url = "{url}"
+client_id = "{key}"
+client_secret = "{secret}"
+networks = ["GH/MTN"]
+timeout_s = 2.0
+
+[providers.nigeria]
+connector = "madapi"
+base_url = "{url}"
+client_id = "{key}"
+client_secret = "{secret}"
+networks = ["NG/mtn"]
+timeout_s = 2.0
+"""
+
 NEAR_DIES_AT: Final = (
     "attempt.before_write",
     "attempt.after_write",
@@ -65,6 +88,8 @@ FAR_DIES_AT: Final = (
 
 class Chain:
     """Both shops. The near one has less patience than a shop (upstream_shop.py)."""
+
+    far_dies_at = FAR_DIES_AT
 
     def __init__(self, far: Shop, near: Shop, keys: Keys) -> None:
         self.far, self.near, self.keys = far, near, keys
@@ -154,10 +179,12 @@ class Chain:
         shop = self.near if who.startswith("near") else self.far
         print(f"{who} dies", end=" ")
         if who.endswith("at a place"):
-            place = dice.choice(NEAR_DIES_AT if shop is self.near else FAR_DIES_AT)
+            place = dice.choice(NEAR_DIES_AT if shop is self.near else self.far_dies_at)
             print(f"at {place}")
             shop.stop()
-            shop.start(failpoints=f"{place}=kill@{dice.randint(1, 2)}", may_end=True)
+            # Of three orders one is a refill.
+            which = 1 if place.startswith("refill.") else dice.randint(1, 2)
+            shop.start(failpoints=f"{place}=kill@{which}", may_end=True)
             self.buy(orders, patiently=shop is self.far)
             wait_for(shop.has_ended, 20, f"killed at {place}")
         else:
@@ -189,18 +216,11 @@ class Chain:
         self.far.wait_until_final(30)
         near = dict(self.near.sql("select subscriber, state from orders"))
         assert len(near) == self.bought
-        far = self.far.sql("select subscriber, state from orders")
-        granted = Counter(
-            subscriber
-            for (subscriber,) in self.far.sql(
-                "select o.subscriber from network_delivery d join attempt a on a.reference = d.reference"
-                " join orders o on o.id = a.order_id where d.state = 'delivered'"
-            )
-        )
+        granted, sold = self._granted(), self._sold()
         delivered = {subscriber for subscriber, state in near.items() if state == "delivered"}
         # Each exactly once, and nothing that the near shop has given money back for.
         assert granted == Counter(delivered)
-        assert Counter(subscriber for subscriber, state in far if state == "delivered") == granted
+        assert sold == granted
         for shop in (self.near, self.far):
             (ledger,) = shop.several([["ledger", "check"]])
             assert ledger["ok"], ledger["findings"]
@@ -210,10 +230,29 @@ class Chain:
         print(f"{self.bought} orders {dict(states)}, final after {took_s:.1f} s")
         assert states["delivered"] == self.bought
 
+    def _granted(self) -> Counter[str]:
+        """How often each number has been given something at the far end."""
+        return Counter(
+            subscriber
+            for (subscriber,) in self.far.sql(
+                "select o.subscriber from network_delivery d join attempt a on a.reference = d.reference"
+                " join orders o on o.id = a.order_id where d.state = 'delivered'"
+            )
+        )
+
+    def _sold(self) -> Counter[str]:
+        """How often the far shop has sold something to each number."""
+        sold = self.far.sql("select subscriber, state from orders")
+        return Counter(subscriber for subscriber, state in sold if state == "delivered")
+
+    def _taken(self, currency: str) -> int:
+        """What the upstream has taken from its reseller."""
+        spent = "select coalesce(sum(price_minor), 0) from orders where state = 'delivered' and currency = %s"
+        return int(self.far.sql(spent, currency)[0][0])
+
     def _check_money(self, currency: str, provider: str) -> None:
         """What the upstream took from its reseller's wallet is what the near shop's attempts say that it took."""
-        spent = "select sum(price_minor) from orders where state = 'delivered' and currency = %s"
-        ((taken,),) = self.far.sql(spent, currency)
+        taken = self._taken(currency)
         ((left,),) = self.far.sql(
             "select w.balance_minor from wallet w where w.account_id = (select wallet_id from orders where currency = %s limit 1)",
             currency,
@@ -223,6 +262,60 @@ class Chain:
             "select sum(a.cost_minor) from attempt a where a.provider = %s and a.state = 'delivered'", provider
         )
         assert owed == taken
+
+
+class MadapiChain(Chain):
+    """The same, through MADAPI: bundles are subscriptions of the far shop, airtime is a refill there.
+
+    A refill is for who is a subscriber already.
+    """
+
+    far_dies_at = (*FAR_DIES_AT, "refill.after_locks", "refill.before_commit", "refill.after_commit")
+    AIRTIMES: Final = 30
+
+    def start(self) -> None:
+        super().start()
+        # A refill says what was loaded, not what it cost.
+        self.near.telvend("product", "offer", "NG-MTN-AIRTIME", "nigeria", "100%")
+
+    def _connect(self) -> None:
+        *_, made = self.far.several(
+            [
+                ["wallet", "credit", "ada@example.com", PLENTY, "GHS", "--reference", "opening"],
+                *(
+                    ["subscriber", "add", f"+234803{number:07}", "--tariff-plan", "Basic", "--currency", "NGN"]
+                    for number in range(2, 3 * self.AIRTIMES, 3)
+                ),
+                [
+                    "key",
+                    "add",
+                    "ada@example.com",
+                    "--api",
+                    "madapi",
+                    "--read-limit",
+                    PLENTY,
+                    "--purchase-limit",
+                    PLENTY,
+                ],
+            ]
+        )
+        settings = self.near.data_dir / "telvend.toml"
+        settings.write_text(MADAPI_SETTINGS.format(url=self.far.url, key=made["key"], secret=made["secret"]), "utf-8")
+        settings.chmod(0o600)
+        self.near.settings = {}
+
+    def _loaded(self) -> Counter[str]:
+        return Counter(msisdn for (msisdn,) in self.far.sql("select msisdn from refill"))
+
+    def _granted(self) -> Counter[str]:
+        return super()._granted() + self._loaded()
+
+    def _sold(self) -> Counter[str]:
+        return super()._sold() + self._loaded()
+
+    def _taken(self, currency: str) -> int:
+        loaded = "select coalesce(sum(amount_minor), 0) from refill where currency = %s"
+        return super()._taken(currency) + int(self.far.sql(loaded, currency)[0][0])
 
 
 @pytest.fixture
@@ -242,6 +335,25 @@ def test_a_chain_of_two_shops_agrees_after_either_was_killed(chain: Chain) -> No
     for who in ("near at a place", "far at a place", dice.choice(["near", "far"])):
         chain.accident(dice, who, 3)
     chain.check()
+
+
+@pytest.fixture
+def madapi_chain(copied: Callable[[], Shop], keys: Keys) -> Iterator[MadapiChain]:
+    made = MadapiChain(copied(), copied(), keys)
+    made.start()
+    yield made
+    made.end()
+
+
+@pytest.mark.timeout(300)
+def test_a_chain_over_madapi_agrees_after_either_was_killed(madapi_chain: MadapiChain) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    madapi_chain.buy(3)
+    for who in ("near at a place", "far at a place", dice.choice(["near", "far"])):
+        madapi_chain.accident(dice, who, 3)
+    madapi_chain.check()
 
 
 @pytest.mark.soak

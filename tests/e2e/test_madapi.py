@@ -18,6 +18,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from telvend.dialects.madapi.fields import transaction_id_in_force
 from tests.e2e.conftest import PLENTY
 from tests.e2e.shop import _NO_CERTIFICATES, Shop, wait_for
 from tests.madapi_schema import mind
@@ -680,6 +681,96 @@ def test_twenty_at_once_under_a_long_id_are_one_refill(market: Market) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
     assert market.ama.main(number) == "10.00"
+
+
+# Subscriptions
+
+BUNDLE = "NG-MTN-SME-1GB-30D"
+
+
+def subscribe(partner: Partner, number: str, transaction: str, **more: Any) -> httpx.Response:
+    body = {"subscriptionId": BUNDLE, "subscriptionPaymentSource": "EVDS", "beneficiaryId": number}
+    return partner.send("POST", f"/v2/customers/{number}/subscriptions", json=body | more, transaction=transaction)
+
+
+async def test_of_twenty_racing_subscriptions_under_one_id_one_is_sold(market: Market) -> None:
+    number, before = market.subscriber(), market.wallet()
+    answers = await asyncio.gather(
+        *(asyncio.to_thread(subscribe, market.ama, number, "TX-BUNDLE-1") for _ in range(20))
+    )
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["correlationId"] for answer in answers}) == 1
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+    assert market.wallet() == before - 300
+    one = answers[0].json()
+    assert Decimal(one["amountBefore"]) - Decimal(one["amountAfter"]) == Decimal(one["amountCharged"]) == 300
+    # One id names one thing, and other partners have ids of their own.
+    market.ama.voucherless(number, "10", transaction="TX-BUNDLE-1", expect=(400, "5001"))
+    assert subscribe(market.ama, number, "TX-BUNDLE-1", subscriptionId="NG-MTN-SME-2GB-30D").status_code == 400
+    assert subscribe(market.kofi, number, "TX-BUNDLE-1").json()["statusCode"] == "6001"
+    assert market.wallet() == before - 300
+
+
+def test_a_subscription_is_on_the_customers_plans_in_the_list_and_can_be_asked_about(market: Market) -> None:
+    number = market.subscriber()
+    bought = subscribe(market.ama, number, "TX-BUNDLE-2").json()
+    plans = market.ama.send("GET", f"/v2/customers/{number}/plans/{BUNDLE}", expect=(200, "0000")).json()
+    assert [entry["balanceDetail"]["activeValue"] for entry in plans["data"]["balance"]] == ["1024.00"]
+    status = f"/v2/customers/{number}/subscriptions/{BUNDLE}/status"
+    for reference in ("TX-BUNDLE-2", bought["correlationId"]):
+        told = market.ama.send("GET", f"{status}/{reference}", expect=(200, "0000")).json()
+        assert (told["status"], told["correlationId"]) == ("Active", bought["correlationId"])
+    subscribe(market.ama, number, "TX-BUNDLE-3")
+    path: str | None = f"/v2/customers/{number}/subscriptions?limit=1"
+    seen = []
+    while path is not None:
+        page = market.ama.send("GET", path, expect=(200, "0000")).json()
+        seen += [row["transactionReference"] for row in page["data"]]
+        following = page["_link"]["next"]
+        path = None if following is None else following["href"].removeprefix(market.shop.url)
+    assert seen == ["TX-BUNDLE-3", "TX-BUNDLE-2"]
+    # Somebody else's is not found, and their id is free.
+    other = market.kofi.send("GET", f"{status}/TX-BUNDLE-2", expect=(404, "1000")).json()
+    assert other["transactionIdFree"] is True
+    assert market.kofi.send("GET", f"/v2/customers/{number}/subscriptions", expect=(200, "0000")).json()["data"] == []
+
+
+def test_a_subscription_that_fails_gives_the_money_back_and_stays_failed(market: Market) -> None:
+    number = "2348031230004"  # Which the simulator refuses.
+    ((before,),) = market.shop.sql("select balance_minor from wallet where mode = 'test' and currency = 'NGN' limit 1")
+    for replayed in (None, "true"):
+        failed = subscribe(market.play, number, "TX-BUNDLE-4")
+        assert (failed.status_code, failed.json()["statusCode"]) == (400, "5001")
+        assert failed.headers.get("idempotent-replayed") == replayed
+    told = market.play.send("GET", f"/v2/customers/{number}/subscriptions/{BUNDLE}/status/TX-BUNDLE-4").json()
+    assert (told["statusCode"], told["status"], told["amountCharged"]) == ("5001", "Failed", "0.00")
+    ((after,),) = market.shop.sql("select balance_minor from wallet where mode = 'test' and currency = 'NGN' limit 1")
+    assert after == before
+
+
+def test_a_lost_refill_can_be_asked_about(market: Market) -> None:
+    number, uuid = market.subscriber(), str(uuid4())
+    path = f"/v2/customers/{number}/refills/{uuid}"
+    assert market.ama.send("GET", path, expect=(404, "1000")).json()["transactionIdFree"] is True
+    market.ama.refill(
+        number, refillType="voucherless", refillProfileId="DB00", transactionAmount="10", headers={"transactionId": uuid},
+        transaction=transaction_id_in_force(uuid),
+    )  # fmt: skip
+    told = market.ama.send("GET", path, expect=(200, "0000")).json()
+    assert told["data"] == {"amount": "10", "currencyCode": "NGN"}
+    assert told["transactionReference"] == transaction_id_in_force(uuid)
+
+
+def test_every_product_of_the_list_can_be_bought_by_its_id(market: Market) -> None:
+    groups = market.ama.send("GET", "/v3/products/2348031234567", expect=(200, "0000")).json()["data"]
+    listed = {item["id"]: item for items in groups.values() for item in items}
+    sold = {plan["code"] for plan in market.shop.telvend("product", "list", "--country", "NG")["products"]}
+    assert BUNDLE in listed
+    assert listed.keys() <= sold
+    dearest = max(listed.values(), key=lambda item: Decimal(item["amount"]))
+    number, before = market.subscriber(), market.wallet()
+    assert subscribe(market.ama, number, "TX-BUNDLE-5", subscriptionId=dearest["id"]).status_code == 201
+    assert market.wallet() == before - Decimal(dearest["amount"])
 
 
 def test_the_books_hold_after_all_this(market: Market) -> None:

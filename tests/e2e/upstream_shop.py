@@ -8,6 +8,7 @@ from unittest import mock
 from telvend import bootstrap
 from telvend.cli import main
 from telvend.fulfilment.model import FulfilmentPolicy
+from telvend.providers.madapi import wire as madapi
 from telvend.providers.netpluse import wire as netpluse
 from telvend.providers.networkdatasub import wire as networkdatasub
 
@@ -19,6 +20,7 @@ POLICY = FulfilmentPolicy(
 
 if __name__ == "__main__":
     with (
+        mock.patch.object(madapi, "SETTLES_AFTER_S", SETTLES_AFTER_S),
         mock.patch.object(netpluse, "SETTLES_AFTER_S", SETTLES_AFTER_S),
         mock.patch.object(networkdatasub, "SETTLES_AFTER_S", SETTLES_AFTER_S),
         mock.patch.object(bootstrap.Shop, "policy", POLICY),

@@ -522,6 +522,95 @@ class TelvendAsNetpluse(NetpluseSide):
     settings = _settings("netpluse", api_key=Secret("np_live_x"), base_url="https://another.example")
 
 
+class TelvendAsMadapi(FarSide):
+    """A Telvend that speaks MADAPI: tokens, a reference that is a key, and a 404 that says when nothing was sold under it."""
+
+    latest_s = 114.0
+    settings = _settings(
+        "madapi", client_id=Secret("mtn_live_x"), client_secret=Secret("the-secret"), base_url="https://another.example"
+    )
+
+    def purchase_of(self, request: httpx.Request) -> Purchase | None:
+        if request.method not in ("PATCH", "POST") or request.url.path.startswith("/v1/"):
+            return None
+        form = _json(request)
+        airtime = request.method == "PATCH"
+        phone = request.url.path.split("/")[3]
+        return Purchase(
+            request.headers["transactionid"], f"0{phone[3:]}", form | {"service": "airtime" if airtime else "data"}
+        )
+
+    def name_of(self, entry: Entry) -> str:
+        return f"SUB-{entry.number}-abcdef"
+
+    def state(self, entry: Entry) -> Answer:
+        if entry.form["service"] == "airtime" and entry.fate is Fate.DELIVERED:
+            return 200, self._refill(entry)
+        if entry.fate is Fate.DELIVERED:
+            return 201, self._subscription(entry)
+        return (202, self._subscription(entry)) if entry.fate is Fate.PENDING else self._error(400, "5001")
+
+    def _refill(self, entry: Entry) -> dict[str, Any]:
+        data = {"amount": entry.form["transactionAmount"], "currencyCode": "NGN"}
+        told = {"statusCode": "0000", "statusMessage": "Success", "sequenceNo": f"x-{entry.number}", "data": data}
+        return told | {"transactionReference": entry.reference}
+
+    def _subscription(self, entry: Entry) -> dict[str, Any]:
+        code, status = {Fate.DELIVERED: ("0000", "Active"), Fate.PENDING: ("1004", "Pending")}.get(
+            entry.fate, ("5001", "Failed")
+        )
+        return {
+            "subscriptionId": entry.form.get("subscriptionId"),
+            "status": status,
+            "amountCharged": "250.00",
+            "correlationId": self.name_of(entry),
+            "transactionReference": entry.reference,
+            "statusCode": code,
+            "statusMessage": "words",
+        }
+
+    def _error(self, status: int, code: str, **more: Any) -> Answer:
+        return status, {"statusCode": code, "statusMessage": "words", "supportMessage": "words"} | more
+
+    def answer(self, request: httpx.Request) -> Answer:
+        if request.url.path.startswith("/v1/oauth"):
+            return 200, {"access_token": "a-token", "token_type": "BearerToken", "expires_in": "1800"}
+        entry = self.found(_last(request))
+        if entry is not None and entry.form["service"] == "airtime" and entry.fate is Fate.FAILED:
+            entry = None  # A refill that was refused leaves its id free.
+        elif entry is None and _last(request) in self._entries:
+            return self._error(503, "3000")  # A replica that lags behind does not say that an id is free.
+        if entry is None:
+            return self._error(404, "1000", transactionIdFree=True, transactionReference=_last(request))
+        if entry.form["service"] == "airtime":
+            return self._refill_told(entry)
+        return (202 if entry.fate is Fate.PENDING else 200), self._subscription(entry)
+
+    def _refill_told(self, entry: Entry) -> Answer:
+        return (200, self._refill(entry)) if entry.fate is Fate.DELIVERED else self._error(503, "3000")
+
+    def not_let_in(self) -> Answer:
+        return self._error(401, "4000")
+
+    def no_float(self) -> Answer:
+        return self._error(403, "6001")
+
+    def bad_number(self) -> Answer:
+        return self._error(404, "1000")
+
+    def too_many(self) -> Answer:
+        return self._error(429, "1013")
+
+    def down(self) -> Answer:
+        return self._error(503, "3000")
+
+    def unknown(self) -> Answer:
+        return self._error(503, "3000")
+
+    def undocumented(self, body: Any) -> Any:
+        return body | {"statusCode": "7777"}
+
+
 class VTpassSide(FarSide):
     """VTpass: a `request_id` is not answered twice, one purchase of a number in thirty seconds."""
 

@@ -45,6 +45,7 @@ from tests.simulation.far_sides import (
     NetworkDataSubSide,
     NetworkDataSubWithReference,
     Telitab,
+    TelvendAsMadapi,
     TelvendAsNetpluse,
     VTpassSide,
     Wazodata,
@@ -354,6 +355,7 @@ class Shop:
                 "waza": Wazodata,
                 "teli": Telitab,
                 "husmo": Husmodata,
+                "mtn": TelvendAsMadapi,
             }
         )
         if self.rough and not ghana:

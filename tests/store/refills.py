@@ -33,7 +33,7 @@ HUNDRED = Money(100_00, NGN)
 _numbers = itertools.count(1)
 
 KINDS = KindsByDialect()
-"""What the dialect of these refills sells, as bootstrap declares it: it stands on the unique index alone."""
+"""What the dialect of these refills sells, as bootstrap declares it: subscriptions have the same ids."""
 KINDS.declare(MADAPI.name, MADAPI.sells)
 
 

@@ -147,7 +147,7 @@ class OrderFilter:
     """What a list of orders is narrowed to; None leaves a thing open.
 
     `reference` is ours or a caller's own. `since` and `until` are moments, `until` itself not included. `networks`
-    and `product` are codes.
+    and `product` are codes. `dialect` is the API through which it was sold.
     """
 
     reseller_id: UUID | None = None
@@ -159,6 +159,7 @@ class OrderFilter:
     until: datetime | None = None
     networks: tuple[str, ...] | None = None
     product: str | None = None
+    dialect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

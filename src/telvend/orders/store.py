@@ -206,6 +206,7 @@ def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int |
         ("o.created_at < {}", wanted.until),
         ("o.network = any({}::text[])", None if wanted.networks is None else list(wanted.networks)),
         ("o.product = {}", wanted.product),
+        ("o.dialect = {}", wanted.dialect),
     ):
         if value is not None:
             values.append(value)

@@ -14,6 +14,7 @@ CONNECTORS: Final[dict[str, str]] = {
     # In the order of their names.
     "dtone": "telvend.providers.dtone.client",
     "http": "telvend.providers.described.client",
+    "madapi": "telvend.providers.madapi.client",
     "netpluse": "telvend.providers.netpluse.client",
     "networkdatasub": "telvend.providers.networkdatasub.client",
     "reloadly": "telvend.providers.reloadly.client",

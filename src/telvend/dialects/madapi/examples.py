@@ -1,13 +1,13 @@
-"""MADAPI's story: a token, a subscriber's plans, refills, a premium and its quote, the tariff, and some things gone wrong."""
+"""MADAPI's story: a token, a subscriber's plans, refills, a bundle, a premium and its quote, the tariff, and some things gone wrong."""
 
 from typing import Any, Final
 
 from telvend.dialects.examples import Holds, Maybe, More, Parameter, Pattern, Step, Variable
 
 ABOUT: Final = (
-    "A subscriber's plans and balances, premiums, and refills, as MTN's MADAPI Plans v2 speaks, with what version 2.3 adds. The"
-    " key is sent as `X-API-Key`; or it buys a token that is sent as `Authorization: Bearer`. Values are strings with two"
-    " decimals. `statusCode` is the canonical code of four digits, `0000` for success."
+    "A subscriber's plans and balances, premiums, and refills, as MTN's MADAPI Plans v2 speaks, with what version 2.3 adds; and"
+    " the bundles of Subscriptions v2 and Products v3. The key is sent as `X-API-Key`; or it buys a token that is sent as"
+    " `Authorization: Bearer`. Values are strings with two decimals. `statusCode` is the canonical code of four digits, `0000` for success."
 )
 
 VARIABLES: Final = (
@@ -20,9 +20,12 @@ VARIABLES: Final = (
     Variable("voucherAmount", "200", "What that voucher is worth, in whole units."),
     Variable("refillAmount", "100", "What is refilled from the partner's wallet, in whole units."),
     Variable("premiumProduct", "AYO_SWC", "A product that premiums are asked for."),
+    Variable("bundle", "NG-MTN-SME-1GB-30D", "A product's code, as the list of products has it."),
     Variable("tariffPlan", "PulsePlus", "A tariff plan to change to."),
     Variable("accessToken", "mt_0d2hq7", "The token.", from_story=True),
     Variable("refillId", "TX-17640000001", "The transactionId of the refill.", from_story=True),
+    Variable("subscriptionId", "TX-17640000003", "The transactionId of the subscription.", from_story=True),
+    Variable("correlationId", "SUB-4711-7kq2xd", "Our reference of the subscription.", from_story=True),
     Variable("premiumId", "TX-17640000002", "The transactionId of the premium.", from_story=True),
     Variable("mainBalance", "1250.50", "What was in the main account.", from_story=True),
     Variable("quote", "PRM-4711-7kq2xd", "The premium's reference, to be used as a quote.", from_story=True),
@@ -65,6 +68,28 @@ REFILL_PARAMETERS: Final = (
     Parameter("partnerName", "Read, and changes nothing.", "header"),
 )
 FRI_PARAMETERS: Final = (*COMMON, _CONSENT)
+REFILL_STATUS_PARAMETERS: Final = (
+    CUSTOMER,
+    Parameter("transactionId", "The transactionId that the refill was sent under.", "path"),
+    _SOURCE,
+)
+PRODUCTS_PARAMETERS: Final = (
+    Parameter("customerId", "The customer's number in any spelling; or the code of one product.", "path"),
+    _TRANSACTION_ID,
+    _SOURCE,
+)
+SUBSCRIPTIONS_PARAMETERS: Final = (
+    *COMMON,
+    Parameter("limit", "So many at most, from 1 to 100; 50 where it is not given.", kind="integer"),
+    Parameter("before", "The `correlationId` of the last one that was read; `_link.next` has it."),
+)
+STATUS_PARAMETERS: Final = (
+    *COMMON,
+    Parameter("subscriptionId", "The product's code.", "path"),
+    Parameter("statusId", "The transactionId that it was bought under, or its `correlationId`.", "path"),
+    Parameter("queryType", "Read, and changes nothing."),
+    Parameter("subscriptionProviderId", "Read, and changes nothing."),
+)
 TOKEN_PARAMETERS: Final = (
     Parameter("grant_type", "May stand in the form instead.", limits={"enum": ["client_credentials"]}),
 )
@@ -202,6 +227,54 @@ def _fri(state: str) -> dict[str, Any]:
     return {"_link": _HREF, **_TOLD, "data": data}
 
 
+_ITEM: Final[dict[str, Any]] = {
+    "id": "{{bundle}}",
+    "name": "MTN SME 1GB 30 Days",
+    "network": "mtn",
+    "currency": "NGN",
+    "amount": "300.00",
+    "bundleCategory": "DATA",
+    "subCategory": "SME",
+    "bundleValidity": "30 Days",
+    "paymentMode": ["EVDS"],
+    "buyForOthers": True,
+    "renewal": False,
+    "activationId": "{{bundle}}",
+}
+_SUBSCRIPTION: Final[dict[str, Any]] = {
+    "subscriptionId": "{{bundle}}",
+    "beneficiaryId": "{{customerId}}",
+    "status": "Active",
+    "amountCharged": "300.00",
+    "amountBefore": "19900.00",
+    "amountAfter": "19600.00",
+    "currencyCode": "NGN",
+    "correlationId": "{{correlationId}}",
+    "transactionReference": "{{subscriptionId}}",
+    "statusCode": "0000",
+    "statusMessage": "Success",
+    "transactionId": "{{subscriptionId}}",
+    "sequenceNo": "8842017733",
+    "links": [
+        {
+            "rel": "self",
+            "href": "https://shop.example/v2/customers/{{customerId}}/subscriptions/{{bundle}}/status/{{subscriptionId}}",
+        }
+    ],
+}
+_ROW: Final = {
+    name: _SUBSCRIPTION[name]
+    for name in ("subscriptionId", "beneficiaryId", "status", "amountCharged", "currencyCode", "correlationId",
+                 "transactionReference")
+} | {"createdAt": "2026-11-22T09:14:05Z"}  # fmt: skip
+_BUNDLE: Final = {
+    "subscriptionId": "{{bundle}}",
+    "subscriptionProviderId": "ERS",
+    "subscriptionPaymentSource": "EVDS",
+    "beneficiaryId": "{{customerId}}",
+}
+
+
 _CODE_5000: Final = {"statusCode": "5000"}
 
 STORY: Final = (
@@ -265,6 +338,15 @@ STORY: Final = (
         expects={"data.amount": "{{refillAmount}}"},
     ),
     Step(
+        "Ask about the refill",
+        "GET /v2/customers/{customerId}/refills/{transactionId}",
+        "For whoever has lost the answer. A 404 with `transactionIdFree` says that nothing was sold under this id.",
+        "Refill",
+        path=_WHO | {"transactionId": "{{refillId}}"},
+        answer=_refilled("{{refillAmount}}") | {"transactionReference": "{{refillId}}"},
+        expects={"statusCode": "0000", "data.amount": "{{refillAmount}}", "transactionReference": "{{refillId}}"},
+    ),
+    Step(
         "Load a voucher",
         "PATCH /v2/customers/{customerId}/plans/refill",
         "A voucher is worth what is printed on it, once. Whatever is wrong with a PIN, the answer is one and the same.",
@@ -286,6 +368,71 @@ STORY: Final = (
         answer=_plans([_MAIN]),
         expects={"data.balance[0].balanceDetail.activeValue": More("mainBalance", "{{voucherAmount}}")},
         keyless=True,
+    ),
+    Step(
+        "Bundles on sale",
+        "GET /v3/products/{customerId}",
+        "What can be bought for this customer, by how long it lasts. `id` is what a subscription takes.",
+        "Bundles",
+        path=_WHO,
+        answer={
+            "_link": _HREF,
+            **_TOLD,
+            "data": {"daily": [_ITEM], "weekly": [_ITEM], "monthly": [_ITEM], "nonExpiry": [_ITEM]},
+        },
+        expects={"statusCode": "0000", "data.monthly": Holds({"id": "{{bundle}}", "currency": "NGN"})},
+    ),
+    Step(
+        "Buy a bundle",
+        "POST /v2/customers/{customerId}/subscriptions",
+        "Paid from the partner's wallet. 201 when it is delivered; 202 with 1004 while it is not, then ask for its status. The"
+        " transactionId makes it safe to send the request again.",
+        "Bundles",
+        201,
+        path=_WHO,
+        headers={"transactionId": "{{subscriptionId}}"},
+        body=_BUNDLE,
+        makes={"subscriptionId": _NEW_ID},
+        answer=_SUBSCRIPTION,
+        says={"transactionId": "{{subscriptionId}}"},
+        expects={
+            "statusCode": "0000",
+            "status": "Active",
+            "subscriptionId": "{{bundle}}",
+            "amountCharged": Pattern("^[0-9]+\\.[0-9]{2}$"),
+        },
+        keeps={"correlationId": "correlationId"},
+    ),
+    Step(
+        "The same purchase again",
+        "POST /v2/customers/{customerId}/subscriptions",
+        "The same subscription, and nothing is taken again.",
+        "Bundles",
+        201,
+        path=_WHO,
+        headers={"transactionId": "{{subscriptionId}}"},
+        body=_BUNDLE,
+        answer=_SUBSCRIPTION,
+        says={"Idempotent-Replayed": "true"},
+        expects={"correlationId": "{{correlationId}}"},
+    ),
+    Step(
+        "What became of it",
+        "GET /v2/customers/{customerId}/subscriptions/{subscriptionId}/status/{statusId}",
+        "By the transactionId that it was bought under. 202 while it is pending; `statusCode` 5001 when it has failed.",
+        "Bundles",
+        path=_WHO | {"subscriptionId": "{{bundle}}", "statusId": "{{subscriptionId}}"},
+        answer=_SUBSCRIPTION,
+        expects={"statusCode": "0000", "status": "Active", "transactionReference": "{{subscriptionId}}"},
+    ),
+    Step(
+        "What was bought for the customer",
+        "GET /v2/customers/{customerId}/subscriptions",
+        "This partner's own purchases, newest first; `_link.next` is the address of the next page.",
+        "Bundles",
+        path=_WHO,
+        answer={"_link": _HREF | {"next": Maybe({"href": _HREF["self"]["href"]}, null=True)}, **_TOLD, "data": [_ROW]},
+        expects={"statusCode": "0000", "data[0].correlationId": "{{correlationId}}"},
     ),
     Step(
         "With mobile money",

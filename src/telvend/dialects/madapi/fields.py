@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from telvend.catalog.model import PRODUCT_CODE as PRODUCT_CODE_PATTERN
 from telvend.catalog.model import is_product_code
 from telvend.dialects.fields import FormFields, Problems
 from telvend.dialects.headers import header_text
@@ -269,6 +270,10 @@ _OF_VOUCHERS: Final = ("voucherActivationCode", "serialNumber")
 _OF_VOUCHERLESS: Final = ("refillProfileId", "transactionAmount")
 TARGET_SYSTEMS: Final = ("AIR", "PPMS")
 FRI_STATES: Final = ("ACTIVE", "BLOCKED")
+PAYMENT_SOURCE: Final = "EVDS"
+"""The payment source of a subscription that is the partner's wallet."""
+
+PAYMENT_SOURCES: Final = ("Airtime", "MobileMoney", PAYMENT_SOURCE, "Loyalty")
 GRANT: Final = "client_credentials"
 
 LONGEST_TEXT: Final = 128
@@ -465,6 +470,17 @@ class Fields(FormFields):
             self.add("amount", "must be an object of type, value and unit")
             return None
         return value
+
+    # Subscriptions
+
+    def subscription_id(self) -> str:
+        return self.matching("subscriptionId", PRODUCT_CODE_PATTERN, PRODUCT_CODE)
+
+    def beneficiary(self) -> str:
+        """Empty where there is none."""
+        return self.customer("beneficiaryId", self.home) if self.has("beneficiaryId") else ""
+
+    # Tariffs
 
     def plan_id(self) -> str:
         return self.matching("planId", PLAN_ID, "must be 1 to 64 letters, digits, dots, dashes, underscores and spaces")

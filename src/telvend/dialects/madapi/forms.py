@@ -22,6 +22,7 @@ from telvend.dialects.madapi.fields import (
     LONGEST_SENT_ID,
     LONGEST_TEXT,
     MOST_UNITS,
+    PAYMENT_SOURCES,
     PIN,
     PLAN_ID,
     PROFILE,
@@ -59,6 +60,13 @@ def _plain(longest: int, **more: Any) -> Field:
         required=False,
         **more,
     )
+
+
+_DIGITS: Final = f"{SEPARATORS}\\+?(?:{SEPARATORS}[0-9]){{3,20}}{SEPARATORS}"
+_NUMBER: Final = matching(_DIGITS, maxLength=LONGEST_CUSTOMER, format="mobile-number")
+"""A customer's number, in any spelling."""
+
+_NUMBER_OR_NOTHING: Final = matching(f"{_DIGITS}|", maxLength=LONGEST_CUSTOMER, format="mobile-number-or-empty")
 
 
 # Refills ----------------------------------------------------------------------------------------------------------------
@@ -199,11 +207,7 @@ class Premium(msgspec.Struct, frozen=True):
         str,
         Field(
             lambda fields, name: fields.customer(name, fields.home),
-            matching(
-                f"{SEPARATORS}\\+?(?:{SEPARATORS}[0-9]){{3,20}}{SEPARATORS}",
-                maxLength=LONGEST_CUSTOMER,
-                format="mobile-number",
-            ),
+            _NUMBER,
             about="A subscriber's number: E.164, its digits, or the national form.",
         ),
     ]
@@ -221,6 +225,43 @@ class Premium(msgspec.Struct, frozen=True):
     account_holder_id: Annotated[str | None, _plain(LONGEST_TEXT)]
     quote_id: Annotated[str | None, _plain(LONGEST_QUOTE, about="The `originReferenceId` of a premium, once.")]
     message: Annotated[str | None, _plain(LONGEST_MESSAGE)]
+
+
+# Subscriptions ----------------------------------------------------------------------------------------------------------
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """What is bought, and for whom. What is read and changes nothing is checked for its form all the same."""
+
+    subscription_id: Annotated[
+        str,
+        Field(
+            lambda fields, _: fields.subscription_id(),
+            matching(PRODUCT_CODE.pattern),
+            about="The product's code, as `GET /v3/products/{customerId}` lists it.",
+        ),
+    ]
+    beneficiary_id: Annotated[
+        str,
+        Field(
+            lambda fields, _: fields.beneficiary(),
+            _NUMBER_OR_NOTHING,
+            required=False,
+            about="Who gets it, where that is not the customer of the path: a number in any spelling.",
+        ),
+    ]
+    subscription_payment_source: Annotated[
+        str,
+        Field(
+            lambda fields, name: fields.one_of(name, PAYMENT_SOURCES, required=False),
+            matching(f"{_words(*PAYMENT_SOURCES)}|"),
+            required=False,
+            about="Who pays. Here the partner's wallet does: `EVDS`, or nothing.",
+        ),
+    ]
+    subscription_provider_id: Annotated[str | None, _plain(LONGEST_TEXT, about="Read, and changes nothing.")]
+    node_id: Annotated[str | None, _plain(LONGEST_TEXT, about="Read, and changes nothing.")]
+    registration_channel: Annotated[str | None, _plain(LONGEST_TEXT, about="Read, and changes nothing.")]
 
 
 # Version 2.3 ------------------------------------------------------------------------------------------------------------
@@ -264,6 +305,12 @@ PREMIUM_FORM: Final = Form(
     about="A premium that is asked for. `amount` is for CURRENCY; `product` is the path's where that names one.",
     spelt=camel,
     components={"CurrencyAmount": _AMOUNT},
+)
+SUBSCRIPTION_FORM: Final = Form(
+    "SubscriptionForm",
+    Subscription,
+    about="A bundle that is bought from the partner's wallet, once: nothing renews.",
+    spelt=camel,
 )
 MIGRATION_FORM: Final = Form(
     "MigrationForm",

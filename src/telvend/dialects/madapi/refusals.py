@@ -151,21 +151,38 @@ def error_answer(error: TelvendError, request: Request, *, literal_999: bool = F
     operation = (request.method, request.route)
     if status == 404 and operation in _ABSENT:
         return Response(404, Absent(None, code, message, request.trace))
-    support = "An unexpected error; it has been recorded." if code == "3001" else _support(error, request.route)
     headers = _CHALLENGE if status == 401 else ()
     if status != 405 and operation in _PREMIUM:
+        support = _support(error, code, request.route)
         return Response(status, PremiumError(code, message, support, request.trace, links(request)), headers)
     if literal_999 and code == "3001" and request.route == REFILL:
         status = LITERAL_999
-    sequence = request.request_id.decode()
-    return Response(
-        status,
-        ErrorBody(code, message, support, request.trace, _now(), request.path, request.method, sequence),
-        headers,
+    return Response(status, error_body(error, request), headers)
+
+
+def error_body(error: TelvendError, request: Request) -> ErrorBody:
+    """Return an error in shape 1."""
+    code = nearest_row(ERROR_TABLE, error)[1]
+    return general_body(code, _support(error, code, request.route), request)
+
+
+def general_body(code: str, support: str, request: Request) -> ErrorBody:
+    """Return shape 1 with this code; `support` is the `supportMessage`."""
+    return ErrorBody(
+        code,
+        STATUS_MESSAGE[code],
+        support,
+        request.trace,
+        _now(),
+        request.path,
+        request.method,
+        request.request_id.decode(),
     )
 
 
-def _support(error: TelvendError, route: str) -> str:
+def _support(error: TelvendError, code: str, route: str) -> str:
+    if code == "3001":
+        return "An unexpected error; it has been recorded."
     if isinstance(error, InvalidFields):
         return "; ".join(f"{name}: {problem}" for name, problem in error.problems.items())
     if route == REFILL and isinstance(error, InvalidInput) and error.field in FIELD_OF_REFILL:

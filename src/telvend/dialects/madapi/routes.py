@@ -1,5 +1,7 @@
 """MTN MADAPI Plans v2: a subscriber's plans and balances, premiums, refills, under /v2/customers; tokens under /v1/oauth.
 
+Beside them Subscriptions v2 and Products v3, which are no part of that document: subscriptions.py.
+
 Fixed words of the address (`refill`, `FRI`, `provision`) stand before `{productCode}` in the table: they are never read as one.
 """
 
@@ -14,9 +16,16 @@ from telvend.config import Settings
 from telvend.dialects.contract import Context, Dialect, Endpoint, Response
 from telvend.dialects.examples import Parameter
 from telvend.dialects.headers import header_text
-from telvend.dialects.madapi import KEYS, examples, refusals, wire
+from telvend.dialects.madapi import KEYS, examples, refusals, subscription_wire, subscriptions, wire
 from telvend.dialects.madapi.fields import PRODUCT_CODE, Fields, customer, long_id_of, plans_query, transaction_id_of
-from telvend.dialects.madapi.forms import FRI_STATE_FORM, MIGRATION_FORM, PREMIUM_FORM, REFILL_FORM, TOKEN_FORM
+from telvend.dialects.madapi.forms import (
+    FRI_STATE_FORM,
+    MIGRATION_FORM,
+    PREMIUM_FORM,
+    REFILL_FORM,
+    SUBSCRIPTION_FORM,
+    TOKEN_FORM,
+)
 from telvend.dialects.madapi.oauth import access_token, client_of
 from telvend.dialects.madapi.refusals import PLANS, PRODUCT, REFILL, Absent, ErrorBody, PremiumError
 from telvend.errors import Busy, InvalidInput, NotFound, NotPermitted
@@ -315,6 +324,59 @@ ENDPOINTS: Final = (
         parameters=examples.PRODUCT_PARAMETERS,
     ),
     _premium(PRODUCT, "What cover for a transaction costs", examples.PRODUCT_PARAMETERS),
+    # Additions: what partners buy bundles with, and how a refill is asked about.
+    Endpoint(
+        "GET",
+        subscriptions.REFILL_STATUS,
+        subscriptions.refill_status,
+        "The refill under a transactionId",
+        {200: wire.RefillAnswer, **_REFUSALS, 404: subscription_wire.NotSold},
+        parameters=examples.REFILL_STATUS_PARAMETERS,
+    ),
+    Endpoint(
+        "GET",
+        subscriptions.PRODUCTS,
+        subscriptions.products,
+        "The bundles on sale for a customer",
+        {200: subscription_wire.ProductsAnswer, **_REFUSALS},
+        parameters=examples.PRODUCTS_PARAMETERS,
+    ),
+    Endpoint(
+        "POST",
+        subscriptions.SUBSCRIPTIONS,
+        subscriptions.subscribe,
+        "Buy a bundle from the partner's wallet",
+        {
+            201: subscription_wire.SubscriptionAnswer,
+            202: subscription_wire.SubscriptionAnswer,
+            **_REFUSALS,
+            **_BODY,
+        },
+        allowance=AllowanceKind.PURCHASE,
+        form=SUBSCRIPTION_FORM,
+        parameters=examples.COMMON,
+    ),
+    Endpoint(
+        "GET",
+        subscriptions.SUBSCRIPTIONS,
+        subscriptions.subscriptions,
+        "What this partner has bought for a customer",
+        {200: subscription_wire.SubscriptionsAnswer, **_REFUSALS},
+        parameters=examples.SUBSCRIPTIONS_PARAMETERS,
+    ),
+    Endpoint(
+        "GET",
+        subscriptions.STATUS,
+        subscriptions.subscription_status,
+        "What became of a subscription",
+        {
+            200: subscription_wire.SubscriptionAnswer,
+            202: subscription_wire.SubscriptionAnswer,
+            **_REFUSALS,
+            404: subscription_wire.NotSold,
+        },
+        parameters=examples.STATUS_PARAMETERS,
+    ),
     Endpoint(
         "POST",
         "/v1/oauth/access_token",
@@ -335,13 +397,13 @@ def madapi(*, literal_999: bool = False) -> Dialect:
         name=KEYS.api,
         title="MTN MADAPI Plans v2",
         base_path="",
-        mounts=("/v2", "/v1/oauth"),
+        mounts=("/v2", "/v3", "/v1/oauth"),
         key_of=_key_of,
         second_key_of=_second_key_of,
         trace_of=transaction_id_of,
         trace_header=b"transactionid",
         minds_media_type=True,
-        sells=frozenset({SaleKind.REFILL}),
+        sells=frozenset({SaleKind.REFILL, SaleKind.ORDER}),
         error=partial(refusals.error_answer, literal_999=literal_999),
         security={"type": "apiKey", "in": "header", "name": "X-API-Key"},
         more_security={

@@ -331,6 +331,8 @@ class RefillData(msgspec.Struct, rename="camel"):
 
 
 class RefillAnswer(msgspec.Struct, rename="camel"):
+    """`transactionReference` stands in the answer to a question alone: the id that was asked about."""
+
     status_code: str
     status_message: str
     transaction_id: str
@@ -338,12 +340,14 @@ class RefillAnswer(msgspec.Struct, rename="camel"):
     data: RefillData
     link: Links = msgspec.field(name="_link")
     support_message: str | msgspec.UnsetType = msgspec.UNSET
+    transaction_reference: str | msgspec.UnsetType = msgspec.UNSET
 
 
 REPLAYED: Final[tuple[Header, ...]] = ((b"idempotent-replayed", b"true"),)
 
 
-def refill_answer(refilled: Refilled, request: Request) -> Response:
+def refill_answer(refilled: Refilled, request: Request, *, asked: bool = False) -> Response:
+    """The answer to a refill, and to a question about one (`asked`)."""
     amount = refilled.refill.amount
     text = value_of(BucketKind.MONEY, amount.minor, amount.currency).removesuffix(".00")
     body = RefillAnswer(
@@ -356,6 +360,8 @@ def refill_answer(refilled: Refilled, request: Request) -> Response:
     )
     if refilled.refill.capped:
         body.support_message = "The subscriber's time is at its maximum; the days beyond it were dropped."
+    if asked:
+        body.transaction_reference = refilled.refill.transaction_id
     return Response(200, body, REPLAYED if refilled.replayed else ())
 
 

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from telvend.catalog.model import CatalogueSnapshot, Network, Product
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Currency, Money
 from telvend.operator.refills.model import Refill, Refilled, RefillKind
 from telvend.operator.subscribers.balances.model import Bucket, BucketKind
 from telvend.operator.subscribers.model import Billing, Subscriber, SubscriberStatus
 from telvend.operator.subscribers.momo.model import MomoAccount
+from telvend.orders.model import Order, OrderState
 
 NOW = datetime(2026, 11, 22, 9, 14, 5, 310_000, UTC)
 DAY = timedelta(days=1)
@@ -69,3 +71,60 @@ def refilled(minor: int, *, capped: bool = False, replayed: bool = False, curren
         created_at=NOW,
     )
     return Refilled(refill, replayed)
+
+
+MTN = Network(5, "NG", "mtn", "MTN", active=True)
+
+
+def bundle(number: int, code: str, days: int | None, *, active: bool = True) -> Product:
+    return Product(
+        code,
+        "NG",
+        "mtn",
+        "data",
+        "SME",
+        "1GB",
+        days,
+        Money(30000, NGN),
+        Money(28500, NGN),
+        active,
+        id=number,
+        network_id=5,
+    )
+
+
+SOLD = bundle(1, "NG-MTN-SME-1GB-30D", 30)
+CATALOGUE = CatalogueSnapshot.of(
+    1,
+    [MTN],
+    [SOLD, bundle(2, "DAY", 1), bundle(3, "WEEK", 7), bundle(4, "EVER", None), bundle(5, "OFF", 30, active=False)],
+)
+
+
+def order(state: OrderState = OrderState.DELIVERED, *, transaction_id: str = "TX-00001", number: int = 4711) -> Order:
+    return Order(
+        id=number,
+        reference=f"SUB-{number}-7kq2xd",
+        reseller_id=UUID(int=1),
+        dialect="madapi",
+        mode=Mode.TEST,
+        client_reference=transaction_id,
+        fingerprint="",
+        wallet_id=7,
+        position=1,
+        kind="data",
+        country="NG",
+        network="mtn",
+        product_id=1,
+        product=SOLD.code,
+        size="1GB",
+        validity_days=30,
+        subscriber="+2348031234567",
+        face=Money(30000, NGN),
+        price=Money(30000, NGN),
+        cost=Money(28500, NGN),
+        state=state,
+        balance_after=Money(470000, NGN),
+        created_at=NOW,
+        updated_at=NOW,
+    )

@@ -26,13 +26,13 @@ junk = st.recursive(
 names = st.sampled_from(
     ["refillType", "voucherActivationCode", "serialNumber", "refillProfileId", "transactionAmount", "targetSystem", *PREMIUM,
      "accountHolderId", "quoteId", "message", "planId", "providerId", "state", "client_id", "client_secret", "grant_type",
-     "amount[type]", "amount.value"]
+     "amount[type]", "amount.value", "subscriptionId", "beneficiaryId", "subscriptionPaymentSource"]
 )  # fmt: skip
 amounts = st.fixed_dictionaries({}, optional=dict.fromkeys(("type", "value", "unit"), junk))
 bodies = st.dictionaries(names, junk | amounts, max_size=8)
 parameters = st.sampled_from(
     ["plan", "fixedLine", "momo", "includeReservations", "quoteid", "usageType", "amount", "segment", "idType", "prefLanguage",
-     "extRequest", "grant_type", "anything"]
+     "extRequest", "grant_type", "limit", "before", "customerId", "anything"]
 )  # fmt: skip
 
 
@@ -50,6 +50,8 @@ async def test_every_answer_has_its_shape(
 ) -> None:
     shop = Shop()
     path = endpoint.path.replace("{customerId}", "2348031234567").replace("{productCode}", word)
+    for name in ("{subscriptionId}", "{statusId:path}", "{transactionId:path}"):
+        path = path.replace(name, word)
     if isinstance(body, bytes):
         raw = body
     elif as_form:

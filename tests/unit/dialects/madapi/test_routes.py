@@ -3,6 +3,7 @@
 from base64 import b64encode
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -21,6 +22,7 @@ from telvend.errors import (
     NotAuthenticated,
     NotFound,
     NotPermitted,
+    ProductUnavailable,
     ReferenceReused,
 )
 from telvend.kit.allowance import AllowanceKind as Allowed
@@ -34,11 +36,23 @@ from telvend.operator.refills.model import Refilled, RefillKind, RefillRequest
 from telvend.operator.subscribers.balances.model import BucketKind, MaximumCredit
 from telvend.operator.subscribers.model import Subscriber, SubscriberBarred, SubscriberStatus
 from telvend.operator.vouchers.model import LockedOut, PinRefused
+from telvend.orders.model import Order, OrderFilter, OrderState, Placement
 from telvend.resellers.keyforms import KeyForms
 from telvend.resellers.model import Caller
 from tests.madapi_schema import mind
 from tests.unit.asgi import Reply, request
-from tests.unit.dialects.madapi.doubles import MAIN, MOMO, NOW, SUBSCRIBER, WEEKEND, refilled
+from tests.unit.dialects.madapi.doubles import (
+    CATALOGUE,
+    MAIN,
+    MOMO,
+    MTN,
+    NOW,
+    SOLD,
+    SUBSCRIBER,
+    WEEKEND,
+    order,
+    refilled,
+)
 
 KEY = "mtn_live_" + "k" * 40
 TOKEN = "mtn_token_" + "t" * 40
@@ -66,6 +80,16 @@ PREMIUM = {
 }
 
 
+class OnSale:
+    """The catalogue, and one product more, of which only the code is known."""
+
+    def product_by_code(self, code: str) -> Any:
+        return "a product" if code == "SOLD" else CATALOGUE.product_by_code(code)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(CATALOGUE, name)
+
+
 @dataclass
 class Shop:
     """Stands for every service at once, and remembers what it was asked. `raises`: what it answers with instead."""
@@ -81,11 +105,16 @@ class Shop:
     home_country: str = ""
     public_url: str = ""
     literal_999: bool = False
+    delivery_wait_s: float = 8.0
+    orders_there: list[Order] = field(default_factory=list)
+    refills_there: list[str] = field(default_factory=list)
+    settles_as: OrderState = OrderState.DELIVERED
 
     def __post_init__(self) -> None:
-        self.resellers = self.subscribers = self.premiums = self.refills = self.catalogue = self
+        self.resellers = self.subscribers = self.premiums = self.refills = self.orders = self.order_records = self
         self.entitlements = self.plans = self.mobile_money = self
         self.snapshot = self
+        self.catalogue = SimpleNamespace(snapshot=OnSale())
         services: Any = self
         self.app = DialectApp(madapi(literal_999=self.literal_999), services, self)
 
@@ -122,9 +151,6 @@ class Shop:
     def bundle(self, code: str) -> Any:
         return "a bundle" if code == "BUNDLE" else None
 
-    def product_by_code(self, code: str) -> Any:
-        return "a product" if code == "SOLD" else None
-
     def knows(self, product: str) -> bool:
         return product == "AYO_SWC"
 
@@ -147,6 +173,30 @@ class Shop:
             raise QuoteRefused("is not a quote of yours")
         request = PremiumRequest(reseller_id, mode, "", "AYO_SWC", "TRANSFER", "", "", Money(1800000, NGN))
         return Premium(reference, request, Money(50000, NGN), None, "", NOW, True)
+
+    async def buy_plan(self, caller: Caller, **wanted: Any) -> Placement:
+        made = order(OrderState.ACCEPTED, transaction_id=wanted["client_reference"])
+        return self._answer((caller, wanted), Placement(made, self.replayed, 0.0))
+
+    async def settled(self, order: Order, timeout_s: float) -> Order:
+        assert timeout_s == self.delivery_wait_s
+        return msgspec.structs.replace(order, state=self.settles_as)
+
+    async def find(self, *key: Any) -> Any:
+        """An order of a caller, or a refill by its whole key."""
+        self.request.append(key)
+        if len(key) == 2:
+            found = [one for one in self.orders_there if key[1] in (one.reference, one.client_reference)]
+            if not found:
+                raise NotFound("Order")
+            return found[0]
+        if key[3] not in self.refills_there:
+            raise NotFound("Refill")
+        return refilled(10000).refill
+
+    async def list_orders(self, wanted: OrderFilter, *, before: int | None, limit: int) -> list[Order]:
+        self.request.append((wanted, before, limit))
+        return self.orders_there[:limit]
 
     async def migrate(self, mode: Mode, msisdn: str, tariff_plan: str) -> Subscriber:
         return self._answer((mode, msisdn, tariff_plan), replace_plan(tariff_plan))
@@ -693,3 +743,181 @@ async def test_another_grant_is_refused(shop: Shop, query: bytes) -> None:
     reply = await token(shop, msgspec.json.encode(CLIENT), {}, query)
     assert code(reply) == (400, "5000")
     assert "grant_type" in reply.json["supportMessage"]
+
+
+# Subscriptions and products
+
+SUBSCRIPTIONS = f"/v2/customers/{NUMBER}/subscriptions"
+REFILLS = f"/v2/customers/{NUMBER}/refills"
+STATUS = f"{SUBSCRIPTIONS}/{SOLD.code}/status"
+BUNDLE = {"subscriptionId": SOLD.code}
+
+
+async def bought(shop: Shop, headers: dict[str, str] | None = None, **changes: Any) -> Reply:
+    return await shop.send("POST", SUBSCRIPTIONS, BUNDLE | changes, {"transactionId": "TX-00001"} | (headers or {}))
+
+
+async def test_a_subscription_is_an_order_under_the_transaction_id_for_the_customer_or_the_beneficiary(
+    shop: Shop,
+) -> None:
+    assert code(await bought(shop)) == (201, "0000")
+    await bought(shop, beneficiaryId="0803 123 4569", subscriptionPaymentSource="evds")
+    await bought(shop, {"transactionId": "5f0c3a52-3f0e-4d1c-9f0a-1d2e3f4a5b6c"})
+    calls = [wanted for _, wanted in shop.request]
+    assert calls[0] == {
+        "network": MTN, "plan": SOLD, "subscriber": "+" + NUMBER, "client_reference": "TX-00001", "prefix": "SUB",
+    }  # fmt: skip
+    assert calls[1]["subscriber"] == "+2348031234569"
+    assert len(calls[2]["client_reference"]) == 20
+    assert shop.allowances == [Allowed.PURCHASE] * 3
+
+
+async def test_a_subscription_is_answered_as_it_stands(shop: Shop) -> None:
+    delivered = await bought(shop)
+    assert delivered.json | {"sequenceNo": ""} == {
+        "subscriptionId": SOLD.code,
+        "beneficiaryId": NUMBER,
+        "status": "Active",
+        "amountCharged": "300.00",
+        "amountBefore": "5000.00",
+        "amountAfter": "4700.00",
+        "currencyCode": "NGN",
+        "correlationId": "SUB-4711-7kq2xd",
+        "transactionReference": "TX-00001",
+        "statusCode": "0000",
+        "statusMessage": "Success",
+        "transactionId": "TX-00001",
+        "sequenceNo": "",
+        "links": [{"rel": "self", "href": f"http://shop.example{STATUS}/TX-00001"}],
+    }
+    assert delivered.header("idempotent-replayed") is None
+    shop.settles_as, shop.replayed = OrderState.REVIEW, True
+    pending = await bought(shop)
+    assert code(pending) == (202, "1004")
+    assert pending.header("idempotent-replayed") == "true"
+    shop.settles_as = OrderState.FAILED
+    failed = await bought(shop)
+    assert code(failed) == (400, "5001")
+    assert "SUB-4711-7kq2xd failed" in failed.json["supportMessage"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "names"),
+    [
+        ({"subscriptionId": "NOBODY"}, (404, "1000"), "Product"),
+        ({"subscriptionId": "a b"}, (400, "5000"), "subscriptionId"),
+        ({"subscriptionId": ""}, (400, "5000"), "subscriptionId"),
+        ({"beneficiaryId": "12"}, (400, "5000"), "beneficiaryId"),
+        ({"beneficiaryId": "233241234567"}, (400, "5000"), "beneficiaryId"),
+        ({"subscriptionPaymentSource": "Airtime"}, (400, "5000"), "subscriptionPaymentSource"),
+        ({"subscriptionPaymentSource": "Cash"}, (400, "5000"), "subscriptionPaymentSource"),
+    ],
+)
+async def test_what_cannot_be_subscribed_to_is_refused_before_anything_is_asked(
+    shop: Shop, changes: dict[str, Any], expected: tuple[int, str], names: str
+) -> None:
+    refused = await bought(shop, **changes)
+    assert code(refused) == expected
+    assert names in refused.json["supportMessage"]
+    assert not shop.request
+
+
+async def test_a_partner_without_a_wallet_in_the_currency_has_too_little_money(shop: Shop, monkeypatch: Any) -> None:
+    monkeypatch.setitem(globals(), "CALLER", replace(CALLER, wallets={"GHS": 3}))
+    assert code(await bought(shop)) == (403, "6001")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ReferenceReused("TX-00001"), (400, "5001")),
+        (InsufficientBalance(Money(30000, NGN), Money(1, NGN)), (403, "6001")),
+        (ProductUnavailable("mtn", "#1"), (400, "5001")),
+        (Busy(), (503, "3000")),
+    ],
+)
+async def test_what_the_sale_refuses_has_its_code(shop: Shop, raised: Exception, expected: tuple[int, str]) -> None:
+    shop.raises = raised
+    assert code(await bought(shop)) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "word"),
+    [
+        (OrderState.DELIVERED, (200, "0000"), "Active"),
+        (OrderState.DELIVERING, (202, "1004"), "Pending"),
+        (OrderState.REVIEW, (202, "1004"), "Pending"),
+        (OrderState.FAILED, (200, "5001"), "Failed"),
+    ],
+)
+async def test_the_status_of_a_subscription_by_either_reference(
+    shop: Shop, state: OrderState, expected: tuple[int, str], word: str
+) -> None:
+    shop.orders_there = [order(state, transaction_id="TX/+=-1")]
+    for reference in ("TX/+=-1", "SUB-4711-7kq2xd"):
+        told = await shop.send("GET", f"{STATUS}/{reference}", queryType="TRANSACTION_REFERENCE")
+        assert code(told) == expected
+        assert (told.json["status"], told.json["transactionReference"]) == (word, "TX/+=-1")
+        charged = "0.00" if word == "Failed" else "300.00"
+        assert told.json["amountCharged"] == charged
+
+
+async def test_a_status_is_of_the_customer_who_has_it_also_where_the_path_names_the_wallet(shop: Shop) -> None:
+    shop.orders_there = [order()]
+    path = f"/v2/customers/2348031234599/subscriptions/{SOLD.code}/status/TX-00001"
+    assert code(await shop.send("GET", path, customerId=NUMBER)) == (200, "0000")
+    for refused in (
+        await shop.send("GET", path),
+        await shop.send("GET", f"{SUBSCRIPTIONS}/DAY/status/TX-00001"),
+    ):
+        assert code(refused) == (404, "1000")
+        assert "transactionIdFree" not in refused.json
+
+
+async def test_only_an_id_under_which_nothing_at_all_was_sold_is_said_to_be_free(shop: Shop) -> None:
+    for path in (f"{STATUS}/TX-00009", f"{REFILLS}/TX-00009"):
+        told = await shop.send("GET", path)
+        assert code(told) == (404, "1000")
+        assert (told.json["transactionIdFree"], told.json["transactionReference"]) == (True, "TX-00009")
+    shop.refills_there = ["TX-00009"]
+    assert "transactionIdFree" not in (await shop.send("GET", f"{STATUS}/TX-00009")).json
+    shop.refills_there, shop.orders_there = [], [order(transaction_id="TX-00009")]
+    assert "transactionIdFree" not in (await shop.send("GET", f"{REFILLS}/TX-00009")).json
+
+
+async def test_a_refill_is_found_by_its_transaction_id_and_customer(shop: Shop) -> None:
+    shop.refills_there = ["TX-00009"]
+    told = await shop.send("GET", f"{REFILLS}/TX-00009")
+    assert (code(told), told.json["data"]) == ((200, "0000"), {"amount": "100", "currencyCode": "NGN"})
+    assert shop.request == [(UUID(int=1), "madapi", Mode.TEST, "TX-00009")]
+    other = await shop.send("GET", "/v2/customers/2348031234599/refills/TX-00009")
+    assert code(other) == (404, "1000")
+    assert "transactionIdFree" not in other.json
+    assert (await shop.send("GET", f"{PLANS}/refill")).status == 405
+
+
+async def test_a_list_of_subscriptions_has_pages(shop: Shop) -> None:
+    shop.orders_there = [order(number=number) for number in (9, 8, 7)]
+    first = await shop.send("GET", SUBSCRIPTIONS, limit="2")
+    assert [row["correlationId"] for row in first.json["data"]] == ["SUB-9-7kq2xd", "SUB-8-7kq2xd"]
+    following = first.json["_link"]["next"]["href"]
+    assert following == f"http://shop.example{SUBSCRIPTIONS}?limit=2&before=SUB-8-7kq2xd"
+    last = await shop.send("GET", SUBSCRIPTIONS, before="SUB-8-7kq2xd")
+    assert last.json["_link"]["next"] is None
+    wanted = OrderFilter(UUID(int=1), Mode.TEST, subscriber="+" + NUMBER, dialect="madapi")
+    assert shop.request == [(wanted, None, 3), (wanted, 8, 51)]
+    for query in ({"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"before": "TX-1"}):
+        assert code(await shop.send("GET", SUBSCRIPTIONS, **query)) == (400, "5000")
+
+
+async def test_products_are_what_is_on_sale_where_the_number_belongs(shop: Shop) -> None:
+    groups = (await shop.send("GET", f"/v3/products/{NUMBER}")).json["data"]
+    assert {name: [item["id"] for item in items] for name, items in groups.items()} == {
+        "daily": ["DAY"], "weekly": ["WEEK"], "monthly": [SOLD.code], "nonExpiry": ["EVER"],
+    }  # fmt: skip
+    assert not any((await shop.send("GET", "/v3/products/233241234567")).json["data"].values())
+    alone = (await shop.send("GET", f"/v3/products/{SOLD.code}")).json["data"]
+    assert [item["amount"] for items in alone.values() for item in items] == ["300.00"]
+    assert code(await shop.send("GET", "/v3/products/OFF")) == (404, "1000")
+    assert code(await shop.send("GET", "/v3/products/NOBODY")) == (404, "1000")
+    assert code(await shop.send("GET", "/v3/products/12")) == (400, "5000")

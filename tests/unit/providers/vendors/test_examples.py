@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from telvend.kit.money import Money
 from telvend.providers.contract import Delivery, NotSent, Outcome, Refused, Unknown
 from telvend.providers.dtone import wire as dtone
+from telvend.providers.madapi import wire as madapi
 from telvend.providers.netpluse import wire as netpluse
 from telvend.providers.networkdatasub import wire as networkdatasub
 from telvend.providers.over_http import ProviderReply
@@ -28,6 +29,8 @@ REQUEST_ID: Final = "202601010100a1b2c3d4e5f6a7b8c9d0"
 GHANAIAN: Final = delivery_to("+233241234567", "AT-7H2K-1")
 NIGERIAN: Final = delivery_in_nigeria("+2348031234567", "AT-7H2K-1")
 AIRTIME: Final = delivery_in_nigeria("+2348031234567", REQUEST_ID, "airtime")
+SUBSCRIPTION: Final = delivery_in_nigeria("+2348031234567", "4711-7kq2xd-1")
+REFILL: Final = replace(AIRTIME, reference="4711-7kq2xd-1")
 WORLD: Final = replace(AIRTIME, reference="AT-7H2K-2")
 
 
@@ -59,6 +62,12 @@ CALLS: Final = {
     "dtone list": Call("dtone/list", WORLD, dtone.told_of),
     "dtone transaction": Call("dtone/transaction", replace(WORLD, provider_reference="2245670"), dtone.told_of),
     "dtone cancel": Call("dtone/cancel", WORLD, dtone.cancelled_of),
+    "madapi refill": Call("madapi-upstream/refill", REFILL, madapi.refilled),
+    "madapi refill status": Call("madapi-upstream/refill-status", REFILL, madapi.told_of_refill),
+    "madapi subscription": Call("madapi-upstream/subscription", SUBSCRIPTION, madapi.subscribed),
+    "madapi subscription status": Call(
+        "madapi-upstream/subscription-status", SUBSCRIPTION, madapi.told_of_subscription
+    ),
 }
 BALANCES: Final = {
     "netpluse-upstream/balance": netpluse.balance_of,
@@ -150,9 +159,20 @@ def test_every_documented_word_is_recorded() -> None:
             assert set(dtone.ErrorCode) <= codes
 
 
+def test_every_code_of_madapi_is_recorded_beside_its_status() -> None:
+    for file in ("madapi-upstream/refill", "madapi-upstream/subscription"):
+        found = {(row["status"], row["body"].get("statusCode")) for row in recorded(file)}
+        assert set(madapi.Code) <= {code for _, code in found}
+        assert madapi.REFUSALS.keys() | madapi.RATES <= found
+
+
 @pytest.mark.parametrize(
     ("call", "file", "outcome"),
     [
+        ("madapi refill", "madapi/refill-403-float", "Refused no_float"),
+        ("madapi refill", "madapi/refill-404", "Refused bad_number"),
+        ("madapi refill", "madapi/refill-503", "Unknown"),
+        ("madapi subscription", "madapi/subscription-400", "Refused refused"),
         ("netpluse purchase", "netpluse/purchase", "Accepted"),
         ("netpluse purchase", "netpluse/error-400", "Refused not_sold"),
         ("netpluse purchase", "netpluse/error-401", "Refused not_allowed"),
@@ -240,6 +260,11 @@ def documented(name: str, status: int, body: dict[str, Any]) -> bool:
         case "dtone confirm" | "dtone list" | "dtone cancel" | "dtone transaction":
             ours = 200 <= status < 300 and body.get("external_id") == "AT-7H2K-2"
             return ours or (400 <= status < 500 and isinstance(body.get("errors"), list))
+        case "madapi refill" | "madapi subscription":
+            # The gateway's own shape, the general one, or a success with a body.
+            return {"status", "error", "path"} <= body.keys() or isinstance(body.get("statusCode"), str)
+        case "madapi refill status" | "madapi subscription status":
+            return isinstance(body.get("statusCode"), str)
         case _:
             code, content = body.get("code"), body.get("content")
             inside = isinstance(content, dict) and isinstance(content.get("transactions"), dict)
@@ -275,7 +300,7 @@ def test_an_answer_with_one_thing_changed_never_turns_from_delivered_to_refused_
     for row in recorded(call.file):
         word = row["outcome"].split()[0]
         for path in _paths(row["body"]):
-            if path[-1] in ("status", "code"):
+            if path[-1] in ("status", "code", "statusCode"):
                 continue  # That is what the difference is.
             for value in (None, "", 7, "x", [], {}, True):
                 changed = reply_of(row | {"body": _put(row["body"], path, value)})
