@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from telvend.sales.promises import Promises
     from telvend.services import Services
     from telvend.upstreams.monitor import UpstreamMonitor
+    from telvend.upstreams.reconciliation.service import Reconciliations
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
     from telvend.web.server import HttpServer
@@ -376,6 +377,14 @@ class Shop:
         from telvend.upstreams.service import Upstreams
 
         return Upstreams(self.database)
+
+    @cached_property
+    def reconciliations(self) -> "Reconciliations":
+        from zoneinfo import ZoneInfo
+
+        from telvend.upstreams.reconciliation.service import Reconciliations
+
+        return Reconciliations(self.database, ZoneInfo(self.settings.timezone))
 
     @cached_property
     def personas(self) -> "Personas":

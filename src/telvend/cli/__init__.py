@@ -77,6 +77,12 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
     LazyGroup(
         "provider", "providers", "app", rich_help_panel=_EVERY_DAY, help="The upstreams that deliver what is sold."
     ),
+    LazyCommand(
+        "reconcile",
+        "reconcile",
+        rich_help_panel=_EVERY_DAY,
+        help="Compare a day with what a provider says of it: what only we know, what only they know, and what differs.",
+    ),
     LazyGroup("order", "orders", "app", rich_help_panel=_EVERY_DAY, help="The sales."),
     LazyGroup(
         "webhook", "webhooks", "app", rich_help_panel=_EVERY_DAY, help="Telling resellers' programs what has happened."

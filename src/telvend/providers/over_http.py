@@ -21,7 +21,7 @@ from telvend.kit import http
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTraits, Refused, Unknown
-from telvend.providers.upstream import BalanceUnavailable, RequestPreview
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm, RequestPreview
 
 if TYPE_CHECKING:
     import httpx
@@ -70,6 +70,8 @@ class ProviderOverHttp(ABC):
     """
 
     connector: str
+    callback: CallbackForm | None = None
+    zone: str = ""
 
     def __init__(
         self,
