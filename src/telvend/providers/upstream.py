@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from telvend.config import ProviderSettings
 from telvend.kit.money import Money
@@ -123,13 +123,23 @@ class CallbackSignature:
 class CallbackForm:
     """How a vendor calls back, as data; see upstreams/callbacks.
 
-    `references` are the paths in the JSON body at which a reference may stand, ours or theirs; the first that holds one counts.
+    `references` are the paths in the JSON body at which a reference may stand, ours or theirs; the first that holds one counts. A
+    number in a path is a place in an array.
     `acknowledgement` is the body of the answer that the vendor expects. Without `signature`, the secret stands in the path.
     """
 
-    references: tuple[tuple[str, ...], ...]
+    references: tuple[tuple[str | int, ...], ...]
     acknowledgement: Mapping[str, Any]
     signature: CallbackSignature | None = None
+
+
+CALLBACKS: Final = "/providers"
+"""What the paths begin with at which vendors call back."""
+
+
+def callback_path(name: str, secret: str | None) -> str:
+    """Where a provider calls back; `secret` is what stands in the address, None where it signs."""
+    return f"{CALLBACKS}/{name}/callback" + (f"/{secret}" if secret is not None else "")
 
 
 class Upstream(Provider, Protocol):
