@@ -97,6 +97,7 @@ async def _examine(settings: Settings, target: Target, url: str | None, why: str
         return checked
     try:
         if target.in_settings:
+            _examine_callback(settings, upstream, checked)
             await _examine_float(upstream, checked)
         else:
             text = "were not looked at: the settings have no table [providers.NAME] with this file"
@@ -137,7 +138,7 @@ def _examine_settings(settings: Settings, checked: Checked) -> None:
 def _examine_callback(settings: Settings, upstream: Upstream, checked: Checked) -> None:
     """Say where the vendor calls back, or what is missing for that."""
     form, secret = upstream.callback, checked.target.settings.callback_secret
-    if form is None or not checked.target.in_settings:
+    if form is None:
         return
     if secret is None:
         text = "is not set: this vendor can say by a callback that something has become of a purchase, and is asked by the schedule"
