@@ -14,7 +14,8 @@ from telvend.cli.listing import more_after, page, print_csv
 from telvend.cli.who import By, user_of_machine
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.money import Currency, Money, currency_of
-from telvend.providers.upstream import LineStatus, StatementUnavailable
+from telvend.providers.connectors import connect
+from telvend.providers.upstream import ConnectorRefused, LineStatus, StatementUnavailable
 from telvend.upstreams.reconciliation.model import Aspect, KnownAttempt, Leftover, Side
 from telvend.upstreams.reconciliation.service import Source
 from telvend.upstreams.reconciliation.statement import FIELDS, Statement, StatementOptions
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
     from telvend.bootstrap import Shop
     from telvend.kit.clock import Clock
-    from telvend.providers.contract import Provider
-    from telvend.providers.upstream import StatementLine
+    from telvend.providers.upstream import StatementLine, Upstream
     from telvend.upstreams.reconciliation.model import Day, Reconciled, Report
 
 app = typer.Typer()
@@ -112,40 +112,61 @@ async def reconcile(
         raise NotFound(
             "Provider", f"There is no provider {provider}; the settings name {', '.join(sorted(shop.provider_names))}."
         )
-    found = next((one for one in shop.providers if one.name == provider), None) if known else None
-    read: Statement | None = None
-    lines: AsyncIterable[StatementLine]
+    comparison = _Comparison(shop, provider, day, by or user_of_machine(), as_csv=as_csv and not as_json)
     if statement:
         options = StatementOptions(
             _named(column, "column", FIELDS),
             _statuses(status),
-            _zone(zone or getattr(found, "zone", "") or settings.timezone),
+            _zone(zone or await _zone_of(shop, provider) or settings.timezone),
             await _currency(shop, provider, currency),
             month_first,
         )
         read = Statement(statement, options)
-        source, lines = Source.STATEMENT, _stream(read)
         headings = ", ".join(f"{name} from {heading!r}" for name, heading in read.columns.items())
         progress(f"telvend: reading {headings}; times are of {options.zone.key}.")
-    else:
-        if found is None:
-            fail(f"{provider} is not set up and cannot be asked; compare with what it exports: --statement FILE.csv.")
-        source, lines = await _asked(shop, found, day)
+        return await comparison.make(Source.STATEMENT, _stream(read), read)
+    if provider not in settings.providers:
+        fail(f"{provider} is no upstream that could be asked; compare with what it exports: --statement FILE.csv.")
     try:
-        report = await shop.reconciliations.compare(provider, day, _counted(lines, shop.clock))
-    except StatementUnavailable as error:
-        fail(f"Nothing is reconciled: {error}.")
-    recorded = await shop.reconciliations.record(
-        provider, day, source, read.digest if read is not None else "", report, by_whom=by or user_of_machine()
-    )
-    notes = _notes(report, day, read, source)
-    emails = await _emails(shop, report)
-    if as_csv and not as_json:
-        await print_csv(_COLUMNS, _rows(report, emails, provider))
-        for note in notes:
-            progress(f"telvend: {note}")
-        raise typer.Exit(0 if report.agrees else 1)
-    return _output(report, recorded, emails, notes, read)
+        upstream = connect(provider, settings.providers[provider], shop.clock)
+    except ConnectorRefused as refused:
+        fail(f"{refused}.")
+    try:
+        source, lines = await _asked(shop, upstream, day)
+        return await comparison.make(source, lines, None)
+    finally:
+        await upstream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """One reconciliation, whose provider's side is still to come."""
+
+    shop: "Shop"
+    provider: str
+    day: "Day"
+    by: str
+    as_csv: bool
+
+    async def make(
+        self, source: Source, lines: "AsyncIterable[StatementLine]", read: Statement | None
+    ) -> Output | None:
+        """Compare, record what was found, and say it."""
+        shop = self.shop
+        try:
+            report = await shop.reconciliations.compare(self.provider, self.day, _counted(lines, shop.clock))
+        except StatementUnavailable as error:
+            fail(f"Nothing is reconciled: {error}.")
+        digest = read.digest if read is not None else ""
+        recorded = await shop.reconciliations.record(self.provider, self.day, source, digest, report, by_whom=self.by)
+        notes = _notes(report, self.day, read, source)
+        emails = await _emails(shop, report)
+        if self.as_csv:
+            await print_csv(_COLUMNS, _rows(report, emails, self.provider))
+            for note in notes:
+                progress(f"telvend: {note}")
+            raise typer.Exit(0 if report.agrees else 1)
+        return _output(report, recorded, emails, notes, read)
 
 
 # Options ------------------------------------------------------------------------------------------------------------------
@@ -182,6 +203,19 @@ def _zone(name: str) -> ZoneInfo:
         raise InvalidInput("zone", f"{name} is no zone that is known here, such as Africa/Lagos") from None
 
 
+async def _zone_of(shop: "Shop", provider: str) -> str:
+    """The zone in which the vendor exports times; empty where nobody knows it."""
+    table = shop.settings.providers.get(provider)
+    if table is None:
+        return ""
+    try:
+        upstream = connect(provider, table, shop.clock)
+    except ConnectorRefused:
+        return ""  # Its keys may have gone; the statement is there all the same.
+    await upstream.close()
+    return upstream.zone
+
+
 async def _currency(shop: "Shop", provider: str, given: str | None) -> Currency | None:
     """The currency of amounts without one: what was said, else that of the provider's float."""
     if given is not None:
@@ -201,7 +235,7 @@ async def _stream(read: Statement) -> "AsyncIterator[StatementLine]":
         yield line
 
 
-async def _asked(shop: "Shop", provider: "Provider", day: "Day") -> "tuple[Source, AsyncIterable[StatementLine]]":
+async def _asked(shop: "Shop", provider: "Upstream", day: "Day") -> "tuple[Source, AsyncIterable[StatementLine]]":
     """The provider's list of transactions, or its answers about each attempt."""
     from telvend.providers.upstream import ListsTransactions
     from telvend.upstreams.reconciliation.asking import asked

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from telvend.upstreams.callbacks.model import is_from, is_signed, reference_in
 RELOADLY = CallbackSignature("x-reloadly-signature", "x-reloadly-request-timestamp")
 """Hex HMAC-SHA256 of the raw body, a colon and the time."""
 
+WIRE = Path(__file__).parents[2] / "wire"
 SECRET = Secret("whsec-0123456789abcdef")
 BODY = b'{"type":"airtime_transaction.status","data":{"transactionId":4602843,"status":"SUCCESSFUL"}}'
 SENT_AT = datetime(2026, 11, 28, 14, 3, 5, tzinfo=UTC)
@@ -89,10 +91,11 @@ def test_a_secret_of_an_address_is_the_whole_of_it() -> None:
 
 
 def test_references_of_vtpass_stand_in_the_data_of_an_update() -> None:
-    update = {"type": "transaction-update", "data": {"code": "000", "requestId": "202611281403abc"}}
-    assert reference_in(VTPASS, json.dumps(update).encode()) == "202611281403abc"
-    prices = {"type": "variations-update", "serviceID": "mtn-data"}
-    assert reference_in(VTPASS, json.dumps(prices).encode()) == ""
+    examples = json.loads((WIRE / "vtpass" / "transaction-update.json").read_text("utf-8"))
+    assert [reference_in(VTPASS, json.dumps(one["body"]).encode()) for one in examples] == [
+        one["reference"] for one in examples
+    ]
+    assert {bool(one["reference"]) for one in examples} == {True, False}
     assert VTPASS.acknowledgement == {"response": "success"}
 
 

@@ -7,7 +7,7 @@ from telvend.upstreams.callbacks.model import Result
 
 _CALLBACKS: Final = Counter(
     "telvend_provider_callbacks", "Callbacks of providers with the right secret or signature, by what became of them.",
-    "provider", "result",
+    "provider", "outcome",
 )  # fmt: skip
 
 
