@@ -7,6 +7,7 @@ from typing import Final
 from telvend.fulfilment.trials.model import believed
 from telvend.kit import log
 from telvend.kit.clock import Clock
+from telvend.orders.model import AttemptState
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Provider, Refused, Unknown
 from telvend.providers.upstream import LineStatus, StatementLine
 from telvend.upstreams.reconciliation.model import KnownAttempt
@@ -60,6 +61,9 @@ async def asked(
 
 async def _outcome_of(provider: Provider, attempt: KnownAttempt, count_rivals: CountRivals) -> Outcome:
     traits = provider.traits
+    if attempt.state is AttemptState.STARTED and attempt.age_s <= traits.timeout_s:
+        # A requery may close what is not finished, and this is being sent just now.
+        return Accepted(None, None, "being sent")
     rivals = None
     if traits.requery_needs_rivals and attempt.order_id is not None:
         rivals = await count_rivals(attempt.order_id, attempt.number)
