@@ -1116,15 +1116,21 @@ def _upstreams(settings: Settings, clock: "Clock") -> "list[Upstream]":
     if not settings.providers:
         return []
     from telvend.providers.connectors import connect
-    from telvend.providers.upstream import ConnectorRefused
+    from telvend.providers.upstream import ConnectorRefused, callback_path
 
     upstreams: list[Upstream] = []
     problems: list[str] = []
     for name, chosen in settings.providers.items():
         try:
-            upstreams.append(connect(name, chosen, clock))
+            upstream = connect(name, chosen, clock)
         except ConnectorRefused as refused:
             problems += [f"providers.{name}: {problem}" for problem in refused.problems]
+            continue
+        upstreams.append(upstream)
+        form, secret = upstream.callback, chosen.callback_secret
+        if form is not None and secret is not None and settings.public_url:
+            path = callback_path(name, secret.reveal() if form.signature is None else None)
+            upstream.calls_back_at(settings.public_url.rstrip("/") + path, secret)
     if problems:
         raise SettingsRefused(f"{'; '.join(problems)}. `telvend provider check NAME` looks at one alone.")
     return upstreams

@@ -196,7 +196,7 @@ def test_what_cannot_be_reconciled_is_refused_in_one_sentence(shop: Shop, folder
         ("vt", "--date", TODAY, "--statement", path, "--zone", "Nowhere/At"): "zone: Nowhere/At is no zone",
         ("vt", "--date", TODAY, "--statement", path, "--column", "x"): "column: 'x' must be FIELD=HEADING",
         ("vt", "--date", TODAY, "--statement", path, "--status", "ok=good"): "status: 'ok=good' must be WORD=STATUS",
-        ("vt", "--date", TODAY, "--statement", path, "--currency", "EUR"): "currency: 'EUR' is not one of",
+        ("vt", "--date", TODAY, "--statement", path, "--currency", "naira"): "currency: 'NAIRA' is not a currency",
         ("vt", "--date", TODAY, "--statement", str(folder / "none.csv")): "statement: ",
     }
     for arguments, sentence in refused.items():

@@ -13,7 +13,7 @@ from telvend.cli.common import Output, command, fail, progress, table, time_text
 from telvend.cli.listing import more_after, page, print_csv
 from telvend.cli.who import By, user_of_machine
 from telvend.errors import InvalidInput, NotFound
-from telvend.kit.money import Currency, Money, currency_of
+from telvend.kit.money import Currency, Money, foreign_currency
 from telvend.providers.connectors import connect
 from telvend.providers.upstream import ConnectorRefused, LineStatus, StatementUnavailable
 from telvend.upstreams.reconciliation.model import Aspect, KnownAttempt, Leftover, Side
@@ -220,7 +220,7 @@ async def _currency(shop: "Shop", provider: str, given: str | None) -> Currency 
     """The currency of amounts without one: what was said, else that of the provider's float."""
     if given is not None:
         try:
-            return currency_of(given)
+            return foreign_currency(given.upper())
         except ValueError as error:
             raise InvalidInput("currency", str(error)) from None
     read = next((one.amount for one in await shop.upstreams.floats() if one.provider == provider), None)
@@ -423,6 +423,7 @@ def _output(
         "undelivered": report.undelivered,
         "by_number": report.by_number,
         "other_days": report.other_days,
+        "elsewhere": {unit.code: Money(minor, unit).decimal for unit, minor in report.elsewhere.items()},
         "unreadable": 0 if read is None else read.unreadable,
         "notes": [*notes],
     }
@@ -465,6 +466,8 @@ def _output(
             )
             unsaid = f"; {costs.unsaid} without a cost of theirs" if costs.unsaid else ""
             say(f"The ledger has costs of {ours}, {provider} of {theirs}: {words}{unsaid}.")
+        for unit, minor in report.elsewhere.items():
+            say(f"{provider} took {Money(minor, unit)} for what the ledger has in another currency.")
         for note in notes:
             say(note)
         counts = f"{report.matched} of {report.attempts} attempts agree"

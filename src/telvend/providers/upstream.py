@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 from telvend.config import ProviderSettings
 from telvend.kit.money import Money
+from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, NotSent, Provider, ProviderTraits, Refused
 
 
@@ -168,6 +169,9 @@ class Upstream(Provider, Protocol):
 
     async def balance(self) -> Money | BalanceUnavailable | None:
         """Ask for the float. None where the vendor has no such call. Does not raise for anything that the far side does."""
+
+    def calls_back_at(self, url: str, secret: Secret) -> None:
+        """Take the address at which the vendor calls back, with the secret in it. Called once, before anything is sent."""
 
     def narrow(self, traits: ProviderTraits) -> None:
         """Take these traits from now on. `connectors.connect` calls it once, with what the operator's settings leave."""

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telvend.kit.money import NGN, Money
+from telvend.kit.money import NGN, Currency, Money
 from telvend.orders.model import AttemptState
 from telvend.providers.upstream import LineStatus, StatementLine
 from telvend.upstreams.reconciliation.model import Aspect, Day, KnownAttempt, Matching, Report, Side, chunks
@@ -156,6 +156,14 @@ def test_cost_number_and_reference_are_compared() -> None:
         # Another line shows that the statement has references of both sides.
         found = reconcile([attempt, other], [line, line_of(other, reference="")])
         assert sides(found) == ([(Side.DIFFERENT, aspects)] if aspects else []), aspects
+
+
+def test_what_was_taken_in_the_currency_of_a_float_elsewhere_is_added_up_and_not_compared() -> None:
+    attempt = attempt_of()
+    report = reconcile([attempt], [line_of(attempt, charged=Money(62, Currency("USD", 2)))])
+    assert (report.matched, report.elsewhere) == (1, {Currency("USD", 2): 62})
+    costs = report.costs[NGN]
+    assert (costs.ledger_minor, costs.difference_minor, costs.unsaid) == (9_700, 0, 1)
 
 
 def test_an_attempt_just_before_midnight_is_of_its_day_and_its_line_of_no_other() -> None:

@@ -145,7 +145,7 @@ class Costs:
     ledger_minor: int = 0
     charged_minor: int = 0
     unsaid: int = 0
-    """Deliveries whose cost the provider does not say: our own is counted for theirs."""
+    """Deliveries whose cost the provider does not say in this currency: our own is counted for theirs."""
 
     @property
     def difference_minor(self) -> int:
@@ -159,7 +159,8 @@ class Report:
 
     `matched`: attempts of the day on which both sides agree. `undelivered`: of these, how many neither side has delivered.
     `by_number`: how many attempts were found by number and amount. `lines`: transactions that were read; `other_days`: of these,
-    how many belong to other days. `last_line_at` is the time of the last one.
+    how many belong to other days. `last_line_at` is the time of the last one. `elsewhere`: what was taken in currencies in which the
+    ledger does not have these costs, in minor units.
     """
 
     attempts: int = 0
@@ -171,6 +172,7 @@ class Report:
     last_line_at: datetime | None = None
     leftovers: list[Leftover] = field(default_factory=list)
     costs: dict[Currency, Costs] = field(default_factory=dict)
+    elsewhere: dict[Currency, int] = field(default_factory=dict)
 
     def of(self, side: Side) -> list[Leftover]:
         """What is left over on one side."""
@@ -347,9 +349,14 @@ class Matching:
     def _aspects(self, attempt: KnownAttempt, line: StatementLine) -> tuple[Aspect, ...]:
         """What does not agree of a delivery on which both sides agree."""
         found = []
-        if line.charged is not None and line.charged != attempt.cost:
+        # What is in the currency of a float elsewhere cannot be compared.
+        if line.charged is not None and line.charged.currency == attempt.currency and line.charged != attempt.cost:
             found.append(Aspect.COST)
-        if line.amount is not None and line.amount not in (attempt.cost, attempt.face):
+        if (
+            line.amount is not None
+            and line.amount.currency == attempt.currency
+            and line.amount not in (attempt.cost, attempt.face)
+        ):
             found.append(Aspect.AMOUNT)
         digits = _digits(line.subscriber)
         if digits and (known := _digits(attempt.subscriber)) and digits != known:
@@ -389,11 +396,14 @@ class Matching:
             taken = line.charged
             if taken is None and line.amount is not None and line.amount != attempt.face:
                 taken = line.amount
-            if taken is None:
-                costs.unsaid += 1
-                costs.charged_minor += attempt.cost_minor
-            else:
-                self._costs(taken.currency).charged_minor += taken.minor
+            if taken is not None and taken.currency == attempt.currency:
+                costs.charged_minor += taken.minor
+                continue
+            costs.unsaid += 1
+            costs.charged_minor += attempt.cost_minor
+            if taken is not None:
+                elsewhere = self._report.elsewhere
+                elsewhere[taken.currency] = elsewhere.get(taken.currency, 0) + taken.minor
 
     def _costs(self, currency: Currency) -> Costs:
         return self._report.costs.setdefault(currency, Costs())
@@ -457,7 +467,7 @@ def _digits(number: str) -> str:
 
 def _distance(attempt: KnownAttempt, line: StatementLine, day: Day) -> timedelta | None:
     """How far a line is from an attempt in time; None where it cannot be the attempt's."""
-    amounts = {one for one in (line.charged, line.amount) if one is not None}
+    amounts = {one for one in (line.charged, line.amount) if one is not None and one.currency == attempt.currency}
     if amounts and not amounts & {attempt.cost, attempt.face}:
         return None
     if line.at is None or line.whole_day:

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, TextIO
 from zoneinfo import ZoneInfo
 
 from telvend.errors import InvalidInput
-from telvend.kit.money import CURRENCIES, MAXIMUM_MINOR, Currency, Money
+from telvend.kit.money import CURRENCIES, MAXIMUM_MINOR, Currency, Money, foreign_currency
 from telvend.providers.upstream import LineStatus, StatementLine
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -257,9 +257,10 @@ class _Table:
         text = self._cell(row, "currency").upper()
         if not text:
             return self._options.currency
-        if text not in CURRENCIES:
-            raise Unreadable("its currency is none that is known here")
-        return CURRENCIES[text]
+        try:
+            return foreign_currency(text)
+        except ValueError:
+            raise Unreadable("its currency is no code such as NGN") from None
 
     def _amount(self, row: Sequence[str], name: str, currency: Currency | None) -> Money | None:
         """An amount without its sign. What has more decimals than the currency is rounded up, as connectors round a cost."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from telvend.database.connections import Tx
-from telvend.kit.money import Currency, currency_of
+from telvend.kit.money import Currency, currency_of, foreign_currency
 from telvend.orders.model import AttemptState
 from telvend.upstreams.reconciliation.model import Costs, Day, KnownAttempt, Reconciled, Report, Side
 
@@ -134,7 +134,7 @@ async def last(tx: Tx, provider: str) -> Reconciled | None:
 def _recorded(row: Any) -> Reconciled:
     day: date = row["day"]
     costs = {
-        currency_of(code): Costs(cost.ledger, cost.charged, cost.unsaid)
+        foreign_currency(code): Costs(cost.ledger, cost.charged, cost.unsaid)
         for code, cost in msgspec.json.decode(row["costs"], type=dict[str, _Cost]).items()
     }
     return Reconciled(
