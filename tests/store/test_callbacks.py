@@ -1,32 +1,38 @@
 """Callbacks on a real database: they bring the next question forward, once, and change nothing else."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from telvend.bootstrap import applications, open_shop
-from telvend.config import ProviderSettings, Settings
+from telvend.bootstrap import applications, open_shop, work
+from telvend.config import ProviderSettings, Settings, load
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.fulfilment.model import ProviderReport
 from telvend.kit.clock import SystemClock
 from telvend.kit.lifecycle import Lifecycle
+from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
-from telvend.orders.model import Order
+from telvend.orders.model import COUNTER, Order, OrderState
 from telvend.providers.connectors import connect
 from telvend.providers.contract import Accepted, Delivered, Unknown
-from telvend.providers.upstream import CallbackForm, ConnectorRefused
+from telvend.providers.reloadly.wire import CALLBACK as RELOADLY
+from telvend.providers.upstream import CallbackForm, ConnectorRefused, RequestPreview
 from telvend.upkeep.preparation import prepare_database
 from telvend.upstreams.callbacks import store
 from telvend.upstreams.callbacks.service import MOST_USED, PAUSE_S, Callbacks, Caller
 from tests import upstream_double as double
 from tests.clocks import FakeClock
-from tests.store.test_cli import Shop
+from tests.contract.provider_rigs import delivery_in_nigeria
+from tests.store.test_cli import EMAIL, Shop
 from tests.store.test_provisional import Desk
 from tests.unit.asgi import request
 
@@ -262,6 +268,86 @@ async def test_a_server_takes_the_callback_of_vtpass(nobodys_settings: None, pre
             rows = await tx.fetch("select provider, reference, waits from provider_callback")
         assert [tuple(row) for row in rows] == [("vt", "202611281403abcdef", True)]
         assert shop.callback_requeries is not None
+
+
+def test_an_order_that_would_be_asked_about_in_hours_is_settled_by_a_callback(
+    database_url: str, nobodys_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELVEND_DATA_DIR", str(tmp_path))
+    double.install(monkeypatch)
+    monkeypatch.setattr(double.Double, "callback", FORM)
+    (tmp_path / "telvend.toml").write_text(
+        f'own_network = false\n[providers.vt]\nconnector = "double"\napi_key = "k"\ncallback_secret = "{SECRET}"\n'
+    )
+    shop = Shop(database_url)
+    shop.add_reseller()
+    shop.run("wallet", "credit", EMAIL, "500", "NGN", "--reference", "cash")
+    double.answers["POST /purchases"] = httpx.Response(200, json={"status": "pending"})
+    double.answers["GET /purchases"] = httpx.Response(200, json={"status": "pending"})
+
+    async def sell() -> Order:
+        async with work(load({"data_dir": str(tmp_path)}, {}).settings, database_url) as running, Lifecycle() as life:
+            app, _ = applications(life, running, tmp_path / "run")
+            caller = await running.resellers.caller_without_key(EMAIL, COUNTER, Mode.LIVE)
+            placed = await running.counter.place(
+                caller, code="NG-MTN-AIRTIME", recipient="08031234567", amount="50", client_reference="r1"
+            )
+            async with running.database.connection() as tx:
+                for _ in range(200):
+                    if await tx.fetchval("select count(*) from orders where state = 'waiting'"):
+                        break
+                    await asyncio.sleep(0.05)
+                await tx.execute("update orders set due_at = now() + interval '3 hours' where state = 'waiting'")
+            double.answers["GET /purchases"] = httpx.Response(200, json={"status": "done", "kobo": 4_875})
+            body = json.dumps({"requestId": f"{placed.order.reference}-1", "status": "failed"}).encode()
+            reply = await request(app, "POST", f"/providers/vt/callback/{SECRET}", body=body)
+            assert (reply.status, reply.json) == (200, FORM.acknowledgement)
+            return await running.orders.settled(placed.order, 20)
+
+    order = asyncio.run(sell())
+    assert order.state is OrderState.DELIVERED
+    assert [one.method for one in double.requests if one.url.path != "/balance"][:1] == ["POST"]
+    assert shop.data("ledger", "check")["ok"]
+
+
+async def test_a_signed_callback_is_taken_and_a_forged_or_late_one_is_nothing(database: Database) -> None:
+    clock = FakeClock()
+    caller = Caller(RELOADLY, Secret("whsec"))
+    callbacks = Callbacks(database, {"rl": caller}, clock)
+    body = b'{"data": {"customIdentifier": "AT-1-abcdef-1"}}'
+
+    def signed(stamp: str, secret: bytes = b"whsec") -> dict[str, str]:
+        made = hmac.new(secret, body + b":" + stamp.encode(), hashlib.sha256).hexdigest()
+        return {"x-reloadly-signature": made, "x-reloadly-request-timestamp": stamp}
+
+    now = clock.now().isoformat()
+    assert await callbacks.receive("rl", None, signed(now), body) == {"status": "ok"}
+    # The same once more is one.
+    assert await callbacks.receive("rl", None, signed(now), body) == {"status": "ok"}
+    assert await callbacks.receive("rl", None, signed(now, b"another"), body) is None
+    assert await callbacks.receive("rl", None, signed(now), body + b" ") is None
+    # The secret of the signature is no secret of an address.
+    assert await callbacks.receive("rl", "whsec", signed(now), body) is None
+    assert await callbacks.receive("rl", "whsec", {}, body) is None
+    clock.pass_time(301)
+    assert await callbacks.receive("rl", None, signed(now), body) is None
+    async with database.connection() as tx:
+        assert await tx.fetchval("select count(*) from provider_callback") == 1
+
+
+@pytest.mark.parametrize(("public_url", "told"), [("https://sell.example/", True), ("", False)])
+async def test_dtone_is_told_the_address_with_each_purchase_and_a_preview_hides_its_secret(
+    nobodys_settings: None, prepared: str, tmp_path: Path, public_url: str, told: bool
+) -> None:
+    keys = {"api_key": Secret("hunter2"), "api_secret": Secret("s-hidden"), "callback_secret": Secret(SECRET)}
+    table = ProviderSettings(connector="dtone", **keys)
+    settings = Settings(data_dir=str(tmp_path), own_network=False, public_url=public_url, providers={"dt": table})
+    async with open_shop(settings, prepared) as shop:
+        (upstream,) = shop.connected_upstreams
+        seen = upstream.preview(delivery_in_nigeria("+2348031234567", "AT-1-abcdef-1", "airtime"))
+    assert isinstance(seen, RequestPreview)
+    assert SECRET not in seen.body
+    assert ("https://sell.example/providers/dt/callback/********" in seen.body) is told
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telvend.kit.secret import Secret
+from telvend.providers.dtone import wire as dtone
+from telvend.providers.reloadly import wire as reloadly
 from telvend.providers.upstream import CallbackForm, CallbackSignature, callback_path
 from telvend.providers.vtpass.wire import CALLBACK as VTPASS
 from telvend.upstreams.callbacks.model import is_from, is_signed, reference_in
@@ -90,13 +92,25 @@ def test_a_secret_of_an_address_is_the_whole_of_it() -> None:
     assert callback_path("re", None) == "/providers/re/callback"
 
 
-def test_references_of_vtpass_stand_in_the_data_of_an_update() -> None:
-    examples = json.loads((WIRE / "vtpass" / "transaction-update.json").read_text("utf-8"))
-    assert [reference_in(VTPASS, json.dumps(one["body"]).encode()) for one in examples] == [
-        one["reference"] for one in examples
-    ]
-    assert {bool(one["reference"]) for one in examples} == {True, False}
+@pytest.mark.parametrize(
+    ("form", "file"),
+    [
+        (VTPASS, "vtpass/transaction-update.json"),
+        (reloadly.CALLBACK, "reloadly/airtime-transaction-status.json"),
+        (dtone.CALLBACK, "dtone/callback.json"),
+    ],
+)
+def test_the_reference_of_each_example_is_found(form: CallbackForm, file: str) -> None:
+    examples = json.loads((WIRE / file).read_text("utf-8"))
+    assert len(examples) > 1
+    for example in examples:
+        assert reference_in(form, json.dumps(example["body"]).encode()) == example["reference"], example["source"]
+
+
+def test_who_signs_and_what_each_wants_to_read() -> None:
     assert VTPASS.acknowledgement == {"response": "success"}
+    assert (VTPASS.signature, dtone.CALLBACK.signature) == (None, None)
+    assert reloadly.CALLBACK.signature == RELOADLY
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"1", b"{", b"\xff", b'{"a":' + b"[" * 5000, b"null"])

@@ -119,6 +119,7 @@ class Callbacks:
             gone = [row for row in taken if (row["provider"], row["reference"]) not in found]
             if gone:
                 await store.forget(tx, [row["provider"] for row in gone], [row["reference"] for row in gone])
+        # Where the process ends here, the question is put at its time, as if nobody had called.
         for row in gone:
             count_callback(row["provider"], Result.UNKNOWN)
         asked = [row for row in taken if (row["provider"], row["reference"]) in found and row["used"] <= MOST_USED]
