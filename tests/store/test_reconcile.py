@@ -77,6 +77,7 @@ def test_a_provider_without_a_list_is_asked_and_what_was_found_is_recorded(shop:
     found = shop.data("reconcile", "vt", "--date", TODAY)
     assert (found["source"], found["attempts"], found["matched"]) == ("requery", 1, 1)
     assert (found["only_here"], found["only_there"], found["different"]) == ([], [], [])
+    assert found["notes"][0].startswith("The day is not over")
     assert found["costs"]["NGN"] == {
         "ledger": Decimal("48.75"), "charged": Decimal("48.75"), "difference": 0, "unsaid": 0,
     }  # fmt: skip

@@ -159,7 +159,7 @@ class _Comparison:
             fail(f"Nothing is reconciled: {error}.")
         digest = read.digest if read is not None else ""
         recorded = await shop.reconciliations.record(self.provider, self.day, source, digest, report, by_whom=self.by)
-        notes = _notes(report, self.day, read, source)
+        notes = _notes(report, self.day, read, source, recorded.made_at)
         emails = await _emails(shop, report)
         if self.as_csv:
             await print_csv(_COLUMNS, _rows(report, emails, self.provider))
@@ -259,9 +259,11 @@ async def _counted(lines: "AsyncIterable[StatementLine]", clock: "Clock") -> "As
         yield line
 
 
-def _notes(report: "Report", day: "Day", read: Statement | None, source: Source) -> list[str]:
+def _notes(report: "Report", day: "Day", read: Statement | None, source: Source, now: datetime) -> list[str]:
     """What one has to know to trust the result."""
     notes = []
+    if now < day.ends_at:
+        notes.append("The day is not over: what began while this was read, and what comes, is not in it.")
     if source is Source.REQUERY:
         notes.append(
             "The provider was asked about what our books know. What they do not know stands only in its statement."

@@ -72,7 +72,11 @@ async def _of_reconciled(reconciliations: Reconciliations, name: str, zone: Zone
         )
         advice = f"`telvend reconcile {name} --date {last.day}` lists them, and says what to do about each."
         return Finding(_RECONCILED, Level.WARNING, text, advice)
-    since = today - _LOOKED_AT if last is None else max(last.day + timedelta(days=1), today - _LOOKED_AT)
+    since = today - _LOOKED_AT
+    if last is not None:
+        # A day that was not over then has to be reconciled once more.
+        whole = last.made_at >= Day.of(last.day, ZoneInfo(last.zone)).ends_at
+        since = max(since, last.day + timedelta(days=whole))
     begins_at, ends_at = Day.of(since, zone).begins_at, Day.of(today - _LATE, zone).begins_at
     if begins_at < ends_at and await reconciliations.used(name, begins_at, ends_at):
         when = "never" if last is None else f"last for {last.day}"

@@ -108,6 +108,11 @@ def test_an_amount_has_the_currency_that_it_names(file: Path) -> None:
     assert [line.charged for line in lines] == [Money(500, GHS), Money(600, GHS)]
 
 
+def test_a_heading_may_name_the_currency(file: Path) -> None:
+    lines, statement = read(file, "Request ID,Amount (GHS)\nAT-1,5.00\n", currency=None)
+    assert (lines[0].amount, statement.columns["amount"]) == (Money(500, GHS), "Amount (GHS)")
+
+
 @pytest.mark.parametrize(
     ("text", "at"),
     [

@@ -267,7 +267,8 @@ class _Table:
         text = self._cell(row, name)
         if text in ("", "-", "N/A"):
             return None
-        unit = next((CURRENCIES[code] for code in CURRENCIES if code in text.upper()), currency)
+        said = f"{text} {self.headings[name]}".upper()
+        unit = next((CURRENCIES[code] for code in CURRENCIES if code in said), currency)
         if unit is None:
             raise Unreadable("the currency of its amount is not known; --currency says it")
         number = _decimal_of(re.sub(r"[^\d.,]", "", text).strip(".,"))
@@ -330,14 +331,15 @@ def _rows_of(path: Path, text: TextIO, options: StatementOptions) -> "tuple[Iter
 
 def _places(path: Path, head: Sequence[str], chosen: Mapping[str, str], *, strict: bool = True) -> dict[str, int]:
     """The column of each field. Raises InvalidInput for a heading that is not there, and where nothing tells transactions apart."""
-    names = [_plain(cell) for cell in head]
+    exact = [_plain(cell) for cell in head]
+    names = [_without_currency(name) for name in exact]
     found: dict[str, int] = {}
     for name, heading in chosen.items():
         if not heading:
             continue
-        if _plain(heading) not in names:
+        if _plain(heading) not in exact:
             raise InvalidInput("column", f"{name}={heading} is no heading of {path.name}; it has {', '.join(head)}")
-        found[name] = names.index(_plain(heading))
+        found[name] = exact.index(_plain(heading))
     for name, synonyms in FIELDS.items():
         if name in chosen:
             continue
@@ -357,6 +359,12 @@ def _places(path: Path, head: Sequence[str], chosen: Mapping[str, str], *, stric
 def _plain(heading: str) -> str:
     """A heading or a word without case, marks and doubled blanks: `Request_ID` is `request id`."""
     return " ".join(re.sub(r"[\W_]+", " ", heading.strip().casefold()).split())
+
+
+def _without_currency(name: str) -> str:
+    """`amount ngn` is `amount`."""
+    words = name.split()
+    return " ".join(words[:-1]) if len(words) > 1 and words[-1].upper() in CURRENCIES else name
 
 
 # Cells --------------------------------------------------------------------------------------------------------------------
