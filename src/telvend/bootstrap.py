@@ -382,13 +382,13 @@ class Shop:
     @cached_property
     def callbacks(self) -> "Callbacks":
         """What upstreams post; of those with a `callback_secret`."""
-        from telvend.upstreams.callbacks.service import Callbacks, Caller
+        from telvend.upstreams.callbacks.service import Callbacks, CallingProvider
 
         callers = {}
         for upstream in self.connected_upstreams:
             secret = self.settings.providers[upstream.name].callback_secret
             if secret is not None and upstream.callback is not None:
-                callers[upstream.name] = Caller(upstream.callback, secret)
+                callers[upstream.name] = CallingProvider(upstream.callback, secret)
         return Callbacks(self.database, callers, self.clock)
 
     @cached_property

@@ -28,7 +28,7 @@ from telvend.providers.reloadly.wire import CALLBACK as RELOADLY
 from telvend.providers.upstream import CallbackForm, ConnectorRefused, RequestPreview
 from telvend.upkeep.preparation import prepare_database
 from telvend.upstreams.callbacks import store
-from telvend.upstreams.callbacks.service import MOST_USED, PAUSE_S, Callbacks, Caller
+from telvend.upstreams.callbacks.service import MOST_USED, PAUSE_S, Callbacks, CallingProvider
 from tests import upstream_double as double
 from tests.clocks import FakeClock
 from tests.contract.provider_rigs import delivery_in_nigeria
@@ -54,7 +54,7 @@ class Post:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.clock = FakeClock()
-        self.callbacks = Callbacks(desk.database, {"vt": Caller(FORM, Secret(SECRET))}, self.clock)
+        self.callbacks = Callbacks(desk.database, {"vt": CallingProvider(FORM, Secret(SECRET))}, self.clock)
 
     @classmethod
     @asynccontextmanager
@@ -312,7 +312,7 @@ def test_an_order_that_would_be_asked_about_in_hours_is_settled_by_a_callback(
 
 async def test_a_signed_callback_is_taken_and_a_forged_or_late_one_is_nothing(database: Database) -> None:
     clock = FakeClock()
-    caller = Caller(RELOADLY, Secret("whsec"))
+    caller = CallingProvider(RELOADLY, Secret("whsec"))
     callbacks = Callbacks(database, {"rl": caller}, clock)
     body = b'{"data": {"customIdentifier": "AT-1-abcdef-1"}}'
 

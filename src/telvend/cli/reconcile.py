@@ -17,7 +17,7 @@ from telvend.kit.money import Currency, Money, foreign_currency
 from telvend.providers.connectors import connect
 from telvend.providers.upstream import ConnectorRefused, LineStatus, StatementUnavailable
 from telvend.upstreams.reconciliation.model import Aspect, KnownAttempt, Leftover, Side
-from telvend.upstreams.reconciliation.service import Source
+from telvend.upstreams.reconciliation.service import FarSide
 from telvend.upstreams.reconciliation.statement import FIELDS, Statement, StatementOptions
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from telvend.bootstrap import Shop
     from telvend.kit.clock import Clock
     from telvend.providers.upstream import StatementLine, Upstream
-    from telvend.upstreams.reconciliation.model import Day, Reconciled, Report
+    from telvend.upstreams.reconciliation.model import Comparison, Day, Reconciled
 
 app = typer.Typer()
 
@@ -112,7 +112,7 @@ async def reconcile(
         raise NotFound(
             "Provider", f"There is no provider {provider}; the settings name {', '.join(sorted(shop.provider_names))}."
         )
-    comparison = _Comparison(shop, provider, day, by or user_of_machine(), as_csv=as_csv and not as_json)
+    comparison = _Reconciling(shop, provider, day, by or user_of_machine(), as_csv=as_csv and not as_json)
     if statement:
         options = StatementOptions(
             _named(column, "column", FIELDS),
@@ -124,7 +124,7 @@ async def reconcile(
         read = Statement(statement, options)
         headings = ", ".join(f"{name} from {heading!r}" for name, heading in read.columns.items())
         progress(f"telvend: reading {headings}; times are of {options.zone.key}.")
-        return await comparison.make(Source.STATEMENT, _stream(read), read)
+        return await comparison.make(FarSide.STATEMENT, _stream(read), read)
     if provider not in settings.providers:
         fail(f"{provider} is no upstream that could be asked; compare with what it exports: --statement FILE.csv.")
     try:
@@ -139,7 +139,7 @@ async def reconcile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
+class _Reconciling:
     """One reconciliation, whose provider's side is still to come."""
 
     shop: "Shop"
@@ -149,7 +149,7 @@ class _Comparison:
     as_csv: bool
 
     async def make(
-        self, source: Source, lines: "AsyncIterable[StatementLine]", read: Statement | None
+        self, source: FarSide, lines: "AsyncIterable[StatementLine]", read: Statement | None
     ) -> Output | None:
         """Compare, record what was found, and say it."""
         shop = self.shop
@@ -235,17 +235,17 @@ async def _stream(read: Statement) -> "AsyncIterator[StatementLine]":
         yield line
 
 
-async def _asked(shop: "Shop", provider: "Upstream", day: "Day") -> "tuple[Source, AsyncIterable[StatementLine]]":
+async def _asked(shop: "Shop", provider: "Upstream", day: "Day") -> "tuple[FarSide, AsyncIterable[StatementLine]]":
     """The provider's list of transactions, or its answers about each attempt."""
     from telvend.providers.upstream import ListsTransactions
     from telvend.upstreams.reconciliation.asking import asked
 
     if isinstance(provider, ListsTransactions):
         progress(f"telvend: reading the transactions that {provider.name} lists.")
-        return Source.LIST, provider.statement(day.begins_at, day.ends_at)
+        return FarSide.LIST, provider.statement(day.begins_at, day.ends_at)
     attempts = await shop.reconciliations.attempts_of(provider.name, day)
     progress(f"telvend: {provider.name} lists no transactions: asking about each of {len(attempts)} attempts.")
-    return Source.REQUERY, asked(provider, attempts, shop.clock, shop.jobs.rivals)
+    return FarSide.REQUERY, asked(provider, attempts, shop.clock, shop.jobs.rivals)
 
 
 async def _counted(lines: "AsyncIterable[StatementLine]", clock: "Clock") -> "AsyncIterator[StatementLine]":
@@ -259,12 +259,12 @@ async def _counted(lines: "AsyncIterable[StatementLine]", clock: "Clock") -> "As
         yield line
 
 
-def _notes(report: "Report", day: "Day", read: Statement | None, source: Source, now: datetime) -> list[str]:
+def _notes(report: "Comparison", day: "Day", read: Statement | None, source: FarSide, now: datetime) -> list[str]:
     """What one has to know to trust the result."""
     notes = []
     if now < day.ends_at:
         notes.append("The day is not over: what began while this was read, and what comes, is not in it.")
-    if source is Source.REQUERY:
+    if source is FarSide.REQUERY:
         notes.append(
             "The provider was asked about what our books know. What they do not know stands only in its statement."
         )
@@ -279,7 +279,7 @@ def _notes(report: "Report", day: "Day", read: Statement | None, source: Source,
             f"{report.by_number} were found by number, amount and time: the provider does not show our references."
         )
     last, unlisted = report.last_line_at, [one for one in report.of(Side.ONLY_HERE) if one.line is None]
-    if source is Source.STATEMENT and last is not None and day.begins_at <= last < day.ends_at:
+    if source is FarSide.STATEMENT and last is not None and day.begins_at <= last < day.ends_at:
         later = sum(one.attempt is not None and one.attempt.started_at > last for one in unlisted)
         if later:
             notes.append(
@@ -292,7 +292,7 @@ def _notes(report: "Report", day: "Day", read: Statement | None, source: Source,
 # What was found -----------------------------------------------------------------------------------------------------------
 
 
-async def _emails(shop: "Shop", report: "Report") -> dict[str, str]:
+async def _emails(shop: "Shop", report: "Comparison") -> dict[str, str]:
     from uuid import UUID
 
     numbers: set[UUID] = {
@@ -400,7 +400,7 @@ class _Named:
         )
 
 
-def _of(report: "Report", emails: Mapping[str, str], provider: str, side: Side | None = None) -> list[_Named]:
+def _of(report: "Comparison", emails: Mapping[str, str], provider: str, side: Side | None = None) -> list[_Named]:
     return [
         _Named(one, emails.get(one.attempt.reseller_id, "") if one.attempt is not None else "", provider)
         for one in report.leftovers
@@ -408,13 +408,19 @@ def _of(report: "Report", emails: Mapping[str, str], provider: str, side: Side |
     ]
 
 
-async def _rows(report: "Report", emails: Mapping[str, str], provider: str) -> AsyncIterator[list[Mapping[str, Any]]]:
+async def _rows(
+    report: "Comparison", emails: Mapping[str, str], provider: str
+) -> AsyncIterator[list[Mapping[str, Any]]]:
     for one in _of(report, emails, provider):
         yield [one.data() | {"what": one.what, "list": one.leftover.side.value}]
 
 
 def _output(
-    report: "Report", recorded: "Reconciled", emails: Mapping[str, str], notes: Sequence[str], read: Statement | None
+    report: "Comparison",
+    recorded: "Reconciled",
+    emails: Mapping[str, str],
+    notes: Sequence[str],
+    read: Statement | None,
 ) -> Output:
     provider = recorded.provider
     lists = {side: _of(report, emails, provider, side) for side in Side}

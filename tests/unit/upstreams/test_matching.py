@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from telvend.kit.money import NGN, Currency, Money
 from telvend.orders.model import AttemptState
 from telvend.providers.upstream import LineStatus, StatementLine
-from telvend.upstreams.reconciliation.model import Aspect, Day, KnownAttempt, Matching, Report, Side, chunks
+from telvend.upstreams.reconciliation.model import Aspect, Comparison, Day, KnownAttempt, Matching, Side, chunks
 
 LAGOS = ZoneInfo("Africa/Lagos")
 DAY = Day.of(date(2026, 11, 28), LAGOS)
@@ -61,14 +61,14 @@ def line_of(attempt: KnownAttempt, status: LineStatus = LineStatus.DELIVERED, **
     return StatementLine(status, **facts | changes)
 
 
-def reconcile(attempts: list[KnownAttempt], lines: list[StatementLine]) -> Report:
+def reconcile(attempts: list[KnownAttempt], lines: list[StatementLine]) -> Comparison:
     matching = Matching(DAY, attempts)
     for line in lines:
         matching.add(line)
     return matching.report()
 
 
-def sides(report: Report) -> list[tuple[Side, tuple[Aspect, ...]]]:
+def sides(report: Comparison) -> list[tuple[Side, tuple[Aspect, ...]]]:
     return [(one.side, one.aspects) for one in report.leftovers]
 
 

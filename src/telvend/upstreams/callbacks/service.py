@@ -1,6 +1,6 @@
 """Receiving callbacks, and bringing questions forward by them.
 
-    callbacks = Callbacks(database, {"vt": Caller(form, secret)}, clock)
+    callbacks = Callbacks(database, {"vt": CallingProvider(form, secret)}, clock)
     acknowledgement = await callbacks.receive("vt", secret_of_path, headers, body)     # None: 404
     await callbacks.look(settle)                  # every second, in processes that deliver
 
@@ -46,7 +46,7 @@ Settle = Callable[[Sequence[Item]], Awaitable[Sequence[Effect | Exception]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class CallingProvider:
     """A provider that calls back: how, and with which secret."""
 
     form: CallbackForm
@@ -56,18 +56,18 @@ class Caller:
 class Callbacks:
     """See the head of this file. `callers` are the providers with a `callback_secret`."""
 
-    def __init__(self, database: Database, callers: Mapping[str, Caller], clock: Clock) -> None:
+    def __init__(self, database: Database, callers: Mapping[str, CallingProvider], clock: Clock) -> None:
         self._database = database
         self._callers = callers
         self._clock = clock
         # Who is not there is compared as well, so that an answer takes as long for it.
-        self._nobody = Caller(CallbackForm((), {}), Secret(random_text(32)))
+        self._nobody = CallingProvider(CallbackForm((), {}), Secret(random_text(32)))
         self._no_signature = CallbackSignature("x-signature", "x-timestamp")
         self._left = {name: (_BURST, clock.monotonic()) for name in callers}
         self._forgets_at = clock.monotonic()
 
     @property
-    def callers(self) -> Mapping[str, Caller]:
+    def callers(self) -> Mapping[str, CallingProvider]:
         return self._callers
 
     async def receive(

@@ -154,7 +154,7 @@ class Costs:
 
 
 @dataclass(slots=True)
-class Report:
+class Comparison:
     """What a reconciliation has found.
 
     `matched`: attempts of the day on which both sides agree. `undelivered`: of these, how many neither side has delivered.
@@ -195,7 +195,7 @@ class Matching:
         self._strangers: list[StatementLine] = []
         self._seen: set[tuple[object, ...]] = set()
         self._has_ours = self._has_theirs = False
-        self._report = Report()
+        self._report = Comparison()
         for attempt in attempts:
             self._take(attempt)
 
@@ -275,7 +275,7 @@ class Matching:
 
     # The report -----------------------------------------------------------------------------------------------------------
 
-    def report(self) -> Report:
+    def report(self) -> Comparison:
         """Say what agrees and what does not. Once."""
         groups = self._match_by_number(_grouped(self._strangers))
         report = self._report

@@ -2,7 +2,7 @@
 
 day = await reconciliations.day(date(2026, 11, 28))
 report = await reconciliations.compare("vt", day, lines)           # changes nothing
-await reconciliations.record("vt", day, Source.STATEMENT, digest, report, by_whom="ama")
+await reconciliations.record("vt", day, FarSide.STATEMENT, digest, report, by_whom="ama")
 """
 
 from collections.abc import AsyncIterable, Sequence
@@ -19,11 +19,11 @@ from telvend.upstreams.reconciliation import store
 from telvend.upstreams.reconciliation.model import (
     AFTER,
     BEFORE,
+    Comparison,
     Day,
     KnownAttempt,
     Matching,
     Reconciled,
-    Report,
     chunks,
 )
 
@@ -31,7 +31,7 @@ _NAMED_AT_ONCE: Final = 20_000
 _EVER: Final = datetime(1971, 1, 1, tzinfo=UTC)
 
 
-class Source(StrEnum):
+class FarSide(StrEnum):
     """Where the provider's side came from."""
 
     STATEMENT = "statement"
@@ -82,7 +82,7 @@ class Reconciliations:
         """Every attempt and trial at a provider that began on the day. Raises Busy."""
         return [attempt for attempt in await self._attempts(provider, day) if attempt.on_day]
 
-    async def compare(self, provider: str, day: Day, lines: AsyncIterable[StatementLine]) -> Report:
+    async def compare(self, provider: str, day: Day, lines: AsyncIterable[StatementLine]) -> Comparison:
         """Compare our attempts with the provider's transactions. Raises Busy, and what reading `lines` raises."""
         matching = Matching(day, await self._attempts(provider, day))
         async for line in lines:
@@ -98,7 +98,7 @@ class Reconciliations:
         return matching.report()
 
     async def record(
-        self, provider: str, day: Day, source: Source, digest: str, report: Report, *, by_whom: str
+        self, provider: str, day: Day, source: FarSide, digest: str, report: Comparison, *, by_whom: str
     ) -> Reconciled:
         """Write down what was found. Raises Busy."""
         async with self._database.transaction() as tx:

@@ -9,7 +9,7 @@ import msgspec
 from telvend.database.connections import Tx
 from telvend.kit.money import Currency, currency_of, foreign_currency
 from telvend.orders.model import AttemptState
-from telvend.upstreams.reconciliation.model import Costs, Day, KnownAttempt, Reconciled, Report, Side
+from telvend.upstreams.reconciliation.model import Comparison, Costs, Day, KnownAttempt, Reconciled, Side
 
 _ATTEMPT: Final = """
     select order_id, order_reference, order_state, reseller_id, number, reference, provider_reference, state, started_at, kind,
@@ -101,7 +101,9 @@ class _Cost(msgspec.Struct):
     unsaid: int = 0
 
 
-async def write(tx: Tx, provider: str, day: Day, source: str, digest: str, report: Report, by_whom: str) -> Reconciled:
+async def write(
+    tx: Tx, provider: str, day: Day, source: str, digest: str, report: Comparison, by_whom: str
+) -> Reconciled:
     """Record what was found."""
     costs = {unit.code: _Cost(one.ledger_minor, one.charged_minor, one.unsaid) for unit, one in report.costs.items()}
     number = await tx.fetchval(
