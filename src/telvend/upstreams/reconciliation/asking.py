@@ -75,6 +75,8 @@ async def _outcome_of(provider: Provider, attempt: KnownAttempt, count_rivals: C
     except Exception as error:
         _log.exception("provider_raised", provider=provider.name, verb="reconcile")
         return Unknown(f"the connector raised {type(error).__name__}")
+    if attempt.state in (AttemptState.REFUSED, AttemptState.NOT_SENT):
+        return outcome  # "Never heard of it" is no news of what has ended without a delivery, however young it is.
     return believed(outcome, attempt.age_s, traits.settles_after_s)
 
 
