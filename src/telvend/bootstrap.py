@@ -107,7 +107,9 @@ if TYPE_CHECKING:
     from telvend.sales.gate import SalesGate
     from telvend.sales.promises import Promises
     from telvend.services import Services
+    from telvend.upstreams.callbacks.service import Callbacks
     from telvend.upstreams.monitor import UpstreamMonitor
+    from telvend.upstreams.reconciliation.service import Reconciliations
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
     from telvend.web.server import HttpServer
@@ -376,6 +378,43 @@ class Shop:
         from telvend.upstreams.service import Upstreams
 
         return Upstreams(self.database)
+
+    @cached_property
+    def callbacks(self) -> "Callbacks":
+        """What upstreams post; of those with a `callback_secret`."""
+        from telvend.upstreams.callbacks.service import Callbacks, CallingProvider
+
+        callers = {}
+        for upstream in self.connected_upstreams:
+            secret = self.settings.providers[upstream.name].callback_secret
+            if secret is not None and upstream.callback is not None:
+                callers[upstream.name] = CallingProvider(upstream.callback, secret)
+        return Callbacks(self.database, callers, self.clock)
+
+    @cached_property
+    def callback_requeries(self) -> "PeriodicTask | None":
+        """Brings questions forward where this process delivers; None where no upstream calls back."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.upstreams.callbacks.service import EVERY_S
+
+        if not self.callbacks.callers:
+            return None
+        look = partial(self.callbacks.look, self.jobs.settle)
+        return self._life.runs(PeriodicTask("callbacks", look, self.clock, every_s=EVERY_S, runtime=self._runtime))
+
+    @property
+    def connected_upstreams(self) -> "list[Upstream]":
+        """The providers of the settings' tables."""
+        tables = self.settings.providers
+        return cast("list[Upstream]", [provider for provider in self.providers if provider.name in tables])
+
+    @cached_property
+    def reconciliations(self) -> "Reconciliations":
+        from zoneinfo import ZoneInfo
+
+        from telvend.upstreams.reconciliation.service import Reconciliations
+
+        return Reconciliations(self.database, ZoneInfo(self.settings.timezone))
 
     @cached_property
     def personas(self) -> "Personas":
@@ -803,7 +842,7 @@ class Shop:
         from telvend.upstreams.monitor import EVERY_S, UpstreamMonitor
 
         tables = self.settings.providers
-        upstreams = cast("list[Upstream]", [provider for provider in self.providers if provider.name in tables])
+        upstreams = self.connected_upstreams
         monitor = UpstreamMonitor(
             self.database,
             self.router,
@@ -953,7 +992,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     _ = shop.webhook_dispatch
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
-        _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor)
+        _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
         if settings.provisional_credit_after_hours:
             _ = shop.provisional_rule
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
@@ -1077,15 +1116,21 @@ def _upstreams(settings: Settings, clock: "Clock") -> "list[Upstream]":
     if not settings.providers:
         return []
     from telvend.providers.connectors import connect
-    from telvend.providers.upstream import ConnectorRefused
+    from telvend.providers.upstream import ConnectorRefused, callback_path
 
     upstreams: list[Upstream] = []
     problems: list[str] = []
     for name, chosen in settings.providers.items():
         try:
-            upstreams.append(connect(name, chosen, clock))
+            upstream = connect(name, chosen, clock)
         except ConnectorRefused as refused:
             problems += [f"providers.{name}: {problem}" for problem in refused.problems]
+            continue
+        upstreams.append(upstream)
+        form, secret = upstream.callback, chosen.callback_secret
+        if form is not None and secret is not None and settings.public_url:
+            path = callback_path(name, secret.reveal() if form.signature is None else None)
+            upstream.calls_back_at(settings.public_url.rstrip("/") + path, secret)
     if problems:
         raise SettingsRefused(f"{'; '.join(problems)}. `telvend provider check NAME` looks at one alone.")
     return upstreams
@@ -1123,6 +1168,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.guard",
     "funding.play_money.real_process",
     "funding.play_money.voiding",
+    "upstreams.callbacks.service",
     "upstreams.monitor",
     "fulfilment.metrics",
     "fulfilment.network_health",
@@ -1136,6 +1182,7 @@ _LOADED_TO_SERVE: Final = (
     "dialects.dispatch",
     "dialects.serving",
     "kit.allowance",
+    "web.callbacks",
     "web.checkout",
     "web.connections",
     "web.measurements",
@@ -1187,6 +1234,8 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
     from telvend.kit.fresh import Fresh
+    from telvend.providers.upstream import CALLBACKS
+    from telvend.web.callbacks import callbacks
     from telvend.web.checkout import BASE, checkout
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
@@ -1205,6 +1254,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     }
     apps[BASE] = checkout(shop.services.fundings, shop.sandbox)
     apps["/gateways"] = notices(shop.services.fundings)
+    apps[CALLBACKS] = callbacks(shop.callbacks)
     documents = {
         "openapi": {d.name: partial(openapi.with_address, openapi.document(d, __version__)) for d in dialects},
         "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},

@@ -56,6 +56,10 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret_key: Annotated[Secret | None, _meta("the secret key that belongs to it, for buying")] = None
     client_id: Annotated[Secret | None, _meta("the client of an API with OAuth")] = None
     client_secret: Annotated[Secret | None, _meta("the secret of that client")] = None
+    callback_secret: Annotated[
+        Secret | None,
+        _meta("what proves that a callback is the vendor's: the secret in its address, or of its signature"),
+    ] = None
     token_url: Annotated[str, _meta("where tokens of OAuth are, where that is not the vendor's own address")] = ""
     audience: Annotated[str, _meta("whom a token of OAuth is asked for, where that is not `base_url`")] = ""
     file: Annotated[str, _meta('the description of an upstream with `connector = "http"`')] = ""

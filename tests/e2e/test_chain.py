@@ -6,6 +6,7 @@ Afterwards each order was delivered exactly once at the far end or not at all, a
 what the upstream has taken from the wallet is what the near shop has on its books for it.
 """
 
+import json
 import random
 import sys
 import time
@@ -226,6 +227,7 @@ class Chain:
             assert ledger["ok"], ledger["findings"]
         for currency, provider in (("GHS", "ghana"), ("NGN", "nigeria")):
             self._check_money(currency, provider)
+            self._reconcile(provider)
         states = Counter(near.values())
         print(f"{self.bought} orders {dict(states)}, final after {took_s:.1f} s")
         assert states["delivered"] == self.bought
@@ -249,6 +251,28 @@ class Chain:
         """What the upstream has taken from its reseller."""
         spent = "select coalesce(sum(price_minor), 0) from orders where state = 'delivered' and currency = %s"
         return int(self.far.sql(spent, currency)[0][0])
+
+    def _reconcile(self, provider: str) -> None:
+        """A command finds the same: every delivery of each day stands on both sides, and cost the same."""
+        days = self.near.sql("select distinct (started_at at time zone 'UTC')::date::text from attempt")
+        matched = 0
+        for (day,) in days:
+            found = self.near.telvend("reconcile", provider, "--date", day)
+            assert found["source"] == ("list" if provider == "nigeria" else "requery")
+            assert [costs["difference"] for costs in found["costs"].values() if costs["difference"]] == []
+            matched += found["matched"] - found["undelivered"]
+        ((delivered,),) = self.near.sql(
+            "select count(*) from attempt where provider = %s and state = 'delivered'", provider
+        )
+        assert matched == delivered
+
+    def lose_orders(self, provider: str) -> int:
+        """Have the near shop not know its attempts at a provider, as after a restore to an earlier point. How many were delivered?"""
+        ((count,),) = self.near.sql(
+            "select count(*) from attempt where provider = %s and state = 'delivered'", provider
+        )
+        self.near.sql("update attempt set provider = 'forgotten' where provider = %s", provider)
+        return int(count)
 
     def _check_money(self, currency: str, provider: str) -> None:
         """What the upstream took from its reseller's wallet is what the near shop's attempts say that it took."""
@@ -335,6 +359,12 @@ def test_a_chain_of_two_shops_agrees_after_either_was_killed(chain: Chain) -> No
     for who in ("near at a place", "far at a place", dice.choice(["near", "far"])):
         chain.accident(dice, who, 3)
     chain.check()
+    # What the near shop does not know any more stands in the far one's list.
+    lost = chain.lose_orders("nigeria")
+    ((today,),) = chain.near.sql("select (now() at time zone 'UTC')::date::text")
+    found = json.loads(chain.near.run("reconcile", "nigeria", "--date", today, "--json").stdout)
+    assert (len(found["only_there"]), found["matched"]) == (lost, 0)
+    assert all(one["subscriber"] and one["product"] and one["charged"] and one["at"] for one in found["only_there"])
 
 
 @pytest.fixture

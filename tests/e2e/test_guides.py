@@ -129,6 +129,11 @@ BEGINNINGS = {
         called=["NPAPI-8-j4g3hq", "NPAPI-10-zwzkvp", "NPAPI-11-bmpnqk"],
         settings=STEERED,
     ),
+    "reconcile-a-day": Begins(
+        [AMA, credit("100", "cash-1"), KEY],
+        [purchase(f"024123000{number}") for number in (1, 2, 3)],
+        called=["NPAPI-10-zwzkvp", "NPAPI-11-bmpnqk", "NPAPI-12-x8d3wm"],
+    ),
     "revoke-a-key": Begins([AMA, KEY]),
     "sell-a-list": Begins([AMA, credit("100", "cash-1")]),
     "settle-what-nobody-knows": Begins(

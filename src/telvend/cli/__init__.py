@@ -77,6 +77,16 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
     LazyGroup(
         "provider", "providers", "app", rich_help_panel=_EVERY_DAY, help="The upstreams that deliver what is sold."
     ),
+    LazyCommand(
+        "reconcile",
+        "reconcile",
+        rich_help_panel=_EVERY_DAY,
+        help="""Compare a day with what a provider says of it: its statement, its list of transactions, or its answers.
+
+`only_there` is what the provider delivered and our books do not know or have failed: money lost, also after a restore.
+`only_here` is what our books have delivered and the provider does not. Moves no money; each line says which command does.
+What was found is recorded; running it again is harmless. Exit code 1 where anything is left over.""",
+    ),
     LazyGroup("order", "orders", "app", rich_help_panel=_EVERY_DAY, help="The sales."),
     LazyGroup(
         "webhook", "webhooks", "app", rich_help_panel=_EVERY_DAY, help="Telling resellers' programs what has happened."

@@ -20,7 +20,8 @@ from telvend.provider_tables import PROVIDER_NAME
 from telvend.providers.connectors import connect
 from telvend.providers.contract import Delivery, Refused
 from telvend.providers.described.client import alone, notes
-from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem, Upstream
+from telvend.providers.over_http import STARS
+from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem, Upstream, callback_path
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -42,6 +43,8 @@ class Checked:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     balance: Money | None = None
+    callback_url: str = ""
+    """Where the vendor calls back, its secret as stars; empty where it does not, or has no secret for it."""
     deliverable: int | None = None
     """Products on sale that it can deliver; None where they were not looked at."""
     undeliverable: list[tuple[str, str]] = field(default_factory=list)
@@ -94,6 +97,7 @@ async def _examine(settings: Settings, target: Target, url: str | None, why: str
         return checked
     try:
         if target.in_settings:
+            _examine_callback(settings, upstream, checked)
             await _examine_float(upstream, checked)
         else:
             text = "were not looked at: the settings have no table [providers.NAME] with this file"
@@ -129,6 +133,21 @@ def _examine_settings(settings: Settings, checked: Checked) -> None:
         parts = urlsplit(getattr(table, key))
         if parts.scheme == "http" and parts.hostname not in _LOCAL:
             checked.warnings.append(Problem(key, "is http: credentials and numbers travel in the open"))
+
+
+def _examine_callback(settings: Settings, upstream: Upstream, checked: Checked) -> None:
+    """Say where the vendor calls back, or what is missing for that."""
+    form, secret = upstream.callback, checked.target.settings.callback_secret
+    if form is None:
+        return
+    if secret is None:
+        text = "is not set: this vendor can say by a callback that something has become of a purchase, and is asked by the schedule"
+        checked.warnings.append(Problem("callback_secret", text))
+    elif not settings.public_url:
+        checked.warnings.append(Problem("public_url", "is not set: the vendor needs an address to call back"))
+    else:
+        base = settings.public_url.rstrip("/")
+        checked.callback_url = base + callback_path(checked.target.name, STARS if form.signature is None else None)
 
 
 async def _examine_float(upstream: Upstream, checked: Checked) -> None:

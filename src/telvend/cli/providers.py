@@ -251,6 +251,7 @@ def _check_output(checked: "Checked") -> Output:
         "live": target.settings.live and target.in_settings,
         "float": None if balance is None else balance.decimal,
         "currency": None if balance is None else balance.currency.code,
+        "callback_url": checked.callback_url or None,
         "problems": lines(checked.problems),
         "warnings": lines(checked.warnings),
         "products": None
@@ -272,6 +273,8 @@ def _check_output(checked: "Checked") -> Output:
             say(f"note     {problem}")
         if balance is not None:
             say(f"float    {balance}")
+        if checked.callback_url:
+            say(f"callback {checked.callback_url}")
         if checked.deliverable is not None:
             say(f"products {checked.deliverable} on sale can be delivered, {len(checked.undeliverable)} cannot")
             for code, text in checked.undeliverable[:_SHOWN]:

@@ -263,7 +263,14 @@ class RequeryNow(msgspec.Struct, frozen=True):
     reference: str | None
 
 
-Item = ProviderReport | Abandoned | PersonVerdict | RequeryNow
+class CalledBack(msgspec.Struct, frozen=True):
+    """A provider has called back about an attempt, so that it is asked now. What it has said is not looked at."""
+
+    order_id: int
+    number: int
+
+
+Item = ProviderReport | Abandoned | PersonVerdict | RequeryNow | CalledBack
 
 
 class Effect(StrEnum):

@@ -17,6 +17,7 @@ from telvend.fulfilment.model import (
     MAY_BE_LOST,
     Abandoned,
     AttemptSnapshot,
+    CalledBack,
     Effect,
     FulfilmentPolicy,
     HoldPosting,
@@ -85,6 +86,8 @@ def weigh(case: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Eff
         case PersonVerdict() | RequeryNow() if case is None or item.reference not in (None, case.reference):
             return NotFound("Order")
     if case is None:
+        if isinstance(item, CalledBack):
+            return Effect.NOTHING  # The database has gone back meanwhile.
         raise InvariantBroken(f"order {item.order_id} does not exist")
     match item:
         case ProviderReport():
@@ -95,6 +98,8 @@ def weigh(case: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Eff
             return _weigh_verdict(case, item)
         case RequeryNow():
             return _weigh_look_again(case)
+        case CalledBack():
+            return _weigh_callback(case, item)
 
 
 def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolicy) -> Effect:
@@ -386,6 +391,25 @@ def _weigh_look_again(case: LockedOrder) -> Effect | TelvendError:
         open_attempts = sum(attempt.state.open for attempt in case.attempts)
         if open_attempts != 1 or any(attempt.state is AttemptState.DELIVERED for attempt in case.attempts):
             return InvalidInput("order", "has nothing that a provider could be asked; decide whether it was delivered")
+    case.become(OrderState.WAITING, 0.0)
+    return Effect.ASK_LATER
+
+
+def _weigh_callback(case: LockedOrder, callback: CalledBack) -> Effect:
+    """Bring the next question forward, where one is to be put about this attempt. Everything else changes nothing.
+
+    The question does not count against the schedule. From review, too: vendors call back about what their staff has settled
+    after all. What the provider answers counts as ever.
+    """
+    attempt = next((attempt for attempt in case.attempts if attempt.number == callback.number), None)
+    if attempt is None or not attempt.state.open or case.state not in (OrderState.WAITING, OrderState.REVIEW):
+        return Effect.NOTHING
+    others = [other for other in case.attempts if other is not attempt]
+    if any(other.state.open or other.state is AttemptState.DELIVERED for other in others):
+        return Effect.NOTHING  # What the attempts say does not fit together: a person has to look.
+    if attempt.asked:
+        attempt.asked -= 1
+        attempt.changed = True
     case.become(OrderState.WAITING, 0.0)
     return Effect.ASK_LATER
 

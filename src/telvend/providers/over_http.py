@@ -21,7 +21,7 @@ from telvend.kit import http
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTraits, Refused, Unknown
-from telvend.providers.upstream import BalanceUnavailable, RequestPreview
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm, RequestPreview
 
 if TYPE_CHECKING:
     import httpx
@@ -70,6 +70,8 @@ class ProviderOverHttp(ABC):
     """
 
     connector: str
+    callback: CallbackForm | None = None
+    zone: str = ""
 
     def __init__(
         self,
@@ -91,6 +93,8 @@ class ProviderOverHttp(ABC):
         ]
         # References whose request is on its way: what is not heard of yet may arrive at any moment.
         self._under_way: Counter[str] = Counter()
+        # Where the vendor calls back, for one that is told so with each purchase.
+        self._callback_url = ""
         self._client = http.client(base_url, timeout_s=timeout_s, transport=transport)
 
     @property
@@ -225,6 +229,10 @@ class ProviderOverHttp(ABC):
             },
             self._starred(request.content.decode("utf-8", "replace")),
         )
+
+    def calls_back_at(self, url: str, secret: Secret) -> None:
+        self._callback_url = url
+        self._secrets.append(secret.reveal())
 
     def narrow(self, traits: ProviderTraits) -> None:
         self._traits = traits

@@ -6,7 +6,7 @@ money_of(body["price"], GHS)         # None: "4,50", 4.499999, -1, true
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, Final
 
@@ -76,6 +76,18 @@ def at(body: Any, *path: str) -> Any:
         if not isinstance(body, Mapping):
             return None
         body = body.get(key)
+    return body
+
+
+def value_at(body: Any, steps: Sequence[str | int]) -> Any:
+    """Return what stands at a path of keys and places in arrays; None where nothing does."""
+    for step in steps:
+        if isinstance(step, int):
+            body = body[step] if isinstance(body, list) and 0 <= step < len(body) else None
+        else:
+            body = body.get(step) if isinstance(body, dict) else None
+        if body is None:
+            return None
     return body
 
 

@@ -41,6 +41,7 @@ SHOP: Final[tuple[Check[Examined], ...]] = (
     write_offs.write_offs,
     upstreams.floats,
     upstreams.switched,
+    upstreams.reconciled,
 )
 
 

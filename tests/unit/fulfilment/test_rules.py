@@ -14,6 +14,7 @@ from telvend.fulfilment.model import (
     Abandon,
     Abandoned,
     AttemptSnapshot,
+    CalledBack,
     ClaimedOrder,
     Deliver,
     Effect,
@@ -536,6 +537,7 @@ ITEMS = st.one_of(
     st.just(Abandoned(1, 9, "nobody")),
     st.builds(PersonVerdict, st.just(1), st.none(), st.booleans(), st.just("said so")),
     st.just(RequeryNow(1, None)),
+    st.builds(CalledBack, st.just(1), st.sampled_from([1, 2])),
 )
 STATES = st.sampled_from([(STARTED,), (NOT_SENT, STARTED), (REFUSED, UNKNOWN), (ACCEPTED,)])
 
@@ -562,6 +564,57 @@ def test_money_moves_at_most_once_and_only_as_the_state_says(
         assert (case.posting is not None) == (case.state is OrderState.DELIVERED)
         assert case.releases == (case.state is OrderState.FAILED)
         assert not case.changed or (case.due_in_s is None) == (case.state.final or case.state is OrderState.REVIEW)
+
+
+@given(
+    st.sampled_from(list(OrderState)),
+    st.lists(st.sampled_from(list(AttemptState)), max_size=3),
+    st.lists(st.builds(CalledBack, st.just(1), st.integers(1, 4)), min_size=1, max_size=5),
+)
+def test_callbacks_never_move_money_nor_end_an_order_nor_say_what_became_of_an_attempt(
+    state: OrderState, states: list[AttemptState], callbacks: list[CalledBack]
+) -> None:
+    case = case_of(state, *states, asked=3)
+    for callback in callbacks:
+        assert not may_release(callback)
+        weigh(case, callback, POLICY)
+    assert (case.posting, case.releases, case.late, case.payload) == (None, False, [], None)
+    assert [attempt.state for attempt in case.attempts] == states
+    assert case.state is state or (state, case.state) == (OrderState.REVIEW, OrderState.WAITING)
+
+
+def test_a_callback_brings_the_next_question_forward_and_that_does_not_count() -> None:
+    for state in (OrderState.WAITING, OrderState.REVIEW):
+        case = case_of(state, UNKNOWN, asked=3)
+        assert weigh(case, CalledBack(1, 1), POLICY) is Effect.ASK_LATER
+        assert (case.state, case.due_in_s, case.attempts[0].asked) == (OrderState.WAITING, 0.0, 2)
+        weigh(case, word(Unknown(), asked=True), POLICY)
+        assert case.attempts[0].asked == 3
+    case = case_of(OrderState.WAITING, UNKNOWN)
+    assert weigh(case, CalledBack(1, 1), POLICY) is Effect.ASK_LATER
+    assert case.attempts[0].asked == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "states", "number"),
+    [
+        (OrderState.ACCEPTED, (), 1),
+        (OrderState.DELIVERING, (STARTED,), 1),
+        (OrderState.DELIVERED, (DELIVERED,), 1),
+        (OrderState.FAILED, (REFUSED,), 1),
+        (OrderState.WAITING, (UNKNOWN,), 2),
+        (OrderState.WAITING, (REFUSED, UNKNOWN), 1),
+        (OrderState.REVIEW, (DELIVERED, UNKNOWN), 2),
+        (OrderState.REVIEW, (UNKNOWN, UNKNOWN), 1),
+    ],
+)
+def test_a_callback_that_is_early_late_or_about_another_attempt_changes_nothing(
+    state: OrderState, states: tuple[AttemptState, ...], number: int
+) -> None:
+    case = case_of(state, *states)
+    assert weigh(case, CalledBack(1, number), POLICY) is Effect.NOTHING
+    assert (case.state, case.changed) == (state, False)
+    assert weigh(None, CalledBack(1, 1), POLICY) is Effect.NOTHING
 
 
 # A book that may have lost attempts ------------------------------------------------------------------------------------

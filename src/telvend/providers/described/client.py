@@ -63,6 +63,8 @@ class Described(ProviderOverHttp):
             transport=transport,
         )
         self._it = description
+        form = description.callback
+        self.callback = form if form is not None and form.references else None
         self._networks = {code.casefold(): theirs for code, theirs in description.networks.items()}
         words = Words(self._networks, description.products, None, revealed)
         self._purchases = {

@@ -180,9 +180,9 @@ TABLES: Final = (
     ),
     Table(
         "callback",
-        "what it sends by itself; checked, and not received yet: outcomes are asked for",
+        "what it posts by itself, in JSON; it is believed in nothing, and the outcome is asked for at once",
         (
-            Key("status", Form.PATH, "where the status stands", needed=True),
+            Key("status", Form.PATH, "where the status stands, for whoever reads the file: it is not looked at"),
             Key("our_reference", Form.PATH, "where our reference stands"),
             Key("reference", Form.PATH, "where theirs stands"),
         ),

@@ -13,6 +13,7 @@ from typing import Any, Final
 from telvend.kit.money import Currency
 from telvend.providers.contract import Reason
 from telvend.providers.described.templates import Template
+from telvend.providers.upstream import CallbackForm
 
 Body = Mapping[str, "Leaf"]
 Leaf = Template | str | int | bool | Decimal | None | Mapping[str, Any] | list[Any]
@@ -61,18 +62,6 @@ def steps_of(text: str) -> Steps:
     if not _PATH.fullmatch(text):
         raise ValueError("must be a path such as data.status or items[0].id")
     return tuple(int(step[1:-1]) if step.startswith("[") else step for step in _STEP.findall(text))
-
-
-def value_at(body: Any, steps: Steps) -> Any:
-    """Return what stands at a path of an answer; None where nothing does."""
-    for step in steps:
-        if isinstance(step, int):
-            body = body[step] if isinstance(body, list) and step < len(body) else None
-        else:
-            body = body.get(step) if isinstance(body, dict) else None
-        if body is None:
-            return None
-    return body
 
 
 def word_of(value: Any) -> str | None:
@@ -217,5 +206,5 @@ class Description:
     http: Mapping[int, Verdict]
     requery: Requery
     balance: Balance | None
-    has_callback: bool
+    callback: CallbackForm | None
     secrets: frozenset[str]

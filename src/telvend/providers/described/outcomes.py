@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
-from telvend.providers.described.model import Balance, Description, Ending, Reading, Verdict, value_at, word_of
+from telvend.providers.described.model import Balance, Description, Ending, Reading, Verdict, word_of
 from telvend.providers.over_http import ProviderReply
-from telvend.providers.reading import parsed_object, reference_of, rounded_money_of
+from telvend.providers.reading import parsed_object, reference_of, rounded_money_of, value_at
 from telvend.providers.upstream import BalanceUnavailable
 
 _LONGEST_TEXT: Final = 200

@@ -48,7 +48,7 @@ from telvend.providers.described.model import (
 )
 from telvend.providers.described.rules import judge, table_at
 from telvend.providers.described.templates import Template, TemplateRefused, parse
-from telvend.providers.upstream import Problem
+from telvend.providers.upstream import CallbackForm, Problem
 
 LARGEST_BYTES: Final = 256 * 1024
 
@@ -248,7 +248,7 @@ class _Reader:
             http=self._http(),
             requery=requery,
             balance=self._balance(),
-            has_callback="callback" in self._document,
+            callback=self._callback(),
             secrets=frozenset(self._secrets(headers, purchases, requery)),
         )
         return None if currency is None or not purchases or "requery" not in self._document else description
@@ -464,6 +464,12 @@ class _Reader:
             return None
         amount = self._steps(("balance",), "amount") or ()
         return Balance(self._request("balance"), amount, self._value(("balance",), "format"))
+
+    def _callback(self) -> CallbackForm | None:
+        if "callback" not in self._document:
+            return None
+        steps = (self._steps(("callback",), name) for name in ("our_reference", "reference"))
+        return CallbackForm(tuple(filter(None, steps)), {"status": "ok"})
 
     def _secrets(
         self, headers: Mapping[str, Template], purchases: Mapping[str, Purchase], requery: Requery

@@ -300,8 +300,11 @@ class _Rules:
             )
 
     def callback(self) -> None:
-        if self._it.has_callback:
-            self._place.warn(("callback",), "is read and not used yet: what becomes of a purchase is asked for")
+        if self._it.callback is not None and not self._it.callback.references:
+            self._place.warn(
+                ("callback",),
+                "is not used yet: it has neither `our_reference` nor `reference`, so that nobody knows what it is about",
+            )
 
 
 _SECRETS: Final = ("api_key", "api_secret", "public_key", "secret_key", "client_id", "client_secret", "basic")

@@ -34,6 +34,7 @@ class DTOne(ProviderOverHttp):
     """Airtime and bundles by product. Its sandbox is another `base_url`: https://preprod-dvs-api.dtone.com/v1."""
 
     connector = "dtone"
+    callback = wire.CALLBACK
 
     def __init__(
         self,
@@ -144,7 +145,7 @@ class DTOne(ProviderOverHttp):
         amount = wire.amount_of(delivery, product)
         if isinstance(amount, Refused):
             return amount
-        return self._creation(wire.form_of(delivery, product.id, amount))
+        return self._creation(wire.form_of(delivery, product.id, amount, self._callback_url))
 
     def _creation(self, form: bytes) -> "httpx.Request":
         return self._client.build_request("POST", "/async/transactions", content=form)
@@ -153,7 +154,7 @@ class DTOne(ProviderOverHttp):
         if _refused_unread(delivery) is None and self._listing.peek(self._products_request(delivery, 1)) is None:
             # Until the products have been read, what comes from them is described.
             product = delivery.provider_code or "the id of the product, from /products"
-            return self._creation(wire.form_of(delivery, product, None))
+            return self._creation(wire.form_of(delivery, product, None, self._callback_url))
         return self._purchase(delivery)
 
     async def _deliver(self, delivery: Delivery) -> Outcome:

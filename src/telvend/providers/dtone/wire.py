@@ -35,7 +35,10 @@ from telvend.providers.contract import (
 from telvend.providers.operator_names import is_network
 from telvend.providers.over_http import ProviderReply
 from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of
-from telvend.providers.upstream import BalanceUnavailable
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm
+
+CALLBACK: Final = CallbackForm(references=(("external_id",), ("id",)), acknowledgement={"status": "ok"})
+"""Unsigned: the transaction itself, posted to the `callback_url` that came with its creation, when it has ended. Source: "Callback"."""
 
 ISO3: Final = {"GH": "GHA", "NG": "NGA", "SZ": "SWZ", "UG": "UGA", "ZA": "ZAF"}
 """Our markets as DT One calls countries."""
@@ -393,7 +396,7 @@ class Created:
     id: str
 
 
-def form_of(delivery: Delivery, product: int | str, amount: Money | None) -> bytes:
+def form_of(delivery: Delivery, product: int | str, amount: Money | None, callback_url: str = "") -> bytes:
     """The body of a creation. It is confirmed by a second request."""
     form: dict[str, Any] = {
         "external_id": delivery.reference,
@@ -409,6 +412,8 @@ def form_of(delivery: Delivery, product: int | str, amount: Money | None) -> byt
             "unit": amount.currency.code,
             "amount": int(whole) if whole == whole.to_integral_value() else whole,
         }
+    if callback_url:
+        form["callback_url"] = callback_url
     return _ENCODER.encode(form)
 
 

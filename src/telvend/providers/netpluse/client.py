@@ -25,6 +25,7 @@ class Netpluse(ProviderOverHttp):
     """Data bundles for the networks of Ghana, one size of each network at a time."""
 
     connector = "netpluse"
+    zone = "Africa/Accra"
 
     def __init__(
         self,

@@ -5,6 +5,9 @@ what it has answered is asked about by that, and what it has not is searched for
 """
 
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -26,10 +29,10 @@ from telvend.providers.contract import (
 )
 from telvend.providers.listing import KEPT_S, Listing
 from telvend.providers.networkdatasub import wire
-from telvend.providers.networkdatasub.search import MOST_PAGES, Search
+from telvend.providers.networkdatasub.search import MOST_PAGES, Search, are_whole, day_query
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
 from telvend.providers.requirements import Requirements
-from telvend.providers.upstream import BalanceUnavailable
+from telvend.providers.upstream import BalanceUnavailable, LineStatus, StatementLine, StatementUnavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -45,6 +48,7 @@ class NetworkDataSub(ProviderOverHttp):
     """Airtime by network and data by plan, for the networks of Nigeria."""
 
     connector = "networkdatasub"
+    zone = "Africa/Lagos"
 
     def __init__(
         self,
@@ -204,6 +208,29 @@ class NetworkDataSub(ProviderOverHttp):
         outcome = search.found_in(pages, claimed)
         self._remember(delivery, outcome)
         return outcome
+
+    async def statement(self, begins_at: datetime, ends_at: datetime) -> AsyncIterator[StatementLine]:
+        """List our debits for airtime and data, for whole days of Lagos. Raises StatementUnavailable."""
+        pages: list[wire.Page] = []
+        while not pages or len(pages) < pages[-1].last:
+            query = day_query(begins_at, ends_at, len(pages) + 1)
+            reply = await self._ask(self._client.build_request("GET", "/transactions", params=query))
+            page = None if reply is None else wire.page_of(reply)
+            if page is None:
+                said = "no answer" if reply is None else self._starred(reply.excerpt)
+                raise StatementUnavailable(f"page {len(pages) + 1} of the list of transactions cannot be read: {said}")
+            if page.number != len(pages) + 1:
+                raise StatementUnavailable(
+                    f"page {len(pages) + 1} of the list of transactions says that it is {page.number}"
+                )
+            # Only what tells pages apart is kept of those before.
+            pages.append(replace(page, transactions=()))
+            for transaction in page.transactions:
+                yield transaction.line
+            for _ in range(page.unread):
+                yield StatementLine(LineStatus.UNKNOWN, word="a debit that cannot be read")
+        if not are_whole(pages):
+            raise StatementUnavailable("the list of transactions has changed while it was read; reconcile again")
 
     async def _price(self, delivery: Delivery) -> Money | None:
         """What the purchase costs there, which tells it from others of the same size; None where that is not known."""

@@ -56,14 +56,12 @@ class Search:
 
     def query(self, page: int) -> dict[str, str]:
         """The query of a page: whole days of Lagos, the one before and the one after too."""
-        day = self.started_at.astimezone(LAGOS).date()
         one = timedelta(days=1)
-        days = {"start_date": (day - one).isoformat(), "end_date": (day + one).isoformat()}
-        return {"page": str(page), "per_page": str(PER_PAGE), "type": "debit"} | days
+        return day_query(self.started_at - one, self.started_at + one, page)
 
     def found_in(self, pages: Sequence[Page], claimed: frozenset[str]) -> Outcome:
         """What the pages say. `claimed` are the references that belong to other attempts of ours."""
-        if not _are_whole(pages):
+        if not are_whole(pages) or any(page.unread for page in pages):
             return Unknown("the list of transactions was not read whole")
         alike = {
             transaction.id: transaction
@@ -83,7 +81,16 @@ class Search:
         return -CLOCK_DIFFERENCE_S <= late_s <= self.timeout_s + CLOCK_DIFFERENCE_S
 
 
-def _are_whole(pages: Sequence[Page]) -> bool:
+def day_query(first: datetime, last: datetime, page: int) -> dict[str, str]:
+    """The query of a page of debits, from the day of `first` to that of `last`, in Lagos."""
+    days = {
+        "start_date": first.astimezone(LAGOS).date().isoformat(),
+        "end_date": last.astimezone(LAGOS).date().isoformat(),
+    }
+    return {"page": str(page), "per_page": str(PER_PAGE), "type": "debit"} | days
+
+
+def are_whole(pages: Sequence[Page]) -> bool:
     """Whether all pages are there, of one list that did not shrink under the reading.
 
     A purchase that is made meanwhile moves older ones to the next page, where they are read twice; none is left out.
@@ -95,5 +102,4 @@ def _are_whole(pages: Sequence[Page]) -> bool:
         and pages[-1].last == len(pages)
         and all(page.total >= first.total for page in pages)
         and len(ids) >= first.total
-        and not any(page.doubtful for page in pages)
     )

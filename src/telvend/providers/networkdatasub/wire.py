@@ -30,7 +30,7 @@ from telvend.providers.contract import (
 )
 from telvend.providers.over_http import ProviderReply
 from telvend.providers.reading import at, json_object, money_of, reference_of
-from telvend.providers.upstream import BalanceUnavailable
+from telvend.providers.upstream import BalanceUnavailable, LineStatus, StatementLine
 
 COUNTRY: Final = "NG"
 NETWORKS: Final = frozenset((COUNTRY, network) for network in ("mtn", "airtel", "glo", "9mobile"))
@@ -260,6 +260,26 @@ class Transaction:
             case _:
                 return Unknown(f"undocumented status {self.status[:40]!r}")
 
+    @property
+    def line(self) -> StatementLine:
+        """The transaction for a statement. The list knows no reference of the caller's."""
+        return StatementLine(
+            _LINE_STATUS.get(self.status, LineStatus.UNKNOWN),
+            provider_reference=self.reference,
+            at=self.created_at,
+            charged=self.amount,
+            subscriber=self.phone,
+            product=f"{self.network} {self.plan if self.service == 'data' else 'airtime'}",
+            word=self.status[:40],
+        )
+
+
+_LINE_STATUS: Final = {
+    Status.COMPLETED.value: LineStatus.DELIVERED,
+    Status.FAILED.value: LineStatus.FAILED,
+    Status.PENDING.value: LineStatus.PENDING,
+}
+
 
 def told_of(delivery: Delivery, reply: ProviderReply, asked: str) -> Outcome:
     """What an answer to `/transactions/{asked}` means. `NotSent`: nothing has the reference that we gave."""
@@ -303,14 +323,14 @@ def transaction_of(line: Any) -> Transaction | None:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of `/transactions`. `doubtful`: it has debits that cannot be read, and one of them may be anything."""
+    """A page of `/transactions`. `unread`: how many debits it has that cannot be read, and may be anything."""
 
     number: int
     last: int
     total: int
     ids: frozenset[int]
     transactions: tuple[Transaction, ...]
-    doubtful: bool
+    unread: int
 
 
 def page_of(reply: ProviderReply) -> Page | None:
@@ -322,11 +342,13 @@ def page_of(reply: ProviderReply) -> Page | None:
         return None
     ids = frozenset(at(line, "id") for line in lines if type(at(line, "id")) is int)
     read = [transaction_of(line) for line in lines]
-    doubtful = len(ids) != len(lines) or any(
+    unread = sum(
         found is None and at(line, "type") != "credit" and not _is_another_service(at(line, "meta", "service_type"))
         for line, found in zip(lines, read, strict=True)
     )
-    return Page(number, last, total, ids, tuple(found for found in read if found is not None), doubtful)
+    # A number that is missing or there twice: some line is not what it seems.
+    unread = max(unread, len(lines) - len(ids))
+    return Page(number, last, total, ids, tuple(found for found in read if found is not None), unread)
 
 
 def _is_another_service(service: Any) -> bool:

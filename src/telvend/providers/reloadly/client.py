@@ -36,6 +36,7 @@ class Reloadly(ProviderWithToken):
     """Airtime by the operator, and bundles by the operator and amount. Its sandbox is another `base_url`."""
 
     connector = "reloadly"
+    callback = wire.CALLBACK
 
     def __init__(
         self,

@@ -24,6 +24,8 @@ class VTpass(ProviderOverHttp):
     """Airtime, and data by the operator's codes. Its sandbox is another `base_url`: https://sandbox.vtpass.com/api."""
 
     connector = "vtpass"
+    callback = wire.CALLBACK
+    zone = wire.LAGOS.key
 
     def __init__(
         self,

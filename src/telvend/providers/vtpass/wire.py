@@ -31,7 +31,7 @@ from telvend.providers.contract import (
 )
 from telvend.providers.over_http import ProviderReply
 from telvend.providers.reading import at, json_object, reference_of, rounded_money_of
-from telvend.providers.upstream import BalanceUnavailable
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm
 
 COUNTRY: Final = "NG"
 
@@ -57,6 +57,13 @@ SETTLES_AFTER_S: Final = 600.0
 ASK_AFTER_S: Final = 5.0
 
 LAGOS: Final = ZoneInfo("Africa/Lagos")
+
+CALLBACK: Final = CallbackForm(
+    references=(("data", "requestId"), ("data", "request_id"), ("requestId",)),
+    acknowledgement={"response": "success"},
+)
+"""Unsigned. Sent for a transaction that was stuck and then settled by their staff, for reversals, and for changed prices
+(`variations-update`, which has no reference). Source: "Webhook"; example: tests/wire/vtpass/transaction-update.json."""
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _UNIQUE_CHARACTERS: Final = 20

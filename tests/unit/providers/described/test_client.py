@@ -22,8 +22,9 @@ from telvend.providers.connectors import connect
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, ProviderTraits, Reason, Refused, Unknown
 from telvend.providers.described.client import Described
 from telvend.providers.described.examples import example
-from telvend.providers.described.model import ReferenceRule, steps_of, value_at
+from telvend.providers.described.model import ReferenceRule, steps_of
 from telvend.providers.described.reader import read_document
+from telvend.providers.reading import value_at
 from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, RequestPreview, Upstream
 from tests.clocks import FakeClock
 from tests.contract.provider_rigs import EXAMPLES, delivery_in_nigeria, delivery_to

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from telvend.providers.described.examples import NAMES, example
 from telvend.providers.described.keys import TABLES
 from telvend.providers.described.reader import LARGEST_BYTES, Examined, examine, read, read_document
-from telvend.providers.upstream import Problem
+from telvend.providers.upstream import CallbackForm, Problem
 
 GOOD: Final = """\
 [upstream]
@@ -408,3 +408,11 @@ def test_whatever_stands_at_several_keys_is_a_problem_at_most(data: st.DataObjec
     for path in data.draw(st.lists(st.sampled_from(NAMED), min_size=2, max_size=5)):
         document = spoilt(document, path, data.draw(st.sampled_from((None, *STRANGE))))
     looked_at(document)
+
+
+def test_what_is_posted_is_found_by_either_reference_and_believed_in_nothing() -> None:
+    text = changed("[balance]", '[callback]\nour_reference = "data.refs[0]"\nreference = "data.id"\n[balance]')
+    found = read(text, "acme.toml")
+    assert (found.problems, found.warnings) == ([], [])
+    assert found.description is not None
+    assert found.description.callback == CallbackForm((("data", "refs", 0), ("data", "id")), {"status": "ok"})

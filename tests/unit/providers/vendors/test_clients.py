@@ -15,7 +15,16 @@ from telvend.kit.secret import Secret
 from telvend.providers.connectors import CONNECTORS, connect
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.over_http import ProviderOverHttp
-from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, RequestPreview, Upstream
+from telvend.providers.upstream import (
+    BalanceUnavailable,
+    ConnectorRefused,
+    LineStatus,
+    ListsTransactions,
+    RequestPreview,
+    StatementLine,
+    StatementUnavailable,
+    Upstream,
+)
 from telvend.providers.vtpass import wire as vtpass
 from tests.broken_lines import PLAYS, Play, far_side, silent
 from tests.clocks import FakeClock
@@ -391,3 +400,76 @@ async def test_nobody_at_the_other_end_means_not_sent(name: str) -> None:
     assert isinstance(await provider.requery(replace(delivery, provider_reference="X")), Unknown)
     await provider.close()
     assert isinstance(await provider.deliver(delivery), NotSent)
+
+
+# The list of transactions -------------------------------------------------------------------------------------------------
+
+
+DAY: Final = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+
+
+async def listed(double: NetworkDataSubDouble) -> list[StatementLine]:
+    provider = made("networkdatasub", double)
+    assert isinstance(provider, ListsTransactions)
+    return [line async for line in provider.statement(*DAY)]
+
+
+async def bought(count: int) -> NetworkDataSubDouble:
+    double = NetworkDataSubDouble()
+    provider = made("networkdatasub", double)
+    for number in range(count):
+        delivery = delivery_in_nigeria(f"+23480312345{number:02}", f"AT-{number}-1", "airtime")
+        assert isinstance(await provider.deliver(delivery), Delivered)
+    return double
+
+
+async def test_networkdatasub_lists_every_transaction_of_the_days_however_many_pages() -> None:
+    double = await bought(60)
+    lines = await listed(double)
+    assert len(lines) == 60
+    assert lines[-1] == StatementLine(
+        LineStatus.DELIVERED,
+        provider_reference="DATA-1-xyz",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        charged=AIRTIME.face_value,
+        subscriber="+2348031234500",
+        product="mtn airtime",
+        word="completed",
+    )
+    queries = [dict(request.url.params) for request in double.seen if request.url.path == "/api/transactions"]
+    assert [query["page"] for query in queries] == ["1", "2"]
+    # Whole days of Lagos, which is an hour ahead.
+    assert {(query["start_date"], query["end_date"]) for query in queries} == {("2026-01-01", "2026-01-02")}
+
+
+async def test_a_failed_and_an_unreadable_transaction_are_said_to_be_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = await bought(2)
+    double.book[0].refused, double.book[0].settles_at_s = True, 0.0
+    before = double.row
+    monkeypatch.setattr(double, "row", lambda entry: before(entry) | ({"amount": "?"} if entry.number == 2 else {}))
+    first, second = await listed(double)
+    assert (first.status, second.status) == (LineStatus.FAILED, LineStatus.UNKNOWN)
+
+
+async def test_a_list_that_cannot_be_read_to_its_end_is_no_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = await bought(60)
+    page = double.page
+
+    def shrinking(request: httpx.Request) -> dict[str, Any]:
+        found = page(request)
+        return found | {"data": found["data"][:-1]} if request.url.params["page"] == "2" else found
+
+    monkeypatch.setattr(double, "page", shrinking)
+    with pytest.raises(StatementUnavailable, match="has changed while it was read"):
+        await listed(double)
+    monkeypatch.setattr(double, "page", lambda _: {"current_page": 1, "last_page": 1})
+    with pytest.raises(StatementUnavailable, match="page 1 of the list"):
+        await listed(double)
+    monkeypatch.setattr(double, "page", lambda request: page(request) | {"current_page": 7})
+    with pytest.raises(StatementUnavailable, match="says that it is 7"):
+        await listed(double)
+
+
+@pytest.mark.parametrize("name", ["netpluse", "vtpass"])
+def test_a_vendor_without_a_list_is_asked_about_each_attempt(name: str) -> None:
+    assert not isinstance(made(name), ListsTransactions)

@@ -1,0 +1,1 @@
+"""Reconciliation: a day's attempts at a provider beside what the provider says of them. Moves no money."""

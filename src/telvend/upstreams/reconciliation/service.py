@@ -1,0 +1,117 @@
+"""Reconciling a day with a provider: what our books have of it beside what the provider says.
+
+day = await reconciliations.day(date(2026, 11, 28))
+report = await reconciliations.compare("vt", day, lines)           # changes nothing
+await reconciliations.record("vt", day, FarSide.STATEMENT, digest, report, by_whom="ama")
+"""
+
+from collections.abc import AsyncIterable, Sequence
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from telvend.database.connections import Database
+from telvend.errors import InvalidInput
+from telvend.kit.money import Currency
+from telvend.providers.upstream import StatementLine
+from telvend.upstreams.reconciliation import store
+from telvend.upstreams.reconciliation.model import (
+    AFTER,
+    BEFORE,
+    Comparison,
+    Day,
+    KnownAttempt,
+    Matching,
+    Reconciled,
+    chunks,
+)
+
+_NAMED_AT_ONCE: Final = 20_000
+_EVER: Final = datetime(1971, 1, 1, tzinfo=UTC)
+
+
+class FarSide(StrEnum):
+    """Where the provider's side came from."""
+
+    STATEMENT = "statement"
+    LIST = "list"
+    REQUERY = "requery"
+
+
+class Reconciliations:
+    """The verbs. Days are those of `zone`."""
+
+    def __init__(self, database: Database, zone: ZoneInfo) -> None:
+        self._database = database
+        self._zone = zone
+
+    async def day(self, day: date) -> Day:
+        """The day, which must have begun. Raises InvalidInput, Busy."""
+        async with self._database.connection() as tx:
+            now = await store.now(tx)
+        if not 1971 <= day.year <= now.year + 1:
+            raise InvalidInput("date", "must be a day of this century, and not of the future")
+        found = Day.of(day, self._zone)
+        if now < found.begins_at:
+            raise InvalidInput("date", f"has not begun yet in {found.zone}")
+        return found
+
+    async def knows(self, provider: str) -> bool:
+        """Whether anything was ever sent to a provider of this name. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.used_since(tx, provider, _EVER, await store.now(tx))
+
+    async def currency_of(self, provider: str) -> Currency | None:
+        """The currency of what was sent to a provider; None where there are several, or none. Raises Busy."""
+        async with self._database.snapshot() as tx:
+            found = await store.currencies(tx, provider)
+        return found[0] if len(found) == 1 else None
+
+    async def last(self, provider: str) -> Reconciled | None:
+        """What was found last about the latest day that was reconciled. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.last(tx, provider)
+
+    async def used(self, provider: str, since: datetime, until: datetime) -> bool:
+        """Whether anything was sent to a provider between these moments. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.used_since(tx, provider, since, until)
+
+    async def attempts_of(self, provider: str, day: Day) -> list[KnownAttempt]:
+        """Every attempt and trial at a provider that began on the day. Raises Busy."""
+        return [attempt for attempt in await self._attempts(provider, day) if attempt.on_day]
+
+    async def compare(self, provider: str, day: Day, lines: AsyncIterable[StatementLine]) -> Comparison:
+        """Compare our attempts with the provider's transactions. Raises Busy, and what reading `lines` raises."""
+        matching = Matching(day, await self._attempts(provider, day))
+        async for line in lines:
+            matching.add(line)
+        strangers = matching.strangers
+        # Rare, except after a restore: each reads all attempts.
+        for start in range(0, len(strangers), _NAMED_AT_ONCE):
+            async with self._database.snapshot() as tx:
+                named = await store.attempts_named(tx, provider, strangers[start : start + _NAMED_AT_ONCE], day)
+            matching.know(named)
+        # What has become final while the lines were read counts as it is now.
+        matching.refresh(await self._attempts(provider, day))
+        return matching.report()
+
+    async def record(
+        self, provider: str, day: Day, source: FarSide, digest: str, report: Comparison, *, by_whom: str
+    ) -> Reconciled:
+        """Write down what was found. Raises Busy."""
+        async with self._database.transaction() as tx:
+            return await store.write(tx, provider, day, source, digest, report, by_whom)
+
+    async def page(self, provider: str | None, *, before: int | None, limit: int) -> Sequence[Reconciled]:
+        """What was recorded, newest first. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.page(tx, provider, before, limit)
+
+    async def _attempts(self, provider: str, day: Day) -> list[KnownAttempt]:
+        found: list[KnownAttempt] = []
+        async with self._database.snapshot() as tx:
+            for begins_at, ends_at in chunks(day.begins_at - BEFORE, day.ends_at + AFTER):
+                found += await store.attempts(tx, provider, begins_at, ends_at, day)
+        return found

@@ -1,0 +1,145 @@
+"""All SQL of reconciliations."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+import msgspec
+
+from telvend.database.connections import Tx
+from telvend.kit.money import Currency, currency_of, foreign_currency
+from telvend.orders.model import AttemptState
+from telvend.upstreams.reconciliation.model import Comparison, Costs, Day, KnownAttempt, Reconciled, Side
+
+_ATTEMPT: Final = """
+    select order_id, order_reference, order_state, reseller_id, number, reference, provider_reference, state, started_at, kind,
+        country, network, product, size, validity_days, type, provider_code, subscriber, currency, face_minor, cost_minor,
+        extract(epoch from now() - started_at)::float8 as age_s
+    from reconciled_attempt where provider = $1
+"""
+
+_RECORDED: Final = """
+    select id, provider, day, zone, source, statement_digest, lines, attempts, matched, only_here, only_there, different, costs,
+        by_whom, made_at
+    from reconciliation
+"""
+
+
+async def now(tx: Tx) -> datetime:
+    at: datetime = await tx.fetchval("select now()")
+    return at
+
+
+async def attempts(tx: Tx, provider: str, begins_at: datetime, ends_at: datetime, day: Day) -> list[KnownAttempt]:
+    """Every attempt and trial at a provider that began between these moments."""
+    found = await tx.fetch(
+        f"{_ATTEMPT} and started_at >= $2 and started_at < $3 order by started_at", provider, begins_at, ends_at
+    )
+    return [_attempt(row, day) for row in found]
+
+
+async def attempts_named(tx: Tx, provider: str, references: Sequence[str], day: Day) -> list[KnownAttempt]:
+    """Every attempt and trial at a provider, of any time, with one of these references, ours or theirs. Reads all attempts."""
+    found = await tx.fetch(
+        f"{_ATTEMPT} and (reference = any($2::text[]) or provider_reference = any($2::text[]))", provider, references
+    )
+    return [_attempt(row, day) for row in found]
+
+
+async def currencies(tx: Tx, provider: str) -> list[Currency]:
+    """The currencies of what was sent to a provider. Reads all attempts."""
+    return [
+        currency_of(row["currency"])
+        for row in await tx.fetch("select distinct currency from reconciled_attempt where provider = $1", provider)
+    ]
+
+
+async def used_since(tx: Tx, provider: str, since: datetime, until: datetime) -> bool:
+    """Whether anything was sent to a provider between these moments."""
+    return bool(
+        await tx.fetchval(
+            "select exists (select from reconciled_attempt where provider = $1 and started_at >= $2 and started_at < $3)",
+            provider,
+            since,
+            until,
+        )
+    )
+
+
+def _attempt(row: Any, day: Day) -> KnownAttempt:
+    started_at = row["started_at"]
+    return KnownAttempt(
+        order_id=row["order_id"],
+        order_reference=row["order_reference"],
+        order_state=row["order_state"],
+        reseller_id=row["reseller_id"],
+        number=row["number"],
+        reference=row["reference"],
+        provider_reference=row["provider_reference"],
+        state=AttemptState(row["state"]),
+        started_at=started_at,
+        kind=row["kind"],
+        country=row["country"],
+        network=row["network"],
+        product=row["product"],
+        size=row["size"],
+        validity_days=row["validity_days"],
+        type=row["type"],
+        provider_code=row["provider_code"],
+        subscriber=row["subscriber"],
+        currency=currency_of(row["currency"]),
+        face_minor=row["face_minor"],
+        cost_minor=row["cost_minor"],
+        age_s=row["age_s"],
+        on_day=day.has(started_at),
+    )
+
+
+class _Cost(msgspec.Struct):
+    ledger: int
+    charged: int
+    unsaid: int = 0
+
+
+async def write(
+    tx: Tx, provider: str, day: Day, source: str, digest: str, report: Comparison, by_whom: str
+) -> Reconciled:
+    """Record what was found."""
+    costs = {unit.code: _Cost(one.ledger_minor, one.charged_minor, one.unsaid) for unit, one in report.costs.items()}
+    number = await tx.fetchval(
+        "insert into reconciliation (provider, day, zone, source, statement_digest, lines, attempts, matched, only_here,"
+        " only_there, different, costs, by_whom) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id",
+        provider, day.calendar_date, day.zone, source, digest, report.lines, report.attempts, report.matched,
+        len(report.of(Side.ONLY_HERE)), len(report.of(Side.ONLY_THERE)), len(report.of(Side.DIFFERENT)),
+        msgspec.json.encode(costs).decode(), by_whom,
+    )  # fmt: skip
+    return _recorded(await tx.fetchrow(f"{_RECORDED} where id = $1", number))
+
+
+async def page(tx: Tx, provider: str | None, before: int | None, limit: int) -> list[Reconciled]:
+    """What was recorded, newest first."""
+    found = await tx.fetch(
+        f"{_RECORDED} where ($1::text is null or provider = $1) and ($2::bigint is null or id < $2) order by id desc limit $3",
+        provider,
+        before,
+        limit,
+    )
+    return [_recorded(row) for row in found]
+
+
+async def last(tx: Tx, provider: str) -> Reconciled | None:
+    """What was found last about the latest day that was reconciled with a provider."""
+    row = await tx.fetchrow(f"{_RECORDED} where provider = $1 order by day desc, id desc limit 1", provider)
+    return None if row is None else _recorded(row)
+
+
+def _recorded(row: Any) -> Reconciled:
+    day: date = row["day"]
+    costs = {
+        foreign_currency(code): Costs(cost.ledger, cost.charged, cost.unsaid)
+        for code, cost in msgspec.json.decode(row["costs"], type=dict[str, _Cost]).items()
+    }
+    return Reconciled(
+        row["id"], row["provider"], day, row["zone"], row["source"], row["statement_digest"], row["lines"], row["attempts"],
+        row["matched"], row["only_here"], row["only_there"], row["different"], costs, row["by_whom"], row["made_at"],
+    )  # fmt: skip
