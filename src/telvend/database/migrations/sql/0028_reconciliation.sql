@@ -1,7 +1,5 @@
--- What a day's reconciliation with a provider needs: attempts by their time, and the record of what was found.
-
--- Attempts are written in the order of their time, so that a summary of each block range is enough, and costs a delivery nothing.
-create index attempt_started on attempt using brin (started_at) with (pages_per_range = 32, autosummarize = on);
+-- What a day's reconciliation with a provider needs: attempts as they are compared, and the record of what was found.
+-- A day's attempts are found by reading the table once: an index on their time would be paid by every delivery (0019_reports.sql).
 
 -- Attempts and trials as they are compared with what their provider says. What a provider has said late against a person counts.
 create view reconciled_attempt as

@@ -1,4 +1,4 @@
-"""Attempts by their time, and what reconciliations with providers have found.
+"""What reconciliations with providers have found, and attempts as they are compared.
 
 The version before reconciles nothing.
 """
@@ -9,7 +9,7 @@ revision = "0028"
 down_revision = "0027"
 
 oldest_reader = None
-locks = "attempt, against new deliveries, while a summary of their times is built: about a second for each million"
+locks = "none: a new view and a new table"
 
 
 def upgrade() -> None:
