@@ -825,6 +825,13 @@ MUTANTS = (
         (f"{LISTS}::test_a_row_that_was_changed_under_its_reference_is_named",),
     ),
     Mutant(
+        "another purchase under the reference of a row is not that row's",
+        "src/telvend/orders/list_sales.py",
+        "(sale.error and self._changed(sale, order, mode))",
+        "False",
+        (f"{LISTS}::test_another_purchase_that_took_the_reference_meanwhile_is_not_this_row",),
+    ),
+    Mutant(
         "a copy of a list is held up",
         "src/telvend/orders/list_sales.py",
         "        if wanted:\n            since = ",

@@ -399,11 +399,22 @@ class ListSales:
     async def orders_of(
         self, sales: Sequence[ListedSale], mode: Mode
     ) -> AsyncIterator[list[tuple[ListedSale, Order | None]]]:
-        """The order of each row as it stands now, part by part; None for one that was not sold. Raises Busy after a while."""
+        """The order of each row as it stands now, part by part; None for one that was not sold. Raises Busy after a while.
+
+        A row has the price of its order from here on.
+        """
         for part in _parts(sales):
             keys = [_key(sale, mode) for sale in part]
             standing = await self._patiently(partial(self._orders.under, keys))
-            yield [(sale, standing.get(key)) for sale, key in zip(part, keys, strict=True)]
+            found = [(sale, standing.get(key)) for sale, key in zip(part, keys, strict=True)]
+            yield [(sale, self._of_row(sale, order, mode)) for sale, order in found]
+
+    def _of_row(self, sale: ListedSale, order: Order | None, mode: Mode) -> Order | None:
+        """The order of a row, unless another purchase has taken the reference since the check: then the row is not sold."""
+        if order is None or (sale.error and self._changed(sale, order, mode)):
+            return None
+        sale.price = order.price
+        return order
 
     async def until_final(
         self, pending: Iterable[int], timeout_s: float, stop: asyncio.Event, advance: Callable[[int], None]
