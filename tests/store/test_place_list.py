@@ -210,12 +210,14 @@ def test_every_mistake_is_named_with_line_and_field_and_nothing_is_sold(shop: Sh
         f"{GB},0241234567,,1.2E+05",
         f"{GB},0241234567,,ok",
         "NG-IKEDC-PREPAID,4503010000,1000,r14",
+        'GH-MTN-AIRTIME,0241234567,"4,50",r15',
     ]
     write(rows)
     refused = place(shop, code=1)
     assert [(one["line"], one["field"]) for one in refused["problems"]] == [
         (3, "product"), (4, "to"), (5, "to"), (6, "to"), (7, "amount"), (8, "amount"), (8, "to"), (9, "amount"), (10, "to"),
         (11, "product"), (12, "reference"), (13, "reference"), (14, "reference"), (15, "mode"), (15, "to"),
+        (16, "amount"),
     ]  # fmt: skip
     said = {(one["line"], one["field"]): one["problem"] for one in refused["problems"]}
     assert "leading 0" in said[4, "to"]
@@ -223,6 +225,7 @@ def test_every_mistake_is_named_with_line_and_field_and_nothing_is_sold(shop: Sh
     assert "decimals" in said[6, "to"]
     assert "stands on line 2 already" in said[14, "reference"]
     assert "leading 0" in said[15, "to"]
+    assert said[16, "amount"] == "has a decimal comma: write 4.50"
     assert orders(shop) == 0
     assert [row["line"] for row in result("list.csv.problems.csv")] == [str(one["line"]) for one in refused["problems"]]
 

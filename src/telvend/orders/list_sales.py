@@ -43,7 +43,14 @@ from telvend.kit.money import Money
 from telvend.kit.text import require_text
 from telvend.orders.counter import CounterSales, Item
 from telvend.orders.model import COUNTER, LONGEST_REFERENCE, Order, OrderState, Placement
-from telvend.orders.purchase_list import SHORTENED, DerivedReferences, PurchaseRow, is_shortened, number_problem
+from telvend.orders.purchase_list import (
+    SHORTENED,
+    DerivedReferences,
+    PurchaseRow,
+    amount_problem,
+    is_shortened,
+    number_problem,
+)
 from telvend.orders.service import Orders
 from telvend.orders.store import RepeatKey
 from telvend.resellers.model import Caller
@@ -201,6 +208,8 @@ class ListSales:
             problems |= error.problems
         if "to" in problems:
             problems["to"] = self._recipient_problem(row, mode, problems["to"])
+        if "amount" in problems:
+            problems["amount"] = amount_problem(row.amount) or problems["amount"]
         if problems or caller is None or item is None:
             reading.found.problems += [Problem(row.line, name, problem) for name, problem in problems.items()]
             return
