@@ -1076,6 +1076,13 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a decision by hand pays the provider that has delivered, not another one that may have",
+        "src/telvend/fulfilment/weighing.py",
+        "arrived = verdict.delivered and not delivered",
+        "arrived = verdict.delivered",
+        ("tests/unit/fulfilment/test_rules.py::test_a_person_who_says_delivered_pays_the_provider_that_has_said_so",),
+    ),
+    Mutant(
         "what a person has decided is kept with the attempt",
         "src/telvend/fulfilment/store.py",
         "            if case.decided_by_hand:\n",
