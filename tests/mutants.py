@@ -881,6 +881,13 @@ MUTANTS = (
         (f"{LISTS}::test_a_row_that_was_changed_under_its_reference_is_named",),
     ),
     Mutant(
+        "another purchase under the reference of a row is not that row's",
+        "src/telvend/orders/list_sales.py",
+        "(sale.error and self._changed(sale, order, mode))",
+        "False",
+        (f"{LISTS}::test_another_purchase_that_took_the_reference_meanwhile_is_not_this_row",),
+    ),
+    Mutant(
         "a copy of a list is held up",
         "src/telvend/orders/list_sales.py",
         "        if wanted:\n            since = ",
@@ -1123,6 +1130,13 @@ MUTANTS = (
         (
             "tests/store/test_fulfilment_store.py::test_delivered_after_the_order_has_failed_is_noted_and_moves_no_money",
         ),
+    ),
+    Mutant(
+        "a decision by hand pays the provider that has delivered, not another one that may have",
+        "src/telvend/fulfilment/weighing.py",
+        "arrived = verdict.delivered and not delivered",
+        "arrived = verdict.delivered",
+        ("tests/unit/fulfilment/test_rules.py::test_a_person_who_says_delivered_pays_the_provider_that_has_said_so",),
     ),
     Mutant(
         "what a person has decided is kept with the attempt",

@@ -275,8 +275,8 @@ class _Blind(SecondPerson):
 def test_an_order_is_decided_and_refunded_by_two(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LIMIT, "4")
     _, (order, other) = in_review(shop, "mine-1", "mine-2")
-    resolve = ("order", "resolve", order.reference, "--delivered", "--note", "seen it")
-    assert shop.refused(*resolve).startswith("by: is needed")
+    resolve = ("order", "resolve", "mine-1", "--delivered", "--note", "seen it")
+    assert shop.refused(*resolve).startswith("by: is needed: what is above GHS 4.00 waits")
     assert shop.refused("order", "confirm", "mine-1", *KOFI) == "Nothing about this order waits for a second person."
     waits = shop.data(*resolve, *ESI, code=WAITING)
     assert (waits["state"], waits["approval"]["kind"]) == ("waiting_for_second_person", "delivered")
@@ -289,6 +289,10 @@ def test_an_order_is_decided_and_refunded_by_two(shop: Shop, monkeypatch: pytest
     assert "another person" in shop.refused("order", "confirm", "mine-1", *ESI)
     done = shop.data("order", "confirm", "mine-1", *KOFI)
     assert (done["state"], done["again"], done["approval"]["ended_by"]) == ("delivered", False, "Kofi")
+    again = shop.run("order", "confirm", str(order.id), *KOFI).stdout
+    assert again.startswith(
+        f"The decision as delivered of {order.reference}, GHS 4.50, proposed by Esi, was confirmed before"
+    )
     assert shop.data("order", "confirm", str(order.id), *KOFI)["again"]
     shown = shop.data("order", "show", order.reference)
     assert shown["notes"][-1]["text"] == "Decided by hand, delivered by Esi, confirmed by Kofi: seen it"

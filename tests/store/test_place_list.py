@@ -210,12 +210,14 @@ def test_every_mistake_is_named_with_line_and_field_and_nothing_is_sold(shop: Sh
         f"{GB},0241234567,,1.2E+05",
         f"{GB},0241234567,,ok",
         "NG-IKEDC-PREPAID,4503010000,1000,r14",
+        'GH-MTN-AIRTIME,0241234567,"4,50",r15',
     ]
     write(rows)
     refused = place(shop, code=1)
     assert [(one["line"], one["field"]) for one in refused["problems"]] == [
         (3, "product"), (4, "to"), (5, "to"), (6, "to"), (7, "amount"), (8, "amount"), (8, "to"), (9, "amount"), (10, "to"),
         (11, "product"), (12, "reference"), (13, "reference"), (14, "reference"), (15, "mode"), (15, "to"),
+        (16, "amount"),
     ]  # fmt: skip
     said = {(one["line"], one["field"]): one["problem"] for one in refused["problems"]}
     assert "leading 0" in said[4, "to"]
@@ -223,6 +225,7 @@ def test_every_mistake_is_named_with_line_and_field_and_nothing_is_sold(shop: Sh
     assert "decimals" in said[6, "to"]
     assert "stands on line 2 already" in said[14, "reference"]
     assert "leading 0" in said[15, "to"]
+    assert said[16, "amount"] == "has a decimal comma: write 4.50"
     assert orders(shop) == 0
     assert [row["line"] for row in result("list.csv.problems.csv")] == [str(one["line"]) for one in refused["problems"]]
 
@@ -500,6 +503,51 @@ def test_a_row_is_sold_at_the_price_that_was_shown_or_not_at_all(shop: Shop) -> 
     stopped, errors = while_it_runs(shop, dearer)
     assert (stopped, orders(shop)) == (None, 0)
     assert errors == ["The price has changed from GHS 4.50 to GHS 4.60 since the list was checked."] * 2
+
+
+def test_another_purchase_that_took_the_reference_meanwhile_is_not_this_row(shop: Shop) -> None:
+    """Two people sell different lists with the same references: who comes second has sold nothing, and reads so."""
+
+    async def work() -> list[tuple[str, str]]:
+        async with opened(shop) as found:
+            selling = found.list_sales
+            first = await checked(selling, [f"{GB},0241234567,,r1", f"{GB},0241234568,,r2"])
+            second = await checked(selling, [f"{GB},0241234599,,r1", f"{GB},0241234568,,r2"])
+            for listed in (first, second):
+                assert await selling.sell(listed.sales, Mode.LIVE, asyncio.Event()) is None
+            return [
+                (sale.error, "" if order is None else order.subscriber)
+                async for part in selling.orders_of(second.sales, Mode.LIVE)
+                for sale, order in part
+            ]
+
+    assert asyncio.run(work()) == [
+        ("This reference was already used for a different request.", ""),
+        ("", "+233241234568"),
+    ]
+    assert orders(shop) == 2
+    books_hold(shop)
+
+
+def test_a_row_that_somebody_else_sold_meanwhile_has_the_price_of_its_order(shop: Shop) -> None:
+    async def work() -> list[str]:
+        async with opened(shop) as found:
+            selling = found.list_sales
+            first = await checked(selling, [f"{GB},0241234567,,r1"])
+            await found.catalogue.change_price(GB, price="4.60")
+            await found.watch.look()
+            second = await checked(selling, [f"{GB},0241234567,,r1"])
+            for listed in (second, first):
+                await selling.sell(listed.sales, Mode.LIVE, asyncio.Event())
+            return [
+                sale.price.text
+                async for part in selling.orders_of(first.sales, Mode.LIVE)
+                for sale, order in part
+                if order
+            ]
+
+    assert asyncio.run(work()) == ["4.60"]
+    assert orders(shop) == 1
 
 
 def test_what_left_the_sale_meanwhile_is_left_over(shop: Shop) -> None:

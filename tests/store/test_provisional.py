@@ -485,7 +485,8 @@ def test_credits_by_command(shop: Shop) -> None:
     assert "had a provisional credit before" in shop.run("order", "credit", first.reference, *CREDIT).stdout
     assert f"is lent to {email}" in shop.run("order", "credit", str(second.id), *CREDIT).stdout
     shop.run("order", "credit", third.reference, *CREDIT)
-    shop.run("order", "resolve", first.reference, "--failed", "--note", "asked")
+    assert shop.data("order", "ask", "mine-1", "--email", email)["reference"] == first.reference
+    shop.run("order", "resolve", "mine-1", "--failed", "--note", "asked", "--email", email)
     shop.run("order", "resolve", second.reference, "--delivered", "--note", "asked")
     shown = shop.data("order", "show", first.reference)
     assert [(e["kind"], e["debit"], e["credit"]) for e in shown["entries"]] == [

@@ -70,9 +70,8 @@ class SecondPerson:
             if act.kind.added:
                 await store.write_alone(tx, act, cause)
             return None
-        name = require_name(
-            by_whom, f"is needed: what is above {limit} in 24 hours waits for a second person; say who proposes it"
-        )
+        above = f"{limit} in 24 hours" if act.kind.added else str(limit)
+        name = require_name(by_whom, f"is needed: what is above {above} waits for a second person; say who proposes it")
         return await store.find(tx, await store.write(tx, act, name, self._lasts))
 
     async def _confirm(self, tx: Tx, act: Act, cause: int, confirmation: Confirmation) -> None:

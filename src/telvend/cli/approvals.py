@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from telvend.approvals.model import WAITING, Confirmed, Proposal, ProposalState, how_it_ended
+from telvend.approvals.model import WAITING, ActKind, Confirmed, Proposal, ProposalState, how_it_ended
 from telvend.cli.common import Output, command, time_text, zone_name
 from telvend.cli.listing import more_after, page
 
@@ -53,10 +53,17 @@ def proposal_data(proposal: Proposal, email: str) -> dict[str, Any]:
     }
 
 
+def _deed(proposal: Proposal) -> str:
+    """What a proposal wants, inside of a sentence."""
+    if proposal.kind in (ActKind.DELIVERED, ActKind.FAILED):
+        return f"decision as {proposal.kind} of {proposal.reference}, {proposal.amount}"
+    return f"{proposal.kind} of {proposal.amount}"
+
+
 def proposal_text(proposal: Proposal) -> str:
     """A proposal in one line, for the history of its order."""
     reason = f": {proposal.reason}" if proposal.reason else ""
-    text = f"proposed by {proposal.proposed_by}, as {_KINDS[proposal.kind]} of {proposal.amount}{reason}."
+    text = f"proposed by {proposal.proposed_by}, as {_deed(proposal)}{reason}."
     if proposal.state is ProposalState.WAITING:
         return f"{text} {how_to_confirm(proposal)}"
     return f"{text} {how_it_ended(proposal)}"
@@ -154,7 +161,7 @@ async def show(shop: "Shop", number: Number) -> Output:
     def printed(console: "Console") -> None:
         console.print(f"[bold]Proposal {proposal.id}[/bold]  {proposal.state}", highlight=False)
         console.print(
-            f"{_KINDS[proposal.kind]} of {proposal.amount} of {email} ({proposal.mode}), under {proposal.reference}",
+            f"{_deed(proposal)}, for {email} ({proposal.mode}), under {proposal.reference}",
             markup=False,
         )
         console.print(f"{time_text(proposal.proposed_at)} {zone_name()}: {proposal_text(proposal)}", markup=False)
@@ -198,7 +205,7 @@ async def confirmed_output(shop: "Shop", confirmed: Confirmed) -> Output:
         "currency": balance.currency.code,
         "mode": proposal.mode,
     }
-    told = f"{_KINDS[proposal.kind]} of {proposal.amount}, proposed by {proposal.proposed_by}"
+    told = f"{_deed(proposal)}, proposed by {proposal.proposed_by}"
     if confirmed.again:
         when = time_text(proposal.ended_at or proposal.proposed_at)
         text = f"The {told}, was confirmed before, {when} {zone_name()} by {proposal.ended_by}. Nothing has moved now."

@@ -139,7 +139,7 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
     }
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(outcome.states.items()))
     lines = [
-        f"{len(checked.sales):,} rows: {outcome.sold:,} sold now, {outcome.there:,} sold before, {left:,} not sold.",
+        f"{_rows(len(checked.sales))}: {outcome.sold:,} sold now, {outcome.there:,} sold before, {left:,} not sold.",
         *([f"Orders: {states}."] if states else []),
         *([stopped] if stopped else []),
         *reasons,
@@ -275,8 +275,12 @@ def _looked(checked: CheckedList, halts: Sequence[str]) -> Output:
     return Output(data, show=show, exit_code=int(short or bool(halts)), only_looked=True)
 
 
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
+
+
 def _needed(checked: CheckedList) -> str:
-    text = f"{len(checked.sales):,} rows without a mistake"
+    text = f"{_rows(len(checked.sales))} without a mistake"
     return f"{text}; {checked.there:,} of them are sold already." if checked.there else f"{text}."
 
 
@@ -328,7 +332,7 @@ def _agreed(checked: CheckedList, mode: Mode) -> bool:
     # The event loop would take the first Ctrl-C, and the question would go on waiting.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return typer.confirm(f"Sell {count:,} rows for {price} ({mode})?", err=True)
+        return typer.confirm(f"Sell {_rows(count)} for {price} ({mode})?", err=True)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Reference = Annotated[str, typer.Argument(help="Our reference (NPAPI-…) or the order's number.")]
 AnyReference = Annotated[
     str,
     typer.Argument(metavar="REF", help="Our reference (NPAPI-…), the order's number, or the caller's own reference."),
@@ -469,20 +468,22 @@ def print_history(console: "Console", history: "OrderHistory", email: str = "") 
 @command(app, "resolve")
 async def resolve(
     shop: "Shop",
-    reference: Reference,
+    reference: AnyReference,
     delivered: Annotated[bool, typer.Option("--delivered/--failed", help="What you found out.")],
     note: Annotated[str, typer.Option(help="How you found out; kept with the order.")],
     by: WhoDecided = None,
+    email: OfEmail = None,
 ) -> Output:
     """Decide an order that nobody could settle: post its hold, or give the money back.
 
     What is above `second_person_above` waits for `order confirm`: nothing moves, and the exit code is 3.
     """
+    order, _ = await _find(shop, reference, email)
     try:
-        await shop.review.resolve(reference, delivered=delivered, text=note, by_whom=by)
+        await shop.review.resolve(order.reference, delivered=delivered, text=note, by_whom=by)
     except WaitsForSecondPerson as waits:
         return await waiting_output(shop, waits.proposal)
-    return await _after(shop, reference)
+    return await _after(shop, order.reference)
 
 
 @command(app, "confirm")
@@ -495,10 +496,11 @@ async def confirm(shop: "Shop", reference: AnyReference, by: ByAnother, email: O
 
 
 @command(app, "ask")
-async def ask(shop: "Shop", reference: Reference) -> Output:
+async def ask(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> Output:
     """Have the provider asked again, now."""
-    await shop.review.ask_again(reference)
-    return await _after(shop, reference)
+    order, _ = await _find(shop, reference, email)
+    await shop.review.ask_again(order.reference)
+    return await _after(shop, order.reference)
 
 
 @command(app, "refund")
@@ -551,7 +553,7 @@ async def credit(
     if done.again:
         text = (
             f"{order.reference} had a provisional credit before, {time_text(done.credit.created_at)} {zone_name()} by"
-            f" {done.credit.by_whom}: {done.credit.reason} It is {done.credit.state.replace('_', ' ')}. Nothing has moved now."
+            f" {done.credit.by_whom} ({done.credit.reason}). It is {done.credit.state.replace('_', ' ')}. Nothing has moved now."
         )
     else:
         text = f"{done.credit.amount} for {order.reference} is lent to {bought_by}, whose wallet holds {done.balance}."

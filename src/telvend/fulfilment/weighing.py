@@ -364,13 +364,17 @@ def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | Telven
         return answer
     case.notes.append(f"Decided by hand, {verdict.wanted}{verdict.names}: {clean(verdict.text)}")
     case.decided_by_hand = True
+    # What a provider has said that it delivered is what was delivered, and what is paid for: nothing is known of an open one beside it.
+    delivered = [attempt for attempt in case.attempts if attempt.state is AttemptState.DELIVERED]
     for attempt in case.attempts:
         if attempt.state.open:
             attempt.changed = attempt.by_hand = True
-            attempt.state = AttemptState.DELIVERED if verdict.delivered else AttemptState.REFUSED
+            arrived = verdict.delivered and not delivered
+            attempt.state = AttemptState.DELIVERED if arrived else AttemptState.REFUSED
             attempt.text = f"decided by hand: {clean(verdict.text)}"
+            if arrived:
+                delivered = [attempt]
     if verdict.delivered:
-        delivered = [attempt for attempt in case.attempts if attempt.state is AttemptState.DELIVERED]
         attempt = (delivered or case.attempts)[-1]
         attempt.changed = True
         attempt.by_hand |= attempt.state is not AttemptState.DELIVERED

@@ -43,7 +43,14 @@ from telvend.kit.money import Money
 from telvend.kit.text import require_text
 from telvend.orders.counter import CounterSales, Item
 from telvend.orders.model import COUNTER, LONGEST_REFERENCE, Order, OrderState, Placement
-from telvend.orders.purchase_list import SHORTENED, DerivedReferences, PurchaseRow, is_shortened, number_problem
+from telvend.orders.purchase_list import (
+    SHORTENED,
+    DerivedReferences,
+    PurchaseRow,
+    amount_problem,
+    is_shortened,
+    number_problem,
+)
 from telvend.orders.service import Orders
 from telvend.orders.store import RepeatKey
 from telvend.resellers.model import Caller
@@ -201,6 +208,8 @@ class ListSales:
             problems |= error.problems
         if "to" in problems:
             problems["to"] = self._recipient_problem(row, mode, problems["to"])
+        if "amount" in problems:
+            problems["amount"] = amount_problem(row.amount) or problems["amount"]
         if problems or caller is None or item is None:
             reading.found.problems += [Problem(row.line, name, problem) for name, problem in problems.items()]
             return
@@ -399,11 +408,22 @@ class ListSales:
     async def orders_of(
         self, sales: Sequence[ListedSale], mode: Mode
     ) -> AsyncIterator[list[tuple[ListedSale, Order | None]]]:
-        """The order of each row as it stands now, part by part; None for one that was not sold. Raises Busy after a while."""
+        """The order of each row as it stands now, part by part; None for one that was not sold. Raises Busy after a while.
+
+        A row has the price of its order from here on.
+        """
         for part in _parts(sales):
             keys = [_key(sale, mode) for sale in part]
             standing = await self._patiently(partial(self._orders.under, keys))
-            yield [(sale, standing.get(key)) for sale, key in zip(part, keys, strict=True)]
+            found = [(sale, standing.get(key)) for sale, key in zip(part, keys, strict=True)]
+            yield [(sale, self._of_row(sale, order, mode)) for sale, order in found]
+
+    def _of_row(self, sale: ListedSale, order: Order | None, mode: Mode) -> Order | None:
+        """The order of a row, unless another purchase has taken the reference since the check: then the row is not sold."""
+        if order is None or (sale.error and self._changed(sale, order, mode)):
+            return None
+        sale.price = order.price
+        return order
 
     async def until_final(
         self, pending: Iterable[int], timeout_s: float, stop: asyncio.Event, advance: Callable[[int], None]

@@ -47,6 +47,7 @@ _UNSEEN: Final = dict.fromkeys([0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0
 _SHORTENED: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+", re.ASCII)
 _SHORTENED_SURELY: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+", re.ASCII)
 _DECIMALS: Final = re.compile(r"\+?[0-9]+[.,]0*", re.ASCII)
+_DECIMAL_COMMA: Final = re.compile(r"[0-9]+,[0-9]{1,2}", re.ASCII)
 
 SHORTENED: Final = (
     "was shortened by a spreadsheet program, as in 2.33E+11, and has lost digits: format the column as text and enter"
@@ -146,6 +147,13 @@ def number_problem(text: str) -> str | None:
         return SHORTENED
     if _DECIMALS.fullmatch(text):
         return "was made a number with decimals by a spreadsheet program: format the column as text and enter it again"
+    return None
+
+
+def amount_problem(text: str) -> str | None:
+    """What is wrong with an amount that a spreadsheet program of another country has written; None where that is not it."""
+    if _DECIMAL_COMMA.fullmatch(text):
+        return f"has a decimal comma: write {text.replace(',', '.')}"
     return None
 
 

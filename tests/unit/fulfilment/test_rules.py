@@ -710,6 +710,23 @@ def test_a_payload_that_comes_while_a_person_decides_is_kept() -> None:
     assert (case.state, case.payload) == (OrderState.REVIEW, Payload([TOKEN]))
 
 
+def test_a_person_who_says_delivered_pays_the_provider_that_has_said_so() -> None:
+    """Attempt 1 turned out to be delivered while attempt 2 is unknown: the first is posted, the second entered if it says so too."""
+    case = case_of(OrderState.DELIVERING, NOT_SENT, UNKNOWN)
+    weigh(case, word(Delivered(cost=Money(7, GHS))), POLICY)
+    assert weigh(case, PersonVerdict(1, None, True, "it arrived"), POLICY) is Effect.DELIVERED
+    assert case.posting == HoldPosting("p1", Money(7, GHS))
+    assert [attempt.state for attempt in case.attempts] == [DELIVERED, REFUSED]
+    assert [attempt.by_hand for attempt in case.attempts] == [False, True]
+
+    # The second one is believed as well: it takes its cost, which the house bears.
+    assert (
+        weigh(case, word(Delivered(cost=Money(9, GHS)), number=2, asked=True, age_s=1e6), POLICY) is Effect.CONTRADICTED
+    )
+    assert [(one.attempt, one.delivered, one.cost) for one in case.late] == [(2, True, Money(9, GHS))]
+    assert case.posting == HoldPosting("p1", Money(7, GHS))
+
+
 # After a person has decided --------------------------------------------------------------------------------------------
 
 _WORDS = (Delivered(), Delivered(cost=Money(1, GHS)), PLAIN, ELSEWHERE, NotSent(), Accepted(), Unknown())
