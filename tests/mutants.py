@@ -252,6 +252,20 @@ MUTANTS = (
         (f"{DESCRIBED}/test_reader.py",),
     ),
     Mutant(
+        '"never heard of" is no status of a described requery',
+        "src/telvend/providers/described/rules.py",
+        "                and _NEVER_HEARD.search(_plain(word))\n",
+        "                and False\n",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "described airtime says how much",
+        "src/telvend/providers/described/rules.py",
+        'if kind == "airtime" and not _told(names, purchase) & {"amount", "size"}:',
+        "if False:",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
         "each attempt has its own reference at a described upstream",
         "src/telvend/providers/described/model.py",
         '        plain = f"{order_reference}-{number}"\n',

@@ -1,5 +1,6 @@
 """How Netpluse is called. Its reference is a key: "re-sending the same reference returns the original order"."""
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -8,7 +9,16 @@ from telvend.kit.clock import Clock
 from telvend.kit.money import Money
 from telvend.kit.numbering import national_form
 from telvend.kit.secret import Secret
-from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
+from telvend.providers.contract import (
+    Accepted,
+    Delivered,
+    Delivery,
+    Outcome,
+    ProviderTraits,
+    Reason,
+    Refused,
+    Unknown,
+)
 from telvend.providers.listing import Listing
 from telvend.providers.netpluse import wire
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
@@ -19,6 +29,8 @@ if TYPE_CHECKING:
     import httpx
 
 BASE_URL: Final = "https://netpluse.shop"
+
+_REMEMBERED: Final = 10_000
 
 
 class Netpluse(ProviderOverHttp):
@@ -41,6 +53,8 @@ class Netpluse(ProviderOverHttp):
         headers: dict[str, str | Secret] = {"x-api-key": api_key, "accept": "application/json"}
         super().__init__(name, base_url, traits, headers=headers, timeout_s=timeout_s, transport=transport)
         self._packages = Listing(self._ask, clock)
+        # Our attempt of each of their references, as far as this process has been told when it bought.
+        self._ours: OrderedDict[str, str] = OrderedDict()
 
     async def prepare(self, delivery: Delivery) -> Refused | None:
         """Refuse a bundle that Netpluse sells under the same size with another validity. Without its list nothing is refused."""
@@ -58,8 +72,18 @@ class Netpluse(ProviderOverHttp):
         form = wire.form_of(delivery, national_form(delivery.subscriber))
         return self._client.build_request("POST", "/api/v1/purchase", json=form)
 
-    def _outcome(self, _delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return wire.outcome_of(reply)
+    def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        outcome = self._own(delivery, reply) or wire.outcome_of(reply)
+        if isinstance(outcome, Accepted | Delivered) and outcome.provider_reference:
+            self._ours.setdefault(outcome.provider_reference, delivery.reference)
+            while len(self._ours) > _REMEMBERED:
+                self._ours.popitem(last=False)
+        return outcome
+
+    def _own(self, delivery: Delivery, reply: ProviderReply) -> Unknown | None:
+        """Unknown where an answer has the reference of another of our orders: nothing else in it would tell them apart."""
+        owner = self._ours.get(wire.order_in(reply) or "")
+        return None if owner in (None, delivery.reference) else Unknown(f"an answer about {owner}: {reply.excerpt}")
 
     def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
         # By theirs where it is known: the document does not say that ours finds an order too.
@@ -67,7 +91,7 @@ class Netpluse(ProviderOverHttp):
         return self._client.build_request("GET", f"/api/v1/order-status/{quote(reference, safe='')}")
 
     def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return wire.told_of(delivery, reply)
+        return self._own(delivery, reply) or wire.told_of(delivery, reply)
 
     def _balance_request(self) -> "httpx.Request":
         return self._client.build_request("GET", "/api/v1/balance")

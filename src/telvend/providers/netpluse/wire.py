@@ -101,6 +101,11 @@ def outcome_of(reply: ProviderReply) -> Outcome:
             return Unknown(f"HTTP {status}: {error}")
 
 
+def order_in(reply: ProviderReply) -> str | None:
+    """Their reference of the order that an answer shows; None where it shows none."""
+    return reference_of(at(json_object(reply), "reference"))
+
+
 def _bought(reply: ProviderReply, body: Mapping[str, Any]) -> Outcome:
     reference = reference_of(body.get("reference"))
     price = money_of(body.get("price"), GHS)

@@ -354,6 +354,27 @@ async def test_a_request_that_is_on_its_way_is_not_said_never_to_have_arrived() 
     assert isinstance(await under_way, Delivered)
 
 
+async def test_what_netpluse_says_of_another_order_of_ours_is_not_believed() -> None:
+    """Its answers name no reference of ours: without this a failed order of the same bundle would give back the other's money."""
+    double = NetpluseDouble()
+    provider = made("netpluse", double)
+    first = await provider.deliver(GHANAIAN)
+    assert isinstance(first, Delivered)
+
+    async def about_the_first(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return answer(200, {"reference": "NPAPI-1-abc", "status": "completed", "price": 4.5, "balance": 8})
+        body = {"reference": "NPAPI-1-abc", "network": "MTN", "capacity": "1GB", "status": "failed", "createdAt": "?"}
+        return answer(200, body)
+
+    other = replace(GHANAIAN, reference="AT-7H2K-2")
+    assert isinstance(provider, ProviderOverHttp)
+    provider._client._transport = httpx.MockTransport(about_the_first)
+    assert isinstance(await provider.requery(other), Unknown)
+    assert isinstance(await provider.deliver(other), Unknown)
+    assert isinstance(await provider.requery(GHANAIAN), Refused)
+
+
 async def test_what_netpluse_accepted_is_asked_about_by_its_own_reference() -> None:
     double = NetpluseDouble()
     double.situations["0241234567"] = Situation.DELIVERS_LATER
