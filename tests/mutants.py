@@ -252,6 +252,13 @@ MUTANTS = (
         (f"{DESCRIBED}/test_reader.py",),
     ),
     Mutant(
+        "the printed networkdatasub takes no reference for a key",
+        "src/telvend/providers/networkdatasub/client.py",
+        "if settings.caller_reference and is_at(base_url, BASE_URL):",
+        "if False:",
+        ("tests/unit/providers/vendors/test_clients.py",),
+    ),
+    Mutant(
         '"never heard of" is no status of a described requery',
         "src/telvend/providers/described/rules.py",
         "                and _NEVER_HEARD.search(_plain(word))\n",

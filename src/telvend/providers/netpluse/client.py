@@ -22,7 +22,7 @@ from telvend.providers.contract import (
 from telvend.providers.listing import Listing
 from telvend.providers.netpluse import wire
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
-from telvend.providers.requirements import Requirements
+from telvend.providers.requirements import Requirements, is_at
 from telvend.providers.upstream import BalanceUnavailable
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def connect(
     requirements.raise_if_any()
     # The list of packages may be read before the purchase.
     timeout_s = call_timeout_s(2 * settings.timeout_s)
-    settles_after_s = wire.VENDOR_SETTLES_AFTER_S if base_url == BASE_URL else wire.SETTLES_AFTER_S
+    vendors_own = is_at(base_url, BASE_URL)
+    settles_after_s = wire.VENDOR_SETTLES_AFTER_S if vendors_own else wire.SETTLES_AFTER_S
     traits = ProviderTraits(
         timeout_s=timeout_s,
         settles_after_s=max(settles_after_s, timeout_s),
@@ -122,6 +123,6 @@ def connect(
         networks=networks,
         reference_is_key=True,
         # What a key of another Telvend may do is agreed with whoever runs it.
-        rate_per_s=settings.rate_per_s or (wire.PURCHASES_PER_S if base_url == BASE_URL else None),
+        rate_per_s=settings.rate_per_s or (wire.PURCHASES_PER_S if vendors_own else None),
     )
     return Netpluse(name, base_url, traits, api_key, clock, timeout_s=settings.timeout_s, transport=transport)

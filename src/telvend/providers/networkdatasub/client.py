@@ -31,7 +31,7 @@ from telvend.providers.listing import KEPT_S, Listing
 from telvend.providers.networkdatasub import wire
 from telvend.providers.networkdatasub.search import MOST_PAGES, Search, are_whole, day_query
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
-from telvend.providers.requirements import Requirements
+from telvend.providers.requirements import Requirements, is_at
 from telvend.providers.upstream import BalanceUnavailable, LineStatus, StatementLine, StatementUnavailable
 
 if TYPE_CHECKING:
@@ -260,6 +260,12 @@ def connect(
     (api_key,) = requirements.credentials(api_key="the API token (API Tokens page)")
     base_url = requirements.base_url(BASE_URL)
     networks = requirements.networks(wire.NETWORKS)
+    if settings.caller_reference and is_at(base_url, BASE_URL):
+        requirements.add(
+            "caller_reference",
+            "is true, and networkdatasub's own API knows no reference of ours: what is sent again would be bought twice; take it"
+            " out, or write the base_url of the Telvend that is meant",
+        )
     requirements.raise_if_any()
     # The list of plans may be read before the purchase.
     timeout_s = call_timeout_s(2 * settings.timeout_s)

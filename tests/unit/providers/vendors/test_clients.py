@@ -47,6 +47,7 @@ DOUBLES: Final[dict[str, type[VendorDouble]]] = {
     "networkdatasub": NetworkDataSubDouble,
     "vtpass": VTpassDouble,
 }
+ANOTHER_TELVEND: Final = "https://shop.example.com/api"
 GHANAIAN: Final = delivery_to("+233241234567", "AT-7H2K-1")
 NIGERIAN: Final = delivery_in_nigeria("+2348031234567", "AT-7H2K-1")
 AIRTIME: Final = delivery_in_nigeria("+2348031234567", "AT-7H2K-2", "airtime")
@@ -105,7 +106,7 @@ async def test_networkdatasub_is_asked_for_the_plan_that_was_sold() -> None:
         "/api/airtime/purchase",
         {"network": "mtn", "phone": "08031234567", "amount": 300},
     )
-    keyed = made("networkdatasub", double, caller_reference=True)
+    keyed = made("networkdatasub", double, caller_reference=True, base_url=ANOTHER_TELVEND)
     await keyed.deliver(replace(NIGERIAN, provider_code="4711"))
     assert sent(double)[-1][2] == {"network": "mtn", "plan_id": 4711, "phone": "08031234567", "reference": "AT-7H2K-1"}
 
@@ -249,9 +250,25 @@ def test_netpluse_is_called_as_often_as_its_document_allows_and_another_shop_as_
 
 
 def test_a_reference_of_ours_is_a_key_where_the_settings_say_so() -> None:
-    traits = made("networkdatasub", caller_reference=True).traits
+    traits = made("networkdatasub", caller_reference=True, base_url=ANOTHER_TELVEND).traits
     assert traits.reference_is_key
     assert not traits.requery_needs_rivals
+
+
+@pytest.mark.parametrize("base_url", ["", "https://networkdatasub.com/api", "https://WWW.NetworkDataSub.com./api/v2"])
+def test_the_printed_api_knows_no_reference_whatever_the_settings_say(base_url: str) -> None:
+    with pytest.raises(ConnectorRefused) as refusal:
+        made("networkdatasub", caller_reference=True, base_url=base_url)
+    [problem] = refusal.value.problems
+    assert problem.where == "caller_reference"
+    assert "bought twice" in problem.text
+
+
+@pytest.mark.parametrize("base_url", ["https://www.netpluse.shop", "https://NETPLUSE.shop:443/"])
+def test_the_vendor_is_the_vendor_however_its_address_is_spelled(base_url: str) -> None:
+    own, spelled = made("netpluse").traits, made("netpluse", base_url=base_url).traits
+    assert (spelled.rate_per_s, spelled.settles_after_s) == (own.rate_per_s, own.settles_after_s)
+    assert made("netpluse", base_url="https://notnetpluse.shop").traits.rate_per_s is None
 
 
 @pytest.mark.parametrize("name", SETTINGS)
