@@ -1,6 +1,7 @@
 """How Netpluse is called. Its reference is a key: "re-sending the same reference returns the original order"."""
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -60,9 +61,12 @@ class Netpluse(ProviderOverHttp):
         """Refuse a bundle that Netpluse sells under the same size with another validity. Without its list nothing is refused."""
         if delivery.provider_code:
             return None
-        reply = await self._packages.get(self._client.build_request("GET", "/api/v1/packages"))
-        packages = None if reply is None else wire.packages_of(reply)
+        packages = await self._listed()
         return None if packages is None else wire.refusal_of(delivery, packages)
+
+    async def _listed(self) -> tuple[wire.Package, ...] | None:
+        reply = await self._packages.get(self._client.build_request("GET", "/api/v1/packages"))
+        return None if reply is None else wire.packages_of(reply)
 
     def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
         if (delivery.country, delivery.network) not in wire.NETWORKS or delivery.kind != "data":
@@ -89,6 +93,14 @@ class Netpluse(ProviderOverHttp):
         # By theirs where it is known: the document does not say that ours finds an order too.
         reference = delivery.provider_reference or delivery.reference
         return self._client.build_request("GET", f"/api/v1/order-status/{quote(reference, safe='')}")
+
+    async def requery(self, delivery: Delivery) -> Outcome:
+        """As for every provider. An order's status has no price: where the answer that had it was lost, the list has it."""
+        told = await super().requery(delivery)
+        if not isinstance(told, Delivered) or told.cost is not None or delivery.provider_reference:
+            return told
+        packages = await self._listed()
+        return told if packages is None else replace(told, cost=wire.price_of(delivery, packages))
 
     def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         return self._own(delivery, reply) or wire.told_of(delivery, reply)

@@ -371,6 +371,19 @@ async def test_a_request_that_is_on_its_way_is_not_said_never_to_have_arrived() 
     assert isinstance(await under_way, Delivered)
 
 
+async def test_what_netpluse_took_stands_in_its_list_where_the_answer_that_had_it_was_lost() -> None:
+    double = NetpluseDouble()
+    provider = made("netpluse", double)
+    await provider.deliver(GHANAIAN)
+    assert await provider.requery(GHANAIAN) == Delivered("NPAPI-1-abc", Money(450, GHS))
+    # What it named when it accepted the order stays.
+    accepted = replace(GHANAIAN, provider_reference="NPAPI-1-abc")
+    assert await provider.requery(accepted) == Delivered("NPAPI-1-abc")
+    assert await provider.requery(replace(GHANAIAN, provider_code="1000MB")) != Delivered(
+        "NPAPI-1-abc", Money(450, GHS)
+    )
+
+
 async def test_what_netpluse_says_of_another_order_of_ours_is_not_believed() -> None:
     """Its answers name no reference of ours: without this a failed order of the same bundle would give back the other's money."""
     double = NetpluseDouble()
