@@ -1,6 +1,5 @@
 """How Netpluse is called. Its reference is a key: "re-sending the same reference returns the original order"."""
 
-from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -24,14 +23,13 @@ from telvend.providers.listing import Listing
 from telvend.providers.netpluse import wire
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
 from telvend.providers.requirements import Requirements, is_at
+from telvend.providers.their_references import TheirReferences
 from telvend.providers.upstream import BalanceUnavailable
 
 if TYPE_CHECKING:
     import httpx
 
 BASE_URL: Final = "https://netpluse.shop"
-
-_REMEMBERED: Final = 10_000
 
 
 class Netpluse(ProviderOverHttp):
@@ -54,8 +52,7 @@ class Netpluse(ProviderOverHttp):
         headers: dict[str, str | Secret] = {"x-api-key": api_key, "accept": "application/json"}
         super().__init__(name, base_url, traits, headers=headers, timeout_s=timeout_s, transport=transport)
         self._packages = Listing(self._ask, clock)
-        # Our attempt of each of their references, as far as this process has been told when it bought.
-        self._ours: OrderedDict[str, str] = OrderedDict()
+        self._references = TheirReferences()
 
     async def prepare(self, delivery: Delivery) -> Refused | None:
         """Refuse a bundle that Netpluse sells under the same size with another validity. Without its list nothing is refused."""
@@ -79,14 +76,12 @@ class Netpluse(ProviderOverHttp):
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         outcome = self._own(delivery, reply) or wire.outcome_of(reply)
         if isinstance(outcome, Accepted | Delivered) and outcome.provider_reference:
-            self._ours.setdefault(outcome.provider_reference, delivery.reference)
-            while len(self._ours) > _REMEMBERED:
-                self._ours.popitem(last=False)
+            self._references.remember(delivery.reference, outcome.provider_reference)
         return outcome
 
     def _own(self, delivery: Delivery, reply: ProviderReply) -> Unknown | None:
         """Unknown where an answer has the reference of another of our orders: nothing else in it would tell them apart."""
-        owner = self._ours.get(wire.order_in(reply) or "")
+        owner = self._references.owner(wire.order_in(reply) or "")
         return None if owner in (None, delivery.reference) else Unknown(f"an answer about {owner}: {reply.excerpt}")
 
     def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":

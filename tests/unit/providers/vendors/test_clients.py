@@ -371,6 +371,17 @@ async def test_a_request_that_is_on_its_way_is_not_said_never_to_have_arrived() 
     assert isinstance(await under_way, Delivered)
 
 
+async def test_what_networkdatasub_says_of_another_purchase_of_ours_is_not_believed() -> None:
+    double = NetworkDataSubDouble()
+    provider = made("networkdatasub", double)
+    assert isinstance(await provider.deliver(AIRTIME), Delivered)
+    said = double.state(double.book[0])
+    double.state = lambda _: said  # type: ignore[method-assign]
+    other = await provider.deliver(replace(AIRTIME, reference="AT-7H2K-9"))
+    assert isinstance(other, Unknown)
+    assert "about AT-7H2K-2" in other.text
+
+
 async def test_what_netpluse_took_stands_in_its_list_where_the_answer_that_had_it_was_lost() -> None:
     double = NetpluseDouble()
     provider = made("netpluse", double)
