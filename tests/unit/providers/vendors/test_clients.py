@@ -68,6 +68,29 @@ def sent(double: VendorDouble) -> list[tuple[str, str, Any]]:
     ]
 
 
+async def test_a_wrong_secret_key_of_vtpass_is_seen_without_buying() -> None:
+    double = VTpassDouble()
+    assert await made("vtpass", double).refused_credentials() == ""
+    assert not double.book
+    refusal = {"code": "087", "response_description": f"INVALID CREDENTIALS {VTpassDouble.SECRET_KEY}"}
+
+    async def refuses(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/requery"
+        return answer(200, refusal)
+
+    said = await connect(
+        "up", SETTINGS["vtpass"], FakeClock(), transport=httpx.MockTransport(refuses)
+    ).refused_credentials()
+    assert "the secret key is not accepted" in said
+    assert VTpassDouble.SECRET_KEY not in said
+
+    async def away(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody")
+
+    gone = connect("up", SETTINGS["vtpass"], FakeClock(), transport=httpx.MockTransport(away))
+    assert await gone.refused_credentials() == ""
+
+
 # Requests -----------------------------------------------------------------------------------------------------------------
 
 
