@@ -149,11 +149,11 @@ def test_a_check_without_a_shop_looks_at_everything_but_products(folder: Path) -
     assert texts(found["warnings"])[0].startswith("products: were not looked at: ")
 
 
-def test_neither_a_provider_nor_a_file_is_refused(shop: Shop, folder: Path) -> None:
+def test_neither_a_provider_nor_a_file_is_refused(shop: Shop, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shop.refused("provider", "check", "tv").startswith("The settings have no provider tv (there are: vt)")
     assert shop.refused("provider", "check", "upstreams/x.toml") == "upstreams/x.toml is not a file."
     (folder / "wazodata.toml").write_text("")
-    double.connectors.CONNECTORS.pop("http", None)
+    monkeypatch.delitem(double.connectors.CONNECTORS, "http", raising=False)
     found = shop.data("provider", "check", str(folder / "wazodata.toml"), code=1)
     assert (found["provider"], found["connector"], found["live"]) == ("wazodata", "http", False)
     # A description that a provider of the settings uses is looked at with that provider's settings.
