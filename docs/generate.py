@@ -561,10 +561,11 @@ _REFUSALS: Final = """
 
 A file that could give money back for something delivered, or deliver twice, is not used: the shop does not start with it, and
 `telvend provider check` names each place with its line. Among others: a 5xx, a 2xx, a time-out or a conflict in `[answer.http]`; words
-such as `timeout`, `pending` or `duplicate` that are mapped to `refused` or `not_sent`; a wildcard; a value with two meanings; a flag
-(`true`, `false`) that decides a requery; a requery that is the purchase itself; "not found" that counts sooner than 60 s and twice the
-time-out, unless the reference is a key; a purchase without `{reference}`, unless `sent = false` says so; a reference too short to
-differ for each attempt.
+such as `timeout`, `pending`, `duplicate`, `system error` or 504 that are mapped to `refused` or `not_sent`, also within longer ones
+(`GATEWAY_TIMEOUT`); a wildcard; a value with two meanings; a flag (`true`, `false`) that decides a requery; a requery that is the
+purchase itself; "not found" that counts sooner than 60 s and twice the time-out, unless the reference is a key, or that stands among
+the statuses of a requery; a purchase without `{reference}`, unless `sent = false` says so; a reference too short to differ for each
+attempt; airtime without its amount.
 """
 
 

@@ -247,8 +247,29 @@ MUTANTS = (
     Mutant(
         "a word for what is under way refuses nothing",
         "src/telvend/providers/described/rules.py",
-        "elif verdict.ending in _BACK and _UNDER_WAY.fullmatch(word):",
+        "elif verdict.ending in _BACK and _may_be_under_way(word):",
         "elif False:",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "the printed networkdatasub takes no reference for a key",
+        "src/telvend/providers/networkdatasub/client.py",
+        "if settings.caller_reference and is_at(base_url, BASE_URL):",
+        "if False:",
+        ("tests/unit/providers/vendors/test_clients.py",),
+    ),
+    Mutant(
+        '"never heard of" is no status of a described requery',
+        "src/telvend/providers/described/rules.py",
+        "                and _NEVER_HEARD.search(_plain(word))\n",
+        "                and False\n",
+        (f"{DESCRIBED}/test_reader.py",),
+    ),
+    Mutant(
+        "described airtime says how much",
+        "src/telvend/providers/described/rules.py",
+        'if kind == "airtime" and not _told(names, purchase) & {"amount", "size"}:',
+        "if False:",
         (f"{DESCRIBED}/test_reader.py",),
     ),
     Mutant(

@@ -307,7 +307,9 @@ async def networkdatasub(database_url: str) -> VendorRig:
 
 async def networkdatasub_with_reference(database_url: str) -> VendorRig:
     key = Secret(NetworkDataSubDouble.KEY)
-    settings = ProviderSettings(connector="networkdatasub", api_key=key, caller_reference=True)
+    settings = ProviderSettings(
+        connector="networkdatasub", api_key=key, caller_reference=True, base_url="https://shop.example.com/api"
+    )
     return VendorRig(
         NetworkDataSubDouble(),
         settings,

@@ -16,6 +16,7 @@ from telvend.fulfilment.routing import Chosen, RoutingRequest
 from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
 from telvend.orders.model import COUNTER, Order, OrderState
+from telvend.providers.over_http import ProviderOverHttp
 from telvend.upkeep.preparation import prepare_database
 from tests import upstream_double as double
 from tests.store.test_cli import EMAIL, Shop
@@ -69,6 +70,24 @@ def test_a_complete_provider_could_sell_and_what_lacks_a_code_is_named(shop: Sho
     assert (again["deliverable"], again["not_offered"], len(again["undeliverable"])) == (2, 1, len(lacking) - 1)
     assert [request.url.path for request in double.requests] == ["/balance"] * 2  # Nothing was bought.
     assert "vt (double) could sell." in shop.run("provider", "check", "vt").stdout
+
+
+def test_two_products_of_one_code_are_named(shop: Shop, bundle: str) -> None:
+    second = shop.data("product", "list", "--country", "NG", "--network", "mtn")["products"][1]["code"]
+    shop.run("product", "offer", bundle, "vt", "--code", "mtn-1gb")
+    assert shop.data("provider", "check", "vt")["warnings"] == []
+    shop.run("product", "offer", second, "vt", "--code", "mtn-1gb")
+    said = texts(shop.data("provider", "check", "vt")["warnings"])
+    assert said == [f"products: {second} is 'mtn-1gb' to it, and so is {bundle}; is that meant?"]
+
+
+def test_a_credential_that_the_float_does_not_need_is_looked_at(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(_: object) -> str:
+        return "the secret key is not accepted: HTTP 401"
+
+    monkeypatch.setattr(ProviderOverHttp, "refused_credentials", refused)
+    found = shop.data("provider", "check", "vt", code=1)
+    assert texts(found["problems"]) == ["credentials: are not accepted: the secret key is not accepted: HTTP 401"]
 
 
 @pytest.mark.parametrize(
@@ -130,11 +149,11 @@ def test_a_check_without_a_shop_looks_at_everything_but_products(folder: Path) -
     assert texts(found["warnings"])[0].startswith("products: were not looked at: ")
 
 
-def test_neither_a_provider_nor_a_file_is_refused(shop: Shop, folder: Path) -> None:
+def test_neither_a_provider_nor_a_file_is_refused(shop: Shop, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shop.refused("provider", "check", "tv").startswith("The settings have no provider tv (there are: vt)")
     assert shop.refused("provider", "check", "upstreams/x.toml") == "upstreams/x.toml is not a file."
     (folder / "wazodata.toml").write_text("")
-    double.connectors.CONNECTORS.pop("http", None)
+    monkeypatch.delitem(double.connectors.CONNECTORS, "http", raising=False)
     found = shop.data("provider", "check", str(folder / "wazodata.toml"), code=1)
     assert (found["provider"], found["connector"], found["live"]) == ("wazodata", "http", False)
     # A description that a provider of the settings uses is looked at with that provider's settings.

@@ -216,6 +216,16 @@ async def test_a_float_that_has_grown_ends_the_rest_in_every_process(database: D
     assert vendor.asked == 2
 
 
+async def test_a_topup_in_another_currency_than_the_float_is_not_recorded(database: Database) -> None:
+    upstreams = Upstreams(database)
+    vendor = Vendor("vt", Money(500_000, NGN))
+    await monitor_of(database, router_of(vendor), vendor).look_at("vt")
+    with pytest.raises(InvalidInput, match="the float of vt is in NGN"):
+        await upstreams.record_topup("vt", Money(100, GHS), "bank-1", by_whom="ama")
+    assert await upstreams.record_topup("vt", Money(100, NGN), "bank-1", by_whom="ama")
+    assert (await upstreams.standings(["vt"]))["vt"].topped_up == {NGN: Money(100, NGN)}
+
+
 async def test_a_topup_is_recorded_once_for_each_reference_and_never_changed(database: Database) -> None:
     upstreams = Upstreams(database)
     answers = await asyncio.gather(

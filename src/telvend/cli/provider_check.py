@@ -21,7 +21,14 @@ from telvend.providers.connectors import connect
 from telvend.providers.contract import Delivery, Refused
 from telvend.providers.described.client import alone, notes
 from telvend.providers.over_http import STARS
-from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem, Upstream, callback_path
+from telvend.providers.upstream import (
+    BalanceUnavailable,
+    ConnectorRefused,
+    Problem,
+    RequestPreview,
+    Upstream,
+    callback_path,
+)
 
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -155,6 +162,8 @@ async def _examine_float(upstream: Upstream, checked: Checked) -> None:
     match balance:
         case Money():
             checked.balance = balance
+            if refused := await upstream.refused_credentials():
+                checked.problems.append(Problem("credentials", f"are not accepted: {refused}"))
             if balance.minor <= 0:
                 checked.problems.append(Problem("float", f"is {balance}: nothing can be bought with it"))
             elif (low := _low(checked.target.settings, balance, checked)) is not None and balance.minor < low.minor:
@@ -187,6 +196,7 @@ async def _catalogue(settings: Settings, url: str) -> CatalogueSnapshot:
 
 async def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clock: Clock, checked: Checked) -> None:
     checked.deliverable = 0
+    seen_before: dict[tuple[str, ...], str] = {}
     for product in _on_sale(snapshot):
         delivery = delivery_for(snapshot, upstream, product, _sample(product), None, clock)
         if not serves(upstream, delivery):
@@ -201,11 +211,30 @@ async def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clo
             checked.undeliverable.append((product.code, seen.text))
         else:
             checked.deliverable += 1
+            if isinstance(product, Product):
+                _note_same(product, delivery.provider_code, seen, seen_before, checked)
     if checked.deliverable == 0 and checked.target.in_settings:
         checked.problems.append(
             Problem(
                 "products", "nothing that is on sale can be delivered through it; `telvend product offer` gives codes"
             )
+        )
+
+
+def _note_same(
+    product: Product, code: str, seen: RequestPreview, seen_before: dict[tuple[str, ...], str], checked: Checked
+) -> None:
+    """Note where two products are one to the provider: who buys the larger one gets the smaller one, or the other way round."""
+    keys: list[tuple[str, ...]] = [(seen.method, seen.url, seen.body)]
+    if code:
+        keys.append((product.country, product.network, code))
+    other = next((seen_before[key] for key in keys if key in seen_before), None)
+    for key in keys:
+        seen_before.setdefault(key, product.code)
+    if other is not None:
+        called = f"{code!r}" if code else "the same"
+        checked.warnings.append(
+            Problem("products", f"{product.code} is {called} to it, and so is {other}; is that meant?")
         )
 
 

@@ -214,6 +214,9 @@ class ProviderOverHttp(ABC):
             replace(balance, text=self._starred(balance.text)) if isinstance(balance, BalanceUnavailable) else balance
         )
 
+    async def refused_credentials(self) -> str:
+        return ""
+
     def preview(self, delivery: Delivery) -> RequestPreview | Refused:
         request = self._preview_request(delivery)
         if isinstance(request, Refused):

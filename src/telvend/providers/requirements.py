@@ -13,6 +13,12 @@ _CREDENTIALS: Final = ("api_key", "api_secret", "public_key", "secret_key", "cli
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
 
 
+def is_at(base_url: str, vendor: str) -> bool:
+    """Whether an address is the vendor's own, however it is spelled: its host, or one below it."""
+    host, own = (urlsplit(address).hostname or "" for address in (base_url, vendor))
+    return host.rstrip(".") == own or host.rstrip(".").endswith(f".{own}")
+
+
 class Requirements:
     """Collects what is wrong with the settings of one provider. Ask for everything, then `raise_if_any`."""
 

@@ -173,6 +173,12 @@ class Upstream(Provider, Protocol):
     def calls_back_at(self, url: str, secret: Secret) -> None:
         """Take the address at which the vendor calls back, with the secret in it. Called once, before anything is sent."""
 
+    async def refused_credentials(self) -> str:
+        """Why a credential is not accepted that the request for the float does not carry; empty where none is refused.
+
+        Buys nothing, and does not raise for anything that the far side does.
+        """
+
     def narrow(self, traits: ProviderTraits) -> None:
         """Take these traits from now on. `connectors.connect` calls it once, with what the operator's settings leave."""
 

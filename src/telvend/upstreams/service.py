@@ -74,6 +74,9 @@ class Upstreams:
             raise InvalidInput("reference", f"must be 1 to {_LONGEST_REFERENCE} printable characters")
         async with self._database.transaction() as tx:
             if await store.write_topup(tx, provider, amount.minor, amount.currency.code, reference, by_whom):
+                kept_in = await store.currency_of_float(tx, provider)
+                if kept_in not in (None, amount.currency.code):
+                    raise InvalidInput("currency", f"is {amount.currency}, and the float of {provider} is in {kept_in}")
                 return True
             before = await store.topup_under(tx, provider, reference)
         if (before["amount_minor"], before["currency"]) != (amount.minor, amount.currency.code):

@@ -77,6 +77,12 @@ async def floats(tx: Tx) -> list[Any]:
     return found
 
 
+async def currency_of_float(tx: Tx, provider: str) -> str | None:
+    """The currency of the float as it was read last; None where it never was."""
+    found: str | None = await tx.fetchval("select currency from provider_float where provider = $1", provider)
+    return found
+
+
 async def lock_float(tx: Tx, provider: str) -> Any:
     """The float as it was read last, locked."""
     return await tx.fetchrow(f"{_FLOATS} where provider = $1 for update", provider)

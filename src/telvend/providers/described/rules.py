@@ -6,11 +6,13 @@ Forms are the work of `reader.py`. A rule stands here where every key is well fo
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from telvend.providers.contract import Reason
 from telvend.providers.described.model import (
     Description,
     Ending,
+    Purchase,
     Reading,
     Request,
     Verdict,
@@ -28,10 +30,28 @@ _UNDER_WAY: Final = re.compile(
     r"time_?d?[ _-]?out|no[ _-]?(response|answer|reply)|pending|process(ing|ed)?|queued?|initiated|in[ _-]?progress"
     r"|submitted|accepted|unknown|ongoing|awaiting.*|waiting|scheduled|new|created|received|sent|duplicate.*|ambiguous",
 )
+_PARTLY_UNDER_WAY: Final = re.compile(
+    r"time[ _-]*d?[ _-]*out|\bpending\b|\bawaiting\b|\bqueued?\b|\bon hold\b|\bin (progress|transit)\b"
+    r"|\b(under|manual) review\b|\bpartial(ly)?\b"
+    r"|\balready (exists?|processed|processing|sent|delivered|submitted|completed?|used|received|done|paid)\b"
+    r"|\b(reference|order|transaction|request)( id)? exists\b"
+    r"|\b(internal|system|server|unexpected|unknown)( server)? (error|exception|failure|fault)\b|\bbad gateway\b"
+)
+"""The same within a longer word or sentence, whose words blanks part."""
+_FAILED_ON_THE_WAY: Final = frozenset(
+    {"408", "409", "425", "499", "500", "502", "503", "504", "520", "521", "522", "523", "524"}
+)
+"""HTTP statuses that leave it unknown what has become of a request, also where a body repeats them."""
+_NEVER_HEARD: Final = re.compile(
+    r"not (found|existing|known)|((does|do|did) not|doesn'?t) exist|no such\b|non ?existent|never heard"
+    r"|\bno (record|order|transaction|purchase|request|entry|data)\b"
+    r"|\b(unknown|invalid|missing|unrecogni[sz]ed) (reference|order|transaction|purchase|request)\b|^(unknown|missing|absent)$"
+)
 _GOOD: Final = re.compile(r"success(ful|fully)?|succeeded|delivered|completed?|done|ok|fulfilled|paid")
 _BAD: Final = re.compile(
-    r"fail(ed|ure)?|error|rejected|declined|cancell?ed|reversed|refunded|denied|invalid|insufficient.*"
+    r"fail(ed|ure)?|error|rejected|declined|cancell?ed|reversed|refunded|denied|invalid|insufficient"
 )
+_TURNS_ROUND: Final = re.compile(r"not?|non|never|without|un|in|free|zero")
 _FLAGS: Final = frozenset({"true", "false", "yes", "no"})
 _FLAGS_OF_A_CALL: Final = _FLAGS | {"0", "1", "ok", "error", "200"}
 """What says of a call only whether it went well. Of a purchase's own status, numbers may be the vendor's words."""
@@ -60,6 +80,7 @@ def judge(description: Description, document: Mapping[str, Any], place: "Place")
     rules.requery()
     rules.not_found()
     rules.balance()
+    rules.networks()
     rules.endings()
     rules.callback()
 
@@ -96,9 +117,11 @@ class _Rules:
             self._numbers(path, purchase.request)
             if not names & {"phone"}:
                 self._place.add(path, "sends no {phone:…}: nobody would know whom to deliver to")
-            if kind == "airtime" and not names & {"amount", "cost", "product"}:
-                self._place.add(path, "sends no {amount:…}: nobody would know how much to deliver")
-            if kind == "data" and not names & {"product", "our_product", "size"}:
+            if kind == "airtime" and not _told(names, purchase) & {"amount", "size"}:
+                self._place.add(
+                    path, "sends no {amount:…}: nobody would know how much to deliver; what it costs is another amount"
+                )
+            if kind == "data" and not _told(names, purchase) & {"product", "our_product", "size"}:
                 self._place.add(path, "sends no {product}: nobody would know which bundle to deliver")
             if purchase.product is not None and (strange := purchase.product.names - _OF_A_PRODUCT):
                 known = ", ".join(sorted(_OF_A_PRODUCT))
@@ -143,15 +166,15 @@ class _Rules:
                 here = (*path, table, self._as_written(path, table, word))
                 if word == "":
                     self._place.add(here, "is no value; an answer without one is always unknown: take it out")
-                elif verdict.ending in _BACK and _UNDER_WAY.fullmatch(word):
+                elif verdict.ending in _BACK and _may_be_under_way(word):
                     self._place.add(
                         here,
                         f"does not say that nothing was delivered, so that it cannot be {verdict.ending}; write"
                         ' "accepted" if it will be delivered, else "unknown"',
                     )
-                elif verdict.ending in _BACK and _GOOD.fullmatch(word):
+                elif verdict.ending in _BACK and _reads_like(_GOOD, _BAD, word):
                     self._place.add(here, f'reads like success and is mapped to {verdict.ending}; write "delivered"')
-                elif verdict.ending in (Ending.DELIVERED, Ending.ACCEPTED) and _BAD.fullmatch(word):
+                elif verdict.ending in (Ending.DELIVERED, Ending.ACCEPTED) and _reads_like(_BAD, _GOOD, word):
                     self._place.add(here, f'reads like failure and is mapped to {verdict.ending}; write "refused"')
         for word in reading.no_error:
             if word in (reading.errors or {}):
@@ -211,7 +234,19 @@ class _Rules:
                     " write where the order's `reference` or `our_reference` stands",
                 )
         inherits = not self.has_own_answer
+        reading_path = ("answer",) if inherits else ("requery", "answer")
         for word, verdict in requery.reading.statuses.items():
+            if (
+                verdict.ending is not Ending.UNKNOWN
+                and _NEVER_HEARD.search(_plain(word))
+                and verdict.reason is not Reason.BAD_NUMBER
+            ):
+                self._place.add(
+                    (*reading_path, "statuses", self._as_written(reading_path, "statuses", word)),
+                    f"would be {verdict.ending} at once in an answer to a question, when the purchase may still be on its way;"
+                    " put it into `not_found` of [requery]"
+                    + (", or give that a table [requery.answer] of its own where a product is meant" * inherits),
+                )
             flags = _FLAGS_OF_A_CALL if inherits else _FLAGS
             if word in flags and verdict.ending is not Ending.UNKNOWN:
                 where = path if inherits else ("requery", "answer", "statuses", word)
@@ -299,6 +334,16 @@ class _Rules:
                 'has neither "delivered" nor "accepted": every purchase would be unknown; map what the vendor documents',
             )
 
+    def networks(self) -> None:
+        """Two networks of one name: one of them is delivered as the other."""
+        first: dict[str, str] = {}
+        for ours, theirs in self._it.networks.items():
+            other = first.setdefault(theirs.strip().casefold(), ours)
+            if other != ours:
+                self._place.warn(("networks", ours), f"is {theirs!r}, which is what {other} is called; is that meant?")
+        if urlsplit(self._it.base_url).scheme == "http":
+            self._place.warn(("upstream", "base_url"), "is http: credentials and numbers travel in the open")
+
     def callback(self) -> None:
         if self._it.callback is not None and not self._it.callback.references:
             self._place.warn(
@@ -328,16 +373,52 @@ def _names(request: Request, headers: Mapping[str, Template]) -> set[str]:
     return found
 
 
+def _told(names: set[str], purchase: Purchase) -> set[str]:
+    """What a purchase says of the product, what stands in the product's name included."""
+    return names | purchase.product.names if purchase.product is not None and "product" in names else names
+
+
+def _plain(word: str) -> str:
+    """A value with blanks for everything that parts its words."""
+    return " ".join(re.split(r"[\s_.:/-]+", word.strip()))
+
+
+def _may_be_under_way(word: str) -> bool:
+    plain = _plain(word)
+    return bool(_UNDER_WAY.fullmatch(word) or _PARTLY_UNDER_WAY.search(plain)) or plain in _FAILED_ON_THE_WAY
+
+
+def _reads_like(one: re.Pattern[str], other: re.Pattern[str], word: str) -> bool:
+    """Whether a value has a word of the one sort, none of the other, and none that turns it round."""
+    words = re.findall(r"[a-z]+", word)
+    return (
+        any(map(one.fullmatch, words))
+        and not any(map(other.fullmatch, words))
+        and not any(map(_TURNS_ROUND.fullmatch, words))
+    )
+
+
 def _same(question: Request, purchase: Request) -> bool:
-    """Whether a request would be taken for a purchase: one method and address, and no constant that tells them apart."""
-    if question.method != purchase.method or _address(question.url) != _address(purchase.url):
+    """Whether a request would be taken for a purchase: one address, and no constant that tells them apart.
+
+    The method tells a GET from a purchase that is none, as in the manuals of most vendors; nothing else does.
+    """
+    if _address(question.url) != _address(purchase.url) or (question.method == "GET" != purchase.method):
         return False
     ours, theirs = _all_constants(question), _all_constants(purchase)
     return not any(ours[name] != theirs[name] for name in ours.keys() & theirs.keys())
 
 
 def _address(url: Template) -> str:
-    return _written(url).partition("?")[0].rstrip("/")
+    """The path as a server may take it: case, slashes, dots and percent signs aside."""
+    path = unquote(_written(url).partition("?")[0]).casefold()
+    steps: list[str] = []
+    for step in path.split("/"):
+        if step == "..":
+            del steps[-1:]
+        elif step not in ("", "."):
+            steps.append(step)
+    return "/".join(steps)
 
 
 def _written(url: Template) -> str:

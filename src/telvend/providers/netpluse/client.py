@@ -1,5 +1,6 @@
 """How Netpluse is called. Its reference is a key: "re-sending the same reference returns the original order"."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -8,11 +9,21 @@ from telvend.kit.clock import Clock
 from telvend.kit.money import Money
 from telvend.kit.numbering import national_form
 from telvend.kit.secret import Secret
-from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
+from telvend.providers.contract import (
+    Accepted,
+    Delivered,
+    Delivery,
+    Outcome,
+    ProviderTraits,
+    Reason,
+    Refused,
+    Unknown,
+)
 from telvend.providers.listing import Listing
 from telvend.providers.netpluse import wire
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
-from telvend.providers.requirements import Requirements
+from telvend.providers.requirements import Requirements, is_at
+from telvend.providers.their_references import TheirReferences
 from telvend.providers.upstream import BalanceUnavailable
 
 if TYPE_CHECKING:
@@ -41,14 +52,18 @@ class Netpluse(ProviderOverHttp):
         headers: dict[str, str | Secret] = {"x-api-key": api_key, "accept": "application/json"}
         super().__init__(name, base_url, traits, headers=headers, timeout_s=timeout_s, transport=transport)
         self._packages = Listing(self._ask, clock)
+        self._references = TheirReferences()
 
     async def prepare(self, delivery: Delivery) -> Refused | None:
         """Refuse a bundle that Netpluse sells under the same size with another validity. Without its list nothing is refused."""
         if delivery.provider_code:
             return None
-        reply = await self._packages.get(self._client.build_request("GET", "/api/v1/packages"))
-        packages = None if reply is None else wire.packages_of(reply)
+        packages = await self._listed()
         return None if packages is None else wire.refusal_of(delivery, packages)
+
+    async def _listed(self) -> tuple[wire.Package, ...] | None:
+        reply = await self._packages.get(self._client.build_request("GET", "/api/v1/packages"))
+        return None if reply is None else wire.packages_of(reply)
 
     def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
         if (delivery.country, delivery.network) not in wire.NETWORKS or delivery.kind != "data":
@@ -58,16 +73,32 @@ class Netpluse(ProviderOverHttp):
         form = wire.form_of(delivery, national_form(delivery.subscriber))
         return self._client.build_request("POST", "/api/v1/purchase", json=form)
 
-    def _outcome(self, _delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return wire.outcome_of(reply)
+    def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        outcome = self._own(delivery, reply) or wire.outcome_of(reply)
+        if isinstance(outcome, Accepted | Delivered) and outcome.provider_reference:
+            self._references.remember(delivery.reference, outcome.provider_reference)
+        return outcome
+
+    def _own(self, delivery: Delivery, reply: ProviderReply) -> Unknown | None:
+        """Unknown where an answer has the reference of another of our orders: nothing else in it would tell them apart."""
+        owner = self._references.owner(wire.order_in(reply) or "")
+        return None if owner in (None, delivery.reference) else Unknown(f"an answer about {owner}: {reply.excerpt}")
 
     def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
         # By theirs where it is known: the document does not say that ours finds an order too.
         reference = delivery.provider_reference or delivery.reference
         return self._client.build_request("GET", f"/api/v1/order-status/{quote(reference, safe='')}")
 
+    async def requery(self, delivery: Delivery) -> Outcome:
+        """As for every provider. An order's status has no price: where the answer that had it was lost, the list has it."""
+        told = await super().requery(delivery)
+        if not isinstance(told, Delivered) or told.cost is not None or delivery.provider_reference:
+            return told
+        packages = await self._listed()
+        return told if packages is None else replace(told, cost=wire.price_of(delivery, packages))
+
     def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return wire.told_of(delivery, reply)
+        return self._own(delivery, reply) or wire.told_of(delivery, reply)
 
     def _balance_request(self) -> "httpx.Request":
         return self._client.build_request("GET", "/api/v1/balance")
@@ -87,7 +118,8 @@ def connect(
     requirements.raise_if_any()
     # The list of packages may be read before the purchase.
     timeout_s = call_timeout_s(2 * settings.timeout_s)
-    settles_after_s = wire.VENDOR_SETTLES_AFTER_S if base_url == BASE_URL else wire.SETTLES_AFTER_S
+    vendors_own = is_at(base_url, BASE_URL)
+    settles_after_s = wire.VENDOR_SETTLES_AFTER_S if vendors_own else wire.SETTLES_AFTER_S
     traits = ProviderTraits(
         timeout_s=timeout_s,
         settles_after_s=max(settles_after_s, timeout_s),
@@ -98,6 +130,6 @@ def connect(
         networks=networks,
         reference_is_key=True,
         # What a key of another Telvend may do is agreed with whoever runs it.
-        rate_per_s=settings.rate_per_s or (wire.PURCHASES_PER_S if base_url == BASE_URL else None),
+        rate_per_s=settings.rate_per_s or (wire.PURCHASES_PER_S if vendors_own else None),
     )
     return Netpluse(name, base_url, traits, api_key, clock, timeout_s=settings.timeout_s, transport=transport)

@@ -55,11 +55,15 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A line of `/packages`: the size as Netpluse spells it, and how many days it lasts (None: it does not expire)."""
+    """A line of `/packages`: the size as Netpluse spells it, and how many days it lasts (None: it does not expire).
+
+    `price` is None where it cannot be read.
+    """
 
     network: str
     capacity: str
     validity_days: int | None
+    price: Money | None = None
 
 
 def form_of(delivery: Delivery, phone: str) -> dict[str, str]:
@@ -99,6 +103,11 @@ def outcome_of(reply: ProviderReply) -> Outcome:
         case _:
             # 409: the order under this reference is not shown. 404 is documented for questions only. 500: unexpected.
             return Unknown(f"HTTP {status}: {error}")
+
+
+def order_in(reply: ProviderReply) -> str | None:
+    """Their reference of the order that an answer shows; None where it shows none."""
+    return reference_of(at(json_object(reply), "reference"))
 
 
 def _bought(reply: ProviderReply, body: Mapping[str, Any]) -> Outcome:
@@ -178,10 +187,21 @@ def packages_of(reply: ProviderReply) -> tuple[Package, ...] | None:
         network, capacity, validity = at(line, "network"), at(line, "capacity"), at(line, "validity")
         if isinstance(network, str) and isinstance(capacity, str) and isinstance(validity, str):
             try:
-                found.append(Package(network, capacity, parse_validity(validity)))
+                found.append(Package(network, capacity, parse_validity(validity), money_of(at(line, "price"), GHS)))
             except ValueError:
                 continue
     return tuple(found)
+
+
+def price_of(delivery: Delivery, packages: tuple[Package, ...]) -> Money | None:
+    """What a bundle costs by the list; None where that has it not, or at two prices."""
+    wanted = _plain(capacity_of(delivery))
+    prices = {
+        package.price
+        for package in packages
+        if package.network.casefold() == delivery.network.casefold() and _plain(package.capacity) == wanted
+    }
+    return prices.pop() if len(prices) == 1 else None
 
 
 def refusal_of(delivery: Delivery, packages: tuple[Package, ...]) -> Refused | None:

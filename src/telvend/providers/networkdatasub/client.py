@@ -4,7 +4,6 @@ With `caller_reference` the far side takes our reference as a key and finds a tr
 what it has answered is asked about by that, and what it has not is searched for in its list (search.py).
 """
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
@@ -31,7 +30,8 @@ from telvend.providers.listing import KEPT_S, Listing
 from telvend.providers.networkdatasub import wire
 from telvend.providers.networkdatasub.search import MOST_PAGES, Search, are_whole, day_query
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
-from telvend.providers.requirements import Requirements
+from telvend.providers.requirements import Requirements, is_at
+from telvend.providers.their_references import TheirReferences
 from telvend.providers.upstream import BalanceUnavailable, LineStatus, StatementLine, StatementUnavailable
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ BASE_URL: Final = "https://networkdatasub.com/api"
 
 # A plan that is missing from a list of this age is looked for once more: it may have come since.
 _STALE_S: Final = 30.0
-_REMEMBERED: Final = 10_000
 
 
 class NetworkDataSub(ProviderOverHttp):
@@ -75,8 +74,7 @@ class NetworkDataSub(ProviderOverHttp):
         self._plans = Listing(self._ask, clock)
         # The list of each network that was read last, and the plans on it.
         self._listed: dict[str, tuple[ProviderReply, tuple[wire.Plan, ...] | None]] = {}
-        # Their references of our attempts, as far as this process has been told, and ours of theirs.
-        self._theirs: OrderedDict[str, str] = OrderedDict()
+        self._references = TheirReferences()
 
     # Plans --------------------------------------------------------------------------------------------------------------
 
@@ -155,20 +153,23 @@ class NetworkDataSub(ProviderOverHttp):
 
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         outcome = wire.outcome_of(delivery, reply)
+        if isinstance(outcome, Accepted | Delivered):
+            # It names no recipient: the answer to another purchase of the same amount looks like this one's.
+            owner = self._references.owner(outcome.provider_reference or "")
+            if owner not in (None, delivery.reference):
+                return Unknown(f"an answer about {owner}: {reply.excerpt}")
         self._remember(delivery, outcome)
         return outcome
 
     def _remember(self, delivery: Delivery, outcome: Outcome) -> None:
         if isinstance(outcome, Accepted | Delivered) and outcome.provider_reference:
-            self._theirs[delivery.reference] = outcome.provider_reference
-            while len(self._theirs) > _REMEMBERED:
-                self._theirs.popitem(last=False)
+            self._references.remember(delivery.reference, outcome.provider_reference)
 
     # Asking -------------------------------------------------------------------------------------------------------------
 
     def _known(self, delivery: Delivery) -> str:
         """What the transaction may be asked about by; empty where only the list is left."""
-        theirs = delivery.provider_reference or self._theirs.get(delivery.reference, "")
+        theirs = delivery.provider_reference or self._references.of(delivery.reference)
         return theirs or (delivery.reference if self._keyed else "")
 
     def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
@@ -204,8 +205,7 @@ class NetworkDataSub(ProviderOverHttp):
                 said = "no answer" if reply is None else reply.excerpt
                 return Unknown(f"the list of transactions cannot be read: {said}")
             pages.append(page)
-        claimed = frozenset(theirs for ours, theirs in self._theirs.items() if ours != delivery.reference)
-        outcome = search.found_in(pages, claimed)
+        outcome = search.found_in(pages, self._references.but(delivery.reference))
         self._remember(delivery, outcome)
         return outcome
 
@@ -260,6 +260,12 @@ def connect(
     (api_key,) = requirements.credentials(api_key="the API token (API Tokens page)")
     base_url = requirements.base_url(BASE_URL)
     networks = requirements.networks(wire.NETWORKS)
+    if settings.caller_reference and is_at(base_url, BASE_URL):
+        requirements.add(
+            "caller_reference",
+            "is true, and networkdatasub's own API knows no reference of ours: what is sent again would be bought twice; take it"
+            " out, or write the base_url of the Telvend that is meant",
+        )
     requirements.raise_if_any()
     # The list of plans may be read before the purchase.
     timeout_s = call_timeout_s(2 * settings.timeout_s)

@@ -73,6 +73,11 @@ class VTpass(ProviderOverHttp):
     def _balance_of(self, reply: ProviderReply) -> Money | BalanceUnavailable:
         return wire.balance_of(reply)
 
+    async def refused_credentials(self) -> str:
+        """The balance is read without the secret key: a question about a request that nobody has made shows whether it counts."""
+        reply = await self._ask(self._client.build_request("POST", "/requery", content=wire.question_of_nothing()))
+        return "" if reply is None else self._starred(wire.refused_credentials(reply))
+
 
 def connect(
     name: str, settings: ProviderSettings, _clock: Clock, *, transport: "httpx.AsyncBaseTransport | None" = None

@@ -301,6 +301,18 @@ def _text(body: Mapping[str, Any]) -> str:
     return f"{body['code']} {described}" if isinstance(described, str) else f"{body['code']}"
 
 
+def question_of_nothing() -> bytes:
+    """The body of a `requery` about a request id of the year 2000, which has no transaction."""
+    return _ENCODER.encode({"request_id": "200001010000" + "0" * _UNIQUE_CHARACTERS})
+
+
+def refused_credentials(reply: ProviderReply) -> str:
+    """Why an answer to a question does not let us in; empty where it does."""
+    body = json_object(reply)
+    not_let_in = reply.http_status == 401 or at(body, "code") in _NOT_LET_IN
+    return f"the secret key is not accepted: {reply.excerpt}" if not_let_in else ""
+
+
 def balance_of(reply: ProviderReply) -> Money | BalanceUnavailable:
     """What an answer to `balance` means; `contents` has an s."""
     body = json_object(reply)

@@ -137,6 +137,20 @@ MISTAKES: Final = {
         "[purchase.airtime]",
         "how much to deliver",
     ),
+    "airtime of one amount": (
+        "[answer]\n",
+        '[purchase.airtime]\nurl = "/air"\n'
+        'body = { r = "{reference}", p = "{phone:e164}", plan = "{product}" }\n\n[answer]\n',
+        "[purchase.airtime]",
+        "how much to deliver",
+    ),
+    "airtime of what it costs": (
+        "[answer]\n",
+        '[purchase.airtime]\nurl = "/air"\n'
+        'body = { r = "{reference}", p = "{phone:e164}", amount = "{cost:minor}" }\n\n[answer]\n',
+        "[purchase.airtime]",
+        "how much to deliver",
+    ),
     # Money given back for something delivered.
     "a 5xx that is refused": ("401 =", "502 =", "502 =", "is a 5xx"),
     "a time-out that is refused (HTTP)": ("401 =", "408 =", "408 =", "a time-out"),
@@ -152,11 +166,31 @@ MISTAKES: Final = {
     "a time-out in an error": ("E1 =", '"Timed out" =', "Timed out", "does not say that nothing was delivered"),
     "pending that is refused": ("failed =", "PENDING =", "PENDING =", 'write "accepted"'),
     "a duplicate that is refused": ("E1 =", '"duplicate reference" =', "duplicate", "does not say"),
+    "a gateway's time-out in a word": ("failed =", "GATEWAY_TIMEOUT =", "GATEWAY_TIMEOUT", "does not say that nothing"),
+    "a time-out in a sentence": ("E1 =", '"The network timed out" =', "timed out", "does not say that nothing"),
+    "a 5xx in a word": ("failed =", "504 =", "504 =", "does not say that nothing was delivered"),
+    "a 5xx in an error": ("E1 =", "500 =", "500 =", "does not say that nothing was delivered"),
+    "their own fault": ("E1 =", "INTERNAL_SERVER_ERROR =", "INTERNAL", "does not say that nothing was delivered"),
+    "their system's fault": ("failed =", '"System error" =', "System", "does not say that nothing was delivered"),
+    "pending for a reason": ("failed =", "PENDING_REVIEW =", "PENDING", "does not say that nothing was delivered"),
+    "on hold": ("failed =", '"on-hold" =', "on-hold", "does not say that nothing was delivered"),
+    "a reference that exists": ("E1 =", "REFERENCE_EXISTS =", "EXISTS", "does not say that nothing was delivered"),
+    "done already": ("E1 =", "already_processed =", "already", "does not say that nothing was delivered"),
+    "never heard of, and refused": ("failed =", "NOT_FOUND =", "NOT_FOUND =", "may still be on its way"),
+    "no such order, and refused": ("failed =", '"No such order" =', "No such", "not_found"),
+    "never heard of, in answers to questions": (
+        "[balance]",
+        '[requery.answer]\nstatus = "s"\nreference = "id"\n'
+        '[requery.answer.statuses]\nfine = "delivered"\n"order does not exist" = "refused"\n[balance]',
+        "does not exist", "may still be on its way",
+    ),
     "a time-out of ours": ("[answer]\n", '[answer]\non_timeout = "refused"\n', "on_timeout", "always unknown"),
     "everything else": ("failed =", '"*" =', '"*"', "would stand for every value"),
     "a default": ("failed =", "default =", "default =", "would stand for every value"),
     "otherwise": ("[answer]\n", '[answer]\notherwise = "refused"\n', "otherwise", "always unknown"),
     "nothing that is refused": ("failed =", '"" =', '"" =', "is no value"),
+    "success in two words that is refused": ("failed =", "TRANSACTION_SUCCESSFUL =", "SUCCESSFUL", "reads like success"),
+    "failure in two words that is delivered": ("done =", '"order failed" =', "order failed", "reads like failure"),
     "success that is refused": ("failed =", "Successful =", "Successful", "reads like success"),
     "failure that is delivered": ("done =", "rejected =", "rejected", "reads like failure"),
     "a status twice": ('done = "delivered"', 'done = "delivered"\nDONE = "refused"', "DONE", "mapped twice"),
@@ -183,6 +217,12 @@ MISTAKES: Final = {
     ),
     "a requery that buys by its body": (
         'url = "/orders/{reference}"', 'url = "/buy"\nmethod = "POST"\nbody = { ref = "{reference}" }', "/buy", "deliver again",
+    ),
+    "a requery that buys by another method": (
+        'url = "/orders/{reference}"', 'url = "/buy?ref={reference}"\nmethod = "PUT"', "/buy?ref", "would deliver again",
+    ),
+    "a requery that buys by another spelling": (
+        'url = "/orders/{reference}"', 'url = "/x/..//%62uy/?ref={reference}"\nmethod = "POST"', "%62uy", "would deliver again",
     ),
     "a requery of nothing": ("/orders/{reference}", "/orders", "[requery]", "names no purchase"),
     "a requery by a reference that is nowhere": (
@@ -280,6 +320,8 @@ def test_every_mistake_is_named_at_once_in_the_order_of_the_lines() -> None:
         ('url = "/buy"', 'method = "GET"\nurl = "/buy"\nencoding = "query"', 'method = "GET"', "proxies may repeat"),
         ('url = "/buy"', 'url = "/buy?k={api_key}"', "/buy?k=", "in the logs"),
         ("max_length = 40", "is_key = true", "is_key", "delivers once"),
+        ("https://api", "http://api", "base_url", "in the open"),
+        ('glo = "2"', 'glo = "MTN"', "glo =", "what mtn is called"),
         ('[balance]\nurl = "/balance"\namount = "float"\n', "", "[upstream]", "float is not shown"),
         ("[balance]", '[callback]\nstatus = "s"\n[balance]', "[callback]", "not used yet"),
     ],
@@ -293,6 +335,34 @@ def test_what_is_only_doubtful_is_a_warning(old: str, new: str, marker: str, phr
     line = int(warning.where.partition(":")[2].partition(" ")[0])
     assert marker in text.splitlines()[line - 1]
     assert phrase in warning.text
+
+
+@pytest.mark.parametrize(
+    ("word", "outcome"),
+    [
+        ("not successful", "refused"),
+        ("NO_ERROR", "delivered"),
+        ("NOT_PROCESSED", "refused"),
+        ("number does not exist", "refused: bad_number"),
+        ("invalid number", "refused: bad_number"),
+        ("510", "refused"),
+    ],
+)
+def test_a_word_that_only_looks_like_another_one_is_taken(word: str, outcome: str) -> None:
+    assert (
+        read(changed('failed = "refused"', f'failed = "refused"\n"{word}" = "{outcome}"'), "acme.toml").problems == []
+    )
+
+
+def test_a_purchase_may_be_refused_because_the_product_is_not_found() -> None:
+    text = changed('failed = "refused"', 'failed = "refused"\nNOT_FOUND = "refused: not_sold"')
+    own = '[requery.answer]\nstatus = "status"\nreference = "id"\n[requery.answer.statuses]\ndone = "delivered"\n[balance]'
+    assert read(text.replace("[balance]", own).replace('["E404"]', '["E404"]'), "acme.toml").problems == []
+
+
+def test_a_list_of_orders_is_where_they_are_made() -> None:
+    text = changed('url = "/orders/{reference}"', 'url = "/buy?ref={reference}"')
+    assert read(text, "acme.toml").problems == []
 
 
 def test_a_key_may_be_believed_at_once() -> None:

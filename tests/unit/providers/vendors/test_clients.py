@@ -47,6 +47,7 @@ DOUBLES: Final[dict[str, type[VendorDouble]]] = {
     "networkdatasub": NetworkDataSubDouble,
     "vtpass": VTpassDouble,
 }
+ANOTHER_TELVEND: Final = "https://shop.example.com/api"
 GHANAIAN: Final = delivery_to("+233241234567", "AT-7H2K-1")
 NIGERIAN: Final = delivery_in_nigeria("+2348031234567", "AT-7H2K-1")
 AIRTIME: Final = delivery_in_nigeria("+2348031234567", "AT-7H2K-2", "airtime")
@@ -65,6 +66,29 @@ def sent(double: VendorDouble) -> list[tuple[str, str, Any]]:
         (request.method, request.url.path, json.loads(request.content) if request.content else dict(request.url.params))
         for request in double.seen
     ]
+
+
+async def test_a_wrong_secret_key_of_vtpass_is_seen_without_buying() -> None:
+    double = VTpassDouble()
+    assert await made("vtpass", double).refused_credentials() == ""
+    assert not double.book
+    refusal = {"code": "087", "response_description": f"INVALID CREDENTIALS {VTpassDouble.SECRET_KEY}"}
+
+    async def refuses(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/requery"
+        return answer(200, refusal)
+
+    said = await connect(
+        "up", SETTINGS["vtpass"], FakeClock(), transport=httpx.MockTransport(refuses)
+    ).refused_credentials()
+    assert "the secret key is not accepted" in said
+    assert VTpassDouble.SECRET_KEY not in said
+
+    async def away(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody")
+
+    gone = connect("up", SETTINGS["vtpass"], FakeClock(), transport=httpx.MockTransport(away))
+    assert await gone.refused_credentials() == ""
 
 
 # Requests -----------------------------------------------------------------------------------------------------------------
@@ -105,7 +129,7 @@ async def test_networkdatasub_is_asked_for_the_plan_that_was_sold() -> None:
         "/api/airtime/purchase",
         {"network": "mtn", "phone": "08031234567", "amount": 300},
     )
-    keyed = made("networkdatasub", double, caller_reference=True)
+    keyed = made("networkdatasub", double, caller_reference=True, base_url=ANOTHER_TELVEND)
     await keyed.deliver(replace(NIGERIAN, provider_code="4711"))
     assert sent(double)[-1][2] == {"network": "mtn", "plan_id": 4711, "phone": "08031234567", "reference": "AT-7H2K-1"}
 
@@ -249,9 +273,25 @@ def test_netpluse_is_called_as_often_as_its_document_allows_and_another_shop_as_
 
 
 def test_a_reference_of_ours_is_a_key_where_the_settings_say_so() -> None:
-    traits = made("networkdatasub", caller_reference=True).traits
+    traits = made("networkdatasub", caller_reference=True, base_url=ANOTHER_TELVEND).traits
     assert traits.reference_is_key
     assert not traits.requery_needs_rivals
+
+
+@pytest.mark.parametrize("base_url", ["", "https://networkdatasub.com/api", "https://WWW.NetworkDataSub.com./api/v2"])
+def test_the_printed_api_knows_no_reference_whatever_the_settings_say(base_url: str) -> None:
+    with pytest.raises(ConnectorRefused) as refusal:
+        made("networkdatasub", caller_reference=True, base_url=base_url)
+    [problem] = refusal.value.problems
+    assert problem.where == "caller_reference"
+    assert "bought twice" in problem.text
+
+
+@pytest.mark.parametrize("base_url", ["https://www.netpluse.shop", "https://NETPLUSE.shop:443/"])
+def test_the_vendor_is_the_vendor_however_its_address_is_spelled(base_url: str) -> None:
+    own, spelled = made("netpluse").traits, made("netpluse", base_url=base_url).traits
+    assert (spelled.rate_per_s, spelled.settles_after_s) == (own.rate_per_s, own.settles_after_s)
+    assert made("netpluse", base_url="https://notnetpluse.shop").traits.rate_per_s is None
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -352,6 +392,51 @@ async def test_a_request_that_is_on_its_way_is_not_said_never_to_have_arrived() 
     assert isinstance(await provider.requery(replace(GHANAIAN, reference="another")), NotSent)
     double.open.set()
     assert isinstance(await under_way, Delivered)
+
+
+async def test_what_networkdatasub_says_of_another_purchase_of_ours_is_not_believed() -> None:
+    double = NetworkDataSubDouble()
+    provider = made("networkdatasub", double)
+    assert isinstance(await provider.deliver(AIRTIME), Delivered)
+    said = double.state(double.book[0])
+    double.state = lambda _: said  # type: ignore[method-assign]
+    other = await provider.deliver(replace(AIRTIME, reference="AT-7H2K-9"))
+    assert isinstance(other, Unknown)
+    assert "about AT-7H2K-2" in other.text
+
+
+async def test_what_netpluse_took_stands_in_its_list_where_the_answer_that_had_it_was_lost() -> None:
+    double = NetpluseDouble()
+    provider = made("netpluse", double)
+    await provider.deliver(GHANAIAN)
+    assert await provider.requery(GHANAIAN) == Delivered("NPAPI-1-abc", Money(450, GHS))
+    # What it named when it accepted the order stays.
+    accepted = replace(GHANAIAN, provider_reference="NPAPI-1-abc")
+    assert await provider.requery(accepted) == Delivered("NPAPI-1-abc")
+    assert await provider.requery(replace(GHANAIAN, provider_code="1000MB")) != Delivered(
+        "NPAPI-1-abc", Money(450, GHS)
+    )
+
+
+async def test_what_netpluse_says_of_another_order_of_ours_is_not_believed() -> None:
+    """Its answers name no reference of ours: without this a failed order of the same bundle would give back the other's money."""
+    double = NetpluseDouble()
+    provider = made("netpluse", double)
+    first = await provider.deliver(GHANAIAN)
+    assert isinstance(first, Delivered)
+
+    async def about_the_first(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return answer(200, {"reference": "NPAPI-1-abc", "status": "completed", "price": 4.5, "balance": 8})
+        body = {"reference": "NPAPI-1-abc", "network": "MTN", "capacity": "1GB", "status": "failed", "createdAt": "?"}
+        return answer(200, body)
+
+    other = replace(GHANAIAN, reference="AT-7H2K-2")
+    assert isinstance(provider, ProviderOverHttp)
+    provider._client._transport = httpx.MockTransport(about_the_first)
+    assert isinstance(await provider.requery(other), Unknown)
+    assert isinstance(await provider.deliver(other), Unknown)
+    assert isinstance(await provider.requery(GHANAIAN), Refused)
 
 
 async def test_what_netpluse_accepted_is_asked_about_by_its_own_reference() -> None:
