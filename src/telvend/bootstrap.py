@@ -761,7 +761,10 @@ class Shop:
     def policy(self) -> "FulfilmentPolicy":
         from telvend.fulfilment.model import FulfilmentPolicy
 
-        return FulfilmentPolicy()
+        settings = self.settings
+        return FulfilmentPolicy(
+            unreached_for_s=settings.unreached_orders_wait_s, steered=frozenset({*settings.simulators, OWN_NETWORK})
+        )
 
     @cached_property
     def jobs(self) -> "PostgresFulfilmentStore":

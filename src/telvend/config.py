@@ -210,6 +210,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     second_person_days: Annotated[
         int, _meta("how long what waits for a second person can be confirmed", ge=1, le=90)
     ] = 7
+    unreached_orders_wait_s: Annotated[
+        float,
+        _meta(
+            "how long an order is tried that reaches no upstream, before it fails and the money goes back; 0: four attempts",
+            ge=0,
+            le=604800,
+        ),
+    ] = 3600.0
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     watchdog_s: Annotated[
         float, _meta("after how long without a sign of life a worker is replaced; 0: never", ge=0, le=3600)

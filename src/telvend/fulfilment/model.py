@@ -4,6 +4,7 @@
 """
 
 import zlib
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -34,8 +35,9 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     `ask_delays_s`: when to ask about an attempt whose outcome is unknown, each counted from the answer before; after
     the last one the order waits for a person. An accepted attempt is asked about after `first_ask_s` (or the
     provider's hint) and then by the same schedule.
-    `maximum_not_sent`: after so many attempts that never arrived the order has failed. Between them it waits
-    `backoff_s`, doubling.
+    `maximum_not_sent`: after so many attempts that never arrived the order has failed, at the earliest `unreached_for_s` after
+    the first of them began. Between them it waits `backoff_s`, doubling; during an outage every `outage_backoff_s` at first.
+    `steered` names the providers whose failures are decided by the number: they are no outage, and not waited for.
     `too_soon_s`: how long an order waits that was refused because its number was served a moment ago, where the provider's
     `repeat_guard_s` is not longer; doubling up to `longest_too_soon_s`. After `maximum_too_soon` of them a person has to look.
     `maximum_resends`: how often an attempt is sent again under its reference, where that is an idempotency key.
@@ -46,6 +48,10 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     first_ask_s: float = 2.0
     longest_hint_s: float = 43200.0
     maximum_not_sent: int = 4
+    unreached_for_s: float = 0.0
+    steered: frozenset[str] = frozenset()
+    outage_backoff_s: float = 5.0
+    outage_retries: int = 15
     too_soon_s: float = 30.0
     longest_too_soon_s: float = 900.0
     maximum_too_soon: int = 10
@@ -54,6 +60,24 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     longest_backoff_s: float = 60.0
     lease_s: float = 5.0
     lease_margin_s: float = 1.0
+
+    def gives_up(self, missed: Sequence["AttemptSnapshot"]) -> bool:
+        """Whether an order has failed with these attempts that never arrived, however old they are."""
+        if len(missed) < self.maximum_not_sent:
+            return False
+        return not self.unreached_for_s or self.steered.issuperset(attempt.provider for attempt in missed)
+
+    def backoff(self, missed: Sequence["AttemptSnapshot"]) -> float:
+        """Return how long to wait after these attempts that never arrived; the last one is given up at once."""
+        if self.gives_up(missed):
+            return 0.0
+        times = len(missed)
+        if not self.unreached_for_s:
+            return min(self.longest_backoff_s, self.backoff_s * 2.0 ** min(times - 1, 16))
+        if times <= self.outage_retries:
+            # The provider is not called more often by it: while its breaker is open, one order at a time tries.
+            return min(self.outage_backoff_s, self.backoff_s * 2.0 ** min(times - 1, 16))
+        return min(self.longest_backoff_s, self.outage_backoff_s * 2.0 ** min(times - self.outage_retries, 16))
 
 
 class AttemptSnapshot(msgspec.Struct):

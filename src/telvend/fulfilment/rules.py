@@ -41,7 +41,7 @@ def next_step(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvi
     number = 0
     open_attempts: list[AttemptSnapshot] = []
     refused: set[str] = set()
-    missed: list[str] = []
+    missed: list[AttemptSnapshot] = []
     too_soon = 0
     for attempt in claim.attempts:
         number = max(number, attempt.number)
@@ -55,7 +55,7 @@ def next_step(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvi
             case AttemptState.REFUSED:
                 refused.add(attempt.provider)
             case AttemptState.NOT_SENT:
-                missed.append(attempt.provider)
+                missed.append(attempt)
             case _:
                 open_attempts.append(attempt)
     if len(open_attempts) > 1:
@@ -64,10 +64,13 @@ def next_step(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvi
         return Requery(open_attempts[0])
     if too_soon >= policy.maximum_too_soon:
         return Escalate(f"{too_soon} attempts were refused because the number was served a moment ago")
-    if len(missed) >= policy.maximum_not_sent:
+    if policy.gives_up(missed) or (
+        len(missed) >= policy.maximum_not_sent
+        and (claim.now - missed[0].started_at).total_seconds() >= policy.unreached_for_s
+    ):
         return Abandon(f"{len(missed)} attempts did not reach a provider")
     # Elsewhere first; where nobody else has a place, the provider that was not reached may be tried again.
-    excluded = (frozenset(refused.union(missed)),)
+    excluded = (frozenset(refused.union(attempt.provider for attempt in missed)),)
     return FindProvider(number + 1, (*excluded, frozenset(refused)) if missed else excluded)
 
 

@@ -161,8 +161,8 @@ def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolic
             case.become(OrderState.FAILED)
             return Effect.FAILED
         case _:
-            missed = sum(other.state is AttemptState.NOT_SENT for other in case.attempts)
-            case.become(OrderState.WAITING, _backoff(missed, policy))
+            missed = [other for other in case.attempts if other.state is AttemptState.NOT_SENT]
+            case.become(OrderState.WAITING, policy.backoff(missed))
     return Effect.TRY_AGAIN
 
 
@@ -183,13 +183,6 @@ def _review(case: LockedOrder, note: str) -> Effect:
     if case.state is not OrderState.REVIEW:
         case.become(OrderState.REVIEW)
     return Effect.REVIEW
-
-
-def _backoff(missed: int, policy: FulfilmentPolicy) -> float:
-    """How long to wait after the attempts that never arrived; the last one is given up at once."""
-    if missed >= policy.maximum_not_sent:
-        return 0.0
-    return min(policy.longest_backoff_s, policy.backoff_s * 2.0 ** min(missed - 1, 16))
 
 
 def _too_soon_s(case: LockedOrder, repeat_guard_s: float, policy: FulfilmentPolicy) -> float:

@@ -1,7 +1,7 @@
 """The fulfilment's decisions as tables: what a worker does next, what a word means, when to ask again."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -154,6 +154,42 @@ def test_a_definite_refusal_is_never_followed_by_another_attempt() -> None:
 def test_too_many_attempts_that_never_arrived_give_up() -> None:
     assert isinstance(step_of(attempts(*[NOT_SENT] * 3), P9)[0], Deliver)
     assert isinstance(step_of(attempts(*[NOT_SENT] * 4))[0], Abandon)
+
+
+WAITS = FulfilmentPolicy(unreached_for_s=3600, steered=frozenset({"simulator"}))
+
+
+@pytest.mark.parametrize("count", [4, 5, 60])
+def test_an_order_waits_for_an_upstream_that_cannot_be_reached_and_fails_after_its_time(count: int) -> None:
+    claim = claim_of(attempts(*[NOT_SENT] * count))
+    assert isinstance(next_step(claim, WAITS), FindProvider)
+    claim.now = NOW + timedelta(seconds=3599)
+    assert isinstance(next_step(claim, WAITS), FindProvider)
+    claim.now = NOW + timedelta(seconds=3600)
+    assert next_step(claim, WAITS) == Abandon(f"{count} attempts did not reach a provider")
+
+
+def test_few_attempts_never_end_an_order_however_old_it_is() -> None:
+    claim = claim_of(attempts(*[NOT_SENT] * 3))
+    claim.now = NOW + timedelta(days=7)
+    assert isinstance(next_step(claim, WAITS), FindProvider)
+
+
+def test_a_provider_whose_failures_are_steered_is_not_waited_for() -> None:
+    tries = attempts(*[NOT_SENT] * 4)
+    for attempt in tries:
+        attempt.provider = "simulator"
+    assert isinstance(next_step(claim_of(tries), WAITS), Abandon)
+    tries[2].provider = "vt"
+    assert isinstance(next_step(claim_of(tries), WAITS), FindProvider)
+
+
+def test_during_an_outage_an_order_comes_back_every_few_seconds_and_later_every_minute() -> None:
+    waits = [WAITS.backoff(attempts(*[NOT_SENT] * count)) for count in range(1, 30)]
+    assert waits[:5] == [1, 2, 4, 5, 5]
+    assert waits[14:19] == [5, 10, 20, 40, 60]
+    assert waits == sorted(waits)
+    assert [POLICY.backoff(attempts(*[NOT_SENT] * count)) for count in range(1, 6)] == [1, 2, 4, 0, 0]
 
 
 @pytest.mark.parametrize(("tries", "state"), [([], OrderState.ACCEPTED), (attempts(REFUSED), OrderState.WAITING)])
