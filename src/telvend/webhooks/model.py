@@ -85,9 +85,13 @@ def time_of(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
-def new_message_id() -> str:
-    """Return a new `webhook-id`."""
-    return f"msg_{secrets.token_hex(12)}"
+TEST_PREFIX: Final = "msg_test_"
+"""How the `webhook-id` of a test message begins."""
+
+
+def new_message_id(*, test: bool = False) -> str:
+    """Return a new `webhook-id`; that of a test message says so."""
+    return f"{TEST_PREFIX if test else 'msg_'}{secrets.token_hex(12)}"
 
 
 class EndpointState(StrEnum):
@@ -159,6 +163,11 @@ class Delivery:
     def id(self) -> str:
         """What commands call it."""
         return f"{self.endpoint_id}-{self.event_id}"
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it is an example that `webhook send-test` has sent."""
+        return self.message.startswith(TEST_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,16 @@ async def secret_of(tx: Tx, endpoint_id: int) -> tuple[str, bytes]:
     return row["key_id"], row["secret"]
 
 
+async def signing_secrets(tx: Tx, endpoint_id: int) -> tuple[str, list[bytes]]:
+    """The secrets that messages are signed with now, sealed, the newest first, and the id of their key."""
+    row = await tx.fetchrow(
+        "select key_id, secret, case when previous_until > now() then previous_secret end as previous"
+        " from webhook_endpoint where id = $1",
+        endpoint_id,
+    )
+    return row["key_id"], [sealed for sealed in (row["secret"], row["previous"]) if sealed is not None]
+
+
 async def set_state(tx: Tx, endpoint_id: int, state: EndpointState) -> Endpoint:
     """Change an endpoint's state. An active one has failed at nothing yet; of a removed one no secret stays."""
     row = await tx.fetchrow(
@@ -349,6 +359,28 @@ async def replay(tx: Tx, endpoint_id: int, event_id: int) -> None:
     """Begin the schedule of a delivery anew, at once."""
     await tx.execute(
         "update webhook_delivery set state = 'pending', due_at = now(), tries = 0 where endpoint_id = $1 and event_id = $2",
+        endpoint_id, event_id,
+    )  # fmt: skip
+
+
+async def insert_test(tx: Tx, endpoint_id: int, message: str, reseller_id: UUID, kind: str, body: str) -> int:
+    """Write a test message into the log, which no process sends by itself. Return the event's number.
+
+    It stands as failed until its answer has come, so that a command that was killed leaves nothing that seems to wait.
+    """
+    return int(
+        await tx.fetchval(
+            "with event as (insert into webhook_event (message, reseller_id, type, body) values ($2, $3, $4, $5) returning id)"
+            " insert into webhook_delivery (endpoint_id, event_id, state) select $1, id, 'failed' from event returning event_id",
+            endpoint_id, message, reseller_id, kind, body,
+        )
+    )  # fmt: skip
+
+
+async def mark_delivered(tx: Tx, endpoint_id: int, event_id: int) -> None:
+    """Note that a message that is sent no more was taken."""
+    await tx.execute(
+        "update webhook_delivery set state = 'delivered' where endpoint_id = $1 and event_id = $2 and due_at is null",
         endpoint_id, event_id,
     )  # fmt: skip
 
