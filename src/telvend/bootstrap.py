@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from telvend.web.server import HttpServer
     from telvend.webhooks.dispatch import WebhookDispatch
     from telvend.webhooks.keys import WebhookKeys
+    from telvend.webhooks.listening import Listening
     from telvend.webhooks.outbox import Outbox
     from telvend.webhooks.service import Webhooks
 
@@ -537,6 +538,13 @@ class Shop:
             allow_private=self.settings.webhook_allow_private,
             clock=self.clock,
         )
+
+    @cached_property
+    def listening(self) -> "Listening":
+        """The sessions of developers who look on at webhooks."""
+        from telvend.webhooks.listening import Listening
+
+        return Listening(self.database, self.webhook_keys, clock=self.clock)
 
     @cached_property
     def webhook_keys(self) -> "WebhookKeys":

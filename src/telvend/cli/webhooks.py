@@ -251,3 +251,27 @@ async def remove(shop: "Shop", webhook: EndpointNumber) -> Output:
     """Send nothing to an endpoint any more. What waited for it is given up; its log stays for 30 days."""
     endpoint = await shop.webhooks.remove(webhook)
     return Output(endpoint_data(endpoint), f"Nothing is sent to {endpoint.url} any more.")
+
+
+@command(app, "listen")
+async def listen(
+    shop: "Shop",
+    email: Annotated[str | None, typer.Argument(help="Whose events; without it, everybody's.")] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where each is sent on to, signed: a program on this machine, http:// allowed."
+        ),
+    ] = None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show events as they happen, and send them on to a program that is being written. Ctrl-C ends it.
+
+    Needs no endpoint, and changes nothing for those there are. Each event is sent on once, whatever the answer. The secret is the
+    same at every run. With `--json`, each event is one line. Ends with exit code 0.
+    """
+    from telvend.cli.listen import listen_to
+
+    reseller = None if email is None else await shop.resellers.find(email)
+    await listen_to(shop, reseller, forward, as_json=as_json)
