@@ -187,8 +187,9 @@ def _note(parameter: Any) -> str:
 _WEBHOOKS: Final = """
 # Webhooks
 
-What a reseller's program is sent, event by event. What it rests on is [explained here](../explain/webhooks.md). The same
-stands in the OpenAPI document of each API, under `webhooks`.
+What a reseller's program is sent, event by event. How to take it is [a guide](../howto/receive-webhooks.md), with programs in
+Python, Node.js and PHP; what it rests on is [explained here](../explain/webhooks.md). The same stands in the OpenAPI document of
+each API, under `webhooks`.
 
 A message is a `POST` with a JSON body, by [Standard Webhooks](https://www.standardwebhooks.com). Which API a sale came through
 makes no difference. New fields may be added to `data`; those below stay.
