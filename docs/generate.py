@@ -210,7 +210,8 @@ def webhooks() -> str:
         f"\n## Answers\n\nAny status of 2xx within {TIMEOUT_S:g} seconds takes the message. `410` ends the endpoint. After anything"
         " else, redirects included, it is sent again: "
         + ", ".join(f"{_wait(wait)}" for wait in RETRIES_S)
-        + " after the attempt before, and then no more.\n\n## Test messages\n\nWhat `telvend webhook send-test` sends has a"
+        + " after the attempt before, and then no more. With `429` or `503`, `Retry-After` puts the next attempt off, by an hour at"
+        " most.\n\n## Test messages\n\nWhat `telvend webhook send-test` sends has a"
         ' `webhook-id` that begins with `msg_test_`, and `"mode": "test"` and `"example": true` in its data. It tells of nothing'
         ' that exists. What is done with a test key exists in test mode, says `"mode": "test"`, and has no `example`.\n'
     )

@@ -899,6 +899,7 @@ class Shop:
             provisional=self.provisional,
             fundings=self.fundings,
             upstreams=self.upstreams,
+            webhooks=self.webhooks,
             subscribers=self.subscribers,
             mobile_money=self.mobile_money,
             entitlements=self.entitlements,

@@ -135,6 +135,12 @@ class Webhooks:
             waiting = await store.waiting(tx, [endpoint.id for endpoint in endpoints])
         return [ListedEndpoint(endpoint, waiting.get(endpoint.id, 0)) for endpoint in endpoints]
 
+    async def count_waiting(self) -> dict[EndpointState, int]:
+        """How many deliveries wait for active and for paused endpoints; each endpoint counts for a thousand at most. Raises Busy."""
+        async with self._database.connection() as tx:
+            found = await store.count_waiting(tx)
+        return {state: found.get(state, 0) for state in (EndpointState.ACTIVE, EndpointState.PAUSED)}
+
     async def rotate(self, endpoint_id: int) -> NewSecret:
         """Give an endpoint a new secret; for a day messages are signed with the one before too.
 

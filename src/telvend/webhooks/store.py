@@ -271,6 +271,16 @@ async def waiting(tx: Tx, endpoint_ids: Sequence[int]) -> dict[int, int]:
     return {row["id"]: row["count"] for row in found}
 
 
+async def count_waiting(tx: Tx) -> dict[str, int]:
+    """How many deliveries wait for endpoints in each state; an endpoint counts for a thousand at most."""
+    found = await tx.fetch(
+        "select e.state, sum(waiting.count)::bigint as count from webhook_endpoint e cross join lateral ("
+        "select count(*) from (select from webhook_delivery d where d.endpoint_id = e.id and d.due_at is not null limit 1000) x"
+        ") waiting where e.state in ('active', 'paused') group by e.state"
+    )
+    return {row["state"]: int(row["count"]) for row in found}
+
+
 async def rotate(tx: Tx, endpoint_id: int, key_id: str, sealed: bytes, previous: bytes) -> Endpoint:
     """Put a new secret in the place of the one in force, which signs for a while longer."""
     row = await tx.fetchrow(
