@@ -12,7 +12,7 @@ CHOSEN := $(filter-out file default,$(origin PYTHON))
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 ENVIRONMENT := PYTHON="$(PYTHON)" CHOSEN="$(CHOSEN)" requirements/environment.sh
 
-.PHONY: help install newman clients generators npm demo test check soak mutants bench docs lock clean
+.PHONY: help install newman clients generators npm php demo test check soak mutants bench docs lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ install:  ## the virtual environment with everything pinned
 
 npm:
 	@command -v npm > /dev/null || requirements/system.sh Node.js nodejs npm
+
+php:
+	@command -v php > /dev/null || requirements/system.sh PHP php-cli
 
 newman: npm $(NEWMAN)  ## what runs the Postman collections in the tests: Node.js where there is none, and newman
 

@@ -30,6 +30,9 @@ from telvend.providers.described.templates import FORMS, NUMBERS, TEXTS
 from telvend.providers.described.templates import SECRETS as SECRETS_OF_TEMPLATES
 from telvend.providers.simulator import secrets as simulator_secrets
 from telvend.providers.simulator import table as simulator_table
+from telvend.webhooks import examples
+from telvend.webhooks.model import RETRIES_S, TIMEOUT_S, EventType
+from telvend.webhooks.signing import secret_text
 
 FOLDER: Final = Path(__file__).parent / "reference"
 
@@ -48,6 +51,7 @@ def pages() -> dict[str, str]:
         "errors.md": error_tree(),
         "metrics.md": metrics(),
         "upstream-description.md": upstream_description(),
+        "webhooks.md": webhooks(),
     }
     return {name: f"{_MADE_BY}\n{text.strip()}\n" for name, text in made.items()}
 
@@ -176,6 +180,58 @@ def _note(parameter: Any) -> str:
     if shown not in (None, "", False):
         notes.append(f"default `{shown}`")
     return ", ".join(notes)
+
+
+# Webhooks ------------------------------------------------------------------------------------------------------------
+
+_WEBHOOKS: Final = """
+# Webhooks
+
+What a reseller's program is sent, event by event. How to take it is [a guide](../howto/receive-webhooks.md), with programs in
+Python, Node.js and PHP; what it rests on is [explained here](../explain/webhooks.md). The same stands in the OpenAPI document of
+each API, under `webhooks`.
+
+A message is a `POST` with a JSON body, by [Standard Webhooks](https://www.standardwebhooks.com). Which API a sale came through
+makes no difference. New fields may be added to `data`; those below stay.
+"""
+
+
+def webhooks() -> str:
+    """Headers, the signature of an example, the schedule, and every event with its fields."""
+    text = _WEBHOOKS + "\n| header | what it is |\n|---|---|\n"
+    text += "".join(_cells(f"`{name}`", about) for name, about in examples.HEADERS.items())
+    text += (
+        "\n## The signature\n\nA program that verifies can be tried with this message, without its look at the time; the secret is"
+        f" `{secret_text(examples.EXAMPLE_SECRET).reveal()}`.\n\n```text\n"
+        + "".join(f"{name}: {value}\n" for name, value in examples.EXAMPLE_HEADERS.items())
+        + f"\n{examples.example_body(EventType.ORDER_COMPLETED).decode()}\n```\n"
+    )
+    text += (
+        f"\n## Answers\n\nAny status of 2xx within {TIMEOUT_S:g} seconds takes the message. `410` ends the endpoint. After anything"
+        " else, redirects included, it is sent again: "
+        + ", ".join(f"{_wait(wait)}" for wait in RETRIES_S)
+        + " after the attempt before, and then no more. With `429` or `503`, `Retry-After` puts the next attempt off, by an hour at"
+        " most.\n\n## Test messages\n\nWhat `telvend webhook send-test` sends has a"
+        ' `webhook-id` that begins with `msg_test_`, and `"mode": "test"` and `"example": true` in its data. It tells of nothing'
+        ' that exists. What is done with a test key exists in test mode, says `"mode": "test"`, and has no `example`.\n'
+    )
+    return text + "".join(map(_event, EventType))
+
+
+def _wait(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:g} s"
+    return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
+
+
+def _event(kind: EventType) -> str:
+    text = f"\n## {kind}\n\n{examples.SUMMARIES[kind]}\n\n| field of `data` | what it is |\n|---|---|\n"
+    text += _cells("`mode`", "`live` or `test`.")
+    for name, field in examples.FIELDS[kind].items():
+        values = f" One of {', '.join(f'`{value}`' for value in field.values)}." if len(field.values) > 1 else ""
+        text += _cells(f"`{name}`", field.about + values)
+    shown = msgspec.json.format(examples.example_body(kind), indent=2).decode()
+    return f"{text}\n```json\n{shown}\n```\n"
 
 
 # Settings ------------------------------------------------------------------------------------------------------------

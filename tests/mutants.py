@@ -147,6 +147,13 @@ MUTANTS = (
         (f"{WEBHOOKS}::test_what_is_remembered_counts_for_two_seconds_and_then_the_statement_looks",),
     ),
     Mutant(
+        "a session of a developer that was killed is written for no more",
+        "src/telvend/webhooks/store.py",
+        "    join webhook_listener l on l.until > now() and (",
+        "    join webhook_listener l on (",
+        ("tests/store/test_webhook_listening.py::test_a_session_that_was_killed_is_written_for_no_more_and_removed",),
+    ),
+    Mutant(
         "a dip is told once",
         "src/telvend/webhooks/store.py",
         "        and (t.told_at is null or t.told_funded_minor < low.funded_minor or t.told_at < now() - interval '1 hour')\n",

@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from telvend.web.server import HttpServer
     from telvend.webhooks.dispatch import WebhookDispatch
     from telvend.webhooks.keys import WebhookKeys
+    from telvend.webhooks.listening import Listening
     from telvend.webhooks.outbox import Outbox
     from telvend.webhooks.service import Webhooks
 
@@ -539,6 +540,13 @@ class Shop:
         )
 
     @cached_property
+    def listening(self) -> "Listening":
+        """The sessions of developers who look on at webhooks."""
+        from telvend.webhooks.listening import Listening
+
+        return Listening(self.database, self.webhook_keys, clock=self.clock)
+
+    @cached_property
     def webhook_keys(self) -> "WebhookKeys":
         from telvend.webhooks.keys import WebhookKeys
 
@@ -891,6 +899,7 @@ class Shop:
             provisional=self.provisional,
             fundings=self.fundings,
             upstreams=self.upstreams,
+            webhooks=self.webhooks,
             subscribers=self.subscribers,
             mobile_money=self.mobile_money,
             entitlements=self.entitlements,

@@ -19,6 +19,7 @@ from telvend.orders.service import Orders
 from telvend.resellers.service import Resellers
 from telvend.upstreams.service import Upstreams
 from telvend.wallets.service import Transactions, Wallets
+from telvend.webhooks.service import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Services:
     provisional: ProvisionalCredits
     fundings: Fundings
     upstreams: Upstreams
+    webhooks: Webhooks
     # The operator's side: one service for each room.
     subscribers: Subscribers
     mobile_money: MobileMoney

@@ -1,19 +1,23 @@
 """Webhooks of a real shop: bought over HTTP, sent by processes that are killed, to a receiver that verifies."""
 
 import json
+import os
+import signal
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.e2e.conftest import Keys
-from tests.e2e.shop import Shop, purchase, wait_for
+from tests.e2e.shop import TELVEND, Shop, purchase, wait_for
 
 AMA = "ama@example.com"
 
@@ -23,6 +27,7 @@ class Program:
 
     def __init__(self) -> None:
         self.status = 204
+        self.silent = threading.Event()
         self.came: list[tuple[float, dict[str, str], bytes]] = []
         program = self
 
@@ -32,6 +37,8 @@ class Program:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 program.came.append((time.time(), {k.lower(): v for k, v in self.headers.items()}, body))
+                while program.silent.is_set():
+                    time.sleep(0.05)
                 self.send_response(program.status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -163,3 +170,97 @@ def test_a_receiver_that_was_down_loses_nothing_and_a_replay_keeps_the_id(fresh_
         shop.wait_until_final()
         time.sleep(1)
         assert len(program.came) == 3
+
+
+class Listener:
+    """`telvend webhook listen`, as a process of its own that prints into files."""
+
+    def __init__(self, shop: Shop, folder: Path, *arguments: str) -> None:
+        self.out, self.err = folder / "out", folder / "err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [TELVEND, "--data-dir", str(shop.data_dir), "webhook", "listen", *arguments],
+                env=shop.environment(),
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        wait_for(lambda: "Ctrl-C ends it" in self.err.read_text(), 30, "listening")
+
+    @property
+    def secret(self) -> str:
+        return self.err.read_text().split("signed with ")[1].split()[0]
+
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.read_text().splitlines()]
+
+    def end(self, sent: signal.Signals) -> int:
+        os.kill(self.process.pid, sent)
+        return self.process.wait(20)
+
+
+def sessions(shop: Shop) -> tuple[int, int]:
+    (found,) = shop.sql("select (select count(*) from webhook_listener), (select count(*) from webhook_listener_event)")
+    return found[0], found[1]
+
+
+def test_a_developer_is_shown_sales_that_are_sent_on_signed_until_ctrl_c(
+    fresh_shop: Shop, keys: Keys, tmp_path: Path
+) -> None:
+    shop = fresh_shop
+    shop.start("--workers", "2")
+    with listening() as program, shop.client(keys.ama) as client:
+        listener = Listener(shop, tmp_path, "--forward", program.url.replace("127.0.0.1", "localhost"), "--json", AMA)
+        try:
+            for number in range(10):
+                assert client.post("purchase", json=purchase(0, f"l-{number}")).status_code == 200
+            with shop.client(keys.kofi) as other:
+                assert other.post("purchase", json=purchase(0, "of-kofi")).status_code == 200
+            wait_for(lambda: len(listener.lines()) >= 10, 20, "ten events")
+            time.sleep(1)
+            lines = listener.lines()
+            assert {line["body"]["data"]["client_reference"] for line in lines} == {f"l-{n}" for n in range(10)}
+            assert {(line["event"], line["reseller"], line["status"]) for line in lines} == {
+                ("order.completed", AMA, 204)
+            }
+            assert {event["type"] for event in program.events(listener.secret)} == {"order.completed"}
+            assert set(program.ids()) == {line["webhook_id"] for line in lines}
+            # Ctrl-C ends it also while the program on the other side says nothing.
+            program.silent.set()
+            client.post("purchase", json=purchase(0, "l-last"))
+            wait_for(lambda: len(program.came) >= 11, 20, "the last one")
+            began = time.monotonic()
+            assert listener.end(signal.SIGINT) == 0
+            assert time.monotonic() - began < 10
+        finally:
+            listener.process.kill()
+            listener.process.wait()
+            program.silent.clear()
+    assert len(listener.lines()) == 10
+    assert sessions(shop) == (0, 0)
+    assert shop.telvend("webhook", "list", AMA)["webhooks"] == []
+    assert shop.telvend("webhook", "deliveries", AMA)["deliveries"] == []
+    shop.check_books()
+
+
+def test_a_listener_that_is_killed_leaves_nothing_that_lasts(fresh_shop: Shop, keys: Keys, tmp_path: Path) -> None:
+    shop = fresh_shop
+    shop.start()
+    listener = Listener(shop, tmp_path)
+    assert listener.end(signal.SIGKILL) == -signal.SIGKILL
+    with shop.client(keys.ama) as client:
+        assert client.post("purchase", json=purchase(0, "k-1")).status_code == 200
+        shop.wait_until_final()
+        assert sessions(shop) == (1, 1)
+        shop.sql("update webhook_listener set until = now()")
+        assert client.post("purchase", json=purchase(0, "k-2")).status_code == 200
+        shop.wait_until_final()
+    assert sessions(shop) == (1, 1)
+    # The next one removes it; so do serving processes, every five minutes.
+    (tmp_path / "next").mkdir()
+    following = Listener(shop, tmp_path / "next")
+    assert sessions(shop) == (1, 0)
+    assert following.end(signal.SIGTERM) == 0
+    assert sessions(shop) == (0, 0)
+    assert "signed with" not in following.err.read_text()
+    shop.check_books()

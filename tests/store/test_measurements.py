@@ -5,10 +5,13 @@ from pathlib import Path
 from telvend import __version__
 from telvend.bootstrap import open_shop
 from telvend.config import Settings
+from telvend.database.connections import Database
 from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.upkeep.preparation import prepare_database
 from telvend.web.measurements import measured
+from telvend.webhooks import store
+from tests.store.purchases import customer
 
 
 async def test_an_open_order_and_its_money_are_shown_with_the_build(database_url: str, tmp_path: Path) -> None:
@@ -43,3 +46,24 @@ async def test_an_open_order_and_its_money_are_shown_with_the_build(database_url
         assert sum(line.startswith(f'{oldest}{{currency="NGN"') for line in lines) == 1
     assert 'telvend_database_connections{pool="shop"}' in text
     assert 'telvend_pool_size{pool="shop"}' in text
+    assert 'telvend_webhook_deliveries_waiting{state="active"} 0.0' in lines
+
+
+async def test_messages_that_wait_are_counted_by_the_state_of_their_endpoint(database: Database) -> None:
+    ama = await customer(database)
+    async with database.transaction() as tx:
+        for number, (state, waiting) in enumerate((("active", 1200), ("active", 2), ("paused", 3), ("gone", 4)), 1):
+            await tx.execute(
+                "insert into webhook_endpoint (id, reseller_id, url, state, key_id, secret) overriding system value"
+                " values ($1, $2, 'https://reseller.example', $3, 'k', '')",
+                number, ama.reseller_id, state,
+            )  # fmt: skip
+            await tx.execute(
+                "insert into webhook_delivery (endpoint_id, event_id, due_at) select $1, n, now() from generate_series(1, $2) n",
+                number, waiting,
+            )  # fmt: skip
+            await tx.execute(
+                "insert into webhook_delivery (endpoint_id, event_id, state) values ($1, 9999, 'delivered')", number
+            )
+        found = await store.count_waiting(tx)
+    assert found == {"active": 1002, "paused": 3}

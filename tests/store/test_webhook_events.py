@@ -26,6 +26,7 @@ from tests.store.purchases import KINDS, Customer, customer
 from tests.store.refills import HUNDRED, network
 from tests.store.test_play_money import fund
 from tests.store.test_webhooks import URL, webhooks
+from tests.webhook_bodies import require_as_told
 
 
 async def listens(database: Database, folder: Path, reseller_id: UUID) -> None:
@@ -33,8 +34,12 @@ async def listens(database: Database, folder: Path, reseller_id: UUID) -> None:
 
 
 async def told(database: Database) -> list[dict[str, Any]]:
+    """The bodies, in their order; each is as the reference and the OpenAPI documents say."""
     async with database.connection() as tx:
-        return [json.loads(row[0]) for row in await tx.fetch("select body from webhook_event order by id")]
+        bodies = [json.loads(row[0]) for row in await tx.fetch("select body from webhook_event order by id")]
+    for body in bodies:
+        require_as_told(body)
+    return bodies
 
 
 async def alert(database: Database, folder: Path, wallet_id: int, below: Money) -> None:

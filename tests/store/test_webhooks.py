@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from telvend.config import Settings
 from telvend.connected import Connected
@@ -29,6 +30,7 @@ from telvend.webhooks.signing import secret_text
 from tests.clocks import FakeClock
 from tests.conftest import Server
 from tests.store.purchases import Customer, customer
+from tests.store.receivers import hangs, receiving, says
 from tests.store.test_cli import EMAIL, Shop
 
 URL = "https://reseller.example/hooks"
@@ -306,6 +308,82 @@ async def test_an_attempt_that_comes_too_late_is_written_down_and_changes_nothin
     assert (again.state, again.message, again.body) == (DeliveryState.PENDING, delivery.message, delivery.body)
 
 
+# Test messages ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_test_message_is_sent_once_verified_by_the_library_and_stands_in_the_log(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    service = webhooks(database, tmp_path, allow_private=True)
+    async with receiving(says("202 Accepted", b"thanks")) as receiver:
+        made = await service.add(ama.reseller_id, receiver.url)
+        rotated = await service.rotate(made.endpoint.id)
+        sent, attempt = await service.send_test(made.endpoint.id)
+    (request,) = receiver.requests
+    for secret in (made.secret, rotated.secret):
+        Webhook(secret.reveal()).verify(request.body, request.headers)
+    assert request.id.startswith("msg_test_")
+    assert (request.event["type"], request.event["data"]["mode"], request.event["data"]["example"]) == (
+        "order.completed", "test", True,
+    )  # fmt: skip
+    assert (attempt.status, attempt.answer, attempt.error) == (202, "thanks", "")
+    (listed,) = await service.deliveries(ama.reseller_id)
+    assert (listed.id, listed.state, listed.attempts, listed.due_at, listed.is_test) == (
+        sent.id, DeliveryState.DELIVERED, 1, None, True,
+    )  # fmt: skip
+    assert listed.body.encode() == request.body
+    assert (await service.delivery(sent.id))[1] == [attempt]
+
+
+@pytest.mark.parametrize("state", [EndpointState.PAUSED, EndpointState.GONE])
+async def test_a_test_message_that_is_not_taken_changes_nothing_of_the_endpoint(
+    database: Database, tmp_path: Path, ama: Customer, state: EndpointState
+) -> None:
+    service = webhooks(database, tmp_path, allow_private=True)
+    async with receiving(says("410 Gone", b"moved")) as receiver:
+        made = await service.add(ama.reseller_id, receiver.url, ["wallet.low", "funding.failed"])
+        async with database.transaction() as tx:
+            before = await store.set_state(tx, made.endpoint.id, state)
+        sent, attempt = await service.send_test(made.endpoint.id)
+        assert (sent.type, sent.state, attempt.status) == ("wallet.low", DeliveryState.FAILED, 410)
+        assert (await service.send_test(made.endpoint.id, EventType.FUNDING_FAILED))[0].type == "funding.failed"
+        with pytest.raises(InvalidInput, match=r"wallet\.low"):
+            await service.send_test(made.endpoint.id, EventType.ORDER_REVIEW)
+    assert len(receiver.requests) == 2
+    sent, attempt = await service.send_test(made.endpoint.id)
+    assert (sent.state, attempt.status, attempt.error) == (DeliveryState.FAILED, None, "refused the connection")
+    ((listed),) = await service.list_endpoints(ama.reseller_id)
+    assert (listed.endpoint, listed.waiting) == (before, 0)
+    await service.remove(made.endpoint.id)
+    with pytest.raises(NotFound):
+        await service.send_test(made.endpoint.id)
+
+
+async def test_a_test_message_whose_sender_is_killed_waits_for_nothing(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    service = webhooks(database, tmp_path, allow_private=True)
+    async with receiving(hangs) as receiver:
+        made = await service.add(ama.reseller_id, receiver.url)
+        sending = asyncio.create_task(service.send_test(made.endpoint.id))
+        await receiver.wait_for(1)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+    (listed,) = await service.deliveries(ama.reseller_id)
+    assert (listed.state, listed.attempts, listed.due_at) == (DeliveryState.FAILED, 0, None)
+
+
+async def test_an_endpoint_of_a_private_address_is_sent_no_test_where_that_is_not_allowed(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    made = await webhooks(database, tmp_path, allow_private=True).add(ama.reseller_id, "http://127.0.0.1:1/hooks")
+    service = webhooks(database, tmp_path)
+    with pytest.raises(InvalidInput):
+        await service.send_test(made.endpoint.id)
+    assert await service.deliveries(ama.reseller_id) == []
+
+
 # Thresholds ---------------------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +451,14 @@ def test_the_commands_of_endpoints(shop: Shop) -> None:
     assert shop.data("webhook", "deliveries", EMAIL)["deliveries"] == []
     assert "private" in shop.refused("webhook", "add", EMAIL, "https://127.0.0.1/hooks")
     assert "https" in shop.refused("webhook", "add", EMAIL, "http://reseller.example/hooks")
+    # The name leads nowhere.
+    shown = shop.run("webhook", "send-test", str(made["id"]), code=1).stdout
+    assert "order.completed for https://reseller.example/hooks: no answer" in shown
+    sent = shop.data("webhook", "send-test", str(made["id"]), "--event", "order.completed", code=1)
+    assert (sent["status"], sent["test"], sent["log"][0]["status"]) == ("failed", True, None)
+    assert "order.completed (test)" in shop.run("webhook", "deliveries", EMAIL).stdout
+    assert "order.completed" in shop.refused("webhook", "send-test", str(made["id"]), "--event", "wallet.low")
+    shop.run("webhook", "send-test", str(made["id"]), "--event", "nonsense", code=2)
     shop.run("webhook", "remove", str(made["id"]))
     assert "not" in shop.refused("webhook", "remove", str(made["id"]))
 

@@ -16,6 +16,7 @@ OTHER_ENDS = {
     # What is counted stands in the middle.
     "telvend_database_connections_in_use",
     "telvend_orders_open",
+    "telvend_webhook_deliveries_waiting",
     # A state: 1 where it is so.
     "telvend_provider_float_low",
     "telvend_network_paused",

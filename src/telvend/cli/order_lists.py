@@ -4,13 +4,12 @@ What a person is asked and shown while it runs is on stderr; what came of it is 
 orders/list_sales.py.
 """
 
-import asyncio
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +24,7 @@ from telvend.catalog.sheet import Problem
 from telvend.cli.common import Output, progress, table
 from telvend.cli.list_files import OwnCsv, RowWriter
 from telvend.cli.receipts import reader_named
+from telvend.cli.stopping import stopping
 from telvend.errors import Busy, InvalidInput, TelvendError
 from telvend.kit.keyfile import KeyRefused
 from telvend.kit.mode import Mode
@@ -111,7 +111,7 @@ async def place_list(shop: Shop, request: ListRequest) -> Output:
 async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_file: OwnCsv) -> Output:
     mode, selling = request.mode, shop.list_sales
     shop.orders.start()
-    with _stopping() as stop:
+    with stopping("telvend: stopping; what is on its way is finished first …") as stop:
         with _bar() as bar:
             task = bar.add_task("selling", total=len(checked.sales) - checked.there)
             stopped = await selling.sell(checked.sales, mode, stop, lambda count: bar.advance(task, count))
@@ -338,32 +338,6 @@ def _agreed(checked: CheckedList, mode: Mode) -> bool:
 
 
 # While it runs --------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _stopping() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one ends the program at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def heard() -> None:
-        progress("telvend: stopping; what is on its way is finished first …")
-        stop.set()
-        for one in signals:
-            loop.remove_signal_handler(one)
-
-    try:
-        for one in signals:
-            loop.add_signal_handler(one, heard)
-    except (RuntimeError, ValueError):
-        pass  # Not the main thread: somebody else hears signals.
-    try:
-        yield stop
-    finally:
-        for one in signals:
-            with suppress(RuntimeError, ValueError):
-                loop.remove_signal_handler(one)
 
 
 class _Rate(ProgressColumn):

@@ -109,7 +109,16 @@ async def deliveries(
     found = await fetch(before, limit)
     more = await more_after(found, limit, lambda one: one.id, fetch)
     rows = [
-        (one.id, time_text(one.created_at), one.type, one.url, one.state, one.attempts, _last(one)) for one in found
+        (
+            one.id,
+            time_text(one.created_at),
+            f"{one.type} (test)" if one.is_test else one.type,
+            one.url,
+            one.state,
+            one.attempts,
+            _last(one),
+        )
+        for one in found
     ]
     columns = ("id", f"of ({zone_name()})", "event", "url", "status", "attempts", "last answer")
     return Output(
@@ -127,6 +136,7 @@ def _delivery_data(one: Delivery) -> dict[str, Any]:
         "status": one.state,
         "attempts": one.attempts,
         "webhook_id": one.message,
+        "test": one.is_test,
         "created_at": one.created_at,
         "next_attempt_at": one.due_at,
         "last_status": one.status,
@@ -180,6 +190,42 @@ async def replay(shop: "Shop", delivery: DeliveryName) -> Output:
     return Output(_delivery_data(again), f"{again.type} is sent to {again.url} again.")
 
 
+@command(app, "send-test")
+async def send_test(
+    shop: "Shop",
+    webhook: EndpointNumber,
+    event: Annotated[
+        EventType | None,
+        typer.Option(
+            help="Which event to send an example of. Without it: order.completed, where the endpoint is sent it."
+        ),
+    ] = None,
+) -> Output:
+    """Send an example of an event to an endpoint, once, signed like any other, and show the answer.
+
+    Its `webhook-id` begins with `msg_test_`, its data say `"mode": "test"` and `"example": true`. It stands in the log, and changes
+    nothing of the endpoint, which may be paused. Ends with exit code 1 where the endpoint has not taken it.
+    """
+    sent, attempt = await shop.webhooks.send_test(webhook, event)
+
+    def printed(console: "Console") -> None:
+        answered = "no answer" if attempt.status is None else f"answered {attempt.status}"
+        console.print(
+            f"{sent.type} for {sent.url}: {answered} after {attempt.duration_ms} ms, {sent.state}", markup=False
+        )
+        if attempt.error:
+            console.print(f"Why: {attempt.error}", markup=False)
+        console.print(f"webhook-id {sent.message}, in the log as {sent.id}", markup=False)
+        if attempt.answer:
+            console.print(f"\n{attempt.answer}", markup=False)
+
+    return Output(
+        _delivery_data(sent) | {"body": sent.body, "log": [_attempt_data(attempt)]},
+        show=printed,
+        exit_code=0 if sent.state is DeliveryState.DELIVERED else 1,
+    )
+
+
 @command(app, "rotate")
 async def rotate(shop: "Shop", webhook: EndpointNumber) -> Output:
     """Give an endpoint a new secret, shown once. For 24 hours messages are signed with both."""
@@ -205,3 +251,27 @@ async def remove(shop: "Shop", webhook: EndpointNumber) -> Output:
     """Send nothing to an endpoint any more. What waited for it is given up; its log stays for 30 days."""
     endpoint = await shop.webhooks.remove(webhook)
     return Output(endpoint_data(endpoint), f"Nothing is sent to {endpoint.url} any more.")
+
+
+@command(app, "listen")
+async def listen(
+    shop: "Shop",
+    email: Annotated[str | None, typer.Argument(help="Whose events; without it, everybody's.")] = None,
+    forward: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where each is sent on to, signed: a program on this machine, http:// allowed."
+        ),
+    ] = None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show events as they happen, and send them on to a program that is being written. Ctrl-C ends it.
+
+    Needs no endpoint, and changes nothing for those there are. Each event is sent on once, whatever the answer. The secret is the
+    same at every run. With `--json`, each event is one line. Ends with exit code 0.
+    """
+    from telvend.cli.listen import listen_to
+
+    reseller = None if email is None else await shop.resellers.find(email)
+    await listen_to(shop, reseller, forward, as_json=as_json)

@@ -14,6 +14,8 @@ from telvend.dialects.forms import Form
 from telvend.errors import TelvendError
 from telvend.kit.allowance import AllowanceKind
 from telvend.kit.money import GHS, Money
+from telvend.webhooks.examples import EXAMPLE_HEADERS, HEADERS, SUMMARIES, body_schema, example
+from telvend.webhooks.model import EventType
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)(?::\w+)?\}")
 _REF: Final = "#/components/schemas/"
@@ -69,6 +71,7 @@ def document(dialect: Dialect, version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": info,
         "paths": paths,
+        "webhooks": {str(kind): {"post": _webhook(kind)} for kind in EventType},
         "components": {
             "schemas": schemas.components,
             "headers": {
@@ -78,6 +81,42 @@ def document(dialect: Dialect, version: str) -> dict[str, Any]:
         },
         "security": [{"key": []}, *({name: []} for name in dialect.more_security)],
         **({"tags": [{"name": folder} for folder in folders]} if folders else {}),
+    }
+
+
+def _webhook(kind: EventType) -> dict[str, Any]:
+    """The message of an event, as the operation of an endpoint. Its schema stands in it: no client needs another type for it."""
+    return {
+        "operationId": kind.replace(".", "_"),
+        "summary": str(kind),
+        "description": f"{SUMMARIES[kind]} Sent to the endpoints of the reseller, signed by Standard Webhooks.",
+        "security": [],
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": True,
+                "description": about,
+                "schema": {"type": "string"},
+                "example": EXAMPLE_HEADERS[name],
+            }
+            for name, about in HEADERS.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                _JSON: {
+                    "schema": body_schema(kind),
+                    "examples": {"example": {"summary": str(kind), "value": example(kind)}},
+                }
+            },
+        },
+        "responses": {
+            "204": {"description": "Taken. Any 2xx status does."},
+            "410": {
+                "description": "Nothing is wanted any more: the endpoint is ended. Any other status is tried again."
+            },
+        },
     }
 
 

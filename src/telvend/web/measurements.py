@@ -59,6 +59,11 @@ _FLOAT: Final = metrics.Reading(
     "currency",
 )
 _FLOAT_LOW: Final = metrics.Reading("telvend_provider_float_low", "1 while a float is below its low_float.", "provider")
+_WEBHOOKS_WAITING: Final = metrics.Reading(
+    "telvend_webhook_deliveries_waiting",
+    "Messages that wait for endpoints in a state, active or paused; an endpoint counts for a thousand at most.",
+    "state",
+)
 _FLOAT_AGE: Final = metrics.Reading("telvend_provider_float_age_seconds", "How long ago a float was read.", "provider")
 
 
@@ -92,6 +97,9 @@ async def measured(services: Services, database: Database) -> bytes:
             floats[read.provider, read.amount.currency.code] = float(read.amount.decimal)
             low[read.provider,] = float(read.low)
             ages[read.provider,] = read.age_s
+    waiting: dict[tuple[str, ...], float] = {
+        (str(state),): float(count) for state, count in (await services.webhooks.count_waiting()).items()
+    }
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
         metrics.render,
@@ -112,6 +120,7 @@ async def measured(services: Services, database: Database) -> bytes:
             _FLOAT.family(floats),
             _FLOAT_LOW.family(low),
             _FLOAT_AGE.family(ages),
+            _WEBHOOKS_WAITING.family(waiting),
         ),
     )
 

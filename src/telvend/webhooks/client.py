@@ -23,13 +23,14 @@ import ssl
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Final, cast
 
 import httptools
 
 from telvend import __version__
 from telvend.webhooks.destination import Address, Destination, refusal
-from telvend.webhooks.model import ANSWER_KEPT_BYTES, TIMEOUT_S, Reply
+from telvend.webhooks.model import ANSWER_KEPT_BYTES, TIMEOUT_S, Reply, parse_retry_after
 
 HEAD_LIMIT_BYTES: Final = 32 * 1024
 """So much of an answer may come before its headers have ended."""
@@ -77,6 +78,7 @@ class WebhookClient:
         began = time.monotonic()
         status: int | None = None
         text, error = b"", ""
+        retry_after_s: float | None = None
         request = _request(to, headers, body)
         connection: _Connection | None = None
         try:
@@ -102,9 +104,11 @@ class WebhookClient:
             error = _sentence(failed)
         finally:
             if connection is not None:
+                if status is not None and connection.retry_after:
+                    retry_after_s = parse_retry_after(connection.retry_after, datetime.now(UTC))
                 self._put_back(to, connection)
         duration_ms = round((time.monotonic() - began) * 1000)
-        return Reply(status, error, _printable(text), duration_ms)
+        return Reply(status, error, _printable(text), duration_ms, retry_after_s)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -221,6 +225,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.status: int | None = None
         self.body = bytearray()
+        self.retry_after = ""
         self.idle_since = 0.0
         self.reusable = False
         self._transport: asyncio.Transport | None = None
@@ -243,7 +248,7 @@ class _Connection(asyncio.Protocol):
 
         Raises NoReply.
         """
-        self.status, self.body = None, bytearray()
+        self.status, self.body, self.retry_after = None, bytearray(), ""
         self._head_bytes = self._body_bytes = 0
         self._in_body = self.reusable = False
         self._parser = httptools.HttpResponseParser(self)
@@ -307,10 +312,17 @@ class _Connection(asyncio.Protocol):
 
     # The parser's ------------------------------------------------------------------------------------------------------
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Of the headers alone: what follows a body in chunks is no header of the answer.
+        if not self._in_body and name.lower() == b"retry-after":
+            self.retry_after = value.decode("latin-1").strip()
+
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code() if self._parser is not None else 0
         if status >= 200:
             self.status, self._in_body = status, True
+        else:
+            self.retry_after = ""  # Of an answer that was not the last.
 
     def on_body(self, part: bytes) -> None:
         self._body_bytes += len(part)

@@ -24,13 +24,17 @@ _MISSING: Final = (
 
 
 class WebhookKey:
-    """A key that secrets of endpoints are sealed with. `id` follows from it and gives nothing away."""
+    """A key that secrets of endpoints are sealed with. `id` follows from it and gives nothing away.
 
-    __slots__ = ("_cipher", "id")
+    `listening` is the secret that sessions of `webhook listen` sign with.
+    """
+
+    __slots__ = ("_cipher", "id", "listening")
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(derived_key(key, b"telvend webhook: sealing"))
         self.id = derived_key(key, b"telvend webhook: name")[:8].hex()
+        self.listening = derived_key(key, b"telvend webhook: listening")
 
     def seal(self, endpoint_id: int, secret: bytes) -> bytes:
         return seal(self._cipher, secret, f"telvend webhook {endpoint_id}")

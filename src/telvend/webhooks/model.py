@@ -4,7 +4,8 @@ import random
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +24,9 @@ RETRIES_S: Final = (5.0, 20.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 
 SPREAD: Final = 0.1
 """The part of a wait by which it may be longer, so that what failed together does not come back together."""
+
+LONGEST_RETRY_AFTER_S: Final = 3600.0
+"""So far at most an endpoint puts the next attempt off by `Retry-After`, with 429 or 503. It never comes earlier than planned."""
 
 PAUSED_AFTER: Final = timedelta(days=3)
 """An endpoint at which every attempt has failed for so long is paused."""
@@ -85,9 +89,13 @@ def time_of(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
-def new_message_id() -> str:
-    """Return a new `webhook-id`."""
-    return f"msg_{secrets.token_hex(12)}"
+TEST_PREFIX: Final = "msg_test_"
+"""How the `webhook-id` of a test message begins."""
+
+
+def new_message_id(*, test: bool = False) -> str:
+    """Return a new `webhook-id`; that of a test message says so."""
+    return f"{TEST_PREFIX if test else 'msg_'}{secrets.token_hex(12)}"
 
 
 class EndpointState(StrEnum):
@@ -160,6 +168,11 @@ class Delivery:
         """What commands call it."""
         return f"{self.endpoint_id}-{self.event_id}"
 
+    @property
+    def is_test(self) -> bool:
+        """Whether it is an example that `webhook send-test` has sent."""
+        return self.message.startswith(TEST_PREFIX)
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
@@ -174,12 +187,16 @@ class DeliveryAttempt:
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """How one attempt ended. `status`: None without an answer. `error`: empty where there was one. `text`: its beginning."""
+    """How one attempt ended. `status`: None without an answer. `error`: empty where there was one. `text`: its beginning.
+
+    `retry_after_s`: after how long the endpoint wants to be sent to again, where it has said so.
+    """
 
     status: int | None
     error: str
     text: str
     duration_ms: int
+    retry_after_s: float | None = None
 
     @property
     def taken(self) -> bool:
@@ -218,7 +235,21 @@ def next_step(tries: int, reply: Reply, spread: float | None = None) -> NextStep
     if reply.gone or tries > len(RETRIES_S):
         return NextStep(DeliveryState.FAILED, None)
     part = random.random() if spread is None else spread  # noqa: S311 - not a secret
-    return NextStep(DeliveryState.PENDING, RETRIES_S[tries - 1] * (1 + SPREAD * part))
+    wait_s = RETRIES_S[tries - 1]
+    if reply.retry_after_s is not None and reply.status in (429, 503):
+        wait_s = max(wait_s, min(reply.retry_after_s, LONGEST_RETRY_AFTER_S))
+    return NextStep(DeliveryState.PENDING, wait_s * (1 + SPREAD * part))
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """The seconds of a header `Retry-After`, which has a number of them or a date; None where it is neither."""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
 
 
 def parse_events(given: list[str] | tuple[str, ...]) -> tuple[str, ...] | None:

@@ -31,6 +31,8 @@ class Outbox:
         self._looked_at: float | None = None
         self._loaded = False
         self._endpoints = 0
+        self._sessions = 0
+        self._everybody = False
         self._wallets: frozenset[int] = frozenset()
         self._thresholds: dict[int, int] = {}
         self._newest = 0
@@ -41,9 +43,10 @@ class Outbox:
 
     async def load(self, tx: Tx) -> None:
         """Read who has endpoints and thresholds."""
-        endpoints, wallets, thresholds, newest = await store.listeners(tx)
-        self._endpoints, self._wallets, self._newest = endpoints, frozenset(wallets), newest
-        self._thresholds = thresholds
+        found = await store.listeners(tx)
+        self._endpoints, self._wallets, self._newest = found.endpoints, found.wallets, found.newest
+        self._sessions, self._everybody = found.sessions, found.everybody
+        self._thresholds = found.thresholds
         self._met_newer = False
         self._loaded = True
 
@@ -68,14 +71,14 @@ class Outbox:
 
     @property
     def silent(self) -> bool:
-        """Whether certainly nobody has an endpoint."""
-        return not self._endpoints and self.trusted
+        """Whether certainly nobody has an endpoint, and no developer looks on."""
+        return not self._endpoints and not self._sessions and self.trusted
 
     def hears(self, wallet_id: int) -> bool:
         """Return whether the owner of this wallet may have an endpoint; False where certainly not."""
-        if not self.trusted:
+        if self._everybody or not self.trusted:
             return True
-        if not self._endpoints:
+        if not self._endpoints and not self._sessions:
             return False
         if wallet_id > self._newest:
             self._met_newer = True
@@ -89,13 +92,15 @@ class Outbox:
         if not events:
             return
         at = datetime.now(UTC)
-        deliveries = await store.write_events(
-            tx,
+        columns = (
             [new_message_id() for _ in events],
             [event.reseller_id for event in events],
             [str(event.type) for event in events],
             [body_of(event, at) for event in events],
         )
+        deliveries = await store.write_events(tx, *columns)
+        if self._sessions or not self.trusted:
+            await store.write_for_listeners(tx, *columns)
         if deliveries and self.on_written is not None:
             self.on_written()
 

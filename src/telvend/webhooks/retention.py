@@ -5,7 +5,7 @@ Any number of processes may do it; one of them does each time.
 
 from typing import Final
 
-from telvend.database.connections import Database
+from telvend.database.connections import Database, increment_revision
 from telvend.kit.clock import Clock
 from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -33,6 +33,8 @@ class WebhookRetention(PeriodicTask):
                 if not await store.hold_cleaning(tx):
                     return removed
                 if not after:
+                    if await store.remove_ended_listeners(tx):
+                        await increment_revision(tx, store.TOPIC)
                     await store.correct_jumped_clock(tx, RETRIES_S[-1] * (1 + SPREAD) + 60)
                 old, after = await store.oldest_events(tx, after, AT_ONCE)
                 if old:

@@ -5,7 +5,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -15,7 +15,9 @@ from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.webhooks import store
+from telvend.webhooks.client import NotAttempted, WebhookClient
 from telvend.webhooks.destination import Address, parse_url, require_public
+from telvend.webhooks.examples import example_event
 from telvend.webhooks.keys import WebhookKeys
 from telvend.webhooks.model import (
     MOST_ENDPOINTS,
@@ -24,12 +26,17 @@ from telvend.webhooks.model import (
     DeliveryState,
     Endpoint,
     EndpointState,
+    EventType,
     NewSecret,
+    Reply,
+    body_of,
+    new_message_id,
     parse_delivery_id,
     parse_events,
 )
 from telvend.webhooks.outbox import SETTLED_S, Outbox, low_balance
-from telvend.webhooks.signing import new_secret, secret_text
+from telvend.webhooks.signing import new_secret, secret_text, signed_headers
+from telvend.webhooks.store import AttemptRow
 
 _RESOLVES_WITHIN_S: Final = 5.0
 
@@ -74,6 +81,7 @@ class Webhooks:
         clock: Clock | None = None,
         settled_s: float = SETTLED_S,
         resolve: Resolve = resolved,
+        client: Callable[[], WebhookClient] | None = None,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -82,6 +90,7 @@ class Webhooks:
         self._clock = clock or SystemClock()
         self._settled_s = settled_s
         self._resolve = resolve
+        self._client = client or (lambda: WebhookClient(allow_private=allow_private))
 
     # Endpoints ------------------------------------------------------------------------------------------------------------
 
@@ -125,6 +134,12 @@ class Webhooks:
             endpoints = await store.endpoints_of(tx, reseller_id)
             waiting = await store.waiting(tx, [endpoint.id for endpoint in endpoints])
         return [ListedEndpoint(endpoint, waiting.get(endpoint.id, 0)) for endpoint in endpoints]
+
+    async def count_waiting(self) -> dict[EndpointState, int]:
+        """How many deliveries wait for active and for paused endpoints; each endpoint counts for a thousand at most. Raises Busy."""
+        async with self._database.connection() as tx:
+            found = await store.count_waiting(tx)
+        return {state: found.get(state, 0) for state in (EndpointState.ACTIVE, EndpointState.PAUSED)}
 
     async def rotate(self, endpoint_id: int) -> NewSecret:
         """Give an endpoint a new secret; for a day messages are signed with the one before too.
@@ -225,6 +240,46 @@ class Webhooks:
             raise NotFound("Delivery")
         return again
 
+    async def send_test(self, endpoint_id: int, kind: EventType | None = None) -> tuple[Delivery, DeliveryAttempt]:
+        """Send one example to an endpoint, once, whatever its state, and write it into the log with its answer.
+
+        Without `kind` it is `order.completed`, or the first event that the endpoint is sent. How it ends changes nothing of the
+        endpoint. Raises NotFound, InvalidInput (the endpoint is not sent such events, or its address is allowed no more),
+        KeyRefused, SealBroken, Busy.
+        """
+        async with self._database.transaction() as tx:
+            endpoint = await self._locked(tx, endpoint_id)
+            kind = _kind_of_test(endpoint, kind)
+            to = parse_url(endpoint.url, allow_private=self._allow_private)
+            key_id, sealed = await store.signing_secrets(tx, endpoint_id)
+            key = self._keys.named(key_id)
+            signing = [key.open(endpoint_id, one) for one in sealed]
+            started_at = datetime.now(UTC)
+            message, body = new_message_id(test=True), body_of(example_event(kind, endpoint.reseller_id), started_at)
+            event_id = await store.insert_test(tx, endpoint_id, message, endpoint.reseller_id, kind, body)
+        headers = signed_headers(message, int(started_at.timestamp()), body.encode(), signing)
+        client = self._client()
+        try:
+            reply = await client.post(to, headers, body.encode())
+        except NotAttempted as ours:
+            reply = Reply(None, f"not sent, this machine has no more connections: {ours}", "", 0)
+        finally:
+            await client.close()
+        state = DeliveryState.DELIVERED if reply.taken else DeliveryState.FAILED
+        attempt = AttemptRow(
+            endpoint_id, event_id, 1, state, None, started_at, reply.duration_ms, reply.status, reply.why, reply.text
+        )  # fmt: skip
+        async with self._database.transaction() as tx:
+            await store.record(tx, [attempt])
+            if reply.taken:
+                await store.mark_delivered(tx, endpoint_id, event_id)
+            sent = await store.delivery(tx, endpoint_id, event_id)
+        if sent is None:
+            raise NotFound("Delivery")
+        return sent, DeliveryAttempt(
+            sent.attempts, started_at, reply.duration_ms, reply.status, reply.why, reply.text
+        )  # fmt: skip
+
     # Thresholds -----------------------------------------------------------------------------------------------------------
 
     async def set_threshold(self, wallet_id: int, threshold: Money) -> None:
@@ -250,3 +305,12 @@ class Webhooks:
         """The thresholds of a reseller's wallets. Raises Busy."""
         async with self._database.connection() as tx:
             return [Threshold(*found) for found in await store.thresholds_of(tx, reseller_id)]
+
+
+def _kind_of_test(endpoint: Endpoint, kind: EventType | None) -> EventType:
+    sent = [EventType(one) for one in endpoint.events or EventType]
+    if kind is None:
+        return EventType.ORDER_COMPLETED if EventType.ORDER_COMPLETED in sent else sent[0]
+    if kind not in sent:
+        raise InvalidInput("event", f"is none that this endpoint is sent; it is sent {', '.join(sent)}")
+    return kind

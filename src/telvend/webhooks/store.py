@@ -30,6 +30,9 @@ _AGREEING: Final = 7_316_091_545
 _CLEANING: Final = 7_316_091_546
 """The advisory lock of whoever removes what is old."""
 
+_LISTENING: Final = 7_316_091_547
+"""The advisory lock of whoever begins a session."""
+
 _ENDPOINT: Final = "id, reseller_id, url, events, state, failing_since, failure, previous_until, changed_at, created_at"
 
 
@@ -63,16 +66,55 @@ async def write_events(
     return int(written.rpartition(" ")[2])
 
 
-async def listeners(tx: Tx) -> tuple[int, set[int], dict[int, int], int]:
-    """How many endpoints there are, the wallets of their owners, thresholds by wallet, and the newest wallet there is."""
+# A session of a developer is written for beside all endpoints, and makes no delivery.
+WRITE_FOR_LISTENERS: Final = """
+    insert into webhook_listener_event (listener_id, message, reseller_id, type, body)
+    select l.id, new.message, new.reseller_id, new.type, new.body
+    from unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) as new(message, reseller_id, type, body)
+    join webhook_listener l on l.until > now() and (l.reseller_id is null or l.reseller_id = new.reseller_id)
+"""
+
+
+async def write_for_listeners(
+    tx: Tx, messages: Sequence[str], resellers: Sequence[UUID], types: Sequence[str], bodies: Sequence[str]
+) -> None:
+    """Write events for the sessions of developers who look on."""
+    await tx.execute(WRITE_FOR_LISTENERS, messages, resellers, types, bodies)
+
+
+class Listeners(msgspec.Struct, frozen=True):
+    """Who is told: how many endpoints and sessions there are, and the wallets of the resellers whose events they are sent.
+
+    `everybody`: a session is shown all events. `thresholds` by wallet; `newest` is the newest wallet there is.
+    """
+
+    endpoints: int
+    sessions: int
+    everybody: bool
+    wallets: frozenset[int]
+    thresholds: dict[int, int]
+    newest: int
+
+
+async def listeners(tx: Tx) -> Listeners:
+    """Who is told of anything."""
     endpoints = await tx.fetchval("select count(*) from webhook_endpoint where state in ('active', 'paused')")
+    sessions = await tx.fetch("select reseller_id from webhook_listener where until > now()")
     heard = await tx.fetch(
         "select w.wallet_id from webhook_wallet w where w.reseller_id in"
-        " (select reseller_id from webhook_endpoint where state in ('active', 'paused'))"
+        " (select reseller_id from webhook_endpoint where state in ('active', 'paused')) or w.reseller_id = any($1::uuid[])",
+        [row[0] for row in sessions if row[0] is not None],
     )
     thresholds = await tx.fetch("select wallet_id, threshold_minor from webhook_threshold")
     newest = await tx.fetchval("select max(wallet_id) from webhook_wallet")
-    return int(endpoints), {row[0] for row in heard}, {row[0]: row[1] for row in thresholds}, int(newest or 0)
+    return Listeners(
+        int(endpoints),
+        len(sessions),
+        any(row[0] is None for row in sessions),
+        frozenset(row[0] for row in heard),
+        {row[0]: row[1] for row in thresholds},
+        int(newest or 0),
+    )
 
 
 # Low balances -------------------------------------------------------------------------------------------------------------
@@ -89,8 +131,10 @@ class WalletDip(msgspec.Struct, frozen=True):
 
 
 # Whoever has no endpoint is not told, and hears of the dip when there is one and the next message is due.
-_SOMEBODY_LISTENS: Final = """exists (
-            select from webhook_endpoint e where e.reseller_id = w.reseller_id and e.state in ('active', 'paused'))"""
+_SOMEBODY_LISTENS: Final = """(exists (
+            select from webhook_endpoint e where e.reseller_id = w.reseller_id and e.state in ('active', 'paused'))
+        or exists (
+            select from webhook_listener l where l.until > now() and (l.reseller_id is null or l.reseller_id = w.reseller_id)))"""
 
 # One message for a dip: the next one follows money that has come in, or an hour. So a wallet whose failed orders carry it up and down
 # across its threshold is told of once.
@@ -227,6 +271,16 @@ async def waiting(tx: Tx, endpoint_ids: Sequence[int]) -> dict[int, int]:
     return {row["id"]: row["count"] for row in found}
 
 
+async def count_waiting(tx: Tx) -> dict[str, int]:
+    """How many deliveries wait for endpoints in each state; an endpoint counts for a thousand at most."""
+    found = await tx.fetch(
+        "select e.state, sum(waiting.count)::bigint as count from webhook_endpoint e cross join lateral ("
+        "select count(*) from (select from webhook_delivery d where d.endpoint_id = e.id and d.due_at is not null limit 1000) x"
+        ") waiting where e.state in ('active', 'paused') group by e.state"
+    )
+    return {row["state"]: int(row["count"]) for row in found}
+
+
 async def rotate(tx: Tx, endpoint_id: int, key_id: str, sealed: bytes, previous: bytes) -> Endpoint:
     """Put a new secret in the place of the one in force, which signs for a while longer."""
     row = await tx.fetchrow(
@@ -241,6 +295,16 @@ async def secret_of(tx: Tx, endpoint_id: int) -> tuple[str, bytes]:
     """The secret in force, sealed, and the id of the key that it is sealed with."""
     row = await tx.fetchrow("select key_id, secret from webhook_endpoint where id = $1", endpoint_id)
     return row["key_id"], row["secret"]
+
+
+async def signing_secrets(tx: Tx, endpoint_id: int) -> tuple[str, list[bytes]]:
+    """The secrets that messages are signed with now, sealed, the newest first, and the id of their key."""
+    row = await tx.fetchrow(
+        "select key_id, secret, case when previous_until > now() then previous_secret end as previous"
+        " from webhook_endpoint where id = $1",
+        endpoint_id,
+    )
+    return row["key_id"], [sealed for sealed in (row["secret"], row["previous"]) if sealed is not None]
 
 
 async def set_state(tx: Tx, endpoint_id: int, state: EndpointState) -> Endpoint:
@@ -349,6 +413,28 @@ async def replay(tx: Tx, endpoint_id: int, event_id: int) -> None:
     """Begin the schedule of a delivery anew, at once."""
     await tx.execute(
         "update webhook_delivery set state = 'pending', due_at = now(), tries = 0 where endpoint_id = $1 and event_id = $2",
+        endpoint_id, event_id,
+    )  # fmt: skip
+
+
+async def insert_test(tx: Tx, endpoint_id: int, message: str, reseller_id: UUID, kind: str, body: str) -> int:
+    """Write a test message into the log, which no process sends by itself. Return the event's number.
+
+    It stands as failed until its answer has come, so that a command that was killed leaves nothing that seems to wait.
+    """
+    return int(
+        await tx.fetchval(
+            "with event as (insert into webhook_event (message, reseller_id, type, body) values ($2, $3, $4, $5) returning id)"
+            " insert into webhook_delivery (endpoint_id, event_id, state) select $1, id, 'failed' from event returning event_id",
+            endpoint_id, message, reseller_id, kind, body,
+        )
+    )  # fmt: skip
+
+
+async def mark_delivered(tx: Tx, endpoint_id: int, event_id: int) -> None:
+    """Note that a message that is sent no more was taken."""
+    await tx.execute(
+        "update webhook_delivery set state = 'delivered' where endpoint_id = $1 and event_id = $2 and due_at is null",
         endpoint_id, event_id,
     )  # fmt: skip
 
@@ -534,6 +620,80 @@ async def mark_gone(tx: Tx, endpoint_ids: Sequence[int]) -> list[Endpoint]:
         endpoint_ids,
     )
     return [_endpoint_of(row) for row in found]
+
+
+# Sessions of developers ---------------------------------------------------------------------------------------------------
+
+
+class ListenerEvent(msgspec.Struct, frozen=True):
+    """An event that waits for a session."""
+
+    id: int
+    message: str
+    reseller_id: UUID
+    type: str
+    body: str
+    created_at: datetime
+
+
+async def insert_listener(tx: Tx, reseller_id: UUID | None, lasts_s: float, most: int) -> int:
+    """Begin a session and return its number; 0 where there are `most` already."""
+    await tx.execute("select pg_advisory_xact_lock($1)", _LISTENING)
+    number = await tx.fetchval(
+        "insert into webhook_listener (reseller_id, until) select $1, now() + make_interval(secs => $2)"
+        " where (select count(*) from webhook_listener where until > now()) < $3 returning id",
+        reseller_id, lasts_s, most,
+    )  # fmt: skip
+    return int(number or 0)
+
+
+async def put_listener_off(tx: Tx, listener_id: int, lasts_s: float) -> bool:
+    """Let a session last on. False where it has ended."""
+    lasts = await tx.fetchval(
+        "update webhook_listener set until = now() + make_interval(secs => $2) where id = $1 and until > now() returning true",
+        listener_id, lasts_s,
+    )  # fmt: skip
+    return bool(lasts)
+
+
+async def listener_events(tx: Tx, listener_id: int, limit: int) -> list[ListenerEvent]:
+    """What waits for a session, oldest first."""
+    found = await tx.fetch(
+        "select id, message, reseller_id, type, body, created_at from webhook_listener_event where listener_id = $1"
+        " order by id limit $2",
+        listener_id, limit,
+    )  # fmt: skip
+    return [ListenerEvent(*row) for row in found]
+
+
+async def remove_listener_events(tx: Tx, numbers: Sequence[int]) -> None:
+    await tx.execute("delete from webhook_listener_event where id = any($1::bigint[])", numbers)
+
+
+async def leave_listener_events_off(tx: Tx, listener_id: int, most: int) -> int:
+    """Remove the oldest of what waits for a session beyond the newest `most`. Return how many."""
+    removed = await tx.execute(
+        "delete from webhook_listener_event where listener_id = $1 and id <= (select id from webhook_listener_event"
+        " where listener_id = $1 order by id desc offset $2 limit 1)",
+        listener_id, most,
+    )  # fmt: skip
+    return int(removed.rpartition(" ")[2])
+
+
+async def remove_listener(tx: Tx, listener_id: int) -> None:
+    """Remove a session and what waits for it."""
+    await tx.execute("delete from webhook_listener where id = $1", listener_id)
+    await tx.execute("delete from webhook_listener_event where listener_id = $1", listener_id)
+
+
+async def remove_ended_listeners(tx: Tx) -> bool:
+    """Remove sessions whose time is over, and what waits for no session. Return whether there were any."""
+    ended = await tx.execute("delete from webhook_listener where until <= now()")
+    # Also what a transaction has written for a session that was removed meanwhile.
+    left = await tx.execute(
+        "delete from webhook_listener_event v where not exists (select from webhook_listener l where l.id = v.listener_id)"
+    )
+    return not ended.endswith(" 0") or not left.endswith(" 0")
 
 
 # Cleaning -----------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ from telvend.dialects.madapi.routes import MADAPI
 from telvend.dialects.netpluse.routes import NETPLUSE
 from telvend.dialects.networkdatasub.routes import NETWORKDATASUB
 from telvend.dialects.openapi import Schemas, plain_path
+from telvend.webhooks.examples import HEADERS
+from telvend.webhooks.model import EventType
 
 DIALECTS = (NETPLUSE, NETWORKDATASUB, MADAPI)
 _ANYWHERE = (401, 429, 500, 503)
@@ -145,6 +147,23 @@ def test_the_document_is_valid_and_its_examples_too(dialect: Dialect) -> None:
                 jsonschema_rs.validate(schema, example["value"])
                 seen += 1
     assert seen > len(dialect.endpoints) * 4
+
+
+def test_every_event_stands_in_the_document_with_an_example_and_the_headers_that_sign_it(dialect: Dialect) -> None:
+    document = plain(openapi.with_address(openapi.document(dialect, "1"), "https://shop.example"))
+    assert list(document["webhooks"]) == [str(kind) for kind in EventType]
+    named = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    for kind, methods in document["webhooks"].items():
+        (operation,) = methods.values()
+        named.append(operation["operationId"])
+        assert [one["name"] for one in operation["parameters"]] == list(HEADERS)
+        content = operation["requestBody"]["content"]["application/json"]
+        (example,) = content["examples"].values()
+        jsonschema_rs.validate(content["schema"], example["value"], validate_formats=True)
+        assert example["value"]["type"] == kind
+        # Of the dialect's own types nothing is used, and none is added.
+        assert "$ref" not in str(operation)
+    assert len(set(named)) == len(named)
 
 
 def test_errors_in_the_document_are_told_in_words(dialect: Dialect) -> None:

@@ -153,3 +153,30 @@ def test_whatever_a_receiver_does_has_a_reply(
     assert bad.status == status
     assert re.search(why, bad.error)
     assert (good.status, good.text) == (201, "next")
+
+
+@LOOPS
+def test_retry_after_is_read_of_the_answer_that_has_it(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\nHTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    late = b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nRetry-After: 7\r\n\r\n"
+    behaviours = [
+        says("503 Busy", b"", "retry-AFTER:  90 "),
+        says("503 Busy", b""),
+        says("503 Busy", b"", "Retry-After: soon"),
+        sends(early),
+        sends(late),
+    ]
+
+    async def work() -> list[float | None]:
+        async with receiving(says()) as receiver:
+            client = WebhookClient(allow_private=True, timeout_s=5.0)
+            found = []
+            for behaviour in behaviours:
+                receiver.behaviour = behaviour
+                reply = await client.post(parse_url(receiver.url, allow_private=True), {}, b"{}")
+                assert reply.status == 503
+                found.append(reply.retry_after_s)
+            await client.close()
+            return found
+
+    assert run(loop, work) == [90.0, None, None, None, None]

@@ -23,6 +23,7 @@ from telvend.webhooks.model import (
     next_step,
     parse_delivery_id,
     parse_events,
+    parse_retry_after,
 )
 
 REPLIES = st.builds(
@@ -110,3 +111,44 @@ def test_event_types_are_known_ones() -> None:
 )
 def test_why_an_attempt_failed(reply: Reply, why: str) -> None:
     assert reply.why == why
+
+
+@pytest.mark.parametrize(
+    ("status", "asked_s", "wait_s"),
+    [
+        (503, 60.0, 60.0),
+        (429, 60.0, 60.0),
+        (503, 1.0, 5.0),  # Never earlier than planned.
+        (503, 10.0**8, 3600.0),
+        (500, 60.0, 5.0),
+        (302, 60.0, 5.0),
+        (503, None, 5.0),
+    ],
+)
+def test_an_endpoint_may_put_the_next_attempt_off_within_bounds(
+    status: int, asked_s: float | None, wait_s: float
+) -> None:
+    assert next_step(1, Reply(status, "", "", 1, asked_s), 0.0).due_in_s == wait_s
+    assert next_step(8, Reply(status, "", "", 1, asked_s), 0.0).state is DeliveryState.FAILED
+    assert next_step(7, Reply(status, "", "", 1, asked_s), 0.0).due_in_s == RETRIES_S[6]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        ("0", 0.0),
+        ("9" * 400, 999_999_999.0),
+        ("Sun, 29 Nov 2026 00:01:00 GMT", 60.0),
+        ("Sun, 29 Nov 2026 00:01:00", 60.0),
+        ("Sat, 28 Nov 2026 23:00:00 GMT", 0.0),
+        ("Sat, 99 Nov 2026 23:00:00 GMT", None),
+        ("-5", None),
+        ("1.5", None),
+        ("\u0661", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_a_number_of_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    assert parse_retry_after(value, datetime(2026, 11, 29, tzinfo=UTC)) == seconds
