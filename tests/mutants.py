@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(
         "shops: never heard of it is believed only when nothing can arrive any more",
         "src/telvend/fulfilment/weighing.py",
-        "    if word.asked and word.age_s < word.settles_after_s:\n",
+        "    if report.asked and report.age_s < report.settles_after_s:\n",
         "    if False:\n",
         (f"{SHOPS}[vt-waza-teli]",),
     ),
@@ -394,8 +394,8 @@ MUTANTS = (
     Mutant(
         "a reference that the far side has closed is believed at once",
         "src/telvend/fulfilment/weighing.py",
-        "    if requery and (closed or isinstance(word.outcome, Refused)):\n",
-        "    if requery and isinstance(word.outcome, Refused):\n",
+        "    if requery and (closed or isinstance(report.outcome, Refused)):\n",
+        "    if requery and isinstance(report.outcome, Refused):\n",
         (
             "tests/unit/fulfilment/test_rules.py::test_a_reference_that_is_closed_is_believed_at_once_however_often_it_was_sent",
         ),
@@ -590,8 +590,8 @@ MUTANTS = (
     Mutant(
         "a delivery without its payload is asked about",
         "src/telvend/fulfilment/settlement.py",
-        "if case.payload is None and case.posting is None:",
-        "if case.payload is None:",
+        "if locked.payload is None and locked.posting is None:",
+        "if locked.payload is None:",
         (f"{KINDS}::test_success_without_a_payload_is_paid_for_asked_about_and_never_vended_again",),
     ),
     Mutant(
@@ -707,8 +707,8 @@ MUTANTS = (
     Mutant(
         "a callback changes nothing where a worker has the order, or it has ended",
         "src/telvend/fulfilment/weighing.py",
-        "or case.state not in (OrderState.WAITING, OrderState.REVIEW):",
-        "or case.state.final:",
+        "or locked.state not in (OrderState.WAITING, OrderState.REVIEW):",
+        "or locked.state.final:",
         ("tests/unit/fulfilment/test_rules.py",),
     ),
     Mutant(
@@ -777,11 +777,11 @@ MUTANTS = (
     Mutant(
         "no timer ends an unknown",
         "src/telvend/fulfilment/weighing.py",
-        """        case.become(OrderState.REVIEW)
+        """        locked.become(OrderState.REVIEW)
         return Effect.REVIEW
     delay_s *= """,
-        """        case.releases = True
-        case.become(OrderState.FAILED)
+        """        locked.releases = True
+        locked.become(OrderState.FAILED)
         return Effect.FAILED
     delay_s *= """,
         (f"{STORIES}::test_what_asking_does_not_settle_waits_for_a_person_who_says_delivered",),
@@ -789,8 +789,8 @@ MUTANTS = (
     Mutant(
         "a refused resend says nothing of the first request",
         "src/telvend/fulfilment/weighing.py",
-        "requery = word.asked and not word.to_resend",
-        "requery = word.asked",
+        "requery = report.asked and not report.to_resend",
+        "requery = report.asked",
         (
             "tests/simulation/test_worker.py::test_a_refused_resend_gives_nothing_back_while_the_first_request_may_arrive",
         ),
@@ -798,7 +798,7 @@ MUTANTS = (
     Mutant(
         "whoever does not know of a resend is not believed",
         "src/telvend/fulfilment/weighing.py",
-        "if resent != word.resent:",
+        "if resent != report.resent:",
         "if False:",
         (
             "tests/store/test_fulfilment_store.py"
@@ -844,8 +844,8 @@ MUTANTS = (
     Mutant(
         "nothing is sent again to a provider that is off",
         "src/telvend/fulfilment/routing.py",
-        "return desk is not None and desk.state is not ProviderState.OFF",
-        "return desk is not None",
+        "return route is not None and route.state is not ProviderState.OFF",
+        "return route is not None",
         ("tests/unit/fulfilment/test_routing.py::test_a_provider_that_is_off_or_drains_gets_nothing_new",),
     ),
     Mutant(
@@ -1090,14 +1090,14 @@ MUTANTS = (
     Mutant(
         "a provisional credit ends with its order",
         "src/telvend/fulfilment/settlement.py",
-        "[case for case in cases.values() if case.credited and case.state.final]",
+        "[locked for locked in locked_orders.values() if locked.credited and locked.state.final]",
         "[]",
         (f"{PROVISIONAL}::test_a_credited_order_that_has_failed_makes_the_credit_good_and_pays_nobody_twice",),
     ),
     Mutant(
         "the credit of a failed order is taken back",
         "src/telvend/fulfilment/provisional/ending.py",
-        "        if not case.releases:\n",
+        "        if not locked.releases:\n",
         "        if True:\n",
         (f"{PROVISIONAL}::test_a_credited_order_that_has_failed_makes_the_credit_good_and_pays_nobody_twice",),
     ),
@@ -1153,8 +1153,8 @@ MUTANTS = (
     Mutant(
         "a provider that contradicts itself moves no money",
         "src/telvend/fulfilment/weighing.py",
-        "late = attempt.by_hand and case.state.final",
-        "late = case.state.final",
+        "late = attempt.by_hand and locked.state.final",
+        "late = locked.state.final",
         (
             "tests/store/test_fulfilment_store.py::test_delivered_after_the_order_has_failed_is_noted_and_moves_no_money",
         ),
@@ -1169,15 +1169,15 @@ MUTANTS = (
     Mutant(
         "what a person has decided is kept with the attempt",
         "src/telvend/fulfilment/store.py",
-        "            if case.decided_by_hand:\n",
+        "            if locked.decided_by_hand:\n",
         "            if False:\n",
         ("tests/store/test_fulfilment_store.py::test_what_a_provider_says_against_a_person_is_a_write_off_once",),
     ),
     Mutant(
         "a late report moves money once",
         "src/telvend/fulfilment/settlement.py",
-        " if (case.id, report.attempt) not in told}",
-        "}",
+        " if (locked.id, report.attempt) not in told\n",
+        "\n",
         ("tests/store/test_fulfilment_store.py::test_what_a_provider_says_against_a_person_is_a_write_off_once",),
     ),
     Mutant(

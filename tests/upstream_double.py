@@ -26,7 +26,7 @@ from telvend.providers.contract import (
     Unknown,
 )
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
-from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem
+from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, SettingsProblem
 
 NETWORKS = frozenset({("NG", "mtn"), ("NG", "glo")})
 
@@ -55,7 +55,7 @@ class Double(ProviderOverHttp):
 
     connector = "double"
 
-    def _purchase(self, delivery: Delivery) -> httpx.Request | Refused:
+    def _purchase_request(self, delivery: Delivery) -> httpx.Request | Refused:
         if delivery.kind == "data" and not delivery.provider_code:
             return Refused(Reason.NOT_SOLD, "the code of this product is not known")
         body = {"id": delivery.reference, "code": delivery.provider_code, "phone": delivery.subscriber}
@@ -76,10 +76,10 @@ class Double(ProviderOverHttp):
             case _:
                 return Unknown(reply.excerpt)
 
-    def _question(self, delivery: Delivery) -> httpx.Request | Unknown:
+    def _requery_request(self, delivery: Delivery) -> httpx.Request | Unknown:
         return self._client.build_request("GET", f"/purchases/t/{delivery.reference}")
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         return NotSent("never heard of it") if reply.http_status == 404 else self._outcome(delivery, reply)
 
     def _balance_request(self) -> httpx.Request | None:
@@ -95,9 +95,9 @@ def connect(
     name: str, settings: ProviderSettings, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
 ) -> Double:
     """Make the provider. Raises ConnectorRefused."""
-    problems = [Problem("api_key", "is missing: the key of the account")] if settings.api_key is None else []
+    problems = [SettingsProblem("api_key", "is missing: the key of the account")] if settings.api_key is None else []
     if settings.client_id is not None:
-        problems.append(Problem("client_id", "is not used by the connector double"))
+        problems.append(SettingsProblem("client_id", "is not used by the connector double"))
     if problems or settings.api_key is None:
         raise ConnectorRefused(name, problems)
     return Double(

@@ -805,7 +805,7 @@ class Shop:
             self.clock,
             policy=self.policy,
             offers=lambda product_id: catalogue.snapshot.offers(product_id),
-            ears=Counted(self.network_health),
+            observer=Counted(self.network_health),
             pressure=lambda: orders.lane.load,
             held=lambda: continuity.holds_deliveries or real_process.yields,
             runtime=self._runtime,

@@ -14,7 +14,7 @@ from telvend.providers.networkdatasub import wire as networkdatasub
 
 SETTLES_AFTER_S = 6.0
 POLICY = FulfilmentPolicy(
-    ask_delays_s=(1.0,) * 120, first_ask_s=0.5, longest_hint_s=1.0, maximum_not_sent=60, longest_backoff_s=1.0
+    requery_delays_s=(1.0,) * 120, first_requery_s=0.5, longest_hint_s=1.0, maximum_not_sent=60, longest_backoff_s=1.0
 )
 
 

@@ -59,7 +59,7 @@ from tests.scenario.webhook_stage import WebhookStage
 
 PATIENCE_S: Final = 10.0
 # Two questions and then a person, so that a story about review fits on a page.
-POLICY: Final = FulfilmentPolicy(ask_delays_s=(5, 15))
+POLICY: Final = FulfilmentPolicy(requery_delays_s=(5, 15))
 
 # Where a story may play: its money, its network as requests name it, the API of its keys, and the bundle whose price changes.
 PLACES: Final = {

@@ -115,7 +115,7 @@ class MemoryStore:
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}
         journal = Journal(wallets)
-        cases = {
+        locked_orders = {
             row.id: LockedOrder(
                 row.id,
                 row.reference,
@@ -128,39 +128,39 @@ class MemoryStore:
             for item in items
             if (row := self.orders.get(item.order_id)) is not None
         }
-        effects = [weigh(cases.get(item.order_id), item, self._policy) for item in items]
+        effects = [weigh(locked_orders.get(item.order_id), item, self._policy) for item in items]
         balances = {}
-        for case in cases.values():
-            if case.releases:
-                balances[case.id] = journal.release(case.id, WALLET, IN_FLIGHT, case.price).minor
-            elif case.posting is not None:
-                provider = self._providers.setdefault(case.posting.provider, 10 + len(self._providers))
-                journal.post(case.id, IN_FLIGHT, provider, MARGIN, LOSS, case.price, case.posting.cost)
-            self._enter_late_reports(case, journal)
+        for locked in locked_orders.values():
+            if locked.releases:
+                balances[locked.id] = journal.release(locked.id, WALLET, IN_FLIGHT, locked.price).minor
+            elif locked.posting is not None:
+                provider = self._providers.setdefault(locked.posting.provider, 10 + len(self._providers))
+                journal.post(locked.id, IN_FLIGHT, provider, MARGIN, LOSS, locked.price, locked.posting.cost)
+            self._enter_late_reports(locked, journal)
         self._write(journal)
         if wallets:
             self.wallet = wallets[WALLET]
         now = self._clock.now()
-        for case in cases.values():
-            row = self.orders[case.id]
-            if case.changed:
+        for locked in locked_orders.values():
+            row = self.orders[locked.id]
+            if locked.changed:
                 if row.state.final:
-                    raise InvariantBroken(f"order {row.id} was {row.state} and becomes {case.state}")
-                row.state = case.state
-                row.due_at = None if case.due_in_s is None else now + timedelta(seconds=case.due_in_s)
+                    raise InvariantBroken(f"order {row.id} was {row.state} and becomes {locked.state}")
+                row.state = locked.state
+                row.due_at = None if locked.due_in_s is None else now + timedelta(seconds=locked.due_in_s)
                 row.updated_at = now
-                row.balance_after_minor = balances.get(case.id, row.balance_after_minor)
-            for attempt in case.attempts:
+                row.balance_after_minor = balances.get(locked.id, row.balance_after_minor)
+            for attempt in locked.attempts:
                 attempt.changed = False
-            row.attempts = case.attempts
-            row.notes += case.notes
+            row.attempts = locked.attempts
+            row.notes += locked.notes
         return effects
 
-    def _enter_late_reports(self, case: LockedOrder, journal: Journal) -> None:
-        for report in case.late:
-            if (case.id, report.attempt) in self._late:
+    def _enter_late_reports(self, locked: LockedOrder, journal: Journal) -> None:
+        for report in locked.late:
+            if (locked.id, report.attempt) in self._late:
                 continue
-            self._late.add((case.id, report.attempt))
+            self._late.add((locked.id, report.attempt))
             if not report.cost.minor:
                 continue
             # Numbers of their own, below those of orders.

@@ -118,12 +118,12 @@ def _never_heard_of_it_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask_later = weighing._ask_later
+    ask_later = weighing._requery_later
 
     def impatient(
         case: LockedOrder, attempt: AttemptSnapshot, word: ProviderReport, outcome: Outcome, policy: FulfilmentPolicy
     ) -> Effect:
-        if weighing.ask_delay_s(attempt, outcome, policy) is not None:
+        if weighing.next_requery_s(attempt, outcome, policy) is not None:
             return ask_later(case, attempt, word, outcome, policy)
         attempt.state = AttemptState.REFUSED
         case.releases = True

@@ -162,8 +162,8 @@ class World:
         self.concurrency = dice.choice([1, 3, 600])
         lease_s = dice.choice([2.0, 5.0])
         self.policy = FulfilmentPolicy(
-            ask_delays_s=dice.choice([(1, 2, 4, 8, 15), (0.5, 5, 20), (2, 3, 5, 8, 13)]),
-            first_ask_s=1.0,
+            requery_delays_s=dice.choice([(1, 2, 4, 8, 15), (0.5, 5, 20), (2, 3, 5, 8, 13)]),
+            first_requery_s=1.0,
             longest_hint_s=20,
             lease_s=lease_s,
             lease_margin_s=lease_s / 5,
@@ -254,7 +254,7 @@ class World:
         )
         try:
             if self.dice.random() < 0.5:
-                await review.ask_again(row.id)
+                await review.requery_now(row.id)
             elif delivered or not undecided:
                 await review.resolve(row.reference, delivered=delivered, text="looked it up")
         except TelvendError:
@@ -297,7 +297,7 @@ class World:
             upstream.refusals = 0
         await asyncio.sleep(15 * self.policy.lease_s + 1)  # Who was killed last is replaced, who stalls wakes up.
         self._complain()
-        patience_s = 1.1 * sum(self.policy.ask_delays_s) + 60 + 3 * self.policy.longest_hint_s
+        patience_s = 1.1 * sum(self.policy.requery_delays_s) + 60 + 3 * self.policy.longest_hint_s
         await self._until_settled(patience_s)
         for worker in self.workers[1:]:
             await worker.fulfilment.drain(5)

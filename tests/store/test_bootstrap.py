@@ -64,8 +64,8 @@ async def test_provisional_credits_are_given_where_the_setting_asks_for_it(
 ) -> None:
     # Believed at the first look: a process watches an order for ten minutes.
     monkeypatch.setattr(UnknownAges, "note", lambda _ages, _order_id, age_s: age_s)
-    async with Desk.open(database) as desk:
-        order = await desk.unknown(2 * 3600.0, "review")
+    async with Desk.open(database) as route:
+        order = await route.unknown(2 * 3600.0, "review")
         changed = msgspec.structs.replace(settings, provisional_credit_after_hours=hours)
         async with work(changed, database_url) as shop:
             for _ in range(100 if hours else 5):

@@ -51,22 +51,22 @@ async def prepared(database_url: str) -> str:
 class Post:
     """A desk with an upstream `vt` that calls back."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, route: Desk) -> None:
+        self.route = route
         self.clock = FakeClock()
-        self.callbacks = Callbacks(desk.database, {"vt": CallingProvider(FORM, Secret(SECRET))}, self.clock)
+        self.callbacks = Callbacks(route.database, {"vt": CallingProvider(FORM, Secret(SECRET))}, self.clock)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, database: Database) -> "AsyncIterator[Post]":
-        async with Desk.open(database) as desk:
-            yield cls(desk)
+        async with Desk.open(database) as route:
+            yield cls(route)
 
     async def waiting(self, **changes: Any) -> Order:
         """An order whose attempt was asked about three times, and is next in three hours."""
-        order = await self.desk.unknown(600, **changes)
-        await self.desk.execute("update attempt set asked = 3 where order_id = $1", order.id)
-        await self.desk.execute(
+        order = await self.route.unknown(600, **changes)
+        await self.route.execute("update attempt set asked = 3 where order_id = $1", order.id)
+        await self.route.execute(
             "update orders set due_at = now() + interval '3 hours' where id = $1 and due_at is not null", order.id
         )
         return order
@@ -76,47 +76,47 @@ class Post:
         return await self.callbacks.receive(name, secret, {}, body)
 
     async def look(self) -> int:
-        return await self.callbacks.look(self.desk.jobs.settle)
+        return await self.callbacks.look(self.route.jobs.settle)
 
     async def due_in_s(self, order: Order) -> float:
-        async with self.desk.database.connection() as tx:
+        async with self.route.database.connection() as tx:
             found = await tx.fetchval(
                 "select extract(epoch from due_at - now())::float8 from orders where id = $1", order.id
             )
             return float(found)
 
     async def asked(self, order: Order) -> int:
-        async with self.desk.database.connection() as tx:
+        async with self.route.database.connection() as tx:
             return int(await tx.fetchval("select asked from attempt where order_id = $1", order.id))
 
     async def rows(self) -> int:
-        async with self.desk.database.connection() as tx:
+        async with self.route.database.connection() as tx:
             return int(await tx.fetchval("select count(*) from provider_callback"))
 
 
 async def test_a_callback_has_the_provider_asked_now_and_the_answer_counts(database: Database) -> None:
     async with Post.open(database) as post:
         order = await post.waiting()
-        money = await post.desk.money()
+        money = await post.route.money()
         assert await post.call(f"{order.reference}-1") == {"response": "success"}
         assert await post.look() == 1
         assert await post.due_in_s(order) < 1
         # It said "failed", and nobody has believed it.
-        assert (await post.desk.state(order))[0] == "waiting"
-        assert await post.desk.attempt(order) == "unknown"
-        assert await post.desk.money() == money
+        assert (await post.route.state(order))[0] == "waiting"
+        assert await post.route.attempt(order) == "unknown"
+        assert await post.route.money() == money
         assert await post.asked(order) == 2
-        await post.desk.hear(order, Unknown())
+        await post.route.hear(order, Unknown())
         assert await post.asked(order) == 3
-        await post.desk.hear(order, Delivered())
-        assert (await post.desk.state(order))[0] == "delivered"
+        await post.route.hear(order, Delivered())
+        assert (await post.route.state(order))[0] == "delivered"
 
 
 async def test_it_is_found_by_their_reference_too(database: Database) -> None:
     async with Post.open(database) as post:
         order = await post.waiting()
-        await post.desk.hear(order, Accepted("T-77"))
-        await post.desk.execute("update orders set due_at = now() + interval '3 hours' where id = $1", order.id)
+        await post.route.hear(order, Accepted("T-77"))
+        await post.route.execute("update orders set due_at = now() + interval '3 hours' where id = $1", order.id)
         await post.callbacks.receive("vt", SECRET, {}, b'{"transactionId": "T-77"}')
         assert await post.look() == 1
 
@@ -137,11 +137,11 @@ async def test_repeated_ones_are_one_and_the_next_one_waits_for_its_time(databas
         for _ in range(5):
             await post.call(f"{order.reference}-1")
         assert (await post.rows(), await post.look(), await post.look()) == (1, 1, 0)
-        await post.desk.hear(order, Unknown())
+        await post.route.hear(order, Unknown())
         await post.call(f"{order.reference}-1")
         assert await post.look() == 0
         # It is not lost.
-        await post.desk.execute(
+        await post.route.execute(
             "update provider_callback set used_at = used_at - make_interval(secs => $1)", PAUSE_S + 1
         )
         assert await post.look() == 1
@@ -161,32 +161,32 @@ async def test_an_early_one_changes_nothing(database: Database) -> None:
     async with Post.open(database) as post:
         order = await post.waiting()
         # A worker has it in hand: its own request is not answered yet.
-        await post.desk.execute("update orders set state = 'delivering' where id = $1", order.id)
+        await post.route.execute("update orders set state = 'delivering' where id = $1", order.id)
         before = await post.due_in_s(order)
         await post.call(f"{order.reference}-1")
         assert await post.look() == 0
         assert abs(await post.due_in_s(order) - before) < 5
-        assert (await post.desk.state(order))[0] == "delivering"
+        assert (await post.route.state(order))[0] == "delivering"
         assert await post.asked(order) == 3
 
 
 async def test_one_about_a_final_or_unknown_purchase_is_counted_and_not_kept(database: Database) -> None:
     async with Post.open(database) as post:
         order = await post.waiting()
-        await post.desk.hear(order, Delivered())
-        money = await post.desk.money()
+        await post.route.hear(order, Delivered())
+        money = await post.route.money()
         for reference in (f"{order.reference}-1", "nobody-knows", f"{order.reference}-2"):
             assert await post.call(reference) == {"response": "success"}
         assert await post.rows() == 3
         assert await post.look() == 0
         assert await post.rows() == 0
-        assert await post.desk.money() == money
+        assert await post.route.money() == money
 
 
 async def test_an_attempt_at_another_provider_is_not_meant(database: Database) -> None:
     async with Post.open(database) as post:
         order = await post.waiting()
-        await post.desk.execute("update attempt set provider = 'other' where order_id = $1", order.id)
+        await post.route.execute("update attempt set provider = 'other' where order_id = $1", order.id)
         await post.call(f"{order.reference}-1")
         assert await post.look() == 0
 
@@ -194,13 +194,13 @@ async def test_an_attempt_at_another_provider_is_not_meant(database: Database) -
 async def test_from_review_it_is_asked_once_more_and_goes_back_where_nobody_knows(database: Database) -> None:
     async with Post.open(database) as post:
         order = await post.waiting(state="review")
-        await post.desk.execute("update attempt set asked = 11 where order_id = $1", order.id)
+        await post.route.execute("update attempt set asked = 11 where order_id = $1", order.id)
         await post.call(f"{order.reference}-1")
         assert await post.look() == 1
-        assert (await post.desk.state(order))[0] == "waiting"
+        assert (await post.route.state(order))[0] == "waiting"
         word = ProviderReport(order.id, order.wallet_id, 1, Unknown(), True, 1e6, 0.0, True)
-        await post.desk.jobs.settle([word])
-        assert (await post.desk.state(order))[0] == "review"
+        await post.route.jobs.settle([word])
+        assert (await post.route.state(order))[0] == "review"
 
 
 async def test_so_many_bring_a_question_forward_and_no_more(database: Database) -> None:
@@ -208,7 +208,7 @@ async def test_so_many_bring_a_question_forward_and_no_more(database: Database) 
         order = await post.waiting()
         await post.call(f"{order.reference}-1")
         await post.look()
-        await post.desk.execute("update provider_callback set used = $1, used_at = null, waits = true", MOST_USED)
+        await post.route.execute("update provider_callback set used = $1, used_at = null, waits = true", MOST_USED)
         assert await post.look() == 0
 
 
@@ -235,7 +235,7 @@ async def test_old_ones_are_forgotten(database: Database) -> None:
         await post.call(f"{order.reference}-1")
         await post.look()
         assert await post.rows() == 1
-        await post.desk.execute("update provider_callback set received_at = now() - interval '8 days'")
+        await post.route.execute("update provider_callback set received_at = now() - interval '8 days'")
         post.clock.pass_time(3_601)
         await post.look()
         assert await post.rows() == 0

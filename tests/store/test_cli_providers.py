@@ -12,7 +12,7 @@ from telvend.authorities import personas
 from telvend.bootstrap import AUTHORITIES, open_shop, work
 from telvend.config import OWN_NETWORK, ProviderSettings, Settings, SettingsRefused, SimulatorSettings, load
 from telvend.database.connections import Database
-from telvend.fulfilment.routing import Chosen, RoutingRequest
+from telvend.fulfilment.routing import Assignment, RoutingRequest
 from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
 from telvend.orders.model import COUNTER, Order, OrderState
@@ -351,14 +351,14 @@ async def test_a_provider_of_the_settings_takes_live_orders_by_its_priority_and_
         assert shop.connected.delivers_real
         assert not shop.connected.takes_play_money
         chosen = shop.router.choose(RoutingRequest("NG", "mtn", test=False))
-        assert isinstance(chosen, Chosen)
+        assert isinstance(chosen, Assignment)
         assert (chosen.provider.name, chosen.provider.traits.concurrency) == ("b", 3)
         assert chosen.provider.traits.rate_per_s == 7.0
         narrow = shop.router.provider("a")
         assert narrow is not None
         assert narrow.traits.networks == {("NG", "mtn")}
         play = shop.router.choose(RoutingRequest("NG", "mtn", test=True))
-        assert isinstance(play, Chosen)
+        assert isinstance(play, Assignment)
         assert play.provider.name == "simulator"
 
 
@@ -368,9 +368,9 @@ async def test_a_provider_that_is_not_live_gets_no_live_order_and_one_for_tests_
     providers = {"vt": table(live=False, test=True, priority=1)}
     async with open_shop(connected_to(folder, providers=providers), prepared) as shop:
         assert not shop.connected.real
-        assert not isinstance(shop.router.choose(RoutingRequest("NG", "mtn", test=False)), Chosen)
+        assert not isinstance(shop.router.choose(RoutingRequest("NG", "mtn", test=False)), Assignment)
         play = shop.router.choose(RoutingRequest("NG", "mtn", test=True))
-        assert isinstance(play, Chosen)
+        assert isinstance(play, Assignment)
         assert play.provider.name == "vt"
 
 

@@ -381,7 +381,7 @@ async def go_on(database: Database) -> None:
         await asyncio.sleep(0.02)
 
 
-async def ask_again(connection: Any) -> None:
+async def requery_now(connection: Any) -> None:
     for _ in range(100):
         await connection.fetchval("select 1")
         await asyncio.sleep(0.02)
@@ -477,7 +477,7 @@ async def test_without_a_server_everything_is_busy_until_it_is_back(private: Clu
             await go_on(database)
         assert asyncio.get_running_loop().time() - began < PATIENCE_S
         with pytest.raises(CONNECTION_LOSS):
-            await ask_again(connection)
+            await requery_now(connection)
         lane.drop()
         with pytest.raises(CONNECTION_LOSS):
             await lane.get()

@@ -36,7 +36,7 @@ from telvend.fulfilment.model import (
 from telvend.fulfilment.ports import FulfilmentStore
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
-from telvend.fulfilment.routing import Chosen
+from telvend.fulfilment.routing import Assignment
 from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
@@ -62,7 +62,7 @@ class Named:
     traits = ProviderTraits()
 
 
-CHOSEN = Chosen(Named(), probe=False)  # type: ignore[arg-type]
+CHOSEN = Assignment(Named(), probe=False)  # type: ignore[arg-type]
 
 
 class Shown:
@@ -462,13 +462,13 @@ async def test_refused_elsewhere_tries_another_and_giving_up_gives_the_hold_back
 
 async def test_unknown_outcome_keeps_the_hold_until_a_person_decides(bench: Bench) -> None:
     order_id = await begin(bench)
-    assert await hear(bench, order_id, Unknown("timed out")) is Effect.ASK_LATER
+    assert await hear(bench, order_id, Unknown("timed out")) is Effect.REQUERY_LATER
     assert (await bench.order(order_id)).due_in_s in (4, 5, 6)
     for asked in range(1, 11):
         await bench.pass_time(50_000)
         await claim_and(bench.store, 10, LEASE_S, asking)
         effect = await hear(bench, order_id, Unknown("still"), asked=True)
-        assert effect is (Effect.REVIEW if asked == 10 else Effect.ASK_LATER)
+        assert effect is (Effect.REVIEW if asked == 10 else Effect.REQUERY_LATER)
         assert await bench.money() == {"wallet": 99_550, "in_flight": 450}
     seen = await bench.order(order_id)
     assert (seen.state, seen.due_in_s, seen.attempts) == (OrderState.REVIEW, None, [("unknown", 10, "still")])
@@ -537,7 +537,7 @@ async def test_delivered_after_the_next_attempt_has_begun_goes_to_a_person(bench
     assert (seen.state, seen.due_in_s) == (OrderState.REVIEW, None)
     assert await hear(bench, order_id, Refused(Reason.BARRED), 2) is Effect.REVIEW
     with pytest.raises(InvalidInput):
-        await Review(bench.store).ask_again(order_id)
+        await Review(bench.store).requery_now(order_id)
     assert await bench.money() == {"wallet": 99_550, "in_flight": 450}
     assert await Review(bench.store).resolve(order_id, delivered=True, text="the first one") is Effect.DELIVERED
     assert await bench.money() == {"wallet": 99_550, "provider": 400, "margin": 50}
@@ -550,7 +550,12 @@ async def test_words_of_one_batch_on_one_order_are_weighed_in_turn(bench: Bench)
     items: list[Item] = [
         word(order_id, wallet_id, outcome) for outcome in (Unknown(), Delivered(), Delivered(), Refused(Reason.REFUSED))
     ]
-    assert await bench.store.settle(items) == [Effect.ASK_LATER, Effect.DELIVERED, Effect.NOTHING, Effect.CONTRADICTED]
+    assert await bench.store.settle(items) == [
+        Effect.REQUERY_LATER,
+        Effect.DELIVERED,
+        Effect.NOTHING,
+        Effect.CONTRADICTED,
+    ]
     assert await bench.money() == {"wallet": 99_550, "provider": 400, "margin": 50}
     assert await bench.problems() == []
 
@@ -570,10 +575,10 @@ async def test_a_person_names_an_order_by_number_or_reference(bench: Bench) -> N
     review = Review(bench.store)
     for wrong in ("NPAPI-1-zzzzzz", f"NPAPI-{order_id}-zzzzzz", "nonsense", "0", 10**6, 10**30, "-1"):
         with pytest.raises(NotFound):
-            await review.ask_again(wrong)
+            await review.requery_now(wrong)
     with pytest.raises(InvalidInput):
         await review.resolve(order_id, delivered=True, text="  ")
-    assert await review.ask_again(f"NPAPI-{order_id}-abcdef") is Effect.ASK_LATER
+    assert await review.requery_now(f"NPAPI-{order_id}-abcdef") is Effect.REQUERY_LATER
     assert (await bench.order(order_id)).due_in_s == 0
     assert await review.resolve(str(order_id), delivered=True, text="seen it") is Effect.DELIVERED
     assert await review.resolve(order_id, delivered=True, text="seen it") is Effect.NOTHING
@@ -693,9 +698,9 @@ async def test_only_an_open_attempt_that_was_not_accepted_is_counted_as_sent_aga
     order_id = await begin(bench)
     assert [await bench.store.resend(order_id, 1) for _ in range(2)] == [1, 2]
     # Whoever does not know of it is not believed when it says no.
-    assert await hear(bench, order_id, Refused(Reason.REFUSED)) is Effect.ASK_LATER
+    assert await hear(bench, order_id, Refused(Reason.REFUSED)) is Effect.REQUERY_LATER
     assert (await bench.order(order_id)).state is OrderState.WAITING
-    assert await hear(bench, order_id, Accepted()) is Effect.ASK_LATER
+    assert await hear(bench, order_id, Accepted()) is Effect.REQUERY_LATER
     assert await bench.store.resend(order_id, 1) is None
 
 

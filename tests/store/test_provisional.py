@@ -63,12 +63,12 @@ class Desk:
     @classmethod
     @asynccontextmanager
     async def open(cls, database: Database) -> "AsyncIterator[Desk]":
-        desk = cls(database, await customer(database, ghs_minor=5_000, ngn_minor=5_000))
+        route = cls(database, await customer(database, ghs_minor=5_000, ngn_minor=5_000))
         try:
-            yield desk
+            yield route
         finally:
-            await desk.jobs.close()
-            await desk.placement.close()
+            await route.jobs.close()
+            await route.placement.close()
 
     async def execute(self, statement: str, *values: Any) -> None:
         async with self.database.connection() as tx:
@@ -124,7 +124,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
+async def route(database: Database) -> AsyncIterator[Desk]:
     async with Desk.open(database) as made:
         yield made
         await made.ama.check_books()
@@ -133,115 +133,115 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
 # Stories --------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_credited_order_that_was_delivered_is_written_off_and_the_wallet_keeps_both(desk: Desk) -> None:
-    order = await desk.unknown()
-    assert await desk.money() == {"wallet": 4_550, "in_flight": 450}
-    given = await desk.give(order)
+async def test_a_credited_order_that_was_delivered_is_written_off_and_the_wallet_keeps_both(route: Desk) -> None:
+    order = await route.unknown()
+    assert await route.money() == {"wallet": 4_550, "in_flight": 450}
+    given = await route.give(order)
     assert (given.balance, given.again, given.credit.state) == (Money(5_000, GHS), False, CreditState.OPEN)
-    assert await desk.money() == {"wallet": 5_000, "in_flight": 450, "provisional_credit": -450}
-    assert await desk.state(order) == ("waiting", "open")
-    assert await desk.hear(order, Unknown("still nothing")) is Effect.ASK_LATER
-    await desk.ama.check_books()
+    assert await route.money() == {"wallet": 5_000, "in_flight": 450, "provisional_credit": -450}
+    assert await route.state(order) == ("waiting", "open")
+    assert await route.hear(order, Unknown("still nothing")) is Effect.REQUERY_LATER
+    await route.ama.check_books()
     with capture_logs() as logs:
-        assert await desk.hear(order, Delivered()) is Effect.DELIVERED
-    assert await desk.money() == {"wallet": 5_000, "provider": 390, "margin": 60, "write_off": -450}
-    assert await desk.state(order) == ("delivered", "written_off")
+        assert await route.hear(order, Delivered()) is Effect.DELIVERED
+    assert await route.money() == {"wallet": 5_000, "provider": 390, "margin": 60, "write_off": -450}
+    assert await route.state(order) == ("delivered", "written_off")
     (told,) = (line for line in logs if line["event"] == "provisional_credit_written_off")
     assert (told["log_level"], told["order"], told["amount"]) == ("error", order.id, 450)
-    again = await desk.give(order)
+    again = await route.give(order)
     assert (again.again, again.credit.state) == (True, CreditState.WRITTEN_OFF)
-    assert await desk.hear(order, Delivered()) is Effect.NOTHING
-    assert await desk.money() == {"wallet": 5_000, "provider": 390, "margin": 60, "write_off": -450}
+    assert await route.hear(order, Delivered()) is Effect.NOTHING
+    assert await route.money() == {"wallet": 5_000, "provider": 390, "margin": 60, "write_off": -450}
 
 
-async def test_a_credited_order_that_has_failed_makes_the_credit_good_and_pays_nobody_twice(desk: Desk) -> None:
-    order = await desk.unknown()
-    await desk.give(order)
-    assert await desk.hear(order, Refused(Reason.REFUSED)) is Effect.FAILED
-    assert await desk.money() == {"wallet": 5_000}
-    assert await desk.state(order) == ("failed", "reversed")
-    assert await desk.hear(order, Refused(Reason.REFUSED)) is Effect.NOTHING
-    assert (await desk.give(order)).again
-    assert await desk.money() == {"wallet": 5_000}
-    async with desk.database.connection() as tx:
+async def test_a_credited_order_that_has_failed_makes_the_credit_good_and_pays_nobody_twice(route: Desk) -> None:
+    order = await route.unknown()
+    await route.give(order)
+    assert await route.hear(order, Refused(Reason.REFUSED)) is Effect.FAILED
+    assert await route.money() == {"wallet": 5_000}
+    assert await route.state(order) == ("failed", "reversed")
+    assert await route.hear(order, Refused(Reason.REFUSED)) is Effect.NOTHING
+    assert (await route.give(order)).again
+    assert await route.money() == {"wallet": 5_000}
+    async with route.database.connection() as tx:
         found = (await order_store.find_by_id(tx, [order.id]))[order.id]
     assert found.balance_after == Money(5_000, GHS)
 
 
-async def test_a_credit_that_was_spent_is_made_good_all_the_same(desk: Desk) -> None:
-    order = await desk.unknown()
-    await desk.give(order)
-    await Corrections(desk.database, desk.ama.ledger).debit(
-        desk.ama.reseller_id, Money(5_000, GHS), Mode.LIVE, "cash out", reason="closes", by_whom="Esi"
+async def test_a_credit_that_was_spent_is_made_good_all_the_same(route: Desk) -> None:
+    order = await route.unknown()
+    await route.give(order)
+    await Corrections(route.database, route.ama.ledger).debit(
+        route.ama.reseller_id, Money(5_000, GHS), Mode.LIVE, "cash out", reason="closes", by_whom="Esi"
     )
-    assert await desk.ama.balance() == 0
-    await desk.review.resolve(order.reference, delivered=False, text="not on their list")
-    assert await desk.ama.balance() == 0
-    assert await desk.money() == {}
+    assert await route.ama.balance() == 0
+    await route.review.resolve(order.reference, delivered=False, text="not on their list")
+    assert await route.ama.balance() == 0
+    assert await route.money() == {}
 
 
 @pytest.mark.parametrize("delivered", [True, False])
-async def test_a_person_decides_an_order_with_a_credit(desk: Desk, delivered: bool) -> None:
-    order = await desk.unknown(state="review")
-    await desk.give(order)
-    await desk.review.resolve(order.reference, delivered=delivered, text="asked them")
+async def test_a_person_decides_an_order_with_a_credit(route: Desk, delivered: bool) -> None:
+    order = await route.unknown(state="review")
+    await route.give(order)
+    await route.review.resolve(order.reference, delivered=delivered, text="asked them")
     expected = {"provider": 390, "margin": 60, "write_off": -450} if delivered else {}
-    assert await desk.money() == {"wallet": 5_000, **expected}
-    assert await desk.review.resolve(order.reference, delivered=delivered, text="asked them") is Effect.NOTHING
+    assert await route.money() == {"wallet": 5_000, **expected}
+    assert await route.review.resolve(order.reference, delivered=delivered, text="asked them") is Effect.NOTHING
     with pytest.raises(InvalidInput):
-        await desk.review.resolve(order.reference, delivered=not delivered, text="no")
-    assert await desk.money() == {"wallet": 5_000, **expected}
+        await route.review.resolve(order.reference, delivered=not delivered, text="no")
+    assert await route.money() == {"wallet": 5_000, **expected}
 
 
-async def test_a_refund_after_a_credit_would_pay_twice_and_is_refused(desk: Desk) -> None:
-    order = await desk.unknown()
-    credit = (await desk.give(order)).credit
-    corrections = Corrections(desk.database, desk.ama.ledger)
+async def test_a_refund_after_a_credit_would_pay_twice_and_is_refused(route: Desk) -> None:
+    order = await route.unknown()
+    credit = (await route.give(order)).credit
+    corrections = Corrections(route.database, route.ama.ledger)
     with pytest.raises(InvalidInput, match="its money is held"):
         await corrections.refund(order.id, **WHY)
-    await desk.hear(order, Delivered())
+    await route.hear(order, Delivered())
     with pytest.raises(InvalidInput, match=credit.our_reference):
         await corrections.refund(order.id, **WHY)
-    assert await desk.ama.balance() == 5_000
+    assert await route.ama.balance() == 5_000
 
 
-async def test_orders_of_one_batch_end_each_in_its_own_way(desk: Desk) -> None:
-    first, second, third = [await desk.unknown() for _ in range(3)]
+async def test_orders_of_one_batch_end_each_in_its_own_way(route: Desk) -> None:
+    first, second, third = [await route.unknown() for _ in range(3)]
     for order in (first, second):
-        await desk.give(order)
+        await route.give(order)
     outcomes: list[Outcome] = [Refused(Reason.REFUSED), Delivered(), Refused(Reason.REFUSED)]
-    effects = await desk.jobs.settle(
+    effects = await route.jobs.settle(
         [
             ProviderReport(order.id, order.wallet_id, 1, outcome, True, 1e6, 0.0, True)
             for order, outcome in zip((first, second, third), outcomes, strict=True)
         ]
     )
     assert list(effects) == [Effect.FAILED, Effect.DELIVERED, Effect.FAILED]
-    assert await desk.money() == {"wallet": 5_000, "provider": 390, "margin": 60, "write_off": -450}
-    assert [await desk.state(order) for order in (first, second, third)] == [
+    assert await route.money() == {"wallet": 5_000, "provider": 390, "margin": 60, "write_off": -450}
+    assert [await route.state(order) for order in (first, second, third)] == [
         ("failed", "reversed"), ("delivered", "written_off"), ("failed", None),
     ]  # fmt: skip
 
 
-async def test_only_live_orders_with_an_unknown_outcome_get_a_credit(desk: Desk) -> None:
-    order = await desk.unknown()
+async def test_only_live_orders_with_an_unknown_outcome_get_a_credit(route: Desk) -> None:
+    order = await route.unknown()
     with pytest.raises(NotFound):
-        await desk.credits.give(order.id + 1_000_000, **WHY)
+        await route.credits.give(order.id + 1_000_000, **WHY)
     with pytest.raises(InvalidInput, match="reason"):
-        await desk.credits.give(order.id, reason=" ", by_whom="Esi")
-    await desk.hear(order, Refused(Reason.REFUSED))
+        await route.credits.give(order.id, reason=" ", by_whom="Esi")
+    await route.hear(order, Refused(Reason.REFUSED))
     with pytest.raises(InvalidInput, match="money back already"):
-        await desk.give(order)
-    test = await desk.unknown()
-    await desk.execute("update orders set mode = 'test' where id = $1", test.id)
+        await route.give(order)
+    test = await route.unknown()
+    await route.execute("update orders set mode = 'test' where id = $1", test.id)
     with pytest.raises(InvalidInput, match="play money"):
-        await desk.give(test)
-    await desk.execute("update orders set mode = 'live' where id = $1", test.id)
+        await route.give(test)
+    await route.execute("update orders set mode = 'live' where id = $1", test.id)
 
 
-async def test_a_wallet_with_play_money_gets_no_credit(desk: Desk) -> None:
-    order = await desk.unknown(48 * HOUR)
-    await desk.execute(
+async def test_a_wallet_with_play_money_gets_no_credit(route: Desk) -> None:
+    order = await route.unknown(48 * HOUR)
+    await route.execute(
         "insert into funding (id, reference, reseller_id, mode, wallet_id, gateway, amount_minor, currency, state, method, bank,"
         " gateway_reference, due_at, balance_before_minor, balance_after_minor, position, expires_at, created_at, updated_at,"
         " completed_at, pretended)"
@@ -251,30 +251,30 @@ async def test_a_wallet_with_play_money_gets_no_credit(desk: Desk) -> None:
     )  # fmt: skip
     try:
         with pytest.raises(InvalidInput, match="play money"):
-            await desk.give(order)
-        assert await desk.credits.unknown(0, HOUR) == []
+            await route.give(order)
+        assert await route.credits.unknown(0, HOUR) == []
     finally:
-        await desk.execute("delete from funding")
-    assert [one.id for one in await desk.credits.unknown(0, HOUR)] == [order.id]
+        await route.execute("delete from funding")
+    assert [one.id for one in await route.credits.unknown(0, HOUR)] == [order.id]
 
 
-async def test_a_program_that_does_not_know_of_credits_cannot_end_a_credited_order(desk: Desk) -> None:
-    order = await desk.unknown()
-    await desk.give(order)
+async def test_a_program_that_does_not_know_of_credits_cannot_end_a_credited_order(route: Desk) -> None:
+    order = await route.unknown()
+    await route.give(order)
     for state in ("failed", "delivered"):
         with pytest.raises(asyncpg.CheckViolationError, match="orders_provisional_check"):
-            await desk.execute("update orders set state = $2, due_at = null where id = $1", order.id, state)
+            await route.execute("update orders set state = $2, due_at = null where id = $1", order.id, state)
 
 
 # What APIs show -------------------------------------------------------------------------------------------------------
 
 
-async def test_every_api_shows_the_order_as_it_did_and_the_credit_as_a_line_of_its_own(desk: Desk) -> None:
-    order = await desk.unknown()
-    transactions = Transactions(desk.database)
+async def test_every_api_shows_the_order_as_it_did_and_the_credit_as_a_line_of_its_own(route: Desk) -> None:
+    order = await route.unknown()
+    transactions = Transactions(route.database)
 
     async def seen() -> tuple[Order, Any]:
-        async with desk.database.connection() as tx:
+        async with route.database.connection() as tx:
             found = (await order_store.find_by_id(tx, [order.id]))[order.id]
         return found, await transactions.find(order.wallet_id, GHS, order.reference)
 
@@ -287,7 +287,7 @@ async def test_every_api_shows_the_order_as_it_did_and_the_credit_as_a_line_of_i
         return [(row["type"], row["amount"], row["status"], row["description"]) for row in rows]
 
     before = await seen()
-    await desk.give(order)
+    await route.give(order)
     assert await seen() == before
     assert networkdatasub.transaction_row(before[1], 1)["status"] == "pending"
     assert netpluse.order_status(before[0]).status == "processing"
@@ -295,7 +295,7 @@ async def test_every_api_shows_the_order_as_it_did_and_the_credit_as_a_line_of_i
     lent = ("credit", "4.50", "completed", f"Provisional credit - {order.reference}")
     funded = ("credit", "50.00", "completed", "Wallet funding via Bank Transfer")
     assert await listed() == [lent, sold, funded]
-    await desk.hear(order, Refused(Reason.REFUSED))
+    await route.hear(order, Refused(Reason.REFUSED))
     back = ("debit", "4.50", "completed", f"Provisional credit taken back - {order.reference}")
     assert await listed() == [back, lent, ("debit", "4.50", "failed", "MTN Data Purchase - 1GB"), funded]
     summary = await transactions.summary(order.wallet_id, GHS)
@@ -305,39 +305,39 @@ async def test_every_api_shows_the_order_as_it_did_and_the_credit_as_a_line_of_i
 # The rule -------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_rule_gives_each_order_that_is_unknown_for_long_enough_one_credit(desk: Desk) -> None:
-    old, review, ngn = await desk.unknown(25 * HOUR), await desk.unknown(30 * HOUR, "review"), None
-    ngn = await desk.unknown(26 * HOUR, currency=NGN)
-    await desk.unknown(23 * HOUR)
-    refused = await desk.unknown(40 * HOUR)
-    await desk.execute("update attempt set state = 'not_sent' where order_id = $1", refused.id)
-    delivered = await desk.unknown(40 * HOUR, "review")
-    await desk.execute("update attempt set state = 'delivered' where order_id = $1", delivered.id)
+async def test_the_rule_gives_each_order_that_is_unknown_for_long_enough_one_credit(route: Desk) -> None:
+    old, review, ngn = await route.unknown(25 * HOUR), await route.unknown(30 * HOUR, "review"), None
+    ngn = await route.unknown(26 * HOUR, currency=NGN)
+    await route.unknown(23 * HOUR)
+    refused = await route.unknown(40 * HOUR)
+    await route.execute("update attempt set state = 'not_sent' where order_id = $1", refused.id)
+    delivered = await route.unknown(40 * HOUR, "review")
+    await route.execute("update attempt set state = 'delivered' where order_id = $1", delivered.id)
     clock = FakeClock()
-    rules = [ProvisionalRule(desk.credits, clock, 24 * HOUR, watch_s=600) for _ in range(2)]
+    rules = [ProvisionalRule(route.credits, clock, 24 * HOUR, watch_s=600) for _ in range(2)]
     assert [await rule.work() for rule in rules] == [0, 0]
     clock.pass_time(600)
     assert sum(await asyncio.gather(*(rule.work() for rule in rules))) == 3
     assert [await rule.work() for rule in rules] == [0, 0]
-    found = await desk.credits.listed(limit=10)
+    found = await route.credits.listed(limit=10)
     assert {one.order_id for one in found} == {old.id, review.id, ngn.id}
     assert {(one.by_whom, one.reason) for one in found} == {(BY_RULE, "The outcome has been unknown for 24 hours.")}
-    await desk.execute("update attempt set state = 'unknown' where order_id = $1", delivered.id)
+    await route.execute("update attempt set state = 'unknown' where order_id = $1", delivered.id)
 
 
-async def test_the_rule_gives_nothing_while_sales_are_held(desk: Desk) -> None:
-    await desk.unknown(48 * HOUR)
-    assert await ProvisionalRule(desk.credits, FakeClock(), HOUR, held=lambda: True, watch_s=0).work() == 0
-    assert await ProvisionalRule(desk.credits, FakeClock(), HOUR, watch_s=0).work() == 1
+async def test_the_rule_gives_nothing_while_sales_are_held(route: Desk) -> None:
+    await route.unknown(48 * HOUR)
+    assert await ProvisionalRule(route.credits, FakeClock(), HOUR, held=lambda: True, watch_s=0).work() == 0
+    assert await ProvisionalRule(route.credits, FakeClock(), HOUR, watch_s=0).work() == 1
 
 
-async def test_the_rule_believes_no_jump_of_the_databases_clock(desk: Desk) -> None:
-    order, clock = await desk.unknown(2 * HOUR), FakeClock()
-    rule = ProvisionalRule(desk.credits, clock, 24 * HOUR, watch_s=600)
+async def test_the_rule_believes_no_jump_of_the_databases_clock(route: Desk) -> None:
+    order, clock = await route.unknown(2 * HOUR), FakeClock()
+    rule = ProvisionalRule(route.credits, clock, 24 * HOUR, watch_s=600)
 
     async def jump(hours: int) -> None:
         moved = "update attempt set started_at = started_at - make_interval(hours => $2) where order_id = $1"
-        await desk.execute(moved, order.id, hours)
+        await route.execute(moved, order.id, hours)
 
     async def look(after_s: float) -> int:
         clock.pass_time(after_s)
@@ -350,69 +350,69 @@ async def test_the_rule_believes_no_jump_of_the_databases_clock(desk: Desk) -> N
     assert await look(1 * HOUR) == 1, "22 hours here, and the 2 before"
 
 
-async def test_the_rule_forgets_a_clock_that_was_ahead_when_it_began(desk: Desk) -> None:
-    order, clock = await desk.unknown(25 * HOUR), FakeClock()
-    rule = ProvisionalRule(desk.credits, clock, 24 * HOUR, watch_s=600)
+async def test_the_rule_forgets_a_clock_that_was_ahead_when_it_began(route: Desk) -> None:
+    order, clock = await route.unknown(25 * HOUR), FakeClock()
+    rule = ProvisionalRule(route.credits, clock, 24 * HOUR, watch_s=600)
     assert await rule.work() == 0
-    await desk.execute("update attempt set started_at = now() - interval '1 hour' where order_id = $1", order.id)
+    await route.execute("update attempt set started_at = now() - interval '1 hour' where order_id = $1", order.id)
     for _ in range(20):
         clock.pass_time(60)
         assert await rule.work() == 0
 
 
-async def test_more_orders_than_a_page_all_get_theirs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_more_orders_than_a_page_all_get_theirs(route: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telvend.fulfilment.provisional.service._PAGE", 4)
     monkeypatch.setattr("telvend.fulfilment.provisional.service._BATCH", 3)
     for _ in range(5):
-        await desk.unknown(2 * HOUR)
-    assert await ProvisionalRule(desk.credits, FakeClock(), HOUR, watch_s=0).work() == 5
-    (lent,) = await desk.credits.open_totals()
+        await route.unknown(2 * HOUR)
+    assert await ProvisionalRule(route.credits, FakeClock(), HOUR, watch_s=0).work() == 5
+    (lent,) = await route.credits.open_totals()
     assert (lent.count, lent.amount) == (5, Money(2_250, GHS))
 
 
 # Races ----------------------------------------------------------------------------------------------------------------
 
 
-async def test_credits_at_once_lend_once(desk: Desk) -> None:
-    order = await desk.unknown()
-    given = await asyncio.gather(*(desk.give(order) for _ in range(8)))
+async def test_credits_at_once_lend_once(route: Desk) -> None:
+    order = await route.unknown()
+    given = await asyncio.gather(*(route.give(order) for _ in range(8)))
     assert sorted(one.again for one in given) == [False] + [True] * 7
-    assert await desk.ama.balance() == 5_000
+    assert await route.ama.balance() == 5_000
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_a_credit_and_the_end_of_its_order_at_once(desk: Desk, seed: int) -> None:
+async def test_a_credit_and_the_end_of_its_order_at_once(route: Desk, seed: int) -> None:
     dice = random.Random(seed)
     # The accounts of the house are there: one that is opened needs a second connection, which those have who wait.
-    await desk.hear(await desk.unknown(), Delivered())
-    orders = [await desk.unknown(48 * HOUR) for _ in range(8)]
-    other = PostgresFulfilmentStore(desk.database, desk.ama.ledger, FulfilmentPolicy())
-    rule = ProvisionalRule(desk.credits, FakeClock(), HOUR, watch_s=0)
+    await route.hear(await route.unknown(), Delivered())
+    orders = [await route.unknown(48 * HOUR) for _ in range(8)]
+    other = PostgresFulfilmentStore(route.database, route.ama.ledger, FulfilmentPolicy())
+    rule = ProvisionalRule(route.credits, FakeClock(), HOUR, watch_s=0)
 
     async def decide(order: Order) -> None:
         await asyncio.sleep(dice.random() / 50)
         delivered = dice.random() < 0.5
         if dice.random() < 0.5:
-            await desk.hear(order, Delivered() if delivered else Refused(Reason.REFUSED))
+            await route.hear(order, Delivered() if delivered else Refused(Reason.REFUSED))
         else:
             await Review(other).resolve(order.reference, delivered=delivered, text="asked them")
 
     async def give(order: Order) -> None:
         await asyncio.sleep(dice.random() / 50)
         try:
-            await desk.give(order)
+            await route.give(order)
         except InvalidInput:
-            assert (await desk.state(order))[0] in ("delivered", "failed")
+            assert (await route.state(order))[0] in ("delivered", "failed")
 
     await asyncio.gather(*(decide(order) for order in orders), *(give(order) for order in orders), rule.work())
     await other.close()
     delivered = written_off = 0
     for order in orders:
-        state, credit = await desk.state(order)
+        state, credit = await route.state(order)
         assert credit in (None, "written_off" if state == "delivered" else "reversed")
         delivered += state == "delivered"
         written_off += credit == "written_off"
-    money = await desk.money()
+    money = await route.money()
     assert money["wallet"] == 5_000 - 450 * (1 + delivered - written_off)
     assert money.get("write_off", 0) == -450 * written_off
     assert "provisional_credit" not in money
@@ -609,39 +609,39 @@ DAMAGES = {
 
 async def furnished(database: Database) -> None:
     """A shop with an open, a reversed and a written off provisional credit, and a late report of each kind."""
-    async with Desk.open(database) as desk:
+    async with Desk.open(database) as route:
         for outcome in (Unknown("still nothing"), Refused(Reason.REFUSED), Delivered()):
-            order = await desk.unknown()
-            await desk.give(order)
-            await desk.hear(order, outcome)
+            order = await route.unknown()
+            await route.give(order)
+            await route.hear(order, outcome)
         for delivered, outcome in ((False, Delivered()), (True, Refused(Reason.BARRED))):
-            order = await desk.unknown()
-            await desk.review.resolve(order.reference, delivered=delivered, text="asked")
-            await desk.hear(order, outcome)
+            order = await route.unknown()
+            await route.review.resolve(order.reference, delivered=delivered, text="asked")
+            await route.hear(order, outcome)
 
 
-async def test_credits_reversals_and_late_reports_are_never_changed(desk: Desk) -> None:
+async def test_credits_reversals_and_late_reports_are_never_changed(route: Desk) -> None:
     for statement in (
         "update provisional_credit set reason = ''",
         "delete from provisional_reversal",
         "truncate late_report",
     ):
         with pytest.raises(asyncpg.RaiseError, match="never changed or removed"):
-            await desk.execute(statement)
+            await route.execute(statement)
 
 
-async def test_the_doctor_warns_of_write_offs(desk: Desk) -> None:
+async def test_the_doctor_warns_of_write_offs(route: Desk) -> None:
     async def found() -> list[tuple[str, Level]]:
-        shop = Examined(None, desk.database, None)  # type: ignore[arg-type]
+        shop = Examined(None, route.database, None)  # type: ignore[arg-type]
         return [(one.check, one.level) for one in await write_offs(shop)]
 
-    order, decided = await desk.unknown(), await desk.unknown()
-    await desk.give(order)
+    order, decided = await route.unknown(), await route.unknown()
+    await route.give(order)
     assert await found() == [("write-offs", Level.OK)]
-    await desk.hear(order, Delivered())
-    await desk.review.resolve(decided.reference, delivered=False, text="asked")
+    await route.hear(order, Delivered())
+    await route.review.resolve(decided.reference, delivered=False, text="asked")
     with capture_logs() as logs:
-        await desk.hear(decided, Delivered())
+        await route.hear(decided, Delivered())
     assert await found() == [("provisional credits", Level.WARNING), ("late reports", Level.WARNING)]
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["provider_contradicts_person"]
 
@@ -650,12 +650,12 @@ async def test_the_doctor_warns_of_write_offs(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_no_sequence_makes_or_loses_money(desk: Desk, seed: int) -> None:
+async def test_no_sequence_makes_or_loses_money(route: Desk, seed: int) -> None:
     """Credits, ends, decisions, refunds and contradictions at random; every account is computed beside the ledger."""
     dice = random.Random(seed)
-    corrections = Corrections(desk.database, desk.ama.ledger)
-    rule = ProvisionalRule(desk.credits, FakeClock(), HOUR, watch_s=0)
-    orders = [await desk.unknown(48 * HOUR, dice.choice(("waiting", "review"))) for _ in range(5)]
+    corrections = Corrections(route.database, route.ama.ledger)
+    rule = ProvisionalRule(route.credits, FakeClock(), HOUR, watch_s=0)
+    orders = [await route.unknown(48 * HOUR, dice.choice(("waiting", "review"))) for _ in range(5)]
     wallet = 5_000 - 450 * len(orders)
     book: dict[int, dict[str, Any]] = {
         order.id: {"state": None, "credit": False, "refund": False, "late": None, "by_hand": False} for order in orders
@@ -665,14 +665,14 @@ async def test_no_sequence_makes_or_loses_money(desk: Desk, seed: int) -> None:
         known = book[order.id]
         step = dice.choice(("give", "rule", "word", "word", "resolve", "refund"))
         if step == "give":
-            creditable = await desk.creditable(order)
+            creditable = await route.creditable(order)
             try:
-                await desk.give(order)
+                await route.give(order)
             except InvalidInput:
                 assert not creditable
             known["credit"] |= creditable
         elif step == "rule":
-            creditable_ids = {one.id for one in orders if await desk.creditable(one)}
+            creditable_ids = {one.id for one in orders if await route.creditable(one)}
             assert await rule.work() == len(creditable_ids)
             for order_id in creditable_ids:
                 book[order_id]["credit"] = True
@@ -680,16 +680,16 @@ async def test_no_sequence_makes_or_loses_money(desk: Desk, seed: int) -> None:
             outcome = dice.choice(
                 (Delivered(), Refused(Reason.REFUSED), NotSent("never heard of it"), Unknown("x"), Accepted("r"))
             )
-            await desk.hear(order, outcome)
+            await route.hear(order, outcome)
             if known["state"] is not None and known["late"] is None and known["by_hand"]:
                 if known["state"] == "failed" and isinstance(outcome, Delivered):
                     known["late"] = 390
                 elif known["state"] == "delivered" and isinstance(outcome, Refused | NotSent):
                     known["late"] = -390
         elif step == "resolve":
-            before = await desk.attempt(order)
+            before = await route.attempt(order)
             try:
-                await desk.review.resolve(order.reference, delivered=(arrived := dice.random() < 0.5), text="asked")
+                await route.review.resolve(order.reference, delivered=(arrived := dice.random() < 0.5), text="asked")
             except InvalidInput:
                 assert known["state"] is not None
             else:
@@ -704,7 +704,7 @@ async def test_no_sequence_makes_or_loses_money(desk: Desk, seed: int) -> None:
                 assert (known["state"], known["credit"]) == ("delivered", False)
             except InvalidInput:
                 assert known["state"] != "delivered" or known["credit"]
-        state, credit = await desk.state(order)
+        state, credit = await route.state(order)
         if known["state"] is None and state in ("delivered", "failed"):
             known["state"] = state
         assert known["state"] in (None, state)
@@ -735,4 +735,4 @@ async def test_no_sequence_makes_or_loses_money(desk: Desk, seed: int) -> None:
         late = known["late"] or 0
         expected["provider"] += late
         expected["write_off"] -= late
-    assert await desk.money() == {name: minor for name, minor in expected.items() if minor}
+    assert await route.money() == {name: minor for name, minor in expected.items() if minor}

@@ -15,7 +15,7 @@ from telvend.config import Settings
 from telvend.connected import Connected
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound, ReferenceReused
-from telvend.fulfilment.routing import BreakerState, Chosen, Nobody, ProviderState, Router, RoutingRequest
+from telvend.fulfilment.routing import Assignment, BreakerState, NoProvider, ProviderState, Router, RoutingRequest
 from telvend.kit.clock import SystemClock
 from telvend.kit.money import GHS, NGN, Money
 from telvend.provider_tables import ProviderSettings
@@ -98,16 +98,16 @@ async def test_every_process_hears_that_a_provider_was_switched(database: Databa
     async with processes(database.url, tmp_path, 2) as shops:
         names = shops[0].provider_names
         for state, expected in [
-            (ProviderState.OFF, Nobody),
-            (ProviderState.ON, Chosen),
-            (ProviderState.DRAIN, Nobody),
+            (ProviderState.OFF, NoProvider),
+            (ProviderState.ON, Assignment),
+            (ProviderState.DRAIN, NoProvider),
         ]:
             await shops[0].upstreams.switch("own_network", state, known=names, reason="maintenance", by_whom="ama")
             for shop in shops:
                 await shop.watch.look()
                 choice = shop.router.choose(wanted)
                 assert isinstance(choice, expected)
-                if isinstance(choice, Chosen):
+                if isinstance(choice, Assignment):
                     shop.router.release(choice)
                 assert shop.router.may_resend("own_network") is (state is not ProviderState.OFF)
         standing = (await shops[1].upstreams.standings(names))["own_network"]
@@ -205,14 +205,14 @@ async def test_a_float_that_has_grown_ends_the_rest_in_every_process(database: D
     for router, monitor in zip(routers, monitors, strict=True):
         await monitor.look_at("vt")
         choice = router.choose(NIGERIA)
-        assert isinstance(choice, Chosen)
+        assert isinstance(choice, Assignment)
         router.record(choice, Refused(Reason.NO_FLOAT, "top up"), 0.1)
     vendor.says = Money(500_000, NGN)
     await pass_time(database, 120)
     for router, monitor in zip(routers, monitors, strict=True):
-        assert not isinstance(router.choose(NIGERIA), Chosen)
+        assert not isinstance(router.choose(NIGERIA), Assignment)
         await monitor.look_at("vt")
-        assert isinstance(router.choose(NIGERIA), Chosen)
+        assert isinstance(router.choose(NIGERIA), Assignment)
     assert vendor.asked == 2
 
 
@@ -255,7 +255,7 @@ async def test_what_processes_report_is_put_together_and_an_ended_one_is_forgott
     monitors = [monitor_of(database, router, vendor, process=str(n)) for n, router in enumerate(routers)]
     for _ in range(5):
         choice = routers[0].choose(NIGERIA)
-        assert isinstance(choice, Chosen)
+        assert isinstance(choice, Assignment)
         routers[0].record(choice, Unknown("no \x00answer\ud800"), 1.0)
     for monitor in (*monitors, *monitors):
         await monitor.report()

@@ -499,7 +499,7 @@ async def confirm(shop: "Shop", reference: AnyReference, by: ByAnother, email: O
 async def ask(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> Output:
     """Have the provider asked again, now."""
     order, _ = await _find(shop, reference, email)
-    await shop.review.ask_again(order.reference)
+    await shop.review.requery_now(order.reference)
     return await _after(shop, order.reference)
 
 

@@ -24,8 +24,8 @@ from telvend.providers.over_http import STARS
 from telvend.providers.upstream import (
     BalanceUnavailable,
     ConnectorRefused,
-    Problem,
     RequestPreview,
+    SettingsProblem,
     Upstream,
     callback_path,
 )
@@ -47,8 +47,8 @@ class Checked:
     """What was found. `problems` keep it from selling; `warnings` do not."""
 
     target: Target
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    problems: list[SettingsProblem] = field(default_factory=list)
+    warnings: list[SettingsProblem] = field(default_factory=list)
     balance: Money | None = None
     callback_url: str = ""
     """Where the vendor calls back, its secret as stars; empty where it does not, or has no secret for it."""
@@ -108,7 +108,7 @@ async def _examine(settings: Settings, target: Target, url: str | None, why: str
             await _examine_float(upstream, checked)
         else:
             text = "were not looked at: the settings have no table [providers.NAME] with this file"
-            checked.warnings.append(Problem("credentials and float", text))
+            checked.warnings.append(SettingsProblem("credentials and float", text))
         snapshot = None
         if url is not None:
             try:
@@ -116,7 +116,7 @@ async def _examine(settings: Settings, target: Target, url: str | None, why: str
             except FAILURES as error:
                 why = refusal_text(error, settings)
         if snapshot is None:
-            checked.warnings.append(Problem("products", f"were not looked at: {why}"))
+            checked.warnings.append(SettingsProblem("products", f"were not looked at: {why}"))
         else:
             await _examine_products(snapshot, upstream, clock, checked)
     finally:
@@ -130,16 +130,16 @@ def _examine_settings(settings: Settings, checked: Checked) -> None:
     pretends += [f"simulators.{name}.live = false" for name, chosen in settings.simulators.items() if chosen.live]
     if checked.target.in_settings and table.live and pretends:
         checked.problems.append(
-            Problem(
+            SettingsProblem(
                 "live", f"a real provider and one that pretends do not stand side by side; set {', '.join(pretends)}"
             )
         )
     if checked.target.in_settings and not table.live:
-        checked.warnings.append(Problem("live", "is false: it is out of use for live orders"))
+        checked.warnings.append(SettingsProblem("live", "is false: it is out of use for live orders"))
     for key in ("base_url", "token_url"):
         parts = urlsplit(getattr(table, key))
         if parts.scheme == "http" and parts.hostname not in _LOCAL:
-            checked.warnings.append(Problem(key, "is http: credentials and numbers travel in the open"))
+            checked.warnings.append(SettingsProblem(key, "is http: credentials and numbers travel in the open"))
 
 
 def _examine_callback(settings: Settings, upstream: Upstream, checked: Checked) -> None:
@@ -149,9 +149,9 @@ def _examine_callback(settings: Settings, upstream: Upstream, checked: Checked) 
         return
     if secret is None:
         text = "is not set: this vendor can say by a callback that something has become of a purchase, and is asked by the schedule"
-        checked.warnings.append(Problem("callback_secret", text))
+        checked.warnings.append(SettingsProblem("callback_secret", text))
     elif not settings.public_url:
-        checked.warnings.append(Problem("public_url", "is not set: the vendor needs an address to call back"))
+        checked.warnings.append(SettingsProblem("public_url", "is not set: the vendor needs an address to call back"))
     else:
         base = settings.public_url.rstrip("/")
         checked.callback_url = base + callback_path(checked.target.name, STARS if form.signature is None else None)
@@ -163,18 +163,18 @@ async def _examine_float(upstream: Upstream, checked: Checked) -> None:
         case Money():
             checked.balance = balance
             if refused := await upstream.refused_credentials():
-                checked.problems.append(Problem("credentials", f"are not accepted: {refused}"))
+                checked.problems.append(SettingsProblem("credentials", f"are not accepted: {refused}"))
             if balance.minor <= 0:
-                checked.problems.append(Problem("float", f"is {balance}: nothing can be bought with it"))
+                checked.problems.append(SettingsProblem("float", f"is {balance}: nothing can be bought with it"))
             elif (low := _low(checked.target.settings, balance, checked)) is not None and balance.minor < low.minor:
-                checked.warnings.append(Problem("float", f"{balance} is below low_float, {low}"))
+                checked.warnings.append(SettingsProblem("float", f"{balance} is below low_float, {low}"))
         case BalanceUnavailable(not_allowed=True):
-            checked.problems.append(Problem("credentials", f"are not accepted: {balance.text}"))
+            checked.problems.append(SettingsProblem("credentials", f"are not accepted: {balance.text}"))
         case BalanceUnavailable():
-            checked.problems.append(Problem("float", f"cannot be read: {balance.text}"))
+            checked.problems.append(SettingsProblem("float", f"cannot be read: {balance.text}"))
         case None:
             text = "cannot be asked for; whether the credentials are accepted is seen by `telvend provider try` alone"
-            checked.warnings.append(Problem("float", text))
+            checked.warnings.append(SettingsProblem("float", text))
 
 
 def _low(table: ProviderSettings, balance: Money, checked: Checked) -> Money | None:
@@ -183,7 +183,7 @@ def _low(table: ProviderSettings, balance: Money, checked: Checked) -> Money | N
     try:
         return Money.parse(table.low_float, balance.currency)
     except ValueError as error:
-        checked.problems.append(Problem("low_float", f"is no amount of {balance.currency}: {error}"))
+        checked.problems.append(SettingsProblem("low_float", f"is no amount of {balance.currency}: {error}"))
         return None
 
 
@@ -215,7 +215,7 @@ async def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clo
                 _note_same(product, delivery.provider_code, seen, seen_before, checked)
     if checked.deliverable == 0 and checked.target.in_settings:
         checked.problems.append(
-            Problem(
+            SettingsProblem(
                 "products", "nothing that is on sale can be delivered through it; `telvend product offer` gives codes"
             )
         )
@@ -234,7 +234,7 @@ def _note_same(
     if other is not None:
         called = f"{code!r}" if code else "the same"
         checked.warnings.append(
-            Problem("products", f"{product.code} is {called} to it, and so is {other}; is that meant?")
+            SettingsProblem("products", f"{product.code} is {called} to it, and so is {other}; is that meant?")
         )
 
 
@@ -295,6 +295,6 @@ def delivery_for(
     )
 
 
-def lines(problems: Sequence[Problem]) -> list[dict[str, str]]:
+def lines(problems: Sequence[SettingsProblem]) -> list[dict[str, str]]:
     """Problems for programs."""
     return [{"where": problem.where, "text": problem.text} for problem in problems]

@@ -48,7 +48,7 @@ Subject = Annotated[
 ]
 
 _SHOWN: Final = 20
-_ASK_AFTER_S: Final = (2.0, 3.0, 5.0, 10.0, 10.0, 15.0, 15.0, 30.0, 30.0, 60.0)
+_REQUERY_AFTER_S: Final = (2.0, 3.0, 5.0, 10.0, 10.0, 15.0, 15.0, 30.0, 30.0, 60.0)
 
 
 # List, off, drain, on ---------------------------------------------------------------------------------------------------
@@ -425,7 +425,7 @@ def _require_yes(sentence: str, yes: bool) -> None:
 async def _settled(shop: "Shop", upstream: "Upstream", trial: "Trial", wait_s: float) -> "Trial":
     """Ask about a trial until it is settled or the time is over."""
     left_s = wait_s
-    for pause_s in (*_ASK_AFTER_S, *[60.0] * 60):
+    for pause_s in (*_REQUERY_AFTER_S, *[60.0] * 60):
         if not trial.state.open or left_s <= 0:
             break
         progress(f"telvend: {trial.state}: {trial.text}; asking again in {min(pause_s, left_s):.0f} s.")

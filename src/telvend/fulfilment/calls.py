@@ -59,7 +59,7 @@ class ProviderCalls:
         ages: AttemptAges,
         clock: Clock,
         policy: FulfilmentPolicy,
-        ears: Observer,
+        observer: Observer,
         *,
         count_rivals: CountRivals,
         record_resend: RecordResend,
@@ -70,7 +70,7 @@ class ProviderCalls:
         self._ages = ages
         self._clock = clock
         self._policy = policy
-        self._ears = ears
+        self._observer = observer
         self._count_rivals = count_rivals
         self._record_resend = record_resend
         self._held = held
@@ -85,17 +85,21 @@ class ProviderCalls:
         step = order.step
         if isinstance(step, Deliver):
             outcome = await self._deliver(order, step)
-            return self._word(order, outcome, 0.0, 0.0, name=step.chosen.provider.name, number=step.number, asked=False)
+            return self._report(
+                order, outcome, 0.0, 0.0, name=step.chosen.provider.name, number=step.number, asked=False
+            )
         if isinstance(step, Requery):
-            return await self._ask(order, step.attempt)
+            return await self._requery(order, step.attempt)
         raise InvariantBroken(f"order {order.claim.id} needs no call")
 
     def abandoned(self, order: InFlightOrder) -> ProviderReport:
         """What is said of a call that does not end."""
         outcome = Unknown("no answer, and the call does not end")
-        return self._word(order, outcome, 0.0, 0.0, name="", number=order.number, asked=isinstance(order.step, Requery))
+        return self._report(
+            order, outcome, 0.0, 0.0, name="", number=order.number, asked=isinstance(order.step, Requery)
+        )
 
-    def _word(
+    def _report(
         self,
         order: InFlightOrder,
         outcome: Outcome,
@@ -147,14 +151,14 @@ class ProviderCalls:
             self._places.ended(chosen.provider.name)
             change = self._router.record(chosen, outcome, self._clock.monotonic() - started)
             if change is not None:
-                self._ears.breaker(change.provider, change.after)
+                self._observer.breaker(change.provider, change.after)
                 tell = _log.error if change.ours_to_mend else _log.warning
                 tell(
                     "breaker_moved", provider=change.provider, before=change.before, after=change.after, why=change.why
                 )
         return outcome
 
-    async def _ask(self, order: InFlightOrder, attempt: AttemptSnapshot) -> ProviderReport:
+    async def _requery(self, order: InFlightOrder, attempt: AttemptSnapshot) -> ProviderReport:
         """Ask about the attempt; send it again where it never arrived and its reference is an idempotency key."""
         # Before the question is put. The database's clock says nothing here: it may have jumped since the attempt was made.
         age_s = self._ages.least_s(order.claim.id, attempt.number)
@@ -178,7 +182,7 @@ class ProviderCalls:
                         outcome = await self._resend(order, provider, attempt, count)
         finally:
             self._places.ended(attempt.provider)
-        return self._word(
+        return self._report(
             order,
             outcome,
             age_s,
@@ -204,7 +208,7 @@ class ProviderCalls:
             or not self._router.may_resend(provider.name)
             or self._held()
             or not self._may_send(order)
-            or not self._router.may_ask(provider.name)
+            or not self._router.may_requery(provider.name)
         ):
             return None
         try:
@@ -274,14 +278,14 @@ class ProviderCalls:
             _log.exception("provider_raised", provider=provider.name, verb=verb, order=claim.id)
             outcome = Unknown(f"{type(error).__name__}: {error}")
         order.call_ends_at = None
-        self._ears.called(provider.name, verb, type(outcome).__name__.lower(), self._clock.monotonic() - started)
+        self._observer.called(provider.name, verb, type(outcome).__name__.lower(), self._clock.monotonic() - started)
         if isinstance(outcome, Unknown) and outcome.ours:
             raise OwnDatabaseAway
         if verb == "deliver":
-            self._ears.heard(claim, provider.name, outcome, None, 0.0)
+            self._observer.heard(claim, provider.name, outcome, None, 0.0)
         elif isinstance(order.step, Requery):
             age_s = self._ages.likely_s(order) or 0.0
-            self._ears.heard(claim, provider.name, outcome, order.step.attempt.state, age_s)
+            self._observer.heard(claim, provider.name, outcome, order.step.attempt.state, age_s)
         return outcome  # type: ignore[no-any-return]
 
 

@@ -14,7 +14,7 @@ import msgspec
 from telvend.approvals.model import Confirmation
 from telvend.catalog.kinds import Payload
 from telvend.errors import InvariantBroken
-from telvend.fulfilment.routing import Chosen
+from telvend.fulfilment.routing import Assignment
 from telvend.kit.mode import Mode
 from telvend.kit.money import Currency, Money
 from telvend.orders.model import AttemptState, OrderState
@@ -44,8 +44,8 @@ class FulfilmentPolicy(msgspec.Struct, frozen=True, kw_only=True):
     `lease_s`: for how long a claimed order is ours. Nothing is sent during the last `lease_margin_s` of it.
     """
 
-    ask_delays_s: tuple[float, ...] = (5, 15, 45, 120, 300, 900, 3600, 10800, 21600, 43200)
-    first_ask_s: float = 2.0
+    requery_delays_s: tuple[float, ...] = (5, 15, 45, 120, 300, 900, 3600, 10800, 21600, 43200)
+    first_requery_s: float = 2.0
     longest_hint_s: float = 43200.0
     maximum_not_sent: int = 4
     unreached_for_s: float = 0.0
@@ -158,7 +158,7 @@ class ClaimedOrder(msgspec.Struct):
 class Deliver(msgspec.Struct, frozen=True):
     """Begin another attempt, with a place at a provider."""
 
-    chosen: Chosen
+    chosen: Assignment
     number: int
     reference: str
     cost: Money
@@ -304,7 +304,7 @@ class Effect(StrEnum):
     """The hold is posted."""
     FAILED = "failed"
     """The hold is released."""
-    ASK_LATER = "ask_later"
+    REQUERY_LATER = "ask_later"
     """The hold stays; the provider is asked again."""
     TRY_AGAIN = "try_again"
     """Definitely not delivered; somebody else, or the same one, is tried."""

@@ -69,7 +69,7 @@ class PayloadWorker:
         sealed = await self._payloads.seal(order.id, missing.attempt, payload)
         async with self._database.connection() as tx:
             if sealed.sealed is None:
-                await store.ask_again(tx, order.id, requery_delay_s(missing.asked))
+                await store.requery_again(tx, order.id, requery_delay_s(missing.asked))
             else:
                 await store.write(tx, [sealed], 0.0)
                 recipient = kind_of(order.kind).recipient.masked(order.subscriber)

@@ -10,7 +10,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Final
 
-from telvend.fulfilment.routing import Choice, Chosen, Later, Router, RoutingRequest
+from telvend.fulfilment.routing import Assignment, Choice, RetryLater, Router, RoutingRequest
 from telvend.kit.clock import Clock
 
 FULL_S: Final = 1.0
@@ -58,13 +58,13 @@ class Places:
     def take_delivery(self, wanted: RoutingRequest) -> Choice:
         """Choose a provider. A `Chosen` holds a place until `released`, or until its call has ended."""
         choice = self._router.choose(wanted)
-        if not isinstance(choice, Chosen):
+        if not isinstance(choice, Assignment):
             return choice
         name = choice.provider.name
         if self._in_flight[name] >= choice.provider.traits.concurrency:
             # The router counts deliveries; with the requeries that are in flight there is no place left.
             self._router.release(choice)
-            return Later(FULL_S, full(name))
+            return RetryLater(FULL_S, full(name))
         self._in_flight[name] += 1
         return choice
 
@@ -76,14 +76,14 @@ class Places:
         provider = self._router.provider(name)
         if provider is not None and self._in_flight[name] >= provider.traits.concurrency:
             return False
-        if not self._router.may_ask(name):
+        if not self._router.may_requery(name):
             return False
         self._in_flight[name] += 1
         return True
 
-    def release(self, place: Chosen | str) -> None:
+    def release(self, place: Assignment | str) -> None:
         """Give a place back that was not used: a delivery's, or that of a requery at the provider of this name."""
-        if isinstance(place, Chosen):
+        if isinstance(place, Assignment):
             self._in_flight[place.provider.name] -= 1
             self._router.release(place)
         else:
@@ -101,7 +101,7 @@ class Reserved:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._taken: list[Chosen | str] = []
+        self._taken: list[Assignment | str] = []
 
     def __enter__(self) -> "Reserved":
         return self
@@ -116,7 +116,7 @@ class Reserved:
     def delivery(self, wanted: RoutingRequest) -> Choice:
         """Choose a provider and reserve the place."""
         choice = self._places.take_delivery(wanted)
-        if isinstance(choice, Chosen):
+        if isinstance(choice, Assignment):
             self._taken.append(choice)
         return choice
 
@@ -127,7 +127,7 @@ class Reserved:
             self._taken.append(name)
         return taken
 
-    def release(self, chosen: Chosen) -> None:
+    def release(self, chosen: Assignment) -> None:
         """Give one place back: nothing is delivered after all."""
         self._taken.remove(chosen)
         self._places.release(chosen)

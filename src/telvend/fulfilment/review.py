@@ -47,7 +47,7 @@ class Review:
         verdict = PersonVerdict(number, reference, delivered, proposal.reason, proposal.proposed_by, confirmation)
         await self._tell(verdict)
 
-    async def ask_again(self, order: str | int) -> Effect:
+    async def requery_now(self, order: str | int) -> Effect:
         """Have the provider asked now. Raises NotFound, InvalidInput (final, or nothing to ask about), Busy."""
         number, reference = _names(order)
         return await self._tell(RequeryNow(number, reference))

@@ -122,7 +122,7 @@ class RoutingRequest:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Chosen:
+class Assignment:
     """A provider, and a place in it. Give it back with `Router.record` or `Router.release`."""
 
     provider: Provider
@@ -130,7 +130,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RetryLater:
     """There are providers, and none can take it now. Ask again `after_s` later; the sale stays accepted."""
 
     after_s: float
@@ -138,13 +138,13 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
-class Nobody:
+class NoProvider:
     """No provider will ever take it: none serves it, or all that do are excluded or switched off."""
 
     why: str
 
 
-Choice = Chosen | Later | Nobody
+Choice = Assignment | RetryLater | NoProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,81 +220,81 @@ class Router:
         self._clock = clock
         self._refuses_live = refuses_live or (lambda: None)
         self._limits = limits or ProviderLimits()
-        self._desks: dict[str, _Desk] = {}
+        self._routes: dict[str, _Route] = {}
         rules = rules or {}
         for provider in providers:
-            if provider.name in self._desks:
+            if provider.name in self._routes:
                 raise ValueError(f"two providers are called {provider.name}")
-            self._desks[provider.name] = _Desk(provider, rules.get(provider.name, Rule()), self._limits, processes)
-        if strangers := rules.keys() - self._desks.keys():
+            self._routes[provider.name] = _Route(provider, rules.get(provider.name, Rule()), self._limits, processes)
+        if strangers := rules.keys() - self._routes.keys():
             raise ValueError(f"there is no provider {', '.join(sorted(strangers))}")
 
     def provider(self, name: str) -> Provider | None:
         """The provider of this name, whatever its health: attempts are asked about where they were made."""
-        desk = self._desks.get(name)
-        return desk.provider if desk else None
+        route = self._routes.get(name)
+        return route.provider if route else None
 
     def choose(self, wanted: RoutingRequest) -> Choice:
         """Who gets this sale. A `Chosen` holds a place until it is recorded or released."""
         if not wanted.test and (why := self._refuses_live()) is not None:
-            return Nobody(why)
-        candidates = [desk for desk in self._desks.values() if desk.serves(wanted)]
+            return NoProvider(why)
+        candidates = [route for route in self._routes.values() if route.serves(wanted)]
         if not candidates:
-            return Nobody(f"nobody sells {wanted.network} of {wanted.country}" + (" for test keys" * wanted.test))
-        candidates = [desk for desk in candidates if desk.provider.name not in wanted.excluded]
+            return NoProvider(f"nobody sells {wanted.network} of {wanted.country}" + (" for test keys" * wanted.test))
+        candidates = [route for route in candidates if route.provider.name not in wanted.excluded]
         if not candidates:
-            return Nobody("every provider has been tried")
-        candidates = [desk for desk in candidates if desk.state is ProviderState.ON]
+            return NoProvider("every provider has been tried")
+        candidates = [route for route in candidates if route.state is ProviderState.ON]
         if not candidates:
-            return Nobody("every provider is switched off")
+            return NoProvider("every provider is switched off")
         now = self._clock.monotonic()
-        ready = [desk for desk in candidates if desk.wait_s(wanted, now) == 0]
+        ready = [route for route in candidates if route.wait_s(wanted, now) == 0]
         # Nobody else is there for whom it would be right to let them rest.
-        alone = not ready and all(desk.rests(wanted, now) for desk in candidates)
+        alone = not ready and all(route.rests(wanted, now) for route in candidates)
         if alone:
-            ready = [desk for desk in candidates if desk.wait_s(wanted, now, alone=True) == 0]
+            ready = [route for route in candidates if route.wait_s(wanted, now, alone=True) == 0]
         if not ready:
-            soonest = min(candidates, key=lambda desk: desk.wait_s(wanted, now, alone=alone))
+            soonest = min(candidates, key=lambda route: route.wait_s(wanted, now, alone=alone))
             return soonest.later(wanted, now, alone=alone)
-        return min(ready, key=lambda desk: desk.rank(wanted)).take(wanted, now)
+        return min(ready, key=lambda route: route.rank(wanted)).take(wanted, now)
 
-    def may_ask(self, name: str) -> bool:
+    def may_requery(self, name: str) -> bool:
         """Whether a call beside deliveries may be made at the provider now, by its rate; it is counted where it may."""
-        desk = self._desks.get(name)
-        return desk is None or desk.pace.take(self._clock.monotonic(), ahead=True)
+        route = self._routes.get(name)
+        return route is None or route.pace.take(self._clock.monotonic(), ahead=True)
 
     def may_resend(self, name: str) -> bool:
         """Whether an attempt that is open at the provider may be sent again."""
-        desk = self._desks.get(name)
-        return desk is not None and desk.state is not ProviderState.OFF
+        route = self._routes.get(name)
+        return route is not None and route.state is not ProviderState.OFF
 
-    def record(self, chosen: Chosen, outcome: Outcome, duration_s: float) -> Change | None:
+    def record(self, chosen: Assignment, outcome: Outcome, duration_s: float) -> Change | None:
         """Say what became of a delivery, and give its place back. Answers what changed, if anything did."""
-        return self._desks[chosen.provider.name].record(chosen, outcome, duration_s, self._clock.monotonic())
+        return self._routes[chosen.provider.name].record(chosen, outcome, duration_s, self._clock.monotonic())
 
-    def release(self, chosen: Chosen) -> None:
+    def release(self, chosen: Assignment) -> None:
         """Give a place back without a word on the provider: it was never called. After `record` it does nothing."""
-        self._desks[chosen.provider.name].release(chosen)
+        self._routes[chosen.provider.name].release(chosen)
 
     def switch(self, name: str, *, off: bool) -> None:
         """Switch a provider off or on again. What it has in flight goes on. Raises KeyError for an unknown name."""
-        self._desks[name].state = ProviderState.OFF if off else ProviderState.ON
+        self._routes[name].state = ProviderState.OFF if off else ProviderState.ON
 
     def switch_all(self, states: Mapping[str, ProviderState]) -> None:
         """Set the state of every provider: on, where `states` does not name it and no rule has switched it off."""
-        for name, desk in self._desks.items():
-            desk.state = states.get(name, ProviderState.OFF if desk.rule.off else ProviderState.ON)
+        for name, route in self._routes.items():
+            route.state = states.get(name, ProviderState.OFF if route.rule.off else ProviderState.ON)
 
     def float_is_back(self, name: str) -> None:
         """Let the next sale probe a provider that rests because its float was empty: it has some again."""
-        desk = self._desks.get(name)
-        if desk is not None:
-            desk.float_is_back(self._clock.monotonic())
+        route = self._routes.get(name)
+        if route is not None:
+            route.float_is_back(self._clock.monotonic())
 
     def snapshot(self) -> tuple[Health, ...]:
         """How everybody is doing, for metrics and pages, in the order of the names."""
         now = self._clock.monotonic()
-        return tuple(self._desks[name].health(now) for name in sorted(self._desks))
+        return tuple(self._routes[name].health(now) for name in sorted(self._routes))
 
 
 class _Turns:
@@ -344,7 +344,7 @@ class _Breaker:
         self.group = group
         self._limits = limits
         self.state = BreakerState.CLOSED
-        self.probe: Chosen | None = None
+        self.probe: Assignment | None = None
         # Each time that it closes a new period begins.
         self.period = 0
         self.failures_in_a_row = 0
@@ -371,17 +371,17 @@ class _Breaker:
         """Whether it lets nothing through now: its cool-down is not over, or its probe is out."""
         return self.state is not BreakerState.CLOSED and self.wait_s(now) > 0
 
-    def take(self, chosen: Chosen) -> None:
+    def take(self, chosen: Assignment) -> None:
         if self.state is not BreakerState.CLOSED:
             self.state = BreakerState.HALF_OPEN
             self.probe = chosen
 
-    def release(self, chosen: Chosen) -> None:
+    def release(self, chosen: Assignment) -> None:
         if self.probe is chosen:
             # Half open without a probe: the next sale is it.
             self.probe = None
 
-    def record(self, chosen: Chosen, period: int, outcome: Outcome, now: float, provider: str) -> Change | None:
+    def record(self, chosen: Assignment, period: int, outcome: Outcome, now: float, provider: str) -> Change | None:
         decides = self.probe is chosen
         self.release(chosen)
         if period != self.period:
@@ -479,7 +479,7 @@ class _Taken(NamedTuple):
     number: tuple[str, str, str]
 
 
-class _Desk:
+class _Route:
     """One provider, its rule, its breakers and who is with it."""
 
     def __init__(self, provider: Provider, rule: Rule, limits: ProviderLimits, processes: int) -> None:
@@ -489,7 +489,7 @@ class _Desk:
         self._limits = limits
         networks = provider.traits.networks
         self._networks = None if networks is None else {(country, code.casefold()) for country, code in networks}
-        self._taken: dict[Chosen, _Taken] = {}
+        self._taken: dict[Assignment, _Taken] = {}
         self._whole = _Breaker("", limits)
         self._groups: dict[tuple[str, str, str], _Breaker] = {}
         self._concurrency = provider.traits.concurrency if rule.concurrency is None else rule.concurrency
@@ -500,7 +500,7 @@ class _Desk:
         self._recent: deque[tuple[str, float]] = deque(maxlen=limits.window)
 
     @property
-    def probes(self) -> list[Chosen]:
+    def probes(self) -> list[Assignment]:
         """The probes that are out."""
         return [probe for breaker in (self._whole, *self._groups.values()) if (probe := breaker.probe) is not None]
 
@@ -531,25 +531,25 @@ class _Desk:
             wait_s = max(wait_s, self.pace.next_at - now)
         return wait_s
 
-    def later(self, wanted: RoutingRequest, now: float, *, alone: bool) -> Later:
+    def later(self, wanted: RoutingRequest, now: float, *, alone: bool) -> RetryLater:
         """Why it has no place now, as a sentence for the operator, and when to come back."""
         name = self.provider.name
         wait_s = self.wait_s(wanted, now, alone=alone)
         for breaker in self._breakers(wanted):
             if breaker.state is not BreakerState.CLOSED:
-                return Later(breaker.turns.next_s(wait_s, now), f"{name} is resting: {breaker.why}")
+                return RetryLater(breaker.turns.next_s(wait_s, now), f"{name} is resting: {breaker.why}")
         if len(self._taken) >= self._concurrency:
-            return Later(wait_s, f"{name} has {len(self._taken)} of {self._concurrency} calls in flight")
+            return RetryLater(wait_s, f"{name} has {len(self._taken)} of {self._concurrency} calls in flight")
         if self.pace.wait_s(now) >= wait_s:
-            return Later(self.pace.turn_s(now), f"{name} takes no more calls in a second")
-        return Later(wait_s, f"{name} has served the number a moment ago")
+            return RetryLater(self.pace.turn_s(now), f"{name} takes no more calls in a second")
+        return RetryLater(wait_s, f"{name} has served the number a moment ago")
 
     def rank(self, wanted: RoutingRequest) -> tuple[int, bool, int, str]:
         name = self.provider.name
         cost_minor = wanted.costs_minor.get(name)
         return self.rule.priority, cost_minor is None, cost_minor or 0, name
 
-    def take(self, wanted: RoutingRequest, now: float) -> Chosen:
+    def take(self, wanted: RoutingRequest, now: float) -> Assignment:
         """A place. The first one after a cool-down is the probe."""
         key = (wanted.country, wanted.network, wanted.kind)
         group = self._groups.get(key)
@@ -557,7 +557,7 @@ class _Desk:
             group = self._groups[key] = _Breaker(wanted.group, self._limits)
         whole = self._whole
         probe = whole.state is not BreakerState.CLOSED or group.state is not BreakerState.CLOSED
-        chosen = Chosen(self.provider, probe=probe)
+        chosen = Assignment(self.provider, probe=probe)
         if probe:
             whole.take(chosen)
             group.take(chosen)
@@ -570,14 +570,14 @@ class _Desk:
             self._guard.begin(number, until, now)
         return chosen
 
-    def release(self, chosen: Chosen) -> None:
+    def release(self, chosen: Assignment) -> None:
         taken = self._taken.pop(chosen, None)
         if taken is not None:
             self._whole.release(chosen)
             taken.group.release(chosen)
             self._guard.end(taken.number)
 
-    def record(self, chosen: Chosen, outcome: Outcome, duration_s: float, now: float) -> Change | None:
+    def record(self, chosen: Assignment, outcome: Outcome, duration_s: float, now: float) -> Change | None:
         taken = self._taken.get(chosen)
         if taken is None:
             return None

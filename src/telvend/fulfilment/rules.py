@@ -28,7 +28,7 @@ from telvend.fulfilment.model import (
     clean,
     spread,
 )
-from telvend.fulfilment.routing import Choice, Chosen, Later
+from telvend.fulfilment.routing import Assignment, Choice, RetryLater
 from telvend.kit.money import Money
 from telvend.orders.model import AttemptState, OrderState
 
@@ -87,13 +87,13 @@ def with_choice(
     providers call the product.
     """
     match choice:
-        case Chosen():
+        case Assignment():
             name = choice.provider.name
             minor = costs.get(name)
             cost = claim.cost if minor is None else Money(minor, claim.cost.currency)
             reference = choice.provider.traits.reference(claim.reference, find.number, claim.now)
             return Deliver(choice, find.number, reference, cost, offers.codes.get(name, ""), offers.type)
-        case Later():
+        case RetryLater():
             state = OrderState.WAITING if claim.attempts else OrderState.ACCEPTED
             return Reschedule(max(0.05, choice.after_s * (1 + spread(claim.id, find.number - 1))), state, choice.why)
         case _:

@@ -92,66 +92,70 @@ class Settlement:
 
     async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
         journal = await WalletJournal.begin(tx, await _wallets_of(tx, items))
-        cases = await store.lock_cases(tx, {item.order_id for item in items}, self._doubts)
-        if final := [case for case in cases.values() if case.state.final]:
+        locked_orders = await store.lock_orders(tx, {item.order_id for item in items}, self._doubts)
+        if final := [locked for locked in locked_orders.values() if locked.state.final]:
             await store.read_by_hand(tx, final)
         effects = [
-            await self._weigh_by_hand(tx, cases.get(item.order_id), item)
+            await self._weigh_by_hand(tx, locked_orders.get(item.order_id), item)
             if isinstance(item, PersonVerdict)
-            else weigh(cases.get(item.order_id), item, self._policy)
+            else weigh(locked_orders.get(item.order_id), item, self._policy)
             for item in items
         ]
-        balances = await self._move_money(tx, cases.values(), journal)
-        if ending := [case for case in cases.values() if case.credited and case.state.final]:
+        balances = await self._move_money(tx, locked_orders.values(), journal)
+        if ending := [locked for locked in locked_orders.values() if locked.credited and locked.state.final]:
             balances |= await end_credits(tx, ending, journal, self._ledger)
-            self._credits |= {case.id: case for case in ending}
-        if late := [case for case in cases.values() if case.late]:
+            self._credits |= {locked.id: locked for locked in ending}
+        if late := [locked for locked in locked_orders.values() if locked.late]:
             await self._enter_late_reports(tx, late, journal)
         await journal.write(tx)
-        await store.write_cases(tx, cases.values(), balances)
+        await store.write_orders(tx, locked_orders.values(), balances)
         if not self._outbox.silent:
-            changed = {case.id: (case.wallet_id, case.state) for case in cases.values() if case.changed}
+            changed = {
+                locked.id: (locked.wallet_id, locked.state) for locked in locked_orders.values() if locked.changed
+            }
             await events.tell(tx, self._outbox, changed)
-        carrying = [case for case in cases.values() if case.kind in WITH_PAYLOAD]
+        carrying = [locked for locked in locked_orders.values() if locked.kind in WITH_PAYLOAD]
         if carrying:
             await self._write_payloads(tx, carrying)
         # Nobody looks for it: the worker settles its items again, and those that were committed are weighed as known. A person
         # is told to try again, for the same reason.
         return DecidedBatch(effects, AfterLostCommit.BUSY)
 
-    async def _weigh_by_hand(self, tx: Tx, case: LockedOrder | None, verdict: PersonVerdict) -> Effect | TelvendError:
+    async def _weigh_by_hand(self, tx: Tx, locked: LockedOrder | None, verdict: PersonVerdict) -> Effect | TelvendError:
         """Weigh what a person decides, unless it is for a second person to confirm."""
-        if case is None or verdict.reference not in (None, case.reference):
-            return weigh(case, verdict, self._policy)
-        answer = decided_already(case, verdict)
+        if locked is None or verdict.reference not in (None, locked.reference):
+            return weigh(locked, verdict, self._policy)
+        answer = decided_already(locked, verdict)
         if answer is not None:
             if verdict.confirmation is not None:
-                return InvalidInput("", f"{case.reference} is {case.state} meanwhile; nothing has moved.")
+                return InvalidInput("", f"{locked.reference} is {locked.state} meanwhile; nothing has moved.")
             return answer
         kind = ActKind.DELIVERED if verdict.delivered else ActKind.FAILED
-        act = Act(kind, case.wallet_id, case.reference, case.price, case.mode, clean(verdict.text), case.id)
+        act = Act(kind, locked.wallet_id, locked.reference, locked.price, locked.mode, clean(verdict.text), locked.id)
         try:
             waiting = await self._second_person.admit(
-                tx, act, case.id, by_whom=verdict.by_whom, confirmation=verdict.confirmation
+                tx, act, locked.id, by_whom=verdict.by_whom, confirmation=verdict.confirmation
             )
         except TelvendError as error:
             return error  # Nothing of it is written, and others are settled in the same transaction.
-        return weigh(case, verdict, self._policy) if waiting is None else WaitsForSecondPerson(waiting)
+        return weigh(locked, verdict, self._policy) if waiting is None else WaitsForSecondPerson(waiting)
 
-    async def _enter_late_reports(self, tx: Tx, cases: Sequence[LockedOrder], journal: WalletJournal) -> None:
+    async def _enter_late_reports(self, tx: Tx, locked_orders: Sequence[LockedOrder], journal: WalletJournal) -> None:
         """Enter what providers say against a person as write-offs, once for each attempt."""
-        told = await store.late_reports_of(tx, [case.id for case in cases])
-        for case in cases:
-            new = {report.attempt: report for report in reversed(case.late) if (case.id, report.attempt) not in told}
-            case.late = list(new.values())
-        reports = [(case, report) for case in cases for report in case.late]
+        told = await store.late_reports_of(tx, [locked.id for locked in locked_orders])
+        for locked in locked_orders:
+            new = {
+                report.attempt: report for report in reversed(locked.late) if (locked.id, report.attempt) not in told
+            }
+            locked.late = list(new.values())
+        reports = [(locked, report) for locked in locked_orders for report in locked.late]
         if not reports:
             return
         written = []
-        for cause, (case, report) in zip(await ledger_store.next_causes(tx, len(reports)), reports, strict=True):
-            write_off = await self._ledger.house_of(tx, AccountKind.WRITE_OFF, case.price.currency, case.mode)
+        for cause, (locked, report) in zip(await ledger_store.next_causes(tx, len(reports)), reports, strict=True):
+            write_off = await self._ledger.house_of(tx, AccountKind.WRITE_OFF, locked.price.currency, locked.mode)
             provider = await self._ledger.house_of(
-                tx, AccountKind.PROVIDER, case.price.currency, case.mode, report.provider
+                tx, AccountKind.PROVIDER, locked.price.currency, locked.mode, report.provider
             )
             if report.cost.minor and report.delivered:
                 journal.enter_late_cost(cause, write_off, provider, report.cost)
@@ -159,43 +163,43 @@ class Settlement:
                 journal.enter_late_return(cause, provider, write_off, report.cost)
             written.append(
                 store.LateReportRow(
-                    cause, case.id, report.attempt, report.provider, report.delivered, report.cost.minor, report.text
+                    cause, locked.id, report.attempt, report.provider, report.delivered, report.cost.minor, report.text
                 )
             )
         await store.write_late_reports(tx, written)
-        self._late |= {case.id: case for case in cases}
+        self._late |= {locked.id: locked for locked in locked_orders}
 
-    async def _write_payloads(self, tx: Tx, cases: Iterable[LockedOrder]) -> None:
+    async def _write_payloads(self, tx: Tx, locked_orders: Iterable[LockedOrder]) -> None:
         """Seal what deliveries carried back. A delivered order without it is complete for the money, and asked about."""
         written = []
-        for case in cases:
-            if case.payload is None and case.posting is None:
+        for locked in locked_orders:
+            if locked.payload is None and locked.posting is None:
                 continue
-            attempt = max(attempt.number for attempt in case.attempts if attempt.state is AttemptState.DELIVERED)
+            attempt = max(attempt.number for attempt in locked.attempts if attempt.state is AttemptState.DELIVERED)
             if self._payloads is None:
-                written.append(SealedPayload(case.id, attempt))
+                written.append(SealedPayload(locked.id, attempt))
             else:
-                written.append(await self._payloads.seal(case.id, attempt, case.payload))
+                written.append(await self._payloads.seal(locked.id, attempt, locked.payload))
         if written:
             await payload_store.write(tx, written, requery_delay_s(0))
 
-    async def _move_money(self, tx: Tx, cases: Iterable[LockedOrder], journal: WalletJournal) -> dict[int, int]:
+    async def _move_money(self, tx: Tx, locked_orders: Iterable[LockedOrder], journal: WalletJournal) -> dict[int, int]:
         """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
         balances: dict[int, int] = {}
         house = partial(self._ledger.house_of, tx)
-        for case in cases:
-            if case.posting is None and not case.releases:
+        for locked in locked_orders:
+            if locked.posting is None and not locked.releases:
                 continue
-            currency, mode = case.price.currency, case.mode
+            currency, mode = locked.price.currency, locked.mode
             in_flight = await house(AccountKind.IN_FLIGHT, currency, mode)
-            if case.releases:
-                balances[case.id] = journal.release(case.id, case.wallet_id, in_flight, case.price).minor
-                journal.fail(case.wallet_id, case.position, credit=False)
-            elif case.posting is not None:
-                provider = await house(AccountKind.PROVIDER, currency, mode, case.posting.provider)
+            if locked.releases:
+                balances[locked.id] = journal.release(locked.id, locked.wallet_id, in_flight, locked.price).minor
+                journal.fail(locked.wallet_id, locked.position, credit=False)
+            elif locked.posting is not None:
+                provider = await house(AccountKind.PROVIDER, currency, mode, locked.posting.provider)
                 margin = await house(AccountKind.MARGIN, currency, mode)
                 loss = await house(AccountKind.LOSS, currency, mode)
-                journal.post(case.id, in_flight, provider, margin, loss, case.price, case.posting.cost)
+                journal.post(locked.id, in_flight, provider, margin, loss, locked.price, locked.posting.cost)
         return balances
 
 

@@ -159,11 +159,11 @@ async def claim_due(tx: Tx, limit: int, lease_s: float, doubts: Callable[[dateti
     return [_claim_of(row, tried.get(row["id"], []), doubts(row["created_at"])) for row in due]
 
 
-async def lock_cases(tx: Tx, order_ids: Collection[int], doubts: Callable[[datetime], bool]) -> dict[int, LockedOrder]:
+async def lock_orders(tx: Tx, order_ids: Collection[int], doubts: Callable[[datetime], bool]) -> dict[int, LockedOrder]:
     """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
     locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
     attempts = await _attempts(tx, [row["id"] for row in locked])
-    return {row["id"]: _case_of(row, attempts.get(row["id"], []), doubts(row["created_at"])) for row in locked}
+    return {row["id"]: _locked_order(row, attempts.get(row["id"], []), doubts(row["created_at"])) for row in locked}
 
 
 async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[AttemptSnapshot]]:
@@ -306,9 +306,9 @@ def _new_attempt(order_id: int, provider: str, step: Deliver | Presume) -> _NewA
     return _NewAttempt(order_id, step.number, provider, step.reference, step.cost.minor, step.provider_code, step.type)
 
 
-async def read_by_hand(tx: Tx, cases: Iterable[LockedOrder]) -> None:
+async def read_by_hand(tx: Tx, locked_orders: Iterable[LockedOrder]) -> None:
     """Set `by_hand` of the attempts of these orders."""
-    attempts = {(case.id, attempt.number): attempt for case in cases for attempt in case.attempts}
+    attempts = {(locked.id, attempt.number): attempt for locked in locked_orders for attempt in locked.attempts}
     for row in await tx.fetch(BY_HAND, list({order_id for order_id, _ in attempts})):
         attempts[row["order_id"], row["number"]].by_hand = True
 
@@ -322,33 +322,33 @@ async def write_late_reports(tx: Tx, reports: Sequence[LateReportRow]) -> None:
     await tx.execute(WRITE_LATE_REPORTS, rows(reports))
 
 
-async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, int]) -> None:
+async def write_orders(tx: Tx, locked_orders: Iterable[LockedOrder], balances: dict[int, int]) -> None:
     changes: list[_OrderChange] = []
     attempts: list[_AttemptChange] = []
     notes: list[_Note] = []
     by_hand: list[_ByHand] = []
     now = datetime.now(UTC)
-    for case in cases:
-        if case.changed:
-            changes.append(_OrderChange(case.id, case.state, case.due_in_s, balances.get(case.id)))
-            if case.state.final:
+    for locked in locked_orders:
+        if locked.changed:
+            changes.append(_OrderChange(locked.id, locked.state, locked.due_in_s, balances.get(locked.id)))
+            if locked.state.final:
                 remember(
                     tx,
                     Fact(
                         FactKind.ORDER,
-                        case.id,
+                        locked.id,
                         # Now, as well as one may know it here: somebody may have changed the order's own time.
-                        at=max(case.created_at or now, now),
+                        at=max(locked.created_at or now, now),
                         final=True,
-                        reference=case.reference,
+                        reference=locked.reference,
                     ),
                 )
-            if case.decided_by_hand:
-                by_hand += [_ByHand(case.id, attempt.number) for attempt in case.attempts if attempt.by_hand]
-        notes += [_Note(case.id, text) for text in case.notes]
+            if locked.decided_by_hand:
+                by_hand += [_ByHand(locked.id, attempt.number) for attempt in locked.attempts if attempt.by_hand]
+        notes += [_Note(locked.id, text) for text in locked.notes]
         attempts += [
             _AttemptChange(
-                case.id,
+                locked.id,
                 attempt.number,
                 attempt.state,
                 attempt.asked,
@@ -358,7 +358,7 @@ async def write_cases(tx: Tx, cases: Iterable[LockedOrder], balances: dict[int, 
                 attempt.text,
                 attempt.provider_reference,
             )
-            for attempt in case.attempts
+            for attempt in locked.attempts
             if attempt.changed
         ]
     if changes:
@@ -413,7 +413,7 @@ def _try_of(row: Any) -> AttemptSnapshot:
     )
 
 
-def _case_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> LockedOrder:
+def _locked_order(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> LockedOrder:
     order_id, reference, wallet_id, mode, price_minor, currency_code, state, position, created_at, kind, provisional = (
         row
     )

@@ -40,7 +40,7 @@ _EARLIEST: Final = 0.85
 _WRITTEN_OFF: Final = "a person had decided so, and what the provider says of its cost is a write-off, once"
 
 
-def believed(word: ProviderReport, resent: int = 0) -> Outcome:
+def believed(report: ProviderReport, resent: int = 0) -> Outcome:
     """Return the outcome as far as it can be believed. `resent` is how often the attempt has been sent again by now.
 
     "Never heard of it" counts only once no request can arrive any more. So does a refusal of one request where another one
@@ -48,21 +48,21 @@ def believed(word: ProviderReport, resent: int = 0) -> Outcome:
     free at the far side, and the other one would deliver. A refusal that a requery finds is the far side's record of the
     reference, and counts for all of them; so does a reference that the far side has closed (`NotSent.closed`).
     """
-    requery = word.asked and not word.to_resend
-    closed = isinstance(word.outcome, NotSent) and word.outcome.closed
-    if requery and (closed or isinstance(word.outcome, Refused)):
-        return word.outcome
-    if not isinstance(word.outcome, NotSent | Refused):
-        return word.outcome
-    if resent != word.resent:
-        return Unknown(f"sent again meanwhile: {word.outcome.text}")
-    if word.asked and word.age_s < word.settles_after_s:
+    requery = report.asked and not report.to_resend
+    closed = isinstance(report.outcome, NotSent) and report.outcome.closed
+    if requery and (closed or isinstance(report.outcome, Refused)):
+        return report.outcome
+    if not isinstance(report.outcome, NotSent | Refused):
+        return report.outcome
+    if resent != report.resent:
+        return Unknown(f"sent again meanwhile: {report.outcome.text}")
+    if report.asked and report.age_s < report.settles_after_s:
         return Unknown(
-            f"not heard of yet: {word.outcome.text}"
+            f"not heard of yet: {report.outcome.text}"
             if requery
-            else f"sent again, {word.outcome.text}; the first request may still arrive"
+            else f"sent again, {report.outcome.text}; the first request may still arrive"
         )
-    return word.outcome
+    return report.outcome
 
 
 def may_release(item: Item) -> bool:
@@ -77,49 +77,49 @@ def may_release(item: Item) -> bool:
             return isinstance(item, Abandoned)
 
 
-def weigh(case: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Effect | TelvendError:
+def weigh(locked: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Effect | TelvendError:
     """Change `case` as `item` demands. Answers what happened, or the error that a person gets.
 
     Raises InvariantBroken where a worker speaks of an order or attempt that does not exist.
     """
     match item:
-        case PersonVerdict() | RequeryNow() if case is None or item.reference not in (None, case.reference):
+        case PersonVerdict() | RequeryNow() if locked is None or item.reference not in (None, locked.reference):
             return NotFound("Order")
-    if case is None:
+    if locked is None:
         if isinstance(item, CalledBack):
             return Effect.NOTHING  # The database has gone back meanwhile.
         raise InvariantBroken(f"order {item.order_id} does not exist")
     match item:
         case ProviderReport():
-            return _weigh_word(case, item, policy)
+            return _weigh_report(locked, item, policy)
         case Abandoned():
-            return _weigh_giving_up(case, item)
+            return _weigh_giving_up(locked, item)
         case PersonVerdict():
-            return _weigh_verdict(case, item)
+            return _weigh_verdict(locked, item)
         case RequeryNow():
-            return _weigh_look_again(case)
+            return _weigh_look_again(locked)
         case CalledBack():
-            return _weigh_callback(case, item)
+            return _weigh_callback(locked, item)
 
 
-def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolicy) -> Effect:
-    attempt = next((attempt for attempt in case.attempts if attempt.number == word.number), None)
-    outcome = believed(word, word.resent if attempt is None else attempt.resent)
+def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: FulfilmentPolicy) -> Effect:
+    attempt = next((attempt for attempt in locked.attempts if attempt.number == report.number), None)
+    outcome = believed(report, report.resent if attempt is None else attempt.resent)
     if attempt is None:
-        return _weigh_lost_attempt(case, word, outcome)
+        return _weigh_lost_attempt(locked, report, outcome)
     if not attempt.state.open:
-        return _weigh_late(case, attempt, outcome)
+        return _weigh_late(locked, attempt, outcome)
     if isinstance(outcome, NotSent) and attempt.state is AttemptState.ACCEPTED:
         # It said that it would deliver. That it now knows nothing of it is no promise not to.
         outcome = Unknown(f"accepted before, and now: {outcome.text}")
     attempt.changed = True
     attempt.text = clean(outcome.text)
-    if word.asked:
+    if report.asked:
         attempt.asked += 1
     match outcome:
         case Delivered():
             attempt.state = AttemptState.DELIVERED
-            _take_details(case, attempt, outcome)
+            _take_details(locked, attempt, outcome)
         case Refused():
             attempt.state = AttemptState.REFUSED
             attempt.elsewhere = outcome.elsewhere
@@ -130,96 +130,96 @@ def _weigh_word(case: LockedOrder, word: ProviderReport, policy: FulfilmentPolic
             attempt.state = AttemptState.ACCEPTED
             attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
             # Who says it when it accepts may not say it again when it has delivered.
-            attempt.cost_minor = _cost_of(case, attempt, outcome).minor
+            attempt.cost_minor = _cost_of(locked, attempt, outcome).minor
         case Unknown() if attempt.state is AttemptState.STARTED:
             attempt.state = AttemptState.UNKNOWN
-    if case.state.final:
-        raise InvariantBroken(f"order {case.id} is {case.state} and attempt {attempt.number} was open")
-    if case.state is OrderState.REVIEW:
-        return _tell_the_reviewer(case, attempt)
+    if locked.state.final:
+        raise InvariantBroken(f"order {locked.id} is {locked.state} and attempt {attempt.number} was open")
+    if locked.state is OrderState.REVIEW:
+        return _tell_the_reviewer(locked, attempt)
     if attempt.state.open:
-        return _ask_later(case, attempt, word, outcome, policy)
+        return _requery_later(locked, attempt, report, outcome, policy)
     if any(
-        other.state.open or other.state is AttemptState.DELIVERED for other in case.attempts if other is not attempt
+        other.state.open or other.state is AttemptState.DELIVERED for other in locked.attempts if other is not attempt
     ):
-        case.notes.append(f"Attempt {attempt.number} is {attempt.state} while another one was delivered or is open.")
-        case.become(OrderState.REVIEW)
+        locked.notes.append(f"Attempt {attempt.number} is {attempt.state} while another one was delivered or is open.")
+        locked.become(OrderState.REVIEW)
         return Effect.REVIEW
     match outcome:
         case Delivered():
-            case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
-            case.become(OrderState.DELIVERED)
+            locked.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, locked.price.currency))
+            locked.become(OrderState.DELIVERED)
             return Effect.DELIVERED
         case Refused() if attempt.again:
-            case.become(OrderState.WAITING, _too_soon_s(case, word.repeat_guard_s, policy))
+            locked.become(OrderState.WAITING, _too_soon_s(locked, report.repeat_guard_s, policy))
         case Refused() if outcome.elsewhere:
-            case.become(OrderState.DELIVERING, 0.0)
-        case Refused() if case.doubtful:
-            return _review(case, f"{MAY_BE_LOST} Attempt {attempt.number} was refused: {attempt.text}")
+            locked.become(OrderState.DELIVERING, 0.0)
+        case Refused() if locked.doubtful:
+            return _review(locked, f"{MAY_BE_LOST} Attempt {attempt.number} was refused: {attempt.text}")
         case Refused():
-            case.releases = True
-            case.become(OrderState.FAILED)
+            locked.releases = True
+            locked.become(OrderState.FAILED)
             return Effect.FAILED
         case _:
-            missed = [other for other in case.attempts if other.state is AttemptState.NOT_SENT]
-            case.become(OrderState.WAITING, policy.backoff(missed))
+            missed = [other for other in locked.attempts if other.state is AttemptState.NOT_SENT]
+            locked.become(OrderState.WAITING, policy.backoff(missed))
     return Effect.TRY_AGAIN
 
 
-def _weigh_lost_attempt(case: LockedOrder, word: ProviderReport, outcome: Outcome) -> Effect:
+def _weigh_lost_attempt(locked: LockedOrder, report: ProviderReport, outcome: Outcome) -> Effect:
     """A word on an attempt that the book does not have: it has gone back. Raises InvariantBroken where it has not."""
-    if not case.doubtful:
-        raise InvariantBroken(f"attempt {word.number} of order {case.id} does not exist")
+    if not locked.doubtful:
+        raise InvariantBroken(f"attempt {report.number} of order {locked.id} does not exist")
     said = f"{type(outcome).__name__}: {clean(outcome.text)}"
-    text = f"Attempt {word.number} is not in the database, which has gone back; its provider said {said}"
-    if case.state.final:
-        case.notes.append(f"{text}. The order was {case.state}; no money was moved.")
+    text = f"Attempt {report.number} is not in the database, which has gone back; its provider said {said}"
+    if locked.state.final:
+        locked.notes.append(f"{text}. The order was {locked.state}; no money was moved.")
         return Effect.CONTRADICTED
-    return _review(case, text)
+    return _review(locked, text)
 
 
-def _review(case: LockedOrder, note: str) -> Effect:
-    case.notes.append(note)
-    if case.state is not OrderState.REVIEW:
-        case.become(OrderState.REVIEW)
+def _review(locked: LockedOrder, note: str) -> Effect:
+    locked.notes.append(note)
+    if locked.state is not OrderState.REVIEW:
+        locked.become(OrderState.REVIEW)
     return Effect.REVIEW
 
 
-def _too_soon_s(case: LockedOrder, repeat_guard_s: float, policy: FulfilmentPolicy) -> float:
+def _too_soon_s(locked: LockedOrder, repeat_guard_s: float, policy: FulfilmentPolicy) -> float:
     """How long to wait until the number may be served again. Other orders for it may get there first: ever longer."""
-    times = sum(attempt.again for attempt in case.attempts)
+    times = sum(attempt.again for attempt in locked.attempts)
     delay_s = max(repeat_guard_s, policy.too_soon_s) * 2.0 ** min(max(0, times - 1), 16)
-    return min(policy.longest_too_soon_s, delay_s) * (1 + abs(spread(case.id, times)))
+    return min(policy.longest_too_soon_s, delay_s) * (1 + abs(spread(locked.id, times)))
 
 
-def _tell_the_reviewer(case: LockedOrder, attempt: AttemptSnapshot) -> Effect:
+def _tell_the_reviewer(locked: LockedOrder, attempt: AttemptSnapshot) -> Effect:
     """Only a person leads out of review, so that whatever is said meanwhile is theirs to read."""
     if not attempt.state.open:
-        case.notes.append(f"While in review: attempt {attempt.number} is {attempt.state}: {attempt.text}")
+        locked.notes.append(f"While in review: attempt {attempt.number} is {attempt.state}: {attempt.text}")
     return Effect.REVIEW
 
 
-def _ask_later(
-    case: LockedOrder, attempt: AttemptSnapshot, word: ProviderReport, outcome: Outcome, policy: FulfilmentPolicy
+def _requery_later(
+    locked: LockedOrder, attempt: AttemptSnapshot, report: ProviderReport, outcome: Outcome, policy: FulfilmentPolicy
 ) -> Effect:
-    if not word.holds:
+    if not report.holds:
         # Whoever has the order now decides when to look again; if nobody has, it is due already.
         return Effect.NOTHING
-    delay_s = ask_delay_s(attempt, outcome, policy, word.schedule_age_s)
+    delay_s = next_requery_s(attempt, outcome, policy, report.schedule_age_s)
     if delay_s is None:
-        case.notes.append(f"Asked {attempt.asked} times about attempt {attempt.number}; last: {attempt.text}")
-        case.become(OrderState.REVIEW)
+        locked.notes.append(f"Asked {attempt.asked} times about attempt {attempt.number}; last: {attempt.text}")
+        locked.become(OrderState.REVIEW)
         return Effect.REVIEW
-    delay_s *= 1 + spread(case.id, attempt.asked)
-    doubted = isinstance(word.outcome, NotSent | Refused) and isinstance(outcome, Unknown)
-    if doubted and word.age_s < word.settles_after_s:
+    delay_s *= 1 + spread(locked.id, attempt.asked)
+    doubted = isinstance(report.outcome, NotSent | Refused) and isinstance(outcome, Unknown)
+    if doubted and report.age_s < report.settles_after_s:
         # Asked again as soon as the same answer can be believed.
-        delay_s = min(delay_s, max(1.0, word.settles_after_s - word.age_s))
-    case.become(OrderState.WAITING, delay_s)
-    return Effect.ASK_LATER
+        delay_s = min(delay_s, max(1.0, report.settles_after_s - report.age_s))
+    locked.become(OrderState.WAITING, delay_s)
+    return Effect.REQUERY_LATER
 
 
-def ask_delay_s(
+def next_requery_s(
     attempt: AttemptSnapshot, outcome: Outcome, policy: FulfilmentPolicy, age_s: float | None = None
 ) -> float | None:
     """Seconds until an open attempt is asked about again, without the jitter; None: it has been asked often enough.
@@ -232,12 +232,12 @@ def ask_delay_s(
     """
     accepted = attempt.state is AttemptState.ACCEPTED
     position = attempt.asked - accepted
-    if position >= len(policy.ask_delays_s):
+    if position >= len(policy.requery_delays_s):
         return None
     if age_s is not None:
         position = min(position, _steps_by_age(age_s, policy))
-    scheduled = policy.first_ask_s if position < 0 else policy.ask_delays_s[position]
-    hint = outcome.ask_after_s if isinstance(outcome, Accepted) else None
+    scheduled = policy.first_requery_s if position < 0 else policy.requery_delays_s[position]
+    hint = outcome.requery_after_s if isinstance(outcome, Accepted) else None
     if not isinstance(hint, int | float) or not math.isfinite(hint) or hint < 0:
         return scheduled
     hint = min(float(hint), policy.longest_hint_s)
@@ -246,10 +246,10 @@ def ask_delay_s(
 
 def _steps_by_age(age_s: float, policy: FulfilmentPolicy) -> int:
     """How many steps of the schedule an attempt of this age has behind it; the jitter may have made each of them shorter."""
-    return sum(age_s >= _EARLIEST * total_s for total_s in accumulate(policy.ask_delays_s))
+    return sum(age_s >= _EARLIEST * total_s for total_s in accumulate(policy.requery_delays_s))
 
 
-def _weigh_late(case: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -> Effect:
+def _weigh_late(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -> Effect:
     """A word on an attempt that already had a definite one.
 
     A provider that contradicts itself is not believed, and moves no money. What it says first, against a person, is entered as
@@ -257,80 +257,80 @@ def _weigh_late(case: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -
     """
     was_delivered = attempt.state is AttemptState.DELIVERED
     if isinstance(outcome, Delivered) and not was_delivered:
-        late = attempt.by_hand and case.state.final
-        case.notes.append(
+        late = attempt.by_hand and locked.state.final
+        locked.notes.append(
             f"Attempt {attempt.number} ({attempt.provider}) was {attempt.state}, and is delivered after all:"
-            f" {clean(outcome.text)}. The order was {case.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
+            f" {clean(outcome.text)}. The order was {locked.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
         )
         if late:
-            cost = _cost_of(case, attempt, outcome)
-            case.late.append(LateReport(attempt.number, attempt.provider, True, cost, clean(outcome.text)))
-        if not case.state.final:
+            cost = _cost_of(locked, attempt, outcome)
+            locked.late.append(LateReport(attempt.number, attempt.provider, True, cost, clean(outcome.text)))
+        if not locked.state.final:
             # Recorded as delivered, so that nothing but a person moves the order from now on.
             attempt.changed = True
             attempt.state = AttemptState.DELIVERED
             attempt.text = clean(outcome.text)
-            _take_details(case, attempt, outcome)
-            case.become(OrderState.REVIEW)
+            _take_details(locked, attempt, outcome)
+            locked.become(OrderState.REVIEW)
         return Effect.CONTRADICTED
     if isinstance(outcome, Refused | NotSent) and was_delivered:
-        late = attempt.by_hand and case.state is OrderState.DELIVERED and attempt is _posted(case)
-        case.notes.append(
+        late = attempt.by_hand and locked.state is OrderState.DELIVERED and attempt is _posted(locked)
+        locked.notes.append(
             f"Attempt {attempt.number} ({attempt.provider}) was delivered, and is now said not to be:"
-            f" {clean(outcome.text)}. The order is {case.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
+            f" {clean(outcome.text)}. The order is {locked.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
         )
         if late:
-            cost = Money(attempt.cost_minor, case.price.currency)
-            case.late.append(LateReport(attempt.number, attempt.provider, False, cost, clean(outcome.text)))
+            cost = Money(attempt.cost_minor, locked.price.currency)
+            locked.late.append(LateReport(attempt.number, attempt.provider, False, cost, clean(outcome.text)))
         return Effect.CONTRADICTED
     return Effect.NOTHING
 
 
-def _posted(case: LockedOrder) -> AttemptSnapshot:
+def _posted(locked: LockedOrder) -> AttemptSnapshot:
     """The attempt whose cost was posted for a delivered order: the last one that was delivered."""
-    return [attempt for attempt in case.attempts if attempt.state is AttemptState.DELIVERED][-1]
+    return [attempt for attempt in locked.attempts if attempt.state is AttemptState.DELIVERED][-1]
 
 
-def _take_details(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered) -> None:
+def _take_details(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered) -> None:
     attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
-    attempt.cost_minor = _cost_of(case, attempt, outcome).minor
+    attempt.cost_minor = _cost_of(locked, attempt, outcome).minor
     if outcome.payload is not None:
-        _take_payload(case, attempt, outcome.payload)
+        _take_payload(locked, attempt, outcome.payload)
 
 
-def _cost_of(case: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered | Accepted) -> Money:
+def _cost_of(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered | Accepted) -> Money:
     """What the provider takes: what it names, where that can be, else what the attempt expected."""
     cost = outcome.cost
     if isinstance(cost, Money):
-        if cost.currency == case.price.currency and 0 <= cost.minor <= MAXIMUM_MINOR:
+        if cost.currency == locked.price.currency and 0 <= cost.minor <= MAXIMUM_MINOR:
             return cost
-        case.notes.append(f"Attempt {attempt.number}: the cost that {attempt.provider} names cannot be: {cost!r}")
-    return Money(attempt.cost_minor, case.price.currency)
+        locked.notes.append(f"Attempt {attempt.number}: the cost that {attempt.provider} names cannot be: {cost!r}")
+    return Money(attempt.cost_minor, locked.price.currency)
 
 
-def _take_payload(case: LockedOrder, attempt: AttemptSnapshot, payload: Payload) -> None:
+def _take_payload(locked: LockedOrder, attempt: AttemptSnapshot, payload: Payload) -> None:
     """Keep what the delivery carried back. What cannot be read counts as not told, so that the provider is asked again."""
-    form = kind_of(case.kind).payload
+    form = kind_of(locked.kind).payload
     if form is None:
-        case.notes.append(
-            f"Attempt {attempt.number}: {attempt.provider} sent what {case.kind} does not carry; it was dropped."
+        locked.notes.append(
+            f"Attempt {attempt.number}: {attempt.provider} sent what {locked.kind} does not carry; it was dropped."
         )
         return
     try:
-        case.payload = Payload(form.parse(payload.reveal()))
+        locked.payload = Payload(form.parse(payload.reveal()))
     except ValueError as error:
-        case.notes.append(f"Attempt {attempt.number}: the {form.name} of {attempt.provider} cannot be read: {error}.")
+        locked.notes.append(f"Attempt {attempt.number}: the {form.name} of {attempt.provider} cannot be read: {error}.")
 
 
-def _weigh_giving_up(case: LockedOrder, item: Abandoned) -> Effect:
+def _weigh_giving_up(locked: LockedOrder, item: Abandoned) -> Effect:
     # By the time this is weighed somebody else may have gone on with the order.
-    if case.state.final or case.state is OrderState.REVIEW or not _nothing_delivered(case.attempts):
+    if locked.state.final or locked.state is OrderState.REVIEW or not _nothing_delivered(locked.attempts):
         return Effect.NOTHING
-    if case.doubtful:
-        return _review(case, f"{MAY_BE_LOST} It would have failed: {clean(item.why)}")
-    case.releases = True
-    case.notes.append(f"Given up: {item.why}")
-    case.become(OrderState.FAILED)
+    if locked.doubtful:
+        return _review(locked, f"{MAY_BE_LOST} It would have failed: {clean(item.why)}")
+    locked.releases = True
+    locked.notes.append(f"Given up: {item.why}")
+    locked.become(OrderState.FAILED)
     return Effect.FAILED
 
 
@@ -338,28 +338,28 @@ def _nothing_delivered(attempts: Sequence[AttemptSnapshot]) -> bool:
     return all(attempt.state in (AttemptState.REFUSED, AttemptState.NOT_SENT) for attempt in attempts)
 
 
-def decided_already(case: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError | None:
+def decided_already(locked: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError | None:
     """What a verdict gets that changes nothing: it is known, or cannot be. None where it would move money."""
-    if case.state is verdict.wanted:
+    if locked.state is verdict.wanted:
         return Effect.NOTHING
-    if case.state.final:
-        return InvalidInput("order", f"is {case.state} already, and the money has moved")
-    if case.state not in (OrderState.REVIEW, OrderState.WAITING):
+    if locked.state.final:
+        return InvalidInput("order", f"is {locked.state} already, and the money has moved")
+    if locked.state not in (OrderState.REVIEW, OrderState.WAITING):
         return InvalidInput("order", "is with a provider right now; decide when it is waiting or in review")
-    if verdict.delivered and not case.attempts:
+    if verdict.delivered and not locked.attempts:
         return InvalidInput("order", "was never sent to a provider, so that nobody can have delivered it")
     return None
 
 
-def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError:
-    answer = decided_already(case, verdict)
+def _weigh_verdict(locked: LockedOrder, verdict: PersonVerdict) -> Effect | TelvendError:
+    answer = decided_already(locked, verdict)
     if answer is not None:
         return answer
-    case.notes.append(f"Decided by hand, {verdict.wanted}{verdict.names}: {clean(verdict.text)}")
-    case.decided_by_hand = True
+    locked.notes.append(f"Decided by hand, {verdict.wanted}{verdict.names}: {clean(verdict.text)}")
+    locked.decided_by_hand = True
     # What a provider has said that it delivered is what was delivered, and what is paid for: nothing is known of an open one beside it.
-    delivered = [attempt for attempt in case.attempts if attempt.state is AttemptState.DELIVERED]
-    for attempt in case.attempts:
+    delivered = [attempt for attempt in locked.attempts if attempt.state is AttemptState.DELIVERED]
+    for attempt in locked.attempts:
         if attempt.state.open:
             attempt.changed = attempt.by_hand = True
             arrived = verdict.delivered and not delivered
@@ -368,47 +368,47 @@ def _weigh_verdict(case: LockedOrder, verdict: PersonVerdict) -> Effect | Telven
             if arrived:
                 delivered = [attempt]
     if verdict.delivered:
-        attempt = (delivered or case.attempts)[-1]
+        attempt = (delivered or locked.attempts)[-1]
         attempt.changed = True
         attempt.by_hand |= attempt.state is not AttemptState.DELIVERED
         attempt.state = AttemptState.DELIVERED
-        case.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, case.price.currency))
+        locked.posting = HoldPosting(attempt.provider, Money(attempt.cost_minor, locked.price.currency))
     else:
-        case.releases = True
-    case.become(verdict.wanted)
+        locked.releases = True
+    locked.become(verdict.wanted)
     return Effect.DELIVERED if verdict.delivered else Effect.FAILED
 
 
-def _weigh_look_again(case: LockedOrder) -> Effect | TelvendError:
-    if case.state.final:
-        return InvalidInput("order", f"is {case.state} already")
-    if case.state in (OrderState.ACCEPTED, OrderState.DELIVERING):
+def _weigh_look_again(locked: LockedOrder) -> Effect | TelvendError:
+    if locked.state.final:
+        return InvalidInput("order", f"is {locked.state} already")
+    if locked.state in (OrderState.ACCEPTED, OrderState.DELIVERING):
         return Effect.NOTHING  # It is being looked at.
-    if case.state is OrderState.REVIEW:
-        open_attempts = sum(attempt.state.open for attempt in case.attempts)
-        if open_attempts != 1 or any(attempt.state is AttemptState.DELIVERED for attempt in case.attempts):
+    if locked.state is OrderState.REVIEW:
+        open_attempts = sum(attempt.state.open for attempt in locked.attempts)
+        if open_attempts != 1 or any(attempt.state is AttemptState.DELIVERED for attempt in locked.attempts):
             return InvalidInput("order", "has nothing that a provider could be asked; decide whether it was delivered")
-    case.become(OrderState.WAITING, 0.0)
-    return Effect.ASK_LATER
+    locked.become(OrderState.WAITING, 0.0)
+    return Effect.REQUERY_LATER
 
 
-def _weigh_callback(case: LockedOrder, callback: CalledBack) -> Effect:
+def _weigh_callback(locked: LockedOrder, callback: CalledBack) -> Effect:
     """Bring the next question forward, where one is to be put about this attempt. Everything else changes nothing.
 
     The question does not count against the schedule. From review, too: vendors call back about what their staff has settled
     after all. What the provider answers counts as ever.
     """
-    attempt = next((attempt for attempt in case.attempts if attempt.number == callback.number), None)
-    if attempt is None or not attempt.state.open or case.state not in (OrderState.WAITING, OrderState.REVIEW):
+    attempt = next((attempt for attempt in locked.attempts if attempt.number == callback.number), None)
+    if attempt is None or not attempt.state.open or locked.state not in (OrderState.WAITING, OrderState.REVIEW):
         return Effect.NOTHING
-    others = [other for other in case.attempts if other is not attempt]
+    others = [other for other in locked.attempts if other is not attempt]
     if any(other.state.open or other.state is AttemptState.DELIVERED for other in others):
         return Effect.NOTHING  # What the attempts say does not fit together: a person has to look.
     if attempt.asked:
         attempt.asked -= 1
         attempt.changed = True
-    case.become(OrderState.WAITING, 0.0)
-    return Effect.ASK_LATER
+    locked.become(OrderState.WAITING, 0.0)
+    return Effect.REQUERY_LATER
 
 
 def _reference(text: object) -> str | None:

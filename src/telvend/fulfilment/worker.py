@@ -40,7 +40,7 @@ from telvend.fulfilment.model import (
 )
 from telvend.fulfilment.places import FULL_S, Places, Reserved, full
 from telvend.fulfilment.ports import FulfilmentStore, Observer
-from telvend.fulfilment.routing import Choice, Chosen, Nobody, Router, RoutingRequest
+from telvend.fulfilment.routing import Assignment, Choice, NoProvider, Router, RoutingRequest
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
 from telvend.kit import log
 from telvend.kit.clock import Clock
@@ -73,7 +73,7 @@ class Fulfilment:
         *,
         policy: FulfilmentPolicy,
         offers: Offers | None = None,
-        ears: Observer | None = None,
+        observer: Observer | None = None,
         pressure: Callable[[], int] | None = None,
         held: Callable[[], bool] | None = None,
         runtime: Runtime = NO_RUNTIME,
@@ -89,7 +89,7 @@ class Fulfilment:
         self._clock = clock
         self._offers: Offers = offers or (lambda _: NO_OFFERS)
         self._policy = policy
-        self._ears = ears or Observer()
+        self._observer = observer or Observer()
         self._pressure = pressure or (lambda: 0)
         self._held = held or (lambda: False)
         self._runtime = runtime
@@ -116,7 +116,7 @@ class Fulfilment:
             self._ages,
             clock,
             policy,
-            self._ears,
+            self._observer,
             count_rivals=store.rivals,
             record_resend=store.resend,
             held=self._held,
@@ -249,7 +249,7 @@ class Fulfilment:
                     await claim.write(steps)
         if not steps:
             return 0
-        self._ears.claimed(len(steps))
+        self._observer.claimed(len(steps))
         self._parked = 0
         deadline = before + lease_s
         claimed_at = self._clock.monotonic()
@@ -294,7 +294,7 @@ class Fulfilment:
     async def _work(self, order: InFlightOrder) -> None:
         """Make the call of one order and pass on what was said."""
         try:
-            word = await self._calls.make(order)
+            report = await self._calls.make(order)
         except OwnDatabaseAway:
             # The attempt is open, and is asked about when the lease has ended.
             self._let_go(order)
@@ -303,7 +303,7 @@ class Fulfilment:
             _log.exception("call_failed", order=order.claim.id)
             self._let_go(order)
         else:
-            self._submit(order, word)
+            self._submit(order, report)
 
     def _abandon(self, order: InFlightOrder) -> None:
         self._submit(order, self._calls.abandoned(order))
@@ -326,13 +326,13 @@ class Fulfilment:
         error = future.exception()
         if error is None:
             effect = future.result()
-            if effect is not Effect.ASK_LATER:
+            if effect is not Effect.REQUERY_LATER:
                 self._ages.forget(order.claim.id, order.number)
             if effect is Effect.TRY_AGAIN:
                 self._wake.set()
             elif effect is Effect.CONTRADICTED:
                 _log.error("provider_contradicts_itself", order=order.claim.id)
-                self._ears.contradicted(order.claim.id)
+                self._observer.contradicted(order.claim.id)
             elif effect is Effect.REVIEW:
                 _log.warning("order_in_review", order=order.claim.id)
         elif not isinstance(error, Busy):
@@ -375,13 +375,13 @@ def _choose(claim: ClaimedOrder, find: FindProvider, costs: Mapping[str, int | N
     """Ask the router for a place; each set of excluded providers only where the one before found none."""
     known = {name: cost for name, cost in costs.items() if cost is not None}
     not_sold = costs.keys() - known.keys()
-    choice: Choice = Nobody("every provider has been tried")
+    choice: Choice = NoProvider("every provider has been tried")
     for excluded in find.excluded:
         names = excluded | not_sold if not_sold else excluded
         wanted = RoutingRequest(
             claim.country, claim.network, claim.mode is Mode.TEST, known, names, claim.kind, claim.subscriber
         )
         choice = reserved.delivery(wanted)
-        if isinstance(choice, Chosen):
+        if isinstance(choice, Assignment):
             break
     return choice

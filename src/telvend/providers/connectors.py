@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from telvend.config import ProviderSettings
 from telvend.kit.clock import Clock
 from telvend.kit.secret import Secret
-from telvend.providers.upstream import CallbackForm, ConnectorRefused, Problem, Upstream, narrowed
+from telvend.providers.upstream import CallbackForm, ConnectorRefused, SettingsProblem, Upstream, narrowed
 
 if TYPE_CHECKING:
     import httpx
@@ -32,7 +32,9 @@ def connect(
     module = CONNECTORS.get(settings.connector)
     if module is None:
         known = ", ".join(sorted(CONNECTORS))
-        raise ConnectorRefused(name, [Problem("connector", f"there is no {settings.connector!r}; there are {known}")])
+        raise ConnectorRefused(
+            name, [SettingsProblem("connector", f"there is no {settings.connector!r}; there are {known}")]
+        )
     upstream: Upstream = importlib.import_module(module).connect(name, settings, clock, transport=transport)
     problem = _callback_problem(settings.connector, settings.callback_secret, upstream.callback)
     if problem is not None:
@@ -44,14 +46,16 @@ def connect(
 _PATH_SECRET: Final = re.compile(r"[A-Za-z0-9._~-]{16,256}", re.ASCII)
 
 
-def _callback_problem(connector: str, secret: Secret | None, form: CallbackForm | None) -> Problem | None:
+def _callback_problem(connector: str, secret: Secret | None, form: CallbackForm | None) -> SettingsProblem | None:
     """Why callbacks cannot be taken with this secret."""
     if secret is None:
         return None
     if form is None:
-        return Problem("callback_secret", f"is not used by the connector {connector}, whose vendor does not call back")
+        return SettingsProblem(
+            "callback_secret", f"is not used by the connector {connector}, whose vendor does not call back"
+        )
     if form.signature is None and _PATH_SECRET.fullmatch(secret.reveal()) is None:
-        return Problem(
+        return SettingsProblem(
             "callback_secret",
             "stands in an address: 16 to 256 letters, digits, - . _ and ~, such as `openssl rand -hex 24` makes",
         )

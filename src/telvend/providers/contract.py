@@ -71,10 +71,10 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The provider will deliver. `ask_after_s` is its own hint when to ask; `cost` is what it has taken, where it says so."""
+    """The provider will deliver. `requery_after_s` is its own hint when to ask; `cost` is what it has taken, where it says so."""
 
     provider_reference: str | None = None
-    ask_after_s: float | None = None
+    requery_after_s: float | None = None
     text: str = "Accepted"
     cost: Money | None = None
 

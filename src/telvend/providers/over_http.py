@@ -1,7 +1,7 @@
 """A provider that is called over HTTP: one request to deliver, one to requery, one for the balance. Every real one builds on it.
 
-A connector says how its requests look (`_purchase`, `_question`, `_balance_request`) and what the answers mean
-(`_outcome`, `_told`, `_balance_of`: the work of its `wire.py`). What becomes of a request without an answer is the same for
+A connector says how its requests look (`_purchase_request`, `_requery_request`, `_balance_request`) and what the answers mean
+(`_outcome`, `_requery_outcome`, `_balance_of`: the work of its `wire.py`). What becomes of a request without an answer is the same for
 all of them and decided here:
 
 - no connection could be made: `NotSent`, nothing can have arrived;
@@ -108,24 +108,24 @@ class ProviderOverHttp(ABC):
     # What a connector says ------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         """Return the request that delivers, made with `self._client.build_request`; Refused where it cannot be expressed."""
 
     @abstractmethod
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        """Return what an answer to `_purchase` means."""
+        """Return what an answer to `_purchase_request` means."""
 
     @abstractmethod
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         """Return the request that asks about an attempt; Unknown where the vendor cannot be asked about it."""
 
     @abstractmethod
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        """Return what an answer to `_question` means."""
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        """Return what an answer to `_requery_request` means."""
 
     def _preview_request(self, delivery: Delivery) -> "httpx.Request | Refused":
-        """Return what a preview shows, where that differs from `_purchase` before `prepare` has learned what is missing."""
-        return self._purchase(delivery)
+        """Return what a preview shows, where that differs from `_purchase_request` before `prepare` has learned what is missing."""
+        return self._purchase_request(delivery)
 
     def _headers_of(self, _method: str) -> Mapping[str, str | Secret]:
         """Return the headers of every request with this method."""
@@ -142,7 +142,7 @@ class ProviderOverHttp(ABC):
     # What follows ---------------------------------------------------------------------------------------------------------
 
     async def prepare(self, _delivery: Delivery) -> Refused | NotSent | None:
-        """Learn what `_purchase` has to know of the vendor, such as a list of plans. Sends nothing that delivers.
+        """Learn what `_purchase_request` has to know of the vendor, such as a list of plans. Sends nothing that delivers.
 
         `deliver` calls it first; so does whoever wants a preview that is complete. Return why the delivery cannot be sent.
         """
@@ -165,10 +165,10 @@ class ProviderOverHttp(ABC):
         return self._outcome(delivery, reply) if isinstance(reply, ProviderReply) else reply
 
     async def _request_of(self, delivery: Delivery) -> "httpx.Request | Refused | NotSent":
-        """Prepare, and return the request of `_purchase`."""
+        """Prepare, and return the request of `_purchase_request`."""
         if self._client.is_closed:
             return NotSent("not sent: the client is closed")
-        return await self.prepare(delivery) or self._purchase(delivery)
+        return await self.prepare(delivery) or self._purchase_request(delivery)
 
     async def _attempt(self, request: "httpx.Request") -> ProviderReply | Refused | NotSent | Unknown:
         """Send a request that may deliver. What becomes of one without an answer is decided here."""
@@ -188,7 +188,7 @@ class ProviderOverHttp(ABC):
         return told
 
     async def _look_up(self, delivery: Delivery) -> Outcome:
-        request = self._question(delivery)
+        request = self._requery_request(delivery)
         if isinstance(request, Unknown):
             return request
         try:
@@ -197,7 +197,7 @@ class ProviderOverHttp(ABC):
             return Unknown(f"could not be asked: {error.outcome.text}")
         except (*http.NO_ANSWER, RuntimeError) as error:
             return Unknown(f"could not be asked: {type(error).__name__}")
-        return self._told(delivery, reply)
+        return self._requery_outcome(delivery, reply)
 
     async def balance(self) -> Money | BalanceUnavailable | None:
         request = self._balance_request()

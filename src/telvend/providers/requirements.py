@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from telvend.config import ProviderSettings
 from telvend.kit.secret import Secret
-from telvend.providers.upstream import ConnectorRefused, Problem
+from telvend.providers.upstream import ConnectorRefused, SettingsProblem
 
 _CREDENTIALS: Final = ("api_key", "api_secret", "public_key", "secret_key", "client_id", "client_secret")
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
@@ -25,10 +25,10 @@ class Requirements:
     def __init__(self, name: str, settings: ProviderSettings) -> None:
         self._name = name
         self._settings = settings
-        self._problems: list[Problem] = []
+        self._problems: list[SettingsProblem] = []
 
     def add(self, key: str, text: str) -> None:
-        self._problems.append(Problem(key, text))
+        self._problems.append(SettingsProblem(key, text))
 
     def raise_if_any(self) -> None:
         """Raises ConnectorRefused with every problem that was added."""

@@ -39,7 +39,7 @@ class BalanceUnavailable:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SettingsProblem:
     """Something that is wrong with a provider's settings. `where` is the key, or `FILE:LINE key` of a description."""
 
     where: str
@@ -52,7 +52,7 @@ class Problem:
 class ConnectorRefused(Exception):
     """A provider's settings cannot be used. Holds every problem, not only the first."""
 
-    def __init__(self, name: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, name: str, problems: Sequence[SettingsProblem]) -> None:
         super().__init__(f"the provider {name} cannot be used: " + "; ".join(map(str, problems)))
         self.problems = tuple(problems)
 
@@ -199,7 +199,7 @@ def narrowed(name: str, traits: ProviderTraits, settings: ProviderSettings) -> P
                 raise ConnectorRefused(
                     name,
                     [
-                        Problem(
+                        SettingsProblem(
                             "networks",
                             f"has {', '.join(strangers)}, which {settings.connector} does not serve; it serves {known}",
                         )

@@ -3,7 +3,7 @@
 import pytest
 
 from telvend.fulfilment.places import Places
-from telvend.fulfilment.routing import Chosen, Later, Router, RoutingRequest
+from telvend.fulfilment.routing import Assignment, RetryLater, Router, RoutingRequest
 from telvend.providers.contract import ProviderTraits
 
 WANTED = RoutingRequest("GH", "MTN", test=False)
@@ -32,9 +32,9 @@ def test_deliveries_and_requeries_share_the_providers_limit() -> None:
     made, router = places()
     with made.reserve() as reserved:
         assert reserved.requery("only")
-        assert isinstance(reserved.delivery(WANTED), Chosen)
+        assert isinstance(reserved.delivery(WANTED), Assignment)
         assert not reserved.requery("only")
-        assert isinstance(reserved.delivery(WANTED), Later)
+        assert isinstance(reserved.delivery(WANTED), RetryLater)
     assert made.in_flight == {"only": 2}
     # The place that the router gave, and that was one too many, is its own again.
     assert router.snapshot()[0].in_flight == 1
@@ -61,7 +61,7 @@ def test_a_place_that_was_released_within_the_claim_is_released_once() -> None:
     def raise_within() -> None:
         with made.reserve() as reserved:
             chosen = reserved.delivery(WANTED)
-            assert isinstance(chosen, Chosen)
+            assert isinstance(chosen, Assignment)
             reserved.release(chosen)
             raise ZeroDivisionError
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telvend.fulfilment.routing import (
+    Assignment,
     BreakerState,
     Choice,
-    Chosen,
-    Later,
-    Nobody,
+    NoProvider,
     ProviderLimits,
     ProviderState,
+    RetryLater,
     Router,
     RoutingRequest,
     Rule,
@@ -61,8 +61,8 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def chosen(choice: Choice) -> Chosen:
-    assert isinstance(choice, Chosen), choice
+def chosen(choice: Choice) -> Assignment:
+    assert isinstance(choice, Assignment), choice
     return choice
 
 
@@ -88,7 +88,7 @@ def test_priority_goes_before_cost_and_cost_before_name(clock: FakeClock) -> Non
         order.append(name_of(router.choose(wanted)))
         wanted = replace(wanted, excluded=frozenset(order))
     assert order == ["dear", "b", "a", "c"]
-    assert router.choose(wanted) == Nobody("every provider has been tried")
+    assert router.choose(wanted) == NoProvider("every provider has been tried")
 
 
 def test_mode_and_network_must_be_served(clock: FakeClock) -> None:
@@ -101,15 +101,15 @@ def test_mode_and_network_must_be_served(clock: FakeClock) -> None:
     )
     assert name_of(router.choose(GHANA)) == "live"
     assert name_of(router.choose(replace(GHANA, test=True))) == "test"
-    assert router.choose(replace(GHANA, network="Telecel")) == Nobody("nobody sells Telecel of GH")
-    assert isinstance(router.choose(replace(GHANA, country="NG")), Nobody)
+    assert router.choose(replace(GHANA, network="Telecel")) == NoProvider("nobody sells Telecel of GH")
+    assert isinstance(router.choose(replace(GHANA, country="NG")), NoProvider)
 
 
 def test_switched_off_gets_nothing_until_it_is_on_again(clock: FakeClock) -> None:
     router = Router([Named("a"), Named("b")], clock, rules={"a": Rule(off=True)})
     assert name_of(router.choose(GHANA)) == "b"
     router.switch("b", off=True)
-    assert router.choose(GHANA) == Nobody("every provider is switched off")
+    assert router.choose(GHANA) == NoProvider("every provider is switched off")
     router.switch("a", off=False)
     assert name_of(router.choose(GHANA)) == "a"
 
@@ -118,7 +118,7 @@ def test_full_provider_overflows_to_the_next_and_then_waits(clock: FakeClock) ->
     router = Router([Named("a", concurrency=2), Named("b")], clock, rules={"b": Rule(concurrency=1)})
     places = [chosen(router.choose(GHANA)) for _ in range(3)]
     assert [place.provider.name for place in places] == ["a", "a", "b"]
-    assert router.choose(GHANA) == Later(0.25, "a has 2 of 2 calls in flight")
+    assert router.choose(GHANA) == RetryLater(0.25, "a has 2 of 2 calls in flight")
     router.release(places[0])
     assert name_of(router.choose(GHANA)) == "a"
 
@@ -179,7 +179,7 @@ def test_refusal_that_is_ours_to_mend_takes_the_provider_out_at_once(clock: Fake
     assert change is not None
     assert change.ours_to_mend
     assert router.record(second, Refused(reason, "top up"), 0.1) is None
-    assert router.choose(GHANA) == Later(60, "a is resting: Refused: top up")
+    assert router.choose(GHANA) == RetryLater(60, "a is resting: Refused: top up")
     [health] = router.snapshot()
     assert (health.why, health.ours_to_mend, health.opens_again_after_s) == ("Refused: top up", True, 60)
 
@@ -188,7 +188,7 @@ def test_open_breaker_makes_the_sale_wait_for_the_rest_of_the_cool_down(clock: F
     router = Router([Named("a")], clock, limits=LIMITS)
     serve(router, Unknown("timed out"), 3)
     clock.pass_time(4)
-    assert router.choose(GHANA) == Later(6, "a is resting: Unknown: timed out")
+    assert router.choose(GHANA) == RetryLater(6, "a is resting: Unknown: timed out")
 
 
 def test_half_open_lets_one_probe_through_and_its_answer_closes(clock: FakeClock) -> None:
@@ -197,7 +197,7 @@ def test_half_open_lets_one_probe_through_and_its_answer_closes(clock: FakeClock
     clock.pass_time(10)
     probe = chosen(router.choose(GHANA))
     assert probe.probe
-    assert isinstance(router.choose(GHANA), Later)
+    assert isinstance(router.choose(GHANA), RetryLater)
     change = router.record(probe, Delivered(), 0.1)
     assert change is not None
     assert change.after is BreakerState.CLOSED
@@ -209,7 +209,7 @@ def test_failed_probe_doubles_the_cool_down_up_to_the_longest(clock: FakeClock) 
     serve(router, Unknown(), 3)
     for cool_down_s in (10, 20, 40, 40):
         waiting = router.choose(GHANA)
-        assert isinstance(waiting, Later)
+        assert isinstance(waiting, RetryLater)
         assert waiting.after_s == cool_down_s
         clock.pass_time(cool_down_s)
         serve(router, Unknown())
@@ -266,7 +266,7 @@ def test_names_are_checked(clock: FakeClock) -> None:
 def test_live_sales_that_are_refused_get_nobody_and_those_of_test_keys_go_on(clock: FakeClock) -> None:
     why: list[str | None] = ["the wallets hold play money"]
     router = Router([Named("a", test_mode=True)], clock, refuses_live=lambda: why[0])
-    assert router.choose(GHANA) == Nobody("the wallets hold play money")
+    assert router.choose(GHANA) == NoProvider("the wallets hold play money")
     assert name_of(router.choose(replace(GHANA, test=True))) == "a"
     why[0] = None
     assert name_of(router.choose(GHANA)) == "a"
@@ -296,7 +296,7 @@ def test_an_answer_for_one_network_says_nothing_of_another(clock: FakeClock) -> 
     for _ in range(3):
         serve(router, Delivered(), 5, TELECEL)
         serve(router, Unknown())
-    assert isinstance(router.choose(GHANA), Later)
+    assert isinstance(router.choose(GHANA), RetryLater)
     assert name_of(router.choose(TELECEL)) == "a"
 
 
@@ -311,11 +311,11 @@ def test_a_float_that_is_back_lets_the_next_sale_probe(clock: FakeClock) -> None
     router = Router([Named("a")], clock, limits=LIMITS)
     serve(router, Refused(Reason.NO_FLOAT))
     clock.pass_time(1)
-    assert isinstance(router.choose(GHANA), Later)
+    assert isinstance(router.choose(GHANA), RetryLater)
     router.float_is_back("a")
     router.float_is_back("somebody else")
     assert chosen(router.choose(GHANA)).probe
-    assert isinstance(router.choose(TELECEL), Later)
+    assert isinstance(router.choose(TELECEL), RetryLater)
 
 
 # Nobody else -----------------------------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_where_all_rest_the_sale_waits_and_a_probe_is_made_every_five_seconds(cl
     serve(router, Unknown(), 5)
     for _ in range(20):
         waiting = router.choose(GHANA)
-        assert isinstance(waiting, Later)
+        assert isinstance(waiting, RetryLater)
         assert waiting.after_s == 5
         clock.pass_time(5)
         probe = chosen(router.choose(GHANA))
@@ -341,7 +341,7 @@ def test_a_provider_with_another_one_behind_it_rests_for_its_whole_time(clock: F
     router = Router([Named("a"), Named("b", concurrency=1)], clock)
     serve(router, Unknown(), 5)
     clock.pass_time(6)
-    assert [type(router.choose(GHANA)) for _ in range(2)] == [Chosen, Later]
+    assert [type(router.choose(GHANA)) for _ in range(2)] == [Assignment, RetryLater]
     clock.pass_time(4)
     assert name_of(router.choose(GHANA)) == "a"
 
@@ -349,7 +349,7 @@ def test_a_provider_with_another_one_behind_it_rests_for_its_whole_time(clock: F
 def test_many_that_wait_for_a_breaker_do_not_all_come_back_at_once(clock: FakeClock) -> None:
     router = Router([Named("only")], clock)
     serve(router, Unknown(), 5)
-    told = [choice.after_s for _ in range(50_000) if isinstance(choice := router.choose(GHANA), Later)]
+    told = [choice.after_s for _ in range(50_000) if isinstance(choice := router.choose(GHANA), RetryLater)]
     assert len(told) == 50_000
     assert told[0] == 5
     assert told[1000] == pytest.approx(10)
@@ -363,7 +363,7 @@ def test_no_more_calls_are_made_in_a_second_than_a_provider_takes_and_they_are_s
     router = Router([Named("a", rate_per_s=10.0)], clock)
     made = []
     for _ in range(400):
-        if isinstance(router.choose(GHANA), Chosen):
+        if isinstance(router.choose(GHANA), Assignment):
             made.append(clock.monotonic())
         clock.pass_time(0.01)
     assert 38 <= len(made) <= 41
@@ -373,18 +373,18 @@ def test_no_more_calls_are_made_in_a_second_than_a_provider_takes_and_they_are_s
 def test_each_that_waits_for_its_turn_is_told_another_one(clock: FakeClock) -> None:
     router = Router([Named("a")], clock, rules={"a": Rule(rate_per_s=2.0)})
     chosen(router.choose(GHANA))
-    told = [choice.after_s for _ in range(4) if isinstance(choice := router.choose(GHANA), Later)]
+    told = [choice.after_s for _ in range(4) if isinstance(choice := router.choose(GHANA), RetryLater)]
     assert told == pytest.approx([0.5, 1.0, 1.5, 2.0])
-    assert router.choose(GHANA) == Later(pytest.approx(2.5), "a takes no more calls in a second")
+    assert router.choose(GHANA) == RetryLater(pytest.approx(2.5), "a takes no more calls in a second")
 
 
 def test_questions_count_for_the_rate_and_go_first_for_a_second(clock: FakeClock) -> None:
     router = Router([Named("a", rate_per_s=5.0)], clock)
-    assert [router.may_ask("a") for _ in range(8)] == [True] * 6 + [False] * 2
-    assert isinstance(router.choose(GHANA), Later)
+    assert [router.may_requery("a") for _ in range(8)] == [True] * 6 + [False] * 2
+    assert isinstance(router.choose(GHANA), RetryLater)
     clock.pass_time(1.2)
     assert name_of(router.choose(GHANA)) == "a"
-    assert router.may_ask("nobody")
+    assert router.may_requery("nobody")
 
 
 # Repeat guard ----------------------------------------------------------------------------------------------------------
@@ -396,12 +396,12 @@ KOFI = replace(GHANA, subscriber="+233242222222")
 def test_a_second_order_for_a_number_waits_until_the_provider_takes_it(clock: FakeClock) -> None:
     router = Router([Named("a", repeat_guard_s=30.0)], clock)
     place = chosen(router.choose(AMA))
-    assert isinstance(router.choose(AMA), Later)
+    assert isinstance(router.choose(AMA), RetryLater)
     assert name_of(router.choose(KOFI)) == "a"
     assert name_of(router.choose(replace(AMA, kind="airtime"))) == "a"
     clock.pass_time(10)
     router.record(place, Delivered(), 10)
-    assert router.choose(AMA) == Later(30, "a has served the number a moment ago")
+    assert router.choose(AMA) == RetryLater(30, "a has served the number a moment ago")
     clock.pass_time(30)
     assert name_of(router.choose(AMA)) == "a"
 
@@ -419,7 +419,7 @@ def test_a_second_order_for_a_number_waits_until_the_provider_takes_it(clock: Fa
 def test_only_what_may_have_been_delivered_guards_a_number(clock: FakeClock, outcome: Outcome, waits: bool) -> None:
     router = Router([Named("a", repeat_guard_s=30.0)], clock)
     serve(router, outcome, wanted=AMA)
-    assert isinstance(router.choose(AMA), Later) == waits
+    assert isinstance(router.choose(AMA), RetryLater) == waits
 
 
 def test_another_provider_takes_the_second_order_and_a_call_that_was_not_made_guards_nothing(clock: FakeClock) -> None:
@@ -435,7 +435,7 @@ def test_numbers_are_forgotten_when_their_time_is_over(clock: FakeClock) -> None
     for number in range(1000):
         serve(router, Delivered(), wanted=replace(GHANA, subscriber=f"+23324{number:07}"))
         clock.pass_time(1)
-    assert len(router._desks["a"]._guard._until) <= 31
+    assert len(router._routes["a"]._guard._until) <= 31
 
 
 # Switched by the operator ----------------------------------------------------------------------------------------------
@@ -447,11 +447,11 @@ def test_a_provider_that_is_off_or_drains_gets_nothing_new(clock: FakeClock, sta
     router.switch_all({"a": state, "b": ProviderState.ON, "nobody": ProviderState.OFF})
     assert name_of(router.choose(GHANA)) == "b"
     assert router.may_resend("a") is (state is ProviderState.DRAIN)
-    assert router.may_ask("a")
+    assert router.may_requery("a")
     assert {health.provider: health.switched for health in router.snapshot()} == {"a": state, "b": ProviderState.ON}
     router.switch_all({})
     assert name_of(router.choose(GHANA)) == "a"
-    assert router.choose(replace(GHANA, excluded=frozenset("a"))) == Nobody("every provider is switched off")
+    assert router.choose(replace(GHANA, excluded=frozenset("a"))) == NoProvider("every provider is switched off")
 
 
 # Any history -----------------------------------------------------------------------------------------------------------
@@ -479,10 +479,10 @@ steps = st.lists(
 )
 
 
-def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Chosen], set[str]]:
+def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Assignment], set[str]]:
     """Play a history on three providers, checking each choice. Answers the router, the places taken, who is off."""
     router = Router([Named(name, concurrency=4) for name in NAMES], clock, rules={"c": Rule(priority=1)}, limits=LIMITS)
-    places: list[Chosen] = []
+    places: list[Assignment] = []
     off: set[str] = set()
     for step in history:
         match step:
@@ -490,7 +490,7 @@ def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Chosen], 
                 before = {health.provider: health for health in router.snapshot()}
                 choice = router.choose(replace(GHANA, excluded=excluded))
                 allowed = set(NAMES) - excluded - off
-                if isinstance(choice, Chosen):
+                if isinstance(choice, Assignment):
                     health = before[choice.provider.name]
                     assert choice.provider.name in allowed
                     assert health.state is not BreakerState.OPEN
@@ -498,11 +498,11 @@ def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Chosen], 
                     assert health.in_flight < 4
                     places.append(choice)
                 else:
-                    assert isinstance(choice, Nobody) == (not allowed)
+                    assert isinstance(choice, NoProvider) == (not allowed)
                     assert not any(
                         before[name].state is BreakerState.CLOSED and before[name].in_flight < 4 for name in allowed
                     )
-                    assert not isinstance(choice, Later) or 0 < choice.after_s <= 60
+                    assert not isinstance(choice, RetryLater) or 0 < choice.after_s <= 60
             case ("record", number, outcome) if places:
                 router.record(places.pop(number % len(places)), outcome, 0.1)
             case ("release", number) if places:
@@ -517,7 +517,7 @@ def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Chosen], 
             assert health.in_flight == len(mine) <= 4
             if health.state is BreakerState.HALF_OPEN:
                 # Probes of an earlier half-open time may still be out; they decide nothing any more.
-                assert set(router._desks[health.provider].probes) <= set(mine)
+                assert set(router._routes[health.provider].probes) <= set(mine)
     return router, places, off
 
 
@@ -539,7 +539,7 @@ def test_when_faults_stop_the_best_provider_comes_back(history: list[tuple]) -> 
     served = 0
     for _ in range(20):
         choice = router.choose(GHANA)
-        if isinstance(choice, Later):
+        if isinstance(choice, RetryLater):
             clock.pass_time(choice.after_s)
         else:
             router.record(chosen(choice), Delivered(), 0.1)
@@ -564,13 +564,13 @@ def test_half_open_never_has_two_probes_out(history: list[tuple]) -> None:
     for step in history:
         if step[0] == "choose":
             choice = router.choose(GHANA)
-            probes += isinstance(choice, Chosen)
-            assert not isinstance(choice, Chosen) or choice.probe
+            probes += isinstance(choice, Assignment)
+            assert not isinstance(choice, Assignment) or choice.probe
         elif step[0] == "wait":
             clock.pass_time(step[1])
         assert probes <= 1
     clock.pass_time(100)
-    assert probes + isinstance(router.choose(GHANA), Chosen) == 1
+    assert probes + isinstance(router.choose(GHANA), Assignment) == 1
 
 
 @given(steps)
@@ -584,4 +584,4 @@ def test_a_provider_is_asked_for_the_kinds_that_it_delivers_alone(clock: FakeClo
     assert name_of(router.choose(GHANA)) == "bundles"
     assert name_of(router.choose(replace(GHANA, kind="airtime"))) == "bundles"
     assert name_of(router.choose(replace(GHANA, kind="electricity"))) == "power"
-    assert isinstance(router.choose(replace(GHANA, kind="exam_pin")), Nobody)
+    assert isinstance(router.choose(replace(GHANA, kind="exam_pin")), NoProvider)

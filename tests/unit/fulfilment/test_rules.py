@@ -32,9 +32,9 @@ from telvend.fulfilment.model import (
     Step,
     spread,
 )
-from telvend.fulfilment.routing import Choice, Chosen, Later, Nobody
+from telvend.fulfilment.routing import Assignment, Choice, NoProvider, RetryLater
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
-from telvend.fulfilment.weighing import ask_delay_s, believed, may_release, weigh
+from telvend.fulfilment.weighing import believed, may_release, next_requery_s, weigh
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.orders.model import AttemptState, OrderState
@@ -76,7 +76,7 @@ def step_of(tries: list[AttemptSnapshot], *choices: Choice) -> tuple[Step, list[
     for excluded in step.excluded:
         looked_for.append(excluded)
         choice = next(answers)
-        if isinstance(choice, Chosen):
+        if isinstance(choice, Assignment):
             break
     return with_choice(claim, step, choice, {}), looked_for
 
@@ -116,8 +116,8 @@ def word(
 
 # The next step ---------------------------------------------------------------------------------------------------------
 
-P1 = Chosen(Named("p1"), probe=False)  # type: ignore[arg-type]
-P9 = Chosen(Named("p9"), probe=False)  # type: ignore[arg-type]
+P1 = Assignment(Named("p1"), probe=False)  # type: ignore[arg-type]
+P9 = Assignment(Named("p9"), probe=False)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("state", [STARTED, ACCEPTED, UNKNOWN])
@@ -136,15 +136,15 @@ def test_after_a_refusal_that_allows_it_somebody_else_is_tried() -> None:
 
 def test_what_was_not_sent_goes_elsewhere_first_and_else_to_the_same_provider() -> None:
     assert step_of(attempts(NOT_SENT), P9) == (Deliver(P9, 2, "R-2", COST), [frozenset({"p1"})])
-    for nowhere in (Nobody("all tried"), Later(10, "resting")):
+    for nowhere in (NoProvider("all tried"), RetryLater(10, "resting")):
         step, excluded = step_of(attempts(NOT_SENT), nowhere, P1)
         assert step == Deliver(P1, 2, "R-2", COST)
         assert excluded == [frozenset({"p1"}), frozenset()]
 
 
 def test_nobody_left_gives_up() -> None:
-    assert step_of(attempts(REFUSED), Nobody("all tried"))[0] == Abandon("all tried")
-    assert step_of([], Nobody("nobody sells it"))[0] == Abandon("nobody sells it")
+    assert step_of(attempts(REFUSED), NoProvider("all tried"))[0] == Abandon("all tried")
+    assert step_of([], NoProvider("nobody sells it"))[0] == Abandon("nobody sells it")
 
 
 def test_a_definite_refusal_is_never_followed_by_another_attempt() -> None:
@@ -194,7 +194,7 @@ def test_during_an_outage_an_order_comes_back_every_few_seconds_and_later_every_
 
 @pytest.mark.parametrize(("tries", "state"), [([], OrderState.ACCEPTED), (attempts(REFUSED), OrderState.WAITING)])
 def test_breakers_and_full_providers_only_put_it_off(tries: list[AttemptSnapshot], state: OrderState) -> None:
-    step, _ = step_of(tries, Later(10, "resting"))
+    step, _ = step_of(tries, RetryLater(10, "resting"))
     assert isinstance(step, Reschedule)
     assert (step.state, step.why) == (state, "resting")
     assert 9 <= step.after_s <= 11
@@ -207,7 +207,7 @@ def test_what_does_not_fit_together_is_left_to_a_person(states: tuple[AttemptSta
 
 @given(
     st.lists(st.tuples(st.sampled_from(AttemptState), st.booleans()), max_size=6),
-    st.sampled_from([P1, P9, Later(10, "resting"), Nobody("nobody sells it")]),
+    st.sampled_from([P1, P9, RetryLater(10, "resting"), NoProvider("nobody sells it")]),
 )
 def test_a_new_attempt_needs_that_no_other_can_deliver(tries: list[tuple[AttemptState, bool]], choice: Choice) -> None:
     claim = claim_of(
@@ -224,7 +224,7 @@ def test_a_new_attempt_needs_that_no_other_can_deliver(tries: list[tuple[Attempt
         assert may_deliver
         assert all(f"p{number}" in step.excluded[-1] for number, (state, _) in enumerate(tries, 1) if state is REFUSED)
         chosen = with_choice(claim, step, choice, {"p9": 390})
-        assert isinstance(chosen, Deliver) == isinstance(choice, Chosen)
+        assert isinstance(chosen, Deliver) == isinstance(choice, Assignment)
         if isinstance(chosen, Deliver):
             assert (chosen.number, chosen.reference) == (len(tries) + 1, f"R-{len(tries) + 1}")
             assert chosen.cost.minor == (390 if choice is P9 else COST.minor)
@@ -246,11 +246,11 @@ ELSEWHERE, PLAIN = Refused(Reason.NO_FLOAT), Refused(Reason.BARRED)
         (PLAIN, False, REFUSED, OrderState.FAILED, Effect.FAILED),
         (ELSEWHERE, False, REFUSED, OrderState.DELIVERING, Effect.TRY_AGAIN),
         (NotSent(), False, NOT_SENT, OrderState.WAITING, Effect.TRY_AGAIN),
-        (NotSent(), True, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
+        (NotSent(), True, UNKNOWN, OrderState.WAITING, Effect.REQUERY_LATER),
         (NotSent(closed=True), True, NOT_SENT, OrderState.WAITING, Effect.TRY_AGAIN),
-        (Accepted(), False, ACCEPTED, OrderState.WAITING, Effect.ASK_LATER),
-        (Unknown(), False, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
-        (Unknown(), True, UNKNOWN, OrderState.WAITING, Effect.ASK_LATER),
+        (Accepted(), False, ACCEPTED, OrderState.WAITING, Effect.REQUERY_LATER),
+        (Unknown(), False, UNKNOWN, OrderState.WAITING, Effect.REQUERY_LATER),
+        (Unknown(), True, UNKNOWN, OrderState.WAITING, Effect.REQUERY_LATER),
     ],
 )
 def test_the_first_word(
@@ -275,7 +275,7 @@ def test_a_reference_that_is_closed_is_believed_at_once_however_often_it_was_sen
     assert believed(word(NotSent(closed=True), asked=True), resent=1) == NotSent(closed=True)
     case = case_of(OrderState.DELIVERING, ACCEPTED)
     # It said that it would deliver: closed or not, that is for a person.
-    assert weigh(case, word(NotSent(closed=True), asked=True), POLICY) is Effect.ASK_LATER
+    assert weigh(case, word(NotSent(closed=True), asked=True), POLICY) is Effect.REQUERY_LATER
 
 
 @given(
@@ -334,7 +334,7 @@ def test_a_refused_resend_of_a_young_attempt_moves_no_money_and_is_settled_when_
 ) -> None:
     case = case_of(OrderState.DELIVERING, UNKNOWN)
     said = ProviderReport(1, 9, 1, Refused(reason), True, age_s, 300.0, True, None, 0, to_resend=True)
-    assert weigh(case, said, POLICY) is Effect.ASK_LATER
+    assert weigh(case, said, POLICY) is Effect.REQUERY_LATER
     assert (case.state, case.releases, case.attempts[0].state) == (OrderState.WAITING, False, UNKNOWN)
     assert case.due_in_s is not None
     assert case.due_in_s <= max(5.5, 300 - age_s)
@@ -348,7 +348,7 @@ def test_a_young_attempt_that_was_never_heard_of_is_asked_about_when_the_answer_
 
 def test_never_heard_of_it_after_accepted_is_unknown_at_any_age() -> None:
     case = case_of(OrderState.DELIVERING, ACCEPTED)
-    assert weigh(case, word(NotSent(), asked=True, age_s=1e6), POLICY) is Effect.ASK_LATER
+    assert weigh(case, word(NotSent(), asked=True, age_s=1e6), POLICY) is Effect.REQUERY_LATER
     assert case.attempts[0].state is ACCEPTED
 
 
@@ -482,7 +482,7 @@ def test_what_a_person_cannot_do() -> None:
 def test_asking_again_makes_it_due_and_may_be_repeated() -> None:
     case = case_of(OrderState.REVIEW, UNKNOWN, asked=11)
     for _ in range(2):
-        assert weigh(case, RequeryNow(1, "R"), POLICY) is Effect.ASK_LATER
+        assert weigh(case, RequeryNow(1, "R"), POLICY) is Effect.REQUERY_LATER
         assert (case.state, case.due_in_s) == (OrderState.WAITING, 0.0)
     assert weigh(case_of(OrderState.DELIVERING, UNKNOWN), RequeryNow(1, None), POLICY) is Effect.NOTHING
     # Nobody knows still: back to review at once.
@@ -493,7 +493,7 @@ def test_asking_again_makes_it_due_and_may_be_repeated() -> None:
 
 
 def delays(state: AttemptState, outcome: Outcome) -> list[float | None]:
-    return [ask_delay_s(attempts(state, asked=asked)[0], outcome, POLICY) for asked in range(12)]
+    return [next_requery_s(attempts(state, asked=asked)[0], outcome, POLICY) for asked in range(12)]
 
 
 def test_the_schedule_ends_with_a_person() -> None:
@@ -503,11 +503,11 @@ def test_the_schedule_ends_with_a_person() -> None:
 
 
 def test_a_hint_decides_about_the_first_question_and_may_put_off_later_ones() -> None:
-    assert delays(ACCEPTED, Accepted(ask_after_s=20))[:5] == [20, 20, 20, 45, 120]
-    assert delays(ACCEPTED, Accepted(ask_after_s=0))[:3] == [0, 5, 15]
-    assert delays(ACCEPTED, Accepted(ask_after_s=1e12))[:1] == [43200]
+    assert delays(ACCEPTED, Accepted(requery_after_s=20))[:5] == [20, 20, 20, 45, 120]
+    assert delays(ACCEPTED, Accepted(requery_after_s=0))[:3] == [0, 5, 15]
+    assert delays(ACCEPTED, Accepted(requery_after_s=1e12))[:1] == [43200]
     for nonsense in (-1.0, math.nan, math.inf, "soon"):
-        assert delays(ACCEPTED, Accepted(ask_after_s=nonsense))[:2] == [2, 5]  # type: ignore[arg-type]
+        assert delays(ACCEPTED, Accepted(requery_after_s=nonsense))[:2] == [2, 5]  # type: ignore[arg-type]
 
 
 @given(st.integers(1, 2**62), st.floats(0, 40), st.sampled_from([UNKNOWN, ACCEPTED]))
@@ -522,7 +522,7 @@ def test_an_attempt_that_was_asked_about_in_time_has_the_delays_of_its_count(
         said = ProviderReport(order_id, 9, 1, outcome, asked, 0.0, 0.0, True, age_s)
         if weigh(case, said, POLICY) is Effect.REVIEW:
             break
-        assert ask_delay_s(attempt, outcome, POLICY, age_s) == ask_delay_s(attempt, outcome, POLICY)
+        assert next_requery_s(attempt, outcome, POLICY, age_s) == next_requery_s(attempt, outcome, POLICY)
         assert case.due_in_s is not None
         age_s, asked = age_s + case.due_in_s + answer_s, True
     assert case.attempts[0].asked == 10 + (state is ACCEPTED)
@@ -535,7 +535,7 @@ def test_an_attempt_that_was_asked_about_in_time_has_the_delays_of_its_count(
 def test_questions_that_came_too_early_do_not_put_off_the_next_one(
     age_s: float, asked: int, delay_s: float | None
 ) -> None:
-    assert ask_delay_s(attempts(UNKNOWN, asked=asked)[0], Unknown(), POLICY, age_s) == delay_s
+    assert next_requery_s(attempts(UNKNOWN, asked=asked)[0], Unknown(), POLICY, age_s) == delay_s
 
 
 def test_an_unknown_order_ends_in_review_with_its_hold() -> None:
@@ -543,7 +543,7 @@ def test_an_unknown_order_ends_in_review_with_its_hold() -> None:
     weigh(case, word(Unknown()), POLICY)
     total_s = case.due_in_s or 0.0
     for _ in range(9):
-        assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.ASK_LATER
+        assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.REQUERY_LATER
         total_s += case.due_in_s or 0.0
     assert weigh(case, word(Unknown(), asked=True), POLICY) is Effect.REVIEW
     assert (case.state, case.releases, case.posting, case.due_in_s) == (OrderState.REVIEW, False, None, None)
@@ -622,12 +622,12 @@ def test_callbacks_never_move_money_nor_end_an_order_nor_say_what_became_of_an_a
 def test_a_callback_brings_the_next_question_forward_and_that_does_not_count() -> None:
     for state in (OrderState.WAITING, OrderState.REVIEW):
         case = case_of(state, UNKNOWN, asked=3)
-        assert weigh(case, CalledBack(1, 1), POLICY) is Effect.ASK_LATER
+        assert weigh(case, CalledBack(1, 1), POLICY) is Effect.REQUERY_LATER
         assert (case.state, case.due_in_s, case.attempts[0].asked) == (OrderState.WAITING, 0.0, 2)
         weigh(case, word(Unknown(), asked=True), POLICY)
         assert case.attempts[0].asked == 3
     case = case_of(OrderState.WAITING, UNKNOWN)
-    assert weigh(case, CalledBack(1, 1), POLICY) is Effect.ASK_LATER
+    assert weigh(case, CalledBack(1, 1), POLICY) is Effect.REQUERY_LATER
     assert case.attempts[0].asked == 0
 
 
@@ -672,7 +672,7 @@ def test_in_doubt_a_first_attempt_is_asked_about_instead_of_made() -> None:
 def test_in_doubt_nothing_is_bought_twice_from_one_provider_and_no_hold_goes_back() -> None:
     assert isinstance(doubted(attempts(NOT_SENT), P1), Escalate)
     assert isinstance(doubted(attempts(NOT_SENT), P9), Presume)
-    assert isinstance(doubted(attempts(REFUSED), Nobody("nobody is left")), Escalate)
+    assert isinstance(doubted(attempts(REFUSED), NoProvider("nobody is left")), Escalate)
     assert isinstance(doubted(attempts(REFUSED, elsewhere=False), P1), Escalate)
 
 
@@ -680,7 +680,7 @@ def test_in_doubt_nothing_is_bought_twice_from_one_provider_and_no_hold_goes_bac
 def test_while_sales_are_halted_nothing_new_is_given_to_anybody(
     tries: list[AttemptSnapshot], state: OrderState
 ) -> None:
-    for choice in (P9, Nobody("nobody is left")):
+    for choice in (P9, NoProvider("nobody is left")):
         step = doubted(tries, choice, held=True)
         assert isinstance(step, Reschedule)
         assert step.state is state

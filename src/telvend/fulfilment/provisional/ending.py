@@ -15,34 +15,43 @@ from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
 
 
-async def end_credits(tx: Tx, cases: Sequence[LockedOrder], journal: WalletJournal, ledger: Ledger) -> dict[int, int]:
+async def end_credits(
+    tx: Tx, locked_orders: Sequence[LockedOrder], journal: WalletJournal, ledger: Ledger
+) -> dict[int, int]:
     """End the credits of orders that have become final: take them back where the hold was released, else write them off.
 
     After the release in `journal`, so that the wallet always has what is taken back. Returns the wallets' balances after the
     reversals, by order.
     """
-    credits_ = await store.of_orders(tx, [case.id for case in cases])
-    if len(credits_) != len(cases):
-        raise InvariantBroken(f"{len(cases)} orders say that they have a provisional credit, {len(credits_)} have one")
-    released = [case for case in cases if case.releases]
+    credits_ = await store.of_orders(tx, [locked.id for locked in locked_orders])
+    if len(credits_) != len(locked_orders):
+        raise InvariantBroken(
+            f"{len(locked_orders)} orders say that they have a provisional credit, {len(credits_)} have one"
+        )
+    released = [locked for locked in locked_orders if locked.releases]
     salt = await ledger_store.installation_salt(tx) if released else b""
     causes = iter(await ledger_store.next_causes(tx, len(released)) if released else ())
     balances: dict[int, int] = {}
     reversals: list[store.ReversalRow] = []
-    for case in cases:
-        credit = credits_[case.id]
-        currency = case.price.currency
-        account = await ledger.house_of(tx, AccountKind.PROVISIONAL_CREDIT, currency, case.mode)
-        if not case.releases:
-            write_off = await ledger.house_of(tx, AccountKind.WRITE_OFF, currency, case.mode)
+    for locked in locked_orders:
+        credit = credits_[locked.id]
+        currency = locked.price.currency
+        account = await ledger.house_of(tx, AccountKind.PROVISIONAL_CREDIT, currency, locked.mode)
+        if not locked.releases:
+            write_off = await ledger.house_of(tx, AccountKind.WRITE_OFF, currency, locked.mode)
             journal.write_off_credit(credit.id, write_off, account, credit.amount)
             continue
         cause = next(causes)
-        balances[case.id] = journal.reverse_credit(cause, case.wallet_id, account, credit.amount).minor
-        position = journal.enter(case.wallet_id, TransactionKind.REVERSAL, cause, credit=False)
+        balances[locked.id] = journal.reverse_credit(cause, locked.wallet_id, account, credit.amount).minor
+        position = journal.enter(locked.wallet_id, TransactionKind.REVERSAL, cause, credit=False)
         reference = reference_of(REVERSAL_PREFIX, cause, salt)
         reversals.append(
-            store.ReversalRow(cause, reference, credit.id, case.id, case.wallet_id, credit.amount.minor, position)
+            store.ReversalRow(cause, reference, credit.id, locked.id, locked.wallet_id, credit.amount.minor, position)
         )
-    await store.end(tx, reversals, [case.id for case in released], [case.id for case in cases if not case.releases])
+    await store.end(
+        tx,
+        reversals,
+        [locked.id for locked in released],
+        [locked.id for locked in locked_orders if not locked.releases],
+    )
     return balances

@@ -78,7 +78,7 @@ async def claim(tx: Tx, limit: int, lease_s: float) -> list[MissingPayload]:
     return [MissingPayload(*row) for row in await tx.fetch(CLAIM, limit, lease_s)]
 
 
-async def ask_again(tx: Tx, order_id: int, after_s: float) -> None:
+async def requery_again(tx: Tx, order_id: int, after_s: float) -> None:
     """Have the provider asked for a missing payload `after_s` from now."""
     await tx.execute(
         "update order_payload set due_at = now() + make_interval(secs => $2), updated_at = now()"

@@ -15,11 +15,11 @@ from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
 from telvend.providers.described.model import Body, Description, Request
-from telvend.providers.described.outcomes import balance_of, outcome_of, told_of
+from telvend.providers.described.outcomes import balance_of, outcome_of, requery_outcome_of
 from telvend.providers.described.reader import examine
 from telvend.providers.described.templates import SECRETS, CannotBeSaid, Render, Template, Words, basic
 from telvend.providers.over_http import STARS, ProviderOverHttp, ProviderReply, call_timeout_s
-from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, Problem
+from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, SettingsProblem
 
 if TYPE_CHECKING:
     import httpx
@@ -100,7 +100,7 @@ class Described(ProviderOverHttp):
 
         return build
 
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         build = self._purchases.get(delivery.kind)
         if build is None or delivery.country != self._it.country or delivery.network.casefold() not in self._networks:
             return Refused(
@@ -125,14 +125,14 @@ class Described(ProviderOverHttp):
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         return outcome_of(self._it, delivery, reply)
 
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         try:
             return self._requery(delivery)
         except CannotBeSaid as refused:
             return Unknown(f"cannot be asked: {refused.text}")
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return told_of(self._it, delivery, reply)
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return requery_outcome_of(self._it, delivery, reply)
 
     def _balance_request(self) -> "httpx.Request | None":
         return None if self._float is None else self._float(_NOBODY)
@@ -143,7 +143,7 @@ class Described(ProviderOverHttp):
         return balance_of(self._it.balance, self._it.currency, reply)
 
 
-def notes(settings: ProviderSettings) -> list[Problem]:
+def notes(settings: ProviderSettings) -> list[SettingsProblem]:
     """Return what is doubtful in a description, and keeps it from nothing."""
     return list(examine(Path(settings.file)).warnings) if settings.file else []
 
@@ -167,7 +167,7 @@ def connect(
 ) -> Described:
     """Make the provider of a table with `file`. Raises ConnectorRefused with every mistake, those of the file with their lines."""
     if not settings.file:
-        raise ConnectorRefused(name, [Problem("file", "is missing: the description of the upstream")])
+        raise ConnectorRefused(name, [SettingsProblem("file", "is missing: the description of the upstream")])
     examined = examine(Path(settings.file))
     problems = list(examined.problems)
     description = examined.description
@@ -176,7 +176,7 @@ def connect(
     problems += _settings_problems(settings, description, examined.name)
     base_url = settings.base_url.strip().rstrip("/") or description.base_url
     if not base_url:
-        problems.append(Problem("base_url", f"is missing, and {examined.name} names none in [upstream]"))
+        problems.append(SettingsProblem("base_url", f"is missing, and {examined.name} names none in [upstream]"))
     if problems:
         raise ConnectorRefused(name, problems)
     secrets = {key: value for key in SECRETS if (value := getattr(settings, key)) is not None}
@@ -192,16 +192,16 @@ def connect(
     )
 
 
-def _settings_problems(settings: ProviderSettings, description: Description, file: str) -> list[Problem]:
+def _settings_problems(settings: ProviderSettings, description: Description, file: str) -> list[SettingsProblem]:
     problems = []
     for key in SECRETS:
         given = getattr(settings, key)
         if key in description.secrets and given is None:
-            problems.append(Problem(key, f"is missing: {file} sends {{{key}}}"))
+            problems.append(SettingsProblem(key, f"is missing: {file} sends {{{key}}}"))
         elif key not in description.secrets and given is not None:
-            problems.append(Problem(key, f"is not used by {file}"))
+            problems.append(SettingsProblem(key, f"is not used by {file}"))
     if settings.token_url:
-        problems.append(Problem("token_url", "is not used by the connector http"))
+        problems.append(SettingsProblem("token_url", "is not used by the connector http"))
     return problems
 
 

@@ -166,7 +166,7 @@ TABLES: Final = (
             low=0,
             high=86400,
         ),
-        Key("ask_after_s", Form.NUMBER, "when to ask first about what was accepted", low=0.1, high=3600),
+        Key("requery_after_s", Form.NUMBER, "when to ask first about what was accepted", low=0.1, high=3600),
         needed=True,
         method="GET",
     ),

@@ -123,7 +123,7 @@ class Requery:
     not_found: frozenset[str]
     not_found_at: Steps
     not_found_after_s: float | None
-    ask_after_s: float | None
+    requery_after_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def outcome_of(it: Description, delivery: Delivery, reply: ProviderReply) -> Out
     return outcome if outcome is not None else _by_error(reading, reply, body, error)
 
 
-def told_of(it: Description, delivery: Delivery, reply: ProviderReply) -> Outcome:
+def requery_outcome_of(it: Description, delivery: Delivery, reply: ProviderReply) -> Outcome:
     """What an answer to a requery means. `NotSent`: it says that it has never heard of our reference."""
     reading = it.requery.reading
     if _says_nothing(reply.http_status):
@@ -154,7 +154,7 @@ def _by_status(
     if reading.cost is not None:
         cost = _money(value_at(body, reading.cost), reading.cost_format, delivery.cost.currency, up=True)
     if verdict.ending is Ending.ACCEPTED:
-        return Accepted(reference, it.requery.ask_after_s, text or "Accepted", cost)
+        return Accepted(reference, it.requery.requery_after_s, text or "Accepted", cost)
     return Delivered(reference, cost, text or "Delivered")
 
 

@@ -1,7 +1,7 @@
 """Reads a description, and explains everything that is wrong with it, each mistake with its line.
 
 examined = examine(Path("upstreams/wazodata.toml"))
-examined.problems           # [Problem("wazodata.toml:14 answer.statuses.failed", "…; write …")]
+examined.problems           # [SettingsProblem("wazodata.toml:14 answer.statuses.failed", "…; write …")]
 examined.description        # None where there are problems
 """
 
@@ -48,7 +48,7 @@ from telvend.providers.described.model import (
 )
 from telvend.providers.described.rules import judge, table_at
 from telvend.providers.described.templates import Template, TemplateRefused, parse
-from telvend.providers.upstream import CallbackForm, Problem
+from telvend.providers.upstream import CallbackForm, SettingsProblem
 
 LARGEST_BYTES: Final = 256 * 1024
 
@@ -67,8 +67,8 @@ class Examined:
 
     name: str
     description: Description | None = None
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    problems: list[SettingsProblem] = field(default_factory=list)
+    warnings: list[SettingsProblem] = field(default_factory=list)
 
 
 def examine(path: Path) -> Examined:
@@ -81,13 +81,13 @@ def examine(path: Path) -> Examined:
             raise ValueError(f"is larger than {LARGEST_BYTES // 1024} KiB")
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        found.problems.append(Problem(path.name, "is not text in UTF-8"))
+        found.problems.append(SettingsProblem(path.name, "is not text in UTF-8"))
         return found
     except OSError as error:
-        found.problems.append(Problem(path.name, f"cannot be read: {error.strerror or type(error).__name__}"))
+        found.problems.append(SettingsProblem(path.name, f"cannot be read: {error.strerror or type(error).__name__}"))
         return found
     except ValueError as error:
-        found.problems.append(Problem(path.name, str(error)))
+        found.problems.append(SettingsProblem(path.name, str(error)))
         return found
     return read(text, path.name)
 
@@ -99,7 +99,7 @@ def read(text: str, name: str) -> Examined:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError, ArithmeticError) as error:
         line = lines.syntax_line(error) if isinstance(error, tomllib.TOMLDecodeError) else 0
         where = f"{name}:{line or len(text.splitlines()) or 1}"
-        return Examined(name, problems=[Problem(where, f"is no TOML: {error}")])
+        return Examined(name, problems=[SettingsProblem(where, f"is no TOML: {error}")])
     return read_document(name, document, lines.index(text))
 
 
@@ -114,8 +114,8 @@ class Place:
     def __init__(self, name: str, index: Mapping[lines.Path, int]) -> None:
         self._name = name
         self._index = index
-        self.problems: list[tuple[int, Problem]] = []
-        self.warnings: list[tuple[int, Problem]] = []
+        self.problems: list[tuple[int, SettingsProblem]] = []
+        self.warnings: list[tuple[int, SettingsProblem]] = []
 
     def add(self, path: lines.Path, text: str) -> None:
         """Note a mistake at a key; of one that is missing, at the table where it belongs."""
@@ -124,9 +124,9 @@ class Place:
     def warn(self, path: lines.Path, text: str) -> None:
         self.warnings.append(self._problem(path, text))
 
-    def _problem(self, path: lines.Path, text: str) -> tuple[int, Problem]:
+    def _problem(self, path: lines.Path, text: str) -> tuple[int, SettingsProblem]:
         line = next((self._index[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._index), 1)
-        return line, Problem(f"{self._name}:{line} {spelt(path)}".rstrip(), text)
+        return line, SettingsProblem(f"{self._name}:{line} {spelt(path)}".rstrip(), text)
 
 
 def spelt(path: lines.Path) -> str:
@@ -449,14 +449,14 @@ class _Reader:
         path = ("requery",)
         reading = self._reading(("requery", "answer")) if self._table("requery", "answer") else answer
         after = self._value(path, "not_found_counts_after_s")
-        ask = self._value(path, "ask_after_s")
+        ask = self._value(path, "requery_after_s")
         return Requery(
             request=self._request("requery"),
             reading=reading,
             not_found=frozenset(filter(None, map(word_of, self._value(path, "not_found") or ()))),
             not_found_at=self._steps(path, "not_found_at") or reading.error or reading.status,
             not_found_after_s=None if after is None else float(after),
-            ask_after_s=None if ask is None else float(ask),
+            requery_after_s=None if ask is None else float(ask),
         )
 
     def _balance(self) -> Balance | None:

@@ -76,7 +76,7 @@ class DTOne(ProviderOverHttp):
     async def prepare(self, delivery: Delivery) -> Refused | NotSent | None:
         """Read the product: the one that the product's code names, else all of the country's."""
         if _refused_unread(delivery) is not None:
-            return None  # `_purchase` says so.
+            return None  # `_purchase_request` says so.
         for newer_than_s in (KEPT_S, _STALE_S):
             unread = await self._read_products(delivery, newer_than_s)
             if unread is not None:
@@ -86,7 +86,7 @@ class DTOne(ProviderOverHttp):
                 return found
             if not isinstance(found, Refused):
                 return None
-        return None  # `_purchase` says what is wrong.
+        return None  # `_purchase_request` says what is wrong.
 
     async def _read_products(self, delivery: Delivery, newer_than_s: float) -> Refused | NotSent | None:
         number, pages = 1, 1
@@ -133,7 +133,7 @@ class DTOne(ProviderOverHttp):
 
     # Buying -------------------------------------------------------------------------------------------------------------
 
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         refusal = _refused_unread(delivery)
         if refusal is not None:
             return refusal
@@ -155,7 +155,7 @@ class DTOne(ProviderOverHttp):
             # Until the products have been read, what comes from them is described.
             product = delivery.provider_code or "the id of the product, from /products"
             return self._creation(wire.form_of(delivery, product, None, self._callback_url))
-        return self._purchase(delivery)
+        return self._purchase_request(delivery)
 
     async def _deliver(self, delivery: Delivery) -> Outcome:
         begun_s = self._clock.monotonic()
@@ -180,23 +180,23 @@ class DTOne(ProviderOverHttp):
 
     # Asking -------------------------------------------------------------------------------------------------------------
 
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         if delivery.provider_reference:
             return self._client.build_request("GET", f"/transactions/{quote(delivery.provider_reference, safe='')}")
         return self._client.build_request("GET", "/transactions", params={"external_id": delivery.reference})
 
     async def _look_up(self, delivery: Delivery) -> Outcome:
-        question = self._question(delivery)
+        question = self._requery_request(delivery)
         if isinstance(question, Unknown):
             return question
         reply = await self._ask(question)
         if reply is None:
             return Unknown("could not be asked: no answer")
-        told = wire.told_of(delivery, reply)
+        told = wire.requery_outcome_of(delivery, reply)
         return await self._closed(delivery, told) if isinstance(told, wire.Created) else told
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        told = wire.told_of(delivery, reply)
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        told = wire.requery_outcome_of(delivery, reply)
         return Unknown(f"{told.id} is created, not confirmed") if isinstance(told, wire.Created) else told
 
     async def _closed(self, delivery: Delivery, created: wire.Created) -> Outcome:

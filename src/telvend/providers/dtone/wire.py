@@ -48,7 +48,7 @@ SETTLES_AFTER_S: Final = 300.0
 nothing, since nobody confirms it; what has been confirmed was created before, within the time-out, and DT One prints the look-up
 by `external_id` for exactly this case."""
 
-ASK_AFTER_S: Final = 5.0
+REQUERY_AFTER_S: Final = 5.0
 PER_PAGE: Final = 100
 MOST_PAGES: Final = 30
 
@@ -439,7 +439,7 @@ def confirmed_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     return Unknown(f"no answer to a confirmation: {reply.excerpt}")
 
 
-def told_of(delivery: Delivery, reply: ProviderReply) -> Created | Outcome:
+def requery_outcome_of(delivery: Delivery, reply: ProviderReply) -> Created | Outcome:
     """What an answer about a transaction means: one that was asked about by its id, or the list of those with our reference."""
     if delivery.provider_reference:
         found = json_object(reply) if reply.http_status == 200 else None
@@ -475,7 +475,7 @@ def _transaction(delivery: Delivery, reply: ProviderReply, body: Mapping[str, An
         case StatusClass.CREATED:
             return Created(theirs)
         case StatusClass.CONFIRMED | StatusClass.SUBMITTED:
-            return Accepted(theirs, ASK_AFTER_S, text)
+            return Accepted(theirs, REQUERY_AFTER_S, text)
         case StatusClass.COMPLETED:
             return Delivered(theirs, _cost(delivery, body), text)
         case StatusClass.REJECTED | StatusClass.DECLINED:

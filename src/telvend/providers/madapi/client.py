@@ -71,7 +71,7 @@ class Madapi(ProviderWithToken):
 
     # Buying -------------------------------------------------------------------------------------------------------------
 
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         if not self._serves(delivery):
             sold = f"{delivery.kind} of {delivery.country}/{delivery.network}"
             return Refused(Reason.NOT_SOLD, f"MADAPI sells no {sold}")
@@ -96,7 +96,7 @@ class Madapi(ProviderWithToken):
 
     # Asking -------------------------------------------------------------------------------------------------------------
 
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         # Without a transactionId of its own: the answer would repeat ours, whatever it is about.
         customer, reference = f"/v2/customers/{wire.customer_of(delivery)}", quote(delivery.reference, safe="")
         headers = {"x-country-code": delivery.country}
@@ -110,10 +110,10 @@ class Madapi(ProviderWithToken):
             "GET", address, params=wire.question_of(delivery, product[0]), headers=headers
         )
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         if delivery.kind == "airtime":
-            return wire.told_of_refill(delivery, reply)
-        return wire.told_of_subscription(delivery, reply)
+            return wire.requery_outcome_of_refill(delivery, reply)
+        return wire.requery_outcome_of_subscription(delivery, reply)
 
     # The float ----------------------------------------------------------------------------------------------------------
 

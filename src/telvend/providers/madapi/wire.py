@@ -45,7 +45,7 @@ NETWORKS: Final = frozenset({("GH", "MTN"), ("NG", "mtn"), ("SZ", "MTN"), ("UG",
 PROFILE: Final = "DB00"
 """The refill profile that is used where the operator names none. Source: the sample value of `refillProfileId`."""
 
-ASK_AFTER_S: Final = 5.0
+REQUERY_AFTER_S: Final = 5.0
 
 SETTLES_AFTER_S: Final = 120.0
 """How long a request may be under way before a Telvend that has sold nothing under its id is believed."""
@@ -212,7 +212,7 @@ def refilled(delivery: Delivery, reply: ProviderReply) -> Outcome:
     if (status, code) == (200, Code.SUCCESS):
         return _loaded(delivery, reply, body)
     if (status, code) == (202, Code.PENDING):
-        return Accepted(None, ASK_AFTER_S)
+        return Accepted(None, REQUERY_AFTER_S)
     return _not_taken(reply, body)
 
 
@@ -245,7 +245,7 @@ def _standing(delivery: Delivery, status: int, code: Any, body: Mapping[str, Any
     if not _is_in(delivery.face_value.currency, body):
         cost = None
     if status == 202 or code == Code.PENDING:
-        return Accepted(reference, ASK_AFTER_S, cost=cost)
+        return Accepted(reference, REQUERY_AFTER_S, cost=cost)
     return Delivered(reference, cost)
 
 
@@ -314,7 +314,7 @@ def _words(value: Any) -> str:
 # Answers to a question --------------------------------------------------------------------------------------------------
 
 
-def told_of_refill(delivery: Delivery, reply: ProviderReply) -> Outcome:
+def requery_outcome_of_refill(delivery: Delivery, reply: ProviderReply) -> Outcome:
     """What a Telvend says of the refill under our id."""
     body = json_object(reply)
     if body is None:
@@ -328,7 +328,7 @@ def told_of_refill(delivery: Delivery, reply: ProviderReply) -> Outcome:
     return _loaded(delivery, reply, body)
 
 
-def told_of_subscription(delivery: Delivery, reply: ProviderReply) -> Outcome:
+def requery_outcome_of_subscription(delivery: Delivery, reply: ProviderReply) -> Outcome:
     """What an answer to a subscription's status means; it must name our id, or theirs."""
     body = json_object(reply)
     if body is None:

@@ -65,7 +65,7 @@ class Netpluse(ProviderOverHttp):
         reply = await self._packages.get(self._client.build_request("GET", "/api/v1/packages"))
         return None if reply is None else wire.packages_of(reply)
 
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         if (delivery.country, delivery.network) not in wire.NETWORKS or delivery.kind != "data":
             return Refused(
                 Reason.NOT_SOLD, f"Netpluse sells no {delivery.kind} of {delivery.country}/{delivery.network}"
@@ -84,7 +84,7 @@ class Netpluse(ProviderOverHttp):
         owner = self._references.owner(wire.order_in(reply) or "")
         return None if owner in (None, delivery.reference) else Unknown(f"an answer about {owner}: {reply.excerpt}")
 
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         # By theirs where it is known: the document does not say that ours finds an order too.
         reference = delivery.provider_reference or delivery.reference
         return self._client.build_request("GET", f"/api/v1/order-status/{quote(reference, safe='')}")
@@ -97,8 +97,8 @@ class Netpluse(ProviderOverHttp):
         packages = await self._listed()
         return told if packages is None else replace(told, cost=wire.price_of(delivery, packages))
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return self._own(delivery, reply) or wire.told_of(delivery, reply)
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return self._own(delivery, reply) or wire.requery_outcome_of(delivery, reply)
 
     def _balance_request(self) -> "httpx.Request":
         return self._client.build_request("GET", "/api/v1/balance")

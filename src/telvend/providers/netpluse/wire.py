@@ -31,7 +31,7 @@ from telvend.providers.upstream import BalanceUnavailable
 COUNTRY: Final = "GH"
 NETWORKS: Final = frozenset({(COUNTRY, "MTN"), (COUNTRY, "Telecel"), (COUNTRY, "AirtelTigo")})
 
-ASK_AFTER_S: Final = 4.0
+REQUERY_AFTER_S: Final = 4.0
 """"Typically moves to completed within ~4 seconds." Source: "POST /api/v1/purchase"."""
 
 PURCHASES_PER_S: Final = 0.5
@@ -119,7 +119,7 @@ def _bought(reply: ProviderReply, body: Mapping[str, Any]) -> Outcome:
         case Status.COMPLETED:
             return Delivered(reference, price)
         case Status.PROCESSING:
-            return Accepted(reference, ASK_AFTER_S, cost=price)
+            return Accepted(reference, REQUERY_AFTER_S, cost=price)
         case Status.FAILED:
             return Refused(Reason.REFUSED, f"{reference} failed")
         case _:
@@ -134,7 +134,7 @@ def _reason_of_400(error: str) -> Reason:
     return Reason.NOT_SOLD
 
 
-def told_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
+def requery_outcome_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     """What an answer to `/order-status` means. `NotSent`: "Order reference does not exist"."""
     status, body = reply.http_status, json_object(reply)
     if body is None:
@@ -150,7 +150,7 @@ def told_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
         case Status.COMPLETED:
             return Delivered(reference)
         case Status.PROCESSING:
-            return Accepted(reference, ASK_AFTER_S)
+            return Accepted(reference, REQUERY_AFTER_S)
         case Status.FAILED:
             return Refused(Reason.REFUSED, f"{reference} failed")
         case _:

@@ -92,7 +92,7 @@ class NetworkDataSub(ProviderOverHttp):
                 return NotSent(f"the list of plans cannot be read: {said}")
             if not isinstance(wire.plan_of(delivery, plans), Refused):
                 return None
-        return None  # `_purchase` says what is wrong.
+        return None  # `_purchase_request` says what is wrong.
 
     def _plans_request(self, delivery: Delivery) -> "httpx.Request":
         return self._client.build_request("GET", "/data-plans", params={"network": delivery.network})
@@ -117,7 +117,7 @@ class NetworkDataSub(ProviderOverHttp):
     def _serves(self, delivery: Delivery) -> bool:
         return (delivery.country, delivery.network) in wire.NETWORKS and delivery.kind in ("data", "airtime")
 
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         plan_id: int | None = None
         if delivery.kind == "data" and self._serves(delivery):
             if delivery.provider_code:
@@ -149,7 +149,7 @@ class NetworkDataSub(ProviderOverHttp):
     def _preview_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         if delivery.kind == "data" and not delivery.provider_code and self._plan(delivery) is None:
             return self._request(delivery, "the id of the plan, from /data-plans")
-        return self._purchase(delivery)
+        return self._purchase_request(delivery)
 
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         outcome = wire.outcome_of(delivery, reply)
@@ -172,14 +172,14 @@ class NetworkDataSub(ProviderOverHttp):
         theirs = delivery.provider_reference or self._references.of(delivery.reference)
         return theirs or (delivery.reference if self._keyed else "")
 
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         known = self._known(delivery)
         if not known:
             return Unknown("only the list of transactions could show it")
         return self._client.build_request("GET", f"/transactions/{quote(known, safe='')}")
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return wire.told_of(delivery, reply, self._known(delivery))
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return wire.requery_outcome_of(delivery, reply, self._known(delivery))
 
     async def requery(self, delivery: Delivery) -> Outcome:
         if self._known(delivery):

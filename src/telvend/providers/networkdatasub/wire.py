@@ -39,7 +39,7 @@ SMALLEST_AIRTIME: Final = Money(50_00, NGN)
 LARGEST_AIRTIME: Final = Money(50_000_00, NGN)
 """Source: "Purchase Airtime", `amount`."""
 
-ASK_AFTER_S: Final = 5.0
+REQUERY_AFTER_S: Final = 5.0
 
 SETTLES_AFTER_S: Final = 120.0
 """How long a request may be under way before a Telvend that does not know its reference is believed."""
@@ -188,7 +188,7 @@ def _bought(delivery: Delivery, reply: ProviderReply, body: Mapping[str, Any]) -
         case Status.COMPLETED:
             return Delivered(reference, amount)
         case Status.PENDING:
-            return Accepted(reference, ASK_AFTER_S, cost=amount)
+            return Accepted(reference, REQUERY_AFTER_S, cost=amount)
         case _:
             return Unknown(f"undocumented status: {reply.excerpt}")
 
@@ -254,7 +254,7 @@ class Transaction:
             case Status.COMPLETED:
                 return Delivered(self.reference, self.amount)
             case Status.PENDING:
-                return Accepted(self.reference, ASK_AFTER_S, cost=self.amount)
+                return Accepted(self.reference, REQUERY_AFTER_S, cost=self.amount)
             case Status.FAILED:
                 return Refused(Reason.REFUSED, f"{self.reference} failed")
             case _:
@@ -281,7 +281,7 @@ _LINE_STATUS: Final = {
 }
 
 
-def told_of(delivery: Delivery, reply: ProviderReply, asked: str) -> Outcome:
+def requery_outcome_of(delivery: Delivery, reply: ProviderReply, asked: str) -> Outcome:
     """What an answer to `/transactions/{asked}` means. `NotSent`: nothing has the reference that we gave."""
     body = json_object(reply)
     if body is None:

@@ -85,7 +85,7 @@ class Reloadly(ProviderWithToken):
     async def prepare(self, delivery: Delivery) -> Refused | NotSent | None:
         """Have a token, and read the operator: the one that the product's code names, else the list of the country's."""
         if _refused_unread(delivery) is not None:
-            return None  # `_purchase` says so.
+            return None  # `_purchase_request` says so.
         refusal = await super().prepare(delivery)
         if refusal is not None:
             return refusal
@@ -99,7 +99,7 @@ class Reloadly(ProviderWithToken):
                 return found
             if not isinstance(found, Refused):
                 return None
-        return None  # `_purchase` says what is wrong.
+        return None  # `_purchase_request` says what is wrong.
 
     def _operator_request(self, delivery: Delivery) -> "httpx.Request":
         code = wire.code_of(delivery)
@@ -122,7 +122,7 @@ class Reloadly(ProviderWithToken):
 
     # Buying -------------------------------------------------------------------------------------------------------------
 
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         refusal = _refused_unread(delivery)
         if refusal is not None:
             return refusal
@@ -138,21 +138,21 @@ class Reloadly(ProviderWithToken):
         if _refused_unread(delivery) is None and self._listing.peek(self._operator_request(delivery)) is None:
             # Until the operators have been read, what comes from them is described.
             return self._client.build_request("POST", "/topups", content=wire.form_of(delivery, None))
-        return self._purchase(delivery)
+        return self._purchase_request(delivery)
 
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         return wire.outcome_of(delivery, reply)
 
     # Asking -------------------------------------------------------------------------------------------------------------
 
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         if delivery.provider_reference:
             return self._client.build_request("GET", f"/topups/{quote(delivery.provider_reference, safe='')}/status")
         params = {"customIdentifier": delivery.reference}
         return self._client.build_request("GET", "/topups/reports/transactions", params=params)
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return wire.told_of(delivery, reply)
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return wire.requery_outcome_of(delivery, reply)
 
     # The float ----------------------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ SETTLES_AFTER_S: Final = 3600.0
 top-ups: nobody prints how long a top-up may take to stand in it, and one that is bought again under another reference is
 delivered twice."""
 
-ASK_AFTER_S: Final = 5.0
+REQUERY_AFTER_S: Final = 5.0
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _SIGNIFICANT_DIGITS: Final = 9
@@ -431,7 +431,7 @@ def outcome_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     return Refused(reason, f"{code} {message}")
 
 
-def told_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
+def requery_outcome_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     """What an answer to `/topups/{id}/status` means, or one to the report of transactions with our `customIdentifier`."""
     body = json_object(reply)
     if body is None or reply.http_status != 200:
@@ -461,7 +461,7 @@ def _without_details(delivery: Delivery, reply: ProviderReply, body: Mapping[str
     """The status of a top-up that was asked about by its id, which is all there is to it."""
     match body.get("status"):
         case Status.PROCESSING:
-            return Accepted(delivery.provider_reference, ASK_AFTER_S, "PROCESSING")
+            return Accepted(delivery.provider_reference, REQUERY_AFTER_S, "PROCESSING")
         case Status.FAILED | Status.REFUNDED as status:
             code = body.get("code")
             return Refused(
@@ -479,7 +479,7 @@ def _transaction(delivery: Delivery, reply: ProviderReply, body: Mapping[str, An
         case Status.SUCCESSFUL:
             return Delivered(theirs, _cost(delivery, body))
         case Status.PROCESSING:
-            return Accepted(theirs, ASK_AFTER_S, "PROCESSING")
+            return Accepted(theirs, REQUERY_AFTER_S, "PROCESSING")
         case Status.FAILED | Status.REFUNDED as status:
             return Refused(Reason.REFUSED, f"the top-up {theirs} was {status}")
         case _:

@@ -12,7 +12,7 @@ from telvend.kit.clock import Clock
 from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTraits, Unknown
 from telvend.providers.simulator.book import Book, BookUnavailable
 from telvend.providers.simulator.table import LONGEST_S
-from telvend.providers.simulator.upstream import Upstream
+from telvend.providers.simulator.upstream import PretendedUpstream
 from telvend.providers.simulator.wire import outcome_of
 
 
@@ -36,7 +36,7 @@ class Simulator:
         concurrency: int = 600,
     ) -> None:
         self._name = name
-        self._upstream = Upstream(name, book, clock, steered=steered, patience_s=timeout_s)
+        self._upstream = PretendedUpstream(name, book, clock, steered=steered, patience_s=timeout_s)
         # The upstream closes a reference when it is asked about one that it does not know, so that its word can be
         # believed at once: settles_after_s is 0. Its slowest answers keep the line open, longer than timeout_s.
         self._traits = ProviderTraits(

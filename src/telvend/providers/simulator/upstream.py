@@ -40,7 +40,7 @@ _GARBAGE: Final = Reply(200, b'\xff\xfe<HTML><TITLE>It works!</TITLE> {"status":
 _SERVER_ERROR: Final = Reply(500, b"<html><h1>500 Internal Server Error</h1></html>")
 
 
-class Upstream:
+class PretendedUpstream:
     """The pretended vendor. Raises ConnectionRefusedError and TimeoutError as a transport would, and BookUnavailable.
 
     `patience_s` is how long the client waits for a word; silence lasts exactly as long.

@@ -52,7 +52,7 @@ class VTpass(ProviderOverHttp):
     def _headers_of(self, method: str) -> Mapping[str, str | Secret]:
         return self._by_method[method]
 
-    def _purchase(self, delivery: Delivery) -> "httpx.Request | Refused":
+    def _purchase_request(self, delivery: Delivery) -> "httpx.Request | Refused":
         if (delivery.country, delivery.network) not in wire.NETWORKS:
             return Refused(Reason.NOT_SOLD, f"VTpass sells nothing of {delivery.country}/{delivery.network}")
         form = wire.form_of(delivery, national_form(delivery.subscriber))
@@ -61,11 +61,11 @@ class VTpass(ProviderOverHttp):
     def _outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         return wire.outcome_of(delivery, reply)
 
-    def _question(self, delivery: Delivery) -> "httpx.Request | Unknown":
+    def _requery_request(self, delivery: Delivery) -> "httpx.Request | Unknown":
         return self._client.build_request("POST", "/requery", content=wire.question_of(delivery))
 
-    def _told(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
-        return wire.told_of(delivery, reply)
+    def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
+        return wire.requery_outcome_of(delivery, reply)
 
     def _balance_request(self) -> "httpx.Request":
         return self._client.build_request("GET", "/balance")

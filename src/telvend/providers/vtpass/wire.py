@@ -54,7 +54,7 @@ REPEAT_GUARD_S: Final = 30.0
 SETTLES_AFTER_S: Final = 600.0
 """How long a request may be under way before code 015 is believed: ten minutes."""
 
-ASK_AFTER_S: Final = 5.0
+REQUERY_AFTER_S: Final = 5.0
 
 LAGOS: Final = ZoneInfo("Africa/Lagos")
 
@@ -216,7 +216,7 @@ def outcome_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     if code in (Code.PROCESSED, Code.PROCESSING) and has_transaction:
         return _transaction(delivery, reply, body)
     if code == Code.PROCESSING:
-        return Accepted(None, ASK_AFTER_S, text)
+        return Accepted(None, REQUERY_AFTER_S, text)
     reason = REASON_BY_CODE.get(code)
     if reason is None:
         return Unknown(text)
@@ -225,7 +225,7 @@ def outcome_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     return Refused(reason, text)
 
 
-def told_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
+def requery_outcome_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     """What an answer to `requery` means. `NotSent`: code 015, the request id is not known."""
     body = _answer(delivery, reply)
     if isinstance(body, Unknown):
@@ -235,7 +235,7 @@ def told_of(delivery: Delivery, reply: ProviderReply) -> Outcome:
     if body["code"] == Code.REQUEST_ID_UNKNOWN:
         return NotSent(_text(body))
     if body["code"] == Code.PROCESSING:
-        return Accepted(None, ASK_AFTER_S, _text(body))
+        return Accepted(None, REQUERY_AFTER_S, _text(body))
     return Unknown(f"no transaction: {_text(body)}")
 
 
@@ -272,7 +272,7 @@ def _transaction(delivery: Delivery, reply: ProviderReply, body: Mapping[str, An
                 return Unknown(f"delivered for an amount that cannot be read: {reply.excerpt}")
             return Delivered(theirs, cost)
         case Status.INITIATED | Status.PENDING if code in (Code.PROCESSED, Code.PROCESSING):
-            return Accepted(theirs, ASK_AFTER_S, f"{status}")
+            return Accepted(theirs, REQUERY_AFTER_S, f"{status}")
         case Status.FAILED | Status.REVERSED if code in (Code.PROCESSED, Code.FAILED, Code.REVERSAL):
             return Refused(Reason.REFUSED, f"{theirs or 'the transaction'} {status}: {_text(body)}")
         case Status.RESOLVED:

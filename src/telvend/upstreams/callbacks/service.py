@@ -137,7 +137,7 @@ class Callbacks:
             if isinstance(effect, Exception):
                 _log.error("callback_not_weighed", provider=provider, exc_info=effect)
                 continue
-            brought = effect is Effect.ASK_LATER
+            brought = effect is Effect.REQUERY_LATER
             forward += brought
             count_callback(provider, Result.BROUGHT_FORWARD if brought else Result.NOTHING)
         return forward

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from telvend.kit.money import NGN, Money
 from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.described.model import Description
-from telvend.providers.described.outcomes import balance_of, outcome_of, told_of
+from telvend.providers.described.outcomes import balance_of, outcome_of, requery_outcome_of
 from telvend.providers.described.reader import read
 from telvend.providers.over_http import ProviderReply
 from telvend.providers.upstream import BalanceUnavailable
@@ -145,7 +145,7 @@ def test_what_is_not_mapped_is_unknown(text: str, http_status: int, content: byt
     assume(description is not None)
     assert description is not None
     reply = ProviderReply(http_status, content, {})
-    meaning = (told_of if question else outcome_of)(description, DELIVERY, reply)
+    meaning = (requery_outcome_of if question else outcome_of)(description, DELIVERY, reply)
     document = tomllib.loads(text)
     answer = document["requery"].get("answer", document["answer"]) if question else document["answer"]
     body = body_of(content)
@@ -202,7 +202,7 @@ def said(status: int, body: Any, text: str = GOOD) -> Outcome:
 
 
 def told(status: int, body: Any, text: str = GOOD) -> Outcome:
-    return told_of(described(text), DELIVERY, ProviderReply(status, json.dumps(body).encode(), {}))
+    return requery_outcome_of(described(text), DELIVERY, ProviderReply(status, json.dumps(body).encode(), {}))
 
 
 def test_a_purchase_is_read() -> None:
@@ -262,7 +262,7 @@ def test_an_answer_about_somebody_else_is_unknown() -> None:
     assert isinstance(said(200, good | {"to": "08030000000"}, text), Unknown)
     other = replace(DELIVERY, provider_reference="2")
     reply = ProviderReply(200, json.dumps(good).encode(), {})
-    assert isinstance(told_of(described(text), other, reply), Unknown)
+    assert isinstance(requery_outcome_of(described(text), other, reply), Unknown)
 
 
 @pytest.mark.parametrize(

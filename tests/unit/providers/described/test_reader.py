@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from telvend.providers.described.examples import NAMES, example
 from telvend.providers.described.keys import TABLES
 from telvend.providers.described.reader import LARGEST_BYTES, Examined, examine, read, read_document
-from telvend.providers.upstream import CallbackForm, Problem
+from telvend.providers.upstream import CallbackForm, SettingsProblem
 
 GOOD: Final = """\
 [upstream]
@@ -276,7 +276,7 @@ def test_the_good_one_is_good() -> None:
     assert found.description is not None
 
 
-def lines_of(found: Examined) -> list[tuple[int, Problem]]:
+def lines_of(found: Examined) -> list[tuple[int, SettingsProblem]]:
     return [(int(problem.where.partition(":")[2].partition(" ")[0]), problem) for problem in found.problems]
 
 

@@ -45,28 +45,32 @@ class Call:
 
 CALLS: Final = {
     "netpluse purchase": Call("netpluse-upstream/purchase", GHANAIAN, lambda _, answer: netpluse.outcome_of(answer)),
-    "netpluse order-status": Call("netpluse-upstream/order-status", GHANAIAN, netpluse.told_of),
+    "netpluse order-status": Call("netpluse-upstream/order-status", GHANAIAN, netpluse.requery_outcome_of),
     "networkdatasub purchase": Call("networkdatasub-upstream/purchase", NIGERIAN, networkdatasub.outcome_of),
     "networkdatasub transaction": Call(
         "networkdatasub-upstream/transaction",
         NIGERIAN,
-        lambda delivery, answer: networkdatasub.told_of(delivery, answer, delivery.reference),
+        lambda delivery, answer: networkdatasub.requery_outcome_of(delivery, answer, delivery.reference),
     ),
     "vtpass pay": Call("vtpass/pay", AIRTIME, vtpass.outcome_of),
-    "vtpass requery": Call("vtpass/requery", AIRTIME, vtpass.told_of),
+    "vtpass requery": Call("vtpass/requery", AIRTIME, vtpass.requery_outcome_of),
     "reloadly topups": Call("reloadly/topups", WORLD, reloadly.outcome_of),
-    "reloadly status": Call("reloadly/status", replace(WORLD, provider_reference="4602843"), reloadly.told_of),
-    "reloadly report": Call("reloadly/report", WORLD, reloadly.told_of),
+    "reloadly status": Call(
+        "reloadly/status", replace(WORLD, provider_reference="4602843"), reloadly.requery_outcome_of
+    ),
+    "reloadly report": Call("reloadly/report", WORLD, reloadly.requery_outcome_of),
     "dtone create": Call("dtone/create", WORLD, dtone.created_of),
     "dtone confirm": Call("dtone/confirm", WORLD, dtone.confirmed_of),
-    "dtone list": Call("dtone/list", WORLD, dtone.told_of),
-    "dtone transaction": Call("dtone/transaction", replace(WORLD, provider_reference="2245670"), dtone.told_of),
+    "dtone list": Call("dtone/list", WORLD, dtone.requery_outcome_of),
+    "dtone transaction": Call(
+        "dtone/transaction", replace(WORLD, provider_reference="2245670"), dtone.requery_outcome_of
+    ),
     "dtone cancel": Call("dtone/cancel", WORLD, dtone.cancelled_of),
     "madapi refill": Call("madapi-upstream/refill", REFILL, madapi.refilled),
-    "madapi refill status": Call("madapi-upstream/refill-status", REFILL, madapi.told_of_refill),
+    "madapi refill status": Call("madapi-upstream/refill-status", REFILL, madapi.requery_outcome_of_refill),
     "madapi subscription": Call("madapi-upstream/subscription", SUBSCRIPTION, madapi.subscribed),
     "madapi subscription status": Call(
-        "madapi-upstream/subscription-status", SUBSCRIPTION, madapi.told_of_subscription
+        "madapi-upstream/subscription-status", SUBSCRIPTION, madapi.requery_outcome_of_subscription
     ),
 }
 BALANCES: Final = {
@@ -326,4 +330,4 @@ def test_a_key_that_stands_twice_means_nothing() -> None:
 def test_an_order_that_they_know_by_another_reference_is_not_ours() -> None:
     row = recorded("netpluse-upstream/order-status")[0]
     delivery = replace(GHANAIAN, provider_reference="NPAPI-9999-zzz")
-    assert isinstance(netpluse.told_of(delivery, reply_of(row)), Unknown)
+    assert isinstance(netpluse.requery_outcome_of(delivery, reply_of(row)), Unknown)

@@ -278,7 +278,7 @@ async def test_a_pending_subscription_is_accepted_with_its_cost_and_asked_about_
     double = MadapiDouble()
     provider = made(double)
     double.situations["08031234567"] = Situation.DELIVERS_LATER
-    assert await provider.deliver(BUNDLE) == Accepted("C-1", wire.ASK_AFTER_S, cost=Money(285_00, NGN))
+    assert await provider.deliver(BUNDLE) == Accepted("C-1", wire.REQUERY_AFTER_S, cost=Money(285_00, NGN))
     double.clock.pass_time(3)
     assert isinstance(await provider.requery(replace(BUNDLE, provider_reference="C-1")), Delivered)
 

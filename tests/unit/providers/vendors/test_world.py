@@ -849,7 +849,7 @@ async def test_a_reversal_contradicts_what_was_delivered() -> None:
         "external_id": "AT-7H2K-1",
         "status": {"message": "REVERSED", "class": {"id": 8, "message": "REVERSED"}},
     }
-    told = dtone.told_of(replace(AIRTIME, provider_reference="7"), reply(200, body))
+    told = dtone.requery_outcome_of(replace(AIRTIME, provider_reference="7"), reply(200, body))
     assert refused_as(told, Reason.REFUSED, "7 REVERSED")
 
 
