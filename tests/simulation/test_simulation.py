@@ -130,7 +130,7 @@ def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
         case.become(OrderState.FAILED)
         return Effect.FAILED
 
-    monkeypatch.setattr(weighing, "_ask_later", impatient)
+    monkeypatch.setattr(weighing, "_requery_later", impatient)
     monkeypatch.setattr(memory_store, "may_release", lambda _: True)
 
 
