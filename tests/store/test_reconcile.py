@@ -22,7 +22,13 @@ from tests.store.test_cli import EMAIL, Shop
 AIRTIME, PHONE = "NG-MTN-AIRTIME", "08031234567"
 TABLE = 'own_network = false\n[providers.vt]\nconnector = "double"\napi_key = "hunter2"\n'
 DONE = {"status": "done", "kobo": 4_875}
-TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def today() -> str:
+    """Asked for each time: a run may pass midnight."""
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
 HEAD = "Request ID,Transaction ID,Phone,Total Amount,Status,Date\n"
 
 
@@ -48,7 +54,7 @@ def try_one(shop: Shop, code: int = 0) -> str:
 
 
 def statement(folder: Path, *rows: str, name: str = "vt.csv") -> str:
-    (folder / name).write_text(HEAD + "".join(f"{row},{TODAY} 12:00:00+00:00\n" for row in rows))
+    (folder / name).write_text(HEAD + "".join(f"{row},{today()} 12:00:00+00:00\n" for row in rows))
     return str(folder / name)
 
 
@@ -74,7 +80,7 @@ def test_a_provider_without_a_list_is_asked_and_what_was_found_is_recorded(shop:
     double.answers["POST /purchases"] = httpx.Response(200, json=DONE)
     reference = try_one(shop)
     double.answers["GET /purchases"] = httpx.Response(200, json=DONE)
-    found = shop.data("reconcile", "vt", "--date", TODAY)
+    found = shop.data("reconcile", "vt", "--date", today())
     assert (found["source"], found["attempts"], found["matched"]) == ("requery", 1, 1)
     assert (found["only_here"], found["only_there"], found["different"]) == ([], [], [])
     assert found["notes"][0].startswith("The day is not over")
@@ -83,7 +89,7 @@ def test_a_provider_without_a_list_is_asked_and_what_was_found_is_recorded(shop:
     }  # fmt: skip
     # They took more than they said.
     double.answers["GET /purchases"] = httpx.Response(200, json=DONE | {"kobo": 5_000})
-    found = shop.data("reconcile", "vt", "--date", TODAY, code=1)
+    found = shop.data("reconcile", "vt", "--date", today(), code=1)
     (different,) = found["different"]
     assert (different["reference"], different["what"], different["charged"]) == (reference, ["cost"], 50)
     # They never heard of it, and it is old enough for that to count.
@@ -102,7 +108,7 @@ def test_a_provider_that_does_not_answer_leaves_its_attempts_over(shop: Shop) ->
     double.answers["POST /purchases"] = httpx.Response(200, json=DONE)
     try_one(shop)
     double.answers["GET /purchases"] = httpx.ReadTimeout("nothing")
-    (left,) = shop.data("reconcile", "vt", "--date", TODAY, code=1)["different"]
+    (left,) = shop.data("reconcile", "vt", "--date", today(), code=1)["different"]
     assert (left["here"], left["there"]) == ("delivered", "unknown")
 
 
@@ -110,7 +116,7 @@ def test_a_statement_has_what_the_books_do_not_know_as_after_a_restore(shop: Sho
     double.answers["POST /purchases"] = httpx.Response(200, json=DONE)
     reference = try_one(shop)
     path = statement(folder, f"{reference},T1,{PHONE},48.75,delivered", f"AT-9-lost00-1,T2,{PHONE},48.75,Success")
-    found = shop.data("reconcile", "vt", "--date", TODAY, "--statement", path, code=1)
+    found = shop.data("reconcile", "vt", "--date", today(), "--statement", path, code=1)
     assert (found["matched"], found["only_here"], found["different"]) == (1, [], [])
     (lost,) = found["only_there"]
     assert {name: lost[name] for name in ("reference", "provider_reference", "order", "subscriber", "charged")} == {
@@ -119,11 +125,11 @@ def test_a_statement_has_what_the_books_do_not_know_as_after_a_restore(shop: Sho
     assert "telvend wallet debit EMAIL" in lost["next"]
     assert found["costs"]["NGN"]["difference"] == Decimal("48.75")
     # A table for people, and the same for a spreadsheet.
-    told = shop.run("reconcile", "vt", "--date", TODAY, "--statement", path, code=1).stdout
+    told = shop.run("reconcile", "vt", "--date", today(), "--statement", path, code=1).stdout
     assert "Delivered by vt, and not here: money lost" in told
     assert "vt took NGN 48.75 more" in told
     assert "1 of 1 attempts agree; 1 only there." in told
-    rows = shop.run("reconcile", "vt", "--date", TODAY, "--statement", path, "--csv", code=1).stdout
+    rows = shop.run("reconcile", "vt", "--date", today(), "--statement", path, "--csv", code=1).stdout
     (row,) = csv.DictReader(io.StringIO(rows))
     assert (row["list"], row["what"], row["reference"]) == ("only_there", "status", "AT-9-lost00-1")
     # The same bytes have the same digest; it is asked about nothing.
@@ -139,7 +145,7 @@ def test_an_order_that_has_failed_here_and_was_delivered_there_says_which_comman
     assert order.state == "failed"
     path = statement(folder, f"{order.reference}-1,T1,{PHONE},48.75,delivered")
     before = shop.data("wallet", "show", EMAIL)
-    found = shop.data("reconcile", "vt", "--date", TODAY, "--statement", path, code=1)
+    found = shop.data("reconcile", "vt", "--date", today(), "--statement", path, code=1)
     (lost,) = found["only_there"]
     assert (lost["order"], lost["email"], lost["here"], lost["there"]) == (
         order.reference,
@@ -155,10 +161,10 @@ def test_an_order_that_has_failed_here_and_was_delivered_there_says_which_comman
 def test_an_order_that_is_open_here_says_which_command_decides_it(shop: Shop, folder: Path) -> None:
     order = sell(shop, folder, says=httpx.Response(502))
     path = statement(folder, f"{order.reference}-1,T1,{PHONE},48.75,delivered")
-    (open_,) = shop.data("reconcile", "vt", "--date", TODAY, "--statement", path, code=1)["different"]
+    (open_,) = shop.data("reconcile", "vt", "--date", today(), "--statement", path, code=1)["different"]
     assert f"telvend order resolve {order.reference} --delivered|--failed" in open_["next"]
     shop.run("order", "resolve", order.reference, "--delivered", "--note", "their statement has it")
-    assert shop.data("reconcile", "vt", "--date", TODAY, "--statement", path)["matched"] == 1
+    assert shop.data("reconcile", "vt", "--date", today(), "--statement", path)["matched"] == 1
 
 
 def test_an_attempt_of_long_ago_is_known_by_its_reference(shop: Shop, folder: Path) -> None:
@@ -166,7 +172,7 @@ def test_an_attempt_of_long_ago_is_known_by_its_reference(shop: Shop, folder: Pa
     reference = try_one(shop)
     shop.execute("update provider_trial set started_at = started_at - interval '9 days'")
     path = statement(folder, f"{reference},T1,{PHONE},48.75,delivered")
-    found = shop.data("reconcile", "vt", "--date", TODAY, "--statement", path)
+    found = shop.data("reconcile", "vt", "--date", today(), "--statement", path)
     assert (found["attempts"], found["other_days"]) == (0, 1)
 
 
@@ -175,11 +181,11 @@ def test_exports_that_overlap_are_one_and_their_columns_may_be_named(shop: Shop,
     reference = try_one(shop)
     row = f"{reference},T1,{PHONE},48.75,delivered"
     paths = [statement(folder, row), statement(folder, row, name="again.csv")]
-    found = shop.data("reconcile", "vt", "--date", TODAY, "--statement", paths[0], "--statement", paths[1])
+    found = shop.data("reconcile", "vt", "--date", today(), "--statement", paths[0], "--statement", paths[1])
     assert (found["matched"], found["lines"]) == (1, 1)
     (folder / "own.csv").write_text(f"Nr;What;State\n{reference};48,75;gift\n")
     found = shop.data(
-        "reconcile", "vt", "--date", TODAY, "--statement", str(folder / "own.csv"), "--column", "reference=Nr", "--column",
+        "reconcile", "vt", "--date", today(), "--statement", str(folder / "own.csv"), "--column", "reference=Nr", "--column",
         "charged=What", "--status", "gift=delivered",
     )  # fmt: skip
     assert (found["matched"], found["costs"]["NGN"]["charged"]) == (1, Decimal("48.75"))
@@ -192,13 +198,13 @@ def test_what_cannot_be_reconciled_is_refused_in_one_sentence(shop: Shop, folder
     refused = {
         ("vt",): "date: is missing: --date YYYY-MM-DD",
         ("vt", "--date", tomorrow): "date: has not begun yet in UTC",
-        ("nobody", "--date", TODAY): "There is no provider nobody; the settings name simulator, vt.",
-        ("vt", "--date", TODAY, "--zone", "UTC"): "statement: is missing: --column",
-        ("vt", "--date", TODAY, "--statement", path, "--zone", "Nowhere/At"): "zone: Nowhere/At is no zone",
-        ("vt", "--date", TODAY, "--statement", path, "--column", "x"): "column: 'x' must be FIELD=HEADING",
-        ("vt", "--date", TODAY, "--statement", path, "--status", "ok=good"): "status: 'ok=good' must be WORD=STATUS",
-        ("vt", "--date", TODAY, "--statement", path, "--currency", "naira"): "currency: 'NAIRA' is not a currency",
-        ("vt", "--date", TODAY, "--statement", str(folder / "none.csv")): "statement: ",
+        ("nobody", "--date", today()): "There is no provider nobody; the settings name simulator, vt.",
+        ("vt", "--date", today(), "--zone", "UTC"): "statement: is missing: --column",
+        ("vt", "--date", today(), "--statement", path, "--zone", "Nowhere/At"): "zone: Nowhere/At is no zone",
+        ("vt", "--date", today(), "--statement", path, "--column", "x"): "column: 'x' must be FIELD=HEADING",
+        ("vt", "--date", today(), "--statement", path, "--status", "ok=good"): "status: 'ok=good' must be WORD=STATUS",
+        ("vt", "--date", today(), "--statement", path, "--currency", "naira"): "currency: 'NAIRA' is not a currency",
+        ("vt", "--date", today(), "--statement", str(folder / "none.csv")): "statement: ",
     }
     for arguments, sentence in refused.items():
         assert shop.refused("reconcile", *arguments).startswith(sentence), arguments
@@ -210,8 +216,8 @@ def test_a_provider_that_has_gone_from_the_settings_still_has_its_statement(shop
     reference = try_one(shop)
     path = statement(folder, f"{reference},T1,{PHONE},48.75,delivered")
     (folder / "telvend.toml").write_text("")
-    assert shop.data("reconcile", "vt", "--date", TODAY, "--statement", path)["matched"] == 1
-    assert "There is no provider vt" in shop.refused("reconcile", "vt", "--date", TODAY)
+    assert shop.data("reconcile", "vt", "--date", today(), "--statement", path)["matched"] == 1
+    assert "There is no provider vt" in shop.refused("reconcile", "vt", "--date", today())
 
 
 def test_the_doctor_says_when_a_provider_was_reconciled_and_what_is_left_over(shop: Shop, folder: Path) -> None:

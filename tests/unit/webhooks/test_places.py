@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[3] / "src" / "telvend"
 
 ENDS = {
-    "write_cases": "settlement of orders",
+    "write_orders": "settlement of orders",
     "write_steps": "escalation of orders",
     "write_refund": "refund",
     "finish_verified": "check with its record",
