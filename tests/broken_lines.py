@@ -12,14 +12,13 @@ _HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
 @asynccontextmanager
-async def far_side(play: Play) -> AsyncIterator[str]:
-    """A server on a port of its own that does what `play` says with each connection, once the request has been read."""
+async def _listening(answer: Play) -> AsyncIterator[str]:
+    """The base URL of a server on a port of its own; each connection is closed when `answer` has ended, however it ends."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
-            await play(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+            await answer(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, httpx.HTTPError):
             pass
         finally:
             writer.close()
@@ -29,6 +28,18 @@ async def far_side(play: Play) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def far_side(play: Play) -> AsyncIterator[str]:
+    """A server that does what `play` says with each connection, once the head of the request has been read."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await play(reader, writer)
+
+    async with _listening(answer) as url:
+        yield url
 
 
 async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,27 +83,19 @@ PLAYS: Final = (reset, silent, half, dripping, oversized, no_http, redirected)
 
 @asynccontextmanager
 async def served(handle: Callable[[httpx.Request], Awaitable[httpx.Response]]) -> AsyncIterator[str]:
-    """A server on a port of its own that answers each request as `handle` does; one that raises breaks the line."""
+    """A server that answers each request as `handle` does; one that raises breaks the line."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            method, target, _ = head[0].split(" ")
-            headers = dict(line.split(": ", 1) for line in head[1:] if line)
-            lengths = [int(value) for name, value in headers.items() if name.lower() == "content-length"]
-            body = await reader.readexactly(lengths[0]) if lengths else b""
-            answer = await handle(httpx.Request(method, f"http://far{target}", headers=headers, content=body))
-            lines = [f"HTTP/1.1 {answer.status_code} Told", "connection: close"]
-            lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-            writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + answer.content)
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, httpx.HTTPError):
-            pass
-        finally:
-            writer.close()
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, target, _ = head[0].split(" ")
+        headers = dict(line.split(": ", 1) for line in head[1:] if line)
+        lengths = [int(value) for name, value in headers.items() if name.lower() == "content-length"]
+        body = await reader.readexactly(lengths[0]) if lengths else b""
+        answer = await handle(httpx.Request(method, f"http://far{target}", headers=headers, content=body))
+        lines = [f"HTTP/1.1 {answer.status_code} Told", "connection: close"]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + answer.content)
+        await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+    async with _listening(respond) as url:
+        yield url

@@ -432,7 +432,8 @@ class FarSide(ABC):
         return self.no_float()
 
     def too_soon(self) -> Answer:
-        raise NotImplementedError
+        """The answer to a second purchase for a number within its guard; a vendor without one never gives it."""
+        return self.too_many()
 
     @abstractmethod
     def undocumented(self, body: Any, /) -> Any:

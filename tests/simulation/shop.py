@@ -660,10 +660,5 @@ def run_shop(seed: int, orders: int = ORDERS, only: Collection[str] = ()) -> Sho
         except Exception as error:
             raise Broken(f"seed {seed}: {error!r}; {'; '.join(shop.broken + shop.listener.heard)}") from error
         finally:
-            loop.set_exception_handler(lambda *_: None)
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            for _ in range(3):
-                loop.run_until_complete(asyncio.sleep(0))
-            loop.close()
+            loop.end()
     return shop

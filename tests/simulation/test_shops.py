@@ -16,13 +16,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
 import pytest
 
-from telvend.fulfilment import calls, rules, weighing
-from telvend.fulfilment import worker as worker_module
-from telvend.fulfilment.model import ClaimedOrder, FindProvider, FulfilmentPolicy, ProviderReport, Step
-from telvend.orders.model import AttemptState
 from telvend.providers import contract
 from telvend.providers.contract import NotSent, Outcome, Reason, Unknown
 from telvend.providers.described import outcomes
@@ -30,6 +25,7 @@ from telvend.providers.networkdatasub import search
 from telvend.providers.networkdatasub import wire as networkdatasub
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply
 from telvend.providers.vtpass import wire as vtpass
+from tests.simulation import rules_taken_away
 from tests.simulation.far_sides import Fault
 from tests.simulation.shop import ORDERS, run_shop
 from tests.simulation.world import Broken
@@ -146,46 +142,6 @@ def _run_until_broken(vendors: tuple[str, ...]) -> None:
 # Rules that are taken away: the checker has to see it ------------------------------------------------------------------
 
 
-def _never_heard_of_it_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(weighing, "believed", lambda word, _=0: word.outcome)
-
-
-def _a_refused_resend_is_believed_at_once(patch: pytest.MonkeyPatch) -> None:
-    believed = weighing.believed
-
-    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
-        return word.outcome if word.to_resend else believed(word, resent)
-
-    patch.setattr(weighing, "believed", credulous)
-
-
-def _unknown_is_taken_for_not_sent(patch: pytest.MonkeyPatch) -> None:
-    believed = weighing.believed
-
-    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
-        outcome = believed(word, resent)
-        return NotSent(outcome.text) if isinstance(outcome, Unknown) else outcome
-
-    patch.setattr(weighing, "believed", credulous)
-
-
-def _an_attempt_that_a_dead_worker_left_is_bought_again(patch: pytest.MonkeyPatch) -> None:
-    def forgetful(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvider:
-        claim.attempts = [
-            msgspec.structs.replace(attempt, state=AttemptState.NOT_SENT)
-            if attempt.state is AttemptState.STARTED
-            else attempt
-            for attempt in claim.attempts
-        ]
-        return rules.next_step(claim, policy)
-
-    patch.setattr(worker_module, "next_step", forgetful)
-
-
-def _any_reference_is_taken_for_a_key(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(calls, "_sends_again", lambda _: True)
-
-
 def _everything_is_sent_again_to_a_provider_that_is_off(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("telvend.fulfilment.routing.Router.may_resend", lambda *_: True)
 
@@ -256,11 +212,11 @@ def _nobody_counts_who_could_be_mixed_up_in_a_list(patch: pytest.MonkeyPatch) ->
 
 
 TAKEN_AWAY = (
-    (_never_heard_of_it_is_believed_at_once, ("vt", "waza", "teli")),
-    (_a_refused_resend_is_believed_at_once, ("nds-ref", "teli")),
-    (_unknown_is_taken_for_not_sent, ("vt", "nds", "husmo")),
-    (_an_attempt_that_a_dead_worker_left_is_bought_again, ("vt", "teli")),
-    (_any_reference_is_taken_for_a_key, ("waza", "vt")),
+    (rules_taken_away.never_heard_of_it_is_believed_at_once, ("vt", "waza", "teli")),
+    (rules_taken_away.a_refused_resend_is_believed_at_once, ("nds-ref", "teli")),
+    (rules_taken_away.unknown_is_taken_for_not_sent, ("vt", "nds", "husmo")),
+    (rules_taken_away.an_attempt_that_a_dead_worker_left_is_bought_again, ("vt", "teli")),
+    (rules_taken_away.any_reference_is_taken_for_a_key, ("waza", "vt")),
     (_everything_is_sent_again_to_a_provider_that_is_off, ("plus",)),
     (_a_plain_refusal_may_be_tried_elsewhere, ("vt", "teli")),
     (_an_empty_float_fails_the_order, ("vt", "teli")),

@@ -14,28 +14,23 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
-import msgspec
 import pytest
 
-from telvend.fulfilment import calls, weighing
-from telvend.fulfilment import worker as worker_module
+from telvend.fulfilment import weighing
 from telvend.fulfilment.calls import ProviderCalls
 from telvend.fulfilment.in_flight import InFlightOrder
 from telvend.fulfilment.model import (
     AttemptSnapshot,
-    ClaimedOrder,
     Deliver,
     Effect,
-    FindProvider,
     FulfilmentPolicy,
     LockedOrder,
     ProviderReport,
-    Step,
 )
 from telvend.fulfilment.places import Places
 from telvend.orders.model import AttemptState, OrderState
-from telvend.providers.contract import NotSent, Outcome, Unknown
-from tests.simulation import memory_store
+from telvend.providers.contract import Outcome
+from tests.simulation import memory_store, rules_taken_away
 from tests.simulation.virtual_time import VirtualLoop
 from tests.simulation.world import Broken, World, run_seed
 
@@ -103,20 +98,6 @@ def _run_until_broken() -> None:
 # Rules that are taken away: the checker has to see it ------------------------------------------------------------------
 
 
-def _unknown_is_taken_for_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    believed = weighing.believed
-
-    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
-        outcome = believed(word, resent)
-        return NotSent(outcome.text) if isinstance(outcome, Unknown) else outcome
-
-    monkeypatch.setattr(weighing, "believed", credulous)
-
-
-def _never_heard_of_it_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weighing, "believed", lambda word, _=0: word.outcome)
-
-
 def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     ask_later = weighing._requery_later
 
@@ -132,21 +113,6 @@ def _a_timer_turns_unknown_into_failed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(weighing, "_requery_later", impatient)
     monkeypatch.setattr(memory_store, "may_release", lambda _: True)
-
-
-def _an_attempt_that_a_dead_worker_left_is_bought_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    next_step = worker_module.next_step
-
-    def forgetful(claim: ClaimedOrder, policy: FulfilmentPolicy) -> Step | FindProvider:
-        claim.attempts = [
-            msgspec.structs.replace(attempt, state=AttemptState.NOT_SENT)
-            if attempt.state is AttemptState.STARTED
-            else attempt
-            for attempt in claim.attempts
-        ]
-        return next_step(claim, policy)
-
-    monkeypatch.setattr(worker_module, "next_step", forgetful)
 
 
 def _a_call_begins_after_the_lease_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,28 +133,15 @@ def _the_last_word_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weighing, "_weigh_late", fickle)
 
 
-def _a_refused_resend_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    believed = weighing.believed
-
-    def credulous(word: ProviderReport, resent: int = 0) -> Outcome:
-        return word.outcome if word.to_resend else believed(word, resent)
-
-    monkeypatch.setattr(weighing, "believed", credulous)
-
-
-def _any_reference_is_taken_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_sends_again", lambda _: True)
-
-
 @pytest.mark.parametrize(
     "mutation",
     [
-        _a_refused_resend_is_believed_at_once,
-        _any_reference_is_taken_for_a_key,
-        _unknown_is_taken_for_not_sent,
-        _never_heard_of_it_is_believed_at_once,
+        rules_taken_away.a_refused_resend_is_believed_at_once,
+        rules_taken_away.any_reference_is_taken_for_a_key,
+        rules_taken_away.unknown_is_taken_for_not_sent,
+        rules_taken_away.never_heard_of_it_is_believed_at_once,
         _a_timer_turns_unknown_into_failed,
-        _an_attempt_that_a_dead_worker_left_is_bought_again,
+        rules_taken_away.an_attempt_that_a_dead_worker_left_is_bought_again,
         _a_call_begins_after_the_lease_has_ended,
         _the_last_word_wins,
     ],

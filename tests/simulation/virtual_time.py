@@ -60,6 +60,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         for task in list(self.owned.get(owner, ())):
             task.cancel()
 
+    def end(self) -> None:
+        """Cancel what still runs, let it end, and close the loop."""
+        self.set_exception_handler(lambda *_: None)
+        for task in asyncio.all_tasks(self):
+            task.cancel()
+        for _ in range(3):
+            self.run_until_complete(asyncio.sleep(0))
+        self.close()
+
     def _make(
         self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **more: Any
     ) -> "asyncio.Task[Any]":

@@ -383,10 +383,5 @@ def run_seed(seed: int) -> World:
         except Exception as error:
             raise Broken(f"seed {seed}: {error!r}; {'; '.join(world.broken)}") from error
         finally:
-            loop.set_exception_handler(lambda *_: None)
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            for _ in range(3):
-                loop.run_until_complete(asyncio.sleep(0))
-            loop.close()
+            loop.end()
     return world

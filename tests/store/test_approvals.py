@@ -1,10 +1,6 @@
 """Two people for large amounts, by commands: what waits, who confirms it, what is written of both; races and kill -9."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +20,6 @@ from telvend.fulfilment.model import FulfilmentPolicy
 from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.review import Review
 from telvend.funding.credits.service import Credits
-from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger.service import Ledger
@@ -450,7 +445,7 @@ def test_a_confirmation_that_is_killed_has_done_all_or_nothing(
     monkeypatch.setenv(LIMIT, "4")
     shop.run(*act, *ESI, code=WAITING)
     confirm = ("order", "confirm", order.reference, *KOFI)
-    killed(shop, point, *confirm)
+    shop.killed(point, *confirm)
     done = CONFIRMS[point.replace("settle", "correction")]
     shown = shop.data("order", "show", order.reference)
     assert shown["approvals"][0]["state"] == ("confirmed" if done else "waiting")
@@ -462,25 +457,14 @@ def test_a_confirmation_that_is_killed_has_done_all_or_nothing(
 
 @pytest.mark.parametrize(("point", "done"), [("approval.before_deed", False), ("approval.after_deed", True)])
 def test_a_confirmed_credit_that_is_killed_is_made_once(shop: Shop, point: str, done: bool) -> None:
-    killed(shop, "approval.proposed", *credit("600", "cash", *ESI))
+    shop.killed("approval.proposed", *credit("600", "cash", *ESI))
     (waits,) = shop.data("approval", "list")["approvals"]
     assert shop.data(*credit("600", "cash", *ESI), code=WAITING)["approval"]["id"] == waits["id"]
     confirm = ("approval", "confirm", str(waits["id"]), *KOFI)
-    killed(shop, point, *confirm)
+    shop.killed(point, *confirm)
     assert balance(shop) == (600 if done else 0)
     assert (shop.data(*confirm)["again"], balance(shop)) == (done, 600)
     books_hold(shop)
-
-
-def killed(shop: Shop, point: str, *arguments: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "telvend", *arguments],
-        env=os.environ | {"TELVEND_DATABASE_URL": shop.url, VARIABLE: f"{point}=kill"},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
 # Whether the books hold -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 from telvend.cli import app
 from telvend.database.connections import Database
+from telvend.kit.failpoints import VARIABLE
 from telvend.orders.model import Order, Placement
 from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
@@ -52,6 +54,17 @@ class Shop:
         (line,) = result.stderr.splitlines()
         assert line.startswith("telvend: ")
         return line.removeprefix("telvend: ")
+
+    def killed(self, point: str, *arguments: str) -> None:
+        """Run a command in a process of its own, which `kill -9` ends at this failpoint."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "telvend", *arguments],
+            env=os.environ | {"TELVEND_DATABASE_URL": self.url, VARIABLE: f"{point}=kill"},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
 
     def work(self, work: Callable[[Database], Awaitable[T]]) -> T:
         async def inside() -> T:

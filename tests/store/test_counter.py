@@ -1,10 +1,6 @@
 """What a counter needs, by its commands: mistakes taken back, orders refunded and found again, resellers suspended."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +16,6 @@ from telvend.corrections.invariants import INVARIANTS
 from telvend.corrections.service import Corrections
 from telvend.database.connections import Database
 from telvend.dialects.networkdatasub import wire
-from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger.service import Ledger
@@ -171,14 +166,7 @@ def test_refunds_at_once_give_the_price_back_once(shop: Shop) -> None:
 @pytest.mark.parametrize("point", ["correction.before_commit", "correction.after_commit"])
 def test_a_refund_killed_in_the_middle_is_made_once_when_it_is_given_again(shop: Shop, point: str) -> None:
     _, (order,) = delivered(shop, "mine-1")
-    ended = subprocess.run(
-        [sys.executable, "-m", "telvend", "order", "refund", order.reference, *REASON, *BY],
-        env=os.environ | {"TELVEND_DATABASE_URL": shop.url, VARIABLE: f"{point}=kill"},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL
+    shop.killed(point, "order", "refund", order.reference, *REASON, *BY)
     done = shop.data("order", "refund", order.reference, *REASON, *BY)
     assert (done["again"], done["balance"]) == (point == "correction.after_commit", 100)
     books_hold(shop)

@@ -4,11 +4,7 @@ Also what providers say after a person has decided, which is the other thing tha
 """
 
 import asyncio
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -29,7 +25,6 @@ from telvend.fulfilment.postgres import PostgresFulfilmentStore
 from telvend.fulfilment.provisional.model import CreditState
 from telvend.fulfilment.provisional.service import BY_RULE, ProvisionalCredits, ProvisionalRule
 from telvend.fulfilment.review import Review
-from telvend.kit.failpoints import VARIABLE
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
 from telvend.orders import store as order_store
@@ -438,24 +433,13 @@ def unknown(shop: Shop, *references: str | None) -> tuple[str, list[Order]]:
     return email, orders
 
 
-def killed(shop: Shop, point: str, *arguments: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "telvend", *arguments],
-        env=os.environ | {"TELVEND_DATABASE_URL": shop.url, VARIABLE: f"{point}=kill"},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
-
-
 CREDIT = ("--reason", "customer waits", "--by", "Esi")
 
 
 @pytest.mark.parametrize("point", ["provisional.before_commit", "provisional.after_commit"])
 def test_a_credit_killed_in_the_middle_is_given_once_when_it_is_given_again(shop: Shop, point: str) -> None:
     _, (order,) = unknown(shop, "mine-1")
-    killed(shop, point, "order", "credit", order.reference, *CREDIT)
+    shop.killed(point, "order", "credit", order.reference, *CREDIT)
     done = shop.data("order", "credit", order.reference, *CREDIT)
     assert (done["again"], done["balance"]) == (point == "provisional.after_commit", 100)
     assert shop.data("ledger", "check", "--full")["ok"]
@@ -466,7 +450,7 @@ def test_a_credit_killed_in_the_middle_is_given_once_when_it_is_given_again(shop
 def test_an_end_killed_in_the_middle_ends_the_credit_once(shop: Shop, point: str, word: str) -> None:
     email, (order,) = unknown(shop, "mine-1")
     shop.run("order", "credit", order.reference, *CREDIT)
-    killed(shop, point, "order", "resolve", order.reference, word, "--note", "asked")
+    shop.killed(point, "order", "resolve", order.reference, word, "--note", "asked")
     shop.run("order", "resolve", order.reference, word, "--note", "asked")
     shown = shop.data("order", "show", order.reference)
     assert shown["provisional_credit"]["state"] == ("written_off" if word == "--delivered" else "reversed")

@@ -6,8 +6,7 @@ import json
 import time
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -18,28 +17,7 @@ from telvend.gateways.contract import PaymentUnknown
 from telvend.gateways.paystack.client import Paystack
 from telvend.kit import http
 from telvend.kit.secret import Secret
-
-Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def upstream(play: Play) -> AsyncIterator[str]:
-    """Somebody else's server, which answers each connection by `play`."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            await play(reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+from tests.broken_lines import Play, far_side
 
 
 def says(body: bytes, *headers: str) -> Play:
@@ -89,7 +67,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_an_answer_that_would_take_too_much_is_no_answer_and_may_have_arrived(attack: str) -> None:
-    async with upstream(ATTACKS[attack]) as url, http.client(url, timeout_s=0.4) as client:
+    async with far_side(ATTACKS[attack]) as url, http.client(url, timeout_s=0.4) as client:
         tracemalloc.start()
         started = time.monotonic()
         try:
@@ -111,7 +89,7 @@ async def test_an_answer_that_would_take_too_much_is_no_answer_and_may_have_arri
 async def test_an_ordinary_answer_is_unpacked(body: Callable[[bytes], bytes], encoding: str) -> None:
     said = {"names": ["Ama", "Kofi"] * 5000}
     play = says(body(json.dumps(said).encode()), f"content-encoding: {encoding}", "x-one: 1", "x-one: 2")
-    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+    async with far_side(play) as url, http.client(url, timeout_s=5) as client:
         answer = await client.get("/")
         assert answer.status_code == 200
         assert answer.json() == said
@@ -121,7 +99,7 @@ async def test_an_ordinary_answer_is_unpacked(body: Callable[[bytes], bytes], en
 async def test_an_answer_up_to_the_limit_is_taken() -> None:
     for size, limit in ((http.ANSWER_LIMIT_BYTES, http.ANSWER_LIMIT_BYTES), (3_000_000, 4_000_000)):
         async with (
-            upstream(says(b"x" * size)) as url,
+            far_side(says(b"x" * size)) as url,
             http.client(url, timeout_s=5, answer_limit_bytes=limit) as client,
         ):
             assert len((await client.get("/")).content) == size
@@ -135,14 +113,14 @@ async def test_nobody_listening_is_still_known_for_what_it_is() -> None:
 
 async def test_a_head_without_a_body_is_an_answer() -> None:
     play = says(b"", "content-encoding: gzip")
-    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+    async with far_side(play) as url, http.client(url, timeout_s=5) as client:
         assert (await client.head("/")).content == b""
         assert (await client.get("/")).content == b""
 
 
 @pytest.mark.parametrize("attack", ["gzip", "gzip in gzip", "endless chunks", "endless headers"])
 async def test_a_gateway_that_says_too_much_is_unknown(attack: str) -> None:
-    async with upstream(ATTACKS[attack]) as url:
+    async with far_side(ATTACKS[attack]) as url:
         gateway = Paystack("paystack", Secret("sk_test_1"), base_url=url, timeout_s=5)
         assert isinstance(await gateway.verify("FND-1-abc"), PaymentUnknown)
         await gateway.close()
@@ -150,7 +128,7 @@ async def test_a_gateway_that_says_too_much_is_unknown(attack: str) -> None:
 
 @pytest.mark.parametrize("attack", ["gzip", "gzip in gzip", "endless chunks", "endless headers"])
 async def test_an_authority_that_says_too_much_is_unavailable(attack: str) -> None:
-    async with upstream(ATTACKS[attack]) as url:
+    async with far_side(ATTACKS[attack]) as url:
         authority = Prembly(api_key=Secret("live_sk_1"), app_id="app", base_url=url)
         assert isinstance(await authority.nin(Secret("12345678901")), Unavailable)
         await authority.close()
@@ -173,7 +151,7 @@ async def test_what_an_upstream_wants_to_be_reminded_of_is_forgotten() -> None:
             await writer.drain()
             asked.append(await reader.readuntil(b"\r\n\r\n"))
 
-    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+    async with far_side(play) as url, http.client(url, timeout_s=5) as client:
         for _ in range(3):
             assert (await client.get("/")).status_code == 200
         assert not client.cookies
@@ -191,7 +169,7 @@ async def test_a_request_is_sent_once_also_where_the_connection_was_kept_and_end
         await reader.readuntil(b"\r\n\r\n")
         requests += 1  # The connection ends without an answer.
 
-    async with upstream(play) as url, http.client(url, timeout_s=2) as client:
+    async with far_side(play) as url, http.client(url, timeout_s=2) as client:
         assert (await client.request(method, "/")).status_code == 200
         with pytest.raises(http.NO_ANSWER) as raised:
             await client.request(method, "/")
@@ -206,7 +184,7 @@ async def test_a_name_that_nobody_has_was_never_reached() -> None:
 
 
 async def test_a_server_without_tls_was_never_reached() -> None:
-    async with upstream(says(b"{}")) as url, http.client(url.replace("http:", "https:"), timeout_s=1) as client:
+    async with far_side(says(b"{}")) as url, http.client(url.replace("http:", "https:"), timeout_s=1) as client:
         with pytest.raises(http.NEVER_ARRIVED):
             await client.post("/", json={"pin": "1234"})
 
@@ -215,7 +193,7 @@ async def test_a_connection_that_ends_while_the_request_is_written_may_have_brou
     async def play(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
-    async with upstream(play) as url, http.client(url, timeout_s=2) as client:
+    async with far_side(play) as url, http.client(url, timeout_s=2) as client:
         with pytest.raises(http.NO_ANSWER) as raised:
             await client.post("/", content=b"x" * 20_000_000)
         assert not isinstance(raised.value, http.NEVER_ARRIVED)
@@ -228,7 +206,7 @@ async def test_a_request_goes_out_as_it_was_made() -> None:
         heard.extend(await reader.readexactly(7))
         writer.write(OK + b"content-length: 0\r\nlocation: http://example.invalid/\r\n\r\n")
 
-    async with upstream(play) as url, http.client(url, timeout_s=2, headers={"x-key": "k"}) as client:
+    async with far_side(play) as url, http.client(url, timeout_s=2, headers={"x-key": "k"}) as client:
         request = client.build_request("POST", "/a%2Fb?c=d%20e", content=b'{"a":1}', headers={"content-type": "x/y"})
         assert (await client.send(request)).content == b""
         assert bytes(heard) == b'{"a":1}'
@@ -250,6 +228,6 @@ async def test_a_large_body_arrives_whole() -> None:
         heard.append(await reader.readexactly(3_000_000))
         writer.write(OK + b"content-length: 0\r\n\r\n")
 
-    async with upstream(play) as url, http.client(url, timeout_s=5) as client:
+    async with far_side(play) as url, http.client(url, timeout_s=5) as client:
         assert (await client.post("/", content=b"0123456789" * 300_000)).status_code == 200
     assert heard == [b"0123456789" * 300_000]
