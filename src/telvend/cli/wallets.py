@@ -10,7 +10,7 @@ from telvend.approvals.model import Proposal, WaitsForSecondPerson
 from telvend.cli.approvals import waiting_output
 from telvend.cli.arguments import parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
-from telvend.cli.listing import more_after, page, pages, print_csv
+from telvend.cli.listing import AsCsv, more_after, page, pages, print_csv
 from telvend.cli.who import ByWhereMoneyMoves, WhoDecided, user_of_machine
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.mode import Mode
@@ -142,7 +142,7 @@ async def statement(
         int | None, typer.Option(min=1, max=100_000, help="How many transfers; 50 without, and all with --csv.")
     ] = None,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this transfer, downwards.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+    as_csv: AsCsv = False,
 ) -> Output | None:
     """Every movement on a wallet, newest first: holds and releases apart."""
     reseller = await shop.resellers.find(email)
@@ -187,7 +187,7 @@ def _sequence(line: StatementLine) -> int:
 
 
 def _approved(line: StatementLine, approved: dict[int, Proposal]) -> Proposal | None:
-    """The proposal whose deed a line is. A decided order has the cause of its hold, which is no deed."""
+    """Return the proposal whose confirmation made a line. The hold of a decided order has the same cause, but was there before."""
     return None if line.kind is TransferKind.HOLD else approved.get(line.cause)
 
 
