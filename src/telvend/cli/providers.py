@@ -84,9 +84,9 @@ async def list_providers(shop: "Shop") -> Output:
 
 
 async def _reckoned(shop: "Shop", standings: "Mapping[str, Standing]") -> dict[str, Money]:
-    """What the float of each provider with recorded top-ups should be: these, less what its account of the ledger has earned.
+    """Return the expected float of each provider with recorded top-ups: their sum less the total of its ledger account.
 
-    Only of the currency of its float. Sums the ledger, and so only where somebody has recorded a top-up.
+    Only in the currency of its float. Without a recorded top-up the ledger is not summed.
     """
     wanted: dict[str, Money] = {}
     for name, standing in standings.items():
@@ -413,7 +413,7 @@ def _amount(product: Product | Airtime, text: str | None) -> Money | None:
 
 
 def _require_yes(sentence: str, yes: bool) -> None:
-    """Ask a person; a program has to say --yes."""
+    """Ask for confirmation; without a terminal --yes is required."""
     if yes:
         return
     if not sys.stdin.isatty():
