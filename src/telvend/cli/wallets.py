@@ -8,11 +8,11 @@ import typer
 
 from telvend.approvals.model import Proposal, WaitsForSecondPerson
 from telvend.cli.approvals import waiting_output
-from telvend.cli.arguments import parsed_currency
+from telvend.cli.arguments import parsed_amount, parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import AsCsv, more_after, page, pages, print_csv
 from telvend.cli.who import ByWhereMoneyMoves, WhoDecided, user_of_machine
-from telvend.errors import InvalidInput, NotFound
+from telvend.errors import NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger.model import TransferKind
@@ -95,10 +95,7 @@ async def debit(
 
 
 def _amount(text: str, currency: str) -> Money:
-    try:
-        return Money.parse(text, parsed_currency(currency))
-    except ValueError as error:
-        raise InvalidInput("amount", str(error)) from None
+    return parsed_amount(text, parsed_currency(currency))
 
 
 def _holds(email: str, balance: Money, mode: Mode) -> Output:
