@@ -191,11 +191,11 @@ async def reject(
 async def confirmed_output(shop: "Shop", confirmed: Confirmed) -> Output:
     """Return the output of a confirmation: both names, and the wallet's balance."""
     proposal = confirmed.proposal
-    (email,) = await emails_of(shop, [proposal])
-    owners = await shop.wallets.owners([proposal.wallet_id])
+    reseller_id = (await shop.wallets.owners([proposal.wallet_id]))[proposal.wallet_id]
+    email = (await shop.resellers.emails({reseller_id}))[reseller_id]
     (balance,) = (
         wallet.balance
-        for wallet in await shop.wallets.of_reseller(owners[proposal.wallet_id])
+        for wallet in await shop.wallets.of_reseller(reseller_id)
         if wallet.wallet_id == proposal.wallet_id
     )
     data = {
