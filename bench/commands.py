@@ -1,7 +1,7 @@
-"""How fast commands start, beside `python -c "import asyncpg"`: the driver alone, as a command that asks the database needs it.
+"""Measure how fast commands start, against `python -c "import asyncpg"`: the driver that every command with a database loads.
 
-Measured is the time of the processor, which says more than a clock on a machine that does other things too, and the best of
-several runs. Each command runs in turn with the yardstick.
+The measure is CPU time, which varies less than elapsed time on a shared machine; the best of several runs counts. Runs of each
+command alternate with runs of the yardstick.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ MOST: Final = 2.5
 
 _RUNS: Final = 12
 _RUN: Final = "RUN"
-"""Stands for the number of the run."""
+"""A placeholder for the number of the run."""
 _COMMANDS: Final = (
     ("--version",),
     ("--help",),
@@ -57,7 +57,7 @@ async def commands(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 
 
 
 def _computed_s(*arguments: str) -> float:
-    """Run a program and return how long it has computed. Raises TestbedFailed where it fails."""
+    """Run a program and return its CPU time. Raises TestbedFailed when it fails."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
     assert process.stderr is not None
     with process.stderr:

@@ -108,7 +108,7 @@ async def place_so_many(testbed: Testbed, keys: Sequence[str], count: int) -> No
 
 
 class Through(Enum):
-    """Who delivers what is settled."""
+    """The provider that delivers the orders."""
 
     INSTANT = "an instant provider"
     OWN_NETWORK = "our own network"
@@ -137,9 +137,9 @@ async def _provider(shop: Shop, through: Through) -> AsyncIterator[Provider]:
 
 
 async def settle_all(testbed: Testbed, count: int, through: Through) -> float:
-    """Deliver and settle the `count` orders that are due; answers how many seconds it took.
+    """Deliver and settle the `count` orders that are due; return the seconds it took.
 
-    Raises TestbedFailed when it does not come to an end.
+    Raises TestbedFailed when not all are delivered in time.
     """
     async with testbed.shop() as shop, _provider(shop, through) as chosen:
         clock = SystemClock()

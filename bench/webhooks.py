@@ -1,12 +1,13 @@
-"""What webhooks cost the sale, and how soon they are sent: sales with an endpoint and without, 500 events a second, a dead endpoint."""
+"""Measure webhooks: sales with and without an endpoint, and the delay of the first attempt, also beside a dead endpoint."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from bench.http_server import Responder, listen
 from bench.load import drive, purchases
 from bench.report import Quantity, Target
 from bench.session import Bench
@@ -25,46 +26,33 @@ _DRAINED_WITHIN_S: Final = 120
 _ANSWER: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-class _Receiver(asyncio.Protocol):
-    """Answers each request at once, or none where `dead`. A message comes in one piece, or its head ends in the first."""
+class _Receiver(Responder):
+    """Accepts each message at once; a `dead` one never responds."""
 
     def __init__(self, *, dead: bool) -> None:
+        super().__init__()
         self._dead = dead
-        self._buffer = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while True:
-            head, end, rest = self._buffer.partition(b"\r\n\r\n")
-            if not end:
-                return
-            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-            if len(rest) < length:
-                return
-            self._buffer = rest[length:]
-            if not self._dead:
-                self._transport.write(_ANSWER)
+    def respond(self, body: bytes) -> bytes:  # noqa: ARG002 - every message is accepted
+        return b"" if self._dead else _ANSWER
 
 
 @asynccontextmanager
 async def _receiving(*, dead: bool = False) -> AsyncIterator[str]:
-    server = await asyncio.get_running_loop().create_server(lambda: _Receiver(dead=dead), "127.0.0.1", 0)
+    server, port = await listen(lambda: _Receiver(dead=dead))
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
+        yield f"http://127.0.0.1:{port}/hooks"
     finally:
         server.close()
 
 
-async def webhooks(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - each quantity says its own
+async def webhooks(bench: Bench, name: str, what: str) -> None:  # noqa: ARG001 - each quantity has its own text
     """Sales at full speed with and without an endpoint; then a steady stream, alone and beside a dead endpoint."""
     testbed = bench.testbed
     await bench.serve()
     bench.say("furnishing the shop")
     hot = await testbed.hot()
-    await testbed.spread()  # Whose first has the dead endpoint.
+    await testbed.spread()  # The first of these resellers gets the dead endpoint.
     without = await _sales(bench, hot)
     async with _receiving() as url:
         endpoint = await _add(testbed, "hot-0@bench.example", url)
@@ -111,7 +99,7 @@ def _quantity(bench: Bench, text: str, value: float, unit: str, target: Target, 
 
 
 async def _sales(bench: Bench, keys: Sequence[str]) -> float:
-    """Purchases a second on 256 connections, orders being delivered beside."""
+    """Return purchases a second on 256 connections, with deliveries running."""
     extent = bench.extent
     bench.say(f"buying for {extent.seconds} s")
     load = await drive(
@@ -130,7 +118,7 @@ async def _add(testbed: Testbed, email: str, url: str) -> int:
 
 
 async def _drained(bench: Bench) -> None:
-    """Wait until nothing is due any more."""
+    """Wait until no delivery is due."""
     bench.say("sending what is left")
     for _ in range(_DRAINED_WITHIN_S * 2):
         if not await bench.testbed.value("select exists (select from webhook_delivery where due_at <= now())"):
@@ -172,7 +160,7 @@ async def _first_send_p99_s(bench: Bench, keys: Sequence[str]) -> float:
 
 
 async def _let_wait(testbed: Testbed, endpoint: int) -> None:
-    """Have ten thousand messages wait for an endpoint."""
+    """Insert `WAITING` due messages for an endpoint."""
     reseller: UUID = await testbed.value("select reseller_id from webhook_endpoint where id = $1", endpoint)
     await testbed.rows(
         "with event as (insert into webhook_event (message, reseller_id, type, body)"

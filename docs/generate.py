@@ -187,9 +187,9 @@ def _note(parameter: Any) -> str:
 _WEBHOOKS: Final = """
 # Webhooks
 
-What a reseller's program is sent, event by event. How to take it is [a guide](../howto/receive-webhooks.md), with programs in
-Python, Node.js and PHP; what it rests on is [explained here](../explain/webhooks.md). The same stands in the OpenAPI document of
-each API, under `webhooks`.
+The messages that a reseller's program receives, event by event. [A guide](../howto/receive-webhooks.md) shows how to receive them,
+with programs in Python, Node.js and PHP; the design is [explained here](../explain/webhooks.md). The OpenAPI document of each API
+has the same under `webhooks`.
 
 A message is a `POST` with a JSON body, by [Standard Webhooks](https://www.standardwebhooks.com). Which API a sale came through
 makes no difference. New fields may be added to `data`; those below stay.
@@ -201,7 +201,7 @@ def webhooks() -> str:
     text = _WEBHOOKS + "\n| header | what it is |\n|---|---|\n"
     text += "".join(_cells(f"`{name}`", about) for name, about in examples.HEADERS.items())
     text += (
-        "\n## The signature\n\nA program that verifies can be tried with this message, without its look at the time; the secret is"
+        "\n## The signature\n\nTest a verifier with this message, with its check of the time left out; the secret is"
         f" `{secret_text(examples.EXAMPLE_SECRET).reveal()}`.\n\n```text\n"
         + "".join(f"{name}: {value}\n" for name, value in examples.EXAMPLE_HEADERS.items())
         + f"\n{examples.example_body(EventType.ORDER_COMPLETED).decode()}\n```\n"
@@ -212,8 +212,8 @@ def webhooks() -> str:
         + ", ".join(f"{_wait(wait)}" for wait in RETRIES_S)
         + " after the attempt before, and then no more. With `429` or `503`, `Retry-After` puts the next attempt off, by an hour at"
         " most.\n\n## Test messages\n\nWhat `telvend webhook send-test` sends has a"
-        ' `webhook-id` that begins with `msg_test_`, and `"mode": "test"` and `"example": true` in its data. It tells of nothing'
-        ' that exists. What is done with a test key exists in test mode, says `"mode": "test"`, and has no `example`.\n'
+        ' `webhook-id` that begins with `msg_test_`, and `"mode": "test"` and `"example": true` in its data. Nothing in it'
+        ' exists. What is done with a test key exists in test mode, has `"mode": "test"`, and no `example`.\n'
     )
     return text + "".join(map(_event, EventType))
 
@@ -329,9 +329,9 @@ def settings() -> str:
 _PROVIDERS: Final = """
 ## Providers
 
-An upstream that delivers what is sold is a table `[providers.NAME]`. The name is the operator's own and stands on attempts,
-in the ledger and in metrics, so that it stays while the account with the vendor does: it begins with a small letter and goes on
-with small letters and digits, at most 32, with single hyphens or underscores between them. A simulator's name, `simulator`,
+An upstream that delivers what is sold is a table `[providers.NAME]`. You choose the name. It is stored with attempts,
+in the ledger and in metrics, so keep it as long as the account with the vendor: a lower-case letter, then lower-case letters and
+digits, at most 32 characters, with single hyphens or underscores between them. A simulator's name, `simulator`,
 `own_network`, `personas`, `prembly` and `dojah` are taken. How to connect one: [connect-an-upstream.md](../howto/connect-an-upstream.md).
 
 ```toml
@@ -350,13 +350,13 @@ TOML's inline form: `TELVEND_PROVIDERS__VT='{ connector = "vtpass", priority = 5
 `TELVEND_PROVIDERS='{ vt = { connector = "vtpass" } }'` that of all of them. The most exact variable wins.
 
 Each secret can stand in a file of its own: `api_key_file` beside `api_key`, and so on. A relative name is looked for where
-the settings file is (in the data directory where there is none); line ends behind the secret are cut. Nobody else may read the
-file, unless nobody else may enter its folder. A secret and its file together are refused, except where the environment gives
-one and the settings file the other: then the environment's counts. A settings file with a secret in it must be for its owner
-alone, too.
+the settings file is (in the data directory where there is none); line ends after the secret are removed. The file must not be
+readable by other users, unless its folder is closed to them. A secret and its file together are refused, except where the
+environment gives one and the settings file the other: then the environment's counts. A settings file with a secret in it must be
+for its owner alone, too.
 
-Settings are read when a process starts: restart `telvend serve` and `telvend work` after a change. A shop in which any
-provider's table is wrong does not start, and says everything that is wrong with all of them.
+Settings are read when a process starts: restart `telvend serve` and `telvend work` after a change. A shop with an invalid
+provider table does not start, and prints every mistake in all of them.
 
 """
 
@@ -499,15 +499,15 @@ What else is the same for every address is in [http.md](http.md).
 
 ## `GET /metrics`
 
-In the text format of Prometheus, for who asks on this machine: a request that a proxy passed on (any `X-Forwarded-…`,
+In the text format of Prometheus, for requests from this machine: a request that a proxy passed on (any `X-Forwarded-…`,
 `Forwarded`, `X-Real-IP` or `Via` header), or that comes from elsewhere than loopback, is refused with 403. Three settings
 change that:
 
 | setting | what it does |
 |---|---|
-| `metrics_port` | a listener that answers `/metrics` alone, to whoever reaches it; any of several workers answers for the node |
+| `metrics_port` | the port of a listener that serves only `/metrics`, without access control; any of several workers answers for the node |
 | `metrics_host` | the address of that listener; `127.0.0.1` unless set |
-| `metrics_public` | `true`: the main port answers everybody |
+| `metrics_public` | `true`: the main port serves `/metrics` to every client |
 
 For a Prometheus on another machine, listen on the address of a private network, and let your firewall keep it there:
 
@@ -523,7 +523,7 @@ scrape_configs:
       - targets: ["10.0.0.5:9108"]
 ```
 
-An answer is written in a thread and kept for a second, so that asking often does not slow sales down. Counts and times are
+A response is written in a thread and cached for a second, so that frequent scrapes do not slow sales down. Counts and times are
 summed over the processes of the node; those of `telvend_orders_…`,
 `telvend_network_paused` and `telvend_provisional_credits_open_…` are read from the database and are the same on every node.
 
@@ -535,7 +535,7 @@ _LABELS: Final = """
 | `dialect` | the API: `netpluse`, `networkdatasub`, `madapi` |
 | `route` | the template of the path, such as `/order-status/{reference}`, never the path |
 | `status` | the HTTP status |
-| `kind` | `read` or `purchase`; of vouchers `subscriber` and `partner`, who were locked, and `source`, which is not |
+| `kind` | `read` or `purchase`; of vouchers `subscriber` and `partner`, which are locked, and `source`, which is not |
 | `limit` | the name of a setting, see [limits before a key](../explain/limits-before-a-key.md) |
 | `provider` | the name of a provider |
 | `operation`, `outcome` | `deliver`, `requery` or `resend`, and what came of it: `delivered`, `accepted`, `refused`, `notsent`, `unknown` |
@@ -548,21 +548,21 @@ _LABELS: Final = """
 """
 
 _FORMER_NAMES: Final = """
-Names of before, which are exported too, with the same values, until the next version:
+Former names, which are exported too, with the same values, until the next version:
 
-| name of before | now |
+| former name | now |
 |---|---|
 """
 
 _AFTER_METRICS: Final = """
 In `telvend_provider_outcomes_total` operation and outcome are one label, `outcome`, and `requery` is `ask`.
 
-Worth an alarm: `telvend_sales_halted_processes` above 0 (nothing is sold until somebody acts), anything in
+Worth an alarm: `telvend_sales_halted_processes` above 0 (nothing is sold until an operator acts), anything in
 `telvend_orders_open{state="review"}`, more of `telvend_late_reports_total` or of
 `telvend_provisional_credits_total{what="written_off"}` (the shop has lost money), an old
-`telvend_orders_oldest_age_seconds` in `accepted` (nobody delivers), `telvend_provider_float_low` above 0, an old
+`telvend_orders_oldest_age_seconds` in `accepted` (nothing is delivered), `telvend_provider_float_low` above 0, an old
 `telvend_provider_float_age_seconds`, more of
-`telvend_voucher_pin_limits_reached_total` (somebody guesses vouchers), and status 503 or 500 among the requests.
+`telvend_voucher_pin_limits_reached_total` (voucher PINs are being guessed), and status 503 or 500 among the requests.
 
 ## Logs
 
@@ -573,7 +573,7 @@ telephone numbers masked (`+23324*****67`) by the names of their fields, before 
 
 
 def metrics() -> str:
-    """Every metric: its type, its labels, what it says and its name of before; health and logs."""
+    """Every metric: its type, its labels, what it says and its former name; health and logs."""
     load_modules()  # Every metric that a server shows is declared by then.
     found = described_metrics()
     rows = [_cells(f"`{one.name}`", one.kind, ", ".join(one.labels), one.sentence) for one in found]
@@ -608,7 +608,7 @@ An answer is read in this order, and **what the file does not map is unknown**: 
 An error in an answer to a requery is about the question, so that it refuses no purchase; there only statuses count, and `not_found`.
 
 Values are compared without regard to case and to blanks around them; `true` is `"true"`, 0 is `"0"`. A path is keys with dots, and
-positions in brackets: `data.items[0].status`. Nothing else can be said with it.
+positions in brackets: `data.items[0].status`. The syntax has nothing else.
 
 """
 
@@ -629,9 +629,7 @@ def upstream_description() -> str:
     """Every table and key of a description."""
     parts = [_DESCRIPTION, "| outcome | what it says |\n|---|---|\n"]
     parts += [f"| `{name}` | {text} |\n" for name, text in OUTCOMES.items()]
-    parts.append(
-        "\nBehind `refused:` may stand a reason; without one it is `refused`.\n\n| reason | when |\n|---|---|\n"
-    )
+    parts.append("\nA reason may follow `refused:`; without one it is `refused`.\n\n| reason | when |\n|---|---|\n")
     parts += [f"| `{name}` | {text} |\n" for name, text in REASONS.items()]
     parts.append("\n## Tables and keys\n")
     for table in TABLES:
@@ -642,7 +640,7 @@ def upstream_description() -> str:
             parts.append("\n| key | value | default | what it is |\n|---|---|---|---|\n")
             parts += [f"| `{key.name}` | {_value(key)} | {_default(key)} | {key.text} |\n" for key in table.keys]
     parts.append(
-        f"\n`KIND` is {' or '.join(f'`{kind}`' for kind in SOLD)}. What carries something back (tokens, PINs) needs a connector in code.\n"
+        f"\n`KIND` is {' or '.join(f'`{kind}`' for kind in SOLD)}. Kinds that return something (tokens, PINs) need a connector in code.\n"
     )
     parts.append(_REFUSALS)
     parts.append("\n## Placeholders\n\n| placeholder | what it becomes |\n|---|---|\n")
@@ -656,9 +654,9 @@ def upstream_description() -> str:
     parts.append("| `{basic:USER:PASSWORD}` | two of these keys, as HTTP's Basic authentication has them |\n")
     parts.append(
         "\nIn a JSON body a value that is one placeholder keeps its type: `major`, `whole`, `minor` and `validity_days` are numbers."
-        " `:text` behind it makes them texts, and `:number` makes a number of "
+        " `:text` after it makes them texts, and `:number` makes a number of "
         + ", ".join(f"`{name}`" for name in sorted(NUMBERS))
-        + ". Anywhere else everything is text. In a URL what is filled in is percent-encoded. A brace that is meant is written twice.\n"
+        + ". Anywhere else everything is text. In a URL values are percent-encoded. A literal brace is written twice.\n"
     )
     return "".join(parts)
 

@@ -1,4 +1,4 @@
-"""`telvend approval`: what waits for a second person; and what other commands say when their act has become a proposal."""
+"""`telvend approval`: what waits for a second person; also the output of other commands whose act became a proposal."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -54,7 +54,7 @@ def proposal_data(proposal: Proposal, email: str) -> dict[str, Any]:
 
 
 def _deed(proposal: Proposal) -> str:
-    """What a proposal wants, inside of a sentence."""
+    """Name the proposed act, as part of a sentence."""
     if proposal.kind in (ActKind.DELIVERED, ActKind.FAILED):
         return f"decision as {proposal.kind} of {proposal.reference}, {proposal.amount}"
     return f"{proposal.kind} of {proposal.amount}"
@@ -70,13 +70,13 @@ def proposal_text(proposal: Proposal) -> str:
 
 
 def how_to_confirm(proposal: Proposal) -> str:
-    """What another person has to do."""
+    """Tell how another person confirms a proposal."""
     what = f"approval confirm {proposal.id}" if proposal.order_id is None else f"order confirm {proposal.reference}"
     return f"Another person confirms it until {time_text(proposal.expires_at)} {zone_name()}: telvend {what} --by WHO"
 
 
 async def waiting_output(shop: "Shop", proposal: Proposal) -> Output:
-    """What a command says whose act waits for a second person."""
+    """Return the output of a command whose act waits for a second person."""
     (email,) = await emails_of(shop, [proposal])
     text = (
         f"Nothing has moved yet: {proposal.amount} of {email} waits for a second person, as {proposal.proposed_by} has"
@@ -86,7 +86,7 @@ async def waiting_output(shop: "Shop", proposal: Proposal) -> Output:
 
 
 async def emails_of(shop: "Shop", proposals: Sequence[Proposal]) -> list[str]:
-    """Whose wallets these proposals concern, in their order."""
+    """Return the e-mail addresses of the wallets' owners, in the order of the proposals."""
     owners = await shop.wallets.owners({proposal.wallet_id for proposal in proposals})
     emails = await shop.resellers.emails(set(owners.values()))
     return [emails[owners[proposal.wallet_id]] for proposal in proposals]
@@ -189,13 +189,13 @@ async def reject(
 
 
 async def confirmed_output(shop: "Shop", confirmed: Confirmed) -> Output:
-    """What a confirmation says: both names, and what the wallet holds now."""
+    """Return the output of a confirmation: both names, and the wallet's balance."""
     proposal = confirmed.proposal
-    (email,) = await emails_of(shop, [proposal])
-    owners = await shop.wallets.owners([proposal.wallet_id])
+    reseller_id = (await shop.wallets.owners([proposal.wallet_id]))[proposal.wallet_id]
+    email = (await shop.resellers.emails({reseller_id}))[reseller_id]
     (balance,) = (
         wallet.balance
-        for wallet in await shop.wallets.of_reseller(owners[proposal.wallet_id])
+        for wallet in await shop.wallets.of_reseller(reseller_id)
         if wallet.wallet_id == proposal.wallet_id
     )
     data = {

@@ -1,4 +1,4 @@
-"""Parse arguments of commands: telephone numbers and currencies. Raises InvalidInput.
+"""Parse arguments of commands: telephone numbers, currencies and amounts. Raises InvalidInput.
 
 A parameter that is a telephone number is marked, and `command` (common.py) reads it before the command begins:
 
@@ -10,7 +10,7 @@ from inspect import Parameter
 from typing import Any, Final, get_args
 
 from telvend.errors import InvalidInput
-from telvend.kit.money import Currency, currency_of
+from telvend.kit.money import Currency, Money, currency_of
 from telvend.kit.phone import NotAMobileNumber, parse_mobile, parse_mobile_of_any_market
 
 
@@ -64,3 +64,11 @@ def parsed_currency(code: str) -> Currency:
         return currency_of(code)
     except ValueError as error:
         raise InvalidInput("currency", str(error)) from None
+
+
+def parsed_amount(text: str, currency: Currency, field: str = "amount") -> Money:
+    """The amount in whole units that `text` names. Raises InvalidInput."""
+    try:
+        return Money.parse(text, currency)
+    except ValueError as error:
+        raise InvalidInput(field, str(error)) from None

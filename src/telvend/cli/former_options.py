@@ -1,4 +1,4 @@
-"""Options that have another name now. The name of before goes on working for one version, with a notice."""
+"""Renamed options. A former name works for one more version, with a notice."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,12 +12,12 @@ FORMER_NAMES: Final = {
 
 
 def named(option: str) -> tuple[str, str]:
-    """Return the names that an option is declared with, its own first."""
+    """Return the names to declare an option with, the current one first."""
     return option, FORMER_NAMES[option]
 
 
 def notices(arguments: Iterable[str]) -> list[str]:
-    """Return a sentence for each name of before among the arguments of a command."""
+    """Return a sentence for each former name among the arguments of a command."""
     given = {argument.partition("=")[0] for argument in arguments}
     return [
         f"{before} is now {now}, and gone in the next version."

@@ -8,6 +8,7 @@ import typer
 
 from telvend.authorities.contract import VerificationKind
 from telvend.bootstrap import AUTHORITIES
+from telvend.cli.arguments import parsed_amount
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import COUNTED, NextPage, first, page
 from telvend.cli.who import user_of_machine
@@ -159,10 +160,7 @@ def _costs(found: list[Cost]) -> Output:
 
 
 def _naira(field: str, text: str) -> Money:
-    try:
-        return Money.parse(text, NGN)
-    except ValueError as error:
-        raise InvalidInput(field, str(error)) from None
+    return parsed_amount(text, NGN, field)
 
 
 @command(app, "purge")

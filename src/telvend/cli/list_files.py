@@ -1,4 +1,4 @@
-"""Files that a command writes beside a list: whole, for their owner alone, and over nothing but what it wrote before."""
+"""CSV files that a command writes beside its input: atomically, with mode 0600, and never over a file of another origin."""
 
 import csv
 import os
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from telvend.cli.common import csv_cell
+from telvend.embedded_postgres.files import synchronize_folder
 from telvend.errors import InvalidInput
 
 
 class OwnCsv:
     """A CSV file with these columns. `field` is what errors call it.
 
-    It is replaced whole: who reads it meanwhile, or after a crash, has the one before. Its mode is 0600.
+    It is replaced atomically: readers see the previous file until then, also after a crash. Its mode is 0600.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], field: str) -> None:
@@ -25,7 +26,7 @@ class OwnCsv:
         self._field = field
 
     def require_writable(self) -> None:
-        """Raise InvalidInput where it cannot be written, or where another file has its name."""
+        """Raise InvalidInput if it cannot be written, or if a file of another origin has its name."""
         if self.path.is_dir():
             raise InvalidInput(self._field, f"{self.path} is a directory")
         try:
@@ -40,7 +41,7 @@ class OwnCsv:
 
     @contextmanager
     def replacing(self) -> "Iterator[RowWriter]":
-        """Write it anew; what was there stays until all of it is on the disk. Raises InvalidInput where that fails."""
+        """Yield a writer; the file is replaced once everything is on the disk. Raises InvalidInput if that fails."""
         try:
             descriptor, name = self._temporary()
         except OSError as error:
@@ -53,7 +54,7 @@ class OwnCsv:
                 file.flush()
                 os.fsync(descriptor)
             Path(name).replace(self.path)
-            _sync(self.path.parent)
+            synchronize_folder(self.path.parent)
         except OSError as error:
             raise self._refused(error) from None
         finally:
@@ -61,7 +62,7 @@ class OwnCsv:
                 Path(name).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove what this command wrote before, if it did."""
+        """Remove the file if this command wrote it."""
         with suppress(OSError):
             if self._is_own():
                 self.path.unlink()
@@ -74,7 +75,7 @@ class OwnCsv:
         return tempfile.mkstemp(prefix=f".{self.path.name}.{os.getpid()}.", dir=self.path.parent)
 
     def _remove_abandoned(self) -> None:
-        """Remove what killed processes had begun to write: it may hold secrets, and nobody looks for it."""
+        """Remove temporary files of killed processes: they may hold secrets."""
         begun = re.compile(rf"\.{re.escape(self.path.name)}\.([0-9]+)\.[a-z0-9_]+", re.ASCII)
         for path in self.path.parent.iterdir():
             found = begun.fullmatch(path.name)
@@ -86,7 +87,7 @@ class OwnCsv:
 
 
 class RowWriter:
-    """Writes rows as a spreadsheet takes them."""
+    """Writes rows, each cell through `csv_cell`."""
 
     def __init__(self, file: Any) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
@@ -101,13 +102,5 @@ def _runs(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        pass  # Somebody else's, or no process of this machine.
+        pass  # A process of another user, or a number too large for one.
     return True
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

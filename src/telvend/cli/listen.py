@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 LOOK_EVERY_S: Final = 0.25
 AT_ONCE: Final = 16
-"""So many events are sent on at once."""
+"""How many events are forwarded at once."""
 
 _DATABASE_AGAIN_S: Final = 1.0
 
@@ -59,7 +59,7 @@ def _destination(forward: str) -> Destination:
 
 
 class _Listener:
-    """What one run of the command does until `stop`."""
+    """One run of the command, until `stop` is set."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class _Listener:
         self._missed = 0
 
     async def run(self) -> None:
-        """Show what comes; put the session off meanwhile, also while a program takes long. Raises OutputLost."""
+        """Show events as they come; prolong the session meanwhile, also while a forward takes long. Raises OutputLost."""
         lasting = asyncio.create_task(self._last())
         try:
             while not self._stop.is_set():
@@ -122,7 +122,7 @@ class _Listener:
         if unknown:
             self._emails |= await self._shop.resellers.emails(unknown)
         replies = await self._unless_stopped(asyncio.gather(*(self._send_on(event) for event in events)))
-        # What was cut off by Ctrl-C is not shown as if it had been sent on.
+        # Forwards cancelled by Ctrl-C are not shown as sent.
         for event, reply in zip(events, replies or (), strict=False):
             self._print(event, reply)
 
@@ -159,7 +159,7 @@ class _Listener:
             await asyncio.wait_for(self._stop.wait(), seconds)
 
     async def _unless_stopped(self, work: "asyncio.Future[T]") -> T | None:
-        """What the work answers; None where the command is to end first, and the work is cut off."""
+        """Return the result of `work`; if the command is stopped first, cancel it and return None."""
         stopped = asyncio.ensure_future(self._stop.wait())
         both: list[asyncio.Future[Any]] = [work, stopped]
         try:

@@ -10,7 +10,9 @@ import io
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
 
 from telvend.cli.common import csv_cell, table
 
@@ -22,6 +24,11 @@ COUNTED: Final = 1000
 _AT_A_TIME: Final = 1000
 
 T = TypeVar("T")
+
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
+LimitOrAll = Annotated[
+    int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """`telvend order place --csv`: a list is checked, asked about, sold, and its result written beside it.
 
-What a person is asked and shown while it runs is on stderr; what came of it is the command's output. The rules are those of
-orders/list_sales.py.
+Prompts and progress go to stderr; the outcome is the command's output. The rules are those of orders/list_sales.py.
 """
 
 import os
@@ -64,7 +63,7 @@ class ListRequest:
 
 @dataclass(slots=True)
 class _Outcome:
-    """What has become of the rows: counts by state, those without an order aside, and the orders that are not final."""
+    """The rows with an order, counted by its state, and the ids of the orders that are not final."""
 
     sold: int = 0
     there: int = 0
@@ -159,9 +158,9 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
 async def _write(
     shop: Shop, request: ListRequest, sales: Sequence[ListedSale], result_file: OwnCsv
 ) -> tuple[_Outcome, str]:
-    """Look every row up and write the result; return what has become of the rows, and a sentence where it was not written.
+    """Look every row up and write the result; return the outcome, and a sentence if the file could not be written.
 
-    What was sold is sold, whatever happens here.
+    A failure here undoes no sale.
     """
     outcome = _Outcome()
     try:
@@ -322,7 +321,7 @@ def _totals_table(checked: CheckedList) -> tuple[tuple[str, ...], list[tuple[Any
 
 
 def _agreed(checked: CheckedList, mode: Mode) -> bool:
-    """Ask whoever sits at the terminal."""
+    """Ask for confirmation on the terminal."""
     sums: dict[str, Money] = {}
     for total in checked.totals:
         code = total.price.currency.code
@@ -352,7 +351,7 @@ def _console() -> Console:
 
 
 def _bar() -> Progress:
-    """How far it has come, on a terminal only."""
+    """A progress bar, shown on a terminal only."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -13,7 +13,7 @@ from telvend.approvals.model import WaitsForSecondPerson
 from telvend.cli.approvals import ByAnother, confirmed_output, proposal_data, proposal_text, waiting_output
 from telvend.cli.arguments import NUMBER
 from telvend.cli.common import Output, command, table, time_text, zone, zone_name
-from telvend.cli.listing import more_after, page, pages, print_csv
+from telvend.cli.listing import AsCsv, LimitOrAll, more_after, page, pages, print_csv
 from telvend.cli.who import WhoDecided
 from telvend.errors import InvalidInput
 from telvend.fulfilment.provisional.model import CreditState
@@ -89,13 +89,11 @@ async def list_orders(
     network: Annotated[str | None, typer.Option(help="Only of this network, in any case.")] = None,
     product: Annotated[str | None, typer.Option(help="Only of the product with this code.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="Only real, or only play orders.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
-    ] = None,
+    limit: LimitOrAll = None,
     before: Annotated[
         int | None, typer.Option(min=1, max=2**62, help="Go on from this order's number, downwards.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+    as_csv: AsCsv = False,
 ) -> Output | None:
     """List orders, newest first, with who bought."""
     if since is not None and until is not None and until < since:
@@ -570,13 +568,11 @@ async def list_credits(
     shop: "Shop",
     as_json: bool,
     state: Annotated[list[CreditState] | None, typer.Option(help="Only in this state; may be repeated.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
-    ] = None,
+    limit: LimitOrAll = None,
     before: Annotated[
         int | None, typer.Option(min=1, max=2**62, help="Go on from this credit's number, downwards.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+    as_csv: AsCsv = False,
 ) -> Output | None:
     """List provisional credits, newest first: what is lent to wallets for orders whose outcome is unknown."""
 
@@ -611,13 +607,11 @@ _LATE_COLUMNS: Final = (
 async def list_late_reports(
     shop: "Shop",
     as_json: bool,
-    limit: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="How many to show; 50 without, and all with --csv.")
-    ] = None,
+    limit: LimitOrAll = None,
     before: Annotated[
         int | None, typer.Option(min=1, max=2**62, help="Go on from this report's number, downwards.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+    as_csv: AsCsv = False,
 ) -> Output | None:
     """List what providers said of attempts after a person had decided otherwise, newest first."""
     fetch = shop.provisional.late_reports

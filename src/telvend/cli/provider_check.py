@@ -57,11 +57,11 @@ class Checked:
     undeliverable: list[tuple[str, str]] = field(default_factory=list)
     """Products on sale that it cannot be asked for, with the reason."""
     not_offered: int = 0
-    """Products on sale of which the operator has said that this provider has not got them."""
+    """Products on sale that the operator has marked as not offered by this provider."""
 
 
 def target_of(settings: Settings, text: str) -> Target:
-    """The provider that NAME or FILE means. A file of a provider in the settings means that. Ends the program for neither."""
+    """Return the provider of that name, or the one with that description file. Ends the program if there is neither."""
     table = settings.providers.get(text)
     if table is not None:
         return Target(text, table, in_settings=True)
@@ -224,7 +224,7 @@ async def _examine_products(snapshot: CatalogueSnapshot, upstream: Upstream, clo
 def _note_same(
     product: Product, code: str, seen: RequestPreview, seen_before: dict[tuple[str, ...], str], checked: Checked
 ) -> None:
-    """Note where two products are one to the provider: who buys the larger one gets the smaller one, or the other way round."""
+    """Warn if two products have the same code or request at the provider: a buyer may get the wrong one."""
     keys: list[tuple[str, ...]] = [(seen.method, seen.url, seen.body)]
     if code:
         keys.append((product.country, product.network, code))
@@ -252,7 +252,7 @@ def _sample(product: Product | Airtime) -> str:
 
 
 def serves(upstream: Upstream, delivery: Delivery) -> bool:
-    """Whether the provider is asked for such a thing at all: its kind and network."""
+    """Whether the provider sells this kind of product on this network."""
     networks = upstream.traits.networks
     network = (delivery.country, delivery.network.casefold())
     return delivery.kind in upstream.traits.kinds and (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from telvend.catalog.model import Airtime, Product
-from telvend.cli.arguments import NUMBER, parsed_currency
+from telvend.cli.arguments import NUMBER, parsed_amount, parsed_currency
 from telvend.cli.common import (
     Output,
     as_json_of,
@@ -84,9 +84,9 @@ async def list_providers(shop: "Shop") -> Output:
 
 
 async def _reckoned(shop: "Shop", standings: "Mapping[str, Standing]") -> dict[str, Money]:
-    """What the float of each provider with recorded top-ups should be: these, less what its account of the ledger has earned.
+    """Return the expected float of each provider with recorded top-ups: their sum less the total of its ledger account.
 
-    Only of the currency of its float. Sums the ledger, and so only where somebody has recorded a top-up.
+    Only in the currency of its float. Without a recorded top-up the ledger is not summed.
     """
     wanted: dict[str, Money] = {}
     for name, standing in standings.items():
@@ -207,10 +207,7 @@ async def topup(
     """
     if name not in shop.provider_names:
         raise NotFound("Provider", f"There is no provider {name}; the settings name {', '.join(shop.provider_names)}.")
-    try:
-        paid = Money.parse(amount, parsed_currency(currency))
-    except ValueError as error:
-        raise InvalidInput("amount", str(error)) from None
+    paid = parsed_amount(amount, parsed_currency(currency))
     new = await shop.upstreams.record_topup(name, paid, reference, by_whom=by or user_of_machine())
     text = f"{paid} was paid into the float of {name}." if new else f"{reference} was recorded before."
     return Output({"name": name, "amount": paid.decimal, "currency": paid.currency.code, "recorded": new}, text)
@@ -403,17 +400,14 @@ def _amount(product: Product | Airtime, text: str | None) -> Money | None:
         return None
     if not isinstance(product, Airtime):
         raise InvalidInput("amount", f"is for airtime; {product.code} costs {product.price}")
-    try:
-        amount = Money.parse(text, product.minimum.currency)
-    except ValueError as error:
-        raise InvalidInput("amount", str(error)) from None
+    amount = parsed_amount(text, product.minimum.currency)
     if not product.minimum.minor <= amount.minor <= product.maximum.minor:
         raise InvalidInput("amount", f"must be from {product.minimum} to {product.maximum}")
     return amount
 
 
 def _require_yes(sentence: str, yes: bool) -> None:
-    """Ask a person; a program has to say --yes."""
+    """Ask for confirmation; without a terminal --yes is required."""
     if yes:
         return
     if not sys.stdin.isatty():

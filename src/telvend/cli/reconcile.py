@@ -140,7 +140,7 @@ async def reconcile(
 
 @dataclass(frozen=True, slots=True)
 class _Reconciling:
-    """One reconciliation, whose provider's side is still to come."""
+    """One reconciliation, before the provider's lines are read."""
 
     shop: "Shop"
     provider: str
@@ -151,7 +151,7 @@ class _Reconciling:
     async def make(
         self, source: FarSide, lines: "AsyncIterable[StatementLine]", read: Statement | None
     ) -> Output | None:
-        """Compare, record what was found, and say it."""
+        """Compare, record the result, and return or print it."""
         shop = self.shop
         try:
             report = await shop.reconciliations.compare(self.provider, self.day, _counted(lines, shop.clock))
@@ -204,7 +204,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 async def _zone_of(shop: "Shop", provider: str) -> str:
-    """The zone in which the vendor exports times; empty where nobody knows it."""
+    """The zone in which the vendor exports times; empty if unknown."""
     table = shop.settings.providers.get(provider)
     if table is None:
         return ""
@@ -249,7 +249,7 @@ async def _asked(shop: "Shop", provider: "Upstream", day: "Day") -> "tuple[FarSi
 
 
 async def _counted(lines: "AsyncIterable[StatementLine]", clock: "Clock") -> "AsyncIterator[StatementLine]":
-    """The lines; every few seconds it is said how many that were."""
+    """Yield the lines; report their number on stderr every few seconds."""
     count, said_at = 0, clock.monotonic()
     async for line in lines:
         count += 1
@@ -260,7 +260,7 @@ async def _counted(lines: "AsyncIterable[StatementLine]", clock: "Clock") -> "As
 
 
 def _notes(report: "Comparison", day: "Day", read: Statement | None, source: FarSide, now: datetime) -> list[str]:
-    """What one has to know to trust the result."""
+    """Return the caveats of a result."""
     notes = []
     if now < day.ends_at:
         notes.append("The day is not over: what began while this was read, and what comes, is not in it.")
@@ -343,7 +343,7 @@ class _Named:
 
     @property
     def next(self) -> str:
-        """Which command moves what has to be moved. Reconciling moves nothing."""
+        """The next step for the operator. Reconciling itself moves no money."""
         leftover, name = self.leftover, self.provider
         attempt, line = leftover.attempt, leftover.line
         if attempt is None:

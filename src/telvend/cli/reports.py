@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from telvend.cli.common import Output, command, table, time_text, zone_name
-from telvend.cli.listing import print_csv
+from telvend.cli.listing import AsCsv, print_csv
 from telvend.cli.who import user_of_machine
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
@@ -37,7 +37,6 @@ To = Annotated[
     typer.Option("--to", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="The last day, included; today without."),
 ]
 InMode = Annotated[Mode, typer.Option(help="Real money, or play money.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
 
 _NAMED_AT_MOST: Final = 20
 _AT_A_TIME: Final = 1000

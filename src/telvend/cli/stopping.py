@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM of a command that runs for long: it ends what it is doing first."""
+"""Graceful stop of a long-running command on Ctrl-C and SIGTERM."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ from telvend.cli.common import progress
 
 @contextmanager
 def stopping(sentence: str) -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C and SIGTERM set, with `sentence` on stderr; a second one ends the program at once."""
+    """Yield an event that Ctrl-C and SIGTERM set, printing `sentence` on stderr; a second signal ends the program at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -25,7 +25,7 @@ def stopping(sentence: str) -> Iterator[asyncio.Event]:
         for one in signals:
             loop.add_signal_handler(one, heard)
     except (RuntimeError, ValueError):
-        pass  # Not the main thread: somebody else hears signals.
+        pass  # Not the main thread, which alone can handle signals.
     try:
         yield stop
     finally:

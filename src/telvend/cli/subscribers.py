@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from telvend.cli.arguments import NUMBER, parsed_currency
+from telvend.cli.arguments import NUMBER, parsed_amount, parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.former_options import named
 from telvend.cli.listing import first, more_after, page
@@ -510,10 +510,7 @@ async def momo(
     currency = (await shop.subscribers.find(mode, msisdn)).currency
 
     def minor(field: str, text: str | None) -> int | None:
-        try:
-            return None if text is None else Money.parse(text, currency).minor
-        except ValueError as error:
-            raise InvalidInput(field, str(error)) from None
+        return None if text is None else parsed_amount(text, currency, field).minor
 
     change = MomoChange(
         balance=minor("balance", balance),

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telvend.cli.arguments import NUMBER, parsed_currency, parsed_msisdn
+from telvend.cli.arguments import NUMBER, parsed_amount, parsed_currency, parsed_msisdn
 from telvend.cli.common import Output, command, progress, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
 from telvend.cli.streams import OutputLost
 from telvend.cli.voucher_output import NewFile, Printed, VoucherOutput, bar, cards, csv_lines
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
-from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.operator.refills.service import require_pin
 from telvend.operator.vouchers.guard.model import Guarded
@@ -60,10 +59,7 @@ async def issue(
 ) -> Output | None:
     """Make vouchers. Their PINs are shown this once, or written to files; then they can be loaded."""
     unit = parsed_currency(currency)
-    try:
-        money = Money.parse(amount, unit)
-    except ValueError as error:
-        raise InvalidInput("amount", str(error)) from None
+    money = parsed_amount(amount, unit)
     expires_at = None if expires is None else _end_of(expires.date())
     with ExitStack() as stack:
         outs = [

@@ -8,11 +8,11 @@ import typer
 
 from telvend.approvals.model import Proposal, WaitsForSecondPerson
 from telvend.cli.approvals import waiting_output
-from telvend.cli.arguments import parsed_currency
+from telvend.cli.arguments import parsed_amount, parsed_currency
 from telvend.cli.common import Output, command, table, time_text, zone_name
-from telvend.cli.listing import more_after, page, pages, print_csv
+from telvend.cli.listing import AsCsv, more_after, page, pages, print_csv
 from telvend.cli.who import ByWhereMoneyMoves, WhoDecided, user_of_machine
-from telvend.errors import InvalidInput, NotFound
+from telvend.errors import NotFound
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.ledger.model import TransferKind
@@ -95,10 +95,7 @@ async def debit(
 
 
 def _amount(text: str, currency: str) -> Money:
-    try:
-        return Money.parse(text, parsed_currency(currency))
-    except ValueError as error:
-        raise InvalidInput("amount", str(error)) from None
+    return parsed_amount(text, parsed_currency(currency))
 
 
 def _holds(email: str, balance: Money, mode: Mode) -> Output:
@@ -142,7 +139,7 @@ async def statement(
         int | None, typer.Option(min=1, max=100_000, help="How many transfers; 50 without, and all with --csv.")
     ] = None,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Go on from this transfer, downwards.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")] = False,
+    as_csv: AsCsv = False,
 ) -> Output | None:
     """Every movement on a wallet, newest first: holds and releases apart."""
     reseller = await shop.resellers.find(email)
@@ -187,7 +184,7 @@ def _sequence(line: StatementLine) -> int:
 
 
 def _approved(line: StatementLine, approved: dict[int, Proposal]) -> Proposal | None:
-    """The proposal whose deed a line is. A decided order has the cause of its hold, which is no deed."""
+    """Return the proposal whose confirmation made a line. The hold of a decided order has the same cause, but was there before."""
     return None if line.kind is TransferKind.HOLD else approved.get(line.cause)
 
 
