@@ -15,16 +15,13 @@ from typing import Final
 from telvend.errors import InvalidInput, NotPermitted, TelvendError
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
-from telvend.kit.text import require_text
+from telvend.kit.text import LONGEST_NAME, LONGEST_REASON, require_text
 
 ALONE_FOR: Final = timedelta(hours=24)
 """The time in which acts of one person on one wallet add up."""
 
 WAITING: Final = "waiting_for_second_person"
 """What commands answer as `state` when an act has become a proposal."""
-
-LONGEST_NAME: Final = 200
-LONGEST_REASON: Final = 500
 
 
 class ActKind(StrEnum):

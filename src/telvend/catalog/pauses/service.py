@@ -21,13 +21,13 @@ from telvend.catalog.pauses.model import (
     Streak,
     TrialTicket,
     judge,
-    require_reason,
 )
 from telvend.catalog.service import TOPIC, network_named
 from telvend.catalog.store import networks, networks_called
 from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import Busy, NotFound
 from telvend.kit import log
+from telvend.kit.text import require_reason
 
 _log = log.get(__name__)
 

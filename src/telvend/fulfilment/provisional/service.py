@@ -26,7 +26,7 @@ from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.kit.text import require_text
+from telvend.kit.text import require_reason
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
@@ -47,8 +47,6 @@ WATCHED_FROM_S: Final = 900.0
 _PAGE: Final = 1000
 _BATCH: Final = 100
 """How many orders are looked at, and how many get their credits, with one transaction."""
-_LONGEST_REASON: Final = 500
-_LONGEST_NAME: Final = 200
 
 
 class ProvisionalCredits:
@@ -63,9 +61,7 @@ class ProvisionalCredits:
 
         The order stays as it is. Raises InvalidInput (its outcome is not unknown, play money), NotFound, Busy.
         """
-        reason, by_whom = reason.strip(), by_whom.strip()
-        require_text("reason", reason, _LONGEST_REASON)
-        require_text("by", by_whom, _LONGEST_NAME)
+        reason, by_whom = require_reason(reason, by_whom)
         async with self._database.connection() as tx:
             order = await store.named(tx, order_id)
         if order is None:
