@@ -24,7 +24,7 @@ from telvend.catalog.pauses.model import (
 )
 from telvend.catalog.service import TOPIC, network_named
 from telvend.catalog.store import networks, networks_called
-from telvend.database.connections import Database, Tx, increment_revision
+from telvend.database.connections import Database, Tx, clock, increment_revision
 from telvend.errors import Busy, NotFound
 from telvend.kit import log
 from telvend.kit.text import require_reason
@@ -140,7 +140,7 @@ class NetworkPauses:
         gap_s = max(self.policy.after_s, _SHORTEST_GAP_S)
         async with self._database.transaction() as tx:
             known = await store.lock_streaks(tx, seen)
-            now = await store.now(tx)
+            now = (await clock(tx)).timestamp()
             merged = {
                 network_id: known[network_id].not_after(now).merged(streak.shifted(now - at), gap_s)
                 for network_id, streak in seen.items()
@@ -179,7 +179,7 @@ class NetworkPauses:
             )
             for network in known
         ]  # fmt: skip
-        return judge(judged, await store.now(tx), self.policy)
+        return judge(judged, (await clock(tx)).timestamp(), self.policy)
 
     async def _write(self, tx: Tx, step: Step) -> None:
         network, pause, policy = step.network, step.network.pause, self.policy
