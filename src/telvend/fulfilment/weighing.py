@@ -103,7 +103,7 @@ def weigh(locked: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> E
 
 
 def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: FulfilmentPolicy) -> Effect:
-    attempt = next((attempt for attempt in locked.attempts if attempt.number == report.number), None)
+    attempt = _attempt_of(locked, report.number)
     outcome = believed(report, report.resent if attempt is None else attempt.resent)
     if attempt is None:
         return _weigh_lost_attempt(locked, report, outcome)
@@ -139,9 +139,7 @@ def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: Fulfilmen
         return _tell_the_reviewer(locked, attempt)
     if attempt.state.open:
         return _requery_later(locked, attempt, report, outcome, policy)
-    if any(
-        other.state.open or other.state is AttemptState.DELIVERED for other in locked.attempts if other is not attempt
-    ):
+    if _others_may_have_delivered(locked, attempt):
         locked.notes.append(f"Attempt {attempt.number} is {attempt.state} while another one was delivered or is open.")
         locked.become(OrderState.REVIEW)
         return Effect.REVIEW
@@ -164,6 +162,17 @@ def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: Fulfilmen
             missed = [other for other in locked.attempts if other.state is AttemptState.NOT_SENT]
             locked.become(OrderState.WAITING, policy.backoff(missed))
     return Effect.TRY_AGAIN
+
+
+def _attempt_of(locked: LockedOrder, number: int) -> AttemptSnapshot | None:
+    return next((attempt for attempt in locked.attempts if attempt.number == number), None)
+
+
+def _others_may_have_delivered(locked: LockedOrder, attempt: AttemptSnapshot) -> bool:
+    """Whether another attempt of the order is open or was delivered."""
+    return any(
+        other.state.open or other.state is AttemptState.DELIVERED for other in locked.attempts if other is not attempt
+    )
 
 
 def _weigh_lost_attempt(locked: LockedOrder, report: ProviderReport, outcome: Outcome) -> Effect:
@@ -398,11 +407,10 @@ def _weigh_callback(locked: LockedOrder, callback: CalledBack) -> Effect:
     The question does not count against the schedule. From review, too: vendors call back about what their staff has settled
     after all. What the provider answers counts as ever.
     """
-    attempt = next((attempt for attempt in locked.attempts if attempt.number == callback.number), None)
+    attempt = _attempt_of(locked, callback.number)
     if attempt is None or not attempt.state.open or locked.state not in (OrderState.WAITING, OrderState.REVIEW):
         return Effect.NOTHING
-    others = [other for other in locked.attempts if other is not attempt]
-    if any(other.state.open or other.state is AttemptState.DELIVERED for other in others):
+    if _others_may_have_delivered(locked, attempt):
         return Effect.NOTHING  # What the attempts say does not fit together: a person has to look.
     if attempt.asked:
         attempt.asked -= 1
