@@ -14,7 +14,7 @@ from typing import Final
 
 from telvend.errors import InvalidInput, NotPermitted, TelvendError
 from telvend.kit.mode import Mode
-from telvend.kit.money import CURRENCIES, Money
+from telvend.kit.money import Money
 from telvend.kit.text import LONGEST_NAME, LONGEST_REASON, require_text
 
 ALONE_FOR: Final = timedelta(hours=24)
@@ -212,8 +212,3 @@ def how_it_ended(proposal: Proposal) -> str:
         return f"Proposal {proposal.id} has expired."
     reason = f": {proposal.end_reason}" if proposal.end_reason else ""
     return f"Proposal {proposal.id} was {proposal.state} by {proposal.ended_by}{reason}."
-
-
-def money_of(minor: int, currency: str) -> Money:
-    """An amount as its row has it."""
-    return Money(minor, CURRENCIES[currency])
