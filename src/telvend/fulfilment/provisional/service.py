@@ -39,7 +39,7 @@ WATCH_S: Final = 600.0
 """For how long a process looks at an order before it believes the database's clock about it."""
 
 BY_RULE: Final = "telvend"
-"""Who has given a credit by the setting `provisional_credit_after_hours`."""
+"""`by_whom` of a credit that was given because of the setting `provisional_credit_after_hours`."""
 
 WATCHED_FROM_S: Final = 900.0
 """From what age on an order is watched: what a jump of the clock adds to its age later is not believed."""
@@ -79,7 +79,7 @@ class ProvisionalCredits:
     async def _give(
         self, orders: Sequence[store.UnknownOrder], reason: str, by_whom: str, *, lenient: bool = False
     ) -> dict[int, tuple[bool, Money]]:
-        """Answers by order whether it had a credit before, and the balance. `lenient`: leave out what is refused.
+        """Return, by order, whether it had a credit before, and the balance. `lenient`: leave out orders that are refused.
 
         Raises InvalidInput, Busy.
         """
