@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Final
 
 BY_ITSELF: Final = "telvend"
-"""Who has paused or resumed a network where nobody did."""
+"""`by_whom` of a pause that began or ended without a person."""
 DELIVERED_AGAIN: Final = "something was delivered"
 """Why a pause ended by itself."""
 _CLOCK_SLACK_S: Final = 1.0

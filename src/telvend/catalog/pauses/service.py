@@ -157,7 +157,7 @@ class NetworkPauses:
                 return []
         async with self._database.transaction() as tx:
             await increment_revision(tx, TOPIC)
-            # Again, now that nobody else changes anything: another process may have done it meanwhile.
+            # Again under the lock: another process may have done it meanwhile.
             steps = await self._steps(tx, lock=True)
             for step in steps:
                 await self._write(tx, step)
