@@ -1076,7 +1076,7 @@ MUTANTS = (
     Mutant(
         "a month is over before it is closed",
         "src/telvend/reports/service.py",
-        "if await store.now(tx) < span.ends_at:",
+        "if await clock(tx) < span.ends_at:",
         "if False:",
         (f"{REPORTS}::test_the_current_month_is_not_over",),
     ),

@@ -1,4 +1,4 @@
-"""What every act on money by hand passes, in the transaction that would do it.
+"""The check that every act on money by hand passes, in the transaction that would do it.
 
     waiting = await gate.admit(tx, act, cause, by_whom=..., confirmation=None)
     if waiting is None:
@@ -87,7 +87,7 @@ class SecondPerson:
 
 
 async def end_unconfirmed(tx: Tx, end: Confirmation, reason: str) -> Proposal:
-    """Reject a proposal, or withdraw it where it is one's own. The same again changes nothing.
+    """Reject a proposal; its own proposer withdraws it. A repeated call changes nothing.
 
     Raises NotFound, and InvalidInput where it is confirmed or expired.
     """

@@ -1,7 +1,7 @@
 """What must hold between proposals and their deeds.
 
-Only what was proposed can be checked: a limit is a setting of the moment, so that nobody can tell afterwards whether a deed
-without a proposal should have had one.
+Only proposals can be checked: the limits are settings and are not stored, so it cannot be decided afterwards whether a deed
+without a proposal needed one.
 """
 
 from typing import Final

@@ -14,17 +14,14 @@ from typing import Final
 
 from telvend.errors import InvalidInput, NotPermitted, TelvendError
 from telvend.kit.mode import Mode
-from telvend.kit.money import CURRENCIES, Money
-from telvend.kit.text import require_text
+from telvend.kit.money import Money
+from telvend.kit.text import LONGEST_NAME, LONGEST_REASON, require_text
 
 ALONE_FOR: Final = timedelta(hours=24)
 """The time in which acts of one person on one wallet add up."""
 
 WAITING: Final = "waiting_for_second_person"
 """What commands answer as `state` when an act has become a proposal."""
-
-LONGEST_NAME: Final = 200
-LONGEST_REASON: Final = 500
 
 
 class ActKind(StrEnum):
@@ -66,9 +63,9 @@ class ProposalState(StrEnum):
     REJECTED = "rejected"
     """Another person has refused it."""
     WITHDRAWN = "withdrawn"
-    """Whoever proposed it has taken it back."""
+    """The person who proposed it has withdrawn it."""
     EXPIRED = "expired"
-    """Nobody has ended it in time."""
+    """It was not ended before `expires_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """The word of the second person, for one proposal."""
+    """The decision of the second person on one proposal."""
 
     proposal_id: int
     by_whom: str
@@ -163,18 +160,18 @@ def same_person(one: str, other: str) -> bool:
 
 
 def name_key(name: str) -> str:
-    """What all spellings of one name have in common: its letters, digits and accents."""
+    """Return the letters, digits and accents of a name, which all of its spellings share."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     seen = (one for one in folded if unicodedata.category(one)[0] in "LMN" and not _INVISIBLE.match(one))
     return unicodedata.normalize("NFKC", "".join(seen))
 
 
 _INVISIBLE: Final = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-"""Letters and accents that nobody sees. Source: DerivedCoreProperties.txt of Unicode, Default_Ignorable_Code_Point."""
+"""Letters and accents that are invisible. Source: DerivedCoreProperties.txt of Unicode, Default_Ignorable_Code_Point."""
 
 
 def require_name(name: str | None, waits: str = "") -> str:
-    """The name without blanks around it. `waits`: the sentence for somebody who has given none. Raises InvalidInput."""
+    """Return the name without blanks around it. `waits`: the problem to report where it is None. Raises InvalidInput."""
     if name is None:
         raise InvalidInput("by", waits)
     name = name.strip()
@@ -210,13 +207,8 @@ def require_open(proposal: Proposal, by_whom: str) -> None:
 
 
 def how_it_ended(proposal: Proposal) -> str:
-    """Who has ended a proposal and how, in one sentence."""
+    """Say in one sentence how a proposal ended, and by whom."""
     if proposal.state is ProposalState.EXPIRED:
         return f"Proposal {proposal.id} has expired."
     reason = f": {proposal.end_reason}" if proposal.end_reason else ""
     return f"Proposal {proposal.id} was {proposal.state} by {proposal.ended_by}{reason}."
-
-
-def money_of(minor: int, currency: str) -> Money:
-    """An amount as its row has it."""
-    return Money(minor, CURRENCIES[currency])

@@ -99,7 +99,7 @@ class Approvals:
         return await self.confirm((waiting or proposals)[-1].id, by_whom)
 
     async def reject(self, proposal_id: int, by_whom: str, reason: str) -> Proposal:
-        """End a proposal without its deed: withdrawn where it is one's own, else rejected. Again it changes nothing.
+        """End a proposal without its deed: withdrawn by its proposer, rejected by anybody else. A repeated call changes nothing.
 
         Raises NotFound, InvalidInput (confirmed or expired), Busy.
         """

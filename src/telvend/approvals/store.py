@@ -1,12 +1,13 @@
 """All SQL of proposals."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
-from telvend.approvals.model import Act, ActKind, Confirmation, Proposal, ProposalState, money_of, name_key
+from telvend.approvals.model import Act, ActKind, Confirmation, Proposal, ProposalState, name_key
 from telvend.database.connections import Tx
 from telvend.kit.mode import Mode
+from telvend.kit.money import Money, currency_of
 
 _FROM: Final = (
     " from (select p.*, e.ended_by, e.ended_at, e.reason as end_reason, e.cause, coalesce(e.state, case"
@@ -108,19 +109,18 @@ async def write_end(
 
 
 def _proposal_of(row: Any) -> Proposal:
-    expires_at: datetime = row["expires_at"]
     return Proposal(
         id=row["id"],
         kind=ActKind(row["kind"]),
         wallet_id=row["wallet_id"],
         order_id=row["order_id"],
         reference=row["reference"],
-        amount=money_of(row["amount_minor"], row["currency"]),
+        amount=Money(row["amount_minor"], currency_of(row["currency"])),
         mode=Mode(row["mode"]),
         reason=row["reason"],
         proposed_by=row["proposed_by"],
         proposed_at=row["proposed_at"],
-        expires_at=expires_at,
+        expires_at=row["expires_at"],
         state=ProposalState(row["state"]),
         ended_by=row["ended_by"],
         ended_at=row["ended_at"],

@@ -175,9 +175,9 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class ProductOffers:
-    """What providers take for one product and call it, by their names. Who is missing takes the cost of the order.
+    """What providers take for one product and call it, by provider. A provider that is missing takes the cost of the order.
 
-    `fixed_minor` are costs in minor units, None for who has not got it; `basis_points` are shares of the amount; `as_catalogued`
+    `fixed_minor` are costs in minor units, None where it is not sold; `basis_points` are shares of the amount; `as_catalogued`
     takes the cost of the order. `type` is the product's.
     """
 

@@ -15,8 +15,6 @@ REFUND_PREFIX: Final = "REFUND"
 """Our references of debits and refunds begin with them: DEBIT-4711-7kq2xd."""
 
 _LONGEST_REFERENCE: Final = 128
-_LONGEST_REASON: Final = 500
-_LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +61,3 @@ class Refunded:
 def require_reference(text: str) -> None:
     """Raise InvalidInput for a text that cannot be the operator's reference of a debit."""
     require_text("reference", text, _LONGEST_REFERENCE)
-
-
-def require_reason(reason: str, by_whom: str) -> tuple[str, str]:
-    """The reason and the name, without blanks around them. Raises InvalidInput."""
-    reason, by_whom = reason.strip(), by_whom.strip()
-    require_text("reason", reason, _LONGEST_REASON)
-    require_text("by", by_whom, _LONGEST_NAME)
-    return reason, by_whom

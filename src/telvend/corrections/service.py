@@ -12,7 +12,6 @@ from telvend.corrections.model import (
     REFUND_PREFIX,
     Refund,
     Refunded,
-    require_reason,
     require_reference,
 )
 from telvend.database.connections import Database
@@ -22,6 +21,7 @@ from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
+from telvend.kit.text import require_reason
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger

@@ -62,7 +62,7 @@ class AgreedKeys(Generic[Key]):
 
     async def ready(self) -> Key:
         """Return the key in use. It is made where none was ever recorded and there is no file. Raises KeyRefused, Busy."""
-        # The first of many that come together asks; the others find its answer.
+        # Of concurrent calls the first reads the database; the others find its result.
         async with self._agreeing:
             if self._key is None:
                 self._key = await self._agree()

@@ -177,7 +177,7 @@ class ProviderCalls:
                     count = await self._recorded_resend(order, provider, attempt)
                     if count is not None:
                         if count != attempt.resent + 1:
-                            age_s = 0.0  # Somebody else has sent it meanwhile.
+                            age_s = 0.0  # Another worker has sent it meanwhile.
                         resent, to_resend = count, True
                         outcome = await self._resend(order, provider, attempt, count)
         finally:

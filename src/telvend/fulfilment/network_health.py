@@ -118,7 +118,7 @@ class NetworkHealth:
                     {network.id: seen[key] for key, network in known.items()}, self._clock.monotonic()
                 )
             except Busy:
-                # Nobody knows whether it was committed. A delivery may be reported twice; failures that count twice would pause
+                # The outcome of the COMMIT is unknown. A delivery may be reported twice; failures that count twice would pause
                 # a network too early.
                 for key, streak in seen.items():
                     if streak.delivered is not None:

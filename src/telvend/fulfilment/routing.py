@@ -235,7 +235,7 @@ class Router:
         return route.provider if route else None
 
     def choose(self, wanted: RoutingRequest) -> Choice:
-        """Who gets this sale. A `Chosen` holds a place until it is recorded or released."""
+        """Choose the provider of a sale. An `Assignment` holds a place until it is recorded or released."""
         if not wanted.test and (why := self._refuses_live()) is not None:
             return NoProvider(why)
         candidates = [route for route in self._routes.values() if route.serves(wanted)]
@@ -249,7 +249,7 @@ class Router:
             return NoProvider("every provider is switched off")
         now = self._clock.monotonic()
         ready = [route for route in candidates if route.wait_s(wanted, now) == 0]
-        # Nobody else is there for whom it would be right to let them rest.
+        # Every candidate is resting: then none of them rests longer than `alone_s`.
         alone = not ready and all(route.rests(wanted, now) for route in candidates)
         if alone:
             ready = [route for route in candidates if route.wait_s(wanted, now, alone=True) == 0]
@@ -269,11 +269,11 @@ class Router:
         return route is not None and route.state is not ProviderState.OFF
 
     def record(self, chosen: Assignment, outcome: Outcome, duration_s: float) -> Change | None:
-        """Say what became of a delivery, and give its place back. Answers what changed, if anything did."""
+        """Record the outcome of a delivery and give its place back. Return the breaker's change of state, if there is one."""
         return self._routes[chosen.provider.name].record(chosen, outcome, duration_s, self._clock.monotonic())
 
     def release(self, chosen: Assignment) -> None:
-        """Give a place back without a word on the provider: it was never called. After `record` it does nothing."""
+        """Give back the place of a provider that was not called; its health stays the same. After `record` it does nothing."""
         self._routes[chosen.provider.name].release(chosen)
 
     def switch(self, name: str, *, off: bool) -> None:
@@ -292,13 +292,13 @@ class Router:
             route.float_is_back(self._clock.monotonic())
 
     def snapshot(self) -> tuple[Health, ...]:
-        """How everybody is doing, for metrics and pages, in the order of the names."""
+        """Return the health of every provider, for metrics and pages, in the order of the names."""
         now = self._clock.monotonic()
         return tuple(self._routes[name].health(now) for name in sorted(self._routes))
 
 
 class _Turns:
-    """Tells everybody who waits another time to come back, so that thousands do not come at once and each costs a write."""
+    """Spreads the times at which waiting orders come back: each retry costs a write, and thousands may be waiting."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
@@ -385,7 +385,7 @@ class _Breaker:
         decides = self.probe is chosen
         self.release(chosen)
         if period != self.period:
-            # It was sent before the breaker opened, and has since closed again: old news.
+            # It was sent before the breaker opened, and the breaker has closed since: out of date.
             return None
         failed = _failed(outcome)
         self.failures_in_a_row = self.failures_in_a_row + 1 if failed else 0
@@ -480,7 +480,7 @@ class _Taken(NamedTuple):
 
 
 class _Route:
-    """One provider, its rule, its breakers and who is with it."""
+    """One provider with its rule, its breakers and the calls in flight."""
 
     def __init__(self, provider: Provider, rule: Rule, limits: ProviderLimits, processes: int) -> None:
         self.provider = provider
@@ -594,7 +594,7 @@ class _Route:
         if isinstance(outcome, Refused) and outcome.reason in OURS_TO_MEND:
             whole.release(chosen)
             if taken.whole_period != whole.period or (whole.ours_to_mend and whole.state is BreakerState.OPEN):
-                return moved  # Known; hundreds may come back with the same word.
+                return moved  # It is open already; hundreds of calls may return the same refusal.
             return whole.open(outcome, now, self._limits.mending_s, name, ours_to_mend=True)
         if whole.probe is not chosen:
             return moved

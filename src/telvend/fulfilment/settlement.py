@@ -48,8 +48,8 @@ _log = log.get(__name__)
 class Settlement:
     """`settle` is what the worker's lane calls. `doubts` says whether an order of this moment may have lost attempts.
 
-    `payloads` seals what deliveries carry back; without it their provider is asked again by somebody who can. What a person
-    decides passes `second_person`.
+    `payloads` seals what deliveries carry back; without it they are requeried later by a process that has it. What a
+    person decides passes `second_person`.
     """
 
     def __init__(

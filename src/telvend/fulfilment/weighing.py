@@ -2,8 +2,8 @@
 
 `weigh` looks at one thing that was said about an order (what a provider answered, what a person decided) beside the
 order and all of its attempts, locked, as they stand now. The first definite word on an attempt wins: one that comes
-late, twice, or from a worker that has lost its lease posts nothing, and one that contradicts is noted for a person. A
-provider that contradicts a person is believed about what it takes for it: the house writes that off.
+late, twice, or from a worker that has lost its lease posts nothing, and one that contradicts is noted for a person. Where a
+provider contradicts a person's decision, the house writes off the cost that the provider then takes or gives back.
 """
 
 import math
@@ -78,9 +78,9 @@ def may_release(item: Item) -> bool:
 
 
 def weigh(locked: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> Effect | TelvendError:
-    """Change `case` as `item` demands. Answers what happened, or the error that a person gets.
+    """Apply `item` to the locked order. Return the effect, or the error that a person gets.
 
-    Raises InvariantBroken where a worker speaks of an order or attempt that does not exist.
+    Raises InvariantBroken where a worker reports on an order or attempt that does not exist.
     """
     match item:
         case PersonVerdict() | RequeryNow() if locked is None or item.reference not in (None, locked.reference):
@@ -103,7 +103,7 @@ def weigh(locked: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> E
 
 
 def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: FulfilmentPolicy) -> Effect:
-    attempt = next((attempt for attempt in locked.attempts if attempt.number == report.number), None)
+    attempt = _attempt_of(locked, report.number)
     outcome = believed(report, report.resent if attempt is None else attempt.resent)
     if attempt is None:
         return _weigh_lost_attempt(locked, report, outcome)
@@ -129,7 +129,7 @@ def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: Fulfilmen
         case Accepted():
             attempt.state = AttemptState.ACCEPTED
             attempt.provider_reference = _reference(outcome.provider_reference) or attempt.provider_reference
-            # Who says it when it accepts may not say it again when it has delivered.
+            # Some providers name the cost when they accept, and not again when they have delivered.
             attempt.cost_minor = _cost_of(locked, attempt, outcome).minor
         case Unknown() if attempt.state is AttemptState.STARTED:
             attempt.state = AttemptState.UNKNOWN
@@ -139,9 +139,7 @@ def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: Fulfilmen
         return _tell_the_reviewer(locked, attempt)
     if attempt.state.open:
         return _requery_later(locked, attempt, report, outcome, policy)
-    if any(
-        other.state.open or other.state is AttemptState.DELIVERED for other in locked.attempts if other is not attempt
-    ):
+    if _others_may_have_delivered(locked, attempt):
         locked.notes.append(f"Attempt {attempt.number} is {attempt.state} while another one was delivered or is open.")
         locked.become(OrderState.REVIEW)
         return Effect.REVIEW
@@ -164,6 +162,17 @@ def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: Fulfilmen
             missed = [other for other in locked.attempts if other.state is AttemptState.NOT_SENT]
             locked.become(OrderState.WAITING, policy.backoff(missed))
     return Effect.TRY_AGAIN
+
+
+def _attempt_of(locked: LockedOrder, number: int) -> AttemptSnapshot | None:
+    return next((attempt for attempt in locked.attempts if attempt.number == number), None)
+
+
+def _others_may_have_delivered(locked: LockedOrder, attempt: AttemptSnapshot) -> bool:
+    """Whether another attempt of the order is open or was delivered."""
+    return any(
+        other.state.open or other.state is AttemptState.DELIVERED for other in locked.attempts if other is not attempt
+    )
 
 
 def _weigh_lost_attempt(locked: LockedOrder, report: ProviderReport, outcome: Outcome) -> Effect:
@@ -252,8 +261,8 @@ def _steps_by_age(age_s: float, policy: FulfilmentPolicy) -> int:
 def _weigh_late(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -> Effect:
     """A word on an attempt that already had a definite one.
 
-    A provider that contradicts itself is not believed, and moves no money. What it says first, against a person, is entered as
-    what it takes, or does not take: a write-off. The wallet has what the person decided.
+    A provider that contradicts itself is not believed, and moves no money. Its first report against a person's decision is
+    entered as a write-off of the cost that it takes, or does not take. The wallet keeps what the person decided.
     """
     was_delivered = attempt.state is AttemptState.DELIVERED
     if isinstance(outcome, Delivered) and not was_delivered:
@@ -398,11 +407,10 @@ def _weigh_callback(locked: LockedOrder, callback: CalledBack) -> Effect:
     The question does not count against the schedule. From review, too: vendors call back about what their staff has settled
     after all. What the provider answers counts as ever.
     """
-    attempt = next((attempt for attempt in locked.attempts if attempt.number == callback.number), None)
+    attempt = _attempt_of(locked, callback.number)
     if attempt is None or not attempt.state.open or locked.state not in (OrderState.WAITING, OrderState.REVIEW):
         return Effect.NOTHING
-    others = [other for other in locked.attempts if other is not attempt]
-    if any(other.state.open or other.state is AttemptState.DELIVERED for other in others):
+    if _others_may_have_delivered(locked, attempt):
         return Effect.NOTHING  # What the attempts say does not fit together: a person has to look.
     if attempt.asked:
         attempt.asked -= 1

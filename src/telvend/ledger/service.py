@@ -41,7 +41,7 @@ class Ledger:
     async def house_of(self, tx: Tx, kind: AccountKind, currency: Currency, mode: Mode, owner: str = "") -> int:
         """The same, inside a transaction that holds locks: an account that exists is looked up in `tx`.
 
-        `house` needs a second connection, for which those may wait who wait for the locks.
+        `house` takes a second connection, and transactions that wait for these locks may hold every connection: a deadlock.
         """
         found = self.known_house(kind, currency, mode, owner)
         if found is None:

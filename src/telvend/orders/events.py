@@ -25,7 +25,7 @@ _STATUSES: Final = {
 
 
 def order_event(order: Order, kind: EventType, **more: str) -> Event:
-    """What the order's owner is told; nothing that was delivered (tokens, PINs), which the API shows to who asks."""
+    """Return the event for the order's owner. Without tokens and PINs: those are read through the API."""
     return Event(
         kind,
         order.reseller_id,

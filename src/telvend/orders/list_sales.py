@@ -249,7 +249,7 @@ class ListSales:
         return self._counter.item(mode, code=row.product, recipient=row.to.lstrip("'"), amount=row.amount or None)
 
     def _recipient_problem(self, row: PurchaseRow, mode: Mode, problem: str) -> str:
-        """What is wrong with a recipient, said so that somebody who has a spreadsheet before him can mend it."""
+        """Return the problem with a recipient, worded so that it can be corrected in a spreadsheet."""
         if not row.to:
             return "is needed"
         digits = row.to.lstrip("'")
@@ -348,7 +348,7 @@ class ListSales:
                     await self._look()
                     looked_at = time.monotonic()
                 if time.monotonic() - callers_at >= _CALLERS_EVERY_S:
-                    # Whoever was suspended in the meantime buys nothing more.
+                    # Read again: a reseller that was suspended meanwhile buys nothing more.
                     self._callers.clear()
                     callers_at = time.monotonic()
                 await self._learn({sale.email for sale in part}, mode)
@@ -518,7 +518,7 @@ def _taken(
 
 
 def _note(sale: ListedSale, answer: Placement | str | BaseException, spent: dict[int, str], *, known: bool) -> None:
-    """Note what has become of a row. `known`: it was not tried before, so that an order that was there is somebody else's."""
+    """Note what has become of a row. `known`: it was not tried before, so an order that is found was not placed by this run."""
     if isinstance(answer, Placement):
         sale.there = answer.replayed and known
         return

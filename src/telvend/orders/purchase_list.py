@@ -41,7 +41,7 @@ MAXIMUM_ROWS: Final = 200_000
 _WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How the files of spreadsheet programs themselves begin: .xlsx and .ods, .xls."""
 _SEPARATOR_LINE: Final = re.compile(r"\A[\s]*sep=([,;\t])\s*?(?:\r\n|\r|\n)", re.IGNORECASE)
-# What is copied from a chat or a web page brings characters along that nobody sees.
+# Text that is copied from a chat or a web page may have invisible characters.
 _UNSEEN: Final = dict.fromkeys([0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF]) | {0x00A0: " "}
 
 _SHORTENED: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+", re.ASCII)
@@ -182,7 +182,7 @@ LONGEST_NAME: Final = 64
 
 
 def name_of_list(file_name: str) -> str:
-    """Return what a list is called that nobody has named: as its file, or by a digest of that where it cannot be printed."""
+    """Return the name of a list without one: its file name, or a digest of that where it is too long or cannot be printed."""
     if len(file_name) <= LONGEST_NAME and file_name.isprintable():
         return file_name
     return "list-" + _digest(file_name.encode("utf-8", "surrogateescape").hex()).hex()[:16]

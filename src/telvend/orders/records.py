@@ -1,6 +1,6 @@
 """Orders as the operator looks at them: lists, one by any of its names, the history of one.
 
-Apart from placing them, so that whoever only looks does without catalogue, lanes and wallets.
+Separate from placement, so that reading orders needs no catalogue, lanes or wallets.
 """
 
 from collections.abc import Iterable
@@ -48,10 +48,10 @@ class OrderRecords:
             return await store.listed(tx, wanted, ids=ids, before=before, limit=limit)
 
     async def named(self, reference: str, reseller_id: UUID | None = None) -> Order:
-        """The one order that people call so: by our reference, the order's number, or the caller's own reference.
+        """Return the one order with this name: our reference, the order's number, or the caller's own reference.
 
-        Of one reseller, or of all. Our reference and the number go first: what a caller calls its orders hides nobody
-        else's. Raises NotFound, and InvalidInput where several callers have called an order so.
+        Of one reseller, or of all. Our reference and the number go first, so that a caller's own reference cannot hide an
+        order of another caller. Raises NotFound, and InvalidInput where several callers use this reference.
         """
         async with self._database.connection() as tx:
             number = number_named(reference)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from telvend.database.connections import Database, Tx
+from telvend.database.connections import Database, Tx, clock
 from telvend.errors import InvalidInput, InvariantBroken
 from telvend.kit.mode import Mode
 from telvend.kit.text import require_text
@@ -79,7 +79,7 @@ class Reports:
     async def today(self) -> date:
         """Today in the shop's zone, by the database's clock. Raises Busy."""
         async with self._database.connection() as tx:
-            return (await store.now(tx)).astimezone(self._zone).date()
+            return (await clock(tx)).astimezone(self._zone).date()
 
     async def sales(
         self, first: date, last: date, by: Sequence[By], mode: Mode, *, with_cost: bool = False
@@ -221,7 +221,7 @@ class Reports:
                 at = f"{one.closed_at.astimezone(self._zone):%Y-%m-%d %H:%M}"
                 raise InvalidInput("month", f"{month} was closed on {at} by {one.by_whom}; its figures stand")
         (span,) = open_spans(month.days, closed, self._zone)
-        if await store.now(tx) < span.ends_at:
+        if await clock(tx) < span.ends_at:
             ends = f"{span.ends_at.astimezone(self._zone):%Y-%m-%d %H:%M}"
             raise InvalidInput("month", f"{month} is not over before {ends} ({self._zone})")
         # Rows have the time at which their transaction began.

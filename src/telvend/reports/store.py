@@ -324,12 +324,6 @@ async def breaking(tx: Tx, invariant: Invariant) -> list[str]:
     return [row[0] for row in await tx.fetch(invariant.sql, timeout=PATIENCE_S)]
 
 
-async def now(tx: Tx) -> datetime:
-    """The database's clock."""
-    found: datetime = await tx.fetchval("select clock_timestamp()")
-    return found
-
-
 async def unfinished_since(tx: Tx, moment: datetime) -> int:
     """Count the other transactions that began before this moment and are still open. What they write is dated before it."""
     return int(

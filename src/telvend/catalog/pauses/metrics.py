@@ -1,4 +1,4 @@
-"""What is counted of pauses."""
+"""Metrics of pauses."""
 
 from typing import Final
 

@@ -18,15 +18,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from telvend.kit.text import require_text
-
 BY_ITSELF: Final = "telvend"
-"""Who has paused or resumed a network where nobody did."""
+"""`by_whom` of a pause that began or ended without a person."""
 DELIVERED_AGAIN: Final = "something was delivered"
 """Why a pause ended by itself."""
 _CLOCK_SLACK_S: Final = 1.0
-_LONGEST_REASON: Final = 500
-_LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +233,3 @@ def banner(pause: NetworkPause, spelt: Callable[[datetime], str]) -> str:
     if pause.on_trial:
         return f"{text}; on trial: {pause.trial_left} more sale{'s' * (pause.trial_left != 1)} let through"
     return text if pause.retry_at is None else f"{text}; tried again at {spelt(pause.retry_at)}"
-
-
-def require_reason(reason: str, by_whom: str) -> tuple[str, str]:
-    """Return the reason and the name, without blanks around them. Raises InvalidInput."""
-    reason, by_whom = reason.strip(), by_whom.strip()
-    require_text("reason", reason, _LONGEST_REASON)
-    require_text("by", by_whom, _LONGEST_NAME)
-    return reason, by_whom

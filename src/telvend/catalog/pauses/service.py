@@ -21,13 +21,13 @@ from telvend.catalog.pauses.model import (
     Streak,
     TrialTicket,
     judge,
-    require_reason,
 )
 from telvend.catalog.service import TOPIC, network_named
 from telvend.catalog.store import networks, networks_called
-from telvend.database.connections import Database, Tx, increment_revision
+from telvend.database.connections import Database, Tx, clock, increment_revision
 from telvend.errors import Busy, NotFound
 from telvend.kit import log
+from telvend.kit.text import require_reason
 
 _log = log.get(__name__)
 
@@ -140,7 +140,7 @@ class NetworkPauses:
         gap_s = max(self.policy.after_s, _SHORTEST_GAP_S)
         async with self._database.transaction() as tx:
             known = await store.lock_streaks(tx, seen)
-            now = await store.now(tx)
+            now = (await clock(tx)).timestamp()
             merged = {
                 network_id: known[network_id].not_after(now).merged(streak.shifted(now - at), gap_s)
                 for network_id, streak in seen.items()
@@ -157,7 +157,7 @@ class NetworkPauses:
                 return []
         async with self._database.transaction() as tx:
             await increment_revision(tx, TOPIC)
-            # Again, now that nobody else changes anything: another process may have done it meanwhile.
+            # Again under the lock: another process may have done it meanwhile.
             steps = await self._steps(tx, lock=True)
             for step in steps:
                 await self._write(tx, step)
@@ -179,7 +179,7 @@ class NetworkPauses:
             )
             for network in known
         ]  # fmt: skip
-        return judge(judged, await store.now(tx), self.policy)
+        return judge(judged, (await clock(tx)).timestamp(), self.policy)
 
     async def _write(self, tx: Tx, step: Step) -> None:
         network, pause, policy = step.network, step.network.pause, self.policy

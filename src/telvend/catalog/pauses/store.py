@@ -18,12 +18,6 @@ _STREAK: Final = """
 """
 
 
-async def now(tx: Tx) -> float:
-    """The database's time at this moment, in seconds since 1970."""
-    moment: float = await tx.fetchval("select extract(epoch from clock_timestamp())::float8")
-    return moment
-
-
 async def open_pauses(tx: Tx) -> dict[int, NetworkPause]:
     """The pauses that have not ended, by network."""
     return {row["network_id"]: NetworkPause(**row) for row in await tx.fetch(_PAUSE)}

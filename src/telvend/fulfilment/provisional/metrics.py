@@ -1,4 +1,4 @@
-"""What is counted of provisional credits."""
+"""Metrics of provisional credits."""
 
 from typing import Final
 

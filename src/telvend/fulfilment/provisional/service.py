@@ -26,7 +26,7 @@ from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.kit.text import require_text
+from telvend.kit.text import require_reason
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
@@ -39,7 +39,7 @@ WATCH_S: Final = 600.0
 """For how long a process looks at an order before it believes the database's clock about it."""
 
 BY_RULE: Final = "telvend"
-"""Who has given a credit by the setting `provisional_credit_after_hours`."""
+"""`by_whom` of a credit that was given because of the setting `provisional_credit_after_hours`."""
 
 WATCHED_FROM_S: Final = 900.0
 """From what age on an order is watched: what a jump of the clock adds to its age later is not believed."""
@@ -47,8 +47,6 @@ WATCHED_FROM_S: Final = 900.0
 _PAGE: Final = 1000
 _BATCH: Final = 100
 """How many orders are looked at, and how many get their credits, with one transaction."""
-_LONGEST_REASON: Final = 500
-_LONGEST_NAME: Final = 200
 
 
 class ProvisionalCredits:
@@ -63,9 +61,7 @@ class ProvisionalCredits:
 
         The order stays as it is. Raises InvalidInput (its outcome is not unknown, play money), NotFound, Busy.
         """
-        reason, by_whom = reason.strip(), by_whom.strip()
-        require_text("reason", reason, _LONGEST_REASON)
-        require_text("by", by_whom, _LONGEST_NAME)
+        reason, by_whom = require_reason(reason, by_whom)
         async with self._database.connection() as tx:
             order = await store.named(tx, order_id)
         if order is None:
@@ -83,7 +79,7 @@ class ProvisionalCredits:
     async def _give(
         self, orders: Sequence[store.UnknownOrder], reason: str, by_whom: str, *, lenient: bool = False
     ) -> dict[int, tuple[bool, Money]]:
-        """Answers by order whether it had a credit before, and the balance. `lenient`: leave out what is refused.
+        """Return, by order, whether it had a credit before, and the balance. `lenient`: leave out orders that are refused.
 
         Raises InvalidInput, Busy.
         """

@@ -1,10 +1,10 @@
-"""Making a delivery by hand, and asking about it: what a trial does is written down before anything is sent.
+"""Deliver by hand, and requery it. A trial is stored before anything is sent.
 
     trial = await trials.begin(provider, delivery, by)      committed: from here on it can be asked about
     trial = await trials.deliver(provider, trial)           one request, never two
     trial = await trials.requery(provider, trial)           as often as one likes
 
-A process that is killed in between leaves a trial that is `started`: whoever finds it asks, and sends nothing.
+A process that is killed in between leaves a trial that is `started`. It can be requeried, and is not sent again.
 """
 
 import asyncio

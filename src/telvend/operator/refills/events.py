@@ -25,7 +25,7 @@ async def tell(
 
 
 def _hears(outbox: Outbox, request: RefillRequest) -> bool:
-    """One by voucher is paid from no wallet: its partner is known by any of them."""
+    """Whether the partner may have an endpoint. A refill by voucher is paid from no wallet, so any wallet of the partner counts."""
     return not request.wallets or any(outbox.hears(wallet_id) for wallet_id in request.wallets.values())
 
 
