@@ -276,12 +276,11 @@ class Router:
         """Give back the place of a provider that was not called; its health stays the same. After `record` it does nothing."""
         self._routes[chosen.provider.name].release(chosen)
 
-    def switch(self, name: str, *, off: bool) -> None:
-        """Switch a provider off or on again. What it has in flight goes on. Raises KeyError for an unknown name."""
-        self._routes[name].state = ProviderState.OFF if off else ProviderState.ON
-
     def switch_all(self, states: Mapping[str, ProviderState]) -> None:
-        """Set the state of every provider: on, where `states` does not name it and no rule has switched it off."""
+        """Set the state of every provider: on, where `states` does not name it and no rule has switched it off.
+
+        What a provider has in flight goes on.
+        """
         for name, route in self._routes.items():
             route.state = states.get(name, ProviderState.OFF if route.rule.off else ProviderState.ON)
 

@@ -108,9 +108,9 @@ def test_mode_and_network_must_be_served(clock: FakeClock) -> None:
 def test_switched_off_gets_nothing_until_it_is_on_again(clock: FakeClock) -> None:
     router = Router([Named("a"), Named("b")], clock, rules={"a": Rule(off=True)})
     assert name_of(router.choose(GHANA)) == "b"
-    router.switch("b", off=True)
+    router.switch_all({"b": ProviderState.OFF})
     assert router.choose(GHANA) == NoProvider("every provider is switched off")
-    router.switch("a", off=False)
+    router.switch_all({"a": ProviderState.ON, "b": ProviderState.OFF})
     assert name_of(router.choose(GHANA)) == "a"
 
 
@@ -479,8 +479,8 @@ steps = st.lists(
 )
 
 
-def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Assignment], set[str]]:
-    """Play a history on three providers, checking each choice. Answers the router, the places taken, who is off."""
+def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Assignment]]:
+    """Play a history on three providers, checking each choice. Return the router and the places taken."""
     router = Router([Named(name, concurrency=4) for name in NAMES], clock, rules={"c": Rule(priority=1)}, limits=LIMITS)
     places: list[Assignment] = []
     off: set[str] = set()
@@ -510,15 +510,15 @@ def play(history: list[tuple], clock: FakeClock) -> tuple[Router, list[Assignmen
             case ("wait", seconds):
                 clock.pass_time(seconds)
             case ("switch", name, switched_off):
-                router.switch(name, off=switched_off)
                 (off.add if switched_off else off.discard)(name)
+                router.switch_all(dict.fromkeys(off, ProviderState.OFF))
         for health in router.snapshot():
             mine = [place for place in places if place.provider.name == health.provider]
             assert health.in_flight == len(mine) <= 4
             if health.state is BreakerState.HALF_OPEN:
                 # Probes of an earlier half-open time may still be out; they decide nothing any more.
                 assert set(router._routes[health.provider].probes) <= set(mine)
-    return router, places, off
+    return router, places
 
 
 @given(steps)
@@ -531,11 +531,10 @@ def test_no_history_leads_to_an_excluded_open_full_or_switched_off_provider(hist
 @settings(max_examples=150, deadline=None)
 def test_when_faults_stop_the_best_provider_comes_back(history: list[tuple]) -> None:
     clock = FakeClock()
-    router, places, off = play(history, clock)
+    router, places = play(history, clock)
     for place in places:
         router.record(place, Delivered(), 0.1)
-    for name in off:
-        router.switch(name, off=False)
+    router.switch_all({})
     served = 0
     for _ in range(20):
         choice = router.choose(GHANA)
