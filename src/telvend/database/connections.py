@@ -408,6 +408,12 @@ async def clock(tx: Tx) -> datetime:
     return now
 
 
+async def transaction_time(tx: Tx) -> datetime:
+    """Return the database's time at the beginning of `tx`, which is what its rows get by default."""
+    now: datetime = await tx.fetchval("select now()")
+    return now
+
+
 async def holds_tables(tx: Tx) -> bool:
     """Whether anybody has tables in this database."""
     found: bool = await tx.fetchval(

@@ -170,7 +170,7 @@ async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[AttemptS
     found: dict[int, list[AttemptSnapshot]] = {}
     if order_ids:
         for row in await tx.fetch(READ_ATTEMPTS, order_ids):
-            found.setdefault(row["order_id"], []).append(_try_of(row))
+            found.setdefault(row["order_id"], []).append(_attempt_snapshot(row))
     return found
 
 
@@ -390,7 +390,7 @@ def _claim_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> Clai
     )  # fmt: skip
 
 
-def _try_of(row: Any) -> AttemptSnapshot:
+def _attempt_snapshot(row: Any) -> AttemptSnapshot:
     (
         _, number, provider, reference, state, asked, elsewhere, cost_minor, started_at, text, provider_reference,
         provider_code, type_, resent, again,

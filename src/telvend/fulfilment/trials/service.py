@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 from telvend.catalog.kinds import kind_of
-from telvend.database.connections import Database
+from telvend.database.connections import Database, transaction_time
 from telvend.errors import InvalidInput, NotFound
 from telvend.fulfilment.trials import store
 from telvend.fulfilment.trials.model import Trial, believed
@@ -39,7 +39,7 @@ class Trials:
                 "product", "carries a token or PIN, which is kept with an order alone; place one instead"
             )
         async with self._database.transaction() as tx:
-            at = await store.now(tx)
+            at = await transaction_time(tx)
             reference = provider.traits.reference(f"TRY-{random_text(8).lower()}", 1, at)
             made = replace(delivery, reference=reference, started_at=at)
             return await store.insert(tx, provider.name, made, by_whom)

@@ -1,7 +1,6 @@
 """All SQL about trials."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from telvend.database.connections import Tx
@@ -17,12 +16,6 @@ _TRIAL: Final = """
         finished_at, extract(epoch from now() - started_at)::float8 as age_s
     from provider_trial
 """
-
-
-async def now(tx: Tx) -> datetime:
-    """The time of this transaction, which its trial gets."""
-    at: datetime = await tx.fetchval("select now()")
-    return at
 
 
 async def insert(tx: Tx, provider: str, delivery: Delivery, by_whom: str) -> Trial:

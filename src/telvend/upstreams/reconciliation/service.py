@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from telvend.database.connections import Database
+from telvend.database.connections import Database, transaction_time
 from telvend.errors import InvalidInput
 from telvend.kit.money import Currency
 from telvend.providers.upstream import StatementLine
@@ -49,7 +49,7 @@ class Reconciliations:
     async def day(self, day: date) -> Day:
         """The day, which must have begun. Raises InvalidInput, Busy."""
         async with self._database.connection() as tx:
-            now = await store.now(tx)
+            now = await transaction_time(tx)
         if not 1971 <= day.year <= now.year + 1:
             raise InvalidInput("date", "must be a day of this century, and not of the future")
         found = Day.of(day, self._zone)
@@ -60,7 +60,7 @@ class Reconciliations:
     async def knows(self, provider: str) -> bool:
         """Whether anything was ever sent to a provider of this name. Raises Busy."""
         async with self._database.connection() as tx:
-            return await store.used_since(tx, provider, _EVER, await store.now(tx))
+            return await store.used_since(tx, provider, _EVER, await transaction_time(tx))
 
     async def currency_of(self, provider: str) -> Currency | None:
         """The currency of what was sent to a provider; None where there are several, or none. Raises Busy."""

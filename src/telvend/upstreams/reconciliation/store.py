@@ -25,11 +25,6 @@ _RECORDED: Final = """
 """
 
 
-async def now(tx: Tx) -> datetime:
-    at: datetime = await tx.fetchval("select now()")
-    return at
-
-
 async def attempts(tx: Tx, provider: str, begins_at: datetime, ends_at: datetime, day: Day) -> list[KnownAttempt]:
     """Every attempt and trial at a provider that began between these moments."""
     found = await tx.fetch(
