@@ -272,12 +272,8 @@ def connect(
     traits = ProviderTraits(
         timeout_s=timeout_s,
         settles_after_s=max(wire.SETTLES_AFTER_S, timeout_s),
-        concurrency=settings.concurrency,
-        test_mode=settings.test,
-        live_mode=settings.live,
         networks=networks,
         reference_is_key=settings.caller_reference,
-        rate_per_s=settings.rate_per_s,
         requery_needs_rivals=not settings.caller_reference,
     )
     return NetworkDataSub(
