@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.catalog.model import parse_size
 from telvend.kit.money import Money, foreign_currency
 from telvend.kit.secret import Secret
 from telvend.providers.contract import (
@@ -35,7 +34,7 @@ from telvend.providers.contract import (
 from telvend.providers.oauth import Token, credentials_refused
 from telvend.providers.operator_names import is_network
 from telvend.providers.over_http import ProviderReply
-from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of
+from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of, size_of
 from telvend.providers.upstream import BalanceUnavailable, CallbackForm, CallbackSignature
 
 ACCEPT: Final = "application/com.reloadly.topups-v1+json"
@@ -366,16 +365,9 @@ _DAYS: Final = re.compile(r"(?<![0-9.,])([0-9]{1,4})[\s-]*(day|hour|week|month)"
 
 def _describes(description: str, delivery: Delivery) -> bool:
     """Whether a description names one size, and that is ours; and no other validity than ours."""
-    sizes = {_plain("".join(match)) for match in _SIZES.findall(description)}
+    sizes = {size_of("".join(match)) for match in _SIZES.findall(description)}
     days = {int(count) if unit.lower() == "day" else -1 for count, unit in _DAYS.findall(description)}
-    return sizes == {_plain(delivery.size)} and days <= {delivery.validity_days}
-
-
-def _plain(size: str) -> str:
-    try:
-        return parse_size(size)
-    except ValueError:
-        return size
+    return sizes == {size_of(delivery.size)} and days <= {delivery.validity_days}
 
 
 def _not_sold(delivery: Delivery, why: str) -> Refused:
