@@ -31,7 +31,7 @@ from telvend.providers.contract import (
     Refused,
     Unknown,
 )
-from telvend.providers.oauth import Token, credentials_refused
+from telvend.providers.oauth import Token, credentials_refused, granted_token
 from telvend.providers.operator_names import is_network
 from telvend.providers.over_http import ProviderReply
 from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of, size_of
@@ -157,13 +157,7 @@ def token_of(reply: ProviderReply) -> Token | Refused | None:
     if reply.http_status in (401, 403) or (reply.http_status == 400 and _reason(at(body, "errorCode")) is not None):
         code = at(body, "errorCode")
         return credentials_refused(f"{code} {at(body, 'message')}" if isinstance(code, str) else reply.excerpt)
-    text, lasts_s = at(body, "access_token"), number_of(at(body, "expires_in"))
-    if reply.http_status != 200 or not isinstance(text, str) or _TOKEN.fullmatch(text) is None or lasts_s is None:
-        return None
-    return Token(Secret(text), float(lasts_s))
-
-
-_TOKEN: Final = re.compile(r"[!-~]{1,8192}", re.ASCII)
+    return granted_token(reply, body)
 
 
 def is_token_ended(reply: ProviderReply) -> bool:
