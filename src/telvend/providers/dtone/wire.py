@@ -397,12 +397,11 @@ def form_of(delivery: Delivery, product: int | str, amount: Money | None, callba
         "credit_party_identifier": {"mobile_number": delivery.subscriber},
     }
     if amount is not None:
-        whole = amount.decimal
         form["calculation_mode"] = "DESTINATION_AMOUNT"
         form["destination"] = {
             "unit_type": "CURRENCY",
             "unit": amount.currency.code,
-            "amount": int(whole) if whole == whole.to_integral_value() else whole,
+            "amount": amount.number,
         }
     if callback_url:
         form["callback_url"] = callback_url

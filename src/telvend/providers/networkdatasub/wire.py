@@ -9,7 +9,6 @@ itself, and tests/wire/networkdatasub-upstream/.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -80,9 +79,7 @@ def airtime_form(delivery: Delivery, phone: str, *, keyed: bool) -> bytes | Refu
         )
     if delivery.provider_code and delivery.provider_code.casefold() != delivery.network:
         return Refused(Reason.NOT_SOLD, f"{delivery.provider_code!r} is not this provider's code of {delivery.network}")
-    whole = amount.decimal
-    number: Decimal | int = int(whole) if whole == whole.to_integral_value() else whole
-    return _form({"network": delivery.network, "phone": phone, "amount": number}, delivery, keyed=keyed)
+    return _form({"network": delivery.network, "phone": phone, "amount": amount.number}, delivery, keyed=keyed)
 
 
 def data_form(delivery: Delivery, phone: str, plan: int | str, *, keyed: bool) -> bytes:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.kit.money import Money, foreign_currency
+from telvend.kit.money import Money, foreign_currency, plain_number
 from telvend.kit.secret import Secret
 from telvend.providers.contract import (
     Accepted,
@@ -391,9 +391,11 @@ def form_of(delivery: Delivery, top_up: TopUp | None) -> bytes:
     if top_up is None:
         what = {"operatorId": "the id of the operator, from /operators", "amount": "an amount that it takes"}
     else:
-        whole = top_up.amount == top_up.amount.to_integral_value()
-        amount = int(top_up.amount) if whole else top_up.amount
-        what = {"operatorId": top_up.operator, "amount": amount, "useLocalAmount": top_up.local}
+        what = {
+            "operatorId": top_up.operator,
+            "amount": plain_number(top_up.amount),
+            "useLocalAmount": top_up.local,
+        }
     return _ENCODER.encode(
         what
         | {
