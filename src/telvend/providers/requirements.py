@@ -7,9 +7,12 @@ from urllib.parse import urlsplit
 
 from telvend.config import ProviderSettings
 from telvend.kit.secret import Secret
+from telvend.provider_tables import SECRET_KEYS
 from telvend.providers.upstream import ConnectorRefused, SettingsProblem
 
-_CREDENTIALS: Final = ("api_key", "api_secret", "public_key", "secret_key", "client_id", "client_secret")
+CREDENTIALS: Final = tuple(key for key in SECRET_KEYS if key != "callback_secret")
+"""The keys of the settings with which we authenticate to a vendor, in their order."""
+
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
 
 
@@ -50,7 +53,7 @@ class Requirements:
             elif _HEADER_TEXT.fullmatch(secret.reveal()) is None:
                 self.add(key, "must be printable ASCII without blanks and line ends")
             found.append(secret)
-        for key in _CREDENTIALS:
+        for key in CREDENTIALS:
             if key not in wanted and getattr(self._settings, key) is not None:
                 self.add(key, f"is not used by the connector {self._settings.connector}")
         for key in ("token_url", "audience", "file"):
