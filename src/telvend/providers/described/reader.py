@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from telvend.catalog.kinds import KINDS
 from telvend.catalog.model import CURRENCY_BY_COUNTRY
@@ -49,6 +48,7 @@ from telvend.providers.described.model import (
 )
 from telvend.providers.described.rules import judge, table_at
 from telvend.providers.described.templates import Template, TemplateRefused, parse, templates_of
+from telvend.providers.requirements import is_address
 from telvend.providers.upstream import CallbackForm, SettingsProblem
 
 LARGEST_BYTES: Final = 256 * 1024
@@ -275,13 +275,7 @@ class _Reader:
         text = self._value(("upstream",), "base_url")
         if text is None:
             return ""
-        try:
-            parts = urlsplit(text)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            good = good and not (parts.username or parts.password or parts.query or parts.fragment)
-        except ValueError:
-            good = False
-        if not good or not re.fullmatch(r"[!-~]+", text, re.ASCII):
+        if not is_address(text):
             self._place.add(("upstream", "base_url"), "must be an address such as https://api.example.com/v1")
             return ""
         return str(text).rstrip("/")
