@@ -1,7 +1,6 @@
 """A provider whose API takes a token, which is asked for with the account's credentials (OAuth 2, client credentials).
 
-The token is kept until shortly before it ends; whoever needs one while it is being asked for waits for that answer. Without one
-nothing is sent.
+The token is kept until shortly before it expires; concurrent calls share one token request. Without a token nothing is sent.
 
 A call that the API refuses because the token has ended goes out once more under a new one, a purchase too: the token is looked at
 before the request is, so that nothing was taken. A connector names the answers that say so (`_token_ended`); any other 401 is

@@ -110,7 +110,7 @@ def read_document(name: str, document: dict[str, Any], index: Mapping[lines.Path
 
 
 class Place:
-    """A file's lines, for whoever has something to say about a key."""
+    """Collects problems and warnings about keys, each with its line in the file."""
 
     def __init__(self, name: str, index: Mapping[lines.Path, int]) -> None:
         self._name = name
