@@ -219,7 +219,7 @@ MUTANTS = (
     Mutant(
         "a description cannot map a conflict or a time-out",
         "src/telvend/providers/described/reader.py",
-        "    if code in _MAY_HAVE_DELIVERED:\n",
+        "    if code in MAY_HAVE_DELIVERED:\n",
         "    if False:\n",
         (f"{DESCRIBED}/test_reader.py",),
     ),

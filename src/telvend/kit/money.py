@@ -73,6 +73,11 @@ def foreign_currency(code: str) -> Currency:
     return CURRENCIES.get(code) or Currency(code, digits)
 
 
+def plain_number(number: Decimal) -> int | Decimal:
+    """Return a number for JSON: an integer where it is whole, else the decimal as it is."""
+    return int(number) if number == number.to_integral_value() else number
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """An amount in one currency. `minor` counts its smallest unit: GHS 45.50 is Money(4550, GHS)."""
@@ -101,6 +106,11 @@ class Money:
     def decimal(self) -> Decimal:
         """The amount in whole units, exactly: Money(4550, GHS) is Decimal('45.50')."""
         return Decimal(self.minor).scaleb(-self.currency.digits, _EXACT)
+
+    @property
+    def number(self) -> int | Decimal:
+        """The amount in whole units as an exact JSON number: `100`, not `100.00`."""
+        return plain_number(self.decimal)
 
     @property
     def text(self) -> str:

@@ -35,7 +35,7 @@ class Parsed(Generic[T]):
 
 
 class Listing:
-    """The answer to one GET, per URL. Whoever wants it while it is being read waits for that reading."""
+    """The answer to one GET, per URL. Concurrent callers share one request."""
 
     def __init__(self, ask: Callable[["httpx.Request"], Awaitable[ProviderReply | None]], clock: Clock) -> None:
         self._ask = ask

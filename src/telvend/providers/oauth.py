@@ -1,7 +1,6 @@
 """A provider whose API takes a token, which is asked for with the account's credentials (OAuth 2, client credentials).
 
-The token is kept until shortly before it ends; whoever needs one while it is being asked for waits for that answer. Without one
-nothing is sent.
+The token is kept until shortly before it expires; concurrent calls share one token request. Without a token nothing is sent.
 
 A call that the API refuses because the token has ended goes out once more under a new one, a purchase too: the token is looked at
 before the request is, so that nothing was taken. A connector names the answers that say so (`_token_ended`); any other 401 is
@@ -9,16 +8,18 @@ what it makes of it.
 """
 
 import asyncio
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from telvend.kit import http
 from telvend.kit.clock import Clock
 from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, NotSent, ProviderTraits, Reason, Refused
 from telvend.providers.over_http import NotAuthorized, ProviderOverHttp, ProviderReply
+from telvend.providers.reading import at, number_of
 
 if TYPE_CHECKING:
     import httpx
@@ -30,6 +31,7 @@ KEPT_AFTER_FAILURE_S: Final = 5.0
 _LAST_S: Final = 60.0
 _LAST_SHARE: Final = 0.1
 _LONGEST_S: Final = 30 * 86400.0
+_TOKEN: Final = re.compile(r"[!-~]{1,8192}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +140,11 @@ class ProviderWithToken(ProviderOverHttp):
 def credentials_refused(text: str) -> Refused:
     """Return what becomes of a purchase for which there is no token, since the credentials are not accepted."""
     return Refused(Reason.NOT_ALLOWED, f"the credentials are not accepted: {text}")
+
+
+def granted_token(reply: ProviderReply, body: Mapping[str, Any] | None) -> Token | None:
+    """Return the token of a standard answer (RFC 6749, 5.1): `access_token`, and `expires_in` in seconds, a number or its digits."""
+    text, lasts_s = at(body, "access_token"), number_of(at(body, "expires_in"))
+    if reply.http_status != 200 or not isinstance(text, str) or _TOKEN.fullmatch(text) is None or lasts_s is None:
+        return None
+    return Token(Secret(text), float(lasts_s))

@@ -1,7 +1,8 @@
 """Which of a vendor's operators is one of our networks, by its name: `MTN Nigeria`, `9Mobile (Etisalat) Nigeria`.
 
 Vendors that sell the whole world number the operators and call them as they like. A name is ours where it holds the network's
-name as whole words, the former names of networks included. Whoever is not certain asks the operator of the shop for the number.
+name as whole words, the former names of networks included. Where the match is not unique, the connector refuses, and the operator of
+the shop configures the vendor's number.
 """
 
 import re

@@ -144,7 +144,7 @@ class ProviderOverHttp(ABC):
     async def prepare(self, _delivery: Delivery) -> Refused | NotSent | None:
         """Learn what `_purchase_request` has to know of the vendor, such as a list of plans. Sends nothing that delivers.
 
-        `deliver` calls it first; so does whoever wants a preview that is complete. Return why the delivery cannot be sent.
+        `deliver` calls it first; call it before `preview` too for a complete one. Return why the delivery cannot be sent.
         """
         return None
 

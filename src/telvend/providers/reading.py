@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, Final
 
+from telvend.catalog.model import parse_size
 from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
 from telvend.providers.over_http import ProviderReply
 
@@ -135,3 +136,11 @@ def reference_of(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         value = str(value)
     return value if isinstance(value, str) and _REFERENCE.fullmatch(value) else None
+
+
+def size_of(text: str) -> str:
+    """Return a size as the catalogue spells it (`1GB`); a text that is no size stays as it is."""
+    try:
+        return parse_size(text)
+    except ValueError:
+        return text

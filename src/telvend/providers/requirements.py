@@ -7,9 +7,13 @@ from urllib.parse import urlsplit
 
 from telvend.config import ProviderSettings
 from telvend.kit.secret import Secret
+from telvend.provider_tables import SECRET_KEYS
 from telvend.providers.upstream import ConnectorRefused, SettingsProblem
 
-_CREDENTIALS: Final = ("api_key", "api_secret", "public_key", "secret_key", "client_id", "client_secret")
+CREDENTIALS: Final = tuple(key for key in SECRET_KEYS if key != "callback_secret")
+"""The keys of the settings with which we authenticate to a vendor, in their order."""
+
+_PRINTABLE: Final = re.compile(r"[!-~]+", re.ASCII)
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
 
 
@@ -17,6 +21,21 @@ def is_at(base_url: str, vendor: str) -> bool:
     """Whether an address is the vendor's own, however it is spelled: its host, or one below it."""
     host, own = (urlsplit(address).hostname or "" for address in (base_url, vendor))
     return host.rstrip(".") == own or host.rstrip(".").endswith(f".{own}")
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an http or https address in printable ASCII without user, password, query and fragment."""
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not (parts.username or parts.password or parts.query or parts.fragment)
+            and _PRINTABLE.fullmatch(text) is not None
+        )
+    except ValueError:
+        return False
 
 
 class Requirements:
@@ -50,7 +69,7 @@ class Requirements:
             elif _HEADER_TEXT.fullmatch(secret.reveal()) is None:
                 self.add(key, "must be printable ASCII without blanks and line ends")
             found.append(secret)
-        for key in _CREDENTIALS:
+        for key in CREDENTIALS:
             if key not in wanted and getattr(self._settings, key) is not None:
                 self.add(key, f"is not used by the connector {self._settings.connector}")
         for key in ("token_url", "audience", "file"):
@@ -68,20 +87,7 @@ class Requirements:
 
     def _address(self, key: str, given: str, vendor: str) -> str:
         text = given.strip() or vendor
-        try:
-            parts = urlsplit(text)
-            usable = (
-                parts.scheme in ("http", "https")
-                and bool(parts.hostname)
-                and parts.port != 0
-                and not (parts.username or parts.password or parts.query or parts.fragment)
-                and text.isascii()
-                and text.isprintable()
-                and " " not in text
-            )
-        except ValueError:
-            usable = False
-        if not usable:
+        if not is_address(text):
             self.add(key, f"must be an http or https address such as {vendor}, without user, password and query")
             return vendor
         return text

@@ -7,9 +7,9 @@ _REMEMBERED: Final = 10_000
 
 
 class TheirReferences:
-    """What this process was told when it bought; the oldest are forgotten, and so is everything when it ends.
+    """The vendor's references that this process received for its purchases, in memory; the oldest are dropped.
 
-    The first attempt that a reference was given to keeps it: what a later answer says of another one is not believed.
+    A reference stays with the first attempt that received it; a later answer with the same reference is ignored.
     """
 
     def __init__(self) -> None:

@@ -5,7 +5,8 @@ Every connector makes an `Upstream` of the operator's settings:
     def connect(name: str, settings: ProviderSettings, clock: Clock, *, transport=None) -> Upstream
         raises ConnectorRefused with everything that is wrong with the settings
 
-`connectors.py` lists them.
+Its traits are the vendor's; `narrowed` applies the modes, networks, concurrency and rate of the settings. `connectors.py` lists the
+connectors.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

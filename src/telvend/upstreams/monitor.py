@@ -1,4 +1,4 @@
-"""What a process that delivers does for its providers beside delivering: it asks for their floats and reports its breakers.
+"""Read the providers' floats and report the breakers of a process that delivers.
 
     monitor = UpstreamMonitor(database, router, upstreams, low_floats, process="host:17")
     await monitor.report()             # every few seconds
@@ -85,7 +85,7 @@ class UpstreamMonitor:
             async with self._database.transaction() as tx:
                 await store.end_reports(tx, self._process)
         except Busy:
-            pass  # They stop to count by themselves.
+            pass  # They expire by themselves.
 
     async def look_at(self, name: str) -> None:
         """Ask for the float of a provider when it is this process's turn, and take in what others have read. Raises Busy."""

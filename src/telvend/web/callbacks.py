@@ -10,13 +10,13 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from telvend.errors import Busy
 from telvend.kit.turnstile import Budget
 from telvend.providers.upstream import callback_path
 from telvend.upstreams.callbacks.service import Callbacks
-from telvend.web.pages import Json, error_json
+from telvend.web.pages import EveryMethod, Json, error_json
 from telvend.web.site import Site
 
 BODY_LIMIT_BYTES: Final = 64 * 1024
@@ -29,10 +29,7 @@ def callbacks(taken_by: Callbacks) -> Site:
     """All of `/providers`."""
     together = Budget(TOGETHER_BYTES)
 
-    async def callback(scope: Scope, receive: Receive, send: Send) -> None:
-        await (await answer(Request(scope, receive)))(scope, receive, send)
-
-    async def answer(request: Request) -> Response:
+    async def callback(request: Request) -> Response:
         body = bytearray()
         try:
             async for part in request.stream():
@@ -57,19 +54,9 @@ def callbacks(taken_by: Callbacks) -> Site:
         return _nothing() if acknowledgement is None else Json(acknowledgement)
 
     paths = (callback_path("{name}", None), callback_path("{name}", "{secret}"))
-    # An application, not a function: for every method, so that none has an answer of its own.
-    routes = [Route(path, _Application(callback)) for path in paths]
+    # For every method, so that none has an answer of its own.
+    routes = [Route(path, EveryMethod(callback)) for path in paths]
     return Site(Router(routes=routes, default=_default, redirect_slashes=False), error_json)
-
-
-class _Application:
-    """An ASGI application of one function."""
-
-    def __init__(self, application: ASGIApp) -> None:
-        self._application = application
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._application(scope, receive, send)
 
 
 def _nothing() -> Response:

@@ -4,7 +4,6 @@ A notice is verified, stored, and answered at once; asking the gateway comes aft
 that is known too), 401 wrong signature, 404 no such gateway, 413 too long, 503 not stored, to be sent again.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from telvend.errors import Busy, NotFound
 from telvend.funding.service import Fundings, Received
 from telvend.kit.turnstile import Budget
-from telvend.web.pages import Json, error_json
+from telvend.web.pages import EveryMethod, Json, error_json
 from telvend.web.site import Site
 
 BASE: Final = "/gateways"
@@ -57,18 +56,8 @@ def notices(fundings: Fundings) -> Site:
             return Json({"error": "The signature is missing or wrong."}, status_code=401)
         return Json({"status": "stored"})
 
-    routes = [Route("/gateways/{name}/notice", _Every(notice))]
+    routes = [Route("/gateways/{name}/notice", EveryMethod(notice))]
     return Site(Router(routes=routes, default=_nothing, redirect_slashes=False), error_json)
-
-
-class _Every:
-    """An ASGI application of one function, for every method."""
-
-    def __init__(self, page: Callable[[Request], Awaitable[Response]]) -> None:
-        self._page = page
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (await self._page(Request(scope, receive)))(scope, receive, send)
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

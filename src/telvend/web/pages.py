@@ -198,6 +198,16 @@ def _picture(
     return Response(content, media_type=media_type, headers=headers)
 
 
+class EveryMethod:
+    """An ASGI application of one function, for every method. A route of a plain function takes GET and HEAD only."""
+
+    def __init__(self, page: Callable[[Request], Awaitable[Response]]) -> None:
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (await self._page(Request(scope, receive)))(scope, receive, send)
+
+
 class _Get:
     """A page that answers GET and HEAD, and says so in JSON to anything else."""
 

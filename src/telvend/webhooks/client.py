@@ -180,7 +180,7 @@ class WebhookClient:
 
 
 class Resolver:
-    """The system's resolver, in threads of its own: names that take long hold up nothing but each other."""
+    """The system's resolver in its own thread pool, so that slow names delay only other names."""
 
     def __init__(self) -> None:
         self._threads: ThreadPoolExecutor | None = None
@@ -189,7 +189,7 @@ class Resolver:
     def _answered(self, host: str, done: "asyncio.Future[list[str]]") -> None:
         self._asking.pop(host, None)
         if not done.cancelled():
-            done.exception()  # Whoever still waits has it; nobody may.
+            done.exception()  # Marks it as retrieved: every caller may have been cancelled.
 
     async def addresses(self, host: str) -> list[Address]:
         """The addresses of a name, in the order in which they are to be tried. Raises NoReply."""
@@ -199,7 +199,7 @@ class Resolver:
             self._threads = ThreadPoolExecutor(_RESOLVING_THREADS, "webhook names")
         asking = self._asking.get(host)
         if asking is None:
-            # Whoever asks for the same name meanwhile takes no thread of its own; and one who gives up ends nobody's question.
+            # Callers for the same name share one thread. The shield keeps the lookup running when one of them is cancelled.
             asking = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host)
             self._asking[host] = asking
             asking.add_done_callback(lambda done: self._answered(host, done))
@@ -281,7 +281,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._done is None or self._done.done() or self._parser is None:
-            # Nobody has asked: the connection cannot be used any more.
+            # Data without a request: the connection cannot be used any more.
             self.close()
             return
         if not self._in_body:

@@ -51,8 +51,7 @@ def refused(status: int, message: str, data: Any = msgspec.UNSET) -> Response:
 
 def number(money: Money) -> Decimal | int:
     """An exact JSON number; whole amounts without decimals, as the document prints `100`."""
-    amount = money.decimal
-    return int(amount) if amount == amount.to_integral_value() else amount
+    return money.number
 
 
 def stamp(moment: datetime | None) -> str | None:

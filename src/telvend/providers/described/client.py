@@ -17,7 +17,15 @@ from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason
 from telvend.providers.described.model import Body, Description, Request
 from telvend.providers.described.outcomes import balance_of, outcome_of, requery_outcome_of
 from telvend.providers.described.reader import examine
-from telvend.providers.described.templates import SECRETS, CannotBeSaid, Render, Template, Words, basic
+from telvend.providers.described.templates import (
+    SECRETS,
+    WITHOUT_DELIVERY,
+    CannotBeSaid,
+    Render,
+    Template,
+    Words,
+    basic,
+)
 from telvend.providers.over_http import STARS, ProviderOverHttp, ProviderReply, call_timeout_s
 from telvend.providers.upstream import BalanceUnavailable, ConnectorRefused, SettingsProblem
 
@@ -29,8 +37,6 @@ _TYPES: Final = {"json": "application/json", "form": "application/x-www-form-url
 _SETTLES_AFTER_S: Final = 300.0
 
 _NOWHERE: Final = "https://base-url-of-the-settings.invalid"
-
-_OF_NOBODY: Final = frozenset({*SECRETS, "basic"})
 
 Fill = Callable[[Delivery], Any]
 Build = Callable[[Delivery], "httpx.Request"]
@@ -253,7 +259,7 @@ def _in_json(text: str) -> str:
 
 def _of_nobody(headers: Mapping[str, Template]) -> dict[str, Template]:
     """The headers that need no delivery: a request for the float is about none."""
-    return {name: template for name, template in headers.items() if template.names <= _OF_NOBODY}
+    return {name: template for name, template in headers.items() if template.names <= WITHOUT_DELIVERY}
 
 
 def _headers(
@@ -267,7 +273,7 @@ def _headers(
     varying: dict[str, Render] = {}
     for name, template in merged.items():
         render = words.render(template)
-        if template.names <= _OF_NOBODY:
+        if template.names <= WITHOUT_DELIVERY:
             fixed[name] = _header(render(_NOBODY))
         else:
             varying[name] = render

@@ -36,6 +36,16 @@ _FORMS: Final = {
 _NAMESPACE: Final = uuid.UUID("6f1f7f3c-8f0e-5c55-9d3b-0a6a5f1c7a11")
 
 
+MAY_HAVE_DELIVERED: Final = {
+    408: "a time-out",
+    409: "an earlier request under this reference, which may have been delivered",
+    423: "a request that is being worked on",
+    425: "a request that is being worked on",
+    499: "a time-out",
+}
+"""HTTP statuses of 4xx after which a purchase may have been delivered all the same, and what each means."""
+
+
 class Ending(StrEnum):
     """What the vendor's word says of a purchase."""
 

@@ -18,14 +18,21 @@ from typing import Any, Final
 
 from telvend.kit.money import MAXIMUM_MINOR, Currency, Money
 from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
-from telvend.providers.described.model import Balance, Description, Ending, Reading, Verdict, word_of
+from telvend.providers.described.model import (
+    MAY_HAVE_DELIVERED,
+    Balance,
+    Description,
+    Ending,
+    Reading,
+    Verdict,
+    word_of,
+)
 from telvend.providers.over_http import ProviderReply
 from telvend.providers.reading import parsed_object, reference_of, rounded_money_of, value_at
 from telvend.providers.upstream import BalanceUnavailable
 
 _LONGEST_TEXT: Final = 200
 _SIGNIFICANT_DIGITS: Final = 9
-_MAY_HAVE_DELIVERED: Final = frozenset({408, 409, 423, 425, 499})
 
 
 def outcome_of(it: Description, delivery: Delivery, reply: ProviderReply) -> Outcome:
@@ -82,7 +89,7 @@ def balance_of(balance: Balance, currency: Currency, reply: ProviderReply) -> Mo
 
 
 def _says_nothing(http_status: int) -> bool:
-    return http_status >= 500 or http_status < 200 or 300 <= http_status < 400 or http_status in _MAY_HAVE_DELIVERED
+    return http_status >= 500 or http_status < 200 or 300 <= http_status < 400 or http_status in MAY_HAVE_DELIVERED
 
 
 def _names_the_purchase(reading: Reading, body: dict[str, Any]) -> bool:

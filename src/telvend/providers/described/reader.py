@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from telvend.catalog.kinds import KINDS
 from telvend.catalog.model import CURRENCY_BY_COUNTRY
@@ -31,6 +30,7 @@ from telvend.providers.described.keys import (
     table_of,
 )
 from telvend.providers.described.model import (
+    MAY_HAVE_DELIVERED,
     Balance,
     Body,
     Description,
@@ -47,7 +47,8 @@ from telvend.providers.described.model import (
     word_of,
 )
 from telvend.providers.described.rules import judge, table_at
-from telvend.providers.described.templates import Template, TemplateRefused, parse
+from telvend.providers.described.templates import Template, TemplateRefused, parse, templates_of
+from telvend.providers.requirements import is_address
 from telvend.providers.upstream import CallbackForm, SettingsProblem
 
 LARGEST_BYTES: Final = 256 * 1024
@@ -109,7 +110,7 @@ def read_document(name: str, document: dict[str, Any], index: Mapping[lines.Path
 
 
 class Place:
-    """A file's lines, for whoever has something to say about a key."""
+    """Collects problems and warnings about keys, each with its line in the file."""
 
     def __init__(self, name: str, index: Mapping[lines.Path, int]) -> None:
         self._name = name
@@ -247,9 +248,9 @@ class _Reader:
             answer=answer,
             http=self._http(),
             requery=requery,
-            balance=self._balance(),
+            balance=(balance := self._balance()),
             callback=self._callback(),
-            secrets=frozenset(self._secrets(headers, purchases, requery)),
+            secrets=frozenset(_secrets(headers, purchases, requery, balance)),
         )
         return None if currency is None or not purchases or "requery" not in self._document else description
 
@@ -274,13 +275,7 @@ class _Reader:
         text = self._value(("upstream",), "base_url")
         if text is None:
             return ""
-        try:
-            parts = urlsplit(text)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            good = good and not (parts.username or parts.password or parts.query or parts.fragment)
-        except ValueError:
-            good = False
-        if not good or not re.fullmatch(r"[!-~]+", text, re.ASCII):
+        if not is_address(text):
             self._place.add(("upstream", "base_url"), "must be an address such as https://api.example.com/v1")
             return ""
         return str(text).rstrip("/")
@@ -471,34 +466,18 @@ class _Reader:
         steps = (self._steps(("callback",), name) for name in ("our_reference", "reference"))
         return CallbackForm(tuple(filter(None, steps)), {"status": "ok"})
 
-    def _secrets(
-        self, headers: Mapping[str, Template], purchases: Mapping[str, Purchase], requery: Requery
-    ) -> Iterator[str]:
-        balance = self._balance_quietly()
-        requests = [*(purchase.request for purchase in purchases.values()), requery.request]
-        for template in headers.values():
+
+def _secrets(
+    headers: Mapping[str, Template], purchases: Mapping[str, Purchase], requery: Requery, balance: Balance | None
+) -> Iterator[str]:
+    requests = [*(purchase.request for purchase in purchases.values()), requery.request]
+    if balance is not None:
+        requests.append(balance.request)
+    for template in headers.values():
+        yield from template.secrets
+    for request in requests:
+        for template in (request.url, *request.headers.values(), *templates_of(request.body)):
             yield from template.secrets
-        for request in [*requests, *([balance] if balance else [])]:
-            for template in (request.url, *request.headers.values(), *templates_of(request.body)):
-                yield from template.secrets
-
-    def _balance_quietly(self) -> Request | None:
-        before = list(self._place.problems), list(self._place.warnings)
-        found = self._request("balance") if self._table("balance") else None
-        self._place.problems, self._place.warnings = before
-        return found
-
-
-def templates_of(body: Any) -> Iterator[Template]:
-    """Yield every template of a body."""
-    if isinstance(body, Template):
-        yield body
-    elif isinstance(body, Mapping):
-        for value in body.values():
-            yield from templates_of(value)
-    elif isinstance(body, list):
-        for value in body:
-            yield from templates_of(value)
 
 
 def _key_of(path: tuple[str, ...], name: str) -> Key:
@@ -546,15 +525,6 @@ def _no_kind(word: str) -> str:
     return f"is no kind that can be described; there are {', '.join(SOLD)}"
 
 
-_MAY_HAVE_DELIVERED: Final = {
-    408: "a time-out",
-    409: "an earlier request under this reference, which may have been delivered",
-    423: "a request that is being worked on",
-    425: "a request that is being worked on",
-    499: "a time-out",
-}
-
-
 def _not_mapped(word: str) -> str:
     """Why an HTTP status cannot be mapped; empty where it can."""
     if not re.fullmatch(r"[1-5][0-9]{2}", word, re.ASCII):
@@ -568,6 +538,6 @@ def _not_mapped(word: str) -> str:
         return "means that the call went well and says nothing of the purchase; map a value of `status` instead"
     if code < 400:
         return "is no answer of the vendor and always unknown; take it out"
-    if code in _MAY_HAVE_DELIVERED:
-        return f"means {_MAY_HAVE_DELIVERED[code]}, so that it is always unknown; take it out"
+    if code in MAY_HAVE_DELIVERED:
+        return f"means {MAY_HAVE_DELIVERED[code]}, so that it is always unknown; take it out"
     return ""

@@ -18,7 +18,7 @@ from telvend.providers.described.model import (
     Verdict,
     word_of,
 )
-from telvend.providers.described.templates import Placeholder, Template, is_number
+from telvend.providers.described.templates import WITHOUT_DELIVERY, Placeholder, Template, is_number, templates_of
 
 if TYPE_CHECKING:
     from telvend.providers.described.reader import Place
@@ -149,7 +149,7 @@ class _Rules:
             )
 
     def _numbers(self, path: tuple[str, ...], request: Request) -> None:
-        for template in _templates(request.body):
+        for template in templates_of(request.body):
             for part in template.placeholders:
                 if part.name == "network" and part.number:
                     for ours, theirs in self._it.networks.items():
@@ -308,10 +308,8 @@ class _Rules:
             self._place.warn(("balance",), "is missing: the float is not shown, and nobody warns when it runs out")
             return
         names = _names(balance.request, {})
-        if names - set(_SECRETS):
-            self._place.add(
-                ("balance",), f"has {', '.join(sorted(names - set(_SECRETS)))}, which only a purchase has; take it out"
-            )
+        if strange := names - WITHOUT_DELIVERY:
+            self._place.add(("balance",), f"has {', '.join(sorted(strange))}, which only a purchase has; take it out")
         for kind, purchase in self._it.purchases.items():
             if _same(balance.request, purchase.request):
                 self._place.add(
@@ -352,23 +350,10 @@ class _Rules:
             )
 
 
-_SECRETS: Final = ("api_key", "api_secret", "public_key", "secret_key", "client_id", "client_secret", "basic")
-
-
-def _templates(body: Any) -> list[Template]:
-    if isinstance(body, Template):
-        return [body]
-    if isinstance(body, Mapping):
-        return [template for value in body.values() for template in _templates(value)]
-    if isinstance(body, list):
-        return [template for value in body for template in _templates(value)]
-    return []
-
-
 def _names(request: Request, headers: Mapping[str, Template]) -> set[str]:
     """Every placeholder that a request sends."""
     found = set(request.url.names)
-    for template in (*headers.values(), *request.headers.values(), *_templates(request.body)):
+    for template in (*headers.values(), *request.headers.values(), *templates_of(request.body)):
         found |= template.names
     return found
 

@@ -10,14 +10,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from telvend.kit.money import Money
 from telvend.kit.numbering import national_form
 from telvend.providers.contract import Delivery, Reason
+from telvend.providers.requirements import CREDENTIALS
 
-SECRETS: Final = ("api_key", "api_secret", "public_key", "secret_key", "client_id", "client_secret")
+SECRETS: Final = CREDENTIALS
 """Keys of the provider's settings that may stand in a header, a body or a URL."""
+
+WITHOUT_DELIVERY: Final = frozenset({*SECRETS, "basic"})
+"""Placeholders that need no delivery."""
 
 PHONE: Final = {"e164": "+2348031234567", "digits": "2348031234567", "national": "08031234567"}
 AMOUNT: Final = {"decimal": "300.00 (text)", "major": "300 or 300.5", "whole": "300", "minor": "30000"}
@@ -160,6 +164,18 @@ def _placeholder(text: str, *, alone: bool, typed: bool) -> Placeholder:
         kind == "number" or (kind == "" and (form in ("major", "whole", "minor") or name == "validity_days"))
     )
     return Placeholder(name, form, number)
+
+
+def templates_of(body: Any) -> Iterator[Template]:
+    """Yield every template of a body."""
+    if isinstance(body, Template):
+        yield body
+    elif isinstance(body, Mapping):
+        for value in body.values():
+            yield from templates_of(value)
+    elif isinstance(body, list):
+        for value in body:
+            yield from templates_of(value)
 
 
 @dataclass(frozen=True, slots=True)

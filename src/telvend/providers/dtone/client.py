@@ -246,10 +246,6 @@ def connect(
     traits = ProviderTraits(
         timeout_s=timeout_s,
         settles_after_s=max(wire.SETTLES_AFTER_S, timeout_s),
-        concurrency=settings.concurrency,
-        test_mode=settings.test,
-        live_mode=settings.live,
-        rate_per_s=settings.rate_per_s,
         reference=wire.reference,
     )
     return DTOne(

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.catalog.model import parse_size
 from telvend.kit.money import Money, foreign_currency
 from telvend.providers.contract import (
     Accepted,
@@ -34,7 +33,7 @@ from telvend.providers.contract import (
 )
 from telvend.providers.operator_names import is_network
 from telvend.providers.over_http import ProviderReply
-from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of
+from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of, size_of
 from telvend.providers.upstream import BalanceUnavailable, CallbackForm
 
 CALLBACK: Final = CallbackForm(references=(("external_id",), ("id",)), acknowledgement={"status": "ok"})
@@ -325,7 +324,7 @@ def product_for(delivery: Delivery, products: Sequence[Product]) -> Product | Re
 def _brings(delivery: Delivery, product: Product) -> bool:
     if delivery.kind == "airtime":
         return product.brings_credit and not isinstance(amount_of(delivery, product), Refused)
-    wanted = _SIZE.fullmatch(_plain(delivery.size))
+    wanted = _SIZE.fullmatch(size_of(delivery.size))
     if product.is_ranged or product.needs or wanted is None or product.data_mb is None:
         return False
     factor = _MB[wanted[2]]
@@ -336,13 +335,6 @@ def _brings(delivery: Delivery, product: Product) -> bool:
 
 
 _SIZE: Final = re.compile(r"([0-9.]+)([KMGT]B)", re.ASCII)
-
-
-def _plain(size: str) -> str:
-    try:
-        return parse_size(size)
-    except ValueError:
-        return size
 
 
 def amount_of(delivery: Delivery, product: Product) -> Money | Refused | None:
@@ -405,12 +397,11 @@ def form_of(delivery: Delivery, product: int | str, amount: Money | None, callba
         "credit_party_identifier": {"mobile_number": delivery.subscriber},
     }
     if amount is not None:
-        whole = amount.decimal
         form["calculation_mode"] = "DESTINATION_AMOUNT"
         form["destination"] = {
             "unit_type": "CURRENCY",
             "unit": amount.currency.code,
-            "amount": int(whole) if whole == whole.to_integral_value() else whole,
+            "amount": amount.number,
         }
     if callback_url:
         form["callback_url"] = callback_url

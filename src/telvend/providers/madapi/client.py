@@ -145,14 +145,10 @@ def connect(
         timeout_s=timeout_s,
         # From the beginning of the attempt: the request leaves after the token, and once more after another one.
         settles_after_s=wire.SETTLES_AFTER_S + timeout_s,
-        concurrency=settings.concurrency,
-        test_mode=settings.test,
-        live_mode=settings.live,
         kinds=frozenset({"data", "airtime"}),
         networks=networks,
         # Only a Telvend ever says that an id is free, and it takes a request under one once; see wire.py.
         reference_is_key=True,
-        rate_per_s=settings.rate_per_s,
         reference=wire.transaction_id,
     )
     return Madapi(

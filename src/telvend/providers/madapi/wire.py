@@ -23,7 +23,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 from telvend.kit.money import Currency
-from telvend.kit.secret import Secret
 from telvend.providers.contract import (
     Accepted,
     Delivered,
@@ -35,9 +34,9 @@ from telvend.providers.contract import (
     Unknown,
     plain_reference,
 )
-from telvend.providers.oauth import Token, credentials_refused
+from telvend.providers.oauth import Token, credentials_refused, granted_token
 from telvend.providers.over_http import ProviderReply
-from telvend.providers.reading import at, json_object, money_of, number_of, reference_of
+from telvend.providers.reading import at, json_object, money_of, reference_of
 
 NETWORKS: Final = frozenset({("GH", "MTN"), ("NG", "mtn"), ("SZ", "MTN"), ("UG", "MTN"), ("ZA", "MTN")})
 """The markets of Plans v2. Source: its page, "Available in"."""
@@ -181,15 +180,7 @@ def token_of(reply: ProviderReply) -> Token | Refused | None:
     body = json_object(reply)
     if reply.http_status == 401 or (reply.http_status in (400, 403) and at(body, "error") == "invalid_client"):
         return credentials_refused(f"HTTP {reply.http_status}")
-    text, lasts = at(body, "access_token"), number_of(at(body, "expires_in"))
-    if (
-        reply.http_status != 200
-        or not isinstance(text, str)
-        or not re.fullmatch(r"[!-~]{1,8192}", text)
-        or lasts is None
-    ):
-        return None
-    return Token(Secret(text), float(lasts))
+    return granted_token(reply, body)
 
 
 def is_token_ended(reply: ProviderReply) -> bool:

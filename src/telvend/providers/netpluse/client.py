@@ -123,13 +123,10 @@ def connect(
     traits = ProviderTraits(
         timeout_s=timeout_s,
         settles_after_s=max(settles_after_s, timeout_s),
-        concurrency=settings.concurrency,
-        test_mode=settings.test,
-        live_mode=settings.live,
         kinds=frozenset({"data"}),
         networks=networks,
         reference_is_key=True,
-        # What a key of another Telvend may do is agreed with whoever runs it.
-        rate_per_s=settings.rate_per_s or (wire.PURCHASES_PER_S if vendors_own else None),
+        # The rate of a key of another Telvend is agreed with its operator.
+        rate_per_s=wire.PURCHASES_PER_S if vendors_own else None,
     )
     return Netpluse(name, base_url, traits, api_key, clock, timeout_s=settings.timeout_s, transport=transport)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from telvend.catalog.model import parse_size, parse_validity
+from telvend.catalog.model import parse_validity
 from telvend.kit.money import GHS, Money
 from telvend.providers.contract import (
     Accepted,
@@ -25,7 +25,7 @@ from telvend.providers.contract import (
     Unknown,
 )
 from telvend.providers.over_http import ProviderReply
-from telvend.providers.reading import at, json_object, money_of, reference_of
+from telvend.providers.reading import at, json_object, money_of, reference_of, size_of
 from telvend.providers.upstream import BalanceUnavailable
 
 COUNTRY: Final = "GH"
@@ -163,7 +163,7 @@ def _is_ours(delivery: Delivery, body: Mapping[str, Any], reference: str) -> boo
         isinstance(network, str)
         and network.casefold() == delivery.network.casefold()
         and isinstance(capacity, str)
-        and _plain(capacity) == _plain(capacity_of(delivery))
+        and size_of(capacity) == size_of(capacity_of(delivery))
         and (not delivery.provider_reference or reference in (delivery.provider_reference, delivery.reference))
     )
 
@@ -195,11 +195,11 @@ def packages_of(reply: ProviderReply) -> tuple[Package, ...] | None:
 
 def price_of(delivery: Delivery, packages: tuple[Package, ...]) -> Money | None:
     """What a bundle costs by the list; None where that has it not, or at two prices."""
-    wanted = _plain(capacity_of(delivery))
+    wanted = size_of(capacity_of(delivery))
     prices = {
         package.price
         for package in packages
-        if package.network.casefold() == delivery.network.casefold() and _plain(package.capacity) == wanted
+        if package.network.casefold() == delivery.network.casefold() and size_of(package.capacity) == wanted
     }
     return prices.pop() if len(prices) == 1 else None
 
@@ -209,11 +209,11 @@ def refusal_of(delivery: Delivery, packages: tuple[Package, ...]) -> Refused | N
 
     A size that is not listed is left to Netpluse itself to refuse.
     """
-    wanted = _plain(delivery.size)
+    wanted = size_of(delivery.size)
     listed = [
         package.validity_days
         for package in packages
-        if package.network.casefold() == delivery.network.casefold() and _plain(package.capacity) == wanted
+        if package.network.casefold() == delivery.network.casefold() and size_of(package.capacity) == wanted
     ]
     if not listed or delivery.validity_days in listed:
         return None
@@ -223,10 +223,3 @@ def refusal_of(delivery: Delivery, packages: tuple[Package, ...]) -> Refused | N
         f"{delivery.network} {delivery.size} lasts {lasting} at Netpluse, and was sold for"
         f" {delivery.validity_days or 'no end of'} days; `telvend product offer {delivery.product} … --code` overrules this",
     )
-
-
-def _plain(size: str) -> str:
-    try:
-        return parse_size(size)
-    except ValueError:
-        return size

@@ -26,7 +26,7 @@ from telvend.providers.contract import (
     Refused,
     Unknown,
 )
-from telvend.providers.listing import KEPT_S, Listing
+from telvend.providers.listing import KEPT_S, Listing, Parsed
 from telvend.providers.networkdatasub import wire
 from telvend.providers.networkdatasub.search import MOST_PAGES, Search, are_whole, day_query
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
@@ -72,8 +72,7 @@ class NetworkDataSub(ProviderOverHttp):
         self._clock = clock
         self._keyed = keyed
         self._plans = Listing(self._ask, clock)
-        # The list of each network that was read last, and the plans on it.
-        self._listed: dict[str, tuple[ProviderReply, tuple[wire.Plan, ...] | None]] = {}
+        self._parsed_plans = Parsed(wire.plans_of)
         self._references = TheirReferences()
 
     # Plans --------------------------------------------------------------------------------------------------------------
@@ -82,9 +81,10 @@ class NetworkDataSub(ProviderOverHttp):
         """Read the list of plans where the plan has to be found on it."""
         if delivery.kind != "data" or delivery.provider_code or not self._serves(delivery):
             return None
+        request = self._plans_request(delivery)
         for newer_than_s in (KEPT_S, _STALE_S):
-            reply = await self._plans.get(self._plans_request(delivery), newer_than_s=newer_than_s)
-            plans = self._plans_in(delivery.network, reply)
+            reply = await self._plans.get(request, newer_than_s=newer_than_s)
+            plans = None if reply is None else self._parsed_plans.of(request, reply)
             if plans is None:
                 if reply is not None and reply.http_status == 401:
                     return Refused(Reason.NOT_ALLOWED, f"the list of plans: {reply.excerpt}")
@@ -97,19 +97,11 @@ class NetworkDataSub(ProviderOverHttp):
     def _plans_request(self, delivery: Delivery) -> "httpx.Request":
         return self._client.build_request("GET", "/data-plans", params={"network": delivery.network})
 
-    def _plans_in(self, network: str, reply: ProviderReply | None) -> tuple[wire.Plan, ...] | None:
-        """The plans of a list, which is read once; None where it cannot be read."""
-        if reply is None:
-            return None
-        known = self._listed.get(network)
-        if known is None or known[0] is not reply:
-            known = self._listed[network] = (reply, wire.plans_of(reply))
-        return known[1]
-
     def _plan(self, delivery: Delivery) -> wire.Plan | Refused | None:
         """The plan on the list that was read last; None where none was."""
-        reply = self._plans.peek(self._plans_request(delivery))
-        plans = self._plans_in(delivery.network, reply)
+        request = self._plans_request(delivery)
+        reply = self._plans.peek(request)
+        plans = None if reply is None else self._parsed_plans.of(request, reply)
         return None if plans is None else wire.plan_of(delivery, plans)
 
     # Buying -------------------------------------------------------------------------------------------------------------
@@ -236,8 +228,9 @@ class NetworkDataSub(ProviderOverHttp):
         """What the purchase costs there, which tells it from others of the same size; None where that is not known."""
         if delivery.kind == "airtime":
             return delivery.face_value
-        reply = await self._plans.get(self._plans_request(delivery))
-        plans = self._plans_in(delivery.network, reply) or ()
+        request = self._plans_request(delivery)
+        reply = await self._plans.get(request)
+        plans = () if reply is None else self._parsed_plans.of(request, reply) or ()
         if delivery.provider_code:
             return next((plan.amount for plan in plans if str(plan.id) == delivery.provider_code), None)
         plan = wire.plan_of(delivery, plans)
@@ -272,12 +265,8 @@ def connect(
     traits = ProviderTraits(
         timeout_s=timeout_s,
         settles_after_s=max(wire.SETTLES_AFTER_S, timeout_s),
-        concurrency=settings.concurrency,
-        test_mode=settings.test,
-        live_mode=settings.live,
         networks=networks,
         reference_is_key=settings.caller_reference,
-        rate_per_s=settings.rate_per_s,
         requery_needs_rivals=not settings.caller_reference,
     )
     return NetworkDataSub(

@@ -9,7 +9,6 @@ itself, and tests/wire/networkdatasub-upstream/.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ from telvend.providers.contract import (
     Unknown,
 )
 from telvend.providers.over_http import ProviderReply
-from telvend.providers.reading import at, json_object, money_of, reference_of
+from telvend.providers.reading import at, json_object, money_of, reference_of, size_of
 from telvend.providers.upstream import BalanceUnavailable, LineStatus, StatementLine
 
 COUNTRY: Final = "NG"
@@ -80,9 +79,7 @@ def airtime_form(delivery: Delivery, phone: str, *, keyed: bool) -> bytes | Refu
         )
     if delivery.provider_code and delivery.provider_code.casefold() != delivery.network:
         return Refused(Reason.NOT_SOLD, f"{delivery.provider_code!r} is not this provider's code of {delivery.network}")
-    whole = amount.decimal
-    number: Decimal | int = int(whole) if whole == whole.to_integral_value() else whole
-    return _form({"network": delivery.network, "phone": phone, "amount": number}, delivery, keyed=keyed)
+    return _form({"network": delivery.network, "phone": phone, "amount": amount.number}, delivery, keyed=keyed)
 
 
 def data_form(delivery: Delivery, phone: str, plan: int | str, *, keyed: bool) -> bytes:
@@ -125,7 +122,7 @@ def plan_of(delivery: Delivery, plans: Sequence[Plan]) -> Plan | Refused:
     found = [
         plan
         for plan in plans
-        if plan.size == _plain(delivery.size)
+        if plan.size == size_of(delivery.size)
         and plan.validity_days == delivery.validity_days
         and (not delivery.type or plan.type.casefold() == delivery.type.casefold())
     ]
@@ -138,13 +135,6 @@ def plan_of(delivery: Delivery, plans: Sequence[Plan]) -> Plan | Refused:
         Reason.NOT_SOLD,
         f"this provider has {what} for {sold}; `telvend product offer {delivery.product} … --code ID` names one",
     )
-
-
-def _plain(size: str) -> str:
-    try:
-        return parse_size(size)
-    except ValueError:
-        return size
 
 
 # Answers to a purchase --------------------------------------------------------------------------------------------------
@@ -245,7 +235,7 @@ class Transaction:
             self.phone == delivery.subscriber
             and self.network.casefold() == delivery.network.casefold()
             and self.service == delivery.kind
-            and (delivery.kind != "data" or _plain(self.plan) == _plain(delivery.size))
+            and (delivery.kind != "data" or size_of(self.plan) == size_of(delivery.size))
         )
 
     @property

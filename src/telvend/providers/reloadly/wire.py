@@ -19,8 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telvend.catalog.model import parse_size
-from telvend.kit.money import Money, foreign_currency
+from telvend.kit.money import Money, foreign_currency, plain_number
 from telvend.kit.secret import Secret
 from telvend.providers.contract import (
     Accepted,
@@ -32,10 +31,10 @@ from telvend.providers.contract import (
     Refused,
     Unknown,
 )
-from telvend.providers.oauth import Token, credentials_refused
+from telvend.providers.oauth import Token, credentials_refused, granted_token
 from telvend.providers.operator_names import is_network
 from telvend.providers.over_http import ProviderReply
-from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of
+from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of, size_of
 from telvend.providers.upstream import BalanceUnavailable, CallbackForm, CallbackSignature
 
 ACCEPT: Final = "application/com.reloadly.topups-v1+json"
@@ -158,13 +157,7 @@ def token_of(reply: ProviderReply) -> Token | Refused | None:
     if reply.http_status in (401, 403) or (reply.http_status == 400 and _reason(at(body, "errorCode")) is not None):
         code = at(body, "errorCode")
         return credentials_refused(f"{code} {at(body, 'message')}" if isinstance(code, str) else reply.excerpt)
-    text, lasts_s = at(body, "access_token"), number_of(at(body, "expires_in"))
-    if reply.http_status != 200 or not isinstance(text, str) or _TOKEN.fullmatch(text) is None or lasts_s is None:
-        return None
-    return Token(Secret(text), float(lasts_s))
-
-
-_TOKEN: Final = re.compile(r"[!-~]{1,8192}", re.ASCII)
+    return granted_token(reply, body)
 
 
 def is_token_ended(reply: ProviderReply) -> bool:
@@ -366,16 +359,9 @@ _DAYS: Final = re.compile(r"(?<![0-9.,])([0-9]{1,4})[\s-]*(day|hour|week|month)"
 
 def _describes(description: str, delivery: Delivery) -> bool:
     """Whether a description names one size, and that is ours; and no other validity than ours."""
-    sizes = {_plain("".join(match)) for match in _SIZES.findall(description)}
+    sizes = {size_of("".join(match)) for match in _SIZES.findall(description)}
     days = {int(count) if unit.lower() == "day" else -1 for count, unit in _DAYS.findall(description)}
-    return sizes == {_plain(delivery.size)} and days <= {delivery.validity_days}
-
-
-def _plain(size: str) -> str:
-    try:
-        return parse_size(size)
-    except ValueError:
-        return size
+    return sizes == {size_of(delivery.size)} and days <= {delivery.validity_days}
 
 
 def _not_sold(delivery: Delivery, why: str) -> Refused:
@@ -405,9 +391,11 @@ def form_of(delivery: Delivery, top_up: TopUp | None) -> bytes:
     if top_up is None:
         what = {"operatorId": "the id of the operator, from /operators", "amount": "an amount that it takes"}
     else:
-        whole = top_up.amount == top_up.amount.to_integral_value()
-        amount = int(top_up.amount) if whole else top_up.amount
-        what = {"operatorId": top_up.operator, "amount": amount, "useLocalAmount": top_up.local}
+        what = {
+            "operatorId": top_up.operator,
+            "amount": plain_number(top_up.amount),
+            "useLocalAmount": top_up.local,
+        }
     return _ENCODER.encode(
         what
         | {

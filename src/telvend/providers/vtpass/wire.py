@@ -11,7 +11,6 @@ Source: the VTpass API documentation ("Integration", "Response codes", "Requery"
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -183,7 +182,7 @@ def form_of(delivery: Delivery, phone: str) -> bytes | Refused:
         return Refused(Reason.NOT_SOLD, f"{delivery.kind} is not sold through VTpass here")
     if amount.currency != NGN:
         return Refused(Reason.NOT_SOLD, f"VTpass takes NGN, not {amount.currency}")
-    form = {"request_id": delivery.reference, "serviceID": service, "amount": _number(amount), "phone": phone}
+    form = {"request_id": delivery.reference, "serviceID": service, "amount": amount.number, "phone": phone}
     return _ENCODER.encode(form | more)
 
 
@@ -193,11 +192,6 @@ def _not_sold(delivery: Delivery, why: str) -> Refused:
         Reason.NOT_SOLD,
         f"{delivery.product} has {code} at this provider, which {why}; `telvend product offer {delivery.product} … --code`",
     )
-
-
-def _number(amount: Money) -> Decimal | int:
-    whole = amount.decimal
-    return int(whole) if whole == whole.to_integral_value() else whole
 
 
 def question_of(delivery: Delivery) -> bytes:

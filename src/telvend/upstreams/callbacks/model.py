@@ -1,4 +1,4 @@
-"""What a callback says, and whether it comes from who it says. Pure.
+"""Read and authenticate callbacks. Pure.
 
 Nothing in a body is believed as an outcome, signed or not: a purchase is asked about, and the answer counts.
 """

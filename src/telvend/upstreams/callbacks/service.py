@@ -60,7 +60,7 @@ class Callbacks:
         self._database = database
         self._callers = callers
         self._clock = clock
-        # Who is not there is compared as well, so that an answer takes as long for it.
+        # For an unknown provider a secret is compared as well, so that the response time does not reveal which ones exist.
         self._nobody = CallingProvider(CallbackForm((), {}), Secret(random_text(32)))
         self._no_signature = CallbackSignature("x-signature", "x-timestamp")
         self._left = {name: (_BURST, clock.monotonic()) for name in callers}
@@ -73,7 +73,7 @@ class Callbacks:
     async def receive(
         self, name: str, path_secret: str | None, headers: Mapping[str, str], body: bytes
     ) -> Mapping[str, Any] | None:
-        """Take a callback, and return what its vendor wants to read; None for who is not to learn anything.
+        """Store a callback, and return the body that its vendor expects; None where the response is to be a 404.
 
         Raises Busy where it was not stored, so that it is sent again.
         """
@@ -119,7 +119,7 @@ class Callbacks:
             gone = [row for row in taken if (row["provider"], row["reference"]) not in found]
             if gone:
                 await store.forget(tx, [row["provider"] for row in gone], [row["reference"] for row in gone])
-        # Where the process ends here, the question is put at its time, as if nobody had called.
+        # Where the process ends here, the requery runs at its scheduled time.
         for row in gone:
             count_callback(row["provider"], Result.UNKNOWN)
         asked = [row for row in taken if (row["provider"], row["reference"]) in found and row["used"] <= MOST_USED]

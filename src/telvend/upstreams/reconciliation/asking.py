@@ -1,4 +1,4 @@
-"""Asking a provider about each attempt of a day, where it has no list of transactions. It finds only what we know."""
+"""Requery each attempt of a day, for a provider without a list of transactions. Purchases we have no attempt for are not found."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

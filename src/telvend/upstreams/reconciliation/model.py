@@ -433,7 +433,8 @@ class _Told:
             for number, line in enumerate(lines)
             if line.status is LineStatus.DELIVERED and not line.takes_back and line.provider_reference not in ended
         }
-        given_back = sum(line.takes_back and line.provider_reference not in _references(lines) for line in lines)
+        taking = {line.provider_reference for line in lines if line.provider_reference and not line.takes_back}
+        given_back = sum(line.takes_back and line.provider_reference not in taking for line in lines)
         standing = list(delivered.values())[given_back:]
         if standing:
             return cls(LineStatus.DELIVERED, len(standing), standing[-1], standing)
@@ -452,11 +453,6 @@ def _grouped(lines: Iterable[StatementLine]) -> list[list[StatementLine]]:
     for group in groups.values():
         group.sort(key=lambda line: line.takes_back)
     return list(groups.values())
-
-
-def _references(lines: Iterable[StatementLine]) -> set[str]:
-    """Their references of lines that take something."""
-    return {line.provider_reference for line in lines if line.provider_reference and not line.takes_back}
 
 
 def _digits(number: str) -> str:

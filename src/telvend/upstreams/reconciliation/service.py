@@ -80,11 +80,12 @@ class Reconciliations:
 
     async def attempts_of(self, provider: str, day: Day) -> list[KnownAttempt]:
         """Every attempt and trial at a provider that began on the day. Raises Busy."""
-        return [attempt for attempt in await self._attempts(provider, day) if attempt.on_day]
+        return await self._attempts(provider, day, day.begins_at, day.ends_at)
 
     async def compare(self, provider: str, day: Day, lines: AsyncIterable[StatementLine]) -> Comparison:
         """Compare our attempts with the provider's transactions. Raises Busy, and what reading `lines` raises."""
-        matching = Matching(day, await self._attempts(provider, day))
+        begins_at, ends_at = day.begins_at - BEFORE, day.ends_at + AFTER
+        matching = Matching(day, await self._attempts(provider, day, begins_at, ends_at))
         async for line in lines:
             matching.add(line)
         strangers = matching.strangers
@@ -94,7 +95,7 @@ class Reconciliations:
                 named = await store.attempts_named(tx, provider, strangers[start : start + _NAMED_AT_ONCE], day)
             matching.know(named)
         # What has become final while the lines were read counts as it is now.
-        matching.refresh(await self._attempts(provider, day))
+        matching.refresh(await self._attempts(provider, day, begins_at, ends_at))
         return matching.report()
 
     async def record(
@@ -109,9 +110,9 @@ class Reconciliations:
         async with self._database.connection() as tx:
             return await store.page(tx, provider, before, limit)
 
-    async def _attempts(self, provider: str, day: Day) -> list[KnownAttempt]:
+    async def _attempts(self, provider: str, day: Day, begins_at: datetime, ends_at: datetime) -> list[KnownAttempt]:
         found: list[KnownAttempt] = []
         async with self._database.snapshot() as tx:
-            for begins_at, ends_at in chunks(day.begins_at - BEFORE, day.ends_at + AFTER):
-                found += await store.attempts(tx, provider, begins_at, ends_at, day)
+            for since, until in chunks(begins_at, ends_at):
+                found += await store.attempts(tx, provider, since, until, day)
         return found
