@@ -57,8 +57,8 @@ test: install newman clients  ## style, types, layers and every test, in a few m
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: install clients generators  ## the tests that take minutes: long simulations, long kill -9 runs
-	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
+soak: install clients generators  ## the tests that take minutes: long simulations, long kill -9 runs, property tests with new examples
+	@$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile search --timeout 3600 $(ARGS)
 
 mutants: install  ## take the rules of money away, one at a time, and see that the tests notice
 	@$(BIN)/python tests/mutants.py
@@ -71,7 +71,7 @@ docs: install  ## write the pages of docs/reference/ that the code itself can te
 
 lock: install  ## pin the dependencies of pyproject.toml again
 	@$(PIN) pyproject.toml -o requirements/telvend.lock
-	@$(PIN) pyproject.toml --group dev requirements/build.in requirements/tools.in -o requirements/development.lock
+	@$(PIN) pyproject.toml --all-extras --group dev requirements/build.in requirements/tools.in -o requirements/development.lock
 	@$(PIN) -c requirements/development.lock requirements/build.in -o requirements/build.lock
 	@$(PIN) requirements/clients.in -o requirements/clients.lock
 	@$(PIN) requirements/generators.in -o requirements/generators.lock

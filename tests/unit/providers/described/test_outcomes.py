@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telvend.kit.money import NGN, Money
@@ -46,6 +46,27 @@ def quoted(text: str) -> str:
     return json.dumps(text)
 
 
+def accepted(text: str) -> str:
+    """The text without what the reader refuses in it: nearly every drawn table has an entry that would lose money."""
+    for _ in range(10):
+        problems = read(text, "x.toml").problems
+        if not problems:
+            return text
+        wrong = [text.splitlines()[int(problem.where.split()[0].rpartition(":")[2]) - 1] for problem in problems]
+        # A flag that must not answer a question is refused at the heading of the question.
+        flags = [problem.text.split("'")[1] for problem in problems if problem.text.startswith("takes ")]
+        wrong += [f"{quoted(flag)} = " for flag in flags]
+        kept = []
+        for line in text.splitlines():
+            name = line.partition(" = ")[0]
+            if line.startswith("[") or not any(line.startswith(each) for each in wrong):
+                kept.append(line)
+            elif f"\n{name} = " in GOOD and line not in GOOD.splitlines():
+                kept.append(next(each for each in GOOD.splitlines() if each.startswith(f"{name} = ")))
+        text = "\n".join(kept) + "\n"
+    raise AssertionError(f"the reader still refuses {problems}")
+
+
 @st.composite
 def descriptions(draw: st.DrawFn) -> str:
     def table(words: Any, outcomes: tuple[str, ...]) -> str:
@@ -74,7 +95,7 @@ def descriptions(draw: st.DrawFn) -> str:
     if not_found:
         text = text.replace('["E404"]', json.dumps(not_found))
     after = draw(st.sampled_from((600, 0, 30)))
-    return text.replace("600", str(after))
+    return accepted(text.replace("600", str(after)))
 
 
 VALUES: Final = st.one_of(
@@ -142,7 +163,6 @@ def folded(table: Mapping[str, str]) -> dict[str, str]:
 @example(GOOD, 200, b'{"status": "done", "code": "E1", "id": 9}', False)
 def test_what_is_not_mapped_is_unknown(text: str, http_status: int, content: bytes, question: bool) -> None:
     description = read(text, "x.toml").description
-    assume(description is not None)
     assert description is not None
     reply = ProviderReply(http_status, content, {})
     meaning = (requery_outcome_of if question else outcome_of)(description, DELIVERY, reply)
