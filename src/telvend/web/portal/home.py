@@ -11,7 +11,6 @@ from starlette.routing import BaseRoute
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
-from telvend.people.service import People
 from telvend.services import Services
 from telvend.wallets.model import Filter, Overview, Transaction, WalletBalance
 from telvend.web.shell import Shell, Visitor, signed_in
@@ -21,9 +20,9 @@ DAYS: Final = 30
 _LAST: Final = 5
 
 
-def routes(shell: Shell, services: Services, people: People, clock: Clock) -> list[BaseRoute]:
+def routes(shell: Shell, services: Services, clock: Clock) -> list[BaseRoute]:
     """The home page."""
-    return [shell.page("/home", get=signed_in(_Home(shell, services, people, clock).show))]
+    return [shell.page("/home", get=signed_in(_Home(shell, services, clock).show))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,10 @@ class _Wallet:
 
 
 class _Home:
-    def __init__(self, shell: Shell, services: Services, people: People, clock: Clock) -> None:
+    def __init__(self, shell: Shell, services: Services, clock: Clock) -> None:
         self._shell = shell
         self._services = services
-        self._people = people
+        self._people = services.people
         self._clock = clock
 
     async def show(self, request: Request, visitor: Visitor) -> Response:
@@ -52,7 +51,12 @@ class _Home:
         last = await self._last(mine)
         steps = (
             ("Put money into your wallet", "Pay by card, bank transfer or mobile money.", "/topup", bool(used)),
-            ("Send a first bundle", "Type a number; its network is found for you.", "/buy", any(not t.credit for t in last)),
+            (
+                "Send a first bundle",
+                "Type a number; its network is found for you.",
+                "/buy",
+                any(not t.credit for t in last),
+            ),
             ("Connect your own program", "Make a key, and copy a line of curl.", "/keys", False),
         )
         return self._shell.render(
@@ -64,7 +68,9 @@ class _Home:
             last=last,
             # Whoever has bought something knows the way.
             steps=() if all(done for *_, done in steps[:2]) else steps,
-            unverified=visitor.mode is Mode.LIVE and self._people.policy.verify_email and not visitor.person.email_verified,
+            unverified=visitor.mode is Mode.LIVE
+            and self._people.policy.verify_email
+            and not visitor.person.email_verified,
             days=DAYS,
         )
 
@@ -95,6 +101,4 @@ def days_back(now: datetime, zone: str) -> list[datetime]:
     """The midnights between which the last days of a zone lie; the last one is the end of today."""
     place = zone_of(zone)
     today = now.astimezone(place).date()
-    return [
-        datetime.combine(today - timedelta(days=DAYS - 1 - number), time(), place) for number in range(DAYS + 1)
-    ]
+    return [datetime.combine(today - timedelta(days=DAYS - 1 - number), time(), place) for number in range(DAYS + 1)]

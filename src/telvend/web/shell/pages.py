@@ -27,11 +27,11 @@ from starlette.types import Receive, Scope, Send
 from telvend.errors import MethodNotAllowed, NotFound, TelvendError
 from telvend.kit.ids import request_id_of
 from telvend.kit.turnstile import Budget, Turnstile
+from telvend.people.model import Role, Visitor
 from telvend.web.shell.assets import takes_gzip
 from telvend.web.shell.forms import FORM, FORM_BYTES, Form, receive_form
 from telvend.web.shell.guard import is_from_elsewhere, is_masked, keeps_cookies, local_path, mask
 from telvend.web.shell.rendering import Templates
-from telvend.web.shell.visitor import Visitor
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self';"
@@ -294,7 +294,7 @@ def signed_in(handler: SignedInHandler) -> PublicHandler:
     return handle
 
 
-def with_role(role: str, handler: SignedInHandler) -> PublicHandler:
+def with_role(role: Role, handler: SignedInHandler) -> PublicHandler:
     """A handler for those with this role. Without it the page does not exist."""
 
     async def handle(request: Request, visitor: Visitor) -> Response:
