@@ -1352,7 +1352,9 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         for app in [serving.DialectApp(dialect, shop.services, limiter)]
         for mount in dialect.mounts or (dialect.base_path,)
     }
-    apps[BASE] = checkout(shop.services.fundings, shop.sandbox)
+    assets = Assets()
+    templates = Templates(assets)
+    apps[BASE] = checkout(shop.services.fundings, shop.sandbox, templates)
     apps["/gateways"] = notices(shop.services.fundings)
     apps[CALLBACKS] = callbacks(shop.callbacks)
     documents = {
@@ -1360,8 +1362,6 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
     }
 
-    assets = Assets()
-    templates = Templates(assets)
     apis = [Api.of(name, write("")["info"]) for name, write in documents["openapi"].items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)

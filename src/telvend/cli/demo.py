@@ -46,7 +46,7 @@ def demo(
         log_level="warning",
     )
     # One person shows it.
-    settings = msgspec.structs.replace(settings, database_url=None, second_person_above="")
+    settings = msgspec.structs.replace(settings, database_url=None, second_person_above="", signup="open")
 
     async def ready(shop: "Shop", stop: asyncio.Event) -> None:
         await Story(shop, settings, Console(highlight=False, soft_wrap=True), once=once).tell(time.monotonic() - began)

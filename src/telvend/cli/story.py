@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from telvend.bootstrap import Shop
 
 EMAIL: Final = "ama@demo.example"
+_NAME: Final = "telvend demo"
 PHONE: Final = "0241234567"
 NIGERIAN_PHONE: Final = "08031234567"
 NIGERIAN_MSISDN: Final = "2348031234567"
@@ -90,6 +91,8 @@ class Story:
             await self._nigeria(client)
         async with http.client(self._base, timeout_s=30, headers={"x-api-key": keys["operator"]}) as client:
             await self._operator(client)
+        if not self._once:
+            await self._pages()
         self._invite(keys)
 
     async def _nigeria(self, client: "httpx.AsyncClient") -> None:
@@ -247,6 +250,19 @@ class Story:
                 last = order["status"]
                 self._console.print(f"after {time.monotonic() - started:4.1f} s: [bold]{last}[/bold]")
             await asyncio.sleep(0.2)
+
+    async def _pages(self) -> None:
+        """Links that open the pages of this shop, each once."""
+        people = self._shop.people
+        try:
+            portal = await people.invite(EMAIL, by=_NAME)
+        except AlreadyExists:
+            portal = await people.reset_link(EMAIL, by=_NAME)
+        self._step("In a browser")
+        self._console.print(f"Sign up:        {self._base}/signup", soft_wrap=True)
+        self._console.print(f"As this seller: {self._base}{portal}   (once: choose a password)", soft_wrap=True)
+        console = await people.console_link(by=_NAME)
+        self._console.print(f"As its owner:   {self._base}{console}   (once, within an hour)", soft_wrap=True)
 
     def _invite(self, keys: dict[str, str]) -> None:
         if self._once:
