@@ -185,7 +185,7 @@ async def test_what_the_client_wrote_is_text_on_the_page(browser: Browser) -> No
     await browser.shop.execute("update sandbox.payment set reference = '<b>\"&{amount}'")
     page = await browser.open(funding)
     assert "<b>" not in page.text
-    assert "&lt;b&gt;&quot;&amp;{amount}" in page.text
+    assert "&lt;b&gt;&#34;&amp;{amount}" in page.text
 
 
 @pytest.mark.parametrize(
