@@ -78,6 +78,8 @@ def test_a_test_email_is_kept_and_can_be_shown(shop: Shop, data_dir: Path) -> No
     assert "E-mails of this shop arrive here" in shop.data("email", "show", "1")["text"]
     assert "ama@example.com" in shop.run("email", "list", "--state", "kept").stdout
     assert shop.run("email", "list", "--state", "failed").stdout == "There are no e-mails.\n"
+    assert shop.data("email", "retry", "1")["state"] == "kept"
+    shop.execute("update email set state = 'sent', sealed = null, key_id = null")
     assert "not sent again" in shop.refused("email", "retry", "1")
     assert shop.refused("email", "show", "7") == "E-mail not found."
     assert shop.refused("email", "send-test", "nobody").startswith("email: ")
