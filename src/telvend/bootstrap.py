@@ -315,9 +315,9 @@ class Shop:
     @property
     def base_url(self) -> str:
         """Where pages of this shop are reached, for links that are not the answer to a request."""
-        from telvend.upkeep.served_at import address_of, served_at
+        from telvend.upkeep.served_at import served_at
 
-        return address_of(self.settings) if self._serves else served_at(self.settings)
+        return served_at(self.settings)
 
     @cached_property
     def email_sender(self) -> "EmailSender":
@@ -332,14 +332,15 @@ class Shop:
             self.people_keys,
             self.clock,
             transport,
-            base_url=self.base_url,
-            sender=sender_of(self.settings.mail_from, self.base_url),
+            base_url=lambda: self.base_url,
+            sender=sender_of(self.settings.mail_from, self.settings.public_url),
         )
         retention = EmailRetention(self.database, self.clock, transport)
         for name, work, every_s in (
             ("sending e-mails", sender.work, EVERY_S),
             ("looking for low wallets", self.notices.look_for_low_wallets, notices.EVERY_S),
             ("removing old e-mails", retention.look, EmailRetention.EVERY_S),
+            ("removing ended sessions", self.people.clean, EmailRetention.EVERY_S),
         ):
             self._life.runs(PeriodicTask(name, work, self.clock, every_s=every_s, runtime=self._runtime))
         return sender

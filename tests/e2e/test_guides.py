@@ -123,6 +123,7 @@ BEGINNINGS = {
     "go-live": Begins(),
     "import-a-price-list": Begins(soak=False),
     "issue-vouchers": Begins([("subscriber", "add", "+2348031234567", "--tariff-plan", "Basic", "--currency", "NGN")]),
+    "let-people-in": Begins([AMA], soak=False),
     "look-into-an-order": Begins(
         [AMA, credit("100", "cash-1"), KEY],
         [purchase(ending, f"r-{ending:04}") for ending in (7, 16, 17)],

@@ -28,7 +28,35 @@ def levels(answer: Any) -> dict[str, str]:
     return {finding["check"]: finding["level"] for finding in answer["findings"]}
 
 
+def own_the_console(shop: Shop) -> None:
+    shop.execute(
+        "with owner as (insert into person (id, email, name, phone, zone, password, password_changed_at, created_at)"
+        " values (gen_random_uuid(), 'o@b.co', 'O', '', 'UTC', '', now(), now()) returning id)"
+        " insert into person_role select id, 'owner', now() from owner"
+    )
+
+
+def test_a_console_without_an_owner_and_emails_that_do_not_arrive_are_warnings(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = shop.data("doctor")
+    assert (levels(answer)["console"], levels(answer)["e-mail"]) == ("warning", "ok")
+    own_the_console(shop)
+    shop.execute(
+        "insert into email (kind, recipient, facts, state, failure, created_at) values ('test', 'a@b.co', '{}', 'failed', 'x', now())"
+    )
+    monkeypatch.setenv("TELVEND_SIGNUP", "open")
+    monkeypatch.setenv("TELVEND_PUBLIC_URL", "https://shop.example")
+    answer = shop.data("doctor")
+    assert levels(answer)["console"] == "ok"
+    advice = [one["advice"] for one in answer["findings"] if one["check"] == "e-mail"]
+    assert len(advice) == 2
+    assert "telvend email list" in advice[0]
+    assert "smtp_host" in advice[1]
+
+
 def test_a_sound_shop_has_nothing_to_do(shop: Shop) -> None:
+    own_the_console(shop)
     answer = shop.data("doctor")
     assert answer["ok"] is True
     assert set(levels(answer).values()) == {"ok"}

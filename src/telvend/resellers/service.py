@@ -82,6 +82,11 @@ class Resellers:
                 await self._ledger.open_wallet(tx, made.id, currency, mode)
         return made
 
+    async def change_email(self, tx: Tx, reseller_id: UUID, old: str, new: str) -> None:
+        """Give a reseller the new address of its person, where it had the old one too. Raises AlreadyExists."""
+        if not await store.change_email(tx, reseller_id, old, new):
+            raise AlreadyExists(f"The reseller {new}")
+
     async def prove_email(self, tx: Tx, reseller_id: UUID, email: str) -> None:
         """Note that a reseller's e-mail address is proven, where this is its address."""
         await store.prove_email(tx, reseller_id, email)

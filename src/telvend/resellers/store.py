@@ -109,6 +109,18 @@ async def rename(tx: Tx, reseller_id: UUID, name: str | None, email: str | None)
     return True
 
 
+async def change_email(tx: Tx, reseller_id: UUID, old: str, new: str) -> bool:
+    """Whether the reseller has the new address in the place of the old one; False where it is another's. Then `tx` can only end."""
+    try:
+        await tx.execute(
+            "update reseller set email = $3, email_verified = false where id = $1 and lower(email) = lower($2)",
+            reseller_id, old, new,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
 async def prove_email(tx: Tx, reseller_id: UUID, email: str) -> None:
     await tx.execute(
         "update reseller set email_verified = true where id = $1 and lower(email) = lower($2)", reseller_id, email

@@ -15,11 +15,6 @@ from telvend.kit.processes import is_running
 FILE: Final = Path("run") / "served-at"
 
 
-def address_of(settings: Settings) -> str:
-    """Return where the pages of a process with these settings are reached: `public_url`, else its port on this machine."""
-    return settings.public_url.rstrip("/") or _local_address(settings.host, settings.port)
-
-
 def _local_address(host: str, port: int) -> str:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound to it
     return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

@@ -64,7 +64,7 @@ _WEBHOOKS_WAITING: Final = metrics.Reading(
     "Messages that wait for endpoints in a state, active or paused; an endpoint counts for a thousand at most.",
     "state",
 )
-_EMAILS: Final = metrics.Reading("telvend_emails_open", "E-mails that wait, or have failed.", "state")
+_EMAILS: Final = metrics.Reading("telvend_email_outbox_entries", "E-mails that wait, or have failed.", "state")
 _FLOAT_AGE: Final = metrics.Reading("telvend_provider_float_age_seconds", "How long ago a float was read.", "provider")
 
 
