@@ -127,7 +127,7 @@ def _fsync_s(folder: Path) -> float | None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError:
         return None
-    times = []
+    times: list[float] = []
     try:
         until = time.monotonic() + _LONGEST_S
         while len(times) < _WRITES and time.monotonic() < until:
