@@ -1377,7 +1377,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     apis = [Api.of(name, write("")["info"]) for name, write in documents["openapi"].items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)
-    measure = measurements(shop.services, shop.database)
+    measure = measurements(shop.services, shop.database, Path(shop.settings.data_dir))
     main = Dispatch(
         apps,
         FrontDoor(

@@ -141,6 +141,12 @@ class Webhooks:
             found = await store.count_waiting(tx)
         return {state: found.get(state, 0) for state in (EndpointState.ACTIVE, EndpointState.PAUSED)}
 
+    async def count_failing(self) -> dict[EndpointState, int]:
+        """How many endpoints take nothing at present, active and paused. Raises Busy."""
+        async with self._database.connection() as tx:
+            found = await store.count_failing(tx)
+        return {state: found.get(state, 0) for state in (EndpointState.ACTIVE, EndpointState.PAUSED)}
+
     async def rotate(self, endpoint_id: int) -> NewSecret:
         """Give an endpoint a new secret; for a day messages are signed with the one before too.
 

@@ -299,6 +299,15 @@ async def count_waiting(tx: Tx) -> dict[str, int]:
     return {row["state"]: int(row["count"]) for row in found}
 
 
+async def count_failing(tx: Tx) -> dict[str, int]:
+    """How many endpoints fail, in each state."""
+    found = await tx.fetch(
+        "select state, count(*)::bigint as count from webhook_endpoint"
+        " where state in ('active', 'paused') and failing_since is not null group by state"
+    )
+    return {row["state"]: row["count"] for row in found}
+
+
 async def rotate(tx: Tx, endpoint_id: int, key_id: str, sealed: bytes, previous: bytes) -> Endpoint:
     """Put a new secret in the place of the one in force, which signs for a while longer."""
     row = await tx.fetchrow(
