@@ -72,6 +72,7 @@ class ProviderOverHttp(ABC):
     connector: str
     callback: CallbackForm | None = None
     zone: str = ""
+    without_list: str = ""
 
     def __init__(
         self,
@@ -266,6 +267,15 @@ class ProviderOverHttp(ABC):
             return await self._send(request)
         except (NotAuthorized, *http.NO_ANSWER, RuntimeError):
             return None
+
+    async def _read(self, request: "httpx.Request") -> ProviderReply | str:
+        """Send a request that moves nothing. Return why it has no answer where it has none; no secret stands in that."""
+        try:
+            return await self._send(request)
+        except NotAuthorized as error:
+            return self._starred(error.outcome.text)
+        except (*http.NO_ANSWER, RuntimeError) as error:
+            return f"no answer: {type(error).__name__}"
 
     def _veiled(self, delivery: Delivery, outcome: Outcome) -> Outcome:
         """The outcome without our secrets and the subscriber's number, which an answer may repeat."""

@@ -159,6 +159,10 @@ class Upstream(Provider, Protocol):
     def zone(self) -> str:
         """The zone of times without one in the vendor's exports, such as Africa/Lagos; empty where that is not known."""
 
+    @property
+    def without_list(self) -> str:
+        """Why there is no list of transactions, in words for the operator, where there is more to say than that."""
+
     async def prepare(self, delivery: Delivery, /) -> Refused | NotSent | None:
         """Learn what a preview has to know of the vendor, such as a list of plans. Sends nothing that delivers.
 
