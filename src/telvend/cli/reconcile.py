@@ -245,7 +245,9 @@ async def _asked(shop: "Shop", provider: "Upstream", day: "Day") -> "tuple[FarSi
         return FarSide.LIST, provider.statement(day.begins_at, day.ends_at)
     attempts = await shop.reconciliations.attempts_of(provider.name, day)
     why = provider.without_list or f"{provider.name} lists no transactions"
-    progress(f"telvend: {why}: asking about each of {len(attempts)} attempts. --statement FILE.csv compares with its export.")
+    progress(
+        f"telvend: {why}: asking about each of {len(attempts)} attempts. --statement FILE.csv compares with its export."
+    )
     return FarSide.REQUERY, asked(provider, attempts, shop.clock, shop.jobs.rivals)
 
 

@@ -83,7 +83,11 @@ class Madapi(ProviderWithToken):
         if delivery.kind == "airtime":
             method, address, form = "PATCH", f"{customer}/plans/refill", wire.refill_form(delivery)
         else:
-            method, address, form = "POST", f"{customer}/subscriptions", wire.subscription_form(delivery, self._callback_url)
+            method, address, form = (
+                "POST",
+                f"{customer}/subscriptions",
+                wire.subscription_form(delivery, self._callback_url),
+            )
         if isinstance(form, Refused):
             return form
         return self._client.build_request(method, address, json=form, headers=headers)
