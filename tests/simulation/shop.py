@@ -16,8 +16,11 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
+
+import httpx
+import httpx._urls as httpx_urls
 
 from telvend.catalog.model import ProductOffers
 from telvend.errors import Busy
@@ -28,6 +31,7 @@ from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import ProviderState, Router
 from telvend.fulfilment.worker import Fulfilment
+from telvend.kit import http
 from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.kit.runtime import Runtime
 from telvend.ledger.model import Journal
@@ -695,6 +699,14 @@ class _Listener:
 
 
 _examine = functools.lru_cache(described.examine)
+_urlparse = functools.lru_cache(8192)(httpx_urls.urlparse)
+
+
+async def _sent(client: httpx.AsyncClient, request: httpx.Request, **_: Any) -> httpx.Response:
+    """Hand a request to the far side. Outside of tests httpx sends nothing either, and its layers took a third of a run."""
+    response = await client._transport.handle_async_request(request)
+    response.request = request
+    return response
 
 
 @contextmanager
@@ -703,6 +715,9 @@ def _quietly(shop: Shop) -> Iterator[None]:
         for module in (worker_module, calls, leases, callbacks_service):
             stack.enter_context(patch.object(module, "_log", shop.listener))
         stack.enter_context(patch.object(callbacks_service, "store", shop.callback_table))
+        stack.enter_context(patch.object(http._BoundedClient, "_sent_by_httpx", _sent))
+        # The same few addresses are called all the time.
+        stack.enter_context(patch.object(httpx_urls, "urlparse", _urlparse))
         # A shipped description is read once, not by every worker of every run.
         stack.enter_context(patch.object(described, "examine", _examine))
         yield
