@@ -304,7 +304,10 @@ def _a_callback_is_believed(patch: pytest.MonkeyPatch) -> None:
     def credulous(locked: LockedOrder, callback: CalledBack) -> Effect:
         if not locked.attempts or not locked.attempts[-1].state.open:
             return Effect.NOTHING
-        report = ProviderReport(locked.id, locked.wallet_id, callback.number, contract.Delivered("said"), False)
+        said = contract.Delivered("said")
+        report = ProviderReport(
+            locked.id, locked.wallet_id, callback.number, said, asked=True, age_s=0.0, settles_after_s=0.0, holds=True
+        )
         return weighing._weigh_report(locked, report, FulfilmentPolicy())
 
     patch.setattr(weighing, "_weigh_callback", credulous)
@@ -324,7 +327,7 @@ TAKEN_AWAY = (
     (rules_taken_away.unknown_is_taken_for_not_sent, ("vt", "nds", "husmo")),
     (rules_taken_away.an_attempt_that_a_dead_worker_left_is_bought_again, ("vt", "teli")),
     (rules_taken_away.any_reference_is_taken_for_a_key, ("waza", "vt")),
-    (_everything_is_sent_again_to_a_provider_that_is_off, ("plus",)),
+    (_everything_is_sent_again_to_a_provider_that_is_off, ("nds-ref", "teli")),
     (_a_plain_refusal_may_be_tried_elsewhere, ("vt", "teli")),
     (_an_empty_float_fails_the_order, ("vt", "teli")),
     (_wrong_credentials_fail_the_order, ("vt", "teli")),
