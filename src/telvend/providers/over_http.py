@@ -21,7 +21,7 @@ from telvend.kit import http
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTraits, Refused, Unknown
-from telvend.providers.upstream import BalanceUnavailable, CallbackForm, RequestPreview
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm, RequestPreview, SettingsProblem
 
 if TYPE_CHECKING:
     import httpx
@@ -73,6 +73,7 @@ class ProviderOverHttp(ABC):
     callback: CallbackForm | None = None
     zone: str = ""
     without_list: str = ""
+    takes_token: bool = False
 
     def __init__(
         self,
@@ -214,6 +215,9 @@ class ProviderOverHttp(ABC):
         return (
             replace(balance, text=self._starred(balance.text)) if isinstance(balance, BalanceUnavailable) else balance
         )
+
+    async def refused_token(self) -> SettingsProblem | None:
+        return None
 
     async def refused_credentials(self) -> str:
         return ""
