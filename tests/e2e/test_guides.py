@@ -110,6 +110,9 @@ BEGINNINGS = {
     "close-the-month": Begins(),
     "connect-an-authority": Begins(),
     "connect-an-upstream": Begins(),
+    "connect-dtone": Begins(),
+    "connect-madapi": Begins(),
+    "connect-reloadly": Begins(),
     "correct-a-mistake": Begins(
         [AMA, credit("4.50", "cash-1"), credit("500", "cash-17"), KEY],
         [purchase("0241234567")],
