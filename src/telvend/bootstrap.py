@@ -17,7 +17,7 @@ import importlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.payloads import PayloadWorker
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.provisional.service import ProvisionalCredits
+    from telvend.fulfilment.recent.service import NetworkConditions
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
@@ -132,6 +133,9 @@ _LOOK_AGAIN_S: Final = 0.1
 
 PAYLOADS_EVERY_S = 2.0
 """The interval at which tokens and PINs that providers still owe are looked for."""
+
+KEY_USES_EVERY_S = 60.0
+"""The interval at which it is written when keys were used last."""
 
 PROVISIONAL_EVERY_S = 60.0
 """The interval at which orders are looked for whose outcome is unknown for too long."""
@@ -269,6 +273,22 @@ class Shop:
         from telvend.resellers.service import Resellers
 
         return Resellers(self.database, self.ledger, APIS, self.clock)
+
+    @cached_property
+    def key_uses(self) -> "PeriodicTask":
+        """Writes when keys were used last. Made where this process serves."""
+        from telvend.kit.periodic import PeriodicTask
+
+        resellers = self.resellers
+
+        async def last() -> None:
+            with suppress(Busy):
+                await resellers.write_uses()
+
+        self._life.push_async_callback(last)
+        return self._life.runs(
+            PeriodicTask("key uses", resellers.write_uses, self.clock, every_s=KEY_USES_EVERY_S, runtime=self._runtime)
+        )
 
     # The operator's side -------------------------------------------------------------------------------------------------
 
@@ -820,6 +840,13 @@ class Shop:
         return NetworkHealth(self.pauses, lambda: catalogue.snapshot, self.clock)
 
     @cached_property
+    def network_conditions(self) -> "NetworkConditions":
+        from telvend.fulfilment.recent.service import NetworkConditions
+
+        catalogue = self.catalogue
+        return NetworkConditions(self.database, lambda: catalogue.snapshot)
+
+    @cached_property
     def network_reports(self) -> "PeriodicTask":
         """Made where this process delivers."""
         from telvend.fulfilment.network_health import EVERY_S
@@ -892,6 +919,7 @@ class Shop:
             orders=self.orders,
             order_records=self.order_records,
             identity=self.identity,
+            network_conditions=self.network_conditions,
             wallets=self.wallets,
             transactions=self.transactions,
             credits=self.credits,
@@ -1001,7 +1029,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = shop.webhook_dispatch
+    _ = (shop.webhook_dispatch, shop.key_uses)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
