@@ -87,13 +87,21 @@ class Resellers:
         except NotAMobileNumber as error:
             raise InvalidInput("phone", str(error)) from None
         async with self._database.transaction() as tx:
-            made = await store.insert_reseller(tx, new_uuid(), email, name, number)
-            if made is None:
-                raise AlreadyExists(f"The reseller {email}")
-            for mode in Mode:
-                for currency in (GHS, NGN):
-                    await self._ledger.open_wallet(tx, made.id, currency, mode)
+            return await self.add_in(tx, email, name, number)
+
+    async def add_in(self, tx: Tx, email: str, name: str, phone: str) -> Reseller:
+        """Add a reseller in a transaction of the caller's, as `add` does; the fields are valid. Raises AlreadyExists."""
+        made = await store.insert_reseller(tx, new_uuid(), email, name, phone)
+        if made is None:
+            raise AlreadyExists(f"The reseller {email}")
+        for mode in Mode:
+            for currency in (GHS, NGN):
+                await self._ledger.open_wallet(tx, made.id, currency, mode)
         return made
+
+    async def prove_email(self, tx: Tx, reseller_id: UUID, email: str) -> None:
+        """Note that a reseller's e-mail address is proven, where this is its address."""
+        await store.prove_email(tx, reseller_id, email)
 
     async def rename(self, email: str, *, name: str | None = None, new_email: str | None = None) -> Reseller:
         """Give a reseller another name, another e-mail address, or both. Keys, wallets and orders stay.
