@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from telvend.upstreams.reconciliation.service import Reconciliations
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
+    from telvend.web.portal.test_mode import MagicNumber, Situation
     from telvend.web.server import HttpServer
     from telvend.webhooks.dispatch import WebhookDispatch
     from telvend.webhooks.keys import WebhookKeys
@@ -730,8 +731,11 @@ class Shop:
     @cached_property
     def identity(self) -> "Identity":
         from telvend.identity.custody import Custody
+        from telvend.identity.model import PAGE
         from telvend.identity.service import Identity
+        from telvend.sales.model import SaleKind
 
+        self.kinds.declare(PAGE, {SaleKind.VERIFICATION})
         return self._life.runs(
             Identity(
                 self.database,
@@ -1313,6 +1317,7 @@ _LOADED_TO_SERVE: Final = (
     "fulfilment.routing",
     "fulfilment.worker",
     "dialects.openapi",
+    "dialects.pages",
     "dialects.postman",
     "dialects.dispatch",
     "dialects.serving",
@@ -1362,6 +1367,28 @@ def _limiter(life: Lifecycle, settings: Settings, run_dir: Path) -> "Allowance":
         ) from None
 
 
+def _magic_numbers() -> "list[MagicNumber]":
+    """The simulator's own table, in words of the portal."""
+    from telvend.providers.contract import Delivered, Unknown
+    from telvend.providers.simulator.table import ORDINARY, TABLE
+    from telvend.web.portal.test_mode import MagicNumber
+
+    def end(settled: type[object]) -> str:
+        if settled is Delivered:
+            return "Delivered"
+        return "A person looks at it" if settled is Unknown else "Failed, the money comes back"
+
+    return [MagicNumber(row.ending, row.sentence, end(row.settled)) for row in (*TABLE, ORDINARY)]
+
+
+def _situations() -> "list[Situation]":
+    """The personas' own table."""
+    from telvend.authorities.personas import SITUATIONS
+    from telvend.web.portal.test_mode import Situation
+
+    return [Situation(ending, happens) for ending, happens in SITUATIONS]
+
+
 def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
     """The ASGI application of a serving process, and the one of its `metrics_port`.
 
@@ -1369,6 +1396,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     """
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
+    from telvend.dialects.pages import ApiPages
     from telvend.kit.fresh import Fresh
     from telvend.providers.upstream import CALLBACKS
     from telvend.web.callbacks import callbacks
@@ -1376,7 +1404,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
     from telvend.web.pages import pages
-    from telvend.web.portal.site import Api, portal
+    from telvend.web.portal.site import Api, ForDevelopers, portal
     from telvend.web.shell import Assets, Templates
     from telvend.web.shell.site import FrontDoor
 
@@ -1399,16 +1427,20 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
     }
 
+    openapi_documents = {name: write("") for name, write in documents["openapi"].items()}
+    developers = ForDevelopers(
+        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations()
+    )
     assets = Assets()
     templates = Templates(assets)
-    apis = [Api.of(name, write("")["info"]) for name, write in documents["openapi"].items()]
+    apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)
     measure = measurements(shop.services, shop.database)
     main = Dispatch(
         apps,
         FrontDoor(
-            portal(templates, assets, shop.services, apis, shop.clock, at_once=at_once),
+            portal(templates, assets, shop.services, apis, developers, shop.clock, at_once=at_once),
             pages(
                 shop.services.resellers,
                 shop.settings.public_url,

@@ -27,6 +27,10 @@ from telvend.sales.model import fingerprint_of
 _NUMBER: Final = re.compile(r"[0-9]{11}", re.ASCII)
 
 
+PAGE: Final = "portal-identity"
+"""The word below which references of checks on a page stand, beside the names of the APIs."""
+
+
 class VerificationState(StrEnum):
     """Where a check stands, and what has happened to the money."""
 

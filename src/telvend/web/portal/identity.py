@@ -6,7 +6,6 @@ is loaded anew has a person's record on it.
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -23,16 +22,22 @@ from telvend.errors import (
     ReferenceReused,
     TooManyRequests,
 )
-from telvend.identity.model import Consent, Price, VerificationRequest, VerificationResult, VerificationState, is_number
+from telvend.identity.model import (
+    PAGE,
+    Consent,
+    Price,
+    VerificationRequest,
+    VerificationResult,
+    VerificationState,
+    is_number,
+)
 from telvend.identity.service import Identity
 from telvend.kit.mode import Mode
 from telvend.kit.secret import Secret
-from telvend.resellers.model import Caller
+from telvend.people.service import People
+from telvend.resellers.service import Resellers
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
 from telvend.web.shell.formats import money_text
-
-PORTAL: Final = "portal"
-"""Below which references of checks on the page stand."""
 
 PAGE_SIZE: Final = 20
 _LARGEST_PICTURE: Final = 150_000
@@ -50,21 +55,19 @@ _ENDED: Final = {
     VerificationState.UNAVAILABLE: "There was no answer. Nothing was charged; try again in a moment.",
 }
 
-CallerOf = Callable[[Visitor], Awaitable[Caller]]
-"""The buyer that a visitor is, in the visitor's mode. Raises NotPermitted where the reseller is suspended."""
 
-
-def routes(shell: Shell, identity: Identity, caller_of: CallerOf) -> list[Route]:
+def routes(shell: Shell, identity: Identity, resellers: Resellers, people: People) -> list[Route]:
     """The pages of identity checks."""
-    pages = _Identity(shell, identity, caller_of)
+    pages = _Identity(shell, identity, resellers, people)
     return [shell.page("/identity", get=signed_in(pages.show), post=signed_in(pages.check), waits_outside=True)]
 
 
 class _Identity:
-    def __init__(self, shell: Shell, identity: Identity, caller_of: CallerOf) -> None:
+    def __init__(self, shell: Shell, identity: Identity, resellers: Resellers, people: People) -> None:
         self._shell = shell
         self._identity = identity
-        self._caller_of = caller_of
+        self._resellers = resellers
+        self._people = people
 
     async def show(self, request: Request, visitor: Visitor) -> Response:
         return await self._page(request, visitor, Form())
@@ -92,7 +95,8 @@ class _Identity:
             client_reference=reference,
         )
         try:
-            caller = await self._caller_of(visitor)
+            self._people.require_verified(visitor)
+            caller = await self._resellers.caller_of(visitor.reseller_id, PAGE, visitor.mode)
             result = await self._identity.check_by_person(caller, wanted, Consent(visitor.person.id, CONSENT))
         except InsufficientBalance as error:
             lacking = f"Your wallet holds {money_text(error.available)}; the check costs {money_text(error.required)}."

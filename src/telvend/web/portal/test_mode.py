@@ -1,7 +1,7 @@
 """The switch between live and test, `/test` with what numbers do there, and play money."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from telvend.errors import InvalidInput, NotFound
 from telvend.funding.credits.service import MOST_PLAY_MONEY, Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
+from telvend.people.service import People
 from telvend.wallets.service import Wallets
 from telvend.web.portal.apis import sentence_of
 from telvend.web.shell import Form, Shell, Visitor, local_path, read_form, signed_in
@@ -37,20 +38,16 @@ class Situation:
     happens: str
 
 
-SetMode = Callable[[Any, Mode], Awaitable[None]]
-"""Sets the mode of a session."""
-
-
 def routes(
     shell: Shell,
     wallets: Wallets,
     credits_by_hand: Credits,
-    set_mode: SetMode,
+    people: People,
     numbers: Sequence[MagicNumber],
     situations: Sequence[Situation],
 ) -> list[Route]:
     """The pages of test mode. `numbers` are the simulator's own table, `situations` the personas'."""
-    pages = _TestMode(shell, wallets, credits_by_hand, set_mode, numbers, situations)
+    pages = _TestMode(shell, wallets, credits_by_hand, people, numbers, situations)
     return [
         shell.page("/mode", post=signed_in(pages.switch)),
         shell.page("/test", get=signed_in(pages.show)),
@@ -64,14 +61,14 @@ class _TestMode:
         shell: Shell,
         wallets: Wallets,
         credits_by_hand: Credits,
-        set_mode: SetMode,
+        people: People,
         numbers: Sequence[MagicNumber],
         situations: Sequence[Situation],
     ) -> None:
         self._shell = shell
         self._wallets = wallets
         self._credits = credits_by_hand
-        self._set_mode = set_mode
+        self._people = people
         self._numbers = numbers
         self._situations = situations
 
@@ -79,7 +76,7 @@ class _TestMode:
         form = await read_form(request)
         mode = form.text("mode")
         if mode in tuple(Mode) and Mode(mode) is not visitor.mode:
-            await self._set_mode(visitor, Mode(mode))
+            await self._people.set_mode(visitor, Mode(mode))
         # The same page may be about something of the other mode: those go to where both modes have something.
         back = local_path(form.text("next", longest=1024), self._shell.side.home)
         return self._shell.go(request, back if back.partition("?")[0].count("/") == 1 else self._shell.side.home)

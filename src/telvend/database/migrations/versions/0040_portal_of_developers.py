@@ -3,7 +3,7 @@
 from telvend.database.migrations.script import run
 
 revision = "0040"
-down_revision = "0030"
+down_revision = "0032"
 
 oldest_reader = None
 locks = "api_key, against changes of keys, and identity_access, each for a moment"
