@@ -87,7 +87,11 @@ class Pages:
         browser = self.browser()
         browser.email = f"{name}@example.com"
         token = await self.shop.people.sign_up(
-            name.title(), browser.email, "0241234567", Secret(PASSWORD), FromWhere(f"197.210.{next(_networks)}.2", "Opera Mini")
+            name.title(),
+            browser.email,
+            "0241234567",
+            Secret(PASSWORD),
+            FromWhere(f"197.210.{next(_networks)}.2", "Opera Mini"),
         )
         browser.cookies["__Host-telvend"] = token.secret.reveal()
         return browser

@@ -116,6 +116,10 @@ async def test_a_key_is_revoked_on_a_page_of_its_own_and_at_once(pages: Pages, a
     assert (answer.status_code, answer.headers["location"]) == (303, "/keys")
     assert (await api.client.get("/api/v1/ping", headers={"x-api-key": key})).status_code == 401
     assert "Revoked keys (1)" in (await ama.get("/keys")).text
+    # Again it changes nothing, and nobody did anything.
+    assert (await ama.post(f"/keys/{known.id}/revoke")).status_code == 303
+    acts = await pages.shop.people.acts(who=ama.email, what="key.")
+    assert [(act.what, act.key) for act in acts] == [("key.revoked", known.hint), ("key.made", known.hint)]
 
 
 async def test_limits_are_changed_within_bounds(pages: Pages, ama: Browser) -> None:
@@ -231,6 +235,9 @@ async def test_an_endpoint_is_added_tested_paused_rotated_and_removed(pages: Pag
     assert (await ama.post(f"/webhooks/{number}/rotate", fields)).status_code == 303
     assert (await ama.post(f"/webhooks/{number}/remove")).status_code == 303
     assert await pages.shop.webhooks.list_endpoints(await pages.reseller_id(ama)) == []
+    acts = await pages.shop.people.acts(who=ama.email, what="webhook.")
+    assert [act.what.partition(".")[2] for act in acts] == ["removed", "rotated", "resumed", "paused", "added"]
+    assert {act.after["host"] for act in acts if act.after} == {"127.0.0.1"}
 
 
 async def test_a_private_address_is_an_error_of_the_field(

@@ -1,7 +1,7 @@
 """Resellers and their keys: adding, listing, revoking, and telling who a request comes from."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -51,6 +51,10 @@ _LONGEST_REASON: Final = 500
 _LARGEST_PICTURE: Final = 1024 * 1024
 _AVATAR_TOKEN: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PICTURES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+AlsoKey = Callable[[Tx, ApiKey], Awaitable[None]]
+"""What else is written with a change of a key: who made it."""
 
 
 class Resellers:
@@ -287,11 +291,12 @@ class Resellers:
         purchase_limit: int | None = None,
         *,
         once: str,
+        also: AlsoKey | None = None,
     ) -> NewKey | None:
         """Make a key for its owner, with limits of at most ten times the usual ones. None: it was made before.
 
-        `once` names the wish: the same one twice makes one key, whose text is shown to whoever came first. Raises NotFound,
-        InvalidInput, also where the reseller has MOST_KEYS working keys.
+        `once` names the wish: the same one twice makes one key, whose text is shown to whoever came first. `also` is called
+        in the transaction. Raises NotFound, InvalidInput, also where the reseller has MOST_KEYS working keys.
         """
         form = self._form(api)
         reads = _limit("read_limit", read_limit, READ_LIMIT, most=OWN_READ_LIMIT)
@@ -304,7 +309,10 @@ class Resellers:
                 return None
             if await store.count_working(tx, reseller_id) >= MOST_KEYS:
                 raise InvalidInput("api", f"has no room: {MOST_KEYS} keys work; revoke one that is not used")
-            return await self._insert_key(tx, key_id, reseller_id, form, mode, reads, purchases)
+            made = await self._insert_key(tx, key_id, reseller_id, form, mode, reads, purchases)
+            if made is not None and also is not None:
+                await also(tx, made.key)
+            return made
 
     def _form(self, api: str) -> KeyForm:
         form = self._forms.of(api)
@@ -334,23 +342,31 @@ class Resellers:
         await increment_revision(tx, TOPIC)
         return NewKey(key, Secret(text), Secret(secret) if secret else None)
 
-    async def revoke_key(self, key_id: UUID | str, *, owner: UUID | None = None) -> ApiKey:
+    async def revoke_key(self, key_id: UUID | str, *, owner: UUID | None = None, also: AlsoKey | None = None) -> ApiKey:
         """Make a key worthless; once revoked it stays so, with its first date. Raises NotFound, also for another's than `owner`'s.
 
         Here it is refused at once; in every other process when that has seen the revision, within a second.
         """
         number = _key_id(key_id)
         async with self._database.transaction() as tx:
-            _require_own(await store.lock_key(tx, number), owner)
+            before = _require_own(await store.lock_key(tx, number), owner)
             key = await store.revoke_key(tx, number)
             if key is None:
                 raise NotFound("Key")
+            if also is not None and before.revoked_at is None:
+                await also(tx, key)
             await increment_revision(tx, TOPIC)
         self.forget()
         return key
 
     async def change_limits(
-        self, key_id: UUID | str, *, read_limit: int, purchase_limit: int, owner: UUID | None = None
+        self,
+        key_id: UUID | str,
+        *,
+        read_limit: int,
+        purchase_limit: int,
+        owner: UUID | None = None,
+        also: AlsoKey | None = None,
     ) -> ApiKey:
         """Change how many requests a minute a key may make; in force within a second.
 
@@ -368,6 +384,8 @@ class Resellers:
             reads = _limit("read_limit", read_limit, READ_LIMIT, most=most[0])
             purchases = _limit("purchase_limit", purchase_limit, PURCHASE_LIMIT, most=most[1])
             key = await store.write_limits(tx, number, reads, purchases)
+            if also is not None:
+                await also(tx, key)
             await increment_revision(tx, TOPIC)
         self.forget()
         return key

@@ -40,6 +40,9 @@ from telvend.webhooks.store import AttemptRow
 
 _RESOLVES_WITHIN_S: Final = 5.0
 
+AlsoEndpoint = Callable[[Tx, Endpoint], Awaitable[None]]
+"""What else is written with a change of an endpoint: who made it."""
+
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 """The addresses that a name leads to. Raises OSError where it leads to none."""
 
@@ -94,11 +97,13 @@ class Webhooks:
 
     # Endpoints ------------------------------------------------------------------------------------------------------------
 
-    async def add(self, reseller_id: UUID, url: str, events: Sequence[str] = ()) -> NewSecret:
+    async def add(
+        self, reseller_id: UUID, url: str, events: Sequence[str] = (), *, also: AlsoEndpoint | None = None
+    ) -> NewSecret:
         """Add an endpoint; whatever is committed once this returns is told to it.
 
-        A name that leads nowhere at the moment is taken: what counts is the address at the time of sending. Raises InvalidInput,
-        KeyRefused, Busy.
+        A name that leads nowhere at the moment is taken: what counts is the address at the time of sending. `also` is called in
+        the transaction. Raises InvalidInput, KeyRefused, Busy.
         """
         wanted = parse_events(tuple(events))
         await self._require_reachable(url)
@@ -115,6 +120,7 @@ class Webhooks:
             endpoint = await store.insert_endpoint(
                 tx, number, reseller_id, url, wanted, key.id, key.seal(number, secret)
             )
+            await _also(tx, also, endpoint)
             await increment_revision(tx, store.TOPIC)
         await self._clock.sleep(self._settled_s)
         return NewSecret(endpoint, secret_text(secret))
@@ -146,7 +152,14 @@ class Webhooks:
         async with self._database.transaction() as tx:
             return await self._locked(tx, endpoint_id, owner)
 
-    async def rotate(self, endpoint_id: int, *, owner: UUID | None = None, as_of: datetime | None = None) -> NewSecret:
+    async def rotate(
+        self,
+        endpoint_id: int,
+        *,
+        owner: UUID | None = None,
+        as_of: datetime | None = None,
+        also: AlsoEndpoint | None = None,
+    ) -> NewSecret:
         """Give an endpoint a new secret; for a day messages are signed with the one before too.
 
         A second rotation within that day takes the first secret out of use. `as_of`: only where it has not changed since then.
@@ -163,9 +176,10 @@ class Webhooks:
             if key_id != key.id:
                 previous = key.seal(endpoint_id, self._keys.named(key_id).open(endpoint_id, sealed))
             endpoint = await store.rotate(tx, endpoint_id, key.id, key.seal(endpoint_id, secret), previous)
+            await _also(tx, also, endpoint)
         return NewSecret(endpoint, secret_text(secret), endpoint.previous_until)
 
-    async def pause(self, endpoint_id: int, *, owner: UUID | None = None) -> Endpoint:
+    async def pause(self, endpoint_id: int, *, owner: UUID | None = None, also: AlsoEndpoint | None = None) -> Endpoint:
         """Send nothing to an active endpoint until it is resumed; events wait for it. Raises NotFound, InvalidInput, Busy."""
         async with self._database.transaction() as tx:
             endpoint = await self._locked(tx, endpoint_id, owner)
@@ -174,26 +188,33 @@ class Webhooks:
             if endpoint.state is not EndpointState.ACTIVE:
                 raise InvalidInput("webhook", f"is {endpoint.state}")
             endpoint = await store.set_state(tx, endpoint_id, EndpointState.PAUSED)
+            await _also(tx, also, endpoint)
             await increment_revision(tx, store.TOPIC)
         return endpoint
 
-    async def resume(self, endpoint_id: int, *, owner: UUID | None = None) -> Endpoint:
+    async def resume(
+        self, endpoint_id: int, *, owner: UUID | None = None, also: AlsoEndpoint | None = None
+    ) -> Endpoint:
         """Send to a paused or gone endpoint again, what waits for it at once. Raises NotFound, Busy."""
         async with self._database.transaction() as tx:
             endpoint = await self._locked(tx, endpoint_id, owner)
             if endpoint.state is EndpointState.ACTIVE:
                 return endpoint
             endpoint = await store.set_state(tx, endpoint_id, EndpointState.ACTIVE)
+            await _also(tx, also, endpoint)
             await store.hasten(tx, endpoint_id)
             await increment_revision(tx, store.TOPIC)
         await self._clock.sleep(self._settled_s)
         return endpoint
 
-    async def remove(self, endpoint_id: int, *, owner: UUID | None = None) -> Endpoint:
+    async def remove(
+        self, endpoint_id: int, *, owner: UUID | None = None, also: AlsoEndpoint | None = None
+    ) -> Endpoint:
         """Send nothing to an endpoint any more. Its deliveries stay in the log for their time. Raises NotFound, Busy."""
         async with self._database.transaction() as tx:
             await self._locked(tx, endpoint_id, owner)
             endpoint = await store.set_state(tx, endpoint_id, EndpointState.REMOVED)
+            await _also(tx, also, endpoint)
             await store.fail_waiting(tx, endpoint_id)
             await increment_revision(tx, store.TOPIC)
         return endpoint
@@ -327,6 +348,11 @@ class Webhooks:
         """The thresholds of a reseller's wallets. Raises Busy."""
         async with self._database.connection() as tx:
             return [Threshold(*found) for found in await store.thresholds_of(tx, reseller_id)]
+
+
+async def _also(tx: Tx, also: AlsoEndpoint | None, endpoint: Endpoint) -> None:
+    if also is not None:
+        await also(tx, endpoint)
 
 
 def _kind_of_test(endpoint: Endpoint, kind: EventType | None) -> EventType:

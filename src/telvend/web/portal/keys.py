@@ -13,8 +13,10 @@ from starlette.routing import Route
 
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
+from telvend.people.service import People
 from telvend.resellers.model import ApiKey, NewKey
 from telvend.resellers.service import OWN_PURCHASE_LIMIT, OWN_READ_LIMIT, PURCHASE_LIMIT, READ_LIMIT, Resellers
+from telvend.web.portal.acting import key_act
 from telvend.web.portal.apis import Apis, base_url_of, sentence_of
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
 
@@ -23,9 +25,9 @@ _LONGEST_NUMBER: Final = 9
 _MOST: Final = (OWN_READ_LIMIT, OWN_PURCHASE_LIMIT)
 
 
-def routes(shell: Shell, resellers: Resellers, apis: Apis, public_url: str) -> list[Route]:
+def routes(shell: Shell, resellers: Resellers, people: People, apis: Apis, public_url: str) -> list[Route]:
     """The pages of keys."""
-    pages = _Keys(shell, resellers, apis, public_url)
+    pages = _Keys(shell, resellers, people, apis, public_url)
     return [
         shell.page("/keys", get=signed_in(pages.show), post=signed_in(pages.make)),
         shell.page("/keys/{key}/limits", get=signed_in(pages.ask_limits), post=signed_in(pages.change_limits)),
@@ -34,9 +36,10 @@ def routes(shell: Shell, resellers: Resellers, apis: Apis, public_url: str) -> l
 
 
 class _Keys:
-    def __init__(self, shell: Shell, resellers: Resellers, apis: Apis, public_url: str) -> None:
+    def __init__(self, shell: Shell, resellers: Resellers, people: People, apis: Apis, public_url: str) -> None:
         self._shell = shell
         self._resellers = resellers
+        self._people = people
         self._apis = apis
         self._public_url = public_url
 
@@ -56,7 +59,8 @@ class _Keys:
             return await self._page(request, visitor, form, 422)
         try:
             made = await self._resellers.add_own_key(
-                visitor.reseller_id, api, Mode(mode), reads, purchases, once=once
+                visitor.reseller_id, api, Mode(mode), reads, purchases, once=once,
+                also=key_act(self._people, request, visitor, "key.made"),
             )  # fmt: skip
         except InvalidInput as error:
             form.error(error.field, sentence_of(error))
@@ -77,7 +81,11 @@ class _Keys:
         if not form.errors:
             try:
                 await self._resellers.change_limits(
-                    key.id, read_limit=reads, purchase_limit=purchases, owner=visitor.reseller_id
+                    key.id,
+                    read_limit=reads,
+                    purchase_limit=purchases,
+                    owner=visitor.reseller_id,
+                    also=key_act(self._people, request, visitor, "key.limits"),
                 )
                 return self._shell.go(request, "/keys", f"The limits of {key.hint} have changed.")
             except InvalidInput as error:
@@ -89,7 +97,11 @@ class _Keys:
         return self._shell.render(request, "portal/key_revoke.html", key=key, title_of=self._apis.titles)
 
     async def revoke(self, request: Request, visitor: Visitor) -> Response:
-        key = await self._resellers.revoke_key(request.path_params["key"], owner=visitor.reseller_id)
+        key = await self._resellers.revoke_key(
+            request.path_params["key"],
+            owner=visitor.reseller_id,
+            also=key_act(self._people, request, visitor, "key.revoked"),
+        )
         return self._shell.go(request, "/keys", f"The key {key.hint} no longer works.")
 
     async def _own(self, request: Request, visitor: Visitor) -> ApiKey:

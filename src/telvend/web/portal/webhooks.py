@@ -13,8 +13,10 @@ from starlette.routing import Route
 
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.money import Money
+from telvend.people.service import People
 from telvend.wallets.model import WalletBalance
 from telvend.wallets.service import Wallets
+from telvend.web.portal.acting import endpoint_act
 from telvend.web.portal.apis import sentence_of
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
 from telvend.webhooks.examples import SUMMARIES
@@ -31,9 +33,9 @@ _SENT_WORDS: Final = {
 }
 
 
-def routes(shell: Shell, webhooks: Webhooks, wallets: Wallets) -> list[Route]:
+def routes(shell: Shell, webhooks: Webhooks, wallets: Wallets, people: People) -> list[Route]:
     """The pages of webhooks."""
-    pages = _Webhooks(shell, webhooks, wallets)
+    pages = _Webhooks(shell, webhooks, wallets, people)
     return [
         shell.page("/webhooks", get=signed_in(pages.show), post=signed_in(pages.add), waits_outside=True),
         shell.page("/webhooks/thresholds/{wallet}", post=signed_in(pages.set_threshold), waits_outside=True),
@@ -48,10 +50,11 @@ def routes(shell: Shell, webhooks: Webhooks, wallets: Wallets) -> list[Route]:
 
 
 class _Webhooks:
-    def __init__(self, shell: Shell, webhooks: Webhooks, wallets: Wallets) -> None:
+    def __init__(self, shell: Shell, webhooks: Webhooks, wallets: Wallets, people: People) -> None:
         self._shell = shell
         self._webhooks = webhooks
         self._wallets = wallets
+        self._people = people
 
     # Endpoints ------------------------------------------------------------------------------------------------------------
 
@@ -67,24 +70,33 @@ class _Webhooks:
         if form.errors:
             return await self._page(request, visitor, form, status=422)
         try:
-            made = await self._webhooks.add(visitor.reseller_id, url, [] if len(events) == len(EventType) else events)
+            made = await self._webhooks.add(
+                visitor.reseller_id,
+                url,
+                [] if len(events) == len(EventType) else events,
+                also=endpoint_act(self._people, request, visitor, "webhook.added"),
+            )
         except InvalidInput as error:
             form.error("url" if error.field != "event" else "event", _url_sentence(error))
             return await self._page(request, visitor, form, status=422)
         return await self._page(request, visitor, Form(), made=made)
 
     async def pause(self, request: Request, visitor: Visitor) -> Response:
-        return await self._change(request, visitor, self._webhooks.pause)
+        return await self._change(request, visitor, self._webhooks.pause, "webhook.paused")
 
     async def resume(self, request: Request, visitor: Visitor) -> Response:
-        return await self._change(request, visitor, self._webhooks.resume)
+        return await self._change(request, visitor, self._webhooks.resume, "webhook.resumed")
 
     async def remove(self, request: Request, visitor: Visitor) -> Response:
-        return await self._change(request, visitor, self._webhooks.remove)
+        return await self._change(request, visitor, self._webhooks.remove, "webhook.removed")
 
-    async def _change(self, request: Request, visitor: Visitor, verb: Any) -> Response:
+    async def _change(self, request: Request, visitor: Visitor, verb: Any, what: str) -> Response:
         try:
-            endpoint = await verb(_endpoint_id(request), owner=visitor.reseller_id)
+            endpoint = await verb(
+                _endpoint_id(request),
+                owner=visitor.reseller_id,
+                also=endpoint_act(self._people, request, visitor, what),
+            )
         except InvalidInput as error:
             return self._shell.go(request, "/webhooks", sentence_of(error), "bad")
         return self._shell.go(request, "/webhooks", f"{_short(endpoint.url)}: {_SENT_WORDS[endpoint.state]}")
@@ -103,7 +115,12 @@ class _Webhooks:
         form = await read_form(request)
         try:
             as_of = datetime.fromisoformat(form.text("as_of"))
-            made = await self._webhooks.rotate(_endpoint_id(request), owner=visitor.reseller_id, as_of=as_of)
+            made = await self._webhooks.rotate(
+                _endpoint_id(request),
+                owner=visitor.reseller_id,
+                as_of=as_of,
+                also=endpoint_act(self._people, request, visitor, "webhook.rotated"),
+            )
         except (InvalidInput, ValueError):
             flash = "This endpoint has changed since the page was opened. If it has a new secret already, that one was shown once."
             return self._shell.go(request, "/webhooks", flash, "wait")
