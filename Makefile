@@ -25,7 +25,7 @@ npm:
 	@command -v npm > /dev/null || requirements/system.sh Node.js nodejs npm
 
 php:
-	@command -v php > /dev/null || requirements/system.sh PHP php-cli
+	@php -m 2> /dev/null | grep -qi '^curl$$' || requirements/system.sh PHP php-cli php-curl
 
 newman: npm $(NEWMAN)  ## what runs the Postman collections in the tests: Node.js where there is none, and newman
 
