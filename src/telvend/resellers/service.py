@@ -147,6 +147,17 @@ class Resellers:
             raise NotPermitted(f"{reseller.email} is suspended, and buys nothing until it is not.")
         return caller
 
+    async def caller_of(self, reseller_id: UUID, api: str, mode: Mode) -> Caller:
+        """Return a reseller as a caller that has no key: for what a person does who is signed in.
+
+        Raises NotPermitted (it is suspended, or there is none), Busy.
+        """
+        async with self._database.connection() as tx:
+            caller = await store.caller_without_key(tx, reseller_id, api, mode)
+        if caller is None:
+            raise NotPermitted("buy anything: the account is suspended")
+        return caller
+
     async def list_resellers(self, *, limit: int | None = None, offset: int = 0) -> list[Reseller]:
         """Resellers in the order in which they came, `limit` of them after the first `offset`."""
         async with self._database.connection() as tx:
