@@ -22,6 +22,7 @@ from telvend.orders.payloads.service import Payloads
 from telvend.orders.receipt_links.service import ReceiptLinks
 from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
+from telvend.people.service import People
 from telvend.resellers.service import Resellers
 from telvend.upstreams.service import Upstreams
 from telvend.wallets.service import Transactions, Wallets
@@ -35,6 +36,7 @@ class Services:
     # What is sold, who buys, and the sales.
     catalogue: Catalogue
     resellers: Resellers
+    people: People
     orders: Orders
     order_records: OrderRecords
     portal_sales: CounterSales

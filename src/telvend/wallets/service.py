@@ -1,9 +1,12 @@
 """The verbs of wallets: what can be spent, the list of transactions by pages, the statement, the wallet in numbers."""
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from telvend.database.connections import Database, DedicatedConnection
+from telvend.database.connections import Database, DedicatedConnection, Tx
 from telvend.database.lane import Lane
 from telvend.errors import Busy, NotFound
 from telvend.kit.ids import number_in
@@ -13,15 +16,19 @@ from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import TransferKind
 from telvend.wallets import paging, store, walking
+from telvend.wallets.entries import kind_of
 from telvend.wallets.model import (
     Filter,
     Listed,
     ListFilter,
+    Overview,
     Page,
     RecentRecipient,
     StatementLine,
     Summary,
     Transaction,
+    TransactionKind,
+    TransactionStatus,
     WalletBalance,
 )
 from telvend.wallets.walking import transactions_of
@@ -176,6 +183,30 @@ class Transactions:
                 return found
         return None
 
+    async def overview(self, wallet_id: int, currency: Currency, bounds: Sequence[datetime] = ()) -> Overview:
+        """Return a wallet at a glance, with what was spent between each two of `bounds`, which ascend.
+
+        The cost grows with the logarithm of the wallet's transfers and with the credits of the time. Raises NotFound, Busy.
+        """
+        async with self._database.snapshot() as tx:
+            row = await store.wallet(tx, wallet_id)
+            if row is None:
+                raise NotFound("The wallet")
+            held = 0
+            if pending := await store.pending_positions(tx, wallet_id):
+                held = sum(
+                    entry["amount_minor"]
+                    for entry in await store.entries(tx, wallet_id, pending)
+                    if not entry["credit"]
+                )
+            spent = await _spent(tx, wallet_id, row["transactions"], bounds) if len(bounds) > 1 else []
+        return Overview(
+            Money(row["balance_minor"], currency),
+            Money(held, currency),
+            [Money(minor, currency) for minor in spent],
+            row["transactions"],
+        )
+
     async def find(self, wallet_id: int, currency: Currency, reference: str) -> Transaction:
         """The transaction of this wallet with this reference. Raises NotFound, Busy."""
         found = await self.look_up(wallet_id, currency, reference)
@@ -201,3 +232,39 @@ class Transactions:
         """What the owners of wallets call these orders, credits, fundings and all else, by their numbers. Raises Busy."""
         async with self._database.connection() as tx:
             return await store.references(tx, numbers)
+
+
+_PAID_WITHIN: Final = timedelta(days=3)
+"""A funding that is paid later than so long after its beginning is not looked for."""
+
+
+async def _spent(tx: Tx, wallet_id: int, last: int, bounds: Sequence[datetime]) -> list[int]:
+    """What left a wallet between each two moments: what came in, less what the balance has grown by."""
+    _, sequence = await store.sequence_of(tx, wallet_id)
+    ends = await store.last_sequences_before(tx, wallet_id, sequence, bounds)
+    balances = await store.balances_after(tx, wallet_id, ends)
+    came_in = [0] * (len(bounds) - 1)
+    first = await store.first_position_from(tx, wallet_id, last, bounds[0] - _PAID_WITHIN)
+    for entry in await _credits_from(tx, wallet_id, first, last):
+        at = entry["created_at"] if kind_of(entry) is TransactionKind.CREDIT else entry["updated_at"]
+        day = bisect_right(bounds, at) - 1
+        if 0 <= day < len(came_in):
+            came_in[day] += entry["amount_minor"]
+    return [max(0, came_in[day] - (balances[ends[day + 1]] - balances[ends[day]])) for day in range(len(came_in))]
+
+
+async def _credits_from(tx: Tx, wallet_id: int, first: int, last: int) -> list[Any]:
+    """The completed credits and fundings from a position on. Refunds are none: they undo what was spent."""
+    blocks = await store.blocks_with_credits(tx, wallet_id, first, last)
+    size = 1 << store.BLOCK_BITS
+    ranges = [(max(first, block * size), min(last, block * size + size - 1)) for block in blocks]
+    if not ranges:
+        return []
+    wanted = Filter(credit=True, status=TransactionStatus.COMPLETED)
+    positions = await store.members(tx, wallet_id, wanted, ranges)
+    came_in = (TransactionKind.CREDIT, TransactionKind.FUNDING)
+    return [
+        entry
+        for entry in await store.entries(tx, wallet_id, positions)
+        if kind_of(entry) in came_in and entry["status"] == TransactionStatus.COMPLETED
+    ]

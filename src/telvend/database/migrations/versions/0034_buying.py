@@ -3,7 +3,7 @@
 from telvend.database.migrations.script import run
 
 revision = "0034"
-down_revision = "0030"
+down_revision = "0032"
 
 oldest_reader = None
 locks = "nothing: tables of their own"
