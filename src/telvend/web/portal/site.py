@@ -12,7 +12,7 @@ from telvend.kit.clock import Clock
 from telvend.people.model import Surface, Visitor
 from telvend.services import Services
 from telvend.web.pages import BY_ACCEPT
-from telvend.web.portal import access, account, home
+from telvend.web.portal import access, account, bulk, buy, home, receipts, topup, transactions
 from telvend.web.shell import Assets, Shell, Side, Templates, local_path, read_form
 from telvend.web.shell.assets import BASE as ASSETS
 from telvend.web.shell.pages import THEME_COOKIE, THEMES
@@ -51,6 +51,11 @@ def portal(
         access.routes(shell, people),
         home.routes(shell, services, clock),
         account.routes(shell, people),
+        topup.routes(shell, services),
+        buy.routes(shell, services, clock),
+        bulk.routes(shell, services),
+        receipts.routes(shell, services),
+        transactions.routes(shell, services),
     ]
     return HtmlSite(shell, [route for subject in subjects for route in subject])
 
