@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
+from telvend.catalog.model import CURRENCY_BY_COUNTRY
 from telvend.errors import InvalidInput, NotFound
-from telvend.kit.money import Currency
+from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.kit.spreadsheet import csv_cell
 from telvend.ledger.model import TransferKind
@@ -57,11 +58,7 @@ TYPES: Final[dict[str, tuple[str, frozenset[TransactionKind], tuple[str, ...] | 
 }
 """What the filter "Type" offers: its words, and what they mean."""
 
-_LATER: Final = {
-    TransactionKind.REFUND: TransferKind.REFUND,
-    TransactionKind.PROVISIONAL_CREDIT: TransferKind.PROVISIONAL_CREDIT,
-    TransactionKind.REVERSAL: TransferKind.REVERSAL,
-}
+_COUNTRY_BY_CURRENCY: Final = {currency.code: country for country, currency in CURRENCY_BY_COUNTRY.items()}
 
 
 def routes(shell: Shell, services: Services) -> list[BaseRoute]:
@@ -112,8 +109,18 @@ class _Transactions:
             types=[("", "All types"), *((name, words) for name, (words, _, _) in TYPES.items())],
             statuses=[("", "Any status"), *((status.value, status.value.capitalize()) for status in TransactionStatus)],
             number=_recipient_of,
+            title=self._title,
             path=path_of,
         )
+
+    def _title(self, found: Transaction) -> str:
+        """What a line of the table is called."""
+        if found.kind is not TransactionKind.ORDER or found.service not in ("data", "airtime"):
+            return found.description
+        snapshot = self._services.catalogue.snapshot
+        country = _COUNTRY_BY_CURRENCY[found.amount.currency.code]
+        name = network_name(snapshot, country, found.facts["network"])
+        return f"{name} {found.facts['size'] if found.service == 'data' else 'airtime'}"
 
     def _wanted(self, form: Form, visitor: Visitor) -> tuple[ListFilter, str]:
         """What the form asks for; a reference where the search is one. What is wrong becomes an error of the form."""
@@ -246,9 +253,7 @@ class _Transactions:
         refund = await self._services.corrections.refund_of(order.id)
         currency = order.price.currency
         if refund is not None:
-            later.append(
-                LaterMoney(TransferKind.REFUND, refund.created_at, type(order.price)(refund.amount_minor, currency))
-            )
+            later.append(LaterMoney(TransferKind.REFUND, refund.created_at, Money(refund.amount_minor, currency)))
         credit = await self._services.provisional.of_order(order.id)
         if credit is not None:
             later.append(LaterMoney(TransferKind.PROVISIONAL_CREDIT, credit.created_at, credit.amount))
