@@ -15,7 +15,6 @@ said to be, whatever happens to its output (`emit`).
 
 import functools
 import inspect
-import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -199,18 +198,6 @@ def zone_name() -> str:
 
 _UTC: Final = ZoneInfo("UTC")
 _zone: Final[ContextVar[ZoneInfo | None]] = ContextVar("zone", default=None)
-
-
-def csv_cell(value: Any) -> Any:
-    """A value as a spreadsheet takes it. A text that it would take for a formula is marked as text with an apostrophe."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not _E164.match(value):
-        return f"'{value}"
-    return value
-
-
-_E164: Final = re.compile(r"\A\+[0-9]{6,15}\Z", re.ASCII)
 
 
 def emit(output: Output, as_json: bool, *, reading: bool = True) -> None:
