@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from telvend.corrections.service import Corrections
     from telvend.database.connections import Database, Tx
     from telvend.database.watch import Watch
+    from telvend.desk.order_file import OrderFiles
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
     from telvend.fulfilment.model import FulfilmentPolicy
@@ -94,8 +95,10 @@ if TYPE_CHECKING:
     from telvend.operator.vouchers.service import Vouchers
     from telvend.orders.counter import CounterSales
     from telvend.orders.list_sales import ListSales
+    from telvend.orders.overview.service import OrdersOverview
     from telvend.orders.payloads.service import Payloads
     from telvend.orders.records import OrderRecords
+    from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
@@ -605,6 +608,35 @@ class Shop:
         return OrderRecords(self.database, self.ledger, apis=[*(keys.api for keys in APIS), COUNTER])
 
     @cached_property
+    def order_search(self) -> "OrderSearch":
+        from telvend.orders.search.service import OrderSearch
+
+        return OrderSearch(self.database, lambda: self.orders.lane.load if "orders" in self.__dict__ else 0)
+
+    @cached_property
+    def order_indexing(self) -> "PeriodicTask":
+        """Made where this process runs."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.orders.search.service import EVERY_S
+
+        work = self.order_search.work
+        return self._life.runs(PeriodicTask("order index", work, self.clock, every_s=EVERY_S, runtime=self._runtime))
+
+    @cached_property
+    def orders_overview(self) -> "OrdersOverview":
+        from zoneinfo import ZoneInfo
+
+        from telvend.orders.overview.service import OrdersOverview
+
+        return self._life.opened(OrdersOverview(self.database, ZoneInfo(self.settings.timezone)))
+
+    @cached_property
+    def order_files(self) -> "OrderFiles":
+        from telvend.desk.order_file import OrderFiles
+
+        return OrderFiles(self.order_records, self.corrections, self.provisional, self.approvals, self.ledger)
+
+    @cached_property
     def counter(self) -> "CounterSales":
         """Sales by hand."""
         from telvend.orders.counter import CounterSales
@@ -1001,7 +1033,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = shop.webhook_dispatch
+    _ = (shop.webhook_dispatch, shop.order_indexing)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
