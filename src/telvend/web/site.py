@@ -68,9 +68,13 @@ class Site:
                 raise
             await self.refuse(scope, send, error)
 
+    def page_of(self, scope: Scope, status: int, error: TelvendError) -> Response:  # noqa: ARG002
+        """Return the error page of this request."""
+        return self._render(status, error)
+
     async def refuse(self, scope: Scope, send: Send, error: TelvendError) -> None:
         """Send the error page for `error`, which for a 500 shows no details."""
-        response = self._render(_status_of(error), error)
+        response = self.page_of(scope, _status_of(error), error)
         retry_after_s = getattr(error, "retry_after_s", None)
         if retry_after_s is not None:
             response.headers["retry-after"] = str(retry_after_s)
