@@ -56,6 +56,13 @@ class Outcomes:
         ended = self.delivered + self.failed
         return None if not ended else round(100 * self.delivered / ended, 1)
 
+    def sold(self, currency: Currency) -> Money:
+        return Money(self.sold_minor, currency)
+
+    def margin(self, currency: Currency) -> Money:
+        """What is left of what was sold, before refunds."""
+        return Money(self.margin_minor, currency)
+
     def add(self, line: PlacedLine) -> None:
         if line.state is OrderState.DELIVERED:
             self.delivered += line.orders
