@@ -35,9 +35,11 @@ from telvend.identity import failpoints as identity_points
 from telvend.kit import failpoints
 from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.phone import use_prefixes
+from telvend.kit.secret import Secret
 from telvend.operator.refills import failpoints as refill_points
 from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
+from telvend.people import failpoints as people_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -100,6 +102,11 @@ if TYPE_CHECKING:
     from telvend.orders.records import OrderRecords
     from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
+    from telvend.people.keys import PeopleKeys
+    from telvend.people.mail.outbox import MailOutbox
+    from telvend.people.mail.sender import EmailSender
+    from telvend.people.mail.transport import Transport
+    from telvend.people.service import People
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
     from telvend.providers.upstream import Upstream
@@ -157,6 +164,7 @@ FAILPOINTS = {
         correction_points,
         approval_points,
         webhook_points,
+        people_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -207,7 +215,7 @@ class Shop:
         if hasattr(self, "sandbox"):
             return
         # The ledger, wallets, what is sold, who buys.
-        _ = (self.ledger, self.wallets, self.catalogue, self.resellers)
+        _ = (self.ledger, self.wallets, self.catalogue, self.resellers, self.people)
         # The operator's side.
         _ = (self.entitlements, self.provisioning, self.plans, self.usage, self.vouchers, self.refills, self.premiums)
         # Providers, authorities and gateways, and what follows from which of them are real.
@@ -272,6 +280,62 @@ class Shop:
         from telvend.resellers.service import Resellers
 
         return Resellers(self.database, self.ledger, APIS, self.clock)
+
+    # Who signs in --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def people_keys(self) -> "PeopleKeys":
+        from telvend.people.keys import PeopleKeys
+
+        return PeopleKeys(self.database, self._data_dir, self.settings.people_key)
+
+    @cached_property
+    def mail(self) -> "MailOutbox":
+        """The outbox of e-mails."""
+        from telvend.people.mail.outbox import MailOutbox
+
+        return MailOutbox(self.database, self.people_keys, self.clock)
+
+    @cached_property
+    def people(self) -> "People":
+        from telvend.people.model import SignUp
+        from telvend.people.service import People, PeoplePolicy
+
+        settings = self.settings
+        policy = PeoplePolicy(SignUp(settings.signup), settings.verify_email, settings.timezone)
+        return self._life.opened(
+            People(self.database, self.resellers, self.people_keys, self.mail, policy, clock=self.clock)
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Where pages of this shop are reached, for links that are not the answer to a request."""
+        from telvend.upkeep.served_at import address_of, served_at
+
+        return address_of(self.settings) if self._serves else served_at(self.settings)
+
+    @cached_property
+    def email_sender(self) -> "EmailSender":
+        """Made where this process runs, with a task that sends and one that removes what is old."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.people.mail.sender import EVERY_S, EmailRetention, EmailSender, sender_of
+
+        transport = _mail_transport(self.settings)
+        sender = EmailSender(
+            self.database,
+            self.people_keys,
+            self.clock,
+            transport,
+            base_url=self.base_url,
+            sender=sender_of(self.settings.mail_from, self.base_url),
+        )
+        retention = EmailRetention(self.database, self.clock, transport)
+        for name, work, every_s in (
+            ("sending e-mails", sender.work, EVERY_S),
+            ("removing old e-mails", retention.look, EmailRetention.EVERY_S),
+        ):
+            self._life.runs(PeriodicTask(name, work, self.clock, every_s=every_s, runtime=self._runtime))
+        return sender
 
     # The operator's side -------------------------------------------------------------------------------------------------
 
@@ -921,6 +985,7 @@ class Shop:
         return Services(
             catalogue=self.catalogue,
             resellers=self.resellers,
+            people=self.people,
             orders=self.orders,
             order_records=self.order_records,
             identity=self.identity,
@@ -1033,7 +1098,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.order_indexing)
+    _ = (shop.webhook_dispatch, shop.email_sender, shop.order_indexing)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
@@ -1121,6 +1186,23 @@ def _authorities(settings: Settings) -> "dict[str, Authority]":
 
         authorities[dojah.NAME] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
     return authorities
+
+
+def _mail_transport(settings: Settings) -> "Transport":
+    """How e-mails leave: by the mail server of the settings; else they are kept, beside an embedded database as files too."""
+    from telvend.people.mail.transport import FOLDER, KeptHere, MailServer
+
+    if not settings.smtp_host:
+        return KeptHere(Path(settings.data_dir) / FOLDER if settings.database_url is None else None)
+    password = settings.smtp_password
+    if password is None and settings.smtp_password_file:
+        try:
+            password = Secret(Path(settings.smtp_password_file).read_text("utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsRefused(
+                f"smtp_password_file: {settings.smtp_password_file} cannot be read: {type(error).__name__}."
+            ) from None
+    return MailServer(settings.smtp_host, settings.smtp_port, settings.smtp_tls, settings.smtp_user, password)
 
 
 def _providers(
@@ -1215,6 +1297,8 @@ _LOADED_TO_SERVE: Final = (
     "upstreams.callbacks.service",
     "upstreams.monitor",
     "fulfilment.metrics",
+    "people.mail.sender",
+    "people.service",
     "fulfilment.network_health",
     "fulfilment.payloads",
     "fulfilment.provisional.service",

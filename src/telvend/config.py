@@ -161,6 +161,43 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook_allow_private: Annotated[
         bool, _meta("whether webhooks may be sent to private and local addresses, and by http: for one's own machine")
     ] = False
+    people_key: Annotated[
+        Secret | None,
+        _meta("what second factors of people are sealed with, base64; else a file in the data directory"),
+    ] = None
+    signup: Annotated[
+        str,
+        _meta(
+            "who may get an account in the portal: open (everybody), invite (who was given a link) or closed (nobody new)",
+            pattern="^(open|invite|closed)$",
+        ),
+    ] = "invite"
+    verify_email: Annotated[
+        bool, _meta("whether a person buys with real money on a page only once the e-mail address is proven")
+    ] = True
+    smtp_host: Annotated[
+        str,
+        _meta(
+            "the mail server that e-mails are sent by; without one they are kept, as files beside an embedded database"
+        ),
+    ] = ""
+    smtp_port: Annotated[int, _meta("its port", ge=1, le=65535)] = 587
+    smtp_tls: Annotated[
+        str,
+        _meta(
+            "how the connection to it is protected: starttls, tls (from the first byte) or none",
+            pattern="^(starttls|tls|none)$",
+        ),
+    ] = "starttls"
+    smtp_user: Annotated[str, _meta("the user at the mail server; empty: without signing in")] = ""
+    smtp_password: Annotated[Secret | None, _meta("the password of that user")] = None
+    smtp_password_file: Annotated[str, _meta("a file that holds it instead")] = ""
+    mail_from: Annotated[
+        str,
+        _meta(
+            "what e-mails say they are from, as `Ama's Airtime <shop@example.com>`; else no-reply at the host of public_url"
+        ),
+    ] = ""
     delivery_wait_s: Annotated[
         float,
         _meta(
@@ -274,6 +311,8 @@ SECRETS: Final = {
     "voucher_key": ("",),
     "payload_key": ("",),
     "webhook_key": ("",),
+    "people_key": ("",),
+    "smtp_password": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 
@@ -287,8 +326,9 @@ _IN_HEADERS: Final = frozenset(
         "dojah_app_id",
     )
 )
+_SENDER: Final = re.compile(r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-zA-Z0-9.-]{1,253}", re.ASCII)
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,1000}", re.ASCII)
-_KEYS: Final = frozenset(("identity_master_key", "voucher_key", "payload_key", "webhook_key"))
+_KEYS: Final = frozenset(("identity_master_key", "voucher_key", "payload_key", "webhook_key", "people_key"))
 _MOVED_KEY: Final = re.compile(r"[0-9a-f]{16}\.[0-9]{1,6}\.", re.ASCII)
 """What stands before an identity master key that a purge has moved forward; identity/vault.py."""
 
@@ -433,6 +473,10 @@ def _convert(name: str, value: Any, origin: str) -> Any:
         return secret
     if name in _IN_HEADERS and value and (refusal := _refusal(name, str(value))) is not None:
         raise SettingsRefused(f"{where} {refusal}.")
+    if name == "mail_from" and value and not _is_sender(str(value)):
+        raise SettingsRefused(
+            f"{where} is {value!r}: no e-mail address, such as shop@example.com or Shop <shop@example.com>."
+        )
     if name == "timezone" and not _is_zone(value):
         raise SettingsRefused(f"{where} is {value!r}: no zone that is known here, such as Africa/Accra.")
     try:
@@ -459,6 +503,11 @@ def _convert(name: str, value: Any, origin: str) -> Any:
     except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeEncodeError) as error:
         raise SettingsRefused(f"{where} is {value!r}: {error}.") from None
     return converted
+
+
+def _is_sender(text: str) -> bool:
+    address = text.rpartition("<")[2].removesuffix(">") if text.endswith(">") else text
+    return text.isprintable() and _SENDER.fullmatch(address) is not None
 
 
 def _is_zone(name: Any) -> bool:

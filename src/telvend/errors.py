@@ -7,21 +7,32 @@
     │   ├── BodyNotReadable     malformed JSON, or JSON that is not an object
     │   │   └── MediaTypeNotRead  a body whose Content-Type is not read here
     │   ├── PinRefused          the voucher cannot be loaded · operator.vouchers
-    │   └── QuoteRefused        the quote cannot be used · operator.premiums
+    │   ├── QuoteRefused        the quote cannot be used · operator.premiums
+    │   ├── EmailTaken          somebody has an account with this address · people
+    │   └── PurchasePinRefused  the PIN of a purchase by a person is wrong · people
     ├── BodyTooLarge            longer than the API reads
     ├── NotAuthenticated        no key, an unknown one, a revoked one
+    │   ├── SignInRefused       the login and the password do not belong together · people
+    │   ├── SecondFactorNeeded  the password was right, the code is missing · people
+    │   └── CodeRefused         the code of the second factor is wrong, or was used before · people
     ├── NotPermitted            a valid key that may not do this
     │   ├── LockedOut           too many wrong PINs in a row · operator.vouchers
     │   ├── SubscriberBarred    the subscriber's status forbids it · operator.subscribers
     │   ├── MaximumCredit       the bucket would hold more than can be counted · operator.subscribers
     │   ├── WaitsForSecondPerson  nothing has moved: another person has to confirm it · approvals
-    │   └── NoMobileMoney       the sender has none, and the product needs it · operator.premiums
+    │   ├── NoMobileMoney       the sender has none, and the product needs it · operator.premiums
+    │   ├── AccountSuspended    of a person, or of its reseller · people
+    │   ├── SignUpRefused       nobody gets an account without an invitation, or at all · people
+    │   ├── EmailNotVerified    nothing is bought with real money before the address is proven · people
+    │   └── PurchasePinLocked   too many wrong PINs of purchases in a row · people
     ├── NotFound                nothing of that name that belongs to the caller
-    │   └── UnknownPath         no such address
+    │   ├── UnknownPath         no such address
+    │   └── LinkEnded           a link that was used, is too old, or was replaced · people
     ├── MethodNotAllowed        the address exists, the method does not
     ├── ReferenceReused         another request already stands under this reference
     ├── TooManyRequests         the allowance of the key is used up
-    │   └── SweepSlowed         the reseller looks up too many different numbers · identity
+    │   ├── SweepSlowed         the reseller looks up too many different numbers · identity
+    │   └── TooManyAttempts     to sign in, to sign up, to reset · people
     ├── InsufficientBalance     the wallet cannot pay for this
     ├── NotEnough               the subscriber's buckets cannot pay for this · operator.subscribers
     ├── ProductUnavailable      no such product on sale now

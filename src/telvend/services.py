@@ -16,6 +16,7 @@ from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
 from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
+from telvend.people.service import People
 from telvend.resellers.service import Resellers
 from telvend.upstreams.service import Upstreams
 from telvend.wallets.service import Transactions, Wallets
@@ -29,6 +30,7 @@ class Services:
     # What is sold, who buys, and the sales.
     catalogue: Catalogue
     resellers: Resellers
+    people: People
     orders: Orders
     order_records: OrderRecords
     identity: Identity

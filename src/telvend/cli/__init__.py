@@ -69,6 +69,8 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
         help="Bring the database's schema to this version, while nodes of the version before go on serving.",
     ),
     LazyGroup("user", "users", "app", rich_help_panel=_EVERY_DAY, help="The resellers of the shop."),
+    LazyGroup("console", "console", "app", rich_help_panel=_EVERY_DAY, help="Who may open the console."),
+    LazyGroup("email", "emails", "app", rich_help_panel=_EVERY_DAY, help="The e-mails of the shop."),
     LazyGroup("key", "keys", "app", rich_help_panel=_EVERY_DAY, help="The API keys of resellers."),
     LazyGroup("wallet", "wallets", "app", rich_help_panel=_EVERY_DAY, help="Resellers' money."),
     LazyGroup("funding", "fundings", "app", rich_help_panel=_EVERY_DAY, help="Money that comes through gateways."),

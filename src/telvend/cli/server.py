@@ -3,8 +3,10 @@
 import asyncio
 import os
 import socket
+import stat
+import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TextIO
 
 import typer
 
@@ -17,6 +19,7 @@ from telvend.errors import Busy
 from telvend.kit import log
 from telvend.upkeep.deployment import is_local
 from telvend.upkeep.reality import announcements
+from telvend.upkeep.served_at import note_address
 
 _logger = log.get("telvend.serve")
 
@@ -53,9 +56,35 @@ async def standing_of(shop: Shop) -> list[str]:
     return announcements(shop.connected, wallets)
 
 
+async def first_link(shop: Shop) -> list[str]:
+    """What leads the first owner into the console, while there is none; once for all processes of a server.
+
+    The link itself is for a terminal or a pipe to somebody who started us; a log that is kept gets the command that makes one.
+    """
+    try:
+        if await shop.people.has_owner():
+            return []
+        if not _is_read_at_once(sys.stderr):
+            return ["The console has no owner yet: `telvend console link` prints a link that makes one."]
+        path = await shop.people.console_link(by="telvend serve")
+    except Busy:
+        return []
+    return [f"The console has no owner yet. This link makes one, once, within an hour: {shop.base_url}{path}"]
+
+
+def _is_read_at_once(stream: TextIO) -> bool:
+    """Whether what is written there is read by whoever started us, and not kept as the log of a service."""
+    try:
+        kept = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return "JOURNAL_STREAM" not in os.environ and (stat.S_ISCHR(kept) or stat.S_ISFIFO(kept))
+
+
 def announce(settings: Settings, as_json: bool, standing: Sequence[str] = ()) -> None:
     """Say where we are and how the shop stands. As JSON also one object on stdout."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    note_address(settings)
     typer.echo(f"Telvend serves on http://{host}:{settings.port}", err=True)
     if as_json:
         _say_for_programs({"url": f"http://{host}:{settings.port}", "pid": os.getpid()})
@@ -95,6 +124,8 @@ async def run_api(
         _say_halted(shop)
         if settings.workers == 1:
             announce(settings, as_json, await standing_of(shop))
+            for sentence in await first_link(shop):
+                typer.echo(sentence, err=True)
         if ready is not None:
             await ready(shop, stop)
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(http.ended())]

@@ -10,6 +10,7 @@ import typer
 from telvend.cli.arguments import NUMBER
 from telvend.cli.common import Output, command, day_text, table, time_text, zone_name
 from telvend.cli.listing import first, page
+from telvend.cli.who import user_of_machine
 from telvend.errors import InvalidInput
 from telvend.resellers.model import Profile, Reseller
 
@@ -154,6 +155,28 @@ async def resume(shop: "Shop", email: Email) -> Output:
     return Output(_data(reseller), f"The keys of {reseller.email} work again.")
 
 
+@command(app, "invite")
+async def invite(
+    shop: "Shop",
+    email: Email,
+    send: Annotated[
+        bool, typer.Option("--send", help="Send the link to this address by e-mail, and do not print it.")
+    ] = False,
+) -> Output:
+    """Print a link by which the reseller chooses a password for the portal: once, within 72 hours. It ends the one before."""
+    if send:
+        address = await shop.people.send_invitation(email, by=user_of_machine())
+        return Output({"email": address, "sent": True}, f"An invitation goes to {address}; see telvend email list.")
+    path = await shop.people.invite(email, by=user_of_machine())
+    return _link(shop, path, "72 hours")
+
+
+@command(app, "reset")
+async def reset(shop: "Shop", email: Annotated[str, typer.Argument(help="Who signs in to the portal.")]) -> Output:
+    """Print a link for a new password, for somebody who cannot read their e-mail: once, within an hour."""
+    return _link(shop, await shop.people.reset_link(email, by=user_of_machine()), "one hour")
+
+
 @command(app, "discount")
 async def discount(
     shop: "Shop",
@@ -203,6 +226,12 @@ async def discounts(
         },
         show=table("", ("reseller", "country", "network", "product", "less"), rows, "Everybody pays the face value."),
     )
+
+
+def _link(shop: "Shop", path: str, lasts: str) -> Output:
+    url = f"{shop.base_url}{path}"
+    again = "Run the command again: a new link ends this one."
+    return Output({"url": url}, f"{url}\nIt works once, for {lasts}.", if_lost=again)
 
 
 _LARGEST_READ = 1024 * 1024 + 1

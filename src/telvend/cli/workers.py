@@ -119,7 +119,7 @@ class Workers:
         """How the shop stands, once for all workers. One that cannot be looked at is served all the same."""
         try:
             async with open_shop(self._settings, url) as shop:
-                return await server.standing_of(shop)
+                return [*await server.standing_of(shop), *await server.first_link(shop)]
         except FAILURES as error:
             _logger.warning("standing_not_known", error=refusal_text(error, self._settings))
             return []

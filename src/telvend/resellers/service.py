@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from telvend.database.connections import Database, increment_revision
+from telvend.database.connections import Database, Tx, increment_revision
 from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound, NotPermitted
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.ids import new_uuid
@@ -70,13 +70,21 @@ class Resellers:
         except NotAMobileNumber as error:
             raise InvalidInput("phone", str(error)) from None
         async with self._database.transaction() as tx:
-            made = await store.insert_reseller(tx, new_uuid(), email, name, number)
-            if made is None:
-                raise AlreadyExists(f"The reseller {email}")
-            for mode in Mode:
-                for currency in (GHS, NGN):
-                    await self._ledger.open_wallet(tx, made.id, currency, mode)
+            return await self.add_in(tx, email, name, number)
+
+    async def add_in(self, tx: Tx, email: str, name: str, phone: str) -> Reseller:
+        """Add a reseller in a transaction of the caller's, as `add` does; the fields are valid. Raises AlreadyExists."""
+        made = await store.insert_reseller(tx, new_uuid(), email, name, phone)
+        if made is None:
+            raise AlreadyExists(f"The reseller {email}")
+        for mode in Mode:
+            for currency in (GHS, NGN):
+                await self._ledger.open_wallet(tx, made.id, currency, mode)
         return made
+
+    async def prove_email(self, tx: Tx, reseller_id: UUID, email: str) -> None:
+        """Note that a reseller's e-mail address is proven, where this is its address."""
+        await store.prove_email(tx, reseller_id, email)
 
     async def rename(self, email: str, *, name: str | None = None, new_email: str | None = None) -> Reseller:
         """Give a reseller another name, another e-mail address, or both. Keys, wallets and orders stay.

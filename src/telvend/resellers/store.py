@@ -109,6 +109,12 @@ async def rename(tx: Tx, reseller_id: UUID, name: str | None, email: str | None)
     return True
 
 
+async def prove_email(tx: Tx, reseller_id: UUID, email: str) -> None:
+    await tx.execute(
+        "update reseller set email_verified = true where id = $1 and lower(email) = lower($2)", reseller_id, email
+    )
+
+
 async def suspend(tx: Tx, reseller_id: UUID, reason: str) -> None:
     """Suspend a reseller; one who is suspended stays so, with the first date and reason."""
     await tx.execute(

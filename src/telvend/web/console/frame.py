@@ -108,7 +108,7 @@ class Console:
     def list(self, request: Request, visitor: Visitor, title: str, listing: Listing, **context: Any) -> Response:
         """Answer with a page that is a list."""
         return self.render(
-            request, visitor, "console/list.html", title=title, listing=listing, typed=Form(**dict(request.query_params)),
+            request, visitor, "console/list.html", title=title, listing=listing, typed=Form({name: [value] for name, value in request.query_params.items()}),
             **{"lead": "", "actions": (), **context},
         )  # fmt: skip
 
@@ -126,8 +126,8 @@ def navigation(visitor: Visitor) -> dict[str, Any]:
     return {"main": allowed(MAIN), "rest": allowed(REST), "may": lambda right: may(visitor.roles, Right(right))}
 
 
-def _guarded(right: Right, handler: Handler) -> Handler:
-    async def handle(request: Request, visitor: Any) -> Response:
+def _guarded(right: Right, handler: Handler) -> Callable[[Request, Any], Awaitable[Response]]:
+    async def handle(request: Request, visitor: Visitor) -> Response:
         if not may(visitor.roles, right):
             raise NotFound("Page")
         return await handler(request, visitor)

@@ -154,8 +154,8 @@ class _Pages(Generic[S]):
     async def ask(self, request: Request, visitor: Visitor) -> Response:
         """The form, filled with what the address brings along."""
         subject = await self._verb.load(request)
-        begun = {field.name: request.query_params.get(field.name) for field in self._verb.fields_of(subject)}
-        return self._form(request, visitor, subject, Form(**begun))
+        begun = {one.name: request.query_params.getlist(one.name)[:1] for one in self._verb.fields_of(subject)}
+        return self._form(request, visitor, subject, Form({name: values for name, values in begun.items() if values}))
 
     async def answer(self, request: Request, visitor: Visitor) -> Response:
         """What it will do; or do it."""

@@ -1,0 +1,48 @@
+"""Where the pages of the running server are, for links that a command prints.
+
+`telvend serve` may have been started with another host or port than the settings say, so it notes its address in its data directory.
+"""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from telvend.config import Settings
+from telvend.kit.processes import is_running
+
+FILE: Final = Path("run") / "served-at"
+
+
+def address_of(settings: Settings) -> str:
+    """Return where the pages of a process with these settings are reached: `public_url`, else its port on this machine."""
+    return settings.public_url.rstrip("/") or _local_address(settings.host, settings.port)
+
+
+def _local_address(host: str, port: int) -> str:
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound to it
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
+def note_address(settings: Settings) -> None:
+    """Note where this process serves. What cannot be written is left: only printed links want it."""
+    file = Path(settings.data_dir) / FILE
+    with suppress(OSError):
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps({"url": _local_address(settings.host, settings.port), "pid": os.getpid()}))
+        temporary.replace(file)
+
+
+def served_at(settings: Settings) -> str:
+    """Return `public_url`, else the address of the server that runs in this data directory, else that of the settings."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    try:
+        noted = json.loads((Path(settings.data_dir) / FILE).read_text("utf-8"))
+        if is_running(int(noted["pid"])):
+            return str(noted["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return _local_address(settings.host, settings.port)
