@@ -92,3 +92,10 @@ class OrdersOverview:
             ids = await store.open_since(tx, older_than.total_seconds(), limit)
             found = await order_store.find_by_id(tx, ids)
         return [found[number] for number in ids]
+
+    async def in_review(self, after: int, limit: int) -> list[Order]:
+        """The orders in review, live and test, oldest first, from above number `after`. Raises Busy."""
+        async with self._database.connection() as tx:
+            ids = await store.in_review(tx, after, limit)
+            found = await order_store.find_by_id(tx, ids)
+        return [found[number] for number in ids if number in found]

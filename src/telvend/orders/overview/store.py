@@ -45,6 +45,14 @@ async def sold_by_day(tx: Tx, starts: Sequence[datetime], until: datetime) -> li
     return found
 
 
+IN_REVIEW: Final = "select id from orders where state = 'review' and id > $1 order by id limit $2"
+
+
+async def in_review(tx: Tx, after: int, limit: int) -> list[int]:
+    """The orders in review, oldest first, from above a number."""
+    return [row[0] for row in await tx.fetch(IN_REVIEW, after, limit)]
+
+
 async def open_since(tx: Tx, older_than_s: float, limit: int) -> list[int]:
     """The live orders that are open for longer than this, oldest first."""
     return [row[0] for row in await tx.fetch(OPEN_SINCE, older_than_s, limit)]

@@ -107,8 +107,9 @@ class Console:
 
     def list(self, request: Request, visitor: Visitor, title: str, listing: Listing, **context: Any) -> Response:
         """Answer with a page that is a list."""
+        typed = Form({name: [value] for name, value in request.query_params.items()})
         return self.render(
-            request, visitor, "console/list.html", title=title, listing=listing, typed=Form({name: [value] for name, value in request.query_params.items()}),
+            request, visitor, "console/list.html", title=title, listing=listing, typed=typed,
             **{"lead": "", "actions": (), **context},
         )  # fmt: skip
 
@@ -178,7 +179,7 @@ def ends(day: date | None, zone: ZoneInfo) -> datetime | None:
 
 def leading(request: Request, **changes: str | int | None) -> str:
     """The address of this page with other values in its query; those that are empty are left out."""
-    values = {**dict(request.query_params), **{name: value for name, value in changes.items()}}
+    values = {**dict(request.query_params), **changes}
     query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
     return request.url.path + (f"?{query}" if query else "")
 

@@ -1,6 +1,7 @@
 """Who may do what in the console: the one table. A page or verb names the right that it needs, and nothing else decides."""
 
-from collections.abc import Iterable, Set as AbstractSet
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Final
 

@@ -1,8 +1,8 @@
 """How everything is done that changes money or access: a form with its reason, what it will do in figures, then one POST.
 
     resolve = Verb(
-        path="/console/orders/{reference}/resolve", right=Right.DECIDE, title="Resolve an order", fields=(…),
-        load=load_order, preview=preview, perform=perform, back=…
+        path="/console/orders/{reference}/resolve", right=Right.DECIDE, title="Resolve the order", button="Confirm",
+        what="order.resolve", on=orders, fields=(…), preview=preview, perform=perform,
     )
 
     GET              the form
@@ -31,7 +31,7 @@ from telvend.errors import (
     ReferenceReused,
     TelvendError,
 )
-from telvend.kit.money import Money
+from telvend.kit.money import Currency, Money
 from telvend.kit.text import LONGEST_REASON
 from telvend.people.model import Act, Visitor
 from telvend.web.console.frame import Console
@@ -94,14 +94,21 @@ class Given:
         return self.values.get(REASON, "")
 
 
-Fields = Sequence[Field] | Callable[[Any], Sequence[Field]]
+@dataclass(frozen=True, slots=True)
+class On(Generic[S]):
+    """What verbs act on. `load` finds it, and raises NotFound; `thing` and `key` name it in the audit log; `back` is its page."""
+
+    thing: str
+    load: Callable[[Request], Awaitable[S]]
+    key: Callable[[S], str]
+    back: Callable[[S], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Verb(Generic[S]):
-    """Something that a person does. `load` finds on what; it raises NotFound. `perform` returns what the next page says.
+    """Something that a person does. `perform` returns what the next page says; `what` names it in the audit log.
 
-    `what`, `thing` and `key` name it in the audit log. `first`: see Desk.acting. `back` is where the next page is.
+    `choices`: fields that depend on the subject. `first`: see Desk.acting.
     """
 
     path: str
@@ -109,12 +116,9 @@ class Verb(Generic[S]):
     title: str
     button: str
     what: str
-    thing: str
-    load: Callable[[Request], Awaitable[S]]
-    key: Callable[[S], str]
+    on: On[S]
     preview: Callable[[S, Given], Awaitable[Preview]]
     perform: Callable[[S, Given, Visitor], Awaitable[str]]
-    back: Callable[[S], str]
     fields: Sequence[Field] = ()
     choices: Callable[[S], Sequence[Field]] | None = None
     lead: str = ""
@@ -153,14 +157,14 @@ class _Pages(Generic[S]):
 
     async def ask(self, request: Request, visitor: Visitor) -> Response:
         """The form, filled with what the address brings along."""
-        subject = await self._verb.load(request)
+        subject = await self._verb.on.load(request)
         begun = {one.name: request.query_params.getlist(one.name)[:1] for one in self._verb.fields_of(subject)}
         return self._form(request, visitor, subject, Form({name: values for name, values in begun.items() if values}))
 
     async def answer(self, request: Request, visitor: Visitor) -> Response:
         """What it will do; or do it."""
         verb = self._verb
-        subject = await verb.load(request)
+        subject = await verb.on.load(request)
         form = await read_form(request)
         given = _read(form, verb.fields_of(subject))
         preview = None
@@ -174,24 +178,24 @@ class _Pages(Generic[S]):
         seen = form.text(_CONFIRMED, longest=64)
         if seen != preview.mark:
             return self._confirmation(request, visitor, subject, form, given, preview, changed=bool(seen))
-        act = Act(verb.what, verb.thing, verb.key(subject), given.reason, preview.before, preview.after)
+        act = Act(verb.what, verb.on.thing, verb.on.key(subject), given.reason, preview.before, preview.after)
         address = "" if request.client is None else request.client.host
         try:
             async with self._console.desk.acting(act, visitor, address, first=verb.first):
                 said = await verb.perform(subject, given, visitor)
         except WaitsForSecondPerson as waits:
             text = f"{waits} Somebody else confirms it below Approvals."
-            return self._console.shell.go(request, verb.back(subject), text, "wait")
+            return self._console.shell.go(request, verb.on.back(subject), text, "wait")
         except (InvalidInput, AlreadyExists, ReferenceReused, NotPermitted, InsufficientBalance) as error:
             _tell(form, error, verb.fields_of(subject))
             return self._form(request, visitor, subject, form, status=422)
-        return self._console.shell.go(request, verb.back(subject), said)
+        return self._console.shell.go(request, verb.on.back(subject), said)
 
     def _form(self, request: Request, visitor: Visitor, subject: S, form: Form, status: int = 200) -> Response:
         verb = self._verb
         return self._console.render(
             request, visitor, "console/verb.html", status=status, title=verb.title, lead=verb.lead, form=form,
-            fields=verb.fields_of(subject), back=verb.back(subject), subject=verb.key(subject),
+            fields=verb.fields_of(subject), back=verb.on.back(subject), subject=verb.on.key(subject),
         )  # fmt: skip
 
     def _confirmation(
@@ -212,7 +216,7 @@ class _Pages(Generic[S]):
         return self._console.render(
             request, visitor, "console/confirm.html", title=verb.title, preview=preview, button=verb.button,
             carried=[*((name, value) for name, value in carried if value), *preview.carried.items()],
-            danger=verb.danger, changed=changed, reason=given.reason, back=verb.back(subject), subject=verb.key(subject),
+            danger=verb.danger, changed=changed, reason=given.reason, back=verb.on.back(subject), subject=verb.on.key(subject),
             form=form,
         )  # fmt: skip
 
@@ -269,6 +273,14 @@ def _sentence(name: str, problem: str, names: set[str]) -> str:
 def figures(**pairs: Value) -> list[tuple[str, Value]]:
     """Figures of a preview by their labels, with blanks for underscores."""
     return [(label.replace("_", " ").capitalize(), value) for label, value in pairs.items()]
+
+
+def amount_of(text: str, currency: Currency, field: str = "amount") -> Money:
+    """Read an amount in whole units, with or without commas. Raises InvalidInput."""
+    try:
+        return Money.parse(text.replace(",", "").replace(" ", ""), currency)
+    except ValueError as error:
+        raise InvalidInput(field, str(error)) from None
 
 
 def plus(one: Money, other: Money) -> Money:
