@@ -1316,6 +1316,7 @@ _LOADED_TO_SERVE: Final = (
     "web.measurements",
     "web.notices",
     "web.pages",
+    "web.portal.site",
     "web.server",
     "webhooks.dispatch",
     "webhooks.retention",
@@ -1368,6 +1369,9 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
     from telvend.web.pages import pages
+    from telvend.web.portal.site import Api, portal
+    from telvend.web.shell import Assets, Templates
+    from telvend.web.shell.site import FrontDoor
 
     dialects: list[Dialect] = [_routes_of(keys).dialect(shop.settings) for keys in APIS]
     for dialect in dialects:
@@ -1388,16 +1392,24 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
     }
 
+    assets = Assets()
+    templates = Templates(assets)
+    apis = [Api.of(name, write("")["info"]) for name, write in documents["openapi"].items()]
+    # Half of the connections are left to the APIs, whatever browsers ask for.
+    at_once = max(1, shop.settings.pool_size // 2)
     measure = measurements(shop.services, shop.database)
     main = Dispatch(
         apps,
-        pages(
-            shop.services.resellers,
-            shop.settings.public_url,
-            documents,
-            measure,
-            Fresh(shop.unready, HEALTH_KEPT_FOR_S),
-            metrics_public=shop.settings.metrics_public,
+        FrontDoor(
+            portal(templates, assets, shop.services, apis, shop.clock, at_once=at_once),
+            pages(
+                shop.services.resellers,
+                shop.settings.public_url,
+                documents,
+                measure,
+                Fresh(shop.unready, HEALTH_KEPT_FOR_S),
+                metrics_public=shop.settings.metrics_public,
+            ),
         ),
     )
     return main, metrics_only(measure)

@@ -92,6 +92,20 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Overview:
+    """A wallet at a glance. `held` is what open sales hold, which is no part of `balance`.
+
+    `spent` is for each of the asked days what left the wallet, less what came back to it; money that was put in or credited is
+    no part of it. `count` is the number of transactions in all.
+    """
+
+    balance: Money
+    held: Money
+    spent: list[Money]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class WalletBalance:
     """What a reseller can spend in one currency and mode right now."""
 

@@ -1,7 +1,9 @@
 """The verbs of wallets: what can be spent, the list of transactions by pages, the statement, the wallet in numbers."""
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from telvend.database.connections import Database, DedicatedConnection, Tx
@@ -14,8 +16,18 @@ from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import TransferKind
 from telvend.wallets import paging, store
-from telvend.wallets.entries import transaction_of
-from telvend.wallets.model import Filter, Page, StatementLine, Summary, Transaction, WalletBalance
+from telvend.wallets.entries import kind_of, transaction_of
+from telvend.wallets.model import (
+    Filter,
+    Overview,
+    Page,
+    StatementLine,
+    Summary,
+    Transaction,
+    TransactionKind,
+    TransactionStatus,
+    WalletBalance,
+)
 
 LONGEST_REFERENCE = 128
 
@@ -136,6 +148,30 @@ class Transactions:
             entries = await store.entries(tx, wallet_id, positions) if positions else []
             return Page(await _transactions(tx, entries, currency), total)
 
+    async def overview(self, wallet_id: int, currency: Currency, bounds: Sequence[datetime] = ()) -> Overview:
+        """Return a wallet at a glance, with what was spent between each two of `bounds`, which ascend.
+
+        The cost grows with the logarithm of the wallet's transfers and with the credits of the time. Raises NotFound, Busy.
+        """
+        async with self._database.snapshot() as tx:
+            row = await store.wallet(tx, wallet_id)
+            if row is None:
+                raise NotFound("The wallet")
+            held = 0
+            if pending := await store.pending_positions(tx, wallet_id):
+                held = sum(
+                    entry["amount_minor"]
+                    for entry in await store.entries(tx, wallet_id, pending)
+                    if not entry["credit"]
+                )
+            spent = await _spent(tx, wallet_id, row["transactions"], bounds) if len(bounds) > 1 else []
+        return Overview(
+            Money(row["balance_minor"], currency),
+            Money(held, currency),
+            [Money(minor, currency) for minor in spent],
+            row["transactions"],
+        )
+
     async def find(self, wallet_id: int, currency: Currency, reference: str) -> Transaction:
         """The transaction of this wallet with this reference. Raises NotFound, Busy."""
         found = await self.look_up(wallet_id, currency, reference)
@@ -167,3 +203,39 @@ async def _transactions(tx: Tx, entries: Sequence[Any], currency: Currency) -> l
     unsaid = [entry["id"] for entry in entries if entry["before_minor"] is None]
     balances = await ledger_store.first_balances(tx, unsaid) if unsaid else {}
     return [transaction_of(entry, currency, *balances.get(entry["id"], (0, 0))) for entry in entries]
+
+
+_PAID_WITHIN: Final = timedelta(days=3)
+"""A funding that is paid later than so long after its beginning is not looked for."""
+
+
+async def _spent(tx: Tx, wallet_id: int, last: int, bounds: Sequence[datetime]) -> list[int]:
+    """What left a wallet between each two moments: what came in, less what the balance has grown by."""
+    _, sequence = await store.sequence_of(tx, wallet_id)
+    ends = await store.last_sequences_before(tx, wallet_id, sequence, bounds)
+    balances = await store.balances_after(tx, wallet_id, ends)
+    came_in = [0] * (len(bounds) - 1)
+    first = await store.first_position_from(tx, wallet_id, last, bounds[0] - _PAID_WITHIN)
+    for entry in await _credits_from(tx, wallet_id, first, last):
+        at = entry["created_at"] if kind_of(entry) is TransactionKind.CREDIT else entry["updated_at"]
+        day = bisect_right(bounds, at) - 1
+        if 0 <= day < len(came_in):
+            came_in[day] += entry["amount_minor"]
+    return [max(0, came_in[day] - (balances[ends[day + 1]] - balances[ends[day]])) for day in range(len(came_in))]
+
+
+async def _credits_from(tx: Tx, wallet_id: int, first: int, last: int) -> list[Any]:
+    """The completed credits and fundings from a position on. Refunds are none: they undo what was spent."""
+    blocks = await store.blocks_with_credits(tx, wallet_id, first, last)
+    size = 1 << store.BLOCK_BITS
+    ranges = [(max(first, block * size), min(last, block * size + size - 1)) for block in blocks]
+    if not ranges:
+        return []
+    wanted = Filter(credit=True, status=TransactionStatus.COMPLETED)
+    positions = await store.members(tx, wallet_id, wanted, ranges)
+    came_in = (TransactionKind.CREDIT, TransactionKind.FUNDING)
+    return [
+        entry
+        for entry in await store.entries(tx, wallet_id, positions)
+        if kind_of(entry) in came_in and entry["status"] == TransactionStatus.COMPLETED
+    ]

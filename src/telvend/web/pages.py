@@ -18,7 +18,6 @@ from telvend.kit.turnstile import Budget, Turnstile
 from telvend.resellers.service import Resellers
 from telvend.web.documents import Document, DocumentResponse
 from telvend.web.forwarded import is_local, peer_of
-from telvend.web.markup import HtmlPage, Markup, fill
 from telvend.web.measurements import PATH as METRICS
 from telvend.web.measurements import answered
 from telvend.web.pieces import LargeResponse
@@ -65,18 +64,13 @@ def pages(
     not only for who asks on this machine.
     """
     written = {(kind, name): Document(write) for kind, made in documents.items() for name, write in made.items()}
-    first_page: list[Response] = []
     pictures = Turnstile(*_PICTURES_AT_ONCE)
     together = Budget(_PICTURES_BYTES)
     addresses = {kind: {name: f"/{kind}/{name}.json" for name in made} for kind, made in documents.items()}
 
-    async def first(request: Request) -> Response:
-        if "text/html" in request.headers.get("accept", ""):
-            if not first_page:
-                first_page.append(_first_page(documents))
-            return first_page[0]
+    async def first(_: Request) -> Response:
         found = {"apis": addresses.get("openapi", {}), "collections": addresses.get("postman", {})}
-        return Json({"name": "Telvend", **found, "health": "/healthz"}, headers=_BY_ACCEPT)
+        return Json({"name": "Telvend", **found, "health": "/healthz"}, headers=BY_ACCEPT)
 
     async def health(_: Request) -> Response:
         why = await unready()
@@ -147,30 +141,8 @@ def pages(
 
 
 _FILE_NAMES = {"openapi": "telvend-{name}-openapi.json", "postman": "telvend-{name}.postman_collection.json"}
-_BY_ACCEPT = {"vary": "Accept"}
+BY_ACCEPT = {"vary": "Accept"}
 _NOT_STORED = {"cache-control": "no-store"}
-
-
-def _first_page(documents: Mapping[str, Mapping[str, Callable[[str], dict[str, Any]]]]) -> Response:
-    """What a browser is shown: each API in a sentence, and its documents to look at and to take away."""
-    cards = Markup("").join(_card(name, write("")["info"]) for name, write in documents.get("openapi", {}).items())
-    body = Markup(
-        '<h1>Telvend</h1><p class="soft">Every API with its Swagger (OpenAPI) document and Postman collection.</p>'
-    )
-    return HtmlPage("Telvend", Markup(body + cards), headers=_BY_ACCEPT)
-
-
-def _card(name: str, info: Mapping[str, str]) -> Markup:
-    return fill(
-        '<section class="card"><h1>{title}</h1><p class="soft">{about}</p>'
-        '<a class="button main" href="/openapi/{name}.json?download">Download Swagger</a>'
-        '<a class="button main" href="/postman/{name}.json?download">Download Postman collection</a>'
-        '<p class="links"><a href="/openapi/{name}.json">/openapi/{name}.json</a><br>'
-        '<a href="/postman/{name}.json">/postman/{name}.json</a></p></section>',
-        name=name,
-        title=info["title"],
-        about=info.get("description", "").partition(". ")[0].rstrip(".") + ".",
-    )
 
 
 _PICTURES = {

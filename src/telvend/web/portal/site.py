@@ -1,21 +1,65 @@
-"""The portal's addresses, put together. A subject gets its line in `portal`."""
+"""The portal's addresses, put together. A subject has its line in `portal`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from telvend.web.shell import Assets, Shell, local_path, read_form
+from telvend.kit.clock import Clock
+from telvend.people.model import Surface, Visitor
+from telvend.services import Services
+from telvend.web.pages import BY_ACCEPT
+from telvend.web.portal import access, account, home
+from telvend.web.shell import Assets, Shell, Side, Templates, local_path, read_form
 from telvend.web.shell.assets import BASE as ASSETS
 from telvend.web.shell.pages import THEME_COOKIE, THEMES
 from telvend.web.shell.site import HtmlSite
 
-_THEME_LASTS_S = 365 * 24 * 3600
+_THEME_LASTS_S: Final = 365 * 24 * 3600
 
 
-def portal(shell: Shell, assets: Assets, *subjects: Sequence[BaseRoute]) -> HtmlSite:
-    """The site of the portal. `subjects` are the routes of each subject."""
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A public API as the pages name it. `about` is its first sentence."""
+
+    name: str
+    title: str
+    about: str
+
+    @classmethod
+    def of(cls, name: str, info: Mapping[str, Any]) -> "Api":
+        """Read the `info` of its document."""
+        about = str(info.get("description", "")).partition(". ")[0].rstrip(".")
+        return cls(name, str(info["title"]), f"{about}.")
+
+
+def portal(
+    templates: Templates, assets: Assets, services: Services, apis: Sequence[Api], clock: Clock, *, at_once: int
+) -> HtmlSite:
+    """The site of the portal. `at_once`: how many of its pages may be at the database together."""
+    people = services.people
+
+    async def find(token: str) -> Visitor | None:
+        return await people.visitor(token, Surface.PORTAL)
+
+    shell = Shell(Side("portal", "__Host-telvend", "/signin", "/home", find), templates, at_once=at_once)
+    subjects = [
+        _common(shell, assets, apis),
+        access.routes(shell, people),
+        home.routes(shell, services, clock),
+        account.routes(shell, people),
+    ]
+    return HtmlSite(shell, [route for subject in subjects for route in subject])
+
+
+def _common(shell: Shell, assets: Assets, apis: Sequence[Api]) -> list[BaseRoute]:
+    """The first page, the files of all pages, and the switch between light and dark."""
+
+    async def first(request: Request) -> Response:
+        return shell.render(request, "portal/first.html", headers=BY_ACCEPT, apis=apis)
 
     async def theme(request: Request) -> Response:
         form = await read_form(request)
@@ -27,9 +71,4 @@ def portal(shell: Shell, assets: Assets, *subjects: Sequence[BaseRoute]) -> Html
     async def asset(request: Request) -> Response:
         return await assets.serve(request)
 
-    routes = [
-        Route(f"{ASSETS}/{{name}}", asset),
-        shell.page("/theme", post=theme),
-        *(route for subject in subjects for route in subject),
-    ]
-    return HtmlSite(shell, routes)
+    return [shell.page("/", get=first), shell.page("/theme", post=theme), Route(f"{ASSETS}/{{name}}", asset)]

@@ -11,7 +11,7 @@ What cannot be a form at all is refused with one sentence (InvalidInput, BodyToo
 error of this field, beside what was typed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -20,7 +20,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from telvend.errors import BodyTooLarge, InvalidInput
+from telvend.errors import BodyTooLarge, InvalidFields, InvalidInput
 from telvend.kit.turnstile import Budget
 
 FORM_BYTES: Final = 64 * 1024
@@ -105,6 +105,16 @@ class Form:
     def error(self, name: str, sentence: str) -> None:
         """Say what is wrong with a field; the first sentence of each counts. "" is the form as a whole."""
         self.errors.setdefault(name, sentence)
+
+    def take(self, error: InvalidInput, fields: Mapping[str, str] | None = None) -> None:
+        """Take what a service says is wrong as errors of the fields; `fields` maps its names to those of the form.
+
+        What completes a sentence about the field gets its beginning.
+        """
+        problems = error.problems if isinstance(error, InvalidFields) else {error.field: error.problem}
+        for name, problem in problems.items():
+            sentence = problem if problem[:1].isupper() else f"This {problem}"
+            self.error((fields or {}).get(name, name), sentence if sentence.endswith((".", "?")) else f"{sentence}.")
 
     def typed(self, name: str, default: str = "") -> str:
         """What to put into the field again. Control characters, which no page can show, are replaced."""

@@ -27,11 +27,11 @@ from starlette.types import Receive, Scope, Send
 from telvend.errors import MethodNotAllowed, NotFound, TelvendError
 from telvend.kit.ids import request_id_of
 from telvend.kit.turnstile import Budget, Turnstile
+from telvend.people.model import Role, Visitor
 from telvend.web.shell.assets import takes_gzip
 from telvend.web.shell.forms import FORM, FORM_BYTES, Form, receive_form
 from telvend.web.shell.guard import is_from_elsewhere, is_masked, keeps_cookies, local_path, mask
 from telvend.web.shell.rendering import Templates
-from telvend.web.shell.visitor import Visitor
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self';"
@@ -52,8 +52,8 @@ _COMPRESSED_FROM: Final = 1024
 _LONGEST_FLASH: Final = 400
 _TONES: Final = frozenset({"good", "bad", "wait"})
 _VISIT: Final = "telvend.visit"
-_AT_ONCE: Final = (4, 256)
-_WAITING_OUTSIDE: Final = (32, 256)
+_MOST_WAITING: Final = 256
+_OUTSIDE_AT_ONCE: Final = 16
 _FORMS_BYTES: Final = 32 * 1024 * 1024
 
 PublicHandler = Callable[[Request], Awaitable[Response]]
@@ -86,19 +86,26 @@ class _Visit:
     side: Side
     visitor: Visitor | None = None
     anonymous: str | None = None
-    flash: tuple[str, str] | None = None
     cookies: list[tuple[str, str, int | None]] = field(default_factory=list)
+
+    def bake(self, response: Response) -> None:
+        """Set the cookies with an answer."""
+        for name, value, lasts_s in self.cookies:
+            response.set_cookie(name, value, max_age=lasts_s, path="/", secure=True, httponly=True, samesite="lax")
 
 
 class Shell:
     """What the pages of one side share."""
 
-    def __init__(self, side: Side, templates: Templates, *, turnstile: Turnstile | None = None, **shared: Any) -> None:
-        """`shared` is known to every template of this side."""
+    def __init__(self, side: Side, templates: Templates, *, at_once: int = 2, **shared: Any) -> None:
+        """`at_once`: how many pages are made at the same time, a part of the connections to the database.
+
+        `shared` is known to every template of this side.
+        """
         self.side = side
         self._templates = templates
-        self._turnstile = turnstile or Turnstile(*_AT_ONCE)
-        self._outside = Turnstile(*_WAITING_OUTSIDE)
+        self._turnstile = Turnstile(at_once, _MOST_WAITING)
+        self._outside = Turnstile(_OUTSIDE_AT_ONCE, _MOST_WAITING)
         self._together = Budget(_FORMS_BYTES)
         self._shared = shared
 
@@ -115,7 +122,8 @@ class Shell:
     ) -> Route:
         """A route. `form_bytes`: the longest body of its form, files with it.
 
-        `waits_outside`: handlers wait for other servers; more of them may be under way.
+        `waits_outside`: handlers wait for something else than the database, such as another server or the hash of a password;
+        more of them may be under way.
         """
         turnstile = self._outside if waits_outside else self._turnstile
         return Route(path, _Page(self, get, post, form_bytes, self._together, turnstile))
@@ -148,13 +156,13 @@ class Shell:
             "visitor": visit.visitor,
             "side": self.side.name,
             "home": self.side.home,
-            "here": request.url.path,
-            "query": request.url.query,
+            "here": _path_of(request.scope),
+            "query": _query_of(request.scope),
             "csrf": lambda: self._csrf(visit),
             "flash": self._take_flash(request, visit) if whole else None,
             "theme": theme_of(request),
             "request_id": request_id_of(request.headers.get("x-request-id", "").encode("latin-1") or None).decode(),
-            "keeps_cookies": keeps_cookies(request.url.scheme, request.headers.get("host", "")),
+            "keeps_cookies": keeps_cookies(request.scope["scheme"], request.headers.get("host", "")),
         }
         if whole or fragment is None:
             text = self._templates.render(template, context)
@@ -186,7 +194,8 @@ class Shell:
 
     def sign_in_first(self, request: Request) -> Response:
         """Answer 303 to the page where one signs in, which comes back to the page that was asked for."""
-        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        query = _query_of(request.scope)
+        here = _path_of(request.scope) + (f"?{query}" if query else "")
         back = here if request.method in ("GET", "HEAD") else self.side.home
         return RedirectResponse(f"{self.side.sign_in}?next={quote(local_path(back, self.side.home), safe='')}", 303)
 
@@ -210,10 +219,12 @@ class Shell:
         title, text = _WORDS.get(status, _WORDS[500])
         if status in (400, 403, 409, 410, 413, 429):
             text = str(error)
-        return self.render(
+        response = self.render(
             request, "shell/message.html", status=status, title=title, text=text,
             refresh_s=5 if status == 503 and scope["method"] == "GET" else None,
         )  # fmt: skip
+        _visit_of(request, self.side).bake(response)
+        return response
 
     # Within ---------------------------------------------------------------------------------------------------------------
 
@@ -232,6 +243,16 @@ class Shell:
             return None
         visit.cookies.append((FLASH_COOKIE, "", 0))
         return read_flash(text)
+
+
+def _path_of(scope: Scope) -> str:
+    """The path of a request, as an address has it. It is no part of another one, whatever the client has sent."""
+    return quote(scope["path"], safe="/-._~!$&'()*+,;=:@")
+
+
+def _query_of(scope: Scope) -> str:
+    query: bytes = scope["query_string"]
+    return quote(query, safe="/-._~!$&'()*+,;=:@?%")
 
 
 def read_flash(text: str) -> tuple[str, str] | None:
@@ -273,7 +294,7 @@ def signed_in(handler: SignedInHandler) -> PublicHandler:
     return handle
 
 
-def with_role(role: str, handler: SignedInHandler) -> PublicHandler:
+def with_role(role: Role, handler: SignedInHandler) -> PublicHandler:
     """A handler for those with this role. Without it the page does not exist."""
 
     async def handle(request: Request, visitor: Visitor) -> Response:
@@ -324,8 +345,7 @@ class _Page:
                 response = self._foreign(request, visit, had_session=bool(token))
             else:
                 response = await handler(request)
-        for name, value, lasts_s in visit.cookies:
-            response.set_cookie(name, value, max_age=lasts_s, path="/", secure=True, httponly=True, samesite="lax")
+        visit.bake(response)
         await response(scope, receive, send)
 
     def _foreign(self, request: Request, visit: _Visit, *, had_session: bool) -> Response:

@@ -1,7 +1,6 @@
 """Sites of HTML pages, and the choice between them and the JSON pages for what has no address of its own."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
@@ -28,23 +27,13 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:  # noqa:
     raise UnknownPath(scope["path"])
 
 
-class Pages(Protocol):
-    """A site, as `FrontDoor` needs it."""
-
-    routes: Sequence[BaseRoute]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
-
-    async def refuse(self, scope: Scope, send: Send, error: TelvendError) -> None: ...
-
-
-class FrontDoor:
+class FrontDoor(Site):
     """Everything that is under no base path of its own: the portal's pages, and JSON for programs.
 
     The first part of a path says whose it is. `/`, and what nobody has, is HTML for who asks for HTML.
     """
 
-    def __init__(self, html: Pages, programs: Pages) -> None:
+    def __init__(self, html: Site, programs: Site) -> None:
         self._html = html
         self._programs = programs
         self._html_names = _names(html) - {""}
@@ -57,7 +46,7 @@ class FrontDoor:
     async def refuse(self, scope: Scope, send: Send, error: TelvendError) -> None:
         await self._site_of(scope).refuse(scope, send, error)
 
-    def _site_of(self, scope: Scope) -> Pages:
+    def _site_of(self, scope: Scope) -> Site:
         name = scope["path"].split("/", 2)[1] if "/" in scope["path"] else ""
         if name in self._html_names:
             return self._html
@@ -71,5 +60,5 @@ def asks_for_html(scope: Scope) -> bool:
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
-def _names(site: Pages) -> set[str]:
+def _names(site: Site) -> set[str]:
     return {getattr(route, "path", "/").split("/", 2)[1].partition("{")[0] for route in site.routes}
