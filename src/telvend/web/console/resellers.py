@@ -205,7 +205,7 @@ class _Pages:
             made = await resellers.add(given["email"], given["name"], given["phone"])
             return f"{made.name} is reseller {made.number}."
 
-        on = On[None]("reseller", load, lambda _: "", lambda _: "/console/resellers")
+        on: On[None] = On("reseller", load, lambda _: "", lambda _: "/console/resellers")
         fields = (
             Field("name", "Name"),
             Field("email", "Email", "email"),
