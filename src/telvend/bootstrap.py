@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
     from telvend.people.keys import PeopleKeys
+    from telvend.people.mail.notices import Notices
     from telvend.people.mail.outbox import MailOutbox
     from telvend.people.mail.sender import EmailSender
     from telvend.people.mail.transport import Transport
@@ -310,6 +311,13 @@ class Shop:
             People(self.database, self.resellers, self.people_keys, self.mail, policy, clock=self.clock)
         )
 
+    @cached_property
+    def notices(self) -> "Notices":
+        """What tells resellers of their endpoints and wallets by e-mail."""
+        from telvend.people.mail.notices import Notices
+
+        return Notices(self.database, self.mail)
+
     @property
     def base_url(self) -> str:
         """Where pages of this shop are reached, for links that are not the answer to a request."""
@@ -326,8 +334,9 @@ class Shop:
 
     @cached_property
     def email_sender(self) -> "EmailSender":
-        """Made where this process runs, with a task that sends and one that removes what is old."""
+        """Made where this process runs, with tasks that send, that look for what is to be told, and that remove what is old."""
         from telvend.kit.periodic import PeriodicTask
+        from telvend.people.mail import notices
         from telvend.people.mail.sender import EVERY_S, EmailRetention, EmailSender, sender_of
 
         transport = _mail_transport(self.settings)
@@ -342,6 +351,7 @@ class Shop:
         retention = EmailRetention(self.database, self.clock, transport)
         for name, work, every_s in (
             ("sending e-mails", sender.work, EVERY_S),
+            ("looking for low wallets", self.notices.look_for_low_wallets, notices.EVERY_S),
             ("removing old e-mails", retention.look, EmailRetention.EVERY_S),
         ):
             self._life.runs(PeriodicTask(name, work, self.clock, every_s=every_s, runtime=self._runtime))
@@ -648,6 +658,7 @@ class Shop:
                 allow_private=allow_private,
                 pressure=lambda: orders.lane.load,
                 runtime=self._runtime,
+                on_stopped=self.notices.endpoints_stopped,
             )
         )
         self._life.push_async_callback(dispatch.drain, self.settings.drain_s)

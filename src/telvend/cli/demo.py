@@ -45,8 +45,10 @@ def demo(
         # A demonstration talks to people: requests are shown by its own steps, not by log lines.
         log_level="warning",
     )
-    # One person shows it.
-    settings = msgspec.structs.replace(settings, database_url=None, second_person_above="")
+    # One person shows it, and anybody may try the portal: no e-mail leaves a demonstration.
+    settings = msgspec.structs.replace(
+        settings, database_url=None, second_person_above="", signup="open", verify_email=False
+    )
 
     async def ready(shop: "Shop", stop: asyncio.Event) -> None:
         await Story(shop, settings, Console(highlight=False, soft_wrap=True), once=once).tell(time.monotonic() - began)

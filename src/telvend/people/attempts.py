@@ -8,6 +8,7 @@ still signs in from where that has worked before; from elsewhere a reset by e-ma
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Final
 
 from telvend.database.connections import Tx
@@ -53,7 +54,7 @@ class Attempts:
         now = self._clock.now()
         next_at = await store.take_attempt(tx, _key(limit, whose), now, limit.each, limit.most)
         if next_at is not None:
-            raise TooManyAttempts(max(1, int((next_at - now).total_seconds()) + 1))
+            raise TooManyAttempts(max(1, ceil((next_at - now).total_seconds())))
 
     async def give_back(self, tx: Tx, limit: AttemptLimit, whose: str) -> None:
         """Give an attempt back that has succeeded."""

@@ -15,7 +15,7 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
-from telvend.upkeep import book, deployment, keys, networks, reality, storage, upstreams, webhooks, write_offs
+from telvend.upkeep import book, deployment, keys, networks, people, reality, storage, upstreams, webhooks, write_offs
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -35,6 +35,9 @@ SHOP: Final[tuple[Check[Examined], ...]] = (
     keys.voucher_key,
     keys.payload_key,
     keys.webhook_key,
+    keys.people_key,
+    people.owner,
+    people.emails,
     webhooks.webhooks,
     reality.vendors,
     reality.play_money,

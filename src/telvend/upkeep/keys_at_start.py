@@ -9,6 +9,7 @@ from telvend.kit.keyfile import KeyMissing
 from telvend.kit.log import get
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.orders.payloads.keys import PayloadKeys
+from telvend.people.keys import PeopleKeys
 from telvend.webhooks.keys import WebhookKeys
 
 _log = get(__name__)
@@ -25,6 +26,7 @@ async def require_keys(settings: Settings, database: Database) -> None:
         ("voucher key", PinKeys(database, folder, settings.voucher_key)),
         ("payload key", PayloadKeys(database, folder, settings.payload_key)),
         ("webhook key", WebhookKeys(database, folder, settings.webhook_key)),
+        ("people key", PeopleKeys(database, folder, settings.people_key)),
     ):
         try:
             await keys.check()

@@ -64,6 +64,7 @@ _WEBHOOKS_WAITING: Final = metrics.Reading(
     "Messages that wait for endpoints in a state, active or paused; an endpoint counts for a thousand at most.",
     "state",
 )
+_EMAILS: Final = metrics.Reading("telvend_emails_open", "E-mails that wait, or have failed.", "state")
 _FLOAT_AGE: Final = metrics.Reading("telvend_provider_float_age_seconds", "How long ago a float was read.", "provider")
 
 
@@ -100,6 +101,9 @@ async def measured(services: Services, database: Database) -> bytes:
     waiting: dict[tuple[str, ...], float] = {
         (str(state),): float(count) for state, count in (await services.webhooks.count_waiting()).items()
     }
+    emails: dict[tuple[str, ...], float] = {
+        (str(state),): float(count) for state, count in (await services.people.mail.counts()).items()
+    }
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
         metrics.render,
@@ -121,6 +125,7 @@ async def measured(services: Services, database: Database) -> bytes:
             _FLOAT_LOW.family(low),
             _FLOAT_AGE.family(ages),
             _WEBHOOKS_WAITING.family(waiting),
+            _EMAILS.family(emails),
         ),
     )
 

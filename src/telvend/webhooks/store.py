@@ -177,6 +177,24 @@ def _dip_of(row: Any) -> WalletDip:
     )
 
 
+class LowWallet(msgspec.Struct, frozen=True):
+    """A wallet that stands below its threshold. `funded_minor`: what it was ever funded with."""
+
+    dip: WalletDip
+    funded_minor: int
+
+
+async def low_wallets(tx: Tx, after: int, most: int) -> list[LowWallet]:
+    """Wallets that stand below their thresholds, whoever was told of it, from behind wallet `after`."""
+    found = await tx.fetch(
+        "select w.wallet_id, w.reseller_id, w.mode, w.currency, w.balance_minor, t.threshold_minor, w.funded_minor"
+        " from webhook_threshold t join webhook_wallet w using (wallet_id)"
+        " where w.balance_minor < t.threshold_minor and w.wallet_id > $1 order by w.wallet_id limit $2",
+        after, most,
+    )  # fmt: skip
+    return [LowWallet(_dip_of(tuple(row)[:6]), row["funded_minor"]) for row in found]
+
+
 async def set_threshold(tx: Tx, wallet_id: int, threshold_minor: int) -> None:
     """Set a wallet's threshold; its owner was told of nothing yet."""
     await tx.execute(

@@ -88,7 +88,7 @@ def written(kind: EmailKind, facts: Mapping[str, Any], shop: str, link: str | No
 
     def filled(line: str) -> str:
         # In one pass: what somebody calls themselves is no template.
-        return _PLACE.sub(lambda place: values[place[1]], line)
+        return _PLACE.sub(lambda place: values.get(place[1], ""), line)
 
     return Written(filled(subject), "\n\n".join(map(filled, lines)) + "\n")
 

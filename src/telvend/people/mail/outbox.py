@@ -55,11 +55,11 @@ class MailOutbox:
     async def write_to_members(
         self, tx: Tx, kind: EmailKind, reseller_id: UUID, facts: Mapping[str, Any], *, about: str | None = None
     ) -> None:
-        """Write an e-mail to everybody of a reseller; to its own address where nobody signs in for it yet."""
+        """Write an e-mail to everybody of a reseller whose address is proven; to its own where nobody signs in for it yet."""
         found = await people.members(tx, [reseller_id])
-        for person in found:
-            if person.suspended_at is None:
-                await self.write(tx, kind, person, facts, about=about and f"{about} {person.id}")
+        for place, person in enumerate(found):
+            if person.suspended_at is None and person.email_verified:
+                await self.write(tx, kind, person, facts, about=f"{about} {place}" if about and place else about)
         if not found and (reseller := await people.reseller(tx, reseller_id)) is not None:
             await self.write_to(tx, kind, reseller.email, {"name": reseller.name, **facts}, about=about)
 

@@ -19,13 +19,14 @@ from uuid import UUID
 from telvend.database.connections import Database, Tx
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
+from telvend.kit.keyfile import KeyRefused
 from telvend.kit.log import get
 from telvend.kit.secret import Secret, digest
 from telvend.people import metrics
 from telvend.people import store as people
 from telvend.people.keys import PeopleKeys
 from telvend.people.mail import store
-from telvend.people.mail.model import KEPT_DAYS, LEASE_S, LINKS, RETRIES_S, Email, EmailState, written
+from telvend.people.mail.model import KEPT_DAYS, LEASE_S, LINKS, RETRIES_S, Email, EmailState, Written, written
 from telvend.people.mail.transport import KeptHere, MailNotSent, Transport
 from telvend.people.model import LINK_LASTS, LINK_PATHS, Person, Purpose, Role, new_token
 
@@ -91,16 +92,22 @@ class EmailSender:
             await self._note_failure(email, text.subject, error)
             return
         await hit_async("email.before_record")
-        now = self._clock.now()
         if self._transport.keeps:
-            key = await self._keys.ready()
-            sealed = key.seal_email(email.id, text.text)
-            async with self._database.transaction() as tx:
-                await store.keep(tx, email.id, now, text.subject, key.id, sealed)
+            try:
+                await self._keep(email, text)
+            except KeyRefused as error:
+                await self._note_failure(email, text.subject, MailNotSent(str(error)))
+                return
         else:
             async with self._database.transaction() as tx:
-                await store.end(tx, email.id, EmailState.SENT, now, subject=text.subject)
+                await store.end(tx, email.id, EmailState.SENT, self._clock.now(), subject=text.subject)
         metrics.EMAILS.count(EmailState.KEPT if self._transport.keeps else EmailState.SENT)
+
+    async def _keep(self, email: Email, text: Written) -> None:
+        key = await self._keys.ready()
+        sealed = key.seal_email(email.id, text.text)
+        async with self._database.transaction() as tx:
+            await store.keep(tx, email.id, self._clock.now(), text.subject, key.id, sealed)
 
     async def _note_failure(self, email: Email, subject: str, error: MailNotSent) -> None:
         now = self._clock.now()
