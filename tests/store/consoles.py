@@ -11,6 +11,7 @@ import httpx
 
 from telvend.approvals.gate import SecondPerson
 from telvend.bootstrap import Shop, applications, open_shop
+from telvend.catalog.service import install_builtin
 from telvend.config import Settings, SimulatorSettings
 from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.mode import Mode
@@ -226,12 +227,12 @@ async def console_shop(
         shop = await stack.enter_async_context(open_shop(settings, database_url, serves=True))
         life = await stack.enter_async_context(Lifecycle())
         app, _ = applications(life, shop, folder / "run")
+        async with shop.database.transaction() as tx:
+            await install_builtin(tx)
         await shop.watch.look()
         shop.orders.start()
         shop.wallets.start()
         ama = await shop.resellers.add("ama@example.com", "Ama's Airtime", "0241234567")
-        async with shop.database.connection():
-            pass
         limits, shop.second_person.limits = shop.second_person.limits, SecondPerson().limits
         await shop.credits.add(ama.id, Money(100_00, GHS), Mode.LIVE, "start")
         shop.second_person.limits = limits
