@@ -8,7 +8,18 @@ from starlette.routing import BaseRoute, Route
 
 from telvend.desk.service import Desk
 from telvend.people.model import Surface, Visitor
-from telvend.web.console import orders, providers, resellers, session, today
+from telvend.web.console import (
+    catalogue,
+    funding,
+    office,
+    orders,
+    providers,
+    reports,
+    resellers,
+    session,
+    today,
+    vouchers,
+)
 from telvend.web.console.frame import Console
 from telvend.web.shell import Assets, Shell, Side, Templates, local_path, read_form
 from telvend.web.shell.assets import BASE as ASSETS
@@ -17,7 +28,7 @@ from telvend.web.shell.site import HtmlSite
 
 BASE: Final = "/console"
 
-SUBJECTS: Final = (session, today, orders, resellers, providers)
+SUBJECTS: Final = (session, today, orders, resellers, providers, funding, catalogue, vouchers, reports, office)
 
 _THEME_LASTS_S: Final = 365 * 24 * 3600
 

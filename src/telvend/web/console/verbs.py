@@ -118,7 +118,7 @@ class Verb(Generic[S]):
     what: str
     on: On[S]
     preview: Callable[[S, Given], Awaitable[Preview]]
-    perform: Callable[[S, Given, Visitor], Awaitable[str]]
+    perform: Callable[[S, Given, Visitor], Awaitable[object]]
     fields: Sequence[Field] = ()
     choices: Callable[[S], Sequence[Field]] | None = None
     lead: str = ""
@@ -127,6 +127,8 @@ class Verb(Generic[S]):
     needs_reason: bool = True
     form_bytes: int = FORM_BYTES
     waits_outside: bool = False
+    answer: Callable[[Request, Visitor, object, Given], Response] | None = None
+    """Makes the page that follows from what `perform` returned, where it is shown this once; else that is the next page's message."""
 
     def fields_of(self, subject: S) -> Sequence[Field]:
         """The fields of its form."""
@@ -189,7 +191,9 @@ class _Pages(Generic[S]):
         except (InvalidInput, AlreadyExists, ReferenceReused, NotPermitted, InsufficientBalance) as error:
             _tell(form, error, verb.fields_of(subject))
             return self._form(request, visitor, subject, form, status=422)
-        return self._console.shell.go(request, verb.on.back(subject), said)
+        if verb.answer is not None:
+            return verb.answer(request, visitor, said, given)
+        return self._console.shell.go(request, verb.on.back(subject), str(said))
 
     def _form(self, request: Request, visitor: Visitor, subject: S, form: Form, status: int = 200) -> Response:
         verb = self._verb
