@@ -179,7 +179,7 @@ async def things(console: ConsoleShop) -> dict[str, str]:
     key, _, _ = await shop.resellers.add_key(console.ama.email, "netpluse")
     person = (await shop.people.staff())[0].person
     batch = await shop.vouchers.issue(Money(1_00, NGN), 2, _Nowhere())
-    await shop.subscribers.add("+2348031234567", "NG")
+    await shop.subscribers.add("+2348031234567", tariff_plan="PulsePlus", currency=NGN)
     await shop.people.mail.send_test("esi@shop.example")
     funding = await console.value(
         "insert into funding (id, reference, reseller_id, wallet_id, mode, gateway, method, amount_minor, currency, state, position,"
@@ -545,16 +545,44 @@ async def test_files_hold_no_formulas(console: ConsoleShop) -> None:
 async def test_texts_in_addresses_that_cannot_be_are_no_server_errors(console: ConsoleShop) -> None:
     owner = await console.owner()
     for path in (
-        "/console/orders?before=abc", "/console/orders?before=99999999999999999999", "/console/orders?from=2026-99-99",
-        "/console/orders?state=%00", "/console/orders?reseller=nobody@example.com", "/console/orders?network=%F0%9F%98%80",
-        "/console/audit-log?from=x", "/console/audit-log/abc", "/console/audit-log/99", "/console/reports?from=x", "/console/reports?kind=x&by=x",
-        "/console/reports?from=2026-01-02&to=2026-01-01", "/console/reports?from=1000-01-01&to=9999-12-31", "/console/catalogue?network=%00&after=9999999999",
-        "/console/vouchers?serial=abc", "/console/vouchers?serial=99999999999999999999", "/console/vouchers/abc", "/console/subscribers/abc",
-        "/console/resellers/abc", "/console/resellers/0", "/console/resellers/99999999999999", "/console/resellers?after=x&search=%00",
-        "/console/providers/nobody", "/console/funding/FND-1-abcdef", "/console/funding?state=x", "/console/todo/x", "/console/emails/x",
-        "/console/orders/NPAPI-1-abcdef", "/console/orders/%00", "/console/approvals/x/confirm", "/console/catalogue/x/price",
-        "/console/search?q=" + "x" * 300, "/console/search?q=%00", "/console/networks/GH/x/pause", "/console/resellers/1/statement?wallet=x",
-        "/console/subscribers?number=abc&mode=x", "/console/staff/x/roles", "/console/orders.csv?state=x",
-    ):  # fmt: skip
+        "/console/orders?before=abc",
+        "/console/orders?before=99999999999999999999",
+        "/console/orders?from=2026-99-99",
+        "/console/orders?state=%00",
+        "/console/orders?reseller=nobody@example.com",
+        "/console/orders?network=%F0%9F%98%80",
+        "/console/audit-log?from=x",
+        "/console/audit-log/abc",
+        "/console/audit-log/99",
+        "/console/reports?from=x",
+        "/console/reports?kind=x&by=x",
+        "/console/reports?from=2026-01-02&to=2026-01-01",
+        "/console/reports?from=1000-01-01&to=9999-12-31",
+        "/console/catalogue?network=%00&after=9999999999",
+        "/console/vouchers?serial=abc",
+        "/console/vouchers?serial=99999999999999999999",
+        "/console/vouchers/abc",
+        "/console/subscribers/abc",
+        "/console/resellers/abc",
+        "/console/resellers/0",
+        "/console/resellers/99999999999999",
+        "/console/resellers?after=x&search=%00",
+        "/console/providers/nobody",
+        "/console/funding/FND-1-abcdef",
+        "/console/funding?state=x",
+        "/console/todo/x",
+        "/console/emails/x",
+        "/console/orders/NPAPI-1-abcdef",
+        "/console/orders/%00",
+        "/console/approvals/x/confirm",
+        "/console/catalogue/x/price",
+        "/console/search?q=" + "x" * 300,
+        "/console/search?q=%00",
+        "/console/networks/GH/x/pause",
+        "/console/resellers/1/statement?wallet=x",
+        "/console/subscribers?number=abc&mode=x",
+        "/console/staff/x/roles",
+        "/console/orders.csv?state=x",
+    ):
         response = await owner.http.get(path, follow_redirects=True)
         assert response.status_code in (200, 400, 404), (path, response.status_code)

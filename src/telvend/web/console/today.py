@@ -65,7 +65,7 @@ class _Pages:
 
     async def todo(self, request: Request, visitor: Visitor) -> Response:
         word = request.path_params["topic"]
-        if word not in Topic:
+        if word not in set(Topic):
             raise NotFound("Page")
         topic = Topic(word)
         attended = await self._desk.attention.now()
