@@ -46,11 +46,11 @@ MAIN: Final = (
     Entry("/console/orders", "Orders", "list"),
     Entry("/console/review", "Review", "scale"),
     Entry("/console/resellers", "Resellers", "users"),
-    Entry("/console/funding", "Funding", "banknote"),
 )
 """What stands below the thumb on a phone."""
 
 REST: Final = (
+    Entry("/console/funding", "Funding", "banknote"),
     Entry("/console/catalogue", "Catalogue", "package"),
     Entry("/console/providers", "Providers", "server"),
     Entry("/console/vouchers", "Vouchers", "ticket"),

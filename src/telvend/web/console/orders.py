@@ -39,7 +39,7 @@ _OPEN: Final = (OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING, 
 _MOST_OF_A_NUMBER: Final = 5000
 
 _COLUMNS: Final = (
-    Column("Placed"), Column("Reference"), Column("Reseller"), Column("Network"), Column("What"), Column("Number"),
+    Column("Placed"), Column("Reference"), Column("Reseller"), Column("What"), Column("Number"),
     Column("Price", True), Column("State"),
 )  # fmt: skip
 _CSV: Final = (
@@ -178,8 +178,7 @@ class _Pages:
                 o.created_at,
                 Link(f"/console/orders/{o.reference}", o.reference),
                 emails[o.reseller_id],
-                o.network,
-                f"{o.size or o.kind}{' (test)' if o.mode is Mode.TEST else ''}",
+                f"{o.network} {o.size or o.kind}{' (test)' if o.mode is Mode.TEST else ''}",
                 o.subscriber,
                 o.price,
                 State(o.state),
@@ -523,7 +522,7 @@ def story(file: OrderFile) -> list[Step]:
         steps.append(Step(a.started_at, f"Sent to {a.provider}", a.reference))
         words, tone = _ATTEMPT_WORDS[a.state]
         asked = f" Asked again {a.asked} times." if a.asked > 1 else " Asked again once." if a.asked else ""
-        if a.finished_at is not None or a.asked:
+        if a.state is not AttemptState.STARTED or a.asked:
             steps.append(
                 Step(a.finished_at or order.updated_at, f"{a.provider} {words}", f"{a.text}{asked}".strip(), tone)
             )

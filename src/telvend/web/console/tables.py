@@ -69,7 +69,7 @@ class Listing:
 
     def heads(self) -> list[tuple[str, str]]:
         """The heads of the columns, with their class."""
-        return [(column.title, "amount" if column.amount else "") for column in self.columns]
+        return [(column.title or "Action", "amount" if column.amount else "") for column in self.columns]
 
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9][0-9 .,-]*", re.ASCII)
