@@ -17,7 +17,7 @@ import importlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.payloads import PayloadWorker
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.provisional.service import ProvisionalCredits
+    from telvend.fulfilment.recent.service import NetworkConditions
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
@@ -126,6 +127,7 @@ if TYPE_CHECKING:
     from telvend.upstreams.reconciliation.service import Reconciliations
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
+    from telvend.web.portal.test_mode import MagicNumber, Situation
     from telvend.web.server import HttpServer
     from telvend.webhooks.dispatch import WebhookDispatch
     from telvend.webhooks.keys import WebhookKeys
@@ -146,6 +148,9 @@ _LOOK_AGAIN_S: Final = 0.1
 
 PAYLOADS_EVERY_S = 2.0
 """The interval at which tokens and PINs that providers still owe are looked for."""
+
+KEY_USES_EVERY_S = 60.0
+"""The interval at which it is written when keys were used last."""
 
 PROVISIONAL_EVERY_S = 60.0
 """The interval at which orders are looked for whose outcome is unknown for too long."""
@@ -285,6 +290,22 @@ class Shop:
 
         return Resellers(self.database, self.ledger, APIS, self.clock)
 
+    @cached_property
+    def key_uses(self) -> "PeriodicTask":
+        """Writes when keys were used last. Made where this process serves."""
+        from telvend.kit.periodic import PeriodicTask
+
+        resellers = self.resellers
+
+        async def last() -> None:
+            with suppress(Busy):
+                await resellers.write_uses()
+
+        self._life.push_async_callback(last)
+        return self._life.runs(
+            PeriodicTask("key uses", resellers.write_uses, self.clock, every_s=KEY_USES_EVERY_S, runtime=self._runtime)
+        )
+
     # Who signs in --------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -321,9 +342,9 @@ class Shop:
     @property
     def base_url(self) -> str:
         """Where pages of this shop are reached, for links that are not the answer to a request."""
-        from telvend.upkeep.served_at import address_of, served_at
+        from telvend.upkeep.served_at import served_at
 
-        return address_of(self.settings) if self._serves else served_at(self.settings)
+        return served_at(self.settings)
 
     @property
     def console_url(self) -> str:
@@ -345,14 +366,15 @@ class Shop:
             self.people_keys,
             self.clock,
             transport,
-            base_url=self.base_url,
-            sender=sender_of(self.settings.mail_from, self.base_url),
+            base_url=lambda: self.base_url,
+            sender=sender_of(self.settings.mail_from, self.settings.public_url),
         )
         retention = EmailRetention(self.database, self.clock, transport)
         for name, work, every_s in (
             ("sending e-mails", sender.work, EVERY_S),
             ("looking for low wallets", self.notices.look_for_low_wallets, notices.EVERY_S),
             ("removing old e-mails", retention.look, EmailRetention.EVERY_S),
+            ("removing ended sessions", self.people.clean, EmailRetention.EVERY_S),
         ):
             self._life.runs(PeriodicTask(name, work, self.clock, every_s=every_s, runtime=self._runtime))
         return sender
@@ -814,8 +836,11 @@ class Shop:
     @cached_property
     def identity(self) -> "Identity":
         from telvend.identity.custody import Custody
+        from telvend.identity.model import PAGE
         from telvend.identity.service import Identity
+        from telvend.sales.model import SaleKind
 
+        self.kinds.declare(PAGE, {SaleKind.VERIFICATION})
         return self._life.runs(
             Identity(
                 self.database,
@@ -999,6 +1024,13 @@ class Shop:
         return NetworkHealth(self.pauses, lambda: catalogue.snapshot, self.clock)
 
     @cached_property
+    def network_conditions(self) -> "NetworkConditions":
+        from telvend.fulfilment.recent.service import NetworkConditions
+
+        catalogue = self.catalogue
+        return NetworkConditions(self.database, lambda: catalogue.snapshot)
+
+    @cached_property
     def network_reports(self) -> "PeriodicTask":
         """Made where this process delivers."""
         from telvend.fulfilment.network_health import EVERY_S
@@ -1072,6 +1104,7 @@ class Shop:
             orders=self.orders,
             order_records=self.order_records,
             identity=self.identity,
+            network_conditions=self.network_conditions,
             wallets=self.wallets,
             transactions=self.transactions,
             credits=self.credits,
@@ -1181,7 +1214,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender, shop.order_indexing)
+    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
@@ -1389,6 +1422,7 @@ _LOADED_TO_SERVE: Final = (
     "fulfilment.routing",
     "fulfilment.worker",
     "dialects.openapi",
+    "dialects.pages",
     "dialects.postman",
     "dialects.dispatch",
     "dialects.serving",
@@ -1439,6 +1473,28 @@ def _limiter(life: Lifecycle, settings: Settings, run_dir: Path) -> "Allowance":
         ) from None
 
 
+def _magic_numbers() -> "list[MagicNumber]":
+    """The simulator's own table, in words of the portal."""
+    from telvend.providers.contract import Delivered, Unknown
+    from telvend.providers.simulator.table import ORDINARY, TABLE
+    from telvend.web.portal.test_mode import MagicNumber
+
+    def end(settled: type[object]) -> str:
+        if settled is Delivered:
+            return "Delivered"
+        return "A person looks at it" if settled is Unknown else "Failed, the money comes back"
+
+    return [MagicNumber(row.ending, row.sentence, end(row.settled)) for row in (*TABLE, ORDINARY)]
+
+
+def _situations() -> "list[Situation]":
+    """The personas' own table."""
+    from telvend.authorities.personas import SITUATIONS
+    from telvend.web.portal.test_mode import Situation
+
+    return [Situation(ending, happens) for ending, happens in SITUATIONS]
+
+
 def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, Mapping[int, ASGIApp]]":
     """The ASGI application of a serving process, and those that have a port of their own.
 
@@ -1446,6 +1502,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     """
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
+    from telvend.dialects.pages import ApiPages
     from telvend.kit.fresh import Fresh
     from telvend.providers.upstream import CALLBACKS
     from telvend.web.callbacks import callbacks
@@ -1455,7 +1512,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
     from telvend.web.pages import pages
-    from telvend.web.portal.site import Api, portal
+    from telvend.web.portal.site import Api, ForDevelopers, portal
     from telvend.web.shell import Assets, Templates
     from telvend.web.shell.site import FrontDoor
 
@@ -1478,12 +1535,16 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
     }
 
+    openapi_documents = {name: write("") for name, write in documents["openapi"].items()}
+    developers = ForDevelopers(
+        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations()
+    )
     assets = Assets()
     templates = Templates(assets)
-    apis = [Api.of(name, write("")["info"]) for name, write in documents["openapi"].items()]
+    apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)
-    measure = measurements(shop.services, shop.database)
+    measure = measurements(shop.services, shop.database, Path(shop.settings.data_dir))
     console = console_site(templates, assets, shop.desk, at_once=at_once)
     by_port: dict[int, ASGIApp] = {}
     if shop.settings.console_port:
@@ -1495,7 +1556,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     main = Dispatch(
         apps,
         FrontDoor(
-            portal(templates, assets, shop.services, apis, shop.clock, at_once=at_once),
+            portal(templates, assets, shop.services, apis, developers, shop.clock, at_once=at_once),
             pages(
                 shop.services.resellers,
                 shop.settings.public_url,

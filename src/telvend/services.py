@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from telvend.approvals.service import Approvals
 from telvend.catalog.service import Catalogue
 from telvend.fulfilment.provisional.service import ProvisionalCredits
+from telvend.fulfilment.recent.service import NetworkConditions
 from telvend.funding.credits.service import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
@@ -34,6 +35,7 @@ class Services:
     orders: Orders
     order_records: OrderRecords
     identity: Identity
+    network_conditions: NetworkConditions
     # Money.
     wallets: Wallets
     transactions: Transactions

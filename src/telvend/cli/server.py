@@ -113,8 +113,13 @@ async def run_api(
     stop: asyncio.Event,
     ready: Ready | None,
     as_json: bool,
+    *,
+    tells_first_link: bool = True,
 ) -> None:
-    """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise."""
+    """Serve HTTP on `listener`, and deliver orders unless the settings say otherwise.
+
+    `tells_first_link`: whether it is said how the first owner gets in; not where the caller says so.
+    """
 
     def listen() -> list[socket.socket]:
         mine = [listener] if listener else []
@@ -124,7 +129,7 @@ async def run_api(
         _say_halted(shop)
         if settings.workers == 1:
             announce(settings, as_json, await standing_of(shop))
-            for sentence in await first_link(shop):
+            for sentence in await first_link(shop) if tells_first_link else []:
                 typer.echo(sentence, err=True)
         if ready is not None:
             await ready(shop, stop)

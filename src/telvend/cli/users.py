@@ -133,8 +133,12 @@ async def rename(
     ] = None,
 ) -> Output:
     """Give a reseller another name or e-mail address. Keys, wallets and orders stay."""
+    before = await shop.resellers.find(email)
     reseller = await shop.resellers.rename(email, name=name, new_email=new_email)
-    return Output(_data(reseller), f"The reseller is now {reseller.name} <{reseller.email}>.")
+    text = f"The reseller is now {reseller.name} <{reseller.email}>."
+    if new_email is not None and not await shop.people.follow(reseller.id, before.email, reseller.email):
+        text += f" Somebody else signs in with that address: in the portal it is still {before.email}."
+    return Output(_data(reseller), text)
 
 
 @command(app, "suspend")

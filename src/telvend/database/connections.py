@@ -309,6 +309,11 @@ class Database:
         if together is not None:
             together.written = True
 
+    async def size_bytes(self) -> int:
+        """Return the size of this database on the server's disk. Raises Busy."""
+        async with self.connection() as tx:
+            return int(await tx.fetchval("select pg_database_size(current_database())"))
+
     @asynccontextmanager
     async def snapshot(self, *, scratch: bool = False) -> AsyncIterator[Tx]:
         """A repeatable-read transaction without a statement time-out: all of its statements see one snapshot. Raises Busy.

@@ -3,7 +3,7 @@
 A link works once and for a time; a newer one of the same kind for the same address ends it. Looking at its page uses nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from telvend.database.connections import Database, Tx
 from telvend.errors import AlreadyExists, InvalidInput, NotFound
@@ -61,6 +61,7 @@ class Links:
         clock: Clock,
         sign_up: SignUp,
         zone: str,
+        require_password: Callable[[Visitor, Secret], Awaitable[None]],
     ) -> None:
         self._database = database
         self._resellers = resellers
@@ -72,6 +73,7 @@ class Links:
         self._clock = clock
         self._sign_up = sign_up
         self._zone = zone
+        self._require_password = require_password
 
     async def link(self, purpose: Purpose, token: str) -> Link:
         """Return what a link is for; using nothing. Raises LinkEnded, NotFound for one that never was, Busy."""
@@ -144,17 +146,45 @@ class Links:
             await self._attempts.take(tx, VERIFICATION_OF_ACCOUNT, str(visitor.person.id))
             await self._outbox.write(tx, EmailKind.VERIFY, visitor.person, {})
 
+    async def ask_new_email(self, visitor: Visitor, password: Secret, email: str) -> None:
+        """Send a link to another address of the visitor's, which takes the place of the present one when it is used.
+
+        Raises InvalidInput, TooManyAttempts, Busy.
+        """
+        email = email.strip()
+        if not is_email(email):
+            raise InvalidInput("email", "must be an e-mail address")
+        await self._require_password(visitor, password)
+        async with self._database.transaction() as tx:
+            await self._attempts.take(tx, VERIFICATION_OF_ACCOUNT, str(visitor.person.id))
+            facts = {"person": str(visitor.person.id), "old": visitor.person.email}
+            await self._outbox.write_to(tx, EmailKind.NEW_ADDRESS, email, facts)
+
     async def confirm_email(self, token: str) -> Link:
-        """Note that the address is its owner's. Raises LinkEnded, NotFound, Busy."""
+        """Note that the address is its owner's, and where it is a new one put it in the place of the old one, which is told.
+
+        Raises LinkEnded, NotFound, EmailTaken, Busy.
+        """
+        now = self._clock.now()
         async with self._database.transaction() as tx:
             found = await self._use(tx, Purpose.VERIFY, token)
-            if found.person_id is None or not await store.verify_email(
-                tx, found.person_id, found.email, self._clock.now()
-            ):
+            current = None if found.person_id is None else await store.by_id(tx, found.person_id, lock=True)
+            if current is None:
                 raise LinkEnded
-            current = await store.by_id(tx, found.person_id)
-            if current is not None and current.person.member_of is not None:
-                await self._resellers.prove_email(tx, current.person.member_of, found.email)
+            person, reseller_id = current.person, current.person.member_of
+            if not await store.verify_email(tx, person.id, found.email, now):
+                if not await store.change_email(tx, person.id, found.email, now):
+                    raise EmailTaken
+                if reseller_id is not None:
+                    await self._resellers.change_email(tx, reseller_id, person.email, found.email)
+                await store.end_tokens(tx, person.id, (Purpose.RESET, Purpose.VERIFY), now)
+                # To the old address: whoever lost it has to learn where it went.
+                await self._outbox.write(tx, EmailKind.ADDRESS_CHANGED, person, {})
+                act = Act("email.changed", "person", found.email, before={"email": person.email})
+                where = FromWhere("link")
+                await self._acts.record_of(tx, act, person, Surface.PORTAL, where)
+            if reseller_id is not None:
+                await self._resellers.prove_email(tx, reseller_id, found.email)
             return store.link_of(found, await store.link_name(tx, found))
 
     # Invitations ------------------------------------------------------------------------------------------------------

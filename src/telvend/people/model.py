@@ -290,8 +290,8 @@ class TooManyAttempts(TooManyRequests):
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
         self.limit = 0
-        minutes = -(-retry_after_s // 60)
-        wait = f"{retry_after_s} seconds" if retry_after_s < 60 else f"{minutes} minute{'s' * (minutes > 1)}"
+        count, unit = (retry_after_s, "second") if retry_after_s < 60 else (-(-retry_after_s // 60), "minute")
+        wait = f"{count} {unit}{'s' * (count != 1)}"
         Exception.__init__(self, f"Too many attempts; try again in {wait}.")
 
 

@@ -21,6 +21,8 @@ class EmailKind(StrEnum):
     """What an e-mail is about."""
 
     VERIFY = "verify"
+    NEW_ADDRESS = "new_address"
+    ADDRESS_CHANGED = "address_changed"
     RESET = "reset"
     INVITE = "invite"
     STAFF = "staff"
@@ -33,6 +35,7 @@ class EmailKind(StrEnum):
 
 LINKS: Final = {
     EmailKind.VERIFY: Purpose.VERIFY,
+    EmailKind.NEW_ADDRESS: Purpose.VERIFY,
     EmailKind.RESET: Purpose.RESET,
     EmailKind.INVITE: Purpose.INVITE,
     EmailKind.STAFF: Purpose.STAFF,
@@ -113,6 +116,23 @@ _TEXTS: Final[Mapping[EmailKind, tuple[str, tuple[str, ...]]]] = {
             "somebody, hopefully you, has opened an account at {shop} with this address. Confirm that it is yours:",
             "{link}",
             "The link works once, for three days. If this was not you, do nothing.",
+        ),
+    ),
+    EmailKind.NEW_ADDRESS: (
+        "Confirm your new e-mail address",
+        (
+            "Hello,",
+            "somebody, hopefully you, wants to sign in at {shop} with this address from now on. Confirm that it is yours:",
+            "{link}",
+            "The link works once, for three days. If this was not you, do nothing.",
+        ),
+    ),
+    EmailKind.ADDRESS_CHANGED: (
+        "Your e-mail address was changed",
+        (
+            "Hello {name},",
+            "your account at {shop} has another e-mail address since {at} ({zone}); nothing is sent to this one any more.",
+            "If it was not you: write to the shop at once.",
         ),
     ),
     EmailKind.RESET: (

@@ -94,7 +94,7 @@ class MailOutbox:
         return None if found is None else self._keys.named(found[0]).open_email(email_id, found[1])
 
     async def try_again(self, email_id: int) -> Email:
-        """Send an e-mail that has failed, or waits, now. Raises NotFound, InvalidInput, Busy."""
+        """Send an e-mail now that was not sent: it has failed, waits, or is kept. Raises NotFound, InvalidInput, Busy."""
         email = await self.find(email_id)
         async with self._database.transaction() as tx:
             if not await store.try_again(tx, email_id, self._clock.now()):
