@@ -107,6 +107,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, _meta("a port of its own for `/metrics`, where nothing else is answered; 0: none", ge=0, le=65535)
     ] = 0
     metrics_host: Annotated[str, _meta("the address that `metrics_port` listens on")] = "127.0.0.1"
+    console_port: Annotated[
+        int, _meta("a port of its own for the console, which `port` does not answer then; 0: none", ge=0, le=65535)
+    ] = 0
+    console_host: Annotated[str, _meta("the address that `console_port` listens on")] = "127.0.0.1"
     metrics_public: Annotated[
         bool,
         _meta("whether `port` answers `/metrics` to requests that a proxy passed on or that are not from this machine"),
