@@ -16,6 +16,7 @@ import asyncio
 import importlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property, partial
@@ -40,6 +41,7 @@ from telvend.operator.refills import failpoints as refill_points
 from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
 from telvend.people import failpoints as people_points
+from telvend.upkeep.backup import failpoints as backup_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -163,6 +165,7 @@ FAILPOINTS = {
         approval_points,
         webhook_points,
         people_points,
+        backup_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -1273,6 +1276,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.guard",
     "funding.play_money.real_process",
     "funding.play_money.voiding",
+    "upkeep.backup.metrics",
     "upstreams.callbacks.service",
     "upstreams.monitor",
     "fulfilment.metrics",
@@ -1343,6 +1347,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     from telvend.dialects.dispatch import Dispatch, Served
     from telvend.kit.fresh import Fresh
     from telvend.providers.upstream import CALLBACKS
+    from telvend.upkeep.backup.metrics import backup_metrics
     from telvend.web.callbacks import callbacks
     from telvend.web.checkout import BASE, checkout
     from telvend.web.measurements import measurements, metrics_only
@@ -1376,7 +1381,8 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     apis = [Api.of(name, write("")["info"]) for name, write in documents["openapi"].items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)
-    measure = measurements(shop.services, shop.database)
+    data_dir = Path(shop.settings.data_dir)
+    measure = measurements(shop.services, shop.database, lambda: backup_metrics(data_dir, time.time()))
     main = Dispatch(
         apps,
         FrontDoor(

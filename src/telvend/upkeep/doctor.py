@@ -15,7 +15,19 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
-from telvend.upkeep import book, deployment, keys, networks, people, reality, storage, upstreams, webhooks, write_offs
+from telvend.upkeep import (
+    backups,
+    book,
+    deployment,
+    keys,
+    networks,
+    people,
+    reality,
+    storage,
+    upstreams,
+    webhooks,
+    write_offs,
+)
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -25,8 +37,8 @@ T = TypeVar("T")
 Check = Callable[[T], Awaitable[Sequence[Finding]]]
 
 
-SETTINGS: Final[tuple[Check[Settings], ...]] = (deployment.public_address,)
-DATABASE: Final[tuple[Check[Database], ...]] = (storage.promises, storage.schema)
+SETTINGS: Final[tuple[Check[Settings], ...]] = (deployment.public_address, backups.backups)
+DATABASE: Final[tuple[Check[Database], ...]] = (storage.promises, storage.schema, backups.server_archive)
 SHOP: Final[tuple[Check[Examined], ...]] = (
     book.book,
     storage.wallets,

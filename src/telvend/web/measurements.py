@@ -3,7 +3,8 @@
 import asyncio
 import platform
 from collections import defaultdict
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,6 +17,9 @@ from telvend.kit import metrics
 from telvend.kit.fresh import Fresh
 from telvend.kit.money import CURRENCIES, Money
 from telvend.services import Services
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 PATH: Final = "/metrics"
 
@@ -68,16 +72,20 @@ _EMAILS: Final = metrics.Reading("telvend_emails_open", "E-mails that wait, or h
 _FLOAT_AGE: Final = metrics.Reading("telvend_provider_float_age_seconds", "How long ago a float was read.", "provider")
 
 
-def measurements(services: Services, database: Database) -> Fresh[bytes]:
+Extra = Callable[[], Iterable["Metric"]]
+"""What is read from files of this node, when somebody asks."""
+
+
+def measurements(services: Services, database: Database, extra: Extra = tuple) -> Fresh[bytes]:
     """Return what computes the text of `/metrics`, at most once a second. Calling it raises Busy while the database is away."""
 
     async def measure() -> bytes:
-        return await measured(services, database)
+        return await measured(services, database, extra)
 
     return Fresh(measure, KEPT_FOR_S)
 
 
-async def measured(services: Services, database: Database) -> bytes:
+async def measured(services: Services, database: Database, extra: Extra = tuple) -> bytes:
     """The metrics in Prometheus' text format. Raises Busy when the database is away."""
     metrics.pool("shop", database.size, database.in_use)
     counts: dict[tuple[str, ...], float] = {}
@@ -126,6 +134,7 @@ async def measured(services: Services, database: Database) -> bytes:
             _FLOAT_AGE.family(ages),
             _WEBHOOKS_WAITING.family(waiting),
             _EMAILS.family(emails),
+            *extra(),
         ),
     )
 
