@@ -41,6 +41,7 @@ from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
 from telvend.orders.bulk import failpoints as bulk_points
 from telvend.people import failpoints as people_points
+from telvend.upkeep.backup import failpoints as backup_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ FAILPOINTS = {
         webhook_points,
         bulk_points,
         people_points,
+        backup_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -1478,6 +1480,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.guard",
     "funding.play_money.real_process",
     "funding.play_money.voiding",
+    "upkeep.backup.metrics",
     "upstreams.callbacks.service",
     "upstreams.monitor",
     "fulfilment.metrics",
