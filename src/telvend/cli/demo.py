@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -45,15 +46,17 @@ def demo(
         # A demonstration talks to people: requests are shown by its own steps, not by log lines.
         log_level="warning",
     )
-    # One person shows it.
-    settings = msgspec.structs.replace(settings, database_url=None, second_person_above="", signup="open")
+    # One person shows it, and anybody may try the portal: no e-mail leaves a demonstration.
+    settings = msgspec.structs.replace(
+        settings, database_url=None, second_person_above="", signup="open", verify_email=False
+    )
 
     async def ready(shop: "Shop", stop: asyncio.Event) -> None:
         await Story(shop, settings, Console(highlight=False, soft_wrap=True), once=once).tell(time.monotonic() - began)
         if once:
             stop.set()
 
-    supervisor.run_server(settings, supervisor.run_api, ready=ready)
+    supervisor.run_server(settings, partial(supervisor.run_api, tells_first_link=False), ready=ready)
 
 
 def _free_port() -> int:

@@ -8,6 +8,7 @@ still signs in from where that has worked before; from elsewhere a reset by e-ma
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Final
 
 from telvend.database.connections import Tx
@@ -34,7 +35,8 @@ SIGN_IN_FROM_ELSEWHERE: Final = AttemptLimit("sign-in account", 20, timedelta(mi
 """Wrong sign-ins to one account from all networks where it was never used."""
 SIGN_UP_OF_ADDRESS: Final = AttemptLimit("sign-up address", 20, timedelta(minutes=1))
 RESET_OF_ADDRESS: Final = AttemptLimit("reset address", 20, timedelta(minutes=1))
-RESET_OF_ACCOUNT: Final = AttemptLimit("reset account", 3, timedelta(minutes=10))
+RESET_OF_ACCOUNT: Final = AttemptLimit("reset account", 3, timedelta(hours=1))
+"""So few that nobody's mailbox is filled through us."""
 VERIFICATION_OF_ACCOUNT: Final = AttemptLimit("verification account", 3, timedelta(minutes=10))
 CODE_OF_ACCOUNT: Final = AttemptLimit("code account", 6, timedelta(minutes=1))
 """Wrong codes of a second factor, by somebody who knows the password."""
@@ -53,7 +55,7 @@ class Attempts:
         now = self._clock.now()
         next_at = await store.take_attempt(tx, _key(limit, whose), now, limit.each, limit.most)
         if next_at is not None:
-            raise TooManyAttempts(max(1, int((next_at - now).total_seconds()) + 1))
+            raise TooManyAttempts(max(1, ceil((next_at - now).total_seconds())))
 
     async def give_back(self, tx: Tx, limit: AttemptLimit, whose: str) -> None:
         """Give an attempt back that has succeeded."""

@@ -8,6 +8,7 @@ from telvend.identity.custody import Custody
 from telvend.kit.keyfile import KeyRefused
 from telvend.operator.vouchers.pins import PinKeys
 from telvend.orders.payloads.keys import PayloadKeys
+from telvend.people.keys import PeopleKeys
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 from telvend.webhooks.keys import WebhookKeys
@@ -16,6 +17,7 @@ _MASTER: Final = "identity master key"
 _VOUCHERS: Final = "voucher key"
 _PAYLOADS: Final = "payload key"
 _WEBHOOKS: Final = "webhook key"
+_PEOPLE: Final = "people key"
 
 
 async def identity_master_key(shop: Examined) -> Sequence[Finding]:
@@ -45,6 +47,13 @@ async def webhook_key(shop: Examined) -> Sequence[Finding]:
     return await _present(_WEBHOOKS, keys, "No webhook is sent until then.")
 
 
+async def people_key(shop: Examined) -> Sequence[Finding]:
+    """Say whether second factors can be checked. Raises Busy."""
+    settings = shop.settings
+    keys = PeopleKeys(shop.database, Path(settings.data_dir), settings.people_key)
+    return await _present(_PEOPLE, keys, "Nobody with a second factor signs in until then.")
+
+
 async def check_identity_keys(custody: Custody) -> list[Finding]:
     """Say whether records can be opened, and whether copies of purged ones can. Raises Busy."""
     try:
@@ -63,7 +72,7 @@ async def check_identity_keys(custody: Custody) -> list[Finding]:
     return [Finding(_MASTER, Level.WARNING, text, advice)]
 
 
-async def _present(check: str, keys: PinKeys | PayloadKeys | WebhookKeys, advice: str) -> list[Finding]:
+async def _present(check: str, keys: PinKeys | PayloadKeys | WebhookKeys | PeopleKeys, advice: str) -> list[Finding]:
     try:
         await keys.check()
     except KeyRefused as error:

@@ -16,7 +16,7 @@ thousand messages that wait for it cost another endpoint nothing. While purchase
 import asyncio
 import resource
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
@@ -66,6 +66,10 @@ _CLOSE_IDLE_EVERY_S: Final = 5.0
 _log = get(__name__)
 
 
+OnStopped = Callable[[Tx, Sequence[Endpoint]], Awaitable[None]]
+"""Called in the transaction that has stopped endpoints, for whoever tells their owners."""
+
+
 class WebhookDispatch:
     """See the head of this file. `pressure`: how many purchases come at once; `held`: whether nothing is sent at the moment."""
 
@@ -81,6 +85,7 @@ class WebhookDispatch:
         pressure: Callable[[], int] = lambda: 0,
         lease_s: float = LEASE_S,
         runtime: Runtime = NO_RUNTIME,
+        on_stopped: OnStopped | None = None,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -91,6 +96,7 @@ class WebhookDispatch:
         self._pressure = pressure
         self._lease_s = lease_s
         self._runtime = runtime
+        self._on_stopped = on_stopped
         self._holder = uuid4()
         self._lines: dict[int, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -380,6 +386,8 @@ class WebhookDispatch:
                 await store.fail_waiting(tx, number)
         if stopped:
             await increment_revision(tx, store.TOPIC)
+            if self._on_stopped is not None:
+                await self._on_stopped(tx, stopped)
         return stopped
 
     def _was_failing(self, endpoint_id: int) -> bool:

@@ -33,12 +33,12 @@ async def insert_email(
 
 
 async def claim(tx: Tx, at: datetime, lease: timedelta, most: int) -> list[Email]:
-    """Take e-mails that are due: nobody else sends them until the lease is over."""
+    """Take e-mails that are due: nobody else sends them until the lease is over. A newer program's kinds are left to it."""
     found = await tx.fetch(
         "update email e set due_at = $1::timestamptz + $2::interval, tries = tries + 1 from (select id from email"
-        " where due_at <= $1 order by due_at limit $3 for no key update skip locked) due where e.id = due.id"
+        " where due_at <= $1 and kind = any($4::text[]) order by due_at limit $3 for no key update skip locked) due where e.id = due.id"
         f" returning {', '.join('e.' + name for name in _EMAIL.split(', '))}",
-        at, lease, most,
+        at, lease, most, [str(kind) for kind in EmailKind],
     )  # fmt: skip
     return sorted((_email(row) for row in found), key=lambda email: email.id)
 
@@ -70,10 +70,10 @@ async def put_off(tx: Tx, email_id: int, due_at: datetime, failure: str, subject
 
 
 async def try_again(tx: Tx, email_id: int, at: datetime) -> bool:
-    """Whether an e-mail that has failed, or waits, is sent now, with its whole schedule before it."""
+    """Whether an e-mail that was not sent is sent now, with its whole schedule before it."""
     found = await tx.fetchval(
-        "update email set state = 'waiting', due_at = $2, tries = 0, ended_at = null where id = $1"
-        " and state in ('failed', 'waiting') returning true",
+        "update email set state = 'waiting', due_at = $2, tries = 0, ended_at = null, failure = '', sealed = null, key_id = null"
+        " where id = $1 and state in ('failed', 'waiting', 'kept') returning true",
         email_id, at,
     )  # fmt: skip
     return found is not None
@@ -82,8 +82,9 @@ async def try_again(tx: Tx, email_id: int, at: datetime) -> bool:
 async def listed(tx: Tx, states: Sequence[EmailState], before: int | None, limit: int) -> list[Email]:
     """E-mails in these states, newest first, from below number `before`."""
     found = await tx.fetch(
-        f"select {_EMAIL} from email where state = any($1::text[]) and id < $2 order by id desc limit $3",
-        [str(state) for state in states], 2**62 if before is None else before, limit,
+        f"select {_EMAIL} from email where state = any($1::text[]) and id < $2 and kind = any($4::text[])"
+        " order by id desc limit $3",
+        [str(state) for state in states], 2**62 if before is None else before, limit, [str(kind) for kind in EmailKind],
     )  # fmt: skip
     return [_email(row) for row in found]
 
@@ -98,6 +99,12 @@ async def sealed_text(tx: Tx, email_id: int) -> tuple[str, bytes] | None:
     """The text of an e-mail that is kept, with the key that it is sealed with."""
     row = await tx.fetchrow("select key_id, sealed from email where id = $1 and sealed is not null", email_id)
     return (row["key_id"], row["sealed"]) if row else None
+
+
+async def told(tx: Tx, abouts: Sequence[str]) -> set[str]:
+    """Which of these things were told before."""
+    found = await tx.fetch("select about from email where about = any($1::text[])", list(abouts))
+    return {row["about"] for row in found}
 
 
 async def counts(tx: Tx) -> dict[EmailState, int]:
