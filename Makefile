@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 NEWMAN := tests/postman/node_modules/.installed
 CLIENTS := .clients
 GENERATORS := .generators
+LINTERS := .linters
 READERS := tests/clients/node_modules/.installed
 
 # Not empty where somebody has named a Python: an environment of another one is then made anew.
@@ -12,7 +13,7 @@ CHOSEN := $(filter-out file default,$(origin PYTHON))
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 ENVIRONMENT := PYTHON="$(PYTHON)" CHOSEN="$(CHOSEN)" requirements/environment.sh
 
-.PHONY: help install newman clients generators npm php demo test check soak mutants bench docs lock clean
+.PHONY: help install newman clients generators linters monitors npm php demo test check soak mutants bench docs lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,7 +25,7 @@ npm:
 	@command -v npm > /dev/null || requirements/system.sh Node.js nodejs npm
 
 php:
-	@command -v php > /dev/null || requirements/system.sh PHP php-cli
+	@php -m 2> /dev/null | grep -qi '^curl$$' || requirements/system.sh PHP php-cli php-curl
 
 newman: npm $(NEWMAN)  ## what runs the Postman collections in the tests: Node.js where there is none, and newman
 
@@ -35,6 +36,14 @@ $(NEWMAN): tests/postman/package-lock.json | npm
 
 clients:  ## what generates a Python client of each API in the tests, in an environment of its own
 	@$(ENVIRONMENT) $(CLIENTS) requirements/clients.lock
+
+linters:  ## what checks deploy/ in the tests: hadolint and the schema of compose files, in an environment of its own
+	@$(ENVIRONMENT) $(LINTERS) requirements/linters.lock
+
+monitors:  ## what the soak test runs beside Telvend: nginx, Caddy and promtool, where there are none
+	@command -v nginx > /dev/null || requirements/system.sh nginx nginx-light
+	@command -v caddy > /dev/null || requirements/system.sh Caddy caddy
+	@command -v promtool > /dev/null || requirements/system.sh promtool prometheus
 
 generators: npm $(READERS)  ## what the soak test generates other clients with: Java and PHP where there are none, tools of npm and PyPI
 	@command -v java > /dev/null || requirements/system.sh Java default-jre-headless
@@ -50,14 +59,14 @@ $(READERS): tests/clients/package-lock.json | npm
 demo: install  ## a furnished shop that sells a bundle before your eyes, then serves (ARGS=--once ends after the sale)
 	@$(BIN)/telvend demo --data-dir .demo $(ARGS)
 
-test: install newman clients  ## style, types, layers and every test, in a few minutes
+test: install newman clients linters  ## style, types, layers and every test, in a few minutes
 	@$(BIN)/ruff check src tests bench
 	@$(BIN)/ruff format --check src tests bench
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-soak: install clients generators  ## the tests that take minutes: long simulations, long kill -9 runs, property tests with new examples
+soak: install clients generators linters monitors  ## the tests that take minutes: long simulations, long kill -9 runs, property tests with new examples
 	@$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile search --timeout 3600 $(ARGS)
 
 mutants: install  ## take the rules of money away, one at a time, and see that the tests notice
@@ -73,8 +82,10 @@ lock: install  ## pin the dependencies of pyproject.toml again
 	@$(PIN) pyproject.toml -o requirements/telvend.lock
 	@$(PIN) pyproject.toml --all-extras --group dev requirements/build.in requirements/tools.in -o requirements/development.lock
 	@$(PIN) -c requirements/development.lock requirements/build.in -o requirements/build.lock
+	@$(PIN) pyproject.toml --all-extras -c requirements/development.lock -o requirements/extras.lock
+	@$(PIN) requirements/linters.in -o requirements/linters.lock
 	@$(PIN) requirements/clients.in -o requirements/clients.lock
 	@$(PIN) requirements/generators.in -o requirements/generators.lock
 
 clean:  ## everything that was made here
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo tests/postman/node_modules tests/clients/node_modules $(CLIENTS) $(GENERATORS)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo tests/postman/node_modules tests/clients/node_modules $(CLIENTS) $(GENERATORS) $(LINTERS)

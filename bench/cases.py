@@ -24,6 +24,10 @@ _LONGEST_P99_MS: Final = 100
 _LONGEST_P50_MS: Final = 3
 _LARGEST_PROCESS_MIB: Final = 120
 _REFERENCES_READ: Final = 5000
+_SETTLED_A_SECOND: Final = 500
+"""At this rate an hour is 1.8 million orders, which fit on the disk."""
+_LONG_S: Final = 1800
+_GROWTH_MIB: Final = 4
 
 
 async def buy(bench: Bench, name: str, what: str, *, spread: bool, connections: int, alone: bool) -> None:
@@ -129,6 +133,41 @@ async def settle(bench: Bench, name: str, what: str, *, through: Through, least:
     speed.notes = {"orders": f"{count:,}", "seconds": f"{elapsed_s:.1f}"}
     speed.targets = [] if least is None else [at_least(speed.ratio, least)]
     bench.report.speeds.append(speed)
+
+
+async def settle_memory(bench: Bench, name: str, what: str, *, through: Through) -> None:  # noqa: ARG001 - each quantity says its own
+    """Memory while orders are sold and settled for a long time: every minute, and how it grows in the second half."""
+    testbed, seconds = bench.testbed, bench.extent.seconds
+    await bench.serve(ALONE)
+    keys = await _keys(bench, spread=True)
+    await testbed.put_aside()
+    orders_before, delivered_before = await testbed.orders(), await _delivered(testbed)
+    every_s = 60.0 if seconds >= _LONG_S else seconds / 10
+    taken: list[tuple[float, float]] = []
+    settled = 0
+    bench.say(f"settling for {seconds} s")
+    async for elapsed_s, settled, mib in in_process.settle_for(
+        testbed, keys, seconds=seconds, per_second=_SETTLED_A_SECOND, through=through, every_s=every_s
+    ):
+        taken.append((elapsed_s, mib))
+        bench.say(f"after {elapsed_s:,.0f} of {seconds:,} s: {settled:,} settled, {mib:.1f} MiB resident")
+    bench.say("checking the books")
+    sold = await testbed.orders() - orders_before
+    if (delivered := await _delivered(testbed) - delivered_before) != sold:
+        raise BooksWrong(f"{sold} orders were sold and {delivered} are delivered in the database.")
+    await testbed.check(orders_before=orders_before, sold=sold)
+    later = [(at_s / 3600, mib) for at_s, mib in taken if at_s >= seconds / 2]
+    growth = memory.slope(later)
+    resident = Quantity(part=name, what="resident at the end", value=taken[-1][1], unit="MiB")
+    resident.notes = {
+        "orders": f"{sold:,}",
+        "seconds": f"{seconds:,}",
+        "MiB each time": " ".join(f"{mib:.1f}" for _, mib in taken),
+    }
+    grown = Quantity(part=name, what="growth in the second half", value=growth, unit="MiB an hour")
+    # In a short run caches still fill.
+    grown.targets = [below(f"< {_GROWTH_MIB} MiB an hour", growth, _GROWTH_MIB)] if seconds >= _LONG_S else []
+    bench.report.quantities += [resident, grown]
 
 
 async def weigh(bench: Bench, name: str, what: str, *, workers: int) -> None:  # noqa: ARG001 - each process says its own
@@ -254,6 +293,11 @@ PARTS: Final = (
             ("settle-http", Through.HTTP, 0.4),
             ("deliver", Through.OWN_NETWORK, None),
         )
+    ),
+    Part(
+        "settle-http-memory",
+        f"memory over --seconds of orders settled by {Through.HTTP.value}, {_SETTLED_A_SECOND} a second",
+        partial(settle_memory, through=Through.HTTP),
     ),
     Part("plans-1", "plan reads over HTTP, of the only subscriber there is", partial(network.plans, subscribers=1)),
     Part(

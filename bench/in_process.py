@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+from bench import memory
 from bench.instant_upstream import instant_upstream
 from bench.load import Load, reference_of, subscriber_of, summary
 from bench.testbed import Testbed, TestbedFailed
@@ -159,6 +160,56 @@ async def settle_all(testbed: Testbed, count: int, through: Through) -> float:
         await fulfilment.drain(5)
         await store.close()
         return elapsed_s
+
+
+_WAITING_AT_MOST: Final = 2_000
+_PLACED_AT_ONCE: Final = 32
+
+
+async def settle_for(
+    testbed: Testbed, keys: Sequence[str], *, seconds: float, per_second: float, through: Through, every_s: float
+) -> AsyncIterator[tuple[float, int, float]]:
+    """Sell and settle for so long; yield every `every_s` how long it runs, what is settled, and this process's memory in MiB.
+
+    No more is sold than is settled: a backlog would be memory. Raises TestbedFailed when at the end not all are settled in time.
+    """
+    async with _counter(testbed, keys) as counter, testbed.shop() as shop, _provider(shop, through) as chosen:
+        clock = SystemClock()
+        provider = Counted(chosen)
+        policy = FulfilmentPolicy()
+        store = PostgresFulfilmentStore(shop.database, shop.ledger, policy)
+        router = Router([provider], clock, rules={provider.name: Rule(breaker=False)})
+        fulfilment = Fulfilment(
+            store, router, clock, policy=policy, concurrency=shop.settings.fulfilment_concurrency, poll_s=0.2
+        )
+        begun = time.perf_counter()
+        placed = 0
+
+        async def place() -> None:
+            nonlocal placed
+            while (elapsed_s := time.perf_counter() - begun) < seconds:
+                if placed - provider.delivered > _WAITING_AT_MOST or placed > per_second * elapsed_s:
+                    await asyncio.sleep(0.02)
+                    continue
+                placed += 1
+                await counter.place(next(testbed.numbers))
+
+        fulfilment.start()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_PLACED_AT_ONCE):
+                group.create_task(place())
+            samples = 0
+            while (elapsed_s := time.perf_counter() - begun) < seconds:
+                await asyncio.sleep(min(every_s * (samples + 1), seconds) - elapsed_s)
+                samples += 1
+                gc.collect()
+                yield time.perf_counter() - begun, provider.delivered, memory.resident_mib()
+        while provider.delivered < placed or fulfilment.in_hand:
+            if time.perf_counter() - begun > seconds + _SETTLED_WITHIN_S:
+                raise TestbedFailed(f"Only {provider.delivered} of {placed} orders were delivered.")
+            await asyncio.sleep(0.01)
+        await fulfilment.drain(5)
+        await store.close()
 
 
 class _Counter:

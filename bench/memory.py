@@ -1,6 +1,7 @@
 """How much memory the processes of a server take. Source: proc(5), status and smaps_rollup."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,20 @@ def of_server(pid: int) -> list[Taken]:
             )
         )
     return found
+
+
+def resident_mib() -> float:
+    """Every page that this process has in memory, in MiB."""
+    resident = _number(Path("/proc/self/status"), "VmRSS")
+    assert resident is not None
+    return resident / _MIB_IN_KIB
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """How fast the second of each pair grows with the first, by least squares. Needs two points at different places."""
+    count = len(points)
+    middle, height = sum(x for x, _ in points) / count, sum(y for _, y in points) / count
+    return sum((x - middle) * (y - height) for x, y in points) / sum((x - middle) ** 2 for x, _ in points)
 
 
 def _number(file: Path, field: str) -> int | None:

@@ -57,6 +57,9 @@ WEBHOOK_STORIES = "tests/scenario/test_webhook_stories.py"
 WEBHOOK_EVENTS = "tests/store/test_webhook_events.py"
 WEBHOOK_SENDING = "tests/store/test_webhook_dispatch.py"
 
+PEOPLE = "tests/store/test_people.py"
+EMAILS = "tests/store/test_emails.py"
+
 MUTANTS = (
     Mutant(
         "a refused purchase for the same number may be taken for another one in a list",
@@ -1186,6 +1189,62 @@ MUTANTS = (
         "        if ours != theirs:\n",
         "        if False:\n",
         (f"{REPORTS}::test_a_month_whose_sales_and_ledger_disagree_is_not_closed",),
+    ),
+    Mutant(
+        "a link is used once",
+        "src/telvend/people/store.py",
+        'where digest = $1 and purpose = $2 and used_at is null and ended_at is null"',
+        'where digest = $1 and purpose = $2 and ended_at is null"',
+        (PEOPLE,),
+    ),
+    Mutant(
+        "a session of the portal does not open the console, nor the other way round",
+        "src/telvend/people/store.py",
+        "where s.digest = $1 and s.surface = $2 and s.ends_at > $3",
+        "where s.digest = $1 and $2::text is not null and s.ends_at > $3",
+        (PEOPLE,),
+    ),
+    Mutant(
+        "a suspended reseller's sessions open nothing",
+        "src/telvend/people/store.py",
+        "then r.id is not null and r.suspended_at is null",
+        "then r.id is not null",
+        (PEOPLE,),
+    ),
+    Mutant(
+        "a code of a second factor counts once",
+        "src/telvend/people/store.py",
+        "where id = $1 and totp_step < $2 and totp_confirmed_at",
+        "where id = $1 and totp_step <= $2 and totp_confirmed_at",
+        (PEOPLE,),
+    ),
+    Mutant(
+        "a wrong purchase PIN is counted before it is looked at",
+        "src/telvend/people/store.py",
+        "where id = $1 and pin is not null and pin_failures < $2",
+        "where id = $1 and pin is not null and pin_failures < $2 + 100",
+        (PEOPLE,),
+    ),
+    Mutant(
+        "an unknown login costs what a known one does",
+        "src/telvend/people/signing_in.py",
+        "for place in range(MOST_SHARING if by_phone else 1):",
+        "for place in range(len(candidates)):",
+        (PEOPLE,),
+    ),
+    Mutant(
+        "a new password ends all other sessions",
+        "src/telvend/people/links.py",
+        "        await store.delete_sessions(tx, person.id, but=but)\n",
+        "",
+        (PEOPLE,),
+    ),
+    Mutant(
+        "an e-mail is sent by one process",
+        "src/telvend/people/mail/store.py",
+        " for no key update skip locked) due where",
+        ") due where",
+        (EMAILS,),
     ),
 )
 

@@ -156,6 +156,8 @@ class ReloadlyDouble(VendorDouble):
             found = [one for one in OPERATORS if str(one["operatorId"]) == path.rpartition("/")[2]]
             return answer(200, found[0]) if found else error(404, "OPERATOR_NOT_FOUND")
         if path == "/topups/reports/transactions":
+            if "page" in request.url.params:
+                return self.page(request)
             wanted = request.url.params["customIdentifier"]
             rows = [self.transaction(entry) for entry in self.book if entry.reference == wanted]
             return answer(200, {"content": [] if self.hides_from_report else rows, "totalElements": len(rows)})
@@ -164,6 +166,14 @@ class ReloadlyDouble(VendorDouble):
                 inside = self.transaction(entry)
                 return answer(200, {"code": None, "message": None, "status": inside["status"], "transaction": inside})
         return answer(404, {"status": 404, "error": "Not Found", "message": "No message available", "path": path})
+
+    def page(self, request: httpx.Request) -> httpx.Response:
+        """A page of the report, newest first."""
+        number, size = int(request.url.params["page"]), int(request.url.params["size"])
+        rows = [self.transaction(entry) for entry in reversed(self.book)]
+        shown = rows[(number - 1) * size : number * size]
+        pages = max(1, -(-len(rows) // size))
+        return answer(200, {"content": shown, "totalElements": len(rows), "totalPages": pages})
 
     def _token(self, form: dict[str, Any]) -> httpx.Response:
         if (form["client_id"], form["client_secret"]) != (self.CLIENT_ID, self.CLIENT_SECRET):
@@ -361,11 +371,21 @@ class DTOneDouble(VendorDouble):
         if path.startswith("/products/"):
             found = [one for one in PRODUCTS if str(one["id"]) == path.rpartition("/")[2]]
             return answer(200, found[0]) if found else errors(404, 1003001)
+        if path == "/transactions" and "page" in request.url.params:
+            return self.page(request)
         if path == "/transactions":
             creation = self.creations.get(request.url.params["external_id"])
             return answer(200, []) if creation is None else answer(200, [self.transaction(creation)])
         found_creation = self._creation(path.rpartition("/")[2])
         return errors(404, 1008004) if found_creation is None else answer(200, self.transaction(found_creation))
+
+    def page(self, request: httpx.Request) -> httpx.Response:
+        """A page of transactions, newest first."""
+        number, size = int(request.url.params["page"]), int(request.url.params["per_page"])
+        rows = [self.transaction(creation) for creation in reversed(self.creations.values())]
+        page = answer(200, rows[(number - 1) * size : number * size])
+        page.headers.update({"x-total": str(len(rows)), "x-total-pages": str(-(-len(rows) // size))})
+        return page
 
     def _post(self, request: httpx.Request, path: str) -> httpx.Response:
         if path == "/async/transactions":

@@ -16,8 +16,8 @@ import asyncio
 import importlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -41,6 +41,7 @@ from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
 from telvend.orders.bulk import failpoints as bulk_points
 from telvend.people import failpoints as people_points
+from telvend.upkeep.backup import failpoints as backup_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
     from telvend.corrections.service import Corrections
     from telvend.database.connections import Database, Tx
     from telvend.database.watch import Watch
+    from telvend.desk.attention import Attention
+    from telvend.desk.order_file import OrderFiles
+    from telvend.desk.service import Desk
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
     from telvend.fulfilment.model import FulfilmentPolicy
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.payloads import PayloadWorker
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.provisional.service import ProvisionalCredits
+    from telvend.fulfilment.recent.service import NetworkConditions
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
@@ -100,9 +105,11 @@ if TYPE_CHECKING:
     from telvend.orders.bulk.worker import BulkBuyer
     from telvend.orders.counter import CounterSales
     from telvend.orders.list_sales import ListSales
+    from telvend.orders.overview.service import OrdersOverview
     from telvend.orders.payloads.service import Payloads
     from telvend.orders.receipt_links.service import ReceiptLinks
     from telvend.orders.records import OrderRecords
+    from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
     from telvend.people.keys import PeopleKeys
     from telvend.people.mail.notices import Notices
@@ -120,11 +127,13 @@ if TYPE_CHECKING:
     from telvend.sales.gate import SalesGate
     from telvend.sales.promises import Promises
     from telvend.services import Services
+    from telvend.upkeep.findings import Finding
     from telvend.upstreams.callbacks.service import Callbacks
     from telvend.upstreams.monitor import UpstreamMonitor
     from telvend.upstreams.reconciliation.service import Reconciliations
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
+    from telvend.web.portal.test_mode import MagicNumber, Situation
     from telvend.web.server import HttpServer
     from telvend.webhooks.dispatch import WebhookDispatch
     from telvend.webhooks.keys import WebhookKeys
@@ -145,6 +154,9 @@ _LOOK_AGAIN_S: Final = 0.1
 
 PAYLOADS_EVERY_S = 2.0
 """The interval at which tokens and PINs that providers still owe are looked for."""
+
+KEY_USES_EVERY_S = 60.0
+"""The interval at which it is written when keys were used last."""
 
 PROVISIONAL_EVERY_S = 60.0
 """The interval at which orders are looked for whose outcome is unknown for too long."""
@@ -169,6 +181,7 @@ FAILPOINTS = {
         webhook_points,
         bulk_points,
         people_points,
+        backup_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -285,6 +298,22 @@ class Shop:
 
         return Resellers(self.database, self.ledger, APIS, self.clock)
 
+    @cached_property
+    def key_uses(self) -> "PeriodicTask":
+        """Writes when keys were used last. Made where this process serves."""
+        from telvend.kit.periodic import PeriodicTask
+
+        resellers = self.resellers
+
+        async def last() -> None:
+            with suppress(Busy):
+                await resellers.write_uses()
+
+        self._life.push_async_callback(last)
+        return self._life.runs(
+            PeriodicTask("key uses", resellers.write_uses, self.clock, every_s=KEY_USES_EVERY_S, runtime=self._runtime)
+        )
+
     # Who signs in --------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -321,9 +350,16 @@ class Shop:
     @property
     def base_url(self) -> str:
         """Where pages of this shop are reached, for links that are not the answer to a request."""
-        from telvend.upkeep.served_at import address_of, served_at
+        from telvend.upkeep.served_at import served_at
 
-        return address_of(self.settings) if self._serves else served_at(self.settings)
+        return served_at(self.settings)
+
+    @property
+    def console_url(self) -> str:
+        """Where the console is reached."""
+        from telvend.upkeep.served_at import console_address_of
+
+        return console_address_of(self.settings) or self.base_url
 
     @cached_property
     def email_sender(self) -> "EmailSender":
@@ -338,14 +374,15 @@ class Shop:
             self.people_keys,
             self.clock,
             transport,
-            base_url=self.base_url,
-            sender=sender_of(self.settings.mail_from, self.base_url),
+            base_url=lambda: self.base_url,
+            sender=sender_of(self.settings.mail_from, self.settings.public_url),
         )
         retention = EmailRetention(self.database, self.clock, transport)
         for name, work, every_s in (
             ("sending e-mails", sender.work, EVERY_S),
             ("looking for low wallets", self.notices.look_for_low_wallets, notices.EVERY_S),
             ("removing old e-mails", retention.look, EmailRetention.EVERY_S),
+            ("removing ended sessions", self.people.clean, EmailRetention.EVERY_S),
         ):
             self._life.runs(PeriodicTask(name, work, self.clock, every_s=every_s, runtime=self._runtime))
         return sender
@@ -687,6 +724,97 @@ class Shop:
         return OrderRecords(self.database, self.ledger, apis=[*(keys.api for keys in APIS), COUNTER, PORTAL])
 
     @cached_property
+    def order_search(self) -> "OrderSearch":
+        from telvend.orders.search.service import OrderSearch
+
+        return OrderSearch(self.database, lambda: self.orders.lane.load if "orders" in self.__dict__ else 0)
+
+    @cached_property
+    def order_indexing(self) -> "PeriodicTask":
+        """Made where this process runs."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.orders.search.service import EVERY_S
+
+        work = self.order_search.work
+        return self._life.runs(PeriodicTask("order index", work, self.clock, every_s=EVERY_S, runtime=self._runtime))
+
+    @cached_property
+    def orders_overview(self) -> "OrdersOverview":
+        from zoneinfo import ZoneInfo
+
+        from telvend.orders.overview.service import OrdersOverview
+
+        return self._life.opened(OrdersOverview(self.database, ZoneInfo(self.settings.timezone)))
+
+    @cached_property
+    def order_files(self) -> "OrderFiles":
+        from telvend.desk.order_file import OrderFiles
+
+        return OrderFiles(self.order_records, self.corrections, self.provisional, self.approvals, self.ledger)
+
+    @cached_property
+    def attention(self) -> "Attention":
+        from telvend.desk.attention import Attention
+        from telvend.upkeep.doctor import SHOP, look
+        from telvend.upkeep.examined import Examined
+
+        async def findings() -> "list[Finding]":
+            return await look(SHOP, Examined(self.settings, self.database, self.connected, self.continuity.halted))
+
+        return self._life.opened(
+            Attention(
+                self.orders_overview,
+                self.approvals,
+                self.fundings,
+                self.upstreams,
+                providers=self.provider_names,
+                findings=findings,
+            )
+        )
+
+    @cached_property
+    def desk(self) -> "Desk":
+        """What the console speaks to; of a complete shop."""
+        from zoneinfo import ZoneInfo
+
+        from telvend.audit.service import Audit
+        from telvend.desk.search import Search
+        from telvend.desk.service import Desk
+
+        return Desk(
+            settings=self.settings,
+            zone=ZoneInfo(self.settings.timezone),
+            provider_names=self.provider_names,
+            people=self.people,
+            overview=self.orders_overview,
+            attention=self.attention,
+            search=Search(self.order_search, self.fundings, self.resellers, self.vouchers, self.subscribers),
+            orders=self.order_records,
+            order_search=self.order_search,
+            order_files=self.order_files,
+            review=self.review,
+            provisional=self.provisional,
+            approvals=self.approvals,
+            second_person=self.second_person,
+            credits=self.credits,
+            corrections=self.corrections,
+            fundings=self.fundings,
+            play_money=self.play_money,
+            wallets=self.wallets,
+            ledger=self.ledger,
+            reports=self.reports,
+            audit=Audit(self.database, self._data_dir).run,
+            reconciliations=self.reconciliations,
+            resellers=self.resellers,
+            catalogue=self.catalogue,
+            pauses=self.pauses,
+            upstreams=self.upstreams,
+            webhooks=self.webhooks,
+            vouchers=self.vouchers,
+            subscribers=self.subscribers,
+        )
+
+    @cached_property
     def counter(self) -> "CounterSales":
         """Sales by hand."""
         from telvend.orders.counter import CounterSales
@@ -771,8 +899,11 @@ class Shop:
     @cached_property
     def identity(self) -> "Identity":
         from telvend.identity.custody import Custody
+        from telvend.identity.model import PAGE
         from telvend.identity.service import Identity
+        from telvend.sales.model import SaleKind
 
+        self.kinds.declare(PAGE, {SaleKind.VERIFICATION})
         return self._life.runs(
             Identity(
                 self.database,
@@ -956,6 +1087,13 @@ class Shop:
         return NetworkHealth(self.pauses, lambda: catalogue.snapshot, self.clock)
 
     @cached_property
+    def network_conditions(self) -> "NetworkConditions":
+        from telvend.fulfilment.recent.service import NetworkConditions
+
+        catalogue = self.catalogue
+        return NetworkConditions(self.database, lambda: catalogue.snapshot)
+
+    @cached_property
     def network_reports(self) -> "PeriodicTask":
         """Made where this process delivers."""
         from telvend.fulfilment.network_health import EVERY_S
@@ -1035,6 +1173,7 @@ class Shop:
             payloads=self.payloads,
             corrections=self.corrections,
             identity=self.identity,
+            network_conditions=self.network_conditions,
             wallets=self.wallets,
             transactions=self.transactions,
             credits=self.credits,
@@ -1122,8 +1261,8 @@ async def serve(
     open_files = raise_file_limit()
     async with Lifecycle() as life:
         shop = await _run(life, settings, url, fulfilment=settings.fulfilment)
-        app, metrics_app = applications(life, shop, run_dir)
-        http = life.runs(HttpServer(settings, listen(), app, metrics_app, open_files))
+        app, by_port = applications(life, shop, run_dir)
+        http = life.runs(HttpServer(settings, listen(), app, by_port, open_files))
         life.start()
         yield shop, http
 
@@ -1144,7 +1283,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender)
+    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
@@ -1341,6 +1480,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.guard",
     "funding.play_money.real_process",
     "funding.play_money.voiding",
+    "upkeep.backup.metrics",
     "upstreams.callbacks.service",
     "upstreams.monitor",
     "fulfilment.metrics",
@@ -1359,6 +1499,7 @@ _LOADED_TO_SERVE: Final = (
     "orders.receipt_links.service",
     "corrections.service",
     "dialects.openapi",
+    "dialects.pages",
     "dialects.postman",
     "dialects.dispatch",
     "dialects.serving",
@@ -1366,6 +1507,7 @@ _LOADED_TO_SERVE: Final = (
     "web.callbacks",
     "web.checkout",
     "web.connections",
+    "web.console.site",
     "web.measurements",
     "web.notices",
     "web.pages",
@@ -1408,21 +1550,46 @@ def _limiter(life: Lifecycle, settings: Settings, run_dir: Path) -> "Allowance":
         ) from None
 
 
-def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
-    """The ASGI application of a serving process, and the one of its `metrics_port`.
+def _magic_numbers() -> "list[MagicNumber]":
+    """The simulator's own table, in words of the portal."""
+    from telvend.providers.contract import Delivered, Unknown
+    from telvend.providers.simulator.table import ORDINARY, TABLE
+    from telvend.web.portal.test_mode import MagicNumber
+
+    def end(settled: type[object]) -> str:
+        if settled is Delivered:
+            return "Delivered"
+        return "A person looks at it" if settled is Unknown else "Failed, the money comes back"
+
+    return [MagicNumber(row.ending, row.sentence, end(row.settled)) for row in (*TABLE, ORDINARY)]
+
+
+def _situations() -> "list[Situation]":
+    """The personas' own table."""
+    from telvend.authorities.personas import SITUATIONS
+    from telvend.web.portal.test_mode import Situation
+
+    return [Situation(ending, happens) for ending, happens in SITUATIONS]
+
+
+def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, Mapping[int, ASGIApp]]":
+    """The ASGI application of a serving process, and those that have a port of their own.
 
     What the processes of a node share is kept in `run_dir`.
     """
     from telvend.dialects import openapi, postman, serving
     from telvend.dialects.dispatch import Dispatch, Served
+    from telvend.dialects.pages import ApiPages
     from telvend.kit.fresh import Fresh
     from telvend.providers.upstream import CALLBACKS
     from telvend.web.callbacks import callbacks
     from telvend.web.checkout import BASE, checkout
+    from telvend.web.console.site import BASE as CONSOLE
+    from telvend.web.console.site import console_site
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
     from telvend.web.pages import pages
-    from telvend.web.portal.site import Api, portal
+    from telvend.web.portal.site import Api, ForDevelopers, portal
     from telvend.web.shell import Assets, Templates
     from telvend.web.shell.site import FrontDoor
 
@@ -1445,16 +1612,28 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
     }
 
+    openapi_documents = {name: write("") for name, write in documents["openapi"].items()}
+    developers = ForDevelopers(
+        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations()
+    )
     assets = Assets()
     templates = Templates(assets)
-    apis = [Api.of(name, write("")["info"]) for name, write in documents["openapi"].items()]
+    apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)
-    measure = measurements(shop.services, shop.database)
+    measure = measurements(shop.services, shop.database, Path(shop.settings.data_dir))
+    console = console_site(templates, assets, shop.desk, at_once=at_once)
+    by_port: dict[int, ASGIApp] = {}
+    if shop.settings.console_port:
+        by_port[shop.settings.console_port] = Dispatch({}, console)
+    else:
+        apps[CONSOLE] = console
+    if shop.settings.metrics_port:
+        by_port[shop.settings.metrics_port] = metrics_only(measure)
     main = Dispatch(
         apps,
         FrontDoor(
-            portal(templates, assets, shop.services, apis, shop.clock, at_once=at_once),
+            portal(templates, assets, shop.services, apis, developers, shop.clock, at_once=at_once),
             pages(
                 shop.services.resellers,
                 shop.settings.public_url,
@@ -1465,4 +1644,4 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
             ),
         ),
     )
-    return main, metrics_only(measure)
+    return main, by_port

@@ -6,6 +6,7 @@ from telvend.approvals.service import Approvals
 from telvend.catalog.service import Catalogue
 from telvend.corrections.service import Corrections
 from telvend.fulfilment.provisional.service import ProvisionalCredits
+from telvend.fulfilment.recent.service import NetworkConditions
 from telvend.funding.credits.service import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
@@ -45,6 +46,7 @@ class Services:
     receipt_links: ReceiptLinks
     payloads: Payloads
     identity: Identity
+    network_conditions: NetworkConditions
     # Money.
     wallets: Wallets
     transactions: Transactions

@@ -110,6 +110,9 @@ BEGINNINGS = {
     "close-the-month": Begins(),
     "connect-an-authority": Begins(),
     "connect-an-upstream": Begins(),
+    "connect-dtone": Begins(),
+    "connect-madapi": Begins(),
+    "connect-reloadly": Begins(),
     "correct-a-mistake": Begins(
         [AMA, credit("4.50", "cash-1"), credit("500", "cash-17"), KEY],
         [purchase("0241234567")],
@@ -123,6 +126,7 @@ BEGINNINGS = {
     "go-live": Begins(),
     "import-a-price-list": Begins(soak=False),
     "issue-vouchers": Begins([("subscriber", "add", "+2348031234567", "--tariff-plan", "Basic", "--currency", "NGN")]),
+    "let-people-in": Begins([AMA], soak=False),
     "look-into-an-order": Begins(
         [AMA, credit("100", "cash-1"), KEY],
         [purchase(ending, f"r-{ending:04}") for ending in (7, 16, 17)],

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
@@ -30,6 +30,7 @@ SENDING: ContextVar[int] = ContextVar("sending")
 
 JSON: Final = {"content-type": "application/json"}
 FOREVER_S: Final = 1e7
+CALLBACK_SECRET: Final = Secret("a-secret-of-callbacks")
 
 Chaos = Callable[[], Awaitable[None]]
 """A place where the worker may die or stand still."""
@@ -41,6 +42,9 @@ _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 class Fate(Enum):
     """What became of a purchase that was taken."""
 
+    CREATED = auto()
+    """Not confirmed: nothing is delivered before that, and it may be closed instead."""
+    CLOSED = auto()
     PENDING = auto()
     DELIVERED = auto()
     FAILED = auto()
@@ -125,6 +129,28 @@ SHUT_AFTER_S: Final = 90.0
 Answer = tuple[int, Any]
 """A status and a body, as JSON."""
 
+Post = Callable[["FarSide", "Callback"], None]
+"""Takes what a vendor, or somebody who pretends to be it, posts to us."""
+
+
+class Genuine(Enum):
+    """Who posts a callback."""
+
+    VENDOR = auto()
+    FORGER = auto()
+    """Without the secret: nothing of it is taken."""
+    LIAR = auto()
+    """With the secret: its callback is taken, and what it says is false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A body that is posted to us, by whom, and how long it is under way."""
+
+    body: Any
+    by: Genuine
+    after_s: float
+
 
 class FarSide(ABC):
     """See the head of this file. A vendor says how its requests and answers look.
@@ -136,6 +162,8 @@ class FarSide(ABC):
     deduplicates = True
     """Whether a request that arrives twice under one reference delivers once. Where it may not, none arrives twice here."""
     guard_s = 0.0
+    calls_back = False
+    """Whether it posts whatever becomes of a purchase; otherwise only what was stuck."""
     latest_s: float
     """How long a request may be under way, and a purchase hidden from questions, at the most: by the vendor's document."""
     kinds = frozenset({"data", "airtime"})
@@ -168,6 +196,8 @@ class FarSide(ABC):
         """Orders that it has refused because their numbers were served a moment ago."""
         self.heard: Counter[str] = Counter()
         """What has happened here, by name."""
+        self.post: Post | None = None
+        """Takes its callbacks, where the shop has an address for them."""
         self._references: set[str] = set()
         self._entries: dict[str, Entry] = {}
         self._served: dict[tuple[str, str], float] = {}
@@ -317,6 +347,10 @@ class FarSide(ABC):
             return self.too_soon()
         entry = self._enter(purchase, order_id, called_s, fault)
         self._served[key] = now
+        return self._accept(entry, fault)
+
+    def _accept(self, entry: Entry, fault: Fault | None) -> Answer:
+        """Decide what becomes of a purchase that was taken."""
         roll = self._dice.randrange(100)
         if roll < 3:
             self._undo(entry)
@@ -331,6 +365,7 @@ class FarSide(ABC):
             self._loop.call_later(self._dice.uniform(0, 3), self._reverse, entry)
             self.under_way += 1
             return self.unknown()
+        self._tell(entry, stuck=False)
         return self.shown(entry)
 
     def _enter(self, purchase: Purchase, order_id: int, called_s: float, fault: Fault | None) -> Entry:
@@ -356,6 +391,7 @@ class FarSide(ABC):
             self._deliver(entry)
         else:
             self._undo(entry)
+        self._tell(entry, stuck=True)
         self._watch(entry.order_id)
 
     def _reverse(self, entry: Entry) -> None:
@@ -366,6 +402,7 @@ class FarSide(ABC):
             self.undone.add(entry.order_id)
             self.heard["reversed"] += 1
             self.deliveries[entry.order_id] -= 1
+        self._tell(entry, stuck=True)
         self._watch(entry.order_id)
 
     def _undo(self, entry: Entry) -> None:
@@ -374,6 +411,31 @@ class FarSide(ABC):
 
     def fate_of_undone(self) -> Fate:
         return Fate.FAILED
+
+    # Callbacks ----------------------------------------------------------------------------------------------------------
+
+    def _tell(self, entry: Entry, *, stuck: bool) -> None:
+        """Post what has become of a purchase: early, late, out of order, twice, or not at all. Others post lies about it."""
+        if self.post is None or not (stuck or self.calls_back):
+            return
+        dice = self._dice
+        times = [dice.choice([0.0, 0.0, 1.5, 20.0, 400.0]) for _ in range(dice.choice([0, 1, 1, 1, 2, 3]))]
+        body = self.callback_of(entry)
+        told = [Callback(body, Genuine.VENDOR, after_s) for after_s in times]
+        if dice.random() < 0.1:
+            fate = dice.choice([Fate.DELIVERED, Fate.FAILED, Fate.PENDING])
+            lie = self.callback_of(replace(entry, fate=fate))
+            told.append(Callback(lie, dice.choice([Genuine.FORGER, Genuine.LIAR]), dice.choice([0.0, 2.0, 60.0])))
+        for callback in told:
+            if callback.body is not None:
+                self.heard["called back" if callback.by is Genuine.VENDOR else callback.by.name] += 1
+                self.post(self, callback)
+        self.heard["called back again"] += len(times) > 1
+        self.heard["called back early"] += not stuck and 0.0 in times
+
+    def callback_of(self, _entry: Entry) -> Any:
+        """The body that is posted about a purchase; None where nothing is."""
+        return None
 
     def shown(self, entry: Entry) -> Answer:
         """The answer to a purchase that was taken, as it stands now."""
@@ -444,15 +506,15 @@ def request_kind(form: dict[str, Any]) -> str:
     return str(form.get("serviceID", form.get("service", "")))
 
 
-def _json(request: httpx.Request) -> Any:
+def json_of(request: httpx.Request) -> Any:
     return msgspec.json.decode(request.content)
 
 
-def _last(request: httpx.Request) -> str:
+def last_of(request: httpx.Request) -> str:
     return request.url.path.rpartition("/")[2]
 
 
-def _settings(connector: str, **options: Any) -> ProviderSettings:
+def settings_of(connector: str, **options: Any) -> ProviderSettings:
     return ProviderSettings(connector=connector, concurrency=64, **options)
 
 
@@ -461,12 +523,12 @@ class NetpluseSide(FarSide):
 
     kinds = frozenset({"data"})
     latest_s = 900.0
-    settings = _settings("netpluse", api_key=Secret("np_live_x"))
+    settings = settings_of("netpluse", api_key=Secret("np_live_x"))
 
     def purchase_of(self, request: httpx.Request) -> Purchase | None:
         if request.method != "POST":
             return None
-        form = _json(request)
+        form = json_of(request)
         return Purchase(form["reference"], form["phoneNumber"], form)
 
     def name_of(self, entry: Entry) -> str:
@@ -488,7 +550,7 @@ class NetpluseSide(FarSide):
         if request.url.path == "/api/v1/packages":
             line = {"network": "MTN", "capacity": "1GB", "price": 4.5, "validity": "30 Days"}
             return 200, {"packages": [line]}
-        entry = self.found(_last(request))
+        entry = self.found(last_of(request))
         if entry is None:
             return 404, {"error": "Order reference does not exist"}
         shown = {"network": entry.form["network"], "capacity": entry.form["capacity"]}
@@ -520,21 +582,21 @@ class TelvendAsNetpluse(NetpluseSide):
     """A Telvend that speaks like Netpluse: it takes more purchases a second, and is believed sooner."""
 
     latest_s = 114.0
-    settings = _settings("netpluse", api_key=Secret("np_live_x"), base_url="https://another.example")
+    settings = settings_of("netpluse", api_key=Secret("np_live_x"), base_url="https://another.example")
 
 
 class TelvendAsMadapi(FarSide):
     """A Telvend that speaks MADAPI: tokens, a reference that is a key, and a 404 that says when nothing was sold under it."""
 
     latest_s = 114.0
-    settings = _settings(
+    settings = settings_of(
         "madapi", client_id=Secret("mtn_live_x"), client_secret=Secret("the-secret"), base_url="https://another.example"
     )
 
     def purchase_of(self, request: httpx.Request) -> Purchase | None:
         if request.method not in ("PATCH", "POST") or request.url.path.startswith("/v1/"):
             return None
-        form = _json(request)
+        form = json_of(request)
         airtime = request.method == "PATCH"
         phone = request.url.path.split("/")[3]
         return Purchase(
@@ -576,13 +638,13 @@ class TelvendAsMadapi(FarSide):
     def answer(self, request: httpx.Request) -> Answer:
         if request.url.path.startswith("/v1/oauth"):
             return 200, {"access_token": "a-token", "token_type": "BearerToken", "expires_in": "1800"}
-        entry = self.found(_last(request))
+        entry = self.found(last_of(request))
         if entry is not None and entry.form["service"] == "airtime" and entry.fate is Fate.FAILED:
             entry = None  # A refill that was refused leaves its id free.
-        elif entry is None and _last(request) in self._entries:
+        elif entry is None and last_of(request) in self._entries:
             return self._error(503, "3000")  # A replica that lags behind does not say that an id is free.
         if entry is None:
-            return self._error(404, "1000", transactionIdFree=True, transactionReference=_last(request))
+            return self._error(404, "1000", transactionIdFree=True, transactionReference=last_of(request))
         if entry.form["service"] == "airtime":
             return self._refill_told(entry)
         return (202 if entry.fate is Fate.PENDING else 200), self._subscription(entry)
@@ -616,13 +678,19 @@ class VTpassSide(FarSide):
     """VTpass: a `request_id` is not answered twice, one purchase of a number in thirty seconds."""
 
     latest_s = 594.0
-    settings = _settings("vtpass", api_key=Secret("the-api-key"), public_key=Secret("PK_x"), secret_key=Secret("SK_x"))
+    settings = settings_of(
+        "vtpass",
+        api_key=Secret("the-api-key"),
+        public_key=Secret("PK_x"),
+        secret_key=Secret("SK_x"),
+        callback_secret=CALLBACK_SECRET,
+    )
     guard_s = 30.0
 
     def purchase_of(self, request: httpx.Request) -> Purchase | None:
         if not request.url.path.endswith("/pay"):
             return None
-        form = _json(request)
+        form = json_of(request)
         return Purchase(form["request_id"], form["phone"], form)
 
     def name_of(self, entry: Entry) -> str:
@@ -656,6 +724,9 @@ class VTpassSide(FarSide):
             "amount": amount,
         }
 
+    def callback_of(self, entry: Entry) -> Any:
+        return {"type": "transaction-update", "data": self.state(entry)[1]}
+
     def fate_of_undone(self) -> Fate:
         return self._dice.choice([Fate.FAILED, Fate.REVERSED])
 
@@ -663,7 +734,7 @@ class VTpassSide(FarSide):
         return 200, {"code": "014", "response_description": "REQUEST ID ALREADY EXIST", "requestId": entry.reference}
 
     def answer(self, request: httpx.Request) -> Answer:
-        wanted = _json(request)["request_id"]
+        wanted = json_of(request)["request_id"]
         entry = self.found(wanted)
         if entry is None:
             return 200, {"code": "015", "response_description": "INVALID REQUEST ID"}
@@ -702,13 +773,13 @@ class NetworkDataSubSide(FarSide):
     """networkdatasub as it is printed: it knows no reference of ours, and shows a list of transactions."""
 
     latest_s = 300.0
-    settings = _settings("networkdatasub", api_key=Secret("the-token"))
+    settings = settings_of("networkdatasub", api_key=Secret("the-token"))
     deduplicates = False
 
     def purchase_of(self, request: httpx.Request) -> Purchase | None:
         if request.method != "POST":
             return None
-        form = _json(request) | {"service": request.url.path.split("/")[-2]}
+        form = json_of(request) | {"service": request.url.path.split("/")[-2]}
         return Purchase(form.get("reference", ""), form["phone"], form)
 
     def name_of(self, entry: Entry) -> str:
@@ -760,7 +831,7 @@ class NetworkDataSubSide(FarSide):
             return 200, {"success": True, "message": "", "data": PLANS}
         if path.endswith("/transactions"):
             return 200, {"success": True, "message": "", "data": self._page(request)}
-        entry = self.found(_last(request))
+        entry = self.found(last_of(request))
         if entry is None:
             return 404, {"success": False, "message": "Transaction not found"}
         return 200, {"success": True, "message": "", "data": self._row(entry)}
@@ -804,7 +875,7 @@ class NetworkDataSubWithReference(NetworkDataSubSide):
     """A Telvend that speaks like networkdatasub: it takes our reference as a key."""
 
     latest_s = 114.0
-    settings = _settings(
+    settings = settings_of(
         "networkdatasub", api_key=Secret("the-token"), caller_reference=True, base_url="https://another.example/api"
     )
     deduplicates = True
@@ -814,14 +885,14 @@ class Wazodata(FarSide):
     """The shipped description of Wazodata: it finds a purchase by our reference, which is no key."""
 
     latest_s = 294.0
-    settings = _settings("http", file=str(_EXAMPLES / "wazodata.toml"), api_key=Secret("the-bearer-token"))
+    settings = settings_of("http", file=str(_EXAMPLES / "wazodata.toml"), api_key=Secret("the-bearer-token"))
     deduplicates = False
 
     def purchase_of(self, request: httpx.Request) -> Purchase | None:
         if request.method != "POST":
             return None
-        form = _json(request)
-        return Purchase(form["reference"], form["phone"], form | {"service": _last(request)})
+        form = json_of(request)
+        return Purchase(form["reference"], form["phone"], form | {"service": last_of(request)})
 
     def name_of(self, entry: Entry) -> str:
         return f"W{entry.number}"
@@ -836,7 +907,7 @@ class Wazodata(FarSide):
         return self.shown(entry)
 
     def answer(self, request: httpx.Request) -> Answer:
-        entry = self.found(_last(request))
+        entry = self.found(last_of(request))
         return self._error(404, "purchase_not_found") if entry is None else self.state(entry)
 
     def _error(self, status: int, code: str) -> Answer:
@@ -868,7 +939,7 @@ class Telitab(FarSide):
     """The shipped description of Telitab: our reference is a key."""
 
     latest_s = 25.0
-    settings = _settings(
+    settings = settings_of(
         "http",
         file=str(_EXAMPLES / "telitab.toml"),
         client_id=Secret("the-client-id"),
@@ -878,7 +949,7 @@ class Telitab(FarSide):
     def purchase_of(self, request: httpx.Request) -> Purchase | None:
         if request.method != "POST":
             return None
-        form = _json(request)["order"]
+        form = json_of(request)["order"]
         return Purchase(form["key"], form["to"], form)
 
     def name_of(self, entry: Entry) -> str:
@@ -892,7 +963,7 @@ class Telitab(FarSide):
         }
 
     def answer(self, request: httpx.Request) -> Answer:
-        entry = self.found(_last(request))
+        entry = self.found(last_of(request))
         return self._fault_of(404, "NO_ORDER") if entry is None else self.state(entry)
 
     def _fault_of(self, status: int, fault: str) -> Answer:
@@ -919,13 +990,13 @@ class Husmodata(FarSide):
 
     kinds = frozenset({"data"})
     latest_s = 300.0
-    settings = _settings("http", file=str(_EXAMPLES / "husmodata.toml"), api_key=Secret("the-token"))
+    settings = settings_of("http", file=str(_EXAMPLES / "husmodata.toml"), api_key=Secret("the-token"))
     deduplicates = False
 
     def purchase_of(self, request: httpx.Request) -> Purchase | None:
         if request.method != "POST":
             return None
-        form = _json(request)
+        form = json_of(request)
         return Purchase("", form["mobile_number"], form)
 
     def name_of(self, entry: Entry) -> str:
@@ -936,7 +1007,7 @@ class Husmodata(FarSide):
         return 200, {"id": entry.number, "Status": status, "mobile_number": entry.phone, "plan_amount": "290.0"}
 
     def answer(self, request: httpx.Request) -> Answer:
-        entry = self.found(_last(request))
+        entry = self.found(last_of(request))
         return (404, {"detail": "Not found."}) if entry is None else self.state(entry)
 
     def not_let_in(self) -> Answer:

@@ -72,6 +72,8 @@ class MemoryStore:
         self._clock = clock
         self._policy = policy
         self.orders: dict[int, Row] = {}
+        self.open: dict[int, Row] = {}
+        """Those that are not final: a long run asks about them all the time."""
         self.wallet = Wallet(WALLET, 0, 0)
         self.transfers: dict[tuple[int, int], tuple[int, int, int]] = {}
         self.accounts: Counter[int] = Counter()
@@ -95,14 +97,18 @@ class MemoryStore:
             self._clock.now(),
             balance_after_minor=balance.minor,
         )
-        self.orders[order_id] = row
+        self.enter(row)
         return row
+
+    def enter(self, row: Row) -> None:
+        """A new order."""
+        self.orders[row.id] = self.open[row.id] = row
 
     @asynccontextmanager
     async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
         now = self._clock.now()
         due = sorted(
-            (row for row in self.orders.values() if row.due_at is not None and row.due_at <= now),
+            (row for row in self.open.values() if row.due_at is not None and row.due_at <= now),
             key=lambda row: row.due_at or now,
         )[:limit]
         claim = _Claim([self._claim_of(row, now) for row in due])
@@ -147,6 +153,8 @@ class MemoryStore:
                 if row.state.final:
                     raise InvariantBroken(f"order {row.id} was {row.state} and becomes {locked.state}")
                 row.state = locked.state
+                if row.state.final:
+                    del self.open[row.id]
                 row.due_at = None if locked.due_in_s is None else now + timedelta(seconds=locked.due_in_s)
                 row.updated_at = now
                 row.balance_after_minor = balances.get(locked.id, row.balance_after_minor)
@@ -198,7 +206,7 @@ class MemoryStore:
         now = self._clock.now()
         slack = timedelta(seconds=5)
         count = 0
-        for row in self.orders.values():
+        for row in self.open.values():
             if row.due_at is None or row.due_at <= now + slack:
                 continue
             fresh = row.state in (OrderState.ACCEPTED, OrderState.DELIVERING)
@@ -293,7 +301,7 @@ class MemoryStore:
     def problems(self, order_ids: Iterable[int]) -> list[str]:
         """What does not hold in the books, and between them and these orders, in sentences."""
         found = []
-        held = sum(row.price.minor for row in self.orders.values() if not row.state.final)
+        held = sum(row.price.minor for row in self.open.values())
         if self.accounts[IN_FLIGHT] != held:
             found.append(f"{self.accounts[IN_FLIGHT]} in flight, open orders come to {held}")
         if self.wallet.balance_minor != self.accounts[WALLET] or self.wallet.balance_minor < 0:
@@ -302,6 +310,8 @@ class MemoryStore:
             found.append(f"accounts add up to {sum(self.accounts.values())}")
         for row in [self.orders[order_id] for order_id in order_ids]:
             open_attempts = sum(attempt.state.open for attempt in row.attempts)
+            if row.state.final is (row.id in self.open):
+                found.append(f"order {row.id} is {row.state} and counted among the {len(self.open)} that are open")
             if open_attempts > (0 if row.state.final else 1):
                 found.append(f"order {row.id} is {row.state} with {open_attempts} open attempts")
             if (row.due_at is None) != (row.state in (OrderState.REVIEW, OrderState.DELIVERED, OrderState.FAILED)):

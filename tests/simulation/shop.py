@@ -16,8 +16,11 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
+
+import httpx
+import httpx._urls as httpx_urls
 
 from telvend.catalog.model import ProductOffers
 from telvend.errors import Busy
@@ -28,6 +31,7 @@ from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import ProviderState, Router
 from telvend.fulfilment.worker import Fulfilment
+from telvend.kit import http
 from telvend.kit.money import GHS, NGN, Currency, Money
 from telvend.kit.runtime import Runtime
 from telvend.ledger.model import Journal
@@ -35,7 +39,11 @@ from telvend.orders.model import AttemptState, OrderState
 from telvend.providers import connectors
 from telvend.providers.contract import Delivery, Outcome, Provider, ProviderTraits
 from telvend.providers.described import client as described
+from telvend.providers.upstream import CallbackForm, Upstream, callback_path
+from telvend.upstreams.callbacks import service as callbacks_service
+from tests.simulation.callbacks import CallbackTable, CallingBack, forms_of
 from tests.simulation.far_sides import (
+    CALLBACK_SECRET,
     FOREVER_S,
     SENDING,
     FarSide,
@@ -53,6 +61,7 @@ from tests.simulation.far_sides import (
 from tests.simulation.memory_store import IN_FLIGHT, WALLET, MemoryStore, Row
 from tests.simulation.virtual_time import OWNER, DatabaseClock, VirtualClock, VirtualLoop
 from tests.simulation.world import Broken
+from tests.simulation.world_sides import DTOneSide, MTNSide, ReloadlySide
 
 ORDERS: Final = 400
 """Orders of one run."""
@@ -64,7 +73,11 @@ _FUNDS: Final = 100_000_000
 
 _POLICY: Final = FulfilmentPolicy()
 
-_DATA_CODES: Final = {"vt": "mtn-data/mtn-1gb", "waza": "mtn-1gb", "teli": "1001", "husmo": "17"}
+_DATA_CODES: Final = {
+    "1GB": {"rl": "646", "dt": "3101", "mtn-ng": "CIS/NACT_NG_Data_1"},
+    "2GB": {"rl": "646/500", "dt": "3103", "mtn-ng": "NACT_NG_Data_2"},
+    "": {"vt": "mtn-data/mtn-1gb", "waza": "mtn-1gb", "teli": "1001", "husmo": "17"},
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,7 @@ class ShopStore(MemoryStore):
             product_id=product_id,
             subscriber=subscriber,
         )
-        self.orders[order_id] = sale
+        self.enter(sale)
         self._of_subscriber[subscriber, product.kind].append(sale)
         return sale
 
@@ -274,8 +287,10 @@ class Worker:
             [_Called(shop.connect(side, self), shop.references) for side in shop.sides], clock, processes=2
         )
         self.router.switch_all(shop.switched)
+        connection = _ShopConnection(shop, self)
+        self.settle = connection.settle
         self.fulfilment = Fulfilment(
-            _ShopConnection(shop, self),
+            connection,
             self.router,
             clock,
             offers=lambda product_id: shop.products[product_id].offers,
@@ -338,6 +353,9 @@ class Shop:
         self._final: dict[int, OrderState] = {}
         self._alarms: list[float] = []
         self._set: set[float] = set()
+        self.callback_table = CallbackTable(self)
+        self._kept: set[asyncio.Task[None]] = set()
+        self.ended = False
 
     def _open(self) -> None:
         """Make vendors and products: Ghana has one connector, Nigeria all others.
@@ -356,6 +374,9 @@ class Shop:
                 "teli": Telitab,
                 "husmo": Husmodata,
                 "mtn": TelvendAsMadapi,
+                "mtn-ng": MTNSide,
+                "rl": ReloadlySide,
+                "dt": DTOneSide,
             }
         )
         if self.rough and not ghana:
@@ -367,6 +388,9 @@ class Shop:
             self.sides.append(side)
         currency = GHS if ghana else NGN
         self.store = ShopStore(self, self.database_clock, currency)
+        self.callbacks = CallingBack(self, forms_of(self.sides, self._form_of))
+        for side in self.sides:
+            side.post = self.callbacks.post if side.settings.callback_secret is not None else None
         prefix = "+23324" if ghana else "+234803"
         self._numbers = [f"{prefix}{self.dice.randrange(10**7):07}" for _ in range(5 * self._orders)]
         self._bad = bad = {number for number in self._numbers if self.dice.random() < 0.02}
@@ -376,24 +400,36 @@ class Shop:
             names = list(kinds)
             self.dice.shuffle(names)
             costs = {name: 80_00 + 1_00 * place for place, name in enumerate(names)}
-            if len(costs) > 1 and "husmo" in costs and self.dice.random() < 0.8:
-                # A vendor that can be asked nothing after a lost answer is rarely anybody's first choice.
-                costs["husmo"] = 95_00
+            for place, name in enumerate(("husmo", "mtn-ng")):
+                if len(costs) > 1 and name in costs and self.dice.random() < 0.8:
+                    # A vendor that can be asked nothing after a lost answer is rarely anybody's first choice.
+                    costs[name] = 95_00 + place
             if ghana:
                 codes = dict.fromkeys(kinds, "1GB") if self.dice.random() < 0.5 else {}
                 self.products[product_id] = _product("data", "1GB", Money(100_00, GHS), codes, costs)
             elif product_id % 3:
                 size = self.dice.choice(["1GB", "2GB"])
                 plan = {"1GB": "1", "2GB": "2"}[size]
-                codes = {**_DATA_CODES, "nds-ref": plan} | ({"nds": plan} if self.dice.random() < 0.5 else {})
+                codes = {**_DATA_CODES[""], **_DATA_CODES[size], "nds-ref": plan}
+                codes |= {"nds": plan} if self.dice.random() < 0.5 else {}
                 self.products[product_id] = _product("data", size, Money(100_00, NGN), codes, costs)
             else:
                 self.products[product_id] = _product("airtime", "100", Money(100_00, NGN), {}, costs)
 
     def connect(self, side: FarSide, worker: "Worker") -> Provider:
         """Make the real connector of a vendor, with its far side in the network's place."""
-        link = Link(side, worker.chaos, side.settings.timeout_s)
+        upstream = self._connected(side, Link(side, worker.chaos, side.settings.timeout_s))
+        if (form := upstream.callback) is not None and form.signature is None:
+            path = callback_path(side.name, CALLBACK_SECRET.reveal())
+            upstream.calls_back_at(f"https://shop.example{path}", CALLBACK_SECRET)
+        return upstream
+
+    def _connected(self, side: FarSide, link: Link) -> Upstream:
         return connectors.connect(side.name, side.settings, VirtualClock(self.loop), transport=link)
+
+    def _form_of(self, side: FarSide) -> CallbackForm | None:
+        """How a vendor calls back, as its connector says it."""
+        return self._connected(side, Link(side, _nothing, 1.0)).callback
 
     # Alarms: workers poll rarely here, and are woken instead when something becomes due ----------------------------------
 
@@ -415,6 +451,9 @@ class Shop:
         self._set.discard(at_s)
         while self._alarms and self._alarms[0] <= at_s:
             heapq.heappop(self._alarms)
+        now = self.database_clock.now()
+        if not any(row.due_at is not None and row.due_at <= now for row in self.store.open.values()):
+            return  # Most alarms are of leases that were renewed since.
         if self.workers and self.dice.random() < 0.5:
             self.dice.choice(self.workers).fulfilment.wake()
         else:
@@ -491,6 +530,16 @@ class Shop:
         return sum(side.deliveries[order_id] for side in self.sides)
 
     # What happens -------------------------------------------------------------------------------------------------------
+
+    def keep(self, task: "asyncio.Task[None]") -> None:
+        """Hold a task until it is done, and take up what it raises."""
+        self._kept.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._kept.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.broken.append(f"a callback raised {error!r}")
 
     def start_worker(self) -> None:
         self._count += 1
@@ -592,6 +641,7 @@ class Shop:
             if self.loop.time() > LONGEST_S:
                 raise Broken(f"not settled after {LONGEST_S:.0f} s: {self._unsettled()[:3]}")
             await asyncio.sleep(300)
+        self.ended = True
         for worker in self.workers:
             await worker.fulfilment.drain(5)
         self.check(self.store.orders.keys())
@@ -622,10 +672,21 @@ class Shop:
             raise Broken("; ".join(self.broken + self.listener.heard))
 
 
+async def _nothing() -> None:
+    """No chaos."""
+
+
 class _Listener:
     """Stands in for the log, and keeps what only a bug says."""
 
-    BUGS = ("claim_failed", "call_failed", "outcome_not_settled", "provider_raised", "provider_answered_no_outcome")
+    BUGS = (
+        "claim_failed",
+        "call_failed",
+        "outcome_not_settled",
+        "provider_raised",
+        "provider_answered_no_outcome",
+        "callback_not_weighed",
+    )
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -638,13 +699,25 @@ class _Listener:
 
 
 _examine = functools.lru_cache(described.examine)
+_urlparse = functools.lru_cache(8192)(httpx_urls.urlparse)
+
+
+async def _sent(client: httpx.AsyncClient, request: httpx.Request, **_: Any) -> httpx.Response:
+    """Hand a request to the far side. Outside of tests httpx sends nothing either, and its layers took a third of a run."""
+    response = await client._transport.handle_async_request(request)
+    response.request = request
+    return response
 
 
 @contextmanager
-def _quietly(listener: _Listener) -> Iterator[None]:
+def _quietly(shop: Shop) -> Iterator[None]:
     with ExitStack() as stack:
-        for module in (worker_module, calls, leases):
-            stack.enter_context(patch.object(module, "_log", listener))
+        for module in (worker_module, calls, leases, callbacks_service):
+            stack.enter_context(patch.object(module, "_log", shop.listener))
+        stack.enter_context(patch.object(callbacks_service, "store", shop.callback_table))
+        stack.enter_context(patch.object(http._BoundedClient, "_sent_by_httpx", _sent))
+        # The same few addresses are called all the time.
+        stack.enter_context(patch.object(httpx_urls, "urlparse", _urlparse))
         # A shipped description is read once, not by every worker of every run.
         stack.enter_context(patch.object(described, "examine", _examine))
         yield
@@ -654,7 +727,7 @@ def run_shop(seed: int, orders: int = ORDERS, only: Collection[str] = ()) -> Sho
     """Run one seed; with `only`, a rough shop with these vendors. Raises Broken with everything that did not hold."""
     loop = VirtualLoop()
     shop = Shop(seed, loop, orders, only)
-    with _quietly(shop.listener):
+    with _quietly(shop):
         try:
             loop.run_until_complete(shop.run())
         except Exception as error:

@@ -72,7 +72,9 @@ class Portal:
 
     def sender(self, transport: Transport | None = None) -> EmailSender:
         used = KeptHere(self.folder / "outbox") if transport is None else transport
-        return EmailSender(self.database, self.keys, self.clock, used, base_url=BASE, sender="Shop <shop@shop.example>")
+        return EmailSender(
+            self.database, self.keys, self.clock, used, base_url=lambda: BASE, sender="Shop <shop@shop.example>"
+        )
 
     async def post(self) -> list[tuple[str, str, str]]:
         """Send what waits, and return everything that was kept: to whom, about what, the text; oldest first."""

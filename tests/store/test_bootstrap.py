@@ -122,6 +122,10 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "UpstreamMonitor.close",
         "PeriodicTask.close",  # What is said of networks.
         "PeriodicTask.close",  # Payloads that are asked for.
+        "PeriodicTask.close",  # Ended sessions that are removed.
+        "PeriodicTask.close",  # Old e-mails that are removed.
+        "PeriodicTask.close",  # Wallets that are low.
+        "PeriodicTask.close",  # E-mails that are sent.
         "WebhookDispatch.drain",
         "PeriodicTask.close",  # Old webhooks that are removed.
         "PostgresFulfilmentStore.close",
@@ -141,6 +145,7 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "Usage.close",
         "PlanReader.close",
         "Provisioning.close",
+        "People.close",
         "Wallets.close",
         "Continuity.close",
         "Database.close",

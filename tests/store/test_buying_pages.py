@@ -18,7 +18,7 @@ from telvend.kit.secret import Secret
 from telvend.orders.model import OrderFilter
 from telvend.people.model import Surface
 from tests.conftest import Server
-from tests.store.browsing import BASE, GB, PASSWORD, Browser, Stage, served
+from tests.store.buyers import BASE, GB, PASSWORD, Browser, Stage, served
 
 
 @pytest.fixture(scope="module")

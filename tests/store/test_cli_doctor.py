@@ -1,13 +1,16 @@
 """`telvend doctor` against a real database, against none, and against one that it cannot use."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from telvend.database import migrations
+from telvend.upkeep import clock, machine, ports
 from tests.conftest import Server
+from tests.e2e.shop import load
 from tests.store.test_cli import Shop
 
 
@@ -19,6 +22,18 @@ def nowhere(nobodys_settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return folder
 
 
+@pytest.fixture(autouse=True)
+def sound_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with which nothing is wrong; tests/unit/upkeep/ has the others."""
+    monkeypatch.setattr(machine, "measure", lambda _: machine.Machine(4, 8 * machine.GIB, 4 * machine.GIB, 65536, True))
+    monkeypatch.setattr(clock, "measure", lambda _: clock.Clock(True, 0.0))
+
+    async def nobody(host: str, port: int, path: str) -> None:
+        """Nobody listens."""
+
+    monkeypatch.setattr(ports, "ask", nobody)
+
+
 @pytest.fixture
 def shop(database_url: str) -> Shop:
     return Shop(database_url)
@@ -28,10 +43,38 @@ def levels(answer: Any) -> dict[str, str]:
     return {finding["check"]: finding["level"] for finding in answer["findings"]}
 
 
+def own_the_console(shop: Shop) -> None:
+    shop.execute(
+        "with owner as (insert into person (id, email, name, phone, zone, password, password_changed_at, created_at)"
+        " values (gen_random_uuid(), 'o@b.co', 'O', '', 'UTC', '', now(), now()) returning id)"
+        " insert into person_role select id, 'owner', now() from owner"
+    )
+
+
+def test_a_console_without_an_owner_and_emails_that_do_not_arrive_are_warnings(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = shop.data("doctor")
+    assert (levels(answer)["console"], levels(answer)["e-mail"]) == ("warning", "ok")
+    own_the_console(shop)
+    shop.execute(
+        "insert into email (kind, recipient, facts, state, failure, created_at) values ('test', 'a@b.co', '{}', 'failed', 'x', now())"
+    )
+    monkeypatch.setenv("TELVEND_SIGNUP", "open")
+    monkeypatch.setenv("TELVEND_PUBLIC_URL", "https://shop.example")
+    answer = shop.data("doctor")
+    assert levels(answer)["console"] == "ok"
+    advice = [one["advice"] for one in answer["findings"] if one["check"] == "e-mail"]
+    assert len(advice) == 2
+    assert "telvend email list" in advice[0]
+    assert "smtp_host" in advice[1]
+
+
 def test_a_sound_shop_has_nothing_to_do(shop: Shop) -> None:
+    own_the_console(shop)
     answer = shop.data("doctor")
     assert answer["ok"] is True
-    assert set(levels(answer).values()) == {"ok"}
+    assert set(levels(answer).values()) == {"ok"}, answer
     assert {"settings", "public address", "database", "schema", "wallets"} <= levels(answer).keys()
     assert all(finding["advice"] == "" for finding in answer["findings"])
     lines = shop.run("doctor").stdout.splitlines()
@@ -173,3 +216,75 @@ def test_a_key_that_the_database_was_written_with_and_is_missing_is_a_failure(sh
     assert levels(answer)["voucher key"] == "failure"
     assert "bring it back" in str(answer)
     (nowhere / "elsewhere").rename(nowhere / "secret" / "voucher-key")
+
+
+def finding(answer: Any, check: str) -> Any:
+    (found,) = (one for one in answer["findings"] if one["check"] == check)
+    return found
+
+
+def test_orders_that_nobody_delivers_are_a_failure(shop: Shop) -> None:
+    shop.sell("a", "b")
+    assert finding(shop.data("doctor"), "open orders")["text"].startswith("2 orders are under way, the oldest for ")
+    shop.execute("update orders set created_at = now() - interval '11 minutes' where client_reference = 'a'")
+    found = finding(shop.data("doctor", code=1), "open orders")
+    assert found["level"] == "failure"
+    assert "2 orders are paid and never tried, the oldest for 11 minutes" in found["text"]
+
+
+def test_orders_that_wait_or_need_a_person_are_warnings(shop: Shop) -> None:
+    shop.sell("a", "b")
+    shop.execute(
+        "update orders set state = 'waiting', created_at = now() - interval '5 hours' where client_reference = 'a'"
+    )
+    shop.execute("update orders set state = 'review', due_at = null where client_reference = 'b'")
+    found = [one for one in shop.data("doctor")["findings"] if one["check"] == "open orders"]
+    assert [one["level"] for one in found] == ["warning", "warning"]
+    assert "1 order is waiting for a provider, the oldest for 5 hours" in found[0]["text"]
+    assert "1 order is waiting for a person to decide" in found[1]["text"]
+
+
+def test_the_age_and_the_result_of_the_last_audit_are_told(shop: Shop) -> None:
+    shop.sell("a")
+    assert finding(shop.data("doctor"), "audit")["level"] == "warning"
+    shop.data("ledger", "check")
+    assert finding(shop.data("doctor"), "audit")["text"].startswith("The books held at ")
+    shop.execute("update audit_run set ended_at = now() - interval '3 days 1 hour'")
+    assert "3 days ago" in finding(shop.data("doctor"), "audit")["text"]
+    shop.execute("update wallet set balance_minor = balance_minor + 1 where currency = 'GHS' and sequence > 0")
+    shop.data("ledger", "check", code=1)
+    shop.execute("update wallet set balance_minor = balance_minor - 1 where currency = 'GHS' and sequence > 0")
+    found = finding(shop.data("doctor", code=1), "audit")
+    assert found["level"] == "failure"
+    assert "violations" in found["text"]
+
+
+def test_an_order_from_the_future_tells_of_a_clock_that_was_set_back(shop: Shop) -> None:
+    shop.sell("a")
+    shop.execute("update orders set created_at = now() + interval '10 minutes'")
+    warned = [one for one in shop.data("doctor")["findings"] if one["check"] == "clock" and one["level"] == "warning"]
+    assert "set back" in warned[0]["text"]
+
+
+def test_a_growing_database_says_how_much_of_it_is_of_the_last_day(shop: Shop) -> None:
+    shop.sell("a", "b")
+    shop.execute("update orders set created_at = now() - interval '3 days' where client_reference = 'a'")
+    shop.execute("analyze orders")
+    assert "of the last day" in finding(shop.data("doctor", code=1), "disk growth")["text"]
+
+
+def test_a_port_of_another_program_is_a_failure(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def other(host: str, port: int, path: str) -> bytes:
+        return b"HTTP/1.1 200 OK\r\n\r\n<h1>It works!</h1>"
+
+    monkeypatch.setattr(ports, "ask", other)
+    found = finding(shop.data("doctor", code=1), "port")
+    assert found["level"] == "failure"
+    assert "ss -ltnp" in found["advice"]
+
+
+def test_the_doctor_takes_less_than_three_seconds(shop: Shop) -> None:
+    shop.sell("a")
+    began = time.monotonic()
+    shop.data("doctor")
+    assert time.monotonic() - began < 3 * load()

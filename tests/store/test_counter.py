@@ -16,6 +16,7 @@ from telvend.corrections.invariants import INVARIANTS
 from telvend.corrections.service import Corrections
 from telvend.database.connections import Database
 from telvend.dialects.networkdatasub import wire
+from telvend.kit.commit import commit
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.ledger.service import Ledger
@@ -435,7 +436,7 @@ def test_a_price_below_the_cost_needs_a_yes(shop: Shop, tmp_path: Path) -> None:
 
 def test_the_version_and_two_groups_of_commands() -> None:
     told = CliRunner().invoke(app, ["--version"])
-    assert (told.exit_code, told.stdout) == (0, f"telvend {__version__}\n")
+    assert (told.exit_code, told.stdout) == (0, f"telvend {__version__} (commit {commit()})\n")
     shown = CliRunner().invoke(app, ["--help"]).stdout
     every_day, operators = shown.index("Every day"), shown.index("The operator's side")
     assert every_day < shown.index("│ wallet") < operators < shown.index("│ voucher")

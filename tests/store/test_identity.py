@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -22,7 +23,7 @@ from telvend.authorities.contract import (
 )
 from telvend.database.connections import Database
 from telvend.errors import InsufficientBalance, InvalidInput, NotFound, ProductUnavailable, ReferenceReused
-from telvend.identity.model import NotConfigured, VerificationPolicy, VerificationResult, VerificationState
+from telvend.identity.model import Consent, NotConfigured, VerificationPolicy, VerificationResult, VerificationState
 from telvend.kit import failpoints
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
@@ -553,3 +554,54 @@ async def test_a_detail_is_for_its_owner_alone(shop: VerificationShop, database:
             await shop.identity.detail(who, kind, which)
     async with database.connection() as tx:
         assert await shop.identity.by_ids(tx, [number, 10**9]) == {number: checked.verification}
+
+
+# On a page ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_check_on_a_page_stands_with_the_consent_that_was_given_before_it(shop: VerificationShop) -> None:
+    esi = uuid4()
+    for wording in ("She has agreed.", "Other words, from a second click."):
+        checked = await shop.identity.check_by_person(shop.ama, wants(reference="page 1"), Consent(esi, wording))
+    assert checked.replayed
+    consent = await shop.identity.consent(checked.verification)
+    assert consent is not None
+    assert consent[:2] == (esi, "She has agreed.")
+    assert consent[2] < checked.verification.created_at
+    assert await shop.balance() == 500_000 - PRICE_MINOR
+    by_key = await shop.check(reference="by key")
+    assert await shop.identity.consent(by_key.verification) is None
+    await shop.check_books()
+
+
+async def test_without_consent_nobody_is_asked_and_nothing_taken(shop: VerificationShop, prembly: Obedient) -> None:
+    for wording, reference in ((" ", "page 1"), ("She has agreed.", None)):
+        with pytest.raises(InvalidInput):
+            await shop.identity.check_by_person(
+                shop.ama, wants(reference=reference, use_real_api=True), Consent(uuid4(), wording)
+            )
+    assert prembly.asked == 0
+    assert await shop.balance() == 500_000
+
+
+async def test_a_page_lists_an_accounts_own_checks_masked_and_says_who_looked(
+    shop: VerificationShop, database: Database
+) -> None:
+    first = await shop.check(NUMBER)
+    await shop.check(NOBODY)
+    third = await shop.check(JOHN, kind=VerificationKind.BVN)
+    other = await caller(database, ngn_minor=PRICE_MINOR)
+    await shop.identity.check(other, wants())
+
+    async def page(**more: Any) -> list[tuple[int, str]]:
+        found = await shop.identity.own_listed("ama@example.com", shop.ama.reseller_id, Mode.LIVE, **more)
+        return [(verification.id, masked) for verification, masked in found]
+
+    everything = await page()
+    assert [masked for _, masked in everything] == ["123*****901", "712*****404", "701*****789"]
+    assert await page(limit=1) == everything[:1]
+    assert await page(before=third.verification.id) == everything[1:]
+    assert await page(kind=VerificationKind.BVN) == everything[:1]
+    assert await shop.identity.own_listed("x", shop.ama.reseller_id, Mode.TEST) == []
+    newest = (await shop.identity.accesses(first.verification.id))[0]
+    assert (newest.reader_kind, newest.reader, newest.action) == ("portal", "ama@example.com", "list, masked")

@@ -548,6 +548,51 @@ async def test_the_operator_passes_a_reset_on(portal: Portal) -> None:
     assert await portal.opens(await portal.people.sign_in("ama@example.com", NEW_PASSWORD, HOME))
 
 
+async def test_a_new_address_takes_the_place_of_the_old_one_once_it_is_proven(portal: Portal) -> None:
+    token = await portal.ama()
+    ama = await portal.visits(token)
+    with pytest.raises(InvalidInput) as refused:
+        await portal.people.ask_new_email(ama, NEW_PASSWORD, "new@example.com")
+    assert refused.value.field == "password"
+    await portal.people.ask_new_email(ama, PASSWORD, "new@example.com")
+    assert (await portal.visits(token)).person.email == "ama@example.com"
+    await portal.people.confirm_email(await portal.link("new_address"))
+    person = (await portal.visits(token)).person
+    assert (person.email, person.email_verified) == ("new@example.com", True)
+    assert (await portal.resellers.profile(ama.reseller_id)).email == "new@example.com"
+    *_, (to, about, _) = await portal.post()
+    assert (to, about) == ("ama@example.com", "address_changed")
+    with pytest.raises(SignInRefused):
+        await portal.people.sign_in("ama@example.com", PASSWORD, HOME)
+    assert await portal.opens(await portal.people.sign_in("new@example.com", PASSWORD, HOME))
+
+
+async def test_an_address_that_somebody_took_meanwhile_stays_theirs(portal: Portal) -> None:
+    ama = await portal.visits(await portal.ama())
+    await portal.people.ask_new_email(ama, PASSWORD, "new@example.com")
+    link = await portal.link("new_address")
+    await portal.ama("new@example.com")
+    with pytest.raises(EmailTaken):
+        await portal.people.confirm_email(link)
+    # And one that is taken already is sent nothing.
+    await portal.people.ask_new_email(ama, PASSWORD, "new@example.com")
+    await portal.post()
+    (last,) = await portal.mail.listed(limit=1)
+    assert (last.kind, last.state) == ("new_address", "dropped")
+
+
+async def test_the_operator_gives_a_reseller_another_address_and_its_person_follows(portal: Portal) -> None:
+    ama = await portal.visits(await portal.ama())
+    await portal.people.confirm_email(await portal.link("verify"))
+    await portal.resellers.rename("ama@example.com", new_email="new@example.com")
+    assert await portal.people.follow(ama.reseller_id, "ama@example.com", "new@example.com")
+    found = await portal.people.find("new@example.com")
+    assert not found.email_verified
+    await portal.owner()
+    assert not await portal.people.follow(ama.reseller_id, "new@example.com", "owner@example.com")
+    assert (await portal.people.find("new@example.com")).id == ama.person.id
+
+
 # The console ------------------------------------------------------------------------------------------------------------
 
 
@@ -616,9 +661,48 @@ async def test_an_invitation_to_the_console_does_not_take_an_account_over(portal
     path = await portal.people.invite_staff("ama@example.com", [Role.SUPPORT], "helps", owner)
     with pytest.raises(InvalidInput):
         await portal.people.accept_staff(token_in(path), NEW_PASSWORD, ELSEWHERE)
+    tried = await until_slowed(
+        lambda _: portal.people.accept_staff(token_in(path), NEW_PASSWORD, ELSEWHERE), InvalidInput
+    )
+    assert tried == 9
+    portal.pass_time(minutes=1)
     token = await portal.people.accept_staff(token_in(path), PASSWORD, HOME)
     assert (await portal.visits(token)).roles == {Role.SUPPORT}
     assert await portal.opens(await portal.people.sign_in("ama@example.com", PASSWORD, HOME))
+
+
+async def test_only_an_owner_gives_roles_and_suspends_who_has_some(portal: Portal) -> None:
+    owner = await portal.visits(await portal.owner())
+    path = await portal.people.invite_staff("efua@example.com", [Role.FINANCE], "new", owner)
+    efua = await portal.visits(await portal.people.accept_staff(token_in(path), PASSWORD, HOME))
+    for refused in (
+        portal.people.invite_staff("thief@example.com", [Role.OWNER], "x", efua),
+        portal.people.set_roles(efua.person.id, [Role.OWNER], "x", efua),
+        portal.people.suspend(owner.person.id, "x", efua),
+    ):
+        with pytest.raises(NotPermitted):
+            await refused
+    ama = await portal.visits(await portal.ama())
+    await portal.people.suspend(ama.person.id, "asked for it", efua)
+    with pytest.raises(InvalidInput):
+        await portal.people.invite_staff("efua@example.com", [], "x", owner)
+
+
+async def test_what_has_ended_is_removed_after_a_while(portal: Portal) -> None:
+    token = await portal.ama()
+    with pytest.raises(SignInRefused):
+        await portal.people.sign_in("nobody@example.com", PASSWORD, HOME)
+    await portal.link("verify")
+    assert await portal.people.clean() == 0
+    assert await portal.opens(token)
+    portal.pass_time(days=2)
+    assert await portal.people.clean() >= 3
+    assert await portal.opens(token)
+    portal.pass_time(days=40)
+    assert await portal.people.clean() == 2
+    async with portal.database.connection() as tx:
+        for table in ("person_session", "person_token", "person_attempt"):
+            assert not await tx.fetchval(f"select exists (select from {table})")
 
 
 # Second factors ---------------------------------------------------------------------------------------------------------
@@ -698,6 +782,15 @@ async def test_the_secret_of_a_second_factor_is_sealed_and_removed_with_the_pass
         await portal.people.end_totp(ama, NEW_PASSWORD)
     await portal.people.end_totp(ama, PASSWORD)
     assert await portal.opens(await portal.people.sign_in("ama@example.com", PASSWORD, HOME))
+
+
+async def test_the_operator_helps_somebody_who_has_lost_device_and_codes(portal: Portal) -> None:
+    await with_factor(portal)
+    link = token_in(await portal.people.reset_link("ama@example.com", "root", ends_second_factor=True))
+    await portal.people.reset(link, NEW_PASSWORD, HOME)
+    assert await portal.opens(await portal.people.sign_in("ama@example.com", NEW_PASSWORD, HOME))
+    told = [text for _, about, text in await portal.post() if about == "second_factor"]
+    assert ["turned on" in told[0], "turned off" in told[1], len(told)] == [True, True, 2]
 
 
 # The purchase PIN -------------------------------------------------------------------------------------------------------

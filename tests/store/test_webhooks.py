@@ -476,3 +476,59 @@ def test_the_commands_of_thresholds(shop: Shop) -> None:
     shop.data("wallet", "alert", EMAIL, "GHS", "0")
     assert shop.data("wallet", "alerts", EMAIL)["alerts"] == []
     assert "wallet" in shop.refused("wallet", "alert", EMAIL, "ZAR", "10")
+
+
+# What an owner does by himself ----------------------------------------------------------------------------------------
+
+
+async def test_somebody_elses_endpoint_and_its_deliveries_are_not_found(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    service = webhooks(database, tmp_path)
+    made = await service.add(ama.reseller_id, URL)
+    await write(database, completed(ama))
+    (sent,) = await service.deliveries(ama.reseller_id)
+    kofi = (await customer(database)).reseller_id
+    number = made.endpoint.id
+    for act in (
+        service.endpoint(number, owner=kofi),
+        service.rotate(number, owner=kofi),
+        service.pause(number, owner=kofi),
+        service.resume(number, owner=kofi),
+        service.remove(number, owner=kofi),
+        service.send_test(number, owner=kofi),
+        service.delivery(sent.id, owner=kofi),
+        service.replay(sent.id, owner=kofi),
+    ):
+        with pytest.raises(NotFound):
+            await act
+    assert await service.endpoint(number, owner=ama.reseller_id) == made.endpoint
+    assert (await service.delivery(sent.id, owner=ama.reseller_id))[0] == sent
+
+
+async def test_events_wait_for_an_endpoint_that_its_owner_has_paused(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    service = webhooks(database, tmp_path)
+    made = await service.add(ama.reseller_id, URL)
+    for _ in range(2):
+        assert (await service.pause(made.endpoint.id, owner=ama.reseller_id)).state is EndpointState.PAUSED
+    await write(database, completed(ama))
+    (listed,) = await service.list_endpoints(ama.reseller_id)
+    assert (listed.endpoint.state, listed.waiting) == (EndpointState.PAUSED, 1)
+    assert (await service.resume(made.endpoint.id, owner=ama.reseller_id)).state is EndpointState.ACTIVE
+    await service.remove(made.endpoint.id, owner=ama.reseller_id)
+    with pytest.raises(NotFound):
+        await service.pause(made.endpoint.id, owner=ama.reseller_id)
+
+
+async def test_two_rotations_from_one_page_make_one_new_secret(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    service = webhooks(database, tmp_path)
+    seen = (await service.add(ama.reseller_id, URL)).endpoint
+    answers = await asyncio.gather(
+        *(service.rotate(seen.id, owner=ama.reseller_id, as_of=seen.changed_at) for _ in range(3)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, InvalidInput) for answer in answers) == 2

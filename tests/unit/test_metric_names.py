@@ -17,6 +17,9 @@ OTHER_ENDS = {
     "telvend_database_connections_in_use",
     "telvend_orders_open",
     "telvend_webhook_deliveries_waiting",
+    "telvend_webhook_endpoints_failing",
+    # What is counted stands last.
+    "telvend_audit_findings",
     # A state: 1 where it is so.
     "telvend_provider_float_low",
     "telvend_network_paused",

@@ -19,6 +19,7 @@ import msgspec
 
 from telvend.database.connections import Tx, rows
 from telvend.database.invariants import Scope
+from telvend.ledger.model import TransferKind
 
 _numbers: Final = itertools.count(1)
 PATIENCE_S: Final = 24 * 3600.0
@@ -465,3 +466,26 @@ async def lost_wallets(tx: Tx, sealed: Sequence[SealedWallet]) -> list[int]:
         [wallet.id for wallet in sealed], [wallet.owner for wallet in sealed],
     )  # fmt: skip
     return [row["id"] for row in found]
+
+
+# Between two audits ---------------------------------------------------------------------------------------------------------
+
+
+async def hold_differences(tx: Tx) -> list[tuple[str, str, int]]:
+    """Compare what the ledger holds for each open order with its price: mode, currency, and the sum of the differences in minor units.
+
+    One statement, so that a sale in between makes no difference. It reads open orders only; an audit verifies the others too.
+    """
+    found = await tx.fetch(
+        f"""
+        select o.mode, o.currency, sum(abs(o.price_minor - coalesce(t.held, 0)))::bigint as minor
+        from (select id, mode, currency, price_minor from orders where due_at is not null
+              union all select id, mode, currency, price_minor from orders where state = 'review') o
+        left join lateral (
+            select sum(case when kind = {TransferKind.HOLD} then amount_minor else -amount_minor end) as held from transfer
+            where cause = o.id and kind in ({TransferKind.HOLD}, {TransferKind.RELEASE}, {TransferKind.COST}, {TransferKind.MARGIN})
+        ) t on true
+        group by o.mode, o.currency
+        """
+    )
+    return [tuple(row) for row in found]

@@ -4,6 +4,7 @@ await audit_books(database)                     recompute everything
 await Audit(database, data_dir).run()           continue from the last checkpoint, or recompute everything if there is none
 """
 
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -86,9 +87,10 @@ class Audit:
         """Verify what has changed since the checkpoint. Recompute everything if `full`, if there is no usable checkpoint, and if
         something may be wrong.
 
-        Writes a checkpoint if nothing was found, else deletes the old one. Raises Busy.
+        Writes a checkpoint if nothing was found, else deletes the old one, and notes that it was run. Raises Busy.
         """
         now = datetime.now(UTC)
+        began = time.monotonic()
         async with self._database.snapshot(scratch=True) as tx:
             taken = await self._keeper.read(tx)
             if isinstance(taken, Unusable):
@@ -125,6 +127,14 @@ class Audit:
         with suppress(KeyRefused):
             async with self._database.transaction() as tx:
                 await (self._keeper.write(tx, following) if sound else self._keeper.remove(tx))
+        async with self._database.transaction() as tx:
+            await store.write_run(
+                tx,
+                took_s=time.monotonic() - began,
+                whole=report.since is None,
+                transfers=report.transfers,
+                findings=len(report.findings),
+            )
         return report
 
 

@@ -1,6 +1,7 @@
-"""SQL of the checkpoint: the row that stores it, and the state of the database that is recorded in it."""
+"""SQL of audits: the row that stores the checkpoint, the state of the database that is recorded in it, the audits that were run."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 import msgspec
 
@@ -92,3 +93,33 @@ async def write_checkpoint(tx: Tx, key_id: str, body: str, seal: bytes) -> None:
 async def remove_checkpoint(tx: Tx, key_id: str) -> None:
     """Delete the checkpoint, so that the next audit is a full one."""
     await tx.execute("delete from audit_checkpoint where key_id = $1", key_id)
+
+
+# What was run --------------------------------------------------------------------------------------------------------------
+
+
+class AuditRun(msgspec.Struct, frozen=True):
+    """An audit that was run. `findings`: how many violations it reported; `whole`: it recomputed everything."""
+
+    ended_at: datetime
+    took_s: float
+    whole: bool
+    transfers: int
+    findings: int
+
+
+async def write_run(tx: Tx, *, took_s: float, whole: bool, transfers: int, findings: int) -> None:
+    """Note an audit, and forget those of more than a year ago."""
+    await tx.execute(
+        "insert into audit_run (took_s, whole, transfers, findings) values ($1, $2, $3, $4)",
+        took_s, whole, transfers, findings,
+    )  # fmt: skip
+    await tx.execute("delete from audit_run where ended_at < now() - interval '400 days'")
+
+
+async def last_run(tx: Tx) -> AuditRun | None:
+    """Return the audit that ended last; None where there was none."""
+    row = await tx.fetchrow(
+        "select ended_at, took_s, whole, transfers, findings from audit_run order by id desc limit 1"
+    )
+    return None if row is None else AuditRun(*row)

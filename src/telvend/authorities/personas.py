@@ -42,6 +42,17 @@ SLOW_S: Final = 3.0
 RETRY_AFTER_S: Final = 30
 
 JOHN: Final = "12345678901"
+
+SITUATIONS: Final = (
+    ("0404", "Not on record. Nothing is charged."),
+    ("0407", "Blocked, as a BVN. Nothing is charged."),
+    ("0408", f"Answered after {SLOW_S:.0f} seconds."),
+    ("0503", "No answer. Nothing is charged."),
+)
+"""What numbers with these last digits are, in place of people."""
+
+_NOT_ON_RECORD, _BLOCKED, _SLOW, _DOWN = (ending for ending, _ in SITUATIONS)
+
 # Both pictures of the document's example are this one pixel.
 _PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 # Source: networkdatasub document, "Verify NIN" and "Verify BVN". The two examples give him his names in another order,
@@ -133,13 +144,13 @@ class Personas:
         """Nothing to give back."""
 
     async def _answer(self, kind: VerificationKind, number: str) -> Answer:
-        if number.endswith("0404"):
+        if number.endswith(_NOT_ON_RECORD):
             return NotOnRecord()
-        if number.endswith("0407") and kind is VerificationKind.BVN:
+        if number.endswith(_BLOCKED) and kind is VerificationKind.BVN:
             return Blocked()
-        if number.endswith("0503"):
+        if number.endswith(_DOWN):
             return Unavailable(RETRY_AFTER_S, "the personas are down for numbers that end so")
-        if number.endswith("0408"):
+        if number.endswith(_SLOW):
             await self._clock.sleep(SLOW_S)
         return Found(persona(kind, number))
 

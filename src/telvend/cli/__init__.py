@@ -68,6 +68,31 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
         rich_help_panel=_OPERATOR,
         help="Bring the database's schema to this version, while nodes of the version before go on serving.",
     ),
+    LazyCommand(
+        "install-service",
+        "install_service",
+        rich_help_panel=_OPERATOR,
+        help="""Make a systemd service of this installation: its user, its data directory, its unit. Run it as root.
+
+Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown.""",
+    ),
+    LazyGroup(
+        "backup",
+        "backups",
+        "app",
+        "make",
+        rich_help_panel=_OPERATOR,
+        help="Backups: `telvend backup DIR` takes one while the shop sells; list and verify them.",
+    ),
+    LazyCommand(
+        "restore",
+        "restoring",
+        rich_help_panel=_OPERATOR,
+        help="""Restore a backup into an empty data directory, up to its end or to a moment.
+
+What was sold afterwards is not in it: the shop sells nothing until its providers are reconciled and `telvend shop release`
+was said.""",
+    ),
     LazyGroup("user", "users", "app", rich_help_panel=_EVERY_DAY, help="The resellers of the shop."),
     LazyGroup("console", "console", "app", rich_help_panel=_EVERY_DAY, help="Who may open the console."),
     LazyGroup("email", "emails", "app", rich_help_panel=_EVERY_DAY, help="The e-mails of the shop."),
@@ -140,7 +165,10 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"telvend {__version__}\n")
+        from telvend.kit.commit import commit
+
+        built_from = commit()
+        sys.stdout.write(f"telvend {__version__}" + (f" (commit {built_from})" if built_from else "") + "\n")
         raise typer.Exit
 
 
@@ -151,7 +179,8 @@ def _common(
     database_url: DatabaseUrl = None,
     as_json: Json = False,
     version: Annotated[  # noqa: ARG001 - its callback has done everything
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and end.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and the commit, and end."),
     ] = False,
 ) -> None:
     common_options(context, data_dir, database_url, as_json)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -55,7 +56,7 @@ def demo(
         if once:
             stop.set()
 
-    supervisor.run_server(settings, supervisor.run_api, ready=ready)
+    supervisor.run_server(settings, partial(supervisor.run_api, tells_first_link=False), ready=ready)
 
 
 def _free_port() -> int:

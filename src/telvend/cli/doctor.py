@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from telvend.audit.store import last_run
 from telvend.bootstrap import open_shop
 from telvend.cli.common import Output, as_json_of, emit
 from telvend.cli.opening import FAILURES, database_of, refusal_text
@@ -21,7 +22,7 @@ from telvend.embedded_postgres.refused import NoDatabase
 from telvend.errors import Busy
 from telvend.kit.secret import Secret
 from telvend.upkeep import doctor as checks
-from telvend.upkeep.examined import Examined
+from telvend.upkeep.examined import Examined, LastAudit
 from telvend.upkeep.findings import Finding, Level
 from telvend.upkeep.permissions import check_permissions
 
@@ -84,9 +85,11 @@ async def _of_database(settings: Settings, url: str) -> list[Finding]:
         return findings
     try:
         async with open_shop(settings, url) as shop:
-            return findings + await checks.look(
-                checks.SHOP, Examined(settings, shop.database, shop.connected, shop.continuity.halted)
-            )
+            async with shop.database.connection() as tx:
+                run = await last_run(tx)
+            audited = None if run is None else LastAudit(run.ended_at, run.findings)
+            examined = Examined(settings, shop.database, shop.connected, shop.continuity.halted, audited)
+            return findings + await checks.look(checks.SHOP, examined)
     except SettingsRefused as error:
         return [*findings, Finding("settings", Level.FAILURE, str(error), "`serve` refuses to start like this.")]
 

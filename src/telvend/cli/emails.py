@@ -67,7 +67,7 @@ async def send_test(shop: "Shop", address: Annotated[str, typer.Argument(help="W
 
 @command(app, "retry")
 async def retry(shop: "Shop", number: Number) -> Output:
-    """Send an e-mail that has failed, or waits, now."""
+    """Send an e-mail now that was not sent: it has failed, waits, or was kept before there was a mail server."""
     return _tried(await _sent(shop, await shop.mail.try_again(number)))
 
 

@@ -33,6 +33,7 @@ def _data(key: ApiKey) -> dict[str, Any]:
         "purchase_limit": key.purchase_limit,
         "created_at": key.created_at,
         "revoked_at": key.revoked_at,
+        "used_at": key.used_at,
     }
 
 
@@ -63,6 +64,20 @@ async def revoke(
     """Make a key worthless, on every node within a second."""
     key = await shop.resellers.revoke_key(key_id)
     return Output(_data(key), f"The key {key.hint} no longer works.")
+
+
+@command(app, "limits")
+async def limits(
+    shop: "Shop",
+    key_id: Annotated[str, typer.Argument(help="The id of the key, not the key.")],
+    read_limit: Annotated[int, typer.Option(min=1, help="Reads a minute.")],
+    purchase_limit: Annotated[int, typer.Option(min=1, help="Purchases a minute.")],
+) -> Output:
+    """Change how many requests a minute a key may make, on every node within a second."""
+    key = await shop.resellers.change_limits(key_id, read_limit=read_limit, purchase_limit=purchase_limit)
+    return Output(
+        _data(key), f"The key {key.hint} may read {key.read_limit} and buy {key.purchase_limit} times a minute."
+    )
 
 
 _LONGEST_TEXT = 256
@@ -113,6 +128,7 @@ async def list_keys(shop: "Shop", email: Annotated[str, typer.Argument(help="The
             k.purchase_limit,
             day_text(k.created_at),
             day_text(k.revoked_at) if k.revoked_at else "",
+            day_text(k.used_at) if k.used_at else "never",
         )
         for k in keys
     ]
@@ -129,6 +145,7 @@ async def list_keys(shop: "Shop", email: Annotated[str, typer.Argument(help="The
                 "purchases/min",
                 f"made ({zone_name()})",
                 f"revoked ({zone_name()})",
+                f"last used ({zone_name()})",
             ),
             rows,
             "There are no keys yet.",

@@ -50,6 +50,8 @@ class Checked:
     problems: list[SettingsProblem] = field(default_factory=list)
     warnings: list[SettingsProblem] = field(default_factory=list)
     balance: Money | None = None
+    token: bool | None = None
+    """Whether the credentials buy a token; None where nobody asks for one."""
     callback_url: str = ""
     """Where the vendor calls back, its secret as stars; empty where it does not, or has no secret for it."""
     deliverable: int | None = None
@@ -105,7 +107,8 @@ async def _examine(settings: Settings, target: Target, url: str | None, why: str
     try:
         if target.in_settings:
             _examine_callback(settings, upstream, checked)
-            await _examine_float(upstream, checked)
+            if await _examine_token(upstream, checked):
+                await _examine_float(upstream, checked)
         else:
             text = "were not looked at: the settings have no table [providers.NAME] with this file"
             checked.warnings.append(SettingsProblem("credentials and float", text))
@@ -157,6 +160,17 @@ def _examine_callback(settings: Settings, upstream: Upstream, checked: Checked) 
         checked.callback_url = base + callback_path(checked.target.name, STARS if form.signature is None else None)
 
 
+async def _examine_token(upstream: Upstream, checked: Checked) -> bool:
+    """Return whether there is anything to ask with."""
+    if not upstream.takes_token:
+        return True
+    refused = await upstream.refused_token()
+    checked.token = refused is None
+    if refused is not None:
+        checked.problems.append(refused)
+    return checked.token
+
+
 async def _examine_float(upstream: Upstream, checked: Checked) -> None:
     balance = await upstream.balance()
     match balance:
@@ -168,10 +182,16 @@ async def _examine_float(upstream: Upstream, checked: Checked) -> None:
                 checked.problems.append(SettingsProblem("float", f"is {balance}: nothing can be bought with it"))
             elif (low := _low(checked.target.settings, balance, checked)) is not None and balance.minor < low.minor:
                 checked.warnings.append(SettingsProblem("float", f"{balance} is below low_float, {low}"))
+        case BalanceUnavailable(not_allowed=True) if checked.token:
+            text = f"bought a token, and the API does not accept that: {balance.text}"
+            checked.problems.append(SettingsProblem("credentials", text))
         case BalanceUnavailable(not_allowed=True):
             checked.problems.append(SettingsProblem("credentials", f"are not accepted: {balance.text}"))
         case BalanceUnavailable():
             checked.problems.append(SettingsProblem("float", f"cannot be read: {balance.text}"))
+        case None if checked.token:
+            text = "cannot be asked for: this vendor has no call for it; watch it there"
+            checked.warnings.append(SettingsProblem("float", text))
         case None:
             text = "cannot be asked for; whether the credentials are accepted is seen by `telvend provider try` alone"
             checked.warnings.append(SettingsProblem("float", text))

@@ -248,6 +248,7 @@ def _check_output(checked: "Checked") -> Output:
         "live": target.settings.live and target.in_settings,
         "float": None if balance is None else balance.decimal,
         "currency": None if balance is None else balance.currency.code,
+        "token": checked.token,
         "callback_url": checked.callback_url or None,
         "problems": lines(checked.problems),
         "warnings": lines(checked.warnings),
@@ -268,6 +269,8 @@ def _check_output(checked: "Checked") -> Output:
             say(f"wrong    {problem}")
         for problem in checked.warnings:
             say(f"note     {problem}")
+        if checked.token:
+            say("token    the credentials are accepted, and buy one")
         if balance is not None:
             say(f"float    {balance}")
         if checked.callback_url:

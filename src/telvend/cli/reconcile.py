@@ -244,7 +244,10 @@ async def _asked(shop: "Shop", provider: "Upstream", day: "Day") -> "tuple[FarSi
         progress(f"telvend: reading the transactions that {provider.name} lists.")
         return FarSide.LIST, provider.statement(day.begins_at, day.ends_at)
     attempts = await shop.reconciliations.attempts_of(provider.name, day)
-    progress(f"telvend: {provider.name} lists no transactions: asking about each of {len(attempts)} attempts.")
+    why = provider.without_list or f"{provider.name} lists no transactions"
+    progress(
+        f"telvend: {why}: asking about each of {len(attempts)} attempts. --statement FILE.csv compares with its export."
+    )
     return FarSide.REQUERY, asked(provider, attempts, shop.clock, shop.jobs.rivals)
 
 
@@ -266,7 +269,8 @@ def _notes(report: "Comparison", day: "Day", read: Statement | None, source: Far
         notes.append("The day is not over: what began while this was read, and what comes, is not in it.")
     if source is FarSide.REQUERY:
         notes.append(
-            "The provider was asked about what our books know. What they do not know stands only in its statement."
+            "The provider was asked about what our books know. What they do not know stands only in its statement:"
+            " --statement FILE.csv."
         )
     if read is not None and "status" not in read.columns:
         notes.append("The statement has no column of statuses: every line counts as delivered.")

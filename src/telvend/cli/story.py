@@ -90,7 +90,7 @@ class Story:
             await self._nigeria(client)
         async with http.client(self._base, timeout_s=30, headers={"x-api-key": keys["operator"]}) as client:
             await self._operator(client)
-        self._invite(keys)
+        await self._invite(keys)
 
     async def _nigeria(self, client: "httpx.AsyncClient") -> None:
         """The same wallet's owner in Nigeria: money in, airtime, a bundle, an identity check."""
@@ -248,7 +248,7 @@ class Story:
                 self._console.print(f"after {time.monotonic() - started:4.1f} s: [bold]{last}[/bold]")
             await asyncio.sleep(0.2)
 
-    def _invite(self, keys: dict[str, str]) -> None:
+    async def _invite(self, keys: dict[str, str]) -> None:
         if self._once:
             self._console.print("\nThat was all. Without --once it goes on serving, and prints curl lines to try.")
             return
@@ -264,6 +264,8 @@ class Story:
             f"curl {base}/healthz",
         ):
             self._console.print(line, markup=False, soft_wrap=True)
+        for what, path in (await self._ways_in()).items():
+            self._console.print(f"In a browser, {what}: {base}{path}", markup=False, soft_wrap=True)
         program, where = Path(sys.argv[0]), f"--data-dir {self._settings.data_dir}"
         telvend = f"{program} " if program.name == "telvend" else f"{sys.executable} -m telvend "
         self._console.print(f"\nOn the command line: {telvend}order list {where}", soft_wrap=True)
@@ -274,6 +276,16 @@ class Story:
             soft_wrap=True,
         )
         self._console.print("Ctrl-C ends.\n")
+
+    async def _ways_in(self) -> dict[str, str]:
+        """Where one signs in: by a link that asks for a password at first, later by that."""
+        people = self._shop.people
+        try:
+            portal = await people.invite(EMAIL, by="telvend demo")
+        except AlreadyExists:
+            portal = "/signin"
+        console = "/console/signin" if await people.has_owner() else await people.console_link(by="telvend demo")
+        return {"as the reseller": portal, "as the operator": console}
 
 
 class _Received:

@@ -133,8 +133,12 @@ async def rename(
     ] = None,
 ) -> Output:
     """Give a reseller another name or e-mail address. Keys, wallets and orders stay."""
+    before = await shop.resellers.find(email)
     reseller = await shop.resellers.rename(email, name=name, new_email=new_email)
-    return Output(_data(reseller), f"The reseller is now {reseller.name} <{reseller.email}>.")
+    text = f"The reseller is now {reseller.name} <{reseller.email}>."
+    if new_email is not None and not await shop.people.follow(reseller.id, before.email, reseller.email):
+        text += f" Somebody else signs in with that address: in the portal it is still {before.email}."
+    return Output(_data(reseller), text)
 
 
 @command(app, "suspend")
@@ -172,9 +176,17 @@ async def invite(
 
 
 @command(app, "reset")
-async def reset(shop: "Shop", email: Annotated[str, typer.Argument(help="Who signs in to the portal.")]) -> Output:
+async def reset(
+    shop: "Shop",
+    email: Annotated[str, typer.Argument(help="Who signs in to the portal.")],
+    no_second_factor: Annotated[
+        bool,
+        typer.Option("--no-second-factor", help="Turn it off as well: the device and the recovery codes are lost."),
+    ] = False,
+) -> Output:
     """Print a link for a new password, for somebody who cannot read their e-mail: once, within an hour."""
-    return _link(shop, await shop.people.reset_link(email, by=user_of_machine()), "one hour")
+    path = await shop.people.reset_link(email, user_of_machine(), ends_second_factor=no_second_factor)
+    return _link(shop, path, "one hour")
 
 
 @command(app, "discount")

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -49,11 +49,18 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 _logger = log.get("telvend.http")
 
 
-class DialectApp:
-    """The ASGI application of one dialect."""
+class Keys(Protocol):
+    """What tells whose key a text is. See keyring.py."""
 
-    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance) -> None:
-        self._edge = _Edge(dialect, services, limiter)
+    def cached(self, api: str, key_text: str) -> Caller | None: ...
+    async def authenticate(self, api: str, key_text: str) -> Caller: ...
+
+
+class DialectApp:
+    """The ASGI application of one dialect. `keys`: by default those of the shop's resellers."""
+
+    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance, keys: Keys | None = None) -> None:
+        self._edge = _Edge(dialect, services, limiter, services.resellers if keys is None else keys)
         by_path: dict[str, dict[str, Endpoint]] = {}
         for endpoint in (*dialect.endpoints, *dialect.courtesies):
             by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
@@ -160,7 +167,7 @@ class _Nothing:
 class _Edge:
     """What every request goes through."""
 
-    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance) -> None:
+    def __init__(self, dialect: Dialect, services: Services, limiter: Allowance, keys: Keys) -> None:
         self.dialect = dialect
         self._services = services
         self._limiter = limiter
@@ -169,8 +176,8 @@ class _Edge:
         self._second_key_of = dialect.second_key_of
         self._trace_of = dialect.trace_of
         self._public_url = services.public_url
-        self._cached = services.resellers.cached
-        self._authenticate = services.resellers.authenticate
+        self._cached = keys.cached
+        self._authenticate = keys.authenticate
         self._unauthenticated = log.LogLimit()
         self._refused = log.LogLimit()
         self._keyless = Budget(KEYLESS_BYTES)

@@ -27,6 +27,10 @@ from telvend.sales.model import fingerprint_of
 _NUMBER: Final = re.compile(r"[0-9]{11}", re.ASCII)
 
 
+PAGE: Final = "portal-identity"
+"""The word below which references of checks on a page stand, beside the names of the APIs."""
+
+
 class VerificationState(StrEnum):
     """Where a check stands, and what has happened to the money."""
 
@@ -177,6 +181,14 @@ class VerificationResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """That the person whose number is looked up agrees, as somebody has stated on a page: who, and in which words."""
+
+    person_id: UUID
+    wording: str
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """One line of the price list. `id` counts from 1 within the kind, as the document prints it."""
 
@@ -200,7 +212,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Somebody took something out of the safe. `reader` is a key's id, or whoever sat at the command line."""
+    """Somebody took something out of the safe. `reader` is a key's id, or who sat at the command line or before a page."""
 
     at: datetime
     reader_kind: str

@@ -1,7 +1,7 @@
 """The verbs of identity: buy a check, read what was bought, and keep shop."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from telvend.authorities.contract import Authority, VerificationKind
@@ -12,6 +12,7 @@ from telvend.identity.custody import Custody, Purged
 from telvend.identity.jobs import KeyRetention, StaleVerificationReaper
 from telvend.identity.model import (
     Access,
+    Consent,
     Cost,
     Opened,
     Price,
@@ -26,6 +27,7 @@ from telvend.identity.model import (
 from telvend.identity.store import Sealed
 from telvend.identity.verification import CURRENCY, VerificationSale
 from telvend.kit.clock import Clock, SystemClock
+from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.kit.secret import Secret
@@ -108,6 +110,63 @@ class Identity:
         """
         return await self._checking.check(caller, request)
 
+    async def check_by_person(
+        self, caller: Caller, request: VerificationRequest, consent: Consent
+    ) -> VerificationResult:
+        """Buy one check on a page: as `check`, after the consent was written down. `request` has a reference of its own.
+
+        Raises InvalidInput without a consent in words, or without a reference, and what `check` raises.
+        """
+        if not consent.wording.strip():
+            raise InvalidInput("consent", "is required: nobody is looked up who has not agreed")
+        if request.client_reference is None:
+            raise InvalidInput("reference", "is required")
+        async with self._database.transaction() as tx:
+            await store.write_consent(
+                tx, caller.reseller_id, caller.mode, request.client_reference, consent.person_id, consent.wording
+            )
+        return await self._checking.check(caller, request)
+
+    async def consent(self, verification: Verification) -> tuple[UUID, str, datetime] | None:
+        """Who has stated the consent to a check on a page, in which words and when; None of a check that a program made."""
+        if verification.client_reference is None:
+            return None
+        async with self._database.connection() as tx:
+            return await store.consent_of(
+                tx, verification.reseller_id, verification.mode, verification.client_reference
+            )
+
+    @property
+    def asks_authority(self) -> bool:
+        """Whether a real authority is set up; without one only the personas answer."""
+        return bool(self._authorities)
+
+    async def own_listed(
+        self,
+        reader: str,
+        reseller_id: UUID,
+        mode: Mode,
+        *,
+        kind: VerificationKind | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[tuple[Verification, str]]:
+        """A reseller's checks in any state, newest first, with their numbers masked (empty after a purge).
+
+        `reader` is the person who looks at the page; it is noted.
+        """
+        await self.custody.ready()
+        kinds = [str(one) for one in ([kind] if kind else VerificationKind)]
+        async with self._database.transaction() as tx:
+            found = await store.own_listed(tx, reseller_id, mode, kinds, before, min(limit, LARGEST_PAGE))
+            sealed = await store.sealed(tx, [item.id for item in found], records=False)
+            await store.note_access(tx, "portal", reader, "list, masked", list(sealed))
+            return [(item, self._masked(sealed.get(item.id))) for item in found]
+
+    def _masked(self, sealed: Sealed | None) -> str:
+        number = self._number(sealed)
+        return "" if number is None else masked_number(number.reveal())
+
     async def prices(self, kind: VerificationKind) -> list[Price]:
         """The price list, in the order in which it is printed, inactive lines included."""
         async with self._database.connection() as tx:
@@ -179,8 +238,7 @@ class Identity:
             found = await store.listed(tx, reseller_id, kind, before, min(limit, LARGEST_PAGE))
             sealed = await store.sealed(tx, [item.id for item in found], records=False)
             await store.note_access(tx, "command line", reader, "list, masked", list(sealed))
-            numbers = [(item, self._number(sealed.get(item.id))) for item in found]
-            return [(item, "" if number is None else masked_number(number.reveal())) for item, number in numbers]
+            return [(item, self._masked(sealed.get(item.id))) for item in found]
 
     def _number(self, sealed: Sealed | None) -> Secret | None:
         """None where it was purged."""

@@ -380,6 +380,43 @@ async def listed(
     return [verification_of(row) for row in rows]
 
 
+OWN_LISTED: Final = f"""
+    select {_COLUMNS} from unnest($3::text[]) as wanted(kind) cross join lateral (
+        select * from verification x where x.reseller_id = $1 and x.mode = $2 and x.kind = wanted.kind and x.id < $4
+        order by x.id desc limit $5
+    ) v order by v.id desc limit $5
+"""
+
+
+async def own_listed(
+    tx: Tx, reseller_id: UUID, mode: Mode, kinds: Sequence[str], before: int | None, limit: int
+) -> list[Verification]:
+    """An account's checks in any state, newest first, from below number `before`: each kind from its end of the index."""
+    rows = await tx.fetch(OWN_LISTED, reseller_id, mode, kinds, before if before is not None else 2**62, limit)
+    return [verification_of(row) for row in rows]
+
+
+async def write_consent(
+    tx: Tx, reseller_id: UUID, mode: Mode, client_reference: str, person_id: UUID, wording: str
+) -> None:
+    """Keep a consent; of a check that is asked for again the first one stays."""
+    await tx.execute(
+        "insert into identity_consent (reseller_id, mode, client_reference, person_id, wording) values ($1, $2, $3, $4, $5)"
+        " on conflict do nothing",
+        reseller_id, mode, client_reference, person_id, wording,
+    )  # fmt: skip
+
+
+async def consent_of(tx: Tx, reseller_id: UUID, mode: Mode, client_reference: str) -> tuple[UUID, str, datetime] | None:
+    """Who has stated the consent to a check, in which words and when."""
+    row = await tx.fetchrow(
+        "select person_id, wording, given_at from identity_consent"
+        " where reseller_id = $1 and mode = $2 and client_reference = $3",
+        reseller_id, mode, client_reference,
+    )  # fmt: skip
+    return None if row is None else (UUID(bytes=row["person_id"].bytes), row["wording"], row["given_at"])
+
+
 # The safe -----------------------------------------------------------------------------------------------------------------
 
 

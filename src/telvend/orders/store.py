@@ -274,3 +274,21 @@ async def open_orders(tx: Tx) -> list[Any]:
         group by state, currency, mode
     """)
     return found
+
+
+async def newest_placed_at(tx: Tx) -> datetime | None:
+    """Return when the newest orders were placed, the latest of them; None where there is none."""
+    found: datetime | None = await tx.fetchval(
+        "select max(created_at) from (select created_at from orders order by id desc limit 10) o"
+    )
+    return found
+
+
+async def share_of_last_day(tx: Tx) -> float | None:
+    """Return which share of all orders was placed within a day, by the planner's count of all; None where there is none."""
+    row = await tx.fetchrow(
+        "select (select count(*) from orders where created_at > now() - interval '1 day')::float8 as lately,"
+        " (select reltuples from pg_class where oid = 'orders'::regclass)::float8 as counted"
+    )
+    lately, counted = row["lately"], row["counted"]
+    return lately / max(lately, counted) if lately else 0.0 if counted > 0 else None

@@ -3,7 +3,7 @@
 A link works once and for a time; a newer one of the same kind for the same address ends it. Looking at its page uses nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from telvend.database.connections import Database, Tx
 from telvend.errors import AlreadyExists, InvalidInput, NotFound
@@ -15,7 +15,13 @@ from telvend.kit.secret import Secret, digest
 from telvend.kit.text import LONGEST_NAME, require_text
 from telvend.people import store
 from telvend.people.acts import ActLog
-from telvend.people.attempts import RESET_OF_ACCOUNT, RESET_OF_ADDRESS, VERIFICATION_OF_ACCOUNT, Attempts
+from telvend.people.attempts import (
+    PASSWORD_OF_SESSION,
+    RESET_OF_ACCOUNT,
+    RESET_OF_ADDRESS,
+    VERIFICATION_OF_ACCOUNT,
+    Attempts,
+)
 from telvend.people.mail.model import EmailKind
 from telvend.people.mail.outbox import MailOutbox
 from telvend.people.model import (
@@ -35,7 +41,6 @@ from telvend.people.model import (
     Surface,
     Visitor,
     new_token,
-    password_text,
     require_password,
     zone_of,
 )
@@ -61,6 +66,7 @@ class Links:
         clock: Clock,
         sign_up: SignUp,
         zone: str,
+        require_password: Callable[[Visitor, Secret], Awaitable[None]],
     ) -> None:
         self._database = database
         self._resellers = resellers
@@ -72,6 +78,7 @@ class Links:
         self._clock = clock
         self._sign_up = sign_up
         self._zone = zone
+        self._require_password = require_password
 
     async def link(self, purpose: Purpose, token: str) -> Link:
         """Return what a link is for; using nothing. Raises LinkEnded, NotFound for one that never was, Busy."""
@@ -95,15 +102,22 @@ class Links:
             await self._attempts.take(tx, RESET_OF_ACCOUNT, email.lower())
             await self._outbox.write_to(tx, EmailKind.RESET, email, {})
 
-    async def reset_link(self, email: str, by: Visitor | str) -> str:
-        """Return the path of a link for a new password, for the operator to pass on. Raises NotFound, Busy."""
+    async def reset_link(self, email: str, by: Visitor | str, *, ends_second_factor: bool = False) -> str:
+        """Return the path of a link for a new password, for the operator to pass on. Raises NotFound, Busy.
+
+        `ends_second_factor`: for somebody who has lost the device and the recovery codes too.
+        """
         async with self._database.transaction() as tx:
             found = await store.by_email(tx, email.strip()) if is_email(email.strip()) else None
             if found is None:
                 raise NotFound(
                     "Person", f"Nobody signs in as {email.strip()}; `telvend user invite` makes a first link."
                 )
-            act = Act("person.reset_link", "person", found.person.email)
+            if ends_second_factor:
+                await store.remove_factor(tx, found.person.id)
+                await self._outbox.write(tx, EmailKind.SECOND_FACTOR, found.person, {"now": "off"})
+            after = {"second_factor": False} if ends_second_factor else None
+            act = Act("person.reset_link", "person", found.person.email, after=after)
             await self._acts.record_by(tx, act, by)
             return await self._give(tx, Purpose.RESET, found.person.email, person=found.person)
 
@@ -144,17 +158,45 @@ class Links:
             await self._attempts.take(tx, VERIFICATION_OF_ACCOUNT, str(visitor.person.id))
             await self._outbox.write(tx, EmailKind.VERIFY, visitor.person, {})
 
+    async def ask_new_email(self, visitor: Visitor, password: Secret, email: str) -> None:
+        """Send a link to another address of the visitor's, which takes the place of the present one when it is used.
+
+        Raises InvalidInput, TooManyAttempts, Busy.
+        """
+        email = email.strip()
+        if not is_email(email):
+            raise InvalidInput("email", "must be an e-mail address")
+        await self._require_password(visitor, password)
+        async with self._database.transaction() as tx:
+            await self._attempts.take(tx, VERIFICATION_OF_ACCOUNT, str(visitor.person.id))
+            facts = {"person": str(visitor.person.id), "old": visitor.person.email}
+            await self._outbox.write_to(tx, EmailKind.NEW_ADDRESS, email, facts)
+
     async def confirm_email(self, token: str) -> Link:
-        """Note that the address is its owner's. Raises LinkEnded, NotFound, Busy."""
+        """Note that the address is its owner's, and where it is a new one put it in the place of the old one, which is told.
+
+        Raises LinkEnded, NotFound, EmailTaken, Busy.
+        """
+        now = self._clock.now()
         async with self._database.transaction() as tx:
             found = await self._use(tx, Purpose.VERIFY, token)
-            if found.person_id is None or not await store.verify_email(
-                tx, found.person_id, found.email, self._clock.now()
-            ):
+            current = None if found.person_id is None else await store.by_id(tx, found.person_id, lock=True)
+            if current is None:
                 raise LinkEnded
-            current = await store.by_id(tx, found.person_id)
-            if current is not None and current.person.member_of is not None:
-                await self._resellers.prove_email(tx, current.person.member_of, found.email)
+            person, reseller_id = current.person, current.person.member_of
+            if not await store.verify_email(tx, person.id, found.email, now):
+                if not await store.change_email(tx, person.id, found.email, now):
+                    raise EmailTaken
+                if reseller_id is not None:
+                    await self._resellers.change_email(tx, reseller_id, person.email, found.email)
+                await store.end_tokens(tx, person.id, (Purpose.RESET, Purpose.VERIFY), now)
+                # To the old address: whoever lost it has to learn where it went.
+                await self._outbox.write(tx, EmailKind.ADDRESS_CHANGED, person, {})
+                act = Act("email.changed", "person", found.email, before={"email": person.email})
+                where = FromWhere("link")
+                await self._acts.record_of(tx, act, person, Surface.PORTAL, where)
+            if reseller_id is not None:
+                await self._resellers.prove_email(tx, reseller_id, found.email)
             return store.link_of(found, await store.link_name(tx, found))
 
     # Invitations ------------------------------------------------------------------------------------------------------
@@ -193,8 +235,8 @@ class Links:
         async with self._database.connection() as tx:
             found = await self._open(tx, Purpose.INVITE, token)
             known = await store.by_email(tx, found.email)
-        if known is not None and not await self._passwords.fits(known.password, password_text(password)):
-            raise InvalidInput("password", "is not that of your account for the console, which has this address")
+        if known is not None:
+            await self._require_theirs(known, text)
         hashed = None if known is not None else await self._passwords.hash(text)
         now = self._clock.now()
         async with self._database.transaction() as tx:
@@ -261,8 +303,8 @@ class Links:
         async with self._database.connection() as tx:
             found = await self._open(tx, Purpose.STAFF, token)
             known = await store.by_email(tx, found.email)
-        if known is not None and not await self._passwords.fits(known.password, text):
-            raise InvalidInput("password", "is not that of your account, which has this address")
+        if known is not None:
+            await self._require_theirs(known, text)
         return await self._open_console(
             Purpose.STAFF, token, found.email, text, from_where, found.roles, known=known is not None
         )
@@ -305,6 +347,16 @@ class Links:
             act = Act("console.opened", "person", person.email, before={"roles": sorted(current.roles)}, after=after)
             await self._acts.record_of(tx, act, person, Surface.CONSOLE, from_where)
             return await self._sessions.begin(tx, person, Surface.CONSOLE, from_where, tells=False)
+
+    async def _require_theirs(self, known: store.Credentials, text: str) -> None:
+        """Let somebody go on who has an account with the address of a link, and knows its password."""
+        whose = str(known.person.id)
+        async with self._database.transaction() as tx:
+            await self._attempts.take(tx, PASSWORD_OF_SESSION, whose)
+        if not await self._passwords.fits(known.password, text):
+            raise InvalidInput("password", "is not that of the account that has this address already")
+        async with self._database.transaction() as tx:
+            await self._attempts.forget(tx, [(PASSWORD_OF_SESSION, whose)])
 
     async def _invited(self, email: str) -> store.ResellerFacts:
         if self._sign_up is SignUp.CLOSED:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from telvend.errors import InvalidInput, InvariantBroken, NotAuthenticated, NotFound, NotPermitted, TooManyRequests
 from telvend.kit.mode import Mode
@@ -290,8 +291,8 @@ class TooManyAttempts(TooManyRequests):
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
         self.limit = 0
-        minutes = -(-retry_after_s // 60)
-        wait = f"{retry_after_s} seconds" if retry_after_s < 60 else f"{minutes} minute{'s' * (minutes > 1)}"
+        count, unit = (retry_after_s, "second") if retry_after_s < 60 else (-(-retry_after_s // 60), "minute")
+        wait = f"{count} {unit}{'s' * (count != 1)}"
         Exception.__init__(self, f"Too many attempts; try again in {wait}.")
 
 
@@ -387,6 +388,14 @@ _ZONES: Final = {
 def zone_of(phone: str, otherwise: str) -> str:
     """The time zone of the country of a number in E.164, where that country is one of ours and has one zone."""
     return _ZONES.get(phone[:4]) or _ZONES.get(phone[:3]) or otherwise
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The zone of a person; UTC where this machine does not know it any more."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
 
 
 _SECRET_NAMES: Final = ("password", "pin", "secret", "token", "key", "code", "nin", "bvn", "digest")

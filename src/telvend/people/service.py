@@ -8,6 +8,7 @@ Each half of it stands in a file of its own (signing_in.py, sessions.py, links.p
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -50,6 +51,8 @@ from telvend.people.signing_in import SigningIn
 from telvend.resellers.model import is_email
 from telvend.resellers.service import Resellers
 
+_CLEANED_AT_ONCE: Final = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class PeoplePolicy:
@@ -85,7 +88,7 @@ class People:
         self._sessions = Sessions(database, outbox, self._clock)
         self._acts = ActLog(database, self._clock)
         self._factors = Factors(
-            database, keys, self._passwords, self._attempts, self._acts, self._clock, self.policy.issuer
+            database, keys, self._passwords, self._attempts, self._acts, outbox, self._clock, self.policy.issuer
         )
         self._links = Links(
             database,
@@ -98,6 +101,7 @@ class People:
             self._clock,
             self.policy.sign_up,
             self.policy.zone,
+            self._factors.require_password,
         )
         signing_in = SigningIn(
             database, self._passwords, self._attempts, self._sessions, self._factors, self._acts, self._clock
@@ -118,6 +122,7 @@ class People:
         self.reset_link = links.reset_link
         self.reset = links.reset
         self.ask_verification = links.ask_verification
+        self.ask_new_email = links.ask_new_email
         self.confirm_email = links.confirm_email
         self.invite = links.invite
         self.send_invitation = links.send_invitation
@@ -142,6 +147,16 @@ class People:
     async def close(self) -> None:
         """End the threads that passwords are hashed in."""
         await self._passwords.close()
+
+    async def clean(self) -> int:
+        """Delete what has ended: sessions, old tokens, attempts. Return how many rows. Raises Busy."""
+        count = 0
+        while True:
+            async with self._database.transaction() as tx:
+                deleted = await store.delete_ended(tx, self._clock.now(), _CLEANED_AT_ONCE)
+            count += deleted
+            if deleted < _CLEANED_AT_ONCE:
+                return count
 
     # Accounts ---------------------------------------------------------------------------------------------------------
 
@@ -222,13 +237,15 @@ class People:
     async def suspend(self, person_id: UUID, reason: str, by: Visitor | str) -> None:
         """Open nothing to a person until `resume`; its sessions end.
 
-        Raises NotFound, InvalidInput, NotPermitted for the last owner, Busy.
+        Somebody with roles is suspended by an owner. Raises NotFound, InvalidInput, NotPermitted (for the last owner too), Busy.
         """
         require_text("reason", reason.strip(), LONGEST_NAME)
         now = self._clock.now()
         async with self._database.transaction() as tx:
             await store.hold_owners(tx)
             person = await self._locked(tx, person_id)
+            if person.roles:
+                _require_owner(by)
             await store.suspend(tx, person_id, now)
             if not await store.count_owners(tx) and Role.OWNER in person.roles:
                 raise NotPermitted("be suspended: the console needs an owner")
@@ -241,6 +258,8 @@ class People:
         require_text("reason", reason.strip(), LONGEST_NAME)
         async with self._database.transaction() as tx:
             person = await self._locked(tx, person_id)
+            if person.roles:
+                _require_owner(by)
             await store.resume(tx, person_id)
             act = Act("person.resumed", "person", person.person.email, reason.strip())
             await self._acts.record_by(tx, act, by)
@@ -260,8 +279,9 @@ class People:
     async def invite_staff(self, email: str, roles: Iterable[Role], reason: str, by: Visitor | str) -> str:
         """Return the path of a link by which somebody gets these roles, to be passed on.
 
-        Raises InvalidInput, Busy.
+        Raises InvalidInput, NotPermitted unless an owner asks, Busy.
         """
+        _require_owner(by)
         email, wanted = email.strip(), sorted(set(roles))
         if not is_email(email):
             raise InvalidInput("email", "must be an e-mail address")
@@ -275,9 +295,10 @@ class People:
     async def set_roles(self, person_id: UUID, roles: Iterable[Role], reason: str, by: Visitor | str) -> None:
         """Give somebody these roles and no others; sessions of the console end where one was taken away, on every node at once.
 
-        Raises NotFound, InvalidInput, NotPermitted where nobody would be owner, Busy.
+        Raises NotFound, InvalidInput, NotPermitted unless an owner asks and where nobody would be owner, Busy.
         """
         require_text("reason", reason.strip(), LONGEST_NAME)
+        _require_owner(by)
         wanted = frozenset(roles)
         now = self._clock.now()
         async with self._database.transaction() as tx:
@@ -298,6 +319,19 @@ class People:
             )
             await self._acts.record_by(tx, act, by)
 
+    async def follow(self, reseller_id: UUID, old_email: str, new_email: str) -> bool:
+        """Let the person of a reseller sign in with the address that the operator has given the reseller. Raises Busy.
+
+        Return False where somebody else signs in with it: then the person keeps the old one.
+        """
+        try:
+            async with self._database.transaction() as tx:
+                if not await store.follow(tx, reseller_id, old_email, new_email):
+                    raise EmailTaken
+        except EmailTaken:
+            return False
+        return True
+
     async def find(self, email: str) -> Person:
         """Return the person of this e-mail address. Raises NotFound, Busy."""
         email = email.strip()
@@ -314,6 +348,12 @@ class People:
         if found is None:
             raise NotFound("Person")
         return found
+
+
+def _require_owner(by: Visitor | str) -> None:
+    """Let an owner go on, or a command of the command line. Raises NotPermitted."""
+    if isinstance(by, Visitor) and Role.OWNER not in by.roles:
+        raise NotPermitted("do that: it takes an owner")
 
 
 def _valid_form(name: str, email: str, phone: str, password: Secret) -> tuple[str, str, str, str]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from telvend.database.connections import Tx
@@ -118,6 +119,28 @@ async def rehash(tx: Tx, person_id: UUID, before: str, after: str) -> None:
 
 async def write_profile(tx: Tx, person_id: UUID, name: str, phone: str, zone: str) -> None:
     await tx.execute("update person set name = $2, phone = $3, zone = $4 where id = $1", person_id, name, phone, zone)
+
+
+async def change_email(tx: Tx, person_id: UUID, email: str, at: datetime) -> bool:
+    """Whether a person has this address now, which is proven; False where it is somebody else's. Then `tx` can only end."""
+    try:
+        await tx.execute("update person set email = $2, email_verified_at = $3 where id = $1", person_id, email, at)
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
+async def follow(tx: Tx, reseller_id: UUID, old: str, new: str) -> bool:
+    """Give the person of a reseller the address that the operator has given the reseller. False where it is somebody else's."""
+    try:
+        await tx.execute(
+            "update person set email = $3, email_verified_at = case when lower(email) = lower($3) then email_verified_at end"
+            " where reseller_id = $1 and lower(email) = lower($2)",
+            reseller_id, old, new,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
 
 
 async def verify_email(tx: Tx, person_id: UUID, email: str, at: datetime) -> bool:
@@ -597,6 +620,23 @@ async def forget_attempts(tx: Tx, keys: Sequence[bytes], at: datetime) -> None:
     )  # fmt: skip
 
 
+async def delete_ended(tx: Tx, at: datetime, most: int) -> int:
+    """Delete attempts whose time is over, sessions and tokens that have ended, `most` of each. Return how many."""
+    count = 0
+    for table, column, before in (
+        ("person_attempt", "empty_at", at),
+        ("person_session", "ends_at", at),
+        ("person_token", "ends_at", at - _KEPT),
+    ):
+        found = await tx.fetch(
+            f"delete from {table} where ctid = any(array(select ctid from {table} where {column} < $1 limit $2"
+            " for update skip locked)) returning true",
+            before, most,
+        )  # fmt: skip
+        count += len(found)
+    return count
+
+
 # Acts -------------------------------------------------------------------------------------------------------------------
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -627,13 +667,24 @@ async def acts(
     limit: int,
 ) -> list[RecordedAct]:
     """Acts, newest first, from below number `before`. `what` is a whole name, or its first part with a dot behind it."""
+    asked: dict[str, Any] = {
+        "lower(who) = lower({})": who,
+        "starts_with(what, {})" if what and what.endswith(".") else "what = {}": what,
+        "thing = {}": thing,
+        "key = {}": key,
+        "done_at >= {}": since,
+        "done_at < {}": until,
+        "id < {}": before,
+    }
+    # Only what is asked for stands in the statement, so that each question finds its index.
+    values = [value for value in asked.values() if value is not None]
+    places = iter(range(1, len(values) + 1))
+    conditions = [
+        condition.replace("{}", f"${next(places)}") for condition, value in asked.items() if value is not None
+    ]
     found = await tx.fetch(
-        f"select {_ACT} from act where id < $1 and ($2::text is null or lower(who) = lower($2))"
-        " and ($3::text is null or what = $3 or (right($3, 1) = '.' and starts_with(what, $3)))"
-        " and ($4::text is null or thing = $4) and ($5::text is null or key = $5)"
-        " and ($6::timestamptz is null or done_at >= $6) and ($7::timestamptz is null or done_at < $7)"
-        " order by id desc limit $8",
-        2**62 if before is None else before, who, what, thing, key, since, until, limit,
+        f"select {_ACT} from act where {' and '.join(['true', *conditions])} order by id desc limit ${len(values) + 1}",
+        *values, limit,
     )  # fmt: skip
     return [
         RecordedAct(

@@ -20,6 +20,7 @@ from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, NotSent, ProviderTraits, Reason, Refused
 from telvend.providers.over_http import NotAuthorized, ProviderOverHttp, ProviderReply
 from telvend.providers.reading import at, number_of
+from telvend.providers.upstream import SettingsProblem
 
 if TYPE_CHECKING:
     import httpx
@@ -44,6 +45,8 @@ class Token:
 
 class ProviderWithToken(ProviderOverHttp):
     """See the head of this file."""
+
+    takes_token = True
 
     def __init__(
         self,
@@ -86,6 +89,16 @@ class ProviderWithToken(ProviderOverHttp):
     async def prepare(self, _delivery: Delivery) -> Refused | NotSent | None:
         """Have a token. A connector that overrides this calls it first."""
         return await self._authorize()
+
+    async def refused_token(self) -> SettingsProblem | None:
+        refusal = await self._authorize()
+        if refusal is None:
+            return None
+        where = self._starred(str(self._token_request().url.copy_with(query=None)))
+        text = self._starred(refusal.text)
+        if isinstance(refusal, Refused):
+            return SettingsProblem("client_id, client_secret", f"{where} gives no token for them: {text}")
+        return SettingsProblem("token_url", f"{where} gives no token: {text}")
 
     def _headers_of(self, _method: str) -> Mapping[str, str | Secret]:
         token = self._token.reveal() if self._token is not None else ""

@@ -21,7 +21,7 @@ from telvend.kit import http
 from telvend.kit.money import Money
 from telvend.kit.secret import Secret
 from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTraits, Refused, Unknown
-from telvend.providers.upstream import BalanceUnavailable, CallbackForm, RequestPreview
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm, RequestPreview, SettingsProblem
 
 if TYPE_CHECKING:
     import httpx
@@ -72,6 +72,8 @@ class ProviderOverHttp(ABC):
     connector: str
     callback: CallbackForm | None = None
     zone: str = ""
+    without_list: str = ""
+    takes_token: bool = False
 
     def __init__(
         self,
@@ -214,6 +216,9 @@ class ProviderOverHttp(ABC):
             replace(balance, text=self._starred(balance.text)) if isinstance(balance, BalanceUnavailable) else balance
         )
 
+    async def refused_token(self) -> SettingsProblem | None:
+        return None
+
     async def refused_credentials(self) -> str:
         return ""
 
@@ -266,6 +271,15 @@ class ProviderOverHttp(ABC):
             return await self._send(request)
         except (NotAuthorized, *http.NO_ANSWER, RuntimeError):
             return None
+
+    async def _read(self, request: "httpx.Request") -> ProviderReply | str:
+        """Send a request that moves nothing. Return why it has no answer where it has none; no secret stands in that."""
+        try:
+            return await self._send(request)
+        except NotAuthorized as error:
+            return self._starred(error.outcome.text)
+        except (*http.NO_ANSWER, RuntimeError) as error:
+            return f"no answer: {type(error).__name__}"
 
     def _veiled(self, delivery: Delivery, outcome: Outcome) -> Outcome:
         """The outcome without our secrets and the subscriber's number, which an answer may repeat."""

@@ -159,6 +159,10 @@ class Upstream(Provider, Protocol):
     def zone(self) -> str:
         """The zone of times without one in the vendor's exports, such as Africa/Lagos; empty where that is not known."""
 
+    @property
+    def without_list(self) -> str:
+        """Why there is no list of transactions, in words for the operator, where there is more to say than that."""
+
     async def prepare(self, delivery: Delivery, /) -> Refused | NotSent | None:
         """Learn what a preview has to know of the vendor, such as a list of plans. Sends nothing that delivers.
 
@@ -173,6 +177,16 @@ class Upstream(Provider, Protocol):
 
     def calls_back_at(self, url: str, secret: Secret) -> None:
         """Take the address at which the vendor calls back, with the secret in it. Called once, before anything is sent."""
+
+    @property
+    def takes_token(self) -> bool:
+        """Whether the credentials buy a token, with which everything else is asked for."""
+
+    async def refused_token(self) -> SettingsProblem | None:
+        """Fetch a token; why there is none, and which settings that is about. None where one was given, or none is needed.
+
+        Does not raise for anything that the far side does.
+        """
 
     async def refused_credentials(self) -> str:
         """Why a credential is not accepted that the request for the float does not carry; empty where none is refused.

@@ -47,14 +47,28 @@ class Keyring:
         self._tokens: OrderedDict[str, tuple[Caller, float]] = OrderedDict()  # With the monotonic time of their end.
         self._refused_at: OrderedDict[str, float] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Caller | None]] = {}
+        self._used: dict[bytes, float] = {}
         self._turnstile = Turnstile(_LOOKED_UP_AT_ONCE, _MOST_WAITING)
 
     def cached(self, api: str, key_text: str) -> Caller | None:
         """Whose key this is, if that is remembered and may be trusted. None says nothing about the key."""
         caller = self._callers.get(key_text) or self._of_token(key_text)
-        if caller is None or caller.api != api or self._monotonic() - self._looked_at > TRUSTED_S:
+        if caller is None or caller.api != api:
             return None
+        now = self._monotonic()
+        if now - self._looked_at > TRUSTED_S:
+            return None
+        self._used[caller.key_bytes] = now
         return caller
+
+    def take_uses(self) -> dict[bytes, float]:
+        """Return which keys were used since the last call, each with the monotonic time of its last use."""
+        used, self._used = self._used, {}
+        return used
+
+    def put_back_uses(self, used: dict[bytes, float]) -> None:
+        """Keep uses that could not be written for the next `take_uses`."""
+        self._used = used | self._used
 
     def _of_token(self, text: str) -> Caller | None:
         caller, ends_at = self._tokens.get(text, _NOBODY)
@@ -79,6 +93,7 @@ class Keyring:
         caller = await asyncio.shield(asking)
         if caller is None or caller.api != api:
             raise NotAuthenticated
+        self._used[caller.key_bytes] = self._monotonic()
         return caller
 
     def forget(self) -> None:

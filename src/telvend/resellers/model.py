@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from telvend.kit.mode import Mode
+from telvend.kit.secret import Secret
 
 # What browsers take for an e-mail address. It is ASCII only, so that the database and we agree on capitals.
 # Source: HTML Standard, "valid email address", https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address
@@ -57,6 +58,7 @@ class ApiKey:
     """What is known of a key after it was shown: never its text. Limits are requests per minute.
 
     `hint` is its first and last letters, so that a person can tell keys apart. `revoked_at` is None while it works.
+    `used_at`: when a request was last made with it, to a minute; None before the first one.
     """
 
     id: UUID
@@ -68,6 +70,16 @@ class ApiKey:
     purchase_limit: int
     created_at: datetime
     revoked_at: datetime | None
+    used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made, shown this once. `secret`: of an API whose keys have one."""
+
+    key: ApiKey
+    text: Secret
+    secret: Secret | None
 
 
 @dataclass(frozen=True, slots=True)

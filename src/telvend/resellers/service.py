@@ -1,13 +1,21 @@
 """Resellers and their keys: adding, listing, revoking, and telling who a request comes from."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from telvend.database.connections import Database, Tx, increment_revision
-from telvend.errors import AlreadyExists, InvalidInput, NotAuthenticated, NotFound, NotPermitted
+from telvend.errors import (
+    AlreadyExists,
+    Busy,
+    InvalidInput,
+    InvariantBroken,
+    NotAuthenticated,
+    NotFound,
+    NotPermitted,
+)
 from telvend.kit.clock import Clock, SystemClock
 from telvend.kit.ids import new_uuid
 from telvend.kit.mode import Mode
@@ -19,15 +27,23 @@ from telvend.ledger.service import Ledger
 from telvend.resellers import store
 from telvend.resellers.keyforms import KEY_LETTERS, KeyForm, KeyForms
 from telvend.resellers.keyring import TOPIC, Keyring
-from telvend.resellers.model import ApiKey, Caller, Profile, Reseller, is_email
+from telvend.resellers.model import ApiKey, Caller, NewKey, Profile, Reseller, is_email
 
 READ_LIMIT: Final = 60
 PURCHASE_LIMIT: Final = 30
 """Requests per minute of a key that was not given more. Source: the Netpluse document, "Rate Limits"."""
 
+OWN_READ_LIMIT: Final = 10 * READ_LIMIT
+OWN_PURCHASE_LIMIT: Final = 10 * PURCHASE_LIMIT
+"""So much a reseller may give a key by itself. More is the operator's to give."""
+
+MOST_KEYS: Final = 50
+"""So many working keys a reseller may make by itself."""
+
 TOKEN_VALID_S: Final = 3599
 """How long a token lasts. Source: `expires_in` of MADAPI's OAuth."""
 
+_NO_KEY: Final = UUID(int=0)
 _EXPIRED_AT_ONCE: Final = 100
 _LARGEST_LIMIT: Final = 1_000_000_000
 _LONGEST_NAME: Final = 200
@@ -35,6 +51,10 @@ _LONGEST_REASON: Final = 500
 _LARGEST_PICTURE: Final = 1024 * 1024
 _AVATAR_TOKEN: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PICTURES: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+AlsoKey = Callable[[Tx, ApiKey], Awaitable[None]]
+"""What else is written with a change of a key: who made it."""
 
 
 class Resellers:
@@ -51,7 +71,8 @@ class Resellers:
         self._ledger = ledger
         self._forms = KeyForms(forms)
         self.hint_of = self._forms.hint_of
-        self._keyring = Keyring(self._ask, self._forms, clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._keyring = Keyring(self._ask, self._forms, self._clock)
         # Bound here, since they stand on the path of every request.
         self.cached = self._keyring.cached
         self.authenticate = self._keyring.authenticate
@@ -81,6 +102,11 @@ class Resellers:
             for currency in (GHS, NGN):
                 await self._ledger.open_wallet(tx, made.id, currency, mode)
         return made
+
+    async def change_email(self, tx: Tx, reseller_id: UUID, old: str, new: str) -> None:
+        """Give a reseller the new address of its person, where it had the old one too. Raises AlreadyExists."""
+        if not await store.change_email(tx, reseller_id, old, new):
+            raise AlreadyExists(f"The reseller {new}")
 
     async def prove_email(self, tx: Tx, reseller_id: UUID, email: str) -> None:
         """Note that a reseller's e-mail address is proven, where this is its address."""
@@ -171,6 +197,23 @@ class Resellers:
         async with self._database.connection() as tx:
             return await store.resellers(tx, limit, offset)
 
+    async def search(
+        self, text: str = "", *, suspended: bool | None = None, after: int = 0, limit: int = 50
+    ) -> list[Reseller]:
+        """Resellers by a part of their address or name, by phone in any spelling, or by number; from above number `after`.
+
+        Raises Busy.
+        """
+        text = text.strip()
+        if len(text) > _LONGEST_NAME or not text.isprintable():
+            return []
+        try:
+            text = parse_mobile_of_any_market(text)
+        except NotAMobileNumber:
+            text = text.removeprefix("#")
+        async with self._database.connection() as tx:
+            return await store.search(tx, text, suspended, after, limit)
+
     async def profile(self, reseller_id: UUID) -> Profile:
         """Everything about a reseller. Raises NotFound."""
         async with self._database.connection() as tx:
@@ -251,46 +294,161 @@ class Resellers:
 
         Raises NotFound for an unknown reseller, InvalidInput.
         """
-        form = self._forms.of(api)
-        if form is None:
-            raise InvalidInput("api", f"must be one of {', '.join(self._forms.names)}")
+        form = self._form(api)
         reads = _limit("read_limit", read_limit, READ_LIMIT)
         purchases = _limit("purchase_limit", purchase_limit, PURCHASE_LIMIT)
         reseller = await self.find(email)
+        async with self._database.transaction() as tx:
+            made = await self._insert_key(tx, new_uuid(), reseller.id, form, mode, reads, purchases)
+        if made is None:
+            raise InvariantBroken("a new id was taken")
+        return made.key, made.text, made.secret
+
+    async def add_own_key(
+        self,
+        reseller_id: UUID,
+        api: str,
+        mode: Mode,
+        read_limit: int | None = None,
+        purchase_limit: int | None = None,
+        *,
+        once: str,
+        also: AlsoKey | None = None,
+    ) -> NewKey | None:
+        """Make a key for its owner, with limits of at most ten times the usual ones. None: it was made before.
+
+        `once` names the wish: the same one twice makes one key, whose text is shown to whoever came first. `also` is called
+        in the transaction. Raises NotFound, InvalidInput, also where the reseller has MOST_KEYS working keys.
+        """
+        form = self._form(api)
+        reads = _limit("read_limit", read_limit, READ_LIMIT, most=OWN_READ_LIMIT)
+        purchases = _limit("purchase_limit", purchase_limit, PURCHASE_LIMIT, most=OWN_PURCHASE_LIMIT)
+        key_id = UUID(bytes=digest(f"{reseller_id} {once}")[:16], version=5)
+        async with self._database.transaction() as tx:
+            if not await store.lock_reseller(tx, reseller_id):
+                raise NotFound("Reseller")
+            if await store.lock_key(tx, key_id) is not None:
+                return None
+            if await store.count_working(tx, reseller_id) >= MOST_KEYS:
+                raise InvalidInput("api", f"has no room: {MOST_KEYS} keys work; revoke one that is not used")
+            made = await self._insert_key(tx, key_id, reseller_id, form, mode, reads, purchases)
+            if made is not None and also is not None:
+                await also(tx, made.key)
+            return made
+
+    def _form(self, api: str) -> KeyForm:
+        form = self._forms.of(api)
+        if form is None:
+            raise InvalidInput("api", f"must be one of {', '.join(self._forms.names)}")
+        return form
+
+    async def _insert_key(
+        self, tx: Tx, key_id: UUID, reseller_id: UUID, form: KeyForm, mode: Mode, reads: int, purchases: int
+    ) -> NewKey | None:
         text = f"{form.prefix}{mode}_{random_text(KEY_LETTERS)}"
         secret = random_text(KEY_LETTERS) if form.has_secret else None
-        async with self._database.transaction() as tx:
-            key = await store.insert_key(
-                tx,
-                new_uuid(),
-                reseller.id,
-                form.api,
-                mode,
-                digest(text),
-                self.hint_of(text),
-                reads,
-                purchases,
-                digest(secret) if secret else None,
-            )
-            await increment_revision(tx, TOPIC)
-        return key, Secret(text), Secret(secret) if secret else None
+        key = await store.insert_key(
+            tx,
+            key_id,
+            reseller_id,
+            form.api,
+            mode,
+            digest(text),
+            self.hint_of(text),
+            reads,
+            purchases,
+            digest(secret) if secret else None,
+        )
+        if key is None:
+            return None
+        await increment_revision(tx, TOPIC)
+        return NewKey(key, Secret(text), Secret(secret) if secret else None)
 
-    async def revoke_key(self, key_id: UUID | str) -> ApiKey:
-        """Make a key worthless; once revoked it stays so, with its first date. Raises NotFound.
+    async def revoke_key(self, key_id: UUID | str, *, owner: UUID | None = None, also: AlsoKey | None = None) -> ApiKey:
+        """Make a key worthless; once revoked it stays so, with its first date. Raises NotFound, also for another's than `owner`'s.
 
         Here it is refused at once; in every other process when that has seen the revision, within a second.
         """
-        try:
-            number = key_id if isinstance(key_id, UUID) else UUID(key_id)
-        except ValueError:
-            raise NotFound("Key") from None
+        number = _key_id(key_id)
         async with self._database.transaction() as tx:
+            before = _require_own(await store.lock_key(tx, number), owner)
             key = await store.revoke_key(tx, number)
             if key is None:
                 raise NotFound("Key")
+            if also is not None and before.revoked_at is None:
+                await also(tx, key)
             await increment_revision(tx, TOPIC)
         self.forget()
         return key
+
+    async def change_limits(
+        self,
+        key_id: UUID | str,
+        *,
+        read_limit: int,
+        purchase_limit: int,
+        owner: UUID | None = None,
+        also: AlsoKey | None = None,
+    ) -> ApiKey:
+        """Change how many requests a minute a key may make; in force within a second.
+
+        An `owner` may give his own keys ten times the usual limits, or what somebody else has given this one. Raises NotFound,
+        InvalidInput, also for a revoked key.
+        """
+        number = _key_id(key_id)
+        async with self._database.transaction() as tx:
+            key = _require_own(await store.lock_key(tx, number), owner)
+            if key.revoked_at is not None:
+                raise InvalidInput("key", "is revoked")
+            most = (_LARGEST_LIMIT, _LARGEST_LIMIT)
+            if owner is not None:
+                most = max(OWN_READ_LIMIT, key.read_limit), max(OWN_PURCHASE_LIMIT, key.purchase_limit)
+            reads = _limit("read_limit", read_limit, READ_LIMIT, most=most[0])
+            purchases = _limit("purchase_limit", purchase_limit, PURCHASE_LIMIT, most=most[1])
+            key = await store.write_limits(tx, number, reads, purchases)
+            if also is not None:
+                await also(tx, key)
+            await increment_revision(tx, TOPIC)
+        self.forget()
+        return key
+
+    async def own_keys(self, reseller_id: UUID) -> list[ApiKey]:
+        """Every key of a reseller, newest first, the revoked ones included. Raises Busy."""
+        async with self._database.connection() as tx:
+            return [*reversed(await store.keys_of(tx, reseller_id))]
+
+    async def own_key(self, reseller_id: UUID, key_id: UUID | str) -> ApiKey:
+        """One key of a reseller. Raises NotFound, also for somebody else's."""
+        wanted = _key_id(key_id)
+        found = next((key for key in await self.own_keys(reseller_id) if key.id == wanted), None)
+        if found is None:
+            raise NotFound("Key")
+        return found
+
+    async def caller_of_own_key(self, reseller_id: UUID, key_id: UUID | str) -> Caller:
+        """Who a request with this key would come from. Raises NotFound: also for somebody else's, and a revoked one."""
+        async with self._database.connection() as tx:
+            caller = await store.caller_of_key(tx, _key_id(key_id))
+        if caller is None or caller.reseller_id != reseller_id:
+            raise NotFound("Key")
+        return caller
+
+    async def write_uses(self) -> None:
+        """Write when the keys that this process has seen were used last. Raises Busy, and keeps them for the next time."""
+        used = self._keyring.take_uses()
+        used.pop(_NO_KEY.bytes, None)
+        if not used:
+            return
+        now = self._clock.monotonic()
+        in_order = sorted(used.items())
+        try:
+            async with self._database.transaction() as tx:
+                await store.write_uses(
+                    tx, [UUID(bytes=key) for key, _ in in_order], [max(0.0, now - at) for _, at in in_order]
+                )
+        except Busy:
+            self._keyring.put_back_uses(used)
+            raise
 
     async def find_key(self, text: Secret) -> tuple[ApiKey, str]:
         """Whose key this text is, revoked or not, and the reseller's e-mail address; also an OAuth secret or a token of it.
@@ -343,9 +501,22 @@ def _name(text: str) -> str:
     return name
 
 
-def _limit(field: str, given: int | None, otherwise: int) -> int:
+def _limit(field: str, given: int | None, otherwise: int, *, most: int = _LARGEST_LIMIT) -> int:
     if given is None:
         return otherwise
-    if not 1 <= given <= _LARGEST_LIMIT:
-        raise InvalidInput(field, f"must be a whole number from 1 to {_LARGEST_LIMIT}")
+    if not 1 <= given <= most:
+        raise InvalidInput(field, f"must be a whole number from 1 to {most}")
     return given
+
+
+def _key_id(given: UUID | str) -> UUID:
+    try:
+        return given if isinstance(given, UUID) else UUID(given)
+    except ValueError:
+        raise NotFound("Key") from None
+
+
+def _require_own(key: ApiKey | None, owner: UUID | None) -> ApiKey:
+    if key is None or (owner is not None and key.reseller_id != owner):
+        raise NotFound("Key")
+    return key

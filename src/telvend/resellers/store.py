@@ -1,6 +1,6 @@
 """All SQL of resellers and their keys."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +14,10 @@ _NO_KEY: Final = UUID(int=0)
 
 _RESELLER: Final = "select id, number, email, name, phone, created_at, suspended_at from reseller"
 
-_KEY_COLUMNS: Final = "id, reseller_id, api, mode, hint, read_limit, purchase_limit, created_at, revoked_at"
+_KEY_COLUMNS: Final = (
+    "id, reseller_id, api, mode, hint, read_limit, purchase_limit, created_at, revoked_at,"
+    " (select used_at from api_key_use where key_id = id) as used_at"
+)
 
 # One row for each wallet in the key's mode; one with empty wallet columns where there is none.
 _CALLER_COLUMNS: Final = """
@@ -28,6 +31,11 @@ _CALLER: Final = f"""
     select {_CALLER_COLUMNS}, null as expires_in_s
     from api_key k {_OWNER}
     where k.digest = $1 and k.revoked_at is null and r.suspended_at is null
+"""
+_CALLER_OF_ID: Final = f"""
+    select {_CALLER_COLUMNS}, null as expires_in_s
+    from api_key k {_OWNER}
+    where k.id = $1 and k.revoked_at is null and r.suspended_at is null
 """
 # A token dies with its key.
 _CALLER_OF_TOKEN: Final = f"""
@@ -109,6 +117,18 @@ async def rename(tx: Tx, reseller_id: UUID, name: str | None, email: str | None)
     return True
 
 
+async def change_email(tx: Tx, reseller_id: UUID, old: str, new: str) -> bool:
+    """Whether the reseller has the new address in the place of the old one; False where it is another's. Then `tx` can only end."""
+    try:
+        await tx.execute(
+            "update reseller set email = $3, email_verified = false where id = $1 and lower(email) = lower($2)",
+            reseller_id, old, new,
+        )  # fmt: skip
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
 async def prove_email(tx: Tx, reseller_id: UUID, email: str) -> None:
     await tx.execute(
         "update reseller set email_verified = true where id = $1 and lower(email) = lower($2)", reseller_id, email
@@ -130,9 +150,8 @@ async def resume(tx: Tx, reseller_id: UUID) -> None:
 async def key_by_digest(tx: Tx, digest: bytes) -> tuple[ApiKey, str] | None:
     """The key whose text, OAuth secret or token has this digest, revoked or not, and its reseller's e-mail address."""
     row = await tx.fetchrow(
-        f"select {', '.join('k.' + name for name in _KEY_COLUMNS.split(', '))}, r.email from api_key k"
-        " join reseller r on r.id = k.reseller_id where k.digest = $1 or k.secret_digest = $1"
-        " or k.id = (select key_id from access_token where digest = $1)",
+        f"select {_KEY_COLUMNS}, (select email from reseller r where r.id = reseller_id) as email from api_key"
+        " where digest = $1 or secret_digest = $1 or id = (select a.key_id from access_token a where a.digest = $1)",
         digest,
     )
     return (_key(row), row["email"]) if row else None
@@ -141,6 +160,22 @@ async def key_by_digest(tx: Tx, digest: bytes) -> tuple[ApiKey, str] | None:
 async def resellers(tx: Tx, limit: int | None, offset: int) -> list[Reseller]:
     """Resellers in the order in which they came, `limit` after the first `offset`."""
     rows = await tx.fetch(f"{_RESELLER} order by number limit $1 offset $2", limit, offset)
+    return [_reseller(row) for row in rows]
+
+
+# Ten thousand rows are read in a few milliseconds; an index for parts of names would be for a shop of another size.
+_SEARCH: Final = f"""
+    {_RESELLER} where number > $1
+    and ($2 = '' or lower(email) like $3 or lower(name) like $3 or phone = $2 or number::text = $2)
+    and ($4::boolean is null or (suspended_at is not null) = $4)
+    order by number limit $5
+"""
+
+
+async def search(tx: Tx, text: str, suspended: bool | None, after: int, limit: int) -> list[Reseller]:
+    """Resellers whose address or name has this text in it, in whatever case, or whose phone or number it is; from above `after`."""
+    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    rows = await tx.fetch(_SEARCH, after, text, f"%{escaped}%", suspended, limit)
     return [_reseller(row) for row in rows]
 
 
@@ -155,13 +190,55 @@ async def insert_key(
     read_limit: int,
     purchase_limit: int,
     secret_digest: bytes | None,
-) -> ApiKey:
+) -> ApiKey | None:
+    """The new key; None where there is one of this id."""
     row = await tx.fetchrow(
         "insert into api_key (id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit, secret_digest)"
-        f" values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning {_KEY_COLUMNS}",
+        f" values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (id) do nothing returning {_KEY_COLUMNS}",
         key_id, reseller_id, api, mode, digest, hint, read_limit, purchase_limit, secret_digest,
     )  # fmt: skip
+    return None if row is None else _key(row)
+
+
+async def lock_reseller(tx: Tx, reseller_id: UUID) -> bool:
+    """Until this transaction ends nobody else makes a key for this reseller. False where there is none."""
+    return await tx.fetchval("select true from reseller where id = $1 for no key update", reseller_id) is not None
+
+
+async def count_working(tx: Tx, reseller_id: UUID) -> int:
+    """How many keys of a reseller are not revoked."""
+    return int(
+        await tx.fetchval("select count(*) from api_key where reseller_id = $1 and revoked_at is null", reseller_id)
+    )
+
+
+async def lock_key(tx: Tx, key_id: UUID) -> ApiKey | None:
+    """The key, locked until the end of `tx`; None where there is none."""
+    row = await tx.fetchrow(f"select {_KEY_COLUMNS} from api_key where id = $1 for no key update", key_id)
+    return None if row is None else _key(row)
+
+
+async def write_limits(tx: Tx, key_id: UUID, read_limit: int, purchase_limit: int) -> ApiKey:
+    row = await tx.fetchrow(
+        f"update api_key set read_limit = $2, purchase_limit = $3 where id = $1 returning {_KEY_COLUMNS}",
+        key_id, read_limit, purchase_limit,
+    )  # fmt: skip
     return _key(row)
+
+
+async def write_uses(tx: Tx, key_ids: Sequence[UUID], ages_s: Sequence[float]) -> None:
+    """Note that these keys were used so many seconds ago. An earlier use than is known changes nothing."""
+    await tx.execute(
+        "insert into api_key_use (key_id, used_at) select new.id, now() - make_interval(secs => new.age_s)"
+        " from unnest($1::text[]::uuid[], $2::float8[]) as new(id, age_s) join api_key k on k.id = new.id order by new.id"
+        " on conflict (key_id) do update set used_at = excluded.used_at where api_key_use.used_at < excluded.used_at",
+        [str(key_id) for key_id in key_ids], ages_s,
+    )  # fmt: skip
+
+
+async def caller_of_key(tx: Tx, key_id: UUID) -> Caller | None:
+    """Whose key this id is; None for an unknown or a revoked one."""
+    return _caller(await tx.fetch(_CALLER_OF_ID, key_id))
 
 
 async def revoke_key(tx: Tx, key_id: UUID) -> ApiKey | None:
@@ -256,6 +333,7 @@ def _key(row: Any) -> ApiKey:
         row["purchase_limit"],
         row["created_at"],
         row["revoked_at"],
+        row["used_at"],
     )
 
 

@@ -15,7 +15,27 @@ from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.errors import Busy
 from telvend.kit import log
-from telvend.upkeep import book, deployment, keys, networks, people, reality, storage, upstreams, webhooks, write_offs
+from telvend.upkeep import (
+    audits,
+    backups,
+    book,
+    certificate,
+    clock,
+    deployment,
+    disk,
+    keys,
+    machine,
+    networks,
+    people,
+    ports,
+    queue,
+    reality,
+    storage,
+    upstreams,
+    version,
+    webhooks,
+    write_offs,
+)
 from telvend.upkeep.examined import Examined
 from telvend.upkeep.findings import Finding, Level
 
@@ -25,11 +45,29 @@ T = TypeVar("T")
 Check = Callable[[T], Awaitable[Sequence[Finding]]]
 
 
-SETTINGS: Final[tuple[Check[Settings], ...]] = (deployment.public_address,)
-DATABASE: Final[tuple[Check[Database], ...]] = (storage.promises, storage.schema)
+SETTINGS: Final[tuple[Check[Settings], ...]] = (
+    version.version,
+    machine.machine,
+    disk.disk,
+    clock.clock,
+    ports.ports,
+    deployment.public_address,
+    certificate.certificate,
+    backups.backups,
+)
+DATABASE: Final[tuple[Check[Database], ...]] = (
+    storage.promises,
+    storage.schema,
+    clock.database_clock,
+    backups.server_archive,
+)
 SHOP: Final[tuple[Check[Examined], ...]] = (
     book.book,
     storage.wallets,
+    audits.audits,
+    queue.queue,
+    clock.order_clock,
+    disk.growth,
     networks.networks,
     keys.identity_master_key,
     keys.voucher_key,

@@ -15,9 +15,9 @@ from telvend.kit.processes import is_running
 FILE: Final = Path("run") / "served-at"
 
 
-def address_of(settings: Settings) -> str:
-    """Return where the pages of a process with these settings are reached: `public_url`, else its port on this machine."""
-    return settings.public_url.rstrip("/") or _local_address(settings.host, settings.port)
+def console_address_of(settings: Settings) -> str | None:
+    """Return where a console on a port of its own is reached; None where it is among the other pages."""
+    return _local_address(settings.console_host, settings.console_port) if settings.console_port else None
 
 
 def _local_address(host: str, port: int) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import platform
 from collections import defaultdict
+from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from telvend.kit import metrics
 from telvend.kit.fresh import Fresh
 from telvend.kit.money import CURRENCIES, Money
 from telvend.services import Services
+from telvend.web.upkeep_readings import upkeep_readings
 
 PATH: Final = "/metrics"
 
@@ -64,20 +66,23 @@ _WEBHOOKS_WAITING: Final = metrics.Reading(
     "Messages that wait for endpoints in a state, active or paused; an endpoint counts for a thousand at most.",
     "state",
 )
-_EMAILS: Final = metrics.Reading("telvend_emails_open", "E-mails that wait, or have failed.", "state")
+_EMAILS: Final = metrics.Reading("telvend_email_outbox_entries", "E-mails that wait, or have failed.", "state")
+_ENDPOINTS_FAILING: Final = metrics.Reading(
+    "telvend_webhook_endpoints_failing", "Endpoints that take nothing at present, active or paused.", "state"
+)
 _FLOAT_AGE: Final = metrics.Reading("telvend_provider_float_age_seconds", "How long ago a float was read.", "provider")
 
 
-def measurements(services: Services, database: Database) -> Fresh[bytes]:
+def measurements(services: Services, database: Database, data_dir: Path) -> Fresh[bytes]:
     """Return what computes the text of `/metrics`, at most once a second. Calling it raises Busy while the database is away."""
 
     async def measure() -> bytes:
-        return await measured(services, database)
+        return await measured(services, database, data_dir)
 
     return Fresh(measure, KEPT_FOR_S)
 
 
-async def measured(services: Services, database: Database) -> bytes:
+async def measured(services: Services, database: Database, data_dir: Path) -> bytes:
     """The metrics in Prometheus' text format. Raises Busy when the database is away."""
     metrics.pool("shop", database.size, database.in_use)
     counts: dict[tuple[str, ...], float] = {}
@@ -104,6 +109,10 @@ async def measured(services: Services, database: Database) -> bytes:
     emails: dict[tuple[str, ...], float] = {
         (str(state),): float(count) for state, count in (await services.people.mail.counts()).items()
     }
+    failing: dict[tuple[str, ...], float] = {
+        (str(state),): float(count) for state, count in (await services.webhooks.count_failing()).items()
+    }
+    upkeep = await upkeep_readings(database, data_dir)
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
         metrics.render,
@@ -126,6 +135,8 @@ async def measured(services: Services, database: Database) -> bytes:
             _FLOAT_AGE.family(ages),
             _WEBHOOKS_WAITING.family(waiting),
             _EMAILS.family(emails),
+            _ENDPOINTS_FAILING.family(failing),
+            *upkeep,
         ),
     )
 

@@ -103,7 +103,7 @@ class EndpointState(StrEnum):
 
     ACTIVE = "active"
     PAUSED = "paused"
-    """It has failed for three days. Events wait for it."""
+    """It has failed for three days, or its owner has paused it. Events wait for it."""
     GONE = "gone"
     """It has answered 410: nothing is sent, and nothing waits."""
     REMOVED = "removed"

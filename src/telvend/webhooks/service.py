@@ -40,6 +40,9 @@ from telvend.webhooks.store import AttemptRow
 
 _RESOLVES_WITHIN_S: Final = 5.0
 
+AlsoEndpoint = Callable[[Tx, Endpoint], Awaitable[None]]
+"""What else is written with a change of an endpoint: who made it."""
+
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 """The addresses that a name leads to. Raises OSError where it leads to none."""
 
@@ -94,11 +97,13 @@ class Webhooks:
 
     # Endpoints ------------------------------------------------------------------------------------------------------------
 
-    async def add(self, reseller_id: UUID, url: str, events: Sequence[str] = ()) -> NewSecret:
+    async def add(
+        self, reseller_id: UUID, url: str, events: Sequence[str] = (), *, also: AlsoEndpoint | None = None
+    ) -> NewSecret:
         """Add an endpoint; whatever is committed once this returns is told to it.
 
-        A name that leads nowhere at the moment is taken: what counts is the address at the time of sending. Raises InvalidInput,
-        KeyRefused, Busy.
+        A name that leads nowhere at the moment is taken: what counts is the address at the time of sending. `also` is called in
+        the transaction. Raises InvalidInput, KeyRefused, Busy.
         """
         wanted = parse_events(tuple(events))
         await self._require_reachable(url)
@@ -115,6 +120,7 @@ class Webhooks:
             endpoint = await store.insert_endpoint(
                 tx, number, reseller_id, url, wanted, key.id, key.seal(number, secret)
             )
+            await _also(tx, also, endpoint)
             await increment_revision(tx, store.TOPIC)
         await self._clock.sleep(self._settled_s)
         return NewSecret(endpoint, secret_text(secret))
@@ -141,46 +147,87 @@ class Webhooks:
             found = await store.count_waiting(tx)
         return {state: found.get(state, 0) for state in (EndpointState.ACTIVE, EndpointState.PAUSED)}
 
-    async def rotate(self, endpoint_id: int) -> NewSecret:
+    async def count_failing(self) -> dict[EndpointState, int]:
+        """How many endpoints take nothing at present, active and paused. Raises Busy."""
+        async with self._database.connection() as tx:
+            found = await store.count_failing(tx)
+        return {state: found.get(state, 0) for state in (EndpointState.ACTIVE, EndpointState.PAUSED)}
+
+    async def endpoint(self, endpoint_id: int, *, owner: UUID) -> Endpoint:
+        """One endpoint of a reseller. Raises NotFound, also for somebody else's; Busy."""
+        async with self._database.transaction() as tx:
+            return await self._locked(tx, endpoint_id, owner)
+
+    async def rotate(
+        self,
+        endpoint_id: int,
+        *,
+        owner: UUID | None = None,
+        as_of: datetime | None = None,
+        also: AlsoEndpoint | None = None,
+    ) -> NewSecret:
         """Give an endpoint a new secret; for a day messages are signed with the one before too.
 
-        A second rotation within that day takes the first secret out of use. Raises NotFound, KeyRefused, SealBroken, Busy.
+        A second rotation within that day takes the first secret out of use. `as_of`: only where it has not changed since then.
+        Raises NotFound, InvalidInput (it has), KeyRefused, SealBroken, Busy.
         """
         key = await self._keys.ready()
         secret = new_secret()
         async with self._database.transaction() as tx:
-            await self._locked(tx, endpoint_id)
+            before = await self._locked(tx, endpoint_id, owner)
+            if as_of is not None and before.changed_at != as_of:
+                raise InvalidInput("webhook", "has changed since this page was opened; look at it again")
             key_id, sealed = await store.secret_of(tx, endpoint_id)
             previous = sealed
             if key_id != key.id:
                 previous = key.seal(endpoint_id, self._keys.named(key_id).open(endpoint_id, sealed))
             endpoint = await store.rotate(tx, endpoint_id, key.id, key.seal(endpoint_id, secret), previous)
+            await _also(tx, also, endpoint)
         return NewSecret(endpoint, secret_text(secret), endpoint.previous_until)
 
-    async def resume(self, endpoint_id: int) -> Endpoint:
+    async def pause(self, endpoint_id: int, *, owner: UUID | None = None, also: AlsoEndpoint | None = None) -> Endpoint:
+        """Send nothing to an active endpoint until it is resumed; events wait for it. Raises NotFound, InvalidInput, Busy."""
+        async with self._database.transaction() as tx:
+            endpoint = await self._locked(tx, endpoint_id, owner)
+            if endpoint.state is EndpointState.PAUSED:
+                return endpoint
+            if endpoint.state is not EndpointState.ACTIVE:
+                raise InvalidInput("webhook", f"is {endpoint.state}")
+            endpoint = await store.set_state(tx, endpoint_id, EndpointState.PAUSED)
+            await _also(tx, also, endpoint)
+            await increment_revision(tx, store.TOPIC)
+        return endpoint
+
+    async def resume(
+        self, endpoint_id: int, *, owner: UUID | None = None, also: AlsoEndpoint | None = None
+    ) -> Endpoint:
         """Send to a paused or gone endpoint again, what waits for it at once. Raises NotFound, Busy."""
         async with self._database.transaction() as tx:
-            endpoint = await self._locked(tx, endpoint_id)
+            endpoint = await self._locked(tx, endpoint_id, owner)
             if endpoint.state is EndpointState.ACTIVE:
                 return endpoint
             endpoint = await store.set_state(tx, endpoint_id, EndpointState.ACTIVE)
+            await _also(tx, also, endpoint)
             await store.hasten(tx, endpoint_id)
             await increment_revision(tx, store.TOPIC)
         await self._clock.sleep(self._settled_s)
         return endpoint
 
-    async def remove(self, endpoint_id: int) -> Endpoint:
+    async def remove(
+        self, endpoint_id: int, *, owner: UUID | None = None, also: AlsoEndpoint | None = None
+    ) -> Endpoint:
         """Send nothing to an endpoint any more. Its deliveries stay in the log for their time. Raises NotFound, Busy."""
         async with self._database.transaction() as tx:
-            await self._locked(tx, endpoint_id)
+            await self._locked(tx, endpoint_id, owner)
             endpoint = await store.set_state(tx, endpoint_id, EndpointState.REMOVED)
+            await _also(tx, also, endpoint)
             await store.fail_waiting(tx, endpoint_id)
             await increment_revision(tx, store.TOPIC)
         return endpoint
 
-    async def _locked(self, tx: Tx, endpoint_id: int) -> Endpoint:
+    async def _locked(self, tx: Tx, endpoint_id: int, owner: UUID | None = None) -> Endpoint:
         endpoint = await store.lock_endpoint(tx, endpoint_id) if 0 < endpoint_id < 2**63 else None
-        if endpoint is None:
+        if endpoint is None or (owner is not None and endpoint.reseller_id != owner):
             raise NotFound("Webhook")
         return endpoint
 
@@ -207,23 +254,23 @@ class Webhooks:
                 tx, reseller_id, endpoint_id=endpoint_id, state=state, before=last, limit=limit
             )
 
-    async def delivery(self, delivery_id: str) -> tuple[Delivery, list[DeliveryAttempt]]:
-        """A delivery and its attempts, oldest first. Raises NotFound, Busy."""
+    async def delivery(self, delivery_id: str, *, owner: UUID | None = None) -> tuple[Delivery, list[DeliveryAttempt]]:
+        """A delivery and its attempts, oldest first. Raises NotFound, also for another's than `owner`'s; Busy."""
         numbers = parse_delivery_id(delivery_id)
         async with self._database.connection() as tx:
-            found = await store.delivery(tx, *numbers) if numbers else None
+            found = await store.delivery(tx, *numbers, owner) if numbers else None
             if found is None:
                 raise NotFound("Delivery")
             return found, await store.attempts_of(tx, found.endpoint_id, found.event_id)
 
-    async def replay(self, delivery_id: str) -> Delivery:
+    async def replay(self, delivery_id: str, *, owner: UUID | None = None) -> Delivery:
         """Send a delivery again, at once, under the same webhook-id, and again by the schedule where that fails.
 
         Raises NotFound, InvalidInput (nothing is sent to its endpoint), Busy.
         """
         numbers = parse_delivery_id(delivery_id)
         async with self._database.transaction() as tx:
-            found = await store.delivery(tx, *numbers) if numbers else None
+            found = await store.delivery(tx, *numbers, owner) if numbers else None
             if found is None:
                 raise NotFound("Delivery")
             endpoint = await store.lock_endpoint(tx, found.endpoint_id)
@@ -240,7 +287,9 @@ class Webhooks:
             raise NotFound("Delivery")
         return again
 
-    async def send_test(self, endpoint_id: int, kind: EventType | None = None) -> tuple[Delivery, DeliveryAttempt]:
+    async def send_test(
+        self, endpoint_id: int, kind: EventType | None = None, *, owner: UUID | None = None
+    ) -> tuple[Delivery, DeliveryAttempt]:
         """Send one example to an endpoint, once, whatever its state, and write it into the log with its answer.
 
         Without `kind` it is `order.completed`, or the first event that the endpoint is sent. How it ends changes nothing of the
@@ -248,7 +297,7 @@ class Webhooks:
         KeyRefused, SealBroken, Busy.
         """
         async with self._database.transaction() as tx:
-            endpoint = await self._locked(tx, endpoint_id)
+            endpoint = await self._locked(tx, endpoint_id, owner)
             kind = _kind_of_test(endpoint, kind)
             to = parse_url(endpoint.url, allow_private=self._allow_private)
             key_id, sealed = await store.signing_secrets(tx, endpoint_id)
@@ -305,6 +354,11 @@ class Webhooks:
         """The thresholds of a reseller's wallets. Raises Busy."""
         async with self._database.connection() as tx:
             return [Threshold(*found) for found in await store.thresholds_of(tx, reseller_id)]
+
+
+async def _also(tx: Tx, also: AlsoEndpoint | None, endpoint: Endpoint) -> None:
+    if also is not None:
+        await also(tx, endpoint)
 
 
 def _kind_of_test(endpoint: Endpoint, kind: EventType | None) -> EventType:

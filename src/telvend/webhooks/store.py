@@ -299,6 +299,15 @@ async def count_waiting(tx: Tx) -> dict[str, int]:
     return {row["state"]: int(row["count"]) for row in found}
 
 
+async def count_failing(tx: Tx) -> dict[str, int]:
+    """How many endpoints fail, in each state."""
+    found = await tx.fetch(
+        "select state, count(*)::bigint as count from webhook_endpoint"
+        " where state in ('active', 'paused') and failing_since is not null group by state"
+    )
+    return {row["state"]: row["count"] for row in found}
+
+
 async def rotate(tx: Tx, endpoint_id: int, key_id: str, sealed: bytes, previous: bytes) -> Endpoint:
     """Put a new secret in the place of the one in force, which signs for a while longer."""
     row = await tx.fetchrow(
@@ -392,7 +401,7 @@ DELIVERIES: Final = (
 )
 DELIVERY: Final = (
     _DELIVERY.format("select * from webhook_delivery x where x.endpoint_id = e.id and x.event_id = $2")
-    + " where e.id = $1"
+    + " where e.id = $1 and ($3::uuid is null or e.reseller_id = $3)"
 )
 
 
@@ -411,9 +420,9 @@ async def deliveries(
     return [_delivery_of(row) for row in found]
 
 
-async def delivery(tx: Tx, endpoint_id: int, event_id: int) -> Delivery | None:
-    """One delivery; None where there is none any more."""
-    row = await tx.fetchrow(DELIVERY, endpoint_id, event_id)
+async def delivery(tx: Tx, endpoint_id: int, event_id: int, owner: UUID | None = None) -> Delivery | None:
+    """One delivery; None where there is none any more, or it is of another reseller than `owner`."""
+    row = await tx.fetchrow(DELIVERY, endpoint_id, event_id, owner)
     return None if row is None else _delivery_of(row)
 
 

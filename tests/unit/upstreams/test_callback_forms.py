@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from telvend.kit.secret import Secret
 from telvend.providers.dtone import wire as dtone
+from telvend.providers.madapi import wire as madapi
 from telvend.providers.reloadly import wire as reloadly
 from telvend.providers.upstream import CallbackForm, CallbackSignature, callback_path
 from telvend.providers.vtpass.wire import CALLBACK as VTPASS
@@ -98,6 +99,7 @@ def test_a_secret_of_an_address_is_the_whole_of_it() -> None:
         (VTPASS, "vtpass/transaction-update.json"),
         (reloadly.CALLBACK, "reloadly/airtime-transaction-status.json"),
         (dtone.CALLBACK, "dtone/callback.json"),
+        (madapi.CALLBACK, "madapi-upstream/callback.json"),
     ],
 )
 def test_the_reference_of_each_example_is_found(form: CallbackForm, file: str) -> None:
@@ -109,7 +111,7 @@ def test_the_reference_of_each_example_is_found(form: CallbackForm, file: str) -
 
 def test_who_signs_and_what_each_wants_to_read() -> None:
     assert VTPASS.acknowledgement == {"response": "success"}
-    assert (VTPASS.signature, dtone.CALLBACK.signature) == (None, None)
+    assert (VTPASS.signature, dtone.CALLBACK.signature, madapi.CALLBACK.signature) == (None, None, None)
     assert reloadly.CALLBACK.signature == RELOADLY
 
 

@@ -1,6 +1,7 @@
 """Money that the operator puts into a wallet by hand."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from telvend.approvals.gate import SecondPerson
@@ -17,6 +18,9 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.wallets.journal import WalletJournal
 from telvend.wallets.model import TransactionKind
+
+MOST_PLAY_MONEY: Final = 100_000
+"""So much play money a reseller's test wallet may be filled up to by its owner, in whole units of its currency."""
 
 
 class Credits:
@@ -35,6 +39,19 @@ class Credits:
         Returns the balance. The same reference and amount again credits nothing. Raises InvalidInput,
         ReferenceReused for another amount, and WaitsForSecondPerson where the credit has become a proposal.
         """
+        return await self._add(reseller_id, amount, mode, reference, by_whom)
+
+    async def _add(
+        self,
+        reseller_id: UUID,
+        amount: Money,
+        mode: Mode,
+        reference: str,
+        by_whom: str | None,
+        *,
+        most: int | None = None,
+    ) -> Money:
+        """As `add`; the wallet then holds no more than `most`."""
         if amount.minor <= 0:
             raise InvalidInput("amount", "must be greater than zero")
         require_text("reference", reference, 128)
@@ -49,6 +66,8 @@ class Credits:
                 if before != amount.minor:
                     raise ReferenceReused(reference)
                 return Money(journal.wallets[wallet_id].balance_minor, amount.currency)
+            if most is not None and journal.wallets[wallet_id].balance_minor + amount.minor > most:
+                raise InvalidInput("amount", f"would make the wallet hold more than {Money(most, amount.currency)}")
             (cause,) = await ledger_store.next_causes(tx, 1)
             act = Act(ActKind.CREDIT, wallet_id, reference, amount, mode)
             waiting = await self._second_person.admit(tx, act, cause, by_whom=by_whom)
@@ -58,6 +77,16 @@ class Credits:
             await hit_async("approval.proposed")
             raise WaitsForSecondPerson(waiting)
         return balance
+
+    async def add_play_money(self, reseller_id: UUID, amount: Money, once: str) -> Money:
+        """Put play money into a reseller's test wallet, as its owner asks. Returns the balance. `once` names the wish.
+
+        Raises InvalidInput, also where the wallet would hold more than MOST_PLAY_MONEY.
+        """
+        most = MOST_PLAY_MONEY * 10**amount.currency.digits
+        if amount.minor > most:
+            raise InvalidInput("amount", f"must be at most {MOST_PLAY_MONEY:,}")
+        return await self._add(reseller_id, amount, Mode.TEST, f"play money {once}", None, most=most)
 
     async def perform(self, proposal: Proposal, confirmation: Confirmation) -> None:
         """Make the credit that was proposed, as a second person has confirmed.

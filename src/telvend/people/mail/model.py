@@ -21,10 +21,13 @@ class EmailKind(StrEnum):
     """What an e-mail is about."""
 
     VERIFY = "verify"
+    NEW_ADDRESS = "new_address"
+    ADDRESS_CHANGED = "address_changed"
     RESET = "reset"
     INVITE = "invite"
     STAFF = "staff"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - no password
+    SECOND_FACTOR = "second_factor"
     NEW_DEVICE = "new_device"
     ENDPOINT_STOPPED = "endpoint_stopped"
     LOW_BALANCE = "low_balance"
@@ -33,6 +36,7 @@ class EmailKind(StrEnum):
 
 LINKS: Final = {
     EmailKind.VERIFY: Purpose.VERIFY,
+    EmailKind.NEW_ADDRESS: Purpose.VERIFY,
     EmailKind.RESET: Purpose.RESET,
     EmailKind.INVITE: Purpose.INVITE,
     EmailKind.STAFF: Purpose.STAFF,
@@ -115,6 +119,23 @@ _TEXTS: Final[Mapping[EmailKind, tuple[str, tuple[str, ...]]]] = {
             "The link works once, for three days. If this was not you, do nothing.",
         ),
     ),
+    EmailKind.NEW_ADDRESS: (
+        "Confirm your new e-mail address",
+        (
+            "Hello,",
+            "somebody, hopefully you, wants to sign in at {shop} with this address from now on. Confirm that it is yours:",
+            "{link}",
+            "The link works once, for three days. If this was not you, do nothing.",
+        ),
+    ),
+    EmailKind.ADDRESS_CHANGED: (
+        "Your e-mail address was changed",
+        (
+            "Hello {name},",
+            "your account at {shop} has another e-mail address since {at} ({zone}); nothing is sent to this one any more.",
+            "If it was not you: write to the shop at once.",
+        ),
+    ),
     EmailKind.RESET: (
         "Choose a new password",
         (
@@ -148,6 +169,14 @@ _TEXTS: Final[Mapping[EmailKind, tuple[str, tuple[str, ...]]]] = {
             "Hello {name},",
             "the password of your account at {shop} was changed at {at} ({zone}), from {address}. All other sessions have ended.",
             'If it was not you: choose another one now, at {shop}/signin, with "Forgot password".',
+        ),
+    ),
+    EmailKind.SECOND_FACTOR: (
+        "The second step of your sign-in was changed",
+        (
+            "Hello {name},",
+            "at {at} ({zone}) the code that {shop} asks for after your password was turned {now}.",
+            'If it was not you: choose another password now, at {shop}/signin, with "Forgot password", and write to the shop.',
         ),
     ),
     EmailKind.NEW_DEVICE: (

@@ -6,7 +6,7 @@ dies between sending and writing that down, the e-mail is sent again after the l
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from email.message import EmailMessage
@@ -26,7 +26,17 @@ from telvend.people import metrics
 from telvend.people import store as people
 from telvend.people.keys import PeopleKeys
 from telvend.people.mail import store
-from telvend.people.mail.model import KEPT_DAYS, LEASE_S, LINKS, RETRIES_S, Email, EmailState, Written, written
+from telvend.people.mail.model import (
+    KEPT_DAYS,
+    LEASE_S,
+    LINKS,
+    RETRIES_S,
+    Email,
+    EmailKind,
+    EmailState,
+    Written,
+    written,
+)
 from telvend.people.mail.transport import KeptHere, MailNotSent, Transport
 from telvend.people.model import LINK_LASTS, LINK_PATHS, Person, Purpose, Role, new_token
 
@@ -50,16 +60,23 @@ class _Prepared:
 
 
 class EmailSender:
-    """Sends e-mails of one shop by `transport`. `base_url` is where links lead; `sender` stands in From."""
+    """Sends e-mails of one shop by `transport`. `base_url` says where links lead; `sender` stands in From."""
 
     def __init__(
-        self, database: Database, keys: PeopleKeys, clock: Clock, transport: Transport, *, base_url: str, sender: str
+        self,
+        database: Database,
+        keys: PeopleKeys,
+        clock: Clock,
+        transport: Transport,
+        *,
+        base_url: Callable[[], str],
+        sender: str,
     ) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
         self._transport = transport
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._sender = sender
 
     async def work(self) -> int:
@@ -83,7 +100,7 @@ class EmailSender:
         if prepared is None:
             return
         link = None if prepared.link is None else prepared.link.reveal()
-        text = written(email.kind, prepared.facts, self._base_url, link)
+        text = written(email.kind, prepared.facts, self._base_url(), link)
         message = self._message(prepared.address, text.subject, text.text)
         await hit_async("email.before_send")
         try:
@@ -133,6 +150,13 @@ class EmailSender:
         match purpose:
             case Purpose.RESET:
                 return await self._with_link(tx, purpose, person) if person is not None else None
+            case Purpose.VERIFY if email.kind is EmailKind.NEW_ADDRESS:
+                owner = await people.by_id(tx, UUID(email.facts["person"]))
+                # Somebody else's address by now, or its owner has another one than when it was asked for.
+                if person is not None or owner is None or owner.person.email != email.facts["old"]:
+                    return None
+                link = await self._link(tx, purpose, email.recipient, person_id=owner.person.id)
+                return _Prepared(email.recipient, {}, link)
             case Purpose.VERIFY:
                 wanted = person is not None and person.id == email.person_id and not person.email_verified
                 return await self._with_link(tx, purpose, person) if person is not None and wanted else None
@@ -155,7 +179,7 @@ class EmailSender:
         token, now = new_token(), self._clock.now()
         ends_at = now + LINK_LASTS[purpose]
         await people.insert_token(tx, digest(token.reveal()), purpose, address, now, ends_at, **whose)
-        return Secret(f"{self._base_url}{LINK_PATHS[purpose]}/{token.reveal()}")
+        return Secret(f"{self._base_url()}{LINK_PATHS[purpose]}/{token.reveal()}")
 
     def _message(self, to: str, subject: str, text: str) -> EmailMessage:
         name, address = parseaddr(self._sender)

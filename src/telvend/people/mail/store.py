@@ -70,10 +70,10 @@ async def put_off(tx: Tx, email_id: int, due_at: datetime, failure: str, subject
 
 
 async def try_again(tx: Tx, email_id: int, at: datetime) -> bool:
-    """Whether an e-mail that has failed, or waits, is sent now, with its whole schedule before it."""
+    """Whether an e-mail that was not sent is sent now, with its whole schedule before it."""
     found = await tx.fetchval(
-        "update email set state = 'waiting', due_at = $2, tries = 0, ended_at = null where id = $1"
-        " and state in ('failed', 'waiting') returning true",
+        "update email set state = 'waiting', due_at = $2, tries = 0, ended_at = null, failure = '', sealed = null, key_id = null"
+        " where id = $1 and state in ('failed', 'waiting', 'kept') returning true",
         email_id, at,
     )  # fmt: skip
     return found is not None

@@ -7,6 +7,8 @@ between the two, whichever comes first. docs/decisions/0033-dt-one-is-bought-in-
 """
 
 import base64
+from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -18,8 +20,9 @@ from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTrait
 from telvend.providers.dtone import wire
 from telvend.providers.listing import KEPT_S, Listing, Parsed
 from telvend.providers.over_http import ProviderOverHttp, ProviderReply, call_timeout_s
+from telvend.providers.pages import transactions
 from telvend.providers.requirements import Requirements
-from telvend.providers.upstream import BalanceUnavailable
+from telvend.providers.upstream import BalanceUnavailable, StatementLine, StatementUnavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -208,6 +211,19 @@ class DTOne(ProviderOverHttp):
         if reply is None:
             return Unknown(f"{created.id} is created; its cancellation has no answer")
         return wire.cancelled_of(delivery, reply)
+
+    async def statement(self, begins_at: datetime, ends_at: datetime) -> AsyncIterator[StatementLine]:
+        """List our transactions of this time, and of an hour around it. Raises StatementUnavailable."""
+
+        def request_of(page: int) -> "httpx.Request":
+            query = wire.list_query(begins_at, ends_at, page)
+            return self._client.build_request("GET", "/transactions", params=query)
+
+        try:
+            async for line in transactions(self._read, request_of, wire.page_of, self._clock, wire.PER_PAGE):
+                yield line
+        except StatementUnavailable as error:
+            raise StatementUnavailable(self._starred(str(error))) from None
 
     # The float ----------------------------------------------------------------------------------------------------------
 

@@ -12,14 +12,14 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
 
 import msgspec
 
-from telvend.kit.money import Money, foreign_currency
+from telvend.kit.money import Currency, Money, foreign_currency
 from telvend.providers.contract import (
     Accepted,
     Delivered,
@@ -33,8 +33,9 @@ from telvend.providers.contract import (
 )
 from telvend.providers.operator_names import is_network
 from telvend.providers.over_http import ProviderReply
+from telvend.providers.pages import TransactionPage
 from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of, size_of
-from telvend.providers.upstream import BalanceUnavailable, CallbackForm
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm, LineStatus, StatementLine
 
 CALLBACK: Final = CallbackForm(references=(("external_id",), ("id",)), acknowledgement={"status": "ok"})
 """Unsigned: the transaction itself, posted to the `callback_url` that came with its creation, when it has ended. Source: "Callback"."""
@@ -210,8 +211,7 @@ def products_of(reply: ProviderReply) -> tuple[Product, ...] | None:
 
 def pages_of(reply: ProviderReply) -> int | None:
     """How many pages there are; None where that is not said."""
-    text = reply.headers.get("x-total-pages", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+    return _number(reply.headers.get("x-total-pages", ""))
 
 
 def _product(row: Mapping[str, Any]) -> Product | None:
@@ -503,7 +503,11 @@ def _is_ours(delivery: Delivery, body: Mapping[str, Any], theirs: str) -> bool:
 
 def _cost(delivery: Delivery, body: Mapping[str, Any]) -> Money | None:
     """What our float has paid; None where it is kept in another currency than the catalogue's, or is not said."""
-    wholesale, currency = at(body, "prices", "wholesale"), delivery.cost.currency
+    return _taken_in(delivery.cost.currency, body)
+
+
+def _taken_in(currency: Currency, body: Mapping[str, Any]) -> Money | None:
+    wholesale = at(body, "prices", "wholesale")
     amount, fee = number_of(at(wholesale, "amount")), number_of(at(wholesale, "fee") or 0)
     if at(wholesale, "unit") != currency.code or amount is None or fee is None:
         return None
@@ -524,6 +528,85 @@ _CODES: Final = frozenset(ErrorCode)
 
 def _is_error(reply: ProviderReply, code: ErrorCode) -> bool:
     return 400 <= reply.http_status < 500 and _errors(reply) == [code]
+
+
+# The list of transactions -------------------------------------------------------------------------------------------------
+
+_AROUND: Final = timedelta(hours=1)
+"""How far around a day is read: what began at its end is created there a moment later."""
+
+_LINE_STATUS: Final = {
+    # Nothing is delivered before it is confirmed, but our float is set aside.
+    StatusClass.CREATED: LineStatus.PENDING,
+    StatusClass.CONFIRMED: LineStatus.PENDING,
+    StatusClass.SUBMITTED: LineStatus.PENDING,
+    StatusClass.COMPLETED: LineStatus.DELIVERED,
+    StatusClass.REJECTED: LineStatus.FAILED,
+    StatusClass.CANCELLED: LineStatus.FAILED,
+    StatusClass.REVERSED: LineStatus.FAILED,
+    StatusClass.DECLINED: LineStatus.FAILED,
+}
+
+
+def list_query(begins_at: datetime, ends_at: datetime, page: int) -> dict[str, str]:
+    """The query of a page of transactions by the time of their creation, in UTC."""
+    first, last = (
+        moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (begins_at - _AROUND, ends_at + _AROUND)
+    )
+    return {"page": str(page), "per_page": str(PER_PAGE), "from_date": first, "to_date": last}
+
+
+def page_of(reply: ProviderReply) -> TransactionPage | None:
+    """A page of transactions; None where the answer is none. Their number stands in the headers."""
+    body = _list(reply)
+    if body is None:
+        return None
+    lines = [line for row in body if (line := _line(row)) is not None]
+    return TransactionPage(lines, len(body) - len(lines), pages_of(reply), _number(reply.headers.get("x-total", "")))
+
+
+def _list(reply: ProviderReply) -> Sequence[Mapping[str, Any]] | None:
+    if reply.http_status == 404 and _is_error(reply, ErrorCode.TRANSACTION_NOT_FOUND):
+        return ()
+    return json_objects(reply) if reply.http_status == 200 else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _line(row: Mapping[str, Any]) -> tuple[str, StatementLine] | None:
+    theirs = reference_of(row.get("id"))
+    if theirs is None:
+        return None
+    status, message = _class_of(row), at(row, "status", "message")
+    number, product = at(row, "credit_party_identifier", "mobile_number"), at(row, "product", "name")
+    return theirs, StatementLine(
+        LineStatus.UNKNOWN if status is None else _LINE_STATUS[status],
+        reference=reference_of(row.get("external_id")) or "",
+        provider_reference=theirs,
+        at=_moment(row.get("creation_date")),
+        charged=_charged(row),
+        subscriber=number if isinstance(number, str) else "",
+        product=product[:80] if isinstance(product, str) else "",
+        word=message[:60] if isinstance(message, str) else "",
+    )
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _charged(row: Mapping[str, Any]) -> Money | None:
+    try:
+        currency = foreign_currency(str(at(row, "prices", "wholesale", "unit")))
+    except ValueError:
+        return None
+    return _taken_in(currency, row)
 
 
 # The float ----------------------------------------------------------------------------------------------------------------

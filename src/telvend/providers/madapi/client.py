@@ -28,6 +28,8 @@ class Madapi(ProviderWithToken):
     """Airtime by refill and bundles by product code, for MTN in five markets."""
 
     connector = "madapi"
+    callback = wire.CALLBACK
+    without_list = "MADAPI has no list of transactions, and MTN's own no question about a refill"
 
     def __init__(
         self,
@@ -81,7 +83,11 @@ class Madapi(ProviderWithToken):
         if delivery.kind == "airtime":
             method, address, form = "PATCH", f"{customer}/plans/refill", wire.refill_form(delivery)
         else:
-            method, address, form = "POST", f"{customer}/subscriptions", wire.subscription_form(delivery)
+            method, address, form = (
+                "POST",
+                f"{customer}/subscriptions",
+                wire.subscription_form(delivery, self._callback_url),
+            )
         if isinstance(form, Refused):
             return form
         return self._client.build_request(method, address, json=form, headers=headers)

@@ -37,6 +37,7 @@ from telvend.providers.contract import (
 from telvend.providers.oauth import Token, credentials_refused, granted_token
 from telvend.providers.over_http import ProviderReply
 from telvend.providers.reading import at, json_object, money_of, reference_of
+from telvend.providers.upstream import CallbackForm
 
 NETWORKS: Final = frozenset({("GH", "MTN"), ("NG", "mtn"), ("SZ", "MTN"), ("UG", "MTN"), ("ZA", "MTN")})
 """The markets of Plans v2. Source: its page, "Available in"."""
@@ -51,6 +52,13 @@ SETTLES_AFTER_S: Final = 120.0
 
 SOURCE_SYSTEM: Final = "Telvend"
 PAYMENT_SOURCE: Final = "EVDS"
+
+CALLBACK: Final = CallbackForm(
+    references=(("transactionId",), ("transactionReference",), ("correlationId",)),
+    acknowledgement={"statusCode": "0000", "statusMessage": "Success"},
+)
+"""Unsigned, to the `callbackUrl` that came with a subscription, when it has ended. MTN prints no body: it is read as an answer about
+a subscription, which is flat, and the subscription is asked about. A refill has no callback."""
 
 _LONGEST_ID: Final = 20
 _MOST_UNITS: Final = 10**12 - 1
@@ -153,7 +161,7 @@ def product_of(delivery: Delivery) -> tuple[str, str] | Refused:
     return match[1] or "", match[2]
 
 
-def subscription_form(delivery: Delivery) -> dict[str, str] | Refused:
+def subscription_form(delivery: Delivery, callback_url: str = "") -> dict[str, str] | Refused:
     """The body of a subscription, paid from our wallet."""
     product = product_of(delivery)
     if isinstance(product, Refused):
@@ -163,7 +171,11 @@ def subscription_form(delivery: Delivery) -> dict[str, str] | Refused:
         "subscriptionPaymentSource": PAYMENT_SOURCE,
         "beneficiaryId": customer_of(delivery),
     }
-    return form | {"subscriptionProviderId": product[0]} if product[0] else form
+    if product[0]:
+        form["subscriptionProviderId"] = product[0]
+    if callback_url:
+        form["callbackUrl"] = callback_url
+    return form
 
 
 def question_of(delivery: Delivery, provider: str) -> dict[str, str]:

@@ -4,6 +4,8 @@ A top-up whose answer was lost is looked for in the report of transactions, by o
 its id.
 """
 
+from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -15,9 +17,10 @@ from telvend.providers.contract import Delivery, NotSent, Outcome, ProviderTrait
 from telvend.providers.listing import KEPT_S, Listing, Parsed
 from telvend.providers.oauth import ProviderWithToken, Token
 from telvend.providers.over_http import ProviderReply, call_timeout_s
+from telvend.providers.pages import transactions
 from telvend.providers.reloadly import wire
 from telvend.providers.requirements import Requirements
-from telvend.providers.upstream import BalanceUnavailable
+from telvend.providers.upstream import BalanceUnavailable, StatementLine, StatementUnavailable
 
 if TYPE_CHECKING:
     import httpx
@@ -153,6 +156,19 @@ class Reloadly(ProviderWithToken):
 
     def _requery_outcome(self, delivery: Delivery, reply: ProviderReply) -> Outcome:
         return wire.requery_outcome_of(delivery, reply)
+
+    async def statement(self, begins_at: datetime, ends_at: datetime) -> AsyncIterator[StatementLine]:
+        """List our top-ups of these days and of the days around them. Raises StatementUnavailable."""
+
+        def request_of(page: int) -> "httpx.Request":
+            query = wire.report_query(begins_at, ends_at, page)
+            return self._client.build_request("GET", "/topups/reports/transactions", params=query)
+
+        try:
+            async for line in transactions(self._read, request_of, wire.page_of, self._clock, wire.PER_PAGE):
+                yield line
+        except StatementUnavailable as error:
+            raise StatementUnavailable(self._starred(str(error))) from None
 
     # The float ----------------------------------------------------------------------------------------------------------
 

@@ -13,13 +13,15 @@ Source: Reloadly's API reference ("Airtime"), its OpenAPI description and the Ja
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from telvend.kit.money import Money, foreign_currency, plain_number
+from telvend.kit.money import Currency, Money, foreign_currency, plain_number
 from telvend.kit.secret import Secret
 from telvend.providers.contract import (
     Accepted,
@@ -34,8 +36,9 @@ from telvend.providers.contract import (
 from telvend.providers.oauth import Token, credentials_refused, granted_token
 from telvend.providers.operator_names import is_network
 from telvend.providers.over_http import ProviderReply
+from telvend.providers.pages import TransactionPage
 from telvend.providers.reading import at, json_object, json_objects, number_of, reference_of, rounded_money_of, size_of
-from telvend.providers.upstream import BalanceUnavailable, CallbackForm, CallbackSignature
+from telvend.providers.upstream import BalanceUnavailable, CallbackForm, CallbackSignature, LineStatus, StatementLine
 
 ACCEPT: Final = "application/com.reloadly.topups-v1+json"
 
@@ -486,7 +489,10 @@ def _is_ours(delivery: Delivery, body: Mapping[str, Any], theirs: str) -> bool:
 
 def _cost(delivery: Delivery, body: Mapping[str, Any]) -> Money | None:
     """What our float has paid; None where it is kept in another currency than the catalogue's, or is not said."""
-    currency = delivery.cost.currency
+    return _taken_in(delivery.cost.currency, body)
+
+
+def _taken_in(currency: Currency, body: Mapping[str, Any]) -> Money | None:
     info = body.get("balanceInfo")
     if at(info, "currencyCode") == currency.code and (cost := at(info, "cost")) is not None:
         return rounded_money_of(cost, currency, up=True)
@@ -496,6 +502,82 @@ def _cost(delivery: Delivery, body: Mapping[str, Any]) -> Money | None:
     if requested is None or discount is None or discount > requested or same != (currency.code, currency.code):
         return None
     return rounded_money_of(requested - discount, currency, up=True)
+
+
+# The report of transactions ---------------------------------------------------------------------------------------------------
+
+PER_PAGE: Final = 200
+ZONE: Final = ZoneInfo("America/New_York")
+"""Of `transactionDate`. No page names it; in the printed example, of a winter's day, it is five hours behind `updatedAt`. A line finds
+its attempt by reference: the time only says to which day one belongs that we do not know."""
+_AROUND: Final = timedelta(days=1)
+"""How far around a day is read, so that a wrong zone leaves nothing out."""
+
+_LINE_STATUS: Final = {
+    Status.SUCCESSFUL.value: LineStatus.DELIVERED,
+    Status.PROCESSING.value: LineStatus.PENDING,
+    Status.REFUNDED.value: LineStatus.FAILED,
+    Status.FAILED.value: LineStatus.FAILED,
+}
+
+
+def report_query(begins_at: datetime, ends_at: datetime, page: int) -> dict[str, str]:
+    """The query of a page of the report, for this time and a day around it."""
+    first, last = (
+        moment.astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S") for moment in (begins_at - _AROUND, ends_at + _AROUND)
+    )
+    return {"page": str(page), "size": str(PER_PAGE), "startDate": first, "endDate": last}
+
+
+def page_of(reply: ProviderReply) -> TransactionPage | None:
+    """A page of the report; None where the answer is none."""
+    body = json_object(reply) if reply.http_status == 200 else None
+    rows, last, total = (at(body, name) for name in ("content", "totalPages", "totalElements"))
+    if not isinstance(rows, list):
+        return None
+    lines = [line for row in rows if (line := _line(row)) is not None]
+    return TransactionPage(lines, len(rows) - len(lines), _count(last), _count(total))
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _line(row: Any) -> tuple[str, StatementLine] | None:
+    theirs, status = reference_of(at(row, "transactionId")), at(row, "status")
+    if theirs is None or not isinstance(status, str):
+        return None
+    phone = re.sub(r"\D", "", str(row.get("recipientPhone") or ""))
+    operator = row.get("operatorName")
+    return theirs, StatementLine(
+        _LINE_STATUS.get(status, LineStatus.UNKNOWN),
+        reference=reference_of(row.get("customIdentifier")) or "",
+        provider_reference=theirs,
+        at=_moment(row.get("transactionDate")),
+        charged=_charged(row),
+        subscriber=f"+{phone}" if phone else "",
+        product=operator[:80] if isinstance(operator, str) else "",
+        word=status[:40],
+    )
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=ZONE) if moment is not None and moment.tzinfo is None else moment
+
+
+def _charged(row: Mapping[str, Any]) -> Money | None:
+    """What our float has paid, in the currency of the account."""
+    info = row.get("balanceInfo")
+    said = at(info, "currencyCode") if at(info, "cost") is not None else row.get("requestedAmountCurrencyCode")
+    try:
+        currency = foreign_currency(str(said))
+    except ValueError:
+        return None
+    return _taken_in(currency, row)
 
 
 # The float ----------------------------------------------------------------------------------------------------------------

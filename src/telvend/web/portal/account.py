@@ -18,6 +18,7 @@ from telvend.people.service import People
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
 
 PATH: Final = "/account"
+_LARGEST: Final = 2**63 - 1
 
 
 def routes(shell: Shell, people: People) -> list[BaseRoute]:
@@ -183,7 +184,10 @@ class _Account:
     # Sessions -------------------------------------------------------------------------------------------------------------
 
     async def revoke(self, request: Request, visitor: Visitor) -> Response:
-        await self._people.revoke(visitor, request.path_params["id"])
+        number: int = request.path_params["id"]
+        if number > _LARGEST:
+            raise NotFound("Session")
+        await self._people.revoke(visitor, number)
         return self._done(request, "That browser is signed out.")
 
     async def revoke_others(self, request: Request, visitor: Visitor) -> Response:

@@ -12,7 +12,24 @@ from telvend.kit.clock import Clock
 from telvend.people.model import Surface, Visitor
 from telvend.services import Services
 from telvend.web.pages import BY_ACCEPT
-from telvend.web.portal import access, account, bulk, buy, home, receipts, topup, transactions
+from telvend.web.portal import (
+    access,
+    account,
+    bulk,
+    buy,
+    docs,
+    home,
+    identity,
+    keys,
+    receipts,
+    status,
+    test_mode,
+    topup,
+    transactions,
+    webhooks,
+)
+from telvend.web.portal.apis import Apis
+from telvend.web.portal.test_mode import MagicNumber, Situation
 from telvend.web.shell import Assets, Shell, Side, Templates, local_path, read_form
 from telvend.web.shell.assets import BASE as ASSETS
 from telvend.web.shell.pages import THEME_COOKIE, THEMES
@@ -36,8 +53,24 @@ class Api:
         return cls(name, str(info["title"]), f"{about}.")
 
 
+@dataclass(frozen=True, slots=True)
+class ForDevelopers:
+    """What the pages for developers show that rooms of their own know: the APIs, and what numbers do in test mode."""
+
+    apis: Apis
+    numbers: Sequence[MagicNumber]
+    situations: Sequence[Situation]
+
+
 def portal(
-    templates: Templates, assets: Assets, services: Services, apis: Sequence[Api], clock: Clock, *, at_once: int
+    templates: Templates,
+    assets: Assets,
+    services: Services,
+    apis: Sequence[Api],
+    developers: ForDevelopers,
+    clock: Clock,
+    *,
+    at_once: int,
 ) -> HtmlSite:
     """The site of the portal. `at_once`: how many of its pages may be at the database together."""
     people = services.people
@@ -46,11 +79,17 @@ def portal(
         return await people.visitor(token, Surface.PORTAL)
 
     shell = Shell(Side("portal", "__Host-telvend", "/signin", "/home", find), templates, at_once=at_once)
-    subjects = [
+    subjects: list[Sequence[BaseRoute]] = [
         _common(shell, assets, apis),
         access.routes(shell, people),
         home.routes(shell, services, clock),
         account.routes(shell, people),
+        keys.routes(shell, services.resellers, people, developers.apis, services.public_url),
+        docs.routes(shell, services.resellers, developers.apis, services.public_url),
+        webhooks.routes(shell, services.webhooks, services.wallets, people),
+        status.routes(shell, services.network_conditions),
+        identity.routes(shell, services.identity, services.resellers, people),
+        test_mode.routes(shell, services.wallets, services.credits, people, developers.numbers, developers.situations),
         topup.routes(shell, services),
         buy.routes(shell, services, clock),
         bulk.routes(shell, services),

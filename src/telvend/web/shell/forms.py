@@ -11,6 +11,7 @@ What cannot be a form at all is refused with one sentence (InvalidInput, BodyToo
 error of this field, beside what was typed.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +33,22 @@ LONGEST_TEXT: Final = 200
 LONGEST_LINES: Final = 10_000
 _MOST_FILES: Final = 4
 _LONGEST_PART_HEADER: Final = 2048
+
+# Its warnings repeat bytes of what was sent.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
+_SUBJECTS: Final = {
+    "name": "The name",
+    "email": "The e-mail address",
+    "phone": "The phone number",
+    "password": "The password",
+    "new_password": "The new password",
+    "pin": "The PIN",
+    "zone": "The time zone",
+    "amount": "The amount",
+    "reason": "The reason",
+}
+"""How a sentence about a field begins where a service only says how it goes on."""
 
 _READ_HERE: Final = "A form is sent as application/x-www-form-urlencoded or multipart/form-data."
 
@@ -113,7 +130,7 @@ class Form:
         """
         problems = error.problems if isinstance(error, InvalidFields) else {error.field: error.problem}
         for name, problem in problems.items():
-            sentence = problem if problem[:1].isupper() else f"This {problem}"
+            sentence = problem if problem[:1].isupper() else f"{_SUBJECTS.get(name, 'This')} {problem}"
             self.error((fields or {}).get(name, name), sentence if sentence.endswith((".", "?")) else f"{sentence}.")
 
     def typed(self, name: str, default: str = "") -> str:

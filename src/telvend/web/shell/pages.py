@@ -12,7 +12,6 @@ turnstile, so that pages never take all connections to the database from the API
 """
 
 import gzip
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +49,7 @@ FLASH_COOKIE: Final = "__Host-telvend-flash"
 
 _COMPRESSED_FROM: Final = 1024
 _LONGEST_FLASH: Final = 400
+_FLASH_LASTS_S: Final = 60
 _TONES: Final = frozenset({"good", "bad", "wait"})
 _VISIT: Final = "telvend.visit"
 _MOST_WAITING: Final = 256
@@ -180,8 +180,8 @@ class Shell:
     def go(self, request: Request, path: str, flash: str | None = None, tone: str = "good") -> Response:
         """Answer 303: the browser loads `path` next, and shows `flash` there once."""
         if flash is not None:
-            value = json.dumps([tone, flash[:_LONGEST_FLASH]], separators=(",", ":"))
-            _visit_of(request, self.side).cookies.append((FLASH_COOKIE, quote(value, safe=""), 60))
+            value = quote(f"{tone}:{flash[:_LONGEST_FLASH]}", safe="")
+            _visit_of(request, self.side).cookies.append((FLASH_COOKIE, value, _FLASH_LASTS_S))
         return RedirectResponse(path, 303)
 
     def leave(self, request: Request, url: str, whereto: str) -> Response:
@@ -258,15 +258,12 @@ def _query_of(scope: Scope) -> str:
 def read_flash(text: str) -> tuple[str, str] | None:
     """The tone and the sentence in a flash cookie; None where it is none of ours."""
     try:
-        found = json.loads(unquote(text, errors="strict")) if len(text) <= 8 * _LONGEST_FLASH else None
+        tone, _, sentence = unquote(text, errors="strict").partition(":")
     except ValueError:
         return None
-    match found:
-        case [str(tone), str(sentence)] if (
-            tone in _TONES and sentence.isprintable() and len(sentence) <= _LONGEST_FLASH
-        ):
-            return tone, sentence
-    return None
+    return (
+        (tone, sentence) if tone in _TONES and sentence.isprintable() and 0 < len(sentence) <= _LONGEST_FLASH else None
+    )
 
 
 def theme_of(request: Request) -> str:

@@ -80,6 +80,40 @@ async def test_a_bundle_is_a_subscription_by_product_code_paid_from_our_wallet()
     assert (form["subscriptionProviderId"], form["subscriptionId"]) == ("ERS", "NACT_NG_Data_4504")
 
 
+async def test_a_subscription_says_where_to_call_back_and_a_refill_does_not() -> None:
+    double = MadapiDouble()
+    provider = made(double)
+    provider.calls_back_at("https://shop.example/providers/up/callback/a-secret-of-ours", Secret("a-secret-of-ours"))
+    await provider.deliver(BUNDLE)
+    await provider.deliver(AIRTIME)
+    bought, loaded = sent(double, BUY, LOAD)
+    assert json.loads(bought.content)["callbackUrl"] == "https://shop.example/providers/up/callback/a-secret-of-ours"
+    assert "callbackUrl" not in json.loads(loaded.content)
+    preview = provider.preview(BUNDLE)
+    assert isinstance(preview, RequestPreview)
+    assert "a-secret-of-ours" not in preview.body
+
+
+async def test_a_token_is_fetched_to_see_whether_the_credentials_count() -> None:
+    assert await made().refused_token() is None
+    wrong = await made(client_secret=Secret("wrong-secret")).refused_token()
+    assert str(wrong) == (
+        "client_id, client_secret: https://api.mtn.com/v1/oauth/access_token gives no token for them:"
+        " the credentials are not accepted: HTTP 401"
+    )
+
+    def silent(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path.startswith("/v1/oauth"):
+            raise httpx.ReadTimeout("silence")
+        return None
+
+    away = await over(silent, MadapiDouble()).refused_token()
+    assert (
+        str(away)
+        == "token_url: https://api.mtn.com/v1/oauth/access_token gives no token: there is no token: no answer (ReadTimeout)"
+    )
+
+
 async def test_airtime_is_a_refill_in_whole_units_of_the_customers_currency() -> None:
     double = MadapiDouble()
     provider = made(double)

@@ -118,7 +118,7 @@ create table act (
     after jsonb
 );
 create index act_of_thing on act (thing, key, id);
-create index act_of_person on act (person_id, id);
+create index act_of_person on act (lower(who), id);
 create index act_of_kind on act (what, id);
 create trigger act_is_insert_only before update or delete or truncate on act
     for each statement execute function refuse_change();

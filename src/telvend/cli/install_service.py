@@ -1,0 +1,221 @@
+"""`telvend install-service`: make a systemd service of this installation."""
+
+import difflib
+import grp
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from telvend.cli.common import Output, as_json_of, emit, fail
+from telvend.cli.options import DataDir, Json, Where
+from telvend.upkeep.service_unit import (
+    DATA_DIR,
+    ENVIRONMENT,
+    ENVIRONMENT_FILE,
+    UNIT_FILE,
+    USER,
+    ServiceUnit,
+)
+
+app = typer.Typer()
+
+_RUNNING: Final = Path("/run/systemd/system")
+"""It exists where systemd is the init of this machine. Source: sd_booted(3)."""
+_OTHERS_ENTER: Final = stat.S_IXOTH
+
+
+@app.command("install-service")
+def install_service(
+    context: typer.Context,
+    print_only: Annotated[bool, typer.Option("--print", help="Print the unit and change nothing.")] = False,
+    user: Annotated[str, typer.Option(metavar="USER", help="The user it runs as; made where there is none.")] = USER,
+    data_dir: DataDir = None,
+    environment_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="A file of settings that are secrets, for root alone.")
+    ] = ENVIRONMENT_FILE,
+    unit_file: Annotated[Path, typer.Option(metavar="FILE", help="The unit file to write.")] = UNIT_FILE,
+    work: Annotated[bool, typer.Option("--work", help="A node that delivers and does not listen.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a unit that differs; the old one is kept beside it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a systemd service of this installation: its user, its data directory, its unit. Run it as root.
+
+    Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown.
+    """
+    before: Where = context.find_object(Where) or Where()
+    folder = Path(data_dir or before.data_dir or DATA_DIR)
+    unit = ServiceUnit(_program(), user, folder, environment_file, delivers_only=work)
+    refusal = unit.refusal()
+    if refusal is not None:
+        fail(refusal)
+    if print_only:
+        emit(Output({"unit": unit.text()}, unit.text().rstrip()), as_json_of(context, as_json))
+        return
+    if os.geteuid() != 0:
+        fail("Only root can install a service; --print shows the unit.")
+    try:
+        did = _install(unit, unit_file, replace=replace)
+    except OSError as error:
+        fail(f"{error.filename or unit_file}: {error.strerror}.")
+    following = [] if _is_enabled(unit_file) else [f"systemctl enable --now {unit_file.stem}"]
+    lines = did or ["Everything was in place; nothing has changed."]
+    if following:
+        lines = [*lines, f"Start it now and at every boot: {following[0]}"]
+    elif did:
+        lines = [*lines, f"It takes effect at the next start: systemctl restart {unit_file.stem}"]
+    output = Output(
+        {"unit_file": str(unit_file), "changed": bool(did), "did": did, "next": following}, "\n".join(lines)
+    )
+    emit(output, as_json_of(context, as_json), reading=False)
+
+
+def _program() -> Path:
+    """Return the `telvend` that is running, as an absolute path."""
+    beside = Path(sys.executable).with_name("telvend")
+    if beside.exists():
+        return beside
+    found = shutil.which("telvend")
+    if found is None:
+        fail("There is no program `telvend` beside this Python; install the wheel into an environment of its own.")
+    return Path(found).absolute()
+
+
+def _install(unit: ServiceUnit, unit_file: Path, *, replace: bool) -> list[str]:
+    """Bring everything into place. Return a sentence for each thing that was changed. Raises OSError."""
+    text, before = unit.text(), _read(unit_file)
+    if before is not None and before != text and not replace:
+        shown = "\n".join(
+            difflib.unified_diff(
+                before.splitlines(), text.splitlines(), str(unit_file), "what this version writes", "", "", 1, ""
+            )
+        )
+        fail(
+            f"{unit_file} differs from what this version writes, and was left as it is:\n{shown}\nWith --replace it is replaced."
+        )
+    if (why := _not_runnable(unit.program)) is not None:
+        fail(why)
+    did = [*_make_user(unit), *_make_folder(unit), *_make_environment(unit)]
+    if before != text:
+        _verify(unit_file, text)
+        if before is not None:
+            kept = unit_file.with_name(f"{unit_file.name}.before")
+            kept.write_text(before, "utf-8")
+            did.append(f"Kept the unit of before as {kept}.")
+        _write(unit_file, text, 0o644)
+        did.append(f"Wrote {unit_file}.")
+        if _RUNNING.is_dir():
+            _run("systemctl", "daemon-reload")
+    return did
+
+
+def _make_user(unit: ServiceUnit) -> list[str]:
+    try:
+        pwd.getpwnam(unit.user)
+    except KeyError:
+        _run(
+            "useradd", "--system", "--user-group", "--home-dir", str(unit.data_dir), "--shell", "/usr/sbin/nologin", unit.user
+        )  # fmt: skip
+        return [f"Made the user {unit.user}."]
+    try:
+        grp.getgrnam(unit.user)
+    except KeyError:
+        fail(f"The user {unit.user} exists, and no group of this name; make it: groupadd --system {unit.user}")
+    return []
+
+
+def _make_folder(unit: ServiceUnit) -> list[str]:
+    folder, owner = unit.data_dir, pwd.getpwnam(unit.user)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        return [f"Made the data directory {folder}."]
+    found = folder.stat()
+    if found.st_uid != owner.pw_uid:
+        whose = f"user {found.st_uid}"
+        fail(
+            f"{folder} belongs to {whose}, not to {unit.user}: chown -R {unit.user}: {folder}, or name another with --data-dir."
+        )
+    if stat.S_IMODE(found.st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        folder.chmod(0o700)
+        return [f"Closed the data directory {folder} to other users."]
+    return []
+
+
+def _make_environment(unit: ServiceUnit) -> list[str]:
+    file = unit.environment_file
+    if file.exists():
+        if stat.S_IMODE(file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+            file.chmod(0o600)
+            return [f"Closed {file} to other users."]
+        return []
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _write(file, ENVIRONMENT, 0o600)
+    return [f"Made {file}, for settings that are secrets."]
+
+
+def _verify(unit_file: Path, text: str) -> None:
+    """Let systemd look at the unit before it is put in place, where its program is here."""
+    if shutil.which("systemd-analyze") is None:
+        return
+    unit_file.parent.mkdir(parents=True, exist_ok=True)
+    draft = unit_file.with_name(f".verify-{unit_file.name}")  # It goes by the ending of the name.
+    draft.write_text(text, "utf-8")
+    try:
+        _run("systemd-analyze", "verify", "--man=no", str(draft))
+    finally:
+        draft.unlink()
+
+
+def _not_runnable(program: Path) -> str | None:
+    """Return why another user than root cannot run the program, or None."""
+    for path in (program, Path(os.path.realpath(sys.executable))):
+        for folder in (path, *path.parents):
+            if not folder.stat().st_mode & _OTHERS_ENTER:
+                return (
+                    f"Other users than root cannot run {path}: {folder} is closed to them. Install Telvend below /opt."
+                )
+    return None
+
+
+def _is_enabled(unit_file: Path) -> bool:
+    wanted = unit_file.parent / "multi-user.target.wants" / unit_file.name
+    return wanted.is_symlink()
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    """Write a file whole: a machine that loses power has the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f".new-{file.name}")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as opened:
+        os.fchmod(opened.fileno(), mode)
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    os.replace(new, file)
+
+
+def _run(*words: str) -> None:
+    """Run a program of the system. Ends the command where that fails."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        fail(f"`{' '.join(words)}` could not be run: {error}.")
+    if done.returncode:
+        fail(f"`{' '.join(words)}` failed: {done.stderr.strip() or done.stdout.strip()}")

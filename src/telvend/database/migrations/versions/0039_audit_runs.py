@@ -1,0 +1,13 @@
+"""Audits that were run, and their results. Programs of before write none: their audits are not counted."""
+
+from telvend.database.migrations.script import run
+
+revision = "0039"
+down_revision = "0037"
+
+oldest_reader = None
+locks = "nothing: a new table"
+
+
+def upgrade() -> None:
+    run("0039_audit_runs")

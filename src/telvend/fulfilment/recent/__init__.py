@@ -1,0 +1,1 @@
+"""How the networks have delivered lately, for people who buy."""
