@@ -16,7 +16,7 @@ from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from tests.conftest import Server
-from tests.store.browsing import BASE, GB, Browser, Page, Stage, served
+from tests.store.buyers import BASE, GB, Browser, Page, Stage, served
 
 
 @pytest.fixture(scope="module")
