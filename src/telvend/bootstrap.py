@@ -16,7 +16,7 @@ import asyncio
 import importlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
 from telvend.orders.bulk import failpoints as bulk_points
 from telvend.people import failpoints as people_points
+from telvend.upkeep.backup import failpoints as backup_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
     from telvend.corrections.service import Corrections
     from telvend.database.connections import Database, Tx
     from telvend.database.watch import Watch
+    from telvend.desk.attention import Attention
+    from telvend.desk.order_file import OrderFiles
+    from telvend.desk.service import Desk
     from telvend.dialects.contract import Dialect
     from telvend.dialects.dispatch import Dispatch
     from telvend.fulfilment.model import FulfilmentPolicy
@@ -101,9 +105,11 @@ if TYPE_CHECKING:
     from telvend.orders.bulk.worker import BulkBuyer
     from telvend.orders.counter import CounterSales
     from telvend.orders.list_sales import ListSales
+    from telvend.orders.overview.service import OrdersOverview
     from telvend.orders.payloads.service import Payloads
     from telvend.orders.receipt_links.service import ReceiptLinks
     from telvend.orders.records import OrderRecords
+    from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
     from telvend.people.keys import PeopleKeys
     from telvend.people.mail.notices import Notices
@@ -121,6 +127,7 @@ if TYPE_CHECKING:
     from telvend.sales.gate import SalesGate
     from telvend.sales.promises import Promises
     from telvend.services import Services
+    from telvend.upkeep.findings import Finding
     from telvend.upstreams.callbacks.service import Callbacks
     from telvend.upstreams.monitor import UpstreamMonitor
     from telvend.upstreams.reconciliation.service import Reconciliations
@@ -174,6 +181,7 @@ FAILPOINTS = {
         webhook_points,
         bulk_points,
         people_points,
+        backup_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -345,6 +353,13 @@ class Shop:
         from telvend.upkeep.served_at import served_at
 
         return served_at(self.settings)
+
+    @property
+    def console_url(self) -> str:
+        """Where the console is reached."""
+        from telvend.upkeep.served_at import console_address_of
+
+        return console_address_of(self.settings) or self.base_url
 
     @cached_property
     def email_sender(self) -> "EmailSender":
@@ -707,6 +722,97 @@ class Shop:
         from telvend.orders.records import OrderRecords
 
         return OrderRecords(self.database, self.ledger, apis=[*(keys.api for keys in APIS), COUNTER, PORTAL])
+
+    @cached_property
+    def order_search(self) -> "OrderSearch":
+        from telvend.orders.search.service import OrderSearch
+
+        return OrderSearch(self.database, lambda: self.orders.lane.load if "orders" in self.__dict__ else 0)
+
+    @cached_property
+    def order_indexing(self) -> "PeriodicTask":
+        """Made where this process runs."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.orders.search.service import EVERY_S
+
+        work = self.order_search.work
+        return self._life.runs(PeriodicTask("order index", work, self.clock, every_s=EVERY_S, runtime=self._runtime))
+
+    @cached_property
+    def orders_overview(self) -> "OrdersOverview":
+        from zoneinfo import ZoneInfo
+
+        from telvend.orders.overview.service import OrdersOverview
+
+        return self._life.opened(OrdersOverview(self.database, ZoneInfo(self.settings.timezone)))
+
+    @cached_property
+    def order_files(self) -> "OrderFiles":
+        from telvend.desk.order_file import OrderFiles
+
+        return OrderFiles(self.order_records, self.corrections, self.provisional, self.approvals, self.ledger)
+
+    @cached_property
+    def attention(self) -> "Attention":
+        from telvend.desk.attention import Attention
+        from telvend.upkeep.doctor import SHOP, look
+        from telvend.upkeep.examined import Examined
+
+        async def findings() -> "list[Finding]":
+            return await look(SHOP, Examined(self.settings, self.database, self.connected, self.continuity.halted))
+
+        return self._life.opened(
+            Attention(
+                self.orders_overview,
+                self.approvals,
+                self.fundings,
+                self.upstreams,
+                providers=self.provider_names,
+                findings=findings,
+            )
+        )
+
+    @cached_property
+    def desk(self) -> "Desk":
+        """What the console speaks to; of a complete shop."""
+        from zoneinfo import ZoneInfo
+
+        from telvend.audit.service import Audit
+        from telvend.desk.search import Search
+        from telvend.desk.service import Desk
+
+        return Desk(
+            settings=self.settings,
+            zone=ZoneInfo(self.settings.timezone),
+            provider_names=self.provider_names,
+            people=self.people,
+            overview=self.orders_overview,
+            attention=self.attention,
+            search=Search(self.order_search, self.fundings, self.resellers, self.vouchers, self.subscribers),
+            orders=self.order_records,
+            order_search=self.order_search,
+            order_files=self.order_files,
+            review=self.review,
+            provisional=self.provisional,
+            approvals=self.approvals,
+            second_person=self.second_person,
+            credits=self.credits,
+            corrections=self.corrections,
+            fundings=self.fundings,
+            play_money=self.play_money,
+            wallets=self.wallets,
+            ledger=self.ledger,
+            reports=self.reports,
+            audit=Audit(self.database, self._data_dir).run,
+            reconciliations=self.reconciliations,
+            resellers=self.resellers,
+            catalogue=self.catalogue,
+            pauses=self.pauses,
+            upstreams=self.upstreams,
+            webhooks=self.webhooks,
+            vouchers=self.vouchers,
+            subscribers=self.subscribers,
+        )
 
     @cached_property
     def counter(self) -> "CounterSales":
@@ -1155,8 +1261,8 @@ async def serve(
     open_files = raise_file_limit()
     async with Lifecycle() as life:
         shop = await _run(life, settings, url, fulfilment=settings.fulfilment)
-        app, metrics_app = applications(life, shop, run_dir)
-        http = life.runs(HttpServer(settings, listen(), app, metrics_app, open_files))
+        app, by_port = applications(life, shop, run_dir)
+        http = life.runs(HttpServer(settings, listen(), app, by_port, open_files))
         life.start()
         yield shop, http
 
@@ -1177,7 +1283,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses)
+    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
@@ -1374,6 +1480,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.guard",
     "funding.play_money.real_process",
     "funding.play_money.voiding",
+    "upkeep.backup.metrics",
     "upstreams.callbacks.service",
     "upstreams.monitor",
     "fulfilment.metrics",
@@ -1400,6 +1507,7 @@ _LOADED_TO_SERVE: Final = (
     "web.callbacks",
     "web.checkout",
     "web.connections",
+    "web.console.site",
     "web.measurements",
     "web.notices",
     "web.pages",
@@ -1464,8 +1572,8 @@ def _situations() -> "list[Situation]":
     return [Situation(ending, happens) for ending, happens in SITUATIONS]
 
 
-def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, ASGIApp]":
-    """The ASGI application of a serving process, and the one of its `metrics_port`.
+def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, Mapping[int, ASGIApp]]":
+    """The ASGI application of a serving process, and those that have a port of their own.
 
     What the processes of a node share is kept in `run_dir`.
     """
@@ -1476,6 +1584,8 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     from telvend.providers.upstream import CALLBACKS
     from telvend.web.callbacks import callbacks
     from telvend.web.checkout import BASE, checkout
+    from telvend.web.console.site import BASE as CONSOLE
+    from telvend.web.console.site import console_site
     from telvend.web.measurements import measurements, metrics_only
     from telvend.web.notices import notices
     from telvend.web.pages import pages
@@ -1512,6 +1622,14 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)
     measure = measurements(shop.services, shop.database, Path(shop.settings.data_dir))
+    console = console_site(templates, assets, shop.desk, at_once=at_once)
+    by_port: dict[int, ASGIApp] = {}
+    if shop.settings.console_port:
+        by_port[shop.settings.console_port] = Dispatch({}, console)
+    else:
+        apps[CONSOLE] = console
+    if shop.settings.metrics_port:
+        by_port[shop.settings.metrics_port] = metrics_only(measure)
     main = Dispatch(
         apps,
         FrontDoor(
@@ -1526,4 +1644,4 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
             ),
         ),
     )
-    return main, metrics_only(measure)
+    return main, by_port

@@ -63,7 +63,7 @@ READING: Final = frozenset(
     (
         "accesses", "accounts", "alerts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor",
         "find", "floats", "list", "locks", "margin", "months", "outcomes", "pauses", "postings", "rates", "reconcile", "report", "sales",
-        "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "wallets",
+        "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "verify", "wallets",
     )
 )  # fmt: skip
 """Commands whose work is what they print. All others have done something, printed or not."""
@@ -189,6 +189,11 @@ def day_text(at: datetime) -> str:
 def zone() -> ZoneInfo:
     """The zone in which people read times: the setting `timezone` of the command that runs."""
     return _zone.get() or _UTC
+
+
+def use_zone(chosen: ZoneInfo) -> None:
+    """Set the zone of a command that opens no shop before it prints."""
+    _zone.set(chosen)
 
 
 def zone_name() -> str:

@@ -84,6 +84,6 @@ async def roles(
 
 
 def _link(shop: "Shop", path: str, lasts: str) -> Output:
-    url = f"{shop.base_url}{path}"
+    url = f"{shop.console_url}{path}"
     again = "Run the command again: a new link ends this one."
     return Output({"url": url}, f"{url}\nIt works once, for {lasts}.", if_lost=again)

@@ -16,26 +16,44 @@ class PortTaken(PostgresRefused):
 def listen(settings: Settings, *, shared: bool) -> socket.socket:
     """The listening socket; for several workers only the claim to the port, each of them then listens by itself.
 
-    The claim to `metrics_port` is only tried: each serving process listens there for itself. Raises PortTaken.
+    The claims to `metrics_port` and `console_port` are only tried: each serving process listens there for itself. Raises PortTaken.
     """
     made = _claimed(settings.host, settings.port, shared=shared)
-    if settings.metrics_port:
+    for host, port in own_ports(settings):
         try:
-            _claimed(settings.metrics_host, settings.metrics_port, shared=False).close()
+            _claimed(host, port, shared=False).close()
         except PortTaken:
             made.close()
             raise
     return made
 
 
-def listen_for_metrics(settings: Settings) -> socket.socket:
-    """Listen on `metrics_port`, together with the other workers: any of them answers for the node. Raises PortTaken."""
-    if settings.workers == 1:
-        return _claimed(settings.metrics_host, settings.metrics_port, shared=False)
+def own_ports(settings: Settings) -> list[tuple[str, int]]:
+    """What has a listener of its own: the metrics and the console, where the settings say so."""
+    ports = ((settings.metrics_host, settings.metrics_port), (settings.console_host, settings.console_port))
+    return [(host, port) for host, port in ports if port]
+
+
+def listen_apart(settings: Settings) -> list[socket.socket]:
+    """Listen on the ports of `own_ports`, together with the other workers: any of them answers for the node. Raises PortTaken."""
+    made: list[socket.socket] = []
     try:
-        made = bound(settings.metrics_host, settings.metrics_port, reuse_port=True)
+        for host, port in own_ports(settings):
+            made.append(_apart(host, port, shared=settings.workers > 1))
+    except PortTaken:
+        for one in made:
+            one.close()
+        raise
+    return made
+
+
+def _apart(host: str, port: int, *, shared: bool) -> socket.socket:
+    if not shared:
+        return _claimed(host, port, shared=False)
+    try:
+        made = bound(host, port, reuse_port=True)
     except OSError as error:
-        raise _taken(settings.metrics_host, settings.metrics_port, error) from None
+        raise _taken(host, port, error) from None
     made.listen(BACKLOG)
     return made
 

@@ -306,15 +306,14 @@ async def show(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> 
     from telvend.orders.receipts import receipt_of
 
     order, bought_by = await _find(shop, reference, email)
-    history = await shop.order_records.history(order.reference)
-    refund = await shop.corrections.refund_of(order.id)
-    if refund is not None:
-        history = replace(history, entries=history.entries + await shop.ledger.entries(refund.id))
-    credit = await shop.provisional.of_order(order.id)
-    late = await shop.provisional.late_reports_of(order.id)
-    causes = [] if credit is None else await shop.provisional.causes_of(credit)
-    for cause in (*causes, *(report.id for report in late)):
-        history = replace(history, entries=history.entries + await shop.ledger.entries(cause))
+    file = await shop.order_files.of(order.reference)
+    history, refund, credit, late = (
+        replace(file.history, entries=list(file.entries)),
+        file.refund,
+        file.credit,
+        file.late,
+    )
+    proposals = file.proposals
     receipt = await receipt_of(lambda: shop.payloads, order, reader_named("order show"))
     proposals = await shop.approvals.of_order(order.id)
     data = history_data(history, bought_by) | {

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
@@ -14,7 +13,8 @@ from telvend.cli.who import user_of_machine
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
-from telvend.ledger.model import AccountKind, TransferKind
+from telvend.ledger.model import AccountKind
+from telvend.reports.columns import EARNED, FLOATS, OUTCOMES, PROVISIONAL, SOLD, WALLETS, Minor, Told
 from telvend.reports.model import By, ClosedMonth, Month, RowKey
 
 if TYPE_CHECKING:
@@ -42,68 +42,7 @@ _NAMED_AT_MOST: Final = 20
 _AT_A_TIME: Final = 1000
 _BY_SALE: Final = "One row for each; may be repeated. By day without."
 
-Told = Mapping[str, Callable[[Any], Any]]
-"""The columns of a report: what each says of a row. Whole minor units come as `Minor`."""
-
-
 Read = Callable[["Reports", date, date, Sequence[By], Mode], Awaitable["ReportTable[Any]"]]
-
-
-class Minor(int):
-    """Minor units of the row's currency."""
-
-
-_SOLD: Final[Told] = {
-    "sold": lambda s: s.sold,
-    "amount": lambda s: Minor(s.sold_minor),
-    "failed": lambda s: s.failed,
-    "refunds": lambda s: s.refunds,
-    "refunded": lambda s: Minor(s.refunded_minor),
-}
-_EARNED: Final[Told] = {
-    "sold": lambda s: s.sold,
-    "amount": lambda s: Minor(s.sold_minor),
-    "cost": lambda s: Minor(s.cost_minor),
-    "refunded": lambda s: Minor(s.refunded_minor),
-    "written_off": lambda s: Minor(s.written_off_minor),
-    "margin": lambda s: Minor(s.margin_minor),
-}
-_OUTCOMES: Final[Told] = {
-    "delivered": lambda s: s.sold,
-    "failed": lambda s: s.failed,
-    "delivered_percent": lambda s: _percent(s.sold, s.sold + s.failed),
-    "amount": lambda s: Minor(s.sold_minor),
-    "released": lambda s: Minor(s.released_minor),
-}
-_FLOATS: Final[Told] = {
-    "opening": lambda h: Minor(h.opening_minor),
-    "cost": lambda h: Minor(
-        h.of(TransferKind.COST, TransferKind.LOSS, TransferKind.LATE_COST, TransferKind.LATE_RETURN)
-    ),
-    "closing": lambda h: Minor(h.closing_minor),
-}
-_WALLETS: Final[Told] = {
-    "opening": lambda h: Minor(h.opening_minor),
-    "credits": lambda h: Minor(h.of(TransferKind.CREDIT)),
-    "sales": lambda h: Minor(h.of(TransferKind.HOLD)),
-    "releases": lambda h: Minor(h.of(TransferKind.RELEASE)),
-    # With what provisional credits have brought in and not taken back.
-    "refunds": lambda h: Minor(h.of(TransferKind.REFUND, TransferKind.PROVISIONAL_CREDIT, TransferKind.REVERSAL)),
-    "debits": lambda h: Minor(h.of(TransferKind.DEBIT)),
-    "voids": lambda h: Minor(h.of(TransferKind.VOID)),
-    "closing": lambda h: Minor(h.closing_minor),
-}
-_PROVISIONAL: Final[Told] = {
-    "opening": lambda h: Minor(-h.opening_minor),
-    "given": lambda h: Minor(-h.of(TransferKind.PROVISIONAL_CREDIT)),
-    "reversed": lambda h: Minor(h.of(TransferKind.REVERSAL)),
-    "written_off": lambda h: Minor(h.of(TransferKind.CREDIT_WRITE_OFF)),
-    "closing": lambda h: Minor(-h.closing_minor),
-}
-
-
-def _percent(part: int, whole: int) -> Decimal | None:
-    return (Decimal(part * 100) / whole).quantize(Decimal("0.01")) if whole else None
 
 
 def _add(
@@ -132,7 +71,7 @@ def _add(
 _add(
     "sales",
     "What was sold: sales count in the day in which they became final, refunds in that in which they were made.",
-    _SOLD,
+    SOLD,
     [By.DAY],
     _BY_SALE,
     lambda reports, first, last, by, mode: reports.sales(first, last, by, mode),
@@ -140,7 +79,7 @@ _add(
 _add(
     "margin",
     "What was left of what was sold, after cost, refunds, and play money and provisional credits that were written off.",
-    _EARNED,
+    EARNED,
     [By.DAY],
     _BY_SALE,
     lambda reports, first, last, by, mode: reports.sales(first, last, by, mode, with_cost=True),
@@ -149,7 +88,7 @@ _add(
 _add(
     "outcomes",
     "How many sales were delivered and how many failed, by day and network where --by does not say otherwise.",
-    _OUTCOMES,
+    OUTCOMES,
     [By.DAY, By.NETWORK],
     _BY_SALE,
     lambda reports, first, last, by, mode: reports.sales(first, last, by, mode),
@@ -158,7 +97,7 @@ _add(
 _add(
     "floats",
     "What each provider has earned from us: before, in these days, and in all.",
-    _FLOATS,
+    FLOATS,
     [By.PROVIDER],
     "day or provider; may be repeated. By provider without.",
     lambda reports, first, last, by, mode: reports.holdings(AccountKind.PROVIDER, first, last, by, mode),
@@ -166,7 +105,7 @@ _add(
 _add(
     "wallets",
     "What is owed to resellers: opening balance, what came and went, and closing balance of their wallets.",
-    _WALLETS,
+    WALLETS,
     [By.RESELLER],
     "day or reseller; may be repeated. By reseller without.",
     lambda reports, first, last, by, mode: reports.holdings(AccountKind.WALLET, first, last, by, mode),
@@ -174,7 +113,7 @@ _add(
 _add(
     "provisional",
     "What is lent to wallets for orders whose outcome is unknown: before, given, reversed, written off, and still open.",
-    _PROVISIONAL,
+    PROVISIONAL,
     [],
     "day. By currency without.",
     lambda reports, first, last, by, mode: reports.holdings(AccountKind.PROVISIONAL_CREDIT, first, last, by, mode),

@@ -23,6 +23,10 @@ def serve(
         int | None, typer.Option(min=1, max=65535, help="The port to listen on.", show_default="8000")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Server processes.", show_default="1")] = None,
+    console_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="A port of its own for the console, on this machine.", show_default=False),
+    ] = None,
     no_fulfilment: Annotated[
         bool, typer.Option("--no-fulfilment", help="Take orders and leave delivering to others.")
     ] = False,
@@ -39,6 +43,7 @@ def serve(
         database_url,
         host=host,
         port=port,
+        console_port=console_port,
         workers=workers,
         fulfilment=False if no_fulfilment else None,
     )

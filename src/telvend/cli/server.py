@@ -12,7 +12,7 @@ import typer
 
 from telvend.bootstrap import Shop, serve, work
 from telvend.cli.common import json_text
-from telvend.cli.listening import listen_for_metrics
+from telvend.cli.listening import listen_apart
 from telvend.cli.streams import OutputLost
 from telvend.config import Settings
 from telvend.errors import Busy
@@ -69,7 +69,7 @@ async def first_link(shop: Shop) -> list[str]:
         path = await shop.people.console_link(by="telvend serve")
     except Busy:
         return []
-    return [f"The console has no owner yet. This link makes one, once, within an hour: {shop.base_url}{path}"]
+    return [f"The console has no owner yet. This link makes one, once, within an hour: {shop.console_url}{path}"]
 
 
 def _is_read_at_once(stream: TextIO) -> bool:
@@ -123,7 +123,7 @@ async def run_api(
 
     def listen() -> list[socket.socket]:
         mine = [listener] if listener else []
-        return [*mine, listen_for_metrics(settings)] if settings.metrics_port else mine
+        return [*mine, *listen_apart(settings)]
 
     async with serve(settings, url, listen) as (shop, http):
         _say_halted(shop)

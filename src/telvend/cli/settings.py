@@ -1,16 +1,13 @@
 """`telvend settings`: every setting, its value and where that came from."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import typer
 
-from telvend import provider_tables
 from telvend.cli.common import Output, emit, fail, table
 from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.cli.secret_arguments import warn_of_password
-from telvend.config import PREFIX, SECRETS, SettingsRefused, described, load
+from telvend.config import SettingsRefused, load
 from telvend.kit.secret import Secret
+from telvend.upkeep.settings_shown import rows_of
 
 app = typer.Typer()
 
@@ -27,24 +24,7 @@ def settings(
         loaded = load({"data_dir": data_dir or before.data_dir, "database_url": Secret(chosen) if chosen else None})
     except SettingsRefused as error:
         fail(error)
-    rows = []
-    for name, text in described().items():
-        value: Any = getattr(loaded.settings, name)
-        if name in SECRETS:
-            value = None if value is None else "********"
-        elif name == "number_prefixes":
-            value = inline_prefixes(value)
-        elif isinstance(value, dict) and name == "second_person_above":
-            value = f"{{ {', '.join(f'{code} = {chr(34)}{amount}{chr(34)}' for code, amount in value.items())} }}"
-        elif name in ("simulators", "providers") or isinstance(value, tuple):
-            value = ", ".join(value)
-        rows.append((name, value, loaded.origins[name], PREFIX + name.upper(), text))
-    sentences = provider_tables.described()
-    for provider, table_of_it in loaded.settings.providers.items():
-        for key, value in provider_tables.shown(table_of_it).items():
-            name = f"providers.{provider}.{key}"
-            origin = loaded.origins.get(name, loaded.origins["providers"])
-            rows.append((name, value, origin, provider_tables.variable_of(provider, key), sentences[key]))
+    rows = rows_of(loaded.settings, loaded.origins)
     data = {
         "file": loaded.file,
         "settings": [
@@ -57,11 +37,3 @@ def settings(
         Output(data, show=table("", ("setting", "value", "from", "environment", "what it is"), shown, "")),
         as_json or before.json,
     )
-
-
-def inline_prefixes(prefixes: Mapping[str, Sequence[str]]) -> str:
-    """In TOML's inline form, as it may stand in the environment; "" for none."""
-    tables = [
-        f"{region} = [{', '.join(f'{chr(34)}{text}{chr(34)}' for text in texts)}]" for region, texts in prefixes.items()
-    ]
-    return f"{{{', '.join(tables)}}}" if tables else ""

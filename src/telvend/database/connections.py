@@ -6,8 +6,10 @@ one that is away.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from weakref import WeakSet
@@ -44,6 +46,7 @@ __all__ = [
     "increment_revision",
     "revisions",
     "rows",
+    "writing_together",
 ]
 
 Tx = Any
@@ -298,8 +301,13 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """A transaction that commits at the end of the block. Raises Busy when the server is away."""
+        together = _TOGETHER.get()
         async with self.connection() as connection, connection.transaction():
             yield connection
+            if together is not None and not together.written:
+                await together.write(connection)
+        if together is not None:
+            together.written = True
 
     async def size_bytes(self) -> int:
         """Return the size of this database on the server's disk. Raises Busy."""
@@ -397,6 +405,32 @@ class DedicatedConnection:
             except CONNECTION_LOSS:
                 self._connection.terminate()
             self._connection = None
+
+
+@dataclass(slots=True)
+class Together:
+    """What is written with the first transaction of a block. `written`: that has committed."""
+
+    write: Callable[[Tx], Awaitable[None]]
+    written: bool = False
+
+
+_TOGETHER: Final[ContextVar[Together | None]] = ContextVar("together", default=None)
+
+
+@contextmanager
+def writing_together(write: Callable[[Tx], Awaitable[None]]) -> Iterator[Together]:
+    """Have `write` called at the end of the first `transaction` that this task commits in the block.
+
+    What a person does is recorded so, with the change itself, though the room that makes the change knows nothing of people.
+    Where the block ends and nothing of it was committed by `transaction`, `written` is still False.
+    """
+    together = Together(write)
+    token = _TOGETHER.set(together)
+    try:
+        yield together
+    finally:
+        _TOGETHER.reset(token)
 
 
 def rows(items: Sequence[Any]) -> str:

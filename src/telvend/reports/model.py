@@ -6,13 +6,14 @@ different currencies is never added up, and play money never to real money.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
+from telvend.kit.zones import midnight as midnight
 from telvend.ledger.model import AccountKind, TransferKind
 
 LONGEST_DAYS: Final = 3660
@@ -30,11 +31,6 @@ class By(StrEnum):
 
 
 # Days and months --------------------------------------------------------------------------------------------------------
-
-
-def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """When this day begins in this zone, in UTC; where the clock skips midnight, the moment at which it does."""
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

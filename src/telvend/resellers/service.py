@@ -197,6 +197,23 @@ class Resellers:
         async with self._database.connection() as tx:
             return await store.resellers(tx, limit, offset)
 
+    async def search(
+        self, text: str = "", *, suspended: bool | None = None, after: int = 0, limit: int = 50
+    ) -> list[Reseller]:
+        """Resellers by a part of their address or name, by phone in any spelling, or by number; from above number `after`.
+
+        Raises Busy.
+        """
+        text = text.strip()
+        if len(text) > _LONGEST_NAME or not text.isprintable():
+            return []
+        try:
+            text = parse_mobile_of_any_market(text)
+        except NotAMobileNumber:
+            text = text.removeprefix("#")
+        async with self._database.connection() as tx:
+            return await store.search(tx, text, suspended, after, limit)
+
     async def profile(self, reseller_id: UUID) -> Profile:
         """Everything about a reseller. Raises NotFound."""
         async with self._database.connection() as tx:

@@ -15,6 +15,11 @@ from telvend.kit.processes import is_running
 FILE: Final = Path("run") / "served-at"
 
 
+def console_address_of(settings: Settings) -> str | None:
+    """Return where a console on a port of its own is reached; None where it is among the other pages."""
+    return _local_address(settings.console_host, settings.console_port) if settings.console_port else None
+
+
 def _local_address(host: str, port: int) -> str:
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound to it
     return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

@@ -11,7 +11,7 @@ limits on connections hold for each of them.
 
 import asyncio
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol
@@ -96,7 +96,7 @@ class Connections:
         limits: ConnectionLimits = ConnectionLimits(),
         proxies: TrustedProxies | None = None,
         *,
-        apps_by_port: dict[int, Any] | None = None,
+        apps_by_port: Mapping[int, Any] | None = None,
     ) -> None:
         """`apps_by_port`: what answers on listeners that are not the main one."""
         self.limits = limits

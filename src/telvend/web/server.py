@@ -1,6 +1,6 @@
 """HTTP in one serving process: uvicorn with our connections and their limits.
 
-http = HttpServer(settings, listeners, app, metrics_app, open_files)
+http = HttpServer(settings, listeners, app, by_port, open_files)
 http.start()            # inside the event loop
 await http.ended()      # only a fault, or `close`
 await http.close()      # requests in hand are answered, nobody new is let in
@@ -9,7 +9,7 @@ await http.close()      # requests in hand are answered, nobody new is let in
 import asyncio
 import gc
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -29,21 +29,21 @@ _DRAIN_S: Final = 10
 
 
 class HttpServer:
-    """See the head of this file. `metrics_app` answers on `metrics_port`, `app` everywhere else."""
+    """See the head of this file. `by_port` answer on ports of their own, `app` everywhere else."""
 
     def __init__(
         self,
         settings: Settings,
         listeners: Sequence[socket.socket],
         app: "ASGIApp",
-        metrics_app: "ASGIApp",
+        by_port: "Mapping[int, ASGIApp]",
         open_files: int,
     ) -> None:
         self._listeners = list(listeners)
         self._connections = Connections(
             _limits(settings, open_files),
             TrustedProxies(settings.trusted_proxies),
-            apps_by_port={settings.metrics_port: metrics_app} if settings.metrics_port else {},
+            apps_by_port=by_port,
         )
         self._uvicorn = _Uvicorn(
             uvicorn.Config(

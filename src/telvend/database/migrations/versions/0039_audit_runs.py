@@ -3,7 +3,7 @@
 from telvend.database.migrations.script import run
 
 revision = "0039"
-down_revision = "0035"
+down_revision = "0037"
 
 oldest_reader = None
 locks = "nothing: a new table"

@@ -1,0 +1,109 @@
+"""What the console speaks to: the services of one shop that its operator uses, and the record of what people do with them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from telvend.approvals.gate import SecondPerson
+from telvend.approvals.service import Approvals
+from telvend.catalog.pauses.service import NetworkPauses
+from telvend.catalog.service import Catalogue
+from telvend.config import Settings
+from telvend.corrections.service import Corrections
+from telvend.database.connections import Tx, writing_together
+from telvend.desk.attention import Attention
+from telvend.desk.order_file import OrderFiles
+from telvend.desk.search import Search
+from telvend.errors import TelvendError
+from telvend.fulfilment.provisional.service import ProvisionalCredits
+from telvend.fulfilment.review import Review
+from telvend.funding.credits.service import Credits
+from telvend.funding.play_money.voiding import PlayMoney
+from telvend.funding.service import Fundings
+from telvend.ledger.service import Ledger
+from telvend.operator.subscribers.service import Subscribers
+from telvend.operator.vouchers.service import Vouchers
+from telvend.orders.overview.service import OrdersOverview
+from telvend.orders.records import OrderRecords
+from telvend.orders.search.service import OrderSearch
+from telvend.people.model import Act, Visitor
+from telvend.people.service import People
+from telvend.reports.service import Reports
+from telvend.resellers.service import Resellers
+from telvend.upstreams.reconciliation.service import Reconciliations
+from telvend.upstreams.service import Upstreams
+from telvend.wallets.service import Wallets
+from telvend.webhooks.service import Webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The services of the console. Assembled by bootstrap.py."""
+
+    settings: Settings
+    zone: ZoneInfo
+    """The zone of the shop's days."""
+    provider_names: tuple[str, ...]
+    people: People
+    # What happens.
+    overview: OrdersOverview
+    attention: Attention
+    search: Search
+    orders: OrderRecords
+    order_search: OrderSearch
+    order_files: OrderFiles
+    review: Review
+    provisional: ProvisionalCredits
+    # Money.
+    approvals: Approvals
+    second_person: SecondPerson
+    credits: Credits
+    corrections: Corrections
+    fundings: Fundings
+    play_money: PlayMoney
+    wallets: Wallets
+    ledger: Ledger
+    reports: Reports
+    audit: Callable[[], Awaitable[Any]]
+    """Run an audit of the books, as `telvend ledger check` does."""
+    reconciliations: Reconciliations
+    # Who buys, and what is sold.
+    resellers: Resellers
+    catalogue: Catalogue
+    pauses: NetworkPauses
+    upstreams: Upstreams
+    webhooks: Webhooks
+    vouchers: Vouchers
+    subscribers: Subscribers
+
+    @asynccontextmanager
+    async def acting(self, act: Act, visitor: Visitor, address: str, *, first: bool = False) -> AsyncIterator[None]:
+        """Record what a visitor does in the block, in the transaction that does it.
+
+        `first`: the room writes on a connection of its own, so that the act is recorded before, and once more where it is refused.
+        Where the block raises and nothing was committed, nothing is recorded.
+        """
+
+        async def write(tx: Tx) -> None:
+            await self.people.record(act, visitor, address=address, tx=tx)
+
+        if first:
+            await self.people.record(act, visitor, address=address)
+            try:
+                yield
+            except TelvendError as error:
+                await self.people.record(refused(act, error), visitor, address=address)
+                raise
+            return
+        with writing_together(write) as together:
+            yield
+        if not together.written:
+            await self.people.record(act, visitor, address=address)
+
+
+def refused(act: Act, error: TelvendError) -> Act:
+    """The act that says that another one was refused, and why."""
+    after: Mapping[str, Any] = {"refused": str(error)}
+    return Act(f"{act.what}.refused", act.thing, act.key, act.reason, None, after)

@@ -1,0 +1,108 @@
+"""The index of orders by number and reference: kept up by a periodic task, and asked by pages.
+
+`orders` itself has no index on the number that receives: it would be written with every change of every order. This one follows
+a minute behind, and what is younger is looked through directly, so that an answer is always complete.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from telvend.database.connections import Database
+from telvend.errors import NotFound
+from telvend.kit.ids import number_named
+from telvend.orders import store as order_store
+from telvend.orders.model import LONGEST_REFERENCE, Order
+from telvend.orders.search import store
+
+EVERY_S: Final = 5.0
+"""The interval at which the task looks for orders that are not indexed."""
+
+YOUNGEST_S: Final = 60.0
+"""Younger orders are not indexed yet: nearly all are final by then, with all references of their provider."""
+
+_WORK_S: Final = 0.5
+_STEP_S: Final = (0.05, 0.25)
+_SHORTEST_STEP_S, _LONGEST_STEP_S = 1.0, 30 * 86400.0
+_ENDED_AT_ONCE: Final = 1000
+_BUSY_FROM: Final = 16
+"""Purchases that wait in this process, from which on indexing is put off."""
+
+
+class OrderSearch:
+    """The search index of one shop. `pressure`: how many purchases wait in this process."""
+
+    def __init__(self, database: Database, pressure: Callable[[], int] = lambda: 0) -> None:
+        self._database = database
+        self._pressure = pressure
+
+    async def work(self) -> int:
+        """Index what can be indexed now, for about half a second. Returns how many orders. Raises Busy.
+
+        One process of the shop at a time: to the others there is nothing to do.
+        """
+        began, indexed = time.monotonic(), 0
+        while time.monotonic() - began < _WORK_S and self._pressure() < _BUSY_FROM:
+            async with self._database.transaction() as tx:
+                taken = await store.take(tx)
+                if taken is None:
+                    return indexed
+                since, step_s = taken
+                # Before the horizon is read no order of before can be overlooked; the lock above may have waited.
+                horizon = await store.horizon(tx, YOUNGEST_S)
+                ended = await store.index_ended(tx, _ENDED_AT_ONCE)
+                if since >= horizon:
+                    if ended < _ENDED_AT_ONCE:
+                        return indexed
+                    continue
+                until = min(since + timedelta(seconds=step_s), horizon)
+                started = time.monotonic()
+                indexed += await store.index(tx, since, until)
+                took_s = time.monotonic() - started
+                if took_s > _STEP_S[1]:
+                    step_s = max(_SHORTEST_STEP_S, step_s / 2)
+                elif took_s < _STEP_S[0]:
+                    step_s = min(_LONGEST_STEP_S, step_s * 2)
+                await store.write_progress(tx, until, step_s)
+        return indexed
+
+    async def of_number(self, subscriber: str, *, before: int | None = None, limit: int = 50) -> list[Order]:
+        """The orders for a number in E.164, newest first, from below number `before`. Raises Busy."""
+        async with self._database.connection() as tx:
+            ids = await store.of_number(tx, subscriber, 2**62 if before is None else before, limit)
+            found = await order_store.find_by_id(tx, ids)
+        return [found[number] for number in ids if number in found]
+
+    async def named(self, text: str, *, limit: int = 50) -> list[Order]:
+        """The orders that anybody knows by this reference, newest first: ours, a caller's, a provider's; or by number. Raises Busy.
+
+        Our reference and the number go first, and then alone.
+        """
+        text = text.strip()
+        async with self._database.connection() as tx:
+            ours = number_named(spelled := _our_spelling(text))
+            if ours is not None:
+                order = (await order_store.find_by_id(tx, [ours])).get(ours)
+                if order is not None and spelled in (order.reference, str(ours)):
+                    return [order]
+            if not 0 < len(text) <= LONGEST_REFERENCE or not text.isprintable():
+                return []
+            ids = await store.under_reference(tx, text, limit)
+            found = await order_store.find_by_id(tx, ids)
+        return [found[number] for number in ids if number in found]
+
+    async def find(self, reference: str) -> Order:
+        """The order with our reference. Raises NotFound, Busy."""
+        for order in await self.named(reference, limit=1):
+            if order.reference == reference:
+                return order
+        raise NotFound("Order")
+
+
+def _our_spelling(text: str) -> str:
+    """A reference as we write it: capitals in front, small letters behind; of an attempt that of its order."""
+    parts = text.split("-")
+    if len(parts) >= 3 and parts[1].isdigit():
+        return f"{parts[0].upper()}-{parts[1]}-{parts[2].lower()}"
+    return text

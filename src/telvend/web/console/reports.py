@@ -1,0 +1,396 @@
+"""Reports with their files, closing a month, the books and the trial balance, and reconciliation results."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from telvend.audit.model import Report
+from telvend.errors import InvalidInput
+from telvend.kit.mode import Mode
+from telvend.kit.money import Money, currency_of
+from telvend.kit.stale import Stale
+from telvend.ledger.model import AccountKind, AccountTotal
+from telvend.people.model import Visitor
+from telvend.reports.columns import EARNED, FLOATS, OUTCOMES, SOLD, WALLETS, Minor, Told
+from telvend.reports.model import By, ClosedMonth, Month, RowKey, Sales
+from telvend.reports.service import ReportTable
+from telvend.web.console.frame import PAGE, Console, day_of, from_to, leading, number_of, text_of
+from telvend.web.console.rights import Right
+from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value, csv_file
+from telvend.web.console.verbs import Field, Given, On, Preview, Verb, routes_of
+
+_MOST_ROWS: Final = 500
+_BALANCE_FRESH_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A report: its title, its figures, and what its rows may be."""
+
+    title: str
+    told: Told
+    by: tuple[By, ...]
+    account: AccountKind | None = None
+    with_cost: bool = False
+
+
+KINDS: Final = {
+    "margin": Kind("Sales and margin", EARNED, tuple(By), with_cost=True),
+    "sales": Kind("Sales", SOLD, tuple(By)),
+    "outcomes": Kind("Delivered and failed", OUTCOMES, tuple(By)),
+    "floats": Kind("Floats", FLOATS, (By.PROVIDER, By.DAY), AccountKind.PROVIDER),
+    "wallets": Kind("Wallets", WALLETS, (By.RESELLER, By.DAY), AccountKind.WALLET),
+}
+
+
+def pages(console: Console) -> list[Route]:
+    """The pages of reports and books."""
+    own = _Pages(console)
+    return [
+        console.page("/console/reports", Right.LOOK, own.report, waits_outside=True),
+        console.page("/console/reports.csv", Right.LOOK, own.csv, waits_outside=True),
+        console.page("/console/reports/months", Right.LOOK, own.months),
+        *(routes_of(console, verb) for verb in own.verbs()),
+        console.page("/console/books", Right.LOOK, own.books),
+        console.page("/console/reconciliations", Right.LOOK, own.reconciliations),
+    ]
+
+
+class _Pages:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._desk = console.desk
+        self._totals = Stale(self._desk.ledger.totals, _BALANCE_FRESH_S)
+        self._audited: Report | None = None
+
+    # Reports ------------------------------------------------------------------------------------------------------------
+
+    async def report(self, request: Request, visitor: Visitor) -> Response:
+        kind, by, mode = self._asked(request)
+        title = KINDS[kind].title
+        filters = [
+            Filter("kind", "Report", options=[(name, one.title) for name, one in KINDS.items()]),
+            Filter("by", "One row for each", options=[(str(one), str(one).capitalize()) for one in KINDS[kind].by]),
+            Filter("mode", "Mode", options=[(str(one), str(one).capitalize()) for one in Mode]),
+            *from_to(),
+        ]
+        try:
+            first, last = await self._days(request)
+            found = await self._found(kind, first, last, by, mode)
+        except InvalidInput as error:
+            listing = Listing(
+                title, [], [], filters, empty="Choose other days", advice=f"{error.field} {error.problem}."
+            )
+            return self._console.list(request, visitor, "Reports", listing)
+        names = await self._names(found)
+        told = KINDS[kind].told
+        rows = [_row(key, by, names, value, told) for key, value in list(found.rows.items())[:_MOST_ROWS]]
+        summary: list[tuple[str, Value]] = []
+        for code, value in found.totals.items():
+            summary += [(f"{_words(name)} ({code})", shown) for name, shown in _figures(value, told, code).items()]
+        left = len(found.rows) - _MOST_ROWS
+        listing = Listing(
+            title,
+            [Column(str(by).capitalize()), *(Column(_words(name), amount=True) for name in told)],
+            rows,
+            filters,
+            csv=leading(request).replace("/console/reports", "/console/reports.csv", 1),
+            empty="Nothing has moved in these days",
+            advice="A sale counts in the day in which it became final.",
+            summary=summary,
+        )
+        lead = f"{title}, {first} to {last} ({self._console.zone})."
+        if left > 0:
+            lead += f" The file has {left} more rows."
+        actions = [("/console/reports/months", "Months"), ("/console/books", "Books")]
+        return self._console.list(request, visitor, "Reports", listing, lead=lead, actions=actions)
+
+    async def csv(self, request: Request, visitor: Visitor) -> Response:  # noqa: ARG002 - every page gets it
+        kind, by, mode = self._asked(request)
+        first, last = await self._days(request)
+        found = await self._found(kind, first, last, by, mode)
+        names, told = await self._names(found), KINDS[kind].told
+
+        async def parts() -> AsyncIterator[Sequence[Sequence[Value]]]:
+            rows = []
+            for key, value in found.rows.items():
+                shown = _figures(value, told, key.currency)
+                rows.append((_about(key, by, names), key.currency, *shown.values()))
+            yield rows
+
+        return csv_file(f"{kind}-{first}-{last}.csv", [str(by), "currency", *told], parts())
+
+    def _asked(self, request: Request) -> tuple[str, By, Mode]:
+        kind, by, mode = text_of(request, "kind"), text_of(request, "by"), text_of(request, "mode")
+        if kind not in KINDS:
+            kind = "margin"
+        chosen = By(by) if by in set(By) and By(by) in KINDS[kind].by else KINDS[kind].by[0]
+        return kind, chosen, Mode(mode) if mode in set(Mode) else Mode.LIVE
+
+    async def _days(self, request: Request) -> tuple[date, date]:
+        first, last = day_of(request, "from"), day_of(request, "to")
+        today = await self._desk.reports.today()
+        last = last or (today if first is None or first <= today else first)
+        return first or last, last
+
+    async def _found(self, kind: str, first: date, last: date, by: By, mode: Mode) -> ReportTable[Any]:
+        asked = KINDS[kind]
+        if asked.account is not None:
+            return await self._desk.reports.holdings(asked.account, first, last, [by], mode)
+        return await self._desk.reports.sales(first, last, [by], mode, with_cost=asked.with_cost)
+
+    async def _names(self, found: ReportTable[Any]) -> Mapping[str, str]:
+        ids = {UUID(key.reseller_id) for key in found.rows if key.reseller_id is not None}
+        return {str(number): email for number, email in (await self._desk.resellers.emails(ids)).items()}
+
+    # Months -------------------------------------------------------------------------------------------------------------
+
+    async def months(self, request: Request, visitor: Visitor) -> Response:
+        closed = await self._desk.reports.closed()
+        rows: list[Sequence[Value]] = [
+            (str(m.month), m.zone, m.transfers, m.closed_at, m.by_whom, m.digest[:12]) for m in reversed(closed)
+        ]
+        listing = Listing(
+            "Months",
+            [
+                Column("Month"),
+                Column("Zone"),
+                Column("Transfers", True),
+                Column("Closed"),
+                Column("By"),
+                Column("Digest"),
+            ],
+            rows,
+            empty="No month is closed",
+            advice="Close a month when it is over: its figures never change afterwards.",
+        )
+        actions = [("/console/reports/close", "Close a month"), ("/console/reports", "Reports")]
+        return self._console.list(request, visitor, "Months", listing, actions=actions)
+
+    def verbs(self) -> Iterable[Verb[None]]:
+        """Close a month; audit the books."""
+        desk = self._desk
+
+        async def load(_: Request) -> None:
+            return None
+
+        async def close_preview(_: None, given: Given) -> Preview:
+            month = Month.parse(given["month"])
+            closed: list[ClosedMonth] = await desk.reports.closed()
+            if any(one.month == month for one in closed):
+                raise InvalidInput("month", f"{month} is closed already")
+            if month.next > await desk.reports.today():
+                raise InvalidInput("month", f"{month} is not over")
+            found = await desk.reports.sales(month.days[0], month.days[-1], [By.DAY], Mode.LIVE, with_cost=True)
+            lines: list[tuple[str, Value]] = [("Month", str(month))]
+            for code, sales in found.totals.items():
+                lines += [(f"{_words(name)} ({code})", value) for name, value in _figures(sales, EARNED, code).items()]
+            return Preview(
+                lines,
+                "Its figures are sealed and never change. What is corrected later stands in a later month.",
+                after={"month": str(month), "figures": {code: _plain(s) for code, s in found.totals.items()}},
+            )
+
+        async def close(_: None, given: Given, visitor: Visitor) -> str:
+            done = await desk.reports.close(Month.parse(given["month"]), visitor.person.email)
+            open_ = (
+                f" {len(done.open_sales)} of its sales are still open, and count when they end."
+                if done.open_sales
+                else ""
+            )
+            return f"{done.month.month} is closed.{open_}"
+
+        async def audit_preview(_: None, given: Given) -> Preview:  # noqa: ARG001
+            return Preview(
+                [("Moves", "Nothing")],
+                "What has changed since the last audit is recomputed, or everything. It may take minutes, and runs while the shop sells.",
+            )
+
+        async def audit(_: None, given: Given, visitor: Visitor) -> str:  # noqa: ARG001
+            self._audited = await desk.audit()
+            if self._audited.ok:
+                return f"The books hold: {self._audited.transfers:,} transfers, {self._audited.orders:,} orders."
+            return f"THE BOOKS DO NOT HOLD: {len(self._audited.findings)} findings."
+
+        return (
+            Verb(
+                path="/console/reports/close",
+                right=Right.CLOSE,
+                title="Close a month",
+                button="Close",
+                what="month.close",
+                on=On("month", load, lambda _: "", lambda _: "/console/reports/months"),
+                preview=close_preview,
+                perform=close,
+                fields=(Field("month", "Month", hint="Such as 2026-11. It has to be over."),),
+                danger=True,
+                waits_outside=True,
+            ),
+            Verb(
+                path="/console/books/audit",
+                right=Right.CLOSE,
+                title="Audit the books",
+                button="Start",
+                what="books.audit",
+                on=On("books", load, lambda _: "", lambda _: "/console/books"),
+                preview=audit_preview,
+                perform=audit,
+                needs_reason=False,
+                waits_outside=True,
+            ),
+        )
+
+    # Books --------------------------------------------------------------------------------------------------------------
+
+    async def books(self, request: Request, visitor: Visitor) -> Response:
+        """The trial balance, as it was summed last, and the last audit of this process."""
+        totals = await self._totals()
+        mode = Mode.TEST if text_of(request, "mode") == "test" else Mode.LIVE
+        lines = trial_balance([one for one in totals if one.mode is mode])
+        rows: list[Sequence[Value]] = [(name, debit, credit) for name, debit, credit in lines]
+        listing = Listing(
+            "Trial balance",
+            [Column("Account"), Column("Debit", True), Column("Credit", True)],
+            rows,
+            [Filter("mode", "Mode", options=[(str(one), str(one).capitalize()) for one in Mode])],
+            empty="Nothing has moved",
+        )
+        report = self._audited
+        findings: list[Sequence[Value]] = (
+            []
+            if report is None
+            else [
+                (
+                    rule,
+                    State("wrong", "Does not hold", "bad")
+                    if any(f.rule == rule for f in report.findings)
+                    else State("holds", tone="good"),
+                    "; ".join(f.text for f in report.findings if f.rule == rule) or None,
+                )
+                for rule in report.rules
+            ]
+        )
+        return self._console.render(
+            request,
+            visitor,
+            "console/books.html",
+            listing=listing,
+            audit=Listing(
+                "Audit",
+                [Column("Rule"), Column("State"), Column("Found")],
+                findings,
+                empty="No audit was run from here since the server started",
+                advice="“telvend ledger check” runs one on the server, best every night.",
+            ),
+        )
+
+    async def reconciliations(self, request: Request, visitor: Visitor) -> Response:
+        before = number_of(request, "before")
+        provider = text_of(request, "provider")
+        found = await self._desk.reconciliations.page(provider or None, before=before, limit=PAGE + 1)
+        rows: list[Sequence[Value]] = [
+            (
+                r.made_at,
+                Link(f"/console/providers/{r.provider}", r.provider),
+                r.day,
+                r.source,
+                State("agrees", tone="good") if r.agrees else State("differs", tone="bad"),
+                r.matched,
+                r.only_here,
+                r.only_there,
+                r.different,
+                r.by_whom,
+            )
+            for r in found[:PAGE]
+        ]
+        listing = Listing(
+            "Reconciliations",
+            [
+                Column("Made"),
+                Column("Provider"),
+                Column("Day"),
+                Column("From"),
+                Column("Result"),
+                Column("Matched", True),
+                Column("Only here", True),
+                Column("Only there", True),
+                Column("Different", True),
+                Column("By"),
+            ],
+            rows,
+            [Filter("provider", "Provider")],
+            newer=leading(request, before=None) if before else "",
+            older=leading(request, before=found[PAGE - 1].id) if len(found) > PAGE else "",
+            empty="No day was reconciled yet",
+            advice="“telvend reconcile PROVIDER --date DAY” compares a day with the provider's statement.",
+        )
+        return self._console.list(request, visitor, "Reconciliation", listing)
+
+
+def trial_balance(totals: Sequence[AccountTotal]) -> list[tuple[str, Money | None, Money | None]]:
+    """Accounts with their balance on its side, wallets in one line for each currency, and a line of totals that agree.
+
+    What an account has received beyond what it has given is its credit balance.
+    """
+    lines: dict[tuple[str, str], int] = {}
+    for one in totals:
+        name = "wallets" if one.kind is AccountKind.WALLET else f"{one.kind} {one.owner}".replace("_", " ").strip()
+        key = (one.total.currency.code, name)
+        lines[key] = lines.get(key, 0) + one.total.minor
+    found: list[tuple[str, Money | None, Money | None]] = []
+    for code in sorted({code for code, _ in lines}):
+        currency = currency_of(code)
+        own = {name: minor for (of, name), minor in sorted(lines.items()) if of == code}
+        for name, minor in own.items():
+            amount = Money(abs(minor), currency)
+            found.append(
+                (f"{name.capitalize()} ({code})", amount if minor < 0 else None, amount if minor >= 0 else None)
+            )
+        debit = -sum(minor for minor in own.values() if minor < 0)
+        credit = sum(minor for minor in own.values() if minor > 0)
+        found.append((f"Total ({code})", Money(debit, currency), Money(credit, currency)))
+    return found
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------------
+
+
+def _words(name: str) -> str:
+    return name.replace("_percent", " %").replace("_", " ").capitalize()
+
+
+def _about(key: RowKey, by: By, names: Mapping[str, str]) -> Value:
+    if by is By.DAY:
+        return key.day
+    if by is By.RESELLER:
+        return None if key.reseller_id is None else names[key.reseller_id]
+    return {By.NETWORK: key.network, By.PROVIDER: key.provider, By.PRODUCT: key.product}[by] or "–"
+
+
+def _figures(value: Any, told: Told, code: str) -> dict[str, Value]:
+    unit = currency_of(code)
+    found: dict[str, Value] = {}
+    for name, say in told.items():
+        figure = say(value)
+        found[name] = (
+            Money(figure, unit)
+            if isinstance(figure, Minor)
+            else figure
+            if figure is None or isinstance(figure, int)
+            else f"{figure}"
+        )
+    return found
+
+
+def _row(key: RowKey, by: By, names: Mapping[str, str], value: Any, told: Told) -> Sequence[Value]:
+    return (_about(key, by, names), *_figures(value, told, key.currency).values())
+
+
+def _plain(sales: Sales) -> dict[str, int]:
+    return {"sold": sales.sold, "sold_minor": sales.sold_minor, "margin_minor": sales.margin_minor}
