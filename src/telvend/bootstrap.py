@@ -1604,7 +1604,9 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         for app in [serving.DialectApp(dialect, shop.services, limiter)]
         for mount in dialect.mounts or (dialect.base_path,)
     }
-    apps[BASE] = checkout(shop.services.fundings, shop.sandbox)
+    assets = Assets()
+    templates = Templates(assets)
+    apps[BASE] = checkout(shop.services.fundings, shop.sandbox, templates)
     apps["/gateways"] = notices(shop.services.fundings)
     apps[CALLBACKS] = callbacks(shop.callbacks)
     documents = {
@@ -1616,8 +1618,6 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     developers = ForDevelopers(
         ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations()
     )
-    assets = Assets()
-    templates = Templates(assets)
     apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)

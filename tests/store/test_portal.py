@@ -428,7 +428,11 @@ async def test_programs_are_answered_in_json_as_before(pages: Pages) -> None:
     visit = pages.browser(accept="application/json")
     assert set((await visit.get("/")).json()) == {"name", "apis", "collections", "health"}
     assert (await visit.get("/nothing")).json() == {"error": "There is nothing at this path."}
+    assert (await visit.get("/")).headers["vary"] == "Accept"
     first = await pages.browser().get("/")
+    assert (first.status_code, first.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "Accept" in first.headers["vary"]
+    assert "Data bundles of Ghana from a wallet in GHS." in first.text
     for words, path in (("Sign in", "/signin"), ("Sign up", "/signup"), ("API documentation", "/docs")):
         assert re.search(rf'<a [^>]*href="{path}"[^>]*>{words}', first.text), words
     for name in ("netpluse", "networkdatasub", "madapi"):
