@@ -39,7 +39,9 @@ from telvend.kit.secret import Secret
 from telvend.operator.refills import failpoints as refill_points
 from telvend.operator.subscribers import failpoints as subscriber_points
 from telvend.orders import failpoints as order_points
+from telvend.orders.bulk import failpoints as bulk_points
 from telvend.people import failpoints as people_points
+from telvend.upkeep.backup import failpoints as backup_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -98,10 +100,14 @@ if TYPE_CHECKING:
     from telvend.operator.usage.service import Usage
     from telvend.operator.vouchers.pins import PinKeys
     from telvend.operator.vouchers.service import Vouchers
+    from telvend.orders.beneficiaries.service import Beneficiaries
+    from telvend.orders.bulk.service import BulkLists
+    from telvend.orders.bulk.worker import BulkBuyer
     from telvend.orders.counter import CounterSales
     from telvend.orders.list_sales import ListSales
     from telvend.orders.overview.service import OrdersOverview
     from telvend.orders.payloads.service import Payloads
+    from telvend.orders.receipt_links.service import ReceiptLinks
     from telvend.orders.records import OrderRecords
     from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
@@ -173,7 +179,9 @@ FAILPOINTS = {
         correction_points,
         approval_points,
         webhook_points,
+        bulk_points,
         people_points,
+        backup_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -688,11 +696,12 @@ class Shop:
 
     @cached_property
     def orders(self) -> "Orders":
-        from telvend.orders.model import COUNTER
+        from telvend.orders.model import COUNTER, PORTAL
         from telvend.orders.service import Orders
         from telvend.sales.model import SaleKind
 
         self.kinds.declare(COUNTER, {SaleKind.ORDER})
+        self.kinds.declare(PORTAL, {SaleKind.ORDER})
         return self._life.runs(
             Orders(
                 self.database,
@@ -709,10 +718,10 @@ class Shop:
 
     @cached_property
     def order_records(self) -> "OrderRecords":
-        from telvend.orders.model import COUNTER
+        from telvend.orders.model import COUNTER, PORTAL
         from telvend.orders.records import OrderRecords
 
-        return OrderRecords(self.database, self.ledger, apis=[*(keys.api for keys in APIS), COUNTER])
+        return OrderRecords(self.database, self.ledger, apis=[*(keys.api for keys in APIS), COUNTER, PORTAL])
 
     @cached_property
     def order_search(self) -> "OrderSearch":
@@ -825,6 +834,60 @@ class Shop:
             self.watch.look,
             at_once=min(AT_ONCE, self.settings.lane_waiting),
         )
+
+    @cached_property
+    def portal_sales(self) -> "CounterSales":
+        """Purchases that a person makes on a page."""
+        from telvend.orders.counter import PORTAL_PREFIX, CounterSales
+
+        return CounterSales(self.orders, self.catalogue, PORTAL_PREFIX)
+
+    @cached_property
+    def bulk_lists(self) -> "BulkLists":
+        """Lists that are uploaded on a page."""
+        from telvend.orders.bulk.service import BulkLists
+        from telvend.orders.list_sales import ListSales
+        from telvend.orders.model import PORTAL
+
+        orders, sales, resellers, wallets, look = (
+            self.orders,
+            self.portal_sales,
+            self.resellers,
+            self.wallets,
+            self.watch.look,
+        )
+
+        def checking() -> ListSales:
+            return ListSales(orders, sales, resellers, wallets, look, api=PORTAL, repeated_within=None)
+
+        return BulkLists(self.database, checking, resellers, wallets)
+
+    @cached_property
+    def bulk_buyer(self) -> "BulkBuyer":
+        from telvend.orders.bulk.worker import BulkBuyer
+
+        return BulkBuyer(self.database, self.orders, self.portal_sales, self.resellers)
+
+    @cached_property
+    def bulk_purchases(self) -> "PeriodicTask":
+        """Made where this process delivers."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.orders.bulk.worker import EVERY_S
+
+        work = self.bulk_buyer.work
+        return self._life.runs(PeriodicTask("bulk lists", work, self.clock, every_s=EVERY_S, runtime=self._runtime))
+
+    @cached_property
+    def beneficiaries(self) -> "Beneficiaries":
+        from telvend.orders.beneficiaries.service import Beneficiaries
+
+        return Beneficiaries(self.database)
+
+    @cached_property
+    def receipt_links(self) -> "ReceiptLinks":
+        from telvend.orders.receipt_links.service import ReceiptLinks
+
+        return ReceiptLinks(self.database)
 
     @cached_property
     def payloads(self) -> "Payloads":
@@ -1103,6 +1166,12 @@ class Shop:
             people=self.people,
             orders=self.orders,
             order_records=self.order_records,
+            portal_sales=self.portal_sales,
+            bulk_lists=self.bulk_lists,
+            beneficiaries=self.beneficiaries,
+            receipt_links=self.receipt_links,
+            payloads=self.payloads,
+            corrections=self.corrections,
             identity=self.identity,
             network_conditions=self.network_conditions,
             wallets=self.wallets,
@@ -1218,6 +1287,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
+        _ = shop.bulk_purchases
         if settings.provisional_credit_after_hours:
             _ = shop.provisional_rule
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
@@ -1410,6 +1480,7 @@ _LOADED_TO_SERVE: Final = (
     "funding.play_money.guard",
     "funding.play_money.real_process",
     "funding.play_money.voiding",
+    "upkeep.backup.metrics",
     "upstreams.callbacks.service",
     "upstreams.monitor",
     "fulfilment.metrics",
@@ -1421,6 +1492,12 @@ _LOADED_TO_SERVE: Final = (
     "fulfilment.review",
     "fulfilment.routing",
     "fulfilment.worker",
+    "orders.bulk.service",
+    "orders.bulk.worker",
+    "orders.beneficiaries.service",
+    "orders.payloads.service",
+    "orders.receipt_links.service",
+    "corrections.service",
     "dialects.openapi",
     "dialects.pages",
     "dialects.postman",

@@ -274,6 +274,47 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=8760,
         ),
     ] = 0.0
+    backup_to: Annotated[
+        str,
+        _meta(
+            "where backups go, and continuously the write-ahead log of the embedded database: a folder, or s3://bucket/prefix"
+        ),
+    ] = ""
+    backup_recipient: Annotated[
+        str, _meta("whom backups are encrypted for: a recipient of age, age1…, or several separated by commas")
+    ] = ""
+    backup_every_hours: Annotated[
+        float, _meta("after how many hours `serve` takes the next backup into `backup_to`; 0: never", ge=0, le=8760)
+    ] = 0.0
+    backup_full_every_days: Annotated[
+        float,
+        _meta("how old a full backup may be before the next one is not incremental; 0: all are full", ge=0, le=365),
+    ] = 7.0
+    backup_keep: Annotated[
+        int, _meta("how many backups are kept at least; 0, with backup_keep_days 0 too: all", ge=0, le=100000)
+    ] = 0
+    backup_keep_days: Annotated[
+        int, _meta("for how many days backups are kept, whatever backup_keep says; 0: it says all", ge=0, le=36500)
+    ] = 0
+    backup_verify_every_hours: Annotated[
+        float,
+        _meta(
+            "after how many hours `serve` restores and audits the newest backup beside the shop; 0: never",
+            ge=0,
+            le=8760,
+        ),
+    ] = 0.0
+    backup_identity_file: Annotated[
+        str, _meta("the identity file that opens backups, for verifying them; better kept on another machine")
+    ] = ""
+    backup_s3_endpoint: Annotated[
+        str, _meta("the address of an S3-compatible store, https://…; else AWS_ENDPOINT_URL, or Amazon's")
+    ] = ""
+    backup_s3_region: Annotated[str, _meta("its region; else AWS_REGION")] = ""
+    backup_s3_access_key_id: Annotated[str, _meta("its access key; else AWS_ACCESS_KEY_ID")] = ""
+    backup_s3_secret_access_key: Annotated[
+        Secret | None, _meta("the secret that belongs to it; else AWS_SECRET_ACCESS_KEY")
+    ] = None
     log_level: Annotated[str, _meta("debug, info, warning or error", pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, _meta("json, text, or auto: text on a terminal", pattern="^(auto|json|text)$")] = "auto"
     own_network: Annotated[
@@ -317,6 +358,7 @@ SECRETS: Final = {
     "webhook_key": ("",),
     "people_key": ("",),
     "smtp_password": ("",),
+    "backup_s3_secret_access_key": ("",),
 }
 """The settings that are never shown, and what each may begin with."""
 

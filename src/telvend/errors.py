@@ -7,6 +7,7 @@
     │   ├── BodyNotReadable     malformed JSON, or JSON that is not an object
     │   │   └── MediaTypeNotRead  a body whose Content-Type is not read here
     │   ├── PinRefused          the voucher cannot be loaded · operator.vouchers
+    │   ├── PriceChanged        it costs something else than was agreed · orders
     │   ├── QuoteRefused        the quote cannot be used · operator.premiums
     │   ├── EmailTaken          somebody has an account with this address · people
     │   └── PurchasePinRefused  the PIN of a purchase by a person is wrong · people

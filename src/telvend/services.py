@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from telvend.approvals.service import Approvals
 from telvend.catalog.service import Catalogue
+from telvend.corrections.service import Corrections
 from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.fulfilment.recent.service import NetworkConditions
 from telvend.funding.credits.service import Credits
@@ -15,6 +16,11 @@ from telvend.operator.premiums.service import Premiums
 from telvend.operator.refills.service import Refills
 from telvend.operator.subscribers.momo.service import MobileMoney
 from telvend.operator.subscribers.service import Subscribers
+from telvend.orders.beneficiaries.service import Beneficiaries
+from telvend.orders.bulk.service import BulkLists
+from telvend.orders.counter import CounterSales
+from telvend.orders.payloads.service import Payloads
+from telvend.orders.receipt_links.service import ReceiptLinks
 from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
 from telvend.people.service import People
@@ -34,6 +40,11 @@ class Services:
     people: People
     orders: Orders
     order_records: OrderRecords
+    portal_sales: CounterSales
+    bulk_lists: BulkLists
+    beneficiaries: Beneficiaries
+    receipt_links: ReceiptLinks
+    payloads: Payloads
     identity: Identity
     network_conditions: NetworkConditions
     # Money.
@@ -41,6 +52,7 @@ class Services:
     transactions: Transactions
     credits: Credits
     approvals: Approvals
+    corrections: Corrections
     provisional: ProvisionalCredits
     fundings: Fundings
     upstreams: Upstreams

@@ -661,6 +661,11 @@ async def test_an_invitation_to_the_console_does_not_take_an_account_over(portal
     path = await portal.people.invite_staff("ama@example.com", [Role.SUPPORT], "helps", owner)
     with pytest.raises(InvalidInput):
         await portal.people.accept_staff(token_in(path), NEW_PASSWORD, ELSEWHERE)
+    tried = await until_slowed(
+        lambda _: portal.people.accept_staff(token_in(path), NEW_PASSWORD, ELSEWHERE), InvalidInput
+    )
+    assert tried == 9
+    portal.pass_time(minutes=1)
     token = await portal.people.accept_staff(token_in(path), PASSWORD, HOME)
     assert (await portal.visits(token)).roles == {Role.SUPPORT}
     assert await portal.opens(await portal.people.sign_in("ama@example.com", PASSWORD, HOME))
@@ -777,6 +782,15 @@ async def test_the_secret_of_a_second_factor_is_sealed_and_removed_with_the_pass
         await portal.people.end_totp(ama, NEW_PASSWORD)
     await portal.people.end_totp(ama, PASSWORD)
     assert await portal.opens(await portal.people.sign_in("ama@example.com", PASSWORD, HOME))
+
+
+async def test_the_operator_helps_somebody_who_has_lost_device_and_codes(portal: Portal) -> None:
+    await with_factor(portal)
+    link = token_in(await portal.people.reset_link("ama@example.com", "root", ends_second_factor=True))
+    await portal.people.reset(link, NEW_PASSWORD, HOME)
+    assert await portal.opens(await portal.people.sign_in("ama@example.com", NEW_PASSWORD, HOME))
+    told = [text for _, about, text in await portal.post() if about == "second_factor"]
+    assert ["turned on" in told[0], "turned off" in told[1], len(told)] == [True, True, 2]
 
 
 # The purchase PIN -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from telvend.webhooks.client import BODY_LIMIT_BYTES, Resolver, WebhookClient
 from telvend.webhooks.destination import Address, parse_url
 from telvend.webhooks.dispatch import WebhookDispatch
 from telvend.webhooks.keys import WebhookKeys
-from telvend.webhooks.model import Delivery, DeliveryState, EndpointState, EventType
+from telvend.webhooks.model import Delivery, DeliveryState, Endpoint, EndpointState, EventType
 from telvend.webhooks.outbox import Outbox
 from telvend.webhooks.retention import WebhookRetention
 from telvend.webhooks.service import Webhooks
@@ -208,6 +208,25 @@ async def test_an_endpoint_that_fails_for_three_days_is_paused_and_what_waits_is
         await shop.shop.resume(made.endpoint.id)
         found = await shop.settled(ama, lambda all_: all(one.state is DeliveryState.DELIVERED for one in all_))
         assert len(found) == 2
+
+
+async def test_who_tells_owners_is_told_of_a_stopped_endpoint_in_the_transaction_that_stops_it(
+    database: Database, tmp_path: Path, ama: Customer
+) -> None:
+    told: list[tuple[str, EndpointState]] = []
+
+    async def on_stopped(tx: Any, endpoints: Sequence[Endpoint]) -> None:
+        # Inside it the endpoint is gone; for everybody else it is not yet.
+        inside = await tx.fetchval("select state from webhook_endpoint")
+        async with database.connection() as other:
+            outside = await other.fetchval("select state from webhook_endpoint")
+        told.extend((f"{outside} then {inside}", one.state) for one in endpoints)
+
+    async with receiving(says("410 Gone")) as receiver, sending(database, tmp_path, on_stopped=on_stopped) as shop:
+        await shop.shop.add(ama.reseller_id, receiver.url)
+        await write(database, completed(ama, 1), outbox=shop.outbox)
+        await shop.attempted(ama)
+        assert told == [("active then gone", EndpointState.GONE)]
 
 
 async def test_the_last_attempt_of_the_schedule_shows_a_delivery_as_failed(

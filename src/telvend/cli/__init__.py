@@ -76,6 +76,23 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
 
 Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown.""",
     ),
+    LazyGroup(
+        "backup",
+        "backups",
+        "app",
+        "make",
+        rich_help_panel=_OPERATOR,
+        help="Backups: `telvend backup DIR` takes one while the shop sells; list and verify them.",
+    ),
+    LazyCommand(
+        "restore",
+        "restoring",
+        rich_help_panel=_OPERATOR,
+        help="""Restore a backup into an empty data directory, up to its end or to a moment.
+
+What was sold afterwards is not in it: the shop sells nothing until its providers are reconciled and `telvend shop release`
+was said.""",
+    ),
     LazyGroup("user", "users", "app", rich_help_panel=_EVERY_DAY, help="The resellers of the shop."),
     LazyGroup("console", "console", "app", rich_help_panel=_EVERY_DAY, help="Who may open the console."),
     LazyGroup("email", "emails", "app", rich_help_panel=_EVERY_DAY, help="The e-mails of the shop."),

@@ -15,7 +15,6 @@ said to be, whatever happens to its output (`emit`).
 
 import functools
 import inspect
-import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -64,7 +63,7 @@ READING: Final = frozenset(
     (
         "accesses", "accounts", "alerts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor",
         "find", "floats", "list", "locks", "margin", "months", "outcomes", "pauses", "postings", "rates", "reconcile", "report", "sales",
-        "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "wallets",
+        "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "verify", "wallets",
     )
 )  # fmt: skip
 """Commands whose work is what they print. All others have done something, printed or not."""
@@ -192,6 +191,11 @@ def zone() -> ZoneInfo:
     return _zone.get() or _UTC
 
 
+def use_zone(chosen: ZoneInfo) -> None:
+    """Set the zone of a command that opens no shop before it prints."""
+    _zone.set(chosen)
+
+
 def zone_name() -> str:
     """Return the name of the zone for headings: `UTC`, `Africa/Accra`."""
     return zone().key
@@ -199,18 +203,6 @@ def zone_name() -> str:
 
 _UTC: Final = ZoneInfo("UTC")
 _zone: Final[ContextVar[ZoneInfo | None]] = ContextVar("zone", default=None)
-
-
-def csv_cell(value: Any) -> Any:
-    """A value as a spreadsheet takes it. A text that it would take for a formula is marked as text with an apostrophe."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not _E164.match(value):
-        return f"'{value}"
-    return value
-
-
-_E164: Final = re.compile(r"\A\+[0-9]{6,15}\Z", re.ASCII)
 
 
 def emit(output: Output, as_json: bool, *, reading: bool = True) -> None:

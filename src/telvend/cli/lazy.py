@@ -29,11 +29,21 @@ def _command_of(app: typer.Typer, name: str) -> Any:
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands are those of the Typer application `application` in `module`."""
+    """A group whose commands are those of the Typer application `application` in `module`.
 
-    def __init__(self, name: str, module: str, application: str, **attributes: Any) -> None:
+    `default`: the command that is meant where the first word is none of the group's.
+    """
+
+    def __init__(self, name: str, module: str, application: str, default: str | None = None, **attributes: Any) -> None:
         self._place = (module, application)
-        super().__init__(name=name, no_args_is_help=True, **attributes)
+        self._default = default
+        super().__init__(name=name, no_args_is_help=default is None, **attributes)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments of the group, with the command that is meant where none is named."""
+        if self._default is not None and not (args and (args[0] in ("--help", "-h") or args[0] in self.commands)):
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
 
     @cached_property
     def _loaded(self) -> MutableMapping[str, Any]:

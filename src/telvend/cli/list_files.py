@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from telvend.cli.common import csv_cell
 from telvend.embedded_postgres.files import synchronize_folder
 from telvend.errors import InvalidInput
+from telvend.kit.spreadsheet import csv_cell
 
 
 class OwnCsv:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from telvend.cli.common import csv_cell, table
+from telvend.cli.common import table
+from telvend.kit.spreadsheet import csv_cell
 
 if TYPE_CHECKING:
     from rich.console import Console

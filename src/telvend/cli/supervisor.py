@@ -17,6 +17,7 @@ import uvloop
 from telvend.bootstrap import Shop, load_modules
 from telvend.cli import server
 from telvend.cli.common import fail, progress
+from telvend.cli.keeper import BackupKeeper
 from telvend.cli.listening import listen
 from telvend.cli.minder import DatabaseMinder
 from telvend.cli.opening import FAILURES, refusal_text
@@ -29,6 +30,7 @@ from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import has_database
 from telvend.embedded_postgres.refused import NoDatabase, PostgresRefused
 from telvend.kit import environment, garbage, systemd
+from telvend.upkeep.backup import archive
 from telvend.upkeep.keys_at_start import require_keys
 from telvend.upkeep.preparation import enter_database, prepare_database
 
@@ -66,6 +68,8 @@ def run_server(
         )
         try:
             if cluster is not None:
+                switch = archive.switch_on if settings.backup_to else archive.switch_off
+                switch(Path(settings.data_dir))
                 cluster.prepare()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_supervise(settings, listener, cluster, main, ready, as_json, opens=opens))
@@ -145,6 +149,8 @@ async def _supervise(
         url = await _or_stopped(_bring_up(settings, cluster, stack, opens=opens), stop)
         if url is None:
             return
+        if opens:
+            await stack.enter_async_context(BackupKeeper(settings))
         if workers is not None:
             await workers.run(url, as_json, served=signs.begin)
         elif loading is not None:

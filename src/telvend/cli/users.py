@@ -176,9 +176,17 @@ async def invite(
 
 
 @command(app, "reset")
-async def reset(shop: "Shop", email: Annotated[str, typer.Argument(help="Who signs in to the portal.")]) -> Output:
+async def reset(
+    shop: "Shop",
+    email: Annotated[str, typer.Argument(help="Who signs in to the portal.")],
+    no_second_factor: Annotated[
+        bool,
+        typer.Option("--no-second-factor", help="Turn it off as well: the device and the recovery codes are lost."),
+    ] = False,
+) -> Output:
     """Print a link for a new password, for somebody who cannot read their e-mail: once, within an hour."""
-    return _link(shop, await shop.people.reset_link(email, by=user_of_machine()), "one hour")
+    path = await shop.people.reset_link(email, user_of_machine(), ends_second_factor=no_second_factor)
+    return _link(shop, path, "one hour")
 
 
 @command(app, "discount")

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from telvend.embedded_postgres import archiving
 from telvend.embedded_postgres.binaries import Binaries, binaries_for
 from telvend.embedded_postgres.creation import (
     APPLICATION_ROLE,
@@ -403,8 +404,11 @@ class Cluster:
             if self.log_file.stat().st_size > LOG_LIMIT_BYTES:
                 self.log_file.replace(self.log_file.with_name("postgres.log.1"))
         log_fd = os.open(self.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        spool_fd = archiving.open_spool(self.data_dir, prepared.account)
         try:
             position = os.fstat(log_fd).st_size
+            if spool_fd is not None:
+                own |= archiving.settings(spool_fd)
             self._process = spawn(
                 prepared.account,
                 [
@@ -414,11 +418,13 @@ class Cluster:
                     *command_line(own, self._settings),
                 ],
                 death_signal=DEATH_SIGNAL,
-                pass_fds=(prepared.pgdata_fd,),
+                pass_fds=(prepared.pgdata_fd, *([] if spool_fd is None else [spool_fd])),
                 output=log_fd,
             )
         finally:
             os.close(log_fd)
+            if spool_fd is not None:
+                os.close(spool_fd)
         self._wait_fd = os.pidfd_open(self._process.pid)
         return position
 

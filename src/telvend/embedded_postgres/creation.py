@@ -78,6 +78,33 @@ def _initialise(data_dir: Path, pgdata_fd: int, account: OsAccount, binaries: Bi
 def _create_role_and_database(data_dir: Path, pgdata_fd: int, account: OsAccount, binaries: Binaries) -> None:
     """In single-user mode: without a server that somebody could reach before it is complete."""
     password = password_of(data_dir, APPLICATION_ROLE, create=True)
+    # One statement a line. A generated password holds letters, digits, - and _ only. The role owns the database and
+    # with it the schema public, so it may create tables; it is no superuser.
+    statements = (
+        f"CREATE ROLE {APPLICATION_ROLE} LOGIN PASSWORD '{password}'\n"
+        f"CREATE DATABASE {DATABASE} OWNER {APPLICATION_ROLE}\n"
+    )
+    _run_single(data_dir, pgdata_fd, account, binaries, statements)
+
+
+def set_passwords(data_dir: Path, account: OsAccount, binaries: Binaries) -> None:
+    """Give both roles of a database that is stopped the passwords in `secret/`, made where there are none.
+
+    Raises PostgresRefused.
+    """
+    statements = "".join(
+        f"ALTER ROLE {role} PASSWORD '{password_of(data_dir, role, create=True)}'\n"
+        for role in (SUPERUSER, APPLICATION_ROLE)
+    )
+    fd = os.open(data_dir / "postgres", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _run_single(data_dir, fd, account, binaries, statements)
+    finally:
+        os.close(fd)
+
+
+def _run_single(data_dir: Path, pgdata_fd: int, account: OsAccount, binaries: Binaries, statements: str) -> None:
+    """Run statements in single-user mode, one a line."""
     arguments = [
         binaries.program("postgres"),
         "--single",
@@ -87,12 +114,6 @@ def _create_role_and_database(data_dir: Path, pgdata_fd: int, account: OsAccount
         "exit_on_error=on",
         "template1",
     ]
-    # One statement a line. A generated password holds letters, digits, - and _ only. The role owns the database and
-    # with it the schema public, so it may create tables; it is no superuser.
-    statements = (
-        f"CREATE ROLE {APPLICATION_ROLE} LOGIN PASSWORD '{password}'\n"
-        f"CREATE DATABASE {DATABASE} OWNER {APPLICATION_ROLE}\n"
-    )
     _run_or_refuse(data_dir, account, arguments, pass_fds=(pgdata_fd,), text=statements)
 
 

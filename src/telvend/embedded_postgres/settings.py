@@ -32,9 +32,12 @@ TUNING: Mapping[str, str] = {
     # The wheel is built without lz4 and zstd. pglz would halve the page images, and cost a sale from one of a thousand
     # wallets a third of its speed: 2,400 a second with it, 3,450 without (bench, spread-256-alone, one run after the other).
     "wal_compression": "off",
-    # No replicas hang on an embedded server: less is logged.
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
+    # No replicas hang on an embedded server; backups are copied from it while it sells (upkeep/backup).
+    "wal_level": "replica",
+    "max_wal_senders": "4",
+    "max_replication_slots": "4",
+    # A backup that stalls fails rather than fill the disk.
+    "max_slot_wal_keep_size": "4GB",
     "max_logical_replication_workers": "0",
     # Our statements are short; compiling or splitting them costs more than it gives, and /dev/shm may be tiny.
     "jit": "off",

@@ -175,6 +175,11 @@ class Fundings:
         await self._fail(funding, begun.text, ask=isinstance(begun, PaymentUnknown))
         raise Busy(_RETRY_AFTER_S)
 
+    def methods(self, mode: Mode, currency: str) -> list[Method]:
+        """Return how a wallet in this currency and mode can be funded now, the most usual way first."""
+        test = mode is Mode.TEST
+        return [m for m in Method if self._gateways.choose(test=test, currency=currency, method=m) is not None]
+
     async def find(self, caller: Caller, reference: str) -> Funding:
         """The caller's funding, in the mode of its key. Raises NotFound, also for somebody else's, and Busy."""
         funding = await self._known(reference)

@@ -237,6 +237,25 @@ class Reading(_Declared):
         return family
 
 
+class CounterReading(_Declared):
+    """A counter whose values are read when somebody asks, and handed to `render`. Its name on /metrics ends in `_total`."""
+
+    kind = "counter"
+
+    @property
+    def shown_as(self) -> str:
+        return f"{self.name}_total"
+
+    def family(self, rows: Mapping[tuple[str, ...], float]) -> "Metric":
+        """Make a metric for `render`, as a Reading does."""
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(self.name, self.sentence, labels=list(self.labels))
+        for values, number in rows.items():
+            family.add_metric(list(values), number)
+        return family
+
+
 _LANE_QUEUE = Gauge(
     "telvend_lane_queued_entries", "Entries that wait in a lane.", "lane", formerly="telvend_lane_depth"
 )

@@ -222,3 +222,12 @@ def is_mobile_anywhere(e164: str) -> bool:
         and phonenumbers.is_valid_number(number)
         and phonenumbers.number_type(number) in _MOBILE_TYPES
     )
+
+
+@lru_cache(maxsize=4096)
+def shown_number(e164: str) -> str:
+    """Return a number in groups, as people of its country read it aloud: "024 123 4567". What is no number stays as it is."""
+    try:
+        return phonenumbers.format_number(phonenumbers.parse(e164), PhoneNumberFormat.NATIONAL)
+    except NumberParseException:
+        return e164

@@ -1,6 +1,7 @@
 """Selling by hand: any product of the catalogue by its code, for a reseller, from that reseller's wallet.
 
-The command `order place` sells so. Its references are a namespace of their own, beside those of the APIs.
+The command `order place` sells so, and so do the pages. The references of each are a namespace of their own (`Caller.api`), beside
+those of the APIs.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from telvend.catalog.billers import BillerProduct, biller_products
 from telvend.catalog.kinds import kind_of
 from telvend.catalog.model import Airtime, Product
 from telvend.catalog.service import Catalogue
-from telvend.errors import InvalidFields, NotFound, ProductUnavailable
+from telvend.errors import InvalidFields, InvalidInput, NotFound, ProductUnavailable
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.text import require_text
@@ -18,7 +19,9 @@ from telvend.orders.model import LONGEST_REFERENCE, Placement
 from telvend.orders.service import Orders, Wanted
 from telvend.resellers.model import Caller
 
-_PREFIX: Final = "CTR"
+COUNTER_PREFIX: Final = "CTR"
+PORTAL_PREFIX: Final = "WEB"
+"""What our references begin with: of sales by command, and of purchases on a page."""
 
 
 Sellable = Product | Airtime | BillerProduct
@@ -33,12 +36,22 @@ class Item:
     amount: Money
 
 
-class CounterSales:
-    """Sells by product code. `Orders` has to be started before `place` and `buy`."""
+class PriceChanged(InvalidInput):
+    """What is bought costs `now`, and was agreed at `agreed`. Nothing was bought."""
 
-    def __init__(self, orders: Orders, catalogue: Catalogue) -> None:
+    def __init__(self, agreed: Money, now: Money) -> None:
+        self.agreed = agreed
+        self.now = now
+        super().__init__("price", f"has changed from {agreed} to {now}")
+
+
+class CounterSales:
+    """Sells by product code. `Orders` has to be started before `place`, `buy` and `buy_at`. `prefix` begins our references."""
+
+    def __init__(self, orders: Orders, catalogue: Catalogue, prefix: str = COUNTER_PREFIX) -> None:
         self._orders = orders
         self._catalogue = catalogue
+        self._prefix = prefix
 
     async def place(
         self, caller: Caller, *, code: str, recipient: str, amount: str | None, client_reference: str
@@ -56,7 +69,19 @@ class CounterSales:
 
     async def buy(self, caller: Caller, wanted: Wanted, client_reference: str) -> Placement:
         """Buy what `wanted` has returned. Raises what `place` raises of what is not known before."""
-        return await self._orders.buy(caller, wanted, client_reference, _PREFIX)
+        return await self._orders.buy(caller, wanted, client_reference, self._prefix)
+
+    async def buy_at(self, caller: Caller, item: Item, price: Money, client_reference: str) -> Placement:
+        """Buy an item at the price that was agreed. A known reference answers with its order, whatever it costs now.
+
+        Raises PriceChanged where a new order would cost anything else, and what `place` raises.
+        """
+        wanted = self.wanted(caller, item)
+        if wanted.quote is not None and wanted.quote.price != price:
+            key = (caller.reseller_id, caller.api, caller.mode, client_reference)
+            if not await self._orders.under([key]):
+                raise PriceChanged(price, wanted.quote.price)
+        return await self.buy(caller, wanted, client_reference)
 
     def item(self, mode: Mode, *, code: str, recipient: str, amount: str | None) -> Item:
         """Read what is to be bought. Raises NotFound (no such product), and InvalidFields with everything that is wrong."""

@@ -124,7 +124,11 @@ class CheckedList:
 
 
 class ListSales:
-    """See the head of this file. `look` reads what other processes have changed: catalogue, halts."""
+    """See the head of this file. `look` reads what other processes have changed: catalogue, halts.
+
+    `api` is the name below which the references of rows stand. `repeated_within`: how far back a row is compared with what was
+    sold; None: only with the other rows.
+    """
 
     def __init__(
         self,
@@ -136,6 +140,8 @@ class ListSales:
         *,
         at_once: int = AT_ONCE,
         patience_s: float = _PATIENCE_S,
+        api: str = COUNTER,
+        repeated_within: timedelta | None = REPEATED_WITHIN,
     ) -> None:
         self._orders = orders
         self._counter = counter
@@ -144,6 +150,8 @@ class ListSales:
         self._look = look
         self._at_once = at_once
         self._patience_s = patience_s
+        self._api = api
+        self._repeated_within = repeated_within
         self._callers: dict[str, Caller | TelvendError] = {}
 
     # Checking ---------------------------------------------------------------------------------------------------------
@@ -265,9 +273,9 @@ class ListSales:
 
     async def _find_sold(self, found: CheckedList, reading: "_Reading", mode: Mode) -> None:
         for part in _parts(found.sales):
-            standing = await self._orders.under([_key(sale, mode) for sale in part])
+            standing = await self._orders.under([self._key(sale, mode) for sale in part])
             for sale in part:
-                order = standing.get(_key(sale, mode))
+                order = standing.get(self._key(sale, mode))
                 if order is not None:
                     sale.there, sale.price = True, order.price
                     if changed := self._changed(sale, order, mode):
@@ -299,9 +307,9 @@ class ListSales:
                 wanted.append(
                     RepeatKey(line, sale.reseller_id, sale.row.product, sale.recipient, face.minor, sale.reference)
                 )
-        if wanted:
-            since = datetime.now(UTC) - REPEATED_WITHIN
-            for line, reference in (await self._orders.sold_since(COUNTER, mode, wanted, since)).items():
+        if wanted and self._repeated_within is not None:
+            since = datetime.now(UTC) - self._repeated_within
+            for line, reference in (await self._orders.sold_since(self._api, mode, wanted, since)).items():
                 problem = f"asks for what was sold within the last 24 hours: {reference}"
                 found.repeats.append(Problem(line, "", problem))
 
@@ -395,13 +403,16 @@ class ListSales:
         known = self._callers.get(email)
         if known is None:
             try:
-                known = await self._resellers.caller_without_key(email, COUNTER, mode)
+                known = await self._resellers.caller_without_key(email, self._api, mode)
             except (NotFound, NotPermitted) as error:
                 known = error
             self._callers[email] = known
         if isinstance(known, TelvendError):
             raise known
         return known
+
+    def _key(self, sale: ListedSale, mode: Mode) -> SaleKey:
+        return (sale.reseller_id, self._api, mode, sale.reference)
 
     # Afterwards -------------------------------------------------------------------------------------------------------
 
@@ -413,7 +424,7 @@ class ListSales:
         A row has the price of its order from here on.
         """
         for part in _parts(sales):
-            keys = [_key(sale, mode) for sale in part]
+            keys = [self._key(sale, mode) for sale in part]
             standing = await self._patiently(partial(self._orders.under, keys))
             found = [(sale, standing.get(key)) for sale, key in zip(part, keys, strict=True)]
             yield [(sale, self._of_row(sale, order, mode)) for sale, order in found]
@@ -541,10 +552,6 @@ def _stopped(waiting: Iterable[ListedSale], reason: str) -> str:
     for sale in waiting:
         sale.error = reason
     return reason
-
-
-def _key(sale: ListedSale, mode: Mode) -> SaleKey:
-    return (sale.reseller_id, COUNTER, mode, sale.reference)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -26,6 +26,9 @@ from telvend.kit.money import Money
 COUNTER: Final = "counter"
 """The name below which references of sales by hand stand, where an API has its own."""
 
+PORTAL: Final = "portal"
+"""The name below which references of purchases that a person makes on a page stand."""
+
 LONGEST_REFERENCE: Final = 128
 """Characters beyond which a text is no caller's reference."""
 

@@ -47,6 +47,13 @@ class Receipt:
             lines += [line for item in self.payload.reveal() for line in form.lines(item)]
         return lines
 
+    def customer_lines(self) -> list[tuple[str, str]]:
+        """What was delivered, as label and text, without what the reseller has paid. Time, number and amount are the page's."""
+        form = self.kind.payload
+        if form is None or self.payload is None:
+            return []
+        return [line for item in self.payload.reveal() for line in form.lines(item)]
+
     def data(self) -> dict[str, Any]:
         """The receipt for programs. Its items have the names that their product kind gives them."""
         order = self.order

@@ -3,8 +3,9 @@
 Separate from placement, so that reading orders needs no catalogue, lanes or wallets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,18 +16,24 @@ from telvend.ledger.model import Entry
 from telvend.ledger.service import Ledger
 from telvend.orders import store
 from telvend.orders.model import LONGEST_REFERENCE, Attempt, AttemptState, Order, OrderFilter
+from telvend.orders.story import LaterMoney, StoryFacts
 
 EVERY_ORDER: Final = OrderFilter()
 
 
 @dataclass(frozen=True, slots=True)
 class OrderHistory:
-    """Everything about one order: its attempts, its transfers, what people noted."""
+    """Everything about one order: its attempts, its transfers, what people noted, and when it is looked at next."""
 
     order: Order
     attempts: list[Attempt]
     entries: list[Entry]
     notes: list[tuple[Any, str]]
+    due_at: datetime | None = None
+
+    def facts(self, later: Sequence[LaterMoney] = ()) -> StoryFacts:
+        """What its story is told from; `later` is money that moved for it under other numbers."""
+        return StoryFacts(self.order, self.attempts, self.entries, self.due_at, self.notes, later)
 
 
 class OrderRecords:
@@ -91,6 +98,7 @@ class OrderRecords:
                 raise NotFound("Order")
             attempts = await store.attempts_of(tx, number)
             notes = await store.notes_of(tx, number)
+            due_at = await store.due_at(tx, number)
         return OrderHistory(
             order,
             [
@@ -113,6 +121,7 @@ class OrderRecords:
             ],
             await self._ledger.entries(number),
             [(row["created_at"], row["text"]) for row in notes],
+            due_at,
         )
 
     async def open_orders(self) -> list[Any]:

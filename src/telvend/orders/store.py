@@ -262,6 +262,12 @@ async def notes_of(tx: Tx, order_id: int) -> list[Any]:
     return found
 
 
+async def due_at(tx: Tx, order_id: int) -> datetime | None:
+    """When a worker looks at an order next; None where it has not to."""
+    found: datetime | None = await tx.fetchval("select due_at from orders where id = $1", order_id)
+    return found
+
+
 async def open_orders(tx: Tx) -> list[Any]:
     """The orders that are not final, by state, currency and mode: count, minor, oldest (age in seconds)."""
     found: list[Any] = await tx.fetch("""

@@ -35,7 +35,8 @@ SIGN_IN_FROM_ELSEWHERE: Final = AttemptLimit("sign-in account", 20, timedelta(mi
 """Wrong sign-ins to one account from all networks where it was never used."""
 SIGN_UP_OF_ADDRESS: Final = AttemptLimit("sign-up address", 20, timedelta(minutes=1))
 RESET_OF_ADDRESS: Final = AttemptLimit("reset address", 20, timedelta(minutes=1))
-RESET_OF_ACCOUNT: Final = AttemptLimit("reset account", 3, timedelta(minutes=10))
+RESET_OF_ACCOUNT: Final = AttemptLimit("reset account", 3, timedelta(hours=1))
+"""So few that nobody's mailbox is filled through us."""
 VERIFICATION_OF_ACCOUNT: Final = AttemptLimit("verification account", 3, timedelta(minutes=10))
 CODE_OF_ACCOUNT: Final = AttemptLimit("code account", 6, timedelta(minutes=1))
 """Wrong codes of a second factor, by somebody who knows the password."""

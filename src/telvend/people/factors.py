@@ -12,6 +12,8 @@ from telvend.people import store, totp
 from telvend.people.acts import ActLog
 from telvend.people.attempts import CODE_OF_ACCOUNT, PASSWORD_OF_SESSION, Attempts
 from telvend.people.keys import PeopleKeys
+from telvend.people.mail.model import EmailKind
+from telvend.people.mail.outbox import MailOutbox
 from telvend.people.model import (
     PIN_FAILURES,
     Act,
@@ -45,6 +47,7 @@ class Factors:
         passwords: Passwords,
         attempts: Attempts,
         acts: ActLog,
+        outbox: MailOutbox,
         clock: Clock,
         issuer: str,
     ) -> None:
@@ -53,6 +56,7 @@ class Factors:
         self._passwords = passwords
         self._attempts = attempts
         self._acts = acts
+        self._outbox = outbox
         self._clock = clock
         self._issuer = issuer
 
@@ -100,6 +104,7 @@ class Factors:
             codes = await self._write_codes(tx, person.id)
             await store.delete_sessions(tx, person.id, but=visitor.session.id)
             await self._acts.record(Act("totp.on", "person", person.email), visitor, tx=tx)
+            await self._outbox.write(tx, EmailKind.SECOND_FACTOR, person, {"now": "on"})
         return codes
 
     async def new_recovery_codes(self, visitor: Visitor, password: Secret) -> list[Secret]:
@@ -122,6 +127,7 @@ class Factors:
         async with self._database.transaction() as tx:
             await store.remove_factor(tx, visitor.person.id)
             await self._acts.record(Act("totp.off", "person", visitor.person.email), visitor, tx=tx)
+            await self._outbox.write(tx, EmailKind.SECOND_FACTOR, visitor.person, {"now": "off"})
 
     async def take_code(self, tx: Tx, person_id: UUID, code: str) -> bool:
         """Whether this is a code of the person's second factor that was not used before, or a recovery code; it is used now."""

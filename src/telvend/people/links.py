@@ -15,7 +15,13 @@ from telvend.kit.secret import Secret, digest
 from telvend.kit.text import LONGEST_NAME, require_text
 from telvend.people import store
 from telvend.people.acts import ActLog
-from telvend.people.attempts import RESET_OF_ACCOUNT, RESET_OF_ADDRESS, VERIFICATION_OF_ACCOUNT, Attempts
+from telvend.people.attempts import (
+    PASSWORD_OF_SESSION,
+    RESET_OF_ACCOUNT,
+    RESET_OF_ADDRESS,
+    VERIFICATION_OF_ACCOUNT,
+    Attempts,
+)
 from telvend.people.mail.model import EmailKind
 from telvend.people.mail.outbox import MailOutbox
 from telvend.people.model import (
@@ -35,7 +41,6 @@ from telvend.people.model import (
     Surface,
     Visitor,
     new_token,
-    password_text,
     require_password,
     zone_of,
 )
@@ -97,15 +102,22 @@ class Links:
             await self._attempts.take(tx, RESET_OF_ACCOUNT, email.lower())
             await self._outbox.write_to(tx, EmailKind.RESET, email, {})
 
-    async def reset_link(self, email: str, by: Visitor | str) -> str:
-        """Return the path of a link for a new password, for the operator to pass on. Raises NotFound, Busy."""
+    async def reset_link(self, email: str, by: Visitor | str, *, ends_second_factor: bool = False) -> str:
+        """Return the path of a link for a new password, for the operator to pass on. Raises NotFound, Busy.
+
+        `ends_second_factor`: for somebody who has lost the device and the recovery codes too.
+        """
         async with self._database.transaction() as tx:
             found = await store.by_email(tx, email.strip()) if is_email(email.strip()) else None
             if found is None:
                 raise NotFound(
                     "Person", f"Nobody signs in as {email.strip()}; `telvend user invite` makes a first link."
                 )
-            act = Act("person.reset_link", "person", found.person.email)
+            if ends_second_factor:
+                await store.remove_factor(tx, found.person.id)
+                await self._outbox.write(tx, EmailKind.SECOND_FACTOR, found.person, {"now": "off"})
+            after = {"second_factor": False} if ends_second_factor else None
+            act = Act("person.reset_link", "person", found.person.email, after=after)
             await self._acts.record_by(tx, act, by)
             return await self._give(tx, Purpose.RESET, found.person.email, person=found.person)
 
@@ -223,8 +235,8 @@ class Links:
         async with self._database.connection() as tx:
             found = await self._open(tx, Purpose.INVITE, token)
             known = await store.by_email(tx, found.email)
-        if known is not None and not await self._passwords.fits(known.password, password_text(password)):
-            raise InvalidInput("password", "is not that of your account for the console, which has this address")
+        if known is not None:
+            await self._require_theirs(known, text)
         hashed = None if known is not None else await self._passwords.hash(text)
         now = self._clock.now()
         async with self._database.transaction() as tx:
@@ -291,8 +303,8 @@ class Links:
         async with self._database.connection() as tx:
             found = await self._open(tx, Purpose.STAFF, token)
             known = await store.by_email(tx, found.email)
-        if known is not None and not await self._passwords.fits(known.password, text):
-            raise InvalidInput("password", "is not that of your account, which has this address")
+        if known is not None:
+            await self._require_theirs(known, text)
         return await self._open_console(
             Purpose.STAFF, token, found.email, text, from_where, found.roles, known=known is not None
         )
@@ -335,6 +347,16 @@ class Links:
             act = Act("console.opened", "person", person.email, before={"roles": sorted(current.roles)}, after=after)
             await self._acts.record_of(tx, act, person, Surface.CONSOLE, from_where)
             return await self._sessions.begin(tx, person, Surface.CONSOLE, from_where, tells=False)
+
+    async def _require_theirs(self, known: store.Credentials, text: str) -> None:
+        """Let somebody go on who has an account with the address of a link, and knows its password."""
+        whose = str(known.person.id)
+        async with self._database.transaction() as tx:
+            await self._attempts.take(tx, PASSWORD_OF_SESSION, whose)
+        if not await self._passwords.fits(known.password, text):
+            raise InvalidInput("password", "is not that of the account that has this address already")
+        async with self._database.transaction() as tx:
+            await self._attempts.forget(tx, [(PASSWORD_OF_SESSION, whose)])
 
     async def _invited(self, email: str) -> store.ResellerFacts:
         if self._sign_up is SignUp.CLOSED:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from telvend.errors import InvalidInput, InvariantBroken, NotAuthenticated, NotFound, NotPermitted, TooManyRequests
 from telvend.kit.mode import Mode
@@ -387,6 +388,14 @@ _ZONES: Final = {
 def zone_of(phone: str, otherwise: str) -> str:
     """The time zone of the country of a number in E.164, where that country is one of ours and has one zone."""
     return _ZONES.get(phone[:4]) or _ZONES.get(phone[:3]) or otherwise
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The zone of a person; UTC where this machine does not know it any more."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
 
 
 _SECRET_NAMES: Final = ("password", "pin", "secret", "token", "key", "code", "nin", "bvn", "digest")

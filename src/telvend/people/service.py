@@ -88,7 +88,7 @@ class People:
         self._sessions = Sessions(database, outbox, self._clock)
         self._acts = ActLog(database, self._clock)
         self._factors = Factors(
-            database, keys, self._passwords, self._attempts, self._acts, self._clock, self.policy.issuer
+            database, keys, self._passwords, self._attempts, self._acts, outbox, self._clock, self.policy.issuer
         )
         self._links = Links(
             database,

@@ -669,8 +669,7 @@ async def acts(
     """Acts, newest first, from below number `before`. `what` is a whole name, or its first part with a dot behind it."""
     asked: dict[str, Any] = {
         "lower(who) = lower({})": who,
-        # A beginning as the range that an index can be read by.
-        "what >= {} and what < {} || chr(1114111)" if what and what.endswith(".") else "what = {}": what,
+        "starts_with(what, {})" if what and what.endswith(".") else "what = {}": what,
         "thing = {}": thing,
         "key = {}": key,
         "done_at >= {}": since,

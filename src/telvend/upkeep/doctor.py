@@ -17,6 +17,7 @@ from telvend.errors import Busy
 from telvend.kit import log
 from telvend.upkeep import (
     audits,
+    backups,
     book,
     certificate,
     clock,
@@ -52,8 +53,14 @@ SETTINGS: Final[tuple[Check[Settings], ...]] = (
     ports.ports,
     deployment.public_address,
     certificate.certificate,
+    backups.backups,
 )
-DATABASE: Final[tuple[Check[Database], ...]] = (storage.promises, storage.schema, clock.database_clock)
+DATABASE: Final[tuple[Check[Database], ...]] = (
+    storage.promises,
+    storage.schema,
+    clock.database_clock,
+    backups.server_archive,
+)
 SHOP: Final[tuple[Check[Examined], ...]] = (
     book.book,
     storage.wallets,

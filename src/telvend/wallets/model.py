@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from telvend.kit.mode import Mode
@@ -77,6 +77,58 @@ class Page:
 
     transactions: list[Transaction]
     total: int
+
+
+BROUGHT_IN: Final = frozenset(
+    {TransactionKind.CREDIT, TransactionKind.FUNDING, TransactionKind.REFUND, TransactionKind.PROVISIONAL_CREDIT}
+)
+"""The kinds that bring money in, every one of them: an index of the list has these alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListFilter:
+    """What a list over several wallets is narrowed to; None leaves a thing open.
+
+    `kinds` of transaction, `services` that an entry was for (`data`, `airtime`), the `recipient` of a sale as its kind stores it;
+    `start` and `end` are moments, `end` itself not included.
+    """
+
+    kinds: frozenset[TransactionKind] | None = None
+    services: tuple[str, ...] | None = None
+    status: TransactionStatus | None = None
+    recipient: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def reads_entries(self) -> bool:
+        """Whether what stands behind a line has to be read to know whether it is wanted."""
+        return self.services is not None or self.recipient is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A part of a list over several wallets, newest first.
+
+    `older` says where the next part begins, by wallet; None where there is none. `looked_back_to` is set where the search was
+    given up for now before the part was full: nothing older was looked at.
+    """
+
+    transactions: list[Transaction]
+    older: dict[int, int] | None
+    looked_back_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRecipient:
+    """Whom something was bought for last: what, and when."""
+
+    number: str
+    service: str
+    network: str
+    size: str
+    product_id: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

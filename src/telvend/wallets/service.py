@@ -1,7 +1,7 @@
 """The verbs of wallets: what can be spent, the list of transactions by pages, the statement, the wallet in numbers."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -15,12 +15,15 @@ from telvend.kit.money import Currency, Money, currency_of
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import TransferKind
-from telvend.wallets import paging, store
-from telvend.wallets.entries import kind_of, transaction_of
+from telvend.wallets import paging, store, walking
+from telvend.wallets.entries import kind_of
 from telvend.wallets.model import (
     Filter,
+    Listed,
+    ListFilter,
     Overview,
     Page,
+    RecentRecipient,
     StatementLine,
     Summary,
     Transaction,
@@ -28,6 +31,7 @@ from telvend.wallets.model import (
     TransactionStatus,
     WalletBalance,
 )
+from telvend.wallets.walking import transactions_of
 
 LONGEST_REFERENCE = 128
 
@@ -146,7 +150,38 @@ class Transactions:
                 tx, wallet_id, low, high, last, wanted, limit=limit, offset=offset
             )
             entries = await store.entries(tx, wallet_id, positions) if positions else []
-            return Page(await _transactions(tx, entries, currency), total)
+            return Page(await transactions_of(tx, entries, currency), total)
+
+    async def listed(
+        self,
+        wallets: Mapping[int, Currency],
+        wanted: ListFilter,
+        *,
+        older: Mapping[int, int] | None = None,
+        limit: int = 50,
+    ) -> Listed:
+        """Return a part of the list over these wallets, newest first; `older` is that of the part before. Raises Busy.
+
+        However long the list is, and however seldom what is wanted: so much is looked at and no more. Where that was not enough,
+        the part says how far back it has looked, and its `older` goes on from there.
+        """
+        async with self._database.snapshot() as tx:
+            return await walking.part(tx, wallets, wanted, older, limit)
+
+    async def recent_recipients(
+        self, wallets: Mapping[int, Currency], *, among: int = 100, limit: int = 10
+    ) -> list[RecentRecipient]:
+        """Return whom these wallets have bought for last, each once, out of the last `among` lines of each. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await walking.recent_recipients(tx, wallets, among, limit)
+
+    async def find_among(self, wallets: Mapping[int, Currency], reference: str) -> Transaction | None:
+        """Return the transaction of one of these wallets with this reference; None where there is none. Raises Busy."""
+        for wallet_id, currency in wallets.items():
+            found = await self.look_up(wallet_id, currency, reference)
+            if found is not None:
+                return found
+        return None
 
     async def overview(self, wallet_id: int, currency: Currency, bounds: Sequence[datetime] = ()) -> Overview:
         """Return a wallet at a glance, with what was spent between each two of `bounds`, which ascend.
@@ -188,7 +223,7 @@ class Transactions:
             entries = [] if number is None else [await store.entry_of(tx, wallet_id, number)]
             # A credit by hand may be called anything, also what looks like one of ours.
             entries.append(await store.entry_of_credit(tx, wallet_id, reference))
-            for found in await _transactions(tx, [entry for entry in entries if entry is not None], currency):
+            for found in await transactions_of(tx, [entry for entry in entries if entry is not None], currency):
                 if found.reference == reference:
                     return found
         return None
@@ -197,12 +232,6 @@ class Transactions:
         """What the owners of wallets call these orders, credits, fundings and all else, by their numbers. Raises Busy."""
         async with self._database.connection() as tx:
             return await store.references(tx, numbers)
-
-
-async def _transactions(tx: Tx, entries: Sequence[Any], currency: Currency) -> list[Transaction]:
-    unsaid = [entry["id"] for entry in entries if entry["before_minor"] is None]
-    balances = await ledger_store.first_balances(tx, unsaid) if unsaid else {}
-    return [transaction_of(entry, currency, *balances.get(entry["id"], (0, 0))) for entry in entries]
 
 
 _PAID_WITHIN: Final = timedelta(days=3)

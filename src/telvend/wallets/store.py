@@ -13,7 +13,7 @@ import msgspec
 
 from telvend.database.connections import Tx
 from telvend.database.connections import rows as json_rows
-from telvend.wallets.model import Filter, TransactionStatus
+from telvend.wallets.model import BROUGHT_IN, Filter, ListFilter, TransactionStatus
 
 BLOCK_BITS: Final = 10
 """A position without its lowest ten bits is its block's number: the migration's triggers count by that."""
@@ -174,6 +174,69 @@ def _members_of(wanted: Filter) -> str:
 async def entries(tx: Tx, wallet_id: int, positions: Sequence[int]) -> list[Any]:
     """What stands at these positions, the highest first, with the columns of `_SHOWN`."""
     found: list[Any] = await tx.fetch(ENTRIES, wallet_id, positions)
+    return found
+
+
+# What a list over several wallets reads ------------------------------------------------------------------------------------
+
+_ENTRY: Final = """cross join lateral (
+    select service, facts from wallet_entry where wallet_entry.kind = m.kind and wallet_entry.id = m.id limit 1
+) as e"""
+
+
+def walk_statement(
+    wallet_id: int, wanted: ListFilter, low: int, high: int, limit: int, opened: Collection[int]
+) -> tuple[str, list[Any]]:
+    """The statement of `walk` and its values. Only what is asked for stands in it, so that an index serves it."""
+    values: list[Any] = [wallet_id, low, high, limit]
+    lines = "wallet_transaction m"
+    conditions = ["m.wallet_id = $1", "m.position between $2 and $3"]
+
+    def also(condition: str, value: Any) -> None:
+        values.append(value)
+        conditions.append(condition.format(f"${len(values)}"))
+
+    if wanted.status is TransactionStatus.FAILED:
+        # From the marks of failed lines, in the order of their positions.
+        lines = """wallet_failed w cross join lateral (
+            select * from wallet_transaction t where t.wallet_id = w.wallet_id and t.position = w.position limit 1
+        ) as m"""
+        conditions = ["w.wallet_id = $1", "w.position between $2 and $3"]
+    elif wanted.status is TransactionStatus.COMPLETED:
+        failed = "select from wallet_failed f where f.wallet_id = m.wallet_id and f.position = m.position"
+        conditions.append(f"not exists ({failed})")
+        also("m.position <> all({}::bigint[])", sorted(opened))
+    elif wanted.status is TransactionStatus.PENDING:
+        also("m.position = any({}::bigint[])", sorted(opened))
+    if wanted.kinds is not None:
+        also('m.kind = any({}::"char"[])', [kind.encode() for kind in sorted(wanted.kinds)])
+        if wanted.kinds <= BROUGHT_IN:
+            conditions.append("m.credit")
+    if wanted.services is not None:
+        also("e.service = any({}::text[])", list(wanted.services))
+    if wanted.recipient is not None:
+        also("e.facts->>'subscriber' = {}", wanted.recipient)
+    position = "w.position" if wanted.status is TransactionStatus.FAILED else "m.position"
+    entry = _ENTRY if wanted.reads_entries else ""
+    return (
+        f"select {position} from {lines} {entry} where {' and '.join(conditions)} order by {position} desc limit $4",
+        values,
+    )
+
+
+async def walk(
+    tx: Tx, wallet_id: int, wanted: ListFilter, low: int, high: int, limit: int, opened: Collection[int]
+) -> list[int]:
+    """The highest positions between two that a filter wants, dates aside. `opened` are the positions of open transactions."""
+    statement, values = walk_statement(wallet_id, wanted, low, high, limit, opened)
+    return [row[0] for row in await tx.fetch(statement, *values)]
+
+
+async def time_at(tx: Tx, wallet_id: int, position: int) -> datetime:
+    """When the transaction at a position was entered."""
+    found: datetime = await tx.fetchval(
+        "select created_at from wallet_transaction where wallet_id = $1 and position = $2", wallet_id, position
+    )
     return found
 
 

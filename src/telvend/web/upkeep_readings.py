@@ -1,6 +1,7 @@
 """What `/metrics` says of the upkeep of a shop: audits, backups, room on the disk. Read when somebody asks."""
 
 import shutil
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from telvend.audit import store as audit_store
 from telvend.database.connections import Database
 from telvend.kit import metrics
 from telvend.kit.money import CURRENCIES, Money
-from telvend.upkeep.last_backup import last_backup
+from telvend.upkeep.backup.metrics import backup_metrics
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -24,14 +25,6 @@ _HOLDS: Final = metrics.Reading(
     "What the ledger holds for open orders against their prices, in whole units of the currency; 0 while the books hold.",
     "mode",
     "currency",
-)
-_BACKED_UP: Final = metrics.Reading(
-    "telvend_backup_last_success_timestamp_seconds",
-    "When this data directory was backed up last, in seconds since 1970; 0: never.",
-)
-_VERIFIED: Final = metrics.Reading(
-    "telvend_backup_last_verified_timestamp_seconds",
-    "When a backup of this data directory was restored on trial and audited last, in seconds since 1970; 0: never.",
 )
 _FREE: Final = metrics.Reading(
     "telvend_data_filesystem_free_bytes", "Free bytes of the file system that holds the data directory."
@@ -48,14 +41,12 @@ async def upkeep_readings(database: Database, data_dir: Path) -> "list[Metric]":
         run = await audit_store.last_run(tx)
         holds = await invariants.hold_differences(tx)
     size = await database.size_bytes()
-    backup = last_backup(data_dir)
     found = [
         _AUDITED.family({(): _timestamp(run.ended_at if run else None)}),
         _FINDINGS.family({(): float(run.findings if run else 0)}),
         _HOLDS.family({(mode, code): float(Money(minor, CURRENCIES[code]).decimal) for mode, code, minor in holds}),
-        _BACKED_UP.family({(): _timestamp(backup.succeeded_at)}),
-        _VERIFIED.family({(): _timestamp(backup.verified_at)}),
         _DATABASE.family({(): float(size)}),
+        *backup_metrics(data_dir, time.time()),
     ]
     try:
         disk = shutil.disk_usage(data_dir)

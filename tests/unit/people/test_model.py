@@ -21,6 +21,7 @@ from telvend.people.model import (
     password_text,
     require_password,
     require_pin,
+    zone_named,
     zone_of,
 )
 from tests.unit.people.visitors import visitor
@@ -38,6 +39,12 @@ from tests.unit.people.visitors import visitor
 )
 def test_a_person_reads_times_of_the_country_of_the_number(phone: str, zone: str) -> None:
     assert zone_of(phone, "Europe/Paris") == zone
+
+
+@pytest.mark.parametrize("name", ["", "Africa/Nowhere", "../etc/passwd", "\x00"])
+def test_a_zone_that_this_machine_does_not_know_is_utc(name: str) -> None:
+    assert zone_named(name).key == "UTC"
+    assert zone_named("Africa/Accra").key == "Africa/Accra"
 
 
 @given(st.text(max_size=2000), st.text(max_size=2000))

@@ -69,4 +69,5 @@ ELECTRICITY: Final = ProductKind(
     "Electricity",
     RecipientRule("meter number", _parse_meter, _masked_meter),
     PayloadForm("tokens", _parse_tokens, _lines),
+    by_amount=True,
 )

@@ -73,13 +73,15 @@ class PayloadForm:
 class ProductKind:
     """A kind of product. `name` stands on orders and never changes; `title` is for people.
 
-    `payload` is None where a delivery carries nothing back.
+    `payload` is None where a delivery carries nothing back. `by_amount`: its amount is what the recipient gets in money's worth, and
+    stands on a customer's receipt; of anything else it would be what the reseller has paid.
     """
 
     name: str
     title: str
     recipient: RecipientRule
     payload: PayloadForm | None = None
+    by_amount: bool = False
 
 
 def required(item: Mapping[str, str], field: str) -> str:

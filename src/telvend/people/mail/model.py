@@ -27,6 +27,7 @@ class EmailKind(StrEnum):
     INVITE = "invite"
     STAFF = "staff"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - no password
+    SECOND_FACTOR = "second_factor"
     NEW_DEVICE = "new_device"
     ENDPOINT_STOPPED = "endpoint_stopped"
     LOW_BALANCE = "low_balance"
@@ -168,6 +169,14 @@ _TEXTS: Final[Mapping[EmailKind, tuple[str, tuple[str, ...]]]] = {
             "Hello {name},",
             "the password of your account at {shop} was changed at {at} ({zone}), from {address}. All other sessions have ended.",
             'If it was not you: choose another one now, at {shop}/signin, with "Forgot password".',
+        ),
+    ),
+    EmailKind.SECOND_FACTOR: (
+        "The second step of your sign-in was changed",
+        (
+            "Hello {name},",
+            "at {at} ({zone}) the code that {shop} asks for after your password was turned {now}.",
+            'If it was not you: choose another password now, at {shop}/signin, with "Forgot password", and write to the shop.',
         ),
     ),
     EmailKind.NEW_DEVICE: (

@@ -8,7 +8,6 @@ No e-mail holds a secret before it is sent: its link is made then (sender.py).
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, NotFound
@@ -17,7 +16,7 @@ from telvend.people import store as people
 from telvend.people.keys import PeopleKeys
 from telvend.people.mail import store
 from telvend.people.mail.model import Email, EmailKind, EmailState
-from telvend.people.model import Person
+from telvend.people.model import Person, zone_named
 from telvend.resellers.model import is_email
 
 
@@ -35,10 +34,11 @@ class MailOutbox:
     ) -> None:
         """Write an e-mail to a person. `about`: what it is told once of."""
         now = self._clock.now()
+        zone = zone_named(person.zone)
         shown = {
             "name": person.name,
-            "at": f"{now.astimezone(ZoneInfo(person.zone)):%Y-%m-%d %H:%M}",
-            "zone": person.zone,
+            "at": f"{now.astimezone(zone):%Y-%m-%d %H:%M}",
+            "zone": zone.key,
             **facts,
         }
         await store.insert_email(tx, kind, person.email, person.id, shown, now, about)

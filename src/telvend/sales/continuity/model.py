@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -47,6 +47,14 @@ class Halt(msgspec.Struct, frozen=True):
     released_at: datetime | None = None
     released_by: str = ""
     reason: str = ""
+
+
+class BookRestore(msgspec.Struct, frozen=True):
+    """The book was restored from a backup, and is not released yet. What was delivered after `known_until` is not in it."""
+
+    backup: str
+    known_until: datetime
+    restored_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,14 @@ def sentence(why: str, node: str) -> str:
 def gone_back(missing: Sequence[str]) -> str:
     """Why, where the book lacks something."""
     return f"the database has gone back and lacks {summary(missing)}"
+
+
+def went_back(backup: str, known_until: datetime) -> str:
+    """The reason, for a book that was restored."""
+    return (
+        f"the database was restored from {backup}, and what was sold after {known_until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC is"
+        " not in it; `telvend shop status` says which providers have to be reconciled first"
+    )
 
 
 def replaced(found: Server, before: Server) -> str:

@@ -34,6 +34,7 @@ from telvend.kit.periodic import PeriodicTask
 from telvend.kit.runtime import NO_RUNTIME, Runtime
 from telvend.sales.continuity import files, store
 from telvend.sales.continuity.model import (
+    BookRestore,
     BookStanding,
     Halt,
     Judgement,
@@ -43,6 +44,7 @@ from telvend.sales.continuity.model import (
     replaced,
     sentence,
     summary,
+    went_back,
 )
 from telvend.sales.gate import SalesGate
 
@@ -353,6 +355,18 @@ class Continuity:
             async with tx.transaction():
                 await store.halt(tx, self._node, f"{reason.strip()}; said by {by.strip()}")
             await self.check(tx)
+
+    async def restored(self, database: Database, *, backup: str, known_until: datetime) -> None:
+        """Halt sales on a book that was restored: what was sold after `known_until` is not in it. Raises Busy."""
+        async with database.connection() as tx:
+            async with tx.transaction():
+                await store.restored(tx, self._node, went_back(backup, known_until), backup, known_until)
+            await self.check(tx)
+
+    async def restores(self, database: Database) -> list[BookRestore]:
+        """The restores that nobody has released yet. Raises Busy."""
+        async with database.connection() as tx:
+            return await store.restores(tx)
 
     async def history(self, database: Database, limit: int = 50) -> list[Halt]:
         """The halts that there were, newest first. Raises Busy."""

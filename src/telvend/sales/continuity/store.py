@@ -9,7 +9,7 @@ import msgspec
 
 from telvend.database.connections import Tx, rows
 from telvend.database.facts import Fact
-from telvend.sales.continuity.model import BookStanding, Halt, ShopRelease
+from telvend.sales.continuity.model import BookRestore, BookStanding, Halt, ShopRelease
 
 # The rooms' tables are looked into by their keys only. A number alone is not enough: after the sequence has gone back it is
 # used again, by a row that is younger than the one that is lost. The time of an order can be changed by hand; that of
@@ -60,6 +60,15 @@ HALTS: Final = """
     from book_halt h left join book_release r on r.number = h.release order by h.number desc limit $1
 """
 
+RESTORE: Final = """
+    with halted as (insert into book_halt (node, why) values ($1, $2) returning number)
+    insert into book_restore (halt, backup, known_until) select number, $3, $4 from halted
+"""
+
+RESTORES: Final = """
+    select r.backup, r.known_until, r.restored_at from book_restore r join book_halt h on h.number = r.halt
+    where h.release is null order by r.id
+"""
 
 _releases_in: Final = msgspec.json.Decoder(list[tuple[UUID, datetime]]).decode
 _halts_in: Final = msgspec.json.Decoder(list[tuple[int, str, str, datetime]]).decode
@@ -119,3 +128,13 @@ async def release(tx: Tx, by: str, reason: str) -> list[Halt]:
 async def halts(tx: Tx, limit: int) -> list[Halt]:
     """The halts that there were, newest first."""
     return [Halt(*row) for row in await tx.fetch(HALTS, limit)]
+
+
+async def restored(tx: Tx, node: str, why: str, backup: str, known_until: datetime) -> None:
+    """Write down that the book was restored, which halts sales."""
+    await tx.execute(RESTORE, node, why, backup, known_until)
+
+
+async def restores(tx: Tx) -> list[BookRestore]:
+    """The restores that are not released yet, oldest first."""
+    return [BookRestore(*row) for row in await tx.fetch(RESTORES)]

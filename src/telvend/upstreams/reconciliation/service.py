@@ -105,6 +105,16 @@ class Reconciliations:
         async with self._database.transaction() as tx:
             return await store.write(tx, provider, day, source, digest, report, by_whom)
 
+    async def leftovers_since(self, since: datetime) -> dict[tuple[str, date], int]:
+        """The providers and days that were reconciled since, with what was left over of each. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.leftovers_since(tx, since)
+
+    async def providers_since(self, since: datetime) -> set[str]:
+        """The providers that were sent anything since. Raises Busy."""
+        async with self._database.snapshot() as tx:
+            return await store.providers_since(tx, since)
+
     async def page(self, provider: str | None, *, before: int | None, limit: int) -> Sequence[Reconciled]:
         """What was recorded, newest first. Raises Busy."""
         async with self._database.connection() as tx:

@@ -128,6 +128,22 @@ async def last(tx: Tx, provider: str) -> Reconciled | None:
     return None if row is None else _recorded(row)
 
 
+async def leftovers_since(tx: Tx, since: datetime) -> dict[tuple[str, date], int]:
+    """The days that were reconciled since, by provider and day: how much the last reconciliation of each has left over."""
+    found = await tx.fetch(
+        "select distinct on (provider, day) provider, day, only_here + only_there + different as left_over from reconciliation"
+        " where made_at >= $1 order by provider, day, id desc",
+        since,
+    )
+    return {(row["provider"], row["day"]): row["left_over"] for row in found}
+
+
+async def providers_since(tx: Tx, since: datetime) -> set[str]:
+    """The providers that were sent anything since. Reads all attempts."""
+    found = await tx.fetch("select distinct provider from reconciled_attempt where started_at >= $1", since)
+    return {row["provider"] for row in found}
+
+
 def _recorded(row: Any) -> Reconciled:
     day: date = row["day"]
     costs = {

@@ -12,7 +12,22 @@ from telvend.kit.clock import Clock
 from telvend.people.model import Surface, Visitor
 from telvend.services import Services
 from telvend.web.pages import BY_ACCEPT
-from telvend.web.portal import access, account, docs, home, identity, keys, status, test_mode, webhooks
+from telvend.web.portal import (
+    access,
+    account,
+    bulk,
+    buy,
+    docs,
+    home,
+    identity,
+    keys,
+    receipts,
+    status,
+    test_mode,
+    topup,
+    transactions,
+    webhooks,
+)
 from telvend.web.portal.apis import Apis
 from telvend.web.portal.test_mode import MagicNumber, Situation
 from telvend.web.shell import Assets, Shell, Side, Templates, local_path, read_form
@@ -75,6 +90,11 @@ def portal(
         status.routes(shell, services.network_conditions),
         identity.routes(shell, services.identity, services.resellers, people),
         test_mode.routes(shell, services.wallets, services.credits, people, developers.numbers, developers.situations),
+        topup.routes(shell, services),
+        buy.routes(shell, services, clock),
+        bulk.routes(shell, services),
+        receipts.routes(shell, services),
+        transactions.routes(shell, services),
     ]
     return HtmlSite(shell, [route for subject in subjects for route in subject])
 

@@ -13,6 +13,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from telvend.kit.money import Money
+from telvend.kit.numbering import shown_number
 from telvend.web.shell import formats
 from telvend.web.shell.assets import Assets
 
@@ -49,7 +50,7 @@ class Templates:
             "badge": _badge,
             "bars": bars,
         }
-        self._environment.filters |= {"money": formats.money_text, "words": formats.words_of}
+        self._environment.filters |= {"money": formats.money_text, "words": formats.words_of, "number": shown_number}
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 

@@ -6,7 +6,7 @@ What that version sells is indexed too: the index follows the orders, whoever pl
 from telvend.database.migrations.script import run
 
 revision = "0037"
-down_revision = "0032"
+down_revision = "0036"
 
 oldest_reader = None
 locks = "nothing: tables of their own"

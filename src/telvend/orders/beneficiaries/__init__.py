@@ -1,0 +1,1 @@
+"""Named numbers: whom a reseller buys for again and again."""
