@@ -126,6 +126,7 @@ BEGINNINGS = {
     "go-live": Begins(),
     "import-a-price-list": Begins(soak=False),
     "issue-vouchers": Begins([("subscriber", "add", "+2348031234567", "--tariff-plan", "Basic", "--currency", "NGN")]),
+    "console": Begins([AMA], soak=False),
     "let-people-in": Begins([AMA], soak=False),
     "look-into-an-order": Begins(
         [AMA, credit("100", "cash-1"), KEY],
