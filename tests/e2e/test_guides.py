@@ -107,6 +107,8 @@ def credit(amount: str, reference: str) -> tuple[str, ...]:
 
 BEGINNINGS = {
     "back-up-and-restore": Begins(serves=False, is_service=True),
+    "backup": Begins(serves=False, is_service=True),
+    "restore": Begins(serves=False, is_service=True),
     "close-the-month": Begins(),
     "connect-an-authority": Begins(),
     "connect-an-upstream": Begins(),
