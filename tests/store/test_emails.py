@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.secret import Secret
+from telvend.people.mail import store
 from telvend.people.mail.model import RETRIES_S, EmailKind, EmailState, written
 from telvend.people.mail.notices import Notices
 from telvend.people.mail.sender import EmailRetention
@@ -84,6 +85,17 @@ async def test_two_nodes_do_not_send_one_email_twice(portal: Portal) -> None:
     senders = [portal.sender(counted) for _ in range(3)]
     await asyncio.gather(*(sender.work() for sender in senders))
     assert sorted(str(one["To"]) for one in counted.taken) == sorted(f"user{n}@example.com" for n in range(15))
+
+
+async def test_what_one_node_has_in_hand_another_neither_takes_nor_waits_for(portal: Portal) -> None:
+    for number in range(3):
+        await portal.mail.send_test(f"user{number}@example.com")
+    now, lease = portal.clock.now(), timedelta(minutes=2)
+    async with portal.database.transaction() as first, asyncio.timeout(10):
+        taken = await store.claim(first, now, lease, 2)
+        async with portal.database.transaction() as second:
+            others = await store.claim(second, now, lease, 2)
+    assert ([one.id for one in taken], [one.id for one in others]) == ([1, 2], [3])
 
 
 async def test_a_mail_server_that_does_not_answer_is_tried_again_on_a_schedule_and_given_up_visibly(
