@@ -21,7 +21,7 @@ from telvend.people.mail.sender import EmailRetention
 from telvend.people.mail.transport import KeptHere, MailNotSent, MailServer
 from telvend.people.model import Purpose
 from telvend.webhooks import store as webhooks
-from tests.store.mail_servers import TestServer, mail_server
+from tests.store.mail_servers import TestServer, mail_server, self_signed
 from tests.store.portals import BASE, ELSEWHERE, HOME, PASSWORD, Portal, both
 
 
@@ -154,6 +154,16 @@ async def test_nothing_is_sent_in_the_open_where_the_server_offers_no_tls(portal
         await portal.sender(by(server, tls="starttls", user="shop", password="hunter2 hunter2")).work()
         assert not [line for line in server.commands if line.startswith(("AUTH", "MAIL"))]
     assert await states(portal) == ["waiting"]
+
+
+async def test_a_mail_server_that_nobody_vouches_for_gets_no_password(portal: Portal) -> None:
+    await portal.mail.send_test("ama@example.com")
+    async with mail_server(context=self_signed(portal.folder)) as server:
+        await portal.sender(by(server, tls="tls", user="shop", password="hunter2 hunter2")).work()
+        assert server.commands == []
+    (one,) = await portal.mail.listed()
+    assert one.state is EmailState.WAITING
+    assert "certificate" in one.failure.lower()
 
 
 async def test_a_sender_that_dies_leaves_an_email_to_the_next_one_after_its_lease(
