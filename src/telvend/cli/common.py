@@ -62,7 +62,7 @@ class Output:
 READING: Final = frozenset(
     (
         "accesses", "accounts", "alerts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor",
-        "find", "floats", "list", "locks", "margin", "months", "outcomes", "pauses", "postings", "rates", "reconcile", "report", "sales",
+        "acts", "find", "floats", "list", "locks", "margin", "months", "outcomes", "pauses", "postings", "rates", "reconcile", "report", "sales",
         "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "verify", "wallets",
     )
 )  # fmt: skip
