@@ -166,6 +166,24 @@ async def test_a_mail_server_that_nobody_vouches_for_gets_no_password(portal: Po
     assert "certificate" in one.failure.lower()
 
 
+async def test_a_mail_server_that_takes_the_connection_and_says_nothing_is_given_up(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telvend.people.mail.transport.SENT_WITHIN_S", 0.2)
+    for number in range(3):
+        await portal.mail.send_test(f"user{number}@example.com")
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(5)
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await portal.sender(MailServer("127.0.0.1", port, "none", "", None)).work() == 3
+    server.close()
+    assert {one.failure for one in await portal.mail.listed()} == {"the mail server did not answer in time"}
+
+
 async def test_a_sender_that_dies_leaves_an_email_to_the_next_one_after_its_lease(
     portal: Portal, armed: Callable[[str], None]
 ) -> None:

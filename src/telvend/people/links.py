@@ -240,6 +240,8 @@ class Links:
             # As it is now: the operator may have corrected the address since.
             known = await store.by_email(tx, invited.email)
         if known is not None:
+            if known.person.member_of == invited.id:
+                raise LinkEnded  # Somebody else has just used it.
             if known.person.member_of is not None:
                 raise EmailTaken
             await self._require_theirs(known, text)
