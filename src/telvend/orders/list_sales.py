@@ -24,7 +24,7 @@ from uuid import UUID
 
 import msgspec
 
-from telvend.catalog.model import Airtime, Network
+from telvend.catalog.model import Airtime, Network, Product
 from telvend.catalog.pauses.model import banner
 from telvend.catalog.sheet import Problem
 from telvend.errors import (
@@ -262,7 +262,8 @@ class ListSales:
         price = item.amount if wanted.quote is None else wanted.quote.price
         sale = ListedSale(row, caller.reseller_id, email, wallet_id, reference, item.recipient, price)
         if wanted.quote is None:
-            sale.error = paused_text(wanted.network) if item.product.active else ""
+            is_active = isinstance(item.product, Product | Airtime) and item.product.active
+            sale.error = paused_text(wanted.network) if is_active else ""
             sale.waits = bool(sale.error)
             if not sale.waits:
                 reading.off_sale.add(line)
