@@ -536,6 +536,20 @@ def test_a_row_is_sold_at_the_price_that_was_shown_or_not_at_all(shop: Shop) -> 
     assert errors == ["The price has changed from GHS 4.50 to GHS 4.60 since the list was checked."] * 2
 
 
+def test_a_row_that_waited_is_not_sold_for_another_price(shop: Shop) -> None:
+    """A network that sells again while the list is sold: at the price that was shown."""
+    shop.run("network", "pause", "MTN", "--country", "GH", "--reason", "nothing arrives")
+
+    async def resumed_and_dearer(found: Opened) -> None:
+        await found.catalogue.change_price(GB, price="4.60")
+        await found.pauses.resume("MTN", reason="it arrives", by_whom="Esi", country="GH")
+        await found.watch.look()
+
+    stopped, errors = while_it_runs(shop, resumed_and_dearer)
+    assert (stopped, orders(shop)) == (None, 0)
+    assert errors == ["The price has changed from GHS 4.50 to GHS 4.60 since the list was checked."] * 2
+
+
 def test_another_purchase_that_took_the_reference_meanwhile_is_not_this_row(shop: Shop) -> None:
     """Two people sell different lists with the same references: who comes second has sold nothing, and reads so."""
 
