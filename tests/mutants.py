@@ -963,7 +963,7 @@ MUTANTS = (
     Mutant(
         "a copy of a list is held up",
         "src/telvend/orders/list_sales.py",
-        "        if wanted:\n            since = ",
+        "        if wanted and self._repeated_within is not None:\n            since = ",
         "        if False:\n            since = ",
         (f"{LISTS}::test_what_was_asked_for_before_is_sold_again_only_on_purpose",),
     ),

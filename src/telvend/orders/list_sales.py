@@ -79,7 +79,7 @@ _log = get(__name__)
 class ListedSale(msgspec.Struct, gc=False):
     """A row that was checked. `there`: it has its order already. `error` says why it was not sold.
 
-    `waits`: its network was paused when it was checked. The other rows are sold, and this one by the next run after the pause.
+    `waits`: its network was paused when it was looked at last. The other rows are sold, and this one by a run after the pause.
     """
 
     row: PurchaseRow
@@ -131,7 +131,7 @@ class CheckedList:
     @property
     def pauses(self) -> dict[str, int]:
         """How many rows wait because of each pause, in words."""
-        return dict(Counter(sale.error for sale in self.sales if sale.waits and not sale.there))
+        return dict(Counter(sale.error for sale in self.sales if sale.waits))
 
 
 class ListSales:
@@ -295,7 +295,7 @@ class ListSales:
             for sale in part:
                 order = standing.get(self._key(sale, mode))
                 if order is not None:
-                    sale.there, sale.price, sale.error = True, order.price, ""
+                    sale.there, sale.price, sale.error, sale.waits = True, order.price, "", False
                     if changed := self._changed(sale, order, mode):
                         problem = (
                             f"stands for another purchase, {order.reference}, with another {' and '.join(changed)}"
@@ -406,7 +406,9 @@ class ListSales:
         """Buy one row at the price that it was checked for; otherwise return a sentence. Raises what CounterSales.place raises."""
         caller = await self._caller(sale.email, mode)
         wanted = self._counter.wanted(caller, self._item(sale.row, mode))
-        if wanted.quote is None and (paused := paused_text(wanted.network)):
+        paused = paused_text(wanted.network) if wanted.quote is None else ""
+        sale.waits = bool(paused)
+        if paused:
             return paused
         if wanted.quote is not None and wanted.quote.price != sale.price:
             return f"The price has changed from {sale.price} to {wanted.quote.price} since the list was checked."
@@ -541,7 +543,7 @@ def _taken(
     while waiting and len(part) < count:
         sale = waiting.popleft()
         if sale.wallet_id in spent:
-            sale.error = spent[sale.wallet_id]
+            sale.error, sale.waits = spent[sale.wallet_id], False
             advance(1)
         else:
             part.append(sale)
@@ -581,7 +583,7 @@ def _moment(at: datetime) -> str:
 
 def _stopped(waiting: Iterable[ListedSale], reason: str) -> str:
     for sale in waiting:
-        sale.error = reason
+        sale.error, sale.waits = reason, False
     return reason
 
 
