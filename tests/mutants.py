@@ -62,6 +62,27 @@ EMAILS = "tests/store/test_emails.py"
 
 MUTANTS = (
     Mutant(
+        "a hold that is not the price of its order is measured",
+        "src/telvend/audit/invariants.py",
+        "sum(abs(o.price_minor - coalesce(t.held, 0)))",
+        "sum(abs(o.price_minor - coalesce(t.held, o.price_minor)))",
+        ("tests/store/test_measurements.py::test_a_hold_unlike_its_order_is_a_difference_until_it_is_put_right",),
+    ),
+    Mutant(
+        "orders that nobody delivers fail the doctor",
+        "src/telvend/upkeep/queue.py",
+        "ages.get(OrderState.ACCEPTED, 0.0)) > _UNTOUCHED_S",
+        "ages.get(OrderState.ACCEPTED, 0.0)) > 1e9",
+        ("tests/store/test_cli_doctor.py::test_orders_that_nobody_delivers_are_a_failure",),
+    ),
+    Mutant(
+        "an audit that has found something is remembered as one",
+        "src/telvend/audit/service.py",
+        "findings=len(report.findings),",
+        "findings=0,",
+        ("tests/store/test_measurements.py::test_an_audit_is_noted_with_what_it_has_found",),
+    ),
+    Mutant(
         "a refused purchase for the same number may be taken for another one in a list",
         "src/telvend/fulfilment/store.py",
         "            and rival.state <> 'not_sent'\n",
