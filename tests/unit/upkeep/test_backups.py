@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from telvend.config import Settings
-from telvend.upkeep.backup.state import BackupState, Waiting, archive_id, change_state, read_state
+from telvend.upkeep.backup import archive
+from telvend.upkeep.backup.state import BackupState, Waiting, archive_id, change_state, read_state, waiting
 from telvend.upkeep.backups import backups, of_age, of_archive, of_keys, of_verification
 from telvend.upkeep.findings import Finding, Level
 
@@ -91,3 +92,23 @@ def test_what_is_remembered_is_for_its_owner_and_survives_damage(tmp_path: Path)
     file.write_text("{")
     assert read_state(tmp_path) == BackupState()
     assert archive_id(tmp_path) == archive_id(tmp_path)
+
+
+def test_an_archive_that_was_switched_off_is_begun_anew(tmp_path: Path) -> None:
+    spool = tmp_path / "backup" / "wal"
+    archive.switch_on(tmp_path)
+    assert list(spool.iterdir()) == []
+
+    def archived(state: BackupState) -> None:
+        state.archived_at = NOW
+
+    change_state(tmp_path, archived)
+    archive.switch_on(tmp_path)  # A restart.
+    assert list(spool.iterdir()) == []
+    archive.switch_off(tmp_path)
+    assert not spool.exists()
+    archive.switch_on(tmp_path)
+    waits = waiting(tmp_path)
+    assert waits == Waiting(0, 0, None, gap=True)
+    archive.forget_gap(tmp_path)
+    assert waiting(tmp_path) == Waiting(0, 0, None, gap=False)
