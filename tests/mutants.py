@@ -1309,6 +1309,38 @@ MUTANTS = (
         ") due where",
         (EMAILS,),
     ),
+    Mutant(
+        "a restored shop is released although a provider is not reconciled",
+        "src/telvend/cli/shop.py",
+        "        if not force:\n",
+        "        if False:\n",
+        (
+            "tests/store/test_restores.py::test_a_restored_shop_is_released_when_its_provider_was_reconciled_for_every_day",
+        ),
+    ),
+    Mutant(
+        "a reconciliation from before a restore answers it",
+        "src/telvend/upkeep/restores.py",
+        "leftovers_since(max(one.restored_at for one in restores))",
+        "leftovers_since(since - _USED_WITHIN)",
+        (
+            "tests/store/test_restores.py::test_a_restored_shop_is_released_when_its_provider_was_reconciled_for_every_day",
+        ),
+    ),
+    Mutant(
+        "a backup goes although one that is kept continues it",
+        "src/telvend/upkeep/backup/model.py",
+        "            kept.add(parent)\n",
+        "            pass\n",
+        ("tests/unit/upkeep/backup/test_model.py",),
+    ),
+    Mutant(
+        "a backup is restored past a gap in the log",
+        "src/telvend/upkeep/backup/model.py",
+        "    while wanted in by_segment:\n",
+        "    for wanted in sorted(one for one in by_segment if one >= wanted):\n",
+        ("tests/unit/upkeep/backup/test_model.py",),
+    ),
 )
 
 
