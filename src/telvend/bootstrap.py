@@ -42,6 +42,7 @@ from telvend.orders import failpoints as order_points
 from telvend.orders.bulk import failpoints as bulk_points
 from telvend.people import failpoints as people_points
 from telvend.upkeep.backup import failpoints as backup_points
+from telvend.upkeep.moving import failpoints as move_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ FAILPOINTS = {
         bulk_points,
         people_points,
         backup_points,
+        move_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }

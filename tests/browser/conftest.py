@@ -106,12 +106,14 @@ class Portal:
         assert self.refused == [], page.url
         if not self.scripts[page.context]:
             return  # Nothing can be asked of such a page; its HTML is that of the others.
-        assert await self._violations(page, {"runOnly": list(RULES)}) == [], page.url
+        found = await self._violations(page, {"runOnly": list(RULES)})
+        assert found == [], f"{page.url}: {found}"
         # The other theme differs in nothing but colours.
         for theme in ("dark", "light"):
             await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             contrast = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-            assert await self._violations(page, contrast) == [], f"{page.url} {theme}"
+            found = await self._violations(page, contrast)
+            assert found == [], f"{page.url} {theme}: {found}"
         size = page.viewport_size
         assert size is not None
         for width in (size["width"], 320):

@@ -107,6 +107,8 @@ def credit(amount: str, reference: str) -> tuple[str, ...]:
 
 BEGINNINGS = {
     "back-up-and-restore": Begins(serves=False, is_service=True),
+    "backup": Begins(serves=False, is_service=True),
+    "restore": Begins(serves=False, is_service=True),
     "close-the-month": Begins(),
     "connect-an-authority": Begins(),
     "connect-an-upstream": Begins(),
@@ -126,6 +128,7 @@ BEGINNINGS = {
     "go-live": Begins(),
     "import-a-price-list": Begins(soak=False),
     "issue-vouchers": Begins([("subscriber", "add", "+2348031234567", "--tariff-plan", "Basic", "--currency", "NGN")]),
+    "console": Begins([AMA], soak=False),
     "let-people-in": Begins([AMA], soak=False),
     "look-into-an-order": Begins(
         [AMA, credit("100", "cash-1"), KEY],
