@@ -1241,6 +1241,7 @@ async def open_shop(settings: Settings, url: str, *, serves: bool = False) -> As
 async def work(settings: Settings, url: str, *, fulfilment: bool = True) -> AsyncIterator[Shop]:
     """A shop whose lanes, watch and later work run, and its deliveries where `fulfilment`. Closing it drains them."""
     async with Lifecycle() as life:
+        _trace(life, settings)
         yield await _run(life, settings, url, fulfilment=fulfilment)
 
 
@@ -1262,11 +1263,25 @@ async def serve(
     # After the database was started, which is left with the limit that it was given.
     open_files = raise_file_limit()
     async with Lifecycle() as life:
+        _trace(life, settings)
         shop = await _run(life, settings, url, fulfilment=settings.fulfilment)
         app, by_port = applications(life, shop, run_dir)
         http = life.runs(HttpServer(settings, listen(), app, by_port, open_files))
         life.start()
         yield shop, http
+
+
+def _trace(life: Lifecycle, settings: Settings) -> None:
+    """Trace sales where the settings say so, until everything else is closed. Raises SettingsRefused."""
+    if not settings.otlp_endpoint:
+        return
+    from telvend.kit import tracing
+
+    try:
+        tracing.start(settings.otlp_endpoint, __version__)
+    except tracing.TracingMissing as error:
+        raise SettingsRefused(str(error)) from error
+    life.callback(tracing.stop)
 
 
 async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: bool) -> Shop:

@@ -261,6 +261,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=604800,
         ),
     ] = 3600.0
+    otlp_endpoint: Annotated[
+        str,
+        _meta(
+            "where traces of sales are sent, by OTLP over HTTP: http://127.0.0.1:4318; needs telvend[tracing]",
+            pattern="^(https?://[^ ]+)?$",
+        ),
+    ] = ""
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     watchdog_s: Annotated[
         float, _meta("after how long without a sign of life a worker is replaced; 0: never", ge=0, le=3600)
