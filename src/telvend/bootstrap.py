@@ -1633,7 +1633,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
 
     openapi_documents = {name: write("") for name, write in documents["openapi"].items()}
     developers = ForDevelopers(
-        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations()
+        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations(), limiter
     )
     apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
