@@ -357,9 +357,9 @@ class Shop:
     @property
     def console_url(self) -> str:
         """Where the console is reached."""
-        from telvend.upkeep.served_at import console_address_of
+        from telvend.upkeep.served_at import console_at
 
-        return console_address_of(self.settings) or self.base_url
+        return console_at(self.settings) or self.base_url
 
     @cached_property
     def email_sender(self) -> "EmailSender":
