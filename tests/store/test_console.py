@@ -156,6 +156,49 @@ async def test_two_who_confirm_at_once_move_the_money_once(strict: ConsoleShop) 
     assert await strict.value("select count(*) from transfer where kind = 2") == 1
 
 
+async def test_a_credit_above_the_limit_moves_nothing_until_another_person_confirms_it(strict: ConsoleShop) -> None:
+    owner, finance = await strict.owner(), await strict.staff("esi@shop.example", Role.FINANCE)
+    path = f"/console/resellers/{strict.ama.number}/credit"
+    #                                                      wallet
+    assert await strict.balance() == 100_00
+    for number in (1, 2):
+        page = await owner.do(path, "Credit", amount="50", reference=f"bank {number}", reason="by transfer")
+        assert "waits for a second person" in page.text
+    assert await strict.balance() == 100_00
+    assert "2 proposals wait" in (await finance.open("/console")).text
+    await finance.do("/console/approvals/1/confirm", "Confirm", reason="seen at the bank")
+    assert await strict.balance() == 150_00
+    await finance.do("/console/approvals/2/reject", "Reject", reason="no such transfer")
+    assert await strict.balance() == 150_00
+    again = await owner.press(await owner.open("/console/approvals/2/reject"), "Continue", reason="mine")
+    assert again.status == 422
+    assert "no such transfer" in again.text
+    page = await owner.press(await owner.open(path), "Continue", amount="50", reference="bank 1", reason="again")
+    page.error_of("reference")
+    page = await owner.do(path, "Credit", amount="0.50", reference="bank 3", reason="small")
+    assert await strict.balance() == 150_50
+    acts = [act[1] for act in await strict.acts()]
+    assert acts.count("wallet.credit.proposed") == 2
+    assert acts.count("proposal.confirm") == 1
+
+
+async def test_a_colleague_comes_in_by_a_link_that_an_owner_makes(console: ConsoleShop) -> None:
+    owner, colleague = await console.owner(), await console.stranger()
+    shown = await owner.press(
+        await owner.open("/console/staff/invite"), "Continue", email="yaw@shop.example", support="yes", reason="helps"
+    )
+    page = await owner.press(shown, "Make the link")
+    link = re.findall(r"/console/invitation/[A-Za-z0-9_-]+", page.html)[0]
+    assert link not in (await owner.open("/console/audit-log")).html
+    page = await colleague.press(await colleague.open(link), "Continue", password=PASSWORD)
+    assert page.url.endswith("/console")
+    assert "Staff" not in page.links
+    assert "Settings" not in page.links
+    assert (await (await console.stranger()).open(link)).status == 410
+    nobody = await owner.press(await owner.open("/console/staff/invite"), "Continue", email="x@y.example", reason="x")
+    assert nobody.status == 422
+
+
 async def test_figures_that_have_changed_are_shown_again(console: ConsoleShop) -> None:
     owner, other = await console.owner(), await console.staff("esi@shop.example", Role.FINANCE)
     path = "/console/catalogue/GH-MTN-1GB-30D/price"

@@ -308,7 +308,8 @@ class _Staff:
             return _Invited(given["email"], path)
 
         def answer(request: Request, visitor: Visitor, invited: object, given: Given) -> Response:
-            base = f"{request.url.scheme}://{request.url.netloc}"
+            own = desk.settings.public_url if not desk.settings.console_port else ""
+            base = own.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
             link = f"{base}{invited.path}" if isinstance(invited, _Invited) else ""
             return console.render(
                 request, visitor, "console/invited.html", link=link, email=given["email"], compress=False
