@@ -95,7 +95,7 @@ class _Pages:
             empty="There are none",
             advice="Signed messages of gateways about payments that are none of ours appear here.",
         )
-        actions = [("/console/todo/strays", "What to do"), ("/console/funding", "Fundings")]
+        actions = [("/console/todo/strays", "What to do"), ("/console/funding", "Back")]
         return self._console.list(request, visitor, "Payments without an owner", listing, actions=actions)
 
     async def one(self, request: Request, visitor: Visitor) -> Response:

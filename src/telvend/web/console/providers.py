@@ -102,7 +102,7 @@ class _Pages:
             empty="No network was ever paused",
         )
         return self._console.list(
-            request, visitor, "Pauses of networks", listing, actions=[("/console/providers", "Providers")]
+            request, visitor, "Pauses of networks", listing, actions=[("/console/providers", "Back")]
         )
 
     async def _named(self, request: Request) -> str:

@@ -167,7 +167,7 @@ class _Pages:
             empty="No month is closed",
             advice="Close a month when it is over: its figures never change afterwards.",
         )
-        actions = [("/console/reports/close", "Close a month"), ("/console/reports", "Reports")]
+        actions = [("/console/reports/close", "Close a month"), ("/console/reports", "Back")]
         return self._console.list(request, visitor, "Months", listing, actions=actions)
 
     def verbs(self) -> Iterable[Verb[None]]:
