@@ -58,6 +58,9 @@ WEBHOOK_EVENTS = "tests/store/test_webhook_events.py"
 WEBHOOK_SENDING = "tests/store/test_webhook_dispatch.py"
 
 PEOPLE = "tests/store/test_people.py"
+CONSOLE = "tests/store/test_console.py"
+TOGETHER = "tests/store/test_writing_together.py"
+ORDER_SEARCH = "tests/store/test_order_search.py"
 EMAILS = "tests/store/test_emails.py"
 
 MUTANTS = (
@@ -1287,6 +1290,41 @@ MUTANTS = (
         'where digest = $1 and purpose = $2 and used_at is null and ended_at is null"',
         'where digest = $1 and purpose = $2 and ended_at is null"',
         (PEOPLE,),
+    ),
+    Mutant(
+        "the console does what was confirmed only where the figures are those that were shown",
+        "src/telvend/web/console/verbs.py",
+        "        if seen != preview.mark:\n",
+        "        if not seen:\n",
+        (f"{CONSOLE}::test_figures_that_have_changed_are_shown_again",),
+    ),
+    Mutant(
+        "a page of the console opens for the roles of the table only",
+        "src/telvend/web/console/frame.py",
+        "        if not may(visitor.roles, right):\n",
+        "        if False:\n",
+        (f"{CONSOLE}::test_every_page_opens_for_the_roles_of_the_table_and_for_nobody_else",),
+    ),
+    Mutant(
+        "an act stands with its change",
+        "src/telvend/database/connections.py",
+        "                await together.write(connection)\n",
+        "                pass\n",
+        (TOGETHER,),
+    ),
+    Mutant(
+        "no order that is committed late is left out of the search index",
+        "src/telvend/orders/search/store.py",
+        "select least(clock_timestamp() - make_interval(secs => $1), min(xact_start)) from",
+        "select clock_timestamp() - make_interval(secs => $1) from",
+        (ORDER_SEARCH,),
+    ),
+    Mutant(
+        "a file holds no formula of a reseller's",
+        "src/telvend/web/console/tables.py",
+        """return f"'{text}" if text""",
+        """return f"{text}" if text""",
+        (f"{CONSOLE}::test_files_hold_no_formulas",),
     ),
     Mutant(
         "a session of the portal does not open the console, nor the other way round",
