@@ -7,13 +7,14 @@ CLIENTS := .clients
 GENERATORS := .generators
 LINTERS := .linters
 READERS := tests/clients/node_modules/.installed
+AXE := tests/browser/node_modules/.installed
 
 # Not empty where somebody has named a Python: an environment of another one is then made anew.
 CHOSEN := $(filter-out file default,$(origin PYTHON))
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 ENVIRONMENT := PYTHON="$(PYTHON)" CHOSEN="$(CHOSEN)" requirements/environment.sh
 
-.PHONY: help install newman clients generators linters monitors npm php demo test check soak mutants bench docs lock clean
+.PHONY: help install newman browser chromium screenshots clients generators linters monitors npm php demo test check soak mutants bench docs lock clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +34,20 @@ $(NEWMAN): tests/postman/package-lock.json | npm
 	@echo "Installing newman into tests/postman/node_modules (about half a minute, once) ..."
 	@cd tests/postman && npm ci --no-progress --loglevel=error > /dev/null
 	@touch $@
+
+chromium:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+	  || requirements/system.sh "a browser" chromium
+
+browser: npm chromium $(AXE)  ## what the tests of pages need: Chromium and Node.js where there are none, and axe
+
+$(AXE): tests/browser/package-lock.json | npm
+	@echo "Installing axe into tests/browser/node_modules (some seconds, once) ..."
+	@cd tests/browser && npm ci --no-progress --loglevel=error > /dev/null
+	@touch $@
+
+screenshots: install browser  ## take the pictures of docs/images anew
+	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 clients:  ## what generates a Python client of each API in the tests, in an environment of its own
 	@$(ENVIRONMENT) $(CLIENTS) requirements/clients.lock
@@ -59,7 +74,7 @@ $(READERS): tests/clients/package-lock.json | npm
 demo: install  ## a furnished shop that sells a bundle before your eyes, then serves (ARGS=--once ends after the sale)
 	@$(BIN)/telvend demo --data-dir .demo $(ARGS)
 
-test: install newman clients linters  ## style, types, layers and every test, in a few minutes
+test: install newman clients browser linters  ## style, types, layers and every test, in a few minutes
 	@$(BIN)/ruff check src tests bench
 	@$(BIN)/ruff format --check src tests bench
 	@$(BIN)/mypy
@@ -88,4 +103,4 @@ lock: install  ## pin the dependencies of pyproject.toml again
 	@$(PIN) requirements/generators.in -o requirements/generators.lock
 
 clean:  ## everything that was made here
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo tests/postman/node_modules tests/clients/node_modules $(CLIENTS) $(GENERATORS) $(LINTERS)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .browser tests/postman/node_modules tests/clients/node_modules tests/browser/node_modules $(CLIENTS) $(GENERATORS) $(LINTERS)

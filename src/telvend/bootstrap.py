@@ -42,6 +42,7 @@ from telvend.orders import failpoints as order_points
 from telvend.orders.bulk import failpoints as bulk_points
 from telvend.people import failpoints as people_points
 from telvend.upkeep.backup import failpoints as backup_points
+from telvend.upkeep.moving import failpoints as move_points
 from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ FAILPOINTS = {
         bulk_points,
         people_points,
         backup_points,
+        move_points,
     )
     for name, sentence in room.FAILPOINTS.items()
 }
@@ -1239,6 +1241,7 @@ async def open_shop(settings: Settings, url: str, *, serves: bool = False) -> As
 async def work(settings: Settings, url: str, *, fulfilment: bool = True) -> AsyncIterator[Shop]:
     """A shop whose lanes, watch and later work run, and its deliveries where `fulfilment`. Closing it drains them."""
     async with Lifecycle() as life:
+        _trace(life, settings)
         yield await _run(life, settings, url, fulfilment=fulfilment)
 
 
@@ -1260,11 +1263,25 @@ async def serve(
     # After the database was started, which is left with the limit that it was given.
     open_files = raise_file_limit()
     async with Lifecycle() as life:
+        _trace(life, settings)
         shop = await _run(life, settings, url, fulfilment=settings.fulfilment)
         app, by_port = applications(life, shop, run_dir)
         http = life.runs(HttpServer(settings, listen(), app, by_port, open_files))
         life.start()
         yield shop, http
+
+
+def _trace(life: Lifecycle, settings: Settings) -> None:
+    """Trace sales where the settings say so, until everything else is closed. Raises SettingsRefused."""
+    if not settings.otlp_endpoint:
+        return
+    from telvend.kit import tracing
+
+    try:
+        tracing.start(settings.otlp_endpoint, __version__)
+    except tracing.TracingMissing as error:
+        raise SettingsRefused(str(error)) from error
+    life.callback(tracing.stop)
 
 
 async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: bool) -> Shop:
@@ -1604,7 +1621,9 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
         for app in [serving.DialectApp(dialect, shop.services, limiter)]
         for mount in dialect.mounts or (dialect.base_path,)
     }
-    apps[BASE] = checkout(shop.services.fundings, shop.sandbox)
+    assets = Assets()
+    templates = Templates(assets)
+    apps[BASE] = checkout(shop.services.fundings, shop.sandbox, templates)
     apps["/gateways"] = notices(shop.services.fundings)
     apps[CALLBACKS] = callbacks(shop.callbacks)
     documents = {
@@ -1616,8 +1635,6 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
     developers = ForDevelopers(
         ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations()
     )
-    assets = Assets()
-    templates = Templates(assets)
     apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.
     at_once = max(1, shop.settings.pool_size // 2)

@@ -19,6 +19,8 @@ import msgspec
 
 from telvend.kit.keyfile import key_refusal
 from telvend.kit.limits import NotALimit, written
+from telvend.kit.moved import FILE as MOVED
+from telvend.kit.moved import read_moved
 from telvend.kit.networks import NotANetwork, parse_network
 from telvend.kit.permissions import folder_refusal, reachable_secret_refusal, secret_refusal, write_refusal
 from telvend.kit.phone import NotAPrefix, validate_prefixes
@@ -259,6 +261,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=604800,
         ),
     ] = 3600.0
+    otlp_endpoint: Annotated[
+        str,
+        _meta(
+            "where traces of sales are sent, by OTLP over HTTP: http://127.0.0.1:4318; needs telvend[tracing]",
+            pattern="^(https?://[^ ]+)?$",
+        ),
+    ] = ""
     drain_s: Annotated[float, _meta("how long a stopping server waits for calls to providers", ge=0, le=300)] = 10.0
     watchdog_s: Annotated[
         float, _meta("after how long without a sign of life a worker is replaced; 0: never", ge=0, le=3600)
@@ -430,12 +439,28 @@ def load(overrides: Mapping[str, Any] | None = None, environment: Mapping[str, s
     if not values["data_dir"]:
         values["data_dir"] = default_data_dir()
     values["data_dir"] = os.path.abspath(os.path.expanduser(values["data_dir"]))
+    if values.get("database_url") is None:
+        _follow_move(values, origins)
     if _PROVIDERS not in chosen:
         folder = Path(os.path.abspath(file.parent if file else values["data_dir"]))
         values[_PROVIDERS] = _providers(tables, environment, folder, origins)
     settings = Settings(**values)
     _require_own_names(settings)
     return Loaded(settings, origins, str(file) if file else None)
+
+
+def _follow_move(values: dict[str, Any], origins: dict[str, str]) -> None:
+    """Take the database that the shop of this data directory was moved to (`telvend database move`), where no other is named."""
+    data_dir = Path(values["data_dir"])
+    try:
+        moved = read_moved(data_dir)
+    except ValueError as error:
+        raise SettingsRefused(f"{error}, and says which database this shop was moved to.") from None
+    if moved is None:
+        return
+    if (refusal := reachable_secret_refusal(data_dir / MOVED, "The file")) is not None:
+        raise SettingsRefused(f"{refusal}.")
+    values["database_url"], origins["database_url"] = Secret(moved.url), MOVED
 
 
 def _providers(

@@ -249,8 +249,13 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a byte of it is damaged": ("wal/*/0*", flip, "was changed|does not open"),
 }
 
+SLOW = {"a byte of it is damaged", "the record is changed", "a byte of the keys is changed"}
+"""What is read as another kind of damage is."""
 
-@pytest.mark.parametrize("kind", DAMAGE)
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.soak) if kind in SLOW else kind for kind in DAMAGE]
+)
 def test_planted_damage_is_found(kind: str, story: Story, tmp_path: Path) -> None:
     pattern, damage, said = DAMAGE[kind]
     shutil.copytree(story.place, tmp_path / "place")

@@ -107,6 +107,8 @@ def credit(amount: str, reference: str) -> tuple[str, ...]:
 
 BEGINNINGS = {
     "back-up-and-restore": Begins(serves=False, is_service=True),
+    "backup": Begins(serves=False, is_service=True),
+    "restore": Begins(serves=False, is_service=True),
     "close-the-month": Begins(),
     "connect-an-authority": Begins(),
     "connect-an-upstream": Begins(),
@@ -125,7 +127,9 @@ BEGINNINGS = {
     "generate-a-client": Begins(soak=False),
     "go-live": Begins(),
     "import-a-price-list": Begins(soak=False),
+    "install": Begins(serves=False, soak=False),
     "issue-vouchers": Begins([("subscriber", "add", "+2348031234567", "--tariff-plan", "Basic", "--currency", "NGN")]),
+    "console": Begins([AMA], soak=False),
     "let-people-in": Begins([AMA], soak=False),
     "look-into-an-order": Begins(
         [AMA, credit("100", "cash-1"), KEY],
@@ -133,6 +137,7 @@ BEGINNINGS = {
         called=["NPAPI-8-j4g3hq", "NPAPI-10-zwzkvp", "NPAPI-11-bmpnqk"],
         settings=STEERED,
     ),
+    "monitoring": Begins(),
     "reconcile-a-day": Begins(
         [AMA, credit("100", "cash-1"), KEY],
         [purchase(f"024123000{number}") for number in (1, 2, 3)],
@@ -150,6 +155,7 @@ BEGINNINGS = {
     "switch-a-provider-off": Begins(soak=False),
     "tell-resellers-by-webhook": Begins([AMA, credit("20", "cash-1")], soak=False),
     "two-people-for-large-amounts": Begins([AMA]),
+    "upgrade": Begins(),
     "use-the-postman-collection": Begins([AMA]),
     "when-a-network-is-down": Begins(soak=False),
 }

@@ -31,6 +31,7 @@ from telvend.orders.purchase_list import read_rows
 from tests.store.test_cli import EMAIL, Shop, one_object
 
 GB = "GH-MTN-1GB-30D"  # 4.50 each
+TELECEL = "GH-TELECEL-1GB-30D"
 KOFI = "kofi@example.com"
 
 
@@ -274,6 +275,36 @@ def test_a_row_that_was_changed_under_its_reference_is_named(shop: Shop) -> None
     assert orders(shop) == 3
 
 
+def test_rows_of_a_paused_network_wait_and_the_others_are_sold(shop: Shop) -> None:
+    """Also of a list that was begun before: the pause is no mistake of the list."""
+    write(numbers(1))
+    place(shop)
+    shop.run("network", "pause", "MTN", "--country", "GH", "--reason", "nothing arrives")
+    write([*numbers(2), f"{TELECEL},0201234567,,", "GH-MTN-AIRTIME,0241234577,5,"])
+    looked = place(shop, "--dry-run")
+    assert (looked["paused"], looked["sold_before"]) == (2, 1)
+    found = place(shop, code=1)
+    assert (counted(found), found["paused"]) == ((1, 1, 2), 2)
+    states = {row["product"]: (row["state"], row["error"]) for row in result()}
+    assert states[TELECEL][0] != "not sold"
+    state, error = states["GH-MTN-AIRTIME"]
+    assert state == "not sold"
+    assert error.startswith("MTN is paused since 20")
+    assert error.endswith(": nothing arrives")
+    text = shop.run("order", "place", "--csv", "list.csv", "--email", EMAIL, "--yes", code=1).stdout
+    assert "2 rows left for later: MTN is paused since" in text
+    shop.run("network", "resume", "MTN", "--country", "GH")
+    assert counted(place(shop)) == (2, 2, 0)
+    assert orders(shop) == 4
+
+
+def test_a_product_that_is_off_is_a_mistake_while_its_network_is_paused_too(shop: Shop) -> None:
+    shop.run("network", "pause", "MTN", "--country", "GH", "--reason", "nothing arrives")
+    shop.run("product", "off", GB)
+    write(numbers(1))
+    assert place(shop, code=1)["problems"] == [{"line": 2, "field": "product", "problem": "is not on sale now"}]
+
+
 def test_a_list_is_gone_on_with_after_its_products_left_the_sale(shop: Shop) -> None:
     write(numbers(2))
     place(shop)
@@ -501,6 +532,20 @@ def test_a_row_is_sold_at_the_price_that_was_shown_or_not_at_all(shop: Shop) -> 
         await found.catalogue.change_price(GB, price="4.60")
 
     stopped, errors = while_it_runs(shop, dearer)
+    assert (stopped, orders(shop)) == (None, 0)
+    assert errors == ["The price has changed from GHS 4.50 to GHS 4.60 since the list was checked."] * 2
+
+
+def test_a_row_that_waited_is_not_sold_for_another_price(shop: Shop) -> None:
+    """A network that sells again while the list is sold: at the price that was shown."""
+    shop.run("network", "pause", "MTN", "--country", "GH", "--reason", "nothing arrives")
+
+    async def resumed_and_dearer(found: Opened) -> None:
+        await found.catalogue.change_price(GB, price="4.60")
+        await found.pauses.resume("MTN", reason="it arrives", by_whom="Esi", country="GH")
+        await found.watch.look()
+
+    stopped, errors = while_it_runs(shop, resumed_and_dearer)
     assert (stopped, orders(shop)) == (None, 0)
     assert errors == ["The price has changed from GHS 4.50 to GHS 4.60 since the list was checked."] * 2
 

@@ -345,6 +345,65 @@ async def test_home_shows_what_came_in_and_what_was_spent_on_its_day(pages: Page
     assert overview.spent == [Money(0, GHS)] * 30
 
 
+async def test_what_was_spent_stands_on_its_day_less_what_came_back(pages: Pages) -> None:
+    """A history over four days: money in, sales, one that failed on the next day, and money in between."""
+    reseller = await pages.shop.services.resellers.add("efua@example.com", "Efua", "0241234567")
+    for number, amount in enumerate((100_00, 50_00)):
+        await pages.shop.services.credits.add(reseller.id, Money(amount, GHS), Mode.LIVE, f"in-{number}")
+    (wallet,) = [
+        w
+        for w in await pages.shop.services.wallets.of_reseller(reseller.id)
+        if w.mode is Mode.LIVE and w.balance.currency == GHS
+    ]
+    now = datetime.now(UTC)
+    noon = now.replace(hour=12, minute=0, second=0, microsecond=0)
+    days = [noon - timedelta(days=3 - day) for day in range(4)]
+    # (day, change of the balance): the credits above are the first and the fourth transfer.
+    history = [(0, 100_00), (0, -30_00), (1, -20_00), (1, 50_00), (2, 20_00), (2, -5_00), (3, -1_00)]
+    async with pages.shop.database.connection() as tx:
+        await tx.execute("set session_replication_role = replica")
+        rows = await tx.fetch(
+            "select cause, kind, debit, credit from transfer where wallet_id = $1 order by wallet_sequence",
+            wallet.wallet_id,
+        )
+        await tx.execute("delete from transfer where wallet_id = $1", wallet.wallet_id)
+        house, balance, made = rows[0]["debit"], 0, iter(rows)
+        for sequence, (day, change) in enumerate(history, 1):
+            balance += change
+            at = days[day] + timedelta(minutes=sequence)
+            found = next(made) if change in (100_00, 50_00) else None
+            cause, kind = (found["cause"], found["kind"]) if found else (900_000 + sequence, 1)
+            debit, credit = (house, wallet.wallet_id) if change > 0 else (wallet.wallet_id, house)
+            await tx.execute(
+                "insert into transfer (cause, kind, debit, credit, amount_minor, wallet_id, wallet_sequence,"
+                " wallet_balance_minor, created_at)"
+                " values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                cause, kind, debit, credit, abs(change), wallet.wallet_id, sequence, balance, at,
+            )  # fmt: skip
+        for position, day in ((1, 0), (2, 1)):
+            at = days[day]
+            await tx.execute(
+                "update wallet_transaction set created_at = $3 where wallet_id = $1 and position = $2",
+                wallet.wallet_id,
+                position,
+                at,
+            )
+        await tx.execute("update wallet_credit set created_at = $2 where reference = $1", "in-0", days[0])
+        await tx.execute("update wallet_credit set created_at = $2 where reference = $1", "in-1", days[1])
+        await tx.execute(
+            "update wallet set balance_minor = $2, sequence = $3 where account_id = $1",
+            wallet.wallet_id,
+            balance,
+            len(history),
+        )
+        await tx.execute("set session_replication_role = origin")
+    bounds = days_back(now, "UTC")
+    overview = await pages.shop.services.transactions.overview(wallet.wallet_id, GHS, bounds)
+    # The sale of day 1 came back on day 2, which had spent 5: nothing was spent on that day, and never less than nothing.
+    assert [money.minor for money in overview.spent[-5:]] == [0, 30_00, 20_00, 0, 1_00]
+    assert overview.balance.minor == balance
+
+
 def test_the_last_days_begin_at_midnight_in_the_persons_zone() -> None:
     bounds = days_back(datetime(2026, 11, 28, 23, 30, tzinfo=UTC), "Africa/Lagos")
     assert len(bounds) == 31
@@ -428,7 +487,11 @@ async def test_programs_are_answered_in_json_as_before(pages: Pages) -> None:
     visit = pages.browser(accept="application/json")
     assert set((await visit.get("/")).json()) == {"name", "apis", "collections", "health"}
     assert (await visit.get("/nothing")).json() == {"error": "There is nothing at this path."}
+    assert (await visit.get("/")).headers["vary"] == "Accept"
     first = await pages.browser().get("/")
+    assert (first.status_code, first.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "Accept" in first.headers["vary"]
+    assert "Data bundles of Ghana from a wallet in GHS." in first.text
     for words, path in (("Sign in", "/signin"), ("Sign up", "/signup"), ("API documentation", "/docs")):
         assert re.search(rf'<a [^>]*href="{path}"[^>]*>{words}', first.text), words
     for name in ("netpluse", "networkdatasub", "madapi"):

@@ -4,20 +4,25 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
 from telvend.bootstrap import work
-from telvend.config import load
+from telvend.config import ProviderSettings, load
+from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.orders.model import COUNTER
+from telvend.providers.reloadly import client
 from tests import upstream_double as double
 from tests.store.test_cli import EMAIL, Shop
+from tests.world_doubles import ReloadlyDouble
 
 AIRTIME, PHONE = "NG-MTN-AIRTIME", "08031234567"
 TABLE = 'own_network = false\n[providers.vt]\nconnector = "double"\napi_key = "hunter2"\n'
@@ -102,6 +107,84 @@ def test_a_provider_without_a_list_is_asked_and_what_was_found_is_recorded(shop:
     assert [(one["matched"], one["only_here"], one["different"]) for one in listed] == [(0, 1, 0), (0, 0, 1), (1, 0, 0)]
     assert shop.data("reconcile", "list", "--limit", "1")["next"] == listed[0]["id"]
     assert [request.method for request in double.requests] == ["POST", "GET", "GET", "GET"]
+
+
+RELOADLY = """own_network = false
+[providers.rl]
+connector = "reloadly"
+client_id = "double-client"
+client_secret = "{secret}"
+[providers.mtn]
+connector = "madapi"
+client_id = "a-key"
+client_secret = "{secret}"
+"""
+
+
+@pytest.fixture
+def reloadly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ReloadlyDouble:
+    """Reloadly behind `[providers.rl]`, whose top-ups are of today."""
+    far_side = ReloadlyDouble()
+    connect, transaction = client.connect, far_side.transaction
+    at = datetime.now(ZoneInfo("America/New_York")).strftime("%Y-%m-%d %H:%M:%S")
+
+    def connected(name: str, settings: ProviderSettings, clock: Clock, *, transport: None = None) -> client.Reloadly:
+        assert transport is None
+        return connect(name, settings, clock, transport=httpx.MockTransport(far_side.handle))
+
+    monkeypatch.setattr(client, "connect", connected)
+    monkeypatch.setattr(far_side, "transaction", lambda entry: transaction(entry) | {"transactionDate": at})
+    (folder / "telvend.toml").write_text(RELOADLY.format(secret="double-secret"))
+    return far_side
+
+
+def test_reloadly_is_read_by_its_list_and_what_the_books_do_not_know_is_found(
+    shop: Shop, reloadly: ReloadlyDouble
+) -> None:
+    made = shop.data("provider", "try", "rl", "--product", AIRTIME, "--phone", PHONE, "--yes", "--wait", "0")
+    assert made["state"] == "delivered"
+    found = shop.data("reconcile", "rl", "--date", today())
+    assert (found["source"], found["matched"], found["only_there"]) == ("list", 1, [])
+    # What was bought there after the moment of a restore.
+    reloadly.book.append(replace(reloadly.book[0], number=2, reference="AT-9-lost00-1"))
+    found = shop.data("reconcile", "rl", "--date", today(), code=1)
+    (lost,) = found["only_there"]
+    assert (lost["reference"], lost["provider_reference"], lost["order"]) == ("AT-9-lost00-1", "4602845", None)
+    assert (lost["subscriber"], lost["charged"], lost["currency"]) == ("+2348031234567", Decimal("0.65"), "USD")
+    assert found["only_here"] == found["different"] == []
+
+
+def test_a_list_that_cannot_be_read_reconciles_nothing(
+    shop: Shop, reloadly: ReloadlyDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloadly, "page", lambda _: httpx.Response(403, json={"message": "no"}))
+    result = shop.run("reconcile", "rl", "--date", today(), code=1)
+    assert result.stdout == ""
+    said = "telvend: Nothing is reconciled: page 1 of the list of transactions cannot be read: HTTP 403"
+    assert result.stderr.splitlines()[-1].startswith(said)
+    assert shop.data("reconcile", "list")["reconciliations"] == []
+
+
+def test_a_check_says_whether_the_credentials_buy_a_token(shop: Shop, folder: Path, reloadly: ReloadlyDouble) -> None:
+    found = shop.data("provider", "check", "rl")
+    assert (found["token"], found["float"], found["currency"]) == (True, Decimal("5000.23"), "USD")
+    assert "token    the credentials are accepted, and buy one" in shop.run("provider", "check", "rl").stdout
+    (folder / "telvend.toml").write_text(RELOADLY.format(secret="not-the-secret"))
+    found = shop.data("provider", "check", "rl", code=1)
+    assert (found["token"], found["float"]) == (False, None)
+    assert found["problems"][0]["where"] == "client_id, client_secret"
+    assert found["problems"][0]["text"].startswith(
+        "https://auth.reloadly.com/oauth/token gives no token for them: the credentials are not accepted: INVALID_CREDENTIALS"
+    )
+    assert "not-the-secret" not in json.dumps(found, default=str)
+    assert reloadly.tokens == 2
+
+
+def test_madapi_has_no_list_and_the_command_says_what_to_use(shop: Shop, reloadly: ReloadlyDouble) -> None:
+    assert reloadly.book == []
+    result = shop.run("reconcile", "mtn", "--date", today())
+    assert "MADAPI has no list of transactions, and MTN's own no question about a refill" in result.stderr
+    assert "--statement FILE.csv" in result.stderr
 
 
 def test_a_provider_that_does_not_answer_leaves_its_attempts_over(shop: Shop) -> None:

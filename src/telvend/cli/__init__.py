@@ -140,6 +140,7 @@ What was found is recorded; running it again is harmless. Exit code 1 where anyt
     ),
     LazyGroup("simulator", "simulator", "app", rich_help_panel=_OPERATOR, help="The pretended upstream."),
     LazyGroup("db", "database", "app", rich_help_panel=_OPERATOR, help="The database itself."),
+    LazyGroup("database", "moving", "app", rich_help_panel=_OPERATOR, help="Moving the shop into another database."),
     LazyGroup("shop", "shop", "app", rich_help_panel=_OPERATOR, help="Whether this shop sells."),
 )
 """Every command and group, in the order of `telvend --help`. The help of a command is the docstring of its function, again."""

@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -58,7 +59,9 @@ def install_service(
     if refusal is not None:
         fail(refusal)
     if print_only:
-        emit(Output({"unit": unit.text()}, unit.text().rstrip()), as_json_of(context, as_json))
+        units = unit.units(unit_file.stem)
+        shown = "\n".join(f"# {unit_file.with_name(name)}\n{text}" for name, text in units.items())
+        emit(Output({"unit": unit.text(), "units": units}, shown.rstrip()), as_json_of(context, as_json))
         return
     if os.geteuid() != 0:
         fail("Only root can install a service; --print shows the unit.")
@@ -66,7 +69,9 @@ def install_service(
         did = _install(unit, unit_file, replace=replace)
     except OSError as error:
         fail(f"{error.filename or unit_file}: {error.strerror}.")
-    following = [] if _is_enabled(unit_file) else [f"systemctl enable --now {unit_file.stem}"]
+    begins = [unit_file, *unit_file.parent.glob(f"{unit_file.stem}-audit.timer")]
+    waiting = [_name_of(one) for one in begins if not _is_enabled(one)]
+    following = [f"systemctl enable --now {' '.join(waiting)}"] if waiting else []
     lines = did or ["Everything was in place; nothing has changed."]
     if following:
         lines = [*lines, f"Start it now and at every boot: {following[0]}"]
@@ -91,30 +96,36 @@ def _program() -> Path:
 
 def _install(unit: ServiceUnit, unit_file: Path, *, replace: bool) -> list[str]:
     """Bring everything into place. Return a sentence for each thing that was changed. Raises OSError."""
-    text, before = unit.text(), _read(unit_file)
-    if before is not None and before != text and not replace:
-        shown = "\n".join(
-            difflib.unified_diff(
-                before.splitlines(), text.splitlines(), str(unit_file), "what this version writes", "", "", 1, ""
-            )
-        )
-        fail(
-            f"{unit_file} differs from what this version writes, and was left as it is:\n{shown}\nWith --replace it is replaced."
-        )
+    files = {unit_file.with_name(name): text for name, text in unit.units(unit_file.stem).items()}
+    before = {path: _read(path) for path in files}
+    changed = [path for path, text in files.items() if before[path] not in (None, text)]
+    if changed and not replace:
+        shown = "\n".join(_difference(path, before[path] or "", files[path]) for path in changed)
+        names = ", ".join(map(str, changed))
+        fail(f"{names}: somebody has changed this, and it was left as it is:\n{shown}\nWith --replace it is replaced.")
     if (why := _not_runnable(unit.program)) is not None:
         fail(why)
     did = [*_make_user(unit), *_make_folder(unit), *_make_environment(unit)]
-    if before != text:
-        _verify(unit_file, text)
-        if before is not None:
-            kept = unit_file.with_name(f"{unit_file.name}.before")
-            kept.write_text(before, "utf-8")
+    written = {path: text for path, text in files.items() if before[path] != text}
+    if written:
+        _verify(files)
+    for path, text in written.items():
+        if path in changed:
+            kept = path.with_name(f"{path.name}.before")
+            kept.write_text(before[path] or "", "utf-8")
             did.append(f"Kept the unit of before as {kept}.")
-        _write(unit_file, text, 0o644)
-        did.append(f"Wrote {unit_file}.")
-        if _RUNNING.is_dir():
-            _run("systemctl", "daemon-reload")
+        _write(path, text, 0o644)
+        did.append(f"Wrote {path}.")
+    if written and _RUNNING.is_dir():
+        _run("systemctl", "daemon-reload")
     return did
+
+
+def _difference(path: Path, before: str, text: str) -> str:
+    lines = difflib.unified_diff(
+        before.splitlines(), text.splitlines(), str(path), "what this version writes", "", "", 1, ""
+    )
+    return "\n".join(lines)
 
 
 def _make_user(unit: ServiceUnit) -> list[str]:
@@ -163,17 +174,15 @@ def _make_environment(unit: ServiceUnit) -> list[str]:
     return [f"Made {file}, for settings that are secrets."]
 
 
-def _verify(unit_file: Path, text: str) -> None:
-    """Let systemd look at the unit before it is put in place, where its program is here."""
+def _verify(files: dict[Path, str]) -> None:
+    """Let systemd look at the units before they are put in place, where it is here."""
     if shutil.which("systemd-analyze") is None:
         return
-    unit_file.parent.mkdir(parents=True, exist_ok=True)
-    draft = unit_file.with_name(f".verify-{unit_file.name}")  # It goes by the ending of the name.
-    draft.write_text(text, "utf-8")
-    try:
-        _run("systemd-analyze", "verify", "--man=no", str(draft))
-    finally:
-        draft.unlink()
+    with tempfile.TemporaryDirectory(prefix="telvend-units-") as folder:
+        drafts = [Path(folder) / path.name for path in files]
+        for draft, text in zip(drafts, files.values(), strict=True):
+            draft.write_text(text, "utf-8")
+        _run("systemd-analyze", "verify", "--man=no", *map(str, drafts))
 
 
 def _not_runnable(program: Path) -> str | None:
@@ -188,8 +197,12 @@ def _not_runnable(program: Path) -> str | None:
 
 
 def _is_enabled(unit_file: Path) -> bool:
-    wanted = unit_file.parent / "multi-user.target.wants" / unit_file.name
-    return wanted.is_symlink()
+    return any(wanted.is_symlink() for wanted in unit_file.parent.glob(f"*.target.wants/{unit_file.name}"))
+
+
+def _name_of(unit_file: Path) -> str:
+    """The name as systemctl takes it; of a service without its ending."""
+    return unit_file.name.removesuffix(".service")
 
 
 def _read(file: Path) -> str | None:

@@ -101,6 +101,8 @@ async def place_list(shop: Shop, request: ListRequest) -> Output:
     # A script, which has no terminal, sells as it does with a single purchase.
     if any(total.count for total in checked.totals) and not request.yes and sys.stdin.isatty():
         _console().print(_needed(checked), markup=False)
+        for text in _waiting(checked):
+            _console().print(text, markup=False)
         table("", *_totals_table(checked), "")(_console())
         if not _agreed(checked, request.mode):
             return Output(_totals_data(checked) | {"sold": 0}, "Nothing was sold.", exit_code=1)
@@ -132,6 +134,7 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
         "states": dict(sorted(outcome.states.items())),
         "stopped": stopped,
         "halted": reasons,
+        "paused": sum(checked.pauses.values()),
         "result": None if unwritten else _shown(result_file.path),
         "problem_count": 0,
         "problems": [],
@@ -142,6 +145,7 @@ async def _sell(shop: Shop, request: ListRequest, checked: CheckedList, result_f
         *([f"Orders: {states}."] if states else []),
         *([stopped] if stopped else []),
         *reasons,
+        *_waiting(checked),
         unwritten or f"What has become of each row: {_shown(result_file.path)}",
         *([_GO_ON] if left or unwritten else []),
     ]
@@ -266,12 +270,17 @@ def _looked(checked: CheckedList, halts: Sequence[str]) -> Output:
     def show(console: Console) -> None:
         console.print(_needed(checked), markup=False)
         table("", columns, rows, "")(console)
-        for reason in halts:
+        for reason in (*_waiting(checked), *halts):
             console.print(reason, markup=False)
         console.print("Nothing was sold: a dry run.")
 
     short = any(total.short for total in checked.totals)
     return Output(data, show=show, exit_code=int(short or bool(halts)), only_looked=True)
+
+
+def _waiting(checked: CheckedList) -> list[str]:
+    """The rows that were not sold because their networks are paused."""
+    return [f"{_rows(count)} left for later: {why}." for why, count in checked.pauses.items()]
 
 
 def _rows(count: int) -> str:
@@ -287,6 +296,7 @@ def _totals_data(checked: CheckedList) -> dict[str, Any]:
     return {
         "rows": len(checked.sales),
         "sold_before": checked.there,
+        "paused": sum(checked.pauses.values()),
         "wallets": [
             {
                 "email": total.email,

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
@@ -30,9 +30,14 @@ from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import has_database
 from telvend.embedded_postgres.refused import NoDatabase, PostgresRefused
 from telvend.kit import environment, garbage, systemd
+from telvend.kit.moved import read_moved
 from telvend.upkeep.backup import archive
 from telvend.upkeep.keys_at_start import require_keys
+from telvend.upkeep.moving.service import left_for, settle
 from telvend.upkeep.preparation import enter_database, prepare_database
+
+_MOVED: Final = "This shop was moved into another database: start `telvend serve` again, and it serves from there."
+_MOVE_EVERY_S: Final = 1.0
 
 __all__ = ["run_api", "run_fulfilment", "run_server", "run_worker"]
 
@@ -102,12 +107,32 @@ def _revealed(settings: Settings) -> str:
 
 
 async def _prepare(settings: Settings, url: str, *, opens: bool) -> None:
+    await _finish_move(settings, url)
     async with Database.briefly(url) as database:
         if opens:
             await prepare_database(database, progress)
         else:
             await enter_database(database)
         await require_keys(settings, database)
+
+
+async def _finish_move(settings: Settings, url: str) -> None:
+    """A move into this database, or out of it, may have been killed after its commit. Raises PostgresRefused where it was out."""
+    data_dir = Path(settings.data_dir)
+    if settings.database_url is None:
+        if (went := await left_for(url)) is not None:
+            await settle(data_dir, went)
+            raise PostgresRefused(_MOVED)
+    elif (moved := read_moved(data_dir)) is not None and moved.url == url:
+        await settle(data_dir, url)
+
+
+async def _notice_move(data_dir: Path, stop: asyncio.Event) -> None:
+    """Stop serving from a database that the shop was moved out of."""
+    while not stop.is_set():
+        if read_moved(data_dir) is not None:
+            stop.set()
+        await asyncio.sleep(_MOVE_EVERY_S)
 
 
 async def _supervise(
@@ -149,6 +174,9 @@ async def _supervise(
         url = await _or_stopped(_bring_up(settings, cluster, stack, opens=opens), stop)
         if url is None:
             return
+        if cluster is not None:
+            noticing = asyncio.create_task(_notice_move(Path(settings.data_dir), stop))
+            stack.callback(noticing.cancel)
         if opens:
             await stack.enter_async_context(BackupKeeper(settings))
         if workers is not None:
@@ -156,6 +184,8 @@ async def _supervise(
         elif loading is not None:
             await loading
             await main(settings, url, listener, stop, serving, as_json)
+    if cluster is not None and read_moved(Path(settings.data_dir)) is not None:
+        raise PostgresRefused(_MOVED)
 
 
 async def _bring_up(settings: Settings, cluster: Cluster | None, stack: AsyncExitStack, *, opens: bool) -> str:

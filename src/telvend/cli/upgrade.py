@@ -1,6 +1,7 @@
 """`telvend upgrade`: bring the schema to this version, or say what that would take."""
 
 import asyncio
+import math
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from telvend.database import migrations
 from telvend.database.connections import Database
 from telvend.database.migrations import LOCK_WAIT_S, NOTED_SINCE, SchemaRefused, SchemaStanding
 from telvend.database.migrations.blockers import Blocker, long_open
+from telvend.database.migrations.duration import Duration, estimated
 from telvend.upkeep.preparation import prepare_database
 
 app = typer.Typer()
@@ -44,7 +46,9 @@ async def _with(url: str, *, check: bool) -> Output:
         await database.check_promises(migrations.names())
         found = await migrations.standing(database)
         if check:
-            return _checked(found, await long_open(database) if found.pending else [])
+            if not found.pending or found.revision is None:
+                return _checked(found, [], None)
+            return _checked(found, await long_open(database), await estimated(database, found.pending))
         if found.revision is None:
             raise SchemaRefused("There is no shop in this database; `telvend serve` opens one.")
         await prepare_database(database, progress)
@@ -55,7 +59,7 @@ async def _with(url: str, *, check: bool) -> Output:
     return Output(data, f"The schema was brought from revision {found.revision} to {now}.")
 
 
-def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
+def _checked(found: SchemaStanding, in_the_way: list[Blocker], duration: Duration | None) -> Output:
     refusal = found.refusal
     if found.revision is None:
         refusal = "There is no shop in this database; `telvend serve` opens one."
@@ -77,6 +81,8 @@ def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
         ],
         "older_programs_start_again": found.older_programs_start_again,
         "lock_wait_s": LOCK_WAIT_S,
+        "locks_for_s": None if duration is None else round(duration.seconds, 1),
+        "rows": {} if duration is None else dict(duration.rows),
         "in_the_way": [
             {
                 "pid": one.pid,
@@ -107,6 +113,8 @@ def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
             f"\nIt waits at most {LOCK_WAIT_S} s for each lock and gives up where it cannot have it; sales wait behind it for"
             " as long. What it has locked stays so until the last step is done.",
         )
+        if duration is not None:
+            console.print(_estimate(duration), markup=False)
         if not found.older_programs_start_again:
             console.print(
                 "Programs from before that are running go on, but cannot be started again afterwards: schemas from"
@@ -116,6 +124,13 @@ def _checked(found: SchemaStanding, in_the_way: list[Blocker]) -> Output:
             console.print(f"It may wait for {one.text}.", markup=False)
 
     return Output(data, show=show, exit_code=1 if refusal is not None else 0)
+
+
+def _estimate(duration: Duration) -> str:
+    read = ", ".join(f"{count} of {name}" for name, count in duration.rows.items() if count)
+    if duration.seconds < 1:
+        return "It is estimated to lock for less than a second."
+    return f"It is estimated to lock for {math.ceil(duration.seconds)} s at most: it reads about {read} rows."
 
 
 def _afterwards(oldest_reader: str | None) -> str:

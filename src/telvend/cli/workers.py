@@ -30,7 +30,6 @@ from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.kit import garbage, log, metrics
 from telvend.kit.processes import die_with_parent
 from telvend.kit.secret import Secret
-from telvend.upkeep.served_at import note_address
 
 WORKER_VARIABLE: Final = "TELVEND_WORKER"
 RESTART_PAUSE_S: Final = 0.2
@@ -110,7 +109,6 @@ class Workers:
         first.cancel()
         if self._served.is_set():
             served()
-            note_address(self._settings)
             server.announce(self._settings, as_json, await self._standing(url))
         await stopping
         await asyncio.gather(*minders)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from telvend.approvals.service import Approvals
 from telvend.desk.model import Matter, Topic
@@ -36,13 +36,12 @@ _TOPICS: Final = {
     "backup": Topic.BACKUPS,
     "backups": Topic.BACKUPS,
     "audit": Topic.AUDIT,
-    "mail": Topic.EMAILS,
     "e-mail": Topic.EMAILS,
-    "emails": Topic.EMAILS,
 }
 """The topic of a finding by its check; of any other one it is OTHER."""
 
-T = TypeVar("T")
+_SEEN_HERE: Final = frozenset({"open orders"})
+"""Checks whose subject is counted here at the moment of the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class Attention:
             *_counted(Topic.FUNDINGS, payments, "payment does not fit", "payments do not fit"),
             *_counted(Topic.STRAYS, strays, "payment has no owner", "payments have no owner"),
             *_resting(standings),
-            *(_found(finding) for finding in findings if finding.level is not Level.OK),
+            *(_found(one) for one in findings if one.level is not Level.OK and one.check not in _SEEN_HERE),
         ]
         return Attended(sorted(matters, key=lambda one: not one.urgent), open_, standings)
 

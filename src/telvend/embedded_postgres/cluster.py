@@ -38,6 +38,7 @@ from telvend.embedded_postgres.processes import postmasters, send, server_name, 
 from telvend.embedded_postgres.refused import PostgresRefused
 from telvend.embedded_postgres.settings import command_line
 from telvend.embedded_postgres.sockets import PORT, remove_socket_folder, remove_stale_sockets, socket_folder
+from telvend.kit.moved import read_moved
 
 # What PostgreSQL gets when we die. SIGINT is the fast shutdown: sessions are cut off, a checkpoint is written, and the
 # next start has nothing to repair. SIGQUIT ends it at once and leaves everything since the last checkpoint to be
@@ -193,6 +194,7 @@ class Cluster:
         """What comes after taking the lock. On an error the lock is free again."""
         try:
             remove_state(self.data_dir)
+            _require_not_moved(self.data_dir)
             pgdata = self.data_dir / "postgres"
             account = choose_account(pgdata)
             binaries = binaries_for(account)
@@ -493,6 +495,19 @@ class Cluster:
         if self._wait_fd is not None:
             os.close(self._wait_fd)
             self._wait_fd = None
+
+
+def _require_not_moved(data_dir: Path) -> None:
+    """A database that was left behind must not sell again by accident."""
+    try:
+        moved = read_moved(data_dir)
+    except ValueError as error:
+        raise PostgresRefused(f"{error}; it says where this shop was moved to.") from None
+    if moved is not None:
+        raise PostgresRefused(
+            f"The shop of {data_dir} was moved to {moved.place} at {moved.moved_at:%Y-%m-%d %H:%M} UTC: its database here is not"
+            " started any more."
+        )
 
 
 def _check_version(pgdata: Path, binaries: Binaries) -> None:

@@ -22,7 +22,7 @@ from telvend.fulfilment.model import (
 from telvend.fulfilment.places import Places
 from telvend.fulfilment.ports import Observer
 from telvend.fulfilment.routing import Router
-from telvend.kit import log
+from telvend.kit import log, tracing
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
 from telvend.orders.model import AttemptState, Order
@@ -251,7 +251,8 @@ class ProviderCalls:
         timeout_s = provider.traits.timeout_s
         started = self._clock.monotonic()
         order.call_ends_at = started + timeout_s
-        outcome: Any
+        span = tracing.begin_call(order.span, {"provider": provider.name, "operation": verb}) if tracing.on else None
+        outcome: Any = None
         try:
             if verb == "deliver":
                 await hit_async("attempt.after_write")
@@ -277,6 +278,10 @@ class ProviderCalls:
         except Exception as error:
             _log.exception("provider_raised", provider=provider.name, verb=verb, order=claim.id)
             outcome = Unknown(f"{type(error).__name__}: {error}")
+        finally:
+            if span is not None:
+                failed = outcome is None or isinstance(outcome, Unknown)
+                tracing.end(span, failed=failed, outcome=type(outcome).__name__.lower())
         order.call_ends_at = None
         self._observer.called(provider.name, verb, type(outcome).__name__.lower(), self._clock.monotonic() - started)
         if isinstance(outcome, Unknown) and outcome.ours:

@@ -1,7 +1,7 @@
 """The orders that a worker has claimed and not settled, and how long their attempts have been known here."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from telvend.fulfilment.model import Abandon, AttemptSnapshot, ClaimedOrder, Deliver, Requery
 from telvend.kit.clock import Clock
@@ -16,7 +16,7 @@ class InFlightOrder:
     `deadline` is when the lease surely still was ours, on the monotonic clock; `claimed_at` the moment after the claim.
     """
 
-    __slots__ = ("abandoned", "call_ends_at", "claim", "claimed_at", "deadline", "step", "task")
+    __slots__ = ("abandoned", "call_ends_at", "claim", "claimed_at", "deadline", "span", "step", "task")
 
     def __init__(
         self, claim: ClaimedOrder, step: Deliver | Requery | Abandon, deadline: float, claimed_at: float
@@ -28,6 +28,7 @@ class InFlightOrder:
         self.call_ends_at: float | None = None
         self.abandoned = False
         self.task: asyncio.Task[None] | None = None
+        self.span: Any = None  # kit/tracing.py; None where nothing is traced.
 
     @property
     def number(self) -> int:

@@ -42,7 +42,7 @@ from telvend.fulfilment.places import FULL_S, Places, Reserved, full
 from telvend.fulfilment.ports import FulfilmentStore, Observer
 from telvend.fulfilment.routing import Assignment, Choice, NoProvider, Router, RoutingRequest
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
-from telvend.kit import log
+from telvend.kit import log, tracing
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -293,6 +293,8 @@ class Fulfilment:
 
     async def _work(self, order: InFlightOrder) -> None:
         """Make the call of one order and pass on what was said."""
+        if tracing.on:
+            order.span = tracing.begin(*_traced(order))
         try:
             report = await self._calls.make(order)
         except OwnDatabaseAway:
@@ -303,7 +305,13 @@ class Fulfilment:
             _log.exception("call_failed", order=order.claim.id)
             self._let_go(order)
         else:
+            if order.span is not None:
+                tracing.end(order.span, outcome=type(report.outcome).__name__.lower())
+                order.span = None
             self._submit(order, report)
+        finally:
+            if order.span is not None:
+                tracing.end(order.span, failed=True)
 
     def _abandon(self, order: InFlightOrder) -> None:
         self._submit(order, self._calls.abandoned(order))
@@ -317,15 +325,17 @@ class Fulfilment:
             # Only at the very end of a drain. The attempt stays open, so that it is asked about.
             self._let_go(order)
             return
-        future.add_done_callback(partial(self._settled, order))
+        future.add_done_callback(partial(self._settled, order, tracing.now()))
 
-    def _settled(self, order: InFlightOrder, future: "asyncio.Future[Effect]") -> None:
+    def _settled(self, order: InFlightOrder, began: int, future: "asyncio.Future[Effect]") -> None:
         self._let_go(order)
         if future.cancelled():
             return
         error = future.exception()
         if error is None:
             effect = future.result()
+            if began:
+                tracing.record("settle", order.claim.reference, began, {"effect": effect.name.lower()})
             if effect is not Effect.REQUERY_LATER:
                 self._ages.forget(order.claim.id, order.number)
             if effect is Effect.TRY_AGAIN:
@@ -369,6 +379,16 @@ class Fulfilment:
         if not self._draining:
             _log.critical("fulfilment_died", exc_info=error)
             self._runtime.died(error)
+
+
+def _traced(order: InFlightOrder) -> tuple[str, str, dict[str, str | int]]:
+    """The name, the sale and the facts of the span of a step."""
+    claim, step = order.claim, order.step
+    provider = step.chosen.provider.name if isinstance(step, Deliver) else ""
+    if isinstance(step, Requery):
+        provider = step.attempt.provider
+    facts: dict[str, str | int] = {"provider": provider, "attempt.number": order.number, "order.mode": claim.mode}
+    return "requery" if isinstance(step, Requery) else "attempt", claim.reference, facts
 
 
 def _choose(claim: ClaimedOrder, find: FindProvider, costs: Mapping[str, int | None], reserved: Reserved) -> Choice:

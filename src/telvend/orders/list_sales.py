@@ -13,7 +13,7 @@ import asyncio
 import math
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ from uuid import UUID
 
 import msgspec
 
+from telvend.catalog.model import Airtime, Network, Product
+from telvend.catalog.pauses.model import banner
 from telvend.catalog.sheet import Problem
 from telvend.errors import (
     Busy,
@@ -75,7 +77,10 @@ _log = get(__name__)
 
 
 class ListedSale(msgspec.Struct, gc=False):
-    """A row that was checked. `there`: it has its order already. `error` says why it was not sold."""
+    """A row that was checked. `there`: it has its order already. `error` says why it was not sold.
+
+    `waits`: its network was paused when it was looked at last. The other rows are sold, and this one by a run after the pause.
+    """
 
     row: PurchaseRow
     reseller_id: UUID
@@ -86,6 +91,7 @@ class ListedSale(msgspec.Struct, gc=False):
     price: Money
     there: bool = False
     error: str = ""
+    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -121,6 +127,11 @@ class CheckedList:
     @property
     def there(self) -> int:
         return sum(total.there for total in self.totals)
+
+    @property
+    def pauses(self) -> dict[str, int]:
+        """How many rows wait because of each pause, in words."""
+        return dict(Counter(sale.error for sale in self.sales if sale.waits))
 
 
 class ListSales:
@@ -248,10 +259,17 @@ class ListSales:
         if earlier != line:
             found.problems.append(Problem(line, "reference", f"stands on line {earlier} already"))
             return
-        if wanted.quote is None:
-            reading.off_sale.add(line)
         price = item.amount if wanted.quote is None else wanted.quote.price
-        found.sales.append(ListedSale(row, caller.reseller_id, email, wallet_id, reference, item.recipient, price))
+        sale = ListedSale(row, caller.reseller_id, email, wallet_id, reference, item.recipient, price)
+        if wanted.quote is None:
+            is_active = isinstance(item.product, Product | Airtime) and item.product.active
+            sale.error = paused_text(wanted.network) if is_active else ""
+            sale.waits = bool(sale.error)
+            if not sale.waits:
+                reading.off_sale.add(line)
+            elif isinstance(item.product, Airtime):
+                sale.price = item.product.price(item.amount, caller.reseller_id)
+        found.sales.append(sale)
 
     def _item(self, row: PurchaseRow, mode: Mode) -> Item:
         return self._counter.item(mode, code=row.product, recipient=row.to.lstrip("'"), amount=row.amount or None)
@@ -277,7 +295,7 @@ class ListSales:
             for sale in part:
                 order = standing.get(self._key(sale, mode))
                 if order is not None:
-                    sale.there, sale.price = True, order.price
+                    sale.there, sale.price, sale.error, sale.waits = True, order.price, "", False
                     if changed := self._changed(sale, order, mode):
                         problem = (
                             f"stands for another purchase, {order.reference}, with another {' and '.join(changed)}"
@@ -388,6 +406,10 @@ class ListSales:
         """Buy one row at the price that it was checked for; otherwise return a sentence. Raises what CounterSales.place raises."""
         caller = await self._caller(sale.email, mode)
         wanted = self._counter.wanted(caller, self._item(sale.row, mode))
+        paused = paused_text(wanted.network) if wanted.quote is None else ""
+        sale.waits = bool(paused)
+        if paused:
+            return paused
         if wanted.quote is not None and wanted.quote.price != sale.price:
             return f"The price has changed from {sale.price} to {wanted.quote.price} since the list was checked."
         return await self._counter.buy(caller, wanted, sale.reference)
@@ -521,7 +543,7 @@ def _taken(
     while waiting and len(part) < count:
         sale = waiting.popleft()
         if sale.wallet_id in spent:
-            sale.error = spent[sale.wallet_id]
+            sale.error, sale.waits = spent[sale.wallet_id], False
             advance(1)
         else:
             part.append(sale)
@@ -531,7 +553,7 @@ def _taken(
 def _note(sale: ListedSale, answer: Placement | str | BaseException, spent: dict[int, str], *, known: bool) -> None:
     """Note what has become of a row. `known`: it was not tried before, so an order that is found was not placed by this run."""
     if isinstance(answer, Placement):
-        sale.there = answer.replayed and known
+        sale.there, sale.error = answer.replayed and known, ""
         return
     if isinstance(answer, str):
         sale.error = answer
@@ -548,9 +570,20 @@ def _note(sale: ListedSale, answer: Placement | str | BaseException, spent: dict
     sale.error = f"An internal error: {type(answer).__name__}."
 
 
+def paused_text(network: Network) -> str:
+    """Say that a network is paused; empty where it is not, or is switched off too."""
+    if not network.active or network.on_sale or network.pause is None:
+        return ""
+    return f"{network.code} is {banner(network.pause, _moment)}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _stopped(waiting: Iterable[ListedSale], reason: str) -> str:
     for sale in waiting:
-        sale.error = reason
+        sale.error, sale.waits = reason, False
     return reason
 
 

@@ -175,3 +175,16 @@ class Placement:
     order: Order
     replayed: bool
     age_s: float
+
+
+def traced_facts(order: Order) -> dict[str, str]:
+    """What a trace says of an order: what was sold, and nothing of who bought it or who receives it."""
+    return {
+        "order.mode": order.mode,
+        "order.api": order.dialect,
+        "product.kind": order.kind,
+        "product.code": order.product,
+        "network": order.network,
+        "country": order.country,
+        "currency": order.price.currency.code,
+    }

@@ -15,6 +15,7 @@ from telvend.catalog.model import Product
 from telvend.database.batch import BatchFailpoints, BatchTransaction, DecidedBatch, NumberBlock
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvariantBroken, ProductUnavailable, TelvendError
+from telvend.kit import tracing
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
@@ -106,7 +107,13 @@ class OrderPlacement:
 
     async def place_all(self, purchases: list[Purchase]) -> Sequence[Placement | Exception]:
         """One transaction for all of them. Raises Busy when the database is away and nothing was written."""
-        return await self._batch.run(purchases)
+        began = tracing.now()
+        answers = await self._batch.run(purchases)
+        if began:
+            for answer in answers:
+                if isinstance(answer, Placement) and not answer.replayed:
+                    tracing.record("batch", answer.order.reference, began, {"batch.size": len(purchases)})
+        return answers
 
     async def _decide(self, tx: Tx, purchases: list[Purchase]) -> DecidedBatch[Placement]:
         wallets, now = await ledger_store.lock_wallets(tx, sorted({purchase.wallet_id for purchase in purchases}))

@@ -15,6 +15,7 @@ from telvend.catalog.service import Catalogue
 from telvend.database.connections import Database
 from telvend.database.lane import Lane
 from telvend.errors import Busy, NotFound, ProductUnavailable, TelvendError
+from telvend.kit import tracing
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -22,7 +23,7 @@ from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
 from telvend.orders import store
 from telvend.orders.completion import Completion
-from telvend.orders.model import Order, Placement
+from telvend.orders.model import Order, Placement, traced_facts
 from telvend.orders.placement import OrderPlacement, Purchase, Quote
 from telvend.orders.queries import OrderQuery, OrderReader
 from telvend.orders.store import RepeatKey
@@ -181,6 +182,7 @@ class Orders:
         Raises ReferenceReused, ProductUnavailable, InsufficientBalance, NotFound (no such wallet), Busy.
         """
         network, quote, ticket = wanted.network, wanted.quote, None
+        began = tracing.now()
         if quote is not None and self._catalogue.snapshot.trials and caller.mode is Mode.LIVE:
             ticket, quote = await self._on_trial(network, quote)
         if quote is None and client_reference is None:
@@ -195,8 +197,11 @@ class Orders:
         if placement.replayed:
             if ticket is not None:
                 await self._pauses.give_back(ticket)
-        elif self.on_placed is not None:
-            self.on_placed()
+        else:
+            if self.on_placed is not None:
+                self.on_placed()
+            if began:
+                tracing.placed(placement.order.reference, began, traced_facts(placement.order))
         return placement
 
     async def _on_trial(self, network: Network, quote: Quote) -> tuple[TrialTicket | None, Quote | None]:

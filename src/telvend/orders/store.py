@@ -191,6 +191,7 @@ async def sold_since(tx: Tx, dialect: str, mode: str, wanted: Sequence[RepeatKey
 
 # The partial index of open orders serves a list of their states, where the statement says so in its words.
 _HAS_WORK: Final = frozenset({OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING})
+_OPEN: Final = _HAS_WORK | {OrderState.REVIEW}
 
 
 def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int | None) -> tuple[str, list[Any]]:
@@ -215,6 +216,8 @@ def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int |
         conditions.append("o.state in (" + ", ".join(f"'{OrderState(state)}'" for state in wanted.states) + ")")
         if _HAS_WORK.issuperset(wanted.states):
             conditions.append("o.due_at is not null")
+        elif _OPEN.issuperset(wanted.states):
+            conditions.append("(o.due_at is not null or o.state = 'review')")
     return f"select {_COLUMNS} from orders o where {' and '.join(conditions)} order by o.id desc", values
 
 

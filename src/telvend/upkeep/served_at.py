@@ -26,7 +26,9 @@ def _local_address(host: str, port: int) -> str:
 
 
 def note_address(settings: Settings) -> None:
-    """Note where this process serves. What cannot be written is left: only printed links want it."""
+    """Note where this process serves, in the data directory where there is one. Does not raise: only printed links want it."""
+    if not settings.data_dir:
+        return
     file = Path(settings.data_dir) / FILE
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, exist_ok=True)

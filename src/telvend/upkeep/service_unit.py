@@ -97,6 +97,48 @@ WantedBy=multi-user.target
 """
 
 
+_AUDIT: Final = """\
+# Written by `telvend install-service`: an audit of the books, which the timer of the same name starts.
+
+[Unit]
+Description=Telvend, audit
+After={name}.service
+
+[Service]
+Type=oneshot
+User={user}
+Group={user}
+Environment=TELVEND_DATA_DIR={data_dir}
+EnvironmentFile=-{environment_file}
+ExecStart={program} audit
+Nice=10
+UMask=0077
+ProtectSystem=strict
+ReadWritePaths={data_dir} /tmp
+ProtectHome=yes
+PrivateDevices=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+"""
+
+_TIMER: Final = """\
+# Written by `telvend install-service`.
+
+[Unit]
+Description=Telvend, an audit every night
+
+[Timer]
+OnCalendar=*-*-* 03:30
+RandomizedDelaySec=15min
+# One that was missed, because the machine was off, is made up for.
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceUnit:
     """The unit of one server. `delivers_only`: it runs `telvend work`, beside nodes that sell."""
@@ -117,6 +159,20 @@ class ServiceUnit:
             program=self.program,
             command="work" if self.delivers_only else "serve",
         )
+
+    def units(self, name: str) -> dict[str, str]:
+        """Return every unit file by its name: the server, and on a node that sells the audit with its timer."""
+        found = {f"{name}.service": self.text()}
+        if not self.delivers_only:
+            found[f"{name}-audit.service"] = _AUDIT.format(
+                name=name,
+                user=self.user,
+                data_dir=self.data_dir,
+                environment_file=self.environment_file,
+                program=self.program,
+            )
+            found[f"{name}-audit.timer"] = _TIMER
+        return found
 
     def refusal(self) -> str | None:
         """Return why the service could not work like this; None where it can."""

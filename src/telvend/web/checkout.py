@@ -9,7 +9,7 @@ the shop as a real gateway's word would: a signed notice that is stored, and the
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +24,7 @@ from telvend.gateways.checkout import Checkout, Decision, Payment, PaymentState
 from telvend.gateways.contract import Method
 from telvend.kit import log
 from telvend.kit.turnstile import Turnstile
-from telvend.web.markup import HtmlPage, Markup, fill
+from telvend.web.shell import Shell, Side, Templates
 from telvend.web.site import Site
 
 BASE: Final = "/pay"
@@ -49,9 +49,10 @@ STATUS_BY_STATE: Final = {
 """The word that is added to redirect_url as `status`. It is a courtesy: only the API's word may be relied on."""
 
 
-def checkout(fundings: Fundings, gateway: Checkout) -> Site:
+def checkout(fundings: Fundings, gateway: Checkout, templates: Templates) -> Site:
     """All of `/pay`."""
 
+    views = _Views(templates)
     returning = Turnstile(*_RETURNING_AT_ONCE)
 
     async def back(request: Request) -> Response:
@@ -59,36 +60,39 @@ def checkout(fundings: Fundings, gateway: Checkout) -> Site:
             async with returning:
                 funding = await fundings.returned(request.path_params["reference"])
         except NotFound:
-            return _nothing()
+            return views.nothing(request)
         if funding.redirect_url is not None:
             # Nothing of what the gateway has put into this address is passed on, nor believed.
             return _see(funding.redirect_url, reference=funding.reference, status=STATUS_BY_STATE[funding.state])
-        return _result(funding)
+        return views.result(request, funding)
 
-    counter = _Counter(fundings, gateway)
+    counter = _Counter(fundings, gateway, views)
     routes = [
-        Route(f"{RETURN_PATH}/{{reference}}", _Methods(GET=back)),
-        Route(f"{gateway.page}/{{token}}", _Methods(GET=counter.show, POST=counter.decide)),
+        Route(f"{RETURN_PATH}/{{reference}}", _Methods(views, GET=back)),
+        Route(f"{gateway.page}/{{token}}", _Methods(views, GET=counter.show, POST=counter.decide)),
     ]
-    return Site(Router(routes=routes, default=_default, redirect_slashes=False), _error_page)
+    return _CheckoutSite(routes, views)
 
 
 class _Counter:
     """The page of a gateway that has none of its own: shows a payment, and takes the payer's decision."""
 
-    def __init__(self, fundings: Fundings, gateway: Checkout) -> None:
+    def __init__(self, fundings: Fundings, gateway: Checkout, views: "_Views") -> None:
         self._fundings = fundings
         self._gateway = gateway
+        self._views = views
         self._turnstile = Turnstile(*_PAYING_AT_ONCE)
 
     async def show(self, request: Request) -> Response:
         async with self._turnstile:
             payment = await self._gateway.payment(request.path_params["token"])
         if payment is None:
-            return _nothing()
+            return self._views.nothing(request)
         if self._gateway.refuses(payment):
-            return _refused(payment)
-        return _checkout(payment) if payment.state is PaymentState.OPEN else _decided(payment)
+            return self._views.refused(request, payment)
+        if payment.state is not PaymentState.OPEN:
+            return self._views.decided(request, payment)
+        return self._views.payment(request, payment)
 
     async def decide(self, request: Request) -> Response:
         form = await _form(request)
@@ -96,15 +100,15 @@ class _Counter:
             decision = Decision(form["decision"])
             method = Method(form["method"]) if "method" in form else None
         except (KeyError, ValueError):
-            return _message("This form cannot be read", "Please go back and choose again.", 422)
+            return self._views.message(request, "This form cannot be read", "Please go back and choose again.", 422)
         async with self._turnstile:
             payment = await self._gateway.decide(request.path_params["token"], decision, method)
         if payment is None:
-            return _nothing()
+            return self._views.nothing(request)
         if self._gateway.refuses(payment):
-            return _refused(payment, status=409)
+            return self._views.refused(request, payment, status=409)
         if payment.state is PaymentState.EXPIRED:
-            return _decided(payment)
+            return self._views.decided(request, payment)
         headers, body = self._gateway.notice(payment)
         try:
             await self._fundings.notice(self._gateway.name, headers, body)
@@ -117,18 +121,22 @@ class _Counter:
 class _Methods:
     """A page for each method; HEAD is GET. A database that is away is a page too."""
 
-    def __init__(self, **pages: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(self, views: "_Views", **pages: Callable[[Request], Awaitable[Response]]) -> None:
+        self._views = views
         self._pages = pages | ({"HEAD": pages["GET"]} if "GET" in pages else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = self._pages.get(scope["method"])
+        request = Request(scope, receive)
         if page is None:
-            response: Response = _message("This cannot be done here", "", 405, {"allow": ", ".join(self._pages)})
+            allowed = {"allow": ", ".join(self._pages)}
+            response = self._views.message(request, "This cannot be done here", "", 405, allowed)
         else:
             try:
-                response = await page(Request(scope, receive))
+                response = await page(request)
             except Busy as busy:
-                response = _message(
+                response = self._views.message(
+                    request,
                     "One moment, please",
                     "The shop cannot answer right now. This page tries again by itself.",
                     503,
@@ -136,10 +144,6 @@ class _Methods:
                     refresh_s=5 if scope["method"] == "GET" else None,
                 )
         await response(scope, receive, send)
-
-
-async def _default(scope: Scope, receive: Receive, send: Send) -> None:
-    await _nothing()(scope, receive, send)
 
 
 async def _form(request: Request) -> dict[str, str]:
@@ -170,12 +174,13 @@ def _with(url: str, **fields: str) -> str:
 
 # The pages ------------------------------------------------------------------------------------------------------------------
 
-_PLAY: Final = Markup(
-    '<p class="note" role="note"><strong>This is play.</strong> No bank is asked and no money moves. '
-    "Never enter a real card anywhere on a page like this.</p>"
-)
-
-_FACT: Final = "<dt>{name}</dt><dd>{value}</dd>"
+_HEADERS: Final = {
+    # Forms may lead anywhere, since a browser counts the redirect that follows them, and where payers go afterwards is the
+    # business of the shop's customers. Nothing runs here.
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    # Whose page a payer came from is told to nobody.
+    "referrer-policy": "no-referrer",
+}
 
 _WAYS: Final = (
     (
@@ -193,96 +198,12 @@ _WAYS: Final = (
     (Method.USSD, "USSD", "You would dial this pretended code:", (("Code", "*000*000#"),)),
 )
 
-_TAB: Final = (
-    '<input class="way" type="radio" name="method" id="{way}" value="{way}"{checked}><label for="{way}">{name}</label>'
-)
-_PANEL: Final = '<div class="panel {way}-panel"><p class="soft">{text}</p><dl>{facts}</dl></div>'
-
-_CHECKOUT: Final = """{play}
-<form class="card" method="post">
-<h1>Fund a wallet</h1>
-<p class="amount">{amount}</p>
-<p class="soft">{reference}. You have until {until} UTC.</p>
-<fieldset><legend>How would you like to pay?</legend>
-{tabs}
-{panels}
-</fieldset>
-<button class="main" name="decision" value="pay">Pretend to pay {amount}</button>
-<button name="decision" value="decline">Have the bank decline</button>
-<button name="decision" value="abandon">Leave without paying</button>
-</form>"""
-
-
-def _checkout(payment: Payment) -> Response:
-    tabs = Markup(
-        "\n".join(
-            fill(_TAB, way=way, name=name, checked=Markup(" checked" if way is payment.method else ""))
-            for way, name, _, _ in _WAYS
-        )
-    )
-    panels = Markup(
-        "\n".join(
-            fill(
-                _PANEL,
-                way=way,
-                text=text,
-                facts=Markup("".join(fill(_FACT, name=fact, value=value) for fact, value in facts)),
-            )
-            for way, _, text, facts in _WAYS
-        )
-    )
-    body = fill(
-        _CHECKOUT,
-        play=_PLAY,
-        amount=payment.amount,
-        reference=payment.reference,
-        until=f"{payment.expires_at:%H:%M}",
-        tabs=tabs,
-        panels=panels,
-    )
-    return HtmlPage(f"Pay {payment.amount} (play)", body)
-
-
 _SENTENCE_BY_STATE: Final = {
     PaymentState.PAID: "This was paid already.",
     PaymentState.DECLINED: "The bank has declined this.",
     PaymentState.ABANDONED: "You have left this without paying.",
     PaymentState.EXPIRED: "The time to pay this is over.",
 }
-
-_DECIDED: Final = """{play}
-<div class="card"><h1>{sentence}</h1><p class="amount">{amount}</p><p class="soft">{reference}</p>
-<a class="button main" href="{url}">Go on</a></div>"""
-
-
-def _decided(payment: Payment) -> Response:
-    body = fill(
-        _DECIDED,
-        play=_PLAY,
-        sentence=_SENTENCE_BY_STATE[payment.state],
-        amount=payment.amount,
-        reference=payment.reference,
-        url=_with(payment.return_url, reference=payment.reference),
-    )
-    return HtmlPage("Payment (play)", body)
-
-
-_REFUSED: Final = """{play}
-<div class="card"><h1>This shop takes no play money any more</h1><p class="amount">{amount}</p><p class="soft">{reference}</p>
-<p>It sells real things now, or takes real money. Nothing was paid, and nothing goes into the wallet.</p>
-<a class="button main" href="{url}">Go back</a></div>"""
-
-
-def _refused(payment: Payment, status: int = 200) -> Response:
-    body = fill(
-        _REFUSED,
-        play=_PLAY,
-        amount=payment.amount,
-        reference=payment.reference,
-        url=_with(payment.return_url, reference=payment.reference),
-    )
-    return HtmlPage("Payment (play)", body, status_code=status)
-
 
 _RESULT_BY_STATE: Final = {
     FundingState.PENDING: ("Waiting for the payment", "It has not arrived yet. This page looks again by itself."),
@@ -291,37 +212,97 @@ _RESULT_BY_STATE: Final = {
     FundingState.EXPIRED: ("Not paid in time", "Nothing was taken into the wallet."),
 }
 
-_RESULT: Final = """<div class="card" role="status"><h1>{title}</h1><p class="amount">{amount}</p><p class="soft">{reference}</p>
-<p>{text}</p></div>"""
 
+class _Views:
+    """What a payer sees. Payers do not sign in: no session is looked up, no cookie is set."""
 
-def _result(funding: Funding) -> Response:
-    title, text = _RESULT_BY_STATE[funding.state]
-    waits = funding.state is FundingState.PENDING
-    if waits and funding.attention:
-        title, text, waits = (
-            "Not credited",
-            "Something about this payment does not fit. The shop has to look at it.",
-            False,
+    def __init__(self, templates: Templates) -> None:
+        self._shell = Shell(Side("checkout", "__Host-telvend", "/", "/", _nobody), templates)
+
+    def payment(self, request: Request, payment: Payment) -> Response:
+        return self._render(request, "checkout/pay.html", payment=payment, ways=_WAYS)
+
+    def decided(self, request: Request, payment: Payment) -> Response:
+        return self._over(request, payment, _SENTENCE_BY_STATE[payment.state], "", "Go on")
+
+    def refused(self, request: Request, payment: Payment, status: int = 200) -> Response:
+        text = "It sells real things now, or takes real money. Nothing was paid, and nothing goes into the wallet."
+        return self._over(request, payment, "This shop takes no play money any more", text, "Go back", status)
+
+    def _over(
+        self, request: Request, payment: Payment, sentence: str, text: str, button: str, status: int = 200
+    ) -> Response:
+        url = _with(payment.return_url, reference=payment.reference)
+        return self._render(
+            request, "checkout/over.html", status, payment=payment, sentence=sentence, text=text, button=button, url=url
         )
-    body = fill(_RESULT, title=title, amount=funding.amount, reference=funding.reference, text=text)
-    return HtmlPage(title, body, refresh_s=5 if waits else None)
+
+    def result(self, request: Request, funding: Funding) -> Response:
+        title, text = _RESULT_BY_STATE[funding.state]
+        waits = funding.state is FundingState.PENDING
+        if waits and funding.attention:
+            title, waits = "Not credited", False
+            text = "Something about this payment does not fit. The shop has to look at it."
+        refresh_s = 5 if waits else None
+        return self._render(
+            request, "checkout/result.html", title=title, text=text, funding=funding, refresh_s=refresh_s
+        )
+
+    def nothing(self, request: Request) -> Response:
+        return self.message(
+            request, "There is nothing here", "The address may be incomplete, or no longer in use.", 404
+        )
+
+    def error(self, request: Request, status: int, error: TelvendError) -> Response:
+        if status == 404:
+            return self.nothing(request)
+        if status >= 500:
+            return self.message(
+                request, "Something went wrong", "It has been recorded. Please try again in a moment.", status
+            )
+        return self.message(request, "This cannot be read", str(error), status)
+
+    def message(
+        self,
+        request: Request,
+        title: str,
+        text: str,
+        status: int,
+        headers: dict[str, str] | None = None,
+        *,
+        refresh_s: int | None = None,
+    ) -> Response:
+        return self._render(
+            request, "checkout/message.html", status, headers, title=title, text=text, refresh_s=refresh_s
+        )
+
+    def _render(
+        self,
+        request: Request,
+        template: str,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        **context: Any,
+    ) -> Response:
+        return self._shell.render(request, template, status=status, headers=_HEADERS | (headers or {}), **context)
 
 
-def _nothing() -> Response:
-    return _message("There is nothing here", "The address may be incomplete, or no longer in use.", 404)
+async def _nobody(_: str) -> None:
+    return None
 
 
-def _error_page(status: int, error: TelvendError) -> Response:
-    if status == 404:
-        return _nothing()
-    if status >= 500:
-        return _message("Something went wrong", "It has been recorded. Please try again in a moment.", status)
-    return _message("This cannot be read", str(error), status)
+class _CheckoutSite(Site):
+    """All pages of payers, their errors with them."""
 
+    def __init__(self, routes: list[Route], views: _Views) -> None:
+        async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+            await views.nothing(Request(scope))(scope, receive, send)
 
-def _message(
-    title: str, text: str, status: int, headers: dict[str, str] | None = None, *, refresh_s: int | None = None
-) -> Response:
-    body = fill('<div class="card"><h1>{title}</h1><p>{text}</p></div>', title=title, text=text)
-    return HtmlPage(title, body, status_code=status, refresh_s=refresh_s, headers=headers)
+        super().__init__(
+            Router(routes=routes, default=nothing, redirect_slashes=False),
+            lambda status, error: views.error(Request({"type": "http", "headers": []}), status, error),
+        )
+        self._views = views
+
+    def page_of(self, scope: Scope, status: int, error: TelvendError) -> Response:
+        return self._views.error(Request(scope), status, error)

@@ -56,10 +56,13 @@ def mode(path: Path) -> int:
 def test_everything_is_made_once_and_a_second_time_nothing(machine: Machine) -> None:
     first = json.loads(machine.run("--json").stdout)
     assert first["changed"] is True
-    assert first["next"] == ["systemctl enable --now telvend"]
+    assert first["next"] == ["systemctl enable --now telvend telvend-audit.timer"]
     assert f"ExecStart={machine.program} serve" in machine.unit.read_text()
     assert (mode(machine.unit), mode(machine.data), mode(machine.environment)) == (0o644, 0o700, 0o600)
-    assert [path.name for path in machine.unit.parent.iterdir()] == ["telvend.service"]
+    assert sorted(path.name for path in machine.unit.parent.iterdir()) == [
+        "telvend-audit.service", "telvend-audit.timer", "telvend.service",
+    ]  # fmt: skip
+    assert f"ExecStart={machine.program} audit" in machine.unit.with_name("telvend-audit.service").read_text()
     before = machine.unit.stat().st_mtime_ns
     again = json.loads(machine.run("--json").stdout)
     assert (again["changed"], again["did"]) == (False, [])
@@ -68,7 +71,8 @@ def test_everything_is_made_once_and_a_second_time_nothing(machine: Machine) -> 
 
 def test_printing_changes_nothing(machine: Machine) -> None:
     printed = machine.run("--print").stdout
-    assert printed.startswith("# Written by `telvend install-service`.")
+    assert "# Written by `telvend install-service`." in printed
+    assert "[Timer]" in printed
     assert not machine.unit.exists()
     assert not machine.data.exists()
     assert not machine.ran
@@ -147,3 +151,21 @@ def test_a_program_in_a_closed_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_user_named_root_is_refused(machine: Machine) -> None:
     assert "root" in machine.run("--user", "root", code=1).stderr
+
+
+def test_a_node_that_delivers_has_no_audit_and_units_that_are_enabled_are_not_named_again(machine: Machine) -> None:
+    told = json.loads(machine.run("--work", "--json").stdout)
+    assert told["next"] == ["systemctl enable --now telvend"]
+    assert not machine.unit.with_name("telvend-audit.timer").exists()
+    wanted = machine.unit.parent / "multi-user.target.wants"
+    wanted.mkdir()
+    (wanted / machine.unit.name).symlink_to(machine.unit)
+    assert json.loads(machine.run("--work", "--json").stdout)["next"] == []
+
+
+def test_a_changed_timer_is_left_too(machine: Machine) -> None:
+    machine.run()
+    timer = machine.unit.with_name("telvend-audit.timer")
+    timer.write_text(timer.read_text().replace("03:30", "04:30"))
+    assert "-OnCalendar=*-*-* 04:30" in machine.run(code=1).stderr
+    assert "04:30" in timer.read_text()

@@ -16,8 +16,9 @@ def values(text: str, name: str) -> list[str]:
     return [line.partition("=")[2] for line in text.splitlines() if line.partition("=")[0] == name]
 
 
-def test_the_unit_in_deploy_is_the_one_that_the_command_writes() -> None:
-    assert (ROOT / "deploy" / "telvend.service").read_text("utf-8") == UNIT.text()
+def test_the_units_in_deploy_are_those_that_the_command_writes() -> None:
+    for name, text in UNIT.units("telvend").items():
+        assert (ROOT / "deploy" / name).read_text("utf-8") == text
 
 
 def test_the_unit_says_what_the_server_relies_on() -> None:
@@ -63,11 +64,13 @@ def test_systemd_finds_nothing_wrong_and_little_exposed(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("There is no systemd-analyze on this machine.")
     # What it checks besides the text: that the program exists.
+    for name, text in UNIT.units("telvend").items():
+        (tmp_path / name).write_text(text.replace("/opt/telvend/bin/telvend", "/bin/true"))
     file = tmp_path / "telvend.service"
-    file.write_text(UNIT.text().replace("/opt/telvend/bin/telvend", "/bin/true"))
     checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", file], capture_output=True, text=True, timeout=60, check=False
-    )
+        ["systemd-analyze", "verify", "--man=no", *tmp_path.iterdir()],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
     rated = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=25", file],

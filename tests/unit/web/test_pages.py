@@ -1,7 +1,6 @@
 """What is no dialect's: health, metrics, documents, pictures. JSON for whatever is asked, and only GET and HEAD."""
 
 import asyncio
-import re
 from decimal import Decimal
 from typing import Any, cast
 
@@ -105,22 +104,6 @@ async def test_the_first_page_names_every_document_and_each_is_there(app: Any) -
     first = (await request(app, "GET", "/")).json
     for address in (*first["apis"].values(), *first["collections"].values(), first["health"]):
         assert (await request(app, "GET", address)).status == 200
-
-
-async def test_a_browser_is_shown_links_to_download_them_all(app: Any) -> None:
-    reply = await request(app, "GET", "/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
-    assert (reply.status, reply.header("content-type"), reply.header("vary")) == (
-        200,
-        "text/html; charset=utf-8",
-        "Accept",
-    )
-    assert '<h1>Netpluse</h1><p class="soft">Bundles of Ghana.</p>' in reply.body.decode()
-    links = re.findall(r'href="([^"]+)"', reply.body.decode())
-    assert links == [
-        "/openapi/netpluse.json?download", "/postman/netpluse.json?download", "/openapi/netpluse.json", "/postman/netpluse.json",
-    ]  # fmt: skip
-    for link in links:
-        assert (await request(app, "GET", link.partition("?")[0])).status == 200
 
 
 @pytest.mark.parametrize(

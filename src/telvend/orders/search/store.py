@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from telvend.database.connections import Tx
 
-# The first order by number is among the first by time; a day before it nothing was placed.
+# Numbers are nearly in the order of time: among the first thousand is the first, and a day before it nothing was placed.
 _BEGINNING: Final = """
-    select coalesce((select created_at from orders order by id limit 1), clock_timestamp()) - interval '1 day'
+    select coalesce(min(created_at), clock_timestamp()) - interval '1 day'
+    from (select created_at from orders order by id limit 1000) as first
 """
 
 # What was placed before this moment is committed, or never will be: no transaction is as old.
@@ -52,14 +53,13 @@ INDEX_ENDED: Final = """
     select count(*) from ended
 """
 
+# $4: until when orders are indexed. As a parameter, so that the summary of orders by time is used for those of after.
 OF_NUMBER: Final = """
     select id from (
         (select s.order_id as id from order_search s where s.key = search_key('number', $1) and s.order_id < $2
          order by s.order_id desc limit $3)
         union
-        (select o.id from orders o, order_search_progress p
-         where o.created_at >= coalesce(p.placed_until, '-infinity') and o.subscriber = $1 and o.id < $2
-         order by o.id desc limit $3)
+        (select o.id from orders o where o.created_at >= $4 and o.subscriber = $1 and o.id < $2 order by o.id + 0 desc limit $3)
     ) as found
     cross join lateral (select 1 from orders where orders.id = found.id and orders.subscriber = $1 limit 1) as same
     order by id desc limit $3
@@ -67,8 +67,7 @@ OF_NUMBER: Final = """
 
 UNDER_REFERENCE: Final = """
     with recent as materialized (
-        select o.id, o.client_reference from orders o, order_search_progress p
-        where o.created_at >= coalesce(p.placed_until, '-infinity')
+        select o.id, o.client_reference from orders o where o.created_at >= $3
     ), found as (
         select order_id as id from order_search where key = search_key('reference', $1)
         union select id from recent where client_reference = $1
@@ -84,6 +83,8 @@ UNDER_REFERENCE: Final = """
     ) as same
     order by found.id desc limit $2
 """
+
+_INDEXED_UNTIL: Final = "select coalesce(placed_until, '-infinity') from order_search_progress"
 
 
 async def take(tx: Tx) -> tuple[datetime, float] | None:
@@ -116,11 +117,13 @@ async def write_progress(tx: Tx, placed_until: datetime, step_s: float) -> None:
 
 async def of_number(tx: Tx, subscriber: str, before: int, limit: int) -> Sequence[int]:
     """The orders for a number, newest first, from below number `before`."""
-    found: Sequence[Any] = await tx.fetch(OF_NUMBER, subscriber, before, limit)
+    until = await tx.fetchval(_INDEXED_UNTIL)
+    found: Sequence[Any] = await tx.fetch(OF_NUMBER, subscriber, before, limit, until)
     return [row[0] for row in found]
 
 
 async def under_reference(tx: Tx, reference: str, limit: int) -> Sequence[int]:
     """The orders that a caller or a provider knows by this reference, newest first."""
-    found: Sequence[Any] = await tx.fetch(UNDER_REFERENCE, reference, limit)
+    until = await tx.fetchval(_INDEXED_UNTIL)
+    found: Sequence[Any] = await tx.fetch(UNDER_REFERENCE, reference, limit, until)
     return [row[0] for row in found]

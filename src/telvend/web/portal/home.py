@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.services import Services
 from telvend.wallets.model import Filter, Overview, Transaction, WalletBalance
+from telvend.web.portal.transactions import title_of
 from telvend.web.shell import Shell, Visitor, signed_in
 from telvend.web.shell.formats import date_text, money_text, zone_of
 
@@ -66,6 +68,7 @@ class _Home:
             wallets=used or wallets,
             unused=[wallet for wallet in wallets if not wallet.overview.count] if used else [],
             last=last,
+            title=partial(title_of, self._services.catalogue.snapshot),
             # Whoever has bought something knows the way.
             steps=() if all(done for *_, done in steps[:2]) else steps,
             unverified=visitor.mode is Mode.LIVE

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from telvend.catalog.model import CURRENCY_BY_COUNTRY
+from telvend.catalog.model import CURRENCY_BY_COUNTRY, CatalogueSnapshot
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.money import Currency, Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
@@ -109,18 +110,9 @@ class _Transactions:
             types=[("", "All types"), *((name, words) for name, (words, _, _) in TYPES.items())],
             statuses=[("", "Any status"), *((status.value, status.value.capitalize()) for status in TransactionStatus)],
             number=_recipient_of,
-            title=self._title,
+            title=partial(title_of, self._services.catalogue.snapshot),
             path=path_of,
         )
-
-    def _title(self, found: Transaction) -> str:
-        """What a line of the table is called."""
-        if found.kind is not TransactionKind.ORDER or found.service not in ("data", "airtime"):
-            return found.description
-        snapshot = self._services.catalogue.snapshot
-        country = _COUNTRY_BY_CURRENCY[found.amount.currency.code]
-        name = network_name(snapshot, country, found.facts["network"])
-        return f"{name} {found.facts['size'] if found.service == 'data' else 'airtime'}"
 
     def _wanted(self, form: Form, visitor: Visitor) -> tuple[ListFilter, str]:
         """What the form asks for; a reference where the search is one. What is wrong becomes an error of the form."""
@@ -267,6 +259,15 @@ class _Transactions:
         query = {"phone": order.subscriber, "network": str(network.id), "kind": order.kind}
         query |= {"plan": order.product} if order.kind == "data" else {"amount": order.face.text}
         return f"/buy?{urlencode(query)}"
+
+
+def title_of(snapshot: CatalogueSnapshot, found: Transaction) -> str:
+    """What a line of a table is called: "MTN 1GB"."""
+    if found.kind is not TransactionKind.ORDER or found.service not in ("data", "airtime"):
+        return found.description
+    country = _COUNTRY_BY_CURRENCY[found.amount.currency.code]
+    name = network_name(snapshot, country, found.facts["network"])
+    return f"{name} {found.facts['size'] if found.service == 'data' else 'airtime'}"
 
 
 def path_of(reference: str) -> str:

@@ -1,0 +1,110 @@
+"""Takes the pictures of docs/images anew: `make screenshots`. A page gets its line in SHOTS.
+
+A shop is furnished, somebody signs up in it, and each page is photographed as it is. Pictures keep 128 colours, which pages do
+not need more of.
+"""
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from PIL import Image
+from playwright.async_api import Browser, async_playwright
+
+from tests.browser.conftest import DESK, DESK_DARK, PASSWORD, PHONE, View
+from tests.e2e.shop import Shop
+
+
+class Shot(NamedTuple):
+    """One picture: the file's name, the page, how it is looked at."""
+
+    name: str
+    path: str
+    view: View
+
+
+SHOTS: Final = (
+    Shot("portal-first", "/", DESK),
+    Shot("portal-home", "/home", DESK),
+    Shot("portal-home-dark", "/home", DESK_DARK),
+    Shot("portal-home-phone", "/home", PHONE),
+    Shot("portal-account", "/account", DESK),
+)
+
+
+def furnish(shop: Shop) -> None:
+    """Money in both wallets of the account, and a few sales."""
+    made = shop.several(
+        [
+            ["wallet", "credit", "ama@example.com", "450", "GHS", "--reference", "opening"],
+            ["wallet", "credit", "ama@example.com", "25000", "NGN", "--reference", "opening-ng"],
+            ["key", "add", "ama@example.com", "--api", "netpluse"],
+        ]
+    )
+    with shop.client(made[2]["key"]) as client:
+        for number, network in enumerate(("MTN", "TELECEL", "MTN", "AIRTELTIGO")):
+            client.post("purchase", json={"network": network, "phoneNumber": f"024123456{number}", "capacity": "1GB"})
+    shop.wait_until_final()
+
+
+async def take(browser: Browser, shop: Shop, folder: Path) -> None:
+    """Sign up, furnish the account, and write every picture."""
+    first = await browser.new_context(viewport={"width": DESK.width, "height": DESK.height}, base_url=shop.url)
+    page = await first.new_page()
+    await page.goto("/signup")
+    for label, text in {
+        "Name": "Ama Mensah",
+        "Email": "ama@example.com",
+        "Phone number": "0241234567",
+        "Password": PASSWORD,
+    }.items():
+        await page.get_by_label(label).fill(text)
+    await page.get_by_role("button", name="Sign up").click()
+    await page.wait_for_url("**/home")
+    shop.sql("update person set email_verified_at = now()")
+    await asyncio.to_thread(furnish, shop)
+    for shot in SHOTS:
+        context = await browser.new_context(
+            viewport={"width": shot.view.width, "height": shot.view.height},
+            color_scheme="dark" if shot.view.dark else "light",
+            storage_state=await first.storage_state() if shot.path != "/" else None,
+            base_url=shop.url,
+        )
+        page = await context.new_page()
+        await page.goto(shot.path)
+        target = folder / f"{shot.name}.png"
+        await page.screenshot(path=target)
+        await asyncio.to_thread(shrink, target)
+        await context.close()
+        print(target)
+    await first.close()
+
+
+def shrink(path: Path) -> None:
+    """Keep a picture in 128 colours."""
+    with Image.open(path) as picture:
+        smaller = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    smaller.save(path, optimize=True)
+
+
+async def main(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as made:
+        shop = Shop(Path(made) / "data")
+        shop.data_dir.mkdir(mode=0o700)
+        shop.settings["TELVEND_SIGNUP"] = "open"
+        try:
+            shop.start()
+            async with async_playwright() as playwright:
+                program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+                browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+                await take(browser, shop, folder)
+                await browser.close()
+        finally:
+            shop.end()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
