@@ -85,14 +85,13 @@ class BulkBuyer:
         if not lines:
             await self._finish(bulk_list)
             return 0
-        batch = _Batch(await self._standing(bulk_list, lines))
-        missing = [line for line in lines if line.line not in batch.orders]
-        answers = await asyncio.gather(*(self._buy(caller, line) for line in missing), return_exceptions=True)
-        for line, answer in zip(missing, answers, strict=True):
+        batch = _Batch()
+        answers = await asyncio.gather(*(self._buy(caller, line) for line in lines), return_exceptions=True)
+        for line, answer in zip(lines, answers, strict=True):
             batch.note(line, answer)
         await hit_async("bulk.after_buying")
         # Another worker may have bought meanwhile what was refused here.
-        refused = [line for line in missing if line.line in batch.refused]
+        refused = [line for line in lines if line.line in batch.refused]
         if refused:
             batch.orders |= await self._standing(bulk_list, refused)
         async with self._database.transaction() as tx:
@@ -134,8 +133,8 @@ class BulkBuyer:
 class _Batch:
     """What has become of the lines in hand. A line that is in none of the two goes on waiting."""
 
-    def __init__(self, orders: dict[int, Order]) -> None:
-        self.orders = orders
+    def __init__(self) -> None:
+        self.orders: dict[int, Order] = {}
         self.refused: dict[int, str] = {}
         self.short: str | None = None
         self.busy = False
