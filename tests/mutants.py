@@ -982,7 +982,7 @@ MUTANTS = (
         "src/telvend/orders/counter.py",
         "if not await self._orders.under([key]):",
         "if True:",
-        (f"{BULK}::test_a_worker_that_dies_after_buying_leaves_nothing_to_be_bought_twice",),
+        (f"{BUYING}::test_a_double_click_a_reload_and_two_tabs_buy_once",),
     ),
     Mutant(
         "an uploaded list is paid by its own reseller",
