@@ -219,7 +219,7 @@ async def test_too_little_money_says_how_much_is_missing_and_leads_to_the_top_up
     assert "GH₵3.20 is missing" in summary.text
     refused = await shop.ama.post("/buy", summary.fields("/buy"))
     assert refused.status == 422
-    assert "GHS 3.20 is missing. Nothing was bought." in refused.text
+    assert "GH₵3.20 is missing. Nothing was bought." in refused.text
     assert 'href="/topup?currency=GHS&amp;amount=3.20"' in refused.source
     assert (await shop.orders(), await shop.balance()) == (0, "10.00")
     top_up = await shop.ama.get("/topup", currency="GHS", amount="3.20")
@@ -234,10 +234,10 @@ async def test_nothing_is_bought_at_a_price_that_was_not_shown(shop: Stage) -> N
     for price in ("1", "", "x", "-5", "9" * 30, "449"):
         answer = await shop.ama.post("/buy", fields | {"price": price})
         assert answer.status == 422
-        assert "The price has changed to GHS 4.50" in answer.text
+        assert "The price has changed to GH₵4.50" in answer.text
     async with changed(shop, "4.60"):
         answer = await shop.ama.post("/buy", fields)
-        assert "The price has changed to GHS 4.60" in answer.text
+        assert "The price has changed to GH₵4.60" in answer.text
         assert await shop.orders() == 0
         assert (await shop.ama.post("/buy", answer.fields("/buy"))).status == 303
     assert await shop.balance() == "5.40"

@@ -38,6 +38,7 @@ _LEASE_S: Final = 60.0
 _BUSY_FOR_S: Final = 5.0
 """After so long a list is tried again whose purchases were answered with Busy."""
 _READ_AT_ONCE: Final = 500
+_LOOKS_PER_CORRECTION: Final = 30
 
 _log = get(__name__)
 
@@ -56,12 +57,15 @@ class BulkBuyer:
         self._orders = orders
         self._sales = sales
         self._resellers = resellers
+        self._looks = 0
 
     async def work(self) -> int:
         """Buy until no list is due; return how many lines were decided. Raises Busy when the database is away."""
         decided = 0
-        async with self._database.transaction() as tx:
-            await store.correct_jumped_clock(tx)
+        if self._looks % _LOOKS_PER_CORRECTION == 0:
+            async with self._database.transaction() as tx:
+                await store.correct_jumped_clock(tx)
+        self._looks += 1
         while True:
             async with self._database.transaction() as tx:
                 lists = await store.claim(tx, _LISTS_AT_ONCE, _LEASE_S)
