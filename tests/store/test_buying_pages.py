@@ -290,6 +290,10 @@ async def test_an_unproven_address_buys_nothing_with_real_money(
         assert refused.status == 422
         assert "Confirm your e-mail address first" in refused.text
         assert 'action="/verify"' in refused.source
+        listed = await made.ama.post("/bulk", files={"csv": ("a.csv", f"product,to\n{GB},0241234567\n", "text/csv")})
+        begun = await made.ama.post(listed.place, {"act": "buy"})
+        assert (begun.status, "Confirm your e-mail address first" in begun.text) == (422, True)
+        assert await made.value("select state from bulk_list") == "checked"
         assert await made.orders() == 0
 
 
@@ -420,3 +424,19 @@ async def test_a_wrong_top_up_is_said_beside_its_field(
     assert f'id="f-{field}-error"' in answer.source
     owner = (await shop.shop.resellers.find(shop.email)).id
     assert await shop.value("select count(*) from funding where reseller_id = $1", owner) == 0
+
+
+async def test_a_payment_page_of_another_server_is_reached_by_its_payer_alone(shop: Stage) -> None:
+    await shop.ama.get("/topup")
+    await shop.ama.post("/topup", {"amount": "5", "currency": "GHS", "method": "card"})
+    reference = await shop.value("select reference from funding order by id desc limit 1")
+    await shop.execute(
+        "update funding set payment_url = 'https://gateway.example/p?a=1&b=<x>' where reference = $1", reference
+    )
+    leaving = await shop.ama.get(f"/topup/{reference}")
+    assert "On to gateway.example" in leaving.text
+    assert 'href="https://gateway.example/p?a=1&amp;b=&lt;x&gt;"' in leaving.source
+    kofi = await shop.somebody_else()
+    assert (await kofi.ama.get(f"/topup/{reference}")).status == 404
+    assert (await kofi.ama.get(f"/transactions/{reference}")).status == 404
+    assert (await shop.ama.get("/topup/FND-1-aaaaaa")).status == 404
