@@ -31,7 +31,8 @@ SHOTS: Final = (
     Shot("portal-home", "/home", DESK),
     Shot("portal-home-dark", "/home", DESK_DARK),
     Shot("portal-home-phone", "/home", PHONE),
-    Shot("portal-account", "/account", DESK),
+    Shot("portal-buy-phone", "/buy", PHONE),
+    Shot("portal-transactions", "/transactions", DESK),
 )
 
 

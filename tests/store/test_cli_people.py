@@ -71,6 +71,19 @@ def test_a_console_link_makes_the_owner_who_is_listed_and_whose_roles_change(sho
     assert "owner, support" in shop.run("console", "list").stdout
 
 
+def test_what_was_done_is_listed_page_by_page(shop: Shop) -> None:
+    assert shop.run("console", "acts").stdout == "Nobody has done anything yet.\n"
+    for _ in range(3):
+        shop.run("console", "link")
+    first = shop.data("console", "acts", "--what", "console.", "--limit", "2")
+    assert ([act["number"] for act in first["acts"]], first["more"]) == ([3, 2], 1)
+    assert (first["acts"][0]["what"], first["acts"][0]["surface"]) == ("console.link", "command")
+    assert [act["number"] for act in shop.data("console", "acts", "--before", "2")["acts"]] == [1]
+    assert shop.data("console", "acts", "--until", "2020-01-01")["acts"] == []
+    assert len(shop.data("console", "acts", "--since", "2020-01-01")["acts"]) == 3
+    assert "console.link" in shop.run("console", "acts").stdout
+
+
 def test_a_test_email_is_kept_and_can_be_shown(shop: Shop, data_dir: Path) -> None:
     answer = shop.data("email", "send-test", "ama@example.com")
     assert (answer["state"], answer["to"]) == ("kept", "ama@example.com")

@@ -14,13 +14,14 @@ from structlog.testing import capture_logs
 from telvend.database.connections import Database
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.secret import Secret
+from telvend.people.mail import store
 from telvend.people.mail.model import RETRIES_S, EmailKind, EmailState, written
 from telvend.people.mail.notices import Notices
 from telvend.people.mail.sender import EmailRetention
 from telvend.people.mail.transport import KeptHere, MailNotSent, MailServer
 from telvend.people.model import Purpose
 from telvend.webhooks import store as webhooks
-from tests.store.mail_servers import TestServer, mail_server
+from tests.store.mail_servers import TestServer, mail_server, self_signed
 from tests.store.portals import BASE, ELSEWHERE, HOME, PASSWORD, Portal, both
 
 
@@ -86,6 +87,17 @@ async def test_two_nodes_do_not_send_one_email_twice(portal: Portal) -> None:
     assert sorted(str(one["To"]) for one in counted.taken) == sorted(f"user{n}@example.com" for n in range(15))
 
 
+async def test_what_one_node_has_in_hand_another_neither_takes_nor_waits_for(portal: Portal) -> None:
+    for number in range(3):
+        await portal.mail.send_test(f"user{number}@example.com")
+    now, lease = portal.clock.now(), timedelta(minutes=2)
+    async with portal.database.transaction() as first, asyncio.timeout(10):
+        taken = await store.claim(first, now, lease, 2)
+        async with portal.database.transaction() as second:
+            others = await store.claim(second, now, lease, 2)
+    assert ([one.id for one in taken], [one.id for one in others]) == ([1, 2], [3])
+
+
 async def test_a_mail_server_that_does_not_answer_is_tried_again_on_a_schedule_and_given_up_visibly(
     portal: Portal,
 ) -> None:
@@ -142,6 +154,34 @@ async def test_nothing_is_sent_in_the_open_where_the_server_offers_no_tls(portal
         await portal.sender(by(server, tls="starttls", user="shop", password="hunter2 hunter2")).work()
         assert not [line for line in server.commands if line.startswith(("AUTH", "MAIL"))]
     assert await states(portal) == ["waiting"]
+
+
+async def test_a_mail_server_that_nobody_vouches_for_gets_no_password(portal: Portal) -> None:
+    await portal.mail.send_test("ama@example.com")
+    async with mail_server(context=self_signed(portal.folder)) as server:
+        await portal.sender(by(server, tls="tls", user="shop", password="hunter2 hunter2")).work()
+        assert server.commands == []
+    (one,) = await portal.mail.listed()
+    assert one.state is EmailState.WAITING
+    assert "certificate" in one.failure.lower()
+
+
+async def test_a_mail_server_that_takes_the_connection_and_says_nothing_is_given_up(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telvend.people.mail.transport.SENT_WITHIN_S", 0.2)
+    for number in range(3):
+        await portal.mail.send_test(f"user{number}@example.com")
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(5)
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    assert await portal.sender(MailServer("127.0.0.1", port, "none", "", None)).work() == 3
+    server.close()
+    assert {one.failure for one in await portal.mail.listed()} == {"the mail server did not answer in time"}
 
 
 async def test_a_sender_that_dies_leaves_an_email_to_the_next_one_after_its_lease(

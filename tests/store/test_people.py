@@ -513,6 +513,36 @@ async def test_an_invited_reseller_gets_its_person(portal: Portal) -> None:
     assert not isinstance(never.value, LinkEnded)
 
 
+async def test_an_address_that_was_corrected_after_the_invitation_is_the_one_that_counts(portal: Portal) -> None:
+    await portal.resellers.add("kofi@exmaple.com", "Kofi", "0241234567")
+    link = token_in(await portal.people.invite("kofi@exmaple.com", by="root"))
+    await portal.resellers.rename("kofi@exmaple.com", new_email="kofi@example.com")
+    assert (await portal.people.link(Purpose.INVITE, link)).email == "kofi@example.com"
+    kofi = await portal.visits(await portal.people.accept_invitation(link, PASSWORD, HOME))
+    assert kofi.person.email == "kofi@example.com"
+
+
+async def test_an_invitation_takes_nobody_away_from_another_reseller(portal: Portal) -> None:
+    ama = await portal.visits(await portal.ama())
+    await portal.resellers.rename("ama@example.com", new_email="other@example.com")
+    await portal.resellers.add("ama@example.com", "Somebody else", "0241234567")
+    link = token_in(await portal.people.invite("ama@example.com", by="root"))
+    with pytest.raises(EmailTaken):
+        await portal.people.accept_invitation(link, PASSWORD, HOME)
+    assert (await portal.people.find("ama@example.com")).member_of == ama.reseller_id
+
+
+async def test_somebody_of_the_console_who_is_invited_is_one_person_with_one_password(portal: Portal) -> None:
+    console = await portal.owner("kofi@example.com")
+    await portal.resellers.add("kofi@example.com", "Kofi", "0241234567")
+    link = token_in(await portal.people.invite("kofi@example.com", by="root"))
+    with pytest.raises(InvalidInput):
+        await portal.people.accept_invitation(link, NEW_PASSWORD, ELSEWHERE)
+    kofi = await portal.visits(await portal.people.accept_invitation(link, PASSWORD, HOME))
+    assert kofi.person.id == (await portal.visits(console)).person.id
+    assert kofi.person.phone == "+233241234567"
+
+
 async def test_an_invitation_is_good_for_three_days(portal: Portal) -> None:
     await portal.resellers.add("kofi@example.com", "Kofi", "0241234567")
     link = token_in(await portal.people.invite("kofi@example.com", by="root"))

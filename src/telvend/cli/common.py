@@ -63,7 +63,7 @@ READING: Final = frozenset(
     (
         "accesses", "accounts", "alerts", "audit", "balance", "batches", "book", "check", "costs", "deliveries", "discounts", "doctor",
         "find", "floats", "list", "locks", "margin", "months", "outcomes", "pauses", "postings", "rates", "reconcile", "report", "sales",
-        "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "verify", "wallets",
+        "settings", "show", "statement", "status", "strays", "sweeps", "table", "trials", "url", "verify", "wallets", "acts",
     )
 )  # fmt: skip
 """Commands whose work is what they print. All others have done something, printed or not."""

@@ -4,6 +4,7 @@ A link works once and for a time; a newer one of the same kind for the same addr
 """
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 from telvend.database.connections import Database, Tx
 from telvend.errors import AlreadyExists, InvalidInput, NotFound
@@ -84,7 +85,9 @@ class Links:
         """Return what a link is for; using nothing. Raises LinkEnded, NotFound for one that never was, Busy."""
         async with self._database.connection() as tx:
             found = await self._open(tx, purpose, token)
-            return store.link_of(found, await store.link_name(tx, found))
+            link = store.link_of(found, await store.link_name(tx, found))
+            invited = await self._reseller_of(tx, found) if purpose is Purpose.INVITE else None
+            return link if invited is None else replace(link, email=invited.email)
 
     # A lost password --------------------------------------------------------------------------------------------------
 
@@ -233,25 +236,29 @@ class Links:
         chosen_name = None if name is None else _name(name)
         number = None if phone is None else _phone(phone)
         async with self._database.connection() as tx:
-            found = await self._open(tx, Purpose.INVITE, token)
-            known = await store.by_email(tx, found.email)
+            invited = await self._reseller_of(tx, await self._open(tx, Purpose.INVITE, token))
+            # As it is now: the operator may have corrected the address since.
+            known = await store.by_email(tx, invited.email)
         if known is not None:
+            if known.person.member_of == invited.id:
+                raise LinkEnded  # Somebody else has just used it.
+            if known.person.member_of is not None:
+                raise EmailTaken
             await self._require_theirs(known, text)
         hashed = None if known is not None else await self._passwords.hash(text)
         now = self._clock.now()
         async with self._database.transaction() as tx:
-            found = await self._use(tx, Purpose.INVITE, token)
-            reseller = None if found.reseller_id is None else await store.reseller(tx, found.reseller_id)
-            if reseller is None:
+            reseller = await self._reseller_of(tx, await self._use(tx, Purpose.INVITE, token))
+            if reseller.email != invited.email:
                 raise LinkEnded
             number = number or reseller.phone
             if known is not None:
                 await store.join_reseller(tx, known.person.id, reseller.id, number)
-                await store.verify_email(tx, known.person.id, found.email, now)
+                await store.verify_email(tx, known.person.id, reseller.email, now)
             elif not await store.insert_person(
                 tx,
                 new_uuid(),
-                found.email,
+                reseller.email,
                 chosen_name or reseller.name,
                 number,
                 zone_of(number, self._zone),
@@ -261,8 +268,8 @@ class Links:
                 now,
             ):
                 raise EmailTaken
-            await self._resellers.prove_email(tx, reseller.id, found.email)
-            current = await store.by_email(tx, found.email)
+            await self._resellers.prove_email(tx, reseller.id, reseller.email)
+            current = await store.by_email(tx, reseller.email)
             if current is None:
                 raise LinkEnded
             act = Act("invitation.accepted", "reseller", reseller.email)
@@ -347,6 +354,13 @@ class Links:
             act = Act("console.opened", "person", person.email, before={"roles": sorted(current.roles)}, after=after)
             await self._acts.record_of(tx, act, person, Surface.CONSOLE, from_where)
             return await self._sessions.begin(tx, person, Surface.CONSOLE, from_where, tells=False)
+
+    async def _reseller_of(self, tx: Tx, found: FoundToken) -> store.ResellerFacts:
+        """The reseller that an invitation is for. Raises LinkEnded."""
+        reseller = None if found.reseller_id is None else await store.reseller(tx, found.reseller_id)
+        if reseller is None:
+            raise LinkEnded
+        return reseller
 
     async def _require_theirs(self, known: store.Credentials, text: str) -> None:
         """Let somebody go on who has an account with the address of a link, and knows its password."""

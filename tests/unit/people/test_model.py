@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from telvend.errors import InvalidInput, InvariantBroken
 from telvend.kit.secret import Secret
 from telvend.people import totp
+from telvend.people.mail.model import LEASE_S
 from telvend.people.mail.sender import sender_of
+from telvend.people.mail.transport import SENT_WITHIN_S
 from telvend.people.model import (
     IDLE,
     LASTS,
@@ -122,6 +124,10 @@ def test_what_is_no_code_is_of_no_step(code: str) -> None:
     from datetime import UTC, datetime
 
     assert totp.step_of(totp.new_secret(), code, datetime(2026, 1, 1, tzinfo=UTC)) is None
+
+
+def test_what_is_being_sent_ends_before_somebody_else_sends_it() -> None:
+    assert SENT_WITHIN_S <= LEASE_S / 2
 
 
 def test_an_ended_link_says_nothing_of_what_it_was_for() -> None:

@@ -41,7 +41,7 @@ from telvend.people.mail.transport import KeptHere, MailNotSent, Transport
 from telvend.people.model import LINK_LASTS, LINK_PATHS, Person, Purpose, Role, new_token
 
 EVERY_S: Final = 1.0
-_AT_ONCE: Final = 10
+_AT_ONCE: Final = 4
 # Long lines are not broken: a link that is would lead nowhere.
 _POLICY: Final = SMTP.clone(max_line_length=900)
 
@@ -83,22 +83,26 @@ class EmailSender:
         """Send what is due now. Return how many e-mails were taken in hand. Raises Busy."""
         done = 0
         while True:
+            in_hand: list[tuple[Email, _Prepared]] = []
             async with self._database.transaction() as tx:
                 claimed = await store.claim(tx, self._clock.now(), timedelta(seconds=LEASE_S), _AT_ONCE)
+                # In the order in which they were written, so that of two links to one person the later one is the newer.
+                for email in claimed:
+                    prepared = await self._prepare(tx, email)
+                    if prepared is None:
+                        await store.end(tx, email.id, EmailState.DROPPED, self._clock.now())
+                    else:
+                        in_hand.append((email, prepared))
             if not claimed:
                 return done
-            # One mail server, and few e-mails: one after the other is quick enough, and no server takes offence.
-            for email in claimed:
-                await self._send(email)
+            # All of them end before the lease does: none is sent by somebody else meanwhile.
+            ended = await asyncio.gather(*(self._send(*one) for one in in_hand), return_exceptions=True)
+            for error in ended:
+                if isinstance(error, BaseException):
+                    raise error
             done += len(claimed)
 
-    async def _send(self, email: Email) -> None:
-        async with self._database.transaction() as tx:
-            prepared = await self._prepare(tx, email)
-            if prepared is None:
-                await store.end(tx, email.id, EmailState.DROPPED, self._clock.now())
-        if prepared is None:
-            return
+    async def _send(self, email: Email, prepared: _Prepared) -> None:
         link = None if prepared.link is None else prepared.link.reveal()
         text = written(email.kind, prepared.facts, self._base_url(), link)
         message = self._message(prepared.address, text.subject, text.text)

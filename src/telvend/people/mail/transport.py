@@ -1,5 +1,6 @@
 """How an e-mail leaves: to a mail server, into files, or not at all."""
 
+import asyncio
 import os
 import ssl
 from email.message import EmailMessage
@@ -14,6 +15,8 @@ from telvend.kit.secret import Secret
 FOLDER: Final = "outbox"
 """Where e-mails are kept as files, below the data directory."""
 _TIMEOUT_S: Final = 30.0
+SENT_WITHIN_S: Final = 60.0
+"""An e-mail that a mail server has not taken by then was not taken: half of the lease of whoever sends it."""
 _LONGEST_FAILURE: Final = 200
 
 
@@ -84,6 +87,13 @@ class MailServer:
     async def send(self, number: int, message: EmailMessage) -> None:  # noqa: ARG002 - files have it in their names
         """Hand an e-mail to the server. Raises MailNotSent."""
         try:
+            async with asyncio.timeout(SENT_WITHIN_S):
+                await self._send(message)
+        except TimeoutError:
+            raise MailNotSent("the mail server did not answer in time") from None
+
+    async def _send(self, message: EmailMessage) -> None:
+        try:
             await aiosmtplib.send(
                 message,
                 sender=parseaddr(str(message["From"]))[1],
@@ -105,5 +115,7 @@ class MailServer:
         except aiosmtplib.SMTPResponseException as error:
             # A wrong password or sender is the shop's mistake: what waits is sent when that is corrected.
             raise MailNotSent(f"{error.code} {error.message}") from None
+        except (aiosmtplib.SMTPTimeoutError, aiosmtplib.SMTPServerDisconnected) as error:
+            raise MailNotSent(f"the mail server did not answer: {error}") from None
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError, ValueError) as error:
             raise MailNotSent(f"{type(error).__name__}: {error}") from None
