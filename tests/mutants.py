@@ -45,6 +45,9 @@ REPORTS = "tests/store/test_reports.py"
 APPROVALS = "tests/store/test_approvals.py"
 SECOND_PERSON = "tests/scenario/test_second_person_stories.py"
 LISTS = "tests/store/test_place_list.py"
+BULK = "tests/store/test_bulk_lists.py"
+BUYING = "tests/store/test_buying_pages.py"
+SOLD = "tests/store/test_sold_pages.py"
 PROVISIONAL = "tests/store/test_provisional.py"
 
 KINDS = "tests/contract/test_product_kind.py"
@@ -1018,6 +1021,48 @@ MUTANTS = (
         "if caller.mode is not Mode.TEST:",
         "if caller.mode is None:",
         ("tests/unit/dialects/test_trying.py",),
+    ),
+    Mutant(
+        "a page sells at the price that it has shown",
+        "src/telvend/orders/counter.py",
+        "if wanted.quote is not None and wanted.quote.price != price:",
+        "if False:",
+        (f"{BUYING}::test_nothing_is_bought_at_a_price_that_was_not_shown",),
+    ),
+    Mutant(
+        "what was bought on a page is answered whatever it costs now",
+        "src/telvend/orders/counter.py",
+        "if not await self._orders.under([key]):",
+        "if True:",
+        (f"{BUYING}::test_a_double_click_a_reload_and_two_tabs_buy_once",),
+    ),
+    Mutant(
+        "an uploaded list is paid by its own reseller",
+        "src/telvend/orders/bulk/service.py",
+        "if isinstance(row, PurchaseRow) and row.email:",
+        "if False:",
+        (f"{BULK}::test_nobody_elses_wallet_pays",),
+    ),
+    Mutant(
+        "a line that was bought stays bought",
+        "src/telvend/orders/bulk/store.py",
+        " and bulk_line.state <> 'bought'",
+        "",
+        (f"{BULK}::test_a_refusal_that_another_worker_has_overtaken_is_no_refusal",),
+    ),
+    Mutant(
+        "a line keeps its reference in every try",
+        "src/telvend/orders/bulk/worker.py",
+        "item, line.price, line.reference)",
+        "item, line.price, f'{line.reference}{id(line)}')",
+        (f"{BULK}::test_a_worker_that_dies_after_buying_leaves_nothing_to_be_bought_twice",),
+    ),
+    Mutant(
+        "a receipt link that was revoked opens nothing",
+        "src/telvend/orders/receipt_links/store.py",
+        "where digest = $1 and revoked_at is null and",
+        "where digest = $1 and",
+        (f"{SOLD}::test_a_link_shows_the_receipt_and_nothing_else_until_it_is_revoked",),
     ),
     Mutant(
         "no answer, no sale",

@@ -219,7 +219,7 @@ async def test_too_little_money_says_how_much_is_missing_and_leads_to_the_top_up
     assert "GH₵3.20 is missing" in summary.text
     refused = await shop.ama.post("/buy", summary.fields("/buy"))
     assert refused.status == 422
-    assert "GHS 3.20 is missing. Nothing was bought." in refused.text
+    assert "GH₵3.20 is missing. Nothing was bought." in refused.text
     assert 'href="/topup?currency=GHS&amp;amount=3.20"' in refused.source
     assert (await shop.orders(), await shop.balance()) == (0, "10.00")
     top_up = await shop.ama.get("/topup", currency="GHS", amount="3.20")
@@ -234,10 +234,10 @@ async def test_nothing_is_bought_at_a_price_that_was_not_shown(shop: Stage) -> N
     for price in ("1", "", "x", "-5", "9" * 30, "449"):
         answer = await shop.ama.post("/buy", fields | {"price": price})
         assert answer.status == 422
-        assert "The price has changed to GHS 4.50" in answer.text
+        assert "The price has changed to GH₵4.50" in answer.text
     async with changed(shop, "4.60"):
         answer = await shop.ama.post("/buy", fields)
-        assert "The price has changed to GHS 4.60" in answer.text
+        assert "The price has changed to GH₵4.60" in answer.text
         assert await shop.orders() == 0
         assert (await shop.ama.post("/buy", answer.fields("/buy"))).status == 303
     assert await shop.balance() == "5.40"
@@ -290,6 +290,10 @@ async def test_an_unproven_address_buys_nothing_with_real_money(
         assert refused.status == 422
         assert "Confirm your e-mail address first" in refused.text
         assert 'action="/verify"' in refused.source
+        listed = await made.ama.post("/bulk", files={"csv": ("a.csv", f"product,to\n{GB},0241234567\n", "text/csv")})
+        begun = await made.ama.post(listed.place, {"act": "buy"})
+        assert (begun.status, "Confirm your e-mail address first" in begun.text) == (422, True)
+        assert await made.value("select state from bulk_list") == "checked"
         assert await made.orders() == 0
 
 
@@ -420,3 +424,19 @@ async def test_a_wrong_top_up_is_said_beside_its_field(
     assert f'id="f-{field}-error"' in answer.source
     owner = (await shop.shop.resellers.find(shop.email)).id
     assert await shop.value("select count(*) from funding where reseller_id = $1", owner) == 0
+
+
+async def test_a_payment_page_of_another_server_is_reached_by_its_payer_alone(shop: Stage) -> None:
+    await shop.ama.get("/topup")
+    await shop.ama.post("/topup", {"amount": "5", "currency": "GHS", "method": "card"})
+    reference = await shop.value("select reference from funding order by id desc limit 1")
+    await shop.execute(
+        "update funding set payment_url = 'https://gateway.example/p?a=1&b=<x>' where reference = $1", reference
+    )
+    leaving = await shop.ama.get(f"/topup/{reference}")
+    assert "On to gateway.example" in leaving.text
+    assert 'href="https://gateway.example/p?a=1&amp;b=&lt;x&gt;"' in leaving.source
+    kofi = await shop.somebody_else()
+    assert (await kofi.ama.get(f"/topup/{reference}")).status == 404
+    assert (await kofi.ama.get(f"/transactions/{reference}")).status == 404
+    assert (await shop.ama.get("/topup/FND-1-aaaaaa")).status == 404

@@ -177,12 +177,37 @@ async def test_a_sale_changes_by_itself_and_tells_its_story(shop: Stage) -> None
     assert (await shop.ama.get(f"/transactions/{order.client_reference}")).place == f"/transactions/{reference}"
 
 
+async def test_money_is_held_while_nobody_knows_and_is_back_when_it_was_refused(shop: Stage) -> None:
+    await shop.execute(
+        "update person_session set mode = 'test' where person_id = (select id from person where email = $1)", shop.email
+    )
+    await shop.credit("5", mode=Mode.TEST)
+    reference = await shop.buy("0241230003")  # The simulator accepts it, and refuses three seconds later.
+    assert await shop.balance(Mode.TEST) == "0.50"
+    first = await shop.ama.get(f"/transactions/{reference}")
+    assert "Charged, not delivered yet. Do not refund your customer" in first.text
+    assert await shop.balance(Mode.TEST) == "0.50"
+    order = await shop.shop.orders.settled(await shop.shop.order_records.named(reference), 20)
+    assert order.state == "failed"
+    assert await shop.balance(Mode.TEST) == "5.00"
+    failed = await shop.ama.get(f"/transactions/{reference}")
+    for said in ("Not delivered. GH₵4.50 is back in your wallet", "Refused by the network", "Given back to the wallet"):
+        assert said in failed.text
+    assert "Receipt" not in failed.text
+    assert "Do not refund" not in failed.text
+    assert rows(await shop.ama.get("/transactions", status="failed")) == ["MTN 1GB"]
+    # What failed is bought again by another reference, and is another sale.
+    again = await shop.buy("0241230000")
+    assert again != reference
+    assert await shop.balance(Mode.TEST) == "0.50"
+
+
 async def test_a_refund_stands_in_the_story_and_leads_back_to_its_order(shop: Stage) -> None:
     reference = await delivered(shop)
     order = await shop.shop.order_records.named(reference)
     await shop.shop.corrections.refund(order.id, reason="SECRET reason", by_whom="kofi")
     sale = await shop.ama.get(f"/transactions/{reference}")
-    assert "The shop has given GHS 4.50 back to your wallet" in sale.text
+    assert "The shop has given GH₵4.50 back to your wallet" in sale.text
     assert "SECRET" not in sale.source
     table = await shop.ama.get("/transactions", type="refund")
     link = re.findall(r'<td role="cell"><a href="([^"]*)"', table.source)[0]

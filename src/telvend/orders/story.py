@@ -8,7 +8,7 @@ A reseller and the operator read the same story. The operator's has more lines a
 reference, what it said, and how the price was divided.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -87,8 +87,8 @@ class Story:
 _DO_NOT_REFUND: Final = "Charged, not delivered yet. Do not refund your customer: it may still arrive."
 
 
-def story_of(facts: StoryFacts, reader: Reader = Reader.RESELLER) -> Story:
-    """Tell the story of an order as `reader` may see it."""
+def story_of(facts: StoryFacts, reader: Reader = Reader.RESELLER, amount_text: Callable[[Money], str] = str) -> Story:
+    """Tell the story of an order as `reader` may see it. `amount_text` writes the amounts that stand in sentences."""
     lines = [
         *_money_lines(facts, reader),
         *(line for attempt in facts.attempts for line in _attempt_lines(facts, attempt, reader)),
@@ -99,7 +99,7 @@ def story_of(facts: StoryFacts, reader: Reader = Reader.RESELLER) -> Story:
     # Python's sort is stable: what happened in one moment stays in the order of cause and effect.
     lines.sort(key=lambda line: line.at)
     planned = _planned(facts)
-    return Story(_outcome(facts.order), _meaning(facts), (*lines, *([planned] if planned else ())))
+    return Story(_outcome(facts.order), _meaning(facts, amount_text), (*lines, *([planned] if planned else ())))
 
 
 def _outcome(order: Order) -> Outcome:
@@ -108,18 +108,17 @@ def _outcome(order: Order) -> Outcome:
     return Outcome.DELIVERED if order.state is OrderState.DELIVERED else Outcome.NOT_DELIVERED
 
 
-def _meaning(facts: StoryFacts) -> str:
+def _meaning(facts: StoryFacts, amount_text: Callable[[Money], str]) -> str:
     order = facts.order
+    price = amount_text(order.price)
     refund = next((money for money in facts.later if money.kind is TransferKind.REFUND), None)
     match order.state:
         case OrderState.DELIVERED if refund is not None:
-            return f"Delivered. The shop has given {refund.amount} back to your wallet all the same."
+            return f"Delivered. The shop has given {amount_text(refund.amount)} back to your wallet all the same."
         case OrderState.DELIVERED:
             return "Delivered. Your customer has it."
         case OrderState.FAILED:
-            return (
-                f"Not delivered. {order.price} is back in your wallet: you can refund your customer, or buy it again."
-            )
+            return f"Not delivered. {price} is back in your wallet: you can refund your customer, or buy it again."
         case OrderState.REVIEW:
             meaning = f"Nobody could say yet whether it was delivered; a person is finding out. {_DO_NOT_REFUND}"
         case OrderState.ACCEPTED:
@@ -127,7 +126,7 @@ def _meaning(facts: StoryFacts) -> str:
         case _:
             meaning = f"{_standing(facts)} {_DO_NOT_REFUND}"
     if any(money.kind is TransferKind.PROVISIONAL_CREDIT for money in facts.later):
-        meaning += f" Because it takes so long, {order.price} has been lent to your wallet."
+        meaning += f" Because it takes so long, {price} has been lent to your wallet."
     return meaning
 
 

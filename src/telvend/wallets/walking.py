@@ -27,7 +27,7 @@ STRETCH: Final = 20_000
 """How many positions of a wallet are looked at for one part: some ten milliseconds."""
 STRETCH_OF_CREDITS: Final = 200_000
 """The same where an index has only those that brought money in."""
-STRETCH_OF_ENTRIES: Final = 2_000
+STRETCH_OF_ENTRIES: Final = 1_000
 """The same where what stands behind each line is read."""
 
 

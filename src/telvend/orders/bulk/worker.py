@@ -38,6 +38,7 @@ _LEASE_S: Final = 60.0
 _BUSY_FOR_S: Final = 5.0
 """After so long a list is tried again whose purchases were answered with Busy."""
 _READ_AT_ONCE: Final = 500
+_LOOKS_PER_CORRECTION: Final = 30
 
 _log = get(__name__)
 
@@ -56,12 +57,15 @@ class BulkBuyer:
         self._orders = orders
         self._sales = sales
         self._resellers = resellers
+        self._looks = 0
 
     async def work(self) -> int:
         """Buy until no list is due; return how many lines were decided. Raises Busy when the database is away."""
         decided = 0
-        async with self._database.transaction() as tx:
-            await store.correct_jumped_clock(tx)
+        if self._looks % _LOOKS_PER_CORRECTION == 0:
+            async with self._database.transaction() as tx:
+                await store.correct_jumped_clock(tx)
+        self._looks += 1
         while True:
             async with self._database.transaction() as tx:
                 lists = await store.claim(tx, _LISTS_AT_ONCE, _LEASE_S)
@@ -85,14 +89,13 @@ class BulkBuyer:
         if not lines:
             await self._finish(bulk_list)
             return 0
-        batch = _Batch(await self._standing(bulk_list, lines))
-        missing = [line for line in lines if line.line not in batch.orders]
-        answers = await asyncio.gather(*(self._buy(caller, line) for line in missing), return_exceptions=True)
-        for line, answer in zip(missing, answers, strict=True):
+        batch = _Batch()
+        answers = await asyncio.gather(*(self._buy(caller, line) for line in lines), return_exceptions=True)
+        for line, answer in zip(lines, answers, strict=True):
             batch.note(line, answer)
         await hit_async("bulk.after_buying")
         # Another worker may have bought meanwhile what was refused here.
-        refused = [line for line in missing if line.line in batch.refused]
+        refused = [line for line in lines if line.line in batch.refused]
         if refused:
             batch.orders |= await self._standing(bulk_list, refused)
         async with self._database.transaction() as tx:
@@ -134,8 +137,8 @@ class BulkBuyer:
 class _Batch:
     """What has become of the lines in hand. A line that is in none of the two goes on waiting."""
 
-    def __init__(self, orders: dict[int, Order]) -> None:
-        self.orders = orders
+    def __init__(self) -> None:
+        self.orders: dict[int, Order] = {}
         self.refused: dict[int, str] = {}
         self.short: str | None = None
         self.busy = False

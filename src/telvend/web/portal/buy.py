@@ -41,6 +41,7 @@ from telvend.services import Services
 from telvend.wallets.model import RecentRecipient
 from telvend.web.portal.spending import caller_of, network_name, wallets_of
 from telvend.web.shell import Form, Shell, read_form, signed_in
+from telvend.web.shell.formats import money_text
 
 _ONCE: Final = re.compile(r"[A-Za-z0-9]{20,40}", re.ASCII)
 _ONCE_LETTERS: Final = 24
@@ -308,10 +309,15 @@ class _Buying:
         except PurchasePinRefused as error:
             form.take(error)
         except PriceChanged as error:
-            form.error("", f"The price has changed to {error.now}. Nothing was bought; confirm it at this price.")
+            form.error(
+                "", f"The price has changed to {money_text(error.now)}. Nothing was bought; confirm it at this price."
+            )
         except InsufficientBalance as error:
             missing = error.required - error.available
-            form.error("", f"Your wallet has {error.available}; {missing} is missing. Nothing was bought.")
+            form.error(
+                "",
+                f"Your wallet has {money_text(error.available)}; {money_text(missing)} is missing. Nothing was bought.",
+            )
         except ProductUnavailable:
             form.error(
                 "", f"{choice.network.name} does not sell this at the moment. Nothing was charged; try again later."

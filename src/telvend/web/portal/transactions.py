@@ -35,7 +35,7 @@ from telvend.web.portal.spending import (
     what_of,
 )
 from telvend.web.shell import Form, Shell, signed_in
-from telvend.web.shell.formats import zone_of
+from telvend.web.shell.formats import money_text, zone_of
 
 PAGE: Final = 25
 _EXPORTED_AT_ONCE: Final = 500
@@ -249,7 +249,7 @@ class _Transactions:
         credit = await self._services.provisional.of_order(order.id)
         if credit is not None:
             later.append(LaterMoney(TransferKind.PROVISIONAL_CREDIT, credit.created_at, credit.amount))
-        return story_of(history.facts(later))
+        return story_of(history.facts(later), amount_text=money_text)
 
     def _again(self, order: Order) -> str | None:
         """Where the same is bought again; None for what is not sold on pages."""
