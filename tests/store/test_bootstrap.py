@@ -118,10 +118,14 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         pass
     assert story.closed == [
         "Fulfilment.drain",
+        "PeriodicTask.close",  # Lists that are bought.
         "PeriodicTask.close",  # What is reported of providers.
         "UpstreamMonitor.close",
         "PeriodicTask.close",  # What is said of networks.
         "PeriodicTask.close",  # Payloads that are asked for.
+        "PeriodicTask.close",  # Orders that are indexed for the search.
+        "PeriodicTask.close",  # When keys were used last.
+        "Shop.key_uses.<locals>.last",
         "PeriodicTask.close",  # Ended sessions that are removed.
         "PeriodicTask.close",  # Old e-mails that are removed.
         "PeriodicTask.close",  # Wallets that are low.
