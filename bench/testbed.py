@@ -176,9 +176,16 @@ class Testbed:
         return (await self.rows(sql, *arguments))[0][0]
 
     async def rows(self, sql: str, *arguments: Any) -> list[Any]:
+        async with self.connection() as connection:
+            return list(await connection.fetch(sql, *arguments, timeout=300))
+
+    @asynccontextmanager
+    async def connection(self) -> "AsyncIterator[Any]":
+        """A connection without a limit on how long a statement may take."""
         connection = await asyncpg.connect(self.url)
         try:
-            return list(await connection.fetch(sql, *arguments, timeout=300))
+            await connection.execute("set statement_timeout = 0")
+            yield connection
         finally:
             await connection.close()
 

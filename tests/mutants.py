@@ -61,9 +61,33 @@ WEBHOOK_EVENTS = "tests/store/test_webhook_events.py"
 WEBHOOK_SENDING = "tests/store/test_webhook_dispatch.py"
 
 PEOPLE = "tests/store/test_people.py"
+CONSOLE = "tests/store/test_console.py"
+TOGETHER = "tests/store/test_writing_together.py"
+ORDER_SEARCH = "tests/store/test_order_search.py"
 EMAILS = "tests/store/test_emails.py"
 
 MUTANTS = (
+    Mutant(
+        "a hold that is not the price of its order is measured",
+        "src/telvend/audit/invariants.py",
+        "sum(abs(o.price_minor - coalesce(t.held, 0)))",
+        "sum(abs(o.price_minor - coalesce(t.held, o.price_minor)))",
+        ("tests/store/test_measurements.py::test_a_hold_unlike_its_order_is_a_difference_until_it_is_put_right",),
+    ),
+    Mutant(
+        "orders that nobody delivers fail the doctor",
+        "src/telvend/upkeep/queue.py",
+        "ages.get(OrderState.ACCEPTED, 0.0)) > _UNTOUCHED_S",
+        "ages.get(OrderState.ACCEPTED, 0.0)) > 1e9",
+        ("tests/store/test_cli_doctor.py::test_orders_that_nobody_delivers_are_a_failure",),
+    ),
+    Mutant(
+        "an audit that has found something is remembered as one",
+        "src/telvend/audit/service.py",
+        "findings=len(report.findings),",
+        "findings=0,",
+        ("tests/store/test_measurements.py::test_an_audit_is_noted_with_what_it_has_found",),
+    ),
     Mutant(
         "a refused purchase for the same number may be taken for another one in a list",
         "src/telvend/fulfilment/store.py",
@@ -1013,6 +1037,34 @@ MUTANTS = (
         (f"{SOLD}::test_a_link_shows_the_receipt_and_nothing_else_until_it_is_revoked",),
     ),
     Mutant(
+        "an owner puts play money into test wallets alone",
+        "src/telvend/funding/credits/service.py",
+        'Mode.TEST, f"play money {once}"',
+        'Mode.LIVE, f"play money {once}"',
+        ("tests/store/test_own_keys.py",),
+    ),
+    Mutant(
+        "a test wallet is filled up to a bound",
+        "src/telvend/funding/credits/service.py",
+        "if most is not None and journal",
+        "if most is None and journal",
+        ("tests/store/test_own_keys.py",),
+    ),
+    Mutant(
+        "somebody else's key is not found",
+        "src/telvend/resellers/service.py",
+        "(owner is not None and key.reseller_id != owner)",
+        "(owner is not None and key.reseller_id is None)",
+        ("tests/store/test_own_keys.py",),
+    ),
+    Mutant(
+        "a page calls an API in test mode only",
+        "src/telvend/dialects/trying.py",
+        "if caller.mode is not Mode.TEST:",
+        "if caller.mode is None:",
+        ("tests/unit/dialects/test_trying.py",),
+    ),
+    Mutant(
         "no answer, no sale",
         "src/telvend/identity/verification.py",
         "        if isinstance(answer, Found):\n            _post(",
@@ -1285,6 +1337,41 @@ MUTANTS = (
         (PEOPLE,),
     ),
     Mutant(
+        "the console does what was confirmed only where the figures are those that were shown",
+        "src/telvend/web/console/verbs.py",
+        "        if seen != preview.mark:\n",
+        "        if not seen:\n",
+        (f"{CONSOLE}::test_figures_that_have_changed_are_shown_again",),
+    ),
+    Mutant(
+        "a page of the console opens for the roles of the table only",
+        "src/telvend/web/console/frame.py",
+        "        if not may(visitor.roles, right):\n",
+        "        if False:\n",
+        (f"{CONSOLE}::test_every_page_opens_for_the_roles_of_the_table_and_for_nobody_else",),
+    ),
+    Mutant(
+        "an act stands with its change",
+        "src/telvend/database/connections.py",
+        "                await together.write(connection)\n",
+        "                pass\n",
+        (TOGETHER,),
+    ),
+    Mutant(
+        "no order that is committed late is left out of the search index",
+        "src/telvend/orders/search/store.py",
+        "select least(clock_timestamp() - make_interval(secs => $1), min(xact_start)) from",
+        "select clock_timestamp() - make_interval(secs => $1) from",
+        (ORDER_SEARCH,),
+    ),
+    Mutant(
+        "a file holds no formula of a reseller's",
+        "src/telvend/web/console/tables.py",
+        """return f"'{text}" if text""",
+        """return f"{text}" if text""",
+        (f"{CONSOLE}::test_files_hold_no_formulas",),
+    ),
+    Mutant(
         "a session of the portal does not open the console, nor the other way round",
         "src/telvend/people/store.py",
         "where s.digest = $1 and s.surface = $2 and s.ends_at > $3",
@@ -1332,6 +1419,38 @@ MUTANTS = (
         " for no key update skip locked) due where",
         ") due where",
         (EMAILS,),
+    ),
+    Mutant(
+        "a restored shop is released although a provider is not reconciled",
+        "src/telvend/cli/shop.py",
+        "        if not force:\n",
+        "        if False:\n",
+        (
+            "tests/store/test_restores.py::test_a_restored_shop_is_released_when_its_provider_was_reconciled_for_every_day",
+        ),
+    ),
+    Mutant(
+        "a reconciliation from before a restore answers it",
+        "src/telvend/upkeep/restores.py",
+        "leftovers_since(max(one.restored_at for one in restores))",
+        "leftovers_since(since - _USED_WITHIN)",
+        (
+            "tests/store/test_restores.py::test_a_restored_shop_is_released_when_its_provider_was_reconciled_for_every_day",
+        ),
+    ),
+    Mutant(
+        "a backup goes although one that is kept continues it",
+        "src/telvend/upkeep/backup/model.py",
+        "            kept.add(parent)\n",
+        "            pass\n",
+        ("tests/unit/upkeep/backup/test_model.py",),
+    ),
+    Mutant(
+        "a backup is restored past a gap in the log",
+        "src/telvend/upkeep/backup/model.py",
+        "    while wanted in by_segment:\n",
+        "    for wanted in sorted(one for one in by_segment if one >= wanted):\n",
+        ("tests/unit/upkeep/backup/test_model.py",),
     ),
 )
 

@@ -153,6 +153,9 @@ BOOK_FOLDER = "book"
 
 _LOOK_AGAIN_S: Final = 0.1
 
+TOTALS_FRESH_S = 60.0
+"""For so long the trial balance of the console is not summed again: it reads every transfer."""
+
 PAYLOADS_EVERY_S = 2.0
 """The interval at which tokens and PINs that providers still owe are looked for."""
 
@@ -359,9 +362,9 @@ class Shop:
     @property
     def console_url(self) -> str:
         """Where the console is reached."""
-        from telvend.upkeep.served_at import console_address_of
+        from telvend.upkeep.served_at import console_at
 
-        return console_address_of(self.settings) or self.base_url
+        return console_at(self.settings) or self.base_url
 
     @cached_property
     def email_sender(self) -> "EmailSender":
@@ -782,6 +785,7 @@ class Shop:
         from telvend.audit.service import Audit
         from telvend.desk.search import Search
         from telvend.desk.service import Desk
+        from telvend.kit.stale import Stale
 
         return Desk(
             settings=self.settings,
@@ -803,7 +807,7 @@ class Shop:
             fundings=self.fundings,
             play_money=self.play_money,
             wallets=self.wallets,
-            ledger=self.ledger,
+            totals=self._life.opened(Stale(self.ledger.totals, TOTALS_FRESH_S)),
             reports=self.reports,
             audit=Audit(self.database, self._data_dir).run,
             reconciliations=self.reconciliations,
@@ -1633,7 +1637,7 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
 
     openapi_documents = {name: write("") for name, write in documents["openapi"].items()}
     developers = ForDevelopers(
-        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations()
+        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations(), limiter
     )
     apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
     # Half of the connections are left to the APIs, whatever browsers ask for.

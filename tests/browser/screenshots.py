@@ -34,6 +34,13 @@ SHOTS: Final = (
     Shot("portal-buy-phone", "/buy", PHONE),
     Shot("portal-transactions", "/transactions", DESK),
 )
+CONSOLE_SHOTS: Final = (
+    Shot("console-today", "/console", DESK),
+    Shot("console-today-phone", "/console", PHONE),
+    Shot("console-orders-dark", "/console/orders", DESK_DARK),
+    Shot("console-order", "/console/orders/{order}", DESK),
+)
+"""Those of the owner. `{order}` is one of the orders."""
 
 
 def furnish(shop: Shop) -> None:
@@ -67,20 +74,30 @@ async def take(browser: Browser, shop: Shop, folder: Path) -> None:
     await page.wait_for_url("**/home")
     shop.sql("update person set email_verified_at = now()")
     await asyncio.to_thread(furnish, shop)
-    for shot in SHOTS:
-        context = await browser.new_context(
-            viewport={"width": shot.view.width, "height": shot.view.height},
-            color_scheme="dark" if shot.view.dark else "light",
-            storage_state=await first.storage_state() if shot.path != "/" else None,
-            base_url=shop.url,
-        )
-        page = await context.new_page()
-        await page.goto(shot.path)
-        target = folder / f"{shot.name}.png"
-        await page.screenshot(path=target)
-        await asyncio.to_thread(shrink, target)
-        await context.close()
-        print(target)
+    owner = await browser.new_context(base_url=shop.url)
+    page = await owner.new_page()
+    await page.goto((await asyncio.to_thread(shop.telvend, "console", "link"))["url"])
+    await page.get_by_label("Email").fill("owner@example.com")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Continue").click()
+    await page.wait_for_url("**/console")
+    ((order,),) = shop.sql("select reference from orders order by id limit 1")
+    for shots, session in ((SHOTS, first), (CONSOLE_SHOTS, owner)):
+        for shot in shots:
+            context = await browser.new_context(
+                viewport={"width": shot.view.width, "height": shot.view.height},
+                color_scheme="dark" if shot.view.dark else "light",
+                storage_state=await session.storage_state() if shot.path != "/" else None,
+                base_url=shop.url,
+            )
+            page = await context.new_page()
+            await page.goto(shot.path.replace("{order}", order))
+            target = folder / f"{shot.name}.png"
+            await page.screenshot(path=target)
+            await asyncio.to_thread(shrink, target)
+            await context.close()
+            print(target)
+    await owner.close()
     await first.close()
 
 

@@ -219,13 +219,20 @@ def test_idle_connections_shut_nobody_out_where_few_files_may_be_open(
 
 def test_several_processes_answer_on_the_port_of_the_metrics_for_the_whole_node(copied: Callable[[], Shop]) -> None:
     shop = copied()
-    port = free_port()
+    port, console = free_port(), free_port()
     shop.settings["TELVEND_METRICS_PORT"] = str(port)
-    shop.start("--workers", "2")
+    shop.start("--workers", "2", "--console-port", str(console))
     try:
         for _ in range(6):
             with shop.client(None) as client:
                 assert client.get(f"http://127.0.0.1:{port}/metrics").status_code == 200
+                # The console has a listener of its own, and neither answers for the other.
+                at_console = f"http://127.0.0.1:{console}"
+                assert client.get(f"{at_console}/console/signin").status_code == 200
+                assert client.get(f"{at_console}/console").status_code == 303
+                assert client.get(f"{at_console}/api/v1/ping").status_code == 404
+                assert client.get(f"http://127.0.0.1:{shop.port}/console/signin").status_code == 404
+        assert shop.telvend("console", "link")["url"].startswith(f"http://127.0.0.1:{console}/console/link/")
         assert shop.stop() == 0
         with socket.create_server(("127.0.0.1", port)):
             shop.start("--workers", "2", may_end=True)

@@ -103,6 +103,23 @@ def test_every_python_that_is_named_is_new_enough() -> None:
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
 
 
+def test_the_version_has_a_section_of_the_changelog() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings[0] in ("Not released yet", __version__)
+    assert __version__ in headings
+
+
+def test_the_lock_of_everything_optional_holds_the_lock_of_the_rest() -> None:
+    def pinned(name: str) -> set[str]:
+        text = (ROOT / "requirements" / name).read_text("utf-8")
+        return set(re.findall(r"^([a-z0-9._-]+==\S+)", text, re.MULTILINE))
+
+    extras = pinned("extras.lock")
+    assert pinned("telvend.lock") <= extras <= pinned("development.lock")
+    for name in ("obstore", "opentelemetry-sdk"):
+        assert any(one.startswith(f"{name}==") for one in extras)
+
+
 # Installed -----------------------------------------------------------------------------------------------------------------
 
 

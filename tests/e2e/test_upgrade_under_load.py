@@ -53,7 +53,7 @@ class Buyer:
                     self.refused.append((reference, 0, url))  # A connection of a server that was being stopped.
                     continue
                 if answer.status_code == 200:
-                    self.sold[reference] = answer.json()["data"]["reference"]
+                    self.sold[reference] = answer.json()["reference"]
                 elif answer.status_code != 503:
                     self.refused.append((reference, answer.status_code, answer.text))
 
@@ -84,7 +84,9 @@ def test_old_and_new_sell_side_by_side_while_the_schema_is_brought_up(version: s
         with Buyer(key, "a") as first, Buyer(key, "b") as second:
             for buyer in (first, second):
                 buyer.at.append(old.url)
-            wait_for(lambda: len(first.sold) > 20 and len(second.sold) > 20, 30, "the old version sells")
+            wait_for(
+                lambda: len(first.sold) > 20 and len(second.sold) > 20, 30, f"the old version sells: {first.refused}"
+            )
             new.start()
             assert old.sql("select version_num from alembic_version") == [(migrations.known()[-1],)]
             upgraded_at = len(first.sold)

@@ -127,6 +127,7 @@ async def test_a_decision_above_the_limit_waits_for_somebody_else(strict: Consol
     page = await owner.do(f"/console/orders/{reference}/resolve", "Confirm", outcome="failed", reason="never came")
     assert "waits for a second person" in page.text
     assert await strict.balance() == held
+    assert [act[1] for act in (await strict.acts())[:2]] == ["order.resolve.proposed", "order.resolve"]
     page = await owner.open("/console/approvals")
     assert "Withdraw" in page.links
     proposal = page.links["Withdraw"].split("/")[3]
@@ -155,18 +156,79 @@ async def test_two_who_confirm_at_once_move_the_money_once(strict: ConsoleShop) 
     assert await strict.value("select count(*) from transfer where kind = 2") == 1
 
 
+async def test_a_credit_above_the_limit_moves_nothing_until_another_person_confirms_it(strict: ConsoleShop) -> None:
+    owner, finance = await strict.owner(), await strict.staff("esi@shop.example", Role.FINANCE)
+    path = f"/console/resellers/{strict.ama.number}/credit"
+    #                                                      wallet
+    assert await strict.balance() == 100_00
+    for number in (1, 2):
+        page = await owner.do(path, "Credit", amount="50", reference=f"bank {number}", reason="by transfer")
+        assert "waits for a second person" in page.text
+    assert await strict.balance() == 100_00
+    assert "2 proposals wait" in (await finance.open("/console")).text
+    await finance.do("/console/approvals/1/confirm", "Confirm", reason="seen at the bank")
+    assert await strict.balance() == 150_00
+    await finance.do("/console/approvals/2/reject", "Reject", reason="no such transfer")
+    assert await strict.balance() == 150_00
+    again = await owner.press(await owner.open("/console/approvals/2/reject"), "Continue", reason="mine")
+    assert again.status == 422
+    assert "no such transfer" in again.text
+    page = await owner.press(await owner.open(path), "Continue", amount="50", reference="bank 1", reason="again")
+    page.error_of("reference")
+    page = await owner.do(path, "Credit", amount="0.50", reference="bank 3", reason="small")
+    assert await strict.balance() == 150_50
+    acts = [act[1] for act in await strict.acts()]
+    assert acts.count("wallet.credit.proposed") == 2
+    assert acts.count("proposal.confirm") == 1
+
+
+async def test_a_colleague_comes_in_by_a_link_that_an_owner_makes(console: ConsoleShop) -> None:
+    owner, colleague = await console.owner(), await console.stranger()
+    shown = await owner.press(
+        await owner.open("/console/staff/invite"), "Continue", email="yaw@shop.example", support="yes", reason="helps"
+    )
+    page = await owner.press(shown, "Make the link")
+    link = re.findall(r"/console/invitation/[A-Za-z0-9_-]+", page.html)[0]
+    assert link not in (await owner.open("/console/audit-log")).html
+    page = await colleague.press(await colleague.open(link), "Continue", password=PASSWORD)
+    assert page.url.endswith("/console")
+    assert "Staff" not in page.links
+    assert "Settings" not in page.links
+    assert (await (await console.stranger()).open(link)).status == 410
+    nobody = await owner.press(await owner.open("/console/staff/invite"), "Continue", email="x@y.example", reason="x")
+    assert nobody.status == 422
+
+
 async def test_figures_that_have_changed_are_shown_again(console: ConsoleShop) -> None:
     owner, other = await console.owner(), await console.staff("esi@shop.example", Role.FINANCE)
-    path = f"/console/resellers/{console.ama.number}/credit"
-    typed = {"amount": "5", "reference": "bank 1", "reason": "paid in cash"}
-    shown = await owner.press(await owner.open(path), "Continue", **typed)
-    await other.do(path, "Credit", amount="7", reference="bank 2", reason="paid too")
-    assert await console.balance() == 107_00
-    again = await owner.press(shown, "Credit")
+    path = "/console/catalogue/GH-MTN-1GB-30D/price"
+
+    async def price() -> str:
+        return (await console.shop.catalogue.product("GH-MTN-1GB-30D")).price.text
+
+    shown = await owner.press(await owner.open(path), "Continue", price="5.00", reason="dearer")
+    await other.do(path, "Change", price="6.00", reason="dearer still")
+    again = await owner.press(shown, "Change")
     assert "figures have changed" in again.text
-    assert await console.balance() == 107_00
-    await owner.press(again, "Credit")
-    assert await console.balance() == 112_00
+    assert await price() == "6.00"
+    await owner.press(again, "Change")
+    assert await price() == "5.00"
+
+
+async def test_a_reseller_that_buys_meanwhile_does_not_hinder_a_credit(console: ConsoleShop) -> None:
+    owner = await console.owner()
+    path = f"/console/resellers/{console.ama.number}/credit"
+    shown = await owner.press(await owner.open(path), "Continue", amount="5", reference="bank 1", reason="paid in cash")
+    await console.sell()
+    assert await console.balance() == 95_50
+    page = await owner.press(shown, "Credit")
+    assert "was credited" in page.text
+    assert await console.balance() == 100_50
+    again = await owner.press(shown, "Credit")
+    assert again.status == 422
+    again.error_of("reference")
+    assert await console.balance() == 100_50
+    assert [act[1] for act in await console.acts()].count("wallet.credit") == 1
 
 
 # Every page -------------------------------------------------------------------------------------------------------------
@@ -290,7 +352,7 @@ async def test_a_role_that_was_taken_away_ends_the_session_at_once(console: Cons
             shown = await owner.press(page, "Continue", reason="left us", support="yes")
             await owner.press(shown, "Change")
     assert "/console/signin" in (await finance.open("/console/orders")).url
-    assert (await console.acts())[0][1:] == ("staff.roles", "left us")
+    assert (await console.acts())[0][1:] == ("roles.changed", "left us")
 
 
 # Money and access -------------------------------------------------------------------------------------------------------
@@ -303,17 +365,12 @@ async def test_a_wallet_is_credited_and_debited_once_for_each_reference(console:
     assert await console.balance() == 100_00
     await owner.do(f"{base}/credit", "Credit", amount="1,250.50", reference="bank 1", reason="cash")
     assert await console.balance() == 1_350_50
-    page = await owner.press(
-        await owner.open(f"{base}/credit"), "Continue", amount="1,250.50", reference="bank 1", reason="cash"
-    )
-    await owner.press(page, "Credit")
-    assert await console.balance() == 1_350_50, "the same reference again"
-    page = await owner.press(
-        await owner.open(f"{base}/credit"), "Continue", amount="9", reference="bank 1", reason="cash"
-    )
-    page = await owner.press(page, "Credit")
-    assert page.status == 422
-    assert await console.balance() == 1_350_50, "another amount under it"
+    for amount in ("1,250.50", "9"):  # The same amount again, and another one.
+        page = await owner.press(
+            await owner.open(f"{base}/credit"), "Continue", amount=amount, reference="bank 1", reason="cash"
+        )
+        page.error_of("reference")
+        assert await console.balance() == 1_350_50
     await owner.do(f"{base}/debit", "Debit", amount="50.50", reference="bank 1", reason="typed twice")
     assert await console.balance() == 1_300_00
     page = await owner.press(

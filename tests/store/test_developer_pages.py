@@ -309,6 +309,22 @@ async def test_a_low_balance_is_told_when_its_owner_has_said_below_what(pages: P
     assert (await ama.post(path, {"threshold-NGN": "5"})).status_code == 404
 
 
+async def test_messages_by_hand_are_bounded(pages: Pages, ama: Browser, kofi: Browser) -> None:
+    async def last(browser: Browser, path: str, fields: dict[str, str], times: int) -> int:
+        for _ in range(times):
+            answer = await browser.post_as_is(path, fields)
+        return answer.status_code
+
+    token = hidden((await ama.get("/test")).text, "csrf")
+    fields = {"csrf": token, "currency": "GHS", "amount": "1", "once": "one wish"}
+    assert await last(ama, "/test/money", fields, 30) == 303
+    answer = await ama.post_as_is("/test/money", fields)
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) <= 60
+    # Nobody else waits for it.
+    assert (await kofi.post("/test/money", {"currency": "GHS", "amount": "1"})).status_code == 303
+
+
 # Documentation -----------------------------------------------------------------------------------------------------------
 
 

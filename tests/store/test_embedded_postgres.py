@@ -12,14 +12,14 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from telvend.embedded_postgres import binaries
+from telvend.embedded_postgres import archiving, binaries
 from telvend.embedded_postgres.binaries import client_programs_dir
 from telvend.embedded_postgres.cluster import Cluster
 from telvend.embedded_postgres.command import open_for_command
@@ -346,3 +346,42 @@ def test_folder_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(PostgresRefused, match="not a database of PostgreSQL"):
         Cluster(tmp_path / "data").prepare()
     assert (tmp_path / "data" / "postgres" / "photo.jpg").exists()
+
+
+def archived(spool: Path) -> list[str]:
+    return sorted(path.name for path in spool.iterdir() if not path.name.startswith("."))
+
+
+def switch_segments(cluster: Cluster, count: int) -> None:
+    for _ in range(count):
+        psql(cluster.superuser_url, "SELECT pg_logical_emit_message(true, 'x', 'x'); SELECT pg_switch_wal()")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_finished_log_is_put_aside_and_given_up_where_nobody_takes_it(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "WAITING_LIMIT_BYTES", 3 << 24)
+    spool = data_dir / "backup" / "wal"
+    spool.mkdir(parents=True, mode=0o700)
+    with Cluster(data_dir) as cluster:
+        switch_segments(cluster, 2)
+        wait_until(lambda: len(archived(spool)) == 2)
+        assert [size for _, size, _ in archiving.waiting_segments(spool)] == [16 << 20] * 2
+        # It is the log itself, and nobody else may read it.
+        assert stat.S_IMODE(spool.stat().st_mode) == PRIVATE
+        switch_segments(cluster, 4)
+        wait_until(lambda: archiving.GAP in archived(spool))
+        # Selling goes on, and the server keeps no log for anybody.
+        wait_until(lambda: psql(cluster.url, "SELECT failed_count FROM pg_stat_archiver") == "0")
+        assert len(archived(spool)) == 3 + 1
+        for path in spool.iterdir():
+            path.unlink()
+        switch_segments(cluster, 1)
+        wait_until(lambda: len(archived(spool)) >= 1)

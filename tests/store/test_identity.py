@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from telvend.authorities.contract import (
@@ -569,6 +570,8 @@ async def test_a_check_on_a_page_stands_with_the_consent_that_was_given_before_i
     assert consent[:2] == (esi, "She has agreed.")
     assert consent[2] < checked.verification.created_at
     assert await shop.balance() == 500_000 - PRICE_MINOR
+    with pytest.raises(asyncpg.RaiseError, match="never changed"):
+        await shop.value("update identity_consent set wording = ''")
     by_key = await shop.check(reference="by key")
     assert await shop.identity.consent(by_key.verification) is None
     await shop.check_books()

@@ -1,12 +1,12 @@
 """Finding orders by number and reference, with the index and before it has them; and the figures of the first page."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from telvend.database.connections import Database
+from telvend.database.connections import Database, Tx
 from telvend.errors import NotFound
 from telvend.kit.money import GHS, Money
 from telvend.orders.model import OrderState
@@ -89,6 +89,24 @@ async def test_orders_of_a_number_page_without_gap_or_repeat(books: Books) -> No
         seen += [order.id for order in part]
         before = seen[-1]
     assert seen == [order.id for order in reversed(placed)]
+
+
+async def test_a_busy_day_after_quiet_weeks_is_indexed_in_steps(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    placed = [await books.place(moment(f"2025-05-02 09:{minute:02}"), GHS) for minute in range(12)]
+    await say(books, "update order_search_progress set placed_until = '2025-05-01', step_s = 2592000")
+    seen: list[int] = []
+    plain = store.index
+
+    async def counted(tx: Tx, since: datetime, until: datetime) -> int:
+        seen.append(await plain(tx, since, until))
+        return seen[-1]
+
+    monkeypatch.setattr(store, "index", counted)
+    search = OrderSearch(books.database, most=5)
+    while sum(seen) < len(placed):
+        await search.work()
+    assert max(seen) <= 5
+    assert [one.id for one in await search.of_number(NUMBER)] == [order.id for order in reversed(placed)]
 
 
 async def test_two_processes_index_at_once_and_neither_waits(books: Books) -> None:

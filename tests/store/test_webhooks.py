@@ -448,6 +448,8 @@ def test_the_commands_of_endpoints(shop: Shop) -> None:
         (made["id"], ["order.completed"], 0)
     ]
     assert shop.data("webhook", "rotate", str(made["id"]))["secret"] != made["secret"]
+    assert shop.data("webhook", "pause", str(made["id"]))["state"] == "paused"
+    assert shop.data("webhook", "resume", str(made["id"]))["state"] == "active"
     assert shop.data("webhook", "deliveries", EMAIL)["deliveries"] == []
     assert "private" in shop.refused("webhook", "add", EMAIL, "https://127.0.0.1/hooks")
     assert "https" in shop.refused("webhook", "add", EMAIL, "http://reseller.example/hooks")

@@ -1,6 +1,8 @@
 """`telvend backup`: take a backup while the shop sells, list backups, verify one, make an identity that opens them."""
 
 import asyncio
+import os
+import shutil
 import sys
 import tempfile
 import time
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import typer
@@ -32,9 +34,10 @@ from telvend.config import Settings, load
 from telvend.database import migrations
 from telvend.database.connections import Database
 from telvend.embedded_postgres.command import has_database
+from telvend.kit.processes import is_running
 from telvend.sales.continuity import store as continuity
 from telvend.upkeep.backup import archive
-from telvend.upkeep.backup.model import BackupKind, BackupRecord, BackupRefused, Retention, is_id
+from telvend.upkeep.backup.model import BackupKind, BackupRecord, BackupRefused, Retention, following, is_id
 from telvend.upkeep.backup.places import Place, open_place
 from telvend.upkeep.backup.sealing import Opener, Sealer, new_identity
 from telvend.upkeep.backup.service import Listed, Source, Taken, Wanted, listed, take
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 app = typer.Typer()
+
+_SCRATCH: Final = "telvend-verify-"
 
 Elsewhere = Annotated[
     str | None,
@@ -208,19 +213,20 @@ def list_(
     try:
         place, _ = place_of(folder or elsewhere or settings.backup_to, settings)
         found = listed(place)
-        reach = {record.id: _reach(place, record) for record in found.records}
+        reach = _reaches(place, found.records)
     except (*FAILURES, BackupRefused) as error:
         fail(_text(error, settings))
     emit(_listed(place, found, reach), as_json_of(context, as_json), reading=True)
 
 
-def _reach(place: Place, record: BackupRecord) -> datetime:
-    from telvend.upkeep.backup.model import following
-
-    if not record.archive:
-        return record.ended_at
-    run = following(record, archive.archived(place, record.archive))
-    return max([record.ended_at, *(one.archived_at for one in run)])
+def _reaches(place: Place, records: list[BackupRecord]) -> dict[str, datetime]:
+    """Up to when each can be restored."""
+    archives = {one: archive.archived(place, one) for one in {record.archive for record in records if record.archive}}
+    found = {}
+    for record in records:
+        run = following(record, archives[record.archive]) if record.archive else []
+        found[record.id] = max([record.ended_at, *(one.archived_at for one in run)])
+    return found
 
 
 def _listed(place: Place, found: Listed, reach: dict[str, datetime]) -> Output:
@@ -326,8 +332,16 @@ def verify(
 @contextmanager
 def _scratch(named: Path | None) -> Iterator[Path]:
     """A folder that is removed afterwards, for as much as the database takes."""
+    top = named or Path(tempfile.gettempdir())
+    for left in top.glob(f"{_SCRATCH}*-*"):
+        # Of one that was killed: what it has restored must not stay.
+        pid = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if pid.isdigit() and not is_running(int(pid)) and left.lstat().st_uid == os.geteuid():
+            shutil.rmtree(left, ignore_errors=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="telvend-verify-", dir=named, ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=f"{_SCRATCH}{os.getpid()}-", dir=top, ignore_cleanup_errors=True
+        ) as folder:
             yield Path(folder)
     except OSError as error:
         raise BackupRefused(f"There is no place to restore to: {error.strerror} ({error.filename}).") from None

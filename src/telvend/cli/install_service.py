@@ -4,6 +4,7 @@ import difflib
 import grp
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from telvend.cli.common import Output, as_json_of, emit, fail
-from telvend.cli.options import DataDir, Json, Where
+from telvend.cli.options import DatabaseUrl, DataDir, Json, Where
 from telvend.upkeep.service_unit import (
     DATA_DIR,
     ENVIRONMENT,
@@ -30,6 +31,8 @@ app = typer.Typer()
 _RUNNING: Final = Path("/run/systemd/system")
 """It exists where systemd is the init of this machine. Source: sd_booted(3)."""
 _OTHERS_ENTER: Final = stat.S_IXOTH
+_PLAIN_LINE: Final = re.compile(r"[^\s\"'\\]+\n")
+"""A line that an environment file of systemd takes as it stands. Source: systemd.exec(5), EnvironmentFile."""
 
 
 @app.command("install-service")
@@ -38,6 +41,7 @@ def install_service(
     print_only: Annotated[bool, typer.Option("--print", help="Print the unit and change nothing.")] = False,
     user: Annotated[str, typer.Option(metavar="USER", help="The user it runs as; made where there is none.")] = USER,
     data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
     environment_file: Annotated[
         Path, typer.Option(metavar="FILE", help="A file of settings that are secrets, for root alone.")
     ] = ENVIRONMENT_FILE,
@@ -50,7 +54,8 @@ def install_service(
 ) -> None:
     """Make a systemd service of this installation: its user, its data directory, its unit. Run it as root.
 
-    Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown.
+    Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown. A --database-url
+    is written into a new file of secrets.
     """
     before: Where = context.find_object(Where) or Where()
     folder = Path(data_dir or before.data_dir or DATA_DIR)
@@ -66,7 +71,7 @@ def install_service(
     if os.geteuid() != 0:
         fail("Only root can install a service; --print shows the unit.")
     try:
-        did = _install(unit, unit_file, replace=replace)
+        did = _install(unit, unit_file, database_url or before.database_url, replace=replace)
     except OSError as error:
         fail(f"{error.filename or unit_file}: {error.strerror}.")
     begins = [unit_file, *unit_file.parent.glob(f"{unit_file.stem}-audit.timer")]
@@ -94,7 +99,7 @@ def _program() -> Path:
     return Path(found).absolute()
 
 
-def _install(unit: ServiceUnit, unit_file: Path, *, replace: bool) -> list[str]:
+def _install(unit: ServiceUnit, unit_file: Path, database_url: str | None, *, replace: bool) -> list[str]:
     """Bring everything into place. Return a sentence for each thing that was changed. Raises OSError."""
     files = {unit_file.with_name(name): text for name, text in unit.units(unit_file.stem).items()}
     before = {path: _read(path) for path in files}
@@ -105,7 +110,8 @@ def _install(unit: ServiceUnit, unit_file: Path, *, replace: bool) -> list[str]:
         fail(f"{names}: somebody has changed this, and it was left as it is:\n{shown}\nWith --replace it is replaced.")
     if (why := _not_runnable(unit.program)) is not None:
         fail(why)
-    did = [*_make_user(unit), *_make_folder(unit), *_make_environment(unit)]
+    line = _database_line(unit.environment_file, database_url)
+    did = [*_make_user(unit), *_make_folder(unit), *_make_environment(unit, line)]
     written = {path: text for path, text in files.items() if before[path] != text}
     if written:
         _verify(files)
@@ -162,7 +168,23 @@ def _make_folder(unit: ServiceUnit) -> list[str]:
     return []
 
 
-def _make_environment(unit: ServiceUnit) -> list[str]:
+def _database_line(file: Path, database_url: str | None) -> str:
+    """Return the line of the database for the file of secrets; nothing where none is named, or it stands there."""
+    if database_url is None:
+        return ""
+    line = f"TELVEND_DATABASE_URL={database_url}\n"
+    if not _PLAIN_LINE.fullmatch(line):
+        fail("--database-url must be a URL on one line, without blanks, quotes and backslashes.")
+    if not file.exists():
+        return line
+    if line not in file.read_text("utf-8"):
+        fail(
+            f"{file} is there and was left as it is: write TELVEND_DATABASE_URL into it, and leave --database-url out."
+        )
+    return ""
+
+
+def _make_environment(unit: ServiceUnit, line: str) -> list[str]:
     file = unit.environment_file
     if file.exists():
         if stat.S_IMODE(file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
@@ -170,7 +192,7 @@ def _make_environment(unit: ServiceUnit) -> list[str]:
             return [f"Closed {file} to other users."]
         return []
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write(file, ENVIRONMENT, 0o600)
+    _write(file, ENVIRONMENT + line, 0o600)
     return [f"Made {file}, for settings that are secrets."]
 
 

@@ -105,8 +105,9 @@ class BackupKeeper:
         gap = waits is not None and waits.gap
         if backup_due(state, self._settings, now, gap=gap):
             await self._run("backup", "make", *(["--full"] if gap else []))
-        if verification_due(read_state(self._data_dir), self._settings, datetime.now(UTC)):
-            await self._run("backup", "verify")
+        state = read_state(self._data_dir)
+        if verification_due(state, self._settings, datetime.now(UTC)):
+            await self._run("backup", "verify", state.place, "--backup", state.backup)
 
     async def _run(self, *words: str) -> None:
         """Run one command of ours to its end. Raises BackupRefused with what it said."""

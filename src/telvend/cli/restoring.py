@@ -131,7 +131,12 @@ def _output(plan: Plan, done: Restored, seconds: float) -> Output:
         )
         if done.keys_missing:
             say(f"Not in this backup, and to be put into {done.data_dir}/secret: {', '.join(done.keys_missing)}.")
-        if done.settings:
+        if "telvend.toml.from-backup" in done.settings:
+            say(
+                "Its settings name a database of their own, from which nothing was restored: they are in telvend.toml.from-backup."
+                " Take database_url out before you rename it to telvend.toml."
+            )
+        elif done.settings:
             say(f"Its settings are there: {', '.join(done.settings)}. Compare backup_to before you serve it.")
         say(
             f"It sells nothing yet. `telvend shop status --data-dir {done.data_dir}` says which providers have to be reconciled;"

@@ -239,6 +239,15 @@ async def rotate(shop: "Shop", webhook: EndpointNumber) -> Output:
     )
 
 
+@command(app, "pause")
+async def pause(shop: "Shop", webhook: EndpointNumber) -> Output:
+    """Send nothing to an endpoint until it is resumed. What happens meanwhile waits for it."""
+    endpoint = await shop.webhooks.pause(webhook)
+    return Output(
+        endpoint_data(endpoint), f"Messages for {endpoint.url} wait until: telvend webhook resume {endpoint.id}"
+    )
+
+
 @command(app, "resume")
 async def resume(shop: "Shop", webhook: EndpointNumber) -> Output:
     """Send to an endpoint again that was paused or has answered 410; what waits for it at once."""

@@ -20,7 +20,7 @@ from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.kit.failpoints import hit_async
 from telvend.kit.ids import reference_of
 from telvend.kit.mode import Mode
-from telvend.kit.money import Money
+from telvend.kit.money import Currency, Money
 from telvend.kit.text import require_reason
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
@@ -78,6 +78,13 @@ class Corrections:
                 raise NotFound(f"A {mode} wallet in {amount.currency}")
         act = Act(ActKind.DEBIT, wallet_id, reference, amount, mode, reason)
         return await self._debit(act, by_whom, by_whom if stated else None, None)
+
+    async def debited(self, reseller_id: UUID, currency: Currency, mode: Mode, reference: str) -> Money | None:
+        """What was debited from a reseller's wallet under a reference; None where nothing was. Raises Busy."""
+        async with self._database.connection() as tx:
+            wallet_id = await ledger_store.wallet_of(tx, reseller_id, currency.code, mode)
+            found = None if wallet_id is None else await store.debit_under(tx, wallet_id, reference)
+        return None if found is None else Money(found.amount_minor, currency)
 
     async def perform_debit(self, proposal: Proposal, confirmation: Confirmation) -> None:
         """Make the debit that was proposed, as a second person has confirmed.

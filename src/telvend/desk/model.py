@@ -41,7 +41,6 @@ class Advice:
     means: str
     steps: tuple[str, ...]
     page: str
-    label: str
 
 
 ADVICE: Final = {
@@ -58,7 +57,6 @@ ADVICE: Final = {
             "Never resolve an order as failed because it takes long: it may still arrive, and then it is delivered for nothing.",
         ),
         "/console/review",
-        "Review",
     ),
     Topic.OLD_ORDERS: Advice(
         "Orders that are open for more than 24 hours",
@@ -69,7 +67,6 @@ ADVICE: Final = {
             "Orders that wait can be resolved like those in review, once you know.",
         ),
         "/console/review",
-        "Review",
     ),
     Topic.APPROVALS: Advice(
         "What waits for a second person",
@@ -80,7 +77,6 @@ ADVICE: Final = {
             "Nobody confirms what they have proposed themselves. A proposal ends by itself after some days.",
         ),
         "/console/approvals",
-        "Approvals",
     ),
     Topic.FUNDINGS: Advice(
         "Payments that do not fit",
@@ -91,7 +87,6 @@ ADVICE: Final = {
             "Credit by hand what is owed, or pay it back at the gateway; then note on the funding what you decided.",
         ),
         "/console/funding",
-        "Funding",
     ),
     Topic.STRAYS: Advice(
         "Payments without an owner",
@@ -102,7 +97,6 @@ ADVICE: Final = {
             "Credit the wallet by hand with the gateway's reference as the reference, so that it cannot be credited twice.",
         ),
         "/console/funding",
-        "Funding",
     ),
     Topic.PROVIDERS: Advice(
         "Providers that get no orders",
@@ -115,7 +109,6 @@ ADVICE: Final = {
             "One that was switched off: switch it on again when it works.",
         ),
         "/console/providers",
-        "Providers",
     ),
     Topic.FLOATS: Advice(
         "Floats that run low",
@@ -126,7 +119,6 @@ ADVICE: Final = {
             "Until the money has come, drain the provider if another one sells the same.",
         ),
         "/console/providers",
-        "Providers",
     ),
     Topic.NETWORKS: Advice(
         "Networks that are paused",
@@ -136,7 +128,6 @@ ADVICE: Final = {
             "One that a person has paused stays so until a person resumes it.",
         ),
         "/console/providers",
-        "Providers",
     ),
     Topic.WEBHOOKS: Advice(
         "Webhooks that fail",
@@ -146,7 +137,6 @@ ADVICE: Final = {
             "When it works, resume the endpoint: what has waited is sent.",
         ),
         "/console/resellers",
-        "Resellers",
     ),
     Topic.EMAILS: Advice(
         "E-mails that were not sent",
@@ -156,7 +146,6 @@ ADVICE: Final = {
             "Open the outbox: it names the failure of each.",
         ),
         "/console/emails",
-        "E-mails",
     ),
     Topic.RECONCILIATION: Advice(
         "Days that do not agree with a provider",
@@ -167,7 +156,6 @@ ADVICE: Final = {
             "Claim from the provider what it has charged and not delivered.",
         ),
         "/console/reconciliations",
-        "Reconciliation",
     ),
     Topic.AUDIT: Advice(
         "The books",
@@ -177,7 +165,6 @@ ADVICE: Final = {
             "Where it finds something, stop selling and keep the database as it is; write to whoever maintains this installation.",
         ),
         "/console/books",
-        "Books",
     ),
     Topic.BACKUPS: Advice(
         "Backups",
@@ -187,14 +174,12 @@ ADVICE: Final = {
             "Restore one now and then, to know that it works.",
         ),
         "/console/settings",
-        "Settings",
     ),
     Topic.OTHER: Advice(
         "What “telvend doctor” says",
         "The checks of this installation have found something. Each line says what, and what to do about it.",
         ("Follow the advice of each line.", "Run “telvend doctor” on the server to look again."),
         "/console/settings",
-        "Settings",
     ),
 }
 """The page of each topic."""

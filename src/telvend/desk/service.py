@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from telvend.approvals.gate import SecondPerson
+from telvend.approvals.model import WaitsForSecondPerson
 from telvend.approvals.service import Approvals
 from telvend.catalog.pauses.service import NetworkPauses
 from telvend.catalog.service import Catalogue
@@ -22,7 +23,8 @@ from telvend.fulfilment.review import Review
 from telvend.funding.credits.service import Credits
 from telvend.funding.play_money.voiding import PlayMoney
 from telvend.funding.service import Fundings
-from telvend.ledger.service import Ledger
+from telvend.kit.stale import Stale
+from telvend.ledger.model import AccountTotal
 from telvend.operator.subscribers.service import Subscribers
 from telvend.operator.vouchers.service import Vouchers
 from telvend.orders.overview.service import OrdersOverview
@@ -64,7 +66,8 @@ class Desk:
     fundings: Fundings
     play_money: PlayMoney
     wallets: Wallets
-    ledger: Ledger
+    totals: Stale[list[AccountTotal]]
+    """What every account holds, summed within the last minute."""
     reports: Reports
     audit: Callable[[], Awaitable[Any]]
     """Run an audit of the books, as `telvend ledger check` does."""
@@ -93,14 +96,27 @@ class Desk:
             await self.people.record(act, visitor, address=address)
             try:
                 yield
+            except WaitsForSecondPerson as waits:
+                await self.people.record(proposed(act, waits), visitor, address=address)
+                raise
             except TelvendError as error:
                 await self.people.record(refused(act, error), visitor, address=address)
                 raise
             return
-        with writing_together(write) as together:
-            yield
+        try:
+            with writing_together(write) as together:
+                yield
+        except WaitsForSecondPerson as waits:
+            await self.people.record(proposed(act, waits), visitor, address=address)
+            raise
         if not together.written:
             await self.people.record(act, visitor, address=address)
+
+
+def proposed(act: Act, waits: WaitsForSecondPerson) -> Act:
+    """The act that says that another one has become a proposal, and nothing has moved."""
+    after = {"moved": "nothing", "proposal": waits.proposal.id, "amount": str(waits.proposal.amount)}
+    return Act(f"{act.what}.proposed", act.thing, act.key, act.reason, None, after)
 
 
 def refused(act: Act, error: TelvendError) -> Act:

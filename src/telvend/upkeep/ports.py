@@ -25,7 +25,7 @@ async def _of_port(name: str, host: str, port: int, path: str) -> Finding:
     answer = await ask(_ANY_ADDRESS.get(host, host), port, path)
     where = f"{host} port {port}"
     if answer is None:
-        return Finding(name, Level.OK, f"Nothing listens on {where}: the shop is not served now, and may be.")
+        return Finding(name, Level.OK, f"Nothing listens on {where}; the shop can be served there.")
     if _is_ours(answer, path):
         return Finding(name, Level.OK, f"Telvend answers on {where}.")
     text = f"Another program listens on {where}: `telvend serve` cannot start, or clients reach something else."

@@ -33,7 +33,8 @@ def note_address(settings: Settings) -> None:
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, exist_ok=True)
         temporary = file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps({"url": _local_address(settings.host, settings.port), "pid": os.getpid()}))
+        noted = {"url": _local_address(settings.host, settings.port), "console": console_address_of(settings)}
+        temporary.write_text(json.dumps({**noted, "pid": os.getpid()}))
         temporary.replace(file)
 
 
@@ -41,10 +42,20 @@ def served_at(settings: Settings) -> str:
     """Return `public_url`, else the address of the server that runs in this data directory, else that of the settings."""
     if settings.public_url:
         return settings.public_url.rstrip("/")
+    return _noted(settings).get("url") or _local_address(settings.host, settings.port)
+
+
+def console_at(settings: Settings) -> str | None:
+    """Return where the running server has its console, or where the settings put it; None where it is among the other pages."""
+    return console_address_of(settings) or _noted(settings).get("console")
+
+
+def _noted(settings: Settings) -> dict[str, str]:
+    """What the server that runs in this data directory has noted of itself; nothing where none runs."""
     try:
         noted = json.loads((Path(settings.data_dir) / FILE).read_text("utf-8"))
         if is_running(int(noted["pid"])):
-            return str(noted["url"])
-    except (OSError, ValueError, KeyError, TypeError):
+            return {name: str(noted[name]) for name in ("url", "console") if noted.get(name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    return _local_address(settings.host, settings.port)
+    return {}

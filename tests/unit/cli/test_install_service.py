@@ -107,6 +107,30 @@ def test_secrets_that_stand_in_the_environment_file_stay(machine: Machine) -> No
     assert machine.environment.read_text() == "TELVEND_PAYSTACK_SECRET_KEY=sk_live_x\n"
 
 
+def test_the_url_of_a_database_goes_into_a_new_file_of_secrets(machine: Machine) -> None:
+    url = "postgresql://telvend:s3cret@db.example/telvend"
+    assert "s3cret" not in machine.run("--database-url", url).stdout
+    assert f"\nTELVEND_DATABASE_URL={url}\n" in machine.environment.read_text()
+    assert mode(machine.environment) == 0o600
+    assert "s3cret" not in machine.unit.read_text()
+    assert "nothing has changed" in machine.run("--database-url", url).stdout
+
+
+@pytest.mark.parametrize("url", ["postgresql://a b", "postgresql://x\nTELVEND_PORT=1", 'postgresql://"x"'])
+def test_a_url_that_is_no_line_of_that_file_makes_nothing(machine: Machine, url: str) -> None:
+    assert "--database-url must be" in machine.run("--database-url", url, code=1).stderr
+    assert not machine.environment.exists()
+    assert not machine.data.exists()
+
+
+def test_a_file_of_secrets_that_is_there_is_not_written_to(machine: Machine) -> None:
+    machine.run()
+    before = machine.environment.read_text()
+    refused = machine.run("--database-url", "postgresql://db.example/telvend", code=1).stderr
+    assert "was left as it is" in refused
+    assert machine.environment.read_text() == before
+
+
 def test_a_user_who_is_not_there_is_made(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = install_service.pwd.getpwuid(os.getuid())
 

@@ -22,7 +22,8 @@ ARGUMENTS = {
     name: name.split()
     for name, command in EVERY.items()
     if not any(parameter.required for parameter in command.params)
-    and name not in ("settings", "simulator table", "provider example", "doctor")
+    # A service is installed where there is no shop yet.
+    and name not in ("settings", "simulator table", "provider example", "doctor", "install-service")
 }
 ARGUMENTS |= {
     "user add": ["user", "add", "a@b.co", "--name", "A", "--phone", "0241234567"],

@@ -4,7 +4,7 @@ A new place that calls one of these verbs without telling fails here.
 """
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,13 +28,17 @@ TAKES = ("hold", "debit", "void")
 Function = ast.AsyncFunctionDef | ast.FunctionDef
 
 
-def functions() -> Iterator[tuple[str, Function]]:
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
-                yield str(path.relative_to(SOURCE)), node
+@cache
+def functions() -> tuple[tuple[str, Function], ...]:
+    return tuple(
+        (str(path.relative_to(SOURCE)), node)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef)
+    )
 
 
+@cache
 def called(function: Function) -> set[str]:
     """`store.end`, `events.tell`, `self._outbox.write`: every call of the function, by its text."""
     return {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}

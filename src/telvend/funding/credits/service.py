@@ -11,7 +11,7 @@ from telvend.errors import InvalidInput, ReferenceReused
 from telvend.funding.credits import store
 from telvend.kit.failpoints import hit_async
 from telvend.kit.mode import Mode
-from telvend.kit.money import Money
+from telvend.kit.money import Currency, Money
 from telvend.kit.text import require_text
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
@@ -87,6 +87,13 @@ class Credits:
         if amount.minor > most:
             raise InvalidInput("amount", f"must be at most {MOST_PLAY_MONEY:,}")
         return await self._add(reseller_id, amount, Mode.TEST, f"play money {once}", None, most=most)
+
+    async def credited(self, reseller_id: UUID, currency: Currency, mode: Mode, reference: str) -> Money | None:
+        """What was credited to a reseller's wallet under a reference; None where nothing was. Raises Busy."""
+        async with self._database.connection() as tx:
+            wallet_id = await ledger_store.wallet_of(tx, reseller_id, currency.code, mode)
+            minor = None if wallet_id is None else await store.credit_of(tx, wallet_id, reference)
+        return None if minor is None else Money(minor, currency)
 
     async def perform(self, proposal: Proposal, confirmation: Confirmation) -> None:
         """Make the credit that was proposed, as a second person has confirmed.

@@ -22,6 +22,9 @@ EVERY_S: Final = 5.0
 YOUNGEST_S: Final = 60.0
 """Younger orders are not indexed yet: nearly all are final by then, with all references of their provider."""
 
+MOST: Final = 20_000
+"""Orders that one step indexes: a step is one statement, which must not run into its time-out."""
+
 _WORK_S: Final = 0.5
 _STEP_S: Final = (0.05, 0.25)
 _SHORTEST_STEP_S, _LONGEST_STEP_S = 1.0, 30 * 86400.0
@@ -31,11 +34,12 @@ _BUSY_FROM: Final = 16
 
 
 class OrderSearch:
-    """The search index of one shop. `pressure`: how many purchases wait in this process."""
+    """The search index of one shop. `pressure`: how many purchases wait in this process; `most`: orders of one step."""
 
-    def __init__(self, database: Database, pressure: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, database: Database, pressure: Callable[[], int] = lambda: 0, *, most: int = MOST) -> None:
         self._database = database
         self._pressure = pressure
+        self._most = most
 
     async def work(self) -> int:
         """Index what can be indexed now, for about half a second. Returns how many orders. Raises Busy.
@@ -56,7 +60,11 @@ class OrderSearch:
                     if ended < _ENDED_AT_ONCE:
                         return indexed
                     continue
+                # After quiet weeks the step is long, and the next day may be a busy one.
                 until = min(since + timedelta(seconds=step_s), horizon)
+                while step_s > _SHORTEST_STEP_S and not await store.at_most(tx, since, until, self._most):
+                    step_s = max(_SHORTEST_STEP_S, step_s / 4)
+                    until = min(since + timedelta(seconds=step_s), horizon)
                 started = time.monotonic()
                 indexed += await store.index(tx, since, until)
                 took_s = time.monotonic() - started

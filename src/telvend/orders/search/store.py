@@ -101,6 +101,15 @@ async def horizon(tx: Tx, younger_s: float) -> datetime:
     return found
 
 
+async def at_most(tx: Tx, since: datetime, until: datetime, most: int) -> bool:
+    """Whether no more orders than this were placed in this time. Counts no further."""
+    found = await tx.fetchval(
+        "select count(*) from (select from orders where created_at >= $1 and created_at < $2 limit $3 + 1) as o",
+        since, until, most,
+    )  # fmt: skip
+    return int(found) <= most
+
+
 async def index(tx: Tx, since: datetime, until: datetime) -> int:
     """Index the orders that were placed in this time. Returns how many."""
     return int(await tx.fetchval(INDEX, since, until))

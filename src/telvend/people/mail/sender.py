@@ -90,7 +90,7 @@ class EmailSender:
                 for email in claimed:
                     prepared = await self._prepare(tx, email)
                     if prepared is None:
-                        await store.end(tx, email.id, EmailState.DROPPED, self._clock.now())
+                        await store.close(tx, email.id, EmailState.DROPPED, self._clock.now())
                     else:
                         in_hand.append((email, prepared))
             if not claimed:
@@ -121,7 +121,7 @@ class EmailSender:
                 return
         else:
             async with self._database.transaction() as tx:
-                await store.end(tx, email.id, EmailState.SENT, self._clock.now(), subject=text.subject)
+                await store.close(tx, email.id, EmailState.SENT, self._clock.now(), subject=text.subject)
         metrics.EMAILS.count(EmailState.KEPT if self._transport.keeps else EmailState.SENT)
 
     async def _keep(self, email: Email, text: Written) -> None:
@@ -135,7 +135,7 @@ class EmailSender:
         over = error.permanent or email.tries > len(RETRIES_S)
         async with self._database.transaction() as tx:
             if over:
-                await store.end(tx, email.id, EmailState.FAILED, now, subject=subject, failure=str(error))
+                await store.close(tx, email.id, EmailState.FAILED, now, subject=subject, failure=str(error))
             else:
                 due_at = now + timedelta(seconds=RETRIES_S[email.tries - 1])
                 await store.put_off(tx, email.id, due_at, str(error), subject)

@@ -43,7 +43,7 @@ async def claim(tx: Tx, at: datetime, lease: timedelta, most: int) -> list[Email
     return sorted((_email(row) for row in found), key=lambda email: email.id)
 
 
-async def end(tx: Tx, email_id: int, state: EmailState, at: datetime, *, subject: str = "", failure: str = "") -> None:
+async def close(tx: Tx, email_id: int, state: EmailState, at: datetime, *, subject: str = "", failure: str = "") -> None:
     """Note how an e-mail ended; one that has ended stays so."""
     await tx.execute(
         "update email set state = $2, due_at = null, ended_at = $3, subject = $4, failure = $5"

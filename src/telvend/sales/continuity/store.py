@@ -60,6 +60,18 @@ HALTS: Final = """
     from book_halt h left join book_release r on r.number = h.release order by h.number desc limit $1
 """
 
+MOVING: Final = "telvend database move"
+"""Who has halted a copy until it is the shop."""
+
+HALT_COPY: Final = f"insert into book_halt (node, why) values ('{MOVING}', 'this copy is not the shop yet: moving it has not ended');\n"
+"""A statement for psql, in the transaction that copies."""
+
+_NO_BOOK: Final = "select to_regclass('book_halt') is null or to_regclass('installation') is null"
+_COPY_OF: Final = """
+    select exists (select from installation where id::text = $1)
+        and exists (select from book_halt where release is null and node = $2)
+"""
+
 RESTORE: Final = """
     with halted as (insert into book_halt (node, why) values ($1, $2) returning number)
     insert into book_restore (halt, backup, known_until) select number, $3, $4 from halted
@@ -138,3 +150,13 @@ async def restored(tx: Tx, node: str, why: str, backup: str, known_until: dateti
 async def restores(tx: Tx) -> list[BookRestore]:
     """The restores that are not released yet, oldest first."""
     return [BookRestore(*row) for row in await tx.fetch(RESTORES)]
+
+
+async def is_unfinished_copy_of(tx: Tx, shop: str) -> bool:
+    """Whether the tables here are a copy of this shop that was never finished."""
+    return not await tx.fetchval(_NO_BOOK) and bool(await tx.fetchval(_COPY_OF, shop, MOVING))
+
+
+async def let_copy_sell(tx: Tx) -> None:
+    """End the halt under which a copy was made. Nothing was lost: no order is doubted because of it."""
+    await tx.execute("delete from book_halt where release is null and node = $1", MOVING)

@@ -18,13 +18,20 @@ from telvend.kit.failpoints import hit
 from telvend.upkeep.backup.model import WAL, ArchivedSegment, BackupRefused, archived_name
 from telvend.upkeep.backup.places import Place
 from telvend.upkeep.backup.sealing import Sealer
-from telvend.upkeep.backup.state import BackupState, archive_id, change_state, folder_of
+from telvend.upkeep.backup.state import BackupState, archive_id, change_state, folder_of, read_state
 
 
 def switch_on(data_dir: Path) -> None:
-    """Have the server that is started next archive."""
+    """Have the server that is started next archive.
+
+    Where it did so before and was switched off, what was written meanwhile is missing: only a new full backup helps.
+    """
     folder_of(data_dir)
-    spool_of(data_dir).mkdir(mode=0o700, exist_ok=True)
+    spool = spool_of(data_dir)
+    interrupted = not spool.is_dir() and read_state(data_dir).archived_at is not None
+    spool.mkdir(mode=0o700, exist_ok=True)
+    if interrupted:
+        (spool / GAP).touch(mode=0o600)
 
 
 def switch_off(data_dir: Path) -> None:

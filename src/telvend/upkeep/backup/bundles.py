@@ -82,6 +82,14 @@ def _collect_settings(found: Bundles, file: Path) -> None:
         target[f"{SETTINGS}{path.relative_to(folder).as_posix()}"] = path.read_bytes()
 
 
+def names_database(text: bytes) -> bool:
+    """Whether a settings file names a database of its own; also where nobody can read it."""
+    try:
+        return bool(tomllib.loads(text.decode()).get("database_url"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return True
+
+
 def _named(tables: Any) -> Iterable[tuple[str, str]]:
     """The files that tables of providers name."""
     if not isinstance(tables, dict):

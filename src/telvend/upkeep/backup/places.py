@@ -20,6 +20,8 @@ from telvend.upkeep.backup.sealing import Reads, Writes
 
 S3: Final = "s3://"
 _UNFINISHED: Final = ".unfinished-"
+_OURS: Final = ("postgres", "secret", "backup", "book", "run")
+"""Folders of a data directory that hold something else."""
 
 
 class Place(Protocol):
@@ -147,9 +149,10 @@ def open_place(text: str, settings: Settings) -> Place:
     if "://" in text:
         raise BackupRefused(f"{text!r} is no place for backups: name a folder, or s3://bucket/prefix.")
     folder = Path(text).expanduser().absolute()
-    database = Path(settings.data_dir) / "postgres"
-    if folder == database or database in folder.parents:
-        raise BackupRefused(f"Backups cannot be kept in {folder}: it belongs to the database itself.")
+    data_dir = Path(settings.data_dir)
+    ours = [data_dir / name for name in _OURS]
+    if folder == data_dir or any(one == folder or one in folder.parents for one in ours):
+        raise BackupRefused(f"Backups cannot be kept in {folder}: the shop itself keeps other things there.")
     return Folder(folder)
 
 

@@ -84,6 +84,12 @@ def choose(place: Place, *, backup: str | None = None, at: datetime | None = Non
         if not records:
             unfinished = " What is there was never finished." if found.unfinished else ""
             raise BackupRefused(f"There is no backup in {place.text}.{unfinished}")
+        if len({one.shop for one in records}) > 1:
+            last_of = {one.shop: one.id for one in records}
+            raise BackupRefused(
+                f"{place.text} holds backups of {len(last_of)} shops: name one, as --backup"
+                f" {' or --backup '.join(last_of.values())}."
+            )
         if at is None:
             record = records[-1]
             if (newer := [name for name in found.damaged if name > record.id]) and newer:
@@ -266,6 +272,10 @@ def _restore_bundles(plan: Plan, place: Place, opener: Opener, stage: Path, done
         raise BackupDamaged(f"{record.id} says that it holds {', '.join(missing)}, and does not.")
     done.keys = [name.removeprefix(bundles.KEYS) for name in found if name.startswith(bundles.KEYS)]
     done.keys_missing = [*record.keys_left_out, *record.keys_elsewhere]
+    toml = f"{bundles.SETTINGS}telvend.toml"
+    if toml in found and bundles.names_database(found[toml]):
+        # The restored shop would be served from the database that is named there, and not from its own.
+        found[f"{toml}.from-backup"] = found.pop(toml)
     done.settings = [name.removeprefix(bundles.SETTINGS) for name in found if name.startswith(bundles.SETTINGS)]
     for name, content in found.items():
         path = stage / PurePosixPath(name)

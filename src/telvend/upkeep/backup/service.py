@@ -38,7 +38,7 @@ from telvend.upkeep.backup.model import (
 )
 from telvend.upkeep.backup.places import Counting, Place
 from telvend.upkeep.backup.sealing import Reads, Sealer
-from telvend.upkeep.backup.state import BackupState, alone, archive_id, change_state, folder_of
+from telvend.upkeep.backup.state import BackupState, alone, archive_id, change_state, folder_of, give_to_owner
 
 _STARTED: Final = "started"
 _ABANDONED_AFTER: Final = timedelta(days=2)
@@ -162,6 +162,25 @@ def _note_failure(data_dir: Path, failure: str) -> None:
 def _take(source: Source, place: Place, sealer: Sealer, wanted: Wanted, say: Say, progress: Say | None) -> Taken:
     begun_at = datetime.now(UTC)
     backup = f"{stamp(begun_at)}-{secrets.token_hex(3)}"
+    try:
+        return _take_as(backup, begun_at, source, place, sealer, wanted, say, progress)
+    except BaseException:
+        # A place that is away keeps what was stored; the next backup removes it.
+        with suppress(BackupRefused):
+            _remove_backup(place, backup)
+        raise
+
+
+def _take_as(
+    backup: str,
+    begun_at: datetime,
+    source: Source,
+    place: Place,
+    sealer: Sealer,
+    wanted: Wanted,
+    say: Say,
+    progress: Say | None,
+) -> Taken:
     data_dir = source.data_dir
     # Before the database: what is remembered here is in it then.
     found = bundles.collect(source.settings, source.settings_file)
@@ -194,7 +213,9 @@ def _take(source: Source, place: Place, sealer: Sealer, wanted: Wanted, say: Say
     )
     with place.writing(f"{backup}/{RECORD}") as target:
         target.write(encoded(record))
-    place.remove(f"{backup}/{_STARTED}")
+    # From here on it is whole: whatever fails now does not take it away.
+    with suppress(BackupRefused):
+        place.remove(f"{backup}/{_STARTED}")
 
     def succeeded(state: BackupState) -> None:
         state.place, state.backup, state.succeeded_at = place.text, backup, record.ended_at
@@ -202,7 +223,10 @@ def _take(source: Source, place: Place, sealer: Sealer, wanted: Wanted, say: Say
         if keys or not left_out:
             state.keys_sealed_at = record.ended_at
 
-    change_state(data_dir, succeeded)
+    try:
+        change_state(data_dir, succeeded)
+    except OSError as error:
+        notes.append(f"This could not be noted in {data_dir}: {error.strerror}.")
     return Taken(record, 0.0, notes)
 
 
@@ -387,6 +411,7 @@ def _parent(source: Source, place: Place, wanted: Wanted, *, summarizes: bool) -
 def _manifests(data_dir: Path) -> Path:
     folder = folder_of(data_dir) / "manifests"
     folder.mkdir(mode=0o700, exist_ok=True)
+    give_to_owner(data_dir, folder)
     return folder
 
 
@@ -395,6 +420,7 @@ def _keep_manifest(data_dir: Path, backup: str, manifest: bytes) -> None:
     path = folder / backup
     path.touch(mode=0o600)
     path.write_bytes(manifest)
+    give_to_owner(data_dir, path)
     for old in sorted(folder.iterdir())[:-_MOST_MANIFESTS]:
         old.unlink(missing_ok=True)
 

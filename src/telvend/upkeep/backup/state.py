@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
@@ -53,8 +53,18 @@ class BackupState(msgspec.Struct, omit_defaults=True):
 def folder_of(data_dir: Path) -> Path:
     """The folder, made where it is missing."""
     folder = data_dir / FOLDER
+    # A node with a database of its own may have no data directory yet.
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+    give_to_owner(data_dir, folder)
     return folder
+
+
+def give_to_owner(data_dir: Path, path: Path) -> None:
+    """What root makes in somebody else's data directory is theirs: `telvend serve` has to change it."""
+    if os.geteuid() == 0:
+        owner = data_dir.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def read_state(data_dir: Path) -> BackupState:
@@ -68,7 +78,7 @@ def read_state(data_dir: Path) -> BackupState:
 def change_state(data_dir: Path, change: Callable[[BackupState], None]) -> BackupState:
     """Read, change and write, alone."""
     folder = folder_of(data_dir)
-    with (folder / ".state").open("w") as turn:
+    with _turn(data_dir, ".state") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         state = read_state(data_dir)
         change(state)
@@ -76,6 +86,7 @@ def change_state(data_dir: Path, change: Callable[[BackupState], None]) -> Backu
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(state), indent=2))
+        give_to_owner(data_dir, temporary)
         temporary.replace(folder / _FILE)
     return state
 
@@ -83,7 +94,7 @@ def change_state(data_dir: Path, change: Callable[[BackupState], None]) -> Backu
 def archive_id(data_dir: Path) -> str:
     """The name of this directory's write-ahead log in an archive, made where there is none."""
     path = folder_of(data_dir) / "archive-id"
-    with (path.with_name(".archive-id")).open("w") as turn:
+    with _turn(data_dir, ".archive-id") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         try:
             found = path.read_text("ascii").strip()
@@ -94,6 +105,7 @@ def archive_id(data_dir: Path) -> str:
         made = secrets.token_hex(8)
         temporary = path.with_name(f".archive-id.{os.getpid()}")
         temporary.write_text(f"{made}\n")
+        give_to_owner(data_dir, temporary)
         temporary.replace(path)
         return made
 
@@ -101,12 +113,20 @@ def archive_id(data_dir: Path) -> str:
 @contextmanager
 def alone(data_dir: Path) -> Iterator[None]:
     """Nobody else takes a backup of this data directory meanwhile. Raises BackupRefused."""
-    with (folder_of(data_dir) / "lock").open("w") as turn:
+    with _turn(data_dir, "lock") as turn:
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupRefused("Another backup of this shop is being taken; wait until it is done.") from None
         yield
+
+
+def _turn(data_dir: Path, name: str) -> IO[str]:
+    """A file to lock."""
+    path = folder_of(data_dir) / name
+    file = path.open("w")
+    give_to_owner(data_dir, path)
+    return file
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -108,7 +108,7 @@ async def settle(data_dir: Path, target_url: str) -> None:
         write_moved(data_dir, Moved(target_url, place_of(target_url), datetime.now(UTC)))
     hit("move.before_release")
     async with Database.briefly(target_url) as database, database.transaction() as tx:
-        await store.let_sell(tx)
+        await continuity.let_copy_sell(tx)
 
 
 async def left_for(url: str) -> str | None:
@@ -128,7 +128,7 @@ async def _require_target(url: str, shop: str, say: Say) -> None:
         if (refusal := store.refusal_of(target, name)) is not None:
             raise MoveRefused(refusal)
         if target.holds_tables:
-            if not await store.unfinished_copy_of(connection, shop):
+            if not await continuity.is_unfinished_copy_of(connection, shop):
                 raise MoveRefused(f"{name} is not empty, and nothing was changed: name a new database.")
             say(f"Removing from {name} what a move that did not end has left …")
             async with connection.transaction():
@@ -201,7 +201,7 @@ def _copy(source_url: str, target_url: str, data_dir: Path) -> None:
             complete = reading.wait() == 0
             if complete:
                 # The dump leaves no schema chosen.
-                writing.stdin.write(b"set search_path = public;\n" + store.HALT.encode())
+                writing.stdin.write(b"set search_path = public;\n" + continuity.HALT_COPY.encode())
             else:
                 writing.kill()
             writing.stdin.close()

@@ -6,8 +6,6 @@ from typing import Any, Final
 from telvend.database.connections import Tx
 from telvend.database.session import MINIMUM_VERSION
 
-NODE: Final = "telvend database move"
-"""Who has halted the copy until it is the shop."""
 MARK: Final = "telvend.moved_to"
 """A setting of the database that is left behind: where its shop went. Set in the commit that ends writing there."""
 
@@ -46,11 +44,6 @@ _AS_TEXT: Final = (
     "set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set extra_float_digits = 1; set bytea_output = 'hex'"
 )
 
-HALT: Final = (
-    f"insert into book_halt (node, why) values ('{NODE}', 'this copy is not the shop yet: moving it has not ended');\n"
-)
-"""A statement for psql, in the transaction that copies."""
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -85,20 +78,6 @@ def refusal_of(target: Target, name: str) -> str | None:
 async def target_of(tx: Tx) -> Target:
     """What the database is, and what this role may do in it."""
     return Target(**dict(await tx.fetchrow(_TARGET)))
-
-
-async def unfinished_copy_of(tx: Tx, shop: str) -> bool:
-    """Whether the tables here are a copy of this shop that was never finished."""
-    if await tx.fetchval("select to_regclass('book_halt') is null or to_regclass('installation') is null"):
-        return False
-    return bool(
-        await tx.fetchval(
-            "select exists (select from installation where id::text = $1) and exists"
-            " (select from book_halt where release is null and node = $2)",
-            shop,
-            NODE,
-        )
-    )
 
 
 async def drop_everything(tx: Tx) -> None:
@@ -180,8 +159,3 @@ async def moved_to(tx: Tx) -> str | None:
     """Where the shop of this database went; None where it is the shop."""
     found: Any = await tx.fetchval(f"select nullif(current_setting('{MARK}', true), '')")
     return None if found is None else str(found)
-
-
-async def let_sell(tx: Tx) -> None:
-    """End the halt under which the copy was made. Nothing was lost: no order is doubted because of it."""
-    await tx.execute("delete from book_halt where release is null and node = $1", NODE)

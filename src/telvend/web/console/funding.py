@@ -95,7 +95,7 @@ class _Pages:
             empty="There are none",
             advice="Signed messages of gateways about payments that are none of ours appear here.",
         )
-        actions = [("/console/todo/strays", "What to do"), ("/console/funding", "Fundings")]
+        actions = [("/console/todo/strays", "What to do"), ("/console/funding", "Back")]
         return self._console.list(request, visitor, "Payments without an owner", listing, actions=actions)
 
     async def one(self, request: Request, visitor: Visitor) -> Response:
@@ -183,10 +183,11 @@ class _Pages:
             wallets = await desk.wallets.of_reseller(f.reseller_id)
             balance = next((one.balance for one in wallets if one.wallet_id == f.wallet_id), None)
             return Preview(
-                figures(play_money_at_most=f.amount, wallet_now=balance),
+                figures(play_money_at_most=f.amount),
                 "What a pretending gateway put in is taken out, never below zero; what was spent of it is written off.",
                 before={"balance": str(balance)},
                 after={"voided": str(f.amount)},
+                moment=figures(wallet=balance),
             )
 
         async def void(f: Funding, given: Given, visitor: Visitor) -> str:

@@ -308,7 +308,8 @@ class _Staff:
             return _Invited(given["email"], path)
 
         def answer(request: Request, visitor: Visitor, invited: object, given: Given) -> Response:
-            base = f"{request.url.scheme}://{request.url.netloc}"
+            own = desk.settings.public_url if not desk.settings.console_port else ""
+            base = own.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
             link = f"{base}{invited.path}" if isinstance(invited, _Invited) else ""
             return console.render(
                 request, visitor, "console/invited.html", link=link, email=given["email"], compress=False
@@ -320,6 +321,7 @@ class _Staff:
             title="Invite to the console",
             button="Make the link",
             what="staff.invite",
+            records=False,
             on=On("person", load, lambda _: "", lambda _: "/console/staff"),
             preview=preview,
             perform=perform,
@@ -388,6 +390,7 @@ class _Staff:
                 title="Change roles",
                 button="Change",
                 what="staff.roles",
+                records=False,
                 on=on,
                 preview=roles_preview,
                 perform=roles,
@@ -400,6 +403,7 @@ class _Staff:
                 title="Suspend somebody",
                 button="Suspend",
                 what="staff.suspend",
+                records=False,
                 on=on,
                 preview=suspend_preview,
                 perform=suspend,
@@ -411,6 +415,7 @@ class _Staff:
                 title="Let somebody in again",
                 button="Resume",
                 what="staff.resume",
+                records=False,
                 on=on,
                 preview=resume_preview,
                 perform=resume,

@@ -241,7 +241,6 @@ class _Pages:
                     ("Held now", order.price),
                     ("Sold", order.price if delivered else None),
                     ("Back to the wallet", None if delivered else order.price),
-                    ("Wallet now", balance),
                     ("Second person", self._asks(order)),
                 ],
                 "This is final: neither the provider's answer nor a person changes it later."
@@ -249,6 +248,7 @@ class _Pages:
                 else "The wallet gets its money back. If the order was delivered after all, it was delivered for nothing.",
                 before={"state": order.state, "held": str(order.price)},
                 after={"state": given["outcome"], "price": str(order.price)},
+                moment=figures(wallet=balance),
             )
 
         async def resolve(order: Order, given: Given, visitor: Visitor) -> str:
@@ -266,12 +266,13 @@ class _Pages:
             balance = await self._balance(order)
             return Preview(
                 figures(
-                    back_to_the_wallet=order.price, loss_of_the_shop=order.price, wallet_now=balance,
+                    back_to_the_wallet=order.price, loss_of_the_shop=order.price,
                     second_person=self._asks(order),
                 ),
                 "The order stays delivered. The shop bears the loss: what the provider got is not taken back.",
                 before={"refunded": False},
                 after={"refunded": str(order.price)},
+                moment=figures(wallet=balance),
             )  # fmt: skip
 
         async def refund(order: Order, given: Given, visitor: Visitor) -> str:
@@ -279,11 +280,14 @@ class _Pages:
             return f"{done.amount} went back. The wallet holds {done.balance}."
 
         async def lend_preview(order: Order, given: Given) -> Preview:  # noqa: ARG001
+            if await desk.provisional.of_order(order.id) is not None:
+                raise InvalidInput("", f"{order.reference} had a provisional credit before")
             balance = await self._balance(order)
             return Preview(
-                figures(lent_to_the_wallet=order.price, still_held=order.price, wallet_now=balance),
+                figures(lent_to_the_wallet=order.price, still_held=order.price),
                 "The order stays as it is. When it fails the credit is taken back; when it was delivered the shop bears it.",
                 after={"lent": str(order.price)},
+                moment=figures(wallet=balance),
             )
 
         async def lend(order: Order, given: Given, visitor: Visitor) -> str:

@@ -102,7 +102,7 @@ class _Pages:
             empty="No network was ever paused",
         )
         return self._console.list(
-            request, visitor, "Pauses of networks", listing, actions=[("/console/providers", "Providers")]
+            request, visitor, "Pauses of networks", listing, actions=[("/console/providers", "Back")]
         )
 
     async def _named(self, request: Request) -> str:
@@ -168,8 +168,9 @@ class _Pages:
                 else "No other provider is on: orders will fail, and the money goes back."
             )
             return Preview(
-                figures(state=f"{now} → {state}", under_way_there=standings[name].health.in_flight, others_that_are_on=len(others)),
+                figures(state=f"{now} → {state}", others_that_are_on=len(others)),
                 text, warning, before={"state": now}, after={"state": state},
+                moment=figures(under_way_there=standings[name].health.in_flight),
             )  # fmt: skip
 
         async def perform(name: str, given: Given, visitor: Visitor) -> str:
@@ -201,10 +202,11 @@ class _Pages:
                 found.open for (country, code, _), found in today.items() if (country, code) == (n.country, n.code)
             )
             return Preview(
-                figures(network=f"{n.name} ({n.country})", open_orders_of_today=open_),
+                figures(network=f"{n.name} ({n.country})"),
                 "Nothing of it is sold until somebody resumes it. Orders that were placed go on.",
                 before={"paused": n.pause is not None},
                 after={"paused": True},
+                moment=figures(open_orders_of_today=open_),
             )
 
         async def pause(n: Network, given: Given, visitor: Visitor) -> str:

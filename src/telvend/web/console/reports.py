@@ -14,7 +14,6 @@ from telvend.audit.model import Report
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
-from telvend.kit.stale import Stale
 from telvend.ledger.model import AccountKind, AccountTotal
 from telvend.people.model import Visitor
 from telvend.reports.columns import EARNED, FLOATS, OUTCOMES, SOLD, WALLETS, Minor, Told
@@ -26,7 +25,6 @@ from telvend.web.console.tables import Column, Filter, Link, Listing, State, Val
 from telvend.web.console.verbs import Field, Given, On, Preview, Verb, routes_of
 
 _MOST_ROWS: Final = 500
-_BALANCE_FRESH_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,6 @@ class _Pages:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._desk = console.desk
-        self._totals = Stale(self._desk.ledger.totals, _BALANCE_FRESH_S)
         self._audited: Report | None = None
 
     # Reports ------------------------------------------------------------------------------------------------------------
@@ -170,7 +167,7 @@ class _Pages:
             empty="No month is closed",
             advice="Close a month when it is over: its figures never change afterwards.",
         )
-        actions = [("/console/reports/close", "Close a month"), ("/console/reports", "Reports")]
+        actions = [("/console/reports/close", "Close a month"), ("/console/reports", "Back")]
         return self._console.list(request, visitor, "Months", listing, actions=actions)
 
     def verbs(self) -> Iterable[Verb[None]]:
@@ -250,7 +247,7 @@ class _Pages:
 
     async def books(self, request: Request, visitor: Visitor) -> Response:
         """The trial balance, as it was summed last, and the last audit of this process."""
-        totals = await self._totals()
+        totals = await self._desk.totals()
         mode = Mode.TEST if text_of(request, "mode") == "test" else Mode.LIVE
         lines = trial_balance([one for one in totals if one.mode is mode])
         rows: list[Sequence[Value]] = [(name, debit, credit) for name, debit, credit in lines]

@@ -277,11 +277,15 @@ class _Pages:
             amount, mode = read(given)
             if amount.minor <= 0:
                 raise InvalidInput("amount", "must be greater than zero")
+            used = await desk.credits.credited(r.id, amount.currency, mode, given["reference"])
+            if used is not None:
+                raise InvalidInput("reference", f"was used before: {used} was credited under it")
             before = await self._balance(r.id, amount, mode)
             return Preview(
-                figures(credit=amount, wallet=f"{amount.currency} ({mode})", balance_now=before, balance_then=plus(before, amount),
-                        reference=given["reference"], second_person=asks(amount, mode)),
+                figures(credit=amount, wallet=f"{amount.currency} ({mode})", reference=given["reference"],
+                        second_person=asks(amount, mode)),
                 before={"balance": str(before)}, after={"credit": str(amount), "reference": given["reference"], "mode": mode},
+                moment=figures(balance_now=before, balance_then=plus(before, amount)),
             )  # fmt: skip
 
         async def credit(r: Reseller, given: Given, visitor: Visitor) -> str:
@@ -294,13 +298,16 @@ class _Pages:
             if amount.minor <= 0:
                 raise InvalidInput("amount", "must be greater than zero")
             before = await self._balance(r.id, amount, mode)
+            used = await desk.corrections.debited(r.id, amount.currency, mode, given["reference"])
+            if used is not None:
+                raise InvalidInput("reference", f"was used before: {used} was debited under it")
             if before.minor < amount.minor:
                 raise InsufficientBalance(amount, before)
             return Preview(
-                figures(debit=amount, wallet=f"{amount.currency} ({mode})", balance_now=before,
-                        balance_then=Money(before.minor - amount.minor, amount.currency), reference=given["reference"],
+                figures(debit=amount, wallet=f"{amount.currency} ({mode})", reference=given["reference"],
                         second_person=asks(amount, mode)),
                 before={"balance": str(before)}, after={"debit": str(amount), "reference": given["reference"], "mode": mode},
+                moment=figures(balance_now=before, balance_then=Money(before.minor - amount.minor, amount.currency)),
             )  # fmt: skip
 
         async def debit(r: Reseller, given: Given, visitor: Visitor) -> str:
@@ -367,7 +374,7 @@ class _Pages:
             ),
             Verb(
                 path=f"{base}/invite", right=Right.ASK, title="Invite to the portal", button="Send", what="reseller.invite", on=on,
-                preview=invite_preview, perform=invite, needs_reason=False,
+                preview=invite_preview, perform=invite, needs_reason=False, records=False,
             ),
             Verb(
                 path=f"{base}/discount", right=Right.PRICES, title="Set a discount", button="Set", what="reseller.discount", on=on,

@@ -62,13 +62,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a verb will do: figures, and what to beware of. `before` and `after` are what is recorded."""
+    """What a verb will do: figures, and what to beware of. `before` and `after` are what is recorded.
+
+    `moment`: how things stand right now, such as a balance, which may change before it is confirmed.
+    """
 
     figures: Sequence[tuple[str, Value]]
     text: str = ""
     warning: str = ""
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
+    moment: Sequence[tuple[str, Value]] = ()
     carried: Mapping[str, str] = field(default_factory=dict)
     """What the next form brings along beside its fields."""
 
@@ -127,6 +131,8 @@ class Verb(Generic[S]):
     needs_reason: bool = True
     form_bytes: int = FORM_BYTES
     waits_outside: bool = False
+    records: bool = True
+    """Whether the act is recorded here; else the service does it."""
     answer: Callable[[Request, Visitor, object, Given], Response] | None = None
     """Makes the page that follows from what `perform` returned, where it is shown this once; else that is the next page's message."""
 
@@ -183,7 +189,10 @@ class _Pages(Generic[S]):
         act = Act(verb.what, verb.on.thing, verb.on.key(subject), given.reason, preview.before, preview.after)
         address = "" if request.client is None else request.client.host
         try:
-            async with self._console.desk.acting(act, visitor, address, first=verb.first):
+            if verb.records:
+                async with self._console.desk.acting(act, visitor, address, first=verb.first):
+                    said = await verb.perform(subject, given, visitor)
+            else:
                 said = await verb.perform(subject, given, visitor)
         except WaitsForSecondPerson as waits:
             text = f"{waits} Somebody else confirms it below Approvals."

@@ -140,7 +140,7 @@ class _Vouchers:
             older=leading(request, after=vouchers[PAGE - 1].serial) if len(vouchers) > PAGE else "",
             empty="No vouchers",
         )
-        actions = [(f"/console/vouchers/batches/{b.id}/stop", "Stop the batch"), ("/console/vouchers", "Vouchers")]
+        actions = [(f"/console/vouchers/batches/{b.id}/stop", "Stop the batch"), ("/console/vouchers", "Back")]
         return self._console.list(request, visitor, f"Batch {b.id}", listing, actions=actions)
 
     async def one(self, request: Request, visitor: Visitor) -> Response:

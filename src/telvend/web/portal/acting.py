@@ -1,4 +1,4 @@
-"""Who did what to keys and endpoints, written with the change itself."""
+"""Who did what to keys and endpoints, written with the change itself; and how often somebody may do what costs others something."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from telvend.database.connections import Tx
+from telvend.errors import TooManyRequests
+from telvend.kit.allowance import Allowance, AllowanceKind
 from telvend.people.model import Act, Visitor
 from telvend.people.service import People
 from telvend.resellers.model import ApiKey
@@ -34,6 +36,13 @@ def endpoint_act(
         )
 
     return record
+
+
+async def require_pace(allowance: Allowance, visitor: Visitor, what: str, a_minute: int) -> None:
+    """Count one `what` of a visitor's account. Raises TooManyRequests where there were so many in a minute."""
+    verdict = await allowance.take(what.encode() + visitor.reseller_id.bytes, AllowanceKind.READ, a_minute)
+    if not verdict.allowed:
+        raise TooManyRequests(verdict.retry_after_s, verdict.limit)
 
 
 def _address(request: Request) -> str | None:

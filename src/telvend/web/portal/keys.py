@@ -21,6 +21,9 @@ from telvend.web.portal.apis import Apis, base_url_of, sentence_of
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
 
 MODES: Final = ((str(Mode.LIVE), "Live"), (str(Mode.TEST), "Test"))
+REVOKED_SHOWN: Final = 20
+"""So many revoked keys are listed, the newest."""
+
 _LONGEST_NUMBER: Final = 9
 _MOST: Final = (OWN_READ_LIMIT, OWN_PURCHASE_LIMIT)
 
@@ -117,6 +120,7 @@ class _Keys:
         self, request: Request, visitor: Visitor, form: Form, status: int = 200, *, made: NewKey | None = None
     ) -> Response:
         keys = await self._resellers.own_keys(visitor.reseller_id)
+        revoked = [key for key in keys if key.revoked_at is not None]
         base_url = base_url_of(request, self._public_url)
         first_call = ""
         if made is not None:
@@ -130,7 +134,8 @@ class _Keys:
             made=made,
             first_call=first_call,
             working=[key for key in keys if key.revoked_at is None],
-            revoked=[key for key in keys if key.revoked_at is not None],
+            revoked=revoked[:REVOKED_SHOWN],
+            all_revoked=len(revoked),
             apis=list(self._apis.titles.items()),
             title_of=self._apis.titles,
             modes=MODES,

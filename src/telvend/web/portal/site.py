@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from telvend.kit.allowance import Allowance
 from telvend.kit.clock import Clock
 from telvend.people.model import Surface, Visitor
 from telvend.services import Services
@@ -60,6 +61,8 @@ class ForDevelopers:
     apis: Apis
     numbers: Sequence[MagicNumber]
     situations: Sequence[Situation]
+    allowance: Allowance
+    """What is counted with that goes to somebody else's server."""
 
 
 def portal(
@@ -86,10 +89,18 @@ def portal(
         account.routes(shell, people),
         keys.routes(shell, services.resellers, people, developers.apis, services.public_url),
         docs.routes(shell, services.resellers, developers.apis, services.public_url),
-        webhooks.routes(shell, services.webhooks, services.wallets, people),
+        webhooks.routes(shell, services.webhooks, services.wallets, people, developers.allowance),
         status.routes(shell, services.network_conditions),
         identity.routes(shell, services.identity, services.resellers, people),
-        test_mode.routes(shell, services.wallets, services.credits, people, developers.numbers, developers.situations),
+        test_mode.routes(
+            shell,
+            services.wallets,
+            services.credits,
+            people,
+            developers.numbers,
+            developers.situations,
+            developers.allowance,
+        ),
         topup.routes(shell, services),
         buy.routes(shell, services, clock),
         bulk.routes(shell, services),

@@ -11,14 +11,17 @@ from starlette.routing import Route
 
 from telvend.errors import InvalidInput, NotFound
 from telvend.funding.credits.service import MOST_PLAY_MONEY, Credits
+from telvend.kit.allowance import Allowance
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
 from telvend.people.service import People
 from telvend.wallets.service import Wallets
+from telvend.web.portal.acting import require_pace
 from telvend.web.portal.apis import sentence_of
 from telvend.web.shell import Form, Shell, Visitor, local_path, read_form, signed_in
 
 _USUAL: Final = "1000"
+_ADDED_A_MINUTE: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,10 @@ def routes(
     people: People,
     numbers: Sequence[MagicNumber],
     situations: Sequence[Situation],
+    allowance: Allowance,
 ) -> list[Route]:
     """The pages of test mode. `numbers` are the simulator's own table, `situations` the personas'."""
-    pages = _TestMode(shell, wallets, credits_by_hand, people, numbers, situations)
+    pages = _TestMode(shell, wallets, credits_by_hand, people, numbers, situations, allowance)
     return [
         shell.page("/mode", post=signed_in(pages.switch)),
         shell.page("/test", get=signed_in(pages.show)),
@@ -64,6 +68,7 @@ class _TestMode:
         people: People,
         numbers: Sequence[MagicNumber],
         situations: Sequence[Situation],
+        allowance: Allowance,
     ) -> None:
         self._shell = shell
         self._wallets = wallets
@@ -71,6 +76,7 @@ class _TestMode:
         self._people = people
         self._numbers = numbers
         self._situations = situations
+        self._allowance = allowance
 
     async def switch(self, request: Request, visitor: Visitor) -> Response:
         form = await read_form(request)
@@ -86,6 +92,7 @@ class _TestMode:
 
     async def add_money(self, request: Request, visitor: Visitor) -> Response:
         form = await read_form(request)
+        await require_pace(self._allowance, visitor, "play money", _ADDED_A_MINUTE)
         wallets = await self._test_wallets(visitor)
         code = form.choice("currency", [str(wallet.balance.currency) for wallet in wallets], "Choose a wallet.")
         text = form.text("amount").replace(",", "")

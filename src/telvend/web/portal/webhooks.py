@@ -12,11 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from telvend.errors import InvalidInput, NotFound
+from telvend.kit.allowance import Allowance
 from telvend.kit.money import Money
 from telvend.people.service import People
 from telvend.wallets.model import WalletBalance
 from telvend.wallets.service import Wallets
-from telvend.web.portal.acting import endpoint_act
+from telvend.web.portal.acting import endpoint_act, require_pace
 from telvend.web.portal.apis import sentence_of
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
 from telvend.webhooks.examples import SUMMARIES
@@ -24,6 +25,9 @@ from telvend.webhooks.model import DeliveryState, EndpointState, EventType, NewS
 from telvend.webhooks.service import Webhooks
 
 PAGE_SIZE: Final = 20
+ADDED_A_MINUTE: Final = 30
+SENT_A_MINUTE: Final = 60
+"""So many endpoints may be added, and so many messages sent by hand: each goes to an address of somebody's."""
 _LONGEST_URL: Final = 2048
 _STATES: Final = (("", "All"), *((str(state), str(state).capitalize()) for state in DeliveryState))
 _SENT_WORDS: Final = {
@@ -33,9 +37,9 @@ _SENT_WORDS: Final = {
 }
 
 
-def routes(shell: Shell, webhooks: Webhooks, wallets: Wallets, people: People) -> list[Route]:
+def routes(shell: Shell, webhooks: Webhooks, wallets: Wallets, people: People, allowance: Allowance) -> list[Route]:
     """The pages of webhooks."""
-    pages = _Webhooks(shell, webhooks, wallets, people)
+    pages = _Webhooks(shell, webhooks, wallets, people, allowance)
     return [
         shell.page("/webhooks", get=signed_in(pages.show), post=signed_in(pages.add), waits_outside=True),
         shell.page("/webhooks/thresholds/{wallet}", post=signed_in(pages.set_threshold), waits_outside=True),
@@ -50,11 +54,14 @@ def routes(shell: Shell, webhooks: Webhooks, wallets: Wallets, people: People) -
 
 
 class _Webhooks:
-    def __init__(self, shell: Shell, webhooks: Webhooks, wallets: Wallets, people: People) -> None:
+    def __init__(
+        self, shell: Shell, webhooks: Webhooks, wallets: Wallets, people: People, allowance: Allowance
+    ) -> None:
         self._shell = shell
         self._webhooks = webhooks
         self._wallets = wallets
         self._people = people
+        self._allowance = allowance
 
     # Endpoints ------------------------------------------------------------------------------------------------------------
 
@@ -69,6 +76,7 @@ class _Webhooks:
             form.error("url", "Enter the address that messages are sent to.")
         if form.errors:
             return await self._page(request, visitor, form, status=422)
+        await require_pace(self._allowance, visitor, "add webhook", ADDED_A_MINUTE)
         try:
             made = await self._webhooks.add(
                 visitor.reseller_id,
@@ -129,6 +137,7 @@ class _Webhooks:
     async def send_test(self, request: Request, visitor: Visitor) -> Response:
         form = await read_form(request)
         kind = form.text("event")
+        await require_pace(self._allowance, visitor, "send test", SENT_A_MINUTE)
         try:
             sent, attempt = await self._webhooks.send_test(
                 _endpoint_id(request),
@@ -197,6 +206,7 @@ class _Webhooks:
 
     async def again(self, request: Request, visitor: Visitor) -> Response:
         delivery_id = request.path_params["delivery"]
+        await require_pace(self._allowance, visitor, "send test", SENT_A_MINUTE)
         try:
             again = await self._webhooks.replay(delivery_id, owner=visitor.reseller_id)
         except InvalidInput:

@@ -222,8 +222,10 @@ def test_a_place_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(BackupRefused, match="may be written by other users"):
         open_place(str(tmp_path / "open"), settings(tmp_path)).prepare()
-    with pytest.raises(BackupRefused, match="belongs to the database"):
-        open_place(str(tmp_path / "postgres" / "x"), settings(tmp_path))
+    for name in (".", "postgres/x", "backup", "backup/wal"):
+        with pytest.raises(BackupRefused, match="the shop itself keeps other things there"):
+            open_place(str(tmp_path / name), settings(tmp_path))
+    open_place(str(tmp_path / "backups"), settings(tmp_path))
     with pytest.raises(BackupRefused, match="no place for backups"):
         open_place("ftp://x/y", settings(tmp_path))
     with pytest.raises(BackupRefused, match="does not name a bucket"):
