@@ -995,6 +995,7 @@ MUTANTS = (
         (f"{LISTS}::test_what_was_asked_for_before_is_sold_again_only_on_purpose",),
     ),
     Mutant(
+<<<<<<< HEAD
         "an owner puts play money into test wallets alone",
         "src/telvend/funding/credits/service.py",
         'Mode.TEST, f"play money {once}"',
@@ -1023,6 +1024,8 @@ MUTANTS = (
         ("tests/unit/dialects/test_trying.py",),
     ),
     Mutant(
+=======
+>>>>>>> buying
         "a page sells at the price that it has shown",
         "src/telvend/orders/counter.py",
         "if wanted.quote is not None and wanted.quote.price != price:",
@@ -1063,6 +1066,37 @@ MUTANTS = (
         "where digest = $1 and revoked_at is null and",
         "where digest = $1 and",
         (f"{SOLD}::test_a_link_shows_the_receipt_and_nothing_else_until_it_is_revoked",),
+<<<<<<< HEAD
+=======
+    ),
+    Mutant(
+        "an owner puts play money into test wallets alone",
+        "src/telvend/funding/credits/service.py",
+        'Mode.TEST, f"play money {once}"',
+        'Mode.LIVE, f"play money {once}"',
+        ("tests/store/test_own_keys.py",),
+    ),
+    Mutant(
+        "a test wallet is filled up to a bound",
+        "src/telvend/funding/credits/service.py",
+        "if most is not None and journal",
+        "if most is None and journal",
+        ("tests/store/test_own_keys.py",),
+    ),
+    Mutant(
+        "somebody else's key is not found",
+        "src/telvend/resellers/service.py",
+        "(owner is not None and key.reseller_id != owner)",
+        "(owner is not None and key.reseller_id is None)",
+        ("tests/store/test_own_keys.py",),
+    ),
+    Mutant(
+        "a page calls an API in test mode only",
+        "src/telvend/dialects/trying.py",
+        "if caller.mode is not Mode.TEST:",
+        "if caller.mode is None:",
+        ("tests/unit/dialects/test_trying.py",),
+>>>>>>> buying
     ),
     Mutant(
         "no answer, no sale",
