@@ -995,7 +995,6 @@ MUTANTS = (
         (f"{LISTS}::test_what_was_asked_for_before_is_sold_again_only_on_purpose",),
     ),
     Mutant(
-<<<<<<< HEAD
         "an owner puts play money into test wallets alone",
         "src/telvend/funding/credits/service.py",
         'Mode.TEST, f"play money {once}"',
@@ -1024,8 +1023,8 @@ MUTANTS = (
         ("tests/unit/dialects/test_trying.py",),
     ),
     Mutant(
-=======
->>>>>>> buying
+    ),
+    Mutant(
         "a page sells at the price that it has shown",
         "src/telvend/orders/counter.py",
         "if wanted.quote is not None and wanted.quote.price != price:",
@@ -1066,8 +1065,8 @@ MUTANTS = (
         "where digest = $1 and revoked_at is null and",
         "where digest = $1 and",
         (f"{SOLD}::test_a_link_shows_the_receipt_and_nothing_else_until_it_is_revoked",),
-<<<<<<< HEAD
-=======
+    ),
+    Mutant(
     ),
     Mutant(
         "an owner puts play money into test wallets alone",
@@ -1096,7 +1095,6 @@ MUTANTS = (
         "if caller.mode is not Mode.TEST:",
         "if caller.mode is None:",
         ("tests/unit/dialects/test_trying.py",),
->>>>>>> buying
     ),
     Mutant(
         "no answer, no sale",

@@ -123,15 +123,9 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "UpstreamMonitor.close",
         "PeriodicTask.close",  # What is said of networks.
         "PeriodicTask.close",  # Payloads that are asked for.
-<<<<<<< HEAD
         "PeriodicTask.close",  # The index of orders.
         "PeriodicTask.close",  # When keys were used last.
         "Resellers.write_last_uses",
-=======
-        "PeriodicTask.close",  # Orders that are indexed for the search.
-        "PeriodicTask.close",  # When keys were used last.
-        "Shop.key_uses.<locals>.last",
->>>>>>> buying
         "PeriodicTask.close",  # Ended sessions that are removed.
         "PeriodicTask.close",  # Old e-mails that are removed.
         "PeriodicTask.close",  # Wallets that are low.
