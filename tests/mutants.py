@@ -1022,8 +1022,7 @@ MUTANTS = (
         "if caller.mode is None:",
         ("tests/unit/dialects/test_trying.py",),
     ),
-    Mutant(
-    ),
+    Mutant(),
     Mutant(
         "a page sells at the price that it has shown",
         "src/telvend/orders/counter.py",
@@ -1066,8 +1065,7 @@ MUTANTS = (
         "where digest = $1 and",
         (f"{SOLD}::test_a_link_shows_the_receipt_and_nothing_else_until_it_is_revoked",),
     ),
-    Mutant(
-    ),
+    Mutant(),
     Mutant(
         "an owner puts play money into test wallets alone",
         "src/telvend/funding/credits/service.py",
