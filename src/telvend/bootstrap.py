@@ -17,7 +17,7 @@ import importlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -309,12 +309,7 @@ class Shop:
         from telvend.kit.periodic import PeriodicTask
 
         resellers = self.resellers
-
-        async def last() -> None:
-            with suppress(Busy):
-                await resellers.write_uses()
-
-        self._life.push_async_callback(last)
+        self._life.push_async_callback(resellers.write_last_uses)
         return self._life.runs(
             PeriodicTask("key uses", resellers.write_uses, self.clock, every_s=KEY_USES_EVERY_S, runtime=self._runtime)
         )

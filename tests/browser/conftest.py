@@ -182,11 +182,11 @@ async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop for one file, where anybody may sign up."""
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """A shop for one file, where anybody may sign up, with what the file's SETTINGS say besides."""
     shop = Shop(tmp_path_factory.mktemp("shop") / "data")
     shop.data_dir.mkdir(mode=0o700)
-    shop.settings["TELVEND_SIGNUP"] = "open"
+    shop.settings |= {"TELVEND_SIGNUP": "open"} | getattr(request.module, "SETTINGS", {})
     try:
         shop.start(within_s=60)
         yield shop

@@ -2,31 +2,14 @@
 
 import asyncio
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Download, Page, expect
 
 from tests.browser.conftest import DESK_DARK, PHONE, PLAIN, Portal, View
-from tests.e2e.shop import Shop
 
+SETTINGS = {"TELVEND_VERIFY_EMAIL": "false"}
 PATIENCE_MS = 15_000
-
-
-@pytest.fixture(scope="module")
-def served(empty_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop where anybody may sign up, and buy without a proven address."""
-    folder = tmp_path_factory.mktemp("shop") / "data"
-    subprocess.run(["cp", "-a", empty_shop, folder], check=True)
-    shop = Shop(folder)
-    shop.settings |= {"TELVEND_SIGNUP": "open", "TELVEND_VERIFY_EMAIL": "false"}
-    shop.start()
-    yield shop
-    shop.end()
-    shutil.rmtree(folder / "postgres")
 
 
 async def looked_at(portal: Portal, page: Page, view: View) -> None:

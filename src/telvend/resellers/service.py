@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -449,6 +450,11 @@ class Resellers:
         except Busy:
             self._keyring.put_back_uses(used)
             raise
+
+    async def write_last_uses(self) -> None:
+        """The same when the process ends: what cannot be written then is lost."""
+        with suppress(Busy):
+            await self.write_uses()
 
     async def find_key(self, text: Secret) -> tuple[ApiKey, str]:
         """Whose key this text is, revoked or not, and the reseller's e-mail address; also an OAuth secret or a token of it.

@@ -25,6 +25,8 @@ _FULL_SHARE: Final = 0.03
 _NEARLY_BYTES: Final = 5 * GIB
 _NEARLY_SHARE: Final = 0.1
 _FEW_DAYS: Final = 30
+_EMPTY_BYTES: Final = 32 << 20
+"""More than a database has in which nothing was sold."""
 
 _WRITES: Final = 16
 _LONGEST_S: Final = 0.5
@@ -73,7 +75,7 @@ async def growth(examined: Examined) -> Sequence[Finding]:
     size = await examined.database.size_bytes()
     if share is None:
         return []
-    daily = int(size * share)
+    daily = int(max(0, size - _EMPTY_BYTES) * share)
     text = f"The database has {size / GIB:.2f} GiB, of which {daily / GIB:.2f} are of the last day."
     found = measure(Path(settings.data_dir), writes=False) if settings.database_url is None else None
     if found is None or not daily:
