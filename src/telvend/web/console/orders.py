@@ -13,9 +13,11 @@ from telvend.approvals.model import Proposal, ProposalState, how_it_ended
 from telvend.desk.order_file import OrderFile
 from telvend.errors import InvalidInput, NotFound
 from telvend.kit.mode import Mode
+from telvend.kit.money import Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.ledger.model import Entry, TransferKind
-from telvend.orders.model import Attempt, AttemptState, Order, OrderFilter, OrderState
+from telvend.orders.model import Attempt, Order, OrderFilter, OrderState
+from telvend.orders.story import LaterMoney, Reader, story_of
 from telvend.people.model import Visitor
 from telvend.web.console.frame import (
     PAGE,
@@ -33,6 +35,7 @@ from telvend.web.console.frame import (
 from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value
 from telvend.web.console.verbs import Field, Given, On, Preview, Verb, figures, routes_of
+from telvend.web.shell.formats import money_text
 
 _AT_ONCE: Final = 1000
 _OPEN: Final = (OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING, OrderState.REVIEW)
@@ -193,8 +196,9 @@ class _Pages:
         order = file.history.order
         email = (await self._desk.resellers.emails({order.reseller_id}))[order.reseller_id]
         reseller = await self._desk.resellers.find(email)
+        steps, meaning = story(file)
         return self._console.render(
-            request, visitor, "console/order.html", order=order, file=file, reseller=reseller, steps=story(file),
+            request, visitor, "console/order.html", order=order, file=file, reseller=reseller, steps=steps, meaning=meaning,
             facts=_facts(order, reseller.number, reseller.name), attempts=_attempts(file.history.attempts),
             money_lines=_money(file.entries), waiting=[p for p in file.proposals if p.state is ProposalState.WAITING],
             sentence=sentence_of(order, file), state=State(order.state),
@@ -508,43 +512,34 @@ def _money(entries: Sequence[Entry]) -> Listing:
     return Listing("Money", columns, rows, empty="Nothing has moved")
 
 
-_ATTEMPT_WORDS: Final = {
-    AttemptState.STARTED: ("was sent it; whether it came is not known yet", "wait"),
-    AttemptState.ACCEPTED: ("has accepted it and will deliver", "wait"),
-    AttemptState.UNKNOWN: ("has not said what became of it", "wait"),
-    AttemptState.DELIVERED: ("has delivered it", "good"),
-    AttemptState.REFUSED: ("has refused it", "bad"),
-    AttemptState.NOT_SENT: ("never got it", "bad"),
-}
+def story(file: OrderFile) -> tuple[list[Step], str]:
+    """Everything that happened with an order, in its order, and what its reseller reads of it.
 
-
-def story(file: OrderFile) -> list[Step]:
-    """Everything that happened with an order, in its order."""
-    order = file.history.order
-    steps = [Step(order.created_at, "Placed", f"{order.price} held")]
-    for a in file.history.attempts:
-        steps.append(Step(a.started_at, f"Sent to {a.provider}", a.reference))
-        words, tone = _ATTEMPT_WORDS[a.state]
-        asked = f" Asked again {a.asked} times." if a.asked > 1 else " Asked again once." if a.asked else ""
-        if a.state is not AttemptState.STARTED or a.asked:
-            steps.append(
-                Step(a.finished_at or order.updated_at, f"{a.provider} {words}", f"{a.text}{asked}".strip(), tone)
-            )
-    steps += [
-        Step(e.created_at, _moved(e), f"{e.amount} from {e.debit} to {e.credit}")
-        for e in file.entries
-        if e.kind is not TransferKind.HOLD
+    It is the reseller's own story, with what only the operator sees.
+    """
+    currency, later = file.history.order.price.currency, []
+    if file.refund is not None:
+        amount = Money(file.refund.amount_minor, currency)
+        note = f"{file.refund.by_whom}: {file.refund.reason}"
+        later.append(LaterMoney(TransferKind.REFUND, file.refund.created_at, amount, note))
+    if file.credit is not None:
+        note = f"{file.credit.by_whom}: {file.credit.reason}"
+        later.append(LaterMoney(TransferKind.PROVISIONAL_CREDIT, file.credit.created_at, file.credit.amount, note))
+    told = story_of(file.history.facts(later), Reader.OPERATOR, money_text)
+    steps = [
+        Step(
+            line.at,
+            line.text,
+            " ".join(part for part in ("" if line.amount is None else money_text(line.amount), line.detail) if part),
+            "wait" if line.planned else "",
+        )
+        for line in told.lines
     ]
-    steps += [Step(at, "Decided by a person", text) for at, text in file.history.notes]
     for p in file.proposals:
         steps.append(Step(p.proposed_at, f"Proposed as {p.kind}", f"{p.proposed_by}: {p.reason}", "wait"))
         if p.ended_at is not None:
             steps.append(Step(p.ended_at, f"Proposal {p.state}", f"{p.ended_by}: {p.end_reason or ''}".rstrip(": ")))
-    if file.refund is not None:
-        steps.append(Step(file.refund.created_at, "Refund", f"{file.refund.by_whom}: {file.refund.reason}"))
-    if file.credit is not None:
-        steps.append(Step(file.credit.created_at, "Provisional credit", f"{file.credit.by_whom}: {file.credit.reason}"))
-    return sorted(steps, key=lambda step: step.at)
+    return sorted(steps, key=lambda step: step.at), told.meaning
 
 
 _SENTENCES: Final = {
