@@ -51,6 +51,9 @@ def ship(data_dir: Path, place: Place, sealer: Sealer) -> int:
             return 0  # Another process is at it.
         shipped, newest = 0, None
         try:
+            if read_state(data_dir).archived_at is None:
+                # Only the first time: a folder that is gone later may be a disk that is not mounted.
+                place.prepare()
             for path, _, finished_at in waiting_segments(spool):
                 _store(place, archive_id(data_dir), path, finished_at, sealer)
                 hit("backup.after_segment_stored")
