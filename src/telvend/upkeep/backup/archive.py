@@ -18,7 +18,7 @@ from telvend.kit.failpoints import hit
 from telvend.upkeep.backup.model import WAL, ArchivedSegment, BackupRefused, archived_name
 from telvend.upkeep.backup.places import Place
 from telvend.upkeep.backup.sealing import Sealer
-from telvend.upkeep.backup.state import BackupState, archive_id, change_state, folder_of, read_state
+from telvend.upkeep.backup.state import BackupState, archive_id, change_state, folder_of, read_state, turn_of
 
 
 def switch_on(data_dir: Path) -> None:
@@ -44,7 +44,7 @@ def ship(data_dir: Path, place: Place, sealer: Sealer) -> int:
     spool = spool_of(data_dir)
     if not spool.is_dir():
         return 0
-    with (folder_of(data_dir) / ".shipping").open("w") as turn:
+    with turn_of(data_dir, ".shipping") as turn:
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
