@@ -18,7 +18,7 @@ from telvend.kit.failpoints import hit
 from telvend.upkeep.backup.model import WAL, ArchivedSegment, BackupRefused, archived_name
 from telvend.upkeep.backup.places import Place
 from telvend.upkeep.backup.sealing import Sealer
-from telvend.upkeep.backup.state import BackupState, archive_id, change_state, folder_of, read_state
+from telvend.upkeep.backup.state import BackupState, archive_id, change_state, folder_of, read_state, turn_of
 
 
 def switch_on(data_dir: Path) -> None:
@@ -44,13 +44,16 @@ def ship(data_dir: Path, place: Place, sealer: Sealer) -> int:
     spool = spool_of(data_dir)
     if not spool.is_dir():
         return 0
-    with (folder_of(data_dir) / ".shipping").open("w") as turn:
+    with turn_of(data_dir, ".shipping") as turn:
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0  # Another process is at it.
         shipped, newest = 0, None
         try:
+            if read_state(data_dir).archived_at is None:
+                # Only the first time: a folder that is gone later may be a disk that is not mounted.
+                place.prepare()
             for path, _, finished_at in waiting_segments(spool):
                 _store(place, archive_id(data_dir), path, finished_at, sealer)
                 hit("backup.after_segment_stored")

@@ -78,7 +78,7 @@ def read_state(data_dir: Path) -> BackupState:
 def change_state(data_dir: Path, change: Callable[[BackupState], None]) -> BackupState:
     """Read, change and write, alone."""
     folder = folder_of(data_dir)
-    with _turn(data_dir, ".state") as turn:
+    with turn_of(data_dir, ".state") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         state = read_state(data_dir)
         change(state)
@@ -94,7 +94,7 @@ def change_state(data_dir: Path, change: Callable[[BackupState], None]) -> Backu
 def archive_id(data_dir: Path) -> str:
     """The name of this directory's write-ahead log in an archive, made where there is none."""
     path = folder_of(data_dir) / "archive-id"
-    with _turn(data_dir, ".archive-id") as turn:
+    with turn_of(data_dir, ".archive-id") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         try:
             found = path.read_text("ascii").strip()
@@ -104,6 +104,7 @@ def archive_id(data_dir: Path) -> str:
             pass
         made = secrets.token_hex(8)
         temporary = path.with_name(f".archive-id.{os.getpid()}")
+        temporary.touch(mode=0o600)
         temporary.write_text(f"{made}\n")
         give_to_owner(data_dir, temporary)
         temporary.replace(path)
@@ -113,7 +114,7 @@ def archive_id(data_dir: Path) -> str:
 @contextmanager
 def alone(data_dir: Path) -> Iterator[None]:
     """Nobody else takes a backup of this data directory meanwhile. Raises BackupRefused."""
-    with _turn(data_dir, "lock") as turn:
+    with turn_of(data_dir, "lock") as turn:
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -121,10 +122,10 @@ def alone(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _turn(data_dir: Path, name: str) -> IO[str]:
-    """A file to lock."""
+def turn_of(data_dir: Path, name: str) -> IO[str]:
+    """A file to lock, for its owner alone."""
     path = folder_of(data_dir) / name
-    file = path.open("w")
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w")
     give_to_owner(data_dir, path)
     return file
 
