@@ -5,12 +5,12 @@ What that version sells is indexed too: the index follows the orders, whoever pl
 
 from telvend.database.migrations.script import run
 
-revision = "0037"
-down_revision = "0036"
+revision = "0036"
+down_revision = "0035"
 
 oldest_reader = None
 locks = "nothing: tables of their own"
 
 
 def upgrade() -> None:
-    run("0037_order_search")
+    run("0036_order_search")

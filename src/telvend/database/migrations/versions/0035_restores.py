@@ -2,12 +2,12 @@
 
 from telvend.database.migrations.script import run
 
-revision = "0036"
-down_revision = "0035"
+revision = "0035"
+down_revision = "0034"
 
 oldest_reader = None
 locks = "nothing: a table of its own"
 
 
 def upgrade() -> None:
-    run("0036_restores")
+    run("0035_restores")

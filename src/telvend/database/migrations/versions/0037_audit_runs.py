@@ -2,12 +2,12 @@
 
 from telvend.database.migrations.script import run
 
-revision = "0039"
-down_revision = "0037"
+revision = "0037"
+down_revision = "0036"
 
 oldest_reader = None
 locks = "nothing: a new table"
 
 
 def upgrade() -> None:
-    run("0039_audit_runs")
+    run("0037_audit_runs")

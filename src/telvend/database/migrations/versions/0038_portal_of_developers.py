@@ -2,12 +2,12 @@
 
 from telvend.database.migrations.script import run
 
-revision = "0040"
-down_revision = "0039"
+revision = "0038"
+down_revision = "0037"
 
 oldest_reader = None
 locks = "api_key, against changes of keys, and identity_access, each for a moment"
 
 
 def upgrade() -> None:
-    run("0040_portal_of_developers")
+    run("0038_portal_of_developers")

@@ -2,12 +2,12 @@
 
 from telvend.database.migrations.script import run
 
-revision = "0035"
-down_revision = "0034"
+revision = "0034"
+down_revision = "0033"
 
 oldest_reader = None
 locks = "nothing: tables of their own"
 
 
 def upgrade() -> None:
-    run("0035_bulk_lists")
+    run("0034_bulk_lists")

@@ -2,7 +2,7 @@
 
 from telvend.database.migrations.script import run
 
-revision = "0034"
+revision = "0033"
 down_revision = "0032"
 
 oldest_reader = None
@@ -10,4 +10,4 @@ locks = "nothing: tables of their own"
 
 
 def upgrade() -> None:
-    run("0034_buying")
+    run("0033_buying")
