@@ -33,7 +33,7 @@ async def indexed(books: Books) -> int:
     for _ in range(200):
         await search.work()
         async with books.database.connection() as tx:
-            if await tx.fetchval("select placed_until > now() - interval '2 minutes' from order_search_progress"):
+            if await tx.fetchval("select placed_until > now() - interval '2 hours' from order_search_progress"):
                 return int(await tx.fetchval("select count(*) from order_search"))
     raise AssertionError("the index never catches up")
 
@@ -107,6 +107,29 @@ async def test_a_busy_day_after_quiet_weeks_is_indexed_in_steps(books: Books, mo
         await search.work()
     assert max(seen) <= 5
     assert [one.id for one in await search.of_number(NUMBER)] == [order.id for order in reversed(placed)]
+
+
+async def test_a_shop_that_rests_is_looked_at_once_and_not_written(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await books.place(moment("2025-05-02 09:00"), GHS)
+    await indexed(books)
+    search, looks, plain = OrderSearch(books.database), list[int](), store.take
+
+    async def counted(tx: Tx) -> tuple[datetime, float] | None:
+        looks.append(1)
+        return await plain(tx)
+
+    async def row() -> object:
+        async with books.database.connection() as tx:
+            return await tx.fetchrow("select xmin::text, placed_until from order_search_progress")
+
+    await search.work()
+    before = await row()
+    monkeypatch.setattr(store, "take", counted)
+    await search.work()
+    assert len(looks) == 1
+    assert await row() == before
 
 
 async def test_two_processes_index_at_once_and_neither_waits(books: Books) -> None:

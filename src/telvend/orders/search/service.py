@@ -6,7 +6,7 @@ a minute behind, and what is younger is looked through directly, so that an answ
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from telvend.database.connections import Database
@@ -28,6 +28,8 @@ MOST: Final = 20_000
 _WORK_S: Final = 0.5
 _STEP_S: Final = (0.05, 0.25)
 _SHORTEST_STEP_S, _LONGEST_STEP_S = 1.0, 30 * 86400.0
+_QUIET: Final = timedelta(hours=1)
+"""How far the progress may stay behind while nothing is sold: a shop that rests does not write."""
 _ENDED_AT_ONCE: Final = 1000
 _BUSY_FROM: Final = 16
 """Purchases that wait in this process, from which on indexing is put off."""
@@ -47,14 +49,15 @@ class OrderSearch:
         One process of the shop at a time: to the others there is nothing to do.
         """
         began, indexed = time.monotonic(), 0
+        horizon: datetime | None = None
         while time.monotonic() - began < _WORK_S and self._pressure() < _BUSY_FROM:
             async with self._database.transaction() as tx:
                 taken = await store.take(tx)
                 if taken is None:
                     return indexed
                 since, step_s = taken
-                # Before the horizon is read no order of before can be overlooked; the lock above may have waited.
-                horizon = await store.horizon(tx, YOUNGEST_S)
+                # Read under the lock, and once: it moves on with the time, and would be followed for the whole half second.
+                horizon = horizon or await store.horizon(tx, YOUNGEST_S)
                 ended = await store.index_ended(tx, _ENDED_AT_ONCE)
                 if since >= horizon:
                     if ended < _ENDED_AT_ONCE:
@@ -66,13 +69,17 @@ class OrderSearch:
                     step_s = max(_SHORTEST_STEP_S, step_s / 4)
                     until = min(since + timedelta(seconds=step_s), horizon)
                 started = time.monotonic()
-                indexed += await store.index(tx, since, until)
+                found = await store.index(tx, since, until)
+                indexed += found
                 took_s = time.monotonic() - started
                 if took_s > _STEP_S[1]:
                     step_s = max(_SHORTEST_STEP_S, step_s / 2)
                 elif took_s < _STEP_S[0]:
                     step_s = min(_LONGEST_STEP_S, step_s * 2)
-                await store.write_progress(tx, until, step_s)
+                if found or until < horizon or until - since > _QUIET:
+                    await store.write_progress(tx, until, step_s)
+                if until == horizon and ended < _ENDED_AT_ONCE:
+                    return indexed
         return indexed
 
     async def of_number(self, subscriber: str, *, before: int | None = None, limit: int = 50) -> list[Order]:
