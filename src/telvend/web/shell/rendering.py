@@ -1,4 +1,4 @@
-"""Templates: Jinja2, compiled when the process starts, autoescaped, and without undefined names.
+"""Templates: Jinja2, each compiled when it is first shown, autoescaped, and without undefined names.
 
 What templates may call besides their context, in every file: `money(amount)`, `when(moment)`, `day(date)`, `badge(state)`,
 `icon(name)`, `asset(name)`. Macros for forms, tables and charts stand in `shell/macros.html`.
@@ -51,8 +51,14 @@ class Templates:
             "bars": bars,
         }
         self._environment.filters |= {"money": formats.money_text, "words": formats.words_of, "number": shown_number}
-        for name in self._environment.list_templates():
-            self._environment.get_template(name)
+
+    def names(self) -> list[str]:
+        """Every template there is."""
+        return self._environment.list_templates()
+
+    def compile(self, name: str) -> None:
+        """Compile a template now. Raises TemplateError where it has a mistake."""
+        self._environment.get_template(name)
 
     def render(self, name: str, context: dict[str, Any]) -> str:
         """Render a whole template. Raises TemplateError, which is a bug."""
