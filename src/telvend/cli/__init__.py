@@ -74,7 +74,8 @@ Changes nothing, works while the server runs, and ends with exit code 1 when som
         rich_help_panel=_OPERATOR,
         help="""Make a systemd service of this installation: its user, its data directory, its unit. Run it as root.
 
-Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown.""",
+Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown.
+A --database-url is written into a new file of secrets.""",
     ),
     LazyGroup(
         "backup",

@@ -54,8 +54,8 @@ def install_service(
 ) -> None:
     """Make a systemd service of this installation: its user, its data directory, its unit. Run it as root.
 
-    Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown. A --database-url
-    is written into a new file of secrets.
+    Running it again is harmless. A unit that somebody has changed is left as it is, and the difference is shown.
+    A --database-url is written into a new file of secrets.
     """
     before: Where = context.find_object(Where) or Where()
     folder = Path(data_dir or before.data_dir or DATA_DIR)
