@@ -46,7 +46,9 @@ async def until(page: Page, view: View, text: str) -> None:
     await expect(found).to_be_visible(timeout=PATIENCE_MS)
 
 
-@pytest.mark.parametrize("view", [PHONE, DESK_DARK, PLAIN], ids=lambda view: view.name)
+@pytest.mark.parametrize(
+    "view", [PHONE, pytest.param(DESK_DARK, marks=pytest.mark.soak), PLAIN], ids=lambda view: view.name
+)
 async def test_somebody_pays_in_buys_a_bundle_and_passes_the_receipt_on(portal: Portal, view: View) -> None:
     page = await portal.page(view, f"buyer-{view.name}")
     await page.goto("/topup")

@@ -86,7 +86,8 @@ async def portal_less_check(page: Page, heading: str) -> None:
     assert await page.get_by_role("heading", name=heading, level=1).is_visible()
 
 
-@pytest.mark.parametrize("view", [PHONE, DESK_DARK], ids=lambda view: view.name)
+# Every view is looked at on 320 px and in both themes.
+@pytest.mark.parametrize("view", [pytest.param(PHONE, marks=pytest.mark.soak), DESK_DARK], ids=lambda view: view.name)
 async def test_every_page_is_accessible_and_fits(portal: Portal, furnished: Shop, view: View) -> None:
     page = await came_in(portal, view)
     (reference,) = furnished.sql("select reference from orders")[0]

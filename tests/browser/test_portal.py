@@ -23,7 +23,8 @@ OWN_PAGES = (
 )
 
 
-@pytest.mark.parametrize("view", [PHONE, DESK, PLAIN], ids=lambda view: view.name)
+# Every view is looked at on 320 px and in both themes, so that one of them with scripts is enough for `make test`.
+@pytest.mark.parametrize("view", [pytest.param(PHONE, marks=pytest.mark.soak), DESK, PLAIN], ids=lambda view: view.name)
 async def test_every_page_is_accessible_and_fits(portal: Portal, view: View) -> None:
     page = await portal.page(view)
     for path in OPEN_PAGES:

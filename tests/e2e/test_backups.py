@@ -362,6 +362,7 @@ def test_older_backups_go_and_never_what_is_needed(story: Story, tmp_path: Path)
     assert {path.name for path in place.iterdir()} == {last["id"]}
 
 
+@pytest.mark.soak
 def test_sales_go_on_while_the_archive_is_away_and_it_is_filled_when_it_is_back(story: Story, keys: Keys) -> None:
     shop, aside = story.shop, story.place.with_name("aside")
     story.place.rename(aside)

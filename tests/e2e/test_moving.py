@@ -146,6 +146,7 @@ def test_a_shop_that_sells_is_moved_with_everything_that_was_sold(shop: Shop, ke
     assert "was moved to two at" in elsewhere_again.stderr
 
 
+@pytest.mark.soak
 def test_what_cannot_take_the_shop_is_refused_and_nothing_has_changed(
     shop: Shop, keys: Keys, elsewhere: Elsewhere
 ) -> None:

@@ -84,6 +84,7 @@ def test_the_wheel_has_every_file_of_the_package_and_the_commit(wheel: Path) -> 
     assert f"\nRequires-Python: {PROJECT['requires-python']}\n" in metadata
 
 
+@pytest.mark.soak
 def test_a_wheel_that_is_built_from_the_sdist_is_the_same(wheel: Path, sdist: Path, tmp_path: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = archive.getnames()

@@ -48,8 +48,8 @@ LANGUAGES = {
     ),
 }
 EACH = pytest.mark.parametrize(
-    "language", ["python", "js", pytest.param("php", marks=pytest.mark.soak)]
-)  # Node.js is there in `make test` for Postman's collections, PHP in `make soak` for generated clients.
+    "language", ["python", *(pytest.param(language, marks=pytest.mark.soak) for language in ("js", "php"))]
+)
 
 
 def test_every_program_of_the_guide_is_started_by_this_test() -> None:
