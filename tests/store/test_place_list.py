@@ -5,6 +5,7 @@ import csv
 import fcntl
 import os
 import resource
+import select
 import signal
 import stat
 import subprocess
@@ -686,18 +687,24 @@ def at_a_terminal(shop: Shop, answer: bytes) -> tuple[int, str]:
         preexec_fn=_owns_terminal,
     ) as one:
         os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:  # The other side is closed.
-                break
-            asked_before = b"[y/N]" in shown
-            shown += piece
-            if b"[y/N]" in shown and not asked_before:
-                os.write(ours, answer)
-        os.close(ours)
-        return one.wait(30), shown.decode()
+        shown, answered = b"", False
+        try:
+            while True:
+                # A signal that comes just before a program begins to read is noticed with the next one: people press again.
+                if answered and answer == b"\x03" and not select.select([ours], [], [], 1)[0]:
+                    os.write(ours, answer)
+                    continue
+                try:
+                    shown += os.read(ours, 4096)
+                except OSError:  # The other side is closed.
+                    break
+                if b"[y/N]" in shown and not answered:
+                    os.write(ours, answer)
+                    answered = True
+            return one.wait(30), shown.decode()
+        finally:
+            os.close(ours)
+            one.kill()  # Otherwise a test that has run out of time waits for it for ever.
 
 
 def _owns_terminal() -> None:
