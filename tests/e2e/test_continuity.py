@@ -69,6 +69,7 @@ def test_a_restore_into_the_live_shop_halts_it_until_it_is_released(
     shop.check_books()
 
 
+@pytest.mark.soak
 def test_a_dump_is_loaded_into_a_new_folder_and_never_into_a_shop(fresh_shop: Shop, keys: Keys, tmp_path: Path) -> None:
     shop, dump = fresh_shop, tmp_path / "telvend.dump"
     shop.start()

@@ -91,6 +91,7 @@ def test_a_network_that_fails_is_paused_tried_and_sold_again(fresh_shop: Shop, k
     shop.check_books()
 
 
+@pytest.mark.soak
 def test_test_sales_that_fail_pause_nothing(fresh_shop: Shop, keys: Keys) -> None:
     shop = fresh_shop
     start(shop, **RULE)
@@ -124,6 +125,7 @@ def test_the_judge_survives_kill_9_and_the_pause_outlives_it(fresh_shop: Shop, k
         wait_for(lambda: "MTN" in networks(client), 10, "MTN is sold")
 
 
+@pytest.mark.soak
 def test_what_was_accepted_before_a_pause_is_delivered_or_waits_and_nothing_fails_because_of_it(
     fresh_shop: Shop, keys: Keys
 ) -> None:

@@ -114,7 +114,11 @@ def test_a_sale_is_told_within_a_second_signed_and_in_either_process(fresh_shop:
     shop.check_books()
 
 
-@pytest.mark.parametrize("point", ["webhook.before_send", "webhook.before_record", "webhook.after_record"])
+@pytest.mark.parametrize(
+    "point",
+    ["webhook.before_record"]
+    + [pytest.param(point, marks=pytest.mark.soak) for point in ("webhook.before_send", "webhook.after_record")],
+)
 def test_a_message_survives_a_process_that_is_killed(fresh_shop: Shop, keys: Keys, point: str) -> None:
     shop = fresh_shop
     allow_private(shop)
@@ -243,6 +247,7 @@ def test_a_developer_is_shown_sales_that_are_sent_on_signed_until_ctrl_c(
     shop.check_books()
 
 
+@pytest.mark.soak
 def test_a_listener_that_is_killed_leaves_nothing_that_lasts(fresh_shop: Shop, keys: Keys, tmp_path: Path) -> None:
     shop = fresh_shop
     shop.start()
