@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
 
 from telvend.embedded_postgres.binaries import client_programs_dir
 from tests.e2e.conftest import Keys
