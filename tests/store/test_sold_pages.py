@@ -5,6 +5,7 @@ import csv
 import io
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from telvend.corrections.model import REFUND_PREFIX
 from telvend.funding.credits.service import Credits
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
+from telvend.wallets.model import TransactionStatus
+from telvend.wallets.service import Transactions
 from tests.conftest import Server
 from tests.store.buyers import BASE, GB, Browser, Page, Stage, served
 
@@ -157,6 +160,20 @@ async def test_a_credit_with_any_name_has_its_page_and_no_name_is_a_script(shop:
 
 
 # One of them ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sale_that_is_settled_while_its_page_is_made_is_not_called_pending(
+    shop: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = await delivered(shop)
+    plain = Transactions.find_among
+
+    async def earlier(self: Transactions, *arguments: Any) -> Any:
+        found = await plain(self, *arguments)
+        return found and replace(found, status=TransactionStatus.PENDING)
+
+    monkeypatch.setattr(Transactions, "find_among", earlier)
+    assert "Status Completed" in (await shop.ama.get(f"/transactions/{reference}")).text
 
 
 async def test_a_sale_changes_by_itself_and_tells_its_story(shop: Stage) -> None:

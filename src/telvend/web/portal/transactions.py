@@ -220,6 +220,11 @@ class _Transactions:
         story = await self._story(order)
         snapshot = self._services.catalogue.snapshot
         waits = story.outcome is Outcome.ON_ITS_WAY
+        standing = found.status
+        if standing is TransactionStatus.PENDING and not waits:
+            # It was settled between the two looks, and the page does not look again.
+            delivered = story.outcome is Outcome.DELIVERED
+            standing = TransactionStatus.COMPLETED if delivered else TransactionStatus.FAILED
         return self._shell.render(
             request,
             "portal/sale.html",
@@ -227,7 +232,7 @@ class _Transactions:
             refresh_s=_LOOK_EVERY_S if waits else None,
             order=order,
             story=story,
-            standing=found.status,
+            standing=standing,
             balance=found.after,
             what=what_of(snapshot, order),
             network=network_name(snapshot, order.country, order.network),
