@@ -314,7 +314,7 @@ class Shop:
             PeriodicTask("key uses", resellers.write_uses, self.clock, every_s=KEY_USES_EVERY_S, runtime=self._runtime)
         )
 
-    # Who signs in --------------------------------------------------------------------------------------------------------
+    # People and sessions --------------------------------------------------------------------------------------------------------
 
     @cached_property
     def people_keys(self) -> "PeopleKeys":
@@ -342,7 +342,7 @@ class Shop:
 
     @cached_property
     def notices(self) -> "Notices":
-        """What tells resellers of their endpoints and wallets by e-mail."""
+        """Sends resellers e-mails about paused endpoints and low wallets."""
         from telvend.people.mail.notices import Notices
 
         return Notices(self.database, self.mail)
@@ -774,7 +774,7 @@ class Shop:
 
     @cached_property
     def desk(self) -> "Desk":
-        """What the console speaks to; of a complete shop."""
+        """The services that the console calls. The shop must be complete."""
         from zoneinfo import ZoneInfo
 
         from telvend.audit.service import Audit

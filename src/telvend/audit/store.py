@@ -95,7 +95,7 @@ async def remove_checkpoint(tx: Tx, key_id: str) -> None:
     await tx.execute("delete from audit_checkpoint where key_id = $1", key_id)
 
 
-# What was run --------------------------------------------------------------------------------------------------------------
+# Audits that were run --------------------------------------------------------------------------------------------------------------
 
 
 class AuditRun(msgspec.Struct, frozen=True):

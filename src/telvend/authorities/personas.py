@@ -49,7 +49,7 @@ SITUATIONS: Final = (
     ("0408", f"Answered after {SLOW_S:.0f} seconds."),
     ("0503", "No answer. Nothing is charged."),
 )
-"""What numbers with these last digits are, in place of people."""
+"""The answers to numbers with these last digits; no persona has such a number."""
 
 _NOT_ON_RECORD, _BLOCKED, _SLOW, _DOWN = (ending for ending, _ in SITUATIONS)
 

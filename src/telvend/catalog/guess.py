@@ -16,7 +16,7 @@ _CALLED_HERE: Final = {
     "vodafone": ("telecel", "vodafone"),
     "9mobile": ("9mobile", "t2", "etisalat"),
 }
-"""What the catalogue may call a carrier, the likeliest first; any other is called by its own name."""
+"""Names under which the catalogue may list a carrier, the likeliest first. A carrier that is missing here has its own name there."""
 
 
 def country_of(number: str) -> str:

@@ -175,7 +175,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class ProductOffers:
-    """What providers take for one product and call it, by provider. A provider that is missing takes the cost of the order.
+    """Each provider's cost of one product, and its code for it. A provider that is missing takes the cost of the order.
 
     `fixed_minor` are costs in minor units, None where it is not sold; `basis_points` are shares of the amount; `as_catalogued`
     takes the cost of the order. `type` is the product's.

@@ -22,7 +22,7 @@ class Repriced:
 
     @property
     def loses(self) -> bool:
-        """Whether it would sell below its cost."""
+        """Whether the new price is below the cost."""
         return self.after.price.minor < self.after.cost.minor
 
 

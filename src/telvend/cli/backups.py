@@ -347,7 +347,7 @@ def _scratch(named: Path | None) -> Iterator[Path]:
         raise BackupRefused(f"There is no place to restore to: {error.strerror} ({error.filename}).") from None
 
 
-# What restoring shares --------------------------------------------------------------------------------------------------------
+# Shared with `telvend restore` --------------------------------------------------------------------------------------------------------
 
 
 def place_of(text: str, settings: Settings) -> tuple[Place, str | None]:
@@ -375,7 +375,7 @@ def _existing(text: str, settings: Settings) -> Place:
 
 
 def opener_of(file: Path | None, settings: Settings) -> Opener:
-    """What opens encrypted backups. Raises BackupRefused."""
+    """Return what decrypts backups: the identity in this file, else in that of the settings. Raises BackupRefused."""
     if file is None and settings.backup_identity_file:
         file = Path(settings.backup_identity_file).expanduser()
     return Opener.of(file)

@@ -36,7 +36,7 @@ async def link(shop: "Shop") -> Output:
 
 @command(app, "invite")
 async def invite(shop: "Shop", email: Email, role: Roles, reason: Reason = "") -> Output:
-    """Print a link by which somebody gets roles of the console: once, within 72 hours."""
+    """Print a link that gives somebody roles in the console. It works once, within 72 hours."""
     path = await shop.people.invite_staff(email, role, reason, user_of_machine())
     return _link(shop, path, "72 hours")
 

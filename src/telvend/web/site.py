@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -97,6 +97,11 @@ def _with_headers(scope: Scope, send: Send) -> Send:
         await send(message)
 
     return headed
+
+
+def base_url_of(request: Request, public_url: str) -> str:
+    """How clients reach this server, without a slash at its end: the setting, else what the request says."""
+    return (public_url or f"{request.url.scheme}://{request.url.netloc}").rstrip("/")
 
 
 async def _nothing_more() -> Message:

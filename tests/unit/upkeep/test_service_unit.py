@@ -44,7 +44,7 @@ def test_a_node_that_delivers_only_has_another_command() -> None:
         (ServiceUnit(Path("/opt/telvend/bin/telvend"), user="root"), "not run as root"),
         (ServiceUnit(Path("/opt/telvend/bin/telvend"), user="a b"), "cannot be the name"),
         (ServiceUnit(Path("/opt/telvend/bin/telvend"), user="x\nExecStartPre=/bin/sh"), "cannot be the name"),
-        (ServiceUnit(Path("/root/.venv/bin/telvend")), "home directory"),
+        (ServiceUnit(Path("/home", "ama", "venv", "bin", "telvend")), "home directory"),
         (ServiceUnit(Path("/opt/telvend/bin/telvend"), data_dir=Path("/run/user/1000/shop")), "home directory"),
         (ServiceUnit(Path("/opt/telvend/bin/telvend"), data_dir=Path("shop")), "absolute path"),
         (ServiceUnit(Path("/opt/my shop/telvend")), "absolute path"),

@@ -24,7 +24,6 @@ RECORD: Final = "backup.json"
 WAL: Final = "wal"
 FORMAT: Final = 1
 
-SEGMENT: Final = re.compile(r"[0-9A-F]{24}")
 _ARCHIVED: Final = re.compile(r"([0-9A-F]{24})\.([0-9]{8}T[0-9]{6}Z)\.([0-9a-f]{16})\.gz(\.age)?")
 _ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 

@@ -448,13 +448,6 @@ class _Segment:
         return len(data)
 
 
-class Nowhere:
-    """A sink for what is only looked at."""
-
-    def write(self, data: bytes, /) -> int:
-        return len(data)
-
-
 def _give(pgdata: Path, account: OsAccount) -> None:
     if account.changed:
         for top, folders, files in os.walk(pgdata):

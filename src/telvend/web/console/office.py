@@ -1,6 +1,6 @@
 """What people did, who may come in, which e-mails were written, and how this installation is set up."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from telvend.web.console.frame import (
 from telvend.web.console.rights import ROLES, Right
 from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value
 from telvend.web.console.verbs import Field, Given, On, Preview, Verb, figures, routes_of
+from telvend.web.site import base_url_of
 
 _WORDS: Final = {
     Role.OWNER: "Owner: everything",
@@ -309,8 +310,7 @@ class _Staff:
 
         def answer(request: Request, visitor: Visitor, invited: object, given: Given) -> Response:
             own = desk.settings.public_url if not desk.settings.console_port else ""
-            base = own.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
-            link = f"{base}{invited.path}" if isinstance(invited, _Invited) else ""
+            link = f"{base_url_of(request, own)}{invited.path}" if isinstance(invited, _Invited) else ""
             return console.render(
                 request, visitor, "console/invited.html", link=link, email=given["email"], compress=False
             )
@@ -358,25 +358,16 @@ class _Staff:
             await desk.people.set_roles(s.person.id, wanted, given.reason, visitor)
             return f"{s.person.email} is {', '.join(wanted) or 'nothing'} now."
 
-        async def suspend_preview(s: Staff, given: Given) -> Preview:  # noqa: ARG001
-            return Preview(
-                figures(person=s.person.email, roles=", ".join(sorted(s.roles))),
-                "Its sessions end at once, on every node.",
-                before={"state": "active"},
-                after={"state": "suspended"},
-            )
+        def preview_of(text: str, before: str, after: str) -> Callable[[Staff, Given], Awaitable[Preview]]:
+            async def preview(s: Staff, given: Given) -> Preview:  # noqa: ARG001
+                shown = figures(person=s.person.email, roles=", ".join(sorted(s.roles)))
+                return Preview(shown, text, before={"state": before}, after={"state": after})
+
+            return preview
 
         async def suspend(s: Staff, given: Given, visitor: Visitor) -> str:
             await desk.people.suspend(s.person.id, given.reason, visitor)
             return f"{s.person.email} is suspended."
-
-        async def resume_preview(s: Staff, given: Given) -> Preview:  # noqa: ARG001
-            return Preview(
-                figures(person=s.person.email, roles=", ".join(sorted(s.roles))),
-                "It can sign in again.",
-                before={"state": "suspended"},
-                after={"state": "active"},
-            )
 
         async def resume(s: Staff, given: Given, visitor: Visitor) -> str:
             await desk.people.resume(s.person.id, given.reason, visitor)
@@ -405,7 +396,7 @@ class _Staff:
                 what="staff.suspend",
                 records=False,
                 on=on,
-                preview=suspend_preview,
+                preview=preview_of("Its sessions end at once, on every node.", "active", "suspended"),
                 perform=suspend,
                 danger=True,
             ),
@@ -417,7 +408,7 @@ class _Staff:
                 what="staff.resume",
                 records=False,
                 on=on,
-                preview=resume_preview,
+                preview=preview_of("It can sign in again.", "suspended", "active"),
                 perform=resume,
             ),
         )

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from markupsafe import Markup, escape
-from starlette.requests import Request
 
 from telvend.errors import InvalidInput
 from telvend.resellers.model import Caller
@@ -86,11 +85,6 @@ class Apis(Protocol):
         body: bytes,
         base_url: str,
     ) -> TriedAnswer: ...
-
-
-def base_url_of(request: Request, public_url: str) -> str:
-    """How clients reach this server: the setting, else what the request says."""
-    return (public_url or f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}").rstrip("/")
 
 
 _CODE: Final = re.compile(r"`([^`\n]+)`")

@@ -20,9 +20,10 @@ from telvend.errors import NotFound
 from telvend.kit.mode import Mode
 from telvend.resellers.model import ApiKey
 from telvend.resellers.service import Resellers
-from telvend.web.portal.apis import Apis, base_url_of, prose
+from telvend.web.portal.apis import Apis, prose
 from telvend.web.portal.checking import CHECKS
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in, visitor_of
+from telvend.web.site import base_url_of
 from telvend.webhooks.examples import FIELDS, HEADERS, SUMMARIES, example
 from telvend.webhooks.model import KEPT, OLD_SECRET, RETRIES_S, TIMEOUT_S, EventType
 

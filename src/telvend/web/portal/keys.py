@@ -17,8 +17,9 @@ from telvend.people.service import People
 from telvend.resellers.model import ApiKey, NewKey
 from telvend.resellers.service import OWN_PURCHASE_LIMIT, OWN_READ_LIMIT, PURCHASE_LIMIT, READ_LIMIT, Resellers
 from telvend.web.portal.acting import key_act
-from telvend.web.portal.apis import Apis, base_url_of, sentence_of
+from telvend.web.portal.apis import Apis, sentence_of
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
+from telvend.web.site import base_url_of
 
 MODES: Final = ((str(Mode.LIVE), "Live"), (str(Mode.TEST), "Test"))
 REVOKED_SHOWN: Final = 20

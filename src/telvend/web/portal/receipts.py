@@ -17,10 +17,10 @@ from telvend.orders.receipts import Receipt, receipt_of
 from telvend.people.model import Visitor
 from telvend.services import Services
 from telvend.web.portal.spending import network_name, order_of, shown_recipient, what_of
-from telvend.web.portal.topup import base_url
 from telvend.web.receipt_image import ReceiptPicture, ReceiptPictures
 from telvend.web.shell import Form, Shell, signed_in
 from telvend.web.shell.formats import money_text, time_text
+from telvend.web.site import base_url_of
 
 _ZONES: Final = {"GH": "Africa/Accra", "NG": "Africa/Lagos", "UG": "Africa/Kampala", "ZA": "Africa/Johannesburg"}
 """In which zone a customer of a country reads times."""
@@ -105,7 +105,7 @@ class _Receipts:
             form.take(error)
             return await self._page(request, visitor, order, form)
         return await self._page(
-            request, visitor, order, link=f"{base_url(self._services, request).rstrip('/')}/r/{token}"
+            request, visitor, order, link=f"{base_url_of(request, self._services.public_url)}/r/{token}"
         )
 
     async def revoke(self, request: Request, visitor: Visitor) -> Response:

@@ -15,6 +15,7 @@ from telvend.people.model import Visitor
 from telvend.services import Services
 from telvend.web.portal.spending import caller_of, wallets_of
 from telvend.web.shell import Form, Shell, read_form, signed_in
+from telvend.web.site import base_url_of
 
 METHODS: Final = {
     Method.CARD: ("Card", "Debit or credit card"),
@@ -31,11 +32,6 @@ def routes(shell: Shell, services: Services) -> list[BaseRoute]:
         shell.page("/topup", get=signed_in(pages.show), post=signed_in(pages.begin), waits_outside=True),
         shell.page("/topup/{reference}", get=signed_in(pages.leave)),
     ]
-
-
-def base_url(services: Services, request: Request) -> str:
-    """How the browser reaches this server."""
-    return services.public_url or f"{request.url.scheme}://{request.url.netloc}"
 
 
 class _TopUp:
@@ -87,7 +83,7 @@ class _TopUp:
             form.error("amount", "Enter an amount above zero.")
         if form.errors or amount is None:
             return await self._page(request, visitor, form, 422)
-        base = base_url(self._services, request)
+        base = base_url_of(request, self._services.public_url)
         try:
             funding = await self._services.fundings.start(
                 caller, amount, Method(method), f"{base.rstrip('/')}/home", base_url=base
