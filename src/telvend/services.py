@@ -32,7 +32,7 @@ from telvend.webhooks.service import Webhooks
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a shop can do. Assembled by bootstrap.py."""
+    """What a shop can do. Assembled by bootstrap/shop.py."""
 
     # What is sold, who buys, and the sales.
     catalogue: Catalogue

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from telvend import bootstrap
 from telvend.audit.service import audit_books
 from telvend.bootstrap import Shop, work
 from telvend.catalog.billers import FIRST_ID, biller_products
@@ -166,7 +165,9 @@ class Counter:
 
 @pytest.fixture
 async def counter(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counter]:
-    monkeypatch.setattr(bootstrap, "PAYLOADS_EVERY_S", 3600.0)  # The tests say when providers are asked for payloads.
+    monkeypatch.setattr(
+        "telvend.bootstrap.shop.PAYLOADS_EVERY_S", 3600.0
+    )  # The tests say when providers are asked for payloads.
     database = await Database.open(database_url, pool_size=1)
     await prepare_database(database, lambda _: None)
     await database.close()

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 import pytest
 
-from telvend import bootstrap
 from telvend.audit.service import audit_books
 from telvend.authorities.contract import AuthorityTraits as AuthorityTraits
 from telvend.authorities.contract import Found, Record
-from telvend.bootstrap import Shop, open_shop
+from telvend.bootstrap import Shop, open_shop, vendors
 from telvend.config import Settings, SimulatorSettings
 from telvend.errors import InvalidInput, SalesHalted, TelvendError
 from telvend.funding.model import Funding
@@ -95,9 +94,9 @@ class PlayShop:
         self._funding: Funding | None = None
         self._order: Order | None = None
         self._said = ""
-        own = bootstrap._providers
+        own = vendors.providers_of
         patch.setattr("telvend.authorities.prembly.client.Prembly", lambda **_: FakePrembly())
-        patch.setattr(bootstrap, "_providers", lambda *given: own(*given) + ([self.vt] if self._with_vt else []))
+        patch.setattr(vendors, "providers_of", lambda *given: own(*given) + ([self.vt] if self._with_vt else []))
         self._verbs: Verbs = [
             (r"start, (.+)", self._restart),
             (r"restart, (.+)", self._restart),

@@ -9,8 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from telvend import bootstrap
-from telvend.bootstrap import open_shop, serve, work
+from telvend.bootstrap import open_shop, running, serve, work
 from telvend.config import Settings
 from telvend.database.connections import Database
 from telvend.fulfilment.provisional.model import UnknownAges
@@ -48,7 +47,7 @@ def story(monkeypatch: pytest.MonkeyPatch) -> Story:
             told.started.append(type(component))
             return super().starts(component)
 
-    monkeypatch.setattr(bootstrap, "Lifecycle", Told)
+    monkeypatch.setattr(running, "Lifecycle", Told)
     return told
 
 
@@ -182,8 +181,8 @@ async def test_a_start_that_fails_closes_everything_that_was_opened(
         "ledger.service.Ledger",
         "operator.refills.service.Refills",
         "providers.simulator.store.PostgresBook",
-        "bootstrap._providers",
-        "bootstrap._connected",
+        "bootstrap.vendors.providers_of",
+        "bootstrap.vendors.connected_of",
         "gateways.sandbox.client.Sandbox",
         "database.watch.Watch",
         "services.Services",

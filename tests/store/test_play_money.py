@@ -12,10 +12,9 @@ import pytest
 from click.testing import Result
 from structlog.testing import capture_logs
 
-from telvend import bootstrap
 from telvend.audit.service import audit_books, findings_of
 from telvend.bootstrap import Shop as Opened
-from telvend.bootstrap import open_shop
+from telvend.bootstrap import open_shop, vendors
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
 from telvend.connected import Connected
 from telvend.database.connections import Database
@@ -86,10 +85,10 @@ async def test_a_shop_does_what_its_settings_connect(
 ) -> None:
     """The same table as of the rule, through everything that bootstrap makes of settings; a live wallet holds play money."""
     own_network, live_simulator, real_provider, authority, live_key = combination
-    providers = bootstrap._providers
+    providers = vendors.providers_of
     monkeypatch.setattr("telvend.authorities.prembly.client.Prembly", lambda **_: FakePrembly())
     if real_provider:
-        monkeypatch.setattr(bootstrap, "_providers", lambda *given: [*providers(*given), RealProvider()])
+        monkeypatch.setattr(vendors, "providers_of", lambda *given: [*providers(*given), RealProvider()])
     for test_key in (None, Secret("sk_test_x")):
         settings = Settings(
             data_dir=str(tmp_path),
@@ -197,10 +196,10 @@ async def test_a_node_with_the_old_settings_takes_no_play_money_beside_one_that_
 async def test_a_node_that_pretends_leaves_live_orders_to_one_that_delivers(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    providers = bootstrap._providers
+    providers = vendors.providers_of
     settings = Settings(data_dir=str(tmp_path))
     async with open_shop(settings, database_url, serves=True) as old:
-        monkeypatch.setattr(bootstrap, "_providers", lambda *given: [*providers(*given), RealProvider()])
+        monkeypatch.setattr(vendors, "providers_of", lambda *given: [*providers(*given), RealProvider()])
         real = Settings(data_dir=str(tmp_path), own_network=False)
         async with open_shop(real, database_url, serves=True) as live:
             for node in (live, old):
@@ -214,7 +213,7 @@ async def test_a_node_that_pretends_leaves_live_orders_to_one_that_delivers(
         assert not old.fulfilment._held()
     # One of this node that was killed is forgotten at the next start, whatever that one has connected.
     async with old_row(database_url):
-        monkeypatch.setattr(bootstrap, "_providers", providers)
+        monkeypatch.setattr(vendors, "providers_of", providers)
         async with open_shop(settings, database_url, serves=True) as again:
             await again.watch.look()
             assert again.gate.reasons == ()

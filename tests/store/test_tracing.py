@@ -14,7 +14,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from telvend import bootstrap
 from telvend.bootstrap import work
 from telvend.config import Settings, SettingsRefused, SimulatorSettings
 from telvend.database.connections import Database
@@ -166,9 +165,7 @@ async def test_a_shop_without_the_libraries_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(SettingsRefused, match=r"telvend\[tracing\]"):
-        async with work(
-            bootstrap.Settings(data_dir=settings.data_dir, otlp_endpoint="http://127.0.0.1:4318"), database_url
-        ):
+        async with work(Settings(data_dir=settings.data_dir, otlp_endpoint="http://127.0.0.1:4318"), database_url):
             pass
 
 

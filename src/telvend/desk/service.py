@@ -42,7 +42,7 @@ from telvend.webhooks.service import Webhooks
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The services of the console. Assembled by bootstrap.py."""
+    """The services of the console. Assembled by bootstrap/shop.py."""
 
     settings: Settings
     zone: ZoneInfo

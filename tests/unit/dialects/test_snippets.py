@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telvend.bootstrap import APIS, _routes_of
+from telvend.bootstrap.registry import APIS, routes_of
 from telvend.config import Settings
 from telvend.dialects import openapi
 from telvend.dialects.reference import reference
@@ -19,7 +19,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)
 BODIES = st.dictionaries(
     TEXTS, st.one_of(TEXTS, st.booleans(), st.none(), st.integers(), st.lists(TEXTS, max_size=2)), max_size=4
 )
-DIALECTS = [_routes_of(keys).dialect(Settings()) for keys in APIS]
+DIALECTS = [routes_of(keys).dialect(Settings()) for keys in APIS]
 
 
 @given(BODIES, TEXTS)

@@ -1,55 +1,21 @@
-"""Puts the rooms together, starts everything and closes everything. The only file that knows concrete providers and dialects.
+"""Everything of one shop in one process: each component, and what it is made of.
 
-    async with open_for_command(settings, url) as shop:      what a command asks for; nothing runs
-    async with open_shop(settings, url) as shop:             everything; nothing runs
-    async with work(settings, url) as shop:                  a process that delivers orders
-    async with serve(settings, url, listen) as (shop, http): a process that answers HTTP, and may deliver
-
-A new connector gets its line in `providers/connectors.py`; another provider, an authority, a gateway or a dialect in
-`_providers`, `_authorities`, `_gateways` or `APIS`.
-
-Each component is imported where it is made, so that a command imports the few rooms that it works with. A process that
-runs has made everything before it begins (`Shop.complete`).
+Each component is imported where it is made, so that a command imports the few rooms that it works with.
 """
 
-import asyncio
-import importlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from telvend import __version__
-from telvend.approvals import failpoints as approval_points
-from telvend.authorities import dojah, prembly
-from telvend.config import OWN_NETWORK, Settings, SettingsRefused
-from telvend.corrections import failpoints as correction_points
-from telvend.dialects import madapi, netpluse, networkdatasub
+from telvend.bootstrap import vendors
+from telvend.bootstrap.registry import APIS
+from telvend.config import OWN_NETWORK, Settings
 from telvend.errors import Busy
-from telvend.fulfilment import failpoints as fulfilment_points
-from telvend.funding import failpoints as funding_points
-from telvend.identity import failpoints as identity_points
-from telvend.kit import failpoints
 from telvend.kit.lifecycle import Lifecycle
-from telvend.kit.phone import use_prefixes
-from telvend.kit.secret import Secret
-from telvend.operator.refills import failpoints as refill_points
-from telvend.operator.subscribers import failpoints as subscriber_points
-from telvend.orders import failpoints as order_points
-from telvend.orders.bulk import failpoints as bulk_points
-from telvend.people import failpoints as people_points
-from telvend.upkeep.backup import failpoints as backup_points
-from telvend.upkeep.moving import failpoints as move_points
-from telvend.webhooks import failpoints as webhook_points
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from starlette.types import ASGIApp
-
     from telvend.approvals.gate import SecondPerson
     from telvend.approvals.service import Approvals
     from telvend.authorities.contract import Authority
@@ -63,8 +29,6 @@ if TYPE_CHECKING:
     from telvend.desk.attention import Attention
     from telvend.desk.order_file import OrderFiles
     from telvend.desk.service import Desk
-    from telvend.dialects.contract import Dialect
-    from telvend.dialects.dispatch import Dispatch
     from telvend.fulfilment.model import FulfilmentPolicy
     from telvend.fulfilment.network_health import NetworkHealth
     from telvend.fulfilment.payloads import PayloadWorker
@@ -85,7 +49,6 @@ if TYPE_CHECKING:
     from telvend.gateways.contract import Gateway
     from telvend.gateways.sandbox.client import Sandbox
     from telvend.identity.service import Identity
-    from telvend.kit.allowance import Allowance
     from telvend.kit.clock import Clock
     from telvend.kit.lifecycle import Closes
     from telvend.kit.periodic import PeriodicTask
@@ -116,13 +79,11 @@ if TYPE_CHECKING:
     from telvend.people.mail.notices import Notices
     from telvend.people.mail.outbox import MailOutbox
     from telvend.people.mail.sender import EmailSender
-    from telvend.people.mail.transport import Transport
     from telvend.people.service import People
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
     from telvend.providers.upstream import Upstream
     from telvend.reports.service import Reports
-    from telvend.resellers.keyforms import KeyForm
     from telvend.resellers.service import Resellers
     from telvend.sales.continuity.service import Continuity
     from telvend.sales.gate import SalesGate
@@ -134,8 +95,6 @@ if TYPE_CHECKING:
     from telvend.upstreams.reconciliation.service import Reconciliations
     from telvend.upstreams.service import Upstreams
     from telvend.wallets.service import Transactions, Wallets
-    from telvend.web.portal.test_mode import MagicNumber, Situation
-    from telvend.web.server import HttpServer
     from telvend.webhooks.dispatch import WebhookDispatch
     from telvend.webhooks.keys import WebhookKeys
     from telvend.webhooks.listening import Listening
@@ -145,13 +104,6 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="Closes")
 
-HEALTH_KEPT_FOR_S = 0.2
-"""For so long what `/healthz` found is told again: asking it often does not mean asking the database often."""
-
-BOOK_FOLDER = "book"
-"""Where the processes of a node keep what they remember of the book, below the data directory."""
-
-_LOOK_AGAIN_S: Final = 0.1
 
 TOTALS_FRESH_S = 60.0
 """For so long the trial balance of the console is not summed again: it reads every transfer."""
@@ -164,36 +116,6 @@ KEY_USES_EVERY_S = 60.0
 
 PROVISIONAL_EVERY_S = 60.0
 """The interval at which orders are looked for whose outcome is unknown for too long."""
-
-AUTHORITIES = (prembly.NAME, dojah.NAME)
-"""The real authorities that there are, configured or not."""
-
-APIS = (netpluse.KEYS, networkdatasub.KEYS, madapi.KEYS)
-"""The public APIs, each by the name and form of its keys. A new dialect gets its line here; its `routes.py` has `dialect`."""
-
-FAILPOINTS = {
-    name: sentence
-    for room in (
-        order_points,
-        fulfilment_points,
-        identity_points,
-        subscriber_points,
-        refill_points,
-        funding_points,
-        correction_points,
-        approval_points,
-        webhook_points,
-        bulk_points,
-        people_points,
-        backup_points,
-        move_points,
-    )
-    for name, sentence in room.FAILPOINTS.items()
-}
-"""Every failpoint, and what has happened when it is reached."""
-
-# On import, so that no process of a server starts with a name in TELVEND_FAILPOINTS that does not exist.
-failpoints.know(FAILPOINTS)
 
 
 class Shop:
@@ -368,7 +290,7 @@ class Shop:
         from telvend.people.mail import notices
         from telvend.people.mail.sender import EVERY_S, EmailRetention, EmailSender, sender_of
 
-        transport = _mail_transport(self.settings)
+        transport = vendors.mail_transport(self.settings)
         sender = EmailSender(
             self.database,
             self.people_keys,
@@ -481,7 +403,9 @@ class Shop:
 
     @cached_property
     def providers(self) -> "list[Provider]":
-        return self._opened(_providers(self.settings, self.book, self.clock, self.provisioning, self.entitlements))
+        return self._opened(
+            vendors.providers_of(self.settings, self.book, self.clock, self.provisioning, self.entitlements)
+        )
 
     @property
     def provider_names(self) -> tuple[str, ...]:
@@ -543,14 +467,14 @@ class Shop:
 
     @cached_property
     def authorities(self) -> "dict[str, Authority]":
-        authorities = _authorities(self.settings)
+        authorities = vendors.authorities_of(self.settings)
         self._opened([*authorities.values()])
         return authorities
 
     @cached_property
     def gateways(self) -> "list[Gateway]":
         """Every gateway beside the sandbox."""
-        return self._opened(_gateways(self.settings))
+        return self._opened(vendors.gateways_of(self.settings))
 
     def _opened(self, vendors: "list[C]") -> "list[C]":
         for vendor in vendors:
@@ -559,7 +483,7 @@ class Shop:
 
     @cached_property
     def connected(self) -> "Connected":
-        return _connected(self.providers, [self.personas, *self.authorities.values()], self.gateways)
+        return vendors.connected_of(self.providers, [self.personas, *self.authorities.values()], self.gateways)
 
     @cached_property
     def play_money(self) -> "PlayMoney":
@@ -1031,7 +955,7 @@ class Shop:
 
     @cached_property
     def router(self) -> "Router":
-        return _router(self.settings, self.providers, self.clock, self.play_money_guard.refuses_live)
+        return vendors.router_of(self.settings, self.providers, self.clock, self.play_money_guard.refuses_live)
 
     @cached_property
     def policy(self) -> "FulfilmentPolicy":
@@ -1207,457 +1131,3 @@ class Shop:
         elif not self.watch.answers:
             return AWAY
         return self.continuity.halted or self.promises.broken or self.database.outage.reason
-
-
-@asynccontextmanager
-async def open_for_command(settings: Settings, url: str) -> AsyncIterator[Shop]:
-    """The shop in the database at `url` as it is. A component is made when it is first asked for.
-
-    Raises DatabaseRefused, and SchemaRefused where this version cannot work with the schema.
-    """
-    from telvend.kit.runtime import NO_RUNTIME
-    from telvend.upkeep.preparation import enter_database
-
-    async with Lifecycle() as life:
-        yield await _open(life, settings, url, NO_RUNTIME, serves=False, enter=enter_database)
-
-
-@asynccontextmanager
-async def open_shop(settings: Settings, url: str, *, serves: bool = False) -> AsyncIterator[Shop]:
-    """The whole shop in the database at `url`, whose schema is in place. Nothing of it runs.
-
-    `serves`: this process takes over what ended ones of this node remembered of the book.
-    """
-    from telvend.kit.runtime import NO_RUNTIME
-
-    async with Lifecycle() as life:
-        shop = await _open(life, settings, url, NO_RUNTIME, serves=serves)
-        await shop.complete()
-        yield shop
-
-
-@asynccontextmanager
-async def work(settings: Settings, url: str, *, fulfilment: bool = True) -> AsyncIterator[Shop]:
-    """A shop whose lanes, watch and later work run, and its deliveries where `fulfilment`. Closing it drains them."""
-    async with Lifecycle() as life:
-        _trace(life, settings)
-        yield await _run(life, settings, url, fulfilment=fulfilment)
-
-
-@asynccontextmanager
-async def serve(
-    settings: Settings, url: str, listen: Callable[[], list[socket.socket]]
-) -> "AsyncIterator[tuple[Shop, HttpServer]]":
-    """A shop that runs and answers HTTP on the sockets that `listen` returns, which is called once the shop runs.
-
-    Closing it answers the requests in hand, then drains the shop.
-    """
-    from telvend.kit import metrics
-    from telvend.web.connections import raise_file_limit
-    from telvend.web.server import HttpServer
-
-    run_dir = Path(settings.data_dir) / "run"
-    if settings.workers > 1:
-        metrics.prepare(run_dir / "metrics")
-    # After the database was started, which is left with the limit that it was given.
-    open_files = raise_file_limit()
-    async with Lifecycle() as life:
-        _trace(life, settings)
-        shop = await _run(life, settings, url, fulfilment=settings.fulfilment)
-        app, by_port = applications(life, shop, run_dir)
-        http = life.runs(HttpServer(settings, listen(), app, by_port, open_files))
-        life.start()
-        yield shop, http
-
-
-def _trace(life: Lifecycle, settings: Settings) -> None:
-    """Trace sales where the settings say so, until everything else is closed. Raises SettingsRefused."""
-    if not settings.otlp_endpoint:
-        return
-    from telvend.kit import tracing
-
-    try:
-        tracing.start(settings.otlp_endpoint, __version__)
-    except tracing.TracingMissing as error:
-        raise SettingsRefused(str(error)) from error
-    life.callback(tracing.stop)
-
-
-async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: bool) -> Shop:
-    """Open the whole shop, wait until the database answers, load what is kept in memory, and start the shop."""
-    from telvend.kit import metrics
-    from telvend.kit.runtime import runtime_of_server
-    from telvend.sales.continuity.metrics import SALES_HALTED
-
-    shop = await _open(life, settings, url, runtime_of_server(), serves=True)
-    await shop.complete()
-    while True:
-        try:
-            await shop.watch.look()
-            break
-        except Busy:
-            await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
-    metrics.pool("shop", shop.database.size, shop.database.in_use)
-    SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
-    if fulfilment:
-        shop.orders.on_placed = shop.fulfilment.wake
-        _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
-        _ = shop.bulk_purchases
-        if settings.provisional_credit_after_hours:
-            _ = shop.provisional_rule
-        life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
-        life.starts(shop.fulfilment)
-    life.start()
-    return shop
-
-
-async def _open(
-    life: Lifecycle,
-    settings: Settings,
-    url: str,
-    runtime: "Runtime",
-    *,
-    serves: bool,
-    enter: "Callable[[Database], Awaitable[None]] | None" = None,
-) -> Shop:
-    """Open the database, and the node's memory of the book: from here on every commit is remembered.
-
-    `enter` looks at the database before anything of the shop is read.
-    """
-    from telvend.database.connections import Database
-    from telvend.sales.continuity.service import Continuity
-    from telvend.sales.gate import SalesGate
-
-    use_prefixes(settings.number_prefixes)
-    database = life.opened(await Database.open(url, pool_size=settings.pool_size, serves=serves))
-    if enter is not None:
-        await enter(database)
-    gate = SalesGate()
-    on_halted = None
-    if serves:
-        from telvend.sales.continuity.metrics import SALES_HALTED
-
-        on_halted = SALES_HALTED.set
-    folder = Path(settings.data_dir) / BOOK_FOLDER
-    continuity = Continuity(gate, folder, socket.gethostname(), on_halted=on_halted, runtime=runtime)
-    async with database.connection() as tx:
-        await continuity.open(tx, take_over=serves)
-    database.on_commit, database.on_connected = continuity.committed, continuity.connected
-    return Shop(life, settings, database, life.runs(continuity), gate, runtime, serves=serves)
-
-
-def _connected(providers: "list[Provider]", authorities: "list[Authority]", gateways: "list[Gateway]") -> "Connected":
-    from telvend.connected import Connected
-
-    with _side_by_side():
-        return Connected.of(providers, authorities, gateways)
-
-
-@contextmanager
-def _side_by_side() -> Iterator[None]:
-    """Refuse the settings where what is made of them says, by a ValueError, that two providers do not go together."""
-    try:
-        yield
-    except ValueError as error:
-        advice = "What pretends is taken out by own_network = false, and by live = false of a simulator"
-        raise SettingsRefused(f"These providers cannot stand side by side: {error}. {advice}.") from None
-
-
-def _gateways(settings: Settings) -> "list[Gateway]":
-    """Every gateway of this shop beside the sandbox, the preferred one first."""
-    keys = {"paystack": settings.paystack_secret_key, "paystack-test": settings.paystack_test_secret_key}
-    gateways: list[Gateway] = []
-    for name, key in keys.items():
-        if key is not None:
-            from telvend.gateways.paystack.client import Paystack
-
-            gateways.append(Paystack(name, key))
-    return gateways
-
-
-def _authorities(settings: Settings) -> "dict[str, Authority]":
-    """The real authorities of this shop, by their names."""
-    authorities: dict[str, Authority] = {}
-    if settings.prembly_api_key is not None:
-        from telvend.authorities.prembly.client import Prembly
-
-        authorities[prembly.NAME] = Prembly(api_key=settings.prembly_api_key, app_id=settings.prembly_app_id)
-    if settings.dojah_secret_key is not None:
-        from telvend.authorities.dojah.client import Dojah
-
-        authorities[dojah.NAME] = Dojah(secret_key=settings.dojah_secret_key, app_id=settings.dojah_app_id)
-    return authorities
-
-
-def _mail_transport(settings: Settings) -> "Transport":
-    """How e-mails leave: by the mail server of the settings; else they are kept, beside an embedded database as files too."""
-    from telvend.people.mail.transport import FOLDER, KeptHere, MailServer
-
-    if not settings.smtp_host:
-        return KeptHere(Path(settings.data_dir) / FOLDER if settings.database_url is None else None)
-    password = settings.smtp_password
-    if password is None and settings.smtp_password_file:
-        try:
-            password = Secret(Path(settings.smtp_password_file).read_text("utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsRefused(
-                f"smtp_password_file: {settings.smtp_password_file} cannot be read: {type(error).__name__}."
-            ) from None
-    return MailServer(settings.smtp_host, settings.smtp_port, settings.smtp_tls, settings.smtp_user, password)
-
-
-def _providers(
-    settings: Settings, book: "PostgresBook", clock: "Clock", provisioning: "Provisioning", offering: "Entitlements"
-) -> "list[Provider]":
-    """Every provider of this shop. A new one gets its line here."""
-    from telvend.providers.own_network.client import OwnNetwork
-    from telvend.providers.simulator.client import Simulator
-
-    providers: list[Provider] = [
-        Simulator(
-            name,
-            book,
-            clock,
-            live=chosen.live,
-            steered=chosen.steered,
-            timeout_s=chosen.timeout_s,
-            concurrency=settings.fulfilment_concurrency,
-        )
-        for name, chosen in settings.simulators.items()
-    ]
-    providers += _upstreams(settings, clock)
-    if settings.own_network:
-        providers.append(
-            OwnNetwork(
-                provisioning,
-                offering,
-                creates_subscribers=settings.own_network_creates_subscribers,
-                concurrency=settings.fulfilment_concurrency,
-            )
-        )
-    return providers
-
-
-def _upstreams(settings: Settings, clock: "Clock") -> "list[Upstream]":
-    """Every upstream of the settings. Raises SettingsRefused with all that is wrong with all of them."""
-    if not settings.providers:
-        return []
-    from telvend.providers.connectors import connect
-    from telvend.providers.upstream import ConnectorRefused, callback_path
-
-    upstreams: list[Upstream] = []
-    problems: list[str] = []
-    for name, chosen in settings.providers.items():
-        try:
-            upstream = connect(name, chosen, clock)
-        except ConnectorRefused as refused:
-            problems += [f"providers.{name}: {problem}" for problem in refused.problems]
-            continue
-        upstreams.append(upstream)
-        form, secret = upstream.callback, chosen.callback_secret
-        if form is not None and secret is not None and settings.public_url:
-            path = callback_path(name, secret.reveal() if form.signature is None else None)
-            upstream.calls_back_at(settings.public_url.rstrip("/") + path, secret)
-    if problems:
-        raise SettingsRefused(f"{'; '.join(problems)}. `telvend provider check NAME` looks at one alone.")
-    return upstreams
-
-
-def _router(
-    settings: Settings, providers: "list[Provider]", clock: "Clock", refuses_live: Callable[[], str | None]
-) -> "Router":
-    from telvend.fulfilment.routing import Router, Rule
-
-    rules = {name: Rule(priority=chosen.priority) for name, chosen in settings.providers.items()}
-    # What a steered simulator does is decided by the number, and says nothing of the next one: no breaker.
-    rules |= {name: Rule(priority=chosen.priority, breaker=False) for name, chosen in settings.simulators.items()}
-    if settings.own_network:
-        # Whoever else was set up for live orders was set up on purpose, and goes first. It fails only where the database
-        # does, and then nothing can be claimed for anybody: a breaker would only make it come back later.
-        rules[OWN_NETWORK] = Rule(priority=1000, breaker=False)
-    with _side_by_side():
-        return Router(providers, clock, rules=rules, refuses_live=refuses_live, processes=settings.workers)
-
-
-_LOADED_TO_SERVE: Final = (
-    "services",
-    "connected",
-    "database.watch",
-    "sales.promises",
-    "sales.continuity.metrics",
-    "sales.continuity.service",
-    "kit.numbering",
-    "authorities.personas",
-    "gateways.sandbox.client",
-    "providers.own_network.client",
-    "providers.simulator.client",
-    "funding.jobs",
-    "funding.play_money.guard",
-    "funding.play_money.real_process",
-    "funding.play_money.voiding",
-    "upkeep.backup.metrics",
-    "upstreams.callbacks.service",
-    "upstreams.monitor",
-    "fulfilment.metrics",
-    "people.mail.sender",
-    "people.service",
-    "fulfilment.network_health",
-    "fulfilment.payloads",
-    "fulfilment.provisional.service",
-    "fulfilment.review",
-    "fulfilment.routing",
-    "fulfilment.worker",
-    "orders.bulk.service",
-    "orders.bulk.worker",
-    "orders.beneficiaries.service",
-    "orders.payloads.service",
-    "orders.receipt_links.service",
-    "corrections.service",
-    "dialects.openapi",
-    "dialects.pages",
-    "dialects.postman",
-    "dialects.dispatch",
-    "dialects.serving",
-    "kit.allowance",
-    "web.callbacks",
-    "web.checkout",
-    "web.connections",
-    "web.console.site",
-    "web.measurements",
-    "web.notices",
-    "web.pages",
-    "web.portal.site",
-    "web.server",
-    "webhooks.dispatch",
-    "webhooks.retention",
-    "webhooks.service",
-)
-
-
-def load_modules() -> None:
-    """Import what serving needs, so that no request waits for it. It takes a second, in which a database may start."""
-    for name in _LOADED_TO_SERVE:
-        importlib.import_module(f"telvend.{name}")
-    for keys in APIS:
-        _routes_of(keys)
-
-
-def _routes_of(keys: "KeyForm") -> "ModuleType":
-    """Import the routes of a dialect, and with them the web framework."""
-    return importlib.import_module(f"telvend.dialects.{keys.api}.routes")
-
-
-def _limiter(life: Lifecycle, settings: Settings, run_dir: Path) -> "Allowance":
-    """What the requests of keys are counted with: on this node, or on all of them with Redis."""
-    from telvend.kit.allowance import NodeAllowance, SharedAllowance
-
-    shared = SharedAllowance(run_dir / "allowance")
-    life.callback(shared.close)
-    if settings.redis_url is None:
-        return NodeAllowance(shared)
-    from telvend.kit.allowance_redis import RedisAllowance
-
-    try:
-        return life.opened(RedisAllowance.at(settings.redis_url.reveal(), shared))
-    except ValueError:  # Its text repeats parts of the address, which may be those of a password.
-        raise SettingsRefused(
-            "TELVEND_REDIS_URL is not the address of a Redis: redis://[:password@]host[:port][/number]."
-        ) from None
-
-
-def _magic_numbers() -> "list[MagicNumber]":
-    """The simulator's own table, in words of the portal."""
-    from telvend.providers.contract import Delivered, Unknown
-    from telvend.providers.simulator.table import ORDINARY, TABLE
-    from telvend.web.portal.test_mode import MagicNumber
-
-    def end(settled: type[object]) -> str:
-        if settled is Delivered:
-            return "Delivered"
-        return "A person looks at it" if settled is Unknown else "Failed, the money comes back"
-
-    return [MagicNumber(row.ending, row.sentence, end(row.settled)) for row in (*TABLE, ORDINARY)]
-
-
-def _situations() -> "list[Situation]":
-    """The personas' own table."""
-    from telvend.authorities.personas import SITUATIONS
-    from telvend.web.portal.test_mode import Situation
-
-    return [Situation(ending, happens) for ending, happens in SITUATIONS]
-
-
-def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch, Mapping[int, ASGIApp]]":
-    """The ASGI application of a serving process, and those that have a port of their own.
-
-    What the processes of a node share is kept in `run_dir`.
-    """
-    from telvend.dialects import openapi, postman, serving
-    from telvend.dialects.dispatch import Dispatch, Served
-    from telvend.dialects.pages import ApiPages
-    from telvend.kit.fresh import Fresh
-    from telvend.providers.upstream import CALLBACKS
-    from telvend.web.callbacks import callbacks
-    from telvend.web.checkout import BASE, checkout
-    from telvend.web.console.site import BASE as CONSOLE
-    from telvend.web.console.site import console_site
-    from telvend.web.measurements import measurements, metrics_only
-    from telvend.web.notices import notices
-    from telvend.web.pages import pages
-    from telvend.web.portal.site import Api, ForDevelopers, portal
-    from telvend.web.shell import Assets, Templates
-    from telvend.web.shell.site import FrontDoor
-
-    dialects: list[Dialect] = [_routes_of(keys).dialect(shop.settings) for keys in APIS]
-    for dialect in dialects:
-        shop.kinds.declare(dialect.name, dialect.sells)
-    run_dir.mkdir(mode=0o700, exist_ok=True)
-    limiter = _limiter(life, shop.settings, run_dir)
-    apps: dict[str, Served] = {
-        mount: app
-        for dialect in dialects
-        for app in [serving.DialectApp(dialect, shop.services, limiter)]
-        for mount in dialect.mounts or (dialect.base_path,)
-    }
-    assets = Assets()
-    templates = Templates(assets)
-    apps[BASE] = checkout(shop.services.fundings, shop.sandbox, templates)
-    apps["/gateways"] = notices(shop.services.fundings)
-    apps[CALLBACKS] = callbacks(shop.callbacks)
-    documents = {
-        "openapi": {d.name: partial(openapi.with_address, openapi.document(d, __version__)) for d in dialects},
-        "postman": {d.name: partial(postman.with_address, postman.collection(d, __version__)) for d in dialects},
-    }
-
-    openapi_documents = {name: write("") for name, write in documents["openapi"].items()}
-    developers = ForDevelopers(
-        ApiPages(dialects, openapi_documents, shop.services, limiter), _magic_numbers(), _situations(), limiter
-    )
-    apis = [Api.of(name, made["info"]) for name, made in openapi_documents.items()]
-    # Half of the connections are left to the APIs, whatever browsers ask for.
-    at_once = max(1, shop.settings.pool_size // 2)
-    measure = measurements(shop.services, shop.database, Path(shop.settings.data_dir))
-    console = console_site(templates, assets, shop.desk, at_once=at_once)
-    by_port: dict[int, ASGIApp] = {}
-    if shop.settings.console_port:
-        by_port[shop.settings.console_port] = Dispatch({}, console)
-    else:
-        apps[CONSOLE] = console
-    if shop.settings.metrics_port:
-        by_port[shop.settings.metrics_port] = metrics_only(measure)
-    main = Dispatch(
-        apps,
-        FrontDoor(
-            portal(templates, assets, shop.services, apis, developers, shop.clock, at_once=at_once),
-            pages(
-                shop.services.resellers,
-                shop.settings.public_url,
-                documents,
-                measure,
-                Fresh(shop.unready, HEALTH_KEPT_FOR_S),
-                metrics_public=shop.settings.metrics_public,
-            ),
-        ),
-    )
-    return main, by_port
