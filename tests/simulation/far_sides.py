@@ -198,6 +198,8 @@ class FarSide(ABC):
         """What has happened here, by name."""
         self.post: Post | None = None
         """Takes its callbacks, where the shop has an address for them."""
+        self.written: dict[int, float] = {}
+        """When the newest attempt of each order to be delivered here was written down."""
         self._references: set[str] = set()
         self._entries: dict[str, Entry] = {}
         self._served: dict[tuple[str, str], float] = {}
@@ -215,7 +217,7 @@ class FarSide(ABC):
         purchase = self.purchase_of(request)
         await chaos()
         if purchase is not None:
-            self._sent(purchase)
+            self._sent(purchase, order_id)
         fault = self._fault(order_id, _OF_QUESTIONS if purchase is None else _OF_PURCHASES)
         if self.unreachable or fault is Fault.NO_CONNECTION:
             self._struck(order_id)
@@ -244,15 +246,18 @@ class FarSide(ABC):
         status, body = await answered
         return await self._returned(status, body, request, fault, chaos, timeout_s)
 
-    def _sent(self, purchase: Purchase) -> None:
-        """Hold a purchase that leaves against what the operator lets this vendor have."""
+    def _sent(self, purchase: Purchase, order_id: int) -> None:
+        """Hold a purchase that leaves against what the operator lets this vendor have.
+
+        A vendor that drains may be sent again what was written down before, though the first worker died before it had sent it.
+        """
         again = purchase.reference in self._references
         if purchase.reference:
             self._references.add(purchase.reference)
         self.heard["sent again" if again else "sent"] += 1
         if self.shut_since_s is None or self._loop.time() < self.shut_since_s + SHUT_AFTER_S:
             return
-        if self.off or not again:
+        if self.off or self.written[order_id] > self.shut_since_s + SHUT_AFTER_S:
             raise Forbidden(f"{self.name} is {'off' if self.off else 'draining'} and is sent {purchase.reference!r}")
 
     def _send(

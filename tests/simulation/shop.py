@@ -156,6 +156,7 @@ class ShopStore(MemoryStore):
     def _write_step(self, row: Row, step: Step, now: datetime, lease_s: float) -> None:
         if isinstance(step, Deliver):
             self._shop.references[step.reference] = row.id
+            self._shop.note_written(row.id, step.chosen.provider.name)
             self._shop.require_may_try(row)
         super()._write_step(row, step, now, lease_s)
 
@@ -522,6 +523,10 @@ class Shop:
         tried = {attempt.provider for attempt in row.attempts if not attempt.again}
         left = {side.name for side in self.sides if kind in side.kinds and side.shut_since_s is None} - tried
         return f"order {row.id} has failed, and {', '.join(sorted(left))} could deliver it" if left else None
+
+    def note_written(self, order_id: int, provider: str) -> None:
+        """An attempt of this order is written down, to be delivered by this provider."""
+        self._side(provider).written[order_id] = self.loop.time()
 
     def _side(self, name: str) -> FarSide:
         return next(side for side in self.sides if side.name == name)
