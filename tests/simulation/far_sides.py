@@ -217,7 +217,7 @@ class FarSide(ABC):
         purchase = self.purchase_of(request)
         await chaos()
         if purchase is not None:
-            self._sent(purchase, order_id)
+            self._sent(purchase)
         fault = self._fault(order_id, _OF_QUESTIONS if purchase is None else _OF_PURCHASES)
         if self.unreachable or fault is Fault.NO_CONNECTION:
             self._struck(order_id)
@@ -246,7 +246,7 @@ class FarSide(ABC):
         status, body = await answered
         return await self._returned(status, body, request, fault, chaos, timeout_s)
 
-    def _sent(self, purchase: Purchase, order_id: int) -> None:
+    def _sent(self, purchase: Purchase) -> None:
         """Hold a purchase that leaves against what the operator lets this vendor have.
 
         A vendor that drains may be sent again what was written down before, though the first worker died before it had sent it.
@@ -257,7 +257,7 @@ class FarSide(ABC):
         self.heard["sent again" if again else "sent"] += 1
         if self.shut_since_s is None or self._loop.time() < self.shut_since_s + SHUT_AFTER_S:
             return
-        if self.off or self.written[order_id] > self.shut_since_s + SHUT_AFTER_S:
+        if self.off or self.written[SENDING.get()] > self.shut_since_s + SHUT_AFTER_S:
             raise Forbidden(f"{self.name} is {'off' if self.off else 'draining'} and is sent {purchase.reference!r}")
 
     def _send(
