@@ -882,6 +882,7 @@ class Shop:
                 ActKind.REFUND: lambda: self.corrections.perform_refund,
                 ActKind.DELIVERED: lambda: self.review.perform,
                 ActKind.FAILED: lambda: self.review.perform,
+                ActKind.PROVISIONAL_CREDIT: lambda: self.provisional.perform,
             },
         )
 
@@ -889,7 +890,7 @@ class Shop:
     def provisional(self) -> "ProvisionalCredits":
         from telvend.fulfilment.provisional.service import ProvisionalCredits
 
-        return ProvisionalCredits(self.database, self.ledger)
+        return ProvisionalCredits(self.database, self.ledger, self.second_person)
 
     @cached_property
     def provisional_rule(self) -> "PeriodicTask":
