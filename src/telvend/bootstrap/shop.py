@@ -109,6 +109,7 @@ TOTALS_FRESH_S = 60.0
 """For so long the trial balance of the console is not summed again: it reads every transfer."""
 
 PAYLOADS_EVERY_S = 2.0
+LATE_EVERY_S = 2.0
 """The interval at which tokens and PINs that providers still owe are looked for."""
 
 KEY_USES_EVERY_S = 60.0
@@ -1028,6 +1029,17 @@ class Shop:
         report = self.network_health.report
         return self._life.runs(
             PeriodicTask("network health", report, self.clock, every_s=EVERY_S, runtime=self._runtime)
+        )
+
+    @cached_property
+    def late_requeries(self) -> "PeriodicTask":
+        """Made where this process delivers."""
+        from telvend.fulfilment.late.worker import LateRequeries
+        from telvend.kit.periodic import PeriodicTask
+
+        work = LateRequeries(self.database, self.router, self.jobs).work_off
+        return self._life.runs(
+            PeriodicTask("late requeries", work, self.clock, every_s=LATE_EVERY_S, runtime=self._runtime)
         )
 
     @cached_property
