@@ -49,6 +49,7 @@ BULK = "tests/store/test_bulk_lists.py"
 BUYING = "tests/store/test_buying_pages.py"
 SOLD = "tests/store/test_sold_pages.py"
 PROVISIONAL = "tests/store/test_provisional.py"
+LATE_REPORTS = "tests/store/test_late_reports.py"
 
 KINDS = "tests/contract/test_product_kind.py"
 PAUSES = "tests/store/test_network_pauses.py"
@@ -1295,8 +1296,8 @@ MUTANTS = (
     Mutant(
         "a provider that contradicts itself moves no money",
         "src/telvend/fulfilment/weighing.py",
-        "late = attempt.by_hand and locked.state.final",
-        "late = locked.state.final",
+        "if attempt.state is AttemptState.DELIVERED else attempt.by_hand\n",
+        "if attempt.state is AttemptState.DELIVERED else True\n",
         (
             "tests/store/test_fulfilment_store.py::test_delivered_after_the_order_has_failed_is_noted_and_moves_no_money",
         ),
@@ -1317,10 +1318,40 @@ MUTANTS = (
     ),
     Mutant(
         "a late report moves money once",
-        "src/telvend/fulfilment/settlement.py",
-        " if (locked.id, report.attempt) not in told\n",
-        "\n",
+        "src/telvend/fulfilment/weighing.py",
+        "    if attempt.reported or any(report.attempt == attempt.number for report in locked.late):\n",
+        "    if False:\n",
         ("tests/store/test_fulfilment_store.py::test_what_a_provider_says_against_a_person_is_a_write_off_once",),
+    ),
+    Mutant(
+        "what was delivered is owed though a person decides otherwise",
+        "src/telvend/fulfilment/weighing.py",
+        "    locked.late += _contradicted_by(locked, posted)\n",
+        "",
+        (f"{LATE_REPORTS}::test_what_was_delivered_is_owed_though_a_person_decides_failed",),
+    ),
+    Mutant(
+        "a provider is asked again after a person has decided",
+        "src/telvend/fulfilment/settlement.py",
+        "        if asking := [locked for locked in locked_orders.values() if locked.late_requeries]:\n",
+        "        if asking := []:\n",
+        (f"{LATE_REPORTS}::test_a_decision_is_asked_about_again_on_a_schedule_and_nothing_definite_changes_nothing",),
+    ),
+    Mutant(
+        "a reconciliation enters one delivery of an attempt, not two",
+        "src/telvend/upstreams/reconciliation/model.py",
+        " or told.line is None or told.times > 1:\n",
+        " or told.line is None:\n",
+        (f"{LATE_REPORTS}::test_a_reconciliation_enters_nothing_that_is_not_certain",),
+    ),
+    Mutant(
+        "a provisional credit by hand waits for a second person",
+        "src/telvend/fulfilment/provisional/service.py",
+        "                if not lenient:\n                    waiting",
+        "                if False:\n                    waiting",
+        (
+            "tests/store/test_second_person_acts.py::test_each_act_waits_moves_nothing_and_is_done_once_by_another_person",
+        ),
     ),
     Mutant(
         "a month whose sales and ledger disagree is not closed",

@@ -246,8 +246,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     second_person_above: Annotated[
         str | dict[str, str],
         _meta(
-            "above which amount a credit, debit, refund or decision by hand waits for a second person: one amount, or a table by"
-            " currency; empty: never"
+            "above which amount a credit, debit, refund, provisional credit or decision by hand waits for a second person: one amount,"
+            " or a table by currency; empty: never"
         ),
     ] = ""
     second_person_days: Annotated[

@@ -134,6 +134,9 @@ class MemoryStore:
             for item in items
             if (row := self.orders.get(item.order_id)) is not None
         }
+        for locked in locked_orders.values():
+            for attempt in locked.attempts:
+                attempt.reported = (locked.id, attempt.number) in self._late
         effects = [weigh(locked_orders.get(item.order_id), item, self._policy) for item in items]
         balances = {}
         for locked in locked_orders.values():
@@ -166,8 +169,6 @@ class MemoryStore:
 
     def _enter_late_reports(self, locked: LockedOrder, journal: Journal) -> None:
         for report in locked.late:
-            if (locked.id, report.attempt) in self._late:
-                continue
             self._late.add((locked.id, report.attempt))
             if not report.cost.minor:
                 continue

@@ -310,6 +310,47 @@ def test_an_order_is_decided_and_refunded_by_two(shop: Shop, monkeypatch: pytest
     books_hold(shop)
 
 
+def test_a_provisional_credit_is_given_by_two_and_follows_its_order(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step by step, the wallet's balance after each: 100.00 less what is held."""
+    monkeypatch.setenv(LIMIT, "4")
+    email, (order, late) = in_review(shop, "mine-1", "mine-2")
+
+    def available() -> Any:
+        return shop.data("wallet", "statement", email, "GHS")["statement"][0]["balance"]
+
+    lend = ("order", "credit", order.reference, "--reason", "customer waits", *ESI)
+    waits = shop.data(*lend, code=WAITING)
+    assert (waits["state"], waits["approval"]["kind"]) == ("waiting_for_second_person", "provisional_credit")
+    number = str(waits["approval"]["id"])
+    assert (available(), shop.data("order", "credits")["credits"]) == (91, [])
+    assert shop.data(*lend, code=WAITING)["approval"] == waits["approval"], "the same again is the same proposal"
+    assert "another person" in shop.refused("order", "confirm", order.reference, "--by", "esi")
+    decide = ("order", "resolve", order.reference, "--failed", "--note", "not there", *KOFI)
+    shop.run(*decide, code=WAITING)
+    said = shop.refused("order", "confirm", order.reference, "--by", "Yaw")
+    assert f"Several proposals about this order wait: {number} (provisional credit)" in said
+    assert available() == 91
+    done = shop.run("approval", "confirm", number, *KOFI).stdout
+    assert "Done: provisional credit of GHS 4.50, proposed by Esi, confirmed by Kofi." in done
+    assert available() == Decimal("95.50")
+    (given,) = shop.data("order", "credits")["credits"]
+    assert (given["by"], given["state"], given["reason"]) == ("Esi", "open", "customer waits")
+    assert shop.data("approval", "confirm", number, *KOFI)["again"]
+    assert shop.data("order", "show", order.reference)["provisional_credit"]["state"] == "open"
+    assert shop.data(*lend)["again"], "what was given needs nobody"
+    assert f"{order.reference} is failed." in shop.run("order", "confirm", order.reference, *ESI).stdout
+    assert available() == Decimal("95.50"), "the hold came back, and the credit went"
+
+    shop.run("order", "credit", late.reference, "--reason", "x", *ESI, code=WAITING)
+    shop.run("order", "resolve", late.reference, "--delivered", "--note", "seen", *ESI, code=WAITING)
+    shop.run("approval", "confirm", str(int(number) + 3), *KOFI)
+    assert "is delivered" in shop.refused("order", "confirm", late.reference, *KOFI)
+    assert available() == Decimal("95.50")
+    books_hold(shop)
+
+
 def test_an_order_that_became_final_meanwhile_is_refused_with_its_state(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,13 +472,17 @@ CONFIRMS = {
 
 
 @pytest.mark.parametrize("point", CONFIRMS)
-@pytest.mark.parametrize("kind", ["refund", "decision"])
+@pytest.mark.parametrize("kind", ["refund", "decision", pytest.param("provisional", marks=pytest.mark.soak)])
 def test_a_confirmation_that_is_killed_has_done_all_or_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, point: str, kind: str
 ) -> None:
     if kind == "refund":
         _, (order,) = delivered(shop, "mine-1")
         act = ("order", "refund", order.reference, "--reason", "x")
+    elif kind == "provisional":
+        _, (order,) = in_review(shop, "mine-1")
+        act = ("order", "credit", order.reference, "--reason", "x")
+        point = point.replace("correction", "provisional")
     else:
         _, (order,) = in_review(shop, "mine-1")
         act = ("order", "resolve", order.reference, "--failed", "--note", "x")
@@ -446,10 +491,11 @@ def test_a_confirmation_that_is_killed_has_done_all_or_nothing(
     shop.run(*act, *ESI, code=WAITING)
     confirm = ("order", "confirm", order.reference, *KOFI)
     shop.killed(point, *confirm)
-    done = CONFIRMS[point.replace("settle", "correction")]
+    done = CONFIRMS[point.replace("settle", "correction").replace("provisional", "correction")]
     shown = shop.data("order", "show", order.reference)
     assert shown["approvals"][0]["state"] == ("confirmed" if done else "waiting")
-    assert (shown["refund"] is not None or shown["state"] == "failed") is done
+    moved = shown["refund"] is not None or shown["provisional_credit"] is not None or shown["state"] == "failed"
+    assert moved is done
     books_hold(shop)
     assert (shop.data(*confirm)["again"], shop.data(*confirm)["balance"]) == (done, 100)
     books_hold(shop)

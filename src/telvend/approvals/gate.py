@@ -81,7 +81,7 @@ class SecondPerson:
         require_open(proposal, confirmation.by_whom)
         proposed = (proposal.kind, proposal.wallet_id, proposal.reference, proposal.amount, proposal.order_id)
         if proposed != (act.kind, act.wallet_id, act.reference, act.amount, act.order_id):
-            raise InvalidInput("", f"Proposal {proposal.id} is not for {act.kind} of {act.amount}.")
+            raise InvalidInput("", f"Proposal {proposal.id} is not for {act.kind.text} of {act.amount}.")
         await store.write_end(tx, confirmation, ProposalState.CONFIRMED, cause=cause)
         await hit_async("approval.before_deed")
 

@@ -26,6 +26,8 @@ INVARIANTS: Final = (
                     and d.wallet_id = p.wallet_id and d.amount_minor = p.amount_minor and d.reference = p.reference)
                 when '{ActKind.REFUND}' then exists (select from order_refund d where d.id = e.cause
                     and d.wallet_id = p.wallet_id and d.amount_minor = p.amount_minor and d.order_id = p.order_id)
+                when '{ActKind.PROVISIONAL_CREDIT}' then exists (select from provisional_credit d where d.id = e.cause
+                    and d.wallet_id = p.wallet_id and d.amount_minor = p.amount_minor and d.order_id = p.order_id)
                 else exists (select from orders o where o.id = e.cause and o.id = p.order_id and o.wallet_id = p.wallet_id
                     and o.price_minor = p.amount_minor and o.state = p.kind)
             end)

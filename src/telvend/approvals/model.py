@@ -1,7 +1,7 @@
 """What waits for a second person, and when: pure rules, without a database or a clock.
 
 A *proposal* is an act on live money that one person wants and another one has to confirm. Its *deed* is what the confirmation
-does: the credit, the debit, the refund, or the decision of an order.
+does: the credit, the debit, the refund, the provisional credit, or the decision of an order.
 """
 
 import re
@@ -34,6 +34,13 @@ class ActKind(StrEnum):
     """An order is decided by hand: it was delivered."""
     FAILED = "failed"
     """An order is decided by hand: it was not delivered."""
+    PROVISIONAL_CREDIT = "provisional_credit"
+    """The price of an order whose outcome is unknown is lent to its wallet."""
+
+    @property
+    def text(self) -> str:
+        """What people are told."""
+        return self.value.replace("_", " ")
 
     @property
     def exclusive(self) -> tuple["ActKind", ...]:
@@ -48,10 +55,11 @@ class ActKind(StrEnum):
         """
         if self in _DECISIONS:
             return ()
-        return (ActKind.DEBIT,) if self is ActKind.DEBIT else (ActKind.CREDIT, ActKind.REFUND)
+        return (ActKind.DEBIT,) if self is ActKind.DEBIT else _BRINGING_IN
 
 
 _DECISIONS: Final = (ActKind.DELIVERED, ActKind.FAILED)
+_BRINGING_IN: Final = (ActKind.CREDIT, ActKind.REFUND, ActKind.PROVISIONAL_CREDIT)
 
 
 class ProposalState(StrEnum):

@@ -88,14 +88,19 @@ class Approvals:
         return Confirmed(await self.find(proposal_id), again=False)
 
     async def confirm_order(self, order_id: int, by_whom: str) -> Confirmed:
-        """Confirm the proposal about an order that waits, the last one where two do, as `confirm` does.
+        """Confirm the proposal about an order that waits, as `confirm` does.
 
-        Raises InvalidInput where there is none.
+        Raises InvalidInput where there is none, or where several wait.
         """
         proposals = await self.of_order(order_id)
         if not proposals:
             raise InvalidInput("", "Nothing about this order waits for a second person.")
         waiting = [proposal for proposal in proposals if proposal.state is ProposalState.WAITING]
+        if len(waiting) > 1:
+            each = ", ".join(f"{proposal.id} ({proposal.kind.text})" for proposal in waiting)
+            raise InvalidInput(
+                "", f"Several proposals about this order wait: {each}. Say which: telvend approval confirm ID"
+            )
         return await self.confirm((waiting or proposals)[-1].id, by_whom)
 
     async def reject(self, proposal_id: int, by_whom: str, reason: str) -> Proposal:

@@ -121,7 +121,13 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
-        _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
+        _ = (
+            shop.payload_requeries,
+            shop.late_requeries,
+            shop.network_reports,
+            shop.upstream_monitor,
+            shop.callback_requeries,
+        )
         _ = shop.bulk_purchases
         if settings.provisional_credit_after_hours:
             _ = shop.provisional_rule

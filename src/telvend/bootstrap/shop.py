@@ -109,6 +109,7 @@ TOTALS_FRESH_S = 60.0
 """For so long the trial balance of the console is not summed again: it reads every transfer."""
 
 PAYLOADS_EVERY_S = 2.0
+LATE_EVERY_S = 2.0
 """The interval at which tokens and PINs that providers still owe are looked for."""
 
 KEY_USES_EVERY_S = 60.0
@@ -882,6 +883,7 @@ class Shop:
                 ActKind.REFUND: lambda: self.corrections.perform_refund,
                 ActKind.DELIVERED: lambda: self.review.perform,
                 ActKind.FAILED: lambda: self.review.perform,
+                ActKind.PROVISIONAL_CREDIT: lambda: self.provisional.perform,
             },
         )
 
@@ -889,7 +891,7 @@ class Shop:
     def provisional(self) -> "ProvisionalCredits":
         from telvend.fulfilment.provisional.service import ProvisionalCredits
 
-        return ProvisionalCredits(self.database, self.ledger)
+        return ProvisionalCredits(self.database, self.ledger, self.second_person)
 
     @cached_property
     def provisional_rule(self) -> "PeriodicTask":
@@ -1027,6 +1029,17 @@ class Shop:
         report = self.network_health.report
         return self._life.runs(
             PeriodicTask("network health", report, self.clock, every_s=EVERY_S, runtime=self._runtime)
+        )
+
+    @cached_property
+    def late_requeries(self) -> "PeriodicTask":
+        """Made where this process delivers."""
+        from telvend.fulfilment.late.worker import LateRequeries
+        from telvend.kit.periodic import PeriodicTask
+
+        work = LateRequeries(self.database, self.router, self.jobs).work_off
+        return self._life.runs(
+            PeriodicTask("late requeries", work, self.clock, every_s=LATE_EVERY_S, runtime=self._runtime)
         )
 
     @cached_property

@@ -29,6 +29,7 @@ ByAnother = Annotated[
 
 _KINDS: Final = {
     "credit": "credit", "debit": "debit", "refund": "refund", "delivered": "decide: delivered", "failed": "decide: failed",
+    "provisional_credit": "provisional credit",
 }  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def _deed(proposal: Proposal) -> str:
     """Name the proposed act, as part of a sentence."""
     if proposal.kind in (ActKind.DELIVERED, ActKind.FAILED):
         return f"decision as {proposal.kind} of {proposal.reference}, {proposal.amount}"
-    return f"{proposal.kind} of {proposal.amount}"
+    return f"{proposal.kind.text} of {proposal.amount}"
 
 
 def proposal_text(proposal: Proposal) -> str:

@@ -485,7 +485,7 @@ async def resolve(
 
 @command(app, "confirm")
 async def confirm(shop: "Shop", reference: AnyReference, by: ByAnother, email: OfEmail = None) -> Output:
-    """Do what another person has proposed for an order: its decision, or its refund. Once; again it only says so."""
+    """Do what another person has proposed for an order: its decision, refund or provisional credit. Once; again it only says so."""
     order, _ = await _find(shop, reference, email)
     confirmed = await confirmed_output(shop, await shop.approvals.confirm_order(order.id, by))
     order, bought_by = await _find(shop, order.reference, None)
@@ -494,10 +494,13 @@ async def confirm(shop: "Shop", reference: AnyReference, by: ByAnother, email: O
 
 @command(app, "ask")
 async def ask(shop: "Shop", reference: AnyReference, email: OfEmail = None) -> Output:
-    """Have the provider asked again, now."""
+    """Have the provider asked again, now. Of a decision by hand too: what it says against it becomes a late report."""
     order, _ = await _find(shop, reference, email)
     await shop.review.requery_now(order.reference)
-    return await _after(shop, order.reference)
+    after = await _after(shop, order.reference)
+    if order.state.final:
+        after.text += " A running server asks the provider once more; what it says against the decision: telvend order late-reports"
+    return after
 
 
 @command(app, "refund")
@@ -543,9 +546,13 @@ async def credit(
     """Lend the price of an order whose outcome is unknown to its wallet, once. The order stays as it is.
 
     When it fails the credit is taken back, when it was delivered the shop bears it. Given again it only says so.
+    What is above `second_person_above` waits for `order confirm`: nothing moves, and the exit code is 3.
     """
     order, bought_by = await _find(shop, reference, email)
-    done = await shop.provisional.give(order.id, reason=reason, by_whom=by)
+    try:
+        done = await shop.provisional.give(order.id, reason=reason, by_whom=by)
+    except WaitsForSecondPerson as waits:
+        return await waiting_output(shop, waits.proposal)
     data = {"credit": _credit_data(done.credit), "again": done.again, "balance": done.balance.decimal}
     if done.again:
         text = (

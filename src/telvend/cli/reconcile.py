@@ -85,6 +85,13 @@ async def reconcile(
         str | None, typer.Option("--currency", metavar="CURRENCY", help="Of its amounts, where it does not say that.")
     ] = None,
     month_first: Annotated[bool, typer.Option("--month-first", help="Its dates are 11/28/2026.")] = False,
+    enter_late: Annotated[
+        bool,
+        typer.Option(
+            "--enter-late",
+            help="Enter what the statement says against decisions by hand as late reports; a list or an answer is always entered.",
+        ),
+    ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print what is left over as CSV for a spreadsheet.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many `list` shows.")] = 50,
     before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Where `list` goes on.")] = None,
@@ -93,17 +100,19 @@ async def reconcile(
     """Compare a day with what a provider says of it: its statement, its list of transactions, or its answers.
 
     `only_there` is what the provider delivered and our books do not know or have failed: money lost, also after a restore.
-    `only_here` is what our books have delivered and the provider does not. Moves no money; each line says which command does.
-    What was found is recorded; running it again is harmless. Exit code 1 where anything is left over.
+    `only_here` is what our books have delivered and the provider does not. Moves no money of a wallet; each line says which command
+    does. What the provider lists or answers against a decision by hand is entered as a late report, once (`late`); what a statement
+    says only with --enter-late. What was found is recorded; running it again is harmless. Exit code 1 where anything is left over.
     """
     settings = shop.settings
     if provider == HISTORY and HISTORY not in shop.provider_names:
         return await _history(shop, before, limit)
     if date is None:
         raise InvalidInput("date", "is missing: --date YYYY-MM-DD")
-    if not statement and (column or status or zone or currency or month_first):
+    if not statement and (column or status or zone or currency or month_first or enter_late):
         raise InvalidInput(
-            "statement", "is missing: --column, --status, --zone, --currency and --month-first are about one"
+            "statement",
+            "is missing: --column, --status, --zone, --currency, --month-first and --enter-late are about one",
         )
     day = await shop.reconciliations.day(date.date())
     known = provider in shop.provider_names
@@ -112,7 +121,9 @@ async def reconcile(
         raise NotFound(
             "Provider", f"There is no provider {provider}; the settings name {', '.join(sorted(shop.provider_names))}."
         )
-    comparison = _Reconciling(shop, provider, day, by or user_of_machine(), as_csv=as_csv and not as_json)
+    comparison = _Reconciling(
+        shop, provider, day, by or user_of_machine(), enters=enter_late or not statement, as_csv=as_csv and not as_json
+    )
     if statement:
         options = StatementOptions(
             _named(column, "column", FIELDS),
@@ -122,6 +133,10 @@ async def reconcile(
             month_first,
         )
         read = Statement(statement, options)
+        if enter_late and "status" not in read.columns:
+            raise InvalidInput(
+                "enter-late", "needs a statement with statuses: this one does not say what was delivered"
+            )
         headings = ", ".join(f"{name} from {heading!r}" for name, heading in read.columns.items())
         progress(f"telvend: reading {headings}; times are of {options.zone.key}.")
         return await comparison.make(FarSide.STATEMENT, _stream(read), read)
@@ -146,6 +161,7 @@ class _Reconciling:
     provider: str
     day: "Day"
     by: str
+    enters: bool
     as_csv: bool
 
     async def make(
@@ -154,7 +170,8 @@ class _Reconciling:
         """Compare, record the result, and return or print it."""
         shop = self.shop
         try:
-            report = await shop.reconciliations.compare(self.provider, self.day, _counted(lines, shop.clock))
+            enter = shop.jobs.settle if self.enters else None
+            report = await shop.reconciliations.compare(self.provider, self.day, _counted(lines, shop.clock), enter)
         except StatementUnavailable as error:
             fail(f"Nothing is reconciled: {error}.")
         digest = read.digest if read is not None else ""
@@ -347,7 +364,7 @@ class _Named:
 
     @property
     def next(self) -> str:
-        """The next step for the operator. Reconciling itself moves no money."""
+        """The next step for the operator. Reconciling itself moves no money of a wallet."""
         leftover, name = self.leftover, self.provider
         attempt, line = leftover.attempt, leftover.line
         if attempt is None:
@@ -358,6 +375,11 @@ class _Named:
         if not order:
             asks = f"`telvend provider trials --reference {attempt.reference}` asks; " if attempt.state.open else ""
             return f"A trial, for which no wallet has paid: {asks}settle it with {name}."
+        if attempt.decided and leftover.side is not Side.DIFFERENT and leftover.line is not None:
+            return (
+                f"{order} was decided by hand: `telvend order ask {order}` asks {name} once more; where the statement is right,"
+                " this command with --enter-late enters it as a write-off."
+            )
         if leftover.side is Side.ONLY_HERE:
             return (
                 f"Ask {name}. Where the recipient has nothing: `telvend order refund {order} --reason … --by WHO` gives the price"
@@ -432,6 +454,17 @@ def _output(
         **_recorded_data(recorded),
         "matched": report.matched,
         **{side.value: [one.data() for one in found] for side, found in lists.items()},
+        "late": [
+            {
+                "order": one.attempt.order_reference,
+                "attempt": one.attempt.number,
+                "reference": one.attempt.reference,
+                "delivered": one.delivered,
+                "amount": one.attempt.cost.decimal,
+                "currency": one.attempt.currency.code,
+            }
+            for one in report.late
+        ],
         "undelivered": report.undelivered,
         "by_number": report.by_number,
         "other_days": report.other_days,
@@ -468,6 +501,19 @@ def _output(
             if (more := len(lists[side]) - _SHOWN) > 0:
                 say(f"  and {more} more: --csv has all")
             say("")
+        for entered in report.late:
+            attempt = entered.attempt
+            says, moved = (
+                ("delivered", f"{provider} takes {attempt.cost}")
+                if entered.delivered
+                else ("not delivered", f"{provider} gives {attempt.cost} back")
+            )
+            say(
+                f"{attempt.order_reference}, attempt {attempt.number}, was {says}, against the decision by hand: {moved}, entered as"
+                " a write-off just now."
+            )
+        if report.late:
+            say("What providers said against decisions: telvend order late-reports")
         for unit, costs in report.costs.items():
             ours, theirs = Money(costs.ledger_minor, unit), Money(costs.charged_minor, unit)
             difference = Money(abs(costs.difference_minor), unit)

@@ -11,6 +11,7 @@ FAILPOINTS: Final = {
     "resend.after_send": "The request has gone to the provider again; its answer has not been read.",
     "settle.before_commit": "Outcomes and their transfers are written; the transaction is not committed.",
     "settle.after_commit": "The outcomes are durable; their claims have not been given back.",
+    "late.before_settle": "A provider has answered about an attempt that a person had decided; nothing is entered.",
     "provisional.before_commit": "Provisional credits are written; the transaction is not committed.",
     "provisional.after_commit": "The provisional credits are durable; nobody has been told.",
 }

@@ -101,6 +101,8 @@ class AttemptSnapshot(msgspec.Struct):
     type: str = ""
     by_hand: bool = False
     """A person has said how it ended. Known of attempts of final orders, and of those decided just now."""
+    reported: bool = False
+    """It has a late report, so that nothing more is entered. Known of attempts of final orders."""
     resent: int = 0
     again: bool = False
 
@@ -294,7 +296,18 @@ class CalledBack(msgspec.Struct, frozen=True):
     number: int
 
 
-Item = ProviderReport | Abandoned | PersonVerdict | RequeryNow | CalledBack
+class LateAnswer(msgspec.Struct, frozen=True):
+    """What a provider says of an attempt after a person has decided the order, when it is asked again or its day is reconciled.
+
+    It changes nothing but what a late report enters.
+    """
+
+    order_id: int
+    number: int
+    outcome: Outcome
+
+
+Item = ProviderReport | Abandoned | PersonVerdict | RequeryNow | CalledBack | LateAnswer
 
 
 class Effect(StrEnum):
@@ -324,10 +337,10 @@ class HoldPosting(msgspec.Struct, frozen=True):
 
 
 class LateReport(msgspec.Struct, frozen=True):
-    """What a provider says of an attempt after a person has decided it otherwise.
+    """What a provider says of an attempt against the decision of a person.
 
-    `delivered`: it has delivered, and takes `cost` for an order that has failed. Else it has not, and does not take the cost that
-    was posted.
+    `delivered`: it has delivered, and takes `cost` for an order that has failed, or that another attempt has delivered. Else it
+    has not, and does not take the cost that was posted.
     """
 
     attempt: int
@@ -368,6 +381,8 @@ class LockedOrder(msgspec.Struct):
     """Its wallet has an open provisional credit, which ends with the order."""
     late: list[LateReport] = []
     """To be entered as write-offs, each attempt once."""
+    late_requeries: dict[int, float] = {}
+    """Attempts that a person has decided, by number, and in how many seconds their provider is to be asked about them again."""
 
     def become(self, state: OrderState, due_in_s: float | None = None) -> None:
         """Change the state; a final one is never left. Raises InvariantBroken."""

@@ -16,6 +16,7 @@ from telvend.database.batch import AfterLostCommit, BatchFailpoints, BatchTransa
 from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, TelvendError
 from telvend.fulfilment import store
+from telvend.fulfilment.late import store as late_store
 from telvend.fulfilment.metrics import count_late_report
 from telvend.fulfilment.model import (
     Abandoned,
@@ -109,6 +110,8 @@ class Settlement:
             await self._enter_late_reports(tx, late, journal)
         await journal.write(tx)
         await store.write_orders(tx, locked_orders.values(), balances)
+        if asking := [locked for locked in locked_orders.values() if locked.late_requeries]:
+            await late_store.schedule(tx, {locked.id: locked.late_requeries for locked in asking})
         if not self._outbox.silent:
             changed = {
                 locked.id: (locked.wallet_id, locked.state) for locked in locked_orders.values() if locked.changed
@@ -141,16 +144,8 @@ class Settlement:
         return weigh(locked, verdict, self._policy) if waiting is None else WaitsForSecondPerson(waiting)
 
     async def _enter_late_reports(self, tx: Tx, locked_orders: Sequence[LockedOrder], journal: WalletJournal) -> None:
-        """Enter what providers say against a person as write-offs, once for each attempt."""
-        told = await store.late_reports_of(tx, [locked.id for locked in locked_orders])
-        for locked in locked_orders:
-            new = {
-                report.attempt: report for report in reversed(locked.late) if (locked.id, report.attempt) not in told
-            }
-            locked.late = list(new.values())
+        """Enter what providers say against a person as write-offs, once for each attempt. Nobody is asked about these again."""
         reports = [(locked, report) for locked in locked_orders for report in locked.late]
-        if not reports:
-            return
         written = []
         for cause, (locked, report) in zip(await ledger_store.next_causes(tx, len(reports)), reports, strict=True):
             write_off = await self._ledger.house_of(tx, AccountKind.WRITE_OFF, locked.price.currency, locked.mode)
@@ -167,6 +162,7 @@ class Settlement:
                 )
             )
         await store.write_late_reports(tx, written)
+        await late_store.forget(tx, [(row.order_id, row.attempt) for row in written])
         self._late |= {locked.id: locked for locked in locked_orders}
 
     async def _write_payloads(self, tx: Tx, locked_orders: Iterable[LockedOrder]) -> None:

@@ -134,9 +134,11 @@ NOTE_BY_HAND: Final = """
     where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
 """
 
-BY_HAND: Final = "select order_id, number from attempt where order_id = any($1::bigint[]) and by_hand"
-
-LATE_REPORTS_OF: Final = "select order_id, attempt from late_report where order_id = any($1::bigint[])"
+BY_HAND: Final = """
+    select a.order_id, a.number, a.by_hand, l.id is not null as reported
+    from attempt a left join late_report l on l.order_id = a.order_id and l.attempt = a.number
+    where a.order_id = any($1::bigint[]) and (a.by_hand or l.id is not null)
+"""
 
 WRITE_LATE_REPORTS: Final = """
     insert into late_report (id, order_id, attempt, provider, delivered, amount_minor, text)
@@ -307,15 +309,11 @@ def _new_attempt(order_id: int, provider: str, step: Deliver | Presume) -> _NewA
 
 
 async def read_by_hand(tx: Tx, locked_orders: Iterable[LockedOrder]) -> None:
-    """Set `by_hand` of the attempts of these orders."""
+    """Set `by_hand` and `reported` of the attempts of these orders."""
     attempts = {(locked.id, attempt.number): attempt for locked in locked_orders for attempt in locked.attempts}
     for row in await tx.fetch(BY_HAND, list({order_id for order_id, _ in attempts})):
-        attempts[row["order_id"], row["number"]].by_hand = True
-
-
-async def late_reports_of(tx: Tx, order_ids: Sequence[int]) -> set[tuple[int, int]]:
-    """The attempts of these orders, by order and number, with a late report."""
-    return {(row["order_id"], row["attempt"]) for row in await tx.fetch(LATE_REPORTS_OF, order_ids)}
+        attempt = attempts[row["order_id"], row["number"]]
+        attempt.by_hand, attempt.reported = row["by_hand"], row["reported"]
 
 
 async def write_late_reports(tx: Tx, reports: Sequence[LateReportRow]) -> None:

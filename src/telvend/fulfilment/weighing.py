@@ -22,6 +22,7 @@ from telvend.fulfilment.model import (
     FulfilmentPolicy,
     HoldPosting,
     Item,
+    LateAnswer,
     LateReport,
     LockedOrder,
     PersonVerdict,
@@ -38,6 +39,9 @@ from telvend.providers.contract import Accepted, Delivered, NotSent, Outcome, Re
 _EARLIEST: Final = 0.85
 
 _WRITTEN_OFF: Final = "a person had decided so, and what the provider says of its cost is a write-off, once"
+
+LATE_REQUERY_DELAYS_S: Final = (3600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0)
+"""When a provider is asked again about an attempt that a person has decided, each counted from the time before."""
 
 
 def believed(report: ProviderReport, resent: int = 0) -> Outcome:
@@ -100,6 +104,8 @@ def weigh(locked: LockedOrder | None, item: Item, policy: FulfilmentPolicy) -> E
             return _weigh_look_again(locked)
         case CalledBack():
             return _weigh_callback(locked, item)
+        case LateAnswer():
+            return _weigh_late_answer(locked, item)
 
 
 def _weigh_report(locked: LockedOrder, report: ProviderReport, policy: FulfilmentPolicy) -> Effect:
@@ -264,16 +270,21 @@ def _weigh_late(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome)
     A provider that contradicts itself is not believed, and moves no money. Its first report against a person's decision is
     entered as a write-off of the cost that it takes, or does not take. The wallet keeps what the person decided.
     """
+    if attempt.reported or any(report.attempt == attempt.number for report in locked.late):
+        return Effect.NOTHING
     was_delivered = attempt.state is AttemptState.DELIVERED
-    if isinstance(outcome, Delivered) and not was_delivered:
-        late = attempt.by_hand and locked.state.final
+    late = _contradicts_person(locked, attempt, outcome)
+    if late:
+        cost = Money(attempt.cost_minor, locked.price.currency)
+        if isinstance(outcome, Delivered):
+            cost = _cost_of(locked, attempt, outcome)
+        text = clean(outcome.text)
+        locked.late.append(LateReport(attempt.number, attempt.provider, isinstance(outcome, Delivered), cost, text))
+    if isinstance(outcome, Delivered) and (late or not was_delivered):
         locked.notes.append(
             f"Attempt {attempt.number} ({attempt.provider}) was {attempt.state}, and is delivered after all:"
             f" {clean(outcome.text)}. The order was {locked.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
         )
-        if late:
-            cost = _cost_of(locked, attempt, outcome)
-            locked.late.append(LateReport(attempt.number, attempt.provider, True, cost, clean(outcome.text)))
         if not locked.state.final:
             # Recorded as delivered, so that nothing but a person moves the order from now on.
             attempt.changed = True
@@ -283,21 +294,60 @@ def _weigh_late(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome)
             locked.become(OrderState.REVIEW)
         return Effect.CONTRADICTED
     if isinstance(outcome, Refused | NotSent) and was_delivered:
-        late = attempt.by_hand and locked.state is OrderState.DELIVERED and attempt is _posted(locked)
         locked.notes.append(
             f"Attempt {attempt.number} ({attempt.provider}) was delivered, and is now said not to be:"
             f" {clean(outcome.text)}. The order is {locked.state}; {_WRITTEN_OFF if late else 'no money was moved'}."
         )
-        if late:
-            cost = Money(attempt.cost_minor, locked.price.currency)
-            locked.late.append(LateReport(attempt.number, attempt.provider, False, cost, clean(outcome.text)))
         return Effect.CONTRADICTED
     return Effect.NOTHING
 
 
-def _posted(locked: LockedOrder) -> AttemptSnapshot:
-    """The attempt whose cost was posted for a delivered order: the last one that was delivered."""
+def _contradicts_person(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Outcome) -> bool:
+    """Whether a word on an attempt is against the decision of a person on its order."""
+    if not locked.state.final:
+        return False
+    posted = attempt is _posted(locked)
+    if isinstance(outcome, Delivered):
+        # An attempt that was delivered and not posted: a person has decided the order against it.
+        return not posted if attempt.state is AttemptState.DELIVERED else attempt.by_hand
+    return isinstance(outcome, Refused | NotSent) and attempt.by_hand and posted
+
+
+def _weigh_late_answer(locked: LockedOrder, answer: LateAnswer) -> Effect:
+    attempt = _attempt_of(locked, answer.number)
+    # An attempt may be missing: the database has gone back meanwhile.
+    if attempt is None or attempt.state.open or not _contradicts_person(locked, attempt, answer.outcome):
+        return Effect.NOTHING
+    return _weigh_late(locked, attempt, answer.outcome)
+
+
+def _posted(locked: LockedOrder) -> AttemptSnapshot | None:
+    """The attempt whose cost was posted for a delivered order: the last one that was delivered. None for other orders."""
+    if locked.state is not OrderState.DELIVERED:
+        return None
     return [attempt for attempt in locked.attempts if attempt.state is AttemptState.DELIVERED][-1]
+
+
+def _contradicted_by(locked: LockedOrder, posted: AttemptSnapshot | None) -> list[LateReport]:
+    """The attempts that their providers have delivered against a decision that was made just now, and whose cost nothing pays."""
+    found = [
+        attempt for attempt in locked.attempts if attempt.state is AttemptState.DELIVERED and attempt is not posted
+    ]
+    for attempt in found:
+        locked.notes.append(
+            f"Attempt {attempt.number} ({attempt.provider}) is delivered, says its provider; what it takes for it is a write-off."
+        )
+    return [
+        LateReport(
+            attempt.number, attempt.provider, True, Money(attempt.cost_minor, locked.price.currency), attempt.text
+        )
+        for attempt in found
+    ]
+
+
+def _decided(locked: LockedOrder) -> list[int]:
+    """The attempts of a final order of which a late report may still come."""
+    return [attempt.number for attempt in locked.attempts if attempt.by_hand and not attempt.reported]
 
 
 def _take_details(locked: LockedOrder, attempt: AttemptSnapshot, outcome: Delivered) -> None:
@@ -376,8 +426,9 @@ def _weigh_verdict(locked: LockedOrder, verdict: PersonVerdict) -> Effect | Telv
             attempt.text = f"decided by hand: {clean(verdict.text)}"
             if arrived:
                 delivered = [attempt]
+    posted = None
     if verdict.delivered:
-        attempt = (delivered or locked.attempts)[-1]
+        posted = attempt = (delivered or locked.attempts)[-1]
         attempt.changed = True
         attempt.by_hand |= attempt.state is not AttemptState.DELIVERED
         attempt.state = AttemptState.DELIVERED
@@ -385,12 +436,17 @@ def _weigh_verdict(locked: LockedOrder, verdict: PersonVerdict) -> Effect | Telv
     else:
         locked.releases = True
     locked.become(verdict.wanted)
+    locked.late += _contradicted_by(locked, posted)
+    locked.late_requeries.update(dict.fromkeys(_decided(locked), LATE_REQUERY_DELAYS_S[0]))
     return Effect.DELIVERED if verdict.delivered else Effect.FAILED
 
 
 def _weigh_look_again(locked: LockedOrder) -> Effect | TelvendError:
     if locked.state.final:
-        return InvalidInput("order", f"is {locked.state} already")
+        if not (decided := _decided(locked)):
+            return InvalidInput("order", f"is {locked.state} already")
+        locked.late_requeries.update(dict.fromkeys(decided, 0.0))
+        return Effect.REQUERY_LATER
     if locked.state in (OrderState.ACCEPTED, OrderState.DELIVERING):
         return Effect.NOTHING  # It is being looked at.
     if locked.state is OrderState.REVIEW:

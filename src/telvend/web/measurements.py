@@ -46,6 +46,12 @@ _LENT: Final = metrics.Reading(
     "Provisional credits of orders whose outcome is unknown, in whole units of the currency.",
     "currency",
 )
+_LATE: Final = metrics.Reading(
+    "telvend_late_reports_recent",
+    "Late reports that were entered in the last hour, by whichever process, a command included.",
+    "provider",
+    "said",
+)
 _HELD: Final = metrics.Reading(
     "telvend_orders_held_currency_units",
     "Money held for orders that are not final, in whole units of the currency.",
@@ -95,6 +101,10 @@ async def measured(services: Services, database: Database, data_dir: Path) -> by
     lent: dict[tuple[str, ...], float] = {
         (one.amount.currency.code,): float(one.amount.decimal) for one in await services.provisional.open_totals()
     }
+    late: dict[tuple[str, ...], float] = {
+        (provider, "delivered" if delivered else "not_delivered"): float(count)
+        for (provider, delivered), count in (await services.provisional.recent_reports()).items()
+    }
     floats: dict[tuple[str, ...], float] = {}
     low: dict[tuple[str, ...], float] = {}
     ages: dict[tuple[str, ...], float] = {}
@@ -130,6 +140,7 @@ async def measured(services: Services, database: Database, data_dir: Path) -> by
                 }
             ),
             _LENT.family(lent),
+            _LATE.family(late),
             _FLOAT.family(floats),
             _FLOAT_LOW.family(low),
             _FLOAT_AGE.family(ages),

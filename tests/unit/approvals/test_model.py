@@ -71,7 +71,8 @@ def test_play_money_and_currencies_without_a_limit_never_wait() -> None:
 
 
 def test_what_comes_in_counts_together_what_goes_out_apart_and_a_decision_alone() -> None:
-    assert ActKind.CREDIT.added == ActKind.REFUND.added == (ActKind.CREDIT, ActKind.REFUND)
+    brings_in = (ActKind.CREDIT, ActKind.REFUND, ActKind.PROVISIONAL_CREDIT)
+    assert {kind.added for kind in brings_in} == {brings_in}
     assert ActKind.DEBIT.added == (ActKind.DEBIT,)
     assert ActKind.DELIVERED.added == ActKind.FAILED.added == ()
 

@@ -6,12 +6,15 @@ They end where their orders are settled: `ending.py`.
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from telvend.database.connections import Database
+from telvend.approvals.gate import SecondPerson
+from telvend.approvals.model import Act, ActKind, Confirmation, Proposal, WaitsForSecondPerson
+from telvend.database.connections import Database, Tx
 from telvend.errors import InvalidInput, NotFound
 from telvend.fulfilment.provisional import store
 from telvend.fulfilment.provisional.metrics import count_provisional_credit
 from telvend.fulfilment.provisional.model import (
     CREDIT_PREFIX,
+    CreditableOrder,
     CreditState,
     EnteredReport,
     Given,
@@ -44,32 +47,47 @@ BY_RULE: Final = "telvend"
 WATCHED_FROM_S: Final = 900.0
 """From what age on an order is watched: what a jump of the clock adds to its age later is not believed."""
 
+_RECENT_S: Final = 3600.0
 _PAGE: Final = 1000
 _BATCH: Final = 100
 """How many orders are looked at, and how many get their credits, with one transaction."""
 
 
 class ProvisionalCredits:
-    """The provisional credits of one shop."""
+    """The provisional credits of one shop. What a person gives passes `second_person`; what the rule gives does not."""
 
-    def __init__(self, database: Database, ledger: Ledger) -> None:
+    def __init__(self, database: Database, ledger: Ledger, second_person: SecondPerson | None = None) -> None:
         self._database = database
         self._ledger = ledger
+        self._second_person = second_person or SecondPerson()
 
     async def give(self, order_id: int, *, reason: str, by_whom: str) -> Given:
         """Lend the price of an order to its wallet, once. Later calls return the first credit.
 
-        The order stays as it is. Raises InvalidInput (its outcome is not unknown, play money), NotFound, Busy.
+        The order stays as it is. Raises InvalidInput (its outcome is not unknown, play money), NotFound, WaitsForSecondPerson
+        where the credit has become a proposal, Busy.
         """
         reason, by_whom = require_reason(reason, by_whom)
+        given = await self._give([await self._named(order_id)], reason, by_whom)
+        async with self._database.connection() as tx:
+            credit = (await store.of_orders(tx, [order_id]))[order_id]
+        return Given(credit, given[order_id][1], again=given[order_id][0])
+
+    async def perform(self, proposal: Proposal, confirmation: Confirmation) -> None:
+        """Give the credit that was proposed, as a second person has confirmed.
+
+        Raises InvalidInput (the order has changed meanwhile, or the proposal cannot be confirmed), NotFound, Busy.
+        """
+        order = await self._named(proposal.order_id or 0)
+        await self._give([order], proposal.reason, proposal.proposed_by, confirmation)
+
+    async def _named(self, order_id: int) -> store.UnknownOrder:
+        """Raises NotFound."""
         async with self._database.connection() as tx:
             order = await store.named(tx, order_id)
         if order is None:
             raise NotFound("Order")
-        given = await self._give([order], reason, by_whom)
-        async with self._database.connection() as tx:
-            credit = (await store.of_orders(tx, [order_id]))[order_id]
-        return Given(credit, given[order_id][1], again=given[order_id][0])
+        return order
 
     async def give_of_rule(self, orders: Sequence[store.UnknownOrder], reason: str) -> int:
         """Give these orders a credit where they have none and their outcome is still unknown. Returns how many. Raises Busy."""
@@ -77,14 +95,22 @@ class ProvisionalCredits:
         return sum(not again for again, _ in given.values())
 
     async def _give(
-        self, orders: Sequence[store.UnknownOrder], reason: str, by_whom: str, *, lenient: bool = False
+        self,
+        orders: Sequence[store.UnknownOrder],
+        reason: str,
+        by_whom: str,
+        confirmation: Confirmation | None = None,
+        *,
+        lenient: bool = False,
     ) -> dict[int, tuple[bool, Money]]:
-        """Return, by order, whether it had a credit before, and the balance. `lenient`: leave out orders that are refused.
+        """Return, by order, whether it had a credit before, and the balance.
 
-        Raises InvalidInput, Busy.
+        `lenient`: these are orders of the rule; leave out those that are refused. Else it is one order, by hand; with
+        `confirmation`, a credit that was given already is an error. Raises InvalidInput, WaitsForSecondPerson, Busy.
         """
         answers: dict[int, tuple[bool, Money]] = {}
         given = []
+        waiting = None
         # Outside of the transaction below, which holds the wallets. Also the one that a credit may end in.
         accounts = {}
         for currency in {order.currency for order in orders}:
@@ -96,6 +122,10 @@ class ProvisionalCredits:
             locked = []
             for order in await store.lock(tx, [order.id for order in orders]):
                 if order.credited:
+                    if confirmation is not None:
+                        raise InvalidInput(
+                            "", f"{order.reference} got a provisional credit meanwhile; nothing has moved."
+                        )
                     balance = Money(journal.wallets[order.wallet_id].balance_minor, order.price.currency)
                     answers[order.id] = (True, balance)
                 elif (refusal := refusal_of(order)) is None:
@@ -104,6 +134,10 @@ class ProvisionalCredits:
                     raise InvalidInput("", f"{order.reference} {refusal}.")
             causes = await ledger_store.next_causes(tx, len(locked)) if locked else []
             for order, cause in zip(locked, causes, strict=True):
+                if not lenient:
+                    waiting = await self._admit(tx, order, cause, reason, by_whom, confirmation)
+                    if waiting is not None:
+                        break
                 account = accounts[order.price.currency]
                 balance = journal.credit_provisionally(cause, order.wallet_id, account, order.price)
                 position = journal.enter(order.wallet_id, TransactionKind.PROVISIONAL_CREDIT, cause, credit=True)
@@ -114,6 +148,9 @@ class ProvisionalCredits:
                 await store.write(tx, given, reason, by_whom)
                 await journal.write(tx)
                 await hit_async("provisional.before_commit")
+        if waiting is not None:
+            await hit_async("approval.proposed")
+            raise WaitsForSecondPerson(waiting)
         if given:
             await hit_async("provisional.after_commit")
         for credit in given:
@@ -125,6 +162,20 @@ class ProvisionalCredits:
                 amount=credit.amount_minor,
             )
         return answers
+
+    async def _admit(
+        self,
+        tx: Tx,
+        order: CreditableOrder,
+        cause: int,
+        reason: str,
+        by_whom: str,
+        confirmation: Confirmation | None,
+    ) -> Proposal | None:
+        act = Act(
+            ActKind.PROVISIONAL_CREDIT, order.wallet_id, order.reference, order.price, order.mode, reason, order.id
+        )
+        return await self._second_person.admit(tx, act, cause, by_whom=by_whom, confirmation=confirmation)
 
     async def unknown(self, after_id: int, least_s: float) -> list[store.UnknownOrder]:
         """One page of the orders whose outcome is unknown for `least_s` by the database's clock, from above this number.
@@ -166,6 +217,11 @@ class ProvisionalCredits:
         """What providers said after a person had decided, newest first, from below number `before`. Raises Busy."""
         async with self._database.connection() as tx:
             return await store.late_reports(tx, before, limit)
+
+    async def recent_reports(self) -> dict[tuple[str, bool], int]:
+        """How many late reports were entered in the last hour, by provider and whether it has delivered. Raises Busy."""
+        async with self._database.connection() as tx:
+            return await store.count_reports(tx, _RECENT_S)
 
     async def open_totals(self) -> list[OpenCredits]:
         """The open credits, by currency. Raises Busy."""

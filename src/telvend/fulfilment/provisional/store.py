@@ -229,6 +229,16 @@ async def reported_since(tx: Tx, since: datetime, limit: int) -> list[str]:
     return [row[0] for row in found]
 
 
+async def count_reports(tx: Tx, within_s: float) -> dict[tuple[str, bool], int]:
+    """How many late reports were entered in the last `within_s`, by provider and whether it has delivered."""
+    found = await tx.fetch(
+        "select provider, delivered, count(*) as count from late_report"
+        " where created_at >= now() - make_interval(secs => $1) group by provider, delivered",
+        within_s,
+    )
+    return {(row["provider"], row["delivered"]): row["count"] for row in found}
+
+
 async def notes_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, Any]:
     """The order's reference, reason and by_whom of those of these causes that are provisional credits or their reversals."""
     found = await tx.fetch(

@@ -16,12 +16,11 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class PlacedLine:
-    """Live orders that were placed in one hour, of one network, provider, currency and state. `provider`: who was asked last.
+    """Live orders that were placed on one day, of one network, provider, currency and state. `provider`: who was asked last.
 
     `cost_minor` is that of the delivered ones.
     """
 
-    hour: int
     country: str
     network: str
     provider: str
@@ -115,14 +114,6 @@ class Today:
     def by_provider(self) -> dict[tuple[str, Currency], Outcomes]:
         """By the provider that was asked last, and currency; orders that nobody was asked for are left out."""
         return _grouped(((line.provider, line.currency), line) for line in self.placed if line.provider)
-
-    def by_hour(self, currency: Currency) -> list[int]:
-        """What was delivered of the orders of each hour of the day, in minor units."""
-        hours = [0] * 24
-        for line in self.placed:
-            if line.currency == currency and line.state is OrderState.DELIVERED:
-                hours[line.hour] += line.price_minor
-        return hours
 
 
 def _grouped(lines: Iterable[tuple[K, PlacedLine]]) -> dict[K, Outcomes]:

@@ -45,13 +45,13 @@ class OrdersOverview:
         async with self._database.snapshot() as tx:
             now = await clock(tx)
             day = now.astimezone(self._zone).date()
-            rows = await store.placed(tx, midnight(day, self._zone), now, str(self._zone))
+            rows = await store.placed(tx, midnight(day, self._zone), now)
             if self._past is None or self._past[0] != day:
                 self._past = day, await self._days_before(tx, day)
         placed = [
             PlacedLine(
-                row["hour"], row["country"], row["network"], row["provider"], currency_of(row["currency"]),
-                OrderState(row["state"]), row["orders"], row["price_minor"], row["cost_minor"],
+                row["country"], row["network"], row["provider"], currency_of(row["currency"]), OrderState(row["state"]),
+                row["orders"], row["price_minor"], row["cost_minor"],
             )
             for row in rows
         ]  # fmt: skip

@@ -7,13 +7,13 @@ from typing import Any, Final
 from telvend.database.connections import Tx
 
 PLACED: Final = """
-    select extract(hour from o.created_at at time zone $3)::integer as hour, o.country, o.network,
-        coalesce(a.provider, '') as provider, o.currency, o.state, count(*) as orders, sum(o.price_minor)::bigint as price_minor,
+    select o.country, o.network, coalesce(a.provider, '') as provider, o.currency, o.state, count(*) as orders,
+        sum(o.price_minor)::bigint as price_minor,
         coalesce(sum(case when a.state = 'delivered' then a.cost_minor else o.cost_minor end)
             filter (where o.state = 'delivered'), 0)::bigint as cost_minor
     from orders o left join attempt a on a.order_id = o.id and a.number = o.attempts
     where o.created_at >= $1 and o.created_at < $2 and o.mode = 'live'
-    group by 1, 2, 3, 4, 5, 6
+    group by 1, 2, 3, 4, 5
 """
 
 SOLD_BY_DAY: Final = """
@@ -33,9 +33,9 @@ OPEN_SINCE: Final = """
 """
 
 
-async def placed(tx: Tx, since: datetime, until: datetime, zone: str) -> list[Any]:
+async def placed(tx: Tx, since: datetime, until: datetime) -> list[Any]:
     """The live orders that were placed in this time, in groups. Read once for all of them, so that nobody waits for a plan."""
-    found: list[Any] = await tx.fetch(PLACED, since, until, zone)
+    found: list[Any] = await tx.fetch(PLACED, since, until)
     return found
 
 

@@ -32,7 +32,7 @@ class Result(StrEnum):
     FULL = "full"
     """Not stored: too many wait, or come at once."""
     UNKNOWN = "unknown"
-    """No attempt that is open has its reference."""
+    """No attempt that is open, or that a person has decided, has its reference."""
     BROUGHT_FORWARD = "brought_forward"
     """The next question is put now."""
     NOTHING = "nothing"

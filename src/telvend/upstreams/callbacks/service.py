@@ -4,8 +4,8 @@
     acknowledgement = await callbacks.receive("vt", secret_of_path, headers, body)     # None: 404
     await callbacks.look(settle)                  # every second, in processes that deliver
 
-A callback is a rumour. It is committed, answered, and looked at afterwards: where an attempt is open under its reference, the
-provider is asked now instead of later. It changes no state of an attempt, and moves no money.
+A callback is a rumour. It is committed, answered, and looked at afterwards: where an attempt is open under its reference, or was
+decided by a person, the provider is asked now instead of later. It changes no state of an attempt, and moves no money.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from telvend.database.connections import Database
 from telvend.errors import Busy
+from telvend.fulfilment.late import store as late_store
 from telvend.fulfilment.model import CalledBack, Effect, Item
 from telvend.kit import log
 from telvend.kit.clock import Clock
@@ -116,15 +117,24 @@ class Callbacks:
                 return 0
             names = [row["provider"] for row in taken], [row["reference"] for row in taken]
             found = {(row["provider"], row["reference"]): row for row in await store.find(tx, *names)}
-            gone = [row for row in taken if (row["provider"], row["reference"]) not in found]
+            others = [
+                row for row in taken if (row["provider"], row["reference"]) not in found and row["used"] <= MOST_USED
+            ]
+            # In this transaction: a decided attempt may have no later requery that would make up for one that was lost.
+            decided, late = await late_store.bring_forward(
+                tx, [row["provider"] for row in others], [row["reference"] for row in others]
+            )
+            gone = [row for row in others if (row["provider"], row["reference"]) not in decided]
             if gone:
                 await store.forget(tx, [row["provider"] for row in gone], [row["reference"] for row in gone])
         # Where the process ends here, the requery runs at its scheduled time.
         for row in gone:
             count_callback(row["provider"], Result.UNKNOWN)
+        for provider, reference in decided:
+            count_callback(provider, Result.BROUGHT_FORWARD if (provider, reference) in late else Result.NOTHING)
         asked = [row for row in taken if (row["provider"], row["reference"]) in found and row["used"] <= MOST_USED]
         if not asked:
-            return 0
+            return len(late)
         # Once for an attempt that was called about under both references.
         attempts = {
             (known["order_id"], known["number"]): row["provider"]
@@ -132,7 +142,7 @@ class Callbacks:
             for known in [found[row["provider"], row["reference"]]]
         }
         effects = await settle([CalledBack(order_id, number) for order_id, number in attempts])
-        forward = 0
+        forward = len(late)
         for provider, effect in zip(attempts.values(), effects, strict=True):
             if isinstance(effect, Exception):
                 _log.error("callback_not_weighed", provider=provider, exc_info=effect)

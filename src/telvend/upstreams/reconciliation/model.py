@@ -10,7 +10,7 @@ for the same number and amount that began within a quarter of an hour of it, whe
 and no other line is the attempt's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -67,7 +67,8 @@ class KnownAttempt(msgspec.Struct, gc=False):
     """An attempt or a trial as we have it. `order_id` and `order_reference` are empty for a trial.
 
     `state` is what counts by now: what a provider said late against a person is taken in. `cost_minor` is what the ledger has for
-    it. `on_day`: it began on the day that is reconciled.
+    it. `on_day`: it began on the day that is reconciled. `unbooked`: it was delivered, and the ledger has no cost of it, since a person
+    has decided the order against it. `decided`: a late report of it may still be entered.
     """
 
     order_id: int | None
@@ -93,6 +94,8 @@ class KnownAttempt(msgspec.Struct, gc=False):
     cost_minor: int
     age_s: float
     on_day: bool
+    unbooked: bool = False
+    decided: bool = False
 
     @property
     def cost(self) -> Money:
@@ -124,6 +127,19 @@ class Aspect(StrEnum):
     REFERENCE = "reference"
     TWICE = "twice"
     """The provider has delivered more than once under one reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What the provider's side says against the decision of a person. `charged`: what it took; None where it does not say.
+
+    `attempt` is ours, of an order that is final.
+    """
+
+    attempt: KnownAttempt
+    delivered: bool
+    charged: Money | None
+    word: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,8 @@ class Comparison:
     leftovers: list[Leftover] = field(default_factory=list)
     costs: dict[Currency, Costs] = field(default_factory=dict)
     elsewhere: dict[Currency, int] = field(default_factory=dict)
+    late: list[Contradiction] = field(default_factory=list)
+    """What was entered as late reports, before the books were compared."""
 
     def of(self, side: Side) -> list[Leftover]:
         """What is left over on one side."""
@@ -273,6 +291,33 @@ class Matching:
             if index in self._lines and index is not None:
                 self._attempts[index] = attempt
 
+    # What was said against a person -----------------------------------------------------------------------------------------
+
+    def contradictions(self) -> list[Contradiction]:
+        """What lines with a known reference say of attempts that a person has decided; one delivery at most, and definite."""
+        found = []
+        for index, lines in self._lines.items():
+            attempt = self._attempts[index]
+            told = _Told.of(lines)
+            if not attempt.decided or told.line is None or told.times > 1:
+                continue
+            delivered = attempt.state is AttemptState.DELIVERED
+            if told.status is LineStatus.DELIVERED and (attempt.unbooked or not delivered):
+                found.append(Contradiction(attempt, True, told.line.charged, told.line.word))
+            elif told.status is LineStatus.FAILED and delivered and not attempt.unbooked:
+                found.append(Contradiction(attempt, False, None, told.line.word))
+        return found
+
+    def entered(self, contradictions: Sequence[Contradiction]) -> None:
+        """Count these as they are in the books by now."""
+        for one in contradictions:
+            attempt = one.attempt
+            attempt.decided = attempt.unbooked = False
+            attempt.state = AttemptState.DELIVERED if one.delivered else AttemptState.REFUSED
+            if one.charged is not None and one.charged.currency == attempt.currency:
+                attempt.cost_minor = one.charged.minor
+        self._report.late += contradictions
+
     # The report -----------------------------------------------------------------------------------------------------------
 
     def report(self) -> Comparison:
@@ -334,6 +379,8 @@ class Matching:
         if told.times > 1:
             return Leftover(Side.ONLY_THERE, (Aspect.TWICE,), attempt, line, there, told.times)
         if there is LineStatus.DELIVERED and line is not None:
+            if delivered and attempt.unbooked:
+                return Leftover(Side.ONLY_THERE, (Aspect.STATUS,), attempt, line, there)
             if delivered:
                 aspects = self._aspects(attempt, line)
                 return Leftover(Side.DIFFERENT, aspects, attempt, line, there) if aspects else None
@@ -390,7 +437,7 @@ class Matching:
 
     def _count(self, attempt: KnownAttempt, told: "_Told") -> None:
         costs = self._costs(attempt.currency)
-        if attempt.state is AttemptState.DELIVERED and attempt.on_day:
+        if attempt.state is AttemptState.DELIVERED and attempt.on_day and not attempt.unbooked:
             costs.ledger_minor += attempt.cost_minor
         for line in told.deliveries:
             taken = line.charged

@@ -1,11 +1,13 @@
 """Reconciling a day with a provider: what our books have of it beside what the provider says.
 
 day = await reconciliations.day(date(2026, 11, 28))
-report = await reconciliations.compare("vt", day, lines)           # changes nothing
+report = await reconciliations.compare("vt", day, lines, enter=jobs.settle)
 await reconciliations.record("vt", day, FarSide.STATEMENT, digest, report, by_whom="ama")
+
+With `enter`, what the provider says against the decision of a person is entered as a late report, once. Nothing else is changed.
 """
 
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Final
@@ -13,13 +15,17 @@ from zoneinfo import ZoneInfo
 
 from telvend.database.connections import Database, transaction_time
 from telvend.errors import InvalidInput
+from telvend.fulfilment.model import Effect, Item, LateAnswer
+from telvend.kit import log
 from telvend.kit.money import Currency
+from telvend.providers.contract import Delivered, Reason, Refused
 from telvend.providers.upstream import StatementLine
 from telvend.upstreams.reconciliation import store
 from telvend.upstreams.reconciliation.model import (
     AFTER,
     BEFORE,
     Comparison,
+    Contradiction,
     Day,
     KnownAttempt,
     Matching,
@@ -28,7 +34,13 @@ from telvend.upstreams.reconciliation.model import (
 )
 
 _NAMED_AT_ONCE: Final = 20_000
+_ENTERED_AT_ONCE: Final = 200
 _EVER: Final = datetime(1971, 1, 1, tzinfo=UTC)
+
+_log = log.get(__name__)
+
+Enter = Callable[[Sequence[Item]], Awaitable[Sequence[Effect | Exception]]]
+"""Settles items: see `FulfilmentStore.settle`."""
 
 
 class FarSide(StrEnum):
@@ -82,8 +94,13 @@ class Reconciliations:
         """Every attempt and trial at a provider that began on the day. Raises Busy."""
         return await self._attempts(provider, day, day.begins_at, day.ends_at)
 
-    async def compare(self, provider: str, day: Day, lines: AsyncIterable[StatementLine]) -> Comparison:
-        """Compare our attempts with the provider's transactions. Raises Busy, and what reading `lines` raises."""
+    async def compare(
+        self, provider: str, day: Day, lines: AsyncIterable[StatementLine], enter: Enter | None = None
+    ) -> Comparison:
+        """Compare our attempts with the provider's transactions. Raises Busy, and what reading `lines` raises.
+
+        With `enter`, what these say against the decision of a person is entered first, and counts as it then is.
+        """
         begins_at, ends_at = day.begins_at - BEFORE, day.ends_at + AFTER
         matching = Matching(day, await self._attempts(provider, day, begins_at, ends_at))
         async for line in lines:
@@ -96,7 +113,17 @@ class Reconciliations:
             matching.know(named)
         # What has become final while the lines were read counts as it is now.
         matching.refresh(await self._attempts(provider, day, begins_at, ends_at))
+        if enter is not None and (found := matching.contradictions()):
+            for start in range(0, len(found), _ENTERED_AT_ONCE):
+                await self._enter(matching, found[start : start + _ENTERED_AT_ONCE], day, enter)
         return matching.report()
+
+    async def _enter(self, matching: Matching, found: Sequence[Contradiction], day: Day, enter: Enter) -> None:
+        effects = await enter([_answer(one, day) for one in found])
+        for one, effect in zip(found, effects, strict=True):
+            if isinstance(effect, Exception):
+                _log.error("late_report_not_entered", order=one.attempt.order_id, exc_info=effect)
+        matching.entered([one for one, effect in zip(found, effects, strict=True) if effect is Effect.CONTRADICTED])
 
     async def record(
         self, provider: str, day: Day, source: FarSide, digest: str, report: Comparison, *, by_whom: str
@@ -126,3 +153,13 @@ class Reconciliations:
             for since, until in chunks(begins_at, ends_at):
                 found += await store.attempts(tx, provider, since, until, day)
         return found
+
+
+def _answer(one: Contradiction, day: Day) -> LateAnswer:
+    """What the provider's side says, as if the provider had been asked."""
+    attempt = one.attempt
+    text = f"{one.word or ('delivered' if one.delivered else 'not delivered')}, says what was reconciled of {day.calendar_date}"
+    # What was taken from a float in another currency says nothing of our cost.
+    cost = one.charged if one.charged is not None and one.charged.currency == attempt.currency else None
+    outcome = Delivered(text=text, cost=cost) if one.delivered else Refused(Reason.REFUSED, text)
+    return LateAnswer(attempt.order_id or 0, attempt.number, outcome)

@@ -14,6 +14,7 @@ from telvend.upstreams.reconciliation.model import Comparison, Costs, Day, Known
 _ATTEMPT: Final = """
     select order_id, order_reference, order_state, reseller_id, number, reference, provider_reference, state, started_at, kind,
         country, network, product, size, validity_days, type, provider_code, subscriber, currency, face_minor, cost_minor,
+        unbooked, decided,
         extract(epoch from now() - started_at)::float8 as age_s
     from reconciled_attempt where provider = $1
 """
@@ -87,6 +88,8 @@ def _attempt(row: Any, day: Day) -> KnownAttempt:
         cost_minor=row["cost_minor"],
         age_s=row["age_s"],
         on_day=day.has(started_at),
+        unbooked=row["unbooked"],
+        decided=row["decided"],
     )
 
 

@@ -288,7 +288,7 @@ class _Pages:
                 raise InvalidInput("", f"{order.reference} had a provisional credit before")
             balance = await self._balance(order)
             return Preview(
-                figures(lent_to_the_wallet=order.price, still_held=order.price),
+                figures(lent_to_the_wallet=order.price, still_held=order.price, second_person=self._asks(order)),
                 "The order stays as it is. When it fails the credit is taken back; when it was delivered the shop bears it.",
                 after={"lent": str(order.price)},
                 moment=figures(wallet=balance),
@@ -363,7 +363,7 @@ class _Pages:
             newer=leading(request, before=None) if before is not None else "",
             older=leading(request, before=older) if older is not None else "",
             empty="Nothing waits for a second person",
-            advice="Credits, debits, refunds and decisions above the limit stand here until another person confirms them.",
+            advice="What moves money by hand above the limit stands here until another person confirms it.",
         )  # fmt: skip
         return self._console.list(request, visitor, "Approvals", listing)
 
@@ -400,7 +400,7 @@ class _Pages:
             done = await desk.approvals.confirm(proposal.id, visitor.person.email)
             if done.again:
                 return f"Proposal {proposal.id} was confirmed before; nothing has moved now."
-            return f"Confirmed: {proposal.kind} of {proposal.amount}."
+            return f"Confirmed: {proposal.kind.text} of {proposal.amount}."
 
         async def reject(proposal: Proposal, given: Given, visitor: Visitor) -> str:
             done = await desk.approvals.reject(proposal.id, visitor.person.email, given.reason)
@@ -423,7 +423,7 @@ class _Pages:
 
 
 def _proposed(proposal: Proposal) -> Value:
-    text = f"{proposal.kind} {proposal.reference}"
+    text = f"{proposal.kind.text} {proposal.reference}"
     return Link(f"/console/orders/{proposal.reference}", text) if proposal.order_id is not None else text
 
 
@@ -525,6 +525,11 @@ def story(file: OrderFile) -> tuple[list[Step], str]:
     if file.credit is not None:
         note = f"{file.credit.by_whom}: {file.credit.reason}"
         later.append(LaterMoney(TransferKind.PROVISIONAL_CREDIT, file.credit.created_at, file.credit.amount, note))
+    for report in file.late:
+        kind = TransferKind.LATE_COST if report.delivered else TransferKind.LATE_RETURN
+        later.append(
+            LaterMoney(kind, report.created_at, report.amount, f"{report.provider}: {report.text}".rstrip(": "))
+        )
     told = story_of(file.history.facts(later), Reader.OPERATOR, money_text)
     steps = [
         Step(
@@ -536,7 +541,7 @@ def story(file: OrderFile) -> tuple[list[Step], str]:
         for line in told.lines
     ]
     for p in file.proposals:
-        steps.append(Step(p.proposed_at, f"Proposed as {p.kind}", f"{p.proposed_by}: {p.reason}", "wait"))
+        steps.append(Step(p.proposed_at, f"Proposed as {p.kind.text}", f"{p.proposed_by}: {p.reason}", "wait"))
         if p.ended_at is not None:
             steps.append(Step(p.ended_at, f"Proposal {p.state}", f"{p.ended_by}: {p.end_reason or ''}".rstrip(": ")))
     return sorted(steps, key=lambda step: step.at), told.meaning
