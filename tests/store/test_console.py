@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from telvend.errors import Busy, NotPermitted, TelvendError
+from telvend.kit.mode import Mode
 from telvend.kit.money import NGN, Money
 from telvend.people.model import Role
 from telvend.web.console.rights import ROLES, Right
@@ -414,6 +415,30 @@ async def test_a_suspended_reseller_is_refused_and_let_in_again(console: Console
     await owner.do(f"{base}/resume", "Resume", reason="settled")
     await console.sell()
     assert [act[1] for act in (await console.acts())[:2]] == ["reseller.resume", "reseller.suspend"]
+
+
+async def test_the_limits_of_a_key_are_changed_with_their_figures_before_and_after(console: ConsoleShop) -> None:
+    owner = await console.owner()
+    key, _, _ = await console.shop.resellers.add_key(console.ama.email, "netpluse", Mode.LIVE, 60, 30)
+    page = await owner.open(f"/console/resellers/{console.ama.number}")
+    path = page.links["60 / 30"]
+    page = await owner.open(path)
+    assert page.form("Continue").fields.items() >= {"read_limit": "60", "purchase_limit": "30"}.items()
+    wrong = await owner.press(page, "Continue", read_limit="0", purchase_limit="many", reason="grows")
+    assert wrong.status == 422
+    assert "whole number" in wrong.error_of("read_limit")
+    assert "whole number" in wrong.error_of("purchase_limit")
+    shown = await owner.press(wrong, "Continue", read_limit="1,200", purchase_limit="30", reason="grows")
+    assert "60 → 1,200" in shown.text
+    (unchanged,) = await console.shop.resellers.list_keys(console.ama.email)
+    assert unchanged.read_limit == 60
+    page = await owner.press(shown, "Change")
+    assert "1,200 / 30" in page.links
+    (changed,) = await console.shop.resellers.list_keys(console.ama.email)
+    assert (changed.read_limit, changed.purchase_limit) == (1200, 30)
+    assert (await console.acts())[0] == (OWNER, "key.limits", "grows")
+    await console.shop.resellers.revoke_key(key.id)
+    assert (await owner.press(await owner.open(path), "Continue", reason="again")).status == 422
 
 
 async def test_an_act_stands_with_its_change_or_not_at_all(
