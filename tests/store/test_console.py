@@ -3,14 +3,19 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from telvend.database.connections import transaction_time
 from telvend.errors import Busy, NotPermitted, TelvendError
 from telvend.kit.mode import Mode
-from telvend.kit.money import NGN, Money
+from telvend.kit.money import GHS, NGN, Money
 from telvend.people.model import Role
+from telvend.providers.upstream import LineStatus, StatementLine
+from telvend.upstreams.reconciliation.model import Aspect, Comparison, Leftover, Side
+from telvend.upstreams.reconciliation.service import FarSide
 from telvend.web.console.rights import ROLES, Right
 from tests.store.consoles import OWNER, PASSWORD, ConsoleShop, Page, console_shop
 
@@ -251,6 +256,10 @@ async def things(console: ConsoleShop) -> dict[str, str]:
         " where reseller_id = $1 and mode = 'live' and currency = 'GHS' returning reference",
         console.ama.id,
     )
+    reconciliations = console.shop.reconciliations
+    async with console.shop.database.connection() as tx:
+        day = await reconciliations.day((await transaction_time(tx)).date())
+    await reconciliations.record("simulator", day, FarSide.LIST, "", Comparison(), by_whom="esi")
     return {
         "reference": reference, "topic": "review", "number": str(console.ama.number), "key": str(key.id), "name": "simulator",
         "country": "GH", "code": "MTN", "msisdn": "+2348031234567", "serial": batch.first_serial, "id": str(person.id),
@@ -275,7 +284,7 @@ def address_of(path: str, named: dict[str, str]) -> str:
         own["code"] = named["product"]
     if path.startswith("/console/vouchers/batches/"):
         own["number"] = named["batch"]
-    if path.startswith(("/console/audit-log/", "/console/emails/")):
+    if path.startswith(("/console/audit-log/", "/console/emails/", "/console/reconciliations/")):
         own["number"] = "1"
     for name, value in own.items():
         path = path.replace(f"{{{name}}}", value)
@@ -590,6 +599,50 @@ async def test_reports_and_books_agree_with_the_ledger(console: ConsoleShop) -> 
     page = await owner.press(shown, "Close")
     assert "2020-01" in page.text
     assert await console.value("select count(*) from report_month") == 1
+
+
+def left_over(index: int, **changes: object) -> Leftover:
+    """What the provider has delivered, and our books do not know."""
+    line = StatementLine(
+        LineStatus.DELIVERED,
+        f"=ours-{index}",
+        f"T-{index}",
+        charged=Money(390, GHS),
+        subscriber="0241230009",
+        word="sent\0",
+    )
+    return replace(Leftover(Side.ONLY_THERE, (Aspect.STATUS,), None, line, LineStatus.DELIVERED), **changes)
+
+
+async def test_a_reconciliation_is_read_line_by_line_and_as_a_file(console: ConsoleShop) -> None:
+    owner = await console.owner()
+    reference = await console.doubtful()
+    reconciliations = console.shop.reconciliations
+    async with console.shop.database.connection() as tx:
+        today = await transaction_time(tx)
+    day = await reconciliations.day(today.date())
+    (attempt,) = await reconciliations.attempts_of("simulator", day)
+    dearer = StatementLine(LineStatus.DELIVERED, attempt.reference, "T-0", charged=Money(400, GHS))
+    different = Leftover(Side.DIFFERENT, (Aspect.STATUS,), attempt, dearer, LineStatus.DELIVERED)
+    found = Comparison(leftovers=[*(left_over(number) for number in range(60)), different])
+    made = await reconciliations.record("simulator", day, FarSide.STATEMENT, "", found, by_whom="esi")
+    page = await owner.open("/console/reconciliations")
+    page = await owner.open(page.links[f"{day.calendar_date} simulator"])
+    assert "T-49" in page.text
+    assert "T-50" not in page.text
+    assert "find who bought by the number" in page.text
+    assert "T-50" in (await owner.open(page.links["Older"])).text
+    page = await owner.open(f"/console/reconciliations/{made.id}?side=different")
+    assert page.links[reference] == f"/console/orders/{reference}"
+    assert "Resolve" not in page.links
+    assert "Ask the provider from the order's page" in page.text
+    assert "0.10" in page.text
+    rows = (await owner.http.get(page.links["Export CSV"])).text.splitlines()
+    assert len(rows) == 2
+    rows = (await owner.http.get(f"/console/reconciliations/{made.id}/lines.csv")).text.splitlines()
+    assert len(rows) == 62
+    assert "'=ours-0" in rows[1]
+    assert (await owner.open("/console/reconciliations/999")).status == 404
 
 
 async def test_hostile_names_and_references_are_shown_as_text(console: ConsoleShop) -> None:

@@ -1,4 +1,4 @@
-"""Reports with their files, closing a month, the books and the trial balance, and reconciliation results."""
+"""Reports with their files, closing a month, the books and the trial balance."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from telvend.people.model import Visitor
 from telvend.reports.columns import EARNED, FLOATS, OUTCOMES, SOLD, WALLETS, Minor, Told
 from telvend.reports.model import By, ClosedMonth, Month, RowKey, Sales
 from telvend.reports.service import ReportTable
-from telvend.web.console.frame import PAGE, Console, day_of, from_to, leading, number_of, text_of
+from telvend.web.console.frame import Console, day_of, from_to, leading, text_of
 from telvend.web.console.rights import Right
-from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value, csv_file
+from telvend.web.console.tables import Column, Filter, Listing, State, Value, csv_file
 from telvend.web.console.verbs import Field, Given, On, Preview, Verb, routes_of
 
 _MOST_ROWS: Final = 500
@@ -56,7 +56,6 @@ def pages(console: Console) -> list[Route]:
         console.page("/console/reports/months", Right.LOOK, own.months),
         *(routes_of(console, verb) for verb in own.verbs()),
         console.page("/console/books", Right.LOOK, own.books),
-        console.page("/console/reconciliations", Right.LOOK, own.reconciliations),
     ]
 
 
@@ -286,48 +285,6 @@ class _Pages:
                 advice="“telvend ledger check” runs one on the server, best every night.",
             ),
         )
-
-    async def reconciliations(self, request: Request, visitor: Visitor) -> Response:
-        before = number_of(request, "before")
-        provider = text_of(request, "provider")
-        found = await self._desk.reconciliations.page(provider or None, before=before, limit=PAGE + 1)
-        rows: list[Sequence[Value]] = [
-            (
-                r.made_at,
-                Link(f"/console/providers/{r.provider}", r.provider),
-                r.day,
-                r.source,
-                State("agrees", tone="good") if r.agrees else State("differs", tone="bad"),
-                r.matched,
-                r.only_here,
-                r.only_there,
-                r.different,
-                r.by_whom,
-            )
-            for r in found[:PAGE]
-        ]
-        listing = Listing(
-            "Reconciliations",
-            [
-                Column("Made"),
-                Column("Provider"),
-                Column("Day"),
-                Column("From"),
-                Column("Result"),
-                Column("Matched", True),
-                Column("Only here", True),
-                Column("Only there", True),
-                Column("Different", True),
-                Column("By"),
-            ],
-            rows,
-            [Filter("provider", "Provider")],
-            newer=leading(request, before=None) if before else "",
-            older=leading(request, before=found[PAGE - 1].id) if len(found) > PAGE else "",
-            empty="No day was reconciled yet",
-            advice="“telvend reconcile PROVIDER --date DAY” compares a day with the provider's statement.",
-        )
-        return self._console.list(request, visitor, "Reconciliation", listing)
 
 
 def trial_balance(totals: Sequence[AccountTotal]) -> list[tuple[str, Money | None, Money | None]]:

@@ -14,6 +14,7 @@ from telvend.web.console import (
     office,
     orders,
     providers,
+    reconciliation,
     reports,
     resellers,
     session,
@@ -28,7 +29,19 @@ from telvend.web.shell.site import HtmlSite
 
 BASE: Final = "/console"
 
-SUBJECTS: Final = (session, today, orders, resellers, providers, funding, catalogue, vouchers, reports, office)
+SUBJECTS: Final = (
+    session,
+    today,
+    orders,
+    resellers,
+    providers,
+    funding,
+    catalogue,
+    vouchers,
+    reports,
+    reconciliation,
+    office,
+)
 
 _THEME_LASTS_S: Final = 365 * 24 * 3600
 
