@@ -27,6 +27,7 @@ from telvend.approvals import failpoints as approval_points
 from telvend.authorities import dojah, prembly
 from telvend.config import OWN_NETWORK, Settings, SettingsRefused
 from telvend.corrections import failpoints as correction_points
+from telvend.desk.jobs import failpoints as job_points
 from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.errors import Busy
 from telvend.fulfilment import failpoints as fulfilment_points
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from telvend.database.connections import Database, Tx
     from telvend.database.watch import Watch
     from telvend.desk.attention import Attention
+    from telvend.desk.jobs.model import JobKind
+    from telvend.desk.jobs.worker import JobWorker
     from telvend.desk.order_file import OrderFiles
     from telvend.desk.service import Desk
     from telvend.dialects.contract import Dialect
@@ -184,6 +187,7 @@ FAILPOINTS = {
         approval_points,
         webhook_points,
         bulk_points,
+        job_points,
         people_points,
         backup_points,
         move_points,
@@ -777,7 +781,7 @@ class Shop:
         """The services that the console calls. The shop must be complete."""
         from zoneinfo import ZoneInfo
 
-        from telvend.audit.service import Audit
+        from telvend.desk.jobs.service import Jobs
         from telvend.desk.search import Search
         from telvend.desk.service import Desk
         from telvend.kit.stale import Stale
@@ -804,7 +808,7 @@ class Shop:
             wallets=self.wallets,
             totals=self._life.opened(Stale(self.ledger.totals, TOTALS_FRESH_S)),
             reports=self.reports,
-            audit=Audit(self.database, self._data_dir).run,
+            jobs=Jobs(self.database),
             reconciliations=self.reconciliations,
             resellers=self.resellers,
             catalogue=self.catalogue,
@@ -814,6 +818,34 @@ class Shop:
             vouchers=self.vouchers,
             subscribers=self.subscribers,
         )
+
+    @cached_property
+    def job_workers(self) -> "dict[JobKind, JobWorker]":
+        """What does the jobs that are started in the console, one for each kind."""
+        from telvend.audit.service import Audit
+        from telvend.desk.jobs.model import JobKind
+        from telvend.desk.jobs.work import adding_up, auditing, closing
+        from telvend.desk.jobs.worker import JobWorker
+
+        work = {
+            JobKind.FIGURES: adding_up(self.reports),
+            JobKind.CLOSE: closing(self.reports),
+            JobKind.AUDIT: auditing(Audit(self.database, self._data_dir).run),
+        }
+        return {kind: JobWorker(self.database, kind, of_kind) for kind, of_kind in work.items()}
+
+    @cached_property
+    def console_jobs(self) -> "list[PeriodicTask]":
+        """Made where this process runs."""
+        from telvend.desk.jobs.worker import EVERY_S
+        from telvend.kit.periodic import PeriodicTask
+
+        return [
+            self._life.runs(
+                PeriodicTask(f"console jobs: {kind}", one.work_off, self.clock, every_s=EVERY_S, runtime=self._runtime)
+            )
+            for kind, one in self.job_workers.items()
+        ]
 
     @cached_property
     def counter(self) -> "CounterSales":
@@ -1299,7 +1331,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
+    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing, shop.console_jobs)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
@@ -1514,6 +1546,8 @@ _LOADED_TO_SERVE: Final = (
     "orders.payloads.service",
     "orders.receipt_links.service",
     "corrections.service",
+    "desk.jobs.work",
+    "desk.jobs.worker",
     "dialects.openapi",
     "dialects.pages",
     "dialects.postman",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from telvend.database.connections import transaction_time
+from telvend.desk.jobs.model import JobKind
 from telvend.errors import Busy, NotPermitted, TelvendError
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, NGN, Money
@@ -256,6 +257,7 @@ async def things(console: ConsoleShop) -> dict[str, str]:
         " where reseller_id = $1 and mode = 'live' and currency = 'GHS' returning reference",
         console.ama.id,
     )
+    await shop.desk.jobs.start(JobKind.CLOSE, "2020-01", by_whom=OWNER)
     reconciliations = console.shop.reconciliations
     async with console.shop.database.connection() as tx:
         day = await reconciliations.day((await transaction_time(tx)).date())
@@ -284,7 +286,7 @@ def address_of(path: str, named: dict[str, str]) -> str:
         own["code"] = named["product"]
     if path.startswith("/console/vouchers/batches/"):
         own["number"] = named["batch"]
-    if path.startswith(("/console/audit-log/", "/console/emails/", "/console/reconciliations/")):
+    if path.startswith(("/console/audit-log/", "/console/emails/", "/console/reconciliations/", "/console/jobs/")):
         own["number"] = "1"
     for name, value in own.items():
         path = path.replace(f"{{{name}}}", value)
@@ -591,14 +593,30 @@ async def test_reports_and_books_agree_with_the_ledger(console: ConsoleShop) -> 
     amounts = re.findall(r"GH₵[0-9,.]+", rows[0])
     assert amounts[0] == amounts[1] != "GH₵0.00"
     page = await owner.press(await owner.open("/console/books/audit"), "Continue")
-    page = await owner.press(page, "Start")
-    assert "The books hold" in page.text
+    running = await owner.press(page, "Start")
+    assert "It has begun" in running.text
+    again = await owner.press(page, "Start")
+    assert again.status == 422
+    assert "runs already" in again.text
+    await console.work_off(JobKind.AUDIT)
+    assert "The books hold" in (await owner.open(running.url)).text
+    assert "holds" in (await owner.open("/console/books")).text
     page = await owner.press(await owner.open("/console/reports/close"), "Continue", month="2020-13", reason="x")
     page.error_of("month")
-    shown = await owner.press(await owner.open("/console/reports/close"), "Continue", month="2020-01", reason="done")
+    page = await owner.press(await owner.open("/console/reports/close"), "Continue", month="2020-01", reason="done")
+    assert "Figures of 2020-01" in page.text
+    await console.work_off(JobKind.FIGURES)
+    page = await owner.open(page.url)
+    shown = await owner.press(await owner.open(page.links["Close this month"]), "Continue")
+    assert "done" in shown.text
     page = await owner.press(shown, "Close")
-    assert "2020-01" in page.text
+    assert await console.value("select count(*) from report_month") == 0
+    assert (await console.acts())[0] == (OWNER, "month.close", "done")
+    await console.work_off(JobKind.CLOSE)
+    assert "2020-01 is closed" in (await owner.open(page.url)).text
     assert await console.value("select count(*) from report_month") == 1
+    assert await console.value("select by_whom from report_month") == OWNER
+    assert "2020-01" in (await owner.open("/console/reports/months")).text
 
 
 def left_over(index: int, **changes: object) -> Leftover:

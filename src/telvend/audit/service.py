@@ -58,7 +58,7 @@ INVARIANTS: Final = (
 _RULES: Final = tuple(invariant.rule for invariant in INVARIANTS)
 
 Progress = Callable[[int, int, str, int], None]
-"""Called before each invariant of a full audit: its number, how many there are, its rule, and the number of transfers."""
+"""Called before each invariant: its number, how many there are, its rule, and the number of transfers."""
 
 
 async def audit_books(database: Database) -> Report:
@@ -98,7 +98,7 @@ class Audit:
             elif full:
                 why = "it was asked for"
             else:
-                outcome = await verify_since(tx, taken, INVARIANTS, at=now)
+                outcome = await verify_since(tx, taken, INVARIANTS, at=now, progress=progress)
                 if outcome.doubt is None:
                     following = await _checkpoint(tx, now, taken.everything_at, outcome.below, outcome.laps)
                     report = Report(

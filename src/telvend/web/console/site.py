@@ -11,6 +11,7 @@ from telvend.people.model import Surface, Visitor
 from telvend.web.console import (
     catalogue,
     funding,
+    jobs,
     office,
     orders,
     providers,
@@ -39,6 +40,7 @@ SUBJECTS: Final = (
     catalogue,
     vouchers,
     reports,
+    jobs,
     reconciliation,
     office,
 )

@@ -1,4 +1,4 @@
-"""Lines of reconciliations. The version before writes none."""
+"""Lines of reconciliations, and jobs of the console. The version before writes none."""
 
 from telvend.database.migrations.script import run
 
