@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
     from telvend.fulfilment.worker import Fulfilment
+    from telvend.funding.claims.service import Claims
     from telvend.funding.credits.service import Credits
     from telvend.funding.jobs import FundingWorker
     from telvend.funding.play_money.guard import PlayMoneyGuard
@@ -770,6 +771,7 @@ class Shop:
                 self.orders_overview,
                 self.approvals,
                 self.fundings,
+                self.claims,
                 self.upstreams,
                 providers=self.provider_names,
                 findings=findings,
@@ -804,6 +806,7 @@ class Shop:
             credits=self.credits,
             corrections=self.corrections,
             fundings=self.fundings,
+            claims=self.claims,
             play_money=self.play_money,
             wallets=self.wallets,
             totals=self._life.opened(Stale(self.ledger.totals, TOTALS_FRESH_S)),
@@ -1062,6 +1065,13 @@ class Shop:
         )
 
     @cached_property
+    def claims(self) -> "Claims":
+        """Payments that resellers claim; of a complete shop."""
+        from telvend.funding.claims.service import Claims
+
+        return Claims(self.database, self.payable, self.verification, self.fundings, self.credits)
+
+    @cached_property
     def router(self) -> "Router":
         return _router(self.settings, self.providers, self.clock, self.play_money_guard.refuses_live)
 
@@ -1213,6 +1223,7 @@ class Shop:
             approvals=self.approvals,
             provisional=self.provisional,
             fundings=self.fundings,
+            claims=self.claims,
             upstreams=self.upstreams,
             webhooks=self.webhooks,
             subscribers=self.subscribers,
@@ -1524,6 +1535,7 @@ _LOADED_TO_SERVE: Final = (
     "gateways.sandbox.client",
     "providers.own_network.client",
     "providers.simulator.client",
+    "funding.claims.service",
     "funding.jobs",
     "funding.play_money.guard",
     "funding.play_money.real_process",

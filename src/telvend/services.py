@@ -7,6 +7,7 @@ from telvend.catalog.service import Catalogue
 from telvend.corrections.service import Corrections
 from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.fulfilment.recent.service import NetworkConditions
+from telvend.funding.claims.service import Claims
 from telvend.funding.credits.service import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
@@ -55,6 +56,7 @@ class Services:
     corrections: Corrections
     provisional: ProvisionalCredits
     fundings: Fundings
+    claims: Claims
     upstreams: Upstreams
     webhooks: Webhooks
     # The operator's side: one service for each room.

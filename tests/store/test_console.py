@@ -257,6 +257,7 @@ async def things(console: ConsoleShop) -> dict[str, str]:
         " where reseller_id = $1 and mode = 'live' and currency = 'GHS' returning reference",
         console.ama.id,
     )
+    await shop.claims.make(console.ama.id, "sandbox", "trf-1", Money(1_00, NGN), "", by_whom="ama")
     await shop.desk.jobs.start(JobKind.CLOSE, "2020-01", by_whom=OWNER)
     reconciliations = console.shop.reconciliations
     async with console.shop.database.connection() as tx:
@@ -282,6 +283,8 @@ def address_of(path: str, named: dict[str, str]) -> str:
     own = dict(named)
     if path.startswith("/console/funding/"):
         own["reference"] = named["funding"]
+    if path.startswith("/console/funding/claims/"):
+        own["number"] = "1"
     if path.startswith("/console/catalogue/"):
         own["code"] = named["product"]
     if path.startswith("/console/vouchers/batches/"):
@@ -617,6 +620,33 @@ async def test_reports_and_books_agree_with_the_ledger(console: ConsoleShop) -> 
     assert await console.value("select count(*) from report_month") == 1
     assert await console.value("select by_whom from report_month") == OWNER
     assert "2020-01" in (await owner.open("/console/reports/months")).text
+
+
+async def test_a_claim_is_made_in_the_portal_and_answered_in_the_console(console: ConsoleShop) -> None:
+    owner, ama = await console.owner(), await console.stranger()
+    page = await ama.open(await console.shop.people.invite(console.ama.email, by="test"))
+    await ama.press(page, "Open my account", password=PASSWORD)
+    page = await ama.open((await ama.open("/topup")).links["Paid, and the money is not here?"])
+    wrong = await ama.press(page, "Send", reference="", amount="many", currency="GHS", note="from <b>my</b> bank")
+    assert wrong.status == 422
+    assert "reference" in wrong.error_of("reference")
+    wrong.error_of("amount")
+    page = await ama.press(wrong, "Send", reference="trf-77", amount="50")
+    assert "The shop looks at it" in page.text
+    assert "You have claimed" in (await ama.press(page, "Send", reference="trf-77", amount="50")).text
+    assert "1 claim of a payment waits" in (await owner.open("/console")).text
+    page = await owner.open("/console/funding/claims")
+    page = await owner.open(page.links["Claim 1"])
+    assert "from <b>my</b> bank" in page.text
+    refused = await owner.press(await owner.open("/console/funding/claims/1/credit"), "Continue", reason="looked")
+    assert refused.status == 422
+    assert "Sandbox does not say that it was paid" in refused.text
+    page = await owner.do("/console/funding/claims/1/refuse", "Refuse", reason="No such payment at our bank")
+    assert "refused" in page.text
+    assert (await console.acts())[0] == (OWNER, "claim.refuse", "No such payment at our bank")
+    assert "No such payment at our bank" in (await ama.open("/claims")).text
+    assert "claim of a payment" not in (await owner.open("/console")).text
+    assert await console.balance() == 100_00
 
 
 def left_over(index: int, **changes: object) -> Leftover:

@@ -23,6 +23,7 @@ from telvend.database.connections import Database, Tx
 from telvend.database.invariants import Invariant
 from telvend.fulfilment import invariants as fulfilment
 from telvend.funding import invariants as funding
+from telvend.funding.claims import invariants as claims
 from telvend.funding.play_money import invariants as play_money
 from telvend.identity import invariants as identity
 from telvend.kit.keyfile import KeyRefused
@@ -44,6 +45,7 @@ INVARIANTS: Final = (
     *funding.CREDITS,
     *orders.INVARIANTS,
     *funding.INVARIANTS,
+    *claims.INVARIANTS,
     *play_money.INVARIANTS,
     *corrections.INVARIANTS,
     *approvals.INVARIANTS,

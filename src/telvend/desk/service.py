@@ -21,6 +21,7 @@ from telvend.desk.search import Search
 from telvend.errors import TelvendError
 from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.fulfilment.review import Review
+from telvend.funding.claims.service import Claims
 from telvend.funding.credits.service import Credits
 from telvend.funding.play_money.voiding import PlayMoney
 from telvend.funding.service import Fundings
@@ -65,6 +66,7 @@ class Desk:
     credits: Credits
     corrections: Corrections
     fundings: Fundings
+    claims: Claims
     play_money: PlayMoney
     wallets: Wallets
     totals: Stale[list[AccountTotal]]

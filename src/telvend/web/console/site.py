@@ -10,6 +10,7 @@ from telvend.desk.service import Desk
 from telvend.people.model import Surface, Visitor
 from telvend.web.console import (
     catalogue,
+    claims,
     funding,
     jobs,
     office,
@@ -36,6 +37,7 @@ SUBJECTS: Final = (
     orders,
     resellers,
     providers,
+    claims,
     funding,
     catalogue,
     vouchers,

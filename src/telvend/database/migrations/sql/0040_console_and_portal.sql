@@ -1,4 +1,4 @@
--- What the console shows of reconciliations, and the long work that is started there.
+-- What the console shows of reconciliations, the long work that is started there, and payments that resellers claim.
 
 -- A line of a reconciliation: what our books have of it, and what the provider says. number counts from 1, what may be lost first. Texts
 -- are empty, and amounts null, where a side has none. amount: the face value; cost: of our ledger; charged: what the provider took.
@@ -59,3 +59,36 @@ create table console_job (
 );
 create unique index console_job_one_at_once on console_job (kind) where due_at is not null;
 create index console_job_kind on console_job (kind, subject, id);
+
+-- Payments that resellers say they have made and that no wallet has. reference: what the gateway calls the payment, as its payer was
+-- told; note: the reseller's. state: open; waiting (for a second person, as proposal_id); credited, by `funding` (our reference of the
+-- funding that it was) or by a credit by hand under reference; gateway_reference is the gateway's own name of the payment; refused, as `answer` tells the reseller.
+create table funding_claim (
+    id bigint generated always as identity primary key,
+    reseller_id uuid not null references reseller,
+    gateway text not null,
+    reference text not null,
+    amount_minor bigint not null check (amount_minor > 0),
+    currency text not null,
+    note text not null,
+    by_whom text not null,
+    state text not null default 'open' check (state in ('open', 'waiting', 'credited', 'refused')),
+    made_at timestamptz not null default now(),
+    paid_minor bigint,
+    gateway_reference text,
+    funding text,
+    proposal_id bigint,
+    answer text not null default '',
+    settled_by text,
+    settled_at timestamptz,
+    check ((settled_at is null) = (state in ('open', 'waiting'))),
+    check ((settled_by is null) = (state = 'open')),
+    check ((proposal_id is not null) or state <> 'waiting'),
+    check (state <> 'credited' or funding is not null or gateway_reference is not null and paid_minor is not null)
+);
+create index funding_claim_open on funding_claim (id) where state in ('open', 'waiting');
+create index funding_claim_reseller on funding_claim (reseller_id, id);
+create index funding_claim_reference on funding_claim (reference);
+-- The same is claimed once by a reseller, unless it was refused; a payment at a gateway is credited to one claim.
+create unique index funding_claim_once on funding_claim (reseller_id, gateway, reference) where state <> 'refused';
+create unique index funding_claim_paid_once on funding_claim (gateway, gateway_reference) where state in ('waiting', 'credited');

@@ -1,4 +1,4 @@
-"""Lines of reconciliations, and jobs of the console. The version before writes none."""
+"""Lines of reconciliations, jobs of the console, claims of payments. The version before writes none."""
 
 from telvend.database.migrations.script import run
 
@@ -6,7 +6,7 @@ revision = "0040"
 down_revision = "0038"
 
 oldest_reader = None
-locks = "reconciliation, against reconciling, for a moment"
+locks = "reconciliation and reseller, against changes, for a moment"
 
 
 def upgrade() -> None:
