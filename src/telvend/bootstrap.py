@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     from telvend.orders.overview.service import OrdersOverview
     from telvend.orders.payloads.service import Payloads
     from telvend.orders.receipt_links.service import ReceiptLinks
+    from telvend.orders.receipt_prices.service import ReceiptPrices
     from telvend.orders.records import OrderRecords
     from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
@@ -920,6 +921,12 @@ class Shop:
         return Beneficiaries(self.database)
 
     @cached_property
+    def receipt_prices(self) -> "ReceiptPrices":
+        from telvend.orders.receipt_prices.service import ReceiptPrices
+
+        return ReceiptPrices(self.database)
+
+    @cached_property
     def receipt_links(self) -> "ReceiptLinks":
         from telvend.orders.receipt_links.service import ReceiptLinks
 
@@ -1213,6 +1220,7 @@ class Shop:
             bulk_lists=self.bulk_lists,
             beneficiaries=self.beneficiaries,
             receipt_links=self.receipt_links,
+            receipt_prices=self.receipt_prices,
             payloads=self.payloads,
             corrections=self.corrections,
             identity=self.identity,
@@ -1557,6 +1565,7 @@ _LOADED_TO_SERVE: Final = (
     "orders.beneficiaries.service",
     "orders.payloads.service",
     "orders.receipt_links.service",
+    "orders.receipt_prices.service",
     "corrections.service",
     "desk.jobs.work",
     "desk.jobs.worker",

@@ -22,6 +22,7 @@ from telvend.orders.bulk.service import BulkLists
 from telvend.orders.counter import CounterSales
 from telvend.orders.payloads.service import Payloads
 from telvend.orders.receipt_links.service import ReceiptLinks
+from telvend.orders.receipt_prices.service import ReceiptPrices
 from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
 from telvend.people.service import People
@@ -45,6 +46,7 @@ class Services:
     bulk_lists: BulkLists
     beneficiaries: Beneficiaries
     receipt_links: ReceiptLinks
+    receipt_prices: ReceiptPrices
     payloads: Payloads
     identity: Identity
     network_conditions: NetworkConditions

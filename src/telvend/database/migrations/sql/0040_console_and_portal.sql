@@ -1,4 +1,4 @@
--- What the console shows of reconciliations, the long work that is started there, and payments that resellers claim.
+-- What the console shows of reconciliations, long work that is started there, payments that resellers claim, prices on receipts.
 
 -- A line of a reconciliation: what our books have of it, and what the provider says. number counts from 1, what may be lost first. Texts
 -- are empty, and amounts null, where a side has none. amount: the face value; cost: of our ledger; charged: what the provider took.
@@ -92,3 +92,10 @@ create index funding_claim_reference on funding_claim (reference);
 -- The same is claimed once by a reseller, unless it was refused; a payment at a gateway is credited to one claim.
 create unique index funding_claim_once on funding_claim (reseller_id, gateway, reference) where state <> 'refused';
 create unique index funding_claim_paid_once on funding_claim (gateway, gateway_reference) where state in ('waiting', 'credited');
+
+-- What a reseller has charged a customer for an order, as it says itself, for the receipt; in the order's currency. Never a price of ours.
+create table receipt_price (
+    order_id bigint primary key,
+    price_minor bigint not null check (price_minor > 0),
+    written_at timestamptz not null default now()
+);

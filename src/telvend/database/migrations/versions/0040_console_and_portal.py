@@ -1,4 +1,4 @@
-"""Lines of reconciliations, jobs of the console, claims of payments. The version before writes none."""
+"""Lines of reconciliations, jobs of the console, claims, prices on receipts. The version before writes none."""
 
 from telvend.database.migrations.script import run
 
