@@ -435,7 +435,7 @@ async def test_the_limits_of_a_key_are_changed_with_their_figures_before_and_aft
     owner = await console.owner()
     key, _, _ = await console.shop.resellers.add_key(console.ama.email, "netpluse", Mode.LIVE, 60, 30)
     page = await owner.open(f"/console/resellers/{console.ama.number}")
-    path = page.links["60 / 30"]
+    path = page.links["60 / 30, change"]
     page = await owner.open(path)
     assert page.form("Continue").fields.items() >= {"read_limit": "60", "purchase_limit": "30"}.items()
     wrong = await owner.press(page, "Continue", read_limit="0", purchase_limit="many", reason="grows")
@@ -447,7 +447,7 @@ async def test_the_limits_of_a_key_are_changed_with_their_figures_before_and_aft
     (unchanged,) = await console.shop.resellers.list_keys(console.ama.email)
     assert unchanged.read_limit == 60
     page = await owner.press(shown, "Change")
-    assert "1,200 / 30" in page.links
+    assert "1,200 / 30, change" in page.links
     (changed,) = await console.shop.resellers.list_keys(console.ama.email)
     assert (changed.read_limit, changed.purchase_limit) == (1200, 30)
     assert (await console.acts())[0] == (OWNER, "key.limits", "grows")
@@ -678,7 +678,7 @@ async def test_a_reconciliation_is_read_line_by_line_and_as_a_file(console: Cons
     page = await owner.open(page.links[f"{day.calendar_date} simulator"])
     assert "T-49" in page.text
     assert "T-50" not in page.text
-    assert "find who bought by the number" in page.text
+    assert "Find who bought by the number" in page.text
     assert "T-50" in (await owner.open(page.links["Older"])).text
     page = await owner.open(f"/console/reconciliations/{made.id}?side=different")
     assert page.links[reference] == f"/console/orders/{reference}"

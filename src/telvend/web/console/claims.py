@@ -109,7 +109,7 @@ class _Pages:
     def verbs(self) -> Iterable[Verb[Claim]]:
         """Credit a claim; refuse it."""
         desk, base = self._desk, "/console/funding/claims/{number}"
-        on = On("claim", self._claim, lambda c: f"{c.id}", lambda c: f"/console/funding/claims/{c.id}")
+        on = On("claim", self._claim, lambda c: f"claim {c.id}", lambda c: f"/console/funding/claims/{c.id}")
 
         async def credit_preview(c: Claim, given: Given) -> Preview:  # noqa: ARG001
             found = await desk.claims.look(c)

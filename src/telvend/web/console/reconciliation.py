@@ -40,9 +40,10 @@ WHAT_TO_DO: Final = {
     NextStep.COST: "Ask the provider, or enter the new cost in the catalogue.",
     NextStep.REFERENCES: "Compare the references with the provider.",
     NextStep.UNKNOWN_OPEN: "Not in our books, and not settled there: look at it in the statement.",
-    NextStep.UNKNOWN: "Not in our books, as after a restore: find who bought by the number, and debit the wallet.",
+    NextStep.UNKNOWN: "Find who bought by the number, and debit the wallet; else ask the provider.",
 }
 _FILE_ROWS: Final = 2_000
+_SHORT: Final = 24
 _COLUMNS: Final = (
     "list", "what", "at", "reference", "provider_reference", "order", "email", "here", "there", "there_says", "times",
     "subscriber", "there_subscriber", "product", "amount", "cost", "charged", "difference", "currency", "next",
@@ -106,10 +107,9 @@ class _Pages:
         base = f"/console/reconciliations/{made.id}"
         rows: list[Sequence[Value]] = [
             (
-                SIDES[line.side], ", ".join(line.aspects).capitalize(), line.at,
-                Link(f"/console/orders/{line.order}", line.order) if line.order else line.reference or None,
-                line.provider_reference or None, _recipient(line), _ours(line), _theirs(line), line.difference,
-                WHAT_TO_DO[line.step],
+                SIDES[line.side], line.at,
+                _reference(line),
+                _recipient(line), _ours(line), _theirs(line), line.difference, WHAT_TO_DO[line.step],
             )
             for line in found[:PAGE]
         ]  # fmt: skip
@@ -125,8 +125,8 @@ class _Pages:
         listing = Listing(
             "Lines",
             [
-                Column("Kind"), Column("What"), Column("When"), Column("Order, or our reference"), Column("Their reference"),
-                Column("For"), Column("Ours"), Column("Theirs"), Column("Difference", True), Column("What to do"),
+                Column("Kind"), Column("When"), Column("Order, or reference"), Column("For"), Column("Ours"), Column("Theirs"),
+                Column("Difference", True), Column("What to do"),
             ],
             rows,
             filters=[Filter("side", "Kind", options=[("", "All"), *((str(one), f"{SIDES[one].words}") for one in Side)])],
@@ -190,10 +190,21 @@ def _summary(made: Reconciled) -> list[tuple[str, Value]]:
     return [*found, ("From", made.source), ("Made", made.made_at), ("By", made.by_whom)]
 
 
+def _reference(line: LeftoverLine) -> Value:
+    if line.order:
+        return Link(f"/console/orders/{line.order}", line.order)
+    return _short(line.reference or line.provider_reference) or None
+
+
+def _short(text: str) -> str:
+    """What a statement says, as a table has room for; the file has all of it."""
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+
+
 def _recipient(line: LeftoverLine) -> Value:
-    told = f"{line.subscriber} {line.product}".strip()
+    told = f"{_short(line.subscriber)} {_short(line.product)}".strip()
     if line.there_subscriber and line.here is not None and not line.subscriber.endswith(line.there_subscriber[-9:]):
-        told = f"{told}; there {line.there_subscriber}"
+        told = f"{told}; there {_short(line.there_subscriber)}"
     return told or None
 
 
@@ -207,7 +218,11 @@ def _theirs(line: LeftoverLine) -> Value:
     if line.there is None:
         return "Not known"
     told = str(line.there).capitalize() + (f" {line.times} times" if line.times > 1 else "")
-    return told + ("" if line.charged is None else f", {line.charged}")
+    told += "" if line.charged is None else f", {line.charged}"
+    # Where the line begins with our own reference, theirs is still needed to ask them.
+    return told + (
+        f", as {_short(line.provider_reference)}" if line.provider_reference and (line.order or line.reference) else ""
+    )
 
 
 def _row(line: LeftoverLine, emails: Mapping[UUID, str]) -> Sequence[Value]:

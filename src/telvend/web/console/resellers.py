@@ -510,7 +510,7 @@ def _keys(keys: Sequence[ApiKey], base: str) -> Listing:
 
 def _limits_cell(key: ApiKey, base: str) -> Value:
     text = f"{key.read_limit:,} / {key.purchase_limit:,}"
-    return text if key.revoked_at else Link(f"{base}/keys/{key.id}/limits", text)
+    return text if key.revoked_at else Link(f"{base}/keys/{key.id}/limits", f"{text}, change")
 
 
 def _limits(given: Given) -> tuple[int, int]:
