@@ -7,6 +7,7 @@ from telvend.catalog.service import Catalogue
 from telvend.corrections.service import Corrections
 from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.fulfilment.recent.service import NetworkConditions
+from telvend.funding.claims.service import Claims
 from telvend.funding.credits.service import Credits
 from telvend.funding.service import Fundings
 from telvend.identity.service import Identity
@@ -21,6 +22,7 @@ from telvend.orders.bulk.service import BulkLists
 from telvend.orders.counter import CounterSales
 from telvend.orders.payloads.service import Payloads
 from telvend.orders.receipt_links.service import ReceiptLinks
+from telvend.orders.receipt_prices.service import ReceiptPrices
 from telvend.orders.records import OrderRecords
 from telvend.orders.service import Orders
 from telvend.people.service import People
@@ -44,6 +46,7 @@ class Services:
     bulk_lists: BulkLists
     beneficiaries: Beneficiaries
     receipt_links: ReceiptLinks
+    receipt_prices: ReceiptPrices
     payloads: Payloads
     identity: Identity
     network_conditions: NetworkConditions
@@ -55,6 +58,7 @@ class Services:
     corrections: Corrections
     provisional: ProvisionalCredits
     fundings: Fundings
+    claims: Claims
     upstreams: Upstreams
     webhooks: Webhooks
     # The operator's side: one service for each room.

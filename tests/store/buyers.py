@@ -133,9 +133,10 @@ class Stage:
         assert answer.status == 303, answer.text
         return await self.ama.get(answer.place)
 
-    async def buy(self, phone: str = "0241234567", **query: str) -> str:
-        """Buy what `summary` shows; return the reference."""
-        bought = await self.ama.post("/buy", (await self.summary(phone, **query)).fields("/buy"))
+    async def buy(self, phone: str = "0241234567", *, customer_price: str = "", **query: str) -> str:
+        """Buy what `summary` shows; return the reference. `customer_price`: what is typed for the receipt."""
+        fields = (await self.summary(phone, **query)).fields("/buy") | {"customer_price": customer_price}
+        bought = await self.ama.post("/buy", fields)
         assert bought.status == 303, bought.text
         return bought.place.rpartition("/")[2]
 

@@ -13,6 +13,7 @@ from telvend.approvals.gate import SecondPerson
 from telvend.bootstrap import Shop, applications, open_shop
 from telvend.catalog.service import install_builtin
 from telvend.config import Settings, SimulatorSettings
+from telvend.desk.jobs.model import JobKind
 from telvend.kit.lifecycle import Lifecycle
 from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
@@ -204,6 +205,10 @@ class ConsoleShop:
             )  # fmt: skip
             await tx.execute("update orders set state = 'review', due_at = null, attempts = 1 where id = $1", number_)
         return reference
+
+    async def work_off(self, kind: JobKind) -> None:
+        """Do the job of this kind that is due, as a process that runs does."""
+        await self.shop.job_workers[kind].work_off()
 
     async def acts(self) -> list[tuple[str, str, str]]:
         """Who did what for what reason, the last one first."""

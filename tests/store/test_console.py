@@ -3,13 +3,20 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from telvend.database.connections import transaction_time
+from telvend.desk.jobs.model import JobKind
 from telvend.errors import Busy, NotPermitted, TelvendError
-from telvend.kit.money import NGN, Money
+from telvend.kit.mode import Mode
+from telvend.kit.money import GHS, NGN, Money
 from telvend.people.model import Role
+from telvend.providers.upstream import LineStatus, StatementLine
+from telvend.upstreams.reconciliation.model import Aspect, Comparison, Leftover, Side
+from telvend.upstreams.reconciliation.service import FarSide
 from telvend.web.console.rights import ROLES, Right
 from tests.store.consoles import OWNER, PASSWORD, ConsoleShop, Page, console_shop
 
@@ -250,6 +257,12 @@ async def things(console: ConsoleShop) -> dict[str, str]:
         " where reseller_id = $1 and mode = 'live' and currency = 'GHS' returning reference",
         console.ama.id,
     )
+    await shop.claims.make(console.ama.id, "sandbox", "trf-1", Money(1_00, NGN), "", by_whom="ama")
+    await shop.desk.jobs.start(JobKind.CLOSE, "2020-01", by_whom=OWNER)
+    reconciliations = console.shop.reconciliations
+    async with console.shop.database.connection() as tx:
+        day = await reconciliations.day((await transaction_time(tx)).date())
+    await reconciliations.record("simulator", day, FarSide.LIST, "", Comparison(), by_whom="esi")
     return {
         "reference": reference, "topic": "review", "number": str(console.ama.number), "key": str(key.id), "name": "simulator",
         "country": "GH", "code": "MTN", "msisdn": "+2348031234567", "serial": batch.first_serial, "id": str(person.id),
@@ -270,11 +283,13 @@ def address_of(path: str, named: dict[str, str]) -> str:
     own = dict(named)
     if path.startswith("/console/funding/"):
         own["reference"] = named["funding"]
+    if path.startswith("/console/funding/claims/"):
+        own["number"] = "1"
     if path.startswith("/console/catalogue/"):
         own["code"] = named["product"]
     if path.startswith("/console/vouchers/batches/"):
         own["number"] = named["batch"]
-    if path.startswith(("/console/audit-log/", "/console/emails/")):
+    if path.startswith(("/console/audit-log/", "/console/emails/", "/console/reconciliations/", "/console/jobs/")):
         own["number"] = "1"
     for name, value in own.items():
         path = path.replace(f"{{{name}}}", value)
@@ -414,6 +429,30 @@ async def test_a_suspended_reseller_is_refused_and_let_in_again(console: Console
     await owner.do(f"{base}/resume", "Resume", reason="settled")
     await console.sell()
     assert [act[1] for act in (await console.acts())[:2]] == ["reseller.resume", "reseller.suspend"]
+
+
+async def test_the_limits_of_a_key_are_changed_with_their_figures_before_and_after(console: ConsoleShop) -> None:
+    owner = await console.owner()
+    key, _, _ = await console.shop.resellers.add_key(console.ama.email, "netpluse", Mode.LIVE, 60, 30)
+    page = await owner.open(f"/console/resellers/{console.ama.number}")
+    path = page.links["60 / 30, change"]
+    page = await owner.open(path)
+    assert page.form("Continue").fields.items() >= {"read_limit": "60", "purchase_limit": "30"}.items()
+    wrong = await owner.press(page, "Continue", read_limit="0", purchase_limit="many", reason="grows")
+    assert wrong.status == 422
+    assert "whole number" in wrong.error_of("read_limit")
+    assert "whole number" in wrong.error_of("purchase_limit")
+    shown = await owner.press(wrong, "Continue", read_limit="1,200", purchase_limit="30", reason="grows")
+    assert "60 → 1,200" in shown.text
+    (unchanged,) = await console.shop.resellers.list_keys(console.ama.email)
+    assert unchanged.read_limit == 60
+    page = await owner.press(shown, "Change")
+    assert "1,200 / 30, change" in page.links
+    (changed,) = await console.shop.resellers.list_keys(console.ama.email)
+    assert (changed.read_limit, changed.purchase_limit) == (1200, 30)
+    assert (await console.acts())[0] == (OWNER, "key.limits", "grows")
+    await console.shop.resellers.revoke_key(key.id)
+    assert (await owner.press(await owner.open(path), "Continue", reason="again")).status == 422
 
 
 async def test_an_act_stands_with_its_change_or_not_at_all(
@@ -557,14 +596,101 @@ async def test_reports_and_books_agree_with_the_ledger(console: ConsoleShop) -> 
     amounts = re.findall(r"GH₵[0-9,.]+", rows[0])
     assert amounts[0] == amounts[1] != "GH₵0.00"
     page = await owner.press(await owner.open("/console/books/audit"), "Continue")
-    page = await owner.press(page, "Start")
-    assert "The books hold" in page.text
+    running = await owner.press(page, "Start")
+    assert "It has begun" in running.text
+    again = await owner.press(page, "Start")
+    assert again.status == 422
+    assert "runs already" in again.text
+    await console.work_off(JobKind.AUDIT)
+    assert "The books hold" in (await owner.open(running.url)).text
+    assert "holds" in (await owner.open("/console/books")).text
     page = await owner.press(await owner.open("/console/reports/close"), "Continue", month="2020-13", reason="x")
     page.error_of("month")
-    shown = await owner.press(await owner.open("/console/reports/close"), "Continue", month="2020-01", reason="done")
+    page = await owner.press(await owner.open("/console/reports/close"), "Continue", month="2020-01", reason="done")
+    assert "Figures of 2020-01" in page.text
+    await console.work_off(JobKind.FIGURES)
+    page = await owner.open(page.url)
+    shown = await owner.press(await owner.open(page.links["Close this month"]), "Continue")
+    assert "done" in shown.text
     page = await owner.press(shown, "Close")
-    assert "2020-01" in page.text
+    assert await console.value("select count(*) from report_month") == 0
+    assert (await console.acts())[0] == (OWNER, "month.close", "done")
+    await console.work_off(JobKind.CLOSE)
+    assert "2020-01 is closed" in (await owner.open(page.url)).text
     assert await console.value("select count(*) from report_month") == 1
+    assert await console.value("select by_whom from report_month") == OWNER
+    assert "2020-01" in (await owner.open("/console/reports/months")).text
+
+
+async def test_a_claim_is_made_in_the_portal_and_answered_in_the_console(console: ConsoleShop) -> None:
+    owner, ama = await console.owner(), await console.stranger()
+    page = await ama.open(await console.shop.people.invite(console.ama.email, by="test"))
+    await ama.press(page, "Open my account", password=PASSWORD)
+    page = await ama.open((await ama.open("/topup")).links["Paid, and the money is not here?"])
+    wrong = await ama.press(page, "Send", reference="", amount="many", currency="GHS", note="from <b>my</b> bank")
+    assert wrong.status == 422
+    assert "reference" in wrong.error_of("reference")
+    wrong.error_of("amount")
+    page = await ama.press(wrong, "Send", reference="trf-77", amount="50")
+    assert "The shop looks at it" in page.text
+    assert "You have claimed" in (await ama.press(page, "Send", reference="trf-77", amount="50")).text
+    assert "1 claim of a payment waits" in (await owner.open("/console")).text
+    page = await owner.open("/console/funding/claims")
+    page = await owner.open(page.links["Claim 1"])
+    assert "from <b>my</b> bank" in page.text
+    refused = await owner.press(await owner.open("/console/funding/claims/1/credit"), "Continue", reason="looked")
+    assert refused.status == 422
+    assert "Sandbox does not say that it was paid" in refused.text
+    page = await owner.do("/console/funding/claims/1/refuse", "Refuse", reason="No such payment at our bank")
+    assert "refused" in page.text
+    assert (await console.acts())[0] == (OWNER, "claim.refuse", "No such payment at our bank")
+    assert "No such payment at our bank" in (await ama.open("/claims")).text
+    assert "claim of a payment" not in (await owner.open("/console")).text
+    assert await console.balance() == 100_00
+
+
+def left_over(index: int, **changes: object) -> Leftover:
+    """What the provider has delivered, and our books do not know."""
+    line = StatementLine(
+        LineStatus.DELIVERED,
+        f"=ours-{index}",
+        f"T-{index}",
+        charged=Money(390, GHS),
+        subscriber="0241230009",
+        word="sent\0",
+    )
+    return replace(Leftover(Side.ONLY_THERE, (Aspect.STATUS,), None, line, LineStatus.DELIVERED), **changes)
+
+
+async def test_a_reconciliation_is_read_line_by_line_and_as_a_file(console: ConsoleShop) -> None:
+    owner = await console.owner()
+    reference = await console.doubtful()
+    reconciliations = console.shop.reconciliations
+    async with console.shop.database.connection() as tx:
+        today = await transaction_time(tx)
+    day = await reconciliations.day(today.date())
+    (attempt,) = await reconciliations.attempts_of("simulator", day)
+    dearer = StatementLine(LineStatus.DELIVERED, attempt.reference, "T-0", charged=Money(400, GHS))
+    different = Leftover(Side.DIFFERENT, (Aspect.STATUS,), attempt, dearer, LineStatus.DELIVERED)
+    found = Comparison(leftovers=[*(left_over(number) for number in range(60)), different])
+    made = await reconciliations.record("simulator", day, FarSide.STATEMENT, "", found, by_whom="esi")
+    page = await owner.open("/console/reconciliations")
+    page = await owner.open(page.links[f"{day.calendar_date} simulator"])
+    assert "T-49" in page.text
+    assert "T-50" not in page.text
+    assert "Find who bought by the number" in page.text
+    assert "T-50" in (await owner.open(page.links["Older"])).text
+    page = await owner.open(f"/console/reconciliations/{made.id}?side=different")
+    assert page.links[reference] == f"/console/orders/{reference}"
+    assert "Resolve" not in page.links
+    assert "Ask the provider from the order's page" in page.text
+    assert "0.10" in page.text
+    rows = (await owner.http.get(page.links["Export CSV"])).text.splitlines()
+    assert len(rows) == 2
+    rows = (await owner.http.get(f"/console/reconciliations/{made.id}/lines.csv")).text.splitlines()
+    assert len(rows) == 62
+    assert "'=ours-0" in rows[1]
+    assert (await owner.open("/console/reconciliations/999")).status == 404
 
 
 async def test_hostile_names_and_references_are_shown_as_text(console: ConsoleShop) -> None:

@@ -241,7 +241,7 @@ async def test_what_is_somebody_elses_is_not_there(shop: Stage, path: str) -> No
     assert (await shop.ama.get(path.format(reference))).status == 200
     for other in (reference, reference[:-1] + "x", "WEB-1", "x" * 500, "%00", "..%2f..", "WEB-999999999-abcdef"):
         assert (await kofi.ama.get(path.format(other))).status == 404, other
-    for act in ("link", "revoke"):
+    for act in ("link", "revoke", "price"):
         assert (await kofi.ama.post(f"/receipt/{reference}/{act}")).status == 404
 
 
@@ -257,6 +257,30 @@ async def test_a_receipt_says_what_was_delivered_and_not_what_it_has_cost(shop: 
     assert "4.50" not in receipt
     airtime = await delivered(shop, kind="airtime", amount="3")
     assert "GH₵3.00" in (await shop.ama.get(f"/receipt/{airtime}")).text
+
+
+async def test_the_customers_own_price_stands_on_every_form_of_the_receipt(shop: Stage) -> None:
+    reference = await delivered(shop, customer_price="5.50")
+    page = await shop.ama.get(f"/receipt/{reference}")
+    assert "Price GH₵5.50" in page.text
+    assert "4.50" not in page.source.split('class="card receipt"')[1].split("</main>")[0]
+    first = (await shop.ama.client.get(f"/receipt/{reference}/picture.png")).content
+    for wrong in ("many", "-1", "0", "1.234", "9" * 30):
+        refused = await shop.ama.post(f"/receipt/{reference}/price", {"customer_price": wrong})
+        assert refused.status == 422, wrong
+        assert 'id="f-customer_price-error"' in refused.source, wrong
+        assert f'value="{wrong}"' in refused.source
+    assert (await shop.ama.post(f"/receipt/{reference}/price", {"customer_price": "1,006"})).status == 303
+    link = (await shop.ama.post(f"/receipt/{reference}/link")).source
+    token = re.search(r"/r/([A-Za-z0-9]{32})", link)
+    assert token is not None
+    shared = await Browser(shop.app).get(f"/r/{token[1]}")
+    assert "Price GH₵1,006.00" in shared.text
+    assert "4.50" not in shared.source
+    assert (await shop.ama.client.get(f"/receipt/{reference}/picture.png")).content != first
+    await shop.ama.get(f"/receipt/{reference}")
+    assert (await shop.ama.post(f"/receipt/{reference}/price", {"customer_price": ""})).status == 303
+    assert "Price" not in (await Browser(shop.app).get(f"/r/{token[1]}")).text
 
 
 async def test_there_is_no_receipt_of_what_is_not_delivered_yet(shop: Stage) -> None:

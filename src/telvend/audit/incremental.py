@@ -13,7 +13,7 @@ time only. The steps:
 An invariant that reads a table without such a selection (in a new room) runs over all rows, each time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -67,11 +67,18 @@ async def first_laps(tx: Tx, at: datetime) -> tuple[dict[str, int], dict[str, La
 
 
 async def verify_since(
-    tx: Tx, checkpoint: Checkpoint, invariants: Sequence[Invariant], *, at: datetime | None = None, pages: int = PAGES
+    tx: Tx,
+    checkpoint: Checkpoint,
+    invariants: Sequence[Invariant],
+    *,
+    at: datetime | None = None,
+    pages: int = PAGES,
+    progress: Callable[[int, int, str, int], None] | None = None,
 ) -> Outcome:
     """Verify what has changed since the checkpoint. `tx` must be a repeatable-read transaction that may write temporary tables.
 
-    `pages`: the most pages of a table that are read, besides those that were added. `at`: the time of the audit.
+    `pages`: the most pages of a table that are read, besides those that were added. `at`: the time of the audit. `progress`: see
+    audit/service.py.
     """
     outcome = Outcome()
     moment = await store.moment(tx)
@@ -113,10 +120,14 @@ async def verify_since(
         if causes > _MANY and causes > outcome.orders / 4:
             outcome.doubt = f"{causes} causes have changed"
             return outcome
+        number = 0
         for scope in Scope:
             mine = [one for one in invariants if _scope_of(one) is scope]
             async with parts.part_of(tx, scope):
                 for invariant in mine:
+                    number += 1
+                    if progress is not None:
+                        progress(number, len(invariants), invariant.rule, outcome.transfers)
                     if await parts.breaks(tx, invariant.sql):
                         outcome.doubt = f"what has changed since the checkpoint breaks: {invariant.rule}"
                         return outcome

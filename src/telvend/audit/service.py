@@ -23,6 +23,7 @@ from telvend.database.connections import Database, Tx
 from telvend.database.invariants import Invariant
 from telvend.fulfilment import invariants as fulfilment
 from telvend.funding import invariants as funding
+from telvend.funding.claims import invariants as claims
 from telvend.funding.play_money import invariants as play_money
 from telvend.identity import invariants as identity
 from telvend.kit.keyfile import KeyRefused
@@ -44,6 +45,7 @@ INVARIANTS: Final = (
     *funding.CREDITS,
     *orders.INVARIANTS,
     *funding.INVARIANTS,
+    *claims.INVARIANTS,
     *play_money.INVARIANTS,
     *corrections.INVARIANTS,
     *approvals.INVARIANTS,
@@ -58,7 +60,7 @@ INVARIANTS: Final = (
 _RULES: Final = tuple(invariant.rule for invariant in INVARIANTS)
 
 Progress = Callable[[int, int, str, int], None]
-"""Called before each invariant of a full audit: its number, how many there are, its rule, and the number of transfers."""
+"""Called before each invariant: its number, how many there are, its rule, and the number of transfers."""
 
 
 async def audit_books(database: Database) -> Report:
@@ -98,7 +100,7 @@ class Audit:
             elif full:
                 why = "it was asked for"
             else:
-                outcome = await verify_since(tx, taken, INVARIANTS, at=now)
+                outcome = await verify_since(tx, taken, INVARIANTS, at=now, progress=progress)
                 if outcome.doubt is None:
                     following = await _checkpoint(tx, now, taken.everything_at, outcome.below, outcome.laps)
                     report = Report(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from telvend.approvals import failpoints as approval_points
 from telvend.authorities import dojah, prembly
 from telvend.corrections import failpoints as correction_points
+from telvend.desk.jobs import failpoints as job_points
 from telvend.dialects import madapi, netpluse, networkdatasub
 from telvend.fulfilment import failpoints as fulfilment_points
 from telvend.funding import failpoints as funding_points
@@ -44,6 +45,7 @@ FAILPOINTS = {
         approval_points,
         webhook_points,
         bulk_points,
+        job_points,
         people_points,
         backup_points,
         move_points,

@@ -118,7 +118,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
+    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing, shop.console_jobs)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from telvend.database.connections import Database, Tx
     from telvend.database.watch import Watch
     from telvend.desk.attention import Attention
+    from telvend.desk.jobs.model import JobKind
+    from telvend.desk.jobs.worker import JobWorker
     from telvend.desk.order_file import OrderFiles
     from telvend.desk.service import Desk
     from telvend.fulfilment.model import FulfilmentPolicy
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
     from telvend.fulfilment.worker import Fulfilment
+    from telvend.funding.claims.service import Claims
     from telvend.funding.credits.service import Credits
     from telvend.funding.jobs import FundingWorker
     from telvend.funding.play_money.guard import PlayMoneyGuard
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from telvend.orders.overview.service import OrdersOverview
     from telvend.orders.payloads.service import Payloads
     from telvend.orders.receipt_links.service import ReceiptLinks
+    from telvend.orders.receipt_prices.service import ReceiptPrices
     from telvend.orders.records import OrderRecords
     from telvend.orders.search.service import OrderSearch
     from telvend.orders.service import Orders
@@ -691,6 +695,7 @@ class Shop:
                 self.orders_overview,
                 self.approvals,
                 self.fundings,
+                self.claims,
                 self.upstreams,
                 providers=self.provider_names,
                 findings=findings,
@@ -702,7 +707,7 @@ class Shop:
         """The services that the console calls. The shop must be complete."""
         from zoneinfo import ZoneInfo
 
-        from telvend.audit.service import Audit
+        from telvend.desk.jobs.service import Jobs
         from telvend.desk.search import Search
         from telvend.desk.service import Desk
         from telvend.kit.stale import Stale
@@ -725,11 +730,12 @@ class Shop:
             credits=self.credits,
             corrections=self.corrections,
             fundings=self.fundings,
+            claims=self.claims,
             play_money=self.play_money,
             wallets=self.wallets,
             totals=self._life.opened(Stale(self.ledger.totals, TOTALS_FRESH_S)),
             reports=self.reports,
-            audit=Audit(self.database, self._data_dir).run,
+            jobs=Jobs(self.database),
             reconciliations=self.reconciliations,
             resellers=self.resellers,
             catalogue=self.catalogue,
@@ -739,6 +745,34 @@ class Shop:
             vouchers=self.vouchers,
             subscribers=self.subscribers,
         )
+
+    @cached_property
+    def job_workers(self) -> "dict[JobKind, JobWorker]":
+        """What does the jobs that are started in the console, one for each kind."""
+        from telvend.audit.service import Audit
+        from telvend.desk.jobs.model import JobKind
+        from telvend.desk.jobs.work import adding_up, auditing, closing
+        from telvend.desk.jobs.worker import JobWorker
+
+        work = {
+            JobKind.FIGURES: adding_up(self.reports),
+            JobKind.CLOSE: closing(self.reports),
+            JobKind.AUDIT: auditing(Audit(self.database, self._data_dir).run),
+        }
+        return {kind: JobWorker(self.database, kind, of_kind) for kind, of_kind in work.items()}
+
+    @cached_property
+    def console_jobs(self) -> "list[PeriodicTask]":
+        """Made where this process runs."""
+        from telvend.desk.jobs.worker import EVERY_S
+        from telvend.kit.periodic import PeriodicTask
+
+        return [
+            self._life.runs(
+                PeriodicTask(f"console jobs: {kind}", one.work_off, self.clock, every_s=EVERY_S, runtime=self._runtime)
+            )
+            for kind, one in self.job_workers.items()
+        ]
 
     @cached_property
     def counter(self) -> "CounterSales":
@@ -808,6 +842,12 @@ class Shop:
         from telvend.orders.beneficiaries.service import Beneficiaries
 
         return Beneficiaries(self.database)
+
+    @cached_property
+    def receipt_prices(self) -> "ReceiptPrices":
+        from telvend.orders.receipt_prices.service import ReceiptPrices
+
+        return ReceiptPrices(self.database)
 
     @cached_property
     def receipt_links(self) -> "ReceiptLinks":
@@ -954,6 +994,13 @@ class Shop:
             on_notice=self.funding_worker.wake,
             outbox=self.outbox,
         )
+
+    @cached_property
+    def claims(self) -> "Claims":
+        """Payments that resellers claim; of a complete shop."""
+        from telvend.funding.claims.service import Claims
+
+        return Claims(self.database, self.payable, self.verification, self.fundings, self.credits)
 
     @cached_property
     def router(self) -> "Router":
@@ -1108,6 +1155,7 @@ class Shop:
             bulk_lists=self.bulk_lists,
             beneficiaries=self.beneficiaries,
             receipt_links=self.receipt_links,
+            receipt_prices=self.receipt_prices,
             payloads=self.payloads,
             corrections=self.corrections,
             identity=self.identity,
@@ -1118,6 +1166,7 @@ class Shop:
             approvals=self.approvals,
             provisional=self.provisional,
             fundings=self.fundings,
+            claims=self.claims,
             upstreams=self.upstreams,
             webhooks=self.webhooks,
             subscribers=self.subscribers,

@@ -1,14 +1,19 @@
 """`telvend funding`: money that comes through gateways, and what of it waits for a person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from telvend.approvals.model import WaitsForSecondPerson
+from telvend.cli.approvals import waiting_output
 from telvend.cli.common import Output, command, table, time_text, zone_name
 from telvend.cli.listing import first, more_after, page
+from telvend.cli.who import By, ByWhereMoneyMoves, user_of_machine
 from telvend.errors import InvalidInput
+from telvend.funding.claims.model import Claim, ClaimState
+from telvend.funding.claims.service import ALL as ALL_CLAIMS
 from telvend.funding.model import Funding, FundingState
 from telvend.kit.money import Money
 
@@ -173,6 +178,86 @@ async def void(
             console.print("\nWhat is in open sales is still play money. Run this again when they are final.")
 
     return Output(data, show=show)
+
+
+ClaimNumber = Annotated[int, typer.Argument(min=1, max=2**62, help="The number of the claim.")]
+
+
+def _claim_data(claim: Claim) -> dict[str, Any]:
+    return {
+        "id": claim.id,
+        "reseller_id": claim.reseller_id,
+        "gateway": claim.gateway,
+        "reference": claim.reference,
+        "amount": claim.amount.decimal,
+        "currency": claim.amount.currency.code,
+        "note": claim.note,
+        "by": claim.by_whom,
+        "state": claim.state,
+        "made_at": claim.made_at,
+        "paid": None if claim.paid is None else claim.paid.decimal,
+        "gateway_reference": claim.gateway_reference,
+        "funding": claim.funding,
+        "proposal": claim.proposal_id,
+        "answer": claim.answer,
+        "settled_by": claim.settled_by,
+        "settled_at": claim.settled_at,
+    }
+
+
+@command(app, "claims")
+async def claims(
+    shop: "Shop",
+    settled: Annotated[bool, typer.Option("--all", help="Also those that are settled.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to show.")] = 50,
+    before: Annotated[int | None, typer.Option(min=1, max=2**62, help="Where to go on.")] = None,
+) -> Output:
+    """List payments that resellers say they have made and that no wallet has, newest first."""
+    await shop.complete()
+    states = ALL_CLAIMS if settled else (ClaimState.OPEN, ClaimState.WAITING)
+
+    async def fetch(before: int | None, count: int) -> "Sequence[Claim]":
+        return await shop.claims.listed(states, before=before, limit=count)
+
+    found = await fetch(before, limit)
+    more = await more_after(found, limit, lambda one: one.id, fetch)
+    emails = await shop.resellers.emails({one.reseller_id for one in found})
+    rows = [
+        (c.id, time_text(c.made_at), emails[c.reseller_id], c.amount.decimal, c.amount.currency, c.gateway, c.reference, c.state)
+        for c in found
+    ]  # fmt: skip
+    columns = ("number", f"made ({zone_name()})", "reseller", "claimed", "", "gateway", "payment", "state")
+    listed = [_claim_data(one) | {"email": emails[one.reseller_id]} for one in found]
+    data = {"claims": listed, "next": more.following, **more.left_off}
+    return Output(data, show=page(columns, rows, "No payment is claimed.", more))
+
+
+@command(app, "settle")
+async def settle(shop: "Shop", number: ClaimNumber, by: ByWhereMoneyMoves = None) -> Output:
+    """Ask the gateway about a claim, and credit what it says was paid, once. Nothing is credited on the reseller's word.
+
+    What is above `second_person_above` waits for a second person: nothing moves, and the exit code is 3.
+    """
+    await shop.complete()
+    try:
+        claim = await shop.claims.settle(number, by_whom=by or user_of_machine())
+    except WaitsForSecondPerson as waits:
+        return await waiting_output(shop, waits.proposal)
+    what = f"funding {claim.funding}" if claim.funding else f"{claim.paid}"
+    return Output(_claim_data(claim), f"Claim {claim.id} is credited: {what}.")
+
+
+@command(app, "refuse")
+async def refuse(
+    shop: "Shop",
+    number: ClaimNumber,
+    reason: Annotated[str, typer.Option(help="Why; the reseller reads it.")],
+    by: By = None,
+) -> Output:
+    """Refuse a claim. The reseller reads why, and may claim the payment again."""
+    await shop.complete()
+    claim = await shop.claims.refuse(number, reason, by_whom=by or user_of_machine())
+    return Output(_claim_data(claim), f"Claim {claim.id} is refused.")
 
 
 @command(app, "strays")

@@ -16,11 +16,14 @@ from telvend.errors import InvalidInput, NotFound
 from telvend.kit.money import Currency, Money, foreign_currency
 from telvend.providers.connectors import connect
 from telvend.providers.upstream import ConnectorRefused, LineStatus, StatementUnavailable
-from telvend.upstreams.reconciliation.model import Aspect, KnownAttempt, Leftover, Side
+from telvend.upstreams.reconciliation.leftovers import LeftoverLine, NextStep, line_of, resellers_in
+from telvend.upstreams.reconciliation.model import Side
 from telvend.upstreams.reconciliation.service import FarSide
 from telvend.upstreams.reconciliation.statement import FIELDS, Statement, StatementOptions
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from rich.console import Console
 
     from telvend.bootstrap import Shop
@@ -313,138 +316,122 @@ def _notes(report: "Comparison", day: "Day", read: Statement | None, source: Far
 # What was found -----------------------------------------------------------------------------------------------------------
 
 
-async def _emails(shop: "Shop", report: "Comparison") -> dict[str, str]:
-    from uuid import UUID
-
-    numbers: set[UUID] = {
-        UUID(one.attempt.reseller_id) for one in report.leftovers if one.attempt is not None and one.attempt.reseller_id
-    }
-    return {str(number): email for number, email in (await shop.resellers.emails(numbers)).items()} if numbers else {}
+async def _emails(shop: "Shop", report: "Comparison") -> "Mapping[UUID, str]":
+    numbers = resellers_in(line_of(one) for one in report.leftovers)
+    return await shop.resellers.emails(numbers) if numbers else {}
 
 
 @dataclass(frozen=True, slots=True)
 class _Named:
     """A leftover with the address of who bought it."""
 
-    leftover: Leftover
+    line: LeftoverLine
     email: str
     provider: str
 
     @property
     def what(self) -> str:
-        return ", ".join(self.leftover.aspects)
+        return ", ".join(self.line.aspects)
 
     def data(self) -> dict[str, Any]:
-        attempt, line = self.leftover.attempt, self.leftover.line
-        charged = None if line is None else line.charged
-        amount = attempt.face if attempt is not None else None if line is None else line.amount
-        money = charged or amount or (None if attempt is None else attempt.cost)
+        line = self.line
+        money = line.charged or line.amount or line.cost
         return {
-            "list": self.leftover.side,
-            "what": [*self.leftover.aspects],
-            "at": attempt.started_at if attempt is not None else None if line is None else line.at,
-            "reference": attempt.reference if attempt is not None else "" if line is None else line.reference,
-            "provider_reference": (line.provider_reference if line is not None else "")
-            or ("" if attempt is None else attempt.provider_reference),
-            "order": (attempt.order_reference or None) if attempt is not None else None,
+            "list": line.side,
+            "what": [*line.aspects],
+            "at": line.at,
+            "reference": line.reference,
+            "provider_reference": line.provider_reference,
+            "order": line.order or None,
             "email": self.email or None,
-            "here": None if attempt is None else attempt.state,
-            "there": self.leftover.there,
-            "there_says": "" if line is None else line.word,
-            "times": self.leftover.times,
-            "subscriber": attempt.subscriber if attempt is not None else "" if line is None else line.subscriber,
-            "there_subscriber": "" if line is None else line.subscriber,
-            "product": attempt.product if attempt is not None else "" if line is None else line.product,
-            "amount": None if amount is None else amount.decimal,
-            "cost": None if attempt is None else attempt.cost.decimal,
-            "charged": None if charged is None else charged.decimal,
+            "here": line.here,
+            "there": line.there,
+            "there_says": line.there_says,
+            "times": line.times,
+            "subscriber": line.subscriber,
+            "there_subscriber": line.there_subscriber,
+            "product": line.product,
+            "amount": None if line.amount is None else line.amount.decimal,
+            "cost": None if line.cost is None else line.cost.decimal,
+            "charged": None if line.charged is None else line.charged.decimal,
             "currency": None if money is None else money.currency.code,
             "next": self.next,
         }
 
     @property
     def next(self) -> str:
-        """The next step for the operator. Reconciling itself moves no money of a wallet."""
-        leftover, name = self.leftover, self.provider
-        attempt, line = leftover.attempt, leftover.line
-        if attempt is None:
-            return self._next_of_stranger()
-        order = attempt.order_reference
-        if Aspect.TWICE in leftover.aspects:
-            return f"Delivered {leftover.times} times under one reference: ask {name} to pay all but one back."
-        if not order:
-            asks = f"`telvend provider trials --reference {attempt.reference}` asks; " if attempt.state.open else ""
-            return f"A trial, for which no wallet has paid: {asks}settle it with {name}."
-        if attempt.decided and leftover.side is not Side.DIFFERENT and leftover.line is not None:
-            return (
-                f"{order} was decided by hand: `telvend order ask {order}` asks {name} once more; where the statement is right,"
-                " this command with --enter-late enters it as a write-off."
-            )
-        if leftover.side is Side.ONLY_HERE:
-            return (
-                f"Ask {name}. Where the recipient has nothing: `telvend order refund {order} --reason … --by WHO` gives the price"
-                f" back, and {name} owes you {attempt.cost}."
-            )
-        if leftover.side is Side.ONLY_THERE:
-            return self._next_of_delivered(attempt)
-        if attempt.state.open or leftover.there is not LineStatus.DELIVERED:
-            if attempt.order_state in ("delivered", "failed"):
+        """The next step for the operator, with the command that does it."""
+        line, name, order, email = self.line, self.provider, self.line.order, self.email
+        match line.step:
+            case NextStep.REPEATED:
+                return f"Delivered {line.times} times under one reference: ask {name} to pay all but one back."
+            case NextStep.TRIAL:
+                is_open = line.here is not None and line.here.open
+                asks = f"`telvend provider trials --reference {line.reference}` asks; " if is_open else ""
+                return f"A trial, for which no wallet has paid: {asks}settle it with {name}."
+            case NextStep.DECIDED:
+                return (
+                    f"{order} was decided by hand: `telvend order ask {order}` asks {name} once more; where the statement is right,"
+                    " this command with --enter-late enters it as a write-off."
+                )
+            case NextStep.REFUND:
+                return (
+                    f"Ask {name}. Where the recipient has nothing: `telvend order refund {order} --reason … --by WHO` gives the price"
+                    f" back, and {name} owes you {line.cost}."
+                )
+            case NextStep.CHARGE:
+                currency = "" if line.cost is None else line.cost.currency
+                return (
+                    f"The recipient has it, and {email} has the money back. Where {email} agrees:"
+                    f" `telvend wallet debit {email} AMOUNT {currency} --reference {line.reference} --reason …`;"
+                    f" else it is the shop's loss of {line.cost}."
+                )
+            case NextStep.OTHER_ATTEMPT:
+                return f"{order} was delivered by another attempt too: ask {name} to pay this one back."
+            case NextStep.RESOLVE:
+                return f"`telvend order resolve {order} --delivered --note …`, before it is delivered once more."
+            case NextStep.WAIT:
                 return f"Not settled at {name} yet; reconcile again when it is."
-            return (
-                f"`telvend order ask {order}` asks {name} now; where it stays open,"
-                f" `telvend order resolve {order} --delivered|--failed --note …` decides it."
-            )
-        if Aspect.NUMBER in leftover.aspects:
-            return f"Delivered to another number than {order} was bought for: ask {name}."
-        if line is not None and {Aspect.COST, Aspect.AMOUNT} & {*leftover.aspects}:
-            return (
-                f"The ledger keeps {attempt.cost}. Ask {name}, or say what it takes from now on:"
-                f" `telvend product offer {attempt.product} {name} COST`."
-            )
-        return f"Compare the references with {name}."
-
-    def _next_of_delivered(self, attempt: KnownAttempt) -> str:
-        order = attempt.order_reference
-        if attempt.order_state == "failed":
-            return (
-                f"The recipient has it, and {self.email} has the money back. Where {self.email} agrees:"
-                f" `telvend wallet debit {self.email} AMOUNT {attempt.currency} --reference {attempt.reference} --reason …`;"
-                f" else it is the shop's loss of {attempt.cost}."
-            )
-        if attempt.order_state == "delivered":
-            return f"{order} was delivered by another attempt too: ask {self.provider} to pay this one back."
-        return f"`telvend order resolve {order} --delivered --note …`, before it is delivered once more."
-
-    def _next_of_stranger(self) -> str:
-        line, name = self.leftover.line, self.provider
-        if self.leftover.there is not LineStatus.DELIVERED:
-            return f"Look at it in the statement; ask {name} where it is not settled."
-        number = f" --subscriber {line.subscriber}" if line is not None and line.subscriber else ""
-        return (
-            f"Not in our books, as what was sold after the moment of a restore: `telvend order list{number}` may show who bought;"
-            f" `telvend wallet debit EMAIL AMOUNT CURRENCY --reference … --reason …` charges it. Else ask {name}."
-        )
+            case NextStep.ASK:
+                return (
+                    f"`telvend order ask {order}` asks {name} now; where it stays open,"
+                    f" `telvend order resolve {order} --delivered|--failed --note …` decides it."
+                )
+            case NextStep.NUMBER:
+                return f"Delivered to another number than {order} was bought for: ask {name}."
+            case NextStep.COST:
+                return (
+                    f"The ledger keeps {line.cost}. Ask {name}, or say what it takes from now on:"
+                    f" `telvend product offer {line.product} {name} COST`."
+                )
+            case NextStep.REFERENCES:
+                return f"Compare the references with {name}."
+            case NextStep.UNKNOWN_OPEN:
+                return f"Look at it in the statement; ask {name} where it is not settled."
+            case NextStep.UNKNOWN:
+                number = f" --subscriber {line.there_subscriber}" if line.there_subscriber else ""
+                return (
+                    f"Not in our books, as what was sold after the moment of a restore: `telvend order list{number}` may show who"
+                    f" bought; `telvend wallet debit EMAIL AMOUNT CURRENCY --reference … --reason …` charges it. Else ask {name}."
+                )
 
 
-def _of(report: "Comparison", emails: Mapping[str, str], provider: str, side: Side | None = None) -> list[_Named]:
-    return [
-        _Named(one, emails.get(one.attempt.reseller_id, "") if one.attempt is not None else "", provider)
-        for one in report.leftovers
-        if side is None or one.side is side
-    ]
+def _of(report: "Comparison", emails: "Mapping[UUID, str]", provider: str, side: Side | None = None) -> list[_Named]:
+    lines = [line_of(one) for one in report.leftovers if side is None or one.side is side]
+    return [_Named(one, emails.get(one.reseller_id, "") if one.reseller_id else "", provider) for one in lines]
 
 
 async def _rows(
-    report: "Comparison", emails: Mapping[str, str], provider: str
+    report: "Comparison", emails: "Mapping[UUID, str]", provider: str
 ) -> AsyncIterator[list[Mapping[str, Any]]]:
     for one in _of(report, emails, provider):
-        yield [one.data() | {"what": one.what, "list": one.leftover.side.value}]
+        yield [one.data() | {"what": one.what, "list": one.line.side.value}]
 
 
 def _output(
     report: "Comparison",
     recorded: "Reconciled",
-    emails: Mapping[str, str],
+    emails: "Mapping[UUID, str]",
     notes: Sequence[str],
     read: Statement | None,
 ) -> Output:

@@ -9,6 +9,7 @@ from typing import Final
 from telvend.approvals.service import Approvals
 from telvend.desk.model import Matter, Topic
 from telvend.fulfilment.routing import BreakerState
+from telvend.funding.claims.service import Claims
 from telvend.funding.service import Fundings
 from telvend.kit.money import Currency, Money
 from telvend.kit.stale import Stale
@@ -70,6 +71,7 @@ class Attention:
         overview: OrdersOverview,
         approvals: Approvals,
         fundings: Fundings,
+        claims: Claims,
         upstreams: Upstreams,
         *,
         providers: Collection[str],
@@ -78,6 +80,7 @@ class Attention:
         self._overview = overview
         self._approvals = approvals
         self._fundings = fundings
+        self._claims = claims
         self.standings = Stale(lambda: upstreams.standings(providers), STANDINGS_FRESH_S)
         self.findings = Stale(findings, FINDINGS_FRESH_S)
 
@@ -92,6 +95,7 @@ class Attention:
         old = await self._overview.open_since(OLD, MOST + 1)
         proposals = await self._approvals.listed(limit=MOST + 1)
         payments = await self._fundings.list_fundings(attention=True, limit=MOST + 1)
+        claims = await self._claims.unsettled(MOST + 1)
         strays = await self._fundings.stray_notices(MOST + 1)
         standings = await self.standings()
         findings = await self.findings()
@@ -104,6 +108,7 @@ class Attention:
                 Topic.APPROVALS, proposals, "proposal waits for a second person", "proposals wait for a second person"
             ),
             *_counted(Topic.FUNDINGS, payments, "payment does not fit", "payments do not fit"),
+            *_counted(Topic.CLAIMS, claims, "claim of a payment waits", "claims of payments wait"),
             *_counted(Topic.STRAYS, strays, "payment has no owner", "payments have no owner"),
             *_resting(standings),
             *(_found(one) for one in findings if one.level is not Level.OK and one.check not in _SEEN_HERE),

@@ -12,6 +12,7 @@ class Topic(StrEnum):
     OLD_ORDERS = "old-orders"
     APPROVALS = "approvals"
     FUNDINGS = "fundings"
+    CLAIMS = "claims"
     STRAYS = "strays"
     PROVIDERS = "providers"
     FLOATS = "floats"
@@ -88,12 +89,25 @@ ADVICE: Final = {
         ),
         "/console/funding",
     ),
+    Topic.CLAIMS: Advice(
+        "Claims of payments",
+        "A reseller says that a payment was made and is in no wallet.",
+        (
+            "Open the claim and choose “Ask the gateway and credit”. The next page shows what the gateway says before anything moves.",
+            "Where it was paid, credit it: the wallet gets what the gateway has received, once.",
+            "Above the limit for one person the credit waits until another one confirms it, below Approvals.",
+            "Where the gateway does not know it, refuse the claim and say why; the reseller reads that and may claim again.",
+            "Where two resellers claim one payment, find out first whose it is: the reference alone proves nothing.",
+        ),
+        "/console/funding/claims",
+    ),
     Topic.STRAYS: Advice(
         "Payments without an owner",
         "A gateway has sent a signed message about a payment that is none of ours. Money may have come that no wallet has.",
         (
             "Find the payment at the gateway by what its message says.",
-            "Ask the reseller who claims it for the bank's reference, and compare amount and time.",
+            "A reseller who misses it claims it in the portal, and it stands among the claims: credit it there.",
+            "Otherwise ask who may have sent it for the bank's reference, and compare amount and time.",
             "Credit the wallet by hand with the gateway's reference as the reference, so that it cannot be credited twice.",
         ),
         "/console/funding",

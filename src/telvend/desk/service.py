@@ -1,6 +1,6 @@
 """What the console speaks to: the services of one shop that its operator uses, and the record of what people do with them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +15,13 @@ from telvend.config import Settings
 from telvend.corrections.service import Corrections
 from telvend.database.connections import Tx, writing_together
 from telvend.desk.attention import Attention
+from telvend.desk.jobs.service import Jobs
 from telvend.desk.order_file import OrderFiles
 from telvend.desk.search import Search
 from telvend.errors import TelvendError
 from telvend.fulfilment.provisional.service import ProvisionalCredits
 from telvend.fulfilment.review import Review
+from telvend.funding.claims.service import Claims
 from telvend.funding.credits.service import Credits
 from telvend.funding.play_money.voiding import PlayMoney
 from telvend.funding.service import Fundings
@@ -64,13 +66,14 @@ class Desk:
     credits: Credits
     corrections: Corrections
     fundings: Fundings
+    claims: Claims
     play_money: PlayMoney
     wallets: Wallets
     totals: Stale[list[AccountTotal]]
     """What every account holds, summed within the last minute."""
     reports: Reports
-    audit: Callable[[], Awaitable[Any]]
-    """Run an audit of the books, as `telvend ledger check` does."""
+    jobs: Jobs
+    """Long work that is done in the background: months that are closed, audits of the books."""
     reconciliations: Reconciliations
     # Who buys, and what is sold.
     resellers: Resellers

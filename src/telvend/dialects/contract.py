@@ -14,6 +14,7 @@ import msgspec
 from telvend.dialects.examples import Parameter, Step, Variable
 from telvend.dialects.forms import Form
 from telvend.errors import TelvendError
+from telvend.kit.addresses import server_url
 from telvend.kit.allowance import AllowanceKind
 from telvend.resellers.model import Caller
 from telvend.sales.model import SaleKind
@@ -52,8 +53,8 @@ class Request(msgspec.Struct, gc=False):
 
     @property
     def base_url(self) -> str:
-        """How the caller reaches this server: the setting `public_url`, else what the request says."""
-        return self.public_url or f"{self.scheme}://{self.headers.get(b'host', b'localhost').decode('latin-1')}"
+        """See kit/addresses.py."""
+        return server_url(self.public_url, self.scheme, self.headers.get(b"host", b"localhost").decode("latin-1"))
 
 
 FormT = TypeVar("FormT")

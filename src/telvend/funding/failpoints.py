@@ -9,4 +9,5 @@ FAILPOINTS: Final = {
     "funding.before_credit": "The gateway has said that a funding was paid; nothing is written.",
     "funding.before_commit": "What follows from a gateway's word is written; the transaction is not committed.",
     "funding.after_commit": "What follows from a gateway's word is durable; nobody has been told.",
+    "claim.before_commit": "A claimed payment is credited and its claim settled, not yet committed.",
 }

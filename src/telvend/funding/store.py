@@ -66,6 +66,16 @@ async def find(tx: Tx, funding_id: int) -> Funding | None:
     return funding_in(row) if row else None
 
 
+async def paid_by(tx: Tx, gateway: str, gateway_reference: str) -> Funding | None:
+    """The funding that was credited for what the gateway calls so."""
+    row = await tx.fetchrow(
+        f"select {_COLUMNS} from funding where gateway = $1 and gateway_reference = $2 and state = 'completed'",
+        gateway,
+        gateway_reference,
+    )
+    return funding_in(row) if row else None
+
+
 async def listed(
     tx: Tx,
     *,

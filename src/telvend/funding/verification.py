@@ -82,12 +82,19 @@ class PaymentVerification:
         if gateway is None:
             word: Word = PaymentUnknown(f"{funding.gateway} is not set up here and cannot be asked")
         else:
-            word = await self._verify(gateway, funding.reference)
+            word = await self._word_of(gateway, funding.reference)
         if isinstance(word, Paid):
             await hit_async("funding.before_credit")
         return await self.settle(funding, word, gateway.traits if gateway else _GONE)
 
-    async def _verify(self, gateway: Gateway, reference: str) -> Word:
+    async def verify(self, gateway_name: str, reference: str) -> Word:
+        """What a gateway says of a payment that need not be a funding. Changes nothing."""
+        gateway = self._gateways.named(gateway_name)
+        if gateway is None:
+            return PaymentUnknown(f"{gateway_name} is not set up here and cannot be asked")
+        return await self._word_of(gateway, reference)
+
+    async def _word_of(self, gateway: Gateway, reference: str) -> Word:
         """The gateway's word. Whatever is none, exceptions included, is Unknown."""
         word: Any
         try:

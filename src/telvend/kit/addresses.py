@@ -1,4 +1,4 @@
-"""Addresses of clients: which of them belong to one and the same."""
+"""Addresses: which of clients belong to one and the same, and the one by which clients reach this server."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -22,3 +22,8 @@ def network_of(address: str) -> str:
     if found.is_loopback:
         return str(found)
     return f"{IPv6Address(int(found) >> 64 << 64)}/64"
+
+
+def server_url(public_url: str, scheme: str, host: str) -> str:
+    """How clients reach this server, without a slash at its end: the setting `public_url`, else what the request says."""
+    return (public_url or f"{scheme}://{host}").rstrip("/")

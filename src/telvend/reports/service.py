@@ -4,7 +4,7 @@ Days of closed months are read from what was sealed, all others from the ledger 
 database.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Generic, TypeVar
@@ -50,7 +50,17 @@ _KINDS: Final = {
 """The kinds of transfers that move accounts of a kind; those of a wallet are nearly all."""
 _LONGEST_NAME: Final = 200
 
+CLOSING_STEPS: Final = 5
+"""How many steps it takes to close a month."""
+
+Progress = Callable[[int, int, str], None]
+"""Called before each step: its number, how many there are, and what it is."""
+
 T = TypeVar("T")
+
+
+def _unseen(done: int, total: int, step: str) -> None:
+    """Nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +197,8 @@ class Reports:
             await store.prepare(tx)
             return [text for invariant in INVARIANTS for text in await store.breaking(tx, invariant)]
 
-    async def close(self, month: Month, by_whom: str) -> Closed:
-        """Close a month: compute its figures, store and seal them. They never change.
+    async def close(self, month: Month, by_whom: str, *, progress: Progress = _unseen) -> Closed:
+        """Close a month: compute its figures, store and seal them, in one transaction. They never change.
 
         Sales that are still open are not included: they count in the day in which they end. Raises InvalidInput (not over, closed
         before), InvariantBroken (the sales and the ledger disagree), Busy.
@@ -199,12 +209,17 @@ class Reports:
         try:
             async with self._database.connection() as tx, tx.transaction(isolation="repeatable_read"):
                 await store.prepare(tx)
+                progress(1, CLOSING_STEPS, "Reading what was sold")
                 sold = await store.sales(tx, span, _ALL, with_cost=True)
+                progress(2, CLOSING_STEPS, "Reading the ledger")
                 moved = _added_up(await store.movements(tx, span, by_day=True))
                 accounts = await store.accounts(tx)
                 closed = await store.closed_months(tx)
+                progress(3, CLOSING_STEPS, "Comparing sales and ledger")
                 _require_agreement(month, sold, moved, accounts)
+                progress(4, CLOSING_STEPS, "Adding up opening balances")
                 openings = await self._openings(tx, month.first, closed, None, accounts)
+                progress(5, CLOSING_STEPS, "Sealing the figures")
                 transfers = sum(movement.transfers for movement in moved) // 2
                 await store.write_closed(tx, month, str(self._zone), span, by_whom, transfers, sold, openings, moved)
                 open_sales = await store.open_sales(tx, span.ends_at, Mode.LIVE)

@@ -46,7 +46,7 @@ TOKEN_VALID_S: Final = 3599
 
 _NO_KEY: Final = UUID(int=0)
 _EXPIRED_AT_ONCE: Final = 100
-_LARGEST_LIMIT: Final = 1_000_000_000
+LARGEST_LIMIT: Final = 1_000_000_000
 _LONGEST_NAME: Final = 200
 _LONGEST_REASON: Final = 500
 _LARGEST_PICTURE: Final = 1024 * 1024
@@ -401,7 +401,7 @@ class Resellers:
             key = _require_own(await store.lock_key(tx, number), owner)
             if key.revoked_at is not None:
                 raise InvalidInput("key", "is revoked")
-            most = (_LARGEST_LIMIT, _LARGEST_LIMIT)
+            most = (LARGEST_LIMIT, LARGEST_LIMIT)
             if owner is not None:
                 most = max(OWN_READ_LIMIT, key.read_limit), max(OWN_PURCHASE_LIMIT, key.purchase_limit)
             reads = _limit("read_limit", read_limit, READ_LIMIT, most=most[0])
@@ -507,7 +507,7 @@ def _name(text: str) -> str:
     return name
 
 
-def _limit(field: str, given: int | None, otherwise: int, *, most: int = _LARGEST_LIMIT) -> int:
+def _limit(field: str, given: int | None, otherwise: int, *, most: int = LARGEST_LIMIT) -> int:
     if given is None:
         return otherwise
     if not 1 <= given <= most:

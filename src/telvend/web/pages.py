@@ -21,7 +21,7 @@ from telvend.web.forwarded import is_local, peer_of
 from telvend.web.measurements import PATH as METRICS
 from telvend.web.measurements import answered
 from telvend.web.pieces import LargeResponse
-from telvend.web.site import Site
+from telvend.web.site import Site, base_url_of
 
 
 class Json(Response):
@@ -93,11 +93,10 @@ def pages(
         found = written.get((kind, name))
         if found is None:
             return Json({"error": "There is no such API."}, status_code=404)
-        base = public_url or f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}"
         headers = {"cache-control": "private, max-age=300"}  # It holds the address by which it was asked for.
         if "download" in request.query_params:
             headers["content-disposition"] = f'attachment; filename="{_FILE_NAMES[kind].format(name=name)}"'
-        return DocumentResponse(*found.at(base), headers)
+        return DocumentResponse(*found.at(base_url_of(request, public_url)), headers)
 
     async def logo(request: Request) -> Response:
         picture = _PICTURES.get(request.path_params["name"])

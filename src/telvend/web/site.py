@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telvend import errors
 from telvend.errors import TelvendError, UnknownPath
+from telvend.kit.addresses import server_url
 from telvend.kit.ids import request_id_of
 
 HEADERS: Final = {
@@ -101,7 +102,7 @@ def _with_headers(scope: Scope, send: Send) -> Send:
 
 def base_url_of(request: Request, public_url: str) -> str:
     """How clients reach this server, without a slash at its end: the setting, else what the request says."""
-    return (public_url or f"{request.url.scheme}://{request.url.netloc}").rstrip("/")
+    return server_url(public_url, request.url.scheme, request.url.netloc)
 
 
 async def _nothing_more() -> Message:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from telvend.kit.addresses import network_of
+from telvend.kit.addresses import network_of, server_url
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ from telvend.kit.addresses import network_of
 )
 def test_an_address_belongs_to_itself_in_ipv4_and_to_its_64_in_ipv6(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize("setting", ["https://shop.example", "https://shop.example/", ""])
+def test_the_address_of_the_server_has_no_slash_at_its_end(setting: str) -> None:
+    assert server_url(setting, "https", "shop.example") == "https://shop.example"

@@ -63,6 +63,16 @@ def app(state: State) -> Any:
     return pages(cast(Any, People()), "", DOCUMENTS, Fresh(metrics, 0), unready)
 
 
+@pytest.mark.parametrize("kind", DOCUMENTS)
+async def test_documents_have_no_slash_at_the_end_of_the_address_whatever_the_setting_has(kind: str) -> None:
+    async def nothing() -> Any:
+        return None
+
+    site = pages(cast(Any, People()), "https://shop.example/", DOCUMENTS, Fresh(nothing, 0), nothing)
+    reply = await request(site, "GET", f"/{kind}/netpluse.json")
+    assert b'"https://shop.example"' in reply.body
+
+
 async def test_health_says_whether_and_why(app: Any, state: State) -> None:
     reply = await request(app, "GET", "/healthz")
     assert (reply.status, reply.json) == (200, {"status": "ready"})

@@ -1,6 +1,6 @@
 """Money that the operator puts into a wallet by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from telvend.wallets.model import TransactionKind
 MOST_PLAY_MONEY: Final = 100_000
 """So much play money a reseller's test wallet may be filled up to by its owner, in whole units of its currency."""
 
+Also = Callable[[Tx, Proposal | None], Awaitable[None]]
+
 
 class Credits:
     """Credits by hand of one shop."""
@@ -32,14 +34,22 @@ class Credits:
         self._second_person = second_person or SecondPerson()
 
     async def add(
-        self, reseller_id: UUID, amount: Money, mode: Mode, reference: str, *, by_whom: str | None = None
+        self,
+        reseller_id: UUID,
+        amount: Money,
+        mode: Mode,
+        reference: str,
+        *,
+        by_whom: str | None = None,
+        also: Also | None = None,
     ) -> Money:
         """Put money into a reseller's wallet, once for each reference; opens the wallet if there is none.
 
         Returns the balance. The same reference and amount again credits nothing. Raises InvalidInput,
-        ReferenceReused for another amount, and WaitsForSecondPerson where the credit has become a proposal.
+        ReferenceReused for another amount, and WaitsForSecondPerson where the credit has become a proposal. `also` is called in its
+        transaction where it was made now, with the proposal that it has become or None.
         """
-        return await self._add(reseller_id, amount, mode, reference, by_whom)
+        return await self._add(reseller_id, amount, mode, reference, by_whom, also=also)
 
     async def _add(
         self,
@@ -50,6 +60,7 @@ class Credits:
         by_whom: str | None,
         *,
         most: int | None = None,
+        also: Also | None = None,
     ) -> Money:
         """As `add`; the wallet then holds no more than `most`."""
         if amount.minor <= 0:
@@ -73,6 +84,8 @@ class Credits:
             waiting = await self._second_person.admit(tx, act, cause, by_whom=by_whom)
             if waiting is None:
                 balance = await _enter(tx, journal, act, cause, funding, by_whom or "")
+            if also is not None:
+                await also(tx, waiting)
         if waiting is not None:
             await hit_async("approval.proposed")
             raise WaitsForSecondPerson(waiting)

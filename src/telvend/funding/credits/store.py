@@ -13,6 +13,13 @@ async def credit_of(tx: Tx, wallet_id: int, reference: str) -> int | None:
     return None if found is None else int(found)
 
 
+async def is_used(tx: Tx, references: Sequence[str]) -> bool:
+    """Whether anything was credited under one of these references, to any wallet. Reads all credits by hand."""
+    return bool(
+        await tx.fetchval("select exists (select from wallet_credit where reference = any($1::text[]))", references)
+    )
+
+
 async def write_credit(
     tx: Tx, cause: int, wallet_id: int, reference: str, amount_minor: int, position: int, by_whom: str
 ) -> None:

@@ -14,13 +14,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from telvend.database.connections import Database, transaction_time
-from telvend.errors import InvalidInput
+from telvend.errors import InvalidInput, NotFound
 from telvend.fulfilment.model import Effect, Item, LateAnswer
 from telvend.kit import log
 from telvend.kit.money import Currency
 from telvend.providers.contract import Delivered, Reason, Refused
 from telvend.providers.upstream import StatementLine
 from telvend.upstreams.reconciliation import store
+from telvend.upstreams.reconciliation.leftovers import LeftoverLine
 from telvend.upstreams.reconciliation.model import (
     AFTER,
     BEFORE,
@@ -30,6 +31,7 @@ from telvend.upstreams.reconciliation.model import (
     KnownAttempt,
     Matching,
     Reconciled,
+    Side,
     chunks,
 )
 
@@ -146,6 +148,24 @@ class Reconciliations:
         """What was recorded, newest first. Raises Busy."""
         async with self._database.connection() as tx:
             return await store.page(tx, provider, before, limit)
+
+    async def find(self, number: int) -> Reconciled:
+        """The reconciliation with this number. Raises NotFound, Busy."""
+        async with self._database.connection() as tx:
+            found = await store.find(tx, number)
+        if found is None:
+            raise NotFound("Reconciliation")
+        return found
+
+    async def lines(
+        self, number: int, *, side: Side | None = None, after: int = 0, limit: int
+    ) -> Sequence[LeftoverLine]:
+        """What the reconciliation with this number has left over, what may be lost first. Raises Busy.
+
+        Empty also where it was made by a version that did not keep lines.
+        """
+        async with self._database.connection() as tx:
+            return await store.lines(tx, number, side, after, limit)
 
     async def _attempts(self, provider: str, day: Day, begins_at: datetime, ends_at: datetime) -> list[KnownAttempt]:
         found: list[KnownAttempt] = []

@@ -7,9 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from telvend.database.connections import Tx
-from telvend.kit.money import Currency, currency_of, foreign_currency
+from telvend.kit.money import Currency, Money, currency_of, foreign_currency
 from telvend.orders.model import AttemptState
-from telvend.upstreams.reconciliation.model import Comparison, Costs, Day, KnownAttempt, Reconciled, Side
+from telvend.providers.upstream import LineStatus
+from telvend.upstreams.reconciliation.leftovers import LeftoverLine, NextStep, line_of
+from telvend.upstreams.reconciliation.model import Aspect, Comparison, Costs, Day, KnownAttempt, Reconciled, Side
 
 _ATTEMPT: Final = """
     select order_id, order_reference, order_state, reseller_id, number, reference, provider_reference, state, started_at, kind,
@@ -24,6 +26,18 @@ _RECORDED: Final = """
         by_whom, made_at
     from reconciliation
 """
+
+_LINE: Final = (
+    "number", "side", "aspects", "at", "reference", "provider_reference", "order_reference", "reseller_id", "here", "there",
+    "there_says", "times", "subscriber", "there_subscriber", "product", "amount_minor", "amount_currency", "cost_minor",
+    "cost_currency", "charged_minor", "charged_currency", "next_step",
+)  # fmt: skip
+_WRITE_LINE: Final = (
+    f"insert into reconciliation_line (reconciliation_id, {', '.join(_LINE)})"
+    f" values ({', '.join(f'${number}' for number in range(1, len(_LINE) + 2))})"
+)
+_LINES_AT_ONCE: Final = 5_000
+_LONGEST_TEXT: Final = 500
 
 
 async def attempts(tx: Tx, provider: str, begins_at: datetime, ends_at: datetime, day: Day) -> list[KnownAttempt]:
@@ -102,7 +116,7 @@ class _Cost(msgspec.Struct):
 async def write(
     tx: Tx, provider: str, day: Day, source: str, digest: str, report: Comparison, by_whom: str
 ) -> Reconciled:
-    """Record what was found."""
+    """Record what was found, with each line that is left over."""
     costs = {unit.code: _Cost(one.ledger_minor, one.charged_minor, one.unsaid) for unit, one in report.costs.items()}
     number = await tx.fetchval(
         "insert into reconciliation (provider, day, zone, source, statement_digest, lines, attempts, matched, only_here,"
@@ -111,7 +125,60 @@ async def write(
         len(report.of(Side.ONLY_HERE)), len(report.of(Side.ONLY_THERE)), len(report.of(Side.DIFFERENT)),
         msgspec.json.encode(costs).decode(), by_whom,
     )  # fmt: skip
+    await _write_lines(tx, number, [line_of(one) for one in report.leftovers])
     return _recorded(await tx.fetchrow(f"{_RECORDED} where id = $1", number))
+
+
+async def _write_lines(tx: Tx, reconciliation_id: int, lines: Sequence[LeftoverLine]) -> None:
+    for start in range(0, len(lines), _LINES_AT_ONCE):
+        rows = [
+            [reconciliation_id, number, *_texts(one)]
+            for number, one in enumerate(lines[start : start + _LINES_AT_ONCE], start + 1)
+        ]
+        await tx.executemany(_WRITE_LINE, rows)
+
+
+def _texts(one: LeftoverLine) -> list[Any]:
+    def pair(money: Money | None) -> list[Any]:
+        return [None, None] if money is None else [money.minor, money.currency.code]
+
+    def text(given: str) -> str:
+        return given.replace("\0", "")[:_LONGEST_TEXT]
+
+    return [
+        one.side, [*one.aspects], one.at, text(one.reference), text(one.provider_reference), one.order, one.reseller_id,
+        one.here or "", one.there or "", text(one.there_says), one.times, text(one.subscriber), text(one.there_subscriber),
+        text(one.product), *pair(one.amount), *pair(one.cost), *pair(one.charged), one.step,
+    ]  # fmt: skip
+
+
+async def find(tx: Tx, reconciliation_id: int) -> Reconciled | None:
+    row = await tx.fetchrow(f"{_RECORDED} where id = $1", reconciliation_id)
+    return None if row is None else _recorded(row)
+
+
+async def lines(tx: Tx, reconciliation_id: int, side: Side | None, after: int, limit: int) -> list[LeftoverLine]:
+    """What a reconciliation has left over, after the line with this number, what may be lost first."""
+    found = await tx.fetch(
+        f"select {', '.join(_LINE)} from reconciliation_line where reconciliation_id = $1 and number > $2"
+        " and ($3::text is null or side = $3) order by number limit $4",
+        reconciliation_id, after, side, limit,
+    )  # fmt: skip
+    return [_line(row) for row in found]
+
+
+def _line(row: Any) -> LeftoverLine:
+    def money(name: str) -> Money | None:
+        minor = row[f"{name}_minor"]
+        return None if minor is None else Money(minor, foreign_currency(row[f"{name}_currency"]))
+
+    return LeftoverLine(
+        Side(row["side"]), tuple(map(Aspect, row["aspects"])), row["at"], row["reference"], row["provider_reference"],
+        row["order_reference"], row["reseller_id"], AttemptState(row["here"]) if row["here"] else None,
+        LineStatus(row["there"]) if row["there"] else None, row["there_says"], row["times"], row["subscriber"],
+        row["there_subscriber"], row["product"], money("amount"), money("cost"), money("charged"), NextStep(row["next_step"]),
+        row["number"],
+    )  # fmt: skip
 
 
 async def page(tx: Tx, provider: str | None, before: int | None, limit: int) -> list[Reconciled]:

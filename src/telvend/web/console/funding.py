@@ -70,6 +70,7 @@ class _Pages:
         )  # fmt: skip
         strays = len(await self._desk.fundings.stray_notices(100))
         actions = [
+            ("/console/funding/claims", "Claims"),
             ("/console/funding/strays", f"Without an owner ({strays})"),
             ("/console/funding?state=attention", "Does not fit"),
         ]

@@ -1,4 +1,4 @@
-"""Reports with their files, closing a month, the books and the trial balance, and reconciliation results."""
+"""Reports with their files, closing a month, the books and the trial balance."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from telvend.audit.model import Report
+from telvend.desk.jobs.model import JobKind
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
 from telvend.ledger.model import AccountKind, AccountTotal
 from telvend.people.model import Visitor
 from telvend.reports.columns import EARNED, FLOATS, OUTCOMES, SOLD, WALLETS, Minor, Told
-from telvend.reports.model import By, ClosedMonth, Month, RowKey, Sales
+from telvend.reports.model import By, ClosedMonth, Month, RowKey
 from telvend.reports.service import ReportTable
-from telvend.web.console.frame import PAGE, Console, day_of, from_to, leading, number_of, text_of
+from telvend.web.console.frame import Console, day_of, from_to, leading, text_of
+from telvend.web.console.jobs import audit_listing, figure_lines, path_of
 from telvend.web.console.rights import Right
-from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value, csv_file
-from telvend.web.console.verbs import Field, Given, On, Preview, Verb, routes_of
+from telvend.web.console.tables import Column, Filter, Listing, Value, csv_file
+from telvend.web.console.verbs import Field, Given, NotYet, On, Preview, Verb, routes_of
+from telvend.web.shell import visitor_of
 
 _MOST_ROWS: Final = 500
 
@@ -56,7 +58,6 @@ def pages(console: Console) -> list[Route]:
         console.page("/console/reports/months", Right.LOOK, own.months),
         *(routes_of(console, verb) for verb in own.verbs()),
         console.page("/console/books", Right.LOOK, own.books),
-        console.page("/console/reconciliations", Right.LOOK, own.reconciliations),
     ]
 
 
@@ -64,7 +65,6 @@ class _Pages:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._desk = console.desk
-        self._audited: Report | None = None
 
     # Reports ------------------------------------------------------------------------------------------------------------
 
@@ -90,11 +90,11 @@ class _Pages:
         rows = [_row(key, by, names, value, told) for key, value in list(found.rows.items())[:_MOST_ROWS]]
         summary: list[tuple[str, Value]] = []
         for code, value in found.totals.items():
-            summary += [(f"{_words(name)} ({code})", shown) for name, shown in _figures(value, told, code).items()]
+            summary += [(f"{words_of(name)} ({code})", shown) for name, shown in _figures(value, told, code).items()]
         left = len(found.rows) - _MOST_ROWS
         listing = Listing(
             title,
-            [Column(str(by).capitalize()), *(Column(_words(name), amount=True) for name in told)],
+            [Column(str(by).capitalize()), *(Column(words_of(name), amount=True) for name in told)],
             rows,
             filters,
             csv=leading(request).replace("/console/reports", "/console/reports.csv", 1),
@@ -167,53 +167,53 @@ class _Pages:
             empty="No month is closed",
             advice="Close a month when it is over: its figures never change afterwards.",
         )
-        actions = [("/console/reports/close", "Close a month"), ("/console/reports", "Back")]
+        actions = [("/console/reports/close", "Close a month"), ("/console/jobs", "Jobs"), ("/console/reports", "Back")]
         return self._console.list(request, visitor, "Months", listing, actions=actions)
 
-    def verbs(self) -> Iterable[Verb[None]]:
-        """Close a month; audit the books."""
+    def verbs(self) -> Iterable[Verb[str]]:
+        """Close a month; audit the books. Both are jobs; what they act on is the address of who asks."""
         desk = self._desk
 
-        async def load(_: Request) -> None:
-            return None
+        async def load(request: Request) -> str:
+            visitor = visitor_of(request)
+            return "" if visitor is None else visitor.person.email
 
-        async def close_preview(_: None, given: Given) -> Preview:
+        async def close_preview(by_whom: str, given: Given) -> Preview:
             month = Month.parse(given["month"])
             closed: list[ClosedMonth] = await desk.reports.closed()
             if any(one.month == month for one in closed):
                 raise InvalidInput("month", f"{month} is closed already")
             if month.next > await desk.reports.today():
                 raise InvalidInput("month", f"{month} is not over")
-            found = await desk.reports.sales(month.days[0], month.days[-1], [By.DAY], Mode.LIVE, with_cost=True)
-            lines: list[tuple[str, Value]] = [("Month", str(month))]
-            for code, sales in found.totals.items():
-                lines += [(f"{_words(name)} ({code})", value) for name, value in _figures(sales, EARNED, code).items()]
+            # What counts in a month that is over does not change: the figures that were added up then are those of now.
+            added_up = await desk.jobs.last_done(JobKind.FIGURES, str(month))
+            if added_up is None or added_up.result is None:
+                raise await self._adding_up(month, given, by_whom)
+            figures = added_up.result["figures"]
             return Preview(
-                lines,
-                "Its figures are sealed and never change. What is corrected later stands in a later month.",
-                after={"month": str(month), "figures": {code: _plain(s) for code, s in found.totals.items()}},
+                [("Month", str(month)), *figure_lines(figures)],
+                "Its figures are sealed and never change. What is corrected later stands in a later month. This runs in the"
+                " background, in one transaction: it is closed whole or not at all.",
+                after={"month": str(month), "figures": figures},
             )
 
-        async def close(_: None, given: Given, visitor: Visitor) -> str:
-            done = await desk.reports.close(Month.parse(given["month"]), visitor.person.email)
-            open_ = (
-                f" {len(done.open_sales)} of its sales are still open, and count when they end."
-                if done.open_sales
-                else ""
+        async def close(_: str, given: Given, visitor: Visitor) -> str:
+            month = Month.parse(given["month"])
+            return path_of(
+                await desk.jobs.start(JobKind.CLOSE, str(month), by_whom=visitor.person.email, reason=given.reason)
             )
-            return f"{done.month.month} is closed.{open_}"
 
-        async def audit_preview(_: None, given: Given) -> Preview:  # noqa: ARG001
+        async def audit_preview(_: str, given: Given) -> Preview:  # noqa: ARG001
             return Preview(
                 [("Moves", "Nothing")],
-                "What has changed since the last audit is recomputed, or everything. It may take minutes, and runs while the shop sells.",
+                "What has changed since the last audit is recomputed, or everything. It runs in the background while the shop sells.",
             )
 
-        async def audit(_: None, given: Given, visitor: Visitor) -> str:  # noqa: ARG001
-            self._audited = await desk.audit()
-            if self._audited.ok:
-                return f"The books hold: {self._audited.transfers:,} transfers, {self._audited.orders:,} orders."
-            return f"THE BOOKS DO NOT HOLD: {len(self._audited.findings)} findings."
+        async def audit(_: str, given: Given, visitor: Visitor) -> str:  # noqa: ARG001
+            return path_of(await desk.jobs.start(JobKind.AUDIT, by_whom=visitor.person.email))
+
+        def follow(request: Request, visitor: Visitor, said: object, given: Given) -> Response:  # noqa: ARG001
+            return self._console.shell.go(request, str(said), "It has begun.")
 
         return (
             Verb(
@@ -227,7 +227,7 @@ class _Pages:
                 perform=close,
                 fields=(Field("month", "Month", hint="Such as 2026-11. It has to be over."),),
                 danger=True,
-                waits_outside=True,
+                answer=follow,
             ),
             Verb(
                 path="/console/books/audit",
@@ -239,14 +239,22 @@ class _Pages:
                 preview=audit_preview,
                 perform=audit,
                 needs_reason=False,
-                waits_outside=True,
+                answer=follow,
             ),
         )
+
+    async def _adding_up(self, month: Month, given: Given, by_whom: str) -> NotYet:
+        """Have the figures of a month added up, where that is not being done already. Raises InvalidInput while another month's are."""
+        open_ = [one for one in await self._desk.jobs.opened() if one.kind is JobKind.FIGURES]
+        job = open_[0] if open_ else None
+        if job is None or job.subject != str(month):
+            job = await self._desk.jobs.start(JobKind.FIGURES, str(month), by_whom=by_whom, reason=given.reason)
+        return NotYet(path_of(job), "Nothing is closed yet: its figures are added up first.")
 
     # Books --------------------------------------------------------------------------------------------------------------
 
     async def books(self, request: Request, visitor: Visitor) -> Response:
-        """The trial balance, as it was summed last, and the last audit of this process."""
+        """The trial balance, as it was summed last, and the last audit that was run from here."""
         totals = await self._desk.totals()
         mode = Mode.TEST if text_of(request, "mode") == "test" else Mode.LIVE
         lines = trial_balance([one for one in totals if one.mode is mode])
@@ -258,76 +266,16 @@ class _Pages:
             [Filter("mode", "Mode", options=[(str(one), str(one).capitalize()) for one in Mode])],
             empty="Nothing has moved",
         )
-        report = self._audited
-        findings: list[Sequence[Value]] = (
-            []
-            if report is None
-            else [
-                (
-                    rule,
-                    State("wrong", "Does not hold", "bad")
-                    if any(f.rule == rule for f in report.findings)
-                    else State("holds", tone="good"),
-                    "; ".join(f.text for f in report.findings if f.rule == rule) or None,
-                )
-                for rule in report.rules
-            ]
-        )
+        audited = await self._desk.jobs.last_done(JobKind.AUDIT)
         return self._console.render(
             request,
             visitor,
             "console/books.html",
             listing=listing,
-            audit=Listing(
-                "Audit",
-                [Column("Rule"), Column("State"), Column("Found")],
-                findings,
-                empty="No audit was run from here since the server started",
-                advice="“telvend ledger check” runs one on the server, best every night.",
-            ),
+            jobs=[one for one in await self._desk.jobs.opened() if one.kind is JobKind.AUDIT],
+            audited=audited,
+            audit=audit_listing(audited),
         )
-
-    async def reconciliations(self, request: Request, visitor: Visitor) -> Response:
-        before = number_of(request, "before")
-        provider = text_of(request, "provider")
-        found = await self._desk.reconciliations.page(provider or None, before=before, limit=PAGE + 1)
-        rows: list[Sequence[Value]] = [
-            (
-                r.made_at,
-                Link(f"/console/providers/{r.provider}", r.provider),
-                r.day,
-                r.source,
-                State("agrees", tone="good") if r.agrees else State("differs", tone="bad"),
-                r.matched,
-                r.only_here,
-                r.only_there,
-                r.different,
-                r.by_whom,
-            )
-            for r in found[:PAGE]
-        ]
-        listing = Listing(
-            "Reconciliations",
-            [
-                Column("Made"),
-                Column("Provider"),
-                Column("Day"),
-                Column("From"),
-                Column("Result"),
-                Column("Matched", True),
-                Column("Only here", True),
-                Column("Only there", True),
-                Column("Different", True),
-                Column("By"),
-            ],
-            rows,
-            [Filter("provider", "Provider")],
-            newer=leading(request, before=None) if before else "",
-            older=leading(request, before=found[PAGE - 1].id) if len(found) > PAGE else "",
-            empty="No day was reconciled yet",
-            advice="“telvend reconcile PROVIDER --date DAY” compares a day with the provider's statement.",
-        )
-        return self._console.list(request, visitor, "Reconciliation", listing)
 
 
 def trial_balance(totals: Sequence[AccountTotal]) -> list[tuple[str, Money | None, Money | None]]:
@@ -358,7 +306,7 @@ def trial_balance(totals: Sequence[AccountTotal]) -> list[tuple[str, Money | Non
 # Rows -----------------------------------------------------------------------------------------------------------------------
 
 
-def _words(name: str) -> str:
+def words_of(name: str) -> str:
     return name.replace("_percent", " %").replace("_", " ").capitalize()
 
 
@@ -387,7 +335,3 @@ def _figures(value: Any, told: Told, code: str) -> dict[str, Value]:
 
 def _row(key: RowKey, by: By, names: Mapping[str, str], value: Any, told: Told) -> Sequence[Value]:
     return (_about(key, by, names), *_figures(value, told, key.currency).values())
-
-
-def _plain(sales: Sales) -> dict[str, int]:
-    return {"sold": sales.sold, "sold_minor": sales.sold_minor, "margin_minor": sales.margin_minor}

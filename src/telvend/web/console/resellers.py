@@ -10,12 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from telvend.catalog.model import Discount
-from telvend.errors import InsufficientBalance, InvalidInput, NotFound
+from telvend.errors import InsufficientBalance, InvalidFields, InvalidInput, NotFound
 from telvend.kit.ids import new_uuid
 from telvend.kit.mode import Mode
 from telvend.kit.money import Money, currency_of
 from telvend.people.model import Visitor
 from telvend.resellers.model import ApiKey, Profile, Reseller
+from telvend.resellers.service import LARGEST_LIMIT
 from telvend.wallets.model import WalletBalance
 from telvend.web.console.frame import PAGE, Console, leading, number_of, text_of
 from telvend.web.console.rights import Right
@@ -383,7 +384,7 @@ class _Pages:
         )  # fmt: skip
 
     def of_keys(self) -> Iterable[Verb[KeyOf]]:
-        """Revoke a key."""
+        """Revoke a key; change its limits."""
         desk = self._desk
 
         async def load(request: Request) -> KeyOf:
@@ -407,11 +408,46 @@ class _Pages:
             await desk.resellers.revoke_key(one.key.id)
             return "The key is revoked."
 
+        def limit_fields(one: KeyOf) -> Sequence[Field]:
+            return (
+                Field("read_limit", "Reads a minute", start=f"{one.key.read_limit}", numeric=True),
+                Field("purchase_limit", "Purchases a minute", start=f"{one.key.purchase_limit}", numeric=True),
+            )
+
+        async def limits_preview(one: KeyOf, given: Given) -> Preview:
+            key = one.key
+            if key.revoked_at is not None:
+                raise InvalidInput("", "this key is revoked")
+            reads, purchases = _limits(given)
+            if (reads, purchases) == (key.read_limit, key.purchase_limit):
+                raise InvalidInput("", "these are its limits already: nothing would change")
+            return Preview(
+                figures(
+                    key=key.hint, API=key.api, mode=str(key.mode),
+                    reads_a_minute=f"{key.read_limit:,} → {reads:,}",
+                    purchases_a_minute=f"{key.purchase_limit:,} → {purchases:,}",
+                ),
+                "They count within a second, on every node.",
+                before={"key": key.hint, "read_limit": key.read_limit, "purchase_limit": key.purchase_limit},
+                after={"read_limit": reads, "purchase_limit": purchases},
+            )  # fmt: skip
+
+        async def change_limits(one: KeyOf, given: Given, visitor: Visitor) -> str:  # noqa: ARG001
+            reads, purchases = _limits(given)
+            key = await desk.resellers.change_limits(one.key.id, read_limit=reads, purchase_limit=purchases)
+            return f"The key {key.hint} may read {key.read_limit:,} and buy {key.purchase_limit:,} times a minute."
+
         on = On("key", load, lambda one: one.reseller.email, lambda one: f"/console/resellers/{one.reseller.number}")
+        base = "/console/resellers/{number}/keys/{key}"
         return (
             Verb(
-                path="/console/resellers/{number}/keys/{key}/revoke", right=Right.ACCESS, title="Revoke a key", button="Revoke",
-                what="key.revoke", on=on, preview=preview, perform=perform, danger=True,
+                path=f"{base}/revoke", right=Right.ACCESS, title="Revoke a key", button="Revoke", what="key.revoke", on=on,
+                preview=preview, perform=perform, danger=True,
+            ),
+            Verb(
+                path=f"{base}/limits", right=Right.ACCESS, title="Change the limits of a key", button="Change",
+                what="key.limits", on=on, preview=limits_preview, perform=change_limits, choices=limit_fields,
+                lead="How many requests a minute the key may make.",
             ),
         )  # fmt: skip
 
@@ -460,8 +496,7 @@ def _wallets(wallets: Sequence[WalletBalance], base: str) -> Listing:
 def _keys(keys: Sequence[ApiKey], base: str) -> Listing:
     rows: list[Sequence[Value]] = [
         (
-            k.hint, k.api, str(k.mode), f"{k.read_limit} / {k.purchase_limit}", k.created_at,
-            State("revoked" if k.revoked_at else "active"),
+            k.hint, k.api, str(k.mode), _limits_cell(k, base), k.created_at, State("revoked" if k.revoked_at else "active"),
             None if k.revoked_at else Link(f"{base}/keys/{k.id}/revoke", "Revoke"),
         )
         for k in keys
@@ -471,6 +506,27 @@ def _keys(keys: Sequence[ApiKey], base: str) -> Listing:
         Column(""),
     ]  # fmt: skip
     return Listing("API keys", columns, rows, empty="No keys", advice="The reseller makes them in the portal.")
+
+
+def _limits_cell(key: ApiKey, base: str) -> Value:
+    text = f"{key.read_limit:,} / {key.purchase_limit:,}"
+    return text if key.revoked_at else Link(f"{base}/keys/{key.id}/limits", f"{text}, change")
+
+
+def _limits(given: Given) -> tuple[int, int]:
+    """The limits that were typed: reads and purchases a minute. Raises InvalidFields with both problems."""
+    found: dict[str, int] = {}
+    problems: dict[str, str] = {}
+    for name in ("read_limit", "purchase_limit"):
+        text = given[name].replace(",", "")
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_LIMIT)) else 0
+        if 1 <= number <= LARGEST_LIMIT:
+            found[name] = number
+        else:
+            problems[name] = f"must be a whole number from 1 to {LARGEST_LIMIT:,}"
+    if problems:
+        raise InvalidFields(problems)
+    return found["read_limit"], found["purchase_limit"]
 
 
 def _discounts(discounts: Sequence[Discount]) -> Listing:

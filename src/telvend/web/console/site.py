@@ -10,10 +10,13 @@ from telvend.desk.service import Desk
 from telvend.people.model import Surface, Visitor
 from telvend.web.console import (
     catalogue,
+    claims,
     funding,
+    jobs,
     office,
     orders,
     providers,
+    reconciliation,
     reports,
     resellers,
     session,
@@ -28,7 +31,21 @@ from telvend.web.shell.site import HtmlSite
 
 BASE: Final = "/console"
 
-SUBJECTS: Final = (session, today, orders, resellers, providers, funding, catalogue, vouchers, reports, office)
+SUBJECTS: Final = (
+    session,
+    today,
+    orders,
+    resellers,
+    providers,
+    claims,
+    funding,
+    catalogue,
+    vouchers,
+    reports,
+    jobs,
+    reconciliation,
+    office,
+)
 
 _THEME_LASTS_S: Final = 365 * 24 * 3600
 

@@ -83,6 +83,15 @@ class Preview:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
+class NotYet(Exception):
+    """Raised by a preview that cannot be shown before something else is done: the browser goes to `path`, which says `text`."""
+
+    def __init__(self, path: str, text: str) -> None:
+        super().__init__(text)
+        self.path = path
+        self.text = text
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """What was typed: by name, without blanks around it."""
@@ -179,6 +188,8 @@ class _Pages(Generic[S]):
         if not form.errors:
             try:
                 preview = await verb.preview(subject, given)
+            except NotYet as first:
+                return self._console.shell.go(request, first.path, first.text, "wait")
             except (InvalidInput, AlreadyExists, ReferenceReused, NotPermitted, InsufficientBalance) as error:
                 _tell(form, error, verb.fields_of(subject))
         if preview is None:

@@ -10,6 +10,7 @@ page on which one chooses, and is the reference of the purchase: whatever is con
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -22,6 +23,7 @@ from starlette.routing import BaseRoute
 from telvend.catalog.guess import country_of, guess_network
 from telvend.catalog.model import CURRENCY_BY_COUNTRY, Airtime, Network, Product
 from telvend.errors import (
+    Busy,
     InsufficientBalance,
     InvalidFields,
     InvalidInput,
@@ -39,7 +41,7 @@ from telvend.orders.model import PORTAL
 from telvend.people.model import EmailNotVerified, PurchasePinLocked, PurchasePinRefused, Visitor
 from telvend.services import Services
 from telvend.wallets.model import RecentRecipient
-from telvend.web.portal.spending import caller_of, network_name, wallets_of
+from telvend.web.portal.spending import caller_of, customer_price_of, network_name, wallets_of
 from telvend.web.shell import Form, Shell, read_form, signed_in
 from telvend.web.shell.formats import money_text
 
@@ -291,6 +293,9 @@ class _Buying:
         item = self._item(form, visitor, choice)
         if item is None:
             return self._choose(request, form, choice, 422)
+        customer_price = customer_price_of(form, choice.network.currency)
+        if form.errors:
+            return await self._summary(request, visitor, form, choice, item, once, 422)
         # A second click, or a reload: neither PIN nor price is asked for again.
         known = await self._services.orders.under([(visitor.reseller_id, PORTAL, str(visitor.mode), once)])
         more: dict[str, Any] = {}
@@ -333,6 +338,10 @@ class _Buying:
         except NotPermitted:
             form.error("", "This account is suspended, and buys nothing at the moment.")
         else:
+            if customer_price is not None:
+                # It is bought: a price that could not be written is entered on the receipt.
+                with suppress(Busy):
+                    await self._services.receipt_prices.write(placement.order, customer_price)
             return self._shell.go(request, f"/transactions/{placement.order.reference}")
         return await self._summary(request, visitor, form, choice, item, once, 422, **more)
 

@@ -1,6 +1,7 @@
 """Receipts that are passed on to a customer: a page, its print, a picture, and a link that shows nothing else.
 
-A receipt says what was delivered to whom and when, and never what the reseller has paid.
+A receipt says what was delivered to whom and when, at the reseller's own price where that was entered, and never what the reseller has
+paid.
 """
 
 from dataclasses import dataclass
@@ -12,13 +13,13 @@ from starlette.routing import BaseRoute
 
 from telvend.catalog.kinds import kind_of
 from telvend.errors import InvalidInput, NotFound
-from telvend.orders.model import Order
+from telvend.orders.model import Order, OrderState
 from telvend.orders.receipts import Receipt, receipt_of
 from telvend.people.model import Visitor
 from telvend.services import Services
-from telvend.web.portal.spending import network_name, order_of, shown_recipient, what_of
+from telvend.web.portal.spending import customer_price_of, network_name, order_of, shown_recipient, what_of
 from telvend.web.receipt_image import ReceiptPicture, ReceiptPictures
-from telvend.web.shell import Form, Shell, signed_in
+from telvend.web.shell import Form, Shell, read_form, signed_in
 from telvend.web.shell.formats import money_text, time_text
 from telvend.web.site import base_url_of
 
@@ -32,6 +33,7 @@ def routes(shell: Shell, services: Services) -> list[BaseRoute]:
     return [
         shell.page("/receipt/{reference}", get=signed_in(pages.show)),
         shell.page("/receipt/{reference}/picture.png", get=signed_in(pages.picture)),
+        shell.page("/receipt/{reference}/price", post=signed_in(pages.write_price)),
         shell.page("/receipt/{reference}/link", post=signed_in(pages.make_link)),
         shell.page("/receipt/{reference}/revoke", post=signed_in(pages.revoke)),
         shell.page("/r/{token}", get=pages.shared),
@@ -78,6 +80,7 @@ class _Receipts:
         self, request: Request, visitor: Visitor, order: Order, form: Form | None = None, link: str = ""
     ) -> Response:
         shown = await self._shown(order, f"portal, {visitor.person.email}", visitor.person.zone)
+        price = await self._services.receipt_prices.read(order)
         return self._shell.render(
             request,
             "portal/receipt.html",
@@ -87,6 +90,7 @@ class _Receipts:
             form=form or Form(),
             shown=shown,
             order=order,
+            customer_price="" if price is None else f"{price.decimal}",
             links=await self._services.receipt_links.working(order),
             link=link,
         )
@@ -95,6 +99,19 @@ class _Receipts:
         order = await self._own(request, visitor)
         shown = await self._shown(order, f"portal, {visitor.person.email}", visitor.person.zone)
         return await self._png(shown, order)
+
+    async def write_price(self, request: Request, visitor: Visitor) -> Response:
+        """Put what the customer has paid on the receipt, or take it off."""
+        order = await self._own(request, visitor)
+        if order.state is not OrderState.DELIVERED:
+            raise NotFound("Receipt")
+        form = await read_form(request)
+        price = customer_price_of(form, order.price.currency)
+        if form.errors:
+            return await self._page(request, visitor, order, form)
+        await self._services.receipt_prices.write(order, price)
+        text = "The receipt shows no price." if price is None else f"The receipt shows {money_text(price)}."
+        return self._shell.go(request, f"/receipt/{order.reference}", text)
 
     async def make_link(self, request: Request, visitor: Visitor) -> Response:
         order = await self._own(request, visitor)
@@ -156,6 +173,9 @@ class _Receipts:
             ("Delivered", time_text(order.updated_at, zone)),
             ("Reference", order.reference),
         ]
+        price = await self._services.receipt_prices.read(order)
+        if price is not None:
+            facts.append(("Price", money_text(price)))
         secrets = [(label.capitalize(), text) for label, text in receipt.customer_lines()]
         is_test = order.mode == "test"
         return _Shown(seller, what_of(snapshot, order), facts, secrets, receipt.complete, is_test)

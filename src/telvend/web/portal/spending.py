@@ -2,14 +2,16 @@
 
 from telvend.catalog.kinds import kind_of
 from telvend.catalog.model import CatalogueSnapshot
-from telvend.errors import NotFound
-from telvend.kit.money import Currency
+from telvend.errors import InvalidInput, NotFound
+from telvend.kit.money import Currency, Money
 from telvend.kit.numbering import shown_number
 from telvend.orders.model import PORTAL, Order
+from telvend.orders.receipt_prices.service import require_price
 from telvend.people.model import Visitor
 from telvend.resellers.model import Caller
 from telvend.services import Services
 from telvend.wallets.model import TransactionKind, WalletBalance
+from telvend.web.shell import Form
 
 
 async def wallets_of(services: Services, visitor: Visitor) -> list[WalletBalance]:
@@ -49,6 +51,20 @@ def what_of(snapshot: CatalogueSnapshot, order: Order) -> str:
     if order.kind == "data":
         return f"{name} {order.size}"
     return f"{name} {kind_of(order.kind).title.lower()}"
+
+
+def customer_price_of(form: Form, currency: Currency) -> Money | None:
+    """What was typed as the price that the customer has paid; None where nothing was, or with an error of the field."""
+    text = form.text("customer_price").replace(",", "")
+    if not text:
+        return None
+    try:
+        return require_price(Money.parse(text, currency), currency.code)
+    except ValueError as error:
+        form.error("customer_price", f"The price {error}.")
+    except InvalidInput as error:
+        form.error("customer_price", f"The price {error.problem}.")
+    return None
 
 
 def shown_recipient(recipient: str) -> str:

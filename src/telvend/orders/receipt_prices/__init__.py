@@ -1,0 +1,1 @@
+"""What a reseller has charged a customer, for the receipt."""
