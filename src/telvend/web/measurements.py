@@ -47,7 +47,7 @@ _LENT: Final = metrics.Reading(
     "currency",
 )
 _LATE: Final = metrics.Reading(
-    "telvend_late_reports_recent",
+    "telvend_late_reports_recent_entries",
     "Late reports that were entered in the last hour, by whichever process, a command included.",
     "provider",
     "said",
