@@ -122,6 +122,9 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "UpstreamMonitor.close",
         "PeriodicTask.close",  # What is said of networks.
         "PeriodicTask.close",  # Payloads that are asked for.
+        "PeriodicTask.close",  # Audits of the console.
+        "PeriodicTask.close",  # Months that it closes.
+        "PeriodicTask.close",  # Figures of months.
         "PeriodicTask.close",  # The index of orders.
         "PeriodicTask.close",  # When keys were used last.
         "Resellers.write_last_uses",
