@@ -128,7 +128,8 @@ class SentAttempt(msgspec.Struct, frozen=True):
 
 
 class ClaimedOrder(msgspec.Struct):
-    """An order that a worker has just claimed. `state` is the one it had before; `now` is the database's clock."""
+    """An order that a worker has just claimed, or taken when it was placed. `state` is the one it had before; `now` is the database's
+    clock, and the moment at which an attempt begins. `late_s`: for how long it was due."""
 
     id: int
     reference: str
@@ -150,6 +151,7 @@ class ClaimedOrder(msgspec.Struct):
     attempts: list[AttemptSnapshot]
     doubtful: bool = False
     """The book may have lost attempts of this order; see `with_doubt`."""
+    late_s: float = 0.0
 
 
 # What is done with a claimed order ---------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ CLAIM: Final = claim_sql(
     returning="""claimed.id, claimed.reference, claimed.mode, claimed.wallet_id, claimed.kind, claimed.country,
         claimed.network, claimed.product_id, claimed.product, claimed.size, claimed.validity_days, claimed.subscriber,
         claimed.currency, claimed.face_minor, claimed.price_minor, claimed.cost_minor, before.state, before.attempts,
-        claimed.created_at, now()""",
+        claimed.created_at, now(), before.due_at""",
     assignments="state = 'delivering', attempts = greatest(before.attempts, 1), updated_at = now()",
 )
 
@@ -52,9 +52,10 @@ READ_ATTEMPTS: Final = """
     cross join lateral (select * from attempt where attempt.order_id = wanted.id order by attempt.number) as a
 """
 
+# $2: when they begin, which is what their providers are told.
 WRITE_ATTEMPTS: Final = """
     insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at, provider_code, type)
-    select order_id, number, provider, reference, 'started', cost_minor, now(), provider_code, type
+    select order_id, number, provider, reference, 'started', cost_minor, $2, provider_code, type
     from json_to_recordset($1::text::json)
         as new(order_id bigint, number smallint, provider text, reference text, cost_minor bigint, provider_code text,
             type text)
@@ -289,17 +290,23 @@ async def write_steps(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[St
             case _:
                 pass
     if new:
-        await tx.execute(WRITE_ATTEMPTS, rows(new))
-        last = new[-1]
-        # The claim's clock is the transaction's, as is that of the attempts.
-        remember(
-            tx,
-            Fact(FactKind.ATTEMPT, last.order_id, part=last.number, at=claims[0].now, reference=last.reference),
-        )
+        await _write_attempts(tx, new, claims[0].now)
     if corrections:
         await tx.execute(CORRECT_CLAIMED, rows(corrections), [correction.id for correction in corrections])
     if notes:
         await tx.execute(WRITE_NOTES, rows(notes))
+
+
+async def write_first_attempts(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Deliver]) -> None:
+    """Write the first attempts of orders that this transaction places (orders/taking.py)."""
+    new = [_new_attempt(claim.id, step.chosen.provider.name, step) for claim, step in zip(claims, steps, strict=True)]
+    await _write_attempts(tx, new, claims[0].now)
+
+
+async def _write_attempts(tx: Tx, new: Sequence[_NewAttempt], now: datetime) -> None:
+    await tx.execute(WRITE_ATTEMPTS, rows(new), now)
+    last = new[-1]
+    remember(tx, Fact(FactKind.ATTEMPT, last.order_id, part=last.number, at=now, reference=last.reference))
 
 
 def _new_attempt(order_id: int, provider: str, step: Deliver | Presume) -> _NewAttempt:
@@ -380,13 +387,13 @@ async def write_orders(tx: Tx, locked_orders: Iterable[LockedOrder], balances: d
 def _claim_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> ClaimedOrder:
     (
         order_id, reference, mode, wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
-        currency_code, face_minor, price_minor, cost_minor, state, _, _, now,
+        currency_code, face_minor, price_minor, cost_minor, state, _, _, now, due_at,
     ) = row  # fmt: skip
     currency = CURRENCIES[currency_code]
     return ClaimedOrder(
         order_id, reference, Mode(mode), wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
         Money(face_minor, currency), Money(price_minor, currency), Money(cost_minor, currency), OrderState(state), now,
-        attempts, doubtful,
+        attempts, doubtful, (now - due_at).total_seconds(),
     )  # fmt: skip
 
 

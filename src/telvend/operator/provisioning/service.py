@@ -80,6 +80,10 @@ class Provisioning:
         """Give it, once for each reference. Raises ReferenceReused, and Busy: then nobody knows, and asking tells."""
         return await self.lane.serve(delivery)
 
+    async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
+        """`deliver` for many at once; answers what it returns or raises, in the place of each. Raises Busy for all of them."""
+        return await self.lane.serve_all(deliveries)
+
     async def requery(self, reference: str) -> DeliveryAnswer:
         """What became of a reference; one that nobody has heard of is closed now. Raises Busy."""
         return await self.lane.serve(Question(reference))
