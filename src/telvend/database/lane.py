@@ -92,6 +92,8 @@ class Lane(Generic[Item, Result]):
             return await self._process(list(items))
         if self._closing or len(self._waiting) + len(items) > self._maximum_waiting:
             raise Busy
+        if not items:
+            return []
         together: _Together[Result] = _Together(len(items))
         self._waiting.extend((item, _Place(together, place)) for place, item in enumerate(items))
         self._wake.set()

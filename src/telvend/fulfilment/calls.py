@@ -203,7 +203,8 @@ class ProviderCalls:
         holds = not order.abandoned and self._clock.monotonic() < order.deadline
         schedule_age_s = self._ages.likely_s(order)
         provider = self._router.provider(name)
-        claim = order.claim
+        claim, step = order.claim, order.step
+        begun = (claim, step) if isinstance(step, Deliver) and number == 1 and not claim.attempts else None
         return ProviderReport(
             claim.id,
             claim.wallet_id,
@@ -217,6 +218,7 @@ class ProviderCalls:
             resent,
             to_resend,
             0.0 if provider is None else provider.traits.repeat_guard_s,
+            begun,
         )
 
     async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:

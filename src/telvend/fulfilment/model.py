@@ -232,7 +232,7 @@ class ProviderReport(msgspec.Struct, frozen=True):
     well as that is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome
     still counts; rescheduling does not. `resent`: how often the attempt had been sent again, as far as the worker knew.
     `to_resend`: the provider said it to a resend, after it had said that it never heard of the attempt. `repeat_guard_s` is the
-    provider's.
+    provider's. `begun`: the claim with which the worker began this attempt, where it is the order's first.
     """
 
     order_id: int
@@ -247,6 +247,7 @@ class ProviderReport(msgspec.Struct, frozen=True):
     resent: int = 0
     to_resend: bool = False
     repeat_guard_s: float = 0.0
+    begun: tuple[ClaimedOrder, Deliver] | None = None
 
 
 class Abandoned(msgspec.Struct, frozen=True):
@@ -343,7 +344,8 @@ class LockedOrder(msgspec.Struct):
     """An order with all of its attempts, locked, as they are weighed and changed.
 
     When `changed`, `state` and `due_in_s` (None: never) have to be written; `posting` or `releases` say what happens to
-    the hold, and `notes` are for people.
+    the hold, and `notes` are for people. `assumed`: it was not read, but is as its worker left it; what is written of it is written
+    only where that holds.
     """
 
     id: int
@@ -370,6 +372,31 @@ class LockedOrder(msgspec.Struct):
     """Its wallet has an open provisional credit, which ends with the order."""
     late: list[LateReport] = []
     """To be entered as write-offs, each attempt once."""
+    assumed: bool = False
+
+    @classmethod
+    def begun(cls, claim: ClaimedOrder, step: Deliver) -> "LockedOrder":
+        """The order as the worker left it that has begun its first attempt, if nobody has changed it since."""
+        attempt = AttemptSnapshot(
+            step.number, step.chosen.provider.name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, claim.now
+        )  # fmt: skip
+        return cls(
+            claim.id, claim.reference, claim.wallet_id, claim.mode, claim.price, OrderState.DELIVERING, [attempt],
+            doubtful=claim.doubtful, created_at=claim.now, kind=claim.kind, assumed=True,
+        )  # fmt: skip
+
+    @property
+    def plainly_delivered(self) -> bool:
+        """Whether all that has become of a first attempt is that it was delivered, for the cost that was expected."""
+        (attempt,) = self.attempts
+        return (
+            self.state is OrderState.DELIVERED
+            and attempt.state is AttemptState.DELIVERED
+            and attempt.provider_reference is None
+            and self.payload is None
+            and self.posting is not None
+            and not self.notes
+        )
 
     def become(self, state: OrderState, due_in_s: float | None = None) -> None:
         """Change the state; a final one is never left. Raises InvariantBroken."""

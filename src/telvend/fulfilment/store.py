@@ -95,6 +95,17 @@ CHANGE_ATTEMPTS: Final = """
     where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
 """
 
+# Of orders that were not read: each is as its worker left it, or is not changed. `attempts` counts the order's attempts.
+DELIVER_ORDERS: Final = """
+    update orders set state = 'delivered', due_at = null, updated_at = now()
+    where id = any($1::bigint[]) and state = 'delivering' and attempts = 1 and provisional is distinct from 'open'
+"""
+
+DELIVER_FIRST_ATTEMPTS: Final = """
+    update attempt set state = 'delivered', text = $2, finished_at = now()
+    where order_id = any($1::bigint[]) and number = 1 and state = 'started' and asked = 0 and resent = 0
+"""
+
 COUNT_RIVALS: Final = """
     with mine as (
         select attempt.provider, attempt.started_at, sale.subscriber, sale.kind
@@ -329,27 +340,41 @@ async def write_late_reports(tx: Tx, reports: Sequence[LateReportRow]) -> None:
     await tx.execute(WRITE_LATE_REPORTS, rows(reports))
 
 
+class Superseded(Exception):
+    """An order that was not read is not as its worker left it: it has to be read."""
+
+
+async def write_delivered(tx: Tx, assumed: Sequence[LockedOrder]) -> None:
+    """Write what has become of orders that were not read: each is delivered by its first attempt. Raises Superseded."""
+    by_text: dict[str, list[int]] = {}
+    for locked in sorted(assumed, key=lambda locked: locked.id):
+        if not locked.plainly_delivered:
+            raise Superseded
+        by_text.setdefault(locked.attempts[0].text, []).append(locked.id)
+    for text, numbers in by_text.items():
+        for statement, values in ((DELIVER_ORDERS, (numbers,)), (DELIVER_FIRST_ATTEMPTS, (numbers, text))):
+            if await tx.execute(statement, *values) != f"UPDATE {len(numbers)}":
+                raise Superseded
+    _remember_final(tx, assumed[-1])
+
+
+def _remember_final(tx: Tx, locked: LockedOrder) -> None:
+    now = datetime.now(UTC)
+    # Now, as well as one may know it here: somebody may have changed the order's own time.
+    at = max(locked.created_at or now, now)
+    remember(tx, Fact(FactKind.ORDER, locked.id, at=at, final=True, reference=locked.reference))
+
+
 async def write_orders(tx: Tx, locked_orders: Iterable[LockedOrder], balances: dict[int, int]) -> None:
     changes: list[_OrderChange] = []
     attempts: list[_AttemptChange] = []
     notes: list[_Note] = []
     by_hand: list[_ByHand] = []
-    now = datetime.now(UTC)
     for locked in locked_orders:
         if locked.changed:
             changes.append(_OrderChange(locked.id, locked.state, locked.due_in_s, balances.get(locked.id)))
             if locked.state.final:
-                remember(
-                    tx,
-                    Fact(
-                        FactKind.ORDER,
-                        locked.id,
-                        # Now, as well as one may know it here: somebody may have changed the order's own time.
-                        at=max(locked.created_at or now, now),
-                        final=True,
-                        reference=locked.reference,
-                    ),
-                )
+                _remember_final(tx, locked)
             if locked.decided_by_hand:
                 by_hand += [_ByHand(locked.id, attempt.number) for attempt in locked.attempts if attempt.by_hand]
         notes += [_Note(locked.id, text) for text in locked.notes]

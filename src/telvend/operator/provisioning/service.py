@@ -155,11 +155,18 @@ async def _subscribers(
     if not deliveries:
         return {}, None
     new = {item.msisdn: item for item in deliveries if item.creates}
+    found: dict[tuple[Mode, str], Subscriber] = {}
+    now = None
     if new:
-        await create_subscribers(
+        found, now = await create_subscribers(
             tx, [NewSubscriber(item.mode, item.msisdn, item.country, item.currency.code) for item in new.values()]
         )
-    return await lock_by_number(tx, list({(item.mode, item.msisdn) for item in deliveries}))
+    known = list({(item.mode, item.msisdn) for item in deliveries} - found.keys())
+    if known:
+        locked, at = await lock_by_number(tx, known)
+        found |= locked
+        now = at or now
+    return found, now
 
 
 def _claim(item: NetworkDelivery | Question, subscribers: dict[tuple[Mode, str], Subscriber]) -> ReferenceClaim:

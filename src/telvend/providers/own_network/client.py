@@ -13,7 +13,7 @@ from telvend.errors import Busy, InvalidInput
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
 from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
-from telvend.providers.own_network.wire import network_delivery, outcome_of
+from telvend.providers.own_network.wire import NetworkRequests, network_delivery, outcome_of
 
 NAME = OWN_NETWORK
 
@@ -69,9 +69,10 @@ class OwnNetwork:
         """See DeliversTogether: all of them are one transaction of the network."""
         outcomes: list[Outcome | None] = []
         wanted: list[NetworkDelivery] = []
+        requests = NetworkRequests(self._offering, creates=self._creates_subscribers)
         for delivery in deliveries:
             try:
-                wanted.append(network_delivery(delivery, self._offering, creates=self._creates_subscribers))
+                wanted.append(requests.of(delivery))
                 outcomes.append(None)
             except InvalidInput as error:
                 outcomes.append(Refused(Reason.NOT_SOLD, f"{delivery.product}: {error}"))
