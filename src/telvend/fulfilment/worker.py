@@ -91,8 +91,9 @@ class Fulfilment:
         batch_under_pressure: int = 64,
         pause_under_pressure_s: float = 0.05,
         late_from_s: float = 1.0,
-        pace_from: int = MAXIMUM_BATCH,
+        pace_from: int | None = None,
         longest_wait_s: float = 0.05,
+        longest_wait_while_late_s: float = 0.25,
         dice: random.Random | None = None,
     ) -> None:
         self._store = store
@@ -110,8 +111,10 @@ class Fulfilment:
         self._batch_under_pressure = batch_under_pressure
         self._pause_under_pressure_s = pause_under_pressure_s
         self._late_from_s = late_from_s
-        self._pace_from = pace_from
+        # So that there is room for a batch of sales beside what waits.
+        self._pace_from = pace_from or max(MAXIMUM_BATCH, concurrency - MAXIMUM_BATCH) + 1
         self._longest_wait_s = longest_wait_s
+        self._longest_wait_while_late_s = longest_wait_while_late_s
         # Only spreads the polls of many workers; no decision hangs on it.
         self._dice = dice or random.Random()  # noqa: S311
         self._lane: Lane[Item, Effect] = Lane(
@@ -372,7 +375,8 @@ class Fulfilment:
         if self._ours < self._pace_from:
             return
         self._paced.clear()
-        timer = asyncio.get_running_loop().call_later(self._longest_wait_s, self._paced.set)
+        longest_s = self._longest_wait_while_late_s if self._late else self._longest_wait_s
+        timer = asyncio.get_running_loop().call_later(longest_s, self._paced.set)
         try:
             await self._paced.wait()
         finally:
