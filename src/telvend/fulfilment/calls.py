@@ -150,11 +150,13 @@ class ProviderCalls:
             order.call_ends_at = started + timeout_s
         outcomes: Sequence[Any]
         try:
-            await hit_async("attempt.after_write")
+            for _ in orders:
+                await hit_async("attempt.after_write")
             async with asyncio.timeout(timeout_s):
                 outcomes = await provider.deliver_all(deliveries)
-            await hit_async("attempt.after_send")
-            await hit_async("attempt.after_answer")
+            for _ in orders:
+                await hit_async("attempt.after_send")
+                await hit_async("attempt.after_answer")
             if len(outcomes) != len(orders):
                 raise InvariantBroken(f"{name} got {len(orders)} deliveries and answered {len(outcomes)}")
         except TimeoutError:
