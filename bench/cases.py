@@ -14,6 +14,7 @@ from bench import in_process, memory, network
 from bench.backups import backup
 from bench.commands import commands
 from bench.console import console
+from bench.delivering import place_and_deliver
 from bench.in_process import Through
 from bench.load import Load, drive, purchases, reads
 from bench.report import Quantity, Speed, at_least, below
@@ -275,6 +276,16 @@ def _buying(*, alone: bool) -> list[Part]:
 
 
 PARTS: Final = (
+    Part(
+        "placed-and-delivered",
+        "purchases over HTTP, one hot wallet, 256 connections, and all of them delivered by our own network",
+        partial(place_and_deliver, instant=False, least=1.2),
+    ),
+    Part(
+        "placed-and-delivered-instant",
+        "the same, delivered by an instant provider",
+        partial(place_and_deliver, instant=True, least=1.5),
+    ),
     *_buying(alone=False),
     *(
         Part(

@@ -51,6 +51,9 @@ class Instant:
     async def deliver(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - it gives everybody everything
         return Delivered()
 
+    async def deliver_all(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        return [Delivered() for _ in deliveries]
+
     async def requery(self, delivery: Delivery) -> Outcome:  # noqa: ARG002 - nobody has to ask
         return NotSent()
 

@@ -9,7 +9,7 @@ import msgspec
 from bench import tpcb
 from bench.load import Load
 from bench.report import Report, Speed, Target
-from bench.testbed import Testbed
+from bench.testbed import TELVEND, Testbed
 
 _SHARED_WITHIN_S: Final = 20
 
@@ -44,10 +44,10 @@ class Bench:
         self._prepared = False
         self._latest_tpcb: tuple[float, float] | None = None
 
-    async def serve(self, *options: str) -> None:
+    async def serve(self, *options: str, module: str = TELVEND) -> None:
         """Have the server running with these options, ready for pgbench as well."""
         self.say("starting telvend serve")
-        await self.testbed.serve("--workers", str(self.extent.workers), *options)
+        await self.testbed.serve("--workers", str(self.extent.workers), *options, module=module)
         if self.testbed.pid == self._served:
             return
         self._served, self._latest_tpcb = self.testbed.pid, None

@@ -36,6 +36,10 @@ CREDIT_MINOR: Final = 10**12
 SPREAD_WALLETS: Final = 1000
 _FURNISHED_AT_A_TIME: Final = 8
 
+TELVEND: Final = "telvend"
+WITH_INSTANT: Final = "bench.instant_server"
+"""Modules that serve: the product's, and the one with a provider that has delivered at once."""
+
 
 class TestbedFailed(Exception):
     """The server did not start, or did not stop, or a command failed. The message is what it printed last."""
@@ -52,7 +56,7 @@ class Testbed:
         self._folder = folder
         self._log = folder / "serve.log"
         self._process: asyncio.subprocess.Process | None = None
-        self._options: tuple[str, ...] = ()
+        self._served: tuple[str, ...] = ()
         self._hot: list[str] = []
         self._spread: list[str] = []
         self.data_dir = folder / "data"
@@ -76,21 +80,23 @@ class Testbed:
 
     # The server ------------------------------------------------------------------------------------------------------
 
-    async def serve(self, *options: str) -> None:
+    async def serve(self, *options: str, module: str = TELVEND) -> None:
         """Have `telvend serve` with these options running; as it is, where it has them already."""
-        if self._process is not None and self._process.returncode is None and self._options == options:
+        if self._process is not None and self._process.returncode is None and self._served == (module, *options):
             return
         await self.close()
-        await self.start(*options)
+        await self.start(*options, module=module)
 
-    async def start(self, *options: str) -> float:
+    async def start(self, *options: str, module: str = TELVEND) -> float:
         """Start the server; return after how many seconds /healthz was 200. Raises TestbedFailed."""
         self.port = _free_port()
-        self._options = options
+        self._served = (module, *options)
         begun = time.perf_counter()
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command_line("serve", "--port", str(self.port), "--data-dir", str(self.data_dir), *options),
+                *command_line(
+                    "serve", "--port", str(self.port), "--data-dir", str(self.data_dir), *options, module=module
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -243,8 +249,8 @@ async def _gather(work: Callable[[int], Awaitable[str]], numbers: Sequence[int],
     return await asyncio.gather(*(gated(number) for number in numbers))
 
 
-def command_line(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "telvend", *arguments]
+def command_line(*arguments: str, module: str = TELVEND) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:

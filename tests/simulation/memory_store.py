@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from telvend.database.connections import Tx
 from telvend.errors import InvariantBroken
 from telvend.fulfilment.model import (
     AttemptSnapshot,
@@ -117,6 +118,15 @@ class MemoryStore:
             raise InvariantBroken(f"{len(due)} orders were claimed and no steps written")
         for row, step in zip(due, claim.steps, strict=True):
             self._write_step(row, step, now, lease_s)
+
+    def doubts(self, moment: datetime) -> bool:  # noqa: ARG002 - this book never goes back
+        return False
+
+    async def write_taken(self, tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Deliver]) -> None:  # noqa: ARG002
+        """The orders are there; `due_at` of each is the end of the claim's lease."""
+        for claim, step in zip(claims, steps, strict=True):
+            row = self.orders[claim.id]
+            self._write_step(row, step, claim.now, self._policy.lease_s)
 
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         wallets = {WALLET: copy.copy(self.wallet)} if any(may_release(item) for item in items) else {}

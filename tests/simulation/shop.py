@@ -178,6 +178,12 @@ class _ShopConnection:
         self._shop = shop
         self._worker = worker
 
+    def doubts(self, moment: datetime) -> bool:
+        return self._shop.store.doubts(moment)
+
+    async def write_taken(self, tx: Any, claims: Sequence[ClaimedOrder], steps: Sequence[Deliver]) -> None:
+        raise NotImplementedError("here orders are sold elsewhere")
+
     @asynccontextmanager
     async def claim(self, limit: int, lease_s: float) -> AsyncIterator[ClaimTransaction]:
         await self._before(())

@@ -700,3 +700,131 @@ def test_orders_of_the_only_provider_wait_while_it_is_down_and_are_all_delivered
         assert sum(row.state is OrderState.DELIVERED for row in waiting) >= 35
 
     loop.run_until_complete(play())
+
+
+# A provider in this process ----------------------------------------------------------------------------------------------
+
+
+class Together(Scripted):
+    """A provider that is called once for what begins together. `answers` makes its answers."""
+
+    def __init__(self, answers: Any) -> None:
+        super().__init__(at_once)
+        self.answers = answers
+        self.batches: list[int] = []
+
+    async def deliver_all(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        self.batches.append(len(deliveries))
+        answers: Sequence[Outcome] = await self.answers(deliveries)
+        return answers
+
+
+def _together(answers: Any, **settings: Any) -> Stage:
+    stage = Stage(at_once)
+    stage.provider = Together(answers)
+    stage.router = Router([stage.provider], stage.clock)
+    stage.worker = Fulfilment(stage.store, stage.router, stage.clock, policy=FulfilmentPolicy(), poll_s=1.0, **settings)
+    return stage
+
+
+def test_a_provider_in_this_process_is_called_once_and_each_order_gets_its_own_outcome(loop: VirtualLoop) -> None:
+    async def mixed(deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        return [(Delivered(), Refused(Reason.BARRED), Unknown())[place % 3] for place in range(len(deliveries))]
+
+    async def play() -> None:
+        stage = _together(mixed)
+        rows = [stage.place() for _ in range(6)]
+        stage.worker.start()
+        await asyncio.sleep(0.1)
+        assert stage.provider.batches == [6]
+        assert [row.state for row in rows] == [OrderState.DELIVERED, OrderState.FAILED, OrderState.WAITING] * 2
+        assert not stage.worker.in_hand
+        assert not stage.router.snapshot()[0].in_flight
+
+    loop.run_until_complete(play())
+
+
+async def _raises(_: Sequence[Delivery]) -> Sequence[Outcome]:
+    raise ZeroDivisionError
+
+
+async def _forgets(deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+    return [Delivered() for _ in deliveries][1:]
+
+
+async def _sleeps(_: Sequence[Delivery]) -> Sequence[Outcome]:
+    await asyncio.sleep(1e9)
+    return []
+
+
+@pytest.mark.parametrize("answers", [_raises, _forgets, _sleeps])
+def test_what_a_provider_in_this_process_does_not_say_of_all_is_unknown_of_all(loop: VirtualLoop, answers: Any) -> None:
+    async def play() -> None:
+        stage = _together(answers)
+        rows = [stage.place() for _ in range(3)]
+        stage.worker.start()
+        await asyncio.sleep(stage.provider.traits.timeout_s + 0.5)
+        assert [row.attempts[0].state for row in rows] == [AttemptState.UNKNOWN] * 3
+        assert not stage.router.snapshot()[0].in_flight
+
+    loop.run_until_complete(play())
+
+
+def test_where_our_own_database_was_away_nothing_is_said_and_the_attempts_are_asked_about(loop: VirtualLoop) -> None:
+    async def away(deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        return [Unknown("busy", ours=True) for _ in deliveries]
+
+    async def play() -> None:
+        stage = _together(away)
+        row = stage.place()
+        stage.worker.start()
+        await asyncio.sleep(1)
+        assert [attempt.state for attempt in row.attempts] == [AttemptState.STARTED]
+        assert not stage.worker.in_hand
+        assert not stage.router.snapshot()[0].in_flight
+
+    loop.run_until_complete(play())
+
+
+def test_sales_wait_a_moment_at_most_while_deliveries_wait_for_our_own_database(loop: VirtualLoop) -> None:
+    gate = asyncio.Event()
+
+    async def hold(deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        await gate.wait()
+        return [Delivered() for _ in deliveries]
+
+    async def paced(stage: Stage) -> float:
+        began = asyncio.get_running_loop().time()
+        await stage.worker.keep_pace()
+        return asyncio.get_running_loop().time() - began
+
+    async def play() -> None:
+        stage = _together(hold, pace_from=3)
+        for _ in range(3):
+            stage.place()
+        assert await paced(stage) == 0
+        stage.worker.start()
+        await asyncio.sleep(0.1)
+        assert await paced(stage) == pytest.approx(0.05)
+        waiting = asyncio.create_task(paced(stage))
+        await asyncio.sleep(0.02)
+        gate.set()
+        assert await waiting == pytest.approx(0.02, abs=0.01)
+        assert await paced(stage) == 0
+
+    async def slow(_: Delivery) -> Outcome:
+        await gate.wait()
+        return Delivered()
+
+    async def play_elsewhere() -> None:
+        # A provider elsewhere that is slow is no reason to sell less.
+        stage = Stage(slow, pace_from=3)
+        for _ in range(3):
+            stage.place()
+        stage.worker.start()
+        await asyncio.sleep(0.1)
+        assert await paced(stage) == 0
+
+    loop.run_until_complete(play())
+    gate.clear()
+    loop.run_until_complete(play_elsewhere())

@@ -9,24 +9,26 @@ everything has to come to an end.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from datetime import timedelta
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from datetime import datetime, timedelta
 from unittest.mock import patch
+from uuid import UUID
 
 from telvend.catalog.model import ProductOffers
+from telvend.database.connections import Tx
 from telvend.errors import Busy, TelvendError
 from telvend.fulfilment import calls, leases
 from telvend.fulfilment import worker as worker_module
-from telvend.fulfilment.model import Effect, FulfilmentPolicy, Item
+from telvend.fulfilment.model import ClaimedOrder, Deliver, Effect, FulfilmentPolicy, Item
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.review import Review
 from telvend.fulfilment.routing import BreakerState, ProviderLimits, Router
 from telvend.fulfilment.worker import Fulfilment
 from telvend.kit.money import GHS, Money
 from telvend.kit.runtime import Runtime
-from telvend.orders.model import OrderState
+from telvend.orders.model import Order, OrderState
 from telvend.providers.contract import ProviderTraits
-from tests.simulation.memory_store import MemoryStore
+from tests.simulation.memory_store import WALLET, MemoryStore, Row
 from tests.simulation.upstreams import Client, Fate, Upstream
 from tests.simulation.virtual_time import OWNER, DatabaseClock, VirtualClock, VirtualLoop
 
@@ -50,6 +52,12 @@ class _WorkerStore:
         if claim.orders:
             self._world.check(*(order.id for order in claim.orders))
         await self._after()
+
+    def doubts(self, moment: datetime) -> bool:
+        return self._world.store.doubts(moment)
+
+    async def write_taken(self, tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Deliver]) -> None:
+        await self._world.store.write_taken(tx, claims, steps)
 
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         await self._before()
@@ -172,6 +180,8 @@ class World:
             maximum_too_soon=3,
         )
         self.store = MemoryStore(self.database_clock, self.policy, Money(2000, GHS))
+        # In every fourth run workers stand beside the sales.
+        self.taking = random.Random(seed) if seed % 4 == 1 else None
         self.upstreams = [self._upstream(name) for name in ("cheap", "dear")]
         self.workers: list[_Worker] = []
         self._count = 0
@@ -239,10 +249,33 @@ class World:
 
     def place(self) -> None:
         cost = self.dice.choice([80, 120])
-        self.store.place(self._next_order, Money(100, GHS), Money(cost, GHS))
+        row = self.store.place(self._next_order, Money(100, GHS), Money(cost, GHS))
         self._next_order += 1
+        if self.workers and self.taking is not None:
+            self._place_with(self.taking.choice(self.workers), row, self.taking)
+            return
         if self.workers and self.dice.random() < 0.7:
             self.dice.choice(self.workers).fulfilment.wake()
+
+    def _place_with(self, worker: _Worker, row: Row, dice: random.Random) -> None:
+        """Sell in the process of a worker, which takes the order where it can (orders/taking.py)."""
+        fulfilment = worker.fulfilment
+        taken = fulfilment.take([_order_of(row)], self.database_clock.now(), fulfilment.monotonic())
+        roll = dice.random()
+        if taken is None or roll < 0.1:
+            if taken is not None:
+                taken.release()  # The transaction was undone; the order is placed again, and left.
+            fulfilment.wake()
+            return
+        with suppress(StopIteration):
+            taken.write(None).send(None)
+        self.check(row.id)
+        if roll < 0.25:
+            taken.release()  # It is committed, and its worker did not hear of it.
+            return
+        token = OWNER.set(worker.number)
+        taken.begin()
+        OWNER.reset(token)
 
     async def _decide_by_hand(self) -> None:
         """A person who knows the books of the providers decides an order, or has it asked about again."""
@@ -342,6 +375,36 @@ class World:
             raise Broken(f"asyncio: {self.loop.errors}")
         if self.broken or self.listener.heard:
             raise Broken("; ".join(self.broken + self.listener.heard))
+
+
+def _order_of(row: Row) -> Order:
+    """The order as whoever places it knows it."""
+    return Order(
+        id=row.id,
+        reference=row.reference,
+        reseller_id=UUID(int=1),
+        dialect="netpluse",
+        mode=row.mode,
+        client_reference=None,
+        fingerprint="",
+        wallet_id=WALLET,
+        position=row.id,
+        kind="data",
+        country="GH",
+        network="MTN",
+        product_id=1,
+        product="GH-MTN-1GB-30D",
+        size="1GB",
+        validity_days=30,
+        subscriber="+233241234567",
+        face=row.price,
+        price=row.price,
+        cost=row.cost,
+        state=row.state,
+        balance_after=row.price,
+        created_at=row.updated_at,
+        updated_at=row.updated_at,
+    )
 
 
 def _pending(upstream: Upstream, reference: str) -> Iterator[bool]:

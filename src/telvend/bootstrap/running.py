@@ -120,7 +120,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
     SALES_HALTED.set(shop.continuity.halted is not None)
     _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing, shop.console_jobs)
     if fulfilment:
-        shop.orders.on_placed = shop.fulfilment.wake
+        shop.orders.deliver_with(shop.fulfilment)
         _ = (
             shop.payload_requeries,
             shop.late_requeries,

@@ -17,7 +17,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from telvend.errors import Busy
 from telvend.kit.runtime import NO_RUNTIME, Runtime
@@ -46,7 +46,7 @@ class Lane(Generic[Item, Result]):
         self._maximum_batch = maximum_batch
         self._maximum_waiting = maximum_waiting
         self._runtime = runtime
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[tuple[Item, asyncio.Future[Result] | _Place[Result]]] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._latest_batch = 0
@@ -81,6 +81,23 @@ class Lane(Generic[Item, Result]):
         self._waiting.append((item, future))
         self._wake.set()
         return future
+
+    async def serve_all(self, items: Sequence[Item]) -> "Sequence[Result | Exception]":
+        """Serve `items`, one after the other, in as few batches as they take. Answers each in its place.
+
+        A future for all of them, where `submit` makes one for each. Raises Busy at once when they do not fit into the queue or the
+        lane is closed. If this process has not started the lane they are one batch.
+        """
+        if self._task is None and not self._closing:
+            return await self._process(list(items))
+        if self._closing or len(self._waiting) + len(items) > self._maximum_waiting:
+            raise Busy
+        if not items:
+            return []
+        together: _Together[Result] = _Together(len(items))
+        self._waiting.extend((item, _Place(together, place)) for place, item in enumerate(items))
+        self._wake.set()
+        return await together.future
 
     async def serve(self, item: Item) -> Result:
         """Serve `item`: in a batch with other waiting items, or alone if this process has not started the lane.
@@ -122,7 +139,7 @@ class Lane(Generic[Item, Result]):
                 waiting.extendleft(reversed(batch))
                 raise
 
-    async def _serve_batch(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
+    async def _serve_batch(self, batch: "list[tuple[Item, asyncio.Future[Result] | _Place[Result]]]") -> None:
         try:
             results = await self._process([item for item, _ in batch])
         except Busy as error:
@@ -155,3 +172,42 @@ class Lane(Generic[Item, Result]):
                 future.set_exception(Busy())
         if died:
             self._runtime.died(error or asyncio.CancelledError())
+
+
+class _Together(Generic[Result]):
+    """The answers of items that came together; `future` has them when there is one for each."""
+
+    __slots__ = ("answers", "future", "left")
+
+    def __init__(self, count: int) -> None:
+        self.future: asyncio.Future[list[Result | Exception]] = asyncio.get_running_loop().create_future()
+        self.answers: list[Result | Exception | None] = [None] * count
+        self.left = count
+
+
+class _Place(Generic[Result]):
+    """What one of several items that came together has instead of a future of its own."""
+
+    __slots__ = ("_answered", "_place", "_together")
+
+    def __init__(self, together: _Together[Result], place: int) -> None:
+        self._together = together
+        self._place = place
+        self._answered = False
+
+    def done(self) -> bool:
+        return self._answered
+
+    def set_result(self, result: Result) -> None:
+        self._answer(result)
+
+    def set_exception(self, error: Exception) -> None:
+        self._answer(error)
+
+    def _answer(self, answer: Result | Exception) -> None:
+        together = self._together
+        self._answered = True
+        together.answers[self._place] = answer
+        together.left -= 1
+        if not together.left and not together.future.done():
+            together.future.set_result(cast(list[Result | Exception], together.answers))

@@ -4,7 +4,7 @@ No transaction is open. Whatever a provider does, exceptions and silence include
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,12 +21,22 @@ from telvend.fulfilment.model import (
 )
 from telvend.fulfilment.places import Places
 from telvend.fulfilment.ports import Observer
-from telvend.fulfilment.routing import Router
+from telvend.fulfilment.routing import Assignment, Router
 from telvend.kit import log, tracing
 from telvend.kit.clock import Clock
 from telvend.kit.failpoints import hit_async
 from telvend.orders.model import AttemptState, Order
-from telvend.providers.contract import Accepted, Delivered, Delivery, NotSent, Outcome, Provider, Refused, Unknown
+from telvend.providers.contract import (
+    Accepted,
+    Delivered,
+    DeliversTogether,
+    Delivery,
+    NotSent,
+    Outcome,
+    Provider,
+    Refused,
+    Unknown,
+)
 
 _log = log.get(__name__)
 
@@ -92,6 +102,86 @@ class ProviderCalls:
             return await self._requery(order, step.attempt)
         raise InvariantBroken(f"order {order.claim.id} needs no call")
 
+    async def make_all(
+        self, provider: DeliversTogether, orders: Sequence[InFlightOrder]
+    ) -> "list[ProviderReport | None]":
+        """Deliver all of these with one call of a provider that stands in this process, each with a place at it.
+
+        None in the place of an order of which nobody has said anything, since our own database is away (OwnDatabaseAway). Places
+        are given back.
+        """
+        name = provider.name
+        outcomes: list[Outcome] = []
+        started = self._clock.monotonic()
+        sent = [order for order in orders if self._may_send(order)]
+        said: Sequence[Outcome] = [Unknown("the worker was stopped")] * len(sent)
+        try:
+            if sent:
+                said = await self._call_all(provider, sent)
+        finally:
+            duration_s = self._clock.monotonic() - started
+            heard = dict(zip(map(id, sent), said, strict=True))
+            for order in orders:
+                chosen = _chosen(order)
+                outcome = heard.get(id(order))
+                if outcome is None:
+                    self._places.release(chosen)
+                    outcome = self._not_sent()
+                else:
+                    self._places.ended(name)
+                    if isinstance(outcome, Unknown) and outcome.ours:
+                        self._router.release(chosen)
+                    else:
+                        self._record(chosen, outcome, duration_s)
+                outcomes.append(outcome)
+        return [
+            None
+            if isinstance(outcome, Unknown) and outcome.ours
+            else self._report(order, outcome, 0.0, 0.0, name=name, number=order.number, asked=False)
+            for order, outcome in zip(orders, outcomes, strict=True)
+        ]
+
+    async def _call_all(self, provider: DeliversTogether, orders: Sequence[InFlightOrder]) -> Sequence[Outcome]:
+        """`_call` for many deliveries. Answers an outcome for each."""
+        name, timeout_s = provider.name, provider.traits.timeout_s
+        deliveries = [delivery_of(order.claim, _sent(order)) for order in orders]
+        started = self._clock.monotonic()
+        for order in orders:
+            order.call_ends_at = started + timeout_s
+        outcomes: Sequence[Any]
+        try:
+            for _ in orders:
+                await hit_async("attempt.after_write")
+            async with asyncio.timeout(timeout_s):
+                outcomes = await provider.deliver_all(deliveries)
+            for _ in orders:
+                await hit_async("attempt.after_send")
+                await hit_async("attempt.after_answer")
+            if len(outcomes) != len(orders):
+                raise InvariantBroken(f"{name} got {len(orders)} deliveries and answered {len(outcomes)}")
+        except TimeoutError:
+            outcomes = [Unknown(f"no answer within {timeout_s:g} s")] * len(orders)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            outcomes = [Unknown("the provider's client was cancelled")] * len(orders)
+        except Exception as error:
+            _log.exception("provider_raised", provider=name, verb="deliver", orders=len(orders))
+            outcomes = [Unknown(f"{type(error).__name__}: {error}")] * len(orders)
+        duration_s = self._clock.monotonic() - started
+        answers: list[Outcome] = []
+        for order, outcome in zip(orders, outcomes, strict=True):
+            order.call_ends_at = None
+            if not isinstance(outcome, _OUTCOMES):
+                _log.error("provider_answered_no_outcome", provider=name, verb="deliver", order=order.claim.id)
+                outcome = Unknown(f"not an outcome: {outcome!r}")
+            self._observer.called(name, "deliver", type(outcome).__name__.lower(), duration_s)
+            if not (isinstance(outcome, Unknown) and outcome.ours):
+                self._observer.heard(order.claim, name, outcome, None, 0.0)
+            answers.append(outcome)
+        return answers
+
     def abandoned(self, order: InFlightOrder) -> ProviderReport:
         """What is said of a call that does not end."""
         outcome = Unknown("no answer, and the call does not end")
@@ -115,7 +205,8 @@ class ProviderCalls:
         holds = not order.abandoned and self._clock.monotonic() < order.deadline
         schedule_age_s = self._ages.likely_s(order)
         provider = self._router.provider(name)
-        claim = order.claim
+        claim, step = order.claim, order.step
+        begun = (claim, step) if isinstance(step, Deliver) and number == 1 and not claim.attempts else None
         return ProviderReport(
             claim.id,
             claim.wallet_id,
@@ -129,34 +220,39 @@ class ProviderCalls:
             resent,
             to_resend,
             0.0 if provider is None else provider.traits.repeat_guard_s,
+            begun,
         )
 
     async def _deliver(self, order: InFlightOrder, step: Deliver) -> Outcome:
         chosen = step.chosen
         if not self._may_send(order):
-            # Somebody else may have the order by now. Nothing was sent, and nothing will be.
             self._places.release(chosen)
-            why = "the worker is stopping" if self._stopping else "the lease was about to end"
-            return NotSent(_NEVER_SENT.format(why))
+            return self._not_sent()
         started = self._clock.monotonic()
         outcome: Outcome = Unknown("the worker was stopped")
         try:
-            sent = SentAttempt(step.reference, step.cost, order.claim.now, step.provider_code, step.type)
-            outcome = await self._call(order, chosen.provider, "deliver", sent)
+            outcome = await self._call(order, chosen.provider, "deliver", _sent(order))
         except OwnDatabaseAway:
             # Not the provider's failure: its breaker stays as it is.
             self._router.release(chosen)
             raise
         finally:
             self._places.ended(chosen.provider.name)
-            change = self._router.record(chosen, outcome, self._clock.monotonic() - started)
-            if change is not None:
-                self._observer.breaker(change.provider, change.after)
-                tell = _log.error if change.ours_to_mend else _log.warning
-                tell(
-                    "breaker_moved", provider=change.provider, before=change.before, after=change.after, why=change.why
-                )
+            self._record(chosen, outcome, self._clock.monotonic() - started)
         return outcome
+
+    def _not_sent(self) -> Outcome:
+        """What is said of an attempt that was not made: somebody else may have the order by now. Nothing will be sent."""
+        why = "the worker is stopping" if self._stopping else "the lease was about to end"
+        return NotSent(_NEVER_SENT.format(why))
+
+    def _record(self, chosen: Assignment, outcome: Outcome, duration_s: float) -> None:
+        """Tell the router, and whoever looks after its breakers, what became of a delivery."""
+        change = self._router.record(chosen, outcome, duration_s)
+        if change is not None:
+            self._observer.breaker(change.provider, change.after)
+            tell = _log.error if change.ours_to_mend else _log.warning
+            tell("breaker_moved", provider=change.provider, before=change.before, after=change.after, why=change.why)
 
     async def _requery(self, order: InFlightOrder, attempt: AttemptSnapshot) -> ProviderReport:
         """Ask about the attempt; send it again where it never arrived and its reference is an idempotency key."""
@@ -292,6 +388,21 @@ class ProviderCalls:
             age_s = self._ages.likely_s(order) or 0.0
             self._observer.heard(claim, provider.name, outcome, order.step.attempt.state, age_s)
         return outcome  # type: ignore[no-any-return]
+
+
+def _chosen(order: InFlightOrder) -> Assignment:
+    """The place of an order that is to be delivered. Raises InvariantBroken for another one."""
+    if not isinstance(order.step, Deliver):
+        raise InvariantBroken(f"order {order.claim.id} is not to be delivered")
+    return order.step.chosen
+
+
+def _sent(order: InFlightOrder) -> SentAttempt:
+    """What the provider of an order that is to be delivered is sent. Raises InvariantBroken for another one."""
+    step = order.step
+    if not isinstance(step, Deliver):
+        raise InvariantBroken(f"order {order.claim.id} is not to be delivered")
+    return SentAttempt(step.reference, step.cost, order.claim.now, step.provider_code, step.type)
 
 
 def _sends_again(provider: Provider) -> bool:

@@ -3,7 +3,7 @@
 from typing import Final
 
 FAILPOINTS: Final = {
-    "attempt.before_write": "An order is claimed; no attempt is recorded and the provider knows nothing.",
+    "attempt.before_write": "An order is claimed, or taken as it is placed; no attempt is recorded and the provider knows nothing.",
     "attempt.after_write": "The attempt is durable; the provider has not been called.",
     "attempt.after_send": "The request has gone to the provider; its answer has not been read.",
     "attempt.after_answer": "The provider has answered; the outcome has not been handed on.",

@@ -130,7 +130,8 @@ class SentAttempt(msgspec.Struct, frozen=True):
 
 
 class ClaimedOrder(msgspec.Struct):
-    """An order that a worker has just claimed. `state` is the one it had before; `now` is the database's clock."""
+    """An order that a worker has just claimed, or taken when it was placed. `state` is the one it had before; `now` is the database's
+    clock, and the moment at which an attempt begins. `late_s`: for how long it was due."""
 
     id: int
     reference: str
@@ -152,6 +153,7 @@ class ClaimedOrder(msgspec.Struct):
     attempts: list[AttemptSnapshot]
     doubtful: bool = False
     """The book may have lost attempts of this order; see `with_doubt`."""
+    late_s: float = 0.0
 
 
 # What is done with a claimed order ---------------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ class ProviderReport(msgspec.Struct, frozen=True):
     well as that is known; None where it is not. `holds`: the worker still had the order's lease. Without the lease a final outcome
     still counts; rescheduling does not. `resent`: how often the attempt had been sent again, as far as the worker knew.
     `to_resend`: the provider said it to a resend, after it had said that it never heard of the attempt. `repeat_guard_s` is the
-    provider's.
+    provider's. `begun`: the claim with which the worker began this attempt, where it is the order's first.
     """
 
     order_id: int
@@ -247,6 +249,7 @@ class ProviderReport(msgspec.Struct, frozen=True):
     resent: int = 0
     to_resend: bool = False
     repeat_guard_s: float = 0.0
+    begun: tuple[ClaimedOrder, Deliver] | None = None
 
 
 class Abandoned(msgspec.Struct, frozen=True):
@@ -354,7 +357,8 @@ class LockedOrder(msgspec.Struct):
     """An order with all of its attempts, locked, as they are weighed and changed.
 
     When `changed`, `state` and `due_in_s` (None: never) have to be written; `posting` or `releases` say what happens to
-    the hold, and `notes` are for people.
+    the hold, and `notes` are for people. `assumed`: it was not read, but is as its worker left it; what is written of it is written
+    only where that holds.
     """
 
     id: int
@@ -383,6 +387,31 @@ class LockedOrder(msgspec.Struct):
     """To be entered as write-offs, each attempt once."""
     late_requeries: dict[int, float] = {}
     """Attempts that a person has decided, by number, and in how many seconds their provider is to be asked about them again."""
+    assumed: bool = False
+
+    @classmethod
+    def begun(cls, claim: ClaimedOrder, step: Deliver) -> "LockedOrder":
+        """The order as the worker left it that has begun its first attempt, if nobody has changed it since."""
+        attempt = AttemptSnapshot(
+            step.number, step.chosen.provider.name, step.reference, AttemptState.STARTED, 0, False, step.cost.minor, claim.now
+        )  # fmt: skip
+        return cls(
+            claim.id, claim.reference, claim.wallet_id, claim.mode, claim.price, OrderState.DELIVERING, [attempt],
+            doubtful=claim.doubtful, created_at=claim.now, kind=claim.kind, assumed=True,
+        )  # fmt: skip
+
+    @property
+    def plainly_delivered(self) -> bool:
+        """Whether all that has become of a first attempt is that it was delivered, for the cost that was expected."""
+        (attempt,) = self.attempts
+        return (
+            self.state is OrderState.DELIVERED
+            and attempt.state is AttemptState.DELIVERED
+            and attempt.provider_reference is None
+            and self.payload is None
+            and self.posting is not None
+            and not self.notes
+        )
 
     def become(self, state: OrderState, due_in_s: float | None = None) -> None:
         """Change the state; a final one is never left. Raises InvariantBroken."""

@@ -110,8 +110,13 @@ class Reserved:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            for place in self._taken:
-                self._places.release(place)
+            self.release_all()
+
+    def release_all(self) -> None:
+        """Give every place back."""
+        for place in self._taken:
+            self._places.release(place)
+        self._taken.clear()
 
     def delivery(self, wanted: RoutingRequest) -> Choice:
         """Choose a provider and reserve the place."""

@@ -5,9 +5,11 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
-from telvend.fulfilment.model import ClaimedOrder, Effect, Item, Step
+from telvend.database.connections import Tx
+from telvend.fulfilment.model import ClaimedOrder, Deliver, Effect, Item, Step
 from telvend.orders.model import AttemptState
 from telvend.providers.contract import Outcome
 
@@ -41,6 +43,12 @@ class FulfilmentStore(Protocol):
         Commits at the end of the block. What the block raises undoes the claim; so does a block that writes no steps for the
         orders, with InvariantBroken.
         """
+
+    def doubts(self, moment: datetime) -> bool:
+        """Return whether an order of this moment may have had attempts that the database has lost."""
+
+    async def write_taken(self, tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Deliver]) -> None:
+        """Write the first attempts of orders that `tx` places."""
 
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         """Weigh the items in their order and write what follows, money included. Answers what became of each."""

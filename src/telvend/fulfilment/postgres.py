@@ -13,7 +13,7 @@ from telvend.approvals.gate import SecondPerson
 from telvend.database.connections import CONNECTION_LOSS, TRANSIENT, Database, DedicatedConnection, Tx
 from telvend.errors import InvariantBroken
 from telvend.fulfilment import store
-from telvend.fulfilment.model import ClaimedOrder, Effect, Escalate, FulfilmentPolicy, Item, Step
+from telvend.fulfilment.model import ClaimedOrder, Deliver, Effect, Escalate, FulfilmentPolicy, Item, Step
 from telvend.fulfilment.ports import ClaimTransaction
 from telvend.fulfilment.settlement import Settlement
 from telvend.kit.failpoints import hit_async
@@ -60,6 +60,13 @@ class PostgresFulfilmentStore:
             yield claim
             if claim.orders and not claim.written:
                 raise InvariantBroken(f"{len(claim.orders)} orders were claimed and no steps written")
+
+    def doubts(self, moment: datetime) -> bool:
+        return self._doubts(moment)
+
+    async def write_taken(self, tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Deliver]) -> None:
+        await hit_async("attempt.before_write")
+        await store.write_first_attempts(tx, claims, steps)
 
     async def settle(self, items: Sequence[Item]) -> Sequence[Effect | Exception]:
         return await self._settlement.settle(items)

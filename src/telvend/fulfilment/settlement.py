@@ -3,8 +3,12 @@
 For whatever is waiting, together: lock the wallets that may get a hold back, in id order, then the orders; weigh one thing
 after the other (weighing.py); post, release or keep the holds; write orders, attempts, transfers, wallets and the
 events that resellers are told of with set-based statements, commit.
+
+An order whose first attempt its worker has begun, and heard to be delivered, is not read: it is weighed as the worker left it, and
+what is written says that it still is so. Where one of them is not, all of the batch are decided again, and read.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
@@ -32,6 +36,7 @@ from telvend.fulfilment.provisional.ending import end_credits
 from telvend.fulfilment.provisional.metrics import count_provisional_credit
 from telvend.fulfilment.weighing import decided_already, may_release, weigh
 from telvend.kit import log
+from telvend.kit.mode import Mode
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import AccountKind
 from telvend.ledger.service import Ledger
@@ -40,6 +45,7 @@ from telvend.orders.model import AttemptState
 from telvend.orders.payloads import store as payload_store
 from telvend.orders.payloads.service import Payloads, requery_delay_s
 from telvend.orders.payloads.store import SealedPayload
+from telvend.providers.contract import Delivered
 from telvend.wallets.journal import WalletJournal
 from telvend.webhooks.outbox import Outbox
 
@@ -73,8 +79,13 @@ class Settlement:
         # halves decides an order again, and replaces what it says here.
         self._credits: dict[int, LockedOrder] = {}
         self._late: dict[int, LockedOrder] = {}
+        # Whether a batch that is decided again reads every order.
+        self._reads_all = False
         self._batch: BatchTransaction[Item, Effect] = BatchTransaction(
-            database, self._decide, failpoints=BatchFailpoints(None, "settle.before_commit", "settle.after_commit")
+            database,
+            self._decide,
+            again=(store.Superseded,),
+            failpoints=BatchFailpoints(None, "settle.before_commit", "settle.after_commit"),
         )
 
     async def close(self) -> None:
@@ -92,8 +103,18 @@ class Settlement:
         return effects
 
     async def _decide(self, tx: Tx, items: list[Item]) -> DecidedBatch[Effect]:
+        reads_all, self._reads_all = self._reads_all, False
+        try:
+            return await self._decide_on(tx, items, {} if reads_all else _assumed(items))
+        except store.Superseded:
+            self._reads_all = True
+            raise
+
+    async def _decide_on(self, tx: Tx, items: list[Item], assumed: dict[int, LockedOrder]) -> DecidedBatch[Effect]:
         journal = await WalletJournal.begin(tx, await _wallets_of(tx, items))
-        locked_orders = await store.lock_orders(tx, {item.order_id for item in items}, self._doubts)
+        locked_orders = dict(assumed)
+        if to_read := {item.order_id for item in items} - assumed.keys():
+            locked_orders |= await store.lock_orders(tx, to_read, self._doubts)
         if final := [locked for locked in locked_orders.values() if locked.state.final]:
             await store.read_by_hand(tx, final)
         effects = [
@@ -108,8 +129,11 @@ class Settlement:
             self._credits |= {locked.id: locked for locked in ending}
         if late := [locked for locked in locked_orders.values() if locked.late]:
             await self._enter_late_reports(tx, late, journal)
+        if assumed:
+            # Before the transfers, which would violate their key where an order is settled already.
+            await store.write_delivered(tx, list(assumed.values()))
         await journal.write(tx)
-        await store.write_orders(tx, locked_orders.values(), balances)
+        await store.write_orders(tx, [locked for locked in locked_orders.values() if not locked.assumed], balances)
         if asking := [locked for locked in locked_orders.values() if locked.late_requeries]:
             await late_store.schedule(tx, {locked.id: locked.late_requeries for locked in asking})
         if not self._outbox.silent:
@@ -183,19 +207,26 @@ class Settlement:
         """Post and release in the journal. Answers the wallets' balances after the releases, by order."""
         balances: dict[int, int] = {}
         house = partial(self._ledger.house_of, tx)
+        # In flight, the provider's, margin and loss, for each provider: looked up once, not for each order.
+        accounts: dict[tuple[str, Mode, str], tuple[int, int, int, int]] = {}
         for locked in locked_orders:
             if locked.posting is None and not locked.releases:
                 continue
             currency, mode = locked.price.currency, locked.mode
-            in_flight = await house(AccountKind.IN_FLIGHT, currency, mode)
             if locked.releases:
+                in_flight = await house(AccountKind.IN_FLIGHT, currency, mode)
                 balances[locked.id] = journal.release(locked.id, locked.wallet_id, in_flight, locked.price).minor
                 journal.fail(locked.wallet_id, locked.position, credit=False)
-            elif locked.posting is not None:
-                provider = await house(AccountKind.PROVIDER, currency, mode, locked.posting.provider)
-                margin = await house(AccountKind.MARGIN, currency, mode)
-                loss = await house(AccountKind.LOSS, currency, mode)
-                journal.post(locked.id, in_flight, provider, margin, loss, locked.price, locked.posting.cost)
+            elif (posting := locked.posting) is not None:
+                key = (currency.code, mode, posting.provider)
+                if key not in accounts:
+                    accounts[key] = (
+                        await house(AccountKind.IN_FLIGHT, currency, mode),
+                        await house(AccountKind.PROVIDER, currency, mode, posting.provider),
+                        await house(AccountKind.MARGIN, currency, mode),
+                        await house(AccountKind.LOSS, currency, mode),
+                    )
+                journal.post(locked.id, *accounts[key], locked.price, posting.cost)
         return balances
 
 
@@ -218,6 +249,29 @@ def _tell(credit: LockedOrder | None, late: LockedOrder | None) -> None:
             amount=report.cost.minor,
             currency=report.cost.currency.code,
         )
+
+
+def _assumed(items: Sequence[Item]) -> dict[int, LockedOrder]:
+    """The orders that need not be read, as they are if nobody has changed them since their worker began their first attempt.
+
+    Only those that were delivered by it, of which nothing else is said, and nothing that an attempt would have to keep.
+    """
+    begun = {item.order_id: item for item in items if isinstance(item, ProviderReport) and _plainly_delivered(item)}
+    if len(begun) < len(items):
+        times = Counter(item.order_id for item in items)
+        begun = {number: item for number, item in begun.items() if times[number] == 1}
+    return {number: LockedOrder.begun(*item.begun) for number, item in begun.items() if item.begun is not None}
+
+
+def _plainly_delivered(report: ProviderReport) -> bool:
+    outcome = report.outcome
+    return (
+        report.begun is not None
+        and isinstance(outcome, Delivered)
+        and outcome.provider_reference is None
+        and outcome.cost is None
+        and outcome.payload is None
+    )
 
 
 async def _wallets_of(tx: Tx, items: Sequence[Item]) -> set[int]:

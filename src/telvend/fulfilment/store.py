@@ -34,7 +34,7 @@ CLAIM: Final = claim_sql(
     returning="""claimed.id, claimed.reference, claimed.mode, claimed.wallet_id, claimed.kind, claimed.country,
         claimed.network, claimed.product_id, claimed.product, claimed.size, claimed.validity_days, claimed.subscriber,
         claimed.currency, claimed.face_minor, claimed.price_minor, claimed.cost_minor, before.state, before.attempts,
-        claimed.created_at, now()""",
+        claimed.created_at, now(), before.due_at""",
     assignments="state = 'delivering', attempts = greatest(before.attempts, 1), updated_at = now()",
 )
 
@@ -52,9 +52,10 @@ READ_ATTEMPTS: Final = """
     cross join lateral (select * from attempt where attempt.order_id = wanted.id order by attempt.number) as a
 """
 
+# $2: when they begin, which is what their providers are told.
 WRITE_ATTEMPTS: Final = """
     insert into attempt (order_id, number, provider, reference, state, cost_minor, started_at, provider_code, type)
-    select order_id, number, provider, reference, 'started', cost_minor, now(), provider_code, type
+    select order_id, number, provider, reference, 'started', cost_minor, $2, provider_code, type
     from json_to_recordset($1::text::json)
         as new(order_id bigint, number smallint, provider text, reference text, cost_minor bigint, provider_code text,
             type text)
@@ -92,6 +93,17 @@ CHANGE_ATTEMPTS: Final = """
     from json_to_recordset($1::text::json) as new(order_id bigint, number smallint, state text, asked smallint,
         elsewhere boolean, again boolean, cost_minor bigint, text text, provider_reference text)
     where attempt.order_id = new.order_id and attempt.number = new.number and attempt.order_id = any($2::bigint[])
+"""
+
+# Of orders that were not read: each is as its worker left it, or is not changed. `attempts` counts the order's attempts.
+DELIVER_ORDERS: Final = """
+    update orders set state = 'delivered', due_at = null, updated_at = now()
+    where id = any($1::bigint[]) and state = 'delivering' and attempts = 1 and provisional is distinct from 'open'
+"""
+
+DELIVER_FIRST_ATTEMPTS: Final = """
+    update attempt set state = 'delivered', text = $2, finished_at = now()
+    where order_id = any($1::bigint[]) and number = 1 and state = 'started' and asked = 0 and resent = 0
 """
 
 COUNT_RIVALS: Final = """
@@ -291,17 +303,23 @@ async def write_steps(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[St
             case _:
                 pass
     if new:
-        await tx.execute(WRITE_ATTEMPTS, rows(new))
-        last = new[-1]
-        # The claim's clock is the transaction's, as is that of the attempts.
-        remember(
-            tx,
-            Fact(FactKind.ATTEMPT, last.order_id, part=last.number, at=claims[0].now, reference=last.reference),
-        )
+        await _write_attempts(tx, new, claims[0].now)
     if corrections:
         await tx.execute(CORRECT_CLAIMED, rows(corrections), [correction.id for correction in corrections])
     if notes:
         await tx.execute(WRITE_NOTES, rows(notes))
+
+
+async def write_first_attempts(tx: Tx, claims: Sequence[ClaimedOrder], steps: Sequence[Deliver]) -> None:
+    """Write the first attempts of orders that this transaction places (orders/taking.py)."""
+    new = [_new_attempt(claim.id, step.chosen.provider.name, step) for claim, step in zip(claims, steps, strict=True)]
+    await _write_attempts(tx, new, claims[0].now)
+
+
+async def _write_attempts(tx: Tx, new: Sequence[_NewAttempt], now: datetime) -> None:
+    await tx.execute(WRITE_ATTEMPTS, rows(new), now)
+    last = new[-1]
+    remember(tx, Fact(FactKind.ATTEMPT, last.order_id, part=last.number, at=now, reference=last.reference))
 
 
 def _new_attempt(order_id: int, provider: str, step: Deliver | Presume) -> _NewAttempt:
@@ -320,27 +338,41 @@ async def write_late_reports(tx: Tx, reports: Sequence[LateReportRow]) -> None:
     await tx.execute(WRITE_LATE_REPORTS, rows(reports))
 
 
+class Superseded(Exception):
+    """An order that was not read is not as its worker left it: it has to be read."""
+
+
+async def write_delivered(tx: Tx, assumed: Sequence[LockedOrder]) -> None:
+    """Write what has become of orders that were not read: each is delivered by its first attempt. Raises Superseded."""
+    by_text: dict[str, list[int]] = {}
+    for locked in sorted(assumed, key=lambda locked: locked.id):
+        if not locked.plainly_delivered:
+            raise Superseded
+        by_text.setdefault(locked.attempts[0].text, []).append(locked.id)
+    for text, numbers in by_text.items():
+        for statement, values in ((DELIVER_ORDERS, (numbers,)), (DELIVER_FIRST_ATTEMPTS, (numbers, text))):
+            if await tx.execute(statement, *values) != f"UPDATE {len(numbers)}":
+                raise Superseded
+    _remember_final(tx, assumed[-1])
+
+
+def _remember_final(tx: Tx, locked: LockedOrder) -> None:
+    now = datetime.now(UTC)
+    # Now, as well as one may know it here: somebody may have changed the order's own time.
+    at = max(locked.created_at or now, now)
+    remember(tx, Fact(FactKind.ORDER, locked.id, at=at, final=True, reference=locked.reference))
+
+
 async def write_orders(tx: Tx, locked_orders: Iterable[LockedOrder], balances: dict[int, int]) -> None:
     changes: list[_OrderChange] = []
     attempts: list[_AttemptChange] = []
     notes: list[_Note] = []
     by_hand: list[_ByHand] = []
-    now = datetime.now(UTC)
     for locked in locked_orders:
         if locked.changed:
             changes.append(_OrderChange(locked.id, locked.state, locked.due_in_s, balances.get(locked.id)))
             if locked.state.final:
-                remember(
-                    tx,
-                    Fact(
-                        FactKind.ORDER,
-                        locked.id,
-                        # Now, as well as one may know it here: somebody may have changed the order's own time.
-                        at=max(locked.created_at or now, now),
-                        final=True,
-                        reference=locked.reference,
-                    ),
-                )
+                _remember_final(tx, locked)
             if locked.decided_by_hand:
                 by_hand += [_ByHand(locked.id, attempt.number) for attempt in locked.attempts if attempt.by_hand]
         notes += [_Note(locked.id, text) for text in locked.notes]
@@ -378,13 +410,13 @@ async def write_orders(tx: Tx, locked_orders: Iterable[LockedOrder], balances: d
 def _claim_of(row: Any, attempts: list[AttemptSnapshot], doubtful: bool) -> ClaimedOrder:
     (
         order_id, reference, mode, wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
-        currency_code, face_minor, price_minor, cost_minor, state, _, _, now,
+        currency_code, face_minor, price_minor, cost_minor, state, _, _, now, due_at,
     ) = row  # fmt: skip
     currency = CURRENCIES[currency_code]
     return ClaimedOrder(
         order_id, reference, Mode(mode), wallet_id, kind, country, network, product_id, product, size, validity_days, subscriber,
         Money(face_minor, currency), Money(price_minor, currency), Money(cost_minor, currency), OrderState(state), now,
-        attempts, doubtful,
+        attempts, doubtful, (now - due_at).total_seconds(),
     )  # fmt: skip
 
 

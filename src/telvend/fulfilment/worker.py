@@ -8,14 +8,19 @@
 Any number of workers may run, in any number of processes. One that stalls or dies loses its leases; whoever finds its
 attempts asks about them. One that has lost a lease goes on with the call that it has begun, and what it hears is
 settled like everything else: the first definite word wins.
+
+A worker that stands beside the sales takes new orders with the transaction that places them (orders/taking.py), as long as nothing
+older waits to be claimed and there is room. What it has no room for is claimed: `keep_pace` slows the sales down a little while
+outcomes wait for our own database, never because a provider is slow.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 from telvend.catalog.model import NO_OFFERS, ProductOffers
 from telvend.database.lane import MAXIMUM_BATCH, Lane
@@ -42,11 +47,13 @@ from telvend.fulfilment.places import FULL_S, Places, Reserved, full
 from telvend.fulfilment.ports import FulfilmentStore, Observer
 from telvend.fulfilment.routing import Assignment, Choice, NoProvider, Router, RoutingRequest
 from telvend.fulfilment.rules import next_step, with_choice, with_doubt
+from telvend.fulfilment.taking import Taken, claim_of
 from telvend.kit import log, tracing
 from telvend.kit.clock import Clock
 from telvend.kit.mode import Mode
 from telvend.kit.runtime import NO_RUNTIME, Runtime
-from telvend.orders.model import OrderState
+from telvend.orders.model import Order, OrderState
+from telvend.providers.contract import DeliversTogether, Provider
 
 _log = log.get(__name__)
 
@@ -61,8 +68,8 @@ class Fulfilment:
     """One worker. Its health, for others: `in_hand`, `waiting`.
 
     `pressure` answers how many purchases wait to be placed in this process; while there are many, fewer orders are
-    claimed at a time and less often, so that sales stay fast. `held` answers whether providers may be given nothing new now;
-    they are still asked.
+    claimed at a time and less often, so that sales stay fast, unless the oldest is late by `late_from_s`. `held` answers whether
+    providers may be given nothing new now; they are still asked.
     """
 
     def __init__(
@@ -83,6 +90,10 @@ class Fulfilment:
         pressure_from: int = 16,
         batch_under_pressure: int = 64,
         pause_under_pressure_s: float = 0.05,
+        late_from_s: float = 1.0,
+        pace_from: int | None = None,
+        longest_wait_s: float = 0.05,
+        longest_wait_while_late_s: float = 0.25,
         dice: random.Random | None = None,
     ) -> None:
         self._store = store
@@ -99,6 +110,11 @@ class Fulfilment:
         self._pressure_from = pressure_from
         self._batch_under_pressure = batch_under_pressure
         self._pause_under_pressure_s = pause_under_pressure_s
+        self._late_from_s = late_from_s
+        # So that there is room for a batch of sales beside what waits.
+        self._pace_from = pace_from or max(MAXIMUM_BATCH, concurrency - MAXIMUM_BATCH) + 1
+        self._longest_wait_s = longest_wait_s
+        self._longest_wait_while_late_s = longest_wait_while_late_s
         # Only spreads the polls of many workers; no decision hangs on it.
         self._dice = dice or random.Random()  # noqa: S311
         self._lane: Lane[Item, Effect] = Lane(
@@ -126,6 +142,15 @@ class Fulfilment:
         self._tasks: list[asyncio.Task[None]] = []
         self._full = False
         self._parked = 0
+        # The latest claim met an order that is late.
+        self._late = False
+        # Whether orders may be due that nobody has claimed.
+        self._left = True
+        # Orders that are taken with sales that are not committed yet.
+        self._taking = 0
+        # Orders that wait for our own database: to be delivered in this process, and to be settled.
+        self._ours = 0
+        self._paced = asyncio.Event()
         self._draining = False
         self._closing = False
         self._limit = log.LogLimit()
@@ -199,10 +224,10 @@ class Fulfilment:
         limit = self._batch
         while not self._draining:
             self._wake.clear()
-            pressed = self._pressure() >= self._pressure_from
+            pressed = not self._late and self._pressure() >= self._pressure_from
             room = min(
                 limit,
-                self._concurrency - len(self._in_flight),
+                self._concurrency - len(self._in_flight) - self._taking,
                 self._places.room(),
                 self._batch_under_pressure if pressed else self._batch,
             )
@@ -221,6 +246,8 @@ class Fulfilment:
             else:
                 retry_s = _SHORTEST_RETRY_S
                 limit = min(self._batch, 2 * limit)
+                if claimed < room:
+                    self._left = False
                 if claimed and (pressed or 2 * self._parked > claimed):
                     await self._clock.sleep(self._pause_under_pressure_s)
                 elif claimed < room:
@@ -247,31 +274,113 @@ class Fulfilment:
                 steps = [self._decide(order, reserved) for order in claim.orders]
                 if steps:
                     await claim.write(steps)
+        self._late = any(order.late_s >= self._late_from_s for order in claim.orders)
         if not steps:
             return 0
         self._observer.claimed(len(steps))
         self._parked = 0
         deadline = before + lease_s
         claimed_at = self._clock.monotonic()
+        begun: list[InFlightOrder] = []
         for order, step in zip(claim.orders, steps, strict=True):
             match step:
                 case Deliver() | Requery() | Abandon():
-                    self._begin(InFlightOrder(order, step, deadline, claimed_at))
+                    begun.append(InFlightOrder(order, step, deadline, claimed_at))
                 case Reschedule():
                     self._parked += 1
                 case Escalate():
                     _log.error("order_needs_review", order=order.id, why=step.why)
                 case Presume():
                     _log.warning("attempt_may_be_lost", order=order.id, provider=step.provider)
+        self._begin(begun)
         return len(steps)
 
-    def _begin(self, order: InFlightOrder) -> None:
-        self._in_flight.add(order)
-        if isinstance(order.step, Abandon):
-            self._submit(order, Abandoned(order.claim.id, order.claim.wallet_id, order.step.why))
+    def _begin(self, orders: Sequence[InFlightOrder]) -> None:
+        self._in_flight.update(orders)
+        loop = asyncio.get_running_loop()
+        together: dict[DeliversTogether, list[InFlightOrder]] = {}
+        for order in orders:
+            step = order.step
+            if isinstance(step, Abandon):
+                self._submit(order, Abandoned(order.claim.id, order.claim.wallet_id, step.why))
+                continue
+            self._ages.note(order.claim, step)
+            if isinstance(step, Deliver) and (provider := _in_this_process(step.chosen.provider)) is not None:
+                together.setdefault(provider, []).append(order)
+            else:
+                order.task = loop.create_task(self._work(order))
+        for provider, several in together.items():
+            self._ours += len(several)
+            task = loop.create_task(self._work_together(provider, several))
+            for order in several:
+                order.task = task
+
+    # Taking, with the sales -----------------------------------------------------------------------------------------------
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def take(self, orders: Sequence[Order], now: datetime, began: float) -> Taken | None:
+        """Take those of these orders that can be delivered at once; the others are claimed. See OrderTaker."""
+        if self._left or not self._tasks or self._draining or self._held():
+            self._left = True
+            return None
+        room = min(self._concurrency - len(self._in_flight), self._places.room())
+        reserved = self._places.reserve()
+        claims: list[ClaimedOrder] = []
+        steps: list[Deliver] = []
+        doubtful = self._store.doubts(now)
+        try:
+            for order in orders[: max(0, room)]:
+                claim = claim_of(order, now, doubtful=doubtful)
+                step = self._decide(claim, reserved)
+                if isinstance(step, Deliver):
+                    claims.append(claim)
+                    steps.append(step)
+        except Exception:
+            # A sale does not fail because of it: the order is claimed, and it fails there.
+            _log.exception("orders_not_taken", orders=len(orders))
+            reserved.release_all()
+            claims.clear()
+        self._left = len(claims) < len(orders)
+        if not claims:
+            return None
+        self._taking += len(claims)
+        return Taken(
+            self._store,
+            reserved,
+            claims,
+            steps,
+            began,
+            self._policy.lease_s,
+            begin_all=self._begin_taken,
+            release=self._release_taken,
+        )
+
+    def _begin_taken(self, taken: Taken) -> None:
+        self._taking -= len(taken.claims)
+        self._observer.claimed(len(taken.claims))
+        self._begin(taken.in_flight(self._clock.monotonic()))
+        if self._left:
+            self._wake.set()
+
+    def _release_taken(self, taken: Taken) -> None:
+        self._taking -= len(taken.claims)
+        # Whether they were committed is not always known.
+        self._left = True
+        self._wake.set()
+
+    async def keep_pace(self) -> None:
+        """Wait, for a moment at most, while so many orders wait for our own database that sales would leave deliveries behind."""
+        if self._ours < self._pace_from:
             return
-        self._ages.note(order.claim, order.step)
-        order.task = asyncio.get_running_loop().create_task(self._work(order))
+        self._paced.clear()
+        longest_s = self._longest_wait_while_late_s if self._late else self._longest_wait_s
+        timer = asyncio.get_running_loop().call_later(longest_s, self._paced.set)
+        try:
+            await self._paced.wait()
+        finally:
+            timer.cancel()
 
     def _decide(self, claim: ClaimedOrder, reserved: Reserved) -> Step:
         """What is done with an order, with the place that it needs at a provider."""
@@ -313,6 +422,30 @@ class Fulfilment:
             if order.span is not None:
                 tracing.end(order.span, failed=True)
 
+    async def _work_together(self, provider: DeliversTogether, orders: Sequence[InFlightOrder]) -> None:
+        """Make the calls of orders that one provider in this process delivers, and settle what was said."""
+        try:
+            reports = await self._calls.make_all(provider, orders)
+            said = [(order, report) for order, report in zip(orders, reports, strict=True) if report is not None]
+            answers = await self._lane.serve_all([report for _, report in said])
+        except Exception as error:
+            # A bug, or the end of a drain. The attempts are still open, and are asked about when the leases have ended.
+            if not isinstance(error, Busy):
+                _log.exception("calls_failed", orders=len(orders))
+        else:
+            for (order, _), answer in zip(said, answers, strict=True):
+                self._ended_with(order, answer)
+        finally:
+            self._passed(len(orders))
+            for order in orders:
+                self._let_go(order)
+
+    def _passed(self, count: int) -> None:
+        """Count orders that wait for our own database no more."""
+        self._ours -= count
+        if self._ours < self._pace_from:
+            self._paced.set()
+
     def _abandon(self, order: InFlightOrder) -> None:
         self._submit(order, self._calls.abandoned(order))
 
@@ -325,17 +458,22 @@ class Fulfilment:
             # Only at the very end of a drain. The attempt stays open, so that it is asked about.
             self._let_go(order)
             return
+        self._ours += 1
         future.add_done_callback(partial(self._settled, order, tracing.now()))
 
     def _settled(self, order: InFlightOrder, began: int, future: "asyncio.Future[Effect]") -> None:
+        self._passed(1)
         self._let_go(order)
         if future.cancelled():
             return
         error = future.exception()
-        if error is None:
-            effect = future.result()
-            if began:
-                tracing.record("settle", order.claim.reference, began, {"effect": effect.name.lower()})
+        if error is None and began:
+            tracing.record("settle", order.claim.reference, began, {"effect": future.result().name.lower()})
+        self._ended_with(order, future.result() if error is None else error)
+
+    def _ended_with(self, order: InFlightOrder, effect: "Effect | BaseException") -> None:
+        """What follows for the worker from what became of an outcome."""
+        if isinstance(effect, Effect):
             if effect is not Effect.REQUERY_LATER:
                 self._ages.forget(order.claim.id, order.number)
             if effect is Effect.TRY_AGAIN:
@@ -345,9 +483,9 @@ class Fulfilment:
                 self._observer.contradicted(order.claim.id)
             elif effect is Effect.REVIEW:
                 _log.warning("order_in_review", order=order.claim.id)
-        elif not isinstance(error, Busy):
+        elif not isinstance(effect, Busy):
             # A bug: the lane has tried it alone. The attempt is still open, and is asked about when the lease has ended.
-            _log.error("outcome_not_settled", order=order.claim.id, exc_info=error)
+            _log.error("outcome_not_settled", order=order.claim.id, exc_info=effect)
 
     def _let_go(self, order: InFlightOrder) -> None:
         self._in_flight.discard(order)
@@ -379,6 +517,11 @@ class Fulfilment:
         if not self._draining:
             _log.critical("fulfilment_died", exc_info=error)
             self._runtime.died(error)
+
+
+def _in_this_process(provider: Provider) -> DeliversTogether | None:
+    """The provider, where it takes many deliveries with one call. Spans are of one delivery each."""
+    return None if tracing.on or not hasattr(provider, "deliver_all") else cast(DeliversTogether, provider)
 
 
 def _traced(order: InFlightOrder) -> tuple[str, str, dict[str, str | int]]:

@@ -3,6 +3,8 @@
 For whatever is waiting, together: lock the wallets in id order, look the references up (a statement of its own, after
 the locks, so that it sees what others committed before they let go), decide one after the other in plain Python, write
 orders, transfers and wallets with set-based statements, commit. Only then is anybody answered.
+
+Where a worker of the same process has room it takes new orders with this transaction (taking.py).
 """
 
 from collections.abc import Collection, Sequence
@@ -22,6 +24,7 @@ from telvend.kit.money import Money
 from telvend.ledger import store as ledger_store
 from telvend.orders import store
 from telvend.orders.model import Order, OrderState, Placement
+from telvend.orders.taking import OrderTaker, TakenOrders
 from telvend.sales.gate import SalesGate
 from telvend.sales.kind import NUMBERS_AT_A_TIME, KindOfSale, sale_numbers
 from telvend.sales.model import HeldSale, KindsByDialect, SaleKey, SaleKind
@@ -80,7 +83,7 @@ class Purchase(msgspec.Struct, frozen=True):
 
 
 class OrderPlacement:
-    """`place_all` is what the lane calls: the batch transaction of purchases."""
+    """`place_all` is what the lane calls: the batch transaction of purchases. `taker`, where there is one, takes new orders."""
 
     def __init__(
         self,
@@ -89,6 +92,9 @@ class OrderPlacement:
         kinds: KindsByDialect | None = None,
         outbox: Outbox | None = None,
     ) -> None:
+        self.taker: OrderTaker | None = None
+        # By the list of purchases of each batch that is being decided.
+        self._taken: dict[int, TakenOrders] = {}
         self._outbox = outbox or Outbox()
         self._sale = KindOfSale(SaleKind.ORDER, gate, kinds)
         self._numbers = sale_numbers(NUMBERS_AT_A_TIME)
@@ -108,14 +114,33 @@ class OrderPlacement:
     async def place_all(self, purchases: list[Purchase]) -> Sequence[Placement | Exception]:
         """One transaction for all of them. Raises Busy when the database is away and nothing was written."""
         began = tracing.now()
-        answers = await self._batch.run(purchases)
+        if self.taker is not None:
+            await self.taker.keep_pace()
+        try:
+            answers = await self._batch.run(purchases)
+        except BaseException:
+            self._release(purchases)
+            raise
+        # What was decided is committed, also where each answer is an error.
+        taken = self._taken.pop(id(purchases), None)
+        if taken is not None:
+            taken.begin()
+        elif self.taker is not None:
+            self.taker.wake()
         if began:
             for answer in answers:
                 if isinstance(answer, Placement) and not answer.replayed:
                     tracing.record("batch", answer.order.reference, began, {"batch.size": len(purchases)})
         return answers
 
+    def _release(self, purchases: list[Purchase]) -> None:
+        taken = self._taken.pop(id(purchases), None)
+        if taken is not None:
+            taken.release()
+
     async def _decide(self, tx: Tx, purchases: list[Purchase]) -> DecidedBatch[Placement]:
+        self._release(purchases)  # Of the try before.
+        began = 0.0 if self.taker is None else self.taker.monotonic()
         wallets, now = await ledger_store.lock_wallets(tx, sorted({purchase.wallet_id for purchase in purchases}))
         await hit_async("lane.after_locks")
         keys = list({key for purchase in purchases if (key := purchase.key) is not None})
@@ -125,7 +150,11 @@ class OrderPlacement:
         decisions = _Decisions(self._sale, now, WalletJournal(wallets, at=now), references, self._numbers)
         for purchase in purchases:
             decisions.answers.append(decisions.weigh(purchase))
-        await decisions.write(tx)
+        if self.taker is not None and decisions.orders:
+            taken = self.taker.take(decisions.orders, now, began)
+            if taken is not None:
+                self._taken[id(purchases)] = taken
+        await decisions.write(tx, self._taken.get(id(purchases)))
         await self._outbox.notice_balances(tx, decisions.journal)
         return DecidedBatch(decisions.answers, decisions.look_again, wrote=bool(decisions.orders))
 
@@ -154,11 +183,20 @@ class _Decisions:
         self.orders: list[Order] = []
         self.answers: list[Placement | Exception] = []
 
-    async def write(self, tx: Tx) -> None:
-        if self.orders:
-            await store.insert(tx, self.orders, self.now)
-            await self.journal.write(tx)
-            self._remember(tx)
+    async def write(self, tx: Tx, taken: TakenOrders | None) -> None:
+        if not self.orders:
+            return
+        left = self.orders
+        if taken is not None:
+            numbers = taken.numbers
+            left = [order for order in self.orders if order.id not in numbers]
+            leased = self.orders if not left else [order for order in self.orders if order.id in numbers]
+            await store.insert(tx, leased, self.now, leased_until=taken.leased_until)
+            await taken.write(tx)
+        if left:
+            await store.insert(tx, left, self.now)
+        await self.journal.write(tx)
+        self._remember(tx)
 
     async def look_again(self, tx: Tx) -> bool:
         """Return whether all this was committed: one order speaks for all."""

@@ -27,6 +27,7 @@ from telvend.orders.model import Order, Placement, traced_facts
 from telvend.orders.placement import OrderPlacement, Purchase, Quote
 from telvend.orders.queries import OrderQuery, OrderReader
 from telvend.orders.store import RepeatKey
+from telvend.orders.taking import OrderTaker
 from telvend.resellers.model import Caller
 from telvend.sales.gate import SalesGate
 from telvend.sales.model import KindsByDialect, SaleKey, fingerprint_of
@@ -76,6 +77,10 @@ class Orders:
             runtime=runtime,
         )
         self.reads: Lane[OrderQuery, Order] = Lane("order reads", self._reading.find_all, runtime=runtime)
+
+    def deliver_with(self, taker: OrderTaker) -> None:
+        """Have a worker of this process take new orders as they are placed."""
+        self._placing.taker = taker
 
     def start(self) -> None:
         self.lane.start()

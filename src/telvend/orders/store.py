@@ -129,9 +129,10 @@ FIND_BY_ID: Final = f"""
 
 FIND_FINAL: Final = f"{FIND_BY_ID} where o.state in ('delivered', 'failed')"
 
+# $3: state; $4: due_at; $5: attempts.
 INSERT: Final = f"""
-    insert into orders ({", ".join(_STORED)}, state, due_at, created_at, updated_at)
-    select {", ".join(_STORED)}, 'accepted', $2, $2, $2
+    insert into orders ({", ".join(_STORED)}, state, due_at, attempts, created_at, updated_at)
+    select {", ".join(_STORED)}, $3, $4, $5, $2, $2
     from json_to_recordset($1::text::json)
         as new({", ".join(f"{name} {_TYPES[(get_args(kind) or (kind,))[0]]}" for name, kind in _Row.__annotations__.items())})
 """
@@ -153,10 +154,12 @@ async def find_final(tx: Tx, ids: Sequence[int]) -> list[Order]:
     return [order_of(row) for row in await tx.fetch(FIND_FINAL, ids)]
 
 
-async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
-    """Write new orders, due at once. Raises ReferenceTaken."""
+async def insert(tx: Tx, orders: Sequence[Order], now: datetime, *, leased_until: datetime | None = None) -> None:
+    """Write new orders, due at once; where they are taken with their first attempts (taking.py), leased. Raises ReferenceTaken."""
+    state = OrderState.ACCEPTED if leased_until is None else OrderState.DELIVERING
+    attempts = 0 if leased_until is None else 1
     with unique_reference("orders_client_reference"):
-        await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now)
+        await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now, state, leased_until or now, attempts)
 
 
 class RepeatKey(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ A provider must not raise for anything that the far side does. Whatever is not e
 An exception that escapes all the same is taken for `Unknown` by the fulfilment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -225,3 +225,14 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give connections back."""
+
+
+class DeliversTogether(Provider, Protocol):
+    """A provider that takes many deliveries with one call, because it stands in this process.
+
+    Where a provider has `deliver_all`, the worker calls it instead of `deliver`, with the deliveries that begin at the same moment.
+    Every one of them has its attempt, its time-out and its outcome as if it were alone.
+    """
+
+    async def deliver_all(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Deliver each of these; return the outcome of each in its place."""

@@ -63,6 +63,46 @@ async def test_without_a_start_each_is_served_alone_and_after_the_end_nobody() -
         await lane.serve(1)
 
 
+async def test_items_that_come_together_are_answered_in_their_places_with_one_wait() -> None:
+    counter = Counter()
+    lane: Lane[int, int] = Lane("test", counter.process, maximum_batch=3)
+    assert await lane.serve_all([1, 2]) == [10, 20]
+    lane.start()
+    counter.poison = {4}
+    alone, together = await asyncio.gather(lane.serve(9), lane.serve_all([1, 2, 3, 4, 5]))
+    assert (alone, together[:3], together[4]) == (90, [10, 20, 30], 50)
+    assert isinstance(together[3], ValueError)
+    assert max(map(len, counter.batches)) == 3
+    await lane.close()
+    with pytest.raises(Busy):
+        await lane.serve_all([1])
+
+
+async def test_items_that_do_not_fit_together_are_refused_together() -> None:
+    counter = Counter()
+    lane: Lane[int, int] = Lane("test", counter.process, maximum_waiting=3)
+    lane.start()
+    with pytest.raises(Busy):
+        await lane.serve_all([1, 2, 3, 4])
+    assert await lane.serve_all([1, 2, 3]) == [10, 20, 30]
+    assert await lane.serve_all([]) == []
+    assert counter.batches == [[1, 2, 3]]
+    await lane.close()
+
+
+async def test_who_has_gone_leaves_the_others_of_a_batch_their_answers() -> None:
+    counter = Counter()
+    counter.gate.clear()
+    lane: Lane[int, int] = Lane("test", counter.process)
+    lane.start()
+    gone, other = asyncio.create_task(lane.serve_all([1, 2])), asyncio.create_task(lane.serve(3))
+    await started(counter)
+    gone.cancel()
+    counter.gate.set()
+    assert await other == 30
+    await lane.close()
+
+
 async def test_what_is_answered_with_an_exception_raises_it_alone_too() -> None:
     error = ValueError("refused")
 

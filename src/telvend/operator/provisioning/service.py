@@ -80,6 +80,10 @@ class Provisioning:
         """Give it, once for each reference. Raises ReferenceReused, and Busy: then nobody knows, and asking tells."""
         return await self.lane.serve(delivery)
 
+    async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
+        """`deliver` for many at once; answers what it returns or raises, in the place of each. Raises Busy for all of them."""
+        return await self.lane.serve_all(deliveries)
+
     async def requery(self, reference: str) -> DeliveryAnswer:
         """What became of a reference; one that nobody has heard of is closed now. Raises Busy."""
         return await self.lane.serve(Question(reference))
@@ -151,11 +155,18 @@ async def _subscribers(
     if not deliveries:
         return {}, None
     new = {item.msisdn: item for item in deliveries if item.creates}
+    found: dict[tuple[Mode, str], Subscriber] = {}
+    now = None
     if new:
-        await create_subscribers(
+        found, now = await create_subscribers(
             tx, [NewSubscriber(item.mode, item.msisdn, item.country, item.currency.code) for item in new.values()]
         )
-    return await lock_by_number(tx, list({(item.mode, item.msisdn) for item in deliveries}))
+    known = list({(item.mode, item.msisdn) for item in deliveries} - found.keys())
+    if known:
+        locked, at = await lock_by_number(tx, known)
+        found |= locked
+        now = at or now
+    return found, now
 
 
 def _claim(item: NetworkDelivery | Question, subscribers: dict[tuple[Mode, str], Subscriber]) -> ReferenceClaim:

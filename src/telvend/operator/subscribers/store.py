@@ -63,7 +63,7 @@ UPDATE_SUBSCRIBERS: Final = """
 """
 
 # Whoever has a row in one mode has one in the other. The limit keeps the planner from reading all subscribers.
-CREATE_SUBSCRIBERS: Final = """
+CREATE_SUBSCRIBERS: Final = f"""
     insert into subscriber (mode, msisdn, country, currency, tariff_plan, usable_until, reachable_until)
     select m.mode, new.msisdn, new.country, new.currency, $2, now() + make_interval(days => $3),
            now() + make_interval(days => $4)
@@ -75,6 +75,7 @@ CREATE_SUBSCRIBERS: Final = """
     where known.there is null
     order by new.msisdn, m.mode
     on conflict (msisdn, mode) do nothing
+    returning {SUBSCRIBER}, clock_timestamp() as now
 """
 
 
@@ -131,9 +132,18 @@ async def lock_by_number(
     )
 
 
-async def create_subscribers(tx: Tx, wanted: Sequence[NewSubscriber]) -> None:
-    """Make those of these that do not exist, in both modes. Call it before anything is locked in `tx`."""
-    await tx.execute(CREATE_SUBSCRIBERS, rows(wanted), NEW_TARIFF_PLAN, NEW_ACTIVE_DAYS, NEW_GRACE_DAYS)
+async def create_subscribers(
+    tx: Tx, wanted: Sequence[NewSubscriber]
+) -> tuple[dict[tuple[Mode, str], Subscriber], datetime | None]:
+    """Make those of these that do not exist, in both modes. Call it before anything is locked in `tx`.
+
+    Answers those that were made, as `lock_by_number` does: they are locked, since nobody else sees them before the end of `tx`.
+    """
+    made = await tx.fetch(CREATE_SUBSCRIBERS, rows(wanted), NEW_TARIFF_PLAN, NEW_ACTIVE_DAYS, NEW_GRACE_DAYS)
+    subscribers = map(subscriber_of, made)
+    return {(subscriber.mode, subscriber.msisdn): subscriber for subscriber in subscribers}, (
+        made[-1]["now"] if made else None
+    )
 
 
 async def write_subscribers(tx: Tx, subscribers: Sequence[Subscriber]) -> None:

@@ -5,6 +5,7 @@ a product that says nothing of what it is                     nothing was asked 
 an answer                   whatever `wire.outcome_of` reads in it
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from telvend.config import OWN_NETWORK
@@ -12,7 +13,7 @@ from telvend.errors import Busy, InvalidInput
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
 from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
-from telvend.providers.own_network.wire import network_delivery, outcome_of
+from telvend.providers.own_network.wire import NetworkRequests, network_delivery, outcome_of
 
 NAME = OWN_NETWORK
 
@@ -22,6 +23,9 @@ class OperatorSide(Protocol):
 
     async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
         """Raises Busy: then nobody knows, and asking tells."""
+
+    async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
+        """`deliver` for many at once: what it returns or raises, in the place of each. Raises Busy for all of them."""
 
     async def requery(self, reference: str) -> DeliveryAnswer:
         """Raises Busy."""
@@ -61,6 +65,26 @@ class OwnNetwork:
         except Busy:
             return Unknown("the network was busy", ours=True)
 
+    async def deliver_all(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """See DeliversTogether: all of them are one transaction of the network."""
+        outcomes: list[Outcome | None] = []
+        wanted: list[NetworkDelivery] = []
+        requests = NetworkRequests(self._offering, creates=self._creates_subscribers)
+        for delivery in deliveries:
+            try:
+                wanted.append(requests.of(delivery))
+                outcomes.append(None)
+            except InvalidInput as error:
+                outcomes.append(Refused(Reason.NOT_SOLD, f"{delivery.product}: {error}"))
+        answers: Sequence[DeliveryAnswer | Exception] = ()
+        if wanted:
+            try:
+                answers = await self._network.deliver_all(wanted)
+            except Busy as error:
+                answers = [error] * len(wanted)
+        said = iter(answers)
+        return [_outcome_of(next(said)) if outcome is None else outcome for outcome in outcomes]
+
     async def requery(self, delivery: Delivery) -> Outcome:
         try:
             return outcome_of(await self._network.requery(delivery.reference))
@@ -69,3 +93,11 @@ class OwnNetwork:
 
     async def close(self) -> None:
         """Nothing to give back: the network belongs to whoever opened it."""
+
+
+def _outcome_of(answer: DeliveryAnswer | Exception) -> Outcome:
+    if isinstance(answer, DeliveryAnswer):
+        return outcome_of(answer)
+    if isinstance(answer, Busy):
+        return Unknown("the network was busy", ours=True)
+    return Unknown(f"{type(answer).__name__}: {answer}")

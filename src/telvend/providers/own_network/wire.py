@@ -6,8 +6,10 @@ Nothing is put into bytes: the network is in this process, and what goes there a
 
 from typing import Final
 
+from telvend.kit.money import Currency
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.provisioning.model import DeliveryAnswer, DeliveryState, NetworkDelivery, Refusal
+from telvend.operator.subscribers.balances.model import Grant
 from telvend.providers.contract import Delivered, Delivery, NotSent, Outcome, Reason, Refused
 
 REASON_BY_REFUSAL: Final = {
@@ -24,20 +26,37 @@ def network_delivery(delivery: Delivery, offering: Entitlements, *, creates: boo
 
     Raises InvalidInput where the offering can make nothing of it.
     """
-    currency = delivery.face_value.currency
-    size = delivery.face_value.text if delivery.kind == "airtime" else delivery.size
-    grants = offering.grants_of(delivery.product, size, delivery.validity_days, currency)
-    active_days, grace_days = offering.days_of(grants)
-    return NetworkDelivery(
-        reference=delivery.reference,
-        msisdn=delivery.subscriber,
-        country=delivery.country,
-        currency=currency,
-        grants=tuple(grants),
-        active_days=active_days,
-        grace_days=grace_days,
-        creates=creates,
-    )
+    return NetworkRequests(offering, creates=creates).of(delivery)
+
+
+class NetworkRequests:
+    """What is to be given for sales of one moment: what the offering makes of a product is worked out once."""
+
+    def __init__(self, offering: Entitlements, *, creates: bool) -> None:
+        self._offering = offering
+        self._creates = creates
+        self._made: dict[tuple[str, str, int | None, Currency], tuple[tuple[Grant, ...], int, int]] = {}
+
+    def of(self, delivery: Delivery) -> NetworkDelivery:
+        """Return what `network_delivery` does. Raises InvalidInput."""
+        currency = delivery.face_value.currency
+        size = delivery.face_value.text if delivery.kind == "airtime" else delivery.size
+        key = (delivery.product, size, delivery.validity_days, currency)
+        made = self._made.get(key)
+        if made is None:
+            given = self._offering.grants_of(*key)
+            made = self._made[key] = (tuple(given), *self._offering.days_of(given))
+        grants, active_days, grace_days = made
+        return NetworkDelivery(
+            reference=delivery.reference,
+            msisdn=delivery.subscriber,
+            country=delivery.country,
+            currency=currency,
+            grants=grants,
+            active_days=active_days,
+            grace_days=grace_days,
+            creates=self._creates,
+        )
 
 
 def outcome_of(answer: DeliveryAnswer) -> Outcome:
