@@ -3,7 +3,7 @@
 from telvend.database.migrations.script import run
 
 revision = "0040"
-down_revision = "0038"
+down_revision = "0039"
 
 oldest_reader = None
 locks = "reconciliation and reseller, against changes, for a moment"
