@@ -121,6 +121,7 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "PeriodicTask.close",  # What is reported of providers.
         "UpstreamMonitor.close",
         "PeriodicTask.close",  # What is said of networks.
+        "PeriodicTask.close",  # Late news that is asked for.
         "PeriodicTask.close",  # Payloads that are asked for.
         "PeriodicTask.close",  # Audits of the console.
         "PeriodicTask.close",  # Months that it closes.
