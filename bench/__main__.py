@@ -11,6 +11,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from bench import machine
 from bench.cases import PARTS
+from bench.growth import ORDERS, growth
 from bench.progress import Progress
 from bench.report import Report, show, write
 from bench.session import Bench, Extent, Part
@@ -44,7 +46,11 @@ def main() -> int:
         workers=chosen.workers,
         starts=extent.starts,
     )
-    parts = _chosen_parts(chosen.only)
+    if chosen.growth or chosen.growth_orders:
+        orders = chosen.growth_orders or ORDERS
+        parts = [Part("growth", f"a shop beside {orders:,} orders", partial(growth, orders=orders))]
+    else:
+        parts = _chosen_parts(chosen.only)
     # What the lane would log of a rejected purchase must not stand between the lines of progress.
     log.configure("error", as_json=False)
     try:
@@ -62,6 +68,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=_whole_number, metavar="N", help="how long each part is measured (10)")
     parser.add_argument("--quick", action="store_true", help="short runs that only show that everything works")
+    parser.add_argument(
+        "--growth", action="store_true", help=f"instead of the parts: a shop that is filled with {ORDERS:,} orders"
+    )
+    parser.add_argument("--growth-orders", type=_whole_number, metavar="N", help="the same, with so many orders")
     parser.add_argument("--workers", type=_whole_number, default=1, metavar="N", help="server processes (1)")
     parser.add_argument(
         "--folder", default=tempfile.gettempdir(), metavar="DIR", help="where the temporary data directory is made"

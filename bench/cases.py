@@ -16,6 +16,7 @@ from bench.commands import commands
 from bench.console import console
 from bench.delivering import place_and_deliver
 from bench.in_process import Through
+from bench.lists import place_list
 from bench.load import Load, drive, purchases, reads
 from bench.report import Quantity, Speed, at_least, below
 from bench.session import Bench, Part, no_errors, speed_of
@@ -299,6 +300,7 @@ PARTS: Final = (
     *_buying(alone=True),
     Part("lane-hot", "purchases without HTTP, one hot wallet, 256 at once", partial(lane, spread=False)),
     Part("lane-spread", "purchases without HTTP, 1,000 wallets, 256 at once", partial(lane, spread=True)),
+    Part("list", "a list sold by `telvend order place --csv`, one wallet, its result included", place_list),
     *(
         Part(name, f"orders settled by {through.value}, no sales beside", partial(settle, through=through, least=least))
         for name, through, least in (

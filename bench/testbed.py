@@ -146,20 +146,21 @@ class Testbed:
             self._hot = await self._furnish("hot", 1)
         return self._hot
 
-    async def spread(self) -> list[str]:
-        """The keys of a thousand resellers with plenty of money."""
+    async def spread(self, *, credited: bool = True) -> list[str]:
+        """The keys of a thousand resellers with plenty of money; `credited`: money that they get when they are made."""
         if not self._spread:
-            self._spread = await self._furnish("spread", SPREAD_WALLETS)
+            self._spread = await self._furnish("spread", SPREAD_WALLETS, credited=credited)
         return self._spread
 
-    async def _furnish(self, name: str, count: int) -> list[str]:
+    async def _furnish(self, name: str, count: int, *, credited: bool = True) -> list[str]:
         async with self.shop(pool_size=_FURNISHED_AT_A_TIME) as shop:
             services = shop.services
 
             async def one(number: int) -> str:
                 email = f"{name}-{number}@bench.example"
                 reseller = await services.resellers.add(email, f"Bench {name} {number}", f"+23324{number:07d}")
-                await services.credits.add(reseller.id, Money(CREDIT_MINOR, GHS), Mode.LIVE, "bench")
+                if credited:
+                    await services.credits.add(reseller.id, Money(CREDIT_MINOR, GHS), Mode.LIVE, "bench")
                 _, key, _ = await services.resellers.add_key(
                     email, "netpluse", Mode.LIVE, LIMIT_PER_MINUTE, LIMIT_PER_MINUTE
                 )

@@ -154,6 +154,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     premium_retention_days: Annotated[
         int, _meta("how long the answer to a premium is kept, so that a repeat gets it again", ge=90, le=36500)
     ] = 365
+    attempt_retention_days: Annotated[
+        int,
+        _meta(
+            "how long it is kept what providers were asked for orders that were delivered; 0: for good", ge=0, le=36500
+        ),
+    ] = 0
     voucher_key: Annotated[
         Secret | None, _meta("what PINs of vouchers are hashed with, base64; else a file in the data directory")
     ] = None

@@ -91,6 +91,39 @@ async def test_orders_of_a_number_page_without_gap_or_repeat(books: Books) -> No
     assert seen == [order.id for order in reversed(placed)]
 
 
+async def test_orders_are_found_while_their_keys_are_packed_and_afterwards(books: Books) -> None:
+    order = await books.sell(moment("2025-05-02 09:00"), GHS, client_reference="INV-7", subscriber=NUMBER)
+    same = await books.place(moment("2025-05-02 10:00"), GHS, client_reference="INV-8", subscriber=NUMBER)
+    keys = await indexed(books)
+    await say(books, "update orders set created_at = '2020-01-01'")  # Only the index can find them now.
+    await say(books, "update order_search_progress set placed_until = now()")
+    search = OrderSearch(books.database)
+    # Two later segments, so that the first one is old.
+    await say(books, "update orders set id = 2::bigint << 18 where id = $1", same.id)
+    await say(books, "update order_search set order_id = 2::bigint << 18 where order_id = $1", same.id)
+    packed = 0
+    async with books.database.transaction() as tx:
+        while (following := await store.next_to_pack(tx)) is not None:
+            packed += await store.pack(tx, *following, 1024)
+            # In the same transaction as what is packed: at any moment each is found once.
+            assert await store.of_number(tx, NUMBER, 2**62, 9) == [2 << 18, order.id]
+            assert await store.under_reference(tx, "INV-7", 9) == [order.id]
+    assert 0 < packed < keys
+    assert await search.work() == 0
+    assert [one.id for one in await search.of_number(NUMBER)] == [2 << 18, order.id]
+    assert [one.id for one in await search.of_number(NUMBER, before=2 << 18)] == [order.id]
+    assert [one.id for one in await search.named("INV-8")] == [2 << 18]
+
+
+async def test_what_is_indexed_late_is_packed_to_the_rest(books: Books) -> None:
+    async with books.database.transaction() as tx:
+        for order_id in (7, 8):
+            await tx.execute("insert into order_search values (search_key('number', 'x'), $1)", order_id)
+            assert await store.pack(tx, 0, store.FIRST_BUCKET, store.BUCKETS) == 1
+        row = await tx.fetchrow("select count(*) as rows, sum(length(entries)) as bytes from order_search_packed")
+    assert tuple(row) == (1, 12)
+
+
 async def test_a_busy_day_after_quiet_weeks_is_indexed_in_steps(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     placed = [await books.place(moment(f"2025-05-02 09:{minute:02}"), GHS) for minute in range(12)]
     await say(books, "update order_search_progress set placed_until = '2025-05-01', step_s = 2592000")

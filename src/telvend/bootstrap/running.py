@@ -131,6 +131,8 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
         _ = shop.bulk_purchases
         if settings.provisional_credit_after_hours:
             _ = shop.provisional_rule
+        if settings.attempt_retention_days:
+            _ = shop.attempt_retention
         life.push_async_callback(shop.fulfilment.drain, settings.drain_s)
         life.starts(shop.fulfilment)
     life.start()

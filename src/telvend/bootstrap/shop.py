@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from telvend.fulfilment.postgres import PostgresFulfilmentStore
     from telvend.fulfilment.provisional.service import ProvisionalCredits
     from telvend.fulfilment.recent.service import NetworkConditions
+    from telvend.fulfilment.retention.jobs import AttemptRetention
     from telvend.fulfilment.review import Review
     from telvend.fulfilment.routing import Router
     from telvend.fulfilment.trials.service import Trials
@@ -1103,6 +1104,21 @@ class Shop:
         work, every_s = self.payload_worker.work_off, PAYLOADS_EVERY_S
         return self._life.runs(
             PeriodicTask("payload requeries", work, self.clock, every_s=every_s, runtime=self._runtime)
+        )
+
+    @cached_property
+    def attempt_retention(self) -> "AttemptRetention":
+        """Made where this process delivers."""
+        from telvend.fulfilment.retention.jobs import AttemptRetention
+
+        return self._life.runs(
+            AttemptRetention(
+                self.database,
+                self.clock,
+                self.settings.attempt_retention_days,
+                pressure=lambda: self.orders.lane.load if "orders" in self.__dict__ else 0,
+                runtime=self._runtime,
+            )
         )
 
     @cached_property

@@ -341,6 +341,11 @@ class CatalogueSnapshot:
             if product.active and product.country == country and product.network.casefold() == word
         )
 
+    def sells(self, plan: Product) -> bool:
+        """Whether `plans` of its network has exactly this product."""
+        network = self._networks.get((plan.country, plan.network.casefold()))
+        return plan.active and network is not None and network.on_sale and self._products.get(plan.id) == plan
+
     def types(self, country: str, network: str) -> frozenset[str]:
         """The types that bundles of a network have, whether they are on sale now or not; `network` in any case."""
         word = network.casefold()

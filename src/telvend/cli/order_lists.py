@@ -186,6 +186,7 @@ async def _write(
 async def _write_rows(
     shop: Shop, mode: Mode, sales: Sequence[ListedSale], outcome: _Outcome, writer: RowWriter | None
 ) -> None:
+    reader = reader_named("order place --csv")
     with _bar() as bar:
         task = bar.add_task("writing the result", total=len(sales))
         async for part in shop.list_sales.orders_of(sales, mode):
@@ -198,11 +199,11 @@ async def _write_rows(
                 if is_pending(order):
                     outcome.pending.append(order.id)
             if writer is not None:
-                writer.write([await _result_row(shop, sale, order) for sale, order in part])
+                writer.write([await _result_row(shop, sale, order, reader) for sale, order in part])
             bar.advance(task, len(part))
 
 
-async def _result_row(shop: Shop, sale: ListedSale, order: Order | None) -> tuple[Any, ...]:
+async def _result_row(shop: Shop, sale: ListedSale, order: Order | None, reader: str) -> tuple[Any, ...]:
     row = sale.row
     asked_for = (row.product, sale.recipient, row.amount, sale.email)
     money = (sale.price.text, sale.price.currency.code)
@@ -210,7 +211,7 @@ async def _result_row(shop: Shop, sale: ListedSale, order: Order | None) -> tupl
         return (row.line, sale.reference, NOT_SOLD, "", *asked_for, *money, "", sale.error, row.note)
     receipt, error = "", _ERRORS.get(order.state, "")
     try:
-        found = await receipt_of(lambda: shop.payloads, order, reader_named("order place --csv"))
+        found = await receipt_of(lambda: shop.payloads, order, reader)
     except (KeyRefused, TelvendError) as refused:
         error = f"The receipt could not be read: {refused}"
     else:

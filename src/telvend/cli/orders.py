@@ -449,9 +449,9 @@ def print_history(console: "Console", history: "OrderHistory", email: str = "") 
         console.print(f"the caller's reference: {order.client_reference}", markup=False)
     attempts = [(a.number, a.provider, a.reference, a.state, a.asked, a.text) for a in history.attempts]
     console.print()
-    table(
-        "Attempts", ("", "provider", "reference", "state", "asked", "they said"), attempts, "No provider was asked yet."
-    )(console)
+    columns = ("", "provider", "reference", "state", "asked", "they said")
+    nobody = "Kept no longer." if order.state is OrderState.DELIVERED else "No provider was asked yet."
+    table("Attempts", columns, attempts, nobody)(console)
     entries = [
         (entry.kind.name.lower(), entry.debit, entry.credit, entry.amount.decimal, entry.amount.currency.code)
         for entry in history.entries

@@ -63,7 +63,8 @@ from telvend.wallets.service import Wallets
 REPEATED_WITHIN: Final = timedelta(hours=24)
 
 AT_ONCE: Final = 512
-"""So many purchases are in flight: two batches of the lane, of which one gathers while the other is committed."""
+"""So many purchases are in flight, in two parts: two batches of the lane, of which one gathers while the other is committed."""
+_PARTS: Final = 2
 _READ_AT_ONCE: Final = 1000
 _LOOK_EVERY_S: Final = 1.0
 _CALLERS_EVERY_S: Final = 5.0
@@ -366,23 +367,33 @@ class ListSales:
         retried: set[int] = set()
         patience = _Patience(self._patience_s)
         looked_at = callers_at = -math.inf
-        while waiting and not stop.is_set():
-            busy: Busy | None = None
-            part = _taken(waiting, spent, self._at_once, advance)
-            try:
-                if time.monotonic() - looked_at >= _LOOK_EVERY_S:
-                    await self._look()
-                    looked_at = time.monotonic()
-                if time.monotonic() - callers_at >= _CALLERS_EVERY_S:
-                    # Read again: a reseller that was suspended meanwhile buys nothing more.
-                    self._callers.clear()
-                    callers_at = time.monotonic()
-                await self._learn({sale.email for sale in part}, mode)
-            except Busy as error:
-                busy = error
-                waiting.extendleft(reversed(part))
-            else:
-                answers = await asyncio.gather(*(self._buy(sale, mode) for sale in part), return_exceptions=True)
+        # Two parts are in flight: the next one is prepared while the lane commits the one before.
+        in_flight: deque[tuple[list[ListedSale], asyncio.Future[list[Placement | str | BaseException]]]] = deque()
+        busy: Busy | None = None
+        ended: str | None = None
+        while in_flight or (waiting and not stop.is_set() and ended is None):
+            if waiting and busy is None and ended is None and len(in_flight) < _PARTS and not stop.is_set():
+                part = _taken(waiting, spent, max(1, self._at_once // _PARTS), advance)
+                try:
+                    if time.monotonic() - looked_at >= _LOOK_EVERY_S:
+                        await self._look()
+                        looked_at = time.monotonic()
+                    if time.monotonic() - callers_at >= _CALLERS_EVERY_S:
+                        # Read again: a reseller that was suspended meanwhile buys nothing more.
+                        self._callers.clear()
+                        callers_at = time.monotonic()
+                    await self._learn({sale.email for sale in part}, mode)
+                except Busy as error:
+                    busy = error
+                    waiting.extendleft(reversed(part))
+                else:
+                    buying = asyncio.gather(*(self._buy(sale, mode) for sale in part), return_exceptions=True)
+                    in_flight.append((part, buying))
+                    await asyncio.sleep(0)  # Everything is handed to the lane before the next part is prepared.
+                    continue
+            if in_flight:
+                part, buying = in_flight.popleft()
+                answers = await buying
                 again: list[ListedSale] = []
                 for sale, answer in zip(part, answers, strict=True):
                     if isinstance(answer, Busy) and not isinstance(answer, SalesHalted):
@@ -395,11 +406,15 @@ class ListSales:
                 if len(again) < len(part):
                     patience.begin_again()
                 waiting.extendleft(reversed(again))
-                for answer in answers:
-                    if isinstance(answer, SalesHalted | InvariantBroken):
-                        return _stopped(waiting, str(answer))
-            if busy is not None and not await patience.wait(stop):
-                return _stopped(waiting, f"The service was busy for {self._patience_s:.0f} s.")
+                ended = ended or next(
+                    (str(answer) for answer in answers if isinstance(answer, SalesHalted | InvariantBroken)), None
+                )
+            if busy is not None and not in_flight and ended is None:
+                busy = None
+                if not await patience.wait(stop):
+                    ended = f"The service was busy for {self._patience_s:.0f} s."
+        if ended is not None:
+            return _stopped(waiting, ended)
         return _stopped(waiting, "It was stopped.") if waiting else None
 
     async def _buy(self, sale: ListedSale, mode: Mode) -> Placement | str:

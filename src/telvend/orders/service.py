@@ -127,7 +127,9 @@ class Orders:
 
     def plan_wanted(self, network: Network, plan: Product, subscriber: str) -> Wanted:
         """Say what `buy_plan` buys."""
-        on_sale = plan in self._catalogue.snapshot.plans(network.country, network.code)
+        on_sale = (network.country, network.code) == (plan.country, plan.network) and self._catalogue.snapshot.sells(
+            plan
+        )
         return Wanted(network, subscriber, f"#{plan.id}", Quote.of(plan) if on_sale else None)
 
     async def buy_airtime(

@@ -53,11 +53,49 @@ INDEX_ENDED: Final = """
     select count(*) from ended
 """
 
+# Of the newest segments nothing is packed: an index that people look into most, and that is written, is to stay a plain one.
+SEGMENT_BITS: Final = 18
+FIRST_BUCKET: Final = -2048
+BUCKETS: Final = 4096
+_KEY_BITS_OF_A_BUCKET: Final = 52
+
+# The keys of a few buckets lie together in the index. Who reads meanwhile finds an entry in one of the two tables.
+PACK: Final = """
+    with taken as (
+        delete from order_search where key between $1 and $2 and order_id >= $3 and order_id < $4 returning key, order_id
+    ), written as (
+        insert into order_search_packed as p (bucket, segment, entries)
+        select search_bucket(key), $5, string_agg(search_entry(key, order_id), '') from taken group by 1
+        on conflict (bucket, segment) do update set entries = p.entries || excluded.entries
+    )
+    select count(*) from taken
+"""
+
+
+def _packed(key: str) -> str:
+    """SQL for the orders that are packed under a key, and a few others: what is found is compared with the order itself.
+
+    Most segments have none: looking for three bytes anywhere is quicker than taking the entries apart.
+    """
+    mark = f"substring(search_entry({key}, 0) for 3)"
+    return f"""
+        select (p.segment::bigint << {SEGMENT_BITS}) + (get_byte(p.entries, at + 3) << 16) + (get_byte(p.entries, at + 4) << 8)
+            + get_byte(p.entries, at + 5) as id
+        from (
+            select segment, entries from order_search_packed
+            where bucket = search_bucket({key}) and position({mark} in entries) > 0 offset 0
+        ) as p cross join lateral generate_series(0, length(p.entries) - 1, 6) as at
+        where substring(p.entries from at + 1 for 3) = {mark}
+    """
+
+
 # $4: until when orders are indexed. As a parameter, so that the summary of orders by time is used for those of after.
-OF_NUMBER: Final = """
+OF_NUMBER: Final = f"""
     select id from (
         (select s.order_id as id from order_search s where s.key = search_key('number', $1) and s.order_id < $2
          order by s.order_id desc limit $3)
+        union
+        (select packed.id from ({_packed("search_key('number', $1)")}) as packed where packed.id < $2)
         union
         (select o.id from orders o where o.created_at >= $4 and o.subscriber = $1 and o.id < $2 order by o.id + 0 desc limit $3)
     ) as found
@@ -65,11 +103,12 @@ OF_NUMBER: Final = """
     order by id desc limit $3
 """
 
-UNDER_REFERENCE: Final = """
+UNDER_REFERENCE: Final = f"""
     with recent as materialized (
         select o.id, o.client_reference from orders o where o.created_at >= $3
     ), found as (
         select order_id as id from order_search where key = search_key('reference', $1)
+        union {_packed("search_key('reference', $1)")}
         union select id from recent where client_reference = $1
         union select a.order_id from recent join attempt a on a.order_id = recent.id
             where a.reference = $1 or a.provider_reference = $1
@@ -122,6 +161,31 @@ async def index_ended(tx: Tx, limit: int) -> int:
 
 async def write_progress(tx: Tx, placed_until: datetime, step_s: float) -> None:
     await tx.execute("update order_search_progress set placed_until = $1, step_s = $2", placed_until, step_s)
+
+
+async def next_to_pack(tx: Tx) -> tuple[int, int] | None:
+    """The segment and the bucket from which on entries are packed; None where all that is old enough is, or was not indexed yet."""
+    row = await tx.fetchrow(
+        "select segment, bucket, (select max(id) from orders) as newest from order_search_progress"
+        " where placed_until > clock_timestamp() - interval '10 minutes'"
+    )
+    if row is None or (row["newest"] or 0) >> SEGMENT_BITS < row["segment"] + 2:
+        return None
+    return row["segment"], row["bucket"]
+
+
+async def pack(tx: Tx, segment: int, bucket: int, count: int) -> int:
+    """Pack the entries of so many buckets of a segment. Returns how many entries that were. The progress is locked."""
+    following = bucket + count
+    packed = await tx.fetchval(
+        PACK,
+        bucket << _KEY_BITS_OF_A_BUCKET, (following << _KEY_BITS_OF_A_BUCKET) - 1,
+        segment << SEGMENT_BITS, (segment + 1) << SEGMENT_BITS, segment,
+    )  # fmt: skip
+    if following >= FIRST_BUCKET + BUCKETS:
+        segment, following = segment + 1, FIRST_BUCKET
+    await tx.execute("update order_search_progress set segment = $1, bucket = $2", segment, following)
+    return int(packed)
 
 
 async def of_number(tx: Tx, subscriber: str, before: int, limit: int) -> Sequence[int]:

@@ -93,14 +93,15 @@ class Reconciliations:
             return await store.used_since(tx, provider, since, until)
 
     async def attempts_of(self, provider: str, day: Day) -> list[KnownAttempt]:
-        """Every attempt and trial at a provider that began on the day. Raises Busy."""
+        """Every attempt and trial at a provider that began on the day. Raises InvalidInput where some were removed, Busy."""
         return await self._attempts(provider, day, day.begins_at, day.ends_at)
 
     async def compare(
         self, provider: str, day: Day, lines: AsyncIterable[StatementLine], enter: Enter | None = None
     ) -> Comparison:
-        """Compare our attempts with the provider's transactions. Raises Busy, and what reading `lines` raises.
+        """Compare our attempts with the provider's transactions.
 
+        Raises InvalidInput where some of the attempts were removed, Busy, and what reading `lines` raises.
         With `enter`, what these say against the decision of a person is entered first, and counts as it then is.
         """
         begins_at, ends_at = day.begins_at - BEFORE, day.ends_at + AFTER
@@ -170,6 +171,12 @@ class Reconciliations:
     async def _attempts(self, provider: str, day: Day, begins_at: datetime, ends_at: datetime) -> list[KnownAttempt]:
         found: list[KnownAttempt] = []
         async with self._database.snapshot() as tx:
+            kept_since = await store.kept_since(tx)
+            if kept_since is not None and begins_at <= kept_since:
+                raise InvalidInput(
+                    "date",
+                    f"is too long ago: what was asked until {kept_since:%Y-%m-%d} was removed (attempt_retention_days)",
+                )
             for since, until in chunks(begins_at, ends_at):
                 found += await store.attempts(tx, provider, since, until, day)
         return found

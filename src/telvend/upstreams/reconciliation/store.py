@@ -48,6 +48,12 @@ async def attempts(tx: Tx, provider: str, begins_at: datetime, ends_at: datetime
     return [_attempt(row, day) for row in found]
 
 
+async def kept_since(tx: Tx) -> datetime | None:
+    """From when on all attempts are there; None where none was ever removed."""
+    found: datetime | None = await tx.fetchval("select since from attempts_kept")
+    return found
+
+
 async def attempts_named(tx: Tx, provider: str, references: Sequence[str], day: Day) -> list[KnownAttempt]:
     """Every attempt and trial at a provider, of any time, with one of these references, ours or theirs. Reads all attempts."""
     found = await tx.fetch(

@@ -199,7 +199,7 @@ class _Pages:
         steps, meaning = story(file)
         return self._console.render(
             request, visitor, "console/order.html", order=order, file=file, reseller=reseller, steps=steps, meaning=meaning,
-            facts=_facts(order, reseller.number, reseller.name), attempts=_attempts(file.history.attempts),
+            facts=_facts(order, reseller.number, reseller.name), attempts=_attempts(order, file.history.attempts),
             money_lines=_money(file.entries), waiting=[p for p in file.proposals if p.state is ProposalState.WAITING],
             sentence=sentence_of(order, file), state=State(order.state),
         )  # fmt: skip
@@ -475,7 +475,7 @@ def _facts(order: Order, number: int, name: str) -> list[tuple[str, Value]]:
     ]
 
 
-def _attempts(attempts: Sequence[Attempt]) -> Listing:
+def _attempts(order: Order, attempts: Sequence[Attempt]) -> Listing:
     rows: list[Sequence[Value]] = [
         (
             f"{a.number}", Link(f"/console/providers/{a.provider}", a.provider), a.reference, a.provider_reference,
@@ -487,9 +487,10 @@ def _attempts(attempts: Sequence[Attempt]) -> Listing:
         Column("Attempt"), Column("Provider"), Column("Reference sent"), Column("Provider's reference"), Column("State"),
         Column("Asked again", True), Column("It said"),
     ]  # fmt: skip
-    return Listing(
-        "Attempts", columns, rows, empty="No provider was asked yet", advice="The next free worker asks one."
-    )
+    empty, advice = "No provider was asked yet", "The next free worker asks one."
+    if order.state is OrderState.DELIVERED:
+        empty, advice = "Kept no longer", "It was delivered longer ago than attempt_retention_days says."
+    return Listing("Attempts", columns, rows, empty=empty, advice=advice)
 
 
 _MOVED: Final = {
