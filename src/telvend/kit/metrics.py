@@ -252,15 +252,15 @@ class _Gathered:
     def write(self) -> None:
         """Add to the library's numbers what it would have added one by one: to the sum, and to each bucket."""
         values, self._values = sorted(self._values), []
-        self._child._sum.inc(sum(values))
+        # Its public method adds one observation at a time.
+        total, buckets = self._child._sum, self._child._buckets  # noqa: SLF001
+        total.inc(sum(values))
         counted = 0
-        for bucket, bound in enumerate(self._bounds):
+        for bucket, bound in zip(buckets, (*self._bounds, float("inf")), strict=True):
             below = bisect_right(values, bound)
             if below > counted:
-                self._child._buckets[bucket].inc(below - counted)
+                bucket.inc(below - counted)
                 counted = below
-        if len(values) > counted:
-            self._child._buckets[len(self._bounds)].inc(len(values) - counted)
 
 
 _unwritten: list[_Gathered] = []

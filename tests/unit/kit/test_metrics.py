@@ -263,7 +263,9 @@ asyncio.run(main())
     samples = values(run(code, str(tmp_path)))
     single = {name.removeprefix("single"): value for name, value in samples.items() if name.startswith("single")}
     assert single["_count{}"] == "9.0"
-    assert single == {name.removeprefix("gathered"): value for name, value in samples.items() if name.startswith("gathered")}
+    assert single == {
+        name.removeprefix("gathered"): value for name, value in samples.items() if name.startswith("gathered")
+    }
 
 
 def test_what_is_gathered_is_written_when_the_process_ends(tmp_path: Path) -> None:
