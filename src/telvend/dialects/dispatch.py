@@ -7,7 +7,7 @@ Dispatch
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final, Protocol
@@ -27,7 +27,7 @@ _logger = log.get("telvend.http")
 class Served(Protocol):
     """An ASGI application that can also render an error in its own shape."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]: ...
 
     async def refuse(self, scope: Scope, send: Send, error: TelvendError) -> None:
         """Answer with `error`. An InvariantBroken has been logged, and says nothing of itself."""
