@@ -1519,7 +1519,7 @@ _LOADED_TO_SERVE: Final = (
     "dialects.postman",
     "dialects.dispatch",
     "dialects.serving",
-    "kit.allowance",
+    "kit.allowance_node",
     "web.callbacks",
     "web.checkout",
     "web.connections",
@@ -1550,7 +1550,8 @@ def _routes_of(keys: "KeyForm") -> "ModuleType":
 
 def _limiter(life: Lifecycle, settings: Settings, run_dir: Path) -> "Allowance":
     """What the requests of keys are counted with: on this node, or on all of them with Redis."""
-    from telvend.kit.allowance import NodeAllowance, SharedAllowance
+    from telvend.kit.allowance import SharedAllowance
+    from telvend.kit.allowance_node import NodeAllowance
 
     shared = SharedAllowance(run_dir / "allowance")
     life.callback(shared.close)
