@@ -42,6 +42,10 @@ class Dispatch:
 
     def __init__(self, apps: Mapping[str, Served], pages: Served) -> None:
         self._apps = sorted(apps.items(), key=lambda item: -len(item[0]))
+        # Each request is compared with the bases that share its first segment, which are one or two of many.
+        self._by_segment: dict[str, list[tuple[str, Served]]] = {}
+        for base, app in self._apps:
+            self._by_segment.setdefault(_first_segment(base), []).append((base, app))
         self._pages = pages
         self._failures = log.LogLimit()
 
@@ -64,7 +68,7 @@ class Dispatch:
             await self._fail(app, scope, send, error)
 
     def _app_of(self, path: str) -> Served:
-        for base, app in self._apps:
+        for base, app in self._by_segment.get(_first_segment(path), ()):
             if path.startswith(base) and (len(path) == len(base) or path[len(base)] == "/"):
                 return app
         return self._pages
@@ -88,6 +92,11 @@ class Dispatch:
             # The answer has begun and is cut off by the server; or it cannot even be rendered.
             with suppress(Exception):
                 await _send_bare(send, request_id)
+
+
+def _first_segment(path: str) -> str:
+    """What stands between the first two slashes."""
+    return path[1:].partition("/")[0]
 
 
 def _place(error: Exception) -> str:
