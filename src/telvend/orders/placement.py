@@ -2,7 +2,7 @@
 
 For whatever is waiting, together: lock the wallets in id order, look the references up (a statement of its own, after
 the locks, so that it sees what others committed before they let go), decide one after the other in plain Python, write
-orders, transfers and wallets with set-based statements, commit. Only then is anybody answered.
+orders, transfers and wallets with one set-based statement, commit. Only then is anybody answered.
 """
 
 from collections.abc import Collection, Sequence
@@ -156,8 +156,7 @@ class _Decisions:
 
     async def write(self, tx: Tx) -> None:
         if self.orders:
-            await store.insert(tx, self.orders, self.now)
-            await self.journal.write(tx)
+            await store.insert(tx, self.orders, self.now, self.journal.statements(tx))
             self._remember(tx)
 
     async def look_again(self, tx: Tx) -> bool:

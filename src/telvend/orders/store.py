@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from telvend.database.connections import Tx, rows
+from telvend.database.together import Statement, execute_together
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
 from telvend.orders.model import Order, OrderFilter, OrderState
@@ -153,10 +154,11 @@ async def find_final(tx: Tx, ids: Sequence[int]) -> list[Order]:
     return [order_of(row) for row in await tx.fetch(FIND_FINAL, ids)]
 
 
-async def insert(tx: Tx, orders: Sequence[Order], now: datetime) -> None:
-    """Write new orders, due at once. Raises ReferenceTaken."""
+async def insert(tx: Tx, orders: Sequence[Order], now: datetime, beside: Sequence[Statement] = ()) -> None:
+    """Write new orders, due at once, and with the same statement what belongs to them. Raises ReferenceTaken."""
+    inserted = Statement(INSERT, (rows([_row_of(order) for order in orders]), now))
     with unique_reference("orders_client_reference"):
-        await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now)
+        await execute_together(tx, [inserted, *beside])
 
 
 class RepeatKey(msgspec.Struct, frozen=True, gc=False):
