@@ -509,6 +509,26 @@ async def test_late_requests_do_not_pass_on_what_was_counted_before(
         assert (await node.take(KEY, AllowanceKind.READ, 100)).remaining == 100 - 20 - 3
 
 
+@pytest.mark.parametrize("another_comes", [False, True])
+async def test_what_passes_later_than_it_was_counted_stays_counted_for_sixty_seconds_from_then(
+    shared: SharedAllowance, clock: FakeClock, another_comes: bool
+) -> None:
+    node = NodeAllowance(shared)
+    await turn(node, 2, 10)
+    clock.now_ms += 1000
+    await node.take(KEY, AllowanceKind.READ, 10)  # And one ahead.
+    if another_comes:
+        clock.now_ms += 5
+        assert shared.take(KEY, AllowanceKind.READ, 10).allowed
+    clock.now_ms += allowance.AHEAD_MS - 5 * another_comes
+    assert (await node.take(KEY, AllowanceKind.READ, 10)).allowed
+    await asyncio.sleep(0)
+    clock.now_ms += 59_999
+    assert sum(shared.take(KEY, AllowanceKind.READ, 10).allowed for _ in range(10)) == 8 - another_comes
+    clock.now_ms += 1
+    assert sum(shared.take(KEY, AllowanceKind.READ, 10).allowed for _ in range(10)) == 2 + another_comes
+
+
 @given(
     limit=st.integers(1, 60),
     turns=st.lists(
