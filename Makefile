@@ -88,6 +88,7 @@ mutants: install  ## take the rules of money away, one at a time, and see that t
 	@$(BIN)/python tests/mutants.py
 
 bench: install  ## speed, beside pgbench on the same server, as a table
+	@command -v wrk > /dev/null || requirements/system.sh wrk wrk || true
 	@$(BIN)/python -m bench $(ARGS)
 
 docs: install  ## write the pages of docs/reference/ that the code itself can tell

@@ -26,6 +26,7 @@ from bench.report import Report, show, write
 from bench.session import Bench, Extent, Part
 from bench.testbed import BooksWrong, Testbed, TestbedFailed
 from bench.tpcb import PgbenchFailed
+from bench.wrk import WrkFailed
 from telvend.kit import log
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -114,7 +115,7 @@ async def _run(parts: list[Part], extent: Extent, where: Path) -> int:
                     console.print(f"{part.name}: {error}", markup=False, style="red")
                     wrong = True
                 progress.end()
-        except (TestbedFailed, PgbenchFailed) as error:
+        except (TestbedFailed, PgbenchFailed, WrkFailed) as error:
             console.print(str(error), markup=False, style="red")
             wrong = True
         finally:

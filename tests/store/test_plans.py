@@ -12,6 +12,7 @@ import pytest
 
 from telvend.database.connections import Database
 from telvend.database.session import LANE_SETTINGS
+from telvend.database.together import joined
 from telvend.fulfilment import store as jobs
 from telvend.ledger import store as ledger_store
 from telvend.operator.plans import store as reading
@@ -44,6 +45,14 @@ STATEMENTS = {
     "placement: insert orders": store.INSERT,
     "placement: write transfers": ledger_store.WRITE_TRANSFERS,
     "placement: write wallets": ledger_store.WRITE_WALLETS,
+    "placement: write all of it": joined(
+        (
+            (store.INSERT, 2),
+            (ledger_store.WRITE_TRANSFERS, 1),
+            (ledger_store.WRITE_WALLETS, 2),
+            (wallet_store.WRITE_LINES, 2),
+        )
+    ),
     "reading: find by id": store.FIND_BY_ID,
     "claiming: claim": jobs.CLAIM,
     "claiming: read attempts": jobs.READ_ATTEMPTS,

@@ -101,7 +101,8 @@ def applications(life: Lifecycle, shop: Shop, run_dir: Path) -> "tuple[Dispatch,
 
 def _limiter(life: Lifecycle, settings: Settings, run_dir: Path) -> "Allowance":
     """What the requests of keys are counted with: on this node, or on all of them with Redis."""
-    from telvend.kit.allowance import NodeAllowance, SharedAllowance
+    from telvend.kit.allowance import SharedAllowance
+    from telvend.kit.allowance_node import NodeAllowance
 
     shared = SharedAllowance(run_dir / "allowance")
     life.callback(shared.close)

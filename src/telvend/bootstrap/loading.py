@@ -48,7 +48,7 @@ _LOADED_TO_SERVE: Final = (
     "dialects.postman",
     "dialects.dispatch",
     "dialects.serving",
-    "kit.allowance",
+    "kit.allowance_node",
     "web.callbacks",
     "web.checkout",
     "web.connections",

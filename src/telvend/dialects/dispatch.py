@@ -7,7 +7,7 @@ Dispatch
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final, Protocol
@@ -27,7 +27,7 @@ _logger = log.get("telvend.http")
 class Served(Protocol):
     """An ASGI application that can also render an error in its own shape."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]: ...
 
     async def refuse(self, scope: Scope, send: Send, error: TelvendError) -> None:
         """Answer with `error`. An InvariantBroken has been logged, and says nothing of itself."""
@@ -42,6 +42,10 @@ class Dispatch:
 
     def __init__(self, apps: Mapping[str, Served], pages: Served) -> None:
         self._apps = sorted(apps.items(), key=lambda item: -len(item[0]))
+        # Each request is compared with the bases that share its first segment, which are one or two of many.
+        self._by_segment: dict[str, list[tuple[str, Served]]] = {}
+        for base, app in self._apps:
+            self._by_segment.setdefault(_first_segment(base), []).append((base, app))
         self._pages = pages
         self._failures = log.LogLimit()
 
@@ -64,7 +68,7 @@ class Dispatch:
             await self._fail(app, scope, send, error)
 
     def _app_of(self, path: str) -> Served:
-        for base, app in self._apps:
+        for base, app in self._by_segment.get(_first_segment(path), ()):
             if path.startswith(base) and (len(path) == len(base) or path[len(base)] == "/"):
                 return app
         return self._pages
@@ -88,6 +92,11 @@ class Dispatch:
             # The answer has begun and is cut off by the server; or it cannot even be rendered.
             with suppress(Exception):
                 await _send_bare(send, request_id)
+
+
+def _first_segment(path: str) -> str:
+    """What stands between the first two slashes."""
+    return path[1:].partition("/")[0]
 
 
 def _place(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What is counted of requests. One costs about 2 µs: the children are looked up once for each combination of labels."""
+"""What is counted of requests. One costs a fraction of a microsecond: observations are gathered before they are written."""
 
 from collections.abc import Callable
 from typing import Final
@@ -30,7 +30,7 @@ def request_finished(dialect: str, route: str, status: int, duration_s: float) -
     key = (dialect, route, status)
     observe = _observe.get(key)
     if observe is None:
-        observe = _observe[key] = _REQUESTS.of(dialect, route, str(status)).observe
+        observe = _observe[key] = _REQUESTS.gather(dialect, route, str(status))
     observe(duration_s)
 
 

@@ -6,7 +6,7 @@ wrong on the way is rendered by the dialect's own error table, so nothing a clie
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
@@ -35,6 +35,7 @@ from telvend.errors import (
 )
 from telvend.kit import log
 from telvend.kit.allowance import HIGHEST_LIMIT, Allowance, AllowanceKind, AllowanceVerdict
+from telvend.kit.exchange import EXCHANGE, Exchange
 from telvend.kit.ids import request_id_of
 from telvend.kit.turnstile import Budget
 from telvend.resellers.model import Caller
@@ -79,11 +80,13 @@ class DialectApp:
         """Answer with `error` in the dialect's shape."""
         await self._edge.refuse(scope, send, "", error)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # These two return the coroutine of the edge instead of awaiting it: one frame less for each step of each request.
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         app = self._plain.get(scope["path"])
         if app is None:
             scope["path_params"], app = self._find(scope["path"])
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
     def _find(self, path: str) -> tuple[dict[str, str], ASGIApp]:
         for match, app in self._patterns:
@@ -105,16 +108,16 @@ class _Path:
         self._decoders = {method: _decoder(endpoint) for method, endpoint in self._endpoints.items()}
         self._allowed = tuple(self._endpoints)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         method = scope["method"]
         endpoint = self._endpoints.get(method)
-        if "" in scope.get("path_params", {}).values():
+        parameters = scope.get("path_params")
+        if parameters and "" in parameters.values():
             # A path that ends where a name should stand: `/transactions/`.
-            await self._edge.refuse(scope, send, "(none)", UnknownPath(scope["path"]))
-        elif endpoint is None:
-            await self._edge.refuse(scope, send, self._route, MethodNotAllowed(self._allowed))
-        else:
-            await self._edge.serve(scope, receive, send, self._route, endpoint, self._decoders[method])
+            return self._edge.refuse(scope, send, "(none)", UnknownPath(scope["path"]))
+        if endpoint is None:
+            return self._edge.refuse(scope, send, self._route, MethodNotAllowed(self._allowed))
+        return self._edge.serve(scope, receive, send, self._route, endpoint, self._decoders[method])
 
 
 def _decoder(endpoint: Endpoint) -> "msgspec.json.Decoder[Any] | _Gathered | None":
@@ -192,9 +195,10 @@ class _Edge:
         decoder: "msgspec.json.Decoder[Any] | _Gathered | None",
     ) -> None:
         started = time.perf_counter()
+        exchange: Exchange | None = scope.get(EXCHANGE)
         request = self._request(scope, route)
         headers = request.headers
-        rate: tuple[Header, ...] = ()
+        rate: _Rate | None = None
         key: str | None = None
         caller: Caller | None = None
         try:
@@ -218,12 +222,17 @@ class _Edge:
             limit = caller.purchase_limit if endpoint.allowance is AllowanceKind.PURCHASE else caller.read_limit
             # A key may be given more than can be counted; nobody reaches that.
             verdict = await self._limiter.take(caller.key_bytes, endpoint.allowance, min(limit, HIGHEST_LIMIT))
-            rate = _rate_headers(verdict, limit)
+            rate = verdict, limit
             if not verdict.allowed:
                 rate_limited(self.dialect.name, endpoint.allowance.name.lower())
                 raise TooManyRequests(verdict.retry_after_s, verdict.limit)
             if decoder is not None and form is None:
-                form = self._read_form(await read_body(receive, headers), headers, endpoint, decoder)
+                whole = None if exchange is None else exchange.whole_body()
+                if whole is None:
+                    whole = await read_body(receive, headers)
+                elif len(whole) > BODY_LIMIT_BYTES:
+                    raise BodyTooLarge(BODY_LIMIT_BYTES)
+                form = self._read_form(whole, headers, endpoint, decoder)
             answer = await endpoint.handler(
                 Context(self._services, caller, form, scope.get("path_params", {}), request)
             )
@@ -231,8 +240,8 @@ class _Edge:
             answer = self._render(error, request, caller, key)
         except Exception as error:
             answer = self._render(_broken(error), request, caller, key, error)
-        await self._send(send, answer, request, rate)
-        request_finished(self.dialect.name, route, answer.status, time.perf_counter() - started)
+        await self._send(exchange, send, answer, request, rate)
+        request_finished(self._name, route, answer.status, time.perf_counter() - started)
 
     def _request(self, scope: Scope, route: str) -> Request:
         headers = header_values(scope["headers"])
@@ -268,8 +277,8 @@ class _Edge:
         # What is broken has been logged by whoever caught it.
         broken = isinstance(error, InvariantBroken)
         answer = self.dialect.error(error, request) if broken else self._render(error, request, None, None)
-        await self._send(send, answer, request, ())
-        request_finished(self.dialect.name, route or "(none)", answer.status, time.perf_counter() - started)
+        await self._send(scope.get(EXCHANGE), send, answer, request, None)
+        request_finished(self._name, route or "(none)", answer.status, time.perf_counter() - started)
 
     def _render(
         self,
@@ -321,10 +330,22 @@ class _Edge:
             else:
                 _logger.info("request refused", **facts)
 
-    async def _send(self, send: Send, answer: Response, request: Request, rate: tuple[Header, ...]) -> None:
+    async def _send(
+        self, exchange: Exchange | None, send: Send, answer: Response, request: Request, rate: "_Rate | None"
+    ) -> None:
         body = _encode(answer.body)
+        more: list[Header] = []
         if request.trace:
-            rate += ((self.dialect.trace_header, request.trace.encode()),)
+            more.append((self.dialect.trace_header, request.trace.encode()))
+        more += answer.headers
+        if exchange is not None:
+            lines = _HEAD_LINES % (len(body), request.request_id)
+            if rate is not None:
+                lines += _RATE_LINES % _rate_values(*rate)
+            if more:
+                lines += _lines(more)
+            if exchange.answer(answer.status, lines, body):
+                return
         await send(
             {
                 "type": "http.response.start",
@@ -334,24 +355,48 @@ class _Edge:
                     (b"content-length", b"%d" % len(body)),
                     (b"x-request-id", request.request_id),
                     *API_HEADERS,
-                    *rate,
-                    *answer.headers,
+                    *(() if rate is None else _rate_headers(*rate)),
+                    *more,
                 ],
             }
         )
         await send({"type": "http.response.body", "body": body})
 
 
+_Rate = tuple[AllowanceVerdict, int]
+"""The verdict on a request, and the limit of its key."""
+
+
 def _broken(error: Exception) -> InvariantBroken:
     return error if isinstance(error, InvariantBroken) else InvariantBroken(type(error).__name__)
 
 
+def _rate_values(verdict: AllowanceVerdict, limit: int) -> tuple[int, int, int]:
+    return limit, verdict.remaining + limit - verdict.limit, verdict.reset_s
+
+
 def _rate_headers(verdict: AllowanceVerdict, limit: int) -> tuple[Header, ...]:
-    return (
-        (b"ratelimit-limit", b"%d" % limit),
-        (b"ratelimit-remaining", b"%d" % (verdict.remaining + limit - verdict.limit)),
-        (b"ratelimit-reset", b"%d" % verdict.reset_s),
-    )
+    values = _rate_values(verdict, limit)
+    return tuple((name, b"%d" % value) for name, value in zip(_RATE_NAMES, values, strict=True))
+
+
+_RATE_NAMES: Final = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
+_RATE_LINES: Final = b"".join(b"%b: %%d\r\n" % name for name in _RATE_NAMES)
+_HEAD_LINES: Final = b"content-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n" + b"".join(
+    b"%b: %b\r\n" % header for header in API_HEADERS
+)
+_NO_HEADER: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header's value may hold."""
+
+
+def _lines(headers: Iterable[Header]) -> bytes:
+    """Return headers as they are sent. Raises InvariantBroken for a value that would begin another header."""
+    lines = b""
+    for name, value in headers:
+        if _NO_HEADER.search(value):
+            raise InvariantBroken(f"the value of the header {name.decode()} has a character that none may have")
+        lines += b"%b: %b\r\n" % (name, value)
+    return lines
 
 
 def _read_form(

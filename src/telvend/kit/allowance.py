@@ -5,6 +5,9 @@ than `limit` requests pass, at a minute's edge no more than elsewhere. The answe
 Every request that passes here is counted, also one that the API refuses afterwards; a request that is refused here is
 not, so that a client that asks too often does not lock itself out.
 
+A process that expects many requests of one key in the next milliseconds counts them ahead (`take_ahead`) and passes them
+without the lock; what did not come it gives back. kit/allowance_node.py does so.
+
 Several nodes share allowances through Redis: kit/allowance_redis.py. `Allowance` is what both look like to a caller.
 
 How it is stored
@@ -16,6 +19,7 @@ The file is a header of one page and then slots of 512 bytes, one per key and ki
     3..63  61 buckets, one per second: when the bucket was last hit, in ms << 24 | its requests
 
 A bucket is counted in full until its last request is 60,000 ms old. Hence the 61: sixty seconds touch at most so many.
+Requests that are counted ahead may pass AHEAD_MS later, in the same second: the bucket is stamped with the end of that time.
 Word 2 is only a summary of the buckets. It is made again when the oldest of them expires, so a request usually reads
 and writes two words.
 
@@ -46,6 +50,9 @@ import msgspec
 from telvend.kit.log import LogLimit, get
 
 WINDOW_S = 60
+AHEAD_MS = 20
+"""For so long requests that were counted ahead may pass."""
+_GIVEN_BACK_WITHIN_MS = 1000
 _WINDOW_MS = WINDOW_S * 1000
 _BUCKETS = WINDOW_S + 1
 
@@ -109,14 +116,17 @@ class Allowance(Protocol):
         ...
 
 
-class NodeAllowance:
-    """The allowance of one node: a SharedAllowance, to be awaited."""
+class Ahead(msgspec.Struct, gc=False):
+    """Requests of a key that are counted and have not come yet. `left` of them may pass until `until_ms`, by the clock of the
+    allowance; `verdict` is that on the request that was counted with them."""
 
-    def __init__(self, shared: "SharedAllowance") -> None:
-        self._shared = shared
-
-    async def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
-        return self._shared.take(key, kind, limit)
+    first_word: int
+    owner: int
+    lock: int
+    bucket: int
+    until_ms: int
+    left: int
+    verdict: AllowanceVerdict
 
 
 class SharedAllowance:
@@ -146,8 +156,22 @@ class SharedAllowance:
         self._places: tuple[dict[bytes, tuple[int, int, int]], ...] = tuple({} for _ in AllowanceKind)
         self._evictions = LogLimit()
 
+    def now_ms(self) -> int:
+        """The clock of the allowance."""
+        return self._clock_ns() // 1_000_000
+
     def take(self, key: bytes, kind: AllowanceKind, limit: int) -> AllowanceVerdict:
         """Count one request of `key`. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT."""
+        return self.take_ahead(key, kind, limit, 0)[0]
+
+    def take_ahead(
+        self, key: bytes, kind: AllowanceKind, limit: int, ahead: int
+    ) -> tuple[AllowanceVerdict, Ahead | None]:
+        """Count one request of `key`, and `ahead` further ones that are expected at once.
+
+        Fewer are counted ahead, or none, where that would be more than half of the limit: nobody is refused for a request that
+        may not come. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT.
+        """
         if not 0 < limit <= HIGHEST_LIMIT:
             raise ValueError(f"A limit is between 1 and {HIGHEST_LIMIT} a minute, not {limit}.")
         while True:
@@ -156,7 +180,11 @@ class SharedAllowance:
                 _lockf(self._file, _LOCK, 1, lock)
                 try:
                     if self._words[first_word] == owner:
-                        return self._count(first_word, limit)
+                        verdict, until_ms, counted = self._count(first_word, limit, ahead)
+                        if not counted:
+                            return verdict, None
+                        bucket = first_word + _FIRST_BUCKET + until_ms // 1000 % _BUCKETS
+                        return verdict, Ahead(first_word, owner, lock, bucket, until_ms, counted, verdict)
                 finally:
                     _lockf(self._file, _UNLOCK, 1, lock)
             # Another key has been given the slot since; look again.
@@ -168,32 +196,63 @@ class SharedAllowance:
         self._memory.close()
         os.close(self._file)
 
-    def _count(self, first_word: int, limit: int) -> AllowanceVerdict:
-        """Count one request in a slot that is ours and locked."""
+    def give_back(self, taken: Ahead) -> None:
+        """Take requests off the count that were counted ahead and did not come."""
+        words = self._words
+        with self._threads:
+            _lockf(self._file, _LOCK, 1, taken.lock)
+            try:
+                # A bucket that may be another second's by now keeps them: too few pass rather than too many.
+                late = self.now_ms() - taken.until_ms > _GIVEN_BACK_WITHIN_MS
+                if words[taken.first_word] != taken.owner or late:
+                    return
+                unused, taken.left = taken.left, 0
+                for word in (taken.bucket, taken.first_word + _SUMMARY):
+                    if words[word] & _COUNT >= unused:
+                        words[word] -= unused
+            finally:
+                _lockf(self._file, _UNLOCK, 1, taken.lock)
+
+    def _count(self, first_word: int, limit: int, ahead: int) -> tuple[AllowanceVerdict, int, int]:
+        """Count one request in a slot that is ours and locked, and up to `ahead` further ones.
+
+        Return the verdict, until when in ms those may pass, and how many they are.
+        """
         words = self._words
         # The clock is read behind the lock, so that it never runs backwards from one holder to the next.
         now_ms = self._clock_ns() // 1_000_000
         summary = words[first_word + _SUMMARY]
         expires_ms = summary >> _COUNT_BITS
         used = summary & _COUNT
-        if not 0 < expires_ms - now_ms <= _WINDOW_MS:
+        if not 0 < expires_ms - now_ms <= _WINDOW_MS + AHEAD_MS:
             expires_ms, used = self._summarize(first_word, now_ms)
         if used >= limit:
             if used > limit:  # The limit has been lowered; more than the oldest bucket must expire.
                 expires_ms = self._when_expired(first_word, now_ms, used - limit + 1)
             wait_s = (expires_ms - now_ms + 999) // 1000
-            return AllowanceVerdict(False, limit, 0, wait_s, wait_s)
+            return AllowanceVerdict(False, limit, 0, wait_s, wait_s), 0, 0
         second = now_ms // 1000
+        stamp_ms = now_ms
+        if ahead:
+            ahead = max(0, min(ahead, limit // 2 - used - 1))
+            # Not beyond this second, so that no bucket's stamp is in another one.
+            stamp_ms = min(now_ms + AHEAD_MS, second * 1000 + 999) if ahead else now_ms
         bucket = first_word + _FIRST_BUCKET + second % _BUCKETS
         in_bucket = words[bucket]
+        before_ms = in_bucket >> _COUNT_BITS
         # What is not of this second is of 61 seconds ago or more, and expired.
-        in_bucket = in_bucket & _COUNT if 0 <= now_ms - (in_bucket >> _COUNT_BITS) < _WINDOW_MS else 0
+        if -AHEAD_MS <= now_ms - before_ms < _WINDOW_MS:
+            in_bucket &= _COUNT
+            latest_ms = max(stamp_ms, before_ms)
+        else:
+            in_bucket, latest_ms = 0, stamp_ms
         if expires_ms - _WINDOW_MS >= second * 1000:  # The oldest bucket is this one, and has just become younger.
-            expires_ms = now_ms + _WINDOW_MS
+            expires_ms = latest_ms + _WINDOW_MS
         # Whoever dies between these two has let nobody through; the summary is made from the buckets again soon.
-        words[bucket] = now_ms << _COUNT_BITS | in_bucket + 1
-        words[first_word + _SUMMARY] = expires_ms << _COUNT_BITS | used + 1
-        return AllowanceVerdict(True, limit, limit - used - 1, (expires_ms - now_ms + 999) // 1000, 0)
+        words[bucket] = latest_ms << _COUNT_BITS | in_bucket + 1 + ahead
+        words[first_word + _SUMMARY] = expires_ms << _COUNT_BITS | used + 1 + ahead
+        reset_s = (expires_ms - now_ms + 999) // 1000
+        return AllowanceVerdict(True, limit, limit - used - 1, min(reset_s, WINDOW_S), 0), stamp_ms, ahead
 
     def _summarize(self, first_word: int, now_ms: int) -> tuple[int, int]:
         """Make word 2 of a locked slot from its buckets; return when the oldest expires, in ms, and what they hold."""
@@ -216,7 +275,7 @@ class SharedAllowance:
     def _live_buckets(self, first_word: int, now_ms: int) -> list[int]:
         # Whole words are compared, the time being their upper part. A time in the future belongs to no clock of ours.
         expired = max(now_ms - _WINDOW_MS, 0) << _COUNT_BITS | _COUNT
-        future = now_ms + 1 << _COUNT_BITS
+        future = now_ms + AHEAD_MS + 1 << _COUNT_BITS
         offset = (first_word + _FIRST_BUCKET) * _WORD_BYTES
         return [bucket for bucket in _ALL_BUCKETS.unpack_from(self._memory, offset) if expired < bucket < future]
 

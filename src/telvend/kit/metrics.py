@@ -10,7 +10,8 @@ A room declares what it counts beside the code that counts it:
     _LIMITED.count("netpluse", "read")
 
 Numbers that stand in the database are read when somebody asks (`Reading`), and handed to `render`. A number costs about 2 µs:
-the children of a metric are looked up once for each combination of labels.
+the children of a metric are looked up once for each combination of labels. What is observed thousands of times a second is
+gathered and written four times a second (`Histogram.gather`), for a tenth of that.
 
 Names follow Prometheus: `telvend_`, what is counted, the unit last (`_seconds`, `_entries`), `_total` for counters; and no
 label has values that anybody outside chooses. A metric that had another name before is shown under that one too, for one
@@ -20,11 +21,14 @@ The library is imported by the first use and not before, because it decides on i
 processes. Nothing else in Telvend imports it.
 """
 
+import asyncio
+import atexit
 import importlib
 import os
 import re
 import struct
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +46,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _SIZES_OF_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+WRITTEN_EVERY_S = 0.25
+"""How late a gathered observation may be on /metrics; and what a process that is killed has counted in vain."""
 
 _FIRST_PROCESS = "first-process"
 _ROOM_BYTES = {"counter": 256 << 10, "histogram": 2 << 20, "gauge_livesum": 64 << 10}
@@ -223,6 +230,63 @@ class Histogram(_Metric):
     def observe(self, value: float, *values: str) -> None:
         self.of(*values).observe(value)
 
+    def gather(self, *values: str) -> Callable[[float], None]:
+        """Return what observes for these values of the labels, and writes what it has observed WRITTEN_EVERY_S later."""
+        return _Gathered(self.of(*values), self.buckets).observe
+
+
+class _Gathered:
+    """What the child of a histogram has observed and not yet written. For one thread: that of the event loop."""
+
+    def __init__(self, child: Any, bounds: tuple[float, ...]) -> None:
+        self._child = child
+        self._bounds = bounds
+        self._values: list[float] = []
+
+    def observe(self, value: float) -> None:
+        self._values.append(value)
+        if len(self._values) == 1:
+            _unwritten.append(self)
+            _write_soon()
+
+    def write(self) -> None:
+        """Add to the library's numbers what it would have added one by one: to the sum, and to each bucket."""
+        values, self._values = sorted(self._values), []
+        # Its public method adds one observation at a time.
+        total, buckets = self._child._sum, self._child._buckets  # noqa: SLF001
+        total.inc(sum(values))
+        counted = 0
+        for bucket, bound in zip(buckets, (*self._bounds, float("inf")), strict=True):
+            below = bisect_right(values, bound)
+            if below > counted:
+                bucket.inc(below - counted)
+                counted = below
+
+
+_unwritten: list[_Gathered] = []
+_writes_in: asyncio.AbstractEventLoop | None = None
+
+
+def _write_soon() -> None:
+    """Have `write_gathered` called in a moment; at once where there is no event loop."""
+    global _writes_in
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        write_gathered()
+        return
+    if loop is not _writes_in:
+        _writes_in = loop
+        loop.call_later(WRITTEN_EVERY_S, write_gathered)
+
+
+def write_gathered() -> None:
+    """Write what this process has gathered. To be called in the thread of the event loop, where there is one."""
+    global _writes_in
+    _writes_in = None
+    while _unwritten:
+        _unwritten.pop().write()
+
 
 class Reading(_Declared):
     """A gauge whose values are read when somebody asks, and handed to `render`."""
@@ -397,6 +461,8 @@ class _Recorded:
         for module in ("core", "multiprocess"):
             importlib.import_module(f"prometheus_client.{module}")  # For `render`: no request waits for an import.
         _Recorded.made = True
+        atexit.register(write_gathered)
+        os.register_at_fork(after_in_child=_unwritten.clear)
         self.registry = CollectorRegistry()
         self._children: dict[tuple[_Metric, tuple[str, ...]], Any] = {}
         self._made = {metric: metric.make(self.registry) for metric in _declared}

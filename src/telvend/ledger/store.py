@@ -7,6 +7,7 @@ from uuid import UUID
 
 from telvend.database.connections import Tx, rows
 from telvend.database.facts import Fact, FactKind, remember
+from telvend.database.together import Statement
 from telvend.errors import InvariantBroken
 from telvend.kit.mode import Mode
 from telvend.ledger.model import AccountKind, Journal, Transfer, Wallet
@@ -48,14 +49,16 @@ async def lock_wallets(tx: Tx, wallet_ids: Sequence[int]) -> tuple[dict[int, Wal
     return wallets, found[-1][5] if found else None
 
 
-async def write_transfers(tx: Tx, journal: Journal) -> None:
-    """Write the journal's transfers, and the wallets that it changed."""
+def transfers_of(tx: Tx, journal: Journal) -> list[Statement]:
+    """Return what writes the journal's transfers, and the wallets that it changed. They are remembered when `tx` commits."""
+    statements = []
     if journal.transfers:
-        await tx.execute(WRITE_TRANSFERS, rows(journal.transfers))
+        statements.append(Statement(WRITE_TRANSFERS, (rows(journal.transfers),)))
         remember(tx, _fact_of(journal.transfers[-1]))
     changed = journal.changed_wallets()
     if changed:
-        await tx.execute(WRITE_WALLETS, rows(changed), [wallet.id for wallet in changed])
+        statements.append(Statement(WRITE_WALLETS, (rows(changed), [wallet.id for wallet in changed])))
+    return statements
 
 
 def _fact_of(transfer: Transfer) -> Fact:

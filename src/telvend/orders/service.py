@@ -230,22 +230,27 @@ class Orders:
         wallet_id = caller.wallets.get(currency.code)
         if wallet_id is None:
             raise NotFound(f"A wallet in {currency}")
-        in_flight = await self._ledger.house(AccountKind.IN_FLIGHT, currency, caller.mode)
+        mode = caller.mode
+        in_flight = self._ledger.known_house(AccountKind.IN_FLIGHT, currency, mode)
+        if in_flight is None:
+            in_flight = await self._ledger.house(AccountKind.IN_FLIGHT, currency, mode)
+        fingerprint = fingerprint_of(network.country, network.code, subscriber, what)
+        # In the order of the fields: a keyword for each takes three times as long.
         return await self.lane.submit(
             Purchase(
-                reseller_id=caller.reseller_id,
-                dialect=caller.api,
-                mode=caller.mode,
-                client_reference=client_reference,
-                fingerprint=fingerprint_of(network.country, network.code, subscriber, what),
-                wallet_id=wallet_id,
-                in_flight=in_flight,
-                country=network.country,
-                network=network.code,
-                size=what,
-                subscriber=subscriber,
-                quote=quote,
-                prefix=prefix,
+                caller.reseller_id,
+                caller.api,
+                mode,
+                client_reference,
+                fingerprint,
+                wallet_id,
+                in_flight,
+                network.country,
+                network.code,
+                what,
+                subscriber,
+                quote,
+                prefix,
             )
         )
 

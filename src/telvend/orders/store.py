@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from telvend.database.connections import Tx, rows
+from telvend.database.together import Statement, execute_together
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
 from telvend.orders.model import Order, OrderFilter, OrderState
@@ -154,12 +155,23 @@ async def find_final(tx: Tx, ids: Sequence[int]) -> list[Order]:
     return [order_of(row) for row in await tx.fetch(FIND_FINAL, ids)]
 
 
-async def insert(tx: Tx, orders: Sequence[Order], now: datetime, *, leased_until: datetime | None = None) -> None:
-    """Write new orders, due at once; where they are taken with their first attempts (taking.py), leased. Raises ReferenceTaken."""
+async def insert(
+    tx: Tx,
+    orders: Sequence[Order],
+    now: datetime,
+    beside: Sequence[Statement] = (),
+    *,
+    leased_until: datetime | None = None,
+) -> None:
+    """Write new orders, due at once, and with the same statement what belongs to them. Raises ReferenceTaken.
+
+    Where they are taken with their first attempts (taking.py) they are leased.
+    """
     state = OrderState.ACCEPTED if leased_until is None else OrderState.DELIVERING
     attempts = 0 if leased_until is None else 1
+    written = (rows([_row_of(order) for order in orders]), now, state, leased_until or now, attempts)
     with unique_reference("orders_client_reference"):
-        await tx.execute(INSERT, rows([_row_of(order) for order in orders]), now, state, leased_until or now, attempts)
+        await execute_together(tx, [Statement(INSERT, written), *beside])
 
 
 class RepeatKey(msgspec.Struct, frozen=True, gc=False):

@@ -33,7 +33,8 @@ class References(Generic[Sale]):
                 if before[1] != fingerprint:
                     raise ReferenceReused(key[3])
                 return before[0]
-            if key in self._taken:
+            # Nearly always empty; to hash the key for it would cost as much as to look it up.
+            if self._taken and key in self._taken:
                 raise ReferenceReused(key[3])
         self._gate.require_open(mode)
         return None

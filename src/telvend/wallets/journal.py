@@ -11,6 +11,7 @@ from typing import Self
 import msgspec
 
 from telvend.database.connections import Tx
+from telvend.database.together import Statement, execute_together
 from telvend.ledger import store as ledger_store
 from telvend.ledger.model import Journal
 from telvend.wallets import store
@@ -63,8 +64,13 @@ class WalletJournal(Journal):
 
     async def write(self, tx: Tx) -> None:
         """Write what was gathered: transfers, balances, lines. Seen by others when `tx` commits."""
-        await ledger_store.write_transfers(tx, self)
+        await execute_together(tx, self.statements(tx))
+
+    def statements(self, tx: Tx) -> list[Statement]:
+        """Return what `write` writes, to be written in `tx` together with something else."""
+        statements = ledger_store.transfers_of(tx, self)
         if self.entered:
-            await store.write_lines(tx, self.entered, self.at)
+            statements.append(store.lines_of(self.entered, self.at))
         if self.failed:
-            await store.write_failed(tx, self.failed)
+            statements.append(store.failed_of(self.failed))
+        return statements

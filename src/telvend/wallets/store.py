@@ -13,6 +13,7 @@ import msgspec
 
 from telvend.database.connections import Tx
 from telvend.database.connections import rows as json_rows
+from telvend.database.together import Statement
 from telvend.wallets.model import BROUGHT_IN, Filter, ListFilter, TransactionStatus
 
 BLOCK_BITS: Final = 10
@@ -256,14 +257,14 @@ async def references(tx: Tx, numbers: Sequence[int]) -> dict[int, str]:
     return {row[0]: row[1] for row in rows}
 
 
-async def write_lines(tx: Tx, lines: Sequence[msgspec.Struct], at: datetime | None) -> None:
-    """Add lines to wallets' lists, entered at `at`. The caller holds the locks on the wallets."""
-    await tx.execute(WRITE_LINES, json_rows(lines), at)
+def lines_of(lines: Sequence[msgspec.Struct], at: datetime | None) -> Statement:
+    """Return what adds lines to wallets' lists, entered at `at`. The caller holds the locks on the wallets."""
+    return Statement(WRITE_LINES, (json_rows(lines), at))
 
 
-async def write_failed(tx: Tx, lines: Sequence[msgspec.Struct]) -> None:
-    """Mark lines as failed. The caller holds the locks on the wallets."""
-    await tx.execute(WRITE_FAILED, json_rows(lines))
+def failed_of(lines: Sequence[msgspec.Struct]) -> Statement:
+    """Return what marks lines as failed. The caller holds the locks on the wallets."""
+    return Statement(WRITE_FAILED, (json_rows(lines),))
 
 
 async def revive(tx: Tx, wallet_id: int, position: int) -> None:

@@ -123,6 +123,7 @@ async def measured(services: Services, database: Database, data_dir: Path) -> by
         (str(state),): float(count) for state, count in (await services.webhooks.count_failing()).items()
     }
     upkeep = await upkeep_readings(database, data_dir)
+    metrics.write_gathered()
     # In a thread: requests are answered meanwhile.
     return await asyncio.to_thread(
         metrics.render,

@@ -14,6 +14,7 @@ Nothing here makes a timer, and a request that is small and alone, as nearly all
 import asyncio
 import re
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -21,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from telvend.kit.networks import is_loopback, parse_address
 from telvend.web.connections import Connections, WaitingFor
+from telvend.web.exchange import HttpExchange
 from telvend.web.forwarded import warn_if_unread
 
 # MADAPI's document has an answer with this status, which is none of HTTP's; uvicorn can only say what is in its table.
@@ -114,6 +116,7 @@ class HttpProtocol(HttpToolsProtocol):
     # From the transport ---------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._send = transport.write
         super().connection_made(cast(asyncio.Transport, _Joining(transport, self)))
         self.flow = _Flow(self)
         if self.client is not None:
@@ -186,6 +189,19 @@ class HttpProtocol(HttpToolsProtocol):
 
     # From the parser ------------------------------------------------------------------------------------------------------
 
+    # uvicorn's callbacks do more than is needed here, for each header of each request: these take their places.
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
     def on_headers_complete(self) -> None:
         if len(self.url) > MOST_URL_BYTES:
             self._judge(_LONG_URL, "url_bytes")
@@ -193,22 +209,68 @@ class HttpProtocol(HttpToolsProtocol):
             self._judge(_LONG_HEADERS, "max_header_fields")
         if not self.url.startswith(b"/") and (absolute := _ABSOLUTE.match(self.url)) is not None:
             self._compare_host(absolute[1])
+        parser = self.parser
+        http_version = parser.get_http_version()
+        scope = self._scope(http_version)
         if self._through_proxy:
-            self._all.proxies.resolve(self.scope)  # type: ignore[arg-type]
+            self._all.proxies.resolve(scope)
         elif self._forwarded_unread:
             # Of a connection only its first request is looked at.
             self._forwarded_unread = False
-            warn_if_unread(self.scope["headers"])
-        super().on_headers_complete()
-        if self._made_up_method:
-            self.scope["method"] = self._made_up_method.decode()
-            self._made_up_method = b""
+            warn_if_unread(self.headers)
+        if parser.should_upgrade():
+            self._should_upgrade()
+        before = self.cycle
+        exchange = HttpExchange(
+            scope,
+            self.transport,
+            self._send,
+            self.flow,
+            self.server_state.default_headers,
+            self.on_response_complete,
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=http_version != "1.0" and parser.should_keep_alive(),
+        )
+        self.cycle = exchange
         # Trailers come after these, and are none of the request's headers: nobody reads them.
         self.headers = []
         self._head_bytes = self._overhead_bytes
+        if before is None or before.response_complete:
+            exchange.start(self.loop, self.app, self.tasks)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
         if not self.pipeline:
-            self._in_hand = self.cycle
+            self._in_hand = exchange
             self._wait_for(_BODY, self._all.body_s)
+
+    def _scope(self, http_version: str) -> dict[str, Any]:
+        """The scope of the request whose headers have come. Raises httptools.HttpParserInvalidURLError."""
+        target = httptools.parse_url(self.url)
+        raw_path = target.path
+        path = raw_path.decode("ascii")
+        method = self._made_up_method
+        if method:
+            self._made_up_method = b""
+        else:
+            method = self.parser.get_method()
+        scope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": http_version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": method.decode("ascii"),
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": target.query or b"",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = cast(Any, scope)
+        return scope
 
     def _should_upgrade(self) -> bool:
         """Asked by uvicorn about a request for another protocol: never. Remembers whether a body comes all the same."""
@@ -260,7 +322,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._in_hand = cycle
             if not self.pipeline:
                 self._queued_bytes = 0
-            self._start_asgi_task(cycle, app)
+            cast(HttpExchange, cycle).start(self.loop, app, self.tasks)
             if cycle.more_body:
                 self._wait_for(_BODY, self._all.body_s)
         elif self._refusing:
@@ -564,12 +626,13 @@ class _Joining:
     each close.
     """
 
-    __slots__ = ("_head", "_owner", "_transport", "_write")
+    __slots__ = ("_head", "_owner", "_transport", "_write", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, owner: HttpProtocol | None = None) -> None:
         self._transport = transport
         self._owner = owner
         self._write = transport.write
+        self.is_closing = transport.is_closing
         self._head = b""
 
     def write(self, data: bytes) -> None:

@@ -32,6 +32,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import GHS, Money
 from telvend.resellers.keyforms import KeyForms
 from telvend.resellers.model import Caller
+from tests.unit import asgi
 from tests.unit.asgi import Reply, request
 
 KEY = {"x-key": "good"}
@@ -136,8 +137,14 @@ class Shop:
         return await request(self.app, "POST", "/base/buy", **({"headers": KEY, "body": body} | given))
 
 
+@pytest.fixture(params=["by messages", "at once"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which an answer leaves."""
+    monkeypatch.setattr(asgi, "at_once", request.param == "at once")
+
+
 @pytest.fixture
-def shop() -> Shop:
+def shop(both_ways: None) -> Shop:
     return Shop()
 
 
@@ -262,7 +269,8 @@ async def test_an_error_of_the_tree_is_rendered_by_the_dialect(
 
 
 @pytest.mark.parametrize("error", [ValueError("np_live_secret"), KeyError(1), RecursionError(), TimeoutError()])
-async def test_any_other_exception_is_our_bug_and_tells_nothing(shop: Shop, error: Exception) -> None:
+async def test_any_other_exception_is_our_bug_and_tells_nothing(error: Exception) -> None:
+    shop = Shop()
     shop.raises = error
     reply = await shop.buy()
     assert said(reply) == (500, "InvariantBroken")
@@ -333,7 +341,7 @@ class Peculiar(Shop):
 
 
 @pytest.fixture
-def peculiar() -> Peculiar:
+def peculiar(both_ways: None) -> Peculiar:
     return Peculiar()
 
 
@@ -349,6 +357,16 @@ async def test_every_answer_repeats_what_the_client_calls_the_request(peculiar: 
         reply = await request(peculiar.app, method, path, headers=KEY | {"x-trace": "T-1"})
         assert reply.header("x-trace") == "T-1"
     assert (await request(peculiar.app, "GET", "/thing/x")).header("x-trace") == "made"
+
+
+async def test_no_value_begins_another_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Splitting(Peculiar):
+        async def handler(self, call: Context[Any]) -> Response:  # noqa: ARG002
+            return Response(200, Said("done"), ((b"x-more", b"a\r\nx-other: b"),))
+
+    monkeypatch.setattr(asgi, "at_once", True)
+    with pytest.raises(InvariantBroken, match="x-more"):
+        await request(Splitting().app, "GET", "/thing/x", headers=KEY)
 
 
 async def test_an_error_is_rendered_with_what_was_asked(peculiar: Peculiar) -> None:

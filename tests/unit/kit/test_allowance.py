@@ -1,5 +1,6 @@
 """The rate limiter of a node: exact, shared by processes, and none the worse for a process that dies."""
 
+import asyncio
 import math
 import multiprocessing
 import os
@@ -21,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telvend.kit import allowance
-from telvend.kit.allowance import HIGHEST_LIMIT, AllowanceKind, AllowanceVerdict, NodeAllowance, SharedAllowance
+from telvend.kit.allowance import HIGHEST_LIMIT, AllowanceKind, AllowanceVerdict, SharedAllowance
+from telvend.kit.allowance_node import NodeAllowance
 from telvend.resellers.service import PURCHASE_LIMIT, READ_LIMIT
 
 KEY = bytes(range(16))
@@ -454,6 +456,123 @@ async def test_a_node_allowance_is_the_shared_one_to_be_awaited(shared: SharedAl
     node = NodeAllowance(shared)
     assert await node.take(KEY, AllowanceKind.READ, 2) == AllowanceVerdict(True, 2, 1, 60, 0)
     assert shared.take(KEY, AllowanceKind.READ, 2) == AllowanceVerdict(True, 2, 0, 60, 0)
+
+
+async def turn(node: NodeAllowance, requests: int, limit: int, key: bytes = KEY) -> list[AllowanceVerdict]:
+    """What so many requests are told that come in one turn of the event loop."""
+    verdicts = [await node.take(key, AllowanceKind.READ, limit) for _ in range(requests)]
+    await asyncio.sleep(0)
+    return verdicts
+
+
+async def test_requests_that_come_together_are_told_what_single_ones_would_be(
+    path: Path, tmp_path: Path, clock: FakeClock
+) -> None:
+    with (
+        closing(SharedAllowance(path, slots=64, clock_ns=clock)) as shared,
+        closing(SharedAllowance(tmp_path / "alone", slots=64, clock_ns=clock)) as alone,
+    ):
+        node = NodeAllowance(shared)
+        for count in (1, 40, 40, 7, 90, 25, 3, 60):
+            told = await turn(node, count, 200)
+            assert told == [alone.take(KEY, AllowanceKind.READ, 200) for _ in range(count)]
+            clock.now_ms += 300
+
+
+async def test_what_is_counted_ahead_and_does_not_come_is_given_back(shared: SharedAllowance) -> None:
+    node = NodeAllowance(shared)
+    await turn(node, 30, 200)
+    await node.take(KEY, AllowanceKind.READ, 200)
+    assert shared.take(KEY, AllowanceKind.READ, 200).remaining == 200 - 30 - 30 - 1  # 29 of them are expected.
+    await asyncio.sleep(0)
+    assert shared.take(KEY, AllowanceKind.READ, 200).remaining == 200 - 30 - 1 - 2
+
+
+async def test_nobody_is_refused_for_requests_that_may_not_come(shared: SharedAllowance) -> None:
+    node = NodeAllowance(shared)
+    await turn(node, 40, 100)
+    await node.take(KEY, AllowanceKind.READ, 100)
+    # Half of the limit and no more is given ahead.
+    assert sum(shared.take(KEY, AllowanceKind.READ, 100).allowed for _ in range(100)) == 50
+
+
+async def test_late_requests_do_not_pass_on_what_was_counted_before(
+    path: Path, clock: FakeClock, shared: SharedAllowance
+) -> None:
+    node = NodeAllowance(shared)
+    await turn(node, 20, 100)
+    await node.take(KEY, AllowanceKind.READ, 100)
+    clock.now_ms += allowance.AHEAD_MS + 1
+    with closing(SharedAllowance(path, slots=64, clock_ns=clock)) as other:
+        before = other.take(KEY, AllowanceKind.READ, 100).remaining
+        assert before == 100 - 20 - 20 - 1
+        assert (await node.take(KEY, AllowanceKind.READ, 100)).remaining == 100 - 20 - 3
+
+
+@pytest.mark.parametrize("another_comes", [False, True])
+async def test_what_passes_later_than_it_was_counted_stays_counted_for_sixty_seconds_from_then(
+    shared: SharedAllowance, clock: FakeClock, another_comes: bool
+) -> None:
+    node = NodeAllowance(shared)
+    await turn(node, 2, 10)
+    clock.now_ms += 1000
+    await node.take(KEY, AllowanceKind.READ, 10)  # And one ahead.
+    if another_comes:
+        clock.now_ms += 5
+        assert shared.take(KEY, AllowanceKind.READ, 10).allowed
+    clock.now_ms += allowance.AHEAD_MS - 5 * another_comes
+    assert (await node.take(KEY, AllowanceKind.READ, 10)).allowed
+    await asyncio.sleep(0)
+    clock.now_ms += 59_999
+    assert sum(shared.take(KEY, AllowanceKind.READ, 10).allowed for _ in range(10)) == 8 - another_comes
+    clock.now_ms += 1
+    assert sum(shared.take(KEY, AllowanceKind.READ, 10).allowed for _ in range(10)) == 2 + another_comes
+
+
+@given(
+    limit=st.integers(1, 60),
+    turns=st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.integers(1, 30),
+            st.sampled_from([0, 1, 5, 19, 20, 21, 400, 999, 1500, 30_000, 60_000]),
+        ),
+        max_size=40,
+    ),
+    death=st.integers(0, 40),
+)
+@settings(max_examples=150, deadline=None)
+def test_two_processes_that_count_ahead_never_pass_more_than_the_limit(
+    tmp_path_factory: pytest.TempPathFactory, limit: int, turns: list[tuple[int, int, int]], death: int
+) -> None:
+    """What is run: turns of either process, the time that passes in the middle of each and after it; one dies with what it has ahead."""
+    clock = FakeClock()
+    passed: deque[int] = deque()
+
+    async def run(both: list[SharedAllowance]) -> None:
+        nodes = [NodeAllowance(one) for one in both]
+        for number, (who, count, wait_ms) in enumerate(turns):
+            for request in range(count):
+                if request == count // 2:
+                    clock.now_ms += wait_ms % 23
+                if (await nodes[who].take(KEY, AllowanceKind.READ, limit)).allowed:
+                    passed.append(clock.now_ms)
+                if number == death and request == count // 3:
+                    nodes[who] = NodeAllowance(both[who])
+                while passed and passed[0] <= clock.now_ms - 60_000:
+                    passed.popleft()
+                assert len(passed) <= limit
+            await asyncio.sleep(0)
+            clock.now_ms += wait_ms
+            while passed and passed[0] <= clock.now_ms - 60_000:
+                passed.popleft()
+
+    path = tmp_path_factory.mktemp("ahead") / "allowances"
+    with (
+        closing(SharedAllowance(path, slots=1, clock_ns=clock)) as one,
+        closing(SharedAllowance(path, slots=1, clock_ns=clock)) as other,
+    ):
+        asyncio.run(run([one, other]))
 
 
 def test_the_real_clock_and_the_built_in_limits(path: Path) -> None:

@@ -238,3 +238,45 @@ print(metrics.render().decode())
     samples = values(run(code, str(tmp_path)))
     assert samples['telvend_http_requests_total{dialect="netpluse",route="/ping",status="200"}'] == "1.0"
     assert next(tmp_path.glob("histogram_*.db")).stat().st_size < 8192
+
+
+def test_gathered_observations_are_what_single_ones_would_have_been(tmp_path: Path) -> None:
+    code = """
+import asyncio
+metrics.prepare(Path(sys.argv[1]))
+single = metrics.Histogram("single", "One by one.", buckets=(0.1, 1.0, 5.0))
+gathered = metrics.Histogram("gathered", "Written together.", buckets=(0.1, 1.0, 5.0))
+observe = gathered.gather()
+async def main():
+    for value in (0.05, 0.1, 0.1000001, 1.0, 3.0, 5.0, 7.0, 7.0):
+        single.observe(value)
+        observe(value)
+    early = metrics.render().decode()
+    assert 'single_count 8.0' in early and 'gathered_count 8.0' not in early
+    await asyncio.sleep(2 * metrics.WRITTEN_EVERY_S)
+    observe(0.5)
+    single.observe(0.5)
+    metrics.write_gathered()
+    print(metrics.render().decode())
+asyncio.run(main())
+"""
+    samples = values(run(code, str(tmp_path)))
+    single = {name.removeprefix("single"): value for name, value in samples.items() if name.startswith("single")}
+    assert single["_count{}"] == "9.0"
+    assert single == {
+        name.removeprefix("gathered"): value for name, value in samples.items() if name.startswith("gathered")
+    }
+
+
+def test_what_is_gathered_is_written_when_the_process_ends(tmp_path: Path) -> None:
+    ends = """
+import asyncio
+metrics.prepare(Path(sys.argv[1]))
+async def main():
+    request_finished("netpluse", "/ping", 200, 0.001)
+asyncio.run(main())
+"""
+    run(ends, str(tmp_path))
+    shows = "os.environ['PROMETHEUS_MULTIPROC_DIR'] = sys.argv[1]\nprint(metrics.render().decode())"
+    samples = values(run(shows, str(tmp_path)))
+    assert samples['telvend_http_requests_total{dialect="netpluse",route="/ping",status="200"}'] == "1.0"

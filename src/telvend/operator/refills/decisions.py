@@ -278,9 +278,8 @@ class RefillDecisions:
     async def write(self, tx: Tx) -> None:
         """Write what was decided. A batch that decided nothing writes nothing."""
         if self.refills:
-            await store.insert(tx, self.refills, self.now)
+            await store.insert(tx, self.refills, self.now, self.journal.statements(tx))
             await write_accounts(tx, self._given())
-            await self.journal.write(tx)
             last = self.refills[-1]
             self.sale.remember(tx, last.id, last.reference, self.now)
         if self.uses:

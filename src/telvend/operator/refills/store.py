@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from telvend.database.connections import Tx, rows
+from telvend.database.together import Statement, execute_together
 from telvend.kit.mode import Mode
 from telvend.kit.money import CURRENCIES, Money
 from telvend.operator.refills.model import Refill, RefillKind
@@ -76,10 +77,10 @@ async def find_by_transaction(tx: Tx, wanted: Collection[SaleKey]) -> dict[SaleK
     return {keys[row["place"]]: (refill_of(row), row["fingerprint"]) for row in found}
 
 
-async def insert(tx: Tx, refills: Sequence[NewRefill], now: datetime) -> None:
-    """Write new refills. Raises ReferenceTaken."""
+async def insert(tx: Tx, refills: Sequence[NewRefill], now: datetime, beside: Sequence[Statement] = ()) -> None:
+    """Write new refills, and with the same statement what belongs to them. Raises ReferenceTaken."""
     with unique_reference("refill_transaction"):
-        await tx.execute(INSERT, rows(refills), now)
+        await execute_together(tx, [Statement(INSERT, (rows(refills), now)), *beside])
 
 
 async def by_ids(tx: Tx, ids: Sequence[int]) -> dict[int, Refill]:
