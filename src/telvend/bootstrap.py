@@ -739,6 +739,20 @@ class Shop:
         return self._life.runs(PeriodicTask("order index", work, self.clock, every_s=EVERY_S, runtime=self._runtime))
 
     @cached_property
+    def day_counting(self) -> "PeriodicTask":
+        """Made where this process runs."""
+        from zoneinfo import ZoneInfo
+
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.reports.summaries.service import EVERY_S, DaySummaries
+
+        def pressure() -> int:
+            return self.orders.lane.load if "orders" in self.__dict__ else 0
+
+        work = DaySummaries(self.database, ZoneInfo(self.settings.timezone), pressure).work
+        return self._life.runs(PeriodicTask("days of reports", work, self.clock, every_s=EVERY_S, runtime=self._runtime))
+
+    @cached_property
     def orders_overview(self) -> "OrdersOverview":
         from zoneinfo import ZoneInfo
 
@@ -1299,7 +1313,7 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing)
+    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing, shop.day_counting)
     if fulfilment:
         shop.orders.on_placed = shop.fulfilment.wake
         _ = (shop.payload_requeries, shop.network_reports, shop.upstream_monitor, shop.callback_requeries)
