@@ -18,7 +18,7 @@ from bench.report import Quantity, Target
 from bench.session import Bench
 from bench.testbed import Testbed
 
-PASSWORD: Final = "correct horse battery"
+_SESAME: Final = "correct horse battery"
 _OWNER: Final = "owner@bench.example"
 _TIMES: Final = 7
 _LONGEST_MS: Final = 50.0
@@ -56,7 +56,18 @@ def console_pages() -> Iterable[str]:
 
 def portal_pages(bulk_code: str) -> Iterable[str]:
     """The portal's pages as the reseller with most of the orders sees them, each filter of transactions among them."""
-    yield from ("/", "/status", "/docs", "/docs/netpluse", "/home", "/topup", "/buy", "/numbers", "/bulk", "/bulk/codes")
+    yield from (
+        "/",
+        "/status",
+        "/docs",
+        "/docs/netpluse",
+        "/home",
+        "/topup",
+        "/buy",
+        "/numbers",
+        "/bulk",
+        "/bulk/codes",
+    )
     yield f"/bulk/{bulk_code}"
     yield "/transactions"
     for asked in (
@@ -117,13 +128,13 @@ class Visitor:
     async def enter_portal(self) -> None:
         """Sign in as a person of the hot reseller; by invitation the first time."""
         if await self._testbed.value("select exists (select from person where email = $1)", HOT):
-            await self._fill_in("/signin", {"email": HOT, "password": PASSWORD})
+            await self._fill_in("/signin", {"email": HOT, "password": _SESAME})
         else:
             await self.open((await self._testbed.command("user", "invite", HOT))["url"], HOT)
 
     async def open(self, link: str, email: str) -> None:
         """Open a link that is valid once, and choose a password."""
-        await self._fill_in(httpx.URL(link).path, {"email": email, "password": PASSWORD})
+        await self._fill_in(httpx.URL(link).path, {"email": email, "password": _SESAME})
 
     async def _fill_in(self, path: str, fields: dict[str, str]) -> None:
         page = (await self.send("GET", path)).text

@@ -272,7 +272,7 @@ async def count_until(counting: DaySummaries, moment: datetime) -> None:
     """Count the days as far as a moment, as if it were the present one."""
     with pytest.MonkeyPatch.context() as patch:
 
-        async def before(tx: Any, younger_s: float) -> datetime:  # noqa: ARG001
+        async def before(tx: Any, younger_s: float) -> datetime:
             return moment
 
         patch.setattr(summaries, "committed_before", before)
@@ -329,7 +329,14 @@ async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Book
         changes = await books.changes(begins_at, ends_at)
         before = await books.changes(datetime(2025, 1, 1, tzinfo=UTC), begins_at)
         seen = []
-        for by in ([By.DAY], [By.NETWORK, By.PROVIDER], [By.RESELLER], [By.PRODUCT, By.DAY], [By.DAY, By.RESELLER], list(By)):
+        for by in (
+            [By.DAY],
+            [By.NETWORK, By.PROVIDER],
+            [By.RESELLER],
+            [By.PRODUCT, By.DAY],
+            [By.DAY, By.RESELLER],
+            list(By),
+        ):
             report = await reports.sales(first, last, by, Mode.LIVE, with_cost=True)
             for currency in ("GHS", "NGN"):
                 sales = report.totals.get(currency, Sales())
@@ -360,6 +367,15 @@ async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Book
                     moved = [minor for (one, _, unit), minor in changes.items() if (one, unit) == (kind, currency)]
                     assert (total.opening_minor, total.closing_minor) == (sum(ours), sum(ours) + sum(moved))
                 seen.append(held)
+        totals: dict[tuple[AccountKind, str, Mode, str], int] = {}
+        for one in await books.ledger.totals():
+            owner = "" if one.kind is AccountKind.WALLET else one.owner
+            key = (one.kind, owner, one.mode, one.total.currency.code)
+            totals[key] = totals.get(key, 0) + one.total.minor
+        ours = {
+            (one.kind, one.owner, one.mode, one.total.currency.code): one.total.minor for one in await reports.totals()
+        }
+        assert ours == totals
         return seen
 
     open_before = await look()

@@ -15,8 +15,9 @@ import asyncpg
 from telvend.database.connections import Database, Tx, clock
 from telvend.errors import InvalidInput, InvariantBroken
 from telvend.kit.mode import Mode
+from telvend.kit.money import Money, currency_of
 from telvend.kit.text import require_text
-from telvend.ledger.model import AccountKind, TransferKind
+from telvend.ledger.model import AccountKind, AccountTotal, TransferKind
 from telvend.reports import store
 from telvend.reports.invariants import INVARIANTS
 from telvend.reports.model import (
@@ -253,6 +254,40 @@ class Reports:
         for account_id, minor in (await store.changes_since(tx, last.ends_at, span.begins_at)).items():
             openings[account_id] = openings.get(account_id, 0) + minor
         return openings
+
+    async def totals(self) -> list[AccountTotal]:
+        """What every account of the house holds, and all wallets of a currency and mode together, by the ledger. Raises Busy.
+
+        From the last closed month and the counted days on, only what is younger is added up.
+        """
+        found: dict[tuple[str, str, str, str], int] = {}
+
+        def add(kind: str, owner: str, currency: str, mode: str, minor: int) -> None:
+            key = (mode, currency, kind, "" if kind == AccountKind.WALLET else owner)
+            found[key] = found.get(key, 0) + minor
+
+        async with self._database.snapshot() as tx:
+            await store.prepare(tx)
+            closed = await store.closed_months(tx)
+            counted = await summaries.counted(tx)
+            if {counted.zone, *(one.zone for one in closed)} != {str(self._zone)}:
+                counted = Counted()
+            rest = await store.changes_since(tx, counted.until, None)
+            if counted.until is not None:
+                last = closed[-1].month if closed else None
+                for row in await summaries.totals(tx, None if last is None else last.next):
+                    add(row["account_kind"], row["owner"], row["currency"], row["mode"], row["minor"])
+                sealed = {} if last is None else await store.closed_openings(tx, last, last.next)
+                for number, minor in sealed.items():
+                    rest[number] = rest.get(number, 0) + minor
+            known = await store.accounts(tx, rest)
+        for number, minor in rest.items():
+            account = known[number]
+            add(account.kind, account.owner, account.currency, account.mode, minor)
+        return [
+            AccountTotal(AccountKind(kind), owner, Mode(mode), Money(minor, currency_of(currency)))
+            for (mode, currency, kind, owner), minor in sorted(found.items())
+        ]
 
     async def closed(self) -> list[ClosedMonth]:
         """The months that are closed, oldest first. Raises Busy."""

@@ -27,7 +27,6 @@ MOST: Final = 30_000
 """Transfers that one step counts."""
 
 _WORK_S: Final = 0.5
-_STEP_S: Final = (0.1, 0.4)
 _SHORTEST_STEP_S, _LONGEST_STEP_S = 1.0, 86400.0
 _QUIET: Final = timedelta(hours=1)
 """How far the progress may stay behind while nothing moves: a shop that rests does not write."""
@@ -91,14 +90,12 @@ class DaySummaries:
         ends = [horizon, midnight(day + timedelta(days=1), self._zone)]
         ends += [one.begins_at for one in closed if one.begins_at > since]
         until = min(since + timedelta(seconds=step_s), *ends)
-        while step_s > _SHORTEST_STEP_S and not await store.at_most(tx, since, until, self._most):
+        there = await store.moved_between(tx, since, until, self._most)
+        while step_s > _SHORTEST_STEP_S and there > self._most:
             step_s = max(_SHORTEST_STEP_S, step_s / 4)
             until = min(since + timedelta(seconds=step_s), *ends)
-        started = time.monotonic()
-        found = await store.count(tx, day, since, until)
-        took_s = time.monotonic() - started
-        if took_s > _STEP_S[1]:
-            step_s = max(_SHORTEST_STEP_S, step_s / 2)
-        elif took_s < _STEP_S[0]:
+            there = await store.moved_between(tx, since, until, self._most)
+        found = await store.count(tx, day, since, until) if there else 0
+        if there < self._most // 2:
             step_s = min(_LONGEST_STEP_S, step_s * 2)
         return found, until, step_s

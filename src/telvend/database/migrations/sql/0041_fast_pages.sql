@@ -1,7 +1,7 @@
 -- What lets pages answer at once in a large shop: figures of days that are counted once, and indexes that few rows are in.
 
 -- When transfers were made. A summary of block ranges: of a few bytes for a thousand sales, and written once for each range.
-create index transfer_created on transfer using brin (created_at) with (pages_per_range = 128, autosummarize = on);
+create index transfer_created on transfer using brin (created_at) with (pages_per_range = 64, autosummarize = on);
 
 -- Lists of failed orders. Failures are few.
 create index orders_failed on orders (id) where state = 'failed';
@@ -12,6 +12,9 @@ drop index wallet_transaction_credit;
 
 -- What a list of bought lines has come to, once every line has ended; null before.
 alter table bulk_list add column delivered integer, add column failed integer;
+
+-- What resellers are searched by.
+alter table reseller add column searched text not null generated always as (lower(email) || ' ' || lower(name)) stored;
 
 -- One row. `counted_until`: every transfer of before is in the figures of its day; null before the first time. `zone`: whose days
 -- they are. `step_s`: how much time the next step takes.
