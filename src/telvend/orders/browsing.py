@@ -5,7 +5,6 @@ so many orders are looked at, and the page says how far back that was; the next 
 list is in the order of time, and reads the summary of `orders` by time; otherwise it is in that of numbers, which is nearly the same.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +14,7 @@ from telvend.orders import store
 from telvend.orders.model import Order, OrderFilter, OrderState
 from telvend.wallets import store as wallet_store
 
-LOOKED_AT: Final = 20_000
+LOOKED_AT: Final = 10_000
 """How many orders are looked at for a page: some ten milliseconds."""
 
 OF_A_SMALL_RESELLER: Final = 5_000
@@ -82,27 +81,26 @@ async def _between(tx: Tx, wanted: OrderFilter, before: int | None, limit: int) 
         end = max(end, wanted.since)
     found: list[Order] = []
     step, left = _FIRST_STEP, LOOKED_AT
-    last: Collection[Order] = ()
+    last: tuple[datetime, datetime] | None = None
     for _ in range(_STEPS):
-        if high <= end:
-            return Browsed(found)
+        if high <= end or left <= 0:
+            break
         low = max(end, high - step)
         there = await store.placed_between(tx, low, high, LOOKED_AT)
         while there > LOOKED_AT and step > _SHORTEST_STEP:
             step /= 4
             low = max(end, high - step)
             there = await store.placed_between(tx, low, high, LOOKED_AT)
-        found += await store.listed_between(tx, wanted, low, high, key=key, limit=limit + 1 - len(found))
-        if len(found) > limit:
-            return _cut(found, limit)
         if there:
-            last = await store.listed_between(tx, OrderFilter(), low, high, key=key, limit=1, oldest=True)
+            last = low, high
+            found += await store.listed_between(tx, wanted, low, high, key=key, limit=limit + 1 - len(found))
+            if len(found) > limit:
+                return _cut(found, limit)
         high, left = low, left - there
-        if left <= 0 and last:
-            break
         if there < LOOKED_AT // 4:
             step *= 4
-    if not last or high <= end:
+    if high <= end or last is None:
         return Browsed(found)
-    (oldest,) = last
-    return Browsed(found, oldest.id, high)
+    # The next page goes on from the oldest order that was looked at.
+    oldest = await store.listed_between(tx, OrderFilter(), *last, key=key, limit=1, oldest=True)
+    return Browsed(found, oldest[0].id, high) if oldest else Browsed(found)

@@ -290,7 +290,8 @@ async def listed_between(
     oldest: bool = False,
 ) -> list[Order]:
     """Orders that were placed between two moments and before `key`, a time and a number: by time and number, the last first."""
-    conditions, values = ["o.created_at >= $1", "o.created_at < $2"], [since, until]
+    conditions = ["o.created_at >= $1", "o.created_at < $2"]
+    values: list[Any] = [since, until]
     if key is not None:
         conditions.append("(o.created_at, o.id) < ($3, $4)")
         values += key

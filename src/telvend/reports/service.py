@@ -197,8 +197,8 @@ class Reports:
             changes = await summaries.changes(tx, kind, mode, later, None)
             end = max(midnight(later, self._zone), counted.until or midnight(later, self._zone))
             rest = await store.changes_since(tx, end, None)
-            for one in await store.closed_movements(tx, later, date.max, months):
-                rest[one.account_id] = rest.get(one.account_id, 0) + one.change_minor
+            for sealed in await store.closed_movements(tx, later, date.max, months):
+                rest[sealed.account_id] = rest.get(sealed.account_id, 0) + sealed.change_minor
             sign = -1
         else:
             before = [one for one in closed if one.month.first <= first]
