@@ -121,6 +121,8 @@ async def _run(parts: list[Part], extent: Extent, where: Path) -> int:
         finally:
             progress.close()
             await testbed.close()
+            if bench.large is not None:
+                await bench.large.close()
     show(report, console)
     for path in write(report, RESULTS):
         console.print(f"Written to {path}")

@@ -14,11 +14,11 @@ from typing import Final
 from bench import in_process, memory, network, processor, wrk
 from bench.backups import backup
 from bench.commands import commands
-from bench.console import console
 from bench.delivering import place_and_deliver
 from bench.in_process import Through
 from bench.lists import place_list
 from bench.load import Load, drive, purchases, reads
+from bench.pages import console, portal
 from bench.report import Quantity, Speed, at_least, below
 from bench.session import Bench, Part, no_errors, speed_of
 from bench.testbed import BooksWrong, Testbed
@@ -403,6 +403,7 @@ PARTS: Final = (
     Part("vouchers-million", "a million vouchers issued into a CSV file", network.issue),
     Part("backup", "a backup of a shop with a million orders while it sells, and its restore", backup),
     Part("console", "pages of the console beside a million orders and ten thousand resellers", console),
+    Part("portal", "pages of the portal for a reseller with 400,000 of them", portal),
     Part("webhooks", "sales with an endpoint, 500 events a second, and a dead endpoint beside", webhooks),
     Part("memory-1", "memory of one process after load", partial(weigh, workers=1)),
     Part("memory-2", "memory of two workers after load", partial(weigh, workers=2)),

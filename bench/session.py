@@ -40,6 +40,8 @@ class Bench:
         self.extent = extent
         self.report = report
         self.say = say
+        self.large: Testbed | None = None
+        """The shop with a million orders, where a part has asked for it (furnishing.py)."""
         self._served: int | None = None
         self._prepared = False
         self._latest_tpcb: tuple[float, float] | None = None

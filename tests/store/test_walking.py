@@ -71,7 +71,7 @@ async def test_all_parts_together_are_what_a_naive_list_says(
 ) -> None:
     dice = random.Random(seed)
     # Short stretches, so that looking is given up often.
-    for name in ("STRETCH", "STRETCH_OF_CREDITS", "STRETCH_OF_ENTRIES"):
+    for name in ("STRETCH", "STRETCH_OF_RARE", "STRETCH_OF_ENTRIES"):
         monkeypatch.setattr(walking, name, dice.choice([3, 10, 1000]))
     wallets: dict[int, Currency] = {}
     histories: list[list[Line]] = []

@@ -118,7 +118,14 @@ async def _run(life: Lifecycle, settings: Settings, url: str, *, fulfilment: boo
             await asyncio.sleep(_LOOK_AGAIN_S)  # The database is just coming back.
     metrics.pool("shop", shop.database.size, shop.database.in_use)
     SALES_HALTED.set(shop.continuity.halted is not None)
-    _ = (shop.webhook_dispatch, shop.email_sender, shop.key_uses, shop.order_indexing, shop.console_jobs)
+    _ = (
+        shop.webhook_dispatch,
+        shop.email_sender,
+        shop.key_uses,
+        shop.order_indexing,
+        shop.day_counting,
+        shop.console_jobs,
+    )
     if fulfilment:
         shop.orders.deliver_with(shop.fulfilment)
         _ = (

@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from telvend.providers.simulator.store import PostgresBook
     from telvend.providers.upstream import Upstream
     from telvend.reports.service import Reports
+    from telvend.reports.summaries.service import DaySummaries
     from telvend.resellers.service import Resellers
     from telvend.sales.continuity.service import Continuity
     from telvend.sales.gate import SalesGate
@@ -669,6 +670,28 @@ class Shop:
         return self._life.runs(PeriodicTask("order index", work, self.clock, every_s=EVERY_S, runtime=self._runtime))
 
     @cached_property
+    def day_summaries(self) -> "DaySummaries":
+        from zoneinfo import ZoneInfo
+
+        from telvend.reports.summaries.service import DaySummaries
+
+        def pressure() -> int:
+            return self.orders.lane.load if "orders" in self.__dict__ else 0
+
+        return DaySummaries(self.database, ZoneInfo(self.settings.timezone), pressure)
+
+    @cached_property
+    def day_counting(self) -> "PeriodicTask":
+        """Made where this process runs."""
+        from telvend.kit.periodic import PeriodicTask
+        from telvend.reports.summaries.service import EVERY_S
+
+        work = self.day_summaries.work
+        return self._life.runs(
+            PeriodicTask("days of reports", work, self.clock, every_s=EVERY_S, runtime=self._runtime)
+        )
+
+    @cached_property
     def orders_overview(self) -> "OrdersOverview":
         from zoneinfo import ZoneInfo
 
@@ -734,7 +757,7 @@ class Shop:
             claims=self.claims,
             play_money=self.play_money,
             wallets=self.wallets,
-            totals=self._life.opened(Stale(self.ledger.totals, TOTALS_FRESH_S)),
+            totals=self._life.opened(Stale(self.reports.totals, TOTALS_FRESH_S)),
             reports=self.reports,
             jobs=Jobs(self.database),
             reconciliations=self.reconciliations,

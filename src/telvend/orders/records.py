@@ -14,7 +14,8 @@ from telvend.errors import InvalidInput, NotFound
 from telvend.kit.ids import number_in, number_named
 from telvend.ledger.model import Entry
 from telvend.ledger.service import Ledger
-from telvend.orders import store
+from telvend.orders import browsing, store
+from telvend.orders.browsing import Browsed
 from telvend.orders.model import LONGEST_REFERENCE, Attempt, AttemptState, Order, OrderFilter
 from telvend.orders.story import LaterMoney, StoryFacts
 
@@ -53,6 +54,11 @@ class OrderRecords:
             if ids == []:
                 return []
             return await store.listed(tx, wanted, ids=ids, before=before, limit=limit)
+
+    async def browse(self, wanted: OrderFilter = EVERY_ORDER, *, before: int | None = None, limit: int = 50) -> Browsed:
+        """A page of orders for people, newest first, at a bounded cost; `before` is the `older` of the page before. Raises Busy."""
+        async with self._database.snapshot() as tx:
+            return await browsing.page(tx, wanted, before, limit)
 
     async def named(self, reference: str, reseller_id: UUID | None = None) -> Order:
         """Return the one order with this name: our reference, the order's number, or the caller's own reference.

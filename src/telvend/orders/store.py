@@ -1,6 +1,7 @@
 """The SQL of placing orders and of reading them. What the fulfilment needs stands in fulfilment/store.py."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, get_args
 from uuid import UUID
@@ -209,10 +210,22 @@ _HAS_WORK: Final = frozenset({OrderState.ACCEPTED, OrderState.DELIVERING, OrderS
 _OPEN: Final = _HAS_WORK | {OrderState.REVIEW}
 
 
-def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int | None) -> tuple[str, list[Any]]:
-    """The statement of `listed` and its values, without the limit. Only what is asked for stands in it, so that an index serves it."""
+def list_statement(
+    wanted: OrderFilter, ids: Sequence[int] | None, before: int | None, among: str = "orders"
+) -> tuple[str, list[Any]]:
+    """The statement of `listed` and its values, without the limit. Only what is asked for stands in it, so that an index serves it.
+
+    `among`: where orders are taken from; $1 is the number that they are below.
+    """
     values: list[Any] = [before if before is not None else 2**62]
-    conditions = ["o.id < $1"]
+    conditions, values = _conditions(wanted, ids, ["o.id < $1"], values)
+    return f"select {_COLUMNS} from {among} o where {' and '.join(conditions)} order by o.id desc", values
+
+
+def _conditions(
+    wanted: OrderFilter, ids: Sequence[int] | None, conditions: list[str], values: list[Any]
+) -> tuple[list[str], list[Any]]:
+    """Add what a filter asks for to conditions and their values."""
     for condition, value in (
         ("o.id = any({}::bigint[])", None if ids is None else list(ids)),
         ("o.reseller_id = {}", wanted.reseller_id),
@@ -233,7 +246,7 @@ def list_statement(wanted: OrderFilter, ids: Sequence[int] | None, before: int |
             conditions.append("o.due_at is not null")
         elif _OPEN.issuperset(wanted.states):
             conditions.append("(o.due_at is not null or o.state = 'review')")
-    return f"select {_COLUMNS} from orders o where {' and '.join(conditions)} order by o.id desc", values
+    return conditions, values
 
 
 async def listed(
@@ -242,6 +255,78 @@ async def listed(
     """Orders, newest first, from below number `before`; of these numbers only, where `ids` are given."""
     statement, values = list_statement(wanted, ids, before)
     return [order_of(row) for row in await tx.fetch(f"{statement} limit {int(limit)}", *values)]
+
+
+# What a page of every order reads (browsing.py) --------------------------------------------------------------------------------
+
+
+def among_statement(wanted: OrderFilter, before: int | None, among: int, *, failed: bool) -> tuple[str, list[Any]]:
+    """The statement of `listed_among` and its values, without the limit."""
+    only = " and state = 'failed'" if failed else ""
+    newest = f"(select * from orders where id < $1{only} order by id desc limit {int(among)})"
+    return list_statement(wanted, None, before, newest)
+
+
+async def listed_among(
+    tx: Tx, wanted: OrderFilter, *, before: int | None, limit: int, among: int, failed: bool
+) -> list[Order]:
+    """Orders, newest first, among the `among` newest from below number `before`; with `failed` among those that failed."""
+    statement, values = among_statement(wanted, before, among, failed=failed)
+    return [order_of(row) for row in await tx.fetch(f"{statement} limit {int(limit)}", *values)]
+
+
+async def after_so_many(tx: Tx, *, before: int | None, count: int, failed: bool) -> tuple[int, datetime] | None:
+    """The number and the time of the last of the `count` newest orders from below a number; None where there are no more."""
+    only = " and state = 'failed'" if failed else ""
+    found = await tx.fetch(
+        f"select id, created_at from orders where id < $1{only} order by id desc offset {int(count) - 1} limit 2",
+        before if before is not None else 2**62,
+    )
+    return (found[0]["id"], found[0]["created_at"]) if len(found) == 2 else None
+
+
+async def placed_between(tx: Tx, since: datetime, until: datetime, most: int) -> int:
+    """How many orders were placed between two moments; counts no further than one more than `most`."""
+    found = await tx.fetchval(
+        "select count(*) from (select from orders where created_at >= $1 and created_at < $2 limit $3 + 1) as o",
+        since, until, most,
+    )  # fmt: skip
+    return int(found)
+
+
+async def listed_between(
+    tx: Tx,
+    wanted: OrderFilter,
+    since: datetime,
+    until: datetime,
+    *,
+    key: tuple[datetime, int] | None,
+    limit: int,
+    oldest: bool = False,
+) -> list[Order]:
+    """Orders that were placed between two moments and before `key`, a time and a number: by time and number, the last first."""
+    conditions = ["o.created_at >= $1", "o.created_at < $2"]
+    values: list[Any] = [since, until]
+    if key is not None:
+        conditions.append("(o.created_at, o.id) < ($3, $4)")
+        values += key
+    conditions, values = _conditions(replace(wanted, since=None, until=None), None, conditions, values)
+    direction = "" if oldest else " desc"
+    found = await tx.fetch(
+        f"select {_COLUMNS} from orders o where {' and '.join(conditions)}"
+        f" order by o.created_at{direction}, o.id{direction} limit {int(limit)}",
+        *values,
+    )
+    return [order_of(row) for row in found]
+
+
+async def beginning(tx: Tx) -> datetime:
+    """A moment before which no order was placed. Numbers are nearly in the order of time: among the first thousand is the first."""
+    found: datetime = await tx.fetchval(
+        "select coalesce(min(created_at), clock_timestamp()) - interval '1 day'"
+        " from (select created_at from orders order by id limit 1000) as first"
+    )
+    return found
 
 
 # One look-up for each reseller, API and mode, in an index that every sale has anyway.

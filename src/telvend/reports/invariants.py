@@ -1,11 +1,12 @@
-"""What must hold of the months that are closed, for `telvend report months --check`.
+"""What must hold of the months that are closed, and of the days that are counted, for `telvend report months --check`.
 
-They are not part of the audit, which reads rows that have changed: these read every closed month and its transfers.
+They are not part of the audit, which reads rows that have changed: these read every closed month, every day and their transfers.
 """
 
 from typing import Final
 
 from telvend.database.invariants import Invariant
+from telvend.ledger.model import AccountKind, TransferKind
 
 INVARIANTS: Final = (
     Invariant(
@@ -32,5 +33,58 @@ INVARIANTS: Final = (
             group by t.month, side.id
         ) l on l.month = s.month and l.account_id = s.account_id
         where coalesce(s.minor, 0) <> coalesce(l.minor, 0) limit 10""",
+    ),
+    Invariant(
+        "the days that are counted moved in each account of the house, and in all wallets, what the ledger says of their time",
+        """
+        with progress as (select counted_until from report_progress where counted_until is not null)
+        select format('%s %s %s %s, transfers of kind %s: the days moved %s with %s transfers, the ledger %s with %s',
+                      coalesce(s.account_kind, l.account_kind), coalesce(s.owner, l.owner), coalesce(s.currency, l.currency),
+                      coalesce(s.mode, l.mode), coalesce(s.kind, l.kind), coalesce(s.minor, 0), coalesce(s.transfers, 0),
+                      coalesce(l.minor, 0), coalesce(l.transfers, 0))
+        from (
+            select account_kind, owner, currency, mode, kind, sum(transfers) as transfers, sum(change_minor) as minor
+            from report_day_movement d
+            where not exists (select from report_month m where d.day >= m.month and d.day < m.month + interval '1 month')
+            group by 1, 2, 3, 4, 5
+        ) s full join (
+            select a.kind as account_kind, case a.kind when 'wallet' then '' else a.owner end as owner, a.currency, a.mode,
+                t.kind, sum(t.transfers) as transfers, sum(side.minor) as minor
+            from (
+                select kind, debit, credit, count(*) as transfers, sum(amount_minor) as minor
+                from report_transfer t join progress p on t.created_at < p.counted_until
+                where not exists (select from report_month m where t.created_at >= m.begins_at and t.created_at < m.ends_at)
+                group by 1, 2, 3
+            ) t cross join lateral (values (t.credit, t.minor), (t.debit, -t.minor)) as side(id, minor)
+            join report_account a on a.id = side.id
+            group by 1, 2, 3, 4, 5
+        ) l using (account_kind, owner, currency, mode, kind)
+        where exists (select from progress)
+            and (coalesce(s.minor, 0) <> coalesce(l.minor, 0) or coalesce(s.transfers, 0) <> coalesce(l.transfers, 0)) limit 10""",
+    ),
+    Invariant(
+        "the sales of each day that is counted come to what its accounts moved, and to those of its resellers",
+        f"""
+        select format('%s %s %s: sold, released and cost are %s by the sales, %s by the resellers and %s by the accounts',
+                      day, currency, mode, s.figures, r.figures, m.figures)
+        from (
+            select day, currency, mode, array[sum(sold_minor), sum(released_minor), sum(cost_minor)]::bigint[] as figures
+            from report_day_sale group by 1, 2, 3
+        ) s full join (
+            select d.day, a.currency, a.mode,
+                array[sum(d.sold_minor), sum(d.released_minor), sum(d.cost_minor)]::bigint[] as figures
+            from report_day_reseller d join report_account a on a.id = d.wallet_id group by 1, 2, 3
+        ) r using (day, currency, mode) full join (
+            select day, currency, mode, array[
+                coalesce(-sum(change_minor) filter (where account_kind = '{AccountKind.IN_FLIGHT}'
+                    and kind in ({TransferKind.COST}, {TransferKind.MARGIN})), 0),
+                coalesce(-sum(change_minor) filter (where account_kind = '{AccountKind.IN_FLIGHT}'
+                    and kind = {TransferKind.RELEASE}), 0),
+                coalesce(sum(change_minor) filter (where account_kind = '{AccountKind.PROVIDER}'), 0)
+            ]::bigint[] as figures
+            from report_day_movement group by 1, 2, 3
+        ) m using (day, currency, mode)
+        where coalesce(s.figures, '{{0,0,0}}') <> coalesce(m.figures, '{{0,0,0}}')
+            or coalesce(s.figures, '{{0,0,0}}') <> coalesce(r.figures, '{{0,0,0}}') limit 10""",
     ),
 )

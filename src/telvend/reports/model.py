@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from telvend.errors import InvalidInput
@@ -142,6 +142,45 @@ def _start(day: date, months: Sequence[ClosedMonth], zone: ZoneInfo) -> datetime
         if day == month.month.first:
             return month.begins_at
     return midnight(day, zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Every transfer from before `until` is in the figures of its day, which are days of `zone`; None where nothing is counted."""
+
+    until: datetime | None = None
+    zone: str = ""
+
+
+def split(span: Span, counted: Counted, zone: ZoneInfo) -> tuple[list[date], list[Span]]:
+    """Return the days of a span whose figures are counted, and what is left to be read.
+
+    The last of the days may be counted in part: what is left then begins in it. A day beside a month that was closed in another zone
+    is not a day of ours, and left whole.
+    """
+    if counted.until is None or counted.zone != str(zone):
+        return [], [span]
+    days: list[date] = []
+    left: list[tuple[date, datetime, datetime]] = []
+    for day, begins_at, ends_at in zip(span.days, span.starts, [*span.starts[1:], span.ends_at], strict=True):
+        ours = begins_at == midnight(day, zone) and ends_at == midnight(day + timedelta(days=1), zone)
+        if ours and begins_at < counted.until:
+            days.append(day)
+            begins_at = min(ends_at, counted.until)
+        if begins_at < ends_at:
+            left.append((day, begins_at, ends_at))
+    spans: list[Span] = []
+    run: list[tuple[date, datetime, datetime]] = []
+    for one in left:
+        if run and run[-1][2] != one[1]:
+            spans.append(_joined(run))
+            run = []
+        run.append(one)
+    return days, [*spans, _joined(run)] if run else spans
+
+
+def _joined(run: Sequence[tuple[date, datetime, datetime]]) -> Span:
+    return Span([day for day, _, _ in run], [begins_at for _, begins_at, _ in run], run[-1][2])
 
 
 # Sales ------------------------------------------------------------------------------------------------------------------
@@ -328,3 +367,55 @@ def rows_of_holdings(
             whole.add_changes(part)
         totals.setdefault(account.currency, Holding()).add(whole)
     return {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))
+
+
+class HeldByUnit:
+    """Opening balances and movements by owner and currency, of accounts of one kind and mode; all wallets have the owner ""."""
+
+    def __init__(self, *, wallets: bool) -> None:
+        self._wallets = wallets
+        self._openings: dict[tuple[str, str], int] = {}
+        self._moved: dict[tuple[date | None, str, str, TransferKind], tuple[int, int]] = {}
+
+    def opening(self, owner: str, currency: str, minor: int) -> None:
+        """Add to what was held before the first day."""
+        self._openings[owner, currency] = self._openings.get((owner, currency), 0) + minor
+
+    def enter(self, movements: Iterable[Movement], accounts: Mapping[int, HouseAccount]) -> None:
+        """Add the movements of these accounts; others are left out."""
+        for moved in movements:
+            account = accounts.get(moved.account_id)
+            if account is not None:
+                owner = "" if self._wallets else account.owner
+                self._add((moved.day, owner, account.currency, moved.kind), moved.transfers, moved.change_minor)
+
+    def enter_rows(self, rows: Iterable[Any]) -> None:
+        """Add rows of day, owner, currency, kind, transfers and change_minor."""
+        for row in rows:
+            key = (row["day"], row["owner"], row["currency"], TransferKind(row["kind"]))
+            self._add(key, row["transfers"], row["change_minor"])
+
+    def take_back(self) -> None:
+        """Subtract everything that has moved from the openings, which are what is held afterwards."""
+        for (_, owner, currency, _), (_, minor) in self._moved.items():
+            self.opening(owner, currency, -minor)
+
+    def told(
+        self, kind: AccountKind, mode: Mode, *, by_day: bool
+    ) -> tuple[list[HouseAccount], dict[int, int], list[Movement]]:
+        """The accounts that held something or moved, with their openings by number, and the movements."""
+        stirred = {(owner, currency) for _, owner, currency, _ in self._moved}
+        units = sorted(stirred | {unit for unit, minor in self._openings.items() if minor})
+        numbers = {unit: number for number, unit in enumerate(units)}
+        accounts = [
+            HouseAccount(number, kind, owner, currency, mode, None) for (owner, currency), number in numbers.items()
+        ]
+        moved = [
+            Movement(day if by_day else None, numbers[owner, currency], transfer, transfers, minor)
+            for (day, owner, currency, transfer), (transfers, minor) in self._moved.items()
+        ]
+        return accounts, {number: self._openings.get(unit, 0) for unit, number in numbers.items()}, moved
+
+    def _add(self, key: tuple[date | None, str, str, TransferKind], transfers: int, minor: int) -> None:
+        before = self._moved.get(key, (0, 0))
+        self._moved[key] = (before[0] + transfers, before[1] + minor)

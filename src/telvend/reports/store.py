@@ -1,7 +1,7 @@
 """All SQL of reports. Tables of other rooms are read through views only, which the migration of reports creates."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -52,15 +52,31 @@ async def prepare(tx: Tx) -> None:
 # Accounts ---------------------------------------------------------------------------------------------------------------
 
 
-async def accounts(tx: Tx) -> dict[int, HouseAccount]:
-    """Every account, by its number."""
-    found = await tx.fetch("select id, kind, owner, currency, mode, balance_minor from report_account")
+_HOUSE: Final = [kind for kind in AccountKind if kind is not AccountKind.WALLET]
+
+
+async def accounts(tx: Tx, wallets: Collection[int] | None = None) -> dict[int, HouseAccount]:
+    """The accounts of the house, and these wallets, by their numbers; without `wallets` every account there is."""
+    found = await tx.fetch(
+        "select id, kind, owner, currency, mode, balance_minor from report_account"
+        + ("" if wallets is None else " where kind = any($1::text[]) or id = any($2::bigint[])"),
+        *(() if wallets is None else (_HOUSE, list(wallets))),
+    )
     return {
         row["id"]: HouseAccount(
             row["id"], AccountKind(row["kind"]), row["owner"], row["currency"], Mode(row["mode"]), row["balance_minor"]
         )
         for row in found
     }
+
+
+async def held_by_wallets(tx: Tx, mode: Mode) -> dict[str, int]:
+    """What all wallets hold now, by currency."""
+    found = await tx.fetch(
+        "select currency, sum(balance_minor)::bigint as minor from report_account where kind = 'wallet' and mode = $1 group by currency",
+        mode,
+    )
+    return {row["currency"]: row["minor"] for row in found}
 
 
 def _day(moment: str, *, by_day: bool) -> str:
@@ -122,6 +138,16 @@ _COST_OF_ORDER: Final = f"""
 """
 
 
+# The moment at which an order has ended has no index, that of its transfers has. In a long span it is quicker to read every order.
+_ENDED_BY_TRANSFER: Final = f"""
+    and o.id in (
+        select cause from report_transfer
+        where created_at >= $1 and created_at < $2 and kind in ({_RELEASE}, {_COST}, {_MARGIN})
+    )
+"""
+_LONG: Final = timedelta(days=2)
+
+
 def _orders(
     by: Collection[By], figures: str, joined: str, where: str, *, by_day: bool, account: str, provider: str
 ) -> str:
@@ -131,7 +157,7 @@ def _orders(
             {"o.service" if By.PRODUCT in by else "''"} as service, {"o.network" if By.NETWORK in by else "''"} as network,
             {"o.product" if By.PRODUCT in by else "''"} as product, {account} as account, {provider} as provider, {figures}
         from report_order o {joined}
-        where o.ended_at >= $1 and o.ended_at < $2{where}
+        where o.ended_at >= $1 and o.ended_at < $2{where}%s
         group by 1, 2, 3, 4, 5, 6, 7
     """
 
@@ -244,7 +270,8 @@ async def sales(tx: Tx, span: Span, by: Collection[By], *, with_cost: bool) -> S
     told_by_day = By.DAY in by
     by_day = told_by_day and len(span.days) > 1
     values = (span.begins_at, span.ends_at, _starts(span, by_day=by_day))
-    known = await accounts(tx)
+    narrowed = _ENDED_BY_TRANSFER if span.ends_at - span.begins_at < _LONG else ""
+    known = await accounts(tx, ())
     owners = {number: account.owner for number, account in known.items()}
     # Grouped by day alone, the cost is read from the ledger, without joining it to orders.
     cost_apart = with_cost and told_apart <= {By.DAY}
@@ -260,7 +287,7 @@ async def sales(tx: Tx, span: Span, by: Collection[By], *, with_cost: bool) -> S
             enter(lines, key(row, row["provider"]), sold)
 
     unprofitable = free = False
-    statement = orders_statement(by, with_cost=with_cost and not cost_apart, by_day=by_day)
+    statement = orders_statement(by, with_cost=with_cost and not cost_apart, by_day=by_day) % narrowed
     for row in await tx.fetch(statement, *values, timeout=PATIENCE_S):
         unprofitable |= row["unprofitable"] > 0
         if By.PROVIDER in by and row["account"] is None:
@@ -269,11 +296,11 @@ async def sales(tx: Tx, span: Span, by: Collection[By], *, with_cost: bool) -> S
         sold = Sales(row["sold"], row["sold_minor"], row["failed"], row["released_minor"], row["cost_minor"])
         enter(lines, key(row, owners.get(row["account"], "")), sold)
     if By.PROVIDER in by:
-        await add(failures_statement(by, by_day=by_day))
+        await add(failures_statement(by, by_day=by_day) % narrowed)
     if free:
-        await add(free_statement(by, by_day=by_day))
+        await add(free_statement(by, by_day=by_day) % narrowed)
     if unprofitable:
-        for row in await tx.fetch(losses_statement(by, by_day=by_day), *values, timeout=PATIENCE_S):
+        for row in await tx.fetch(losses_statement(by, by_day=by_day) % narrowed, *values, timeout=PATIENCE_S):
             enter(lines, key(row, owners.get(row["account"], "")), Sales(cost_minor=row["cost_minor"]))
     if cost_apart:
         for moved in await movements(tx, span, by_day=told_by_day, kinds=PROVIDER_KINDS):

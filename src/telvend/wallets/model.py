@@ -79,10 +79,7 @@ class Page:
     total: int
 
 
-BROUGHT_IN: Final = frozenset(
-    {TransactionKind.CREDIT, TransactionKind.FUNDING, TransactionKind.REFUND, TransactionKind.PROVISIONAL_CREDIT}
-)
-"""The kinds that bring money in, every one of them: an index of the list has these alone."""
+_COMMON: Final = frozenset({TransactionKind.ORDER, TransactionKind.REFILL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +96,11 @@ class ListFilter:
     recipient: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+
+    @property
+    def are_rare(self) -> bool:
+        """Whether an index of the list has all lines of these kinds, purchases and refills being left out."""
+        return self.kinds is not None and not self.kinds & _COMMON
 
     @property
     def reads_entries(self) -> bool:

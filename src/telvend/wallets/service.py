@@ -176,11 +176,24 @@ class Transactions:
             return await walking.recent_recipients(tx, wallets, among, limit)
 
     async def find_among(self, wallets: Mapping[int, Currency], reference: str) -> Transaction | None:
-        """Return the transaction of one of these wallets with this reference; None where there is none. Raises Busy."""
-        for wallet_id, currency in wallets.items():
-            found = await self.look_up(wallet_id, currency, reference)
-            if found is not None:
-                return found
+        """Return the transaction of one of these wallets with this reference; None where there is none. Raises Busy.
+
+        The first of the wallets goes first: a credit by hand may be called anything, also in several of them.
+        """
+        number = number_in(reference)
+        if len(reference) > LONGEST_REFERENCE or not reference.isprintable() or not wallets:
+            return None
+        async with self._database.connection() as tx:
+            for looked_up in (
+                [] if number is None else await store.entries_of(tx, wallets, number),
+                # Also what looks like one of ours.
+                await store.entries_of_credit(tx, wallets, reference),
+            ):
+                for wallet_id, currency in wallets.items():
+                    mine = [entry for entry in looked_up if entry["wallet_id"] == wallet_id]
+                    for found in await transactions_of(tx, mine, currency):
+                        if found.reference == reference:
+                            return found
         return None
 
     async def overview(self, wallet_id: int, currency: Currency, bounds: Sequence[datetime] = ()) -> Overview:
@@ -216,17 +229,7 @@ class Transactions:
 
     async def look_up(self, wallet_id: int, currency: Currency, reference: str) -> Transaction | None:
         """Return the transaction of this wallet with this reference, None where there is none. Raises Busy."""
-        number = number_in(reference)
-        if len(reference) > LONGEST_REFERENCE or not reference.isprintable():
-            return None
-        async with self._database.connection() as tx:
-            entries = [] if number is None else [await store.entry_of(tx, wallet_id, number)]
-            # A credit by hand may be called anything, also what looks like one of ours.
-            entries.append(await store.entry_of_credit(tx, wallet_id, reference))
-            for found in await transactions_of(tx, [entry for entry in entries if entry is not None], currency):
-                if found.reference == reference:
-                    return found
-        return None
+        return await self.find_among({wallet_id: currency}, reference)
 
     async def references(self, numbers: Sequence[int]) -> dict[int, str]:
         """What the owners of wallets call these orders, credits, fundings and all else, by their numbers. Raises Busy."""

@@ -14,7 +14,10 @@ import msgspec
 from telvend.database.connections import Tx
 from telvend.database.connections import rows as json_rows
 from telvend.database.together import Statement
-from telvend.wallets.model import BROUGHT_IN, Filter, ListFilter, TransactionStatus
+from telvend.wallets.model import Filter, ListFilter, TransactionStatus
+
+RARE: Final = "kind not in ('o', 'r')"
+"""The condition of the index on lines that are neither purchases nor refills: what brings money in is among them."""
 
 BLOCK_BITS: Final = 10
 """A position without its lowest ten bits is its block's number: the migration's triggers count by that."""
@@ -32,7 +35,8 @@ WRITE_FAILED: Final = """
         as new(wallet_id bigint, position bigint, credit boolean)
 """
 
-_SHOWN: Final = """t.kind, t.id, t.credit, e.reference, e.amount_minor, e.status, e.before_minor, e.after_minor, e.service, e.facts,
+_SHOWN: Final = """t.wallet_id, t.kind, t.id, t.credit, e.reference, e.amount_minor, e.status, e.before_minor, e.after_minor,
+    e.service, e.facts,
     coalesce(e.created_at, t.created_at) as created_at, coalesce(e.updated_at, t.created_at) as updated_at"""
 
 # Lateral look-ups of one row each: a plain join could be planned as a scan of every table behind the view. By kind and number
@@ -49,8 +53,8 @@ _LINE_OF_ENTRY: Final = f"""
         select * from wallet_transaction where wallet_id = e.wallet_id and position = e.position limit 1
     ) as t
 """
-ENTRY_OF: Final = f"{_LINE_OF_ENTRY} where e.wallet_id = $1 and e.id = $2"
-ENTRY_OF_CREDIT: Final = f"{_LINE_OF_ENTRY} where e.kind = 'c' and e.wallet_id = $1 and e.reference = $2"
+ENTRY_OF: Final = f"{_LINE_OF_ENTRY} where e.wallet_id = any($1::bigint[]) and e.id = $2"
+ENTRY_OF_CREDIT: Final = f"{_LINE_OF_ENTRY} where e.kind = 'c' and e.wallet_id = any($1::bigint[]) and e.reference = $2"
 
 
 async def wallet(tx: Tx, wallet_id: int) -> Any:
@@ -63,45 +67,57 @@ async def wallet(tx: Tx, wallet_id: int) -> Any:
     )
 
 
-async def first_position_from(tx: Tx, wallet_id: int, last: int, moment: datetime) -> int:
-    """The first position whose transaction is not older than `moment`; `last + 1` where all are.
+# Positions and sequences were given in the order of time, so that a moment is found by halving: a few dozen look-ups in an index that
+# every sale has anyway. One by time would have to be kept for every sale.
+FIRST_POSITION: Final = """
+    with recursive halving(low, high) as (
+        select 1::bigint, $2::bigint + 1
+        union all
+        select case when at.created_at < $3 then middle + 1 else low end, case when at.created_at < $3 then high else middle end
+        from halving cross join lateral (select (low + high) / 2 as middle) as half cross join lateral (
+            select created_at from wallet_transaction where wallet_id = $1 and position = middle limit 1
+        ) as at
+        where low < high
+    )
+    select low from halving where low >= high
+"""
+LAST_SEQUENCES: Final = """
+    with recursive halving(place, moment, low, high) as (
+        select place, moment, 0::bigint, $2::bigint from unnest($3::timestamptz[]) with ordinality as wanted(moment, place)
+        union all
+        select place, moment, case when at.created_at < moment then middle else low end,
+            case when at.created_at < moment then high else middle - 1 end
+        from halving cross join lateral (select (low + high + 1) / 2 as middle) as half cross join lateral (
+            select created_at from transfer where wallet_id = $1 and wallet_sequence = middle limit 1
+        ) as at
+        where low < high
+    )
+    select low from halving where low >= high order by place
+"""
 
-    Positions were given in the order of time, so that they are searched by halving: a few dozen look-ups in the primary
-    key, where an index by time would have to be kept for every sale.
-    """
-    low, high = 1, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        at = await tx.fetchval(
-            "select created_at from wallet_transaction where wallet_id = $1 and position = $2", wallet_id, middle
-        )
-        if at < moment:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+
+async def first_position_from(tx: Tx, wallet_id: int, last: int, moment: datetime) -> int:
+    """The first position whose transaction is not older than `moment`; `last + 1` where all are."""
+    return int(await tx.fetchval(FIRST_POSITION, wallet_id, last, moment))
 
 
 async def last_sequences_before(tx: Tx, wallet_id: int, last: int, moments: Sequence[datetime]) -> list[int]:
-    """The last sequence of the wallet's transfers before each of these moments; 0 where there is none.
+    """The last sequence of the wallet's transfers before each of these moments; 0 where there is none."""
+    return [row[0] for row in await tx.fetch(LAST_SEQUENCES, wallet_id, last, list(moments))]
 
-    All are searched together by halving, like `first_position_from`: some twenty look-ups of a few dozen rows.
-    """
-    low, high = [0] * len(moments), [last] * len(moments)
-    while any(a < b for a, b in zip(low, high, strict=True)):
-        middle = [(a + b + 1) // 2 for a, b in zip(low, high, strict=True)]
-        rows = await tx.fetch(
-            "select wallet_sequence, created_at from transfer where wallet_id = $1 and wallet_sequence = any($2::bigint[])",
-            wallet_id, sorted(set(middle)),
-        )  # fmt: skip
-        at = {row[0]: row[1] for row in rows}
-        for i, moment in enumerate(moments):
-            if low[i] < high[i]:
-                if at[middle[i]] < moment:
-                    low[i] = middle[i]
-                else:
-                    high[i] = middle[i] - 1
-    return low
+
+async def order_ids(tx: Tx, reseller_id: UUID, most: int) -> list[int] | None:
+    """The numbers of every order of a reseller; None where the wallets have more than `most` transactions."""
+    count = await tx.fetchval(
+        "select coalesce(sum(transactions), 0)::bigint from wallet where reseller_id = $1", reseller_id
+    )
+    if count > most:
+        return None
+    rows = await tx.fetch(
+        "select t.id from wallet w join wallet_transaction t on t.wallet_id = w.account_id where w.reseller_id = $1 and t.kind = 'o'",
+        reseller_id,
+    )
+    return [row[0] for row in rows]
 
 
 async def balances_after(tx: Tx, wallet_id: int, sequences: Sequence[int]) -> dict[int, int]:
@@ -135,7 +151,7 @@ async def pending_positions(tx: Tx, wallet_id: int) -> list[int]:
 async def credits_among(tx: Tx, wallet_id: int, positions: Collection[int]) -> list[int]:
     """Those of these positions at which money came in, or is to."""
     rows = await tx.fetch(
-        "select position from wallet_transaction where wallet_id = $1 and position = any($2::bigint[]) and credit",
+        f"select position from wallet_transaction where wallet_id = $1 and position = any($2::bigint[]) and credit and {RARE}",
         wallet_id, list(positions),
     )  # fmt: skip
     return [row[0] for row in rows]
@@ -165,6 +181,8 @@ def _members_of(wanted: Filter) -> str:
     direction = {None: "", True: " and m.credit", False: " and not m.credit"}[wanted.credit]
     if wanted.status is TransactionStatus.FAILED:
         return f"wallet_failed {within}{direction}"
+    if wanted.credit:
+        direction += f" and m.{RARE}"
     if wanted.status is TransactionStatus.COMPLETED:
         direction += (
             " and not exists (select from wallet_failed f where f.wallet_id = m.wallet_id and f.position = m.position)"
@@ -211,8 +229,8 @@ def walk_statement(
         also("m.position = any({}::bigint[])", sorted(opened))
     if wanted.kinds is not None:
         also('m.kind = any({}::"char"[])', [kind.encode() for kind in sorted(wanted.kinds)])
-        if wanted.kinds <= BROUGHT_IN:
-            conditions.append("m.credit")
+        if wanted.are_rare:
+            conditions.append(f"m.{RARE}")
     if wanted.services is not None:
         also("e.service = any({}::text[])", list(wanted.services))
     if wanted.recipient is not None:
@@ -241,14 +259,16 @@ async def time_at(tx: Tx, wallet_id: int, position: int) -> datetime:
     return found
 
 
-async def entry_of(tx: Tx, wallet_id: int, number: int) -> Any:
-    """The entry of this wallet with this number, of any kind, or None."""
-    return await tx.fetchrow(ENTRY_OF, wallet_id, number)
+async def entries_of(tx: Tx, wallet_ids: Collection[int], number: int) -> list[Any]:
+    """The entry of one of these wallets with this number, of any kind, if there is one."""
+    found: list[Any] = await tx.fetch(ENTRY_OF, list(wallet_ids), number)
+    return found
 
 
-async def entry_of_credit(tx: Tx, wallet_id: int, reference: str) -> Any:
-    """The entry of the credit by hand under this reference, or None."""
-    return await tx.fetchrow(ENTRY_OF_CREDIT, wallet_id, reference)
+async def entries_of_credit(tx: Tx, wallet_ids: Collection[int], reference: str) -> list[Any]:
+    """The entries of credits by hand under this reference, at most one of each of these wallets."""
+    found: list[Any] = await tx.fetch(ENTRY_OF_CREDIT, list(wallet_ids), reference)
+    return found
 
 
 async def references(tx: Tx, numbers: Sequence[int]) -> dict[int, str]:

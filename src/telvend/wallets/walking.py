@@ -14,7 +14,6 @@ from telvend.ledger import store as ledger_store
 from telvend.wallets import store
 from telvend.wallets.entries import transaction_of
 from telvend.wallets.model import (
-    BROUGHT_IN,
     Listed,
     ListFilter,
     RecentRecipient,
@@ -25,8 +24,8 @@ from telvend.wallets.model import (
 
 STRETCH: Final = 20_000
 """How many positions of a wallet are looked at for one part: some ten milliseconds."""
-STRETCH_OF_CREDITS: Final = 200_000
-"""The same where an index has only those that brought money in."""
+STRETCH_OF_RARE: Final = 200_000
+"""The same where an index has only those that are neither purchases nor refills."""
 STRETCH_OF_ENTRIES: Final = 1_000
 """The same where what stands behind each line is read."""
 
@@ -109,7 +108,7 @@ def _stretch(wanted: ListFilter) -> int | None:
         return STRETCH_OF_ENTRIES
     if wanted.kinds is None:
         return None if wanted.status is not TransactionStatus.COMPLETED else STRETCH
-    return STRETCH_OF_CREDITS if wanted.kinds <= BROUGHT_IN and wanted.status is None else STRETCH
+    return STRETCH_OF_RARE if wanted.are_rare and wanted.status is None else STRETCH
 
 
 async def recent_recipients(tx: Tx, wallets: Mapping[int, Currency], among: int, limit: int) -> list[RecentRecipient]:

@@ -173,9 +173,19 @@ async def discard(tx: Tx, list_id: int) -> bool:
 
 
 async def progress(tx: Tx, list_id: int) -> Progress:
-    """How many lines of a list stand how."""
+    """How many lines of a list stand how. Once all have ended that never changes: it is written down, and not counted again."""
+    kept = await tx.fetchrow("select state, lines, delivered, failed from bulk_list where id = $1", list_id)
+    if kept is not None and kept["delivered"] is not None:
+        delivered, failed = kept["delivered"], kept["failed"]
+        return Progress(0, kept["lines"] - delivered - failed, delivered, failed, 0)
     row = await tx.fetchrow(PROGRESS, list_id)
-    return Progress(row["waiting"], row["refused"], row["delivered"], row["failed"], row["on_their_way"])
+    found = Progress(row["waiting"], row["refused"], row["delivered"], row["failed"], row["on_their_way"])
+    if kept is not None and kept["state"] == ListState.DONE and not found.waiting and not found.on_their_way:
+        await tx.execute(
+            "update bulk_list set delivered = $2, failed = $3 where id = $1 and state = 'done'",
+            list_id, found.delivered, found.failed,
+        )  # fmt: skip
+    return found
 
 
 async def lines(tx: Tx, list_id: int, after: int, limit: int) -> list[BulkLine]:

@@ -5,12 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from telvend.database.connections import Tx
-
-# Numbers are nearly in the order of time: among the first thousand is the first, and a day before it nothing was placed.
-_BEGINNING: Final = """
-    select coalesce(min(created_at), clock_timestamp()) - interval '1 day'
-    from (select created_at from orders order by id limit 1000) as first
-"""
+from telvend.orders.store import beginning, placed_between
 
 # What was placed before this moment is committed, or never will be: no transaction is as old.
 _HORIZON: Final = """
@@ -131,7 +126,7 @@ async def take(tx: Tx) -> tuple[datetime, float] | None:
     row = await tx.fetchrow("select placed_until, step_s from order_search_progress for update skip locked")
     if row is None:
         return None
-    return row["placed_until"] or await tx.fetchval(_BEGINNING), row["step_s"]
+    return row["placed_until"] or await beginning(tx), row["step_s"]
 
 
 async def horizon(tx: Tx, younger_s: float) -> datetime:
@@ -142,11 +137,7 @@ async def horizon(tx: Tx, younger_s: float) -> datetime:
 
 async def at_most(tx: Tx, since: datetime, until: datetime, most: int) -> bool:
     """Whether no more orders than this were placed in this time. Counts no further."""
-    found = await tx.fetchval(
-        "select count(*) from (select from orders where created_at >= $1 and created_at < $2 limit $3 + 1) as o",
-        since, until, most,
-    )  # fmt: skip
-    return int(found) <= most
+    return await placed_between(tx, since, until, most) <= most
 
 
 async def index(tx: Tx, since: datetime, until: datetime) -> int:

@@ -16,6 +16,7 @@ from telvend.kit.mode import Mode
 from telvend.kit.money import Money
 from telvend.kit.phone import NotAMobileNumber, parse_mobile_of_any_market
 from telvend.ledger.model import Entry, TransferKind
+from telvend.orders.browsing import Browsed
 from telvend.orders.model import Attempt, Order, OrderFilter, OrderState
 from telvend.orders.story import LaterMoney, Reader, story_of
 from telvend.people.model import Visitor
@@ -35,7 +36,7 @@ from telvend.web.console.frame import (
 from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value
 from telvend.web.console.verbs import Field, Given, On, Preview, Verb, figures, routes_of
-from telvend.web.shell.formats import money_text
+from telvend.web.shell.formats import money_text, time_text
 
 _AT_ONCE: Final = 1000
 _OPEN: Final = (OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING, OrderState.REVIEW)
@@ -83,11 +84,16 @@ class _Pages:
     # Lists --------------------------------------------------------------------------------------------------------------
 
     async def listed(self, request: Request, visitor: Visitor) -> Response:
+        problem = ""
         try:
-            orders, older = await self._wanted(request, number_of(request, "before"), PAGE)
-            problem = ""
+            found = await self._wanted(request, number_of(request, "before"), PAGE)
         except (InvalidInput, NotFound) as error:
-            orders, older, problem = [], None, str(error)
+            found, problem = Browsed([]), str(error)
+        orders, older = found.orders, found.older
+        lead = ""
+        if found.looked_back_to is not None:
+            back_to = time_text(found.looked_back_to, visitor.person.zone)
+            lead = f"Looked back to {back_to}. There may be more before: Older looks further."
         listing = Listing(
             "Orders",
             _COLUMNS,
@@ -99,13 +105,14 @@ class _Pages:
             empty="No such orders",
             advice=problem or "Nothing was sold that fits. Clear the filters to see every order.",
         )
-        return self._console.list(request, visitor, "Orders", listing)
+        return self._console.list(request, visitor, "Orders", listing, lead=lead)
 
     async def csv(self, request: Request, visitor: Visitor) -> Response:  # noqa: ARG002 - every page gets it
         await self._filter(request)
 
         async def fetch(place: int | None) -> tuple[Sequence[Sequence[Value]], int | None]:
-            orders, older = await self._wanted(request, place, _AT_ONCE)
+            found = await self._wanted(request, place, _AT_ONCE)
+            orders = found.orders
             emails = await self._desk.resellers.emails({order.reseller_id for order in orders})
             rows = [
                 (
@@ -114,7 +121,7 @@ class _Pages:
                 )
                 for o in orders
             ]  # fmt: skip
-            return rows, older
+            return rows, found.older
 
         return await as_csv("orders.csv", _CSV, fetch)
 
@@ -136,15 +143,14 @@ class _Pages:
         actions = [("/console/todo/review", "What to do"), ("/console/approvals", "Approvals")]
         return self._console.list(request, visitor, "Review", listing, lead=lead, actions=actions)
 
-    async def _wanted(self, request: Request, before: int | None, count: int) -> tuple[list[Order], int | None]:
-        """The orders of a page, and the number from which the next one goes on."""
+    async def _wanted(self, request: Request, before: int | None, count: int) -> Browsed:
+        """The orders of a page."""
         wanted = await self._filter(request)
         search = text_of(request, "search")
-        if search:
-            orders = _fitting(await self._found(search), wanted, before)
-        else:
-            orders = await self._desk.orders.list_orders(wanted, before=before, limit=count + 1)
-        return orders[:count], orders[count - 1].id if len(orders) > count else None
+        if not search:
+            return await self._desk.orders.browse(wanted, before=before, limit=count)
+        orders = _fitting(await self._found(search), wanted, before)
+        return Browsed(orders[:count], orders[count - 1].id if len(orders) > count else None)
 
     async def _found(self, text: str) -> list[Order]:
         number = _number(text)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -85,12 +86,13 @@ class _Pages:
                 title, [], [], filters, empty="Choose other days", advice=f"{error.field} {error.problem}."
             )
             return self._console.list(request, visitor, "Reports", listing)
-        names = await self._names(found)
+        shown = dict(islice(found.rows.items(), _MOST_ROWS))
+        names = await self._names(shown)
         told = KINDS[kind].told
-        rows = [_row(key, by, names, value, told) for key, value in list(found.rows.items())[:_MOST_ROWS]]
+        rows = [_row(key, by, names, value, told) for key, value in shown.items()]
         summary: list[tuple[str, Value]] = []
         for code, value in found.totals.items():
-            summary += [(f"{words_of(name)} ({code})", shown) for name, shown in _figures(value, told, code).items()]
+            summary += [(f"{words_of(name)} ({code})", figure) for name, figure in _figures(value, told, code).items()]
         left = len(found.rows) - _MOST_ROWS
         listing = Listing(
             title,
@@ -112,7 +114,7 @@ class _Pages:
         kind, by, mode = self._asked(request)
         first, last = await self._days(request)
         found = await self._found(kind, first, last, by, mode)
-        names, told = await self._names(found), KINDS[kind].told
+        names, told = await self._names(found.rows), KINDS[kind].told
 
         async def parts() -> AsyncIterator[Sequence[Sequence[Value]]]:
             rows = []
@@ -142,8 +144,8 @@ class _Pages:
             return await self._desk.reports.holdings(asked.account, first, last, [by], mode)
         return await self._desk.reports.sales(first, last, [by], mode, with_cost=asked.with_cost)
 
-    async def _names(self, found: ReportTable[Any]) -> Mapping[str, str]:
-        ids = {UUID(key.reseller_id) for key in found.rows if key.reseller_id is not None}
+    async def _names(self, rows: Iterable[RowKey]) -> Mapping[str, str]:
+        ids = {UUID(key.reseller_id) for key in rows if key.reseller_id is not None}
         return {str(number): email for number, email in (await self._desk.resellers.emails(ids)).items()}
 
     # Months -------------------------------------------------------------------------------------------------------------

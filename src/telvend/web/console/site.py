@@ -10,6 +10,7 @@ from telvend.desk.service import Desk
 from telvend.people.model import Surface, Visitor
 from telvend.web.console import (
     catalogue,
+    cells,
     claims,
     funding,
     jobs,
@@ -67,7 +68,8 @@ def console_site(templates: Templates, assets: Assets, desk: Desk, *, at_once: i
     async def find(token: str) -> Visitor | None:
         return await desk.people.visitor(token, Surface.CONSOLE)
 
-    shell = Shell(Side("console", "__Host-telvend-console", f"{BASE}/signin", BASE, find), templates, at_once=at_once)
+    side = Side("console", "__Host-telvend-console", f"{BASE}/signin", BASE, find)
+    shell = Shell(side, templates, at_once=at_once, show=cells.show, body=cells.body)
     return ConsoleSite(Console(shell, desk), assets)
 
 

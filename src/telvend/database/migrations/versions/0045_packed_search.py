@@ -7,7 +7,7 @@ replaced too.
 from telvend.database.migrations.script import run
 
 revision = "0045"
-down_revision = "0040"
+down_revision = "0041"
 
 oldest_reader = None
 locks = "nothing: a table of its own, two columns of a table with one row, and how full an index is left"

@@ -1,0 +1,258 @@
+"""All SQL of the figures of days."""
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+from telvend.database.connections import Tx
+from telvend.ledger.model import AccountKind, TransferKind
+from telvend.reports.model import By, Counted, SaleKey, SaleLines, Sales, enter
+
+_FIGURES: Final = tuple(Sales.__slots__)
+_SUMS: Final = ", ".join(f"sum(s.{name})::bigint as {name}" for name in _FIGURES)
+
+
+def _adding(table: str, key: Sequence[str], figures: Sequence[str], source: str) -> str:
+    """The statement that adds rows to those of a table that have the same key."""
+    sums = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in figures)
+    return f"insert into {table} as kept ({', '.join((*key, *figures))}) {source} on conflict ({', '.join(key)}) do update set {sums}"
+
+
+_IN_SPAN: Final = "created_at >= $1 and created_at < $2"
+_SOLD: Final = f"({TransferKind.COST}, {TransferKind.MARGIN})"
+_PAID: Final = f"({TransferKind.COST}, {TransferKind.LOSS})"
+_WRITTEN_OFF: Final = f"({TransferKind.WRITE_OFF}, {TransferKind.CREDIT_WRITE_OFF})"
+_OF_SALES: Final = ", ".join(
+    str(int(kind))
+    for kind in TransferKind
+    if kind in (
+        TransferKind.RELEASE, TransferKind.COST, TransferKind.MARGIN, TransferKind.LOSS, TransferKind.REFUND,
+        TransferKind.LATE_COST, TransferKind.LATE_RETURN, TransferKind.WRITE_OFF, TransferKind.CREDIT_WRITE_OFF,
+    )
+)  # fmt: skip
+
+
+def _minor(condition: str) -> str:
+    return f"coalesce(sum(amount_minor) filter (where {condition}), 0)"
+
+
+_SALE_KEY: Final = ("day", "currency", "mode", "service", "network", "product", "provider")
+_MOVEMENT_KEY: Final = ("day", "account_kind", "owner", "currency", "mode", "kind")
+
+# Lateral look-ups of one row each: a plain join could be planned as a scan of every order, or every account.
+#
+# Every transfer of a sale has the moment at which the sale became final, so that no sale is in two spans. What each order, other sale
+# or correction comes to is what `reports/store.py` says of a span at once; a test compares both.
+COUNT: Final = f"""
+    with moved as materialized (
+        select cause, max(credit) filter (where kind in {_PAID}) as paid,
+            bool_or(kind in {_SOLD})::integer as sold, {_minor(f"kind in {_SOLD}")} as sold_minor,
+            count(*) filter (where kind = {TransferKind.RELEASE}) as failed, {
+    _minor(f"kind = {TransferKind.RELEASE}")
+} as released_minor,
+            {_minor(f"kind in {_PAID}")} as cost_minor,
+            count(*) filter (where kind = {TransferKind.REFUND}) as refunds, {
+    _minor(f"kind = {TransferKind.REFUND}")
+} as refunded_minor,
+            {_minor(f"kind in {_WRITTEN_OFF}")} as written_off_minor,
+            {_minor(f"kind = {TransferKind.LATE_COST}")} - {_minor(f"kind = {TransferKind.LATE_RETURN}")} as late_minor
+        from report_transfer where {_IN_SPAN} and kind in ({_OF_SALES})
+        group by cause
+    ), figures as materialized (
+        select o.wallet_id, o.service, o.network, o.product,
+            case when a.owner is not null then a.owner else coalesce(o.provider, '') end as provider,
+            m.sold, m.sold_minor, m.failed, m.released_minor, m.cost_minor, 0 as refunds, 0 as refunded_minor, 0 as written_off_minor
+        from moved m cross join lateral (select * from report_order where report_order.id = m.cause limit 1) o
+        left join lateral (select owner from report_account where report_account.id = m.paid limit 1) a on true
+        union all
+        select s.wallet_id, s.service, '', s.product, s.provider, m.sold, m.sold_minor, m.failed, m.released_minor, m.cost_minor,
+            0, 0, 0
+        from moved m cross join lateral (select * from report_other_sale where report_other_sale.id = m.cause limit 1) s
+        union all
+        select c.wallet_id, c.service, c.network, c.product, coalesce(c.provider, ''), 0, 0, 0, 0, m.late_minor, m.refunds,
+            m.refunded_minor, m.written_off_minor
+        from moved m cross join lateral (select * from report_correction where report_correction.id = m.cause limit 1) c
+        where m.refunds > 0 or m.written_off_minor > 0 or m.late_minor <> 0
+    ), sold as (
+        {
+    _adding(
+        "report_day_sale",
+        _SALE_KEY,
+        _FIGURES,
+        f'''
+            select $3::date as day, a.currency, a.mode, s.service, s.network, s.product, s.provider, {_SUMS}
+            from figures s cross join lateral (select * from report_account where report_account.id = s.wallet_id limit 1) a
+            group by 1, 2, 3, 4, 5, 6, 7
+        ''',
+    )
+}
+    ), bought as (
+        {
+    _adding(
+        "report_day_reseller",
+        ("day", "wallet_id"),
+        _FIGURES,
+        f'''
+            select $3::date as day, s.wallet_id, {_SUMS} from figures s group by 1, 2
+        ''',
+    )
+}
+    ), turned as (
+        {
+    _adding(
+        "report_day_movement",
+        _MOVEMENT_KEY,
+        ("transfers", "change_minor"),
+        f'''
+            select $3::date as day, a.kind as account_kind, case a.kind when '{AccountKind.WALLET}' then '' else a.owner end as owner,
+                a.currency, a.mode, t.kind, sum(t.transfers)::bigint, sum(side.minor)::bigint
+            from (
+                select kind, debit, credit, count(*) as transfers, sum(amount_minor) as minor from report_transfer where {_IN_SPAN}
+                group by 1, 2, 3
+            ) t cross join lateral (values (t.credit, t.minor), (t.debit, -t.minor)) as side(id, minor)
+            cross join lateral (select * from report_account where report_account.id = side.id limit 1) a
+            group by 1, 2, 3, 4, 5, 6
+        ''',
+    )
+}
+    )
+    select count(*) from moved
+"""
+
+_BEGINNING: Final = """
+    select coalesce(min(created_at), clock_timestamp()) - interval '1 day'
+    from (select created_at from report_transfer order by cause limit 1000) as first
+"""
+
+
+class Progress(NamedTuple):
+    """Until when days are counted, whose days they are, and how many seconds the next step takes."""
+
+    counted: Counted
+    step_s: float
+
+
+async def take(tx: Tx) -> Progress | None:
+    """Lock the progress. None where another process has it."""
+    row = await tx.fetchrow("select counted_until, zone, step_s from report_progress for update skip locked")
+    return None if row is None else Progress(Counted(row["counted_until"], row["zone"]), row["step_s"])
+
+
+async def counted(tx: Tx) -> Counted:
+    """Until when days are counted."""
+    row = await tx.fetchrow("select counted_until, zone from report_progress")
+    return Counted(row["counted_until"], row["zone"])
+
+
+async def beginning(tx: Tx) -> datetime:
+    """A moment before which there is no transfer: numbers are nearly in the order of time."""
+    found: datetime = await tx.fetchval(_BEGINNING)
+    return found
+
+
+async def moved_between(tx: Tx, since: datetime, until: datetime, most: int) -> int:
+    """How many transfers were made in this time; counts no further than one more than `most`."""
+    found = await tx.fetchval(
+        f"select count(*) from (select from report_transfer where {_IN_SPAN} limit $3 + 1) as t", since, until, most
+    )
+    return int(found)
+
+
+async def count(tx: Tx, day: date, since: datetime, until: datetime) -> int:
+    """Add what was moved in this time to the figures of its day. Returns how many sales and corrections."""
+    return int(await tx.fetchval(COUNT, since, until, day))
+
+
+async def write_progress(tx: Tx, counted_until: datetime | None, zone: str, step_s: float) -> None:
+    await tx.execute(
+        "update report_progress set counted_until = $1, zone = $2, step_s = $3", counted_until, zone, step_s
+    )
+
+
+async def forget(tx: Tx, first: date | None = None, after: date | None = None) -> None:
+    """Remove the figures of the days from `first` on that are before `after`; None: of all."""
+    for table in ("report_day_sale", "report_day_reseller", "report_day_movement"):
+        await tx.execute(
+            f"delete from {table} where day >= coalesce($1::date, '-infinity') and day < coalesce($2::date, 'infinity')",
+            first, after,
+        )  # fmt: skip
+
+
+# What reports read -------------------------------------------------------------------------------------------------------
+
+
+def can_tell(by: Collection[By]) -> bool:
+    """Whether the figures of days are kept as finely as a report wants them: resellers are not told apart by product as well."""
+    return By.RESELLER not in by or not {By.NETWORK, By.PROVIDER, By.PRODUCT} & set(by)
+
+
+async def sales(tx: Tx, first: date, last: date, by: Collection[By], mode: str) -> SaleLines:
+    """The sales of counted days, grouped as `by` asks. An account stands for all of its currency, where resellers are not told apart."""
+    day = "s.day" if By.DAY in by else "null::date"
+    if By.RESELLER in by:
+        columns = f"{day} as day, s.wallet_id, '' as service, '' as network, '' as product, '' as provider"
+        table = "report_day_reseller s join report_account a on a.id = s.wallet_id"
+        grouped = "s.wallet_id" if By.DAY not in by else "s.day, s.wallet_id"
+        mode_is = "a.mode"
+    else:
+        named = {
+            "service": By.PRODUCT in by, "network": By.NETWORK in by, "product": By.PRODUCT in by, "provider": By.PROVIDER in by,
+        }  # fmt: skip
+        told = ", ".join(f"s.{name}" if wanted else f"'' as {name}" for name, wanted in named.items())
+        # Any wallet of the currency: only its currency and mode are looked at.
+        wallet = "(select w.id from report_account w where w.kind = 'wallet' and w.currency = s.currency and w.mode = s.mode limit 1)"
+        columns = f"{day} as day, {wallet} as wallet_id, {told}"
+        table, mode_is = "report_day_sale s", "s.mode"
+        grouped = ", ".join(
+            [
+                "s.currency",
+                "s.mode",
+                *(["s.day"] if By.DAY in by else []),
+                *(f"s.{n}" for n, wanted in named.items() if wanted),
+            ]
+        )
+    found = await tx.fetch(
+        f"select {columns}, {_SUMS} from {table} where s.day between $1 and $2 and {mode_is} = $3 group by {grouped}",
+        first, last, mode,
+    )  # fmt: skip
+    lines: SaleLines = {}
+    for row in found:
+        key = SaleKey(row["day"], row["wallet_id"], row["service"], row["network"], row["product"], row["provider"])
+        enter(lines, key, Sales(*row[-len(_FIGURES) :]))
+    return lines
+
+
+async def movements(tx: Tx, kind: AccountKind, mode: str, first: date | None, last: date | None) -> list[Any]:
+    """How the accounts of a kind changed in counted days: day, owner, currency, kind, transfers, change_minor. None: the first, or
+    the last day.
+    """
+    found: list[Any] = await tx.fetch(
+        "select day, owner, currency, kind, transfers, change_minor from report_day_movement"
+        " where account_kind = $1 and mode = $2 and day between coalesce($3::date, '-infinity') and coalesce($4::date, 'infinity')",
+        kind, mode, first, last,
+    )  # fmt: skip
+    return found
+
+
+async def changes(
+    tx: Tx, kind: AccountKind, mode: str, first: date | None, before: date | None
+) -> dict[tuple[str, str], int]:
+    """By owner and currency how the accounts of a kind changed in counted days, those of closed months left out."""
+    found = await tx.fetch(
+        "select owner, currency, sum(change_minor)::bigint as minor from report_day_movement s"
+        " where account_kind = $1 and mode = $2 and day >= coalesce($3::date, '-infinity') and day < coalesce($4::date, 'infinity')"
+        " and not exists (select from report_month m where s.day >= m.month and s.day < m.month + interval '1 month')"
+        " group by owner, currency",
+        kind, mode, first, before,
+    )  # fmt: skip
+    return {(row["owner"], row["currency"]): row["minor"] for row in found}
+
+
+async def totals(tx: Tx, first: date | None) -> list[Any]:
+    """How accounts changed in counted days from one on, None: in all: account_kind, owner, currency, mode, minor."""
+    found: list[Any] = await tx.fetch(
+        "select account_kind, owner, currency, mode, sum(change_minor)::bigint as minor from report_day_movement"
+        " where day >= coalesce($1::date, '-infinity') group by 1, 2, 3, 4",
+        first,
+    )
+    return found
