@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench import in_process, memory, network, processor, wrk
+from bench import cpu, in_process, memory, network, wrk
 from bench.backups import backup
 from bench.commands import commands
 from bench.delivering import place_and_deliver
@@ -52,14 +52,14 @@ async def buy(
 
     async def measure() -> Load:
         nonlocal delivered_during, computed
-        before = processor.spent(testbed.pid)
+        before = cpu.of_kinds(testbed.pid)
         if by_wrk is not None:
             first = next(testbed.numbers)
             warm_up = await wrk.buy(testbed.port, keys, first, connections=connections, seconds=_WRK_WARM_UP_S)
             between = first + warm_up.succeeded + sum(warm_up.errors.values()) + 2 * connections
-            before = processor.spent(testbed.pid)
+            before = cpu.of_kinds(testbed.pid)
             load = await wrk.buy(testbed.port, keys, between, connections=connections, seconds=extent.seconds)
-            computed = processor.spent(testbed.pid).since(before, load.succeeded)
+            computed = cpu.each(cpu.of_kinds(testbed.pid) - before, load.succeeded)
             delivered_during = await _delivered(testbed) - delivered_before
             used = load.succeeded + sum(load.errors.values()) + 2 * connections
             testbed.numbers = itertools.count(between + used)
@@ -72,7 +72,7 @@ async def buy(
             seconds=extent.seconds,
             warm_up_s=extent.warm_up_s,
         )
-        computed = processor.spent(testbed.pid).since(before, load.succeeded)
+        computed = cpu.each(cpu.of_kinds(testbed.pid) - before, load.succeeded)
         delivered_during = await _delivered(testbed) - delivered_before
         return load
 
@@ -119,7 +119,7 @@ async def read(
 
     async def measure() -> Load:
         nonlocal computed
-        before = processor.spent(testbed.pid)
+        before = cpu.of_kinds(testbed.pid)
         if by_wrk is not None:
             load = await wrk.read(testbed.port, paths, connections=connections, seconds=extent.seconds)
         else:
@@ -130,7 +130,7 @@ async def read(
                 seconds=extent.seconds,
                 warm_up_s=extent.warm_up_s,
             )
-        computed = processor.spent(testbed.pid).since(before, load.succeeded)
+        computed = cpu.each(cpu.of_kinds(testbed.pid) - before, load.succeeded)
         return load
 
     load, beside = await bench.beside(f"reading for {extent.seconds} s", measure)

@@ -1,4 +1,7 @@
-"""What the processes of a server have computed. Source: proc(5), stat."""
+"""What the processes of a server compute. Unlike a rate it says much the same on a machine that is busy with other things.
+
+Source: proc(5), stat.
+"""
 
 import os
 from collections import Counter
@@ -44,3 +47,8 @@ def of_kinds(pid: int) -> Counter[str]:
         # Of the server itself these are sessions and workers that were vacuuming; a serving process keeps its sessions.
         found[BACKGROUND] += ended
     return Counter({kind: ticks * _US // _TICKS_A_SECOND for kind, ticks in found.items()})
+
+
+def each(spent_us: Counter[str], requests: int) -> dict[str, str]:
+    """What each of so many requests took of what was computed, as notes of a result."""
+    return {f"{kind} computed for each": f"{spent_us[kind] / max(1, requests):.0f} µs" for kind in (TELVEND, BACKENDS)}
