@@ -7,12 +7,12 @@ import os
 from typing import Any
 
 from bench.in_process import Instant
-from telvend import bootstrap
-from telvend.__main__ import main
+from telvend.bootstrap import vendors
+from telvend.cli import main
 from telvend.config import Settings
 from telvend.providers.contract import Provider
 
-_providers_of_shop = bootstrap._providers  # noqa: SLF001 - a shop has no other place to put a provider that is no product
+_providers_of_shop = vendors.providers_of
 
 
 def _with_instant(settings: Settings, *others: Any) -> list[Provider]:
@@ -22,5 +22,5 @@ def _with_instant(settings: Settings, *others: Any) -> list[Provider]:
 if __name__ == "__main__":
     # What only pretends does not stand beside a provider that takes live orders.
     os.environ["TELVEND_OWN_NETWORK"] = "false"
-    bootstrap._providers = _with_instant  # noqa: SLF001
+    vendors.providers_of = _with_instant
     main()
