@@ -27,6 +27,7 @@ from bench.report import Quantity, Target
 from bench.session import Bench
 from bench.testbed import BooksWrong, Testbed
 from telvend.kit.money import GHS
+from telvend.orders.search.store import FIRST_BUCKET, SEGMENT_BITS
 from telvend.wallets.model import Filter, TransactionStatus
 
 ORDERS: Final = 10_000_000
@@ -36,6 +37,21 @@ _TIMES: Final = 7
 _PAGE_LIMIT: Final = 50
 _LEAST: Final = {"hot": 0.95, "spread": 0.9}
 _PAGE_MS, _SEARCH_MS, _AUDIT_S, _REPORT_S, _BYTES = 20.0, 50.0, 10.0, 1.0, 700.0
+
+# What `orders/search/store.py` writes of delivered orders, packed at once. $1 to $2: the numbers of a segment, $3.
+_PACK: Final = """
+    with keys as (
+        select search_key('number', subscriber) as key, id from orders where id >= $1 and id < $2
+        union all
+        select search_key('reference', client_reference), id from orders where id >= $1 and id < $2 and client_reference is not null
+        union all
+        select search_key('reference', provider_reference), order_id from attempt
+        where order_id >= $1 and order_id < $2 and provider_reference is not null
+    )
+    insert into order_search_packed (bucket, segment, entries)
+    select search_bucket(key), $3, string_agg(search_entry(key, id), '') from keys group by 1
+    on conflict (bucket, segment) do update set entries = excluded.entries
+"""
 
 OF_NETWORK: Final = frozenset({"subscriber", "bucket", "bucket_posting", "network_delivery"})
 """The tables of our own network. What it delivers writes into them too; what an upstream delivers does not."""
@@ -57,8 +73,7 @@ async def growth(bench: Bench, name: str, what: str, *, orders: int) -> None:  #
     async with _shop(bench) as testbed:
         bytes_before = await _sizes(testbed)
         filled = await fill(testbed, orders=orders, say=bench.say)
-        bench.say("indexing the orders for the search")
-        await _index(testbed)
+        await _index(testbed, bench.say)
         bytes_after = await _sizes(testbed)
         _disk(bench, name, filled, bytes_before, bytes_after)
         bench.say("auditing everything")
@@ -139,12 +154,20 @@ async def _audit(testbed: Testbed) -> float:
 # Pages and reports -----------------------------------------------------------------------------------------------------------
 
 
-async def _index(testbed: Testbed) -> None:
-    """Do at once what the periodic task of the search index does over hours."""
-    # From the beginning: the server that runs has looked at the shop while it was filled.
-    await testbed.rows(
-        "update order_search_progress set placed_until = now() - interval '1 year', step_s = 60, segment = 0, bucket = -2048"
-    )
+async def _index(testbed: Testbed, say: Callable[[str], None]) -> None:
+    """Leave the search index as its periodic task does in a shop that grows: old keys packed, the others in the plain table."""
+    newest = await testbed.value("select max(id) >> $1 from orders", SEGMENT_BITS)
+    async with testbed.connection() as connection:
+        for segment in range(newest - 1):
+            say(f"packing the keys of old orders, {segment + 1} of {newest - 1} segments")
+            await connection.execute(_PACK, segment << SEGMENT_BITS, (segment + 1) << SEGMENT_BITS, segment)
+        # From there on by the task itself.
+        await connection.execute(
+            "update order_search_progress set step_s = 60, segment = $1, bucket = $2, placed_until = coalesce("
+            "(select min(created_at) from (select created_at from orders where id >= $3 order by id limit 1000) o), placed_until)",
+            max(0, newest - 1), FIRST_BUCKET, max(0, newest - 1) << SEGMENT_BITS,
+        )  # fmt: skip
+    say("indexing the others")
     async with testbed.shop() as shop:
         while await shop.order_search.work() or not await testbed.value(_INDEXED):
             pass

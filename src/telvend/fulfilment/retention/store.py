@@ -3,22 +3,17 @@
 from datetime import datetime
 
 from telvend.database.connections import Tx
-from telvend.ledger.model import TransferKind
 
-# What nothing else needs: the order was delivered, and its provider stands in the ledger too, where reports read it. The attempts of
-# an order stay if a person or a late report has decided one of them, if two have delivered, if it was refunded, or if a token is still
-# to be fetched.
-# Orders are looked at in the order of their numbers, each once: what is kept now is kept for good.
-_REMOVE = f"""
+# Orders are looked at in the order of their numbers, each once: the attempts that are kept then are kept for good.
+_REMOVE = """
     with looked as materialized (
-        select id, state, created_at, updated_at from orders where id > $1 order by id limit $3
+        select id, created_at from orders where id > $1 order by id limit $3
     ), old as (
-        select id from looked o where o.state = 'delivered' and o.updated_at < $2
-            and exists (select from transfer t where t.cause = o.id and t.kind = {TransferKind.COST})
-            and (select count(*) filter (where a.state = 'delivered') = 1 and not bool_or(a.by_hand) from attempt a where a.order_id = o.id)
-            and not exists (select from late_report l where l.order_id = o.id)
-            and not exists (select from order_refund f where f.order_id = o.id)
-            and not exists (select from order_payload p where p.id = o.id and p.due_at is not null)
+        select looked.id from looked
+        cross join lateral (
+            select delivered_at from order_without_needs where order_without_needs.id = looked.id limit 1
+        ) as o
+        where o.delivered_at < $2
     ), removed as (
         delete from attempt using old
         where attempt.order_id = old.id and (select max(created_at) from looked) < $2
