@@ -5,7 +5,7 @@ and is read through the views `wallet_entry` and `wallet_open`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -96,9 +96,13 @@ LAST_SEQUENCES: Final = """
 """
 
 
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
+
 async def first_position_from(tx: Tx, wallet_id: int, last: int, moment: datetime) -> int:
-    """The first position whose transaction is not older than `moment`; `last + 1` where all are."""
-    return int(await tx.fetchval(FIRST_POSITION, wallet_id, last, moment))
+    """The first position whose transaction is not older than `moment`, any that Python knows; `last + 1` where all are."""
+    within = max(_EARLIEST, min(moment, _LATEST))
+    return int(await tx.fetchval(FIRST_POSITION, wallet_id, last, within))
 
 
 async def last_sequences_before(tx: Tx, wallet_id: int, last: int, moments: Sequence[datetime]) -> list[int]:

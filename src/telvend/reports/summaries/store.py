@@ -12,10 +12,12 @@ _FIGURES: Final = tuple(Sales.__slots__)
 _SUMS: Final = ", ".join(f"sum(s.{name})::bigint as {name}" for name in _FIGURES)
 
 
-def _adding(table: str, key: Sequence[str], figures: Sequence[str], source: str) -> str:
-    """The statement that adds rows to those of a table that have the same key."""
+def _adding(insert: str, key: Sequence[str], figures: Sequence[str], source: str) -> str:
+    """The statement that adds rows to those of a table that have the same key; `insert`: its first words."""
     sums = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in figures)
-    return f"insert into {table} as kept ({', '.join((*key, *figures))}) {source} on conflict ({', '.join(key)}) do update set {sums}"
+    return (
+        f"{insert} as kept ({', '.join((*key, *figures))}) {source} on conflict ({', '.join(key)}) do update set {sums}"
+    )
 
 
 _IN_SPAN: Final = "created_at >= $1 and created_at < $2"
@@ -38,6 +40,40 @@ def _minor(condition: str) -> str:
 
 _SALE_KEY: Final = ("day", "currency", "mode", "service", "network", "product", "provider")
 _MOVEMENT_KEY: Final = ("day", "account_kind", "owner", "currency", "mode", "kind")
+
+_ADD_SALES: Final = _adding(
+    "insert into report_day_sale",
+    _SALE_KEY,
+    _FIGURES,
+    f"""
+        select $3::date as day, a.currency, a.mode, s.service, s.network, s.product, s.provider, {_SUMS}
+        from figures s cross join lateral (select * from report_account where report_account.id = s.wallet_id limit 1) a
+        group by 1, 2, 3, 4, 5, 6, 7
+    """,
+)
+_ADD_RESELLERS: Final = _adding(
+    "insert into report_day_reseller",
+    ("day", "wallet_id"),
+    _FIGURES,
+    f"""
+        select $3::date as day, s.wallet_id, {_SUMS} from figures s group by 1, 2
+    """,
+)
+_ADD_MOVEMENTS: Final = _adding(
+    "insert into report_day_movement",
+    _MOVEMENT_KEY,
+    ("transfers", "change_minor"),
+    f"""
+        select $3::date as day, a.kind as account_kind, case a.kind when '{AccountKind.WALLET}' then '' else a.owner end as owner,
+            a.currency, a.mode, t.kind, sum(t.transfers)::bigint, sum(side.minor)::bigint
+        from (
+            select kind, debit, credit, count(*) as transfers, sum(amount_minor) as minor from report_transfer where {_IN_SPAN}
+            group by 1, 2, 3
+        ) t cross join lateral (values (t.credit, t.minor), (t.debit, -t.minor)) as side(id, minor)
+        cross join lateral (select * from report_account where report_account.id = side.id limit 1) a
+        group by 1, 2, 3, 4, 5, 6
+    """,
+)
 
 # Lateral look-ups of one row each: a plain join could be planned as a scan of every order, or every account.
 #
@@ -74,47 +110,11 @@ COUNT: Final = f"""
         from moved m cross join lateral (select * from report_correction where report_correction.id = m.cause limit 1) c
         where m.refunds > 0 or m.written_off_minor > 0 or m.late_minor <> 0
     ), sold as (
-        {
-    _adding(
-        "report_day_sale",
-        _SALE_KEY,
-        _FIGURES,
-        f'''
-            select $3::date as day, a.currency, a.mode, s.service, s.network, s.product, s.provider, {_SUMS}
-            from figures s cross join lateral (select * from report_account where report_account.id = s.wallet_id limit 1) a
-            group by 1, 2, 3, 4, 5, 6, 7
-        ''',
-    )
-}
+        {_ADD_SALES}
     ), bought as (
-        {
-    _adding(
-        "report_day_reseller",
-        ("day", "wallet_id"),
-        _FIGURES,
-        f'''
-            select $3::date as day, s.wallet_id, {_SUMS} from figures s group by 1, 2
-        ''',
-    )
-}
+        {_ADD_RESELLERS}
     ), turned as (
-        {
-    _adding(
-        "report_day_movement",
-        _MOVEMENT_KEY,
-        ("transfers", "change_minor"),
-        f'''
-            select $3::date as day, a.kind as account_kind, case a.kind when '{AccountKind.WALLET}' then '' else a.owner end as owner,
-                a.currency, a.mode, t.kind, sum(t.transfers)::bigint, sum(side.minor)::bigint
-            from (
-                select kind, debit, credit, count(*) as transfers, sum(amount_minor) as minor from report_transfer where {_IN_SPAN}
-                group by 1, 2, 3
-            ) t cross join lateral (values (t.credit, t.minor), (t.debit, -t.minor)) as side(id, minor)
-            cross join lateral (select * from report_account where report_account.id = side.id limit 1) a
-            group by 1, 2, 3, 4, 5, 6
-        ''',
-    )
-}
+        {_ADD_MOVEMENTS}
     )
     select count(*) from moved
 """
