@@ -35,8 +35,10 @@ $(NEWMAN): tests/postman/package-lock.json | npm
 	@cd tests/postman && npm ci --no-progress --loglevel=error > /dev/null
 	@touch $@
 
+# The shell without windows opens a page in a third of the time; where there is no such package a whole browser does.
 chromium:
-	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+	@command -v chromium-headless-shell > /dev/null || requirements/system.sh "a browser" chromium-headless-shell 2> /dev/null \
+	  || command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
 	  || requirements/system.sh "a browser" chromium
 
 browser: npm chromium $(AXE)  ## what the tests of pages need: Chromium and Node.js where there are none, and axe

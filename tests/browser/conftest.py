@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, Response, async_playwright
 
+from tests.browser.chromium import chromium
 from tests.e2e.shop import Shop
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
@@ -177,9 +178,7 @@ async def playwright() -> AsyncIterator[Playwright]:
 @pytest.fixture(scope="session")
 async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
     """Chromium of the system, which `make browser` installs. It draws without a screen and without its sandbox, which root cannot have."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program is not None, "There is no Chromium here: make browser"
-    launched = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+    launched = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
     yield launched
     await launched.close()
 

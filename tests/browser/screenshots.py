@@ -5,7 +5,6 @@ not need more of.
 """
 
 import asyncio
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 from PIL import Image
 from playwright.async_api import Browser, async_playwright
 
+from tests.browser.chromium import chromium
 from tests.browser.conftest import DESK, DESK_DARK, PASSWORD, PHONE, View
 from tests.e2e.shop import Shop
 
@@ -116,8 +116,7 @@ async def main(folder: Path) -> None:
         try:
             shop.start()
             async with async_playwright() as playwright:
-                program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-                browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+                browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
                 await take(browser, shop, folder)
                 await browser.close()
         finally:
