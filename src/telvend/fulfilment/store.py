@@ -169,18 +169,19 @@ HAND_BACK: Final = """
 async def claim_due(tx: Tx, limit: int, lease_s: float, doubts: Callable[[datetime], bool]) -> list[ClaimedOrder]:
     """Claim up to `limit` due orders, oldest first, with their attempts. `doubts`: whether one of this moment is doubtful."""
     due = await tx.fetch(CLAIM, limit, lease_s)
-    tried = await _attempts(tx, [row["id"] for row in due if row["attempts"]])
+    tried = await attempts_of(tx, [row["id"] for row in due if row["attempts"]])
     return [_claim_of(row, tried.get(row["id"], []), doubts(row["created_at"])) for row in due]
 
 
 async def lock_orders(tx: Tx, order_ids: Collection[int], doubts: Callable[[datetime], bool]) -> dict[int, LockedOrder]:
     """Lock the orders, then read their attempts, so that these are as the last one to hold the lock left them."""
     locked = await tx.fetch(LOCK_ORDERS, list(order_ids))
-    attempts = await _attempts(tx, [row["id"] for row in locked])
+    attempts = await attempts_of(tx, [row["id"] for row in locked])
     return {row["id"]: _locked_order(row, attempts.get(row["id"], []), doubts(row["created_at"])) for row in locked}
 
 
-async def _attempts(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[AttemptSnapshot]]:
+async def attempts_of(tx: Tx, order_ids: Sequence[int]) -> dict[int, list[AttemptSnapshot]]:
+    """The attempts of these orders, oldest first."""
     found: dict[int, list[AttemptSnapshot]] = {}
     if order_ids:
         for row in await tx.fetch(READ_ATTEMPTS, order_ids):

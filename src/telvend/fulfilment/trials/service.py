@@ -7,20 +7,17 @@
 A process that is killed in between leaves a trial that is `started`. It can be requeried, and is not sent again.
 """
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from telvend.catalog.kinds import kind_of
 from telvend.database.connections import Database, transaction_time
 from telvend.errors import InvalidInput, NotFound
+from telvend.fulfilment.asking import heard
 from telvend.fulfilment.trials import store
 from telvend.fulfilment.trials.model import Trial, believed
-from telvend.kit import log
 from telvend.kit.secret import random_text
-from telvend.providers.contract import Delivery, Outcome, Provider, Unknown
-
-_log = log.get(__name__)
+from telvend.providers.contract import Delivery, Outcome, Provider
 
 
 class Trials:
@@ -46,14 +43,14 @@ class Trials:
 
     async def deliver(self, provider: Provider, trial: Trial) -> Trial:
         """Send a trial that has just begun, and note what was said. Raises Busy; the trial then stays `started`."""
-        outcome = await _heard(provider, provider.deliver(trial.delivery))
+        outcome = await heard(provider, provider.deliver(trial.delivery), "trial")
         return await self._note(trial, outcome, asked=False)
 
     async def requery(self, provider: Provider, trial: Trial) -> Trial:
         """Ask what became of a trial, and note it. One that is settled is returned as it is. Raises Busy."""
         if not trial.state.open:
             return trial
-        outcome = await _heard(provider, provider.requery(trial.delivery))
+        outcome = await heard(provider, provider.requery(trial.delivery), "trial")
         return await self._note(trial, believed(outcome, trial.age_s, provider.traits.settles_after_s), asked=True)
 
     async def find(self, reference: str) -> Trial:
@@ -72,16 +69,3 @@ class Trials:
     async def _note(self, trial: Trial, outcome: Outcome, *, asked: bool) -> Trial:
         async with self._database.transaction() as tx:
             return await store.write_outcome(tx, trial.id, outcome, asked=asked)
-
-
-async def _heard(provider: Provider, call: Awaitable[Outcome]) -> Outcome:
-    """What a call says. Silence, and whatever escapes it, is Unknown."""
-    timeout_s = provider.traits.timeout_s
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await call
-    except TimeoutError:
-        return Unknown(f"no answer within {timeout_s:g} s")
-    except Exception as error:
-        _log.exception("provider_raised", provider=provider.name, verb="trial")
-        return Unknown(f"{type(error).__name__}")
