@@ -8,11 +8,13 @@ hundred thousand orders is packed into a twentieth of the room.
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from telvend.database.connections import Database
 from telvend.errors import NotFound
 from telvend.kit.ids import number_named
+from telvend.kit.steps import narrowed
 from telvend.orders import store as order_store
 from telvend.orders.model import LONGEST_REFERENCE, Order
 from telvend.orders.search import store
@@ -82,11 +84,10 @@ class OrderSearch:
                     if ended < _ENDED_AT_ONCE:
                         return indexed
                     continue
-                # After quiet weeks the step is long, and the next day may be a busy one.
-                until = min(since + timedelta(seconds=step_s), horizon)
-                while step_s > _SHORTEST_STEP_S and not await store.at_most(tx, since, until, self._most):
-                    step_s = max(_SHORTEST_STEP_S, step_s / 4)
-                    until = min(since + timedelta(seconds=step_s), horizon)
+                placed = partial(order_store.placed_between, tx, most=self._most)
+                until, step_s, _ = await narrowed(
+                    since, horizon, step_s, placed, most=self._most, shortest_s=_SHORTEST_STEP_S
+                )
                 started = time.monotonic()
                 found = await store.index(tx, since, until)
                 indexed += found

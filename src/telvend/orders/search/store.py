@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from telvend.database.connections import Tx
-from telvend.orders.store import beginning, placed_between
+from telvend.orders.store import beginning
 
 # What was placed before this moment is committed, or never will be: no transaction is as old.
 _HORIZON: Final = """
@@ -133,11 +133,6 @@ async def horizon(tx: Tx, younger_s: float) -> datetime:
     """The moment before which every order is committed; at least so many seconds ago."""
     found: datetime = await tx.fetchval(_HORIZON, younger_s)
     return found
-
-
-async def at_most(tx: Tx, since: datetime, until: datetime, most: int) -> bool:
-    """Whether no more orders than this were placed in this time. Counts no further."""
-    return await placed_between(tx, since, until, most) <= most
 
 
 async def index(tx: Tx, since: datetime, until: datetime) -> int:

@@ -7,10 +7,12 @@ one moment of the database, so that it is always exact. Days are forgotten when 
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from telvend.database.connections import Database, Tx
+from telvend.kit.steps import narrowed
 from telvend.kit.zones import midnight
 from telvend.orders.search.store import horizon as committed_before
 from telvend.reports import store as report_store
@@ -89,12 +91,10 @@ class DaySummaries:
         day = since.astimezone(self._zone).date()
         ends = [horizon, midnight(day + timedelta(days=1), self._zone)]
         ends += [one.begins_at for one in closed if one.begins_at > since]
-        until = min(since + timedelta(seconds=step_s), *ends)
-        there = await store.moved_between(tx, since, until, self._most)
-        while step_s > _SHORTEST_STEP_S and there > self._most:
-            step_s = max(_SHORTEST_STEP_S, step_s / 4)
-            until = min(since + timedelta(seconds=step_s), *ends)
-            there = await store.moved_between(tx, since, until, self._most)
+        moved = partial(store.moved_between, tx, most=self._most)
+        until, step_s, there = await narrowed(
+            since, min(ends), step_s, moved, most=self._most, shortest_s=_SHORTEST_STEP_S
+        )
         found = await store.count(tx, day, since, until) if there else 0
         if there < self._most // 2:
             step_s = min(_LONGEST_STEP_S, step_s * 2)
