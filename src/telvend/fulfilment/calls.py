@@ -4,9 +4,9 @@ No transaction is open. Whatever a provider does, exceptions and silence include
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from telvend.errors import Busy, InvariantBroken
 from telvend.fulfilment.in_flight import AttemptAges, InFlightOrder
@@ -45,6 +45,8 @@ _OUTCOMES: Final = (Delivered, Accepted, Refused, NotSent, Unknown)
 # Attempts that a worker knows it never sent are said to be so; the provider is not blamed.
 _NEVER_SENT: Final = "never sent: {}"
 
+
+Said = TypeVar("Said")
 
 CountRivals = Callable[[int, int], Awaitable[int]]
 """Counts the other attempts like one: see `FulfilmentStore.rivals`."""
@@ -148,8 +150,8 @@ class ProviderCalls:
         started = self._clock.monotonic()
         for order in orders:
             order.call_ends_at = started + timeout_s
-        outcomes: Sequence[Any]
-        try:
+
+        async def deliver_all() -> Sequence[Any]:
             for _ in orders:
                 await hit_async("attempt.after_write")
             async with asyncio.timeout(timeout_s):
@@ -159,23 +161,15 @@ class ProviderCalls:
                 await hit_async("attempt.after_answer")
             if len(outcomes) != len(orders):
                 raise InvariantBroken(f"{name} got {len(orders)} deliveries and answered {len(outcomes)}")
-        except TimeoutError:
-            outcomes = [Unknown(f"no answer within {timeout_s:g} s")] * len(orders)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            outcomes = [Unknown("the provider's client was cancelled")] * len(orders)
-        except Exception as error:
-            _log.exception("provider_raised", provider=name, verb="deliver", orders=len(orders))
-            outcomes = [Unknown(f"{type(error).__name__}: {error}")] * len(orders)
+            return outcomes
+
+        said = await _said(deliver_all(), timeout_s, provider=name, verb="deliver", orders=len(orders))
+        outcomes = [said] * len(orders) if isinstance(said, Unknown) else said
         duration_s = self._clock.monotonic() - started
         answers: list[Outcome] = []
         for order, outcome in zip(orders, outcomes, strict=True):
             order.call_ends_at = None
-            if not isinstance(outcome, _OUTCOMES):
-                _log.error("provider_answered_no_outcome", provider=name, verb="deliver", order=order.claim.id)
-                outcome = Unknown(f"not an outcome: {outcome!r}")
+            outcome = _outcome(outcome, name, "deliver", order.claim.id)
             self._observer.called(name, "deliver", type(outcome).__name__.lower(), duration_s)
             if not (isinstance(outcome, Unknown) and outcome.ours):
                 self._observer.heard(order.claim, name, outcome, None, 0.0)
@@ -348,32 +342,24 @@ class ProviderCalls:
         started = self._clock.monotonic()
         order.call_ends_at = started + timeout_s
         span = tracing.begin_call(order.span, {"provider": provider.name, "operation": verb}) if tracing.on else None
-        outcome: Any = None
-        try:
+        outcome: Outcome | None = None
+
+        async def call() -> Outcome:
             if verb == "deliver":
                 await hit_async("attempt.after_write")
             elif verb == "resend":
                 await hit_async("resend.after_write")
             async with asyncio.timeout(timeout_s):
-                outcome = await (provider.requery(delivery) if verb == "ask" else provider.deliver(delivery))
+                said = await (provider.requery(delivery) if verb == "ask" else provider.deliver(delivery))
             if verb == "deliver":
                 await hit_async("attempt.after_send")
                 await hit_async("attempt.after_answer")
             elif verb == "resend":
                 await hit_async("resend.after_send")
-            if not isinstance(outcome, _OUTCOMES):
-                _log.error("provider_answered_no_outcome", provider=provider.name, verb=verb, order=claim.id)
-                outcome = Unknown(f"not an outcome: {outcome!r}")
-        except TimeoutError:
-            outcome = Unknown(f"no answer within {timeout_s:g} s")
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            outcome = Unknown("the provider's client was cancelled")
-        except Exception as error:
-            _log.exception("provider_raised", provider=provider.name, verb=verb, order=claim.id)
-            outcome = Unknown(f"{type(error).__name__}: {error}")
+            return _outcome(said, provider.name, verb, claim.id)
+
+        try:
+            outcome = await _said(call(), timeout_s, provider=provider.name, verb=verb, order=claim.id)
         finally:
             if span is not None:
                 failed = outcome is None or isinstance(outcome, Unknown)
@@ -387,7 +373,31 @@ class ProviderCalls:
         elif isinstance(order.step, Requery):
             age_s = self._ages.likely_s(order) or 0.0
             self._observer.heard(claim, provider.name, outcome, order.step.attempt.state, age_s)
-        return outcome  # type: ignore[no-any-return]
+        return outcome
+
+
+async def _said(call: Coroutine[Any, Any, Said], timeout_s: float, **facts: object) -> Said | Unknown:
+    """What a call comes to, which has a time-out of its own. Silence, and whatever escapes it, is Unknown; `facts` are for the log."""
+    try:
+        return await call
+    except TimeoutError:
+        return Unknown(f"no answer within {timeout_s:g} s")
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return Unknown("the provider's client was cancelled")
+    except Exception as error:
+        _log.exception("provider_raised", **facts)
+        return Unknown(f"{type(error).__name__}: {error}")
+
+
+def _outcome(said: object, provider: str, verb: str, order_id: int) -> Outcome:
+    """What a provider said, where that is an outcome; Unknown where it is not."""
+    if isinstance(said, _OUTCOMES):
+        return said
+    _log.error("provider_answered_no_outcome", provider=provider, verb=verb, order=order_id)
+    return Unknown(f"not an outcome: {said!r}")
 
 
 def _chosen(order: InFlightOrder) -> Assignment:
