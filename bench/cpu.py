@@ -1,4 +1,4 @@
-"""What the processes of a server compute. Unlike a rate it says much the same on a machine that is busy with other things.
+"""The CPU time of a server's processes. Unlike a rate it hardly changes when the machine is busy with something else.
 
 Source: proc(5), stat.
 """
@@ -29,7 +29,7 @@ _BESIDE: Final = (
 
 
 def of_kinds(pid: int) -> Counter[str]:
-    """Microseconds that server `pid` and its processes have computed, those that have ended too, by their kind."""
+    """Return the CPU time in µs of the server `pid` and its processes, including ended ones, by their kind."""
     found: Counter[str] = Counter()
     for process in of_server(pid):
         folder = Path(f"/proc/{process.pid}")
@@ -50,5 +50,5 @@ def of_kinds(pid: int) -> Counter[str]:
 
 
 def each(spent_us: Counter[str], requests: int) -> dict[str, str]:
-    """What each of so many requests took of what was computed, as notes of a result."""
+    """Return the CPU time of one request, for each kind of process, as notes of a result."""
     return {f"{kind} computed for each": f"{spent_us[kind] / max(1, requests):.0f} µs" for kind in (TELVEND, BACKENDS)}

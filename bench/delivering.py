@@ -91,7 +91,7 @@ async def _drain(testbed: Testbed) -> None:
             await asyncio.sleep(0.02)
 
 
-# What was put aside is due tomorrow.
+# Orders that were put aside (Testbed.put_aside) are due tomorrow and do not count.
 _OPEN: Final = "select count(*) from orders where due_at < now() + interval '1 hour'"
 
 

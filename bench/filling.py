@@ -1,4 +1,4 @@
-"""Fill a shop with orders that nobody has sold, in minutes, with books that are right.
+"""Fill a shop with made-up orders by COPY, in minutes. The ledger balances: the audit finds nothing.
 
     filled = await fill(testbed, orders=10_000_000, say=bench.say)
 
@@ -70,13 +70,13 @@ _COLUMNS: Final = {
     # Last: its trigger locks the rows of blocks until the transaction ends.
     "wallet_failed": ("wallet_id", "position", "credit"),
 }  # fmt: skip
-"""What is copied, in this order, and into which columns."""
+"""The parts that are copied, in this order, with their columns."""
 _TABLES: Final = {"holds": "transfer", "settlements": "transfer"}
-"""The tables of what is not named like its table."""
+"""The table of each part that has another name than its table."""
 
 
 class Filled(msgspec.Struct, frozen=True, kw_only=True):
-    """What was filled in. `own_network`: how many orders our own network has delivered; `largest`: the wallet with a tenth of all.
+    """The filled shop. `own_network`: how many orders our own network delivered; `largest`: the wallet with a tenth of all orders.
 
     `number` and `reference` are those of one order: a number as people write it, and what the upstream calls the order.
     """
@@ -200,7 +200,7 @@ class _Rows(msgspec.Struct, kw_only=True):
         return f"+23324{self.place(k):07d}"
 
     def is_own(self, k: int) -> bool:
-        """Whether our own network has delivered order `k`."""
+        """Return whether order `k` was delivered by our own network."""
         return self.place(k) % _OWN_NETWORK_EVERY == 0
 
     def chunks(self) -> Iterator[dict[str, BytesIO]]:

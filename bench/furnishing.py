@@ -64,7 +64,7 @@ _RESELLERS: Final = (
     "analyze wallet, wallet_credit",
 )
 
-# What each made-up order is, and what stands in its wallet around it. `failed_before` and `nth` count within the wallet.
+# One row for each made-up order, with its place in its wallet: `nth` is its number there, `failed_before` counts failed orders before it.
 _MADE_UP: Final = f"""
     create unlogged table made_up as
     with model as (select * from orders order by id limit 1),

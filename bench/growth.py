@@ -38,7 +38,7 @@ _PAGE_LIMIT: Final = 50
 _LEAST: Final = {"hot": 0.95, "spread": 0.9}
 _PAGE_MS, _SEARCH_MS, _AUDIT_S, _REPORT_S, _BYTES = 20.0, 50.0, 10.0, 1.0, 700.0
 
-# What `orders/search/store.py` writes of delivered orders, packed at once. $1 to $2: the numbers of a segment, $3.
+# Write packed entries of delivered orders, as `orders/search/store.py` does later. $1 to $2: the order numbers of segment $3.
 _PACK: Final = """
     with keys as (
         select search_key('number', subscriber) as key, id from orders where id >= $1 and id < $2

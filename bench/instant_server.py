@@ -1,6 +1,6 @@
 """`python -m bench.instant_server serve …`: `telvend serve` in one process, with a provider that has delivered at once.
 
-What is measured is then what our own part of a delivery costs. No other provider can be as fast, so nobody may have it by settings.
+This measures the cost of our own part of a delivery. The provider is only for the benchmark; no setting turns it on.
 """
 
 import os
@@ -20,7 +20,7 @@ def _with_instant(settings: Settings, *others: Any) -> list[Provider]:
 
 
 if __name__ == "__main__":
-    # What only pretends does not stand beside a provider that takes live orders.
+    # A shop with a live provider refuses to start with the pretended network.
     os.environ["TELVEND_OWN_NETWORK"] = "false"
     setattr(vendors, "providers_of", _with_instant)  # noqa: B010 - its signature is narrower
     main()
