@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from telvend.errors import InvalidInput, NotFound
+from telvend.errors import InvalidInput
 from telvend.funding.claims.model import Claim, ClaimState, told
 from telvend.funding.claims.service import ALL
 from telvend.funding.model import Funding
@@ -19,6 +19,7 @@ from telvend.web.console.frame import PAGE, Console, choices, leading, number_of
 from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value
 from telvend.web.console.verbs import Given, On, Preview, Verb, figures, routes_of
+from telvend.web.shell.paths import number_in_path
 
 STATES: Final = {
     ClaimState.OPEN: State("open", "To be settled", "wait"),
@@ -101,10 +102,7 @@ class _Pages:
         )  # fmt: skip
 
     async def _claim(self, request: Request) -> Claim:
-        text = request.path_params["number"]
-        if not (text.isascii() and text.isdigit() and len(text) <= 18):
-            raise NotFound("Claim")
-        return await self._desk.claims.find(int(text))
+        return await self._desk.claims.find(number_in_path(request, "Claim"))
 
     def verbs(self) -> Iterable[Verb[Claim]]:
         """Credit a claim; refuse it."""

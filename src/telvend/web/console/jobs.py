@@ -9,12 +9,12 @@ from starlette.routing import Route
 
 from telvend.desk.jobs.model import Job, JobKind, JobState
 from telvend.desk.jobs.work import MOST_SHOWN
-from telvend.errors import NotFound
 from telvend.kit.money import Money, currency_of
 from telvend.people.model import Visitor
 from telvend.web.console.frame import PAGE, Console, leading, number_of
 from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Link, Listing, State, Value
+from telvend.web.shell.paths import number_in_path
 
 _LOOK_EVERY_S: Final = 5
 _TITLES: Final = {
@@ -76,10 +76,7 @@ class _Pages:
 
     async def one(self, request: Request, visitor: Visitor) -> Response:
         """How far a job is; once it has ended, what has come of it."""
-        text = request.path_params["number"]
-        if not (text.isascii() and text.isdigit() and len(text) <= 18):
-            raise NotFound("Job")
-        job = await self._desk.jobs.find(int(text))
+        job = await self._desk.jobs.find(number_in_path(request, "Job"))
         facts: list[tuple[str, Value]] = [
             ("Started", job.asked_at), ("By", job.by_whom), ("Reason", job.reason or None), ("Ended", job.ended_at),
             ("Took", _took(job)),

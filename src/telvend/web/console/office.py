@@ -30,6 +30,7 @@ from telvend.web.console.frame import (
 from telvend.web.console.rights import ROLES, Right
 from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value
 from telvend.web.console.verbs import Field, Given, On, Preview, Verb, figures, routes_of
+from telvend.web.shell.paths import number_in_path
 from telvend.web.site import base_url_of
 
 _WORDS: Final = {
@@ -484,10 +485,7 @@ class _Mail:
         )
 
     async def _found(self, request: Request) -> Email:
-        text = request.path_params["number"]
-        if not (text.isascii() and text.isdigit() and len(text) <= 15):
-            raise NotFound("E-mail")
-        return await self._mail.find(int(text))
+        return await self._mail.find(number_in_path(request, "E-mail"))
 
     def verbs(self) -> Iterable[Verb[Any]]:
         """Send one again; send a test."""

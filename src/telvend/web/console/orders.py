@@ -37,6 +37,7 @@ from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value
 from telvend.web.console.verbs import Field, Given, On, Preview, Verb, figures, routes_of
 from telvend.web.shell.formats import money_text, time_text
+from telvend.web.shell.paths import number_in_path
 
 _AT_ONCE: Final = 1000
 _OPEN: Final = (OrderState.ACCEPTED, OrderState.DELIVERING, OrderState.WAITING, OrderState.REVIEW)
@@ -378,10 +379,7 @@ class _Pages:
         desk = self._desk
 
         async def load(request: Request) -> Proposal:
-            text = request.path_params["number"]
-            if not (text.isascii() and text.isdigit() and len(text) <= 18):
-                raise NotFound("Proposal")
-            return await desk.approvals.find(int(text))
+            return await desk.approvals.find(number_in_path(request, "Proposal"))
 
         def key(proposal: Proposal) -> str:
             return f"proposal {proposal.id}"

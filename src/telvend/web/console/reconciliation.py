@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from telvend.errors import NotFound
 from telvend.kit.money import Money
 from telvend.people.model import Visitor
 from telvend.upstreams.reconciliation.leftovers import LeftoverLine, NextStep, resellers_in
@@ -16,6 +15,7 @@ from telvend.upstreams.reconciliation.model import Reconciled, Side
 from telvend.web.console.frame import PAGE, Console, as_csv, leading, number_of, text_of
 from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Filter, Link, Listing, State, Value
+from telvend.web.shell.paths import number_in_path
 
 SIDES: Final = {
     Side.ONLY_THERE: State("only there", "Only there", "bad"),
@@ -162,10 +162,7 @@ class _Pages:
         return await as_csv(name, [Column(one) for one in _COLUMNS], fetch)
 
     async def _made(self, request: Request) -> Reconciled:
-        text = request.path_params["number"]
-        if not (text.isascii() and text.isdigit() and len(text) <= 18):
-            raise NotFound("Reconciliation")
-        return await self._desk.reconciliations.find(int(text))
+        return await self._desk.reconciliations.find(number_in_path(request, "Reconciliation"))
 
 
 def _asked(request: Request) -> Side | None:

@@ -44,6 +44,7 @@ from telvend.wallets.model import RecentRecipient
 from telvend.web.portal.spending import caller_of, customer_price_of, network_name, wallets_of
 from telvend.web.shell import Form, Shell, read_form, signed_in
 from telvend.web.shell.formats import money_text
+from telvend.web.shell.paths import number_in_path
 
 _ONCE: Final = re.compile(r"[A-Za-z0-9]{20,40}", re.ASCII)
 _ONCE_LETTERS: Final = 24
@@ -367,10 +368,7 @@ class _Buying:
         return self._shell.go(request, "/numbers", "Saved.")
 
     async def remove_number(self, request: Request, visitor: Visitor) -> Response:
-        text = request.path_params["id"]
-        if not (text.isascii() and text.isdigit() and len(text) <= 18):
-            raise NotFound("Number")
-        await self._services.beneficiaries.remove(visitor.reseller_id, int(text))
+        await self._services.beneficiaries.remove(visitor.reseller_id, number_in_path(request, "Number", "id"))
         return self._shell.go(request, "/numbers", "Removed.")
 
 

@@ -20,6 +20,7 @@ from telvend.wallets.service import Wallets
 from telvend.web.portal.acting import endpoint_act, require_pace
 from telvend.web.portal.apis import sentence_of
 from telvend.web.shell import Form, Shell, Visitor, read_form, signed_in
+from telvend.web.shell.paths import number_in_path
 from telvend.webhooks.examples import SUMMARIES
 from telvend.webhooks.model import DeliveryState, EndpointState, EventType, NewSecret, parse_delivery_id
 from telvend.webhooks.service import Webhooks
@@ -242,10 +243,7 @@ class _Webhooks:
 
 
 def _endpoint_id(request: Request) -> int:
-    text = request.path_params["endpoint"]
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise NotFound("Webhook")
-    return int(text)
+    return number_in_path(request, "Webhook", "endpoint")
 
 
 def _one_of(text: str, options: list[str]) -> str:
