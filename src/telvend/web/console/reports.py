@@ -92,11 +92,11 @@ class _Pages:
         rows = [_row(key, by, names, value, told) for key, value in shown.items()]
         summary: list[tuple[str, Value]] = []
         for code, value in found.totals.items():
-            summary += [(f"{words_of(name)} ({code})", figure) for name, figure in _figures(value, told, code).items()]
+            summary += [(f"{_words(name)} ({code})", figure) for name, figure in _figures(value, told, code).items()]
         left = len(found.rows) - _MOST_ROWS
         listing = Listing(
             title,
-            [Column(str(by).capitalize()), *(Column(words_of(name), amount=True) for name in told)],
+            [Column(str(by).capitalize()), *(Column(_words(name), amount=True) for name in told)],
             rows,
             filters,
             csv=leading(request).replace("/console/reports", "/console/reports.csv", 1),
@@ -308,7 +308,7 @@ def trial_balance(totals: Sequence[AccountTotal]) -> list[tuple[str, Money | Non
 # Rows -----------------------------------------------------------------------------------------------------------------------
 
 
-def words_of(name: str) -> str:
+def _words(name: str) -> str:
     return name.replace("_percent", " %").replace("_", " ").capitalize()
 
 
