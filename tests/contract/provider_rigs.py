@@ -7,7 +7,7 @@ far side can never be in is declared in `CANNOT`, with the reason; the suite the
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -153,7 +153,10 @@ class OwnNetworkRig:
 
     # What the provider calls -------------------------------------------------------------------------------------------
 
-    async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
+    async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
+        return await asyncio.gather(*map(self._deliver, deliveries), return_exceptions=True)  # type: ignore[return-value]
+
+    async def _deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
         situation = self._situations[delivery.reference]
         await self._open.wait()
         if situation is Situation.SILENCE:

@@ -10,22 +10,22 @@ from typing import Protocol
 
 from telvend.config import OWN_NETWORK
 from telvend.errors import Busy, InvalidInput
+from telvend.kit import log
 from telvend.operator.entitlements.service import Entitlements
 from telvend.operator.provisioning.model import DeliveryAnswer, NetworkDelivery
 from telvend.providers.contract import Delivery, Outcome, ProviderTraits, Reason, Refused, Unknown
-from telvend.providers.own_network.wire import NetworkRequests, network_delivery, outcome_of
+from telvend.providers.own_network.wire import NetworkRequests, outcome_of
 
 NAME = OWN_NETWORK
+
+_log = log.get(__name__)
 
 
 class OperatorSide(Protocol):
     """What is needed here of `operator/provisioning`. A reference is delivered at most once; asking closes an unknown one."""
 
-    async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
-        """Raises Busy: then nobody knows, and asking tells."""
-
     async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
-        """`deliver` for many at once: what it returns or raises, in the place of each. Raises Busy for all of them."""
+        """Give each of these; answers what became of each, in its place. Raises Busy: then nobody knows, and asking tells."""
 
     async def requery(self, reference: str) -> DeliveryAnswer:
         """Raises Busy."""
@@ -56,14 +56,8 @@ class OwnNetwork:
         return self._traits
 
     async def deliver(self, delivery: Delivery) -> Outcome:
-        try:
-            wanted = network_delivery(delivery, self._offering, creates=self._creates_subscribers)
-        except InvalidInput as error:
-            return Refused(Reason.NOT_SOLD, f"{delivery.product}: {error}")
-        try:
-            return outcome_of(await self._network.deliver(wanted))
-        except Busy:
-            return Unknown("the network was busy", ours=True)
+        (outcome,) = await self.deliver_all([delivery])
+        return outcome
 
     async def deliver_all(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
         """See DeliversTogether: all of them are one transaction of the network."""
@@ -100,4 +94,6 @@ def _outcome_of(answer: DeliveryAnswer | Exception) -> Outcome:
         return outcome_of(answer)
     if isinstance(answer, Busy):
         return Unknown("the network was busy", ours=True)
+    # A bug: as a call of one delivery would, it says so.
+    _log.error("provider_raised", provider=NAME, verb="deliver", exc_info=answer)
     return Unknown(f"{type(answer).__name__}: {answer}")

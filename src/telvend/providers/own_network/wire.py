@@ -21,16 +21,8 @@ REASON_BY_REFUSAL: Final = {
 """Every refusal of the network. None of them would be another one anywhere else, so that nobody else is tried."""
 
 
-def network_delivery(delivery: Delivery, offering: Entitlements, *, creates: bool) -> NetworkDelivery:
-    """What is to be given for a sale: of airtime its whole amount, of a bundle what the offering makes of it.
-
-    Raises InvalidInput where the offering can make nothing of it.
-    """
-    return NetworkRequests(offering, creates=creates).of(delivery)
-
-
 class NetworkRequests:
-    """What is to be given for sales of one moment: what the offering makes of a product is worked out once."""
+    """What is to be given for sales of one moment: of airtime its whole amount, of a bundle what the offering makes of it, once."""
 
     def __init__(self, offering: Entitlements, *, creates: bool) -> None:
         self._offering = offering
@@ -38,7 +30,7 @@ class NetworkRequests:
         self._made: dict[tuple[str, str, int | None, Currency], tuple[tuple[Grant, ...], int, int]] = {}
 
     def of(self, delivery: Delivery) -> NetworkDelivery:
-        """Return what `network_delivery` does. Raises InvalidInput."""
+        """Return what is to be given for a sale. Raises InvalidInput where the offering can make nothing of it."""
         currency = delivery.face_value.currency
         size = delivery.face_value.text if delivery.kind == "airtime" else delivery.size
         key = (delivery.product, size, delivery.validity_days, currency)

@@ -1,8 +1,10 @@
 """What our own network is told of a sale, and what its answers mean."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import structlog
 
 from telvend.errors import Busy, InvalidInput
 from telvend.kit.mode import Mode
@@ -13,7 +15,7 @@ from telvend.operator.provisioning.model import DeliveryAnswer, DeliveryState, N
 from telvend.operator.subscribers.balances.model import BucketKind, Grant
 from telvend.providers.contract import ELSEWHERE, Delivered, Delivery, NotSent, Outcome, Reason, Refused, Unknown
 from telvend.providers.own_network.client import OwnNetwork
-from telvend.providers.own_network.wire import REASON_BY_REFUSAL, network_delivery, outcome_of
+from telvend.providers.own_network.wire import REASON_BY_REFUSAL, NetworkRequests, outcome_of
 
 BUNDLE = Delivery(
     reference="NPAPI-1-abcdef-1",
@@ -47,8 +49,8 @@ class Far:
         self.answer = answer
         self.heard: list[NetworkDelivery | str] = []
 
-    async def deliver(self, delivery: NetworkDelivery) -> DeliveryAnswer:
-        return self._say(delivery)
+    async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
+        return [self._say(delivery) for delivery in deliveries]
 
     async def requery(self, reference: str) -> DeliveryAnswer:
         return self._say(reference)
@@ -68,7 +70,7 @@ def entitlements() -> Entitlements:
 
 
 def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(entitlements: Entitlements) -> None:
-    wanted = network_delivery(BUNDLE, entitlements, creates=True)
+    wanted = NetworkRequests(entitlements, creates=True).of(BUNDLE)
     assert wanted.grants == (Grant(BucketKind.DATA, 1024**3, "1GB", "GH-MTN-1GB-30D", 30),)
     assert (wanted.reference, wanted.msisdn, wanted.country, wanted.currency) == (
         "NPAPI-1-abcdef-1",
@@ -80,7 +82,7 @@ def test_a_bundle_is_what_its_size_says_and_lasts_as_long_as_it_was_sold_for(ent
 
 
 def test_a_bundle_that_does_not_expire_has_no_end(entitlements: Entitlements) -> None:
-    (grant,) = network_delivery(replace(BUNDLE, validity_days=None), entitlements, creates=True).grants
+    (grant,) = NetworkRequests(entitlements, creates=True).of(replace(BUNDLE, validity_days=None)).grants
     assert grant.validity_days is None
 
 
@@ -89,7 +91,7 @@ def test_a_bundle_that_the_network_knows_is_what_the_network_says(entitlements: 
     entitlements.snapshot = EntitlementSnapshot(
         bundles={BUNDLE.product: Bundle(BUNDLE.product, "Mixed", 3, False, 100, parts)}
     )
-    grants = network_delivery(BUNDLE, entitlements, creates=True).grants
+    grants = NetworkRequests(entitlements, creates=True).of(BUNDLE).grants
     assert [(grant.kind, grant.amount, grant.validity_days) for grant in grants] == [
         (BucketKind.DATA, 5, 3),
         (BucketKind.SMS, 7, 3),
@@ -97,14 +99,14 @@ def test_a_bundle_that_the_network_knows_is_what_the_network_says(entitlements: 
 
 
 def test_airtime_is_its_whole_amount_on_the_main_account_and_moves_the_clocks(entitlements: Entitlements) -> None:
-    wanted = network_delivery(AIRTIME, entitlements, creates=False)
+    wanted = NetworkRequests(entitlements, creates=False).of(AIRTIME)
     assert [(grant.kind, grant.amount, grant.main) for grant in wanted.grants] == [(BucketKind.MONEY, 10_000, True)]
     assert (wanted.currency, wanted.creates, wanted.active_days, wanted.grace_days) == (NGN, False, 90, 180)
 
 
 def test_a_size_that_says_nothing_cannot_be_told(entitlements: Entitlements) -> None:
     with pytest.raises(InvalidInput):
-        network_delivery(replace(BUNDLE, size="plenty"), entitlements, creates=True)
+        NetworkRequests(entitlements, creates=True).of(replace(BUNDLE, size="plenty"))
 
 
 ANSWERS = [
@@ -135,6 +137,31 @@ async def test_a_network_that_is_busy_may_have_delivered(entitlements: Entitleme
     provider = OwnNetwork(Far(None), entitlements)
     assert isinstance(await provider.deliver(BUNDLE), Unknown)
     assert isinstance(await provider.requery(BUNDLE), Unknown)
+
+
+async def test_deliveries_of_one_moment_have_each_its_outcome(entitlements: Entitlements) -> None:
+    class Mixed(Far):
+        async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
+            answers = {
+                "fine": DeliveryAnswer(DeliveryState.DELIVERED), "barred": DeliveryAnswer(DeliveryState.REFUSED, Refusal.BARRED),
+                "busy": Busy(), "bug": KeyError("x"),
+            }  # fmt: skip
+            return [answers[delivery.reference] for delivery in deliveries]
+
+    wanted = [replace(BUNDLE, reference=name) for name in ("fine", "barred", "busy", "bug")]
+    wanted.insert(1, replace(BUNDLE, size="plenty"))
+    with structlog.testing.capture_logs() as logged:
+        fine, plenty, barred, busy, bug = await OwnNetwork(Mixed(None), entitlements).deliver_all(wanted)
+    assert isinstance(fine, Delivered)
+    assert isinstance(plenty, Refused)
+    assert plenty.reason is Reason.NOT_SOLD
+    assert isinstance(barred, Refused)
+    assert barred.reason is Reason.BARRED
+    assert isinstance(busy, Unknown)
+    assert busy.ours
+    assert isinstance(bug, Unknown)
+    assert not bug.ours
+    assert [one["event"] for one in logged] == ["provider_raised"]
 
 
 async def test_what_cannot_be_told_is_refused_and_never_sent(entitlements: Entitlements) -> None:
