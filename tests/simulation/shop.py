@@ -41,7 +41,7 @@ from telvend.providers.contract import Delivery, Outcome, Provider, ProviderTrai
 from telvend.providers.described import client as described
 from telvend.providers.upstream import CallbackForm, Upstream, callback_path
 from telvend.upstreams.callbacks import service as callbacks_service
-from tests.simulation.callbacks import CallbackTable, CallingBack, forms_of
+from tests.simulation.callbacks import CallbackTable, CallingBack, NothingDecided, forms_of
 from tests.simulation.far_sides import (
     CALLBACK_SECRET,
     FOREVER_S,
@@ -726,6 +726,7 @@ def _quietly(shop: Shop) -> Iterator[None]:
         for module in (worker_module, calls, leases, callbacks_service):
             stack.enter_context(patch.object(module, "_log", shop.listener))
         stack.enter_context(patch.object(callbacks_service, "store", shop.callback_table))
+        stack.enter_context(patch.object(callbacks_service, "late_store", NothingDecided()))
         stack.enter_context(patch.object(http._BoundedClient, "_sent_by_httpx", _sent))
         # The same few addresses are called all the time.
         stack.enter_context(patch.object(httpx_urls, "urlparse", _urlparse))
