@@ -126,6 +126,7 @@ async def test_what_asks_is_closed_before_what_answers(story: Story, settings: S
         "PeriodicTask.close",  # Audits of the console.
         "PeriodicTask.close",  # Months that it closes.
         "PeriodicTask.close",  # Figures of months.
+        "PeriodicTask.close",  # Days that are counted.
         "PeriodicTask.close",  # The index of orders.
         "PeriodicTask.close",  # When keys were used last.
         "Resellers.write_last_uses",

@@ -47,7 +47,7 @@ STATEMENTS = {
     "placement: write wallets": ledger_store.WRITE_WALLETS,
     "placement: write all of it": joined(
         (
-            (store.INSERT, 2),
+            (store.INSERT, 5),
             (ledger_store.WRITE_TRANSFERS, 1),
             (ledger_store.WRITE_WALLETS, 2),
             (wallet_store.WRITE_LINES, 2),

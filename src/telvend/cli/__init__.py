@@ -112,8 +112,9 @@ was said.""",
         help="""Compare a day with what a provider says of it: its statement, its list of transactions, or its answers.
 
 `only_there` is what the provider delivered and our books do not know or have failed: money lost, also after a restore.
-`only_here` is what our books have delivered and the provider does not. Moves no money; each line says which command does.
-What was found is recorded; running it again is harmless. Exit code 1 where anything is left over.""",
+`only_here` is what our books have delivered and the provider does not. Moves no money of a wallet; each line says which command
+does. What the provider lists or answers against a decision by hand is entered as a late report, once (`late`); what a statement
+says only with --enter-late. What was found is recorded; running it again is harmless. Exit code 1 where anything is left over.""",
     ),
     LazyGroup("order", "orders", "app", rich_help_panel=_EVERY_DAY, help="The sales."),
     LazyGroup(
