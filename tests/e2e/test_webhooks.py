@@ -151,7 +151,7 @@ def test_a_receiver_that_was_down_loses_nothing_and_a_replay_keeps_the_id(fresh_
         program.status = 503
         with shop.client(keys.ama) as client:
             client.post("purchase", json=purchase(0, "w-down"))
-            client.post("purchase", json=purchase(2, "w-refused"))
+            client.post("purchase", json=purchase(4, "w-refused"))
         wait_for(lambda: len(program.came) >= 1, 10, "the first attempt")
         program.status = 200
 

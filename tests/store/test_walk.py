@@ -5,6 +5,7 @@ dialect's requests are those of its story, with one field at a time replaced. Ne
 the dialect's, or a row left behind by what was refused.
 """
 
+import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -84,6 +85,8 @@ class Walker:
     ) -> Reply:
         """One request; its answer has been looked at."""
         path, _, query = target.partition("?")
+        # Most pages here wait for nothing, and the watch must have its turn to know that the database answers.
+        await asyncio.sleep(0)
         reply = await request(self.app, method, unquote(path), headers=headers, body=body, query=query.encode("ascii"))
         self.sent += 1
         what = f"{method} {target[:200]} {headers} {body[:200]!r} -> {reply.status} {reply.body[:300]!r}"
