@@ -25,7 +25,15 @@ from telvend.ledger.service import Ledger
 from telvend.operator.subscribers.balances.model import BucketKind
 from telvend.orders.placement import OrderPlacement
 from tests.conftest import Server
-from tests.store import test_approvals, test_counter, test_ledger, test_play_money, test_provisional, test_refills
+from tests.store import (
+    test_approvals,
+    test_claims,
+    test_counter,
+    test_ledger,
+    test_play_money,
+    test_provisional,
+    test_refills,
+)
 from tests.store.damage import damaged_books
 from tests.store.fundings import funding_shop, paid
 from tests.store.purchases import customer
@@ -80,6 +88,12 @@ async def _fundings(database: Database, data_dir: Path) -> Facts:
         made.gateway.words[funding.reference] = paid(funding)
         await made.fundings.check(funding.reference)
         return {"funding": funding.id}
+
+
+async def _claims(database: Database, data_dir: Path) -> Facts:
+    async with funding_shop(database) as made:
+        await test_claims.credited_claims(made)
+    return {}
 
 
 async def _refills(database: Database, data_dir: Path) -> Facts:
@@ -171,6 +185,7 @@ FAMILIES = {
         "a transfer of a void belongs to nothing": "update transfer set cause = 77 where kind = 7"}),
     "provisional": Family(_provisional, test_provisional.DAMAGES),
     "fundings": Family(_fundings, FUNDINGS),
+    "claims": Family(_claims, test_claims.DAMAGES),
     "refills": Family(_refills, test_refills.DAMAGES),
     "checks": Family(_checks, CHECKS),
     "usage": Family(_usage, OTHERS),
@@ -509,12 +524,15 @@ async def test_what_telvend_removes_itself_is_no_reason_to_recompute(audit: Audi
 # The commands -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_full_audit_says_which_invariant_it_is_at(audit: Audit) -> None:
+@pytest.mark.parametrize("full", [False, True])
+async def test_an_audit_says_which_invariant_it_is_at(audit: Audit, full: bool) -> None:
     told: list[tuple[int, int, str, int]] = []
-    await audit.run(progress=lambda *words: told.append(words))
-    assert told == []
-    report = await audit.run(full=True, progress=lambda *words: told.append(words))
-    assert told == [(at, len(report.rules), rule, report.transfers) for at, rule in enumerate(report.rules, 1)]
+    report = await audit.run(full=full, progress=lambda *words: told.append(words))
+    assert (report.since is None) is full
+    assert [(at, of, transfers) for at, of, _, transfers in told] == [
+        (at, len(report.rules), report.transfers) for at in range(1, len(report.rules) + 1)
+    ]
+    assert sorted(rule for _, _, rule, _ in told) == sorted(report.rules)
 
 
 def test_audit_is_ledger_check_and_says_what_was_seen_again(data_dir: Path, database_url: str) -> None:

@@ -59,6 +59,7 @@ WATCHED: Final = (
     Watched("orders", ("id",)),
     Watched("attempt", ("order_id",)),
     Watched("funding", ("id",)),
+    Watched("funding_claim", ("cause",)),
     Watched("funding_void", ("id", "funding_id"), insert_only=True),
     Watched("verification", ("id",)),
     Watched("identity_sealed", ("id",)),
@@ -207,8 +208,8 @@ _KEYS: Final = {
         "transfer.cause", "wallet_transaction.id", "wallet_credit.id", "wallet_debit.id", "order_refund.id",
         "order_refund.order_id", "provisional_credit.id", "provisional_credit.order_id", "provisional_reversal.id",
         "provisional_reversal.order_id", "late_report.id", "late_report.order_id", "proposal_end.cause", "orders.id",
-        "attempt.order_id", "funding.id", "funding_void.id", "funding_void.funding_id", "verification.id", "identity_sealed.id",
-        "refill.id", "voucher.refill_id",
+        "attempt.order_id", "funding.id", "funding_claim.cause", "funding_void.id", "funding_void.funding_id", "verification.id",
+        "identity_sealed.id", "refill.id", "voucher.refill_id",
     )),
     "audit_place": ("wallet_id bigint, position bigint", (
         "wallet_transaction.wallet_id,position", "wallet_failed.wallet_id,position",
@@ -323,6 +324,7 @@ _PARTS: Final[Mapping[Scope, Mapping[str, str]]] = {
         },
         "transfer": _BY_CAUSE % ("transfer", "cause"),
         "attempt": _BY_CAUSE % ("attempt", "order_id"),
+        "funding_claim": _BY_CAUSE % ("funding_claim", "cause"),
         "proposal_end": _BY_CAUSE % ("proposal_end", "cause"),
         "proposal": "select p.* from proposal_end e join {s}.proposal p on p.id = e.proposal_id",
         "audit_line": """

@@ -171,7 +171,7 @@ class Claims:
         if funding.state is not FundingState.COMPLETED:
             raise InvalidInput("", f"{funding.reference} is {funding.state}: {_OURS_OPEN}")
         async with self._database.transaction() as tx:
-            if not await store.credit_by_funding(tx, claim.id, funding.reference, by_whom):
+            if not await store.credit_by_funding(tx, claim.id, funding, by_whom):
                 raise InvalidInput("", _SETTLED.format(claim.id))
 
     async def _credit(self, claim: Claim, word: Word, by_whom: str) -> None:
@@ -180,11 +180,12 @@ class Claims:
         assert isinstance(word, Paid)  # noqa: S101 - anything else was refused
         written = False
 
-        async def also(tx: Tx, waiting: Proposal | None) -> None:
+        async def also(tx: Tx, made: Proposal | int) -> None:
             nonlocal written
-            written = await store.credit(
-                tx, claim.id, amount, word.gateway_reference, None if waiting is None else waiting.id, by_whom
-            )
+            if isinstance(made, Proposal):
+                written = await store.propose(tx, claim.id, amount, word.gateway_reference, made.id, by_whom)
+            else:
+                written = await store.credit(tx, claim.id, amount, word.gateway_reference, made, by_whom)
             if not written:
                 raise InvalidInput("", _SETTLED.format(claim.id))
             await hit_async("claim.before_commit")

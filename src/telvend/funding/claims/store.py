@@ -6,6 +6,7 @@ from uuid import UUID
 
 from telvend.database.connections import Tx
 from telvend.funding.claims.model import Claim, ClaimState
+from telvend.funding.model import Funding
 from telvend.kit.money import Money, currency_of
 
 CLAIMED_ONCE: Final = "funding_claim_once"
@@ -87,26 +88,33 @@ async def rivals(tx: Tx, claim: Claim) -> list[Claim]:
 # Settling: each returns False where somebody else was first ----------------------------------------------------------------
 
 
-async def credit(
-    tx: Tx, claim_id: int, paid: Money, gateway_reference: str, proposal_id: int | None, by_whom: str
-) -> bool:
-    """An open claim has its credit in this transaction, or its proposal. Raises UniqueViolationError (PAID_ONCE)."""
+async def credit(tx: Tx, claim_id: int, paid: Money, gateway_reference: str, cause: int, by_whom: str) -> bool:
+    """An open claim has its credit, with this number, in this transaction. Raises UniqueViolationError (PAID_ONCE)."""
     return await _changed(
         tx,
-        "update funding_claim set state = case when $4::bigint is null then 'credited' else 'waiting' end, paid_minor = $2,"
-        " gateway_reference = $3, proposal_id = $4, settled_by = $5, settled_at = case when $4::bigint is null then now() end"
+        "update funding_claim set state = 'credited', paid_minor = $2, gateway_reference = $3, cause = $4, settled_by = $5,"
+        " settled_at = now() where id = $1 and state = 'open' returning id",
+        claim_id, paid.minor, gateway_reference, cause, by_whom,
+    )  # fmt: skip
+
+
+async def propose(tx: Tx, claim_id: int, paid: Money, gateway_reference: str, proposal_id: int, by_whom: str) -> bool:
+    """The credit of an open claim waits for a second person. Raises UniqueViolationError (PAID_ONCE)."""
+    return await _changed(
+        tx,
+        "update funding_claim set state = 'waiting', paid_minor = $2, gateway_reference = $3, proposal_id = $4, settled_by = $5"
         " where id = $1 and state = 'open' returning id",
         claim_id, paid.minor, gateway_reference, proposal_id, by_whom,
     )  # fmt: skip
 
 
-async def credit_by_funding(tx: Tx, claim_id: int, funding: str, by_whom: str) -> bool:
+async def credit_by_funding(tx: Tx, claim_id: int, funding: Funding, by_whom: str) -> bool:
     """An open claim was a funding of ours, which is credited."""
     return await _changed(
         tx,
-        "update funding_claim set state = 'credited', funding = $2, settled_by = $3, settled_at = now()"
+        "update funding_claim set state = 'credited', funding = $2, cause = $3, settled_by = $4, settled_at = now()"
         " where id = $1 and state = 'open' returning id",
-        claim_id, funding, by_whom,
+        claim_id, funding.reference, funding.id, by_whom,
     )  # fmt: skip
 
 
@@ -122,7 +130,8 @@ async def refuse(tx: Tx, claim_id: int, answer: str, by_whom: str) -> bool:
 async def confirmed(tx: Tx, claim: Claim) -> None:
     """The proposal of a waiting claim was confirmed, and its credit stands in the ledger."""
     await tx.execute(
-        "update funding_claim set state = 'credited', settled_at = now() where id = $1 and state = 'waiting' and proposal_id = $2",
+        "update funding_claim c set state = 'credited', cause = e.cause, settled_at = now() from proposal_end e"
+        " where c.id = $1 and c.state = 'waiting' and c.proposal_id = $2 and e.proposal_id = c.proposal_id",
         claim.id, claim.proposal_id,
     )  # fmt: skip
 

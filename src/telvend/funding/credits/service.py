@@ -22,7 +22,7 @@ from telvend.wallets.model import TransactionKind
 MOST_PLAY_MONEY: Final = 100_000
 """So much play money a reseller's test wallet may be filled up to by its owner, in whole units of its currency."""
 
-Also = Callable[[Tx, Proposal | None], Awaitable[None]]
+Also = Callable[[Tx, Proposal | int], Awaitable[None]]
 
 
 class Credits:
@@ -47,7 +47,7 @@ class Credits:
 
         Returns the balance. The same reference and amount again credits nothing. Raises InvalidInput,
         ReferenceReused for another amount, and WaitsForSecondPerson where the credit has become a proposal. `also` is called in its
-        transaction where it was made now, with the proposal that it has become or None.
+        transaction where it was made now, with its number or with the proposal that it has become.
         """
         return await self._add(reseller_id, amount, mode, reference, by_whom, also=also)
 
@@ -85,7 +85,7 @@ class Credits:
             if waiting is None:
                 balance = await _enter(tx, journal, act, cause, funding, by_whom or "")
             if also is not None:
-                await also(tx, waiting)
+                await also(tx, cause if waiting is None else waiting)
         if waiting is not None:
             await hit_async("approval.proposed")
             raise WaitsForSecondPerson(waiting)

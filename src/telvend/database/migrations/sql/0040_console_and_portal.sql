@@ -62,7 +62,8 @@ create index console_job_kind on console_job (kind, subject, id);
 
 -- Payments that resellers say they have made and that no wallet has. reference: what the gateway calls the payment, as its payer was
 -- told; note: the reseller's. state: open; waiting (for a second person, as proposal_id); credited, by `funding` (our reference of the
--- funding that it was) or by a credit by hand under reference; gateway_reference is the gateway's own name of the payment; refused, as `answer` tells the reseller.
+-- funding that it was) or by a credit by hand under reference; refused, as `answer` tells the reseller. gateway_reference: the gateway's
+-- own name of the payment. cause: the number of the funding or of the credit, once it is credited.
 create table funding_claim (
     id bigint generated always as identity primary key,
     reseller_id uuid not null references reseller,
@@ -77,6 +78,7 @@ create table funding_claim (
     paid_minor bigint,
     gateway_reference text,
     funding text,
+    cause bigint,
     proposal_id bigint,
     answer text not null default '',
     settled_by text,
@@ -84,10 +86,12 @@ create table funding_claim (
     check ((settled_at is null) = (state in ('open', 'waiting'))),
     check ((settled_by is null) = (state = 'open')),
     check ((proposal_id is not null) or state <> 'waiting'),
+    check ((state = 'credited') = (cause is not null)),
     check (state <> 'credited' or funding is not null or gateway_reference is not null and paid_minor is not null)
 );
 create index funding_claim_open on funding_claim (id) where state in ('open', 'waiting');
 create index funding_claim_reseller on funding_claim (reseller_id, id);
+create index funding_claim_cause on funding_claim (cause) where cause is not null;
 create index funding_claim_reference on funding_claim (reference);
 -- The same is claimed once by a reseller, unless it was refused; a payment at a gateway is credited to one claim.
 create unique index funding_claim_once on funding_claim (reseller_id, gateway, reference) where state <> 'refused';
