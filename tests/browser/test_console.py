@@ -1,6 +1,7 @@
 """The console in a browser: the way in by the one-time link, every page on a phone and a desk, and an order found and refunded."""
 
 import re
+from datetime import date
 
 import pytest
 from playwright.async_api import Page
@@ -16,21 +17,23 @@ PAGES = (
     "/console", "/console/orders", "/console/review", "/console/approvals", "/console/resellers", "/console/resellers/1",
     "/console/resellers/1/credit", "/console/resellers/add", "/console/catalogue", "/console/catalogue/prices",
     "/console/catalogue/import", "/console/providers", "/console/providers/own_network", "/console/networks/pauses",
-    "/console/funding", "/console/funding/strays", "/console/vouchers", "/console/vouchers/issue", "/console/subscribers",
-    "/console/reports", "/console/reports/months", "/console/books", "/console/reconciliations", "/console/audit-log",
-    "/console/audit-log/1", "/console/emails", "/console/staff", "/console/staff/invite", "/console/settings",
+    "/console/funding", "/console/funding/strays", "/console/funding/claims", "/console/funding/claims/1",
+    "/console/funding/claims/1/credit", "/console/funding/claims/1/refuse", "/console/vouchers", "/console/vouchers/issue",
+    "/console/subscribers", "/console/reports", "/console/reports?by=reseller", "/console/reports?kind=wallets",
+    "/console/reports/months", "/console/reports/close", "/console/books", "/console/books/audit", "/console/jobs",
+    "/console/jobs/1", "/console/reconciliations", "/console/reconciliations/1", "/console/audit-log", "/console/audit-log/1", "/console/emails", "/console/staff", "/console/staff/invite", "/console/settings",
     "/console/todo/review", "/console/search?q=nothing", "/console/nothing-here",
 )  # fmt: skip
 WIDE_PAGES = (
-    "/console", "/console/orders", "/console/resellers/1", "/console/catalogue", "/console/providers", "/console/audit-log",
-    "/console/settings",
+    "/console", "/console/orders", "/console/resellers/1", "/console/catalogue", "/console/providers", "/console/funding/claims/1",
+    "/console/jobs/1", "/console/reconciliations/1", "/console/audit-log", "/console/settings",
 )  # fmt: skip
 """Those with the widest tables."""
 
 
 @pytest.fixture(scope="module")
 def furnished(served: Shop) -> Shop:
-    """The shop with a reseller, money and one delivered order."""
+    """The shop with a reseller, money, one delivered order, a statement that does not know it, and a claim of a payment."""
     served.telvend("user", "add", "ama@example.com", "--name", "Ama's Airtime", "--phone", "0241234567")
     served.telvend("wallet", "credit", "ama@example.com", "100", "GHS", "--reference", "start")
     served.telvend(
@@ -38,6 +41,14 @@ def furnished(served: Shop) -> Shop:
         "--reference", "INV-7",
     )  # fmt: skip
     served.wait_until_final()
+    statement = served.data_dir / "statement.csv"
+    statement.write_text("Reference,Amount,Status,Phone\nTHEIRS-1,4.50,delivered,0551234567\n")
+    compared = served.run("reconcile", "simulator", "--date", f"{date.today()}", "--statement", str(statement))
+    assert compared.returncode == 1, compared.stderr
+    served.sql(
+        "insert into funding_claim (reseller_id, gateway, reference, amount_minor, currency, note, by_whom)"
+        " select id, 'sandbox', 'TRF-77', 5000, 'GHS', 'From my bank, on Friday.', email from reseller"
+    )
     return served
 
 
@@ -92,6 +103,11 @@ async def test_every_page_is_accessible_and_fits(portal: Portal, furnished: Shop
     page = await came_in(portal, view)
     (reference,) = furnished.sql("select reference from orders")[0]
     wanted = PAGES if view is PHONE else WIDE_PAGES
+    if furnished.sql("select count(*) from console_job") == [(0,)]:
+        await page.goto("/console/books/audit")
+        await page.get_by_role("button", name="Continue").click()
+        await page.get_by_role("button", name="Confirm").click()
+        await page.wait_for_url("**/console/jobs/1")
     for path in (*wanted, f"/console/orders/{reference}", f"/console/orders/{reference}/refund"):
         await page.set_viewport_size({"width": view.width, "height": view.height})
         await page.goto(path)

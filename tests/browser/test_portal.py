@@ -12,6 +12,7 @@ OWN_PAGES = (
     "/home",
     "/account",
     "/topup",
+    "/claims",
     "/buy",
     "/bulk",
     "/transactions",

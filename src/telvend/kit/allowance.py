@@ -52,6 +52,9 @@ from telvend.kit.log import LogLimit, get
 WINDOW_S = 60
 AHEAD_MS = 20
 """For so long requests that were counted ahead may pass."""
+AHEAD_PART = 100
+"""At most this part of a limit is counted ahead, so that what other processes tell of the rest is hardly off. For the usual limits
+that is nothing, and all processes tell it exactly."""
 _GIVEN_BACK_WITHIN_MS = 1000
 _WINDOW_MS = WINDOW_S * 1000
 _BUCKETS = WINDOW_S + 1
@@ -169,8 +172,8 @@ class SharedAllowance:
     ) -> tuple[AllowanceVerdict, Ahead | None]:
         """Count one request of `key`, and `ahead` further ones that are expected at once.
 
-        Fewer are counted ahead, or none, where that would be more than half of the limit: nobody is refused for a request that
-        may not come. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT.
+        At most a hundredth of the limit is counted ahead, and nothing beyond half of it: nobody is refused for a request that may
+        not come. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT.
         """
         if not 0 < limit <= HIGHEST_LIMIT:
             raise ValueError(f"A limit is between 1 and {HIGHEST_LIMIT} a minute, not {limit}.")
@@ -234,7 +237,7 @@ class SharedAllowance:
         second = now_ms // 1000
         stamp_ms = now_ms
         if ahead:
-            ahead = max(0, min(ahead, limit // 2 - used - 1))
+            ahead = max(0, min(ahead, limit // AHEAD_PART, limit // 2 - used - 1))
             # Not beyond this second, so that no bucket's stamp is in another one.
             stamp_ms = min(now_ms + AHEAD_MS, second * 1000 + 999) if ahead else now_ms
         bucket = first_word + _FIRST_BUCKET + second % _BUCKETS

@@ -465,6 +465,13 @@ async def turn(node: NodeAllowance, requests: int, limit: int, key: bytes = KEY)
     return verdicts
 
 
+@pytest.fixture
+def half_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to half of a limit is counted ahead, so that small limits show what large ones do."""
+    monkeypatch.setattr(allowance, "AHEAD_PART", 2)
+
+
+@pytest.mark.usefixtures("half_ahead")
 async def test_requests_that_come_together_are_told_what_single_ones_would_be(
     path: Path, tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -479,6 +486,7 @@ async def test_requests_that_come_together_are_told_what_single_ones_would_be(
             clock.now_ms += 300
 
 
+@pytest.mark.usefixtures("half_ahead")
 async def test_what_is_counted_ahead_and_does_not_come_is_given_back(shared: SharedAllowance) -> None:
     node = NodeAllowance(shared)
     await turn(node, 30, 200)
@@ -488,6 +496,7 @@ async def test_what_is_counted_ahead_and_does_not_come_is_given_back(shared: Sha
     assert shared.take(KEY, AllowanceKind.READ, 200).remaining == 200 - 30 - 1 - 2
 
 
+@pytest.mark.usefixtures("half_ahead")
 async def test_nobody_is_refused_for_requests_that_may_not_come(shared: SharedAllowance) -> None:
     node = NodeAllowance(shared)
     await turn(node, 40, 100)
@@ -496,6 +505,7 @@ async def test_nobody_is_refused_for_requests_that_may_not_come(shared: SharedAl
     assert sum(shared.take(KEY, AllowanceKind.READ, 100).allowed for _ in range(100)) == 50
 
 
+@pytest.mark.usefixtures("half_ahead")
 async def test_late_requests_do_not_pass_on_what_was_counted_before(
     path: Path, clock: FakeClock, shared: SharedAllowance
 ) -> None:
@@ -509,6 +519,7 @@ async def test_late_requests_do_not_pass_on_what_was_counted_before(
         assert (await node.take(KEY, AllowanceKind.READ, 100)).remaining == 100 - 20 - 3
 
 
+@pytest.mark.usefixtures("half_ahead")
 @pytest.mark.parametrize("another_comes", [False, True])
 async def test_what_passes_later_than_it_was_counted_stays_counted_for_sixty_seconds_from_then(
     shared: SharedAllowance, clock: FakeClock, another_comes: bool
@@ -569,10 +580,27 @@ def test_two_processes_that_count_ahead_never_pass_more_than_the_limit(
 
     path = tmp_path_factory.mktemp("ahead") / "allowances"
     with (
+        pytest.MonkeyPatch.context() as patched,
         closing(SharedAllowance(path, slots=1, clock_ns=clock)) as one,
         closing(SharedAllowance(path, slots=1, clock_ns=clock)) as other,
     ):
+        patched.setattr(allowance, "AHEAD_PART", 2)
         asyncio.run(run([one, other]))
+
+
+async def test_of_a_small_limit_two_processes_tell_exactly_what_is_left(shared: SharedAllowance) -> None:
+    node = NodeAllowance(shared)
+    told = [verdict.remaining for verdict in await turn(node, 20, 60)]
+    told.append((await node.take(KEY, AllowanceKind.READ, 60)).remaining)
+    told.append(shared.take(KEY, AllowanceKind.READ, 60).remaining)
+    assert told == list(range(59, 37, -1))
+
+
+async def test_a_hundredth_of_a_large_limit_is_counted_ahead(shared: SharedAllowance) -> None:
+    node = NodeAllowance(shared)
+    await turn(node, 20, 1000)
+    await node.take(KEY, AllowanceKind.READ, 1000)
+    assert shared.take(KEY, AllowanceKind.READ, 1000).remaining == 1000 - 20 - 1 - 10 - 1
 
 
 def test_the_real_clock_and_the_built_in_limits(path: Path) -> None:
