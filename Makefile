@@ -14,6 +14,9 @@ CHOSEN := $(filter-out file default,$(origin PYTHON))
 PIN := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
 ENVIRONMENT := PYTHON="$(PYTHON)" CHOSEN="$(CHOSEN)" requirements/environment.sh
 
+# Where a machine forbids writing bytecode, each process that a test starts would compile every module anew: twice the time.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install newman browser chromium screenshots clients generators linters monitors npm php demo test check soak mutants bench docs lock clean
 
 help:  ## what there is

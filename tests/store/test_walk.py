@@ -110,7 +110,9 @@ class Walker:
                 row["name"]
                 for row in await tx.fetch(
                     "select quote_ident(schemaname) || '.' || quote_ident(tablename) as name from pg_tables"
-                    " where schemaname not in ('pg_catalog', 'information_schema', 'kept') order by 1"
+                    # Figures of days are counted beside the requests.
+                    " where schemaname not in ('pg_catalog', 'information_schema', 'kept')"
+                    " and tablename not like 'report\\_day\\_%' order by 1"
                 )
             ]
             counted = " union all ".join(f"select '{name}' as name, count(*) as rows from {name}" for name in names)

@@ -9,7 +9,7 @@ from telvend.dialects.headers import header_text, header_values
 from telvend.web.pages import error_json
 from telvend.web.site import Site
 from tests.unit.asgi import request
-from tests.unit.dialects.test_serving import KEY, Shop, said, shop  # noqa: F401 - a fixture
+from tests.unit.dialects.test_serving import KEY, Shop, both_ways, said, shop  # noqa: F401 - fixtures
 
 _BLANKS = st.text(" \t", max_size=3)
 _NAMES = (

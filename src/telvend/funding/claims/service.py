@@ -243,7 +243,10 @@ class Claims:
         proposal = await approval_store.find(tx, claim.proposal_id)
         if proposal is None or proposal.state is ProposalState.WAITING:
             return claim
-        await (store.confirmed if proposal.state is ProposalState.CONFIRMED else store.reopened)(tx, claim)
+        if proposal.cause is not None:
+            await store.confirmed(tx, claim, proposal.cause)
+        else:
+            await store.reopened(tx, claim)
         return await store.find(tx, claim.id) or claim
 
 

@@ -127,12 +127,12 @@ async def refuse(tx: Tx, claim_id: int, answer: str, by_whom: str) -> bool:
     )  # fmt: skip
 
 
-async def confirmed(tx: Tx, claim: Claim) -> None:
-    """The proposal of a waiting claim was confirmed, and its credit stands in the ledger."""
+async def confirmed(tx: Tx, claim: Claim, cause: int) -> None:
+    """The proposal of a waiting claim was confirmed, and its credit stands in the ledger under this number."""
     await tx.execute(
-        "update funding_claim c set state = 'credited', cause = e.cause, settled_at = now() from proposal_end e"
-        " where c.id = $1 and c.state = 'waiting' and c.proposal_id = $2 and e.proposal_id = c.proposal_id",
-        claim.id, claim.proposal_id,
+        "update funding_claim set state = 'credited', cause = $3, settled_at = now()"
+        " where id = $1 and state = 'waiting' and proposal_id = $2",
+        claim.id, claim.proposal_id, cause,
     )  # fmt: skip
 
 
