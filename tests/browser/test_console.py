@@ -43,7 +43,7 @@ def furnished(served: Shop) -> Shop:
     )  # fmt: skip
     served.wait_until_final()
     statement = served.data_dir / "statement.csv"
-    statement.write_text("Reference,Amount,Status,Phone\nTHEIRS-1,4.50,delivered,0551234567\n")
+    statement.write_text("Reference,Amount,Status,Phone\nTHEIRS-1,4.50,delivered,0559999999\n")
     compared = served.run(
         "reconcile", "simulator", "--date", f"{datetime.now(UTC):%Y-%m-%d}", "--statement", str(statement)
     )
@@ -101,6 +101,7 @@ async def portal_less_check(page: Page, heading: str) -> None:
 
 
 # Every view is looked at on 320 px and in both themes.
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("view", [pytest.param(PHONE, marks=pytest.mark.soak), DESK_DARK], ids=lambda view: view.name)
 async def test_every_page_is_accessible_and_fits(portal: Portal, furnished: Shop, view: View) -> None:
     page = await came_in(portal, view)
@@ -109,7 +110,7 @@ async def test_every_page_is_accessible_and_fits(portal: Portal, furnished: Shop
     if furnished.sql("select count(*) from console_job") == [(0,)]:
         await page.goto("/console/books/audit")
         await page.get_by_role("button", name="Continue").click()
-        await page.get_by_role("button", name="Confirm").click()
+        await page.get_by_role("button", name="Start").click()
         await page.wait_for_url("**/console/jobs/1")
     for path in (*wanted, f"/console/orders/{reference}", f"/console/orders/{reference}/refund"):
         await page.set_viewport_size({"width": view.width, "height": view.height})

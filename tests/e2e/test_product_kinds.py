@@ -20,7 +20,9 @@ def place(name: str, reference: str) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("failpoint", ["attempt.after_send", "settle.before_commit"])
+@pytest.mark.parametrize(
+    "failpoint", ["attempt.after_send", pytest.param("settle.before_commit", marks=pytest.mark.soak)]
+)
 def test_a_secret_survives_kill_9_between_its_delivery_and_the_answer(fresh_shop: Shop, failpoint: str) -> None:
     shop = fresh_shop
     (shop.data_dir / "telvend.toml").write_text("delivery_wait_s = 1\n")
