@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: one embedded PostgreSQL for the whole run, a database as good as new for each test."""
 
 import asyncio
+import gc
 import os
 import shutil
 import tempfile
@@ -23,6 +24,12 @@ _ANY_SPEED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow],
 settings.register_profile("same", derandomize=True, **_ANY_SPEED)
 settings.register_profile("search", max_examples=1000, **_ANY_SPEED)
 settings.load_profile("same")
+
+
+def pytest_collection_finish() -> None:
+    """Eleven thousand tests stay until the end: to look for garbage among them takes a second each time."""
+    gc.freeze()
+
 
 _TEMPLATE = "telvend_template"
 _SHARED = "telvend_shared"
