@@ -1,0 +1,16 @@
+"""Columns for what moved each wallet on a day. The version before leaves them out, which the next one notices and counts anew.
+
+While both run, each may undo what the other has counted; reports of the new version read the ledger in that time.
+"""
+
+from telvend.database.migrations.script import run
+
+revision = "0048"
+down_revision = "0047"
+
+oldest_reader = None
+locks = "report_day_reseller and report_progress, for a moment: columns with a constant default"
+
+
+def upgrade() -> None:
+    run("0048_days_of_wallets")
