@@ -234,7 +234,8 @@ async def _fill(testbed: Testbed) -> None:
             await connection.execute("set local work_mem = '256MB'")
             for statement in (*_RESELLERS, _MADE_UP, orders, *_ORDERS):
                 await connection.execute(statement)
-            # Indexed anew, from the first one on.
+            # Indexed and counted anew, from the first one on.
             await connection.execute("update order_search_progress set placed_until = null")
+            await connection.execute("update report_progress set counted_until = null")
         for table in ("orders", "attempt", "transfer", "reseller", "wallet", "wallet_transaction", "account"):
             await connection.execute(f"vacuum analyze {table}")

@@ -300,18 +300,30 @@ async def require_ranked_as_whole(
     def cut(whole: dict[Any, Any]) -> dict[Any, Any]:
         return {key: value for key, value in whole.items() if currency in ("", getattr(key, "currency", key))}
 
+    def require_same(rows: list[Any], whole: dict[Any, Any], amount_of: Callable[[Any], int]) -> None:
+        assert dict(rows) == whole
+        assert len(rows) == len(whole)
+        # Those of the same amount may stand in any order.
+        assert [(key.currency, amount_of(one)) for key, one in rows] == [
+            (key.currency, amount_of(one)) for key, one in whole.items()
+        ]
+
     sales = await reports.sales(first, last, [By.RESELLER], Mode.LIVE, with_cost=True)
     rows, totals = await all_pages(lambda page: ranking.sales(first, last, Mode.LIVE, page, with_cost=True))
-    assert rows == list(cut(ranked(sales, lambda one: one.sold_minor, empty_last=False)).items())
+    require_same(rows, cut(ranked(sales, lambda one: one.sold_minor)), lambda one: one.sold_minor)
     assert totals == cut(sales.totals)
 
-    def figures(held: Holding) -> list[Any]:
-        return [held.transfers, *(say(held) for say in WALLETS.values())]
+    def figures(held: Holding) -> dict[str, Any]:
+        return {"transfers": held.transfers, **{name: say(held) for name, say in WALLETS.items()}}
 
     wallets = await reports.holdings(AccountKind.WALLET, first, last, [By.RESELLER], Mode.LIVE)
     rows, totals = await all_pages(lambda page: ranking.wallets(first, last, Mode.LIVE, page))
-    whole = cut(ranked(wallets, lambda one: one.closing_minor, empty_last=True))
-    assert [(key, figures(one)) for key, one in rows] == [(key, figures(one)) for key, one in whole.items()]
+    whole = cut(ranked(wallets, lambda one: one.closing_minor))
+    require_same(
+        [(key, figures(one)) for key, one in rows],
+        {key: figures(one) for key, one in whole.items()},
+        lambda one: int(one["closing"]),
+    )
     assert {code: figures(one) for code, one in totals.items()} == {
         code: figures(one) for code, one in cut(wallets.totals).items()
     }
@@ -320,7 +332,7 @@ async def require_ranked_as_whole(
 # Sums that agree with the ledger -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 20))])
 async def test_whatever_happens_reports_come_to_what_the_ledger_says(books: Books, seed: int) -> None:
     dice = random.Random(seed)
     zone = ZoneInfo(dice.choice(["Africa/Accra", "Africa/Lagos", "Africa/Cairo", "Asia/Kathmandu"]))
@@ -488,23 +500,28 @@ async def test_what_the_version_before_counts_without_wallets_is_counted_anew(bo
     await books.sell(moment("2025-05-02 08:00"), GHS)
     async with books.database.connection() as tx:
         await tx.execute(
-            "insert into report_day_reseller select date '2025-05-02', $1::bigint, 1, 450, 0, 0, 390, 0, 0, 0",
+            "insert into report_day_reseller (day, wallet_id, sold, sold_minor, failed, released_minor, cost_minor, refunds,"
+            " refunded_minor, written_off_minor) select date '2025-05-02', $1::bigint, 1, 450, 0, 0, 390, 0, 0, 0",
             books.ama.wallets["GHS"],
         )
         await tx.execute("update report_progress set counted_until = '2025-05-03'")
     for _ in range(2):
+        for table in (
+            await reports.sales(FIRST, LAST, [By.RESELLER], Mode.LIVE, with_cost=True),
+            await ranking.sales(FIRST, LAST, Mode.LIVE, Page(1, 50), with_cost=True),
+        ):
+            assert [(one.sold, one.margin_minor) for one in table.rows.values()] == [(1, 60)]
         held = (await ranking.wallets(FIRST, LAST, Mode.LIVE, Page(1, 50))).rows
         assert [(one.opening_minor, one.of(TransferKind.HOLD), one.closing_minor) for one in held.values()] == [
             (0, -450, 9_550)
         ]
-        while await counting.work():
-            pass
+        await count_until(counting, moment("2025-05-04 08:00"))
     assert await reports.findings() == []
 
 
 async def test_who_bought_most_and_who_holds_most_stand_first(books: Books) -> None:
     names = []
-    for orders in (1, 3, 0, 2):
+    for orders in (1, 2, 0):
         books.ama = await customer(books.database)
         names.append(str(books.ama.reseller_id))
         await books.fund(moment("2025-05-01 12:00"), Money(5_000, GHS))
@@ -513,22 +530,18 @@ async def test_who_bought_most_and_who_holds_most_stand_first(books: Books) -> N
             await books.sell(moment("2025-05-02 08:00"), GHS)
     reports = Reports(books.database, ACCRA)
     ranking = RankedReports(books.database, ACCRA, reports)
-    one, three, none, two = names
+    one, two, none = names
 
     async def order(read: Callable[..., Awaitable[RankedPage[Any]]], page: Page) -> list[tuple[str | None, str]]:
         return [(key.reseller_id, key.currency) for key in (await read(FIRST, LAST, Mode.LIVE, page)).rows]
 
     for _ in range(2):
-        assert await order(ranking.sales, Page(1, 2)) == [(three, "GHS"), (two, "GHS")]
-        assert await order(ranking.sales, Page(2, 2)) == [(one, "GHS")]
-        assert await order(ranking.sales, Page(99, 2)) == []
-        assert await order(ranking.wallets, Page(1, 5)) == [
-            *((name, "GHS") for name in (none, one, two, three)),
-            (three, "NGN"),
-        ]
-        assert await order(ranking.wallets, Page(1, 3, "NGN")) == [(three, "NGN"), (two, "NGN"), (one, "NGN")]
-        while await DaySummaries(books.database, ACCRA).work():
-            pass
+        assert await order(ranking.sales, Page(1, 1)) == [(two, "GHS")]
+        assert await order(ranking.sales, Page(2, 1)) == [(one, "GHS")]
+        assert await order(ranking.sales, Page(99, 1)) == []
+        assert await order(ranking.wallets, Page(1, 4)) == [(none, "GHS"), (one, "GHS"), (two, "GHS"), (two, "NGN")]
+        assert await order(ranking.wallets, Page(1, 2, "NGN")) == [(two, "NGN"), (one, "NGN")]
+        await count_until(DaySummaries(books.database, ACCRA), moment("2025-05-04 08:00"))
 
 
 # Closed months ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Final
 
 from telvend.database.invariants import Invariant
 from telvend.ledger.model import AccountKind, TransferKind
-from telvend.reports.summaries.store import CHANGE
 
 _OF_WALLETS: Final = ", ".join(
     f"coalesce(sum(change_minor) filter (where kind in ({', '.join(str(int(kind)) for kind in kinds)})), 0)"
@@ -103,12 +102,12 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "the days that are counted moved in each wallet what the ledger says of their time",
-        f"""
+        """
         with progress as (select counted_until from report_progress where counted_until = wallets_until)
         select format('wallet %s: the days moved %s with %s transfers, the ledger %s with %s', id, coalesce(s.minor, 0),
                       coalesce(s.transfers, 0), coalesce(l.minor, 0), coalesce(l.transfers, 0))
         from (
-            select wallet_id as id, sum({CHANGE}) as minor, sum(transfers) as transfers
+            select wallet_id as id, sum(change_minor) as minor, sum(transfers) as transfers
             from report_day_reseller d
             where not exists (select from report_month m where d.day >= m.month and d.day < m.month + interval '1 month')
             group by 1
@@ -131,11 +130,11 @@ INVARIANTS: Final = (
         f"""
         select format('%s %s %s: wallets moved %s one by one, and %s together', day, currency, mode, r.figures, m.figures)
         from (
-            select d.day, w.currency, w.mode, array[
+            select day, currency, mode, array[
                 -sum(held_minor), sum(released_minor), sum(credited_minor), sum(refunded_minor), sum(lent_minor), -sum(debited_minor),
                 -sum(voided_minor)
             ]::bigint[] as figures
-            from report_day_reseller d join report_wallet w using (wallet_id) group by 1, 2, 3
+            from report_day_reseller group by 1, 2, 3
         ) r full join (
             select day, currency, mode, array[{_OF_WALLETS}]::bigint[] as figures
             from report_day_movement where account_kind = '{AccountKind.WALLET}' group by 1, 2, 3

@@ -98,7 +98,8 @@ class Reports:
             await store.prepare(tx)
             calendar = await Calendar.read(tx, self._zone)
             lines = await store.closed_sales(tx, first, last, calendar.months)
-            counted, left = calendar.parts(days, as_counted=summaries.can_tell(by))
+            tells = summaries.can_tell(by) and (By.RESELLER not in by or calendar.counted.with_wallets)
+            counted, left = calendar.parts(days, as_counted=tells)
             parts = [await summaries.sales(tx, counted, by, mode)]
             parts += [await store.sales(tx, span, frozenset(by), with_cost=with_cost) for span in left]
             for part in parts:

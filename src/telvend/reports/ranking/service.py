@@ -44,13 +44,13 @@ class RankedPage(Generic[T]):
     has_more: bool
 
 
-def ranked(table: ReportTable[T], amount_of: Callable[[T], int], *, empty_last: bool) -> dict[RowKey, T]:
-    """The rows of a report by reseller, the largest amount first, one currency after the other; `empty_last`: nothing after all of them."""
+def ranked(table: ReportTable[T], amount_of: Callable[[T], int]) -> dict[RowKey, T]:
+    """The rows of a report by reseller, the largest amount first, one currency after the other, and those without any amount last."""
 
-    def place(row: tuple[RowKey, T]) -> tuple[bool, str, int, str]:
+    def place(row: tuple[RowKey, T]) -> tuple[bool, str, int]:
         key, value = row
         amount = amount_of(value)
-        return empty_last and amount == 0, key.currency, -amount, key.reseller_id or ""
+        return amount == 0, key.currency, -amount
 
     return dict(sorted(table.rows.items(), key=place))
 
@@ -72,7 +72,7 @@ class RankedReports:
         async with self._database.snapshot() as tx:
             await report_store.prepare(tx)
             calendar = await Calendar.read(tx, self._zone)
-            counted, left = calendar.parts(days)
+            counted, left = calendar.parts(days, as_counted=calendar.counted.with_wallets)
             lines: SaleLines = {}
             for span in left:
                 for key, sales in (await report_store.sales(tx, span, by, with_cost=with_cost)).items():
@@ -80,14 +80,17 @@ class RankedReports:
             uncounted: dict[int, Sales] = {}
             for key, sales in lines.items():
                 uncounted.setdefault(key.account_id, Sales()).add(sales)
-            sold = {wallet_id: sales.sold_minor for wallet_id, sales in uncounted.items()}
-            window = _window(page, mode)
-            places = await store.rank_sales(tx, counted, calendar.months, first, last, sold, window)
+            accounts = await report_store.accounts(tx, uncounted) if uncounted else {}
+            sold = [
+                (wallet_id, accounts[wallet_id].currency, sales.sold_minor)
+                for wallet_id, sales in uncounted.items()
+                if accounts[wallet_id].mode is mode
+            ]
+            places = await store.rank_sales(tx, counted, calendar.months, first, last, sold, _window(page, mode))
             shown = places[: page.rows]
             sealed = [day for day in calendar.sealed_days(first) if day <= last]
             found = await store.sales_of(tx, [place.wallet_id for place in shown], counted, sealed)
             totals = await store.total_sales(tx, counted, calendar.months, first, last, mode)
-            accounts = await report_store.accounts(tx, uncounted) if uncounted else {}
         for wallet_id, sales in uncounted.items():
             if accounts[wallet_id].mode is mode:
                 totals.setdefault(accounts[wallet_id].currency, Sales()).add(sales)
@@ -112,7 +115,7 @@ class RankedReports:
         table = await self._reports.holdings(AccountKind.WALLET, first, last, [By.RESELLER], mode)
         rows = [
             (key, held)
-            for key, held in ranked(table, lambda held: held.closing_minor, empty_last=True).items()
+            for key, held in ranked(table, lambda held: held.closing_minor).items()
             if page.currency in ("", key.currency)
         ]
         end = page.offset + page.rows

@@ -1,6 +1,6 @@
 """All SQL of ranked pages. A wallet's place is decided by one sum; all figures are read of the wallets of one page alone."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple
 
@@ -10,7 +10,7 @@ from telvend.database.connections import Tx, rows
 from telvend.ledger.model import TransferKind
 from telvend.reports.model import Holding, Month, Sales
 from telvend.reports.store import PATIENCE_S
-from telvend.reports.summaries.store import CHANGE, OF_SALES
+from telvend.reports.summaries.store import OF_SALES
 
 _FIGURES: Final = tuple(Sales.__slots__)
 _SUMS: Final = ", ".join(f"sum({name})::bigint as {name}" for name in _FIGURES)
@@ -36,29 +36,58 @@ class Place(NamedTuple):
 
 class _Part(msgspec.Struct, gc=False):
     wallet_id: int
+    currency: str
     minor: int
 
 
-def _parts(minors: Mapping[int, int]) -> str:
-    return rows([_Part(wallet_id, minor) for wallet_id, minor in minors.items()])
+class _Change(msgspec.Struct, gc=False):
+    wallet_id: int
+    minor: int
+
+
+# A page asks for those that have something first, and for the others where these do not fill it: which of them belong to the report
+# is not worked out before.
+_ORDER: Final = "order by minor <> 0 desc, currency, minor desc, wallet_id"
+
+
+async def _ranked(tx: Tx, statement: str, values: Sequence[Any], window: Window) -> list[Any]:
+    found: list[Any] = []
+    for with_empty in (False, True):
+        found = await tx.fetch(statement, *window, with_empty, *values, timeout=PATIENCE_S)
+        if len(found) == window.limit:
+            break
+    return found
 
 
 # Sales ------------------------------------------------------------------------------------------------------------------
 
-# $1: counted days; $2 to $4: closed months, and from which day to which; $5: what is not counted; $6 to $9: the window.
+# $1 to $4: the window; $5: also those that had sales and bought nothing; $6: counted days; $7 to $9: closed months, and from which day to
+# which; $10: what is not counted.
 RANK_SALES: Final = f"""
-    select w.wallet_id, w.reseller_id::text, w.currency, s.minor
-    from (
-        select wallet_id, sum(minor)::bigint as minor from (
-            select s.wallet_id, s.sold_minor as minor from report_day_reseller s where s.day = any($1::date[]) and {OF_SALES}
+    with places as materialized (
+        select wallet_id, currency, minor from (
+            select wallet_id, currency, sum_minor(minor) as minor from (
+                select wallet_id, currency, sold_minor as minor from report_day_reseller where day = any($6::date[]) and mode = $1
+                union all
+                select s.wallet_id, w.currency, s.sold_minor from report_sale s join report_wallet w using (wallet_id)
+                where s.month = any($7::date[]) and s.day between $8 and $9 and w.mode = $1
+                union all
+                select wallet_id, currency, minor
+                from json_to_recordset($10::text::json) as uncounted(wallet_id bigint, currency text, minor bigint)
+            ) parts group by wallet_id, currency
+        ) sums
+        where ($2 = '' or currency = $2) and (minor <> 0 or $5::boolean and wallet_id in (
+            select s.wallet_id from report_day_reseller s where s.day = any($6::date[]) and {OF_SALES}
             union all
-            select wallet_id, sold_minor from report_sale where month = any($2::date[]) and day between $3 and $4
+            select wallet_id from report_sale where month = any($7::date[]) and day between $8 and $9
             union all
-            select wallet_id, minor from json_to_recordset($5::text::json) as uncounted(wallet_id bigint, minor bigint)
-        ) parts group by wallet_id
-    ) s join report_wallet w using (wallet_id)
-    where w.mode = $6 and ($7 = '' or w.currency = $7)
-    order by w.currency, s.minor desc, w.reseller_id limit $8 offset $9
+            select wallet_id from json_to_recordset($10::text::json) as uncounted(wallet_id bigint)
+        ))
+        {_ORDER} limit $3 offset $4
+    )
+    select p.wallet_id, w.reseller_id::text, p.currency, p.minor
+    from places p cross join lateral (select * from report_wallet where report_wallet.wallet_id = p.wallet_id limit 1) w
+    {_ORDER.replace("wallet_id", "p.wallet_id").replace("currency", "p.currency")}
 """
 
 # $1: wallets; $2: counted days; $3 and $4: days of closed months, and their months.
@@ -83,14 +112,20 @@ async def rank_sales(
     months: Collection[Month],
     first: date,
     last: date,
-    uncounted: Mapping[int, int],
+    uncounted: Iterable[tuple[int, str, int]],
     window: Window,
 ) -> list[Place]:
-    """Wallets that had sales, by what was sold from them. `uncounted`: what was, beside the counted days and the closed months."""
-    found = await tx.fetch(
-        RANK_SALES, counted, [month.first for month in months], first, last, _parts(uncounted), *window, timeout=PATIENCE_S
-    )  # fmt: skip
+    """Wallets that had sales, by what was sold from them.
+
+    `uncounted`: wallets of this mode, with their currency and what was sold from them beside the counted days and the closed months.
+    """
+    parts = rows([_Part(*part) for part in uncounted])
+    found = await _ranked(tx, RANK_SALES, (counted, _firsts(months), first, last, parts), window)
     return [Place(*row) for row in found]
+
+
+def _firsts(months: Collection[Month]) -> list[date]:
+    return [month.first for month in months]
 
 
 async def sales_of(
@@ -115,65 +150,61 @@ async def total_sales(
             where s.month = any($2::date[]) and s.day between $3 and $4 and w.mode = $5
         ) parts group by currency
         """,
-        counted, [month.first for month in months], first, last, mode, timeout=PATIENCE_S,
+        counted, _firsts(months), first, last, mode, timeout=PATIENCE_S,
     )  # fmt: skip
     return {row["currency"]: Sales(**{name: row[name] for name in _FIGURES}) for row in found}
 
 
 # What wallets hold ------------------------------------------------------------------------------------------------------
 
-# What each wallet held when a day began ($2): what it holds now, less what has changed since. $3: days of closed months, which are not
-# counted; $4: the closed months; $5: what is not counted.
-_HELD: Final = f"""
-    select w.wallet_id, w.reseller_id, w.currency, w.balance_minor - coalesce(since.minor, 0) as minor
+# What each wallet held when a day began: what it holds now, less what has changed since. $11: the day; $12: days of closed months, which
+# are not counted; $13: the closed months; $14: what is not counted.
+_HELD: Final = """
+    select w.wallet_id, w.currency, w.balance_minor - coalesce(since.minor, 0) as minor
     from report_wallet w left join (
-        select wallet_id, sum(minor)::bigint as minor from (
-            select wallet_id, {CHANGE} as minor from report_day_reseller where day >= $2 and day <> all($3::date[])
+        select wallet_id, sum_minor(minor) as minor from (
+            select wallet_id, change_minor as minor from report_day_reseller where day >= $11 and day <> all($12::date[])
             union all
-            select account_id, change_minor from report_movement where month = any($4::date[]) and day >= $2
+            select account_id, change_minor from report_movement where month = any($13::date[]) and day >= $11
             union all
-            select wallet_id, minor from json_to_recordset($5::text::json) as uncounted(wallet_id bigint, minor bigint)
+            select wallet_id, minor from json_to_recordset($14::text::json) as uncounted(wallet_id bigint, minor bigint)
         ) parts group by wallet_id
     ) since using (wallet_id)
     where w.mode = $1
 """
 
-# The same for a day of a closed month ($3): what it opened with, and how that has changed.
+# The same for a day of a closed month ($12): what it opened with, and how that has changed.
 _HELD_IN_CLOSED: Final = """
-    select w.wallet_id, w.reseller_id, w.currency, coalesce(before.minor, 0) as minor
+    select w.wallet_id, w.currency, coalesce(before.minor, 0) as minor
     from report_wallet w left join (
-        select account_id, sum(minor)::bigint as minor from (
-            select account_id, opening_minor as minor from report_balance where month = $3
+        select account_id, sum_minor(minor) as minor from (
+            select account_id, opening_minor as minor from report_balance where month = $12
             union all
-            select account_id, change_minor from report_movement where month = $3 and day < $2
+            select account_id, change_minor from report_movement where month = $12 and day < $11
         ) parts group by account_id
     ) before on before.account_id = w.wallet_id
     where w.mode = $1
 """
 
-
-def _rank_wallets(held: str, next_value: int) -> str:
-    """Rank what `held` selects, a statement on values before `next_value`.
-
-    Those that hold nothing stand last. They are looked for where they are wanted: counted days, closed months, and from which day to
-    which, say which of them have moved.
-    """
-    empty, days, months, first, last, uncounted, currency, limit, offset = (f"${next_value + n}" for n in range(9))
-    return f"""
-        select wallet_id, reseller_id::text, currency, minor from ({held} offset 0) held
-        where ({currency} = '' or currency = {currency}) and (minor <> 0 or {empty}::boolean and wallet_id in (
-            select wallet_id from report_day_reseller where day = any({days}::date[]) and transfers > 0
+# $1 to $4: the window; $5: also those that hold nothing and have moved; $6 to $10: where it is said which have.
+_RANK: Final = f"""
+    with places as materialized (
+        select wallet_id, currency, minor from ({{}} offset 0) held
+        where ($2 = '' or currency = $2) and (minor <> 0 or $5::boolean and wallet_id in (
+            select wallet_id from report_day_reseller where day = any($6::date[]) and transfers > 0
             union all
-            select account_id from report_movement where month = any({months}::date[]) and day between {first} and {last}
+            select account_id from report_movement where month = any($7::date[]) and day between $8 and $9
             union all
-            select unnest({uncounted}::bigint[])
+            select unnest($10::bigint[])
         ))
-        order by minor <> 0 desc, currency, minor desc, reseller_id limit {limit} offset {offset}
-    """
-
-
-RANK_WALLETS: Final = _rank_wallets(_HELD, 6)
-RANK_WALLETS_IN_CLOSED: Final = _rank_wallets(_HELD_IN_CLOSED, 4)
+        {_ORDER} limit $3 offset $4
+    )
+    select p.wallet_id, w.reseller_id::text, p.currency, p.minor
+    from places p cross join lateral (select * from report_wallet where report_wallet.wallet_id = p.wallet_id limit 1) w
+    {_ORDER.replace("wallet_id", "p.wallet_id").replace("currency", "p.currency")}
+"""
+RANK_WALLETS: Final = _RANK.format(_HELD)
+RANK_WALLETS_IN_CLOSED: Final = _RANK.format(_HELD_IN_CLOSED)
 
 # $1: wallets; $2: counted days; $3 and $4: days of closed months, and their months.
 MOVED_OF: Final = """
@@ -228,21 +259,14 @@ async def rank_wallets(
     What they hold now is known, and what has changed since: on counted days, `sealed` ones left out, in these closed months, and what is
     not counted.
     """
-    values = (window.mode, day, sealed, [month.first for month in months], _parts(uncounted))
-    return await _ranked(tx, RANK_WALLETS, values, stirred, window)
+    changes = rows([_Change(wallet_id, minor) for wallet_id, minor in uncounted.items()])
+    values = (*stirred, day, sealed, _firsts(months), changes)
+    return [Place(*row) for row in await _ranked(tx, RANK_WALLETS, values, window)]
 
 
 async def rank_wallets_in_closed(tx: Tx, month: Month, day: date, stirred: Stirred, window: Window) -> list[Place]:
     """As `rank_wallets`, for a day of a closed month."""
-    return await _ranked(tx, RANK_WALLETS_IN_CLOSED, (window.mode, day, month.first), stirred, window)
-
-
-async def _ranked(tx: Tx, statement: str, values: Sequence[Any], stirred: Stirred, window: Window) -> list[Place]:
-    found: list[Any] = []
-    for with_empty in (False, True):
-        found = await tx.fetch(statement, *values, with_empty, *stirred, *window[1:], timeout=PATIENCE_S)
-        if len(found) == window.limit:
-            break
+    found = await _ranked(tx, RANK_WALLETS_IN_CLOSED, (*stirred, day, month.first), window)
     return [Place(*row) for row in found]
 
 

@@ -12,12 +12,13 @@ _FIGURES: Final = tuple(Sales.__slots__)
 _SUMS: Final = ", ".join(f"sum(s.{name})::bigint as {name}" for name in _FIGURES)
 
 
-def _adding(insert: str, key: Sequence[str], figures: Sequence[str], source: str) -> str:
-    """The statement that adds rows to those of a table that have the same key; `insert`: its first words."""
+def _adding(insert: str, key: Sequence[str], figures: Sequence[str], source: str, *, beside: Sequence[str] = ()) -> str:
+    """The statement that adds rows to those of a table that have the same key; `insert`: its first words.
+
+    `beside`: columns that the key decides.
+    """
     sums = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in figures)
-    return (
-        f"{insert} as kept ({', '.join((*key, *figures))}) {source} on conflict ({', '.join(key)}) do update set {sums}"
-    )
+    return f"{insert} as kept ({', '.join((*key, *beside, *figures))}) {source} on conflict ({', '.join(key)}) do update set {sums}"
 
 
 _IN_SPAN: Final = "created_at >= $1 and created_at < $2"
@@ -54,7 +55,15 @@ _ADD_SALES: Final = _adding(
 # What moved the wallets, of the transfers in `pairs`. Releases and refunds are among the figures of sales already.
 _TAKES: Final = (TransferKind.HOLD, TransferKind.VOID, TransferKind.DEBIT, TransferKind.REVERSAL)
 _GIVES: Final = (TransferKind.RELEASE, TransferKind.CREDIT, TransferKind.REFUND, TransferKind.PROVISIONAL_CREDIT)
-_OF_A_WALLET: Final = ("transfers", "held_minor", "credited_minor", "lent_minor", "debited_minor", "voided_minor")
+_OF_A_WALLET: Final = (
+    "change_minor",
+    "transfers",
+    "held_minor",
+    "credited_minor",
+    "lent_minor",
+    "debited_minor",
+    "voided_minor",
+)
 
 
 def _moved(kind: TransferKind) -> str:
@@ -66,17 +75,21 @@ _ADD_RESELLERS: Final = _adding(
     ("day", "wallet_id"),
     (*_FIGURES, *_OF_A_WALLET),
     f"""
-        select $3::date as day, s.wallet_id, {_SUMS}, {", ".join(f"sum(s.{name})::bigint" for name in _OF_A_WALLET)}
+        select $3::date as day, s.wallet_id, a.currency, a.mode, {", ".join(f"s.{name}" for name in (*_FIGURES, *_OF_A_WALLET))}
         from (
-            select wallet_id, {", ".join(_FIGURES)}, {", ".join(f"0 as {name}" for name in _OF_A_WALLET)} from figures
-            union all
-            select case when kind in {_kinds(*_TAKES)} then debit else credit end, {", ".join("0" for _ in _FIGURES)},
-                transfers, {_moved(TransferKind.HOLD)}, {_moved(TransferKind.CREDIT)},
-                {_moved(TransferKind.PROVISIONAL_CREDIT)} - {_moved(TransferKind.REVERSAL)}, {_moved(TransferKind.DEBIT)},
-                {_moved(TransferKind.VOID)}
-            from pairs where kind in {_kinds(*_TAKES, *_GIVES)}
-        ) s group by 1, 2
+            select s.wallet_id, {_SUMS}, {", ".join(f"sum(s.{name})::bigint as {name}" for name in _OF_A_WALLET)}
+            from (
+                select wallet_id, {", ".join(_FIGURES)}, {", ".join(f"0 as {name}" for name in _OF_A_WALLET)} from figures
+                union all
+                select case when kind in {_kinds(*_TAKES)} then debit else credit end, {", ".join("0" for _ in _FIGURES)},
+                    case when kind in {_kinds(*_TAKES)} then -minor else minor end, transfers, {_moved(TransferKind.HOLD)},
+                    {_moved(TransferKind.CREDIT)}, {_moved(TransferKind.PROVISIONAL_CREDIT)} - {_moved(TransferKind.REVERSAL)},
+                    {_moved(TransferKind.DEBIT)}, {_moved(TransferKind.VOID)}
+                from pairs where kind in {_kinds(*_TAKES, *_GIVES)}
+            ) s group by s.wallet_id
+        ) s cross join lateral (select * from report_account where report_account.id = s.wallet_id limit 1) a
     """,
+    beside=("currency", "mode"),
 )
 _ADD_MOVEMENTS: Final = _adding(
     "insert into report_day_movement",
@@ -208,12 +221,6 @@ async def forget(tx: Tx, first: date | None = None, after: date | None = None) -
         )  # fmt: skip
 
 
-CHANGE: Final = (
-    "credited_minor + released_minor + refunded_minor + lent_minor - held_minor - debited_minor - voided_minor"
-)
-"""How a row of `report_day_reseller` has changed its wallet."""
-
-
 # What reports read -------------------------------------------------------------------------------------------------------
 
 
@@ -231,9 +238,9 @@ async def sales(tx: Tx, days: Sequence[date], by: Collection[By], mode: str) -> 
     day = "s.day" if By.DAY in by else "null::date"
     if By.RESELLER in by:
         columns = f"{day} as day, s.wallet_id, '' as service, '' as network, '' as product, '' as provider"
-        table = "report_day_reseller s join report_account a on a.id = s.wallet_id"
+        table = "report_day_reseller s"
         grouped = "s.wallet_id" if By.DAY not in by else "s.day, s.wallet_id"
-        mode_is = f"{OF_SALES} and a.mode"
+        mode_is = f"{OF_SALES} and s.mode"
     else:
         named = {
             "service": By.PRODUCT in by, "network": By.NETWORK in by, "product": By.PRODUCT in by, "provider": By.PROVIDER in by,

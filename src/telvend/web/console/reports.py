@@ -102,7 +102,7 @@ class _Pages:
             filters,
             newer=leading(request, page=number - 1 if number > 2 else None) if number > 1 else "",
             older=leading(request, page=number + 1) if found.has_more else "",
-            beside=("Back", "More"),
+            beside=("Previous", "Next"),
             csv=leading(request, page=None).replace("/console/reports", "/console/reports.csv", 1),
             empty="Nothing has moved in these days",
             advice="A sale counts in the day in which it became final.",

@@ -1,4 +1,4 @@
-"""Columns for what moved each wallet on a day. The version before leaves them out, which the next one notices and counts anew.
+"""Figures of days by wallet, which are counted anew. The version before counts them without wallets, which the next one notices.
 
 While both run, each may undo what the other has counted; reports of the new version read the ledger in that time.
 """
@@ -9,7 +9,7 @@ revision = "0048"
 down_revision = "0047"
 
 oldest_reader = None
-locks = "report_day_reseller and report_progress, for a moment: columns with a constant default"
+locks = "report_day_reseller and report_progress, for a moment: a table that is made anew, and empty"
 
 
 def upgrade() -> None:
