@@ -84,9 +84,8 @@ INVARIANTS: Final = (
             select day, currency, mode, array[sum(sold_minor), sum(released_minor), sum(cost_minor)]::bigint[] as figures
             from report_day_sale group by 1, 2, 3
         ) s full join (
-            select d.day, a.currency, a.mode,
-                array[sum(d.sold_minor), sum(d.released_minor), sum(d.cost_minor)]::bigint[] as figures
-            from report_day_reseller d join report_account a on a.id = d.wallet_id group by 1, 2, 3
+            select day, currency, mode, array[sum(sold_minor), sum(released_minor), sum(cost_minor)]::bigint[] as figures
+            from report_day_wallet group by 1, 2, 3
         ) r using (day, currency, mode) full join (
             select day, currency, mode, array[
                 coalesce(-sum(change_minor) filter (where account_kind = '{AccountKind.IN_FLIGHT}'
@@ -108,7 +107,7 @@ INVARIANTS: Final = (
                       coalesce(s.transfers, 0), coalesce(l.minor, 0), coalesce(l.transfers, 0))
         from (
             select wallet_id as id, sum(change_minor) as minor, sum(transfers) as transfers
-            from report_day_reseller d
+            from report_day_wallet d
             where not exists (select from report_month m where d.day >= m.month and d.day < m.month + interval '1 month')
             group by 1
         ) s full join (
@@ -134,7 +133,7 @@ INVARIANTS: Final = (
                 -sum(held_minor), sum(released_minor), sum(credited_minor), sum(refunded_minor), sum(lent_minor), -sum(debited_minor),
                 -sum(voided_minor)
             ]::bigint[] as figures
-            from report_day_reseller group by 1, 2, 3
+            from report_day_wallet group by 1, 2, 3
         ) r full join (
             select day, currency, mode, array[{_OF_WALLETS}]::bigint[] as figures
             from report_day_movement where account_kind = '{AccountKind.WALLET}' group by 1, 2, 3

@@ -1,6 +1,6 @@
 """Reports by reseller, ranked and paged. Rows, their figures and the totals are those of the whole report, at one moment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Generic, TypeVar
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a ranked report. `number` counts from 1; `currency`: of one alone, "" of each, one after the other."""
+    """A page of a ranked report. `number` counts from 1. `currency`: whose wallets; "" for that in which most happened."""
 
     number: int
     rows: int
@@ -37,22 +37,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class RankedPage(Generic[T]):
-    """The rows of a page in their order, the totals of the whole report by currency, and whether more rows follow."""
+    """The rows of a page in their order, all of one currency; the totals of the whole report by currency; and whether more rows follow."""
 
     rows: dict[RowKey, T]
     totals: dict[str, T]
     has_more: bool
+    currency: str = ""
 
 
-def ranked(table: ReportTable[T], amount_of: Callable[[T], int]) -> dict[RowKey, T]:
-    """The rows of a report by reseller, the largest amount first, one currency after the other, and those without any amount last."""
-
-    def place(row: tuple[RowKey, T]) -> tuple[bool, str, int]:
-        key, value = row
-        amount = amount_of(value)
-        return amount == 0, key.currency, -amount
-
-    return dict(sorted(table.rows.items(), key=place))
+def ranked(table: ReportTable[T], currency: str, amount_of: Callable[[T], int]) -> dict[RowKey, T]:
+    """The rows of a report in one currency, the largest amount first."""
+    rows = [(key, value) for key, value in table.rows.items() if key.currency == currency]
+    return dict(sorted(rows, key=lambda row: -amount_of(row[1])))
 
 
 class RankedReports:
@@ -81,24 +77,23 @@ class RankedReports:
             for key, sales in lines.items():
                 uncounted.setdefault(key.account_id, Sales()).add(sales)
             accounts = await report_store.accounts(tx, uncounted) if uncounted else {}
-            sold = [
-                (wallet_id, accounts[wallet_id].currency, sales.sold_minor)
-                for wallet_id, sales in uncounted.items()
-                if accounts[wallet_id].mode is mode
-            ]
-            places = await store.rank_sales(tx, counted, calendar.months, first, last, sold, _window(page, mode))
-            shown = places[: page.rows]
-            sealed = [day for day in calendar.sealed_days(first) if day <= last]
-            found = await store.sales_of(tx, [place.wallet_id for place in shown], counted, sealed)
             totals = await store.total_sales(tx, counted, calendar.months, first, last, mode)
-        for wallet_id, sales in uncounted.items():
-            if accounts[wallet_id].mode is mode:
-                totals.setdefault(accounts[wallet_id].currency, Sales()).add(sales)
-        rows: dict[RowKey, Sales] = {}
-        for place in shown:
-            rows[_key(place)] = found.get(place.wallet_id, Sales())
-            rows[_key(place)].add(uncounted.get(place.wallet_id, Sales()))
-        return _page(rows, totals, page, has_more=len(places) > page.rows)
+            for wallet_id, sales in uncounted.items():
+                if accounts[wallet_id].mode is mode:
+                    totals.setdefault(accounts[wallet_id].currency, Sales()).add(sales)
+            window = _window(page, mode, {code: total.sold + total.failed for code, total in totals.items()})
+            sold = {
+                wallet_id: sales.sold_minor
+                for wallet_id, sales in uncounted.items()
+                if (accounts[wallet_id].mode, accounts[wallet_id].currency) == (mode, window.currency)
+            }
+            places = await store.rank_sales(tx, counted, calendar.months, first, last, sold, window)
+            sealed = [day for day in calendar.sealed_days(first) if day <= last]
+            shown = [place.wallet_id for place in places[: page.rows]]
+            found = await store.sales_of(tx, shown, counted, sealed, window)
+        for wallet_id in shown:
+            found.setdefault(wallet_id, Sales()).add(uncounted.get(wallet_id, Sales()))
+        return _page(places, found, totals, window)
 
     async def wallets(self, first: date, last: date, mode: Mode, page: Page) -> RankedPage[Holding]:
         """What wallets held before and after these days, and what moved; those that hold most afterwards first.
@@ -113,13 +108,10 @@ class RankedReports:
                 return await self._wallets_of_days(tx, calendar, days, mode, page)
         # Not counted, or not in days of this zone: the whole report is made, and cut.
         table = await self._reports.holdings(AccountKind.WALLET, first, last, [By.RESELLER], mode)
-        rows = [
-            (key, held)
-            for key, held in ranked(table, lambda held: held.closing_minor).items()
-            if page.currency in ("", key.currency)
-        ]
+        window = _window(page, mode, {code: total.transfers for code, total in table.totals.items()})
+        rows = list(ranked(table, window.currency, lambda held: held.closing_minor).items())
         end = page.offset + page.rows
-        return _page(dict(rows[page.offset : end]), table.totals, page, has_more=len(rows) > end)
+        return RankedPage(dict(rows[page.offset : end]), table.totals, len(rows) > end, window.currency)
 
     async def _wallets_of_days(
         self, tx: Tx, calendar: Calendar, days: list[date], mode: Mode, page: Page
@@ -131,20 +123,19 @@ class RankedReports:
             moved += await report_store.movements(tx, span, by_day=False)
         months = [month.first for month in calendar.months]
         stirred = Stirred(counted, months, first, last, [movement.account_id for movement in moved])
-        places = await _rank(tx, calendar, after(last), stirred, _window(page, mode))
-        shown = places[: page.rows]
-        sealed = [day for day in calendar.sealed_days(first) if day <= last]
-        held = await store.moved_of(tx, [place.wallet_id for place in shown], counted, sealed)
         totals = (await holdings_of_days(tx, calendar, AccountKind.WALLET, mode, days, [], None)).totals
+        window = _window(page, mode, {code: total.transfers for code, total in totals.items()})
+        places = await _rank(tx, calendar, after(last), stirred, window)
+        sealed = [day for day in calendar.sealed_days(first) if day <= last]
+        shown = places[: page.rows]
+        held = await store.moved_of(tx, [place.wallet_id for place in shown], counted, sealed, window)
         for movement in moved:
             if movement.account_id in held:
                 held[movement.account_id].enter(movement)
-        rows: dict[RowKey, Holding] = {}
         for place in shown:
-            row = held[place.wallet_id]
-            row.opening_minor = place.minor - row.closing_minor  # What changed is all that it closes with so far.
-            rows[_key(place)] = row
-        return _page(rows, totals, page, has_more=len(places) > page.rows)
+            one = held[place.wallet_id]
+            one.opening_minor = place.minor - one.closing_minor  # What it closes with so far is all that has changed.
+        return _page(places, held, totals, window)
 
 
 async def _rank(tx: Tx, calendar: Calendar, day: date, stirred: Stirred, window: Window) -> list[Place]:
@@ -160,15 +151,15 @@ async def _rank(tx: Tx, calendar: Calendar, day: date, stirred: Stirred, window:
     return await store.rank_wallets(tx, day, calendar.sealed_days(day), months, since, stirred, window)
 
 
-def _window(page: Page, mode: Mode) -> Window:
-    """One row more than the page has says whether more follow."""
-    return Window(mode, page.currency, page.rows + 1, page.offset)
+def _window(page: Page, mode: Mode, happened: Mapping[str, int]) -> Window:
+    """The window of a page. `happened`: how much did in each currency. One row more than the page has says whether more follow."""
+    currency = page.currency or max(sorted(happened), key=lambda code: happened[code], default="")
+    return Window(mode, currency, page.rows + 1, page.offset)
 
 
-def _key(place: Place) -> RowKey:
-    return RowKey(None, place.reseller_id, None, None, None, place.currency)
-
-
-def _page(rows: dict[RowKey, T], totals: Mapping[str, T], page: Page, *, has_more: bool) -> RankedPage[T]:
-    of_currency = {code: total for code, total in sorted(totals.items()) if page.currency in ("", code)}
-    return RankedPage(rows, of_currency, has_more)
+def _page(places: Sequence[Place], figures: Mapping[int, T], totals: Mapping[str, T], window: Window) -> RankedPage[T]:
+    shown = places[: window.limit - 1]
+    rows = {
+        RowKey(None, place.reseller_id, None, None, None, window.currency): figures[place.wallet_id] for place in shown
+    }
+    return RankedPage(rows, dict(sorted(totals.items())), len(places) == window.limit, window.currency)

@@ -12,13 +12,12 @@ _FIGURES: Final = tuple(Sales.__slots__)
 _SUMS: Final = ", ".join(f"sum(s.{name})::bigint as {name}" for name in _FIGURES)
 
 
-def _adding(insert: str, key: Sequence[str], figures: Sequence[str], source: str, *, beside: Sequence[str] = ()) -> str:
-    """The statement that adds rows to those of a table that have the same key; `insert`: its first words.
-
-    `beside`: columns that the key decides.
-    """
+def _adding(insert: str, key: Sequence[str], figures: Sequence[str], source: str) -> str:
+    """The statement that adds rows to those of a table that have the same key; `insert`: its first words."""
     sums = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in figures)
-    return f"{insert} as kept ({', '.join((*key, *beside, *figures))}) {source} on conflict ({', '.join(key)}) do update set {sums}"
+    return (
+        f"{insert} as kept ({', '.join((*key, *figures))}) {source} on conflict ({', '.join(key)}) do update set {sums}"
+    )
 
 
 _IN_SPAN: Final = "created_at >= $1 and created_at < $2"
@@ -70,12 +69,12 @@ def _moved(kind: TransferKind) -> str:
     return f"case when kind = {kind} then minor else 0 end"
 
 
-_ADD_RESELLERS: Final = _adding(
-    "insert into report_day_reseller",
-    ("day", "wallet_id"),
+_ADD_WALLETS: Final = _adding(
+    "insert into report_day_wallet",
+    ("day", "mode", "currency", "wallet_id"),
     (*_FIGURES, *_OF_A_WALLET),
     f"""
-        select $3::date as day, s.wallet_id, a.currency, a.mode, {", ".join(f"s.{name}" for name in (*_FIGURES, *_OF_A_WALLET))}
+        select $3::date as day, a.mode, a.currency, s.wallet_id, {", ".join(f"s.{name}" for name in (*_FIGURES, *_OF_A_WALLET))}
         from (
             select s.wallet_id, {_SUMS}, {", ".join(f"sum(s.{name})::bigint as {name}" for name in _OF_A_WALLET)}
             from (
@@ -89,7 +88,6 @@ _ADD_RESELLERS: Final = _adding(
             ) s group by s.wallet_id
         ) s cross join lateral (select * from report_account where report_account.id = s.wallet_id limit 1) a
     """,
-    beside=("currency", "mode"),
 )
 _ADD_MOVEMENTS: Final = _adding(
     "insert into report_day_movement",
@@ -146,7 +144,7 @@ COUNT: Final = f"""
     ), sold as (
         {_ADD_SALES}
     ), bought as (
-        {_ADD_RESELLERS}
+        {_ADD_WALLETS}
     ), turned as (
         {_ADD_MOVEMENTS}
     )
@@ -214,7 +212,7 @@ async def write_progress(tx: Tx, counted_until: datetime | None, zone: str, step
 
 async def forget(tx: Tx, first: date | None = None, after: date | None = None) -> None:
     """Remove the figures of the days from `first` on that are before `after`; None: of all."""
-    for table in ("report_day_sale", "report_day_reseller", "report_day_movement"):
+    for table in ("report_day_sale", "report_day_wallet", "report_day_movement"):
         await tx.execute(
             f"delete from {table} where day >= coalesce($1::date, '-infinity') and day < coalesce($2::date, 'infinity')",
             first, after,
@@ -225,7 +223,7 @@ async def forget(tx: Tx, first: date | None = None, after: date | None = None) -
 
 
 OF_SALES: Final = "(s.sold > 0 or s.failed > 0 or s.refunds > 0 or s.cost_minor <> 0 or s.written_off_minor <> 0)"
-"""Which rows of `report_day_reseller` s have figures of sales; the others say what else has moved the wallet."""
+"""Which rows of `report_day_wallet` s have figures of sales; the others say what else has moved the wallet."""
 
 
 def can_tell(by: Collection[By]) -> bool:
@@ -238,7 +236,7 @@ async def sales(tx: Tx, days: Sequence[date], by: Collection[By], mode: str) -> 
     day = "s.day" if By.DAY in by else "null::date"
     if By.RESELLER in by:
         columns = f"{day} as day, s.wallet_id, '' as service, '' as network, '' as product, '' as provider"
-        table = "report_day_reseller s"
+        table = "report_day_wallet s"
         grouped = "s.wallet_id" if By.DAY not in by else "s.day, s.wallet_id"
         mode_is = f"{OF_SALES} and s.mode"
     else:

@@ -20,7 +20,7 @@ from telvend.people.model import Visitor
 from telvend.reports.columns import EARNED, FLOATS, OUTCOMES, SOLD, WALLETS, Minor, Told
 from telvend.reports.model import By, ClosedMonth, Month, ReportTable, RowKey
 from telvend.reports.ranking.service import LAST_PAGE, Page, RankedPage
-from telvend.web.console.frame import PAGE, Console, choices, day_of, from_to, leading, number_of, text_of
+from telvend.web.console.frame import PAGE, Console, day_of, from_to, leading, number_of, text_of
 from telvend.web.console.jobs import audit_listing, figure_lines, path_of
 from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Filter, Listing, Value, csv_file
@@ -77,7 +77,6 @@ class _Pages:
         filters = [
             Filter("kind", "Report", options=[(name, one.title) for name, one in KINDS.items()]),
             Filter("by", "One row for each", options=[(str(one), str(one).capitalize()) for one in KINDS[kind].by]),
-            Filter("currency", "Currency", options=choices(list(CURRENCIES))),
             Filter("mode", "Mode", options=[(str(one), str(one).capitalize()) for one in Mode]),
             *from_to(),
         ]
@@ -90,6 +89,10 @@ class _Pages:
                 title, [], [], filters, empty="Choose other days", advice=f"{error.field} {error.problem}."
             )
             return self._console.list(request, visitor, "Reports", listing)
+        if by is By.RESELLER:
+            # That of the page first: a form shows the first one where none was asked for.
+            codes = sorted({*found.totals, found.currency} - {""}, key=lambda code: (code != found.currency, code))
+            filters.insert(2, Filter("currency", "Ranked in", options=[(code, code) for code in codes]))
         names = await self._names(found.rows)
         told = KINDS[kind].told
         summary: list[tuple[str, Value]] = []
@@ -103,14 +106,14 @@ class _Pages:
             newer=leading(request, page=number - 1 if number > 2 else None) if number > 1 else "",
             older=leading(request, page=number + 1) if found.has_more else "",
             beside=("Previous", "Next"),
-            csv=leading(request, page=None).replace("/console/reports", "/console/reports.csv", 1),
+            csv=leading(request, page=None, currency=None).replace("/console/reports", "/console/reports.csv", 1),
             empty="Nothing has moved in these days",
             advice="A sale counts in the day in which it became final.",
             summary=summary,
         )
         lead = f"{title}, {first} to {last} ({self._console.zone})."
         if by is By.RESELLER:
-            lead += f" {_ORDER[KINDS[kind].account is not None]}"
+            lead += f" {_ORDER[KINDS[kind].account is not None]} The file has all of them, in every currency."
         actions = [("/console/reports/months", "Months"), ("/console/books", "Books")]
         return self._console.list(request, visitor, "Reports", listing, lead=lead, actions=actions)
 
@@ -147,7 +150,8 @@ class _Pages:
         kind, by, mode = self._asked(request)
         asked, ranked = KINDS[kind], self._desk.ranked_reports
         if by is By.RESELLER:
-            page = Page(number, PAGE, _currency(request))
+            code = text_of(request, "currency")
+            page = Page(number, PAGE, code if code in CURRENCIES else "")
             if asked.account is not None:
                 return await ranked.wallets(first, last, mode, page)
             return await ranked.sales(first, last, mode, page, with_cost=asked.with_cost)
@@ -156,19 +160,12 @@ class _Pages:
         return RankedPage(dict(islice(whole.rows.items(), begin, end)), whole.totals, has_more=len(whole.rows) > end)
 
     async def _whole(self, request: Request, first: date, last: date) -> ReportTable[Any]:
-        """The report in one currency, or in all. Raises InvalidInput, Busy."""
-        (kind, by, mode), currency = self._asked(request), _currency(request)
+        """Raises InvalidInput, Busy."""
+        kind, by, mode = self._asked(request)
         asked, reports = KINDS[kind], self._desk.reports
         if asked.account is not None:
-            found: ReportTable[Any] = await reports.holdings(asked.account, first, last, [by], mode)
-        else:
-            found = await reports.sales(first, last, [by], mode, with_cost=asked.with_cost)
-        if not currency:
-            return found
-        return ReportTable(
-            {key: value for key, value in found.rows.items() if key.currency == currency},
-            {code: value for code, value in found.totals.items() if code == currency},
-        )
+            return await reports.holdings(asked.account, first, last, [by], mode)
+        return await reports.sales(first, last, [by], mode, with_cost=asked.with_cost)
 
     async def _names(self, rows: Iterable[RowKey]) -> Mapping[str, str]:
         ids = {UUID(key.reseller_id) for key in rows if key.reseller_id is not None}
@@ -336,12 +333,6 @@ def trial_balance(totals: Sequence[AccountTotal]) -> list[tuple[str, Money | Non
 
 def _words(name: str) -> str:
     return name.replace("_percent", " %").replace("_", " ").capitalize()
-
-
-def _currency(request: Request) -> str:
-    """The currency that is asked for; "" for all."""
-    code = text_of(request, "currency")
-    return code if code in CURRENCIES else ""
 
 
 def _about(key: RowKey, by: By, names: Mapping[str, str]) -> Value:

@@ -1,4 +1,4 @@
-"""Figures of days by wallet, which are counted anew. The version before counts them without wallets, which the next one notices.
+"""Figures of days by wallet, which are counted anew. The version before counts days without them, which the next one notices.
 
 While both run, each may undo what the other has counted; reports of the new version read the ledger in that time.
 """
@@ -9,7 +9,7 @@ revision = "0048"
 down_revision = "0047"
 
 oldest_reader = None
-locks = "report_day_reseller and report_progress, for a moment: a table that is made anew, and empty"
+locks = "report_progress, for a moment"
 
 
 def upgrade() -> None:
