@@ -76,8 +76,9 @@ async def holdings_of_days(
     units.move(await store.sealed_movements(tx, kind, mode, calendar.months, days[0], days[-1]))
     for span in left:
         units.move(await store.movements(tx, kind, mode, span, kinds))
-    if kind is AccountKind.WALLET:
-        # They store what they hold now. What came since is taken back: later, and in these days.
+    if kind is AccountKind.WALLET and calendar.closed and calendar.closed[0].month.first <= days[0]:
+        # They store what they hold now, and a closed month has rows for every one of them. So what came since is taken back: later, and in
+        # these days.
         units.add(await store.held_by_wallets(tx, mode))
         for changes in await _changes_from(tx, calendar, kind, mode, after(days[-1])):
             units.subtract(changes)
