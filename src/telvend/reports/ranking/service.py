@@ -11,7 +11,7 @@ from telvend.kit.mode import Mode
 from telvend.ledger.model import AccountKind
 from telvend.reports import store as report_store
 from telvend.reports.calendar import Calendar, after
-from telvend.reports.model import By, Holding, Movement, ReportTable, RowKey, SaleLines, Sales, days_between, enter
+from telvend.reports.model import By, Holding, Movement, ReportTable, RowKey, Sales, days_between
 from telvend.reports.ranking import store
 from telvend.reports.ranking.store import Place, Stirred, Window
 from telvend.reports.service import Reports
@@ -69,13 +69,10 @@ class RankedReports:
             await report_store.prepare(tx)
             calendar = await Calendar.read(tx, self._zone)
             counted, left = calendar.parts(days, as_counted=calendar.counted.with_wallets)
-            lines: SaleLines = {}
+            uncounted: dict[int, Sales] = {}
             for span in left:
                 for key, sales in (await report_store.sales(tx, span, by, with_cost=with_cost)).items():
-                    enter(lines, key, sales)
-            uncounted: dict[int, Sales] = {}
-            for key, sales in lines.items():
-                uncounted.setdefault(key.account_id, Sales()).add(sales)
+                    uncounted.setdefault(key.account_id, Sales()).add(sales)
             accounts = await report_store.accounts(tx, uncounted) if uncounted else {}
             totals = await store.total_sales(tx, counted, calendar.months, first, last, mode)
             for wallet_id, sales in uncounted.items():
