@@ -28,6 +28,10 @@ class Calendar:
         """The closed months."""
         return [one.month for one in self.closed]
 
+    def months_between(self, first: date, last: date) -> list[Month]:
+        """The closed months that days from the first to the last are in."""
+        return [month for month in self.months if month.first <= last and first < month.next]
+
     @property
     def is_counted(self) -> bool:
         """Whether days are counted, and all of them, also those of closed months, are days of one zone: they lie side by side."""

@@ -53,6 +53,8 @@ def test_days_are_counted_sealed_or_left() -> None:
     assert calendar.sealed_days(date(2025, 5, 30)) == [date(2025, 5, 30), date(2025, 5, 31)]
     assert calendar.month_of(date(2025, 5, 31)) is MAY
     assert calendar.month_of(date(2025, 6, 1)) is None
+    assert calendar.months_between(date(2025, 5, 31), date(2025, 6, 2)) == [MAY.month]
+    assert calendar.months_between(date(2025, 6, 1), date(2025, 6, 2)) == []
 
 
 @pytest.mark.parametrize(("zone", "month_zone", "is_counted"), [

@@ -74,7 +74,8 @@ class RankedReports:
                 for key, sales in (await report_store.sales(tx, span, by, with_cost=with_cost)).items():
                     uncounted.setdefault(key.account_id, Sales()).add(sales)
             accounts = await report_store.accounts(tx, uncounted) if uncounted else {}
-            totals = await store.total_sales(tx, counted, calendar.months, first, last, mode)
+            months = calendar.months_between(first, last)
+            totals = await store.total_sales(tx, counted, months, first, last, mode)
             for wallet_id, sales in uncounted.items():
                 if accounts[wallet_id].mode is mode:
                     totals.setdefault(accounts[wallet_id].currency, Sales()).add(sales)
@@ -84,7 +85,7 @@ class RankedReports:
                 for wallet_id, sales in uncounted.items()
                 if (accounts[wallet_id].mode, accounts[wallet_id].currency) == (mode, window.currency)
             }
-            places = await store.rank_sales(tx, counted, calendar.months, first, last, sold, window)
+            places = await store.rank_sales(tx, counted, months, first, last, sold, window)
             sealed = [day for day in calendar.sealed_days(first) if day <= last]
             shown = [place.wallet_id for place in places[: page.rows]]
             found = await store.sales_of(tx, shown, counted, sealed, window)
@@ -118,7 +119,7 @@ class RankedReports:
         moved: list[Movement] = []
         for span in left:
             moved += await report_store.movements(tx, span, by_day=False)
-        months = [month.first for month in calendar.months]
+        months = [month.first for month in calendar.months_between(first, last)]
         stirred = Stirred(counted, months, first, last, [movement.account_id for movement in moved])
         totals = (await holdings_of_days(tx, calendar, AccountKind.WALLET, mode, days, [], None)).totals
         window = _window(page, mode, {code: total.transfers for code, total in totals.items()})

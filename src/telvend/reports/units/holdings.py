@@ -73,7 +73,8 @@ async def holdings_of_days(
     units = _Units()
     counted, left = calendar.parts(days)
     units.move(await store.counted_movements(tx, kind, mode, counted))
-    units.move(await store.sealed_movements(tx, kind, mode, calendar.months, days[0], days[-1]))
+    months = calendar.months_between(days[0], days[-1])
+    units.move(await store.sealed_movements(tx, kind, mode, months, days[0], days[-1]))
     for span in left:
         units.move(await store.movements(tx, kind, mode, span, kinds))
     if kind is AccountKind.WALLET and calendar.closed and calendar.closed[0].month.first <= days[0]:
