@@ -198,6 +198,8 @@ async def furnish(testbed: Testbed, say: Callable[[str], None]) -> None:
                 raise TimeoutError("the search index of orders, or the days of reports, never caught up")
             await shop.order_search.work()
             await shop.day_summaries.work()
+    async with testbed.connection() as connection:
+        await connection.execute("vacuum analyze report_day_wallet")  # As it is vacuumed by itself within minutes.
 
 
 # A shop at rest does not write how far its index follows: the newest order decides.
@@ -234,7 +236,8 @@ async def _fill(testbed: Testbed) -> None:
             await connection.execute("set local work_mem = '256MB'")
             for statement in (*_RESELLERS, _MADE_UP, orders, *_ORDERS):
                 await connection.execute(statement)
-            # Indexed anew, from the first one on.
+            # Indexed and counted anew, from the first one on.
             await connection.execute("update order_search_progress set placed_until = null")
+            await connection.execute("update report_progress set counted_until = null")
         for table in ("orders", "attempt", "transfer", "reseller", "wallet", "wallet_transaction", "account"):
             await connection.execute(f"vacuum analyze {table}")

@@ -49,9 +49,12 @@ def console_pages() -> Iterable[str]:
     )  # fmt: skip
     for kind, by in (
         ("margin", "reseller"), ("margin", "network"), ("margin", "provider"), ("margin", "product"), ("sales", "reseller"),
-        ("outcomes", "network"), ("floats", "provider"), ("floats", "day"), ("wallets", "reseller"), ("wallets", "day"),
+        ("outcomes", "network"), ("outcomes", "reseller"), ("floats", "provider"), ("floats", "day"), ("wallets", "reseller"),
+        ("wallets", "day"),
     ):  # fmt: skip
         yield f"/console/reports?kind={kind}&by={by}&from={_day(9)}&to={_day(3)}"
+        if by == "reseller":
+            yield f"/console/reports?kind={kind}&by={by}&from={_day(9)}&to={_day(3)}&page=2"
 
 
 def portal_pages(bulk_code: str) -> Iterable[str]:

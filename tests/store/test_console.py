@@ -591,6 +591,16 @@ async def test_reports_and_books_agree_with_the_ledger(console: ConsoleShop) -> 
     assert "GH₵4.50" in page.text
     file = await owner.http.get("/console/reports.csv?kind=margin&by=network")
     assert file.text.splitlines()[0] == "network,currency,sold,amount,cost,refunded,written_off,margin"
+    for kind in ("margin", "sales", "outcomes", "wallets"):
+        page = await owner.open(f"/console/reports?kind={kind}&by=reseller")
+        assert console.ama.email in page.text
+        assert next(form for form in page.forms if "Show" in form.buttons).fields["currency"] == "GHS"
+        for empty in ("page=2", "currency=NGN"):
+            page = await owner.open(f"/console/reports?kind={kind}&by=reseller&{empty}")
+            assert "Nothing has moved" in page.text
+            assert "(GHS)" in page.text, "totals are of all"
+        file = await owner.http.get(f"/console/reports.csv?kind={kind}&by=reseller")
+        assert console.ama.email in file.text
     books = await owner.open("/console/books")
     rows = [row for row in books.html.split("<tr") if "Total (GHS)" in row]
     amounts = re.findall(r"GH₵[0-9,.]+", rows[0])
@@ -741,6 +751,7 @@ async def test_texts_in_addresses_that_cannot_be_are_no_server_errors(console: C
         "/console/reports?kind=x&by=x",
         "/console/reports?from=2026-01-02&to=2026-01-01",
         "/console/reports?from=1000-01-01&to=9999-12-31",
+        "/console/reports?kind=wallets&by=reseller&page=999999999999999999&currency=%00",
         "/console/catalogue?network=%00&after=9999999999",
         "/console/vouchers?serial=abc",
         "/console/vouchers?serial=99999999999999999999",

@@ -27,6 +27,7 @@ from telvend.operator.vouchers import store as vouchers
 from telvend.operator.vouchers.guard import store as guards
 from telvend.orders import store
 from telvend.orders.placement import OrderPlacement
+from telvend.reports.ranking import store as ranking
 from telvend.sales import store as sales_store
 from telvend.sales.model import SaleKind
 from telvend.wallets import store as wallet_store
@@ -110,6 +111,8 @@ STATEMENTS = {
     "premiums: parties": momo.PARTIES,
     "premiums: insert": premiums.INSERT,
     "premiums: mark used": premiums.MARK_USED,
+    "reports: sales of the resellers of a page": ranking.SALES_OF,
+    "reports: what moved the wallets of a page": ranking.MOVED_OF,
 }
 
 # 20,000 sold orders with their transfers and attempts, a few of them due, in a shop of 2,000 wallets.

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from telvend.providers.contract import Provider
     from telvend.providers.simulator.store import PostgresBook
     from telvend.providers.upstream import Upstream
+    from telvend.reports.ranking.service import RankedReports
     from telvend.reports.service import Reports
     from telvend.reports.summaries.service import DaySummaries
     from telvend.resellers.service import Resellers
@@ -759,6 +760,7 @@ class Shop:
             wallets=self.wallets,
             totals=self._life.opened(Stale(self.reports.totals, TOTALS_FRESH_S)),
             reports=self.reports,
+            ranked_reports=self.ranked_reports,
             jobs=Jobs(self.database),
             reconciliations=self.reconciliations,
             resellers=self.resellers,
@@ -984,6 +986,14 @@ class Shop:
         from telvend.reports.service import Reports
 
         return Reports(self.database, ZoneInfo(self.settings.timezone))
+
+    @cached_property
+    def ranked_reports(self) -> "RankedReports":
+        from zoneinfo import ZoneInfo
+
+        from telvend.reports.ranking.service import RankedReports
+
+        return RankedReports(self.database, ZoneInfo(self.settings.timezone), self.reports)
 
     @cached_property
     def payable(self) -> "Gateways":

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from telvend.bootstrap import Shop
     from telvend.fulfilment.provisional.model import OpenCredits
-    from telvend.reports.service import Reports, ReportTable
+    from telvend.reports.model import ReportTable
+    from telvend.reports.service import Reports
 
 app = typer.Typer()
 

@@ -34,6 +34,7 @@ from telvend.orders.records import OrderRecords
 from telvend.orders.search.service import OrderSearch
 from telvend.people.model import Act, Visitor
 from telvend.people.service import People
+from telvend.reports.ranking.service import RankedReports
 from telvend.reports.service import Reports
 from telvend.resellers.service import Resellers
 from telvend.upstreams.reconciliation.service import Reconciliations
@@ -72,6 +73,7 @@ class Desk:
     totals: Stale[list[AccountTotal]]
     """What every account holds, summed within the last minute."""
     reports: Reports
+    ranked_reports: RankedReports
     jobs: Jobs
     """Long work that is done in the background: months that are closed, audits of the books."""
     reconciliations: Reconciliations

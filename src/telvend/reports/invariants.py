@@ -8,6 +8,19 @@ from typing import Final
 from telvend.database.invariants import Invariant
 from telvend.ledger.model import AccountKind, TransferKind
 
+_OF_WALLETS: Final = ", ".join(
+    f"coalesce(sum(change_minor) filter (where kind in ({', '.join(str(int(kind)) for kind in kinds)})), 0)"
+    for kinds in (
+        (TransferKind.HOLD,),
+        (TransferKind.RELEASE,),
+        (TransferKind.CREDIT,),
+        (TransferKind.REFUND,),
+        (TransferKind.PROVISIONAL_CREDIT, TransferKind.REVERSAL),
+        (TransferKind.DEBIT,),
+        (TransferKind.VOID,),
+    )
+)
+
 INVARIANTS: Final = (
     Invariant(
         "the figures of closed months are as they were sealed",
@@ -71,9 +84,8 @@ INVARIANTS: Final = (
             select day, currency, mode, array[sum(sold_minor), sum(released_minor), sum(cost_minor)]::bigint[] as figures
             from report_day_sale group by 1, 2, 3
         ) s full join (
-            select d.day, a.currency, a.mode,
-                array[sum(d.sold_minor), sum(d.released_minor), sum(d.cost_minor)]::bigint[] as figures
-            from report_day_reseller d join report_account a on a.id = d.wallet_id group by 1, 2, 3
+            select day, currency, mode, array[sum(sold_minor), sum(released_minor), sum(cost_minor)]::bigint[] as figures
+            from report_day_wallet group by 1, 2, 3
         ) r using (day, currency, mode) full join (
             select day, currency, mode, array[
                 coalesce(-sum(change_minor) filter (where account_kind = '{AccountKind.IN_FLIGHT}'
@@ -86,5 +98,47 @@ INVARIANTS: Final = (
         ) m using (day, currency, mode)
         where coalesce(s.figures, '{{0,0,0}}') <> coalesce(m.figures, '{{0,0,0}}')
             or coalesce(s.figures, '{{0,0,0}}') <> coalesce(r.figures, '{{0,0,0}}') limit 10""",
+    ),
+    Invariant(
+        "the days that are counted moved in each wallet what the ledger says of their time",
+        """
+        with progress as (select counted_until from report_progress where counted_until = wallets_until)
+        select format('wallet %s: the days moved %s with %s transfers, the ledger %s with %s', id, coalesce(s.minor, 0),
+                      coalesce(s.transfers, 0), coalesce(l.minor, 0), coalesce(l.transfers, 0))
+        from (
+            select wallet_id as id, sum(change_minor) as minor, sum(transfers) as transfers
+            from report_day_wallet d
+            where not exists (select from report_month m where d.day >= m.month and d.day < m.month + interval '1 month')
+            group by 1
+        ) s full join (
+            select side.id, sum(side.minor) as minor, sum(t.transfers) as transfers
+            from (
+                select debit, credit, count(*) as transfers, sum(amount_minor) as minor
+                from report_transfer t join progress p on t.created_at < p.counted_until
+                where not exists (select from report_month m where t.created_at >= m.begins_at and t.created_at < m.ends_at)
+                group by 1, 2
+            ) t cross join lateral (values (t.credit, t.minor), (t.debit, -t.minor)) as side(id, minor)
+            join report_wallet w on w.wallet_id = side.id
+            group by 1
+        ) l using (id)
+        where exists (select from progress)
+            and (coalesce(s.minor, 0) <> coalesce(l.minor, 0) or coalesce(s.transfers, 0) <> coalesce(l.transfers, 0)) limit 10""",
+    ),
+    Invariant(
+        "each day that is counted moved in its wallets, by kinds of transfers, what it moved in all of them together",
+        f"""
+        select format('%s %s %s: wallets moved %s one by one, and %s together', day, currency, mode, r.figures, m.figures)
+        from (
+            select day, currency, mode, array[
+                -sum(held_minor), sum(released_minor), sum(credited_minor), sum(refunded_minor), sum(lent_minor), -sum(debited_minor),
+                -sum(voided_minor)
+            ]::bigint[] as figures
+            from report_day_wallet group by 1, 2, 3
+        ) r full join (
+            select day, currency, mode, array[{_OF_WALLETS}]::bigint[] as figures
+            from report_day_movement where account_kind = '{AccountKind.WALLET}' group by 1, 2, 3
+        ) m using (day, currency, mode)
+        where exists (select from report_progress where counted_until = wallets_until)
+            and coalesce(r.figures, '{{0,0,0,0,0,0,0}}') <> coalesce(m.figures, '{{0,0,0,0,0,0,0}}') limit 10""",
     ),
 )

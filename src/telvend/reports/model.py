@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
 from telvend.kit.zones import midnight as midnight
 from telvend.ledger.model import AccountKind, TransferKind
+
+T = TypeVar("T")
 
 LONGEST_DAYS: Final = 3660
 _FIRST_YEAR, _LAST_YEAR = 1971, 9990
@@ -146,10 +148,14 @@ def _start(day: date, months: Sequence[ClosedMonth], zone: ZoneInfo) -> datetime
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Every transfer from before `until` is in the figures of its day, which are days of `zone`; None where nothing is counted."""
+    """Every transfer from before `until` is in the figures of its day, which are days of `zone`; None where nothing is counted.
+
+    `with_wallets`: in those of its wallet, too. The version before counts without them.
+    """
 
     until: datetime | None = None
     zone: str = ""
+    with_wallets: bool = False
 
 
 def split(span: Span, counted: Counted, zone: ZoneInfo) -> tuple[list[date], list[Span]]:
@@ -181,6 +187,14 @@ def split(span: Span, counted: Counted, zone: ZoneInfo) -> tuple[list[date], lis
 
 def _joined(run: Sequence[tuple[date, datetime, datetime]]) -> Span:
     return Span([day for day, _, _ in run], [begins_at for _, begins_at, _ in run], run[-1][2])
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable(Generic[T]):
+    """Rows in their order, and totals by currency."""
+
+    rows: "dict[RowKey, T]"
+    totals: dict[str, T]
 
 
 # Sales ------------------------------------------------------------------------------------------------------------------
@@ -273,8 +287,8 @@ class RowKey:
 
 def rows_of_sales(
     lines: Mapping[SaleKey, Sales], accounts: Mapping[int, HouseAccount], mode: Mode, by: Sequence[By]
-) -> tuple[dict[RowKey, Sales], dict[str, Sales]]:
-    """The rows of a report on sales in their order, and the totals by currency."""
+) -> ReportTable[Sales]:
+    """The report on sales that these lines come to."""
     rows: dict[RowKey, Sales] = {}
     totals: dict[str, Sales] = {}
     for key, sales in lines.items():
@@ -291,7 +305,13 @@ def rows_of_sales(
         )
         rows.setdefault(row, Sales()).add(sales)
         totals.setdefault(wallet.currency, Sales()).add(sales)
-    return {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))
+    return _in_order(rows, totals)
+
+
+def _in_order(rows: dict[RowKey, T], totals: dict[str, T]) -> ReportTable[T]:
+    return ReportTable(
+        {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))
+    )
 
 
 # Accounts ---------------------------------------------------------------------------------------------------------------
@@ -325,8 +345,12 @@ class Holding:
         return sum(self.changes.get(kind, 0) for kind in kinds)
 
     def enter(self, movement: Movement) -> None:
-        self.transfers += movement.transfers
-        self.changes[movement.kind] = self.changes.get(movement.kind, 0) + movement.change_minor
+        self.change(movement.kind, movement.transfers, movement.change_minor)
+
+    def change(self, kind: TransferKind, transfers: int, minor: int) -> None:
+        """Add what transfers of this kind moved."""
+        self.transfers += transfers
+        self.changes[kind] = self.changes.get(kind, 0) + minor
 
     def add(self, other: "Holding") -> None:
         """Add what another account of the same currency held and how it changed in the same time."""
@@ -346,8 +370,8 @@ def rows_of_holdings(
     movements: Iterable[Movement],
     days: Sequence[date] | None,
     key_of: Callable[[HouseAccount, date | None], RowKey],
-) -> tuple[dict[RowKey, Holding], dict[str, Holding]]:
-    """The rows of a report on accounts in their order, and the totals by currency over the whole time.
+) -> ReportTable[Holding]:
+    """The report on accounts that these openings and movements come to, with totals over the whole time.
 
     With `days`, each account has a row for each of them, opening with what the day before closed with.
     """
@@ -366,56 +390,4 @@ def rows_of_holdings(
             rows.setdefault(key_of(account, day), Holding()).add(part)
             whole.add_changes(part)
         totals.setdefault(account.currency, Holding()).add(whole)
-    return {key: rows[key] for key in sorted(rows, key=lambda key: key.order)}, dict(sorted(totals.items()))
-
-
-class HeldByUnit:
-    """Opening balances and movements by owner and currency, of accounts of one kind and mode; all wallets have the owner ""."""
-
-    def __init__(self, *, wallets: bool) -> None:
-        self._wallets = wallets
-        self._openings: dict[tuple[str, str], int] = {}
-        self._moved: dict[tuple[date | None, str, str, TransferKind], tuple[int, int]] = {}
-
-    def opening(self, owner: str, currency: str, minor: int) -> None:
-        """Add to what was held before the first day."""
-        self._openings[owner, currency] = self._openings.get((owner, currency), 0) + minor
-
-    def enter(self, movements: Iterable[Movement], accounts: Mapping[int, HouseAccount]) -> None:
-        """Add the movements of these accounts; others are left out."""
-        for moved in movements:
-            account = accounts.get(moved.account_id)
-            if account is not None:
-                owner = "" if self._wallets else account.owner
-                self._add((moved.day, owner, account.currency, moved.kind), moved.transfers, moved.change_minor)
-
-    def enter_rows(self, rows: Iterable[Any]) -> None:
-        """Add rows of day, owner, currency, kind, transfers and change_minor."""
-        for row in rows:
-            key = (row["day"], row["owner"], row["currency"], TransferKind(row["kind"]))
-            self._add(key, row["transfers"], row["change_minor"])
-
-    def take_back(self) -> None:
-        """Subtract everything that has moved from the openings, which are what is held afterwards."""
-        for (_, owner, currency, _), (_, minor) in self._moved.items():
-            self.opening(owner, currency, -minor)
-
-    def told(
-        self, kind: AccountKind, mode: Mode, *, by_day: bool
-    ) -> tuple[list[HouseAccount], dict[int, int], list[Movement]]:
-        """The accounts that held something or moved, with their openings by number, and the movements."""
-        stirred = {(owner, currency) for _, owner, currency, _ in self._moved}
-        units = sorted(stirred | {unit for unit, minor in self._openings.items() if minor})
-        numbers = {unit: number for number, unit in enumerate(units)}
-        accounts = [
-            HouseAccount(number, kind, owner, currency, mode, None) for (owner, currency), number in numbers.items()
-        ]
-        moved = [
-            Movement(day if by_day else None, numbers[owner, currency], transfer, transfers, minor)
-            for (day, owner, currency, transfer), (transfers, minor) in self._moved.items()
-        ]
-        return accounts, {number: self._openings.get(unit, 0) for unit, number in numbers.items()}, moved
-
-    def _add(self, key: tuple[date | None, str, str, TransferKind], transfers: int, minor: int) -> None:
-        before = self._moved.get(key, (0, 0))
-        self._moved[key] = (before[0] + transfers, before[1] + minor)
+    return _in_order(rows, totals)

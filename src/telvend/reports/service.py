@@ -6,8 +6,8 @@ database.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Final, Generic, TypeVar
+from datetime import date
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -19,29 +19,28 @@ from telvend.kit.money import Money, currency_of
 from telvend.kit.text import require_text
 from telvend.ledger.model import AccountKind, AccountTotal, TransferKind
 from telvend.reports import store
+from telvend.reports.calendar import Calendar
 from telvend.reports.invariants import INVARIANTS
 from telvend.reports.model import (
     By,
     ClosedMonth,
-    Counted,
-    HeldByUnit,
     Holding,
     HouseAccount,
     Month,
     Movement,
+    ReportTable,
     RowKey,
     SaleLines,
     Sales,
     Span,
     days_between,
     enter,
-    midnight,
     open_spans,
     rows_of_holdings,
     rows_of_sales,
-    split,
 )
 from telvend.reports.summaries import store as summaries
+from telvend.reports.units.holdings import holdings_of_days
 
 _ALL: Final = frozenset(By)
 _FOR_HOLDINGS: Final = {AccountKind.PROVIDER: By.PROVIDER, AccountKind.WALLET: By.RESELLER}
@@ -62,19 +61,9 @@ CLOSING_STEPS: Final = 5
 Progress = Callable[[int, int, str], None]
 """Called before each step: its number, how many there are, and what it is."""
 
-T = TypeVar("T")
-
 
 def _unseen(done: int, total: int, step: str) -> None:
     """Nobody looks."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTable(Generic[T]):
-    """Rows in their order, and totals by currency."""
-
-    rows: dict[RowKey, T]
-    totals: dict[str, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +96,17 @@ class Reports:
         days = days_between(first, last)
         async with self._database.snapshot() as tx:
             await store.prepare(tx)
-            closed = await store.closed_months(tx)
-            lines = await store.closed_sales(tx, first, last, [one.month for one in closed])
-            counted = await summaries.counted(tx) if summaries.can_tell(by) else Counted()
-            for span in open_spans(days, closed, self._zone):
-                whole, left = split(span, counted, self._zone)
-                parts = [await summaries.sales(tx, whole[0], whole[-1], by, mode)] if whole else []
-                parts += [await store.sales(tx, one, frozenset(by), with_cost=with_cost) for one in left]
-                for part in parts:
-                    for key, sales in part.items():
-                        enter(lines, key, sales)
+            calendar = await Calendar.read(tx, self._zone)
+            lines = await store.closed_sales(tx, first, last, calendar.months)
+            tells = summaries.can_tell(by) and (By.RESELLER not in by or calendar.counted.with_wallets)
+            counted, left = calendar.parts(days, as_counted=tells)
+            parts = [await summaries.sales(tx, counted, by, mode)]
+            parts += [await store.sales(tx, span, frozenset(by), with_cost=with_cost) for span in left]
+            for part in parts:
+                for key, sales in part.items():
+                    enter(lines, key, sales)
             accounts = await store.accounts(tx, {key.account_id for key in lines})
-        return ReportTable(*rows_of_sales(lines, accounts, mode, by))
+        return rows_of_sales(lines, accounts, mode, by)
 
     async def holdings(
         self, kind: AccountKind, first: date, last: date, by: Sequence[By], mode: Mode
@@ -136,13 +124,11 @@ class Reports:
         kinds = _KINDS.get(kind)
         async with self._database.snapshot() as tx:
             await store.prepare(tx)
-            closed = await store.closed_months(tx)
-            counted = await summaries.counted(tx)
-            # Days of several zones do not lie side by side.
-            ours = {counted.zone, *(one.zone for one in closed)} == {str(self._zone)}
-            if counted.until is not None and ours and (kind is not AccountKind.WALLET or By.RESELLER not in by):
-                return await self._holdings_of_days(tx, counted, closed, kind, days, by, mode)
-            movements = await store.closed_movements(tx, first, last, [one.month for one in closed])
+            calendar = await Calendar.read(tx, self._zone)
+            closed = calendar.closed
+            if calendar.is_counted and By.RESELLER not in by:
+                return await holdings_of_days(tx, calendar, kind, mode, days, by, kinds)
+            movements = await store.closed_movements(tx, first, last, calendar.months)
             spans = open_spans(days, closed, self._zone)
             for span in spans:
                 movements += await store.movements(tx, span, by_day=by_day, kinds=kinds)
@@ -172,70 +158,7 @@ class Reports:
             provider = kind is AccountKind.PROVIDER
             return RowKey(day, None if provider else owner, None, owner if provider else None, None, account.currency)
 
-        return ReportTable(*rows_of_holdings(shown, openings, moved, days if by_day else None, key_of))
-
-    async def _holdings_of_days(
-        self,
-        tx: Tx,
-        counted: Counted,
-        closed: Sequence[ClosedMonth],
-        kind: AccountKind,
-        days: Sequence[date],
-        by: Sequence[By],
-        mode: Mode,
-    ) -> ReportTable[Holding]:
-        """Holdings from the figures of days. All wallets of a currency are one account here."""
-        first, last = days[0], days[-1]
-        wallets = kind is AccountKind.WALLET
-        held = HeldByUnit(wallets=wallets)
-        months = [one.month for one in closed]
-        moved = await store.closed_movements(tx, first, last, months)
-        for span in open_spans(days, closed, self._zone):
-            whole, left = split(span, counted, self._zone)
-            if whole:
-                held.enter_rows(await summaries.movements(tx, kind, mode, whole[0], whole[-1]))
-            for one in left:
-                moved += await store.movements(tx, one, by_day=True, kinds=_KINDS.get(kind))
-        known = await store.accounts(tx, {movement.account_id for movement in moved} if wallets else ())
-        held.enter(moved, {number: one for number, one in known.items() if (one.kind, one.mode) == (kind, mode)})
-        if wallets:
-            for currency, minor in (await store.held_by_wallets(tx, mode)).items():
-                held.opening("", currency, minor)
-            # What they hold now, less what came since: of these days, of later ones, and of what is not counted yet.
-            held.take_back()
-            later = last + timedelta(days=1)
-            changes = await summaries.changes(tx, kind, mode, later, None)
-            end = max(midnight(later, self._zone), counted.until or midnight(later, self._zone))
-            rest = await store.changes_since(tx, end, None)
-            for sealed in await store.closed_movements(tx, later, date.max, months):
-                rest[sealed.account_id] = rest.get(sealed.account_id, 0) + sealed.change_minor
-            sign = -1
-        else:
-            before = [one for one in closed if one.month.first <= first]
-            since = before[-1].month if before else None
-            within = since is not None and first < since.next
-            rest = {} if since is None else await store.closed_openings(tx, since, first if within else since.next)
-            changes = {}
-            if not within:
-                changes = await summaries.changes(tx, kind, mode, None if since is None else since.next, first)
-                begins_at = midnight(first, self._zone)
-                if counted.until is not None and begins_at > counted.until:
-                    for number, minor in (await store.changes_since(tx, counted.until, begins_at)).items():
-                        rest[number] = rest.get(number, 0) + minor
-            sign = 1
-        for (owner, currency), minor in changes.items():
-            held.opening(owner, currency, sign * minor)
-        known |= await store.accounts(tx, rest if wallets else ())
-        for number, minor in rest.items():
-            if number in known and (known[number].kind, known[number].mode) == (kind, mode):
-                held.opening("" if wallets else known[number].owner, known[number].currency, sign * minor)
-        by_day, named = By.DAY in by, By.PROVIDER in by
-        shown, openings, movements = held.told(kind, mode, by_day=by_day)
-
-        def key_of(account: HouseAccount, day: date | None) -> RowKey:
-            return RowKey(day, None, None, account.owner if named else None, None, account.currency)
-
-        return ReportTable(*rows_of_holdings(shown, openings, movements, days if by_day else None, key_of))
+        return rows_of_holdings(shown, openings, moved, days if by_day else None, key_of)
 
     async def _openings(
         self,
@@ -278,18 +201,18 @@ class Reports:
 
         async with self._database.snapshot() as tx:
             await store.prepare(tx)
-            closed = await store.closed_months(tx)
-            counted = await summaries.counted(tx)
-            if {counted.zone, *(one.zone for one in closed)} != {str(self._zone)}:
-                counted = Counted()
-            rest = await store.changes_since(tx, counted.until, None)
-            if counted.until is not None:
-                last = closed[-1].month if closed else None
-                for row in await summaries.totals(tx, None if last is None else last.next):
+            calendar = await Calendar.read(tx, self._zone)
+            if calendar.is_counted and calendar.counted.until is not None:
+                last = calendar.closed[-1] if calendar.closed else None
+                for row in await summaries.totals(tx, None if last is None else last.month.next):
                     add(row["account_kind"], row["owner"], row["currency"], row["mode"], row["minor"])
-                sealed = {} if last is None else await store.closed_openings(tx, last, last.next)
-                for number, minor in sealed.items():
-                    rest[number] = rest.get(number, 0) + minor
+                rest = {} if last is None else await store.closed_openings(tx, last.month, last.month.next)
+                begins_at = calendar.counted.until if last is None else max(calendar.counted.until, last.ends_at)
+                younger = await store.changes_since(tx, begins_at, None)
+            else:
+                rest, younger = {}, await store.changes_since(tx, None, None)
+            for number, minor in younger.items():
+                rest[number] = rest.get(number, 0) + minor
             known = await store.accounts(tx, rest)
         for number, minor in rest.items():
             account = known[number]

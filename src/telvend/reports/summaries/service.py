@@ -49,7 +49,7 @@ class DaySummaries:
         self._forgotten = -1  # So many months were closed when their days were removed last.
 
     async def work(self) -> int:
-        """Count what can be counted now, for about half a second. Returns how many sales and corrections. Raises Busy.
+        """Count what can be counted now, for about half a second. Returns how many transfers. Raises Busy.
 
         One process of the shop at a time: to the others there is nothing to do.
         """
@@ -64,7 +64,7 @@ class DaySummaries:
                 horizon = horizon or await committed_before(tx, YOUNGEST_S)
                 closed = await report_store.closed_months(tx)
                 since, step_s = progress.counted.until, progress.step_s
-                if since is None or progress.counted.zone != str(self._zone):
+                if since is None or progress.counted.zone != str(self._zone) or not progress.counted.with_wallets:
                     await store.forget(tx)
                     since = await store.beginning(tx)
                 elif closed and self._forgotten != len(closed):
@@ -82,7 +82,7 @@ class DaySummaries:
     async def _step(
         self, tx: Tx, since: datetime, horizon: datetime, step_s: float, closed: Sequence[ClosedMonth]
     ) -> tuple[int, datetime, float]:
-        """Count from a moment on. Returns how many, until when, and how many seconds the next step takes."""
+        """Count from a moment on. Returns how many transfers, until when, and how many seconds the next step takes."""
         if since >= horizon:
             return 0, since, step_s
         for one in closed:
@@ -95,7 +95,8 @@ class DaySummaries:
         until, step_s, there = await narrowed(
             since, min(ends), step_s, moved, most=self._most, shortest_s=_SHORTEST_STEP_S
         )
-        found = await store.count(tx, day, since, until) if there else 0
+        if there:
+            await store.count(tx, day, since, until)
         if there < self._most // 2:
             step_s = min(_LONGEST_STEP_S, step_s * 2)
-        return found, until, step_s
+        return there, until, step_s

@@ -24,14 +24,14 @@ _IN_SPAN: Final = "created_at >= $1 and created_at < $2"
 _SOLD: Final = f"({TransferKind.COST}, {TransferKind.MARGIN})"
 _PAID: Final = f"({TransferKind.COST}, {TransferKind.LOSS})"
 _WRITTEN_OFF: Final = f"({TransferKind.WRITE_OFF}, {TransferKind.CREDIT_WRITE_OFF})"
-_OF_SALES: Final = ", ".join(
-    str(int(kind))
-    for kind in TransferKind
-    if kind in (
-        TransferKind.RELEASE, TransferKind.COST, TransferKind.MARGIN, TransferKind.LOSS, TransferKind.REFUND,
-        TransferKind.LATE_COST, TransferKind.LATE_RETURN, TransferKind.WRITE_OFF, TransferKind.CREDIT_WRITE_OFF,
-    )
+_OF_SALES: Final = (
+    TransferKind.RELEASE, TransferKind.COST, TransferKind.MARGIN, TransferKind.LOSS, TransferKind.REFUND,
+    TransferKind.LATE_COST, TransferKind.LATE_RETURN, TransferKind.WRITE_OFF, TransferKind.CREDIT_WRITE_OFF,
 )  # fmt: skip
+
+
+def _kinds(*kinds: TransferKind) -> str:
+    return f"({', '.join(str(int(kind)) for kind in kinds)})"
 
 
 def _minor(condition: str) -> str:
@@ -51,12 +51,42 @@ _ADD_SALES: Final = _adding(
         group by 1, 2, 3, 4, 5, 6, 7
     """,
 )
-_ADD_RESELLERS: Final = _adding(
-    "insert into report_day_reseller",
-    ("day", "wallet_id"),
-    _FIGURES,
+# What moved the wallets, of the transfers in `pairs`. Releases and refunds are among the figures of sales already.
+_TAKES: Final = (TransferKind.HOLD, TransferKind.VOID, TransferKind.DEBIT, TransferKind.REVERSAL)
+_GIVES: Final = (TransferKind.RELEASE, TransferKind.CREDIT, TransferKind.REFUND, TransferKind.PROVISIONAL_CREDIT)
+_OF_A_WALLET: Final = (
+    "change_minor",
+    "transfers",
+    "held_minor",
+    "credited_minor",
+    "lent_minor",
+    "debited_minor",
+    "voided_minor",
+)
+
+
+def _moved(kind: TransferKind) -> str:
+    return f"case when kind = {kind} then minor else 0 end"
+
+
+_ADD_WALLETS: Final = _adding(
+    "insert into report_day_wallet",
+    ("day", "mode", "currency", "wallet_id"),
+    (*_FIGURES, *_OF_A_WALLET),
     f"""
-        select $3::date as day, s.wallet_id, {_SUMS} from figures s group by 1, 2
+        select $3::date as day, a.mode, a.currency, s.wallet_id, {", ".join(f"s.{name}" for name in (*_FIGURES, *_OF_A_WALLET))}
+        from (
+            select s.wallet_id, {_SUMS}, {", ".join(f"sum(s.{name})::bigint as {name}" for name in _OF_A_WALLET)}
+            from (
+                select wallet_id, {", ".join(_FIGURES)}, {", ".join(f"0 as {name}" for name in _OF_A_WALLET)} from figures
+                union all
+                select case when kind in {_kinds(*_TAKES)} then debit else credit end, {", ".join("0" for _ in _FIGURES)},
+                    case when kind in {_kinds(*_TAKES)} then -minor else minor end, transfers, {_moved(TransferKind.HOLD)},
+                    {_moved(TransferKind.CREDIT)}, {_moved(TransferKind.PROVISIONAL_CREDIT)} - {_moved(TransferKind.REVERSAL)},
+                    {_moved(TransferKind.DEBIT)}, {_moved(TransferKind.VOID)}
+                from pairs where kind in {_kinds(*_TAKES, *_GIVES)}
+            ) s group by s.wallet_id
+        ) s cross join lateral (select * from report_account where report_account.id = s.wallet_id limit 1) a
     """,
 )
 _ADD_MOVEMENTS: Final = _adding(
@@ -66,10 +96,7 @@ _ADD_MOVEMENTS: Final = _adding(
     f"""
         select $3::date as day, a.kind as account_kind, case a.kind when '{AccountKind.WALLET}' then '' else a.owner end as owner,
             a.currency, a.mode, t.kind, sum(t.transfers)::bigint, sum(side.minor)::bigint
-        from (
-            select kind, debit, credit, count(*) as transfers, sum(amount_minor) as minor from report_transfer where {_IN_SPAN}
-            group by 1, 2, 3
-        ) t cross join lateral (values (t.credit, t.minor), (t.debit, -t.minor)) as side(id, minor)
+        from pairs t cross join lateral (values (t.credit, t.minor), (t.debit, -t.minor)) as side(id, minor)
         cross join lateral (select * from report_account where report_account.id = side.id limit 1) a
         group by 1, 2, 3, 4, 5, 6
     """,
@@ -80,7 +107,12 @@ _ADD_MOVEMENTS: Final = _adding(
 # Every transfer of a sale has the moment at which the sale became final, so that no sale is in two spans. What each order, other sale
 # or correction comes to is what `reports/store.py` says of a span at once; a test compares both.
 COUNT: Final = f"""
-    with moved as materialized (
+    with pairs as materialized (
+        select kind, debit, credit, count(*) as transfers, sum(amount_minor) as minor from report_transfer where {
+    _IN_SPAN
+}
+        group by 1, 2, 3
+    ), moved as materialized (
         select cause, max(credit) filter (where kind in {_PAID}) as paid,
             bool_or(kind in {_SOLD})::integer as sold, {_minor(f"kind in {_SOLD}")} as sold_minor,
             count(*) filter (where kind = {TransferKind.RELEASE}) as failed, {
@@ -92,7 +124,7 @@ COUNT: Final = f"""
 } as refunded_minor,
             {_minor(f"kind in {_WRITTEN_OFF}")} as written_off_minor,
             {_minor(f"kind = {TransferKind.LATE_COST}")} - {_minor(f"kind = {TransferKind.LATE_RETURN}")} as late_minor
-        from report_transfer where {_IN_SPAN} and kind in ({_OF_SALES})
+        from report_transfer where {_IN_SPAN} and kind in {_kinds(*_OF_SALES)}
         group by cause
     ), figures as materialized (
         select o.wallet_id, o.service, o.network, o.product,
@@ -112,11 +144,11 @@ COUNT: Final = f"""
     ), sold as (
         {_ADD_SALES}
     ), bought as (
-        {_ADD_RESELLERS}
+        {_ADD_WALLETS}
     ), turned as (
         {_ADD_MOVEMENTS}
     )
-    select count(*) from moved
+    select
 """
 
 _BEGINNING: Final = """
@@ -126,22 +158,30 @@ _BEGINNING: Final = """
 
 
 class Progress(NamedTuple):
-    """Until when days are counted, whose days they are, and how many seconds the next step takes."""
+    """Until when days are counted, and how many seconds the next step takes."""
 
     counted: Counted
     step_s: float
 
 
+_PROGRESS: Final = """
+    select counted_until, zone, counted_until is not distinct from wallets_until as with_wallets, step_s from report_progress
+"""
+
+
 async def take(tx: Tx) -> Progress | None:
     """Lock the progress. None where another process has it."""
-    row = await tx.fetchrow("select counted_until, zone, step_s from report_progress for update skip locked")
-    return None if row is None else Progress(Counted(row["counted_until"], row["zone"]), row["step_s"])
+    row = await tx.fetchrow(f"{_PROGRESS} for update skip locked")
+    return None if row is None else Progress(_counted(row), row["step_s"])
 
 
 async def counted(tx: Tx) -> Counted:
     """Until when days are counted."""
-    row = await tx.fetchrow("select counted_until, zone from report_progress")
-    return Counted(row["counted_until"], row["zone"])
+    return _counted(await tx.fetchrow(_PROGRESS))
+
+
+def _counted(row: Any) -> Counted:
+    return Counted(row["counted_until"], row["zone"], row["with_wallets"])
 
 
 async def beginning(tx: Tx) -> datetime:
@@ -158,20 +198,21 @@ async def moved_between(tx: Tx, since: datetime, until: datetime, most: int) -> 
     return int(found)
 
 
-async def count(tx: Tx, day: date, since: datetime, until: datetime) -> int:
-    """Add what was moved in this time to the figures of its day. Returns how many sales and corrections."""
-    return int(await tx.fetchval(COUNT, since, until, day))
+async def count(tx: Tx, day: date, since: datetime, until: datetime) -> None:
+    """Add what was moved in this time to the figures of its day."""
+    await tx.execute(COUNT, since, until, day)
 
 
 async def write_progress(tx: Tx, counted_until: datetime | None, zone: str, step_s: float) -> None:
     await tx.execute(
-        "update report_progress set counted_until = $1, zone = $2, step_s = $3", counted_until, zone, step_s
-    )
+        "update report_progress set counted_until = $1, wallets_until = $1, zone = $2, step_s = $3",
+        counted_until, zone, step_s,
+    )  # fmt: skip
 
 
 async def forget(tx: Tx, first: date | None = None, after: date | None = None) -> None:
     """Remove the figures of the days from `first` on that are before `after`; None: of all."""
-    for table in ("report_day_sale", "report_day_reseller", "report_day_movement"):
+    for table in ("report_day_sale", "report_day_wallet", "report_day_movement"):
         await tx.execute(
             f"delete from {table} where day >= coalesce($1::date, '-infinity') and day < coalesce($2::date, 'infinity')",
             first, after,
@@ -181,19 +222,23 @@ async def forget(tx: Tx, first: date | None = None, after: date | None = None) -
 # What reports read -------------------------------------------------------------------------------------------------------
 
 
+OF_SALES: Final = "(s.sold > 0 or s.failed > 0 or s.refunds > 0 or s.cost_minor <> 0 or s.written_off_minor <> 0)"
+"""Which rows of `report_day_wallet` s have figures of sales; the others say what else has moved the wallet."""
+
+
 def can_tell(by: Collection[By]) -> bool:
     """Whether the figures of days are kept as finely as a report wants them: resellers are not told apart by product as well."""
     return By.RESELLER not in by or not {By.NETWORK, By.PROVIDER, By.PRODUCT} & set(by)
 
 
-async def sales(tx: Tx, first: date, last: date, by: Collection[By], mode: str) -> SaleLines:
+async def sales(tx: Tx, days: Sequence[date], by: Collection[By], mode: str) -> SaleLines:
     """The sales of counted days, grouped as `by` asks. An account stands for all of its currency, where resellers are not told apart."""
     day = "s.day" if By.DAY in by else "null::date"
     if By.RESELLER in by:
         columns = f"{day} as day, s.wallet_id, '' as service, '' as network, '' as product, '' as provider"
-        table = "report_day_reseller s join report_account a on a.id = s.wallet_id"
+        table = "report_day_wallet s"
         grouped = "s.wallet_id" if By.DAY not in by else "s.day, s.wallet_id"
-        mode_is = "a.mode"
+        mode_is = f"{OF_SALES} and s.mode"
     else:
         named = {
             "service": By.PRODUCT in by, "network": By.NETWORK in by, "product": By.PRODUCT in by, "provider": By.PROVIDER in by,
@@ -212,40 +257,14 @@ async def sales(tx: Tx, first: date, last: date, by: Collection[By], mode: str) 
             ]
         )
     found = await tx.fetch(
-        f"select {columns}, {_SUMS} from {table} where s.day between $1 and $2 and {mode_is} = $3 group by {grouped}",
-        first, last, mode,
+        f"select {columns}, {_SUMS} from {table} where s.day = any($1::date[]) and {mode_is} = $2 group by {grouped}",
+        days, mode,
     )  # fmt: skip
     lines: SaleLines = {}
     for row in found:
         key = SaleKey(row["day"], row["wallet_id"], row["service"], row["network"], row["product"], row["provider"])
         enter(lines, key, Sales(*row[-len(_FIGURES) :]))
     return lines
-
-
-async def movements(tx: Tx, kind: AccountKind, mode: str, first: date | None, last: date | None) -> list[Any]:
-    """How the accounts of a kind changed in counted days: day, owner, currency, kind, transfers, change_minor. None: the first, or
-    the last day.
-    """
-    found: list[Any] = await tx.fetch(
-        "select day, owner, currency, kind, transfers, change_minor from report_day_movement"
-        " where account_kind = $1 and mode = $2 and day between coalesce($3::date, '-infinity') and coalesce($4::date, 'infinity')",
-        kind, mode, first, last,
-    )  # fmt: skip
-    return found
-
-
-async def changes(
-    tx: Tx, kind: AccountKind, mode: str, first: date | None, before: date | None
-) -> dict[tuple[str, str], int]:
-    """By owner and currency how the accounts of a kind changed in counted days, those of closed months left out."""
-    found = await tx.fetch(
-        "select owner, currency, sum(change_minor)::bigint as minor from report_day_movement s"
-        " where account_kind = $1 and mode = $2 and day >= coalesce($3::date, '-infinity') and day < coalesce($4::date, 'infinity')"
-        " and not exists (select from report_month m where s.day >= m.month and s.day < m.month + interval '1 month')"
-        " group by owner, currency",
-        kind, mode, first, before,
-    )  # fmt: skip
-    return {(row["owner"], row["currency"]): row["minor"] for row in found}
 
 
 async def totals(tx: Tx, first: date | None) -> list[Any]:

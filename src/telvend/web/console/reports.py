@@ -14,13 +14,13 @@ from starlette.routing import Route
 from telvend.desk.jobs.model import JobKind
 from telvend.errors import InvalidInput
 from telvend.kit.mode import Mode
-from telvend.kit.money import Money, currency_of
+from telvend.kit.money import CURRENCIES, Money, currency_of
 from telvend.ledger.model import AccountKind, AccountTotal
 from telvend.people.model import Visitor
 from telvend.reports.columns import EARNED, FLOATS, OUTCOMES, SOLD, WALLETS, Minor, Told
-from telvend.reports.model import By, ClosedMonth, Month, RowKey
-from telvend.reports.service import ReportTable
-from telvend.web.console.frame import Console, day_of, from_to, leading, text_of
+from telvend.reports.model import By, ClosedMonth, Month, ReportTable, RowKey
+from telvend.reports.ranking.service import LAST_PAGE, Page, RankedPage
+from telvend.web.console.frame import PAGE, Console, day_of, from_to, leading, number_of, text_of
 from telvend.web.console.jobs import audit_listing, figure_lines, path_of
 from telvend.web.console.rights import Right
 from telvend.web.console.tables import Column, Filter, Listing, Value, csv_file
@@ -28,6 +28,8 @@ from telvend.web.console.verbs import Field, Given, NotYet, On, Preview, Verb, r
 from telvend.web.shell import visitor_of
 
 _MOST_ROWS: Final = 500
+"""Rows of a page, where they are not resellers."""
+_ORDER: Final = {False: "Who bought most stands first.", True: "Who held most at the end stands first."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class _Pages:
     # Reports ------------------------------------------------------------------------------------------------------------
 
     async def report(self, request: Request, visitor: Visitor) -> Response:
-        kind, by, mode = self._asked(request)
+        kind, by, _ = self._asked(request)
         title = KINDS[kind].title
         filters = [
             Filter("kind", "Report", options=[(name, one.title) for name, one in KINDS.items()]),
@@ -78,42 +80,47 @@ class _Pages:
             Filter("mode", "Mode", options=[(str(one), str(one).capitalize()) for one in Mode]),
             *from_to(),
         ]
+        number = min(number_of(request, "page") or 1, LAST_PAGE)
         try:
             first, last = await self._days(request)
-            found = await self._found(kind, first, last, by, mode)
+            found = await self._page(request, first, last, number)
         except InvalidInput as error:
             listing = Listing(
                 title, [], [], filters, empty="Choose other days", advice=f"{error.field} {error.problem}."
             )
             return self._console.list(request, visitor, "Reports", listing)
-        shown = dict(islice(found.rows.items(), _MOST_ROWS))
-        names = await self._names(shown)
+        if by is By.RESELLER:
+            # That of the page first: a form shows the first one where none was asked for.
+            codes = sorted({*found.totals, found.currency} - {""}, key=lambda code: (code != found.currency, code))
+            filters.insert(2, Filter("currency", "Ranked in", options=[(code, code) for code in codes]))
+        names = await self._names(found.rows)
         told = KINDS[kind].told
-        rows = [_row(key, by, names, value, told) for key, value in shown.items()]
         summary: list[tuple[str, Value]] = []
         for code, value in found.totals.items():
             summary += [(f"{_words(name)} ({code})", figure) for name, figure in _figures(value, told, code).items()]
-        left = len(found.rows) - _MOST_ROWS
         listing = Listing(
             title,
             [Column(str(by).capitalize()), *(Column(_words(name), amount=True) for name in told)],
-            rows,
+            [_row(key, by, names, value, told) for key, value in found.rows.items()],
             filters,
-            csv=leading(request).replace("/console/reports", "/console/reports.csv", 1),
+            newer=leading(request, page=number - 1 if number > 2 else None) if number > 1 else "",
+            older=leading(request, page=number + 1) if found.has_more else "",
+            beside=("Previous", "Next"),
+            csv=leading(request, page=None, currency=None).replace("/console/reports", "/console/reports.csv", 1),
             empty="Nothing has moved in these days",
             advice="A sale counts in the day in which it became final.",
             summary=summary,
         )
         lead = f"{title}, {first} to {last} ({self._console.zone})."
-        if left > 0:
-            lead += f" The file has {left} more rows."
+        if by is By.RESELLER:
+            lead += f" {_ORDER[KINDS[kind].account is not None]} The file has all of them, in every currency."
         actions = [("/console/reports/months", "Months"), ("/console/books", "Books")]
         return self._console.list(request, visitor, "Reports", listing, lead=lead, actions=actions)
 
     async def csv(self, request: Request, visitor: Visitor) -> Response:  # noqa: ARG002 - every page gets it
-        kind, by, mode = self._asked(request)
+        kind, by, _ = self._asked(request)
         first, last = await self._days(request)
-        found = await self._found(kind, first, last, by, mode)
+        found = await self._whole(request, first, last)
         names, told = await self._names(found.rows), KINDS[kind].told
 
         async def parts() -> AsyncIterator[Sequence[Sequence[Value]]]:
@@ -138,11 +145,27 @@ class _Pages:
         last = last or (today if first is None or first <= today else first)
         return first or last, last
 
-    async def _found(self, kind: str, first: date, last: date, by: By, mode: Mode) -> ReportTable[Any]:
-        asked = KINDS[kind]
+    async def _page(self, request: Request, first: date, last: date, number: int) -> RankedPage[Any]:
+        """A page of the report: resellers are ranked, other rows stand in their order. Raises InvalidInput, Busy."""
+        kind, by, mode = self._asked(request)
+        asked, ranked = KINDS[kind], self._desk.ranked_reports
+        if by is By.RESELLER:
+            code = text_of(request, "currency")
+            page = Page(number, PAGE, code if code in CURRENCIES else "")
+            if asked.account is not None:
+                return await ranked.wallets(first, last, mode, page)
+            return await ranked.sales(first, last, mode, page, with_cost=asked.with_cost)
+        whole = await self._whole(request, first, last)
+        begin, end = (number - 1) * _MOST_ROWS, number * _MOST_ROWS
+        return RankedPage(dict(islice(whole.rows.items(), begin, end)), whole.totals, has_more=len(whole.rows) > end)
+
+    async def _whole(self, request: Request, first: date, last: date) -> ReportTable[Any]:
+        """Raises InvalidInput, Busy."""
+        kind, by, mode = self._asked(request)
+        asked, reports = KINDS[kind], self._desk.reports
         if asked.account is not None:
-            return await self._desk.reports.holdings(asked.account, first, last, [by], mode)
-        return await self._desk.reports.sales(first, last, [by], mode, with_cost=asked.with_cost)
+            return await reports.holdings(asked.account, first, last, [by], mode)
+        return await reports.sales(first, last, [by], mode, with_cost=asked.with_cost)
 
     async def _names(self, rows: Iterable[RowKey]) -> Mapping[str, str]:
         ids = {UUID(key.reseller_id) for key in rows if key.reseller_id is not None}

@@ -54,7 +54,9 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list as a page shows it. `newer` and `older` lead to the pages beside it; `csv` to the whole as a file."""
+    """A list as a page shows it. `newer` and `older` lead to the pages beside it, `beside` is what they are called; `csv` leads to the
+    whole as a file.
+    """
 
     caption: str
     columns: Sequence[Column]
@@ -62,6 +64,7 @@ class Listing:
     filters: Sequence[Filter] = ()
     newer: str = ""
     older: str = ""
+    beside: tuple[str, str] = ("Newer", "Older")
     csv: str = ""
     empty: str = "Nothing here"
     advice: str = ""
