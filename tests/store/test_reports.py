@@ -487,33 +487,6 @@ async def test_what_moves_wallets_alone_is_counted_once(books: Books) -> None:
     assert await wallets(books) == (0, 11_000, 0, 0, 0, 11_000)
 
 
-async def test_what_the_version_before_counts_without_wallets_is_counted_anew(books: Books) -> None:
-    await books.fund(moment("2025-05-01 08:00"), Money(10_000, GHS))
-    counting, reports = DaySummaries(books.database, ACCRA), Reports(books.database, ACCRA)
-    ranking = RankedReports(books.database, ACCRA, reports)
-    await count_until(counting, moment("2025-05-01 09:00"))
-    await books.sell(moment("2025-05-02 08:00"), GHS)
-    async with books.database.connection() as tx:
-        await tx.execute(
-            "insert into report_day_reseller (day, wallet_id, sold, sold_minor, failed, released_minor, cost_minor, refunds,"
-            " refunded_minor, written_off_minor) select date '2025-05-02', $1::bigint, 1, 450, 0, 0, 390, 0, 0, 0",
-            books.ama.wallets["GHS"],
-        )
-        await tx.execute("update report_progress set counted_until = '2025-05-03'")
-    for _ in range(2):
-        for table in (
-            await reports.sales(FIRST, LAST, [By.RESELLER], Mode.LIVE, with_cost=True),
-            await ranking.sales(FIRST, LAST, Mode.LIVE, Page(1, 50), with_cost=True),
-        ):
-            assert [(one.sold, one.margin_minor) for one in table.rows.values()] == [(1, 60)]
-        held = (await ranking.wallets(FIRST, LAST, Mode.LIVE, Page(1, 50))).rows
-        assert [(one.opening_minor, one.of(TransferKind.HOLD), one.closing_minor) for one in held.values()] == [
-            (0, -450, 9_550)
-        ]
-        await count_until(counting, moment("2025-05-04 08:00"))
-    assert await reports.findings() == []
-
-
 async def test_who_bought_most_and_who_holds_most_stand_first(books: Books) -> None:
     names = []
     for orders in (1, 2, 0):

@@ -102,7 +102,7 @@ INVARIANTS: Final = (
     Invariant(
         "the days that are counted moved in each wallet what the ledger says of their time",
         """
-        with progress as (select counted_until from report_progress where counted_until = wallets_until)
+        with progress as (select counted_until from report_progress where counted_until is not null)
         select format('wallet %s: the days moved %s with %s transfers, the ledger %s with %s', id, coalesce(s.minor, 0),
                       coalesce(s.transfers, 0), coalesce(l.minor, 0), coalesce(l.transfers, 0))
         from (
@@ -138,7 +138,6 @@ INVARIANTS: Final = (
             select day, currency, mode, array[{_OF_WALLETS}]::bigint[] as figures
             from report_day_movement where account_kind = '{AccountKind.WALLET}' group by 1, 2, 3
         ) m using (day, currency, mode)
-        where exists (select from report_progress where counted_until = wallets_until)
-            and coalesce(r.figures, '{{0,0,0,0,0,0,0}}') <> coalesce(m.figures, '{{0,0,0,0,0,0,0}}') limit 10""",
+        where coalesce(r.figures, '{{0,0,0,0,0,0,0}}') <> coalesce(m.figures, '{{0,0,0,0,0,0,0}}') limit 10""",
     ),
 )

@@ -148,14 +148,10 @@ def _start(day: date, months: Sequence[ClosedMonth], zone: ZoneInfo) -> datetime
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Every transfer from before `until` is in the figures of its day, which are days of `zone`; None where nothing is counted.
-
-    `with_wallets`: in those of its wallet, too. The version before counts without them.
-    """
+    """Every transfer from before `until` is in the figures of its day, which are days of `zone`; None where nothing is counted."""
 
     until: datetime | None = None
     zone: str = ""
-    with_wallets: bool = False
 
 
 def split(span: Span, counted: Counted, zone: ZoneInfo) -> tuple[list[date], list[Span]]:

@@ -98,8 +98,7 @@ class Reports:
             await store.prepare(tx)
             calendar = await Calendar.read(tx, self._zone)
             lines = await store.closed_sales(tx, first, last, calendar.months)
-            tells = summaries.can_tell(by) and (By.RESELLER not in by or calendar.counted.with_wallets)
-            counted, left = calendar.parts(days, as_counted=tells)
+            counted, left = calendar.parts(days, as_counted=summaries.can_tell(by))
             parts = [await summaries.sales(tx, counted, by, mode)]
             parts += [await store.sales(tx, span, frozenset(by), with_cost=with_cost) for span in left]
             for part in parts:

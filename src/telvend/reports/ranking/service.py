@@ -68,7 +68,7 @@ class RankedReports:
         async with self._database.snapshot() as tx:
             await report_store.prepare(tx)
             calendar = await Calendar.read(tx, self._zone)
-            counted, left = calendar.parts(days, as_counted=calendar.counted.with_wallets)
+            counted, left = calendar.parts(days)
             uncounted: dict[int, Sales] = {}
             for span in left:
                 for key, sales in (await report_store.sales(tx, span, by, with_cost=with_cost)).items():
@@ -102,7 +102,7 @@ class RankedReports:
         async with self._database.snapshot() as tx:
             await report_store.prepare(tx)
             calendar = await Calendar.read(tx, self._zone)
-            if calendar.is_counted and calendar.counted.with_wallets:
+            if calendar.is_counted:
                 return await self._wallets_of_days(tx, calendar, days, mode, page)
         # Not counted, or not in days of this zone: the whole report is made, and cut.
         table = await self._reports.holdings(AccountKind.WALLET, first, last, [By.RESELLER], mode)

@@ -64,7 +64,7 @@ class DaySummaries:
                 horizon = horizon or await committed_before(tx, YOUNGEST_S)
                 closed = await report_store.closed_months(tx)
                 since, step_s = progress.counted.until, progress.step_s
-                if since is None or progress.counted.zone != str(self._zone) or not progress.counted.with_wallets:
+                if since is None or progress.counted.zone != str(self._zone):
                     await store.forget(tx)
                     since = await store.beginning(tx)
                 elif closed and self._forgotten != len(closed):

@@ -164,9 +164,7 @@ class Progress(NamedTuple):
     step_s: float
 
 
-_PROGRESS: Final = """
-    select counted_until, zone, counted_until is not distinct from wallets_until as with_wallets, step_s from report_progress
-"""
+_PROGRESS: Final = "select counted_until, zone, step_s from report_progress"
 
 
 async def take(tx: Tx) -> Progress | None:
@@ -181,7 +179,7 @@ async def counted(tx: Tx) -> Counted:
 
 
 def _counted(row: Any) -> Counted:
-    return Counted(row["counted_until"], row["zone"], row["with_wallets"])
+    return Counted(row["counted_until"], row["zone"])
 
 
 async def beginning(tx: Tx) -> datetime:
@@ -205,9 +203,8 @@ async def count(tx: Tx, day: date, since: datetime, until: datetime) -> None:
 
 async def write_progress(tx: Tx, counted_until: datetime | None, zone: str, step_s: float) -> None:
     await tx.execute(
-        "update report_progress set counted_until = $1, wallets_until = $1, zone = $2, step_s = $3",
-        counted_until, zone, step_s,
-    )  # fmt: skip
+        "update report_progress set counted_until = $1, zone = $2, step_s = $3", counted_until, zone, step_s
+    )
 
 
 async def forget(tx: Tx, first: date | None = None, after: date | None = None) -> None:

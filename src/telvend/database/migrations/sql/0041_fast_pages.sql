@@ -45,19 +45,6 @@ create table report_day_sale (
     written_off_minor bigint not null,
     primary key (day, currency, mode, service, network, product, provider)
 );
-create table report_day_reseller (
-    day date not null,
-    wallet_id bigint not null,
-    sold bigint not null,
-    sold_minor bigint not null,
-    failed bigint not null,
-    released_minor bigint not null,
-    cost_minor bigint not null,
-    refunds bigint not null,
-    refunded_minor bigint not null,
-    written_off_minor bigint not null,
-    primary key (day, wallet_id)
-) with (fillfactor = 80);
 
 -- How accounts changed, by the kind of the transfer: each account of the house by its owner, all wallets of a currency and mode
 -- together.

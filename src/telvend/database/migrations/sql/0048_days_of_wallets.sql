@@ -5,10 +5,9 @@ create aggregate sum_minor(bigint) (
     sfunc = int8pl, stype = bigint, initcond = '0', combinefunc = int8pl, parallel = safe
 );
 
--- In place of report_day_reseller, which the version before goes on writing, and which goes with a later one. `change_minor`: by how much the
--- wallet changed on this day, by `transfers` transfers: `held_minor` by holds, `credited_minor` by credits, `lent_minor` by provisional
--- credits less what was reversed of them, `debited_minor` by debits, `voided_minor` by voids; by releases and refunds as by the figures of
--- sales. What lists are ranked by stands in the key, which is read without the table.
+-- change_minor: by how much the wallet changed on this day, by `transfers` transfers: held_minor by holds, credited_minor by credits,
+-- lent_minor by provisional credits less what was reversed of them, debited_minor by debits, voided_minor by voids; by releases and
+-- refunds as by the figures of sales. What lists are ranked by stands in the key, which is read without the table.
 create table report_day_wallet (
     day date not null,
     mode text not null,
@@ -31,9 +30,6 @@ create table report_day_wallet (
     written_off_minor bigint not null,
     primary key (day, mode, currency, wallet_id) include (sold_minor, change_minor)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02);
-
--- Until when wallets are counted. The version before moves `counted_until` alone: where both differ, everything is counted anew.
-alter table report_progress add column wallets_until timestamptz;
 
 -- Wallets as reports rank them.
 create view report_wallet as

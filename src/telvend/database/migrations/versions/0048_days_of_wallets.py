@@ -1,7 +1,4 @@
-"""Figures of days by wallet, which are counted anew. The version before counts days without them, which the next one notices.
-
-While both run, each may undo what the other has counted; reports of the new version read the ledger in that time.
-"""
+"""Figures of days by wallet."""
 
 from telvend.database.migrations.script import run
 
@@ -9,7 +6,7 @@ revision = "0048"
 down_revision = "0047"
 
 oldest_reader = None
-locks = "report_progress, for a moment"
+locks = "nothing: a table of its own"
 
 
 def upgrade() -> None:
