@@ -90,7 +90,8 @@ async def drop_everything(tx: Tx) -> None:
     for row in await tx.fetch(_TABLES):
         await tx.execute(f"drop table if exists {row['name']} cascade")
     left = await tx.fetch(
-        "select 'drop ' || case prokind when 'p' then 'procedure ' else 'function ' end || oid::regprocedure || ' cascade' as text"
+        # A routine is a function, a procedure or an aggregate.
+        "select 'drop routine if exists ' || oid::regprocedure || ' cascade' as text"
         " from pg_proc where pronamespace = 'public'::regnamespace union all"
         " select 'drop view ' || oid::regclass || ' cascade' from pg_class where relkind = 'v'"
         " and relnamespace = 'public'::regnamespace union all"
