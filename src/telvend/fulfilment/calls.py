@@ -377,7 +377,7 @@ class ProviderCalls:
 
 
 async def _said(call: Coroutine[Any, Any, Said], timeout_s: float, **facts: object) -> Said | Unknown:
-    """What a call comes to, which has a time-out of its own. Silence, and whatever escapes it, is Unknown; `facts` are for the log."""
+    """Return the result of a call, or Unknown when it times out or raises. The call sets the time-out; `facts` go to the log."""
     try:
         return await call
     except TimeoutError:
@@ -393,7 +393,7 @@ async def _said(call: Coroutine[Any, Any, Said], timeout_s: float, **facts: obje
 
 
 def _outcome(said: object, provider: str, verb: str, order_id: int) -> Outcome:
-    """What a provider said, where that is an outcome; Unknown where it is not."""
+    """Return a provider's answer if it is an outcome, else Unknown."""
     if isinstance(said, _OUTCOMES):
         return said
     _log.error("provider_answered_no_outcome", provider=provider, verb=verb, order=order_id)

@@ -53,8 +53,8 @@ WINDOW_S = 60
 AHEAD_MS = 20
 """For so long requests that were counted ahead may pass."""
 AHEAD_PART = 100
-"""At most this part of a limit is counted ahead, so that what other processes tell of the rest is hardly off. For the usual limits
-that is nothing, and all processes tell it exactly."""
+"""At most limit / AHEAD_PART requests are counted ahead, which is by how much `remaining` may be too low in other processes. For limits
+below AHEAD_PART, as the usual ones are, it is exact."""
 _GIVEN_BACK_WITHIN_MS = 1000
 _WINDOW_MS = WINDOW_S * 1000
 _BUCKETS = WINDOW_S + 1
@@ -172,8 +172,8 @@ class SharedAllowance:
     ) -> tuple[AllowanceVerdict, Ahead | None]:
         """Count one request of `key`, and `ahead` further ones that are expected at once.
 
-        At most a hundredth of the limit is counted ahead, and nothing beyond half of it: nobody is refused for a request that may
-        not come. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT.
+        At most a hundredth of the limit is counted ahead, and nothing once half of the limit is used, so that no request is
+        refused because of expected ones that do not come. Raises ValueError for a limit outside of 1 to HIGHEST_LIMIT.
         """
         if not 0 < limit <= HIGHEST_LIMIT:
             raise ValueError(f"A limit is between 1 and {HIGHEST_LIMIT} a minute, not {limit}.")

@@ -1,4 +1,4 @@
-"""What one snapshot of the database knows of the shop's days: until when they are counted, and which months are closed."""
+"""The state of the shop's days in one snapshot of the database: until when they are counted, and which months are closed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Calendar:
 
     @property
     def is_counted(self) -> bool:
-        """Whether days are counted, and all of them, also those of closed months, are days of one zone: they lie side by side."""
+        """Return whether days are counted, and the days of closed months are of the same time zone, so that no two overlap."""
         zones = {self.counted.zone, *(one.zone for one in self.closed)}
         return self.counted.until is not None and zones == {str(self.zone)}
 

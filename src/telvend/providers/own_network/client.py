@@ -25,7 +25,7 @@ class OperatorSide(Protocol):
     """What is needed here of `operator/provisioning`. A reference is delivered at most once; asking closes an unknown one."""
 
     async def deliver_all(self, deliveries: Sequence[NetworkDelivery]) -> Sequence[DeliveryAnswer | Exception]:
-        """Give each of these; answers what became of each, in its place. Raises Busy: then nobody knows, and asking tells."""
+        """Deliver these. Returns the answer or the error of each, in the same order. Raises Busy: unknown until a requery."""
 
     async def requery(self, reference: str) -> DeliveryAnswer:
         """Raises Busy."""

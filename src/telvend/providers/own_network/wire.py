@@ -22,7 +22,7 @@ REASON_BY_REFUSAL: Final = {
 
 
 class NetworkRequests:
-    """What is to be given for sales of one moment: of airtime its whole amount, of a bundle what the offering makes of it, once."""
+    """The requests of sales at one moment. Airtime is granted in full; what a bundle contains is looked up once for all its sales."""
 
     def __init__(self, offering: Entitlements, *, creates: bool) -> None:
         self._offering = offering

@@ -62,7 +62,7 @@ class RankedReports:
     async def sales(
         self, first: date, last: date, mode: Mode, page: Page, *, with_cost: bool = False
     ) -> RankedPage[Sales]:
-        """What became final by reseller, the largest amounts first. Raises InvalidInput, Busy."""
+        """Sales that ended in these days, by reseller, the largest amount sold first. Raises InvalidInput, Busy."""
         days = days_between(first, last)
         by = frozenset({By.RESELLER})
         async with self._database.snapshot() as tx:
@@ -94,7 +94,7 @@ class RankedReports:
         return _page(places, found, totals, window)
 
     async def wallets(self, first: date, last: date, mode: Mode, page: Page) -> RankedPage[Holding]:
-        """What wallets held before and after these days, and what moved; those that hold most afterwards first.
+        """Opening balance, changes and closing balance of each wallet in these days, the largest closing balance first.
 
         Raises InvalidInput, Busy.
         """
@@ -132,7 +132,8 @@ class RankedReports:
                 held[movement.account_id].enter(movement)
         for place in shown:
             one = held[place.wallet_id]
-            one.opening_minor = place.minor - one.closing_minor  # What it closes with so far is all that has changed.
+            # Without an opening balance `closing_minor` is the sum of the changes.
+            one.opening_minor = place.minor - one.closing_minor
         return _page(places, held, totals, window)
 
 

@@ -10,10 +10,7 @@ from telvend.database.connections import Tx, rows
 from telvend.ledger.model import TransferKind
 from telvend.reports.model import Holding, Month, Sales
 from telvend.reports.store import PATIENCE_S
-from telvend.reports.summaries.store import OF_SALES
-
-_FIGURES: Final = tuple(Sales.__slots__)
-_SUMS: Final = ", ".join(f"sum({name})::bigint as {name}" for name in _FIGURES)
+from telvend.reports.summaries.store import FIGURES, OF_SALES, SUMS
 
 
 class Window(NamedTuple):
@@ -92,14 +89,14 @@ RANK_SALES: Final = _RANK.format(
 
 # $1: wallets of a mode ($5) and currency ($6); $2: counted days; $3 and $4: days of closed months, and their months.
 SALES_OF: Final = f"""
-    select s.wallet_id, {_SUMS} from (
-        select found.wallet_id, {", ".join(f"found.{name}" for name in _FIGURES)}
+    select s.wallet_id, {SUMS} from (
+        select found.wallet_id, {", ".join(f"found.{name}" for name in FIGURES)}
         from unnest($1::bigint[]) wallet(id) cross join unnest($2::date[]) counted(day) cross join lateral (
             select * from report_day_wallet d
             where d.day = counted.day and d.mode = $5 and d.currency = $6 and d.wallet_id = wallet.id limit 1
         ) found
         union all
-        select found.wallet_id, {", ".join(f"found.{name}" for name in _FIGURES)}
+        select found.wallet_id, {", ".join(f"found.{name}" for name in FIGURES)}
         from unnest($1::bigint[]) wallet(id) cross join unnest($3::date[], $4::date[]) sealed(day, month) cross join lateral (
             select * from report_sale d where d.month = sealed.month and d.day = sealed.day and d.wallet_id = wallet.id offset 0
         ) found
@@ -133,7 +130,7 @@ async def sales_of(
     """The sales of these wallets in counted days, and in days of closed months."""
     months = [day.replace(day=1) for day in sealed]
     found = await tx.fetch(SALES_OF, list(wallets), counted, sealed, months, window.mode, window.currency)
-    return {row["wallet_id"]: Sales(**{name: row[name] for name in _FIGURES}) for row in found}
+    return {row["wallet_id"]: Sales(**{name: row[name] for name in FIGURES}) for row in found}
 
 
 async def total_sales(
@@ -142,21 +139,22 @@ async def total_sales(
     """The sales of all wallets in counted days, and in closed months from one day to another, by currency."""
     found = await tx.fetch(
         f"""
-        select currency, {_SUMS} from (
-            select currency, {", ".join(_FIGURES)} from report_day_sale where day = any($1::date[]) and mode = $5
+        select currency, {SUMS} from (
+            select currency, {", ".join(FIGURES)} from report_day_sale where day = any($1::date[]) and mode = $5
             union all
-            select w.currency, {", ".join(f"s.{name}" for name in _FIGURES)}
+            select w.currency, {", ".join(f"s.{name}" for name in FIGURES)}
             from report_sale s join report_wallet w on w.wallet_id = s.wallet_id
             where s.month = any($2::date[]) and s.day between $3 and $4 and w.mode = $5
-        ) parts group by currency
+        ) s group by currency
         """,
         counted, _firsts(months), first, last, mode, timeout=PATIENCE_S,
     )  # fmt: skip
-    return {row["currency"]: Sales(**{name: row[name] for name in _FIGURES}) for row in found}
+    return {row["currency"]: Sales(**{name: row[name] for name in FIGURES}) for row in found}
 
 
-# What wallets hold ------------------------------------------------------------------------------------------------------
+# Balances of wallets ---------------------------------------------------------------------------------------------------
 
+# The wallets that moved. $6: on counted days; $7 to $9: in closed months, between two days; $10: in the uncounted time.
 _MOVED: Final = """
     select wallet_id from report_day_wallet where day = any($6::date[]) and mode = $1 and currency = $2 and transfers > 0
     union all
@@ -165,7 +163,7 @@ _MOVED: Final = """
     select unnest($10::bigint[])
 """
 
-# What each wallet held when a day began: what it holds now, less what has changed since. $6 to $10: where it is said which wallets moved;
+# The balance of each wallet at the beginning of a day: its balance now, less the changes since. $6 to $10: as in _MOVED;
 # $11: the day; $12: days of closed months, which are not counted; $13: the closed months; $14: what is not counted.
 RANK_WALLETS: Final = _RANK.format(
     sums="""

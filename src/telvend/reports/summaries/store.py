@@ -8,8 +8,9 @@ from telvend.database.connections import Tx
 from telvend.ledger.model import AccountKind, TransferKind
 from telvend.reports.model import By, Counted, SaleKey, SaleLines, Sales, enter
 
-_FIGURES: Final = tuple(Sales.__slots__)
-_SUMS: Final = ", ".join(f"sum(s.{name})::bigint as {name}" for name in _FIGURES)
+FIGURES: Final = tuple(Sales.__slots__)
+SUMS: Final = ", ".join(f"sum(s.{name})::bigint as {name}" for name in FIGURES)
+"""The sums of the figures of rows that are called s."""
 
 
 def _adding(insert: str, key: Sequence[str], figures: Sequence[str], source: str) -> str:
@@ -44,9 +45,9 @@ _MOVEMENT_KEY: Final = ("day", "account_kind", "owner", "currency", "mode", "kin
 _ADD_SALES: Final = _adding(
     "insert into report_day_sale",
     _SALE_KEY,
-    _FIGURES,
+    FIGURES,
     f"""
-        select $3::date as day, a.currency, a.mode, s.service, s.network, s.product, s.provider, {_SUMS}
+        select $3::date as day, a.currency, a.mode, s.service, s.network, s.product, s.provider, {SUMS}
         from figures s cross join lateral (select * from report_account where report_account.id = s.wallet_id limit 1) a
         group by 1, 2, 3, 4, 5, 6, 7
     """,
@@ -72,15 +73,15 @@ def _moved(kind: TransferKind) -> str:
 _ADD_WALLETS: Final = _adding(
     "insert into report_day_wallet",
     ("day", "mode", "currency", "wallet_id"),
-    (*_FIGURES, *_OF_A_WALLET),
+    (*FIGURES, *_OF_A_WALLET),
     f"""
-        select $3::date as day, a.mode, a.currency, s.wallet_id, {", ".join(f"s.{name}" for name in (*_FIGURES, *_OF_A_WALLET))}
+        select $3::date as day, a.mode, a.currency, s.wallet_id, {", ".join(f"s.{name}" for name in (*FIGURES, *_OF_A_WALLET))}
         from (
-            select s.wallet_id, {_SUMS}, {", ".join(f"sum(s.{name})::bigint as {name}" for name in _OF_A_WALLET)}
+            select s.wallet_id, {SUMS}, {", ".join(f"sum(s.{name})::bigint as {name}" for name in _OF_A_WALLET)}
             from (
-                select wallet_id, {", ".join(_FIGURES)}, {", ".join(f"0 as {name}" for name in _OF_A_WALLET)} from figures
+                select wallet_id, {", ".join(FIGURES)}, {", ".join(f"0 as {name}" for name in _OF_A_WALLET)} from figures
                 union all
-                select case when kind in {_kinds(*_TAKES)} then debit else credit end, {", ".join("0" for _ in _FIGURES)},
+                select case when kind in {_kinds(*_TAKES)} then debit else credit end, {", ".join("0" for _ in FIGURES)},
                     case when kind in {_kinds(*_TAKES)} then -minor else minor end, transfers, {_moved(TransferKind.HOLD)},
                     {_moved(TransferKind.CREDIT)}, {_moved(TransferKind.PROVISIONAL_CREDIT)} - {_moved(TransferKind.REVERSAL)},
                     {_moved(TransferKind.DEBIT)}, {_moved(TransferKind.VOID)}
@@ -254,13 +255,13 @@ async def sales(tx: Tx, days: Sequence[date], by: Collection[By], mode: str) -> 
             ]
         )
     found = await tx.fetch(
-        f"select {columns}, {_SUMS} from {table} where s.day = any($1::date[]) and {mode_is} = $2 group by {grouped}",
+        f"select {columns}, {SUMS} from {table} where s.day = any($1::date[]) and {mode_is} = $2 group by {grouped}",
         days, mode,
     )  # fmt: skip
     lines: SaleLines = {}
     for row in found:
         key = SaleKey(row["day"], row["wallet_id"], row["service"], row["network"], row["product"], row["provider"])
-        enter(lines, key, Sales(*row[-len(_FIGURES) :]))
+        enter(lines, key, Sales(*row[-len(FIGURES) :]))
     return lines
 
 
